@@ -1,0 +1,101 @@
+package imagery
+
+import (
+	"context"
+	"io"
+	"time"
+)
+
+// Catalog keeps one item per image. All methods are safe for concurrent use by many goroutines and
+// processes. Errors that are not named below are transient; adapters bound every call in time and may
+// retry inside that bound, and because a retried write may have taken effect before, callers treat
+// ErrConflict and ErrExists as "read again", never as "did not happen".
+type Catalog interface {
+	// Create stores img if no item has its id, or only one that expired before now; else ErrExists.
+	Create(ctx context.Context, img Image, now time.Time) error
+	// Get reads consistently: it sees every write that was answered before the call. ErrNotFound if there
+	// is no item. An expired item is returned as it is; Service decides what expiry means.
+	Get(ctx context.Context, id string) (Image, error)
+	// Move writes to over from if the stored item still has from's version, state and RawKey, else
+	// ErrConflict (also if it is gone). Attributes of the item that are not fields of Image are kept.
+	Move(ctx context.Context, from, to Image) error
+	// Touch sets Hinted, and nothing else, if the item still has img's version; else ErrConflict.
+	Touch(ctx context.Context, img Image, hinted time.Time) error
+	// Pending lists Uploaded images of one shard (see Image.PendingShard) whose Updated is at or before the
+	// given time, oldest first, at most limit; next continues after the last one, and is empty at the end. The list
+	// may be a little stale: read the item before acting on it.
+	Pending(ctx context.Context, shard string, before time.Time, after string, limit int) (list []Pending, next string, err error)
+	// Ping makes the cheapest call that proves the table can be read.
+	Ping(ctx context.Context) error
+}
+
+// Pending is one row of the pending index.
+type Pending struct {
+	ID      string
+	Updated time.Time
+}
+
+// Blobs keeps objects. A put object is durable when Put returns, and replaces an older one of that key
+// atomically: a reader sees all of the old bytes or all of the new. Safe for concurrent use.
+type Blobs interface {
+	// Put stores size bytes of body, read from its start, as often as retries need.
+	Put(ctx context.Context, key, contentType string, body io.ReadSeeker, size int64) error
+	// Get returns the object's bytes; ErrNotFound or ErrDenied when it cannot be had, and an error when it has
+	// more than limit bytes.
+	Get(ctx context.Context, key string, limit int64) ([]byte, error)
+	// Link returns a URL that lets anybody read the object for at most 15 minutes, as a download under the
+	// name filename if that is not empty. "" means that this backend has no links: serve the bytes of Get.
+	Link(ctx context.Context, key, filename string) (string, error)
+	// Ping makes the cheapest call that proves the bucket answers.
+	Ping(ctx context.Context) error
+}
+
+// Queue delivers messages at least once, in no particular order. A received message is invisible to others
+// until its visibility timeout is over; then it comes again with a new receipt and Receives grown by one. A
+// message received more often than the queue allows goes to the dead letters instead. Safe for concurrent use.
+type Queue interface {
+	// Send queues a message; trace travels along as an attribute and may be empty.
+	Send(ctx context.Context, body []byte, trace string) error
+	// Receive returns up to max (1 to 10) messages as soon as there is one, none when wait (up to 20 s) is
+	// over or ctx ended.
+	Receive(ctx context.Context, max int, wait time.Duration) ([]Message, error)
+	// Extend makes the messages invisible for d from now; d = 0 hands them back at once. It returns those
+	// whose receipt is no longer valid: they belong to somebody else, or nobody, and nothing was changed.
+	Extend(ctx context.Context, d time.Duration, ms ...Message) (lost []Message, err error)
+	// Delete acknowledges the messages. A receipt that is no longer valid is ignored.
+	Delete(ctx context.Context, ms ...Message) error
+	// Limits reads the queue's own settings.
+	Limits(ctx context.Context) (Limits, error)
+}
+
+// Message is one delivery of a hint.
+type Message struct {
+	ID       string
+	Receipt  string // valid for this delivery only
+	Body     []byte
+	Receives int       // 1 at the first delivery
+	Sent     time.Time // when it was first queued
+	Trace    string
+}
+
+// Limits are the settings of a queue that its consumers must know.
+type Limits struct {
+	Visibility  time.Duration // how long a received message stays invisible unless extended
+	MaxReceives int           // deliveries before the dead letters; 0 for a queue without dead letters
+}
+
+// Filter turns a photo into its result. It does no I/O.
+type Filter interface {
+	// Inspect reads headers only and returns the bytes of memory that Apply will hold at its peak, beside
+	// raw; a *BadPhoto if Apply would refuse from the header.
+	Inspect(raw []byte) (peak int64, err error)
+	// Apply returns the result. Its errors are *BadPhoto (permanent), or ctx's own when the caller gave up.
+	Apply(ctx context.Context, raw []byte) (Result, error)
+}
+
+// Result is a processed photo.
+type Result struct {
+	Body        []byte
+	Ext         string // "jpg" or "png"
+	ContentType string
+}

@@ -1,0 +1,70 @@
+package settings
+
+import "time"
+
+// Verbs are the operator's verbs, in the order of the help.
+var Verbs = []string{}
+
+// Numbers that more than one part of the house must agree on. infra renders or checks the AWS side of each.
+const (
+	// MaxUploadBytes is the largest photo; the multipart envelope may add UploadEnvelope.
+	MaxUploadBytes = 20 << 20
+	UploadEnvelope = 64 << 10
+	// DefaultMaxPixels is the largest width x height unless -max-pixels says otherwise.
+	DefaultMaxPixels = 50_000_000
+
+	// UploadTimeout bounds a request after its headers. It stays below the load balancer's deregistration
+	// delay, so that draining never cuts an upload.
+	UploadTimeout = 60 * time.Second
+	// IdleTimeout of the server's connections is longer than the load balancer's (60 s): the side that closes
+	// an idle connection first must be the balancer, or clients see 502.
+	IdleTimeout = 120 * time.Second
+	// ReadHeaderTimeout also bounds the first request on a connection that the balancer opened in advance.
+	ReadHeaderTimeout = 65 * time.Second
+
+	// JobBound is the longest a worker holds one message, from its receive on. The stop timeout of the
+	// process must be longer, so that a stopping worker finishes what it holds.
+	JobBound = 90 * time.Second
+	// StopTimeout is what a service manager grants between SIGTERM and SIGKILL.
+	StopTimeout = 110 * time.Second
+
+	// QueueVisibility, QueueMaxReceives and QueueRetention are the AWS queue's settings: five receives two
+	// minutes apart outlive an outage of ten minutes even if every worker dies.
+	QueueVisibility  = 120 * time.Second
+	QueueMaxReceives = 5
+)
+
+// Names of the embedded metrics: the server and worker write them, alarms and rollout guards watch them.
+const (
+	MetricNamespace = "Imagery"
+	DimensionStack  = "stack"
+	DimensionRole   = "role"
+
+	MetricRequestTime      = "request_ms"                // server: milliseconds of a request, waits left out
+	MetricRequests         = "requests"                  // server: requests, waits left out
+	MetricServerErrors     = "server_errors"             // server: unplanned 5xx answers
+	MetricUploads          = "uploads"                   // server: accepted uploads
+	MetricPlanned503       = "planned_503"               // server: refusals for want of room, by design
+	MetricJobs             = "jobs"                      // worker: finished deliveries
+	MetricJobsDone         = "jobs_done"                 // worker: moved to processed
+	MetricJobsGivenUp      = "jobs_given_up"             // worker: bad photos
+	MetricJobsRetried      = "jobs_retried"              // worker: left for another delivery
+	MetricQueueWait        = "queue_wait_ms"             // worker: from the send of a hint to its receive
+	MetricJobTime          = "job_ms"                    // worker: from receive to the end of the job
+	MetricOldestUnfinished = "oldest_unfinished_seconds" // reconciler: once a minute, 0 when there is none
+)
+
+// Memory that a process needs before it can promise to stay in its budget.
+const (
+	// PeakPerPixel is the most memory in bytes that the pipeline holds per pixel of any legal photo
+	// (measured: interlaced 16 bit PNG and progressive JPEG are the worst).
+	PeakPerPixel = 26
+	// ProcessBase is what a process holds beside photos: runtime, SDK, connections, the raw bytes of two jobs.
+	ProcessBase = 96 << 20
+)
+
+// LargestPeak is the most memory that one legal photo needs while it is processed.
+func LargestPeak(maxPixels int64) int64 { return maxPixels * PeakPerPixel }
+
+// LeastBudget is the smallest budget with which a worker can process every legal photo.
+func LeastBudget(maxPixels int64) int64 { return ProcessBase + LargestPeak(maxPixels) }
