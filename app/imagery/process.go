@@ -25,6 +25,7 @@ const (
 type Job struct {
 	Hint     Hint
 	Receives int
+	Last     bool      // no delivery follows this one
 	Sent     time.Time // when the hint was queued; zero if unknown
 	// Held reports whether the delivery still belongs to this process. A worker that lost its message may
 	// finish the image, but records no failure: another worker may be about to succeed.
@@ -68,7 +69,7 @@ func (s *Service) Process(ctx context.Context, j Job) (Report, error) {
 	if bad := (*BadPhoto)(nil); errors.As(err, &bad) {
 		r.Cause = bad
 		err = s.giveUp(ctx, j, &r, bad.Reason)
-	} else if err != nil && j.Receives >= s.Attempts && j.Hint.speaksOf(img, j.Sent) {
+	} else if err != nil && j.Last && j.Hint.speaksOf(img, j.Sent) {
 		err = s.lastTry(ctx, j, &r, err)
 	}
 	return r, err
@@ -108,6 +109,7 @@ func (s *Service) work(ctx context.Context, j Job, r *Report) error {
 		return fmt.Errorf("wait for %d bytes of memory: %w", peak, err)
 	}
 	defer release()
+	s.Pass(MidFilter, img.ID)
 	result, err := s.Filter.Apply(ctx, raw)
 	if err != nil {
 		return err
@@ -118,6 +120,7 @@ func (s *Service) work(ctx context.Context, j Job, r *Report) error {
 	if err := s.Blobs.Put(ctx, key, result.ContentType, body, body.Size()); err != nil {
 		return fmt.Errorf("store %s: %w", key, err)
 	}
+	s.Pass(AfterResult, img.ID)
 	return s.settle(ctx, r, Processed, Event{Receives: j.Receives}, func(to *Image) { to.ProcessedKey = key })
 }
 
@@ -185,6 +188,9 @@ func (s *Service) settle(ctx context.Context, r *Report, final State, e Event, s
 		err := s.Catalog.Move(ctx, at, to)
 		if err == nil {
 			r.Outcome, r.Image, r.After = outcomeOf[final], to, final
+			if final == Processed {
+				s.Pass(AfterProcessed, at.ID)
+			}
 			return nil
 		}
 		if !errors.Is(err, ErrConflict) {

@@ -38,7 +38,7 @@ func (s *Service) Reconcile(ctx context.Context) (Repairs, error) {
 
 // explainDeadLetters fails the images whose present upload became a dead letter without anybody saying why:
 // its workers died. It deletes nothing; an alarm, and a person, follow the letters.
-func (s *Service) explainDeadLetters(ctx context.Context, r *Repairs) error {
+func (s *Service) explainDeadLetters(ctx context.Context, attempts int, r *Repairs) error {
 	var held []Message
 	defer func() {
 		if len(held) > 0 {
@@ -59,7 +59,7 @@ func (s *Service) explainDeadLetters(ctx context.Context, r *Repairs) error {
 		}
 		held = append(held, ms...)
 		for _, m := range ms {
-			if err := s.explain(ctx, m, r); err != nil {
+			if err := s.explain(ctx, m, attempts, r); err != nil {
 				errs = append(errs, err)
 			}
 		}
@@ -69,7 +69,7 @@ func (s *Service) explainDeadLetters(ctx context.Context, r *Repairs) error {
 }
 
 // explain fails the image of one dead letter if it is still Uploaded with the letter's bytes.
-func (s *Service) explain(ctx context.Context, m Message, r *Repairs) error {
+func (s *Service) explain(ctx context.Context, m Message, attempts int, r *Repairs) error {
 	h, err := ParseHint(m.Body)
 	if err != nil {
 		return nil // not about an image; the alarm on the dead letters speaks of it
@@ -84,9 +84,9 @@ func (s *Service) explain(ctx context.Context, m Message, r *Repairs) error {
 	if img.State != Uploaded || !h.speaksOf(img, m.Sent) {
 		return nil
 	}
-	reason := fmt.Sprintf("It could not be processed: no worker lived through %d attempts.", s.Attempts)
+	reason := fmt.Sprintf("It could not be processed: no worker lived through %d attempts.", attempts)
 	rep := Report{Image: img}
-	e := Event{Receives: s.Attempts, Cause: "dead letter " + m.ID}
+	e := Event{Receives: attempts, Cause: "dead letter " + m.ID}
 	if err := s.settle(ctx, &rep, Failed, e, func(to *Image) { to.Error = reason }); err != nil {
 		return err
 	}

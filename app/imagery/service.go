@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Service moves images along. The zero values of Now and Log-like fields are not usable; build it with all fields set.
+// Service moves images along. Fields without a remark must be set.
 type Service struct {
 	Catalog     Catalog
 	Blobs       Blobs
@@ -19,12 +19,12 @@ type Service struct {
 
 	// Release and Instance sign the history of an image.
 	Release, Instance string
-	// Attempts is how many receives a hint gets before it becomes a dead letter.
-	Attempts int
 	// UploadLife is the age at which the bucket may have deleted an original.
 	UploadLife time.Duration
 	// ResendAfter is the age at which an unfinished image gets its hint again for the first time.
 	ResendAfter time.Duration
+	// Hook, if set, is called at every commit point; tests crash the process there.
+	Hook func(p Point, id string)
 }
 
 // maxConflicts bounds the read-decide-write loop. Each lost race means that somebody else made progress, and

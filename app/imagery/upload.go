@@ -45,6 +45,7 @@ func (s *Service) Accept(ctx context.Context, u Upload) (img Image, hintErr, err
 				return Image{}, nil, fmt.Errorf("store %s: %w", key, err)
 			}
 			stored = true
+			s.Pass(AfterObject, u.ID)
 		}
 		if !open { // uploaded before, with these bytes: only the hint again
 			return img, s.hint(ctx, img, u.Trace), nil
@@ -53,6 +54,7 @@ func (s *Service) Accept(ctx context.Context, u Upload) (img Image, hintErr, err
 		to.RawKey, to.Hinted = key, to.Updated
 		err = s.Catalog.Move(ctx, img, to)
 		if err == nil {
+			s.Pass(AfterMove, u.ID)
 			return to, s.hint(ctx, to, u.Trace), nil
 		}
 		if !errors.Is(err, ErrConflict) {
@@ -67,8 +69,10 @@ func (s *Service) hint(ctx context.Context, img Image, trace string) error {
 	// The client may hang up now; its photo is accepted and should not wait for the reconciler.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendTimeout)
 	defer cancel()
+	s.Pass(BeforeHint, img.ID)
 	if err := s.Queue.Send(ctx, hintFor(img), trace); err != nil {
 		return fmt.Errorf("send hint for image %s: %w", img.ID, err)
 	}
+	s.Pass(AfterHint, img.ID)
 	return nil
 }
