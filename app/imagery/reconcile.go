@@ -31,9 +31,9 @@ type Repairs struct {
 // Reconcile is one pass of the repair that makes the queue a mere hint: it turns dead letters into explained
 // failures, and sends the hints of overdue images again. It may run in many processes at once, at any time,
 // with clocks that differ: that only costs calls. Errors of single images are joined; the pass goes on.
-func (s *Service) Reconcile(ctx context.Context) (Repairs, error) {
+func (s *Service) Reconcile(ctx context.Context, attempts int) (Repairs, error) {
 	var r Repairs
-	return r, errors.Join(s.explainDeadLetters(ctx, &r), s.resendOverdue(ctx, &r))
+	return r, errors.Join(s.explainDeadLetters(ctx, attempts, &r), s.resendOverdue(ctx, &r))
 }
 
 // explainDeadLetters fails the images whose present upload became a dead letter without anybody saying why:

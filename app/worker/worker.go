@@ -1,0 +1,100 @@
+// Package worker takes hints from the queue and has their images processed: it receives, keeps what it holds
+// from going to others while it works, acknowledges what is done and hands back what it cannot do now.
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"imagery/app/budget"
+	"imagery/app/imagery"
+	"imagery/app/settings"
+)
+
+// Options are what a worker needs. All fields must be set unless they say otherwise.
+type Options struct {
+	Service *imagery.Service
+	Queue   imagery.Queue
+	// Memory is what the photos in work may hold together, in bytes; at least the peak of the largest legal one.
+	Memory int64
+	// Slots is how many jobs run at once: a core each.
+	Slots int
+	// Outage is how long a dependency may be away without costing a photo: the deliveries of one message span
+	// at least this.
+	Outage time.Duration
+	// ReconcileEvery is the pause between two reconciler passes.
+	ReconcileEvery time.Duration
+	// Probe proves that table and bucket answer. While it fails nothing is received.
+	Probe func(context.Context) error
+	// Housekeeping, if set, runs at start and with every tenth reconciler pass.
+	Housekeeping func(context.Context) error
+	// Consume is false where somebody else receives and calls POST /sqs.
+	Consume bool
+	// Release is the sha256 that /version answers.
+	Release string
+	Log     *slog.Logger
+}
+
+// Worker is one worker process. Make it with New.
+type Worker struct {
+	Options
+	pool     *budget.Pool
+	slots    chan struct{}
+	probe    *cachedProbe
+	received atomic.Bool // a receive succeeded once
+	stopping atomic.Bool
+	limits   limits
+}
+
+// New returns a worker that does nothing until Run.
+func New(o Options) *Worker {
+	w := &Worker{Options: o, pool: budget.NewPool(o.Memory), slots: make(chan struct{}, o.Slots)}
+	w.probe = &cachedProbe{call: o.Probe}
+	w.limits.read = o.Queue.Limits
+	return w
+}
+
+// Run serves the worker's HTTP side on l and consumes until ctx ends; then it stops receiving, hands back what
+// it has not begun, finishes what it has, and returns nil. It returns an error only if the listener breaks.
+func (w *Worker) Run(ctx context.Context, l net.Listener) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	srv := &http.Server{
+		Handler:           w.routes(),
+		ReadHeaderTimeout: settings.ReadHeaderTimeout,
+		IdleTimeout:       settings.IdleTimeout,
+		ErrorLog:          slog.NewLogLogger(w.Log.Handler(), slog.LevelWarn),
+	}
+	var all sync.WaitGroup
+	if w.Consume {
+		all.Go(func() { w.consume(ctx) })
+		all.Go(func() { w.reconcile(ctx) })
+	}
+	broken := make(chan error, 1)
+	go func() { broken <- srv.Serve(l) }()
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-broken:
+		cancel()
+	}
+	w.stopping.Store(true)
+	all.Wait()
+	// Jobs that came over HTTP are finished too, within what the service manager grants.
+	drain, done := context.WithTimeout(context.Background(), settings.JobBound)
+	defer done()
+	if sErr := srv.Shutdown(drain); sErr != nil {
+		w.Log.Warn("HTTP requests were cut at the stop", "error", sErr)
+	}
+	if err != nil && !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve HTTP of the worker: %w", err)
+	}
+	return nil
+}
