@@ -74,6 +74,8 @@ var knobs = []knob{
 		with(text(func(s *Settings) *string { return &s.Data })),
 	knob{flag: "stack", env: []string{"IMAGERY_STACK"}, def: "local", usage: "name of the deployment, a dimension of every metric"}.
 		with(text(func(s *Settings) *string { return &s.Stack })),
+	knob{flag: "instance", env: []string{"IMAGERY_INSTANCE"}, usage: "name of this process in logs and histories; else the host's name"}.
+		with(text(func(s *Settings) *string { return &s.Instance })),
 	knob{flag: "consume", env: []string{"IMAGERY_CONSUME"}, def: "true", isBool: true,
 		usage: "worker: receive from the queue; false leaves only POST /sqs, for an Elastic Beanstalk worker tier"}.
 		with(boolean(func(s *Settings) *bool { return &s.Consume })),
@@ -113,6 +115,9 @@ var knobs = []knob{
 	knob{flag: "s3-path-style", env: []string{"IMAGERY_S3_PATH_STYLE"}, def: "false", isBool: true,
 		usage: "address buckets as a path, as S3 emulators want it"}.
 		with(boolean(func(s *Settings) *bool { return &s.S3PathStyle })),
+	knob{flag: "failpoint", env: []string{"IMAGERY_FAILPOINT"},
+		usage: "for tests: commit points where this process kills itself, as POINT or POINT@IMAGE-ID, comma-separated"}.
+		with(text(func(s *Settings) *string { return &s.Failpoint })),
 }
 
 // named is how messages call a knob: its flag and its variable.

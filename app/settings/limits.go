@@ -63,6 +63,9 @@ const (
 	ProcessBase = 96 << 20
 )
 
+// ServerLeastBudget lets a server hold two full uploads beside its base.
+const ServerLeastBudget = ProcessBase + 2*MaxUploadBytes
+
 // LargestPeak is the most memory that one legal photo needs while it is processed.
 func LargestPeak(maxPixels int64) int64 { return maxPixels * PeakPerPixel }
 

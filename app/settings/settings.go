@@ -29,6 +29,8 @@ type Settings struct {
 	DLQURL      string // empty: from the queue's redrive policy
 	Data        string
 	Stack       string
+	Instance    string // how logs and histories call this process
+	Failpoint   string // tests only, see knobs
 	Consume     bool
 	Visibility  time.Duration
 	MaxReceives int
