@@ -1,0 +1,164 @@
+package memory
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"imagery/app/imagery"
+)
+
+// Queue is an imagery.Queue with the semantics of SQS. Make it with NewQueue.
+type Queue struct {
+	limits imagery.Limits
+	dead   *Queue // nil for the dead letters themselves
+
+	mu       sync.Mutex
+	messages []*stored
+	serial   int
+	changed  chan struct{} // closed and replaced when something may have become visible
+	Sends    int           // messages sent
+	Receipts int           // deliveries made
+}
+
+type stored struct {
+	imagery.Message
+	visible time.Time
+}
+
+// NewQueue returns a queue and its dead letters.
+func NewQueue(limits imagery.Limits) (queue, deadLetters *Queue) {
+	deadLetters = &Queue{limits: imagery.Limits{Visibility: limits.Visibility}, changed: make(chan struct{})}
+	return &Queue{limits: limits, dead: deadLetters, changed: make(chan struct{})}, deadLetters
+}
+
+// Send implements imagery.Queue.
+func (q *Queue) Send(_ context.Context, body []byte, trace string) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.serial++
+	q.Sends++
+	q.push(&stored{Message: imagery.Message{ID: fmt.Sprintf("m%d", q.serial), Body: body, Sent: time.Now(), Trace: trace}})
+	return nil
+}
+
+// push appends and wakes; the caller holds the lock.
+func (q *Queue) push(m *stored) {
+	q.messages = append(q.messages, m)
+	q.wake()
+}
+
+func (q *Queue) wake() {
+	close(q.changed)
+	q.changed = make(chan struct{})
+}
+
+// Receive implements imagery.Queue.
+func (q *Queue) Receive(ctx context.Context, max int, wait time.Duration) ([]imagery.Message, error) {
+	deadline := time.Now().Add(wait)
+	for {
+		got, next, changed := q.take(max)
+		left := time.Until(deadline)
+		if len(got) > 0 || left <= 0 || ctx.Err() != nil {
+			return got, nil
+		}
+		t := time.NewTimer(min(left, next))
+		select {
+		case <-ctx.Done():
+		case <-changed:
+		case <-t.C:
+		}
+		t.Stop()
+	}
+}
+
+// take receives what is visible, and says how long until more is.
+func (q *Queue) take(max int) (got []imagery.Message, next time.Duration, changed <-chan struct{}) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	next = time.Hour
+	now := time.Now()
+	for i := 0; i < len(q.messages) && len(got) < max; i++ {
+		m := q.messages[i]
+		if wait := m.visible.Sub(now); wait > 0 {
+			next = min(next, wait)
+			continue
+		}
+		if q.dead != nil && q.limits.MaxReceives > 0 && m.Receives >= q.limits.MaxReceives {
+			q.messages = append(q.messages[:i], q.messages[i+1:]...)
+			i--
+			q.dead.mu.Lock()
+			m.visible = time.Time{}
+			q.dead.push(m)
+			q.dead.mu.Unlock()
+			continue
+		}
+		q.serial++
+		q.Receipts++
+		m.Receives++
+		m.Receipt = fmt.Sprintf("r%d", q.serial)
+		m.visible = now.Add(q.limits.Visibility)
+		got = append(got, m.Message)
+	}
+	return got, next, q.changed
+}
+
+// Extend implements imagery.Queue.
+func (q *Queue) Extend(_ context.Context, d time.Duration, ms ...imagery.Message) (lost []imagery.Message, err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	now := time.Now()
+	for _, m := range ms {
+		if s := q.find(m.Receipt); s != nil && s.visible.After(now) {
+			s.visible = now.Add(d)
+		} else {
+			lost = append(lost, m)
+		}
+	}
+	q.wake()
+	return lost, nil
+}
+
+// Delete implements imagery.Queue.
+func (q *Queue) Delete(_ context.Context, ms ...imagery.Message) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, m := range ms {
+		for i, s := range q.messages {
+			if s.Receipt == m.Receipt && s.visible.After(time.Now()) {
+				q.messages = append(q.messages[:i], q.messages[i+1:]...)
+				break
+			}
+		}
+	}
+	return nil
+}
+
+func (q *Queue) find(receipt string) *stored {
+	for _, s := range q.messages {
+		if s.Receipt == receipt {
+			return s
+		}
+	}
+	return nil
+}
+
+// Limits implements imagery.Queue.
+func (q *Queue) Limits(context.Context) (imagery.Limits, error) { return q.limits, nil }
+
+// Len is the number of messages, visible or not.
+func (q *Queue) Len() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.messages)
+}
+
+// Purge throws every message away.
+func (q *Queue) Purge() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.messages = nil
+}
+
+var _ imagery.Queue = (*Queue)(nil)
