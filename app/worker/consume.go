@@ -125,7 +125,11 @@ func (c *consumer) receive(ctx context.Context, n int) ([]imagery.Message, error
 	if err := c.w.probe.check(ctx); err != nil {
 		return nil, err
 	}
-	ms, err := c.w.Queue.Receive(ctx, n, longPoll)
+	wait := longPoll
+	if !c.w.received.Load() {
+		wait = 0 // the first receive also proves that this worker is ready; an empty queue must not delay that
+	}
+	ms, err := c.w.Queue.Receive(ctx, n, wait)
 	if err == nil {
 		c.w.received.Store(true)
 	}

@@ -1,0 +1,209 @@
+package worker_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"imagery/app/imagery"
+	"imagery/app/worker"
+)
+
+// serve starts a worker's HTTP side on a real port; it receives nothing by itself.
+func (w *world) serve(t testing.TB, consume bool) (url string) {
+	t.Helper()
+	return w.serveQueue(t, consume, w.queue)
+}
+
+func (w *world) serveQueue(t testing.TB, consume bool, q imagery.Queue) (url string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	worker := worker.New(worker.Options{Service: w.Service, Queue: q, Memory: 100, Slots: 2, Outage: 10 * time.Minute,
+		ReconcileEvery: time.Minute, Probe: func(context.Context) error { return nil }, Consume: consume, Release: strings.Repeat("ab", 32),
+		Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	go func() { ended <- worker.Run(ctx, l) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	return "http://" + l.Addr().String()
+}
+
+// post sends a message as the Elastic Beanstalk daemon does.
+func post(t testing.TB, url, body, receives string) int {
+	t.Helper()
+	req, err := http.NewRequest(http.MethodPost, url+"/sqs", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("User-Agent", "aws-sqsd/3.0.4")
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("X-Aws-Sqsd-Msgid", "b3e2b0a0")
+	req.Header.Set("X-Aws-Sqsd-Queue", "images")
+	req.Header.Set("X-Aws-Sqsd-First-Received-At", "2026-01-02T03:04:05Z")
+	req.Header.Set("X-Aws-Sqsd-Attr-Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+	if receives != "" {
+		req.Header.Set("X-Aws-Sqsd-Receive-Count", receives)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	data, err := io.ReadAll(res.Body)
+	if err != nil || !json.Valid(data) {
+		t.Fatalf("POST /sqs %q: %d %q, %v", body, res.StatusCode, data, err)
+	}
+	return res.StatusCode
+}
+
+func hint(img imagery.Image) string {
+	b, _ := json.Marshal(imagery.Hint{ImageID: img.ID, DesiredState: imagery.Processed, RawKey: img.RawKey})
+	return string(b)
+}
+
+func TestSQSRoute(t *testing.T) {
+	w := newWorld()
+	w.filter.takes = 0
+	url := w.serve(t, false)
+	id := w.upload(t, "photo")
+	img, _ := w.Get(t.Context(), id)
+	created, _, err := w.Create(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name, body string
+		want       int
+	}{
+		{"done", hint(img), 200},
+		{"done before", hint(img), 200},
+		{"without a key, as the book sends it", `{"imageId":"` + id + `","desiredState":"processed"}`, 200},
+		{"created only", hint(created), 200},
+		{"unknown", `{"imageId":"` + imagery.NewID() + `","desiredState":"processed"}`, 200},
+		{"not JSON", `photo!`, 400},
+		{"empty", ``, 400},
+		{"no UUID", `{"imageId":"7","desiredState":"processed"}`, 400},
+		{"another state", `{"imageId":"` + id + `","desiredState":"resized"}`, 400},
+		{"no state", `{"imageId":"` + id + `"}`, 400},
+		{"too large", strings.Repeat(" ", 2<<20), 400},
+	} {
+		if got := post(t, url, c.body, "1"); got != c.want {
+			t.Errorf("%s: %d, want %d", c.name, got, c.want)
+		}
+	}
+	if w.state(t, id) != imagery.Processed {
+		t.Error("the image was not processed")
+	}
+	if w.queue.Receipts != 0 {
+		t.Error("a worker with -consume=false received from the queue")
+	}
+}
+
+func TestSQSRouteRetriesAndExplainsTheLastTry(t *testing.T) {
+	w := newWorld()
+	w.filter.takes = 0
+	w.filter.on = func([]byte) error { return errors.New("a bad moment") }
+	url := w.serve(t, false)
+	img, _ := w.Get(t.Context(), w.upload(t, "photo"))
+	for _, receives := range []string{"", "1", "4", "nonsense"} {
+		if got := post(t, url, hint(img), receives); got != 503 || w.state(t, img.ID) != imagery.Uploaded {
+			t.Errorf("receive %q: %d, image %s", receives, got, w.state(t, img.ID))
+		}
+	}
+	if got := post(t, url, hint(img), "5"); got != 503 || w.state(t, img.ID) != imagery.Failed {
+		t.Errorf("the last receive: %d, image %s", got, w.state(t, img.ID))
+	}
+}
+
+func TestReadyOnlyAfterAReceive(t *testing.T) {
+	w := newWorld()
+	q := &closedQueue{Queue: w.queue}
+	q.away.Store(true)
+	url := w.serveQueue(t, true, q)
+	for range 20 {
+		if got := status(t, url+"/readyz"); got != 503 {
+			t.Fatalf("ready before the first receive: %d", got)
+		}
+	}
+	q.away.Store(false)
+	for deadline := time.Now().Add(10 * time.Second); status(t, url+"/readyz") != 200; {
+		if time.Now().After(deadline) {
+			t.Fatal("not ready after the first receive")
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// closedQueue refuses to be received from.
+type closedQueue struct {
+	imagery.Queue
+	away atomic.Bool
+}
+
+func (q *closedQueue) Receive(ctx context.Context, n int, wait time.Duration) ([]imagery.Message, error) {
+	if q.away.Load() {
+		return nil, errors.New("away")
+	}
+	return q.Queue.Receive(ctx, n, wait)
+}
+
+func TestHealthRoutes(t *testing.T) {
+	w := newWorld()
+	url := w.serve(t, true)
+	for path, want := range map[string]string{"/": "{}\n", "/healthz": "ok\n", "/version": strings.Repeat("ab", 32) + "\n"} {
+		res, err := http.Get(url + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, _ := io.ReadAll(res.Body)
+		res.Body.Close()
+		if res.StatusCode != 200 || string(data) != want {
+			t.Errorf("GET %s: %d %q", path, res.StatusCode, data)
+		}
+	}
+}
+
+func status(t *testing.T, url string) int {
+	t.Helper()
+	res, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	return res.StatusCode
+}
+
+// FuzzSQS: whatever is posted, the answer is 200, 400 or 503, and no image changes state illegally.
+func FuzzSQS(f *testing.F) {
+	w := newWorld()
+	w.filter.takes = 0
+	url := w.serve(f, false)
+	for _, seed := range []string{``, `{}`, `{"imageId":"0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9","desiredState":"processed"}`,
+		`{"imageId":null,"desiredState":"processed"}`, `[1]`, "\x00\xff", `{"imageId":"0A1B2C3D-4E5F-6071-8293-A4B5C6D7E8F9","desiredState":"processed","rawS3Key":{}}`} {
+		f.Add(seed, "1")
+	}
+	f.Fuzz(func(t *testing.T, body, receives string) {
+		if strings.ContainsFunc(receives, func(r rune) bool { return r < ' ' || r > '~' }) {
+			receives = ""
+		}
+		if got := post(t, url, body, receives); got != 200 && got != 400 {
+			t.Errorf("%q: %d", body, got)
+		}
+	})
+}

@@ -1,0 +1,312 @@
+package worker_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"imagery/app/imagery"
+	"imagery/app/imagery/imagerytest/memory"
+	"imagery/app/worker"
+)
+
+// world is a worker over in-memory ports. Inside synctest its clock is virtual: minutes take no time.
+type world struct {
+	*imagery.Service
+	catalog *memory.Catalog
+	blobs   *memory.Blobs
+	queue   *memory.Queue
+	dead    *memory.Queue
+	filter  filter
+	away    atomic.Bool // table and bucket do not answer
+	stop    context.CancelFunc
+	ended   chan error
+}
+
+// filter takes its time.
+type filter struct {
+	takes   time.Duration
+	running atomic.Int32
+	most    atomic.Int32 // how many ran at once at most
+	applied atomic.Int32
+	peak    int64
+	on      func(raw []byte) error
+}
+
+func (f *filter) Inspect([]byte) (int64, error) { return f.peak, nil }
+
+func (f *filter) Apply(ctx context.Context, raw []byte) (imagery.Result, error) {
+	n := f.running.Add(1)
+	defer f.running.Add(-1)
+	f.applied.Add(1)
+	for m := f.most.Load(); n > m && !f.most.CompareAndSwap(m, n); m = f.most.Load() {
+	}
+	select {
+	case <-time.After(f.takes):
+	case <-ctx.Done():
+		return imagery.Result{}, ctx.Err()
+	}
+	if f.on != nil {
+		if err := f.on(raw); err != nil {
+			return imagery.Result{}, err
+		}
+	}
+	return imagery.Result{Body: raw, Ext: "jpg", ContentType: "image/jpeg"}, nil
+}
+
+const visibility = 30 * time.Second
+
+func newWorld() *world {
+	w := &world{catalog: &memory.Catalog{}, blobs: &memory.Blobs{}}
+	w.queue, w.dead = memory.NewQueue(imagery.Limits{Visibility: visibility, MaxReceives: 5})
+	w.filter.takes = time.Second
+	w.Service = &imagery.Service{Catalog: w.catalog, Blobs: w.blobs, Queue: w.queue, DeadLetters: w.dead, Filter: &w.filter,
+		Now: time.Now, UploadLife: 24 * time.Hour, ResendAfter: time.Hour}
+	return w
+}
+
+// start runs a worker until stopped. Its listener is never connected to.
+func (w *world) start(change func(*worker.Options)) {
+	ctx, stop := context.WithCancel(context.Background())
+	w.stop, w.ended = stop, make(chan error, 1)
+	o := worker.Options{Service: w.Service, Queue: w.queue, Memory: 100, Slots: 2, Outage: 10 * time.Minute, ReconcileEvery: time.Minute,
+		Probe: func(context.Context) error {
+			if w.away.Load() {
+				return errors.New("away")
+			}
+			return nil
+		}, Consume: true, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	if change != nil {
+		change(&o)
+	}
+	go func() { w.ended <- worker.New(o).Run(ctx, newDeafListener()) }()
+}
+
+func (w *world) end(t *testing.T) {
+	t.Helper()
+	w.stop()
+	if err := <-w.ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// deafListener accepts nobody; a real socket would keep the virtual clock from moving.
+type deafListener struct {
+	once   sync.Once
+	closed chan struct{}
+}
+
+func newDeafListener() *deafListener { return &deafListener{closed: make(chan struct{})} }
+
+func (l *deafListener) Accept() (net.Conn, error) { <-l.closed; return nil, net.ErrClosed }
+func (l *deafListener) Close() error              { l.once.Do(func() { close(l.closed) }); return nil }
+func (l *deafListener) Addr() net.Addr            { return &net.TCPAddr{} }
+
+func (w *world) upload(t *testing.T, body string) string {
+	t.Helper()
+	img, _, err := w.Create(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256([]byte(body))
+	_, hintErr, err := w.Accept(t.Context(), imagery.Upload{ID: img.ID, Hash: hex.EncodeToString(sum[:]),
+		Body: bytes.NewReader([]byte(body)), Size: int64(len(body))})
+	if err := errors.Join(hintErr, err); err != nil {
+		t.Fatal(err)
+	}
+	return img.ID
+}
+
+func (w *world) state(t *testing.T, id string) imagery.State {
+	t.Helper()
+	img, err := w.Get(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return img.State
+}
+
+func TestJobLongerThanVisibilityIsDoneOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.filter.takes = 80 * time.Second
+		id := w.upload(t, "photo")
+		w.start(nil)
+		time.Sleep(2 * time.Minute)
+		if w.state(t, id) != imagery.Processed || w.filter.applied.Load() != 1 || w.queue.Receipts != 1 || w.queue.Len() != 0 {
+			t.Errorf("state %s, %d runs, %d deliveries, %d messages left", w.state(t, id), w.filter.applied.Load(), w.queue.Receipts, w.queue.Len())
+		}
+		w.end(t)
+	})
+}
+
+func TestJobBeyondItsBoundIsGivenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.filter.takes = time.Hour
+		id := w.upload(t, "photo")
+		w.start(nil)
+		time.Sleep(95 * time.Second)
+		if w.filter.running.Load() != 0 || w.state(t, id) != imagery.Uploaded {
+			t.Errorf("%d jobs still run past their bound", w.filter.running.Load())
+		}
+		w.end(t)
+	})
+}
+
+func TestStopFinishesWhatRunsAndHandsBackWhatWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.filter.takes, w.filter.peak = 40*time.Second, 80 // two do not fit into the memory of 100
+		a, b := w.upload(t, "a"), w.upload(t, "b")
+		w.start(nil)
+		time.Sleep(10 * time.Second)
+		began := time.Now()
+		w.stop()
+		time.Sleep(time.Second)
+		ms, err := w.queue.Receive(t.Context(), 1, 0)
+		if err != nil || len(ms) != 1 {
+			t.Fatalf("the message that waited for memory is not back a second after the stop: %v, %v", ms, err)
+		}
+		w.end(t)
+		done := 0
+		for _, id := range []string{a, b} {
+			if w.state(t, id) == imagery.Processed {
+				done++
+			}
+		}
+		if done != 1 || time.Since(began) > 40*time.Second {
+			t.Errorf("%d jobs were finished, the stop took %s", done, time.Since(began))
+		}
+	})
+}
+
+// TestThreeRestarts: a job that is in flight at each of three rolling restarts uses up no delivery, for each
+// worker finishes what it has begun.
+func TestThreeRestarts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.filter.takes = 20 * time.Second
+		var ids []string
+		for i := range 16 {
+			ids = append(ids, w.upload(t, string(rune('a'+i))))
+		}
+		for range 3 {
+			w.start(nil)
+			time.Sleep(30 * time.Second)
+			if w.filter.running.Load() == 0 {
+				t.Fatal("nothing was in flight at the restart")
+			}
+			w.end(t)
+		}
+		w.start(nil)
+		time.Sleep(10 * time.Minute)
+		for _, id := range ids {
+			if img, _ := w.Get(t.Context(), id); img.State != imagery.Processed || img.History[1].Receives > 2 {
+				t.Errorf("image: %+v", img)
+			}
+		}
+		if w.filter.applied.Load() != 16 {
+			t.Errorf("%d runs for 16 photos", w.filter.applied.Load())
+		}
+		w.end(t)
+	})
+}
+
+func TestOutageOfTenMinutesOnlyDelays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		blobs := &flaky{Blobs: w.blobs}
+		w.Blobs = blobs
+		var ids []string
+		for i := range 6 {
+			ids = append(ids, w.upload(t, string(rune('a'+i))))
+		}
+		blobs.away.Store(true)
+		w.start(nil) // its own probe is blind to this outage: the deliveries have to outlive it
+		time.Sleep(10 * time.Minute)
+		blobs.away.Store(false)
+		time.Sleep(10 * time.Minute)
+		for _, id := range ids {
+			if s := w.state(t, id); s != imagery.Processed {
+				t.Errorf("image is %s", s)
+			}
+		}
+		w.end(t)
+	})
+}
+
+type flaky struct {
+	imagery.Blobs
+	away atomic.Bool
+}
+
+func (b *flaky) Get(ctx context.Context, key string, limit int64) ([]byte, error) {
+	if b.away.Load() {
+		return nil, errors.New("away")
+	}
+	return b.Blobs.Get(ctx, key, limit)
+}
+
+func TestReceivesNothingWhileDependenciesAreAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.away.Store(true)
+		id := w.upload(t, "photo")
+		w.start(nil)
+		time.Sleep(30 * time.Minute)
+		if w.queue.Receipts != 0 {
+			t.Errorf("%d deliveries while the table was away", w.queue.Receipts)
+		}
+		w.away.Store(false)
+		time.Sleep(10 * time.Second)
+		if w.state(t, id) != imagery.Processed {
+			t.Error("not processed after the outage")
+		}
+		w.end(t)
+	})
+}
+
+func TestMemoryIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.filter.peak = 30 // three fit into 100
+		for i := range 20 {
+			w.upload(t, string(rune('a'+i)))
+		}
+		w.start(func(o *worker.Options) { o.Slots = 10 })
+		time.Sleep(time.Minute)
+		if most := w.filter.most.Load(); most != 3 {
+			t.Errorf("%d jobs ran at once, want 3", most)
+		}
+		if n := w.filter.applied.Load(); n != 20 {
+			t.Errorf("%d photos done", n)
+		}
+		w.end(t)
+	})
+}
+
+func TestMalformedMessageBecomesDeadLetter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		if err := w.queue.Send(t.Context(), []byte("hello"), ""); err != nil {
+			t.Fatal(err)
+		}
+		w.start(nil)
+		time.Sleep(20 * time.Minute)
+		if w.dead.Len() != 1 || w.queue.Len() != 0 {
+			t.Errorf("%d dead letters, %d messages", w.dead.Len(), w.queue.Len())
+		}
+		w.end(t)
+	})
+}
