@@ -1,0 +1,162 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"imagery/infra/network"
+)
+
+// Config is every choice that a stack can make. Nothing else in the program reads configuration, so what a
+// stack will be is known, and refused if wrong, before the first resource is registered.
+type Config struct {
+	Project, Stack string
+	Region         string // aws:region, else AWS_REGION
+	CLIProfile     string // aws:profile, the credentials profile of whoever deploys
+
+	Profile           string
+	VPCCIDR           netip.Prefix
+	AZCount           int
+	AZs               []string // pinned; empty: looked up
+	Egress            network.Egress
+	AllowedCIDRs      []string
+	Arch              string
+	ServerType        string
+	WorkerType        string
+	ServerMin         int
+	ServerMax         int
+	WorkerMin         int
+	WorkerMax         int
+	RequestsPerTarget int
+	BacklogPerWorker  int
+	AMIID             string // pinned; empty: looked up
+	AMIFollow         bool
+	CertificateARN    string
+	AccessLogs        bool
+	SSM               bool
+	AlarmEmail        string
+	ProtectData       bool
+	LogRetentionDays  int
+	UploadExpireDays  int
+	BootRetrySeconds  int
+	Rollout           string
+	RolloutForce      bool
+	BakeSeconds       int
+	Artifact          string
+}
+
+// Name prefixes everything that the stack creates.
+func (c Config) Name() string { return c.Project + "-" + c.Stack }
+
+// Presets of `profile`.
+const (
+	Dev  = "dev"  // cheap, gone without a trace after destroy
+	Prod = "prod" // private instances, protected data
+)
+
+// key is one configuration key: how it is documented, what the presets say, and where it goes.
+type key struct {
+	name string
+	kind string // for the reader of the table
+	doc  string // what it does and why the default is what it is
+	dev  string // default as a person would type it
+	prod string
+	read func(c *Config, v string) error
+}
+
+// same is for keys on which the presets agree.
+func same(name, kind, def, doc string, read func(*Config, string) error) key {
+	return key{name, kind, doc, def, def, read}
+}
+
+// keys is the whole list, in the order of the documentation.
+var keys = []key{
+	same("profile", "dev \\| prod", Dev, "the preset; it sets the default of every other key",
+		choice(func(c *Config) *string { return &c.Profile }, Dev, Prod)),
+	{"egress", "endpoints \\| nat \\| natPerAz \\| public", "how instances reach AWS: private endpoints (no path to the internet at all), " +
+		"one NAT gateway, one per zone, or public addresses without inbound access", string(network.Public), string(network.Endpoints), readEgress},
+	same("vpcCidr", "CIDR", "10.42.0.0/16", "address range of the network, /16 to /22; it cannot change later", readVPC),
+	same("azCount", "2 \\| 3", "2", "zones to spread over; a load balancer needs two",
+		integer(func(c *Config) *int { return &c.AZCount }, 2, 3)),
+	same("azs", "list", "", "the zones by name, `us-east-1a,us-east-1b`; empty: looked up at the first `up` and kept. "+
+		"Pin the output `azs` before you raise azCount, and append only: a zone's place in the list is its address range",
+		list(func(c *Config) *[]string { return &c.AZs })),
+	same("allowedCidrs", "list", "0.0.0.0/0", "who may reach the load balancer", list(func(c *Config) *[]string { return &c.AllowedCIDRs })),
+	same("certificateArn", "ARN", "", "ACM certificate of the same region: HTTPS, and HTTP redirects to it",
+		text(func(c *Config) *string { return &c.CertificateARN })),
+	same("accessLogs", "bool", "false", "keep the load balancer's access logs for logRetentionDays in a bucket of their own",
+		boolean(func(c *Config) *bool { return &c.AccessLogs })),
+	same("arch", "arm64 \\| amd64", "arm64", "CPU of both instance types (arm64 costs about a fifth less); on a living stack change it together "+
+		"with amiId or amiFollow", choice(func(c *Config) *string { return &c.Arch }, "arm64", "amd64")),
+	{"serverType", "instance type", "of the servers; they only pass bytes on", "t4g.micro", "t4g.small",
+		text(func(c *Config) *string { return &c.ServerType })},
+	{"workerType", "instance type", "of the workers; the memory must hold the largest legal photo. In dev burstable with standard credits, " +
+		"in prod a whole core, since filtering is all CPU", "t4g.small", "c7g.medium", text(func(c *Config) *string { return &c.WorkerType })},
+	same("serverMin", "count", "2", "two, so that one may die unnoticed", integer(func(c *Config) *int { return &c.ServerMin }, 1, 100)),
+	{"serverMax", "count", "above serverMin", "4", "6", integer(func(c *Config) *int { return &c.ServerMax }, 1, 100)},
+	same("workerMin", "count", "2", "never 0: nobody would look at the queue", integer(func(c *Config) *int { return &c.WorkerMin }, 1, 100)),
+	{"workerMax", "count", "above workerMin", "4", "6", integer(func(c *Config) *int { return &c.WorkerMax }, 1, 100)},
+	same("requestsPerTarget", "count", "600", "requests per minute and server that scaling aims at",
+		integer(func(c *Config) *int { return &c.RequestsPerTarget }, 1, 1_000_000)),
+	same("backlogPerWorker", "count", "50", "messages, waiting and in work, per worker that scaling aims at; about a minute's work",
+		integer(func(c *Config) *int { return &c.BacklogPerWorker }, 1, 1_000_000)),
+	same("amiId", "AMI", "", "the machine image; empty: today's Amazon Linux 2023, looked up at the first `up` and kept",
+		text(func(c *Config) *string { return &c.AMIID })),
+	same("amiFollow", "bool", "false", "take a newer image when there is one: an `up` then replaces instances without a new release",
+		boolean(func(c *Config) *bool { return &c.AMIFollow })),
+	same("ssm", "bool", "false", "shell access through Session Manager (with egress endpoints: two more of them)",
+		boolean(func(c *Config) *bool { return &c.SSM })),
+	same("alarmEmail", "address", "", "who is told; AWS sends a link that must be clicked once", text(func(c *Config) *string { return &c.AlarmEmail })),
+	{"protectData", "bool", "table, images, queues and load balancer cannot be deleted", "false", "true",
+		boolean(func(c *Config) *bool { return &c.ProtectData })},
+	{"logRetentionDays", "days", "of the log groups; one of the periods that CloudWatch knows", "7", "30",
+		integer(func(c *Config) *int { return &c.LogRetentionDays }, 1, 3653)},
+	same("uploadExpireDays", "days", "30", "originals are removed after this; more than the 14 days of a dead letter, so that it can still be sent again",
+		integer(func(c *Config) *int { return &c.UploadExpireDays }, 1, 3650)),
+	same("bootRetrySeconds", "seconds", "300", "how long a booting instance repeats a download that is refused: new rights and endpoints take minutes to work",
+		integer(func(c *Config) *int { return &c.BootRetrySeconds }, 30, 600)),
+	same("rollout", "wait \\| start \\| off", "wait", "what `up` does with a new release", choice(func(c *Config) *string { return &c.Rollout }, "wait", "start", "off")),
+	same("rolloutForce", "bool", "false", "roll out although an alarm rings or this release failed before", boolean(func(c *Config) *bool { return &c.RolloutForce })),
+	same("bakeSeconds", "seconds", "180", "how long the old release can still come back by itself; alarms need three minutes",
+		integer(func(c *Config) *int { return &c.BakeSeconds }, 0, 3600)),
+	same("artifact", "path", "", "a Linux binary to ship as it is, relative to the project; empty: build ./app", text(func(c *Config) *string { return &c.Artifact })),
+}
+
+// Origin says where a stack lives; it comes from the engine, not from the keys.
+type Origin struct{ Project, Stack, Region, CLIProfile string }
+
+// LoadConfig reads every key through get ("" is unset), fills the rest from the preset and checks all of it. The
+// error names every problem. Warnings are choices that are legal and probably unwanted.
+func LoadConfig(from Origin, get func(key string) string) (c Config, warnings []string, err error) {
+	c = Config{Project: from.Project, Stack: from.Stack, Region: from.Region, CLIProfile: from.CLIProfile}
+	var bad []string
+	prod := get("profile") == Prod
+	for _, k := range keys {
+		v := strings.TrimSpace(get(k.name))
+		if v == "" && prod {
+			v = k.prod
+		} else if v == "" {
+			v = k.dev
+		}
+		if v == "" {
+			continue
+		}
+		if err := k.read(&c, v); err != nil {
+			bad = append(bad, fmt.Sprintf("imagery:%s %q: %v", k.name, v, err))
+		}
+	}
+	// The rules run even then: a key that could not be read is left out of them by its zero value.
+	bad = append(bad, c.problems()...)
+	if len(bad) > 0 {
+		return Config{}, nil, &ConfigError{bad}
+	}
+	return c, c.warnings(), nil
+}
+
+// ConfigError holds every problem of a configuration.
+type ConfigError struct{ Problems []string }
+
+func (e *ConfigError) Error() string {
+	return "the configuration cannot work, nothing was touched:\n  - " + strings.Join(e.Problems, "\n  - ")
+}

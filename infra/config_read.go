@@ -1,0 +1,83 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"imagery/infra/network"
+)
+
+func text(at func(*Config) *string) func(*Config, string) error {
+	return func(c *Config, v string) error { *at(c) = v; return nil }
+}
+
+func choice(at func(*Config) *string, options ...string) func(*Config, string) error {
+	return func(c *Config, v string) error {
+		if !slices.Contains(options, v) {
+			return fmt.Errorf("is not one of %s", strings.Join(options, ", "))
+		}
+		*at(c) = v
+		return nil
+	}
+}
+
+func boolean(at func(*Config) *bool) func(*Config, string) error {
+	return func(c *Config, v string) (err error) {
+		if *at(c), err = strconv.ParseBool(v); err != nil {
+			return fmt.Errorf("is not true or false")
+		}
+		return nil
+	}
+}
+
+func integer(at func(*Config) *int, least, most int) func(*Config, string) error {
+	return func(c *Config, v string) error {
+		n, err := strconv.Atoi(v)
+		if err != nil || n < least || n > most {
+			return fmt.Errorf("is not a whole number from %d to %d", least, most)
+		}
+		*at(c) = n
+		return nil
+	}
+}
+
+// list reads "a,b" and the JSON that `pulumi config set --path` writes.
+func list(at func(*Config) *[]string) func(*Config, string) error {
+	return func(c *Config, v string) error {
+		var items []string
+		if strings.HasPrefix(v, "[") {
+			if err := json.Unmarshal([]byte(v), &items); err != nil {
+				return fmt.Errorf("is not a list of texts")
+			}
+		} else {
+			items = strings.Split(v, ",")
+		}
+		for i := range items {
+			items[i] = strings.TrimSpace(items[i])
+		}
+		*at(c) = items
+		return nil
+	}
+}
+
+func readEgress(c *Config, v string) error {
+	c.Egress = network.Egress(v)
+	if !slices.Contains(network.Modes, c.Egress) {
+		c.Egress = ""
+		return fmt.Errorf("is not one of %v", network.Modes)
+	}
+	return nil
+}
+
+func readVPC(c *Config, v string) error {
+	p, err := netip.ParsePrefix(v)
+	if err != nil {
+		return fmt.Errorf("is not an address range such as 10.42.0.0/16")
+	}
+	c.VPCCIDR = p
+	return network.CheckCIDR(p)
+}

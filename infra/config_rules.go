@@ -1,0 +1,131 @@
+package main
+
+import (
+	"fmt"
+	"net/mail"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+
+	"imagery/app/settings"
+	"imagery/infra/data"
+	"imagery/infra/network"
+)
+
+// maxNameLength keeps "<project>-<stack>-lb" plus Pulumi's eight characters within the 32 of a load balancer.
+const maxNameLength = 21
+
+var (
+	nameForm   = regexp.MustCompile(`^[a-z][a-z0-9-]*[a-z0-9]$`)
+	regionForm = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-\d$`)
+	zoneForm   = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-\d[a-z]$`)
+	amiForm    = regexp.MustCompile(`^ami-[0-9a-f]{8,17}$`)
+	certForm   = regexp.MustCompile(`^arn:aws[a-z-]*:acm:([a-z0-9-]+):\d{12}:certificate/[0-9A-Za-z-]+$`)
+)
+
+// retentions are the only periods that CloudWatch Logs accepts.
+var retentions = []int{1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653}
+
+// problems are the rules that cross keys or know AWS. Values that could not be read are zero here and skipped:
+// they have been reported already.
+func (c Config) problems() []string {
+	var bad []string
+	say := func(format string, args ...any) { bad = append(bad, fmt.Sprintf(format, args...)) }
+	c.checkNames(say)
+	c.checkNetwork(say)
+	c.checkFleet(say, "server", c.ServerType, c.ServerMin, c.ServerMax, 0)
+	c.checkFleet(say, "worker", c.WorkerType, c.WorkerMin, c.WorkerMax, settings.LeastBudget(settings.DefaultMaxPixels))
+	if c.AMIID != "" && !amiForm.MatchString(c.AMIID) {
+		say("imagery:amiId %q is not an image id such as ami-0123456789abcdef0", c.AMIID)
+	}
+	if c.AMIID != "" && c.AMIFollow {
+		say("imagery:amiId pins the image and imagery:amiFollow follows it: set one of them")
+	}
+	if c.AlarmEmail != "" {
+		if a, err := mail.ParseAddress(c.AlarmEmail); err != nil || a.Address != c.AlarmEmail {
+			say("imagery:alarmEmail %q is not an e-mail address", c.AlarmEmail)
+		}
+	}
+	if c.LogRetentionDays != 0 && !slices.Contains(retentions, c.LogRetentionDays) {
+		say("imagery:logRetentionDays %d is none of the periods of CloudWatch: %v", c.LogRetentionDays, retentions)
+	}
+	if c.UploadExpireDays != 0 && c.UploadExpireDays <= data.DeadLetterDays {
+		say("imagery:uploadExpireDays %d: originals must outlive the %d days of a dead letter, or sending it again cannot work",
+			c.UploadExpireDays, data.DeadLetterDays)
+	}
+	return bad
+}
+
+func (c Config) checkNames(say func(string, ...any)) {
+	if n := c.Name(); len(n) > maxNameLength || !nameForm.MatchString(n) {
+		say("stack %q: %q must be lower-case letters, digits and hyphens, at most %d of them (load balancer names end at 32)",
+			c.Stack, n, maxNameLength)
+	}
+	if !regionForm.MatchString(c.Region) {
+		say("aws:region %q: set it, for example `pulumi config set aws:region eu-central-1`", c.Region)
+	}
+	if m := certForm.FindStringSubmatch(c.CertificateARN); c.CertificateARN != "" && m == nil {
+		say("imagery:certificateArn %q is not the ARN of an ACM certificate", c.CertificateARN)
+	} else if m != nil && m[1] != c.Region {
+		say("imagery:certificateArn is of region %s, the load balancer of %s", m[1], c.Region)
+	}
+}
+
+func (c Config) checkNetwork(say func(string, ...any)) {
+	if len(c.AZs) > 0 && len(c.AZs) != c.AZCount && c.AZCount != 0 {
+		say("imagery:azs names %d zones, imagery:azCount says %d", len(c.AZs), c.AZCount)
+	}
+	for i, z := range c.AZs {
+		if !zoneForm.MatchString(z) || !strings.HasPrefix(z, c.Region) {
+			say("imagery:azs: %q is not a zone of %s", z, c.Region)
+		}
+		if slices.Index(c.AZs, z) != i {
+			say("imagery:azs: %s is named twice", z)
+		}
+	}
+	for i, cidr := range c.AllowedCIDRs {
+		if p, err := netip.ParsePrefix(cidr); err != nil || !p.Addr().Is4() || p != p.Masked() {
+			say("imagery:allowedCidrs: %q is not an IPv4 range such as 203.0.113.0/24", cidr)
+		}
+		if slices.Index(c.AllowedCIDRs, cidr) != i {
+			say("imagery:allowedCidrs: %s is named twice", cidr)
+		}
+	}
+}
+
+// checkFleet holds an instance type against the promises of the process on it; budget 0 means that it holds no
+// decoded photo.
+func (c Config) checkFleet(say func(string, ...any), role, kind string, least, most int, budget int64) {
+	if least != 0 && most != 0 && most <= least {
+		say("imagery:%sMax %d must be above imagery:%sMin %d: a replacement starts before the old instance goes", role, most, role, least)
+	}
+	if c.Profile == Prod && least == 1 {
+		say("imagery:%sMin 1: prod needs two, or the death of one is an outage", role)
+	}
+	t, ok := instanceTypes[kind]
+	switch {
+	case !ok:
+		say("imagery:%sType %q is not in the table of known instance types: %s", role, kind, strings.Join(typesOf(c.Arch), ", "))
+	case c.Arch != "" && t.arch != c.Arch:
+		say("imagery:%sType %s is %s, imagery:arch says %s", role, kind, t.arch, c.Arch)
+	case t.budget() < budget:
+		say("imagery:%sType %s: %d MiB of its %d MiB are for the process, the largest legal photo needs %d MiB; take for example %s",
+			role, kind, t.budget()>>20, t.memoryMiB, budget>>20, cheapestWith(t.arch, budget))
+	}
+}
+
+// warnings are legal choices that somebody may not have meant.
+func (c Config) warnings() []string {
+	var w []string
+	if c.Profile == Prod && !c.ProtectData {
+		w = append(w, "protectData is false in prod: `pulumi destroy` will delete every photo")
+	}
+	if c.Egress == network.NAT && c.AZCount == 3 {
+		w = append(w, "egress nat keeps one NAT gateway for three zones: the loss of its zone cuts all instances off; natPerAz and endpoints do not have this")
+	}
+	if c.AlarmEmail == "" && c.Profile == Prod {
+		w = append(w, "alarmEmail is not set: alarms ring where nobody hears them")
+	}
+	return w
+}

@@ -1,0 +1,123 @@
+package data
+
+import (
+	"fmt"
+
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/s3"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"imagery/infra/policy"
+)
+
+// BucketArgs describe a private bucket.
+type BucketArgs struct {
+	// Emptied lets a destroy delete what is inside.
+	Emptied bool
+	// Protect refuses every deletion of the bucket.
+	Protect bool
+	// ExpireDays removes objects by key prefix ("" is all of them) after so many days.
+	ExpireDays map[string]int
+	// Grants is appended to the policy, which else only denies; it gets the ARN of the bucket.
+	Grants func(arn string) []policy.Statement
+}
+
+// Bucket is a private bucket: no public access whatever anybody attaches to it, TLS 1.2 only, encrypted, owned by
+// the account alone, and without parts of broken uploads.
+type Bucket struct {
+	pulumi.ResourceState
+
+	Bucket *s3.BucketV2
+}
+
+// NewBucket makes a private bucket. S3 refuses configuration calls that overlap (409 OperationAborted), so each
+// waits for the one before.
+func NewBucket(ctx *pulumi.Context, name string, args *BucketArgs, opts ...pulumi.ResourceOption) (*Bucket, error) {
+	b := &Bucket{}
+	if err := ctx.RegisterComponentResource("imagery:infra:Bucket", name, b, opts...); err != nil {
+		return nil, err
+	}
+	var err error
+	b.Bucket, err = s3.NewBucketV2(ctx, name, &s3.BucketV2Args{ForceDestroy: pulumi.Bool(args.Emptied)},
+		pulumi.Parent(b), pulumi.Protect(args.Protect))
+	if err != nil {
+		return nil, err
+	}
+	id := b.Bucket.ID()
+	owner, err := s3.NewBucketOwnershipControls(ctx, name+"-owner", &s3.BucketOwnershipControlsArgs{
+		Bucket: id, Rule: s3.BucketOwnershipControlsRuleArgs{ObjectOwnership: pulumi.String("BucketOwnerEnforced")},
+	}, pulumi.Parent(b))
+	if err != nil {
+		return nil, err
+	}
+	private, err := s3.NewBucketPublicAccessBlock(ctx, name+"-private", &s3.BucketPublicAccessBlockArgs{
+		Bucket: id, BlockPublicAcls: pulumi.Bool(true), BlockPublicPolicy: pulumi.Bool(true),
+		IgnorePublicAcls: pulumi.Bool(true), RestrictPublicBuckets: pulumi.Bool(true),
+	}, pulumi.Parent(b), pulumi.DependsOn([]pulumi.Resource{owner}))
+	if err != nil {
+		return nil, err
+	}
+	document := b.Bucket.Arn.ApplyT(func(arn string) string {
+		statements := tlsOnly(arn)
+		if args.Grants != nil {
+			statements = append(statements, args.Grants(arn)...)
+		}
+		return policy.JSON(statements...)
+	}).(pulumi.StringOutput)
+	tls, err := s3.NewBucketPolicy(ctx, name+"-policy", &s3.BucketPolicyArgs{Bucket: id, Policy: document},
+		pulumi.Parent(b), pulumi.DependsOn([]pulumi.Resource{private}))
+	if err != nil {
+		return nil, err
+	}
+	encrypted, err := s3.NewBucketServerSideEncryptionConfigurationV2(ctx, name+"-encryption", &s3.BucketServerSideEncryptionConfigurationV2Args{
+		Bucket: id,
+		Rules: s3.BucketServerSideEncryptionConfigurationV2RuleArray{s3.BucketServerSideEncryptionConfigurationV2RuleArgs{
+			ApplyServerSideEncryptionByDefault: s3.BucketServerSideEncryptionConfigurationV2RuleApplyServerSideEncryptionByDefaultArgs{
+				SseAlgorithm: pulumi.String("AES256"), // a KMS key would cost per request, and load balancers cannot log with one
+			},
+		}},
+	}, pulumi.Parent(b), pulumi.DependsOn([]pulumi.Resource{tls}))
+	if err != nil {
+		return nil, err
+	}
+	if _, err = s3.NewBucketLifecycleConfigurationV2(ctx, name+"-lifecycle", &s3.BucketLifecycleConfigurationV2Args{
+		Bucket: id, Rules: lifecycle(args.ExpireDays),
+	}, pulumi.Parent(b), pulumi.DependsOn([]pulumi.Resource{encrypted})); err != nil {
+		return nil, err
+	}
+	return b, ctx.RegisterResourceOutputs(b, pulumi.Map{"bucket": id})
+}
+
+// tlsOnly denies plain HTTP and old TLS. Nothing here asks where a request comes from: that would break
+// presigned links and the deployer.
+func tlsOnly(arn string) []policy.Statement {
+	all := []string{arn, arn + "/*"}
+	return []policy.Statement{
+		{Sid: "TLSOnly", Effect: policy.Deny, Principal: "*", Action: []string{"s3:*"}, Resource: all,
+			Condition: policy.Conditions{"Bool": {"aws:SecureTransport": {"false"}}}},
+		{Sid: "TLS12", Effect: policy.Deny, Principal: "*", Action: []string{"s3:*"}, Resource: all,
+			Condition: policy.Conditions{"NumericLessThan": {"s3:TlsVersion": {"1.2"}}}},
+	}
+}
+
+// lifecycle always sweeps parts of uploads that nobody finished. Every rule has a filter, an empty one for the
+// whole bucket: without it each preview shows a change.
+func lifecycle(expire map[string]int) s3.BucketLifecycleConfigurationV2RuleArray {
+	rules := s3.BucketLifecycleConfigurationV2RuleArray{s3.BucketLifecycleConfigurationV2RuleArgs{
+		Id: pulumi.String("unfinished"), Status: pulumi.String("Enabled"),
+		Filter: &s3.BucketLifecycleConfigurationV2RuleFilterArgs{},
+		AbortIncompleteMultipartUpload: s3.BucketLifecycleConfigurationV2RuleAbortIncompleteMultipartUploadArgs{
+			DaysAfterInitiation: pulumi.Int(2),
+		},
+	}}
+	for _, prefix := range sortedKeys(expire) {
+		filter := &s3.BucketLifecycleConfigurationV2RuleFilterArgs{}
+		if prefix != "" {
+			filter.Prefix = pulumi.String(prefix)
+		}
+		rules = append(rules, s3.BucketLifecycleConfigurationV2RuleArgs{
+			Id: pulumi.String(fmt.Sprintf("expire-%s", ruleName(prefix))), Status: pulumi.String("Enabled"), Filter: filter,
+			Expiration: s3.BucketLifecycleConfigurationV2RuleExpirationArgs{Days: pulumi.Int(expire[prefix])},
+		})
+	}
+	return rules
+}

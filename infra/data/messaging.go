@@ -1,0 +1,99 @@
+package data
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/sqs"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"imagery/app/settings"
+)
+
+// A message keeps the age of its first send when it becomes a dead letter, so the dead-letter queue must keep
+// longer than the queue, or it would drop at once what waited long.
+const (
+	QueueDays      = 4
+	DeadLetterDays = 14 // the longest that SQS keeps anything
+)
+
+const day = 24 * time.Hour
+
+// longPoll is the longest wait of a receive; workers ask for it themselves, other clients get it from here.
+const longPoll = 20 * time.Second
+
+// MessagingArgs describe a Messaging.
+type MessagingArgs struct {
+	Protect     bool
+	Visibility  time.Duration // how long a received message stays hidden
+	MaxReceives int           // deliveries before a message is a dead letter
+}
+
+// Messaging is the queue of hints and its dead-letter queue.
+type Messaging struct {
+	pulumi.ResourceState
+
+	Queue, DeadLetters *sqs.Queue
+}
+
+// NewMessaging makes both queues and lets only the one feed the other.
+func NewMessaging(ctx *pulumi.Context, name string, args *MessagingArgs, opts ...pulumi.ResourceOption) (*Messaging, error) {
+	if args.Visibility < settings.JobBound {
+		return nil, fmt.Errorf("messaging %s: visibility %s is shorter than a job, %s", name, args.Visibility, settings.JobBound)
+	}
+	m := &Messaging{}
+	if err := ctx.RegisterComponentResource("imagery:infra:Messaging", name, m, opts...); err != nil {
+		return nil, err
+	}
+	var err error
+	m.DeadLetters, err = sqs.NewQueue(ctx, name+"-dead-letters", &sqs.QueueArgs{
+		MessageRetentionSeconds: seconds(DeadLetterDays * day),
+		SqsManagedSseEnabled:    pulumi.Bool(true),
+	}, pulumi.Parent(m), pulumi.Protect(args.Protect))
+	if err != nil {
+		return nil, err
+	}
+	m.Queue, err = sqs.NewQueue(ctx, name+"-queue", &sqs.QueueArgs{
+		VisibilityTimeoutSeconds: seconds(args.Visibility),
+		MessageRetentionSeconds:  seconds(QueueDays * day),
+		ReceiveWaitTimeSeconds:   seconds(longPoll),
+		SqsManagedSseEnabled:     pulumi.Bool(true),
+		RedrivePolicy: m.DeadLetters.Arn.ApplyT(func(arn string) (string, error) {
+			return attribute(redrive{arn, args.MaxReceives})
+		}).(pulumi.StringOutput),
+	}, pulumi.Parent(m), pulumi.Protect(args.Protect))
+	if err != nil {
+		return nil, err
+	}
+	_, err = sqs.NewRedriveAllowPolicy(ctx, name+"-redrive", &sqs.RedriveAllowPolicyArgs{
+		QueueUrl: m.DeadLetters.Url,
+		RedriveAllowPolicy: m.Queue.Arn.ApplyT(func(arn string) (string, error) {
+			return attribute(redriveAllow{"byQueue", []string{arn}})
+		}).(pulumi.StringOutput),
+	}, pulumi.Parent(m))
+	if err != nil {
+		return nil, err
+	}
+	return m, ctx.RegisterResourceOutputs(m, pulumi.Map{"queueUrl": m.Queue.Url})
+}
+
+// Attributes of queues. The provider waits until AWS gives back exactly what was set, so the count must be a
+// number and no field null.
+type (
+	redrive struct {
+		DeadLetterTargetArn string `json:"deadLetterTargetArn"`
+		MaxReceiveCount     int    `json:"maxReceiveCount"`
+	}
+	redriveAllow struct {
+		RedrivePermission string   `json:"redrivePermission"`
+		SourceQueueArns   []string `json:"sourceQueueArns,omitempty"`
+	}
+)
+
+func attribute(v any) (string, error) {
+	b, err := json.Marshal(v)
+	return string(b), err
+}
+
+func seconds(d time.Duration) pulumi.Int { return pulumi.Int(int(d / time.Second)) }

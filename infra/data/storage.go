@@ -1,0 +1,126 @@
+// Package data is what a stack must not lose: the table, the buckets and the queues. How long things are kept and
+// who may delete them is decided here and nowhere else.
+package data
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/dynamodb"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"imagery/app/rights"
+	"imagery/infra/policy"
+)
+
+// PendingIndex is the index of unfinished images, as the binary queries it.
+var PendingIndex = strings.TrimPrefix(string(rights.Pending), string(rights.Table)+"/index/")
+
+const (
+	originals    = "upload/"   // as in the keys of the contract
+	selftests    = "selftest/" // left behind only by a selftest that was killed
+	recoveryDays = 35          // the longest that DynamoDB offers; it costs by size, not by days
+	selftestDays = 1
+)
+
+// StorageArgs describe a Storage.
+type StorageArgs struct {
+	Protect          bool // refuse to delete photos and their table
+	UploadExpireDays int
+	AccessLogs       *AccessLogArgs // nil: no bucket for them
+}
+
+// AccessLogArgs say who delivers the load balancer's access logs and how long they are kept.
+type AccessLogArgs struct {
+	AccountID    string
+	DeliveryRoot string // ARN of the region's load balancing account; regions after 2022 use only the service
+	Days         int
+}
+
+// Storage holds the table of images and the buckets.
+type Storage struct {
+	pulumi.ResourceState
+
+	Table    *dynamodb.Table
+	Images   *Bucket
+	Releases *Bucket
+	Logs     *Bucket // nil without access logs
+}
+
+// NewStorage makes the table and the buckets.
+func NewStorage(ctx *pulumi.Context, name string, args *StorageArgs, opts ...pulumi.ResourceOption) (*Storage, error) {
+	if args.UploadExpireDays <= DeadLetterDays {
+		return nil, fmt.Errorf("storage %s: originals expire after %d days, dead letters after %d", name, args.UploadExpireDays, DeadLetterDays)
+	}
+	s := &Storage{}
+	if err := ctx.RegisterComponentResource("imagery:infra:Storage", name, s, opts...); err != nil {
+		return nil, err
+	}
+	var err error
+	if s.Table, err = newTable(ctx, name+"-images", args.Protect, pulumi.Parent(s)); err != nil {
+		return nil, err
+	}
+	if s.Images, err = NewBucket(ctx, name+"-images", &BucketArgs{
+		Emptied: !args.Protect, Protect: args.Protect,
+		ExpireDays: map[string]int{originals: args.UploadExpireDays, selftests: selftestDays},
+	}, pulumi.Parent(s)); err != nil {
+		return nil, err
+	}
+	// Releases never expire: a rollback, or a scale-out before a rollout, starts an old one. They hold nothing
+	// that cannot be built again, so a destroy may always empty the bucket.
+	if s.Releases, err = NewBucket(ctx, name+"-releases", &BucketArgs{Emptied: true}, pulumi.Parent(s)); err != nil {
+		return nil, err
+	}
+	if logs := args.AccessLogs; logs != nil {
+		if s.Logs, err = NewBucket(ctx, name+"-access-logs", &BucketArgs{
+			Emptied: true, ExpireDays: map[string]int{"": logs.Days}, Grants: logs.grants,
+		}, pulumi.Parent(s)); err != nil {
+			return nil, err
+		}
+	}
+	return s, ctx.RegisterResourceOutputs(s, pulumi.Map{"table": s.Table.Name, "bucket": s.Images.Bucket.ID()})
+}
+
+// newTable declares only the keys: DynamoDB refuses attributes that no key uses.
+func newTable(ctx *pulumi.Context, name string, protect bool, parent pulumi.ResourceOption) (*dynamodb.Table, error) {
+	return dynamodb.NewTable(ctx, name, &dynamodb.TableArgs{
+		BillingMode: pulumi.String("PAY_PER_REQUEST"),
+		HashKey:     pulumi.String("id"),
+		Attributes: dynamodb.TableAttributeArray{
+			dynamodb.TableAttributeArgs{Name: pulumi.String("id"), Type: pulumi.String("S")},
+			dynamodb.TableAttributeArgs{Name: pulumi.String("pending"), Type: pulumi.String("S")},
+			dynamodb.TableAttributeArgs{Name: pulumi.String("updated"), Type: pulumi.String("N")},
+		},
+		GlobalSecondaryIndexes: dynamodb.TableGlobalSecondaryIndexArray{dynamodb.TableGlobalSecondaryIndexArgs{
+			Name: pulumi.String(PendingIndex), HashKey: pulumi.String("pending"), RangeKey: pulumi.String("updated"),
+			ProjectionType: pulumi.String("KEYS_ONLY"),
+		}},
+		Ttl:                       dynamodb.TableTtlArgs{AttributeName: pulumi.String("expires"), Enabled: pulumi.Bool(true)},
+		PointInTimeRecovery:       dynamodb.TablePointInTimeRecoveryArgs{Enabled: pulumi.Bool(true), RecoveryPeriodInDays: pulumi.Int(recoveryDays)},
+		DeletionProtectionEnabled: pulumi.Bool(protect),
+	}, parent, pulumi.Protect(protect))
+}
+
+// grants let load balancers write their logs, and nothing else.
+func (a *AccessLogArgs) grants(arn string) []policy.Statement {
+	s := policy.Statement{Sid: "AccessLogs", Effect: policy.Allow, Principal: policy.Principals{"Service": {"logdelivery.elasticloadbalancing.amazonaws.com"}},
+		Action: []string{"s3:PutObject"}, Resource: []string{arn + "/AWSLogs/" + a.AccountID + "/*"}}
+	if a.DeliveryRoot == "" {
+		return []policy.Statement{s}
+	}
+	old := s
+	old.Sid, old.Principal = "AccessLogsOldRegions", policy.Principals{"AWS": {a.DeliveryRoot}}
+	return []policy.Statement{s, old}
+}
+
+func sortedKeys(m map[string]int) []string { return slices.Sorted(maps.Keys(m)) }
+
+// ruleName turns a key prefix into the name of its rule.
+func ruleName(prefix string) string {
+	if prefix == "" {
+		return "all"
+	}
+	return strings.Trim(prefix, "/")
+}

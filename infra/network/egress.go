@@ -1,0 +1,95 @@
+package network
+
+import (
+	"fmt"
+
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/ec2"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+// nat makes one gateway, or one in each zone, and the private routes to it.
+func (n *Network) nat(ctx *pulumi.Context, private []*ec2.RouteTable, internet *ec2.InternetGateway) error {
+	count := map[Egress]int{NAT: 1, NATPerAZ: len(private)}[n.args.Egress]
+	var gateways []*ec2.NatGateway
+	for i := range count {
+		what := fmt.Sprintf("nat-%d", i)
+		// AWS refuses an address, and to detach the internet gateway, in the wrong order: hence both edges.
+		after := pulumi.DependsOn([]pulumi.Resource{internet})
+		address, err := ec2.NewEip(ctx, n.name+"-"+what, &ec2.EipArgs{Domain: pulumi.String("vpc"), Tags: n.tags(what)}, n.child(), after)
+		if err != nil {
+			return err
+		}
+		gateway, err := ec2.NewNatGateway(ctx, n.name+"-"+what, &ec2.NatGatewayArgs{
+			AllocationId: address.AllocationId, SubnetId: n.Public[i].ID(), Tags: n.tags(what),
+		}, n.child(), after)
+		if err != nil {
+			return err
+		}
+		gateways = append(gateways, gateway)
+	}
+	for i, table := range private {
+		if count == 0 {
+			break
+		}
+		if _, err := ec2.NewRoute(ctx, fmt.Sprintf("%s-private-%d-internet", n.name, i), &ec2.RouteArgs{
+			RouteTableId: table.ID(), DestinationCidrBlock: pulumi.String("0.0.0.0/0"), NatGatewayId: gateways[i%count].ID(),
+		}, n.child()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// gatewayEndpoints keep the traffic to S3 and DynamoDB inside AWS. They are free, so every mode has them, and
+// on every route table. The AL2023 package mirror is in S3 too and is asked without credentials: a policy that
+// admits only our own principals would break the log agent's installation.
+func (n *Network) gatewayEndpoints(ctx *pulumi.Context, tables []*ec2.RouteTable) error {
+	var ids pulumi.StringArray
+	for _, t := range tables {
+		ids = append(ids, t.ID())
+	}
+	for _, service := range []string{"s3", "dynamodb"} {
+		e, err := ec2.NewVpcEndpoint(ctx, n.name+"-"+service, &ec2.VpcEndpointArgs{
+			VpcId:           n.VPC.ID(),
+			VpcEndpointType: pulumi.String("Gateway"),
+			ServiceName:     pulumi.String(fmt.Sprintf("com.amazonaws.%s.%s", n.args.Region, service)),
+			RouteTableIds:   ids,
+			Tags:            n.tags(service),
+		}, n.child())
+		if err != nil {
+			return err
+		}
+		n.Gateways = append(n.Gateways, e)
+	}
+	return nil
+}
+
+// interfaceEndpoints answer the services' normal names with private addresses in every zone. Each instance
+// group admits itself to the security group here.
+func (n *Network) interfaceEndpoints(ctx *pulumi.Context) error {
+	var err error
+	n.EndpointGroup, err = ec2.NewSecurityGroup(ctx, n.name+"-endpoints", &ec2.SecurityGroupArgs{
+		VpcId: n.VPC.ID(), Description: pulumi.String("Private endpoints of AWS services"), Tags: n.tags("endpoints"),
+	}, n.child())
+	if err != nil {
+		return err
+	}
+	services := []string{"sqs", "logs", "autoscaling"}
+	if n.args.SSM {
+		services = append(services, "ssm", "ssmmessages")
+	}
+	for _, service := range services {
+		if _, err := ec2.NewVpcEndpoint(ctx, n.name+"-"+service, &ec2.VpcEndpointArgs{
+			VpcId:             n.VPC.ID(),
+			VpcEndpointType:   pulumi.String("Interface"),
+			ServiceName:       pulumi.String(fmt.Sprintf("com.amazonaws.%s.%s", n.args.Region, service)),
+			SubnetIds:         IDs(n.Private),
+			SecurityGroupIds:  pulumi.StringArray{n.EndpointGroup.ID()},
+			PrivateDnsEnabled: pulumi.Bool(true),
+			Tags:              n.tags(service),
+		}, n.child()); err != nil {
+			return err
+		}
+	}
+	return nil
+}

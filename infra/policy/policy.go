@@ -1,0 +1,55 @@
+// Package policy writes IAM policy documents. It knows the grammar and nothing of the stack.
+package policy
+
+import (
+	"encoding/json"
+	"slices"
+)
+
+// Document is a policy.
+type Document struct {
+	Version   string
+	Statement []Statement
+}
+
+// Statement grants or denies actions on resources.
+type Statement struct {
+	Sid       string `json:",omitempty"`
+	Effect    string
+	Principal any        `json:",omitempty"` // "*" or Principals; absent in the policy of a role
+	Action    []string   `json:",omitempty"`
+	Resource  []string   `json:",omitempty"`
+	Condition Conditions `json:",omitempty"`
+}
+
+// Principals names who is meant, by kind: Service, AWS.
+type Principals map[string][]string
+
+// Conditions are operator -> key -> values.
+type Conditions map[string]map[string][]string
+
+// Effects.
+const (
+	Allow = "Allow"
+	Deny  = "Deny"
+)
+
+// JSON renders statements. The same statements give the same bytes, whatever order their actions came in.
+func JSON(statements ...Statement) string {
+	for i := range statements {
+		s := &statements[i]
+		s.Action, s.Resource = slices.Clone(s.Action), slices.Clone(s.Resource)
+		slices.Sort(s.Action)
+		s.Action = slices.Compact(s.Action)
+	}
+	b, err := json.Marshal(Document{"2012-10-17", statements})
+	if err != nil {
+		panic(err) // strings in maps and slices always marshal
+	}
+	return string(b)
+}
+
+// AssumedBy is the trust policy of a role that an AWS service takes.
+func AssumedBy(service string) string {
+	return JSON(Statement{Effect: Allow, Principal: Principals{"Service": {service}}, Action: []string{"sts:AssumeRole"}})
+}
