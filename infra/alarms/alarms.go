@@ -1,0 +1,143 @@
+// Package alarms says what wakes somebody, whom, and what they see then: a table of alarms, a topic, a dashboard.
+package alarms
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/cloudwatch"
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/sns"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"imagery/app/settings"
+	"imagery/infra/policy"
+)
+
+// Watched names what is looked at. Every dimension of an alarm is one of these outputs: an alarm on a name
+// that somebody typed is silent for ever.
+type Watched struct {
+	Stack, Region, AccountID, Partition string
+	Email                               string // empty: nobody is told
+
+	Balancer, Targets      pulumi.StringInput // ARN suffixes, as metrics have them
+	Queue, DeadLetters     pulumi.StringInput
+	Table                  pulumi.StringInput
+	ServerGroup            pulumi.StringInput
+	WorkerGroup            pulumi.StringInput
+	ServerMin, WorkerMin   int
+	Bucket, QueueURL       pulumi.StringInput // only for the texts
+	TargetGroup            pulumi.StringInput
+	ServerLogs, WorkerLogs pulumi.StringInput
+}
+
+// Alarms is the component.
+type Alarms struct {
+	pulumi.ResourceState
+
+	Topic        *sns.Topic
+	Subscription *sns.TopicSubscription // nil without an address
+	// Guards are the names of the alarms that judge a release of a role.
+	Guards map[settings.Role]pulumi.StringArray
+}
+
+// Watch makes the topic, an alarm for each row of the table, and the dashboard.
+func Watch(ctx *pulumi.Context, name string, w Watched, opts ...pulumi.ResourceOption) (*Alarms, error) {
+	a := &Alarms{Guards: map[settings.Role]pulumi.StringArray{}}
+	if err := ctx.RegisterComponentResource("imagery:infra:Alarms", name, a, opts...); err != nil {
+		return nil, err
+	}
+	if err := a.topic(ctx, name, w); err != nil {
+		return nil, err
+	}
+	names := w.names()
+	for _, row := range w.rows() {
+		args := row.args()
+		text := row.means + " Do: " + row.do
+		args.AlarmDescription = names.ApplyT(func(m map[string]string) string { return fill(text, m) }).(pulumi.StringOutput)
+		args.AlarmActions, args.OkActions = pulumi.Array{a.Topic.Arn}, pulumi.Array{a.Topic.Arn}
+		made, err := cloudwatch.NewMetricAlarm(ctx, name+"-"+row.name, args, pulumi.Parent(a))
+		if err != nil {
+			return nil, err
+		}
+		if row.guard != "" {
+			a.Guards[row.guard] = append(a.Guards[row.guard], made.Name)
+		}
+	}
+	if err := a.dashboard(ctx, name, w); err != nil {
+		return nil, err
+	}
+	return a, ctx.RegisterResourceOutputs(a, pulumi.Map{"topic": a.Topic.Arn})
+}
+
+// args is a row in the provider's words: one metric as it is, or several under an expression.
+func (r alarm) args() *cloudwatch.MetricAlarmArgs {
+	args := &cloudwatch.MetricAlarmArgs{
+		ComparisonOperator: pulumi.String(r.compare), Threshold: pulumi.Float64(r.threshold),
+		EvaluationPeriods: pulumi.Int(r.of), DatapointsToAlarm: pulumi.Int(r.datapoints), TreatMissingData: pulumi.String(r.missing),
+	}
+	if r.expression == "" {
+		m := r.metrics[0]
+		args.Namespace, args.MetricName, args.Period, args.Dimensions = pulumi.String(m.namespace), pulumi.String(m.name), pulumi.Int(r.period), m.dimensions
+		if strings.HasPrefix(m.stat, "p") {
+			args.ExtendedStatistic = pulumi.String(m.stat)
+			args.EvaluateLowSampleCountPercentiles = pulumi.String("ignore") // the 95th of three requests means nothing
+		} else {
+			args.Statistic = pulumi.String(m.stat)
+		}
+		return args
+	}
+	queries := cloudwatch.MetricAlarmMetricQueryArray{cloudwatch.MetricAlarmMetricQueryArgs{
+		Id: pulumi.String("result"), Expression: pulumi.String(r.expression), Label: pulumi.String(r.name), ReturnData: pulumi.Bool(true),
+	}}
+	for _, m := range r.metrics {
+		queries = append(queries, cloudwatch.MetricAlarmMetricQueryArgs{Id: pulumi.String(m.id), ReturnData: pulumi.Bool(false),
+			Metric: cloudwatch.MetricAlarmMetricQueryMetricArgs{Namespace: pulumi.String(m.namespace), MetricName: pulumi.String(m.name),
+				Stat: pulumi.String(m.stat), Period: pulumi.Int(r.period), Dimensions: m.dimensions}})
+	}
+	args.MetricQueries = queries
+	return args
+}
+
+// topic is not encrypted with a key: CloudWatch may not use AWS's own one for SNS, and its alarms would ring unheard.
+func (a *Alarms) topic(ctx *pulumi.Context, name string, w Watched) error {
+	var err error
+	if a.Topic, err = sns.NewTopic(ctx, name+"-alarms", &sns.TopicArgs{}, pulumi.Parent(a)); err != nil {
+		return err
+	}
+	document := a.Topic.Arn.ApplyT(func(arn string) string {
+		return policy.JSON(policy.Statement{
+			Sid: "Alarms", Effect: policy.Allow, Principal: policy.Principals{"Service": {"cloudwatch.amazonaws.com"}},
+			Action: []string{"sns:Publish"}, Resource: []string{arn},
+			Condition: policy.Conditions{
+				"ArnLike":      {"aws:SourceArn": {"arn:" + w.Partition + ":cloudwatch:" + w.Region + ":" + w.AccountID + ":alarm:*"}},
+				"StringEquals": {"aws:SourceAccount": {w.AccountID}},
+			},
+		})
+	}).(pulumi.StringOutput)
+	if _, err = sns.NewTopicPolicy(ctx, name+"-alarms", &sns.TopicPolicyArgs{Arn: a.Topic.Arn, Policy: document}, pulumi.Parent(a)); err != nil {
+		return err
+	}
+	if w.Email != "" {
+		a.Subscription, err = sns.NewTopicSubscription(ctx, name+"-alarms", &sns.TopicSubscriptionArgs{
+			Topic: a.Topic.Arn, Protocol: pulumi.String("email"), Endpoint: pulumi.String(w.Email),
+		}, pulumi.Parent(a))
+	}
+	return err
+}
+
+// names resolves what the texts may mention, so that a command can be pasted as it is.
+func (w Watched) names() pulumi.StringMapOutput {
+	return pulumi.StringMap{
+		"table": w.Table, "bucket": w.Bucket, "queueUrl": w.QueueURL, "serverGroup": w.ServerGroup, "workerGroup": w.WorkerGroup,
+		"targetGroup": w.TargetGroup, "serverLogs": w.ServerLogs, "workerLogs": w.WorkerLogs,
+	}.ToStringMapOutput()
+}
+
+func fill(text string, names map[string]string) string {
+	var pairs []string
+	for _, k := range slices.Sorted(maps.Keys(names)) {
+		pairs = append(pairs, "{"+k+"}", names[k])
+	}
+	return strings.NewReplacer(pairs...).Replace(text)
+}

@@ -1,0 +1,135 @@
+package alarms
+
+import (
+	"strconv"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"imagery/app/settings"
+)
+
+// What missing data means: some metrics exist only when something went wrong, of others silence is the fault.
+const (
+	quiet    = "notBreaching"
+	breaking = "breaching"
+)
+
+const (
+	above = "GreaterThanThreshold"
+	below = "LessThanThreshold"
+)
+
+// alarm is one row. Texts may use the names of Watched.names in braces; whoever is woken reads them first.
+type alarm struct {
+	name  string
+	guard settings.Role // rolling out this role stops and goes back while it rings; "" for none
+	means string
+	do    string
+
+	metrics    []metric
+	expression string // over the ids of metrics; "" if there is only one
+
+	compare    string
+	threshold  float64
+	period     int // seconds
+	datapoints int // that must be over the threshold
+	of         int // of this many periods
+	missing    string
+}
+
+type metric struct {
+	id, namespace, name string
+	stat                string // Maximum, Sum, ... or a percentile such as p95
+	dimensions          pulumi.StringMap
+}
+
+// one is the metric of a row that computes nothing.
+func one(namespace, name, stat string, dimensions pulumi.StringMap) []metric {
+	return []metric{{"m", namespace, name, stat, dimensions}}
+}
+
+// rows is everything that can wake somebody. Guards judge a release only by what its own processes report:
+// dead letters stay until a person looks, and would block the release that mends them; the balancer's times and
+// 5xx count long polls, slow uploads and planned refusals.
+func (w Watched) rows() []alarm {
+	queue := pulumi.StringMap{"QueueName": w.Queue}
+	dead := pulumi.StringMap{"QueueName": w.DeadLetters}
+	targets := pulumi.StringMap{"LoadBalancer": w.Balancer, "TargetGroup": w.Targets}
+	table := pulumi.StringMap{"TableName": w.Table}
+	server, worker := w.own(settings.Server), w.own(settings.Worker)
+	own := settings.MetricNamespace
+	return []alarm{
+		{name: "dead-letters", means: "Photos failed at every attempt and wait in the dead-letter queue for a person.",
+			do:      "imagery dlq ls -table {table} -bucket {bucket} -queue-url {queueUrl}; mend the cause; imagery dlq redrive with the same flags.",
+			metrics: one("AWS/SQS", "ApproximateNumberOfMessagesVisible", "Maximum", dead),
+			compare: above, period: 60, datapoints: 1, of: 1, missing: quiet},
+		{name: "queue-age", means: "A photo waits in the queue for more than five minutes: workers are too few, stuck, or without rights.",
+			do:      "aws autoscaling describe-scaling-activities --auto-scaling-group-name {workerGroup}; aws logs tail {workerLogs}.",
+			metrics: one("AWS/SQS", "ApproximateAgeOfOldestMessage", "Maximum", queue),
+			compare: above, threshold: 300, period: 60, datapoints: 3, of: 5, missing: quiet},
+		{name: "lag", means: "A user waits for a photo for more than 15 minutes, or no worker reports: then nobody repairs lost messages.",
+			do:      "aws logs tail {workerLogs} --since 30m; the oldest image is in its lines.",
+			metrics: one(own, settings.MetricOldestUnfinished, "Maximum", worker),
+			compare: above, threshold: 900, period: 300, datapoints: 2, of: 2, missing: breaking},
+		{name: "server-errors", guard: settings.Server, means: "More than 2 % of the requests end in an unplanned 5xx.",
+			do: "aws logs tail {serverLogs} --filter-pattern ERROR; if a release did it, deploy the one before.",
+			metrics: []metric{{"requests", own, settings.MetricRequests, "Sum", server},
+				{"errors", own, settings.MetricServerErrors, "Sum", server}},
+			expression: "IF(requests > 50, 100 * FILL(errors, 0) / requests, 0)",
+			compare:    above, threshold: 2, period: 60, datapoints: 2, of: 3, missing: quiet},
+		{name: "server-latency", guard: settings.Server, means: "One request in twenty takes more than five seconds, long polls left out.",
+			do:      "Look at the table's and bucket's latency on the dashboard; aws logs tail {serverLogs}.",
+			metrics: one(own, settings.MetricRequestTime, "p95", server),
+			compare: above, threshold: 5000, period: 60, datapoints: 3, of: 3, missing: quiet},
+		{name: "server-full", means: "Servers refuse uploads for want of memory: clients repeat them, but there are too few servers.",
+			do:      "Raise serverMax, or lower requestsPerTarget, and run pulumi up.",
+			metrics: one(own, settings.MetricPlanned503, "Sum", server),
+			compare: above, threshold: 10, period: 60, datapoints: 3, of: 5, missing: quiet},
+		{name: "worker-failures", guard: settings.Worker, means: "More than half of the jobs fail or are tried again.",
+			do: "aws logs tail {workerLogs} --filter-pattern ERROR; if a release did it, deploy the one before.",
+			metrics: []metric{{"jobs", own, settings.MetricJobs, "Sum", worker}, {"retried", own, settings.MetricJobsRetried, "Sum", worker},
+				{"lost", own, settings.MetricJobsGivenUp, "Sum", worker}},
+			expression: "IF(jobs > 20, 100 * (FILL(retried, 0) + FILL(lost, 0)) / jobs, 0)",
+			compare:    above, threshold: 50, period: 60, datapoints: 3, of: 3, missing: quiet},
+		{name: "balancer-errors", means: "The load balancer itself answers 5xx: no server takes a request, or one closes connections.",
+			do:      "aws elbv2 describe-target-health --target-group-arn {targetGroup}; aws logs tail {serverLogs}.",
+			metrics: one("AWS/ApplicationELB", "HTTPCode_ELB_5XX_Count", "Sum", pulumi.StringMap{"LoadBalancer": w.Balancer}),
+			compare: above, threshold: 10, period: 60, datapoints: 3, of: 5, missing: quiet},
+		{name: "servers-unhealthy", means: "A server fails its health check and is about to be replaced.",
+			do:      "aws elbv2 describe-target-health --target-group-arn {targetGroup}.",
+			metrics: one("AWS/ApplicationELB", "UnHealthyHostCount", "Maximum", targets),
+			compare: above, period: 60, datapoints: 3, of: 3, missing: quiet},
+		{name: "servers-low", means: "Fewer healthy servers than serverMin, " + strconv.Itoa(w.ServerMin) + ": one more death may be an outage.",
+			do:      "aws autoscaling describe-scaling-activities --auto-scaling-group-name {serverGroup}.",
+			metrics: one("AWS/ApplicationELB", "HealthyHostCount", "Minimum", targets),
+			compare: below, threshold: float64(w.ServerMin), period: 60, datapoints: 3, of: 3, missing: breaking},
+		{name: "workers-low", means: "Fewer workers in service than workerMin, " + strconv.Itoa(w.WorkerMin) + ".",
+			do:      "aws autoscaling describe-scaling-activities --auto-scaling-group-name {workerGroup}.",
+			metrics: one("AWS/AutoScaling", "GroupInServiceInstances", "Minimum", pulumi.StringMap{"AutoScalingGroupName": w.WorkerGroup}),
+			compare: below, threshold: float64(w.WorkerMin), period: 60, datapoints: 5, of: 5, missing: breaking},
+		{name: "table-throttled", means: "DynamoDB refuses requests to {table}; they are repeated, so photos are late.",
+			do: "aws cloudwatch get-metric-data, or the table's page: is one image asked for all the time?",
+			metrics: []metric{{"reads", "AWS/DynamoDB", "ReadThrottleEvents", "Sum", table},
+				{"writes", "AWS/DynamoDB", "WriteThrottleEvents", "Sum", table}},
+			expression: "FILL(reads, 0) + FILL(writes, 0)",
+			compare:    above, period: 60, datapoints: 3, of: 5, missing: quiet},
+		{name: "table-errors", means: "DynamoDB answers 5xx for {table}; requests are repeated, so photos are late.",
+			do:      "Look at health.aws.amazon.com for the region; nothing is lost while it lasts.",
+			metrics: w.tableErrors(), expression: "FILL(gets, 0) + FILL(puts, 0) + FILL(updates, 0) + FILL(queries, 0)",
+			compare: above, period: 60, datapoints: 3, of: 5, missing: quiet},
+	}
+}
+
+// own are the dimensions of the metrics that a role writes itself.
+func (w Watched) own(role settings.Role) pulumi.StringMap {
+	return pulumi.StringMap{settings.DimensionStack: pulumi.String(w.Stack), settings.DimensionRole: pulumi.String(string(role))}
+}
+
+// tableErrors: DynamoDB counts its 5xx by operation only.
+func (w Watched) tableErrors() []metric {
+	var out []metric
+	for _, o := range [][2]string{{"gets", "GetItem"}, {"puts", "PutItem"}, {"updates", "UpdateItem"}, {"queries", "Query"}} {
+		out = append(out, metric{o[0], "AWS/DynamoDB", "SystemErrors", "Sum", pulumi.StringMap{"TableName": w.Table, "Operation": pulumi.String(o[1])}})
+	}
+	return out
+}

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"imagery/infra/network"
+)
+
+// List prices in US dollars, without taxes, credits and free tiers. They are for orientation: other regions are
+// up to a fifth dearer, and AWS changes them.
+const (
+	priceRegion = "us-east-1"
+	priceDate   = "2025-06"
+
+	monthHours         = 730
+	balancerHour       = 0.0225
+	capacityUnitHour   = 0.008
+	capacityUnits      = 0.2 // of a quiet service
+	publicAddressHour  = 0.005
+	natHour            = 0.045
+	endpointHour       = 0.01 // in each zone
+	diskGiBMonth       = 0.08
+	diskGiB            = 8
+	alarmMetricMonth   = 0.10
+	alarmMetrics       = 30 // of about a dozen alarms and the four behind target tracking
+	freeAlarmMetrics   = 10
+	smallServiceMonth  = 3.9 // a million writes and five million reads, 20 GB of photos, two million messages, 2 GB of logs
+	endpointServices   = 3
+	sessionServices    = 2
+	addressesPerServer = 1
+)
+
+// item is a line of the estimate.
+type item struct {
+	name string
+	usd  float64
+}
+
+// Estimate is what a stack costs in a month at its smallest size, the dearest line first.
+type Estimate struct {
+	items []item
+	total float64
+}
+
+// estimate adds up a configuration.
+func estimate(c Config) Estimate {
+	zones, instances := float64(c.AZCount), float64(c.ServerMin+c.WorkerMin)
+	endpoints := float64(endpointServices)
+	if c.SSM {
+		endpoints += sessionServices
+	}
+	egress := map[network.Egress]float64{
+		network.Endpoints: endpoints * zones * endpointHour,
+		network.NAT:       natHour + publicAddressHour,
+		network.NATPerAZ:  zones * (natHour + publicAddressHour),
+		network.Public:    instances * addressesPerServer * publicAddressHour,
+	}[c.Egress]
+	e := Estimate{items: []item{
+		{"load balancer", (balancerHour + capacityUnits*capacityUnitHour + zones*publicAddressHour) * monthHours},
+		{"servers", float64(c.ServerMin) * instanceTypes[c.ServerType].hourly * monthHours},
+		{"workers", float64(c.WorkerMin) * instanceTypes[c.WorkerType].hourly * monthHours},
+		{"egress " + string(c.Egress), egress * monthHours},
+		{"disks", instances * diskGiB * diskGiBMonth},
+		{"alarms", (alarmMetrics - freeAlarmMetrics) * alarmMetricMonth},
+		{"table, photos, messages and logs of a small service", smallServiceMonth},
+	}}
+	slices.SortStableFunc(e.items, func(a, b item) int { return cmp.Compare(b.usd, a.usd) })
+	for _, i := range e.items {
+		e.total += i.usd
+	}
+	return e
+}
+
+// String is the line of the preview.
+func (e Estimate) String() string {
+	share := func(i item) string { return fmt.Sprintf("%s %.0f %%", i.name, 100*i.usd/e.total) }
+	return fmt.Sprintf("about $%.0f a month (list prices of %s in %s, smallest size): %s, %s, %s",
+		e.total, priceRegion, priceDate, share(e.items[0]), share(e.items[1]), share(e.items[2]))
+}
+
+func (e Estimate) output() pulumi.Map {
+	lines := pulumi.Map{}
+	for _, i := range e.items {
+		lines[i.name] = pulumi.Float64(cents(i.usd))
+	}
+	return pulumi.Map{"total": pulumi.Float64(cents(e.total)), "lines": lines,
+		"prices": pulumi.String(fmt.Sprintf("list prices of %s in %s", priceRegion, priceDate)), "dominates": pulumi.String(e.items[0].name)}
+}
+
+func cents(usd float64) float64 { return math.Round(usd*100) / 100 }

@@ -1,0 +1,156 @@
+// Package edge is the only door of a stack: a load balancer, its listeners, and the target group that servers join.
+package edge
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/ec2"
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/lb"
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/vpc"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"imagery/app/settings"
+)
+
+// Times that the server's own must surround.
+const (
+	IdleTimeout = 60 * time.Second // below settings.IdleTimeout: the balancer closes an idle connection first
+	// DrainDelay lets the longest request end before its server is stopped, and ends before the service
+	// manager would kill.
+	DrainDelay = 90 * time.Second
+)
+
+// tlsPolicy admits TLS 1.2 and 1.3.
+const tlsPolicy = "ELBSecurityPolicy-TLS13-1-2-2021-06"
+
+// Args describe an edge.
+type Args struct {
+	VPC          pulumi.StringInput
+	Subnets      pulumi.StringArray // public, in two zones or more
+	AllowedCIDRs []string
+	Certificate  string // ARN; empty: HTTP only
+	Port         int    // of the servers
+	Protect      bool
+	LogBucket    pulumi.StringInput // nil: no access logs
+	After        []pulumi.Resource  // what the balancer needs and no input names: routes, the log bucket's policy
+}
+
+// Edge is the component. Wait for it whole before the first server: a target group that no listener uses
+// cannot be scaled by.
+type Edge struct {
+	pulumi.ResourceState
+
+	SecurityGroup *ec2.SecurityGroup
+	Balancer      *lb.LoadBalancer
+	Targets       *lb.TargetGroup
+	URL           pulumi.StringOutput
+}
+
+// New builds an edge.
+func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOption) (*Edge, error) {
+	if settings.IdleTimeout <= IdleTimeout || settings.ReadHeaderTimeout <= IdleTimeout || DrainDelay <= settings.UploadTimeout || DrainDelay >= settings.StopTimeout {
+		return nil, fmt.Errorf("edge %s: its timeouts do not fit the server's", name)
+	}
+	e := &Edge{}
+	if err := ctx.RegisterComponentResource("imagery:infra:Edge", name, e, opts...); err != nil {
+		return nil, err
+	}
+	if err := e.door(ctx, name, args); err != nil {
+		return nil, err
+	}
+	var err error
+	e.Balancer, err = lb.NewLoadBalancer(ctx, name+"-lb", &lb.LoadBalancerArgs{
+		LoadBalancerType:         pulumi.String("application"),
+		Subnets:                  args.Subnets,
+		SecurityGroups:           pulumi.StringArray{e.SecurityGroup.ID()},
+		IdleTimeout:              seconds(IdleTimeout),
+		DropInvalidHeaderFields:  pulumi.Bool(true),
+		DesyncMitigationMode:     pulumi.String("defensive"),
+		XffHeaderProcessingMode:  pulumi.String("append"),
+		EnableDeletionProtection: pulumi.Bool(args.Protect),
+		AccessLogs:               accessLogs(args.LogBucket),
+	}, pulumi.Parent(e), pulumi.DependsOn(args.After))
+	if err != nil {
+		return nil, err
+	}
+	e.Targets, err = lb.NewTargetGroup(ctx, name+"-tg", &lb.TargetGroupArgs{
+		TargetType: pulumi.String("instance"), Port: pulumi.Int(args.Port), Protocol: pulumi.String("HTTP"), VpcId: args.VPC,
+		DeregistrationDelay:        seconds(DrainDelay),
+		LoadBalancingAlgorithmType: pulumi.String("least_outstanding_requests"), // uploads and polls differ too much for turns
+		HealthCheck: lb.TargetGroupHealthCheckArgs{
+			Path: pulumi.String("/healthz"), Matcher: pulumi.String("200"), Interval: pulumi.Int(10), Timeout: pulumi.Int(5),
+			HealthyThreshold: pulumi.Int(2), UnhealthyThreshold: pulumi.Int(3),
+		},
+	}, pulumi.Parent(e))
+	if err != nil {
+		return nil, err
+	}
+	scheme := "http"
+	if args.Certificate != "" {
+		scheme = "https"
+	}
+	if err := e.listen(ctx, name, args.Certificate); err != nil {
+		return nil, err
+	}
+	e.URL = pulumi.Sprintf("%s://%s", scheme, e.Balancer.DnsName)
+	return e, ctx.RegisterResourceOutputs(e, pulumi.Map{"url": e.URL})
+}
+
+// door is the security group that the world meets.
+func (e *Edge) door(ctx *pulumi.Context, name string, args *Args) error {
+	var err error
+	e.SecurityGroup, err = ec2.NewSecurityGroup(ctx, name+"-lb", &ec2.SecurityGroupArgs{
+		VpcId: args.VPC, Description: pulumi.String("Load balancer"), Tags: pulumi.StringMap{"Name": pulumi.String(name + "-lb")},
+	}, pulumi.Parent(e))
+	if err != nil {
+		return err
+	}
+	ports := []int{80}
+	if args.Certificate != "" {
+		ports = append(ports, 443)
+	}
+	for _, port := range ports {
+		for _, cidr := range args.AllowedCIDRs {
+			if _, err := vpc.NewSecurityGroupIngressRule(ctx, fmt.Sprintf("%s-lb-%d-%s", name, port, cidr), &vpc.SecurityGroupIngressRuleArgs{
+				SecurityGroupId: e.SecurityGroup.ID(), IpProtocol: pulumi.String("tcp"), FromPort: pulumi.Int(port), ToPort: pulumi.Int(port),
+				CidrIpv4: pulumi.String(cidr),
+			}, pulumi.Parent(e)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// listen forwards, or with a certificate forwards HTTPS and redirects HTTP to it.
+func (e *Edge) listen(ctx *pulumi.Context, name, certificate string) error {
+	forward := lb.ListenerDefaultActionArgs{Type: pulumi.String("forward"), TargetGroupArn: e.Targets.Arn}
+	plain := forward
+	if certificate != "" {
+		plain = lb.ListenerDefaultActionArgs{Type: pulumi.String("redirect"), Redirect: lb.ListenerDefaultActionRedirectArgs{
+			Port: pulumi.String("443"), Protocol: pulumi.String("HTTPS"), StatusCode: pulumi.String("HTTP_301"),
+		}}
+		if _, err := lb.NewListener(ctx, name+"-https", &lb.ListenerArgs{
+			LoadBalancerArn: e.Balancer.Arn, Port: pulumi.Int(443), Protocol: pulumi.String("HTTPS"),
+			CertificateArn: pulumi.String(certificate), SslPolicy: pulumi.String(tlsPolicy),
+			DefaultActions: lb.ListenerDefaultActionArray{forward},
+		}, pulumi.Parent(e)); err != nil {
+			return err
+		}
+	}
+	_, err := lb.NewListener(ctx, name+"-http", &lb.ListenerArgs{
+		LoadBalancerArn: e.Balancer.Arn, Port: pulumi.Int(80), Protocol: pulumi.String("HTTP"),
+		DefaultActions: lb.ListenerDefaultActionArray{plain},
+	}, pulumi.Parent(e))
+	return err
+}
+
+func accessLogs(bucket pulumi.StringInput) lb.LoadBalancerAccessLogsPtrInput {
+	if bucket == nil {
+		return nil
+	}
+	return lb.LoadBalancerAccessLogsArgs{Bucket: bucket, Enabled: pulumi.Bool(true)}
+}
+
+func seconds(d time.Duration) pulumi.Int { return pulumi.Int(int(d / time.Second)) }

@@ -1,0 +1,51 @@
+// Command infra is the Pulumi program of Imagery: `pulumi up` builds the binary and everything that it runs on.
+//
+// Read on in stack.go, the whole stack on one page; config.go holds every choice that it can make.
+package main
+
+import (
+	"os"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"imagery/infra/release"
+)
+
+func main() { pulumi.Run(program(nil)) }
+
+// program is the whole run: read and check, then build. A nil builder takes what the configuration says; tests
+// give their own.
+func program(builder release.Builder) pulumi.RunFunc {
+	return func(ctx *pulumi.Context) error {
+		cfg, err := configOf(ctx)
+		if err != nil {
+			return err
+		}
+		if builder == nil && cfg.Artifact != "" {
+			builder = release.Prebuilt{Path: cfg.Artifact}
+		} else if builder == nil {
+			builder = release.GoBuild{}
+		}
+		return Deploy(ctx, cfg, builder)
+	}
+}
+
+// configOf reads the stack's configuration and shows its warnings.
+func configOf(ctx *pulumi.Context) (Config, error) {
+	of := func(namespace string) func(string) string {
+		return func(key string) string { v, _ := ctx.GetConfig(namespace + ":" + key); return v }
+	}
+	from := Origin{Project: ctx.Project(), Stack: ctx.Stack(), Region: of("aws")("region"), CLIProfile: of("aws")("profile")}
+	for _, variable := range []string{"AWS_REGION", "AWS_DEFAULT_REGION"} { // as the provider itself would
+		if from.Region == "" {
+			from.Region = os.Getenv(variable)
+		}
+	}
+	cfg, warnings, err := LoadConfig(from, of("imagery"))
+	for _, w := range warnings {
+		if err := ctx.Log.Warn(w, nil); err != nil {
+			return Config{}, err
+		}
+	}
+	return cfg, err
+}

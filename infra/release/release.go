@@ -1,0 +1,43 @@
+// Package release turns source into what instances run: one binary under the name of its hash, and the
+// user-data that fetches, checks and starts it. A release is never changed and never deleted by an update.
+package release
+
+import (
+	"fmt"
+
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/s3"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+// Prefix is where releases lie in their bucket.
+const Prefix = "releases/"
+
+// Binary is a built release.
+type Binary struct {
+	Path string
+	SHA  string // lower-case hex SHA-256, what GET /version answers
+}
+
+// Make builds the binary. It runs in a preview as well: without the hash nobody could say what would change.
+func Make(ctx *pulumi.Context, b Builder, arch string) (Binary, error) {
+	path, err := b.Build(ctx.Context(), ctx.RootDirectory(), arch)
+	if err != nil {
+		return Binary{}, err
+	}
+	sha, err := sum(path)
+	return Binary{path, sha}, err
+}
+
+// Key is the object's key.
+func (b Binary) Key() string { return fmt.Sprintf("%s%s/imagery", Prefix, b.SHA) }
+
+// Upload stores the binary. The object of the release before is left in the bucket: instances of an old launch
+// template version fetch it, in a rollback and in a scale-out before the rollout.
+func (b Binary) Upload(ctx *pulumi.Context, name string, bucket pulumi.StringInput, opts ...pulumi.ResourceOption) (*s3.BucketObjectv2, error) {
+	return s3.NewBucketObjectv2(ctx, name, &s3.BucketObjectv2Args{
+		Bucket:      bucket,
+		Key:         pulumi.String(b.Key()),
+		Source:      pulumi.NewFileAsset(b.Path),
+		ContentType: pulumi.String("application/octet-stream"),
+	}, append(opts, pulumi.RetainOnDelete(true))...)
+}

@@ -1,0 +1,104 @@
+package release
+
+import (
+	_ "embed"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strings"
+	"text/template"
+	"time"
+
+	"imagery/app/settings"
+)
+
+// Limit of user-data at AWS, in bytes before base64.
+const userDataLimit = 16 << 10
+
+// Port that both roles listen on; the worker only on its own machine.
+const Port = 8080
+
+var (
+	//go:embed boot.sh
+	bootText string
+	//go:embed imagery.service
+	unitText string
+
+	boot = template.Must(template.New("boot.sh").Option("missingkey=error").Parse(bootText))
+	unit = template.Must(template.New("imagery.service").Option("missingkey=error").Parse(unitText))
+)
+
+// Boot is all that an instance is told.
+type Boot struct {
+	Settings settings.Settings // what the process runs with
+	GCLimit  int64             // GOMEMLIMIT, bytes
+	Region   string
+	Group    string // Auto Scaling group
+	Hook     string // launch hook of the group
+	Bucket   string // of releases
+	Key, SHA string
+	LogGroup string
+	SSM      bool // keep the Session Manager agent
+	Retry    time.Duration
+}
+
+// plain is what may stand in a shell assignment without quotes: every name that AWS makes for us does.
+var plain = regexp.MustCompile(`^[0-9A-Za-z._:/+=@-]*$`)
+
+// UserData renders the script. The same Boot gives the same bytes, so that nothing but a change of what runs
+// makes a new launch template version.
+func UserData(b Boot) (string, error) {
+	unitFile := &strings.Builder{}
+	if err := unit.Execute(unitFile, map[string]any{"StopSeconds": int(settings.StopTimeout / time.Second)}); err != nil {
+		return "", fmt.Errorf("render the unit: %w", err)
+	}
+	agent, err := json.MarshalIndent(logAgent(b.LogGroup), "", " ")
+	if err != nil {
+		return "", fmt.Errorf("render the log agent's configuration: %w", err)
+	}
+	vars := []string{
+		"REGION=" + b.Region, "GROUP=" + b.Group, "HOOK=" + b.Hook, "BUCKET=" + b.Bucket, "KEY=" + b.Key, "SHA=" + b.SHA,
+		fmt.Sprintf("PORT=%d", Port), fmt.Sprintf("RETRY_SECONDS=%d", int(b.Retry/time.Second)), fmt.Sprintf("SSM=%t", b.SSM),
+		"ENVIRONMENT=" + encode(strings.Join(b.Environment(), "\n")+"\n"),
+		"AGENT=" + encode(string(agent)), "UNIT=" + encode(unitFile.String()),
+	}
+	for _, v := range vars {
+		if name, value, _ := strings.Cut(v, "="); !plain.MatchString(value) || value == "" {
+			return "", fmt.Errorf("render user-data: %s is %q, which a shell could misread", name, value)
+		}
+	}
+	out := &strings.Builder{}
+	if err := boot.Execute(out, map[string]any{"Vars": vars}); err != nil {
+		return "", fmt.Errorf("render user-data: %w", err)
+	}
+	if out.Len() > userDataLimit {
+		return "", fmt.Errorf("render user-data: %d bytes, AWS takes %d", out.Len(), userDataLimit)
+	}
+	return out.String(), nil
+}
+
+// Environment is what the process finds set.
+func (b Boot) Environment() []string {
+	return append(b.Settings.Env(),
+		"AWS_REGION="+b.Region,
+		// Newer SDKs prefer a DynamoDB host name per account, which the private network need not know.
+		"AWS_ACCOUNT_ID_ENDPOINT_MODE=disabled",
+		fmt.Sprintf("GOMEMLIMIT=%d", b.GCLimit))
+}
+
+func encode(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
+
+// logAgent ships the two logs of an instance; metrics travel inside them.
+func logAgent(group string) any {
+	type file struct {
+		Path   string `json:"file_path"`
+		Group  string `json:"log_group_name"`
+		Stream string `json:"log_stream_name"`
+	}
+	type object = map[string]any
+	return object{"logs": object{"logs_collected": object{"files": object{"collect_list": []file{
+		{"/var/log/imagery/imagery.log", group, "{instance_id}"},
+		{"/var/log/imagery-boot.log", group, "{instance_id}/boot"},
+	}}}}}
+}

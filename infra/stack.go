@@ -1,0 +1,214 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"imagery/app/rights"
+	"imagery/app/settings"
+	"imagery/infra/alarms"
+	"imagery/infra/compute"
+	"imagery/infra/data"
+	"imagery/infra/edge"
+	"imagery/infra/network"
+	"imagery/infra/release"
+)
+
+// Stack is everything that was built, in the order in which it was.
+type Stack struct {
+	cfg    Config
+	place  Place
+	binary release.Binary
+
+	network   *network.Network
+	storage   *data.Storage
+	messaging *data.Messaging
+	object    pulumi.Resource // the release in its bucket
+	edge      *edge.Edge
+	server    *compute.Fleet
+	worker    *compute.Fleet
+	alarms    *alarms.Alarms
+}
+
+// Deploy builds a stack. What can be refused is refused before the first resource: the configuration by the
+// caller, the source by the compiler, the place by AWS's answers.
+func Deploy(ctx *pulumi.Context, cfg Config, builder release.Builder) error {
+	s := &Stack{cfg: cfg}
+	var err error
+	if s.binary, err = release.Make(ctx, builder, cfg.Arch); err != nil {
+		return err
+	}
+	// An explicit provider, so that nothing is ever made without the tags that tell stacks apart.
+	provider, err := aws.NewProvider(ctx, "aws", &aws.ProviderArgs{
+		Region: pulumi.String(cfg.Region), Profile: optional(cfg.CLIProfile),
+		DefaultTags: aws.ProviderDefaultTagsArgs{Tags: pulumi.ToStringMap(cfg.tags())},
+	})
+	if err != nil {
+		return err
+	}
+	if s.place, err = lookUp(ctx, cfg, pulumi.Provider(provider)); err != nil {
+		return err
+	}
+	for _, step := range []func(*pulumi.Context, pulumi.ResourceOption) error{
+		s.buildGround, s.shipRelease, s.buildFleets, s.watch,
+	} {
+		if err := step(ctx, pulumi.Provider(provider)); err != nil {
+			return err
+		}
+	}
+	return s.export(ctx)
+}
+
+// buildGround makes what outlives every release.
+func (s *Stack) buildGround(ctx *pulumi.Context, in pulumi.ResourceOption) (err error) {
+	cfg, name := s.cfg, s.cfg.Name()
+	if s.network, err = network.New(ctx, name, &network.Args{
+		Region: cfg.Region, CIDR: cfg.VPCCIDR, Zones: s.place.Zones, ZonesPinned: len(cfg.AZs) > 0, Egress: cfg.Egress, SSM: cfg.SSM,
+	}, in); err != nil {
+		return err
+	}
+	storage := &data.StorageArgs{Protect: cfg.ProtectData, UploadExpireDays: cfg.UploadExpireDays}
+	if cfg.AccessLogs {
+		storage.AccessLogs = &data.AccessLogArgs{AccountID: s.place.AccountID, DeliveryRoot: s.place.AccessLogRoot, Days: cfg.LogRetentionDays}
+	}
+	if s.storage, err = data.NewStorage(ctx, name, storage, in); err != nil {
+		return err
+	}
+	if s.messaging, err = data.NewMessaging(ctx, name, &data.MessagingArgs{
+		Protect: cfg.ProtectData, Visibility: settings.QueueVisibility, MaxReceives: settings.QueueMaxReceives,
+	}, in); err != nil {
+		return err
+	}
+	args := &edge.Args{
+		VPC: s.network.VPC.ID(), Subnets: network.IDs(s.network.Public), AllowedCIDRs: cfg.AllowedCIDRs, Certificate: cfg.CertificateARN,
+		Port: release.Port, Protect: cfg.ProtectData, After: []pulumi.Resource{s.network},
+	}
+	if s.storage.Logs != nil {
+		args.LogBucket, args.After = s.storage.Logs.Bucket.ID(), append(args.After, s.storage.Logs)
+	}
+	s.edge, err = edge.New(ctx, name, args, in)
+	return err
+}
+
+// shipRelease uploads the binary under its hash.
+func (s *Stack) shipRelease(ctx *pulumi.Context, in pulumi.ResourceOption) (err error) {
+	s.object, err = s.binary.Upload(ctx, s.cfg.Name()+"-release", s.storage.Releases.Bucket.ID(), in, pulumi.DependsOn([]pulumi.Resource{s.storage.Releases}))
+	return err
+}
+
+// buildFleets makes the instances of both roles, after all that their first minute needs.
+func (s *Stack) buildFleets(ctx *pulumi.Context, in pulumi.ResourceOption) (err error) {
+	ready := []pulumi.Resource{s.network, s.storage, s.messaging, s.object}
+	server := s.fleet(settings.Server, s.cfg.ServerType)
+	server.Min, server.Max = s.cfg.ServerMin, s.cfg.ServerMax
+	server.Grants = []compute.Grant{{Name: "calls", Calls: slices.Concat(rights.Server, rights.Selftest)}, {Name: "retired", Calls: rights.Retired.Server}}
+	server.Ingress = &compute.Ingress{From: s.edge.SecurityGroup.ID(), Port: release.Port}
+	server.Targets = pulumi.StringArray{s.edge.Targets.Arn}
+	server.Scaling = compute.RequestsPerTarget(pulumi.Sprintf("%s/%s", s.edge.Balancer.ArnSuffix, s.edge.Targets.ArnSuffix), s.cfg.RequestsPerTarget)
+	server.After = append(slices.Clone(ready), s.edge)
+
+	worker := s.fleet(settings.Worker, s.cfg.WorkerType)
+	worker.Min, worker.Max = s.cfg.WorkerMin, s.cfg.WorkerMax
+	worker.Grants = []compute.Grant{{Name: "calls", Calls: slices.Concat(rights.Worker, rights.Selftest)}, {Name: "retired", Calls: rights.Retired.Worker}}
+	worker.Scaling = compute.BacklogPerInstance(s.messaging.Queue.Name, s.cfg.BacklogPerWorker)
+	worker.After = ready
+
+	for _, f := range []struct {
+		args *compute.Args
+		at   **compute.Fleet
+	}{{worker, &s.worker}, {server, &s.server}} {
+		boot := slices.Concat(rights.Boot, rights.Retired.Boot)
+		if s.cfg.SSM {
+			boot = append(boot, rights.Sessions...)
+		}
+		f.args.Grants = append(f.args.Grants, compute.Grant{Name: "boot", Calls: boot})
+		if *f.at, err = compute.New(ctx, f.args.Group, f.args, in); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fleet is what both roles have in common.
+func (s *Stack) fleet(role settings.Role, kind string) *compute.Args {
+	cfg, group := s.cfg, s.cfg.groupName(role)
+	args := &compute.Args{
+		Role: string(role), Group: group, LogGroup: cfg.logGroup(role), LogDays: cfg.LogRetentionDays, Tags: cfg.tags(),
+		VPC: s.network.VPC.ID(), Subnets: s.network.InstanceSubnets(),
+		Egress:       compute.Egress{Gateways: map[string]pulumi.StringInput{}},
+		InstanceType: kind, Burstable: instanceTypes[kind].burstable,
+		Image: s.place.Image, ImageFrozen: cfg.AMIID == "" && !cfg.AMIFollow,
+		UserData: s.userData(role, kind),
+		Resources: map[rights.Resource]pulumi.StringInput{
+			rights.Table: s.storage.Table.Arn, "bucket": s.storage.Images.Bucket.Arn, "releases": s.storage.Releases.Bucket.Arn,
+			rights.Queue: s.messaging.Queue.Arn, rights.DeadLetters: s.messaging.DeadLetters.Arn,
+			rights.Group: pulumi.String(s.arn("autoscaling", "autoScalingGroup:*:autoScalingGroupName/"+group)),
+			rights.Logs:  pulumi.String(s.arn("logs", "log-group:"+cfg.logGroup(role)+":*")),
+		},
+	}
+	for i, name := range []string{"s3", "dynamodb"} {
+		args.Egress.Gateways[name] = s.network.Gateways[i].PrefixListId
+	}
+	if g := s.network.EndpointGroup; g != nil {
+		args.Egress.Endpoints = g.ID()
+	}
+	return args
+}
+
+// userData is the one place where outputs become the text that an instance reads.
+func (s *Stack) userData(role settings.Role, kind string) pulumi.StringOutput {
+	cfg := s.cfg
+	return pulumi.All(s.storage.Table.Name, s.storage.Images.Bucket.ID(), s.storage.Releases.Bucket.ID(), s.messaging.Queue.Url, s.messaging.DeadLetters.Url).
+		ApplyT(func(v []any) (string, error) {
+			return release.UserData(release.Boot{
+				Settings: settings.Settings{
+					Role: role, Listen: fmt.Sprint(release.Port), Table: v[0].(string), Bucket: string(v[1].(pulumi.ID)),
+					QueueURL: v[3].(string), DLQURL: v[4].(string), Stack: cfg.Stack, Consume: true,
+					UploadLife: time.Duration(cfg.UploadExpireDays) * 24 * time.Hour, Memory: instanceTypes[kind].budget(),
+				},
+				GCLimit: instanceTypes[kind].gcLimit(), Region: cfg.Region, Group: cfg.groupName(role), Hook: compute.LaunchHook,
+				Bucket: string(v[2].(pulumi.ID)), Key: s.binary.Key(), SHA: s.binary.SHA, LogGroup: cfg.logGroup(role), SSM: cfg.SSM,
+				Retry: time.Duration(cfg.BootRetrySeconds) * time.Second,
+			})
+		}).(pulumi.StringOutput)
+}
+
+// watch makes the alarms, when all that they look at exists.
+func (s *Stack) watch(ctx *pulumi.Context, in pulumi.ResourceOption) (err error) {
+	s.alarms, err = alarms.Watch(ctx, s.cfg.Name(), alarms.Watched{
+		Stack: s.cfg.Stack, Region: s.cfg.Region, AccountID: s.place.AccountID, Partition: s.place.Partition, Email: s.cfg.AlarmEmail,
+		Balancer: s.edge.Balancer.ArnSuffix, Targets: s.edge.Targets.ArnSuffix, TargetGroup: s.edge.Targets.Arn,
+		Queue: s.messaging.Queue.Name, DeadLetters: s.messaging.DeadLetters.Name, QueueURL: s.messaging.Queue.Url,
+		Table: s.storage.Table.Name, Bucket: s.storage.Images.Bucket.ID(),
+		ServerGroup: s.server.Group.Name, WorkerGroup: s.worker.Group.Name, ServerMin: s.cfg.ServerMin, WorkerMin: s.cfg.WorkerMin,
+		ServerLogs: s.server.LogGroup.Name, WorkerLogs: s.worker.LogGroup.Name,
+	}, in)
+	return err
+}
+
+// arn names something of this account and region before it exists.
+func (s *Stack) arn(service, rest string) string {
+	return fmt.Sprintf("arn:%s:%s:%s:%s:%s", s.place.Partition, service, s.cfg.Region, s.place.AccountID, rest)
+}
+
+func (c Config) groupName(role settings.Role) string { return c.Name() + "-" + string(role) }
+
+func (c Config) logGroup(role settings.Role) string {
+	return fmt.Sprintf("/%s/%s/%s", c.Project, c.Stack, role)
+}
+
+// tags tell stacks apart. Nothing that changes by itself may stand here: every resource would change with it.
+func (c Config) tags() map[string]string {
+	return map[string]string{"project": c.Project, "stack": c.Stack, "managed-by": "pulumi"}
+}
+
+func optional(s string) pulumi.StringPtrInput {
+	if s == "" {
+		return nil
+	}
+	return pulumi.String(s)
+}
