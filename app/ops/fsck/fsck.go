@@ -1,0 +1,222 @@
+// Package fsck checks the promises on what is stored: table, objects and messages against each other, both
+// ways. It reads them with its own code, not through the ports that wrote them, so that a bug of the writer is
+// not repeated by the checker.
+package fsck
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Item is one row of the table, as stored.
+type Item struct {
+	ID           string  `json:"id"`
+	Version      int64   `json:"version"`
+	State        string  `json:"state"`
+	Created      int64   `json:"created"` // ms
+	Updated      int64   `json:"updated"` // ms
+	Expires      int64   `json:"expires"` // s
+	Pending      string  `json:"pending"`
+	RawKey       string  `json:"rawS3Key"`
+	ProcessedKey string  `json:"processedS3Key"`
+	Error        string  `json:"error"`
+	History      []Event `json:"history"`
+}
+
+// Event is a transition in an item's history.
+type Event struct {
+	State   string `json:"state"`
+	Version int64  `json:"version"`
+}
+
+// Message is one message of the queue or the dead letters.
+type Message struct {
+	Body []byte
+	Sent int64 // ms
+	Dead bool
+}
+
+// Snapshot is everything that is stored, read while nothing was written.
+type Snapshot struct {
+	Items    []Item
+	Objects  map[string]string // key -> lower-case hex SHA-256 of the bytes, empty if it was not read
+	Messages []Message
+}
+
+// Class says how bad a finding is.
+type Class string
+
+// The classes of findings.
+const (
+	Lost       Class = "lost"       // an accepted photo cannot end any more, or its result is gone
+	Duplicated Class = "duplicated" // one upload has more than one result
+	Broken     Class = "broken"     // an item or object that no legal history explains
+	Unhinted   Class = "unhinted"   // an unfinished image without a message: the reconciler will send one
+	Orphan     Class = "orphan"     // an object that no item names: a crash between object and item, or a lost race
+)
+
+// Finding is one thing that is not as it should be.
+type Finding struct {
+	Class  Class  `json:"class"`
+	Image  string `json:"image,omitempty"`
+	Key    string `json:"key,omitempty"`
+	Detail string `json:"detail"`
+}
+
+func (f Finding) String() string {
+	return fmt.Sprintf("%s: image %s object %q: %s", f.Class, f.Image, f.Key, f.Detail)
+}
+
+var (
+	rawKey    = regexp.MustCompile(`^upload/([0-9a-f-]{36})/([0-9a-f]{64})$`)
+	resultKey = regexp.MustCompile(`^processed/([0-9a-f-]{36})/([0-9a-f]{64})\.(jpg|png)$`)
+)
+
+// moves repeats the transition table on purpose: see the package comment.
+var moves = map[string]string{"created": "uploaded", "uploaded": "processed failed", "failed": "uploaded processed", "processed": ""}
+
+// Check compares a snapshot with itself. It returns nothing for a healthy one.
+func Check(s Snapshot) []Finding {
+	c := checker{Snapshot: s, named: map[string]bool{}, results: map[string][]string{}, hinted: map[string]bool{}}
+	for key := range s.Objects {
+		if m := resultKey.FindStringSubmatch(key); m != nil {
+			c.results[m[1]] = append(c.results[m[1]], key)
+		}
+	}
+	for _, m := range s.Messages {
+		var hint struct {
+			ImageID string `json:"imageId"`
+		}
+		if json.Unmarshal(m.Body, &hint) == nil && !m.Dead {
+			c.hinted[strings.ToLower(hint.ImageID)] = true
+		}
+	}
+	for _, i := range s.Items {
+		c.fields(i)
+		c.history(i)
+		c.objects(i)
+	}
+	c.orphans()
+	slices.SortFunc(c.found, func(a, b Finding) int { return strings.Compare(a.String(), b.String()) })
+	return c.found
+}
+
+type checker struct {
+	Snapshot
+	named   map[string]bool     // keys that an item names
+	results map[string][]string // result keys by image
+	hinted  map[string]bool     // images with a message in the queue
+	found   []Finding
+}
+
+func (c *checker) say(class Class, image, key, format string, args ...any) {
+	c.found = append(c.found, Finding{class, image, key, fmt.Sprintf(format, args...)})
+}
+
+// fields checks that each attribute exists exactly in its states.
+func (c *checker) fields(i Item) {
+	if _, ok := moves[i.State]; !ok {
+		c.say(Broken, i.ID, "", "state %q", i.State)
+		return
+	}
+	for _, rule := range []struct {
+		name string
+		has  bool
+		want bool
+	}{
+		{"rawS3Key", i.RawKey != "", i.State != "created"},
+		{"processedS3Key", i.ProcessedKey != "", i.State == "processed"},
+		{"error", i.Error != "", i.State == "failed"},
+		{"pending", i.Pending != "", i.State == "uploaded"},
+		{"expires", i.Expires != 0, i.State == "created"},
+		{"a version above 0", i.Version > 0, i.State != "created"},
+	} {
+		if rule.has != rule.want {
+			c.say(Broken, i.ID, "", "%s: has %s: %t", i.State, rule.name, rule.has)
+		}
+	}
+	if i.Pending != "" && i.Pending != i.ID[:1] {
+		c.say(Broken, i.ID, "", "pending shard %q", i.Pending)
+	}
+}
+
+// history checks that the version grew by one with each legal move, up to the present one.
+func (c *checker) history(i Item) {
+	if len(i.History) == 0 && i.State != "created" {
+		return // a row from before there was a history
+	}
+	before := Event{"created", 0}
+	for n, e := range i.History {
+		first := n == 0 && e.Version > 1 // older events fell out of the capped history
+		if !first && (e.Version != before.Version+1 || !slices.Contains(strings.Fields(moves[before.State]), e.State)) {
+			c.say(Broken, i.ID, "", "history goes from %s/%d to %s/%d", before.State, before.Version, e.State, e.Version)
+		}
+		before = e
+	}
+	if before.State != i.State || before.Version != i.Version {
+		c.say(Broken, i.ID, "", "history ends at %s/%d, the item is %s/%d", before.State, before.Version, i.State, i.Version)
+	}
+}
+
+// objects checks that what an item names is there, once, with the right bytes.
+func (c *checker) objects(i Item) {
+	c.named[i.RawKey], c.named[i.ProcessedKey] = true, true
+	m := rawKey.FindStringSubmatch(i.RawKey)
+	if i.RawKey != "" && (m == nil || m[1] != i.ID) {
+		c.say(Broken, i.ID, i.RawKey, "not a key of this image")
+		return
+	}
+	sum, there := c.Objects[i.RawKey]
+	if there && sum != "" && sum != m[2] {
+		c.say(Lost, i.ID, i.RawKey, "the original has other bytes: sha256 %s", sum)
+	}
+	switch i.State {
+	case "uploaded":
+		if !there {
+			c.say(Lost, i.ID, i.RawKey, "the original of an unfinished image is gone")
+		}
+		if !c.hinted[i.ID] {
+			c.say(Unhinted, i.ID, "", "no message in the queue speaks of it")
+		}
+	case "processed":
+		if _, there := c.Objects[i.ProcessedKey]; !there {
+			c.say(Lost, i.ID, i.ProcessedKey, "the result is gone")
+		}
+		p := resultKey.FindStringSubmatch(i.ProcessedKey)
+		if p == nil || p[1] != i.ID || p[2] != m[2] {
+			c.say(Broken, i.ID, i.ProcessedKey, "not a result of %s", i.RawKey)
+		}
+	}
+	byUpload := map[string]int{}
+	for _, key := range c.results[i.ID] {
+		byUpload[resultKey.FindStringSubmatch(key)[2]]++
+	}
+	for hash, n := range byUpload {
+		if n > 1 {
+			c.say(Duplicated, i.ID, "", "%d results of upload %s", n, hash)
+		}
+	}
+}
+
+// orphans lists objects that nobody names, and those whose name tells nothing.
+func (c *checker) orphans() {
+	for key := range c.Objects {
+		raw, result := rawKey.MatchString(key), resultKey.MatchString(key)
+		if !raw && !result {
+			c.say(Broken, "", key, "not a key of ours")
+		} else if !c.named[key] {
+			c.say(Orphan, strings.Split(key, "/")[1], key, "no item names it")
+		}
+	}
+}
+
+// HashOf is the form of Snapshot.Objects' values.
+func HashOf(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
