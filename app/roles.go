@@ -1,0 +1,196 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	"imagery/app/budget"
+	"imagery/app/fleet"
+	"imagery/app/imagery"
+	"imagery/app/observe"
+	"imagery/app/sepia"
+	"imagery/app/server"
+	"imagery/app/settings"
+	"imagery/app/worker"
+)
+
+// process is what server and worker have in common.
+type process struct {
+	settings settings.Settings
+	log      *slog.Logger
+	release  string
+	backend  *backend
+	service  *imagery.Service
+	memory   int64
+	listener net.Listener
+}
+
+// begin prepares a server or worker up to its listener. Its close must be called when err is nil.
+func begin(ctx context.Context, s settings.Settings, least int64, stdout, stderr io.Writer) (*process, error) {
+	release, err := observe.Release()
+	if err != nil {
+		return nil, err
+	}
+	if s.Instance == "" {
+		s.Instance, _ = os.Hostname() // an empty name only makes a log line poorer
+	}
+	p := &process{settings: s, release: release}
+	short := observe.ShortRelease(release)
+	p.log = observe.NewLogger(stderr, observe.Identity{Stack: s.Stack, Role: string(s.Role), Release: short, Instance: s.Instance})
+	if p.memory, err = planMemory(s, least); err != nil {
+		return nil, err
+	}
+	if p.backend, err = openBackend(ctx, s, p.log); err != nil {
+		return nil, err
+	}
+	if p.service, err = newService(s, p.backend, short, s.Instance); err != nil {
+		return nil, err
+	}
+	if p.listener, err = listen(s, stdout); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// planMemory is the budget of this process, set by hand or measured. It must be enough for the role's largest
+// single piece of work; the garbage collector is told to stay below it.
+func planMemory(s settings.Settings, least int64) (int64, error) {
+	memory := s.Memory
+	if memory == 0 {
+		memory = budget.Measured(1)
+	}
+	if memory < least {
+		return 0, fmt.Errorf("a budget of %d MiB cannot hold the largest legal photo, which needs %d MiB: raise it or lower the largest photo (%s; %s)",
+			memory>>20, (least+1<<20-1)>>20, settings.Named("memory"), settings.Named("max-pixels"))
+	}
+	debug.SetMemoryLimit(min(memory, debug.SetMemoryLimit(-1)))
+	return memory, nil
+}
+
+// listen opens the role's listener and says where it is.
+func listen(s settings.Settings, stdout io.Writer) (net.Listener, error) {
+	l, err := net.Listen("tcp", s.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w (%s)", s.Listen, err, settings.Named("listen"))
+	}
+	host, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", s.Listen, err)
+	}
+	if ip := net.ParseIP(host); ip.IsUnspecified() {
+		host = "localhost"
+	}
+	fmt.Fprintf(stdout, "listening on http://%s\n", net.JoinHostPort(host, port))
+	return l, nil
+}
+
+func runServer(ctx context.Context, s settings.Settings, stdout, stderr io.Writer) error {
+	ctx = fleet.WatchParent(ctx, func() { os.Exit(exitFailure) })
+	p, err := begin(ctx, s, settings.ServerLeastBudget, stdout, stderr)
+	if err != nil {
+		return err
+	}
+	defer p.backend.close()
+	return server.New(server.Options{
+		Service: p.service, Sniff: sniff,
+		Inspect: func(r io.Reader) error { _, err := sepia.Inspect(r, s.MaxPixels); return err },
+		Budget:  p.memory - settings.ProcessBase, ObjectOrigin: p.backend.origin, Release: p.release, Log: p.log,
+	}).Run(ctx, p.listener)
+}
+
+func runWorker(ctx context.Context, s settings.Settings, stdout, stderr io.Writer) error {
+	ctx = fleet.WatchParent(ctx, func() { os.Exit(exitFailure) })
+	p, err := begin(ctx, s, settings.LeastBudget(s.MaxPixels), stdout, stderr)
+	if err != nil {
+		return err
+	}
+	defer p.backend.close()
+	p.service.Filter = sepia.Filter{MaxPixels: s.MaxPixels}
+	return worker.New(worker.Options{
+		Service: p.service, Queue: p.backend.queue, Memory: p.memory - settings.ProcessBase,
+		Slots:  max(2, runtime.GOMAXPROCS(0)), // two on one core: one waits for the network while one works
+		Outage: s.Outage, ReconcileEvery: reconcileEvery(s), Probe: p.backend.probe,
+		Housekeeping: p.backend.housekeeping, Consume: s.Consume, Release: p.release, Log: p.log,
+	}).Run(ctx, p.listener)
+}
+
+// sniff is the content type of a photo from its first bytes.
+func sniff(head []byte) (string, error) {
+	f, err := sepia.Sniff(head)
+	return "image/" + string(f), err
+}
+
+// reconcileEvery is a third of the age at which the first image is overdue, and at most a minute, for that is
+// how often the oldest unfinished image is reported.
+func reconcileEvery(s settings.Settings) time.Duration { return min(time.Minute, s.ResendAfter/3) }
+
+// The local fleet: two of each, so that any one may die.
+const (
+	localServers = 2
+	localWorkers = 2
+)
+
+func runLocal(ctx context.Context, kill <-chan struct{}, s settings.Settings, stdout, stderr io.Writer) error {
+	exe, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find the running binary: %w", err)
+	}
+	if s.Memory == 0 {
+		s.Memory = budget.Measured(localServers + localWorkers)
+	}
+	if _, err := planMemory(s, settings.LeastBudget(s.MaxPixels)); err != nil {
+		return err // here rather than four times from the children
+	}
+	if _, err := failpoints(s); err != nil {
+		return err
+	}
+	if !s.OnAWS() {
+		if err := prepareData(s); err != nil { // once, before the children open it at the same time
+			return err
+		}
+	}
+	l, err := listen(s, stdout)
+	if err != nil {
+		return err
+	}
+	var children []fleet.Child
+	for _, group := range []struct {
+		role settings.Role
+		n    int
+	}{{settings.Server, localServers}, {settings.Worker, localWorkers}} {
+		for i := range group.n {
+			c := s
+			c.Role, c.Listen, c.Instance = group.role, "127.0.0.1:0", fmt.Sprintf("%s-%d", group.role, i+1)
+			env := c.Env()
+			if observe.IsTerminal(stderr) {
+				env = append(env, observe.PrettyEnv+"=1")
+			}
+			children = append(children, fleet.Child{Name: c.Instance, Server: group.role == settings.Server, Env: env})
+		}
+	}
+	log := observe.NewLogger(stderr, observe.Identity{Stack: s.Stack, Role: string(s.Role), Instance: "fleet"})
+	return fleet.New(fleet.Options{Exe: exe, Children: children, Log: log, Stdout: stdout, Stderr: stderr, Kill: kill}).Run(ctx, l)
+}
+
+// probe proves that table and bucket answer.
+func (b *backend) probe(ctx context.Context) error {
+	blobs := make(chan error, 1)
+	go func() { blobs <- b.blobs.Ping(ctx) }()
+	err := b.catalog.Ping(ctx)
+	if bErr := <-blobs; err == nil {
+		err = bErr
+	}
+	return err
+}
+
+// runVerb runs an operator's verb.
+func runVerb(verb string, args []string, stdout, stderr io.Writer) int {
+	return exitCode(&settings.UsageError{Problems: []string{fmt.Sprintf("unknown verb %q (see -h)", verb)}}, stderr)
+}
