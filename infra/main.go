@@ -26,7 +26,11 @@ func program(builder release.Builder) pulumi.RunFunc {
 		} else if builder == nil {
 			builder = release.GoBuild{}
 		}
-		return Deploy(ctx, cfg, builder)
+		stack, err := Build(ctx, cfg, builder)
+		if err != nil {
+			return err
+		}
+		return stack.export(ctx)
 	}
 }
 

@@ -34,13 +34,13 @@ type Stack struct {
 	alarms    *alarms.Alarms
 }
 
-// Deploy builds a stack. What can be refused is refused before the first resource: the configuration by the
+// Build makes a stack. What can be refused is refused before the first resource: the configuration by the
 // caller, the source by the compiler, the place by AWS's answers.
-func Deploy(ctx *pulumi.Context, cfg Config, builder release.Builder) error {
+func Build(ctx *pulumi.Context, cfg Config, builder release.Builder) (*Stack, error) {
 	s := &Stack{cfg: cfg}
 	var err error
 	if s.binary, err = release.Make(ctx, builder, cfg.Arch); err != nil {
-		return err
+		return nil, err
 	}
 	// An explicit provider, so that nothing is ever made without the tags that tell stacks apart.
 	provider, err := aws.NewProvider(ctx, "aws", &aws.ProviderArgs{
@@ -48,19 +48,19 @@ func Deploy(ctx *pulumi.Context, cfg Config, builder release.Builder) error {
 		DefaultTags: aws.ProviderDefaultTagsArgs{Tags: pulumi.ToStringMap(cfg.tags())},
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if s.place, err = lookUp(ctx, cfg, pulumi.Provider(provider)); err != nil {
-		return err
+		return nil, err
 	}
 	for _, step := range []func(*pulumi.Context, pulumi.ResourceOption) error{
 		s.buildGround, s.shipRelease, s.buildFleets, s.watch,
 	} {
 		if err := step(ctx, pulumi.Provider(provider)); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return s.export(ctx)
+	return s, nil
 }
 
 // buildGround makes what outlives every release.

@@ -1,0 +1,114 @@
+// Package pulumitest runs the program without an engine and keeps what it registered, so that tests can ask the
+// finished graph and not the calls that led to it.
+package pulumitest
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+// Run executes a program with a configuration and returns its graph. The graph of a program that fails holds
+// what was registered before.
+func Run(program pulumi.RunFunc, stack, root string, config map[string]string) (*Graph, error) {
+	r := &recorder{}
+	err := pulumi.RunErr(program, pulumi.WithMocks("imagery", stack, r), func(i *pulumi.RunInfo) {
+		i.Config, i.RootDirectory = config, root
+	})
+	slices.SortFunc(r.resources, func(a, b *Resource) int { return strings.Compare(a.URN(), b.URN()) })
+	return &Graph{Resources: r.resources}, err
+}
+
+// Mark is the value that the mock cloud gives a computed property: it names the resource, so a test that finds
+// it elsewhere knows where it came from.
+func Mark(kind, name, property string) string {
+	short := kind[strings.LastIndex(kind, ":")+1:]
+	return fmt.Sprintf("%s.%s.%s", short, name, property)
+}
+
+// ID is the mock id of a resource.
+func ID(kind, name string) string { return Mark(kind, name, "id") }
+
+type recorder struct {
+	mu        sync.Mutex
+	resources []*Resource
+}
+
+// computed are the properties that only a cloud could know, by type; every one gets its mark.
+var computed = map[string][]string{
+	"aws:ec2/vpcEndpoint:VpcEndpoint":         {"prefixListId"},
+	"aws:ec2/eip:Eip":                         {"allocationId"},
+	"aws:lb/loadBalancer:LoadBalancer":        {"arn", "arnSuffix", "dnsName"},
+	"aws:lb/targetGroup:TargetGroup":          {"arn", "arnSuffix"},
+	"aws:sqs/queue:Queue":                     {"arn", "url"},
+	"aws:sns/topic:Topic":                     {"arn"},
+	"aws:dynamodb/table:Table":                {"arn"},
+	"aws:s3/bucketV2:BucketV2":                {"arn", "bucket"},
+	"aws:iam/instanceProfile:InstanceProfile": {"arn"},
+	"aws:cloudwatch/logGroup:LogGroup":        {"arn"},
+}
+
+// NewResource records a registration and answers like a cloud that does as it is told.
+func (r *recorder) NewResource(args pulumi.MockResourceArgs) (string, resource.PropertyMap, error) {
+	id := ID(args.TypeToken, args.Name)
+	rpc := args.RegisterRPC
+	made := &Resource{Type: args.TypeToken, Name: args.Name, ID: id, Inputs: args.Inputs.Mappable(), Provider: args.Provider,
+		Parent: rpc.GetParent(), Dependencies: rpc.GetDependencies(), Ignore: rpc.GetIgnoreChanges(), Protect: rpc.GetProtect(),
+		RetainOnDelete: rpc.GetRetainOnDelete(), DeleteTimeout: rpc.GetCustomTimeouts().GetDelete()}
+	r.mu.Lock()
+	r.resources = append(r.resources, made)
+	r.mu.Unlock()
+
+	state := args.Inputs.Copy()
+	if _, named := state["name"]; !named {
+		state["name"] = resource.NewProperty(Mark(args.TypeToken, args.Name, "name"))
+	}
+	for _, p := range computed[args.TypeToken] {
+		state[resource.PropertyKey(p)] = resource.NewProperty(Mark(args.TypeToken, args.Name, p))
+	}
+	switch args.TypeToken {
+	case "aws:ec2/launchTemplate:LaunchTemplate":
+		state["latestVersion"] = resource.NewProperty(7.0)
+	case "aws:sns/topicSubscription:TopicSubscription":
+		state["pendingConfirmation"] = resource.NewProperty(true)
+	}
+	return id, state, nil
+}
+
+// Call answers the few questions that the program may ask; any other fails the run.
+func (r *recorder) Call(args pulumi.MockCallArgs) (resource.PropertyMap, error) {
+	answer := map[string]map[string]any{
+		"aws:index/getCallerIdentity:getCallerIdentity": {"accountId": "111122223333"},
+		"aws:index/getPartition:getPartition":           {"partition": "aws"},
+		"aws:ssm/getParameter:getParameter":             {"insecureValue": "ami-0123456789abcdef0"},
+		"aws:elb/getServiceAccount:getServiceAccount":   {"arn": "arn:aws:iam::127311923021:root"},
+		"aws:index/getAvailabilityZones:getAvailabilityZones": {
+			"names": []any{"eu-central-1d", "eu-central-1c", "eu-central-1b", "eu-central-1a"},
+		},
+		// The first zone lacks one of the types, as some real ones do.
+		"aws:ec2/getInstanceTypeOfferings:getInstanceTypeOfferings": offers(args.Args, "eu-central-1b", "eu-central-1c", "eu-central-1d"),
+	}[args.Token]
+	if answer == nil {
+		return nil, fmt.Errorf("the mock cloud has no answer to %s", args.Token)
+	}
+	return resource.NewPropertyMapFromMap(answer), nil
+}
+
+func offers(args resource.PropertyMap, zones ...string) map[string]any {
+	filters, ok := args.Mappable()["filters"].([]any)
+	if !ok {
+		return map[string]any{}
+	}
+	types := filters[0].(map[string]any)["values"].([]any)
+	locations, offered := []any{"eu-central-1a"}, []any{types[0]}
+	for _, z := range zones {
+		for _, t := range types {
+			locations, offered = append(locations, z), append(offered, t)
+		}
+	}
+	return map[string]any{"locations": locations, "instanceTypes": offered}
+}
