@@ -1,0 +1,162 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"mime/multipart"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+)
+
+// view is an image as GET answers it.
+type view struct {
+	ID             string `json:"id"`
+	Version        int64  `json:"version"`
+	State          string `json:"state"`
+	ProcessedImage string `json:"processedImage"`
+	ProcessedKey   string `json:"processedS3Key"`
+	RawKey         string `json:"rawS3Key"`
+	Error          string `json:"error"`
+}
+
+// entry is one line of the journal: a promise that the service made.
+type entry struct {
+	id    string
+	photo photo
+}
+
+// client does what the page does: it retries every request, under ids of its own, and writes down each upload
+// that was accepted, at once.
+type client struct {
+	t   *testing.T
+	url string
+
+	mu       sync.Mutex
+	journal  []entry
+	versions map[string]int64 // the highest seen
+}
+
+func newClient(t *testing.T, url string) *client {
+	return &client{t: t, url: url, versions: map[string]int64{}}
+}
+
+// upload creates an image and uploads to it until the service has accepted it, or ctx ends.
+func (c *client) upload(ctx context.Context, id string, p photo) error {
+	_, err := c.persist(ctx, func() (*http.Request, error) {
+		return http.NewRequestWithContext(ctx, http.MethodPost, c.url+"/image", bytes.NewReader([]byte(`{"id":"`+id+`"}`)))
+	}, http.StatusCreated, http.StatusOK)
+	if err != nil {
+		return fmt.Errorf("create %s: %w", id, err)
+	}
+	body, contentType := form(c.t, p.body)
+	_, err = c.persist(ctx, func() (*http.Request, error) {
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url+"/image/"+id+"/upload", bytes.NewReader(body))
+		if err == nil {
+			req.Header.Set("Content-Type", contentType)
+		}
+		return req, err
+	}, http.StatusAccepted)
+	if err != nil {
+		return fmt.Errorf("upload %s (%s): %w", id, p.name, err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.journal = append(c.journal, entry{id, p})
+	return nil
+}
+
+// form is a multipart body with one file.
+func form(t testing.TB, file []byte) (body []byte, contentType string) {
+	t.Helper()
+	var b bytes.Buffer
+	w := multipart.NewWriter(&b)
+	part, err := w.CreateFormFile("file", "photo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	part.Write(file)
+	w.Close()
+	return b.Bytes(), w.FormDataContentType()
+}
+
+// persist sends a request until one of the wanted answers comes: again after errors, 5xx and 408, as every
+// client of this service may, for requests are idempotent.
+func (c *client) persist(ctx context.Context, request func() (*http.Request, error), want ...int) ([]byte, error) {
+	for {
+		req, err := request()
+		if err != nil {
+			return nil, err
+		}
+		status, body, err := do(req)
+		for _, w := range want {
+			if err == nil && status == w {
+				return body, nil
+			}
+		}
+		if err == nil && status < 500 && status != http.StatusRequestTimeout {
+			return nil, fmt.Errorf("%d %s", status, body)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("gave up: %w (last answer %d %s, %v)", ctx.Err(), status, body, err)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+func do(req *http.Request) (status int, body []byte, err error) {
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer res.Body.Close()
+	body, err = io.ReadAll(res.Body)
+	return res.StatusCode, body, err
+}
+
+// get reads the image, waiting for a change for up to wait.
+func (c *client) get(ctx context.Context, id string, wait time.Duration) (view, error) {
+	body, err := c.persist(ctx, func() (*http.Request, error) {
+		return http.NewRequestWithContext(ctx, http.MethodGet, c.url+"/image/"+id+"?wait="+wait.String(), nil)
+	}, http.StatusOK)
+	if err != nil {
+		return view{}, err
+	}
+	var v view
+	if err := json.Unmarshal(body, &v); err != nil {
+		return view{}, fmt.Errorf("image %s: %s: %w", id, body, err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if v.Version < c.versions[id] {
+		c.t.Errorf("version of %s went from %d back to %d", id, c.versions[id], v.Version)
+	}
+	c.versions[id] = max(v.Version, c.versions[id])
+	return v, nil
+}
+
+// final follows the image until its state is final.
+func (c *client) final(ctx context.Context, id string) (view, error) {
+	for {
+		v, err := c.get(ctx, id, 5*time.Second)
+		if err != nil || v.State == "processed" || v.State == "failed" {
+			return v, err
+		}
+	}
+}
+
+// download reads the result of a processed image.
+func (c *client) download(ctx context.Context, v view) ([]byte, error) {
+	body, err := c.persist(ctx, func() (*http.Request, error) {
+		return http.NewRequestWithContext(ctx, http.MethodGet, c.url+v.ProcessedImage, nil)
+	}, http.StatusOK)
+	if err != nil {
+		return nil, fmt.Errorf("download the result of %s: %w", v.ID, err)
+	}
+	return body, nil
+}
