@@ -1,0 +1,197 @@
+package sepia_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"image"
+	"image/jpeg"
+	"image/png"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"imagery/app/imagery"
+	"imagery/app/sepia"
+)
+
+func TestPanickingDecoderIsABadPhoto(t *testing.T) {
+	f := sepia.Filter{}.WithDecoder(func(io.Reader) (image.Image, error) {
+		var none []int
+		_ = none[len(none)]
+		return nil, nil
+	})
+	_, err := f.Apply(t.Context(), fixture(t, "alpha.png"))
+	bad := refused(t, err, imagery.Unreadable)
+	if bad.Err == nil || !strings.Contains(bad.Err.Error(), "decode panicked") || !strings.Contains(bad.Err.Error(), "apply_test.go") {
+		t.Errorf("the log would not show where it panicked: %v", bad.Err)
+	}
+}
+
+func TestDecoderThatFindsAnotherSize(t *testing.T) {
+	f := sepia.Filter{}.WithDecoder(func(io.Reader) (image.Image, error) {
+		return image.NewGray(image.Rect(0, 0, 1000, 1000)), nil
+	})
+	_, err := f.Apply(t.Context(), fixture(t, "alpha.png"))
+	refused(t, err, imagery.Unreadable)
+}
+
+// tripReader calls trip once n bytes were read, and counts what is read after that.
+type tripReader struct {
+	r     io.Reader
+	n     int
+	trip  func()
+	after int
+}
+
+func (r *tripReader) Read(p []byte) (int, error) {
+	if r.n <= 0 {
+		r.trip()
+	}
+	n, err := r.r.Read(p)
+	if r.n <= 0 {
+		r.after += n
+	}
+	r.n -= n
+	return n, err
+}
+
+// TestCancelInterruptsTheDecoder: from the moment the caller gives up a real decoder gets no more bytes.
+func TestCancelInterruptsTheDecoder(t *testing.T) {
+	file, _ := pngOfKind(6, 8, false, false)
+	file.width, file.height, file.level = 400, 300, 0
+	photo := jpegFile{width: 400, height: 300, components: []jpegPlane{{1, 1, 1, wave(0)}, {2, 1, 1, wave(1)}, {3, 1, 1, wave(2)}}}
+	for name, c := range map[string]struct {
+		raw    []byte
+		decode func(io.Reader) (image.Image, error)
+	}{"PNG": {file.bytes(), png.Decode}, "JPEG": {photo.bytes(), jpeg.Decode}} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			trip := &tripReader{n: 10_000, trip: cancel}
+			_, err := sepia.Filter{}.WithDecoder(func(r io.Reader) (image.Image, error) {
+				trip.r = r
+				return c.decode(trip)
+			}).Apply(ctx, c.raw)
+			if err != context.Canceled {
+				t.Errorf("got %v, want %v", err, context.Canceled)
+			}
+			if trip.after != 0 {
+				t.Errorf("the decoder read %d more bytes", trip.after)
+			}
+		})
+	}
+}
+
+func TestTooSlowIsTheFaultOfThePhoto(t *testing.T) {
+	raw := fixture(t, "progressive.jpg")
+	_, err := sepia.Filter{DecodeTimeout: time.Nanosecond}.Apply(t.Context(), raw)
+	if bad := refused(t, err, imagery.Unreadable); bad.Reason != "It takes too long to decode." {
+		t.Errorf("the reason is %q", bad.Reason)
+	}
+	// A deadline of the caller is not.
+	ctx, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
+	defer cancel()
+	if _, err := (sepia.Filter{}).Apply(ctx, raw); err != context.DeadlineExceeded {
+		t.Errorf("got %v, want %v", err, context.DeadlineExceeded)
+	}
+}
+
+// countdown is a context that ends after it has been asked n times.
+type countdown struct {
+	context.Context
+	n     int
+	asked int
+}
+
+func (c *countdown) Err() error {
+	if c.asked++; c.asked > c.n {
+		return context.Canceled
+	}
+	return nil
+}
+
+// TestCancelAtEveryPoint gives up at each look that Apply takes at its context. There is one for each megabyte of
+// pixels or each row, and one for each piece that the encoder writes.
+func TestCancelAtEveryPoint(t *testing.T) {
+	deep := pngFile{width: 1000, height: 800, depth: 8, colour: 6, sample: noise8, level: 1}
+	photo := jpegFile{width: 60, height: 300, components: []jpegPlane{{id: 1, h: 2, v: 2}, {id: 2, h: 1, v: 1}, {id: 3, h: 1, v: 1}}}
+	for name, c := range map[string]struct {
+		raw   []byte
+		looks int
+	}{
+		"PNG":  {deep.bytes(), 3200000/(1<<20) + 3200000/(64<<10)},
+		"JPEG": {photo.bytes(), 300},
+	} {
+		t.Run(name, func(t *testing.T) {
+			full := &countdown{Context: t.Context(), n: 1 << 30}
+			if _, err := (sepia.Filter{}).Apply(full, c.raw); err != nil {
+				t.Fatal(err)
+			}
+			if full.asked < c.looks {
+				t.Errorf("looked %d times at the context, want %d", full.asked, c.looks)
+			}
+			for n := 0; n < full.asked; n += 1 + full.asked/20 {
+				_, err := sepia.Filter{}.Apply(&countdown{Context: t.Context(), n: n}, c.raw)
+				if err != context.Canceled {
+					t.Errorf("giving up at look %d: got %v, want %v", n, err, context.Canceled)
+				}
+			}
+		})
+	}
+}
+
+func TestDamagedPhotosAreRefusedInWords(t *testing.T) {
+	for _, name := range []string{"progressive.jpg", "alpha.png", "lossy.webp", "lossless.webp", "alpha.webp"} {
+		t.Run(name, func(t *testing.T) {
+			raw := fixture(t, name)
+			for i := len(raw) / 3; i < len(raw); i += 17 {
+				broken := bytes.Clone(raw)
+				broken[i] ^= 0x55
+				if _, err := (sepia.Filter{}).Apply(t.Context(), broken); err != nil {
+					refused(t, err, imagery.Unreadable)
+				}
+			}
+		})
+	}
+}
+
+func TestFilterIsSafeForConcurrentUse(t *testing.T) {
+	raw := fixture(t, "alpha.png")
+	f := sepia.Filter{}
+	want, err := f.Apply(t.Context(), raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			got, err := f.Apply(context.Background(), raw)
+			if err != nil || !bytes.Equal(got.Body, want.Body) {
+				t.Errorf("another result (%v)", err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// TestInspectOfFilter: the port's Inspect is the package's, with the limit of the filter.
+func TestInspectOfFilter(t *testing.T) {
+	raw := fixture(t, "alpha.png")
+	p, err := sepia.Inspect(bytes.NewReader(raw), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if peak, err := (sepia.Filter{}).Inspect(raw); err != nil || peak != p.Peak() || peak <= 0 {
+		t.Errorf("peak %d, %v; want %d", peak, err, p.Peak())
+	}
+	small := sepia.Filter{MaxPixels: int64(p.Width*p.Height) - 1}
+	_, err = small.Inspect(raw)
+	refused(t, err, imagery.Unreadable)
+	_, err = small.Apply(t.Context(), raw)
+	refused(t, err, imagery.Unreadable)
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("%v asks for more bytes", err)
+	}
+}

@@ -1,0 +1,144 @@
+package sepia
+
+import (
+	"context"
+	"image"
+	"image/color"
+	"image/png"
+
+	"github.com/disintegration/imaging"
+)
+
+// orient turns the photo upright. imaging takes every type that reduce leaves over, exactly.
+func orient(_ context.Context, j *job) error {
+	turns := map[int]func(image.Image) *image.NRGBA{
+		2: imaging.FlipH, 3: imaging.Rotate180, 4: imaging.FlipV, 5: imaging.Transpose,
+		6: imaging.Rotate270, 7: imaging.Transverse, 8: imaging.Rotate90,
+	}
+	if turn := turns[j.photo.Orientation]; turn != nil {
+		j.img = turn(j.img)
+	}
+	return nil
+}
+
+// toneBlock is how many bytes are filtered between two looks at the context: about a millisecond.
+const toneBlock = 1 << 20
+
+// tone makes the photo sepia: in place, or, where a pixel has less than 4 bytes, in its palette or on a new canvas.
+func tone(ctx context.Context, j *job) error {
+	t := tones()
+	switch m := j.img.(type) {
+	case *image.NRGBA:
+		return toneBytes(ctx, t, m.Pix)
+	case *image.RGBA: // opaque, so that straight and premultiplied are the same
+		return toneBytes(ctx, t, m.Pix)
+	case *image.Paletted:
+		m.Palette = tonePalette(t, straight(m.Palette))
+		return nil
+	case *image.Gray:
+		greys := make([]byte, 0, 4*256)
+		for i := range 256 {
+			greys = append(greys, byte(i), byte(i), byte(i), 255)
+		}
+		if !j.lossy {
+			j.img = &image.Paletted{Pix: m.Pix, Stride: m.Stride, Rect: m.Rect, Palette: tonePalette(t, greys)}
+			return nil
+		}
+		t.apply(greys)
+		return j.newCanvas(ctx, m.Rect, func(row []byte, y int) {
+			for x, c := range m.Pix[y*m.Stride:][:m.Rect.Dx()] {
+				copy(row[4*x:4*x+4], greys[4*int(c):])
+			}
+		})
+	case *image.YCbCr:
+		return j.newCanvas(ctx, m.Rect, func(row []byte, y int) {
+			upsample(row, m, y)
+			t.apply(row)
+		})
+	}
+	panic("tone: a colour model that reduce does not leave over")
+}
+
+// newCanvas replaces the image by an opaque one that is filled row by row.
+func (j *job) newCanvas(ctx context.Context, r image.Rectangle, fill func(row []byte, y int)) error {
+	canvas := image.NewRGBA(r)
+	for y := range r.Dy() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		fill(canvas.Pix[y*canvas.Stride:][:canvas.Stride], y)
+	}
+	j.img = canvas
+	return nil
+}
+
+func toneBytes(ctx context.Context, t *toneTables, pix []byte) error {
+	for len(pix) > 0 {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n := min(len(pix), toneBlock)
+		t.apply(pix[:n])
+		pix = pix[n:]
+	}
+	return nil
+}
+
+func tonePalette(t *toneTables, pix []byte) color.Palette {
+	t.apply(pix)
+	var p color.Palette
+	for ; len(pix) > 0; pix = pix[4:] {
+		p = append(p, color.NRGBA{R: pix[0], G: pix[1], B: pix[2], A: pix[3]})
+	}
+	return p
+}
+
+// encode writes the result. The PNG level is measured, on a 6 megapixel photo: BestSpeed takes 0.7 s and
+// 7.6 MB, the default 3.0 s and 6.6 MB.
+func encode(ctx context.Context, j *job) error {
+	j.out.ctx = ctx
+	img := j.img
+	j.img = nil
+	if j.lossy {
+		return imaging.Encode(&j.out, img, imaging.JPEG, imaging.JPEGQuality(90))
+	}
+	return imaging.Encode(&j.out, img, imaging.PNG, imaging.PNGCompressionLevel(png.BestSpeed))
+}
+
+// join puts the result into one piece, now that the picture is gone.
+func join(_ context.Context, j *job) error {
+	j.body = make([]byte, 0, j.out.size)
+	for _, c := range j.out.chunks {
+		j.body = append(j.body, c...)
+	}
+	j.out = sink{}
+	return nil
+}
+
+// chunkSize is small beside every photo that matters for memory.
+const chunkSize = 256 << 10
+
+// sink collects what an encoder writes. A buffer that grows would hold two or three times the result at once.
+type sink struct {
+	ctx    context.Context
+	chunks [][]byte
+	size   int
+}
+
+// Write fails once the context has ended, which ends the PNG encoder.
+func (s *sink) Write(p []byte) (int, error) {
+	if err := s.ctx.Err(); err != nil {
+		return 0, err
+	}
+	s.size += len(p)
+	for rest := p; len(rest) > 0; {
+		if len(s.chunks) == 0 || len(s.chunks[len(s.chunks)-1]) == chunkSize {
+			s.chunks = append(s.chunks, make([]byte, 0, chunkSize))
+		}
+		last := &s.chunks[len(s.chunks)-1]
+		n := min(len(rest), chunkSize-len(*last))
+		*last = append(*last, rest[:n]...)
+		rest = rest[n:]
+	}
+	return len(p), nil
+}

@@ -1,0 +1,21 @@
+package sepia
+
+import "encoding/binary"
+
+// readGIF reads the logical screen. Its frames cannot be larger: Go's decoder refuses one that leaves the screen
+// before it allocates it.
+func readGIF(s *source, maxPixels int64) (Photo, error) {
+	b, err := s.next(13)
+	if err != nil {
+		return Photo{}, err
+	}
+	width, height := binary.LittleEndian.Uint16(b[6:]), binary.LittleEndian.Uint16(b[8:])
+	if err := checkSize(uint32(width), uint32(height), maxPixels); err != nil {
+		return Photo{}, err
+	}
+	// One byte a pixel, a copy if the frame is interlaced, and a canvas in case the frame does not fill the screen.
+	pixels := int64(width) * int64(height)
+	return Photo{Width: int(width), Height: int(height), cost: cost{
+		decode: 2 * pixels, image: pixels, reduce: 4 * pixels, result: pngResult,
+	}}, nil
+}

@@ -1,0 +1,127 @@
+package sepia
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"slices"
+)
+
+const pngSignature = "\x89PNG\r\n\x1a\n"
+
+// The colour types of a PNG.
+const (
+	pngGrey      = 0
+	pngRGB       = 2
+	pngPalette   = 3
+	pngGreyAlpha = 4
+	pngRGBA      = 6
+)
+
+// pngChannels and pngDepths say how many samples a pixel of a colour type has, and of how many bits they may be.
+var (
+	pngChannels = map[byte]int64{pngGrey: 1, pngRGB: 3, pngPalette: 1, pngGreyAlpha: 2, pngRGBA: 4}
+	pngDepths   = map[byte][]byte{pngGrey: {1, 2, 4, 8, 16}, pngRGB: {8, 16}, pngPalette: {1, 2, 4, 8},
+		pngGreyAlpha: {8, 16}, pngRGBA: {8, 16}}
+)
+
+// pngHeader is what decides about the memory that decoding takes.
+type pngHeader struct {
+	width, height    int
+	depth, colour    byte
+	interlaced       bool
+	transparentColor bool // a tRNS chunk: grey and RGB get an alpha channel
+}
+
+// readPNG reads the IHDR chunk, which is the whole header, and looks through the other chunks for an orientation.
+func readPNG(s *source, maxPixels int64) (Photo, error) {
+	h, err := readIHDR(s, maxPixels)
+	if err != nil {
+		return Photo{}, err
+	}
+	orientation, err := h.readChunks(s)
+	if err != nil && !ofTheBody(err) {
+		return Photo{}, err
+	}
+	return Photo{Width: h.width, Height: h.height, Orientation: orientation, cost: h.cost()}, nil
+}
+
+func readIHDR(s *source, maxPixels int64) (pngHeader, error) {
+	const length = 13
+	if err := s.skip(int64(len(pngSignature))); err != nil {
+		return pngHeader{}, err
+	}
+	b, err := s.next(8 + length)
+	if err != nil {
+		return pngHeader{}, err
+	}
+	if binary.BigEndian.Uint32(b) != length || string(b[4:8]) != "IHDR" {
+		return pngHeader{}, unreadable("This PNG is damaged.", errors.New("no IHDR chunk"))
+	}
+	sum, b := crc32.ChecksumIEEE(b[4:]), b[8:]
+	width, height := binary.BigEndian.Uint32(b), binary.BigEndian.Uint32(b[4:])
+	if err := checkSize(width, height, maxPixels); err != nil {
+		return pngHeader{}, err
+	}
+	h := pngHeader{width: int(width), height: int(height), depth: b[8], colour: b[9], interlaced: b[12] == 1}
+	if !slices.Contains(pngDepths[h.colour], h.depth) || b[10] != 0 || b[11] != 0 || b[12] > 1 {
+		return pngHeader{}, unreadable("This PNG is of a kind that does not exist.",
+			fmt.Errorf("colour type %d, depth %d, methods % x", h.colour, h.depth, b[10:13]))
+	}
+	b, err = s.next(4)
+	if err != nil {
+		return pngHeader{}, err
+	}
+	if binary.BigEndian.Uint32(b) != sum {
+		return pngHeader{}, unreadable("This PNG is damaged.", errors.New("checksum of the IHDR chunk"))
+	}
+	return h, nil
+}
+
+// readChunks walks to the end of the file: EXIF may stand behind the picture.
+func (h *pngHeader) readChunks(s *source) (orientation int, err error) {
+	for {
+		b, err := s.next(8)
+		if err != nil {
+			return orientation, err
+		}
+		n := int64(binary.BigEndian.Uint32(b))
+		switch string(b[4:8]) {
+		case "eXIf":
+			exif, err := s.block(n, exifLimit)
+			if err != nil {
+				return orientation, err
+			}
+			orientation, n = exifOrientation(exif), 0
+		case "tRNS":
+			h.transparentColor = h.colour == pngGrey || h.colour == pngRGB
+		case "IEND":
+			return orientation, nil
+		}
+		const checksum = 4
+		if err := s.skip(n + checksum); err != nil {
+			return orientation, err
+		}
+	}
+}
+
+// cost counts what image/png allocates: the image, as 8 or 16 bit samples, for an interlaced one a second time in
+// the seven passes, and two rows of the file (of each pass).
+func (h *pngHeader) cost() cost {
+	pixels := int64(h.width) * int64(h.height)
+	wide := int64(h.depth+7) / 8
+	c := cost{result: pngResult}
+	switch {
+	case (h.colour == pngGrey || h.colour == pngPalette) && !h.transparentColor:
+		c.image, c.result = wide*pixels, pngPaletteResult
+	default:
+		c.image = 4 * wide * pixels
+	}
+	row := (pngChannels[h.colour]*int64(h.depth)*int64(h.width)+7)/8 + 1
+	c.decode = c.image + 2*row
+	if h.interlaced {
+		c.decode = 2*c.image + 6*row
+	}
+	return c
+}

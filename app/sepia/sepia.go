@@ -1,0 +1,121 @@
+package sepia
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"io"
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	"imagery/app/imagery"
+)
+
+// Limits of a photo.
+const (
+	MaxBytes         = 20 << 20   // of the file; Peak relies on it
+	DefaultMaxPixels = 50_000_000 // width x height
+	MaxScans         = 100        // of a JPEG: each one costs up to 30 ms at 50 megapixels, and 73 bytes
+)
+
+// DecodeTimeout is how long a photo may take to decode before it is refused for good. The largest legal photos
+// take 1 to 4 seconds; the rest of the pipeline depends on the number of pixels alone and needs no deadline.
+const DecodeTimeout = 45 * time.Second
+
+// Filter is the sepia filter. The zero value is ready; it is safe for concurrent use.
+type Filter struct {
+	MaxPixels     int64         // width x height; 0 means DefaultMaxPixels
+	DecodeTimeout time.Duration // 0 means the constant of that name
+
+	decoders map[Format]func(io.Reader) (image.Image, error) // nil means the real ones
+}
+
+var _ imagery.Filter = Filter{}
+
+// Inspect returns the peak of Apply in bytes, beside raw; a *imagery.BadPhoto if Apply would refuse from the header.
+func (f Filter) Inspect(raw []byte) (int64, error) {
+	p, err := Inspect(bytes.NewReader(raw), f.MaxPixels)
+	if err != nil {
+		return 0, err
+	}
+	return p.Peak(), nil
+}
+
+// job is one photo on its way through the pipeline.
+type job struct {
+	filter Filter
+	photo  Photo
+	raw    []byte
+	img    image.Image // what the last step made of the photo
+	lossy  bool        // the result is a JPEG; known after reduce, when a WebP has shown whether it is opaque
+	out    sink        // what the encoder wrote
+	body   []byte
+}
+
+// open reads the header.
+func (f Filter) open(raw []byte) (*job, error) {
+	photo, err := Inspect(bytes.NewReader(raw), f.MaxPixels)
+	return &job{filter: f, photo: photo, raw: raw}, err
+}
+
+// pipeline is what happens to a photo once its header has been read.
+var pipeline = []struct {
+	name string
+	run  func(context.Context, *job) error
+}{
+	{"decode", decode}, // any colour model
+	{"reduce", reduce}, // 8 bit, straight alpha, the whole canvas
+	{"orient", orient}, // upright
+	{"tone", tone},     // sepia
+	{"encode", encode}, // JPEG or PNG, in pieces
+	{"join", join},     // in one piece
+}
+
+// collectFrom is the peak in bytes from which Apply collects garbage between steps. Below it the allowance in Peak
+// covers everything that a job leaves behind.
+const collectFrom = allowance + 4<<20
+
+// Apply returns the sepia photo. It fails with a *imagery.BadPhoto when the photo is to blame, or with ctx's error
+// when the caller gave up. It reads ctx while it decodes and encodes and between blocks of pixels; the longest
+// it goes without is the turning, or the inner loop of a lossy WebP, of one large photo: about two seconds.
+func (f Filter) Apply(ctx context.Context, raw []byte) (res imagery.Result, err error) {
+	step := "inspect"
+	// A decoder that panics must not take the process, and the photos of others, with it: the next worker to
+	// receive this photo would go the same way.
+	defer func() {
+		if v := recover(); v != nil {
+			res, err = imagery.Result{}, unreadable("This photo cannot be developed.",
+				fmt.Errorf("%s panicked: %v\n%s", step, v, debug.Stack()))
+		}
+	}()
+	j, err := f.open(raw)
+	if err != nil {
+		return imagery.Result{}, err
+	}
+	collect := j.photo.Peak() >= collectFrom
+	for _, s := range pipeline {
+		step = s.name
+		if err := s.run(ctx, j); err != nil {
+			if ctx.Err() != nil {
+				return imagery.Result{}, ctx.Err()
+			}
+			var bad *imagery.BadPhoto
+			if errors.As(err, &bad) {
+				return imagery.Result{}, err
+			}
+			return imagery.Result{}, fmt.Errorf("%s photo: %w", step, err)
+		}
+		// What this step dropped would otherwise stay beside what the next one allocates: with a progressive
+		// JPEG 15 bytes a pixel instead of 4.
+		if collect {
+			runtime.GC()
+		}
+	}
+	if j.lossy {
+		return imagery.Result{Body: j.body, Ext: "jpg", ContentType: "image/jpeg"}, nil
+	}
+	return imagery.Result{Body: j.body, Ext: "png", ContentType: "image/png"}, nil
+}
