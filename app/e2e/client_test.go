@@ -33,7 +33,7 @@ type entry struct {
 // client does what the page does: it retries every request, under ids of its own, and writes down each upload
 // that was accepted, at once.
 type client struct {
-	t   *testing.T
+	t   testing.TB
 	url string
 
 	mu       sync.Mutex
@@ -41,7 +41,7 @@ type client struct {
 	versions map[string]int64 // the highest seen
 }
 
-func newClient(t *testing.T, url string) *client {
+func newClient(t testing.TB, url string) *client {
 	return &client{t: t, url: url, versions: map[string]int64{}}
 }
 

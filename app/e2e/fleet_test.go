@@ -25,7 +25,7 @@ type program struct {
 }
 
 // start runs the binary until the test ends; the first line it prints says where it listens.
-func start(t *testing.T, data string, env []string, args ...string) *program {
+func start(t testing.TB, data string, env []string, args ...string) *program {
 	t.Helper()
 	p := &program{data: data, log: filepath.Join(t.TempDir(), "log"), done: make(chan error, 1)}
 	log, err := os.Create(p.log)
@@ -33,7 +33,7 @@ func start(t *testing.T, data string, env []string, args ...string) *program {
 		t.Fatal(err)
 	}
 	args = append([]string{"-listen", "127.0.0.1:0", "-data", data}, args...)
-	p.cmd = exec.Command(binary, args...)
+	p.cmd = exec.Command(exe, args...)
 	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Stderr = log
 	stdout, err := p.cmd.StdoutPipe()
@@ -76,7 +76,7 @@ func start(t *testing.T, data string, env []string, args ...string) *program {
 }
 
 // tail shows the end of a log.
-func tail(t *testing.T, path string) {
+func tail(t testing.TB, path string) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		t.Log(err)
@@ -92,7 +92,7 @@ type child struct {
 }
 
 // children lists the living children of the fleet.
-func (p *program) children(t *testing.T) []child {
+func (p *program) children(t testing.TB) []child {
 	t.Helper()
 	var list []child
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
@@ -130,7 +130,7 @@ func (p *program) children(t *testing.T) []child {
 
 // busy reports whether the process has something in flight: a server an open request, which is a connection
 // from the balancer, a worker a job, which uses the processor.
-func (c child) busy(t *testing.T) bool {
+func (c child) busy(t testing.TB) bool {
 	t.Helper()
 	if c.role == "server" {
 		return c.openRequests() > 0

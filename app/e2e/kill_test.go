@@ -180,7 +180,7 @@ func (c *client) compare(ctx context.Context, e entry, v view) {
 }
 
 // stop ends the program cleanly.
-func (p *program) stop(t *testing.T) {
+func (p *program) stop(t testing.TB) {
 	t.Helper()
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)

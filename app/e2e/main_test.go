@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// binary is the program under test, built once.
-var binary string
+// exe is the program under test, built once.
+var exe string
 
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "imagery-e2e")
@@ -17,8 +17,8 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	binary = filepath.Join(dir, "imagery")
-	build := exec.Command("go", "build", "-o", binary, "imagery/app")
+	exe = filepath.Join(dir, "imagery")
+	build := exec.Command("go", "build", "-o", exe, "imagery/app")
 	build.Stdout, build.Stderr = os.Stderr, os.Stderr
 	code := 1
 	if err := build.Run(); err != nil {

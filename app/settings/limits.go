@@ -56,9 +56,12 @@ const (
 
 // Memory that a process needs before it can promise to stay in its budget.
 const (
-	// PeakPerPixel is the most memory in bytes that the pipeline holds per pixel of any legal photo
-	// (measured: interlaced 16 bit PNG and progressive JPEG are the worst).
-	PeakPerPixel = 26
+	// peakPerPixel and peakBase bound what the filter holds for any legal photo: an interlaced 16 bit PNG, a
+	// progressive JPEG and a lossless WebP are the worst, and small photos of the last kind have large tables. A
+	// test holds them against the filter's own figures.
+	peakPerPixel = 18
+	peakBase     = 24 << 20
+	peakLeast    = 280 << 20
 	// ProcessBase is what a process holds beside photos: runtime, SDK, connections, the raw bytes of two jobs.
 	ProcessBase = 96 << 20
 )
@@ -67,7 +70,7 @@ const (
 const ServerLeastBudget = ProcessBase + 2*MaxUploadBytes
 
 // LargestPeak is the most memory that one legal photo needs while it is processed.
-func LargestPeak(maxPixels int64) int64 { return maxPixels * PeakPerPixel }
+func LargestPeak(maxPixels int64) int64 { return max(peakLeast, peakBase+maxPixels*peakPerPixel) }
 
 // LeastBudget is the smallest budget with which a worker can process every legal photo.
 func LeastBudget(maxPixels int64) int64 { return ProcessBase + LargestPeak(maxPixels) }

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// layers says what each package may import beside the standard library: arrows go down only, and siblings do not
+// know each other. A package that is not listed, or an import that is not, fails the test; the reason belongs in
+// the change that adds it.
+var layers = map[string][]string{
+	"imagery/app/imagery":                    {}, // the product knows no technology
+	"imagery/app/imagery/imagerytest":        {"imagery/app/imagery"},
+	"imagery/app/imagery/imagerytest/memory": {"imagery/app/imagery"},
+	"imagery/app/settings":                   {}, // read by infra, too
+	"imagery/app/rights":                     {}, // read by infra, too
+	"imagery/app/observe":                    {"imagery/app/settings"},
+	"imagery/app/budget":                     {"github.com/KimMachineGun/automemlimit/", "golang.org/x/sync/"},
+	"imagery/app/sepia":                      {"imagery/app/imagery", "github.com/disintegration/imaging", "golang.org/x/image/"},
+	"imagery/app/local":                      {"imagery/app/imagery", "modernc.org/sqlite"},
+	"imagery/app/cloud":                      {"imagery/app/imagery", "github.com/aws/"},
+	"imagery/app/server":                     {"imagery/app/imagery", "imagery/app/settings", "imagery/app/observe", "github.com/labstack/echo/v4"},
+	"imagery/app/worker":                     {"imagery/app/imagery", "imagery/app/settings", "imagery/app/observe", "imagery/app/budget"},
+	"imagery/app/fleet":                      {"imagery/app/settings", "imagery/app/observe"},
+	"imagery/app/ops/fsck":                   {"modernc.org/sqlite"}, // nothing of ours: it checks what we wrote
+	"imagery/app/e2e":                        {},
+	"imagery/app/webtest":                    {},
+	"imagery/app/cloud/cloudtest":            {"imagery/app/", "github.com/", "golang.org/x/"}, // emulators, for tests only
+	"imagery/app":                            {"imagery/app/"},
+}
+
+// ofInfra is what every package of the deployer may import: of the product only what tells both sides the same.
+var ofInfra = []string{"imagery/app/settings", "imagery/app/rights", "imagery/infra/", "github.com/pulumi/", "github.com/aws/"}
+
+// emulators must not be linked into the product.
+var emulators = []string{"gofakes3", "goaws", "minidyn", "chromedp", "pulumi", "imagerytest", "cloudtest", "rapid"}
+
+func goList(t *testing.T, args ...string) []string {
+	t.Helper()
+	cmd := exec.Command("go", append([]string{"list"}, args...)...)
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list %v: %v", args, err)
+	}
+	return strings.Split(strings.TrimSpace(string(out)), "\n")
+}
+
+func TestImportsGoDown(t *testing.T) {
+	for _, line := range goList(t, "-f", `{{.ImportPath}} {{join .Imports " "}}`, "imagery/...") {
+		f := strings.Fields(line)
+		allowed, known := layers[f[0]]
+		if strings.HasPrefix(f[0], "imagery/infra") {
+			allowed, known = ofInfra, true
+		}
+		if !known {
+			t.Errorf("package %s has no place in the house: give it one", f[0])
+			continue
+		}
+		for _, imported := range f[1:] {
+			if first, _, _ := strings.Cut(imported, "/"); !strings.Contains(first, ".") && first != "imagery" {
+				continue // the standard library
+			}
+			if !slices.ContainsFunc(allowed, func(a string) bool {
+				return imported == a || strings.HasSuffix(a, "/") && strings.HasPrefix(imported, a) || strings.HasPrefix(imported, a+"/lib")
+			}) {
+				t.Errorf("%s must not import %s", f[0], imported)
+			}
+		}
+	}
+}
+
+func TestProductLinksNoEmulator(t *testing.T) {
+	for _, dep := range goList(t, "-deps", ".") {
+		for _, e := range emulators {
+			if strings.Contains(dep, e) {
+				t.Errorf("the product links %s", dep)
+			}
+		}
+	}
+}
