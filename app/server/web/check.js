@@ -1,7 +1,7 @@
 // What the browser can know about a file before anything is sent: the refusals that need no server, and the
 // small copy that the comparison shows later.
 
-export const maxBytes = 20 * 2 ** 20;
+const maxBytes = 20 * 2 ** 20;
 // The page carries the server's limit, so that both refuse the same photos.
 export const maxPixels = Number(document.querySelector('meta[name="max-pixels"]').content);
 
@@ -9,82 +9,81 @@ const copySide = 1600; // px of the longer side: sharp on a large screen, a few 
 
 // A version 4 UUID. crypto.randomUUID exists only in secure contexts, and a load balancer without a certificate is none.
 export function uuid() {
-  const b = crypto.getRandomValues(new Uint8Array(16));
-  b[6] = (b[6] & 0x0f) | 0x40;
-  b[8] = (b[8] & 0x3f) | 0x80;
-  const hex = Array.from(b, (x) => x.toString(16).padStart(2, '0')).join('');
-  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
+	const b = crypto.getRandomValues(new Uint8Array(16));
+	b[6] = (b[6] & 0x0f) | 0x40;
+	b[8] = (b[8] & 0x3f) | 0x80;
+	const hex = Array.from(b, (x) => x.toString(16).padStart(2, '0')).join('');
+	return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
 }
 
 const tenths = (x) => (Math.ceil(x * 10) / 10).toLocaleString('en', { maximumFractionDigits: 1 });
-export const megabytes = (bytes) => `${tenths(bytes / 2 ** 20)} MB`;
 
 // The reason why the server would refuse these bytes, or ''. File names and types lie, so the first bytes decide.
 async function badFormat(file) {
-  let head;
-  try {
-    head = new Uint8Array(await file.slice(0, 32).arrayBuffer());
-  } catch {
-    return 'This file cannot be opened. If it is a folder, choose the photos in it.';
-  }
-  const text = String.fromCharCode(...head);
-  if (text.startsWith('\xff\xd8\xff') || text.startsWith('\x89PNG\r\n\x1a\n') || /^GIF8[79]a/.test(text)) return '';
-  if (/^RIFF....WEBP/s.test(text)) {
-    const animated = text.slice(12, 16) === 'VP8X' && head[20] & 2;
-    return animated ? 'This is an animated WebP. Only still pictures can be turned.' : '';
-  }
-  if (text.slice(4, 8) === 'ftyp') return 'This is a HEIC, AVIF or video file. Save the photo as JPEG and try again.';
-  return 'This is not a photo of a kind that works here: JPEG, PNG, GIF or WebP.';
+	let head;
+	try {
+		head = new Uint8Array(await file.slice(0, 32).arrayBuffer());
+	} catch {
+		return 'This file cannot be opened. If it is a folder, choose the photos in it.';
+	}
+	const text = String.fromCharCode(...head);
+	if (text.startsWith('\xff\xd8\xff') || text.startsWith('\x89PNG\r\n\x1a\n') || /^GIF8[79]a/.test(text)) return '';
+	if (/^RIFF....WEBP/s.test(text)) {
+		const animated = text.slice(12, 16) === 'VP8X' && head[20] & 2;
+		return animated ? 'This is an animated WebP. Only still pictures can be turned.' : '';
+	}
+	if (text.slice(4, 8) === 'ftyp') return 'This is a HEIC, AVIF or video file. Save the photo as JPEG and try again.';
+	return 'This is not a photo of a kind that works here: JPEG, PNG, GIF or WebP.';
 }
 
 // Resolves to an <img> that knows its size, or null when this browser cannot show the file. Only the header is
 // decoded for that, so a picture of absurd dimensions costs nothing yet.
-function probe(url) {
-  return new Promise((resolve) => {
-    const img = new Image();
-    img.onload = () => resolve(img);
-    img.onerror = () => resolve(null);
-    img.src = url;
-  });
+function load(url) {
+	return new Promise((resolve) => {
+		const img = new Image();
+		img.onload = () => resolve(img);
+		img.onerror = () => resolve(null);
+		img.src = url;
+	});
 }
 
-// Looks at a file before it is sent: {reason} if it would be refused, else {url, img} for the preview. A file
-// that only this browser cannot show is sent all the same; the server decides then.
+// Looks at a file before it is sent: {reason} if it would be refused, else {url} for the preview. A file that
+// only this browser cannot show has an empty url and is sent all the same; the server decides then.
 export async function inspect(file) {
-  if (file.size > maxBytes) return { reason: `This photo has ${megabytes(file.size)}; up to ${megabytes(maxBytes)} can be sent.` };
-  const reason = file.size === 0 ? 'This file is empty.' : await badFormat(file);
-  if (reason) return { reason };
-  const url = URL.createObjectURL(file);
-  const img = await probe(url);
-  const pixels = img ? img.naturalWidth * img.naturalHeight : 0;
-  if (pixels > maxPixels) {
-    URL.revokeObjectURL(url);
-    const size = `${img.naturalWidth.toLocaleString('en')} × ${img.naturalHeight.toLocaleString('en')}`;
-    return { reason: `This photo has ${size} pixels, ${tenths(pixels / 1e6)} million; up to ${tenths(maxPixels / 1e6)} million can be turned.` };
-  }
-  return { url: img ? url : '', img };
+	const mb = (bytes) => `${tenths(bytes / 2 ** 20)} MB`;
+	if (file.size > maxBytes) return { reason: `This photo has ${mb(file.size)}; up to ${mb(maxBytes)} can be sent.` };
+	const reason = file.size === 0 ? 'This file is empty.' : await badFormat(file);
+	if (reason) return { reason };
+	const url = URL.createObjectURL(file);
+	const img = await load(url);
+	if (!img) return { url: '' };
+	const [w, h] = [img.naturalWidth, img.naturalHeight];
+	if (w * h <= maxPixels) return { url };
+	URL.revokeObjectURL(url);
+	const size = `${w.toLocaleString('en')} × ${h.toLocaleString('en')} pixels, ${tenths((w * h) / 1e6)} million`;
+	return { reason: `This photo has ${size}; up to ${tenths(maxPixels / 1e6)} million can be turned.` };
 }
 
 // One decode at a time: a 50 megapixel photo takes 200 MB while it is drawn.
 let turn = Promise.resolve();
 
-// A small copy of the picture, the right way up, or null when it cannot be drawn here.
-export function shrink(img, type) {
-  const job = async () => {
-    try {
-      await img.decode();
-      const scale = Math.min(1, copySide / Math.max(img.naturalWidth, img.naturalHeight));
-      const canvas = document.createElement('canvas');
-      canvas.width = Math.max(1, Math.round(img.naturalWidth * scale));
-      canvas.height = Math.max(1, Math.round(img.naturalHeight * scale));
-      canvas.getContext('2d').drawImage(img, 0, 0, canvas.width, canvas.height);
-      // JPEG has no transparency; everything else keeps it.
-      const format = type === 'image/jpeg' ? type : 'image/webp';
-      return await new Promise((resolve) => canvas.toBlob(resolve, format, 0.85));
-    } catch {
-      return null;
-    }
-  };
-  turn = turn.then(job);
-  return turn;
+// A small copy of the picture behind url, the right way up, or null when it cannot be drawn here.
+export function shrink(url, type) {
+	turn = turn.then(async () => {
+		try {
+			const img = await load(url);
+			await img.decode();
+			const scale = Math.min(1, copySide / Math.max(img.naturalWidth, img.naturalHeight));
+			const canvas = document.createElement('canvas');
+			canvas.width = Math.max(1, img.naturalWidth * scale);
+			canvas.height = Math.max(1, img.naturalHeight * scale);
+			canvas.getContext('2d').drawImage(img, 0, 0, canvas.width, canvas.height);
+			// JPEG has no transparency; everything else keeps it.
+			const format = type === 'image/jpeg' ? type : 'image/webp';
+			return await new Promise((resolve) => canvas.toBlob(resolve, format, 0.85));
+		} catch {
+			return null;
+		}
+	});
+	return turn;
 }

@@ -10,173 +10,169 @@ const prints = new Map(); // photo id -> its Print in the list
 let shown = null; // {photo, print} behind a #view= link
 let into = ''; // the id of an #upload= link
 
-// --- what changes -------------------------------------------------------------------------------------
 
 function changed(photo) {
-  const listed = model.photos.get(photo.id) === photo;
-  let print = prints.get(photo.id);
-  if (print && (!listed || print.photo !== photo)) {
-    prints.delete(photo.id);
-    print.li.remove();
-    print = null;
-  }
-  if (listed && !print) list(photo);
-  else print?.update();
-  if (shown?.photo === photo) show();
-  $('sheet').hidden = prints.size === 0;
-  document.body.classList.toggle('started', prints.size > 0);
-  tell(photo);
+	const listed = model.photos.get(photo.id) === photo;
+	const entry = prints.get(photo.id);
+	if (entry?.photo === photo && listed) {
+		entry.print.update();
+	} else {
+		entry?.print.dispose();
+		entry?.li.remove();
+		prints.delete(photo.id);
+		if (listed) list(photo);
+	}
+	if (shown?.photo === photo) show();
+	$('sheet').hidden = prints.size === 0;
+	document.body.classList.toggle('started', prints.size > 0);
+	tell(photo);
 }
 
 const acts = { remove, retry: model.retry, pickAgain: model.pickAgain, say };
 
 function list(photo) {
-  const print = new Print(photo, acts);
-  const li = document.createElement('li');
-  li.append(print.root);
-  const next = [...prints.values()].filter((p) => p.photo.added < photo.added).sort((a, b) => b.photo.added - a.photo.added)[0];
-  $('prints').insertBefore(li, next?.li ?? null);
-  prints.set(photo.id, { photo, li, update: () => print.update() });
+	const print = new Print(photo, acts);
+	const li = document.createElement('li');
+	li.append(print.root);
+	const next = [...prints.values()].filter((p) => p.photo.added < photo.added).sort((a, b) => b.photo.added - a.photo.added)[0];
+	$('prints').insertBefore(li, next?.li ?? null);
+	prints.set(photo.id, { photo, li, print });
 }
 
 // Said aloud, and only once each: what a person who does not look would want to know.
 function tell(photo) {
-  const news = photo.again && photo.stage === 'waiting' ? 'again' : photo.stage;
-  if (photo.told === news) return;
-  const first = photo.told === undefined;
-  photo.told = news;
-  if (['again', 'refused', 'lost', 'stopped'].includes(news) || (!first && ['done', 'failed'].includes(news))) {
-    say(`${photo.name || 'The photo'}: ${words(photo)}`, false);
-  }
+	const news = photo.again ? 'again' : photo.stage;
+	if (photo.told === news) return;
+	const first = photo.told === undefined;
+	photo.told = news;
+	if (['again', 'refused', 'lost', 'stopped'].includes(news) || (!first && ['done', 'failed'].includes(news))) {
+		say(`${photo.name || 'The photo'}: ${words(photo)}`, false);
+	}
 }
 
 function say(text, toast = true) {
-  const p = document.createElement('p');
-  p.textContent = text;
-  $('log').append(p);
-  while ($('log').children.length > 10) $('log').firstChild.remove();
-  if (toast) showToast(text);
+	const p = document.createElement('p');
+	p.textContent = text;
+	$('log').append(p);
+	while ($('log').children.length > 10) $('log').firstChild.remove();
+	if (toast) showToast(text);
 }
 
 let toastTimer = 0;
 function showToast(text, undo) {
-  $('toast-text').textContent = text;
-  $('undo').hidden = !undo;
-  $('undo').onclick = () => {
-    hideToast();
-    undo();
-  };
-  $('toast').hidden = false;
-  clearTimeout(toastTimer);
-  toastTimer = setTimeout(hideToast, undo ? 10_000 : 4000);
+	$('toast-text').textContent = text;
+	$('undo').hidden = !undo;
+	$('undo').onclick = () => {
+		$('toast').hidden = true;
+		undo();
+		$('sheet').querySelector('h2').focus();
+	};
+	$('toast').hidden = false;
+	clearTimeout(toastTimer);
+	toastTimer = setTimeout(hideToast, undo ? 10_000 : 4000);
 }
 
-// Not under somebody's finger or focus: whoever is about to undo may take the time.
-function hideToast(e) {
-  clearTimeout(toastTimer);
-  if (!e && $('toast').matches(':hover, :focus-within') && !$('undo').hidden && document.hasFocus()) {
-    toastTimer = setTimeout(hideToast, 4000);
-    return;
-  }
-  $('toast').hidden = true;
+// Not under somebody's pointer or keyboard focus: who is about to undo may take the time.
+function hideToast() {
+	if ($('toast').matches(':hover, :has(:focus-visible)')) toastTimer = setTimeout(hideToast, 2000);
+	else $('toast').hidden = true;
 }
 
 function remove(photo) {
-  const undo = model.remove(photo);
-  if (shown?.photo === photo) location.hash = '';
-  say(`Removed ${photo.name} from this list`, false);
-  showToast(`Removed “${photo.name}” from this list`, undo);
-  $('undo').focus();
+	const undo = model.remove(photo);
+	if (shown?.photo === photo) location.hash = '';
+	say(`Removed ${photo.name} from this list`, false);
+	showToast(`Removed “${photo.name}” from this list`, undo);
+	$('undo').focus();
 }
 
-// --- links --------------------------------------------------------------------------------------------
 
 function route() {
-  const [, verb, rest] = /^#(view|upload)=(.*)$/.exec(location.hash) ?? [];
-  const id = (rest ?? '').toLowerCase();
-  if (shown) {
-    shown.print.dispose();
-    model.leave(shown.photo);
-    shown = null;
-  }
-  into = verb === 'upload' && uuid.test(id) ? id : '';
-  const broken = verb && !uuid.test(id);
-  document.body.dataset.route = broken ? 'broken' : (verb ?? 'home');
-  $('pick').multiple = !into;
-  if (verb === 'view' && !broken) {
-    const photo = model.visit(id);
-    shown = { photo, print: new Print(photo, acts) };
-    $('stage').append(shown.print.root);
-    $('view-id').textContent = id;
-    show();
-  } else {
-    document.title = into ? `Upload ${into} · Imagery` : 'Imagery';
-  }
-  $('upload-id').textContent = into;
+	const [, verb, rest] = /^#(view|upload)=(.*)$/.exec(location.hash) ?? [];
+	const id = (rest ?? '').toLowerCase();
+	if (shown) {
+		shown.print.dispose();
+		model.leave(shown.photo);
+		shown = null;
+	}
+	into = verb === 'upload' && uuid.test(id) ? id : '';
+	const broken = verb && !uuid.test(id);
+	document.body.dataset.route = broken ? 'broken' : (verb ?? 'home');
+	$('pick').multiple = !into;
+	$('pick-text').textContent = into ? 'Choose a photo' : 'Choose photos';
+	if (verb === 'view' && !broken) {
+		const photo = model.visit(id);
+		shown = { photo, print: new Print(photo, acts) };
+		$('stage').append(shown.print.root);
+		$('view-id').textContent = id;
+		show();
+	} else {
+		document.title = into ? `Upload ${into} · Imagery` : 'Imagery';
+	}
+	$('upload-id').textContent = into;
 }
 
 function show() {
-  const { photo, print } = shown;
-  print.update();
-  $('view-title').textContent = photo.name || 'A photo';
-  $('refresh').hidden = !['looking', 'queued', 'empty'].includes(photo.stage);
-  document.title = `${photo.name || 'Photo'} ${photo.id} · Imagery`;
+	const { photo, print } = shown;
+	print.update();
+	$('view-title').textContent = photo.name || 'A photo';
+	$('refresh').hidden = !['looking', 'queued', 'empty'].includes(photo.stage);
+	document.title = `${photo.name || 'Photo'} ${photo.id} · Imagery`;
 }
 
 // After a step inside the page the reader should be at its new top, as after any other link.
 function followLink() {
-  route();
-  scrollTo(0, 0);
-  document.querySelector(`[data-for="${document.body.dataset.route}"] h1`)?.focus();
+	route();
+	scrollTo(0, 0);
+	document.querySelector(`[data-for="${document.body.dataset.route}"] h1`)?.focus();
 }
 
-// --- photos come in -----------------------------------------------------------------------------------
 
 function take(files) {
-  if (files.length === 0) return;
-  const [photo] = model.add(files, into || undefined);
-  if (into) location.hash = `#view=${photo.id}`;
-  else if (location.hash) location.hash = '';
+	if (files.length === 0) return;
+	const [photo] = model.add(files, into || undefined);
+	if (into) location.hash = `#view=${photo.id}`;
+	else if (location.hash) location.hash = '';
 }
 
 for (const input of [$('pick'), $('shoot')]) {
-  input.addEventListener('change', () => {
-    take([...input.files]);
-    input.value = ''; // so that the same file can be chosen again
-  });
+	input.addEventListener('change', () => {
+		take([...input.files]);
+		input.value = ''; // so that the same file can be chosen again
+	});
 }
 
 addEventListener('paste', (e) => {
-  const files = [...(e.clipboardData?.files ?? [])];
-  if (files.length) e.preventDefault();
-  take(files);
+	const files = [...(e.clipboardData?.files ?? [])];
+	if (files.length) e.preventDefault();
+	take(files);
 });
 
 // The whole window takes drops: a photo that misses the tray must not replace the page.
 let leaving = 0;
 addEventListener('dragover', (e) => {
-  if (!e.dataTransfer.types.includes('Files')) return;
-  e.preventDefault();
-  e.dataTransfer.dropEffect = 'copy';
-  document.body.classList.add('dragging');
-  clearTimeout(leaving);
-  leaving = setTimeout(() => document.body.classList.remove('dragging'), 300);
+	if (!e.dataTransfer.types.includes('Files')) return;
+	e.preventDefault();
+	e.dataTransfer.dropEffect = 'copy';
+	document.body.classList.add('dragging');
+	clearTimeout(leaving);
+	leaving = setTimeout(() => document.body.classList.remove('dragging'), 300);
 });
 addEventListener('drop', (e) => {
-  if (!e.dataTransfer.types.includes('Files')) return;
-  e.preventDefault();
-  document.body.classList.remove('dragging');
-  take([...e.dataTransfer.files]);
+	if (!e.dataTransfer.types.includes('Files')) return;
+	e.preventDefault();
+	document.body.classList.remove('dragging');
+	take([...e.dataTransfer.files]);
 });
 
-// --- the network and the tab ----------------------------------------------------------------------------
 
 // A machine without a network still reaches a server on itself, so "offline" is believed only after a try.
 async function checkNetwork() {
-  let reached = true;
-  if (!navigator.onLine) reached = await fetch('/healthz', { cache: 'no-store' }).then(() => true, () => false);
-  $('offline').hidden = reached;
-  if (reached) model.wake();
+	let reached = true;
+	if (!navigator.onLine) reached = await fetch('/healthz', { cache: 'no-store' }).then(() => true, () => false);
+	if (!reached && $('offline').hidden) say($('offline').textContent, false);
+	$('offline').hidden = reached;
+	if (reached) model.wake();
 }
 addEventListener('online', checkNetwork);
 addEventListener('offline', checkNetwork);
@@ -186,7 +182,6 @@ addEventListener('pageshow', (e) => e.persisted && model.wake());
 document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && checkNetwork());
 addEventListener('beforeunload', (e) => model.fragile() && e.preventDefault());
 
-// --- start ----------------------------------------------------------------------------------------------
 
 $('refresh').onclick = model.wake;
 $('megapixels').textContent = Math.floor(maxPixels / 1e6);

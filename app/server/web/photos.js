@@ -1,7 +1,7 @@
 // The photos of this browser and the life of each: checked, sent, followed to its end, remembered, removed.
 //
-// photo.stage: checking | waiting | sending | lost | stopped | refused (the browser's side), then
-// queued | done | failed | gone (the server's), and for a link that others made: looking | empty.
+// photo.stage is checking, waiting, sending, lost, stopped or refused on the browser's side, then queued, done,
+// failed or gone as the server says; for a link that somebody else made also looking and empty.
 import { inspect, shrink, uuid } from './check.js';
 import { Follower } from './follow.js';
 import * as store from './store.js';
@@ -21,193 +21,191 @@ const follower = new Follower(got);
 
 // The same name after a reload, so that a tab takes up its own uploads at once.
 function tabName() {
-  try {
-    return (sessionStorage.tab ??= uuid());
-  } catch {
-    return uuid();
-  }
+	try {
+		return (sessionStorage.tab ??= uuid());
+	} catch {
+		return uuid();
+	}
 }
 
-// Reads what is remembered and goes on with it. changed(photo) is called whenever a photo looks different.
-// Resolves to whether the browser can keep bytes over a reload.
+// Reads what is remembered and goes on with it; changed(photo) is called whenever a photo looks different from
+// then on. Resolves to whether this browser can keep bytes over a reload.
 export async function start(changed) {
-  notify = changed;
-  const keeps = await store.open();
-  const rows = await store.all();
-  const old = rows.filter((r) => ['done', 'failed', 'refused', 'gone'].includes(r.stage)).slice(0, -remembered);
-  for (const r of old) store.remove(r.id);
-  for (const photo of rows.filter((r) => !old.includes(r))) {
-    const copy = (await store.blob(photo.id, 'copy')) ?? (await store.blob(photo.id, 'bytes'));
-    if (copy) photo.url = URL.createObjectURL(copy);
-    photos.set(photo.id, photo);
-    notify(photo);
-    resume(photo);
-  }
-  setInterval(() => uploader.unsent.forEach(claim), beat);
-  return keeps;
+	notify = changed;
+	const keeps = await store.open();
+	const rows = await store.all();
+	const old = rows.filter((r) => ['done', 'failed', 'refused', 'gone'].includes(r.stage)).slice(0, -remembered);
+	for (const r of old) store.remove(r.id);
+	for (const photo of rows.filter((r) => !old.includes(r))) {
+		const copy = await store.blob(photo.id, 'copy');
+		const picture = copy ?? (await store.blob(photo.id, 'bytes'));
+		if (picture) photo.url = URL.createObjectURL(picture);
+		if (picture && !copy) keepCopy(photo, picture.type);
+		photos.set(photo.id, photo);
+		notify(photo);
+		resume(photo);
+	}
+	setInterval(() => uploader.unsent.forEach(claim), beat);
+	return keeps;
 }
 
 function claim(photo) {
-  Object.assign(photo, { owner: tab, beat: Date.now() });
-  store.update(photo);
+	Object.assign(photo, { owner: tab, beat: Date.now() });
+	store.update(photo);
 }
 
 function resume(photo) {
-  if (photo.stage === 'queued') follower.follow(photo.id, photo.version);
-  if (!['checking', 'waiting', 'sending'].includes(photo.stage)) return;
-  if (photo.owner && photo.owner !== tab && Date.now() - photo.beat < silent) {
-    Object.assign(photo, { stage: 'waiting', note: 'Another tab is sending this photo.' });
-    notify(photo);
-    setTimeout(lookAgain, beat, photo);
-    return;
-  }
-  claim(photo);
-  uploader.add(photo);
+	if (photo.stage === 'queued') follower.follow(photo.id, photo.version);
+	if (!['waiting', 'sending'].includes(photo.stage)) return;
+	if (photo.owner && photo.owner !== tab && Date.now() - photo.beat < silent) {
+		Object.assign(photo, { stage: 'waiting', note: 'Another tab is sending this photo.' });
+		notify(photo);
+		setTimeout(lookAgain, beat, photo);
+		return;
+	}
+	claim(photo);
+	uploader.add(photo);
 }
 
 async function lookAgain(photo) {
-  const now = await store.get(photo.id);
-  if (photos.get(photo.id) !== photo) return;
-  if (now) Object.assign(photo, now);
-  else photos.delete(photo.id);
-  notify(photo);
-  if (now) resume(photo);
+	const now = await store.get(photo.id);
+	if (photos.get(photo.id) !== photo) return;
+	if (now) Object.assign(photo, now);
+	else photos.delete(photo.id);
+	notify(photo);
+	if (now) resume(photo);
 }
 
-// Takes files in the order given, newest batch on top. With an id the first file is for that id.
+// Takes files in the order given and returns their photos. With an id the first file is for that id, whatever
+// this list had under it.
 export function add(files, id) {
-  const now = Date.now();
-  return [...files].slice(0, id ? 1 : Infinity).map((file, i) => {
-    forget(photos.get(id));
-    const name = file.name || 'Pasted photo';
-    const photo = { id: id ?? uuid(), own: !id, name, size: file.size, added: now - i, stage: 'checking' };
-    photos.set(photo.id, photo);
-    notify(photo);
-    fill(photo, file);
-    return photo;
-  });
-}
-
-// A new upload under an id that this list has already, after a failure: its old picture goes.
-function forget(photo) {
-  if (photo) remove(photo);
+	const now = Date.now();
+	return files.slice(0, id ? 1 : files.length).map((file, i) => {
+		const photo = { id: id ?? uuid(), own: !id, name: file.name || 'Pasted photo', size: file.size, added: now - i };
+		uploader.drop(photo.id);
+		follower.stop(photo.id);
+		photos.set(photo.id, photo);
+		fill(photo, file);
+		return photo;
+	});
 }
 
 export function pickAgain(photo, file) {
-  if (file.size !== photo.size) {
-    photo.note = `That is another file. Choose “${photo.name}” as it was.`;
-    notify(photo);
-    return;
-  }
-  fill(photo, file);
+	if (file.size === photo.size) return void fill(photo, file);
+	photo.note = `That is another file. Choose “${photo.name}” as it was.`;
+	notify(photo);
 }
 
-// Looks at the file, remembers it, sends it. The row and the bytes are stored before the first request goes
-// out: whatever happens then, a reload knows the id that the server may have seen.
+// Looks at the file, remembers it, sends it. Row and bytes are stored before the first request goes out:
+// whatever happens then, a reload knows the id that the server may have seen.
 async function fill(photo, file) {
-  const { reason, url, img } = await inspect(file);
-  if (photos.get(photo.id) !== photo) return;
-  Object.assign(photo, reason ? { stage: 'refused', note: reason } : { stage: 'waiting', note: '', url, file });
-  notify(photo);
-  await Promise.allSettled([store.put(photo)]); // without storage the upload goes on, it only forgets
-  if (reason) return;
-  photo.kept = await store.keep(photo.id, 'bytes', file);
-  if (photos.get(photo.id) !== photo) return void store.remove(photo.id);
-  claim(photo);
-  uploader.add(photo);
-  const copy = img && (await shrink(img, file.type));
-  if (!copy || photos.get(photo.id) !== photo) return;
-  await store.keep(photo.id, 'copy', copy);
-  show(photo, copy);
+	photo.stage = 'checking';
+	notify(photo);
+	const { reason, url } = await inspect(file);
+	const here = () => photos.get(photo.id) === photo; // and not removed meanwhile
+	if (!here()) return;
+	Object.assign(photo, reason ? { stage: 'refused', note: reason } : { stage: 'waiting', note: '', url, file });
+	notify(photo);
+	await store.put(photo);
+	if (reason) return;
+	await store.drop(photo.id, 'copy');
+	photo.kept = await store.keep(photo.id, 'bytes', file);
+	if (!here()) return void store.remove(photo.id);
+	claim(photo);
+	uploader.add(photo);
+	if (url) keepCopy(photo, file.type);
 }
 
-function show(photo, picture) {
-  const old = photo.url;
-  photo.url = URL.createObjectURL(picture);
-  notify(photo);
-  if (old) setTimeout(URL.revokeObjectURL, 5000, old); // the old one is on screen until the new one has loaded
+async function keepCopy(photo, type) {
+	const { url } = photo;
+	const copy = await shrink(url, type);
+	if (!copy || photos.get(photo.id) !== photo) return;
+	await store.keep(photo.id, 'copy', copy);
+	photo.url = URL.createObjectURL(copy);
+	notify(photo);
+	setTimeout(URL.revokeObjectURL, 5000, url); // it is on the screen until the copy has loaded
 }
 
+// The uploader's last word. The bytes go once the server has decided; what is lost or stopped may go on.
 function ended(photo, image) {
-  photo.owner = photo.beat = undefined;
-  if (image || photo.stage === 'refused') {
-    photo.file = undefined;
-    store.forget(photo.id, 'bytes');
-  }
-  if (image) settle(photo, image);
-  store.update(photo);
-  notify(photo);
-  if (photo.stage === 'queued') follower.follow(photo.id, photo.version);
+	photo.owner = photo.beat = undefined;
+	if (image || photo.stage === 'refused') {
+		photo.file = undefined;
+		store.drop(photo.id, 'bytes');
+	}
+	if (image) settle(photo, image);
+	store.update(photo);
+	notify(photo);
+	resume(photo);
 }
 
 function got(id, image) {
-  const photo = photos.get(id) ?? visitors.get(id);
-  if (!photo) return;
-  if (image) settle(photo, image);
-  else Object.assign(photo, { stage: 'gone', note: 'Nothing is kept under this link. It may have expired, or is not complete.' });
-  if (photos.has(id)) store.update(photo);
-  notify(photo);
+	const photo = photos.get(id) ?? visitors.get(id);
+	if (!photo) return;
+	if (image) settle(photo, image);
+	else Object.assign(photo, { stage: 'gone', note: 'Nothing is kept under this link. It may have expired, or have a typing error.' });
+	if (photos.has(id)) store.update(photo);
+	notify(photo);
 }
 
 function settle(photo, image) {
-  const stage = { created: 'empty', uploaded: 'queued', processed: 'done', failed: 'failed' }[image.state];
-  if (stage === 'queued' && photo.stage !== 'queued') photo.since = Date.now();
-  // Turned while somebody watched, so it may make an entrance.
-  photo.fresh = stage === 'done' && ['queued', 'sending'].includes(photo.stage);
-  Object.assign(photo, { stage, version: image.version, note: image.error ?? '' });
+	const stage = { created: 'empty', uploaded: 'queued', processed: 'done', failed: 'failed' }[image.state];
+	if (stage === 'queued' && photo.stage !== 'queued') photo.since = Date.now();
+	// Turned while somebody watched, so it may make an entrance.
+	photo.fresh = stage === 'done' && ['queued', 'sending'].includes(photo.stage);
+	Object.assign(photo, { stage, version: image.version, note: image.error ?? '' });
 }
 
 // The photo behind a link: this browser's own, or a visitor that is followed until leave.
 export function visit(id) {
-  if (photos.has(id)) return photos.get(id);
-  const photo = { id, visitor: true, name: '', stage: 'looking' };
-  visitors.set(id, photo);
-  follower.follow(id);
-  return photo;
+	if (photos.has(id)) return photos.get(id);
+	const photo = { id, visitor: true, name: '', stage: 'looking' };
+	visitors.set(id, photo);
+	follower.follow(id);
+	return photo;
 }
 
-export function leave(photo) {
-  if (!visitors.delete(photo.id) || photos.has(photo.id)) return;
-  follower.stop(photo.id);
+export function leave({ id }) {
+	if (visitors.delete(id) && !photos.has(id)) follower.stop(id);
 }
 
 // Forgets the photo here and returns the way back. What the server has, it keeps.
 export function remove(photo) {
-  uploader.drop(photo.id);
-  follower.stop(photo.id);
-  photos.delete(photo.id);
-  const kinds = ['bytes', 'copy'];
-  const blobs = Promise.all(kinds.map((kind) => Promise.resolve(store.blob(photo.id, kind)).catch(() => undefined)));
-  blobs.then(() => store.remove(photo.id));
-  notify(photo);
-  return async () => {
-    photos.set(photo.id, photo);
-    await store.put(photo);
-    (await blobs).forEach((blob, i) => blob && store.keep(photo.id, kinds[i], blob));
-    notify(photo);
-    if (photo.stage === 'checking') photo.stage = 'lost';
-    resume(photo);
-  };
+	uploader.drop(photo.id);
+	follower.stop(photo.id);
+	photos.delete(photo.id);
+	notify(photo);
+	const kinds = ['bytes', 'copy'];
+	const blobs = Promise.all(kinds.map((kind) => store.blob(photo.id, kind)));
+	const gone = blobs.then(() => store.remove(photo.id));
+	return async () => {
+		await gone;
+		photos.set(photo.id, photo);
+		await store.put(photo);
+		(await blobs).forEach((blob, i) => blob && store.keep(photo.id, kinds[i], blob));
+		notify(photo);
+		resume(photo);
+	};
 }
 
 export function retry(photo) {
-  if (photo.stage === 'stopped') {
-    photo.stage = 'waiting';
-    resume(photo);
-  }
-  uploader.now(photo.id);
+	if (photo.stage === 'stopped') {
+		photo.stage = 'waiting';
+		resume(photo);
+	}
+	uploader.now(photo.id);
 }
 
 // The network is back or the tab woke up: nobody waits for a timer that was set in another life.
 export function wake() {
-  uploader.now();
-  follower.wake();
+	uploader.now();
+	follower.wake();
 }
 
 // True while closing the tab would lose bytes that are nowhere else.
-export const fragile = () => uploader.unsent.some((photo) => photo.file && !photo.kept);
+export const fragile = () => uploader.unsent.some((photo) => !photo.kept && photo.file);
 
 // Another tab may take over at once what this one had not sent.
 export function release() {
-  for (const photo of uploader.unsent) store.update(Object.assign(photo, { beat: 0 }));
+	for (const photo of uploader.unsent) store.update(Object.assign(photo, { beat: 0 }));
 }

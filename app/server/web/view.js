@@ -8,180 +8,190 @@ const usual = 30_000; // ms
 // The state in words. The server knows only "stored, not finished yet"; whether a worker has the photo already
 // is told by the clock, because an idle queue is left within a moment.
 export function words(photo, now = Date.now()) {
-  const age = now - (photo.since ?? 0);
-  switch (photo.stage) {
-    case 'checking': return 'Looking at the file';
-    case 'waiting': return photo.note || 'Waiting to be sent';
-    case 'sending': return photo.sent < 100 ? `Sending, ${photo.sent} %` : 'Sent, being stored';
-    case 'queued':
-      if (age < queuedFor) return 'Queued. It is safe now.';
-      return age < usual ? 'Processing' : 'Still processing. It is safe; come back any time.';
-    case 'done': return 'Done';
-    case 'looking': return 'Looking for the photo';
-    case 'empty': return 'No photo has been sent to this link yet.';
-    case 'refused': return `Not sent. ${photo.note}`;
-    default: return photo.note;
-  }
+	const age = now - (photo.since ?? 0);
+	switch (photo.stage) {
+		case 'checking': return 'Looking at the file';
+		case 'waiting': return photo.note || 'Waiting to be sent';
+		case 'sending': return photo.sent < 100 ? `Sending, ${photo.sent} %` : 'Sent, being stored';
+		case 'queued':
+			if (age < queuedFor) return 'Queued. It is safe now.';
+			return age < usual ? 'Processing' : 'Still processing. It is safe; come back any time.';
+		case 'done': return 'Done';
+		case 'looking': return 'Looking for the photo';
+		case 'empty': return 'No photo has been sent to this link yet.';
+		case 'refused': return `Not sent. ${photo.note}`;
+		default: return photo.note;
+	}
 }
 
 const link = (photo) => `${location.origin}/#view=${photo.id}`;
 
 // The clipboard API needs a secure context; the old command works everywhere else.
 async function copyText(text) {
-  try {
-    await navigator.clipboard.writeText(text);
-    return true;
-  } catch {
-    const area = document.createElement('textarea');
-    const had = document.activeElement;
-    area.value = text;
-    area.className = 'unseen';
-    document.body.append(area);
-    area.select();
-    const ok = document.execCommand('copy');
-    area.remove();
-    had?.focus();
-    return ok;
-  }
+	try {
+		await navigator.clipboard.writeText(text);
+		return true;
+	} catch {
+		const area = document.createElement('textarea');
+		const had = document.activeElement;
+		area.value = text;
+		area.className = 'unseen';
+		document.body.append(area);
+		area.select();
+		const ok = document.execCommand('copy');
+		area.remove();
+		had?.focus();
+		return ok;
+	}
 }
 
 export class Print {
-  #photo;
-  #acts;
-  #part;
-  #timer = 0;
-  #tries = 0;
+	#photo;
+	#acts;
+	#part;
+	#timer = 0;
+	#tries = 0;
 
-  // acts: {remove(photo), retry(photo), pickAgain(photo, file), say(text)}
-  constructor(photo, acts) {
-    this.#photo = photo;
-    this.#acts = acts;
-    this.root = template.content.firstElementChild.cloneNode(true);
-    this.#part = (name) => this.root.querySelector(`.${name}`);
-    this.#picture();
-    this.#buttons();
-    this.update();
-  }
+	// acts: {remove(photo), retry(photo), pickAgain(photo, file), say(text)}
+	constructor(photo, acts) {
+		this.#photo = photo;
+		this.#acts = acts;
+		this.root = template.content.firstElementChild.cloneNode(true);
+		this.#part = (name) => this.root.querySelector(`.${name}`);
+		this.#picture();
+		this.#buttons();
+		this.update();
+	}
 
-  #buttons() {
-    const photo = this.#photo;
-    const part = this.#part;
-    part('open').href = `#view=${photo.id}`;
-    part('refill').href = `#upload=${photo.id}`;
-    part('download').href = `/image/${photo.id}/processed?download=1`;
-    part('remove').onclick = () => this.#acts.remove(photo);
-    part('again').onclick = () => (photo.stage === 'done' ? this.#load() : this.#acts.retry(photo));
-    part('repick').querySelector('input').onchange = (e) => {
-      const [file] = e.target.files;
-      e.target.value = '';
-      if (file) this.#acts.pickAgain(photo, file);
-    };
-    part('copy').onclick = async () => {
-      const ok = await copyText(link(photo));
-      this.#acts.say(ok ? 'Link copied' : `Copy this link: ${link(photo)}`);
-    };
-  }
+	#buttons() {
+		const photo = this.#photo;
+		const part = this.#part;
+		part('open').href = `#view=${photo.id}`;
+		part('refill').href = `#upload=${photo.id}`;
+		part('download').href = `/image/${photo.id}/processed?download=1`;
+		part('remove').onclick = () => this.#acts.remove(photo);
+		part('again').onclick = () => (photo.stage === 'done' ? this.#load() : this.#acts.retry(photo));
+		part('repick').querySelector('input').onchange = (e) => {
+			const [file] = e.target.files;
+			e.target.value = '';
+			if (file) this.#acts.pickAgain(photo, file);
+		};
+		part('copy').onclick = async () => {
+			const ok = await copyText(link(photo));
+			this.#acts.say(ok ? 'Link copied' : `Copy this link: ${link(photo)}`);
+		};
+	}
 
-  #picture() {
-    const slider = this.#part('slider');
-    slider.oninput = () => this.#divide(slider.valueAsNumber);
-    this.#part('before').onerror = () => (this.#part('before').hidden = true);
-    const after = this.#part('after');
-    after.onload = () => this.#reveal();
-    after.onerror = () => this.#missing();
-  }
+	#picture() {
+		const slider = this.#part('slider');
+		slider.oninput = () => this.#divide(slider.valueAsNumber);
+		const before = this.#part('before');
+		before.onload = () => this.#shape(before);
+		before.onerror = () => (before.hidden = true);
+		const after = this.#part('after');
+		after.onload = () => this.#reveal();
+		this.#part('picture').ontransitionend = () => this.root.classList.remove('sweep');
+		after.onerror = () => this.#missing();
+	}
 
-  // Moves the line: left of it is the photo as it was, right of it the result.
-  #divide(at) {
-    const slider = this.#part('slider');
-    slider.value = at;
-    slider.setAttribute('aria-valuetext', `${Math.round(100 - at)} percent turned`);
-    this.#part('picture').style.setProperty('--at', `${at}%`);
-  }
+	// Moves the line: left of it is the photo as it was, right of it the result.
+	#divide(at) {
+		const slider = this.#part('slider');
+		slider.value = at;
+		slider.setAttribute('aria-valuetext', `${Math.round(100 - at)} percent turned`);
+		this.#part('picture').style.setProperty('--at', `${at}%`);
+	}
 
-  #load() {
-    const after = this.#part('after');
-    after.hidden = false;
-    after.src = `/image/${this.#photo.id}/processed`;
-    this.#part('again').hidden = true;
-  }
+	// Behind a link the picture has its own proportions instead of those of the list.
+	#shape({ naturalWidth, naturalHeight }) {
+		const { style } = this.#part('picture');
+		style.setProperty('--ratio', naturalWidth / naturalHeight);
+		style.setProperty('--width', `${naturalWidth}px`);
+	}
 
-  // The result is there. With a picture to compare, the line starts at the right edge and sweeps to the middle.
-  #reveal() {
-    const compare = Boolean(this.#photo.url) && !this.#part('before').hidden;
-    this.#part('slider').hidden = !compare;
-    this.root.classList.toggle('comparable', compare);
-    this.#tries = 0;
-    if (compare && this.#photo.fresh) {
-      this.#divide(100);
-      this.#part('picture').getBoundingClientRect(); // so that the browser has a place to start from
-      this.root.classList.add('sweep');
-    }
-    this.root.classList.add('developed');
-    this.#divide(compare ? 50 : 0);
-  }
+	#load() {
+		const after = this.#part('after');
+		after.hidden = false;
+		after.src = `/image/${this.#photo.id}/processed`;
+		this.#part('again').hidden = true;
+	}
 
-  // The result did not load: the store may be away for a moment. Five tries within half a minute, then a button.
-  #missing() {
-    if (this.#tries++ < 5) {
-      setTimeout(() => this.root.isConnected && this.#load(), 500 * 2 ** this.#tries);
-      return;
-    }
-    this.#tries = 0;
-    this.#part('words').textContent = 'Done, but the picture does not load.';
-    this.#part('again').hidden = false;
-  }
+	// The result is there. With a picture to compare, the line starts at the right edge and sweeps to the middle.
+	#reveal() {
+		const compare = Boolean(this.#photo.url) && !this.#part('before').hidden;
+		this.root.classList.toggle('comparable', compare);
+		this.#tries = 0;
+		if (compare && this.#photo.fresh) {
+			this.#divide(100);
+			this.#part('picture').getBoundingClientRect(); // so that the browser has a place to start from
+			this.root.classList.add('sweep');
+		}
+		this.root.classList.add('developed');
+		if (!compare) this.#shape(this.#part('after'));
+		this.#divide(compare ? 50 : 0);
+	}
 
-  update() {
-    const photo = this.#photo;
-    const part = this.#part;
-    const { stage } = photo;
-    this.root.dataset.stage = photo.again && stage === 'waiting' ? 'again' : stage;
-    const name = photo.name || 'The photo';
-    part('name').textContent = name;
-    this.#say(words(photo));
-    this.#preview(name);
-    part('progress').hidden = stage !== 'sending';
-    part('progress').value = photo.sent ?? 0;
-    part('progress').setAttribute('aria-label', `Sending ${name}`);
-    const have = ['queued', 'done'].includes(stage);
-    part('open').hidden = !have && stage !== 'failed';
-    part('copy').hidden = !have;
-    part('download').hidden = stage !== 'done';
-    part('refill').hidden = !['empty', 'failed'].includes(stage);
-    part('again').hidden = !(photo.again && stage === 'waiting') && stage !== 'stopped';
-    part('again').textContent = stage === 'waiting' ? 'Try now' : 'Try again';
-    part('repick').hidden = stage !== 'lost';
-    part('remove').hidden = Boolean(photo.visitor);
-    for (const act of ['open', 'download', 'copy', 'again', 'remove']) {
-      part(act).setAttribute('aria-label', `${part(act).textContent.trim()}: ${name}`);
-    }
-    if (stage === 'done' && !part('after').src) this.#load();
-  }
+	// The result did not load: the store may be away for a moment. Five tries within half a minute, then a button.
+	#missing() {
+		if (this.#tries++ < 5) {
+			setTimeout(() => this.root.isConnected && this.#load(), 500 * 2 ** this.#tries);
+			return;
+		}
+		this.#tries = 0;
+		this.#part('words').textContent = 'Done, but the picture does not load.';
+		this.#part('again').hidden = false;
+	}
 
-  #say(text) {
-    if (this.#part('words').textContent !== text) this.#part('words').textContent = text;
-    clearTimeout(this.#timer);
-    if (this.#photo.stage !== 'queued') return;
-    const age = Date.now() - (this.#photo.since ?? 0);
-    const next = [queuedFor, usual].find((t) => t > age);
-    if (next) this.#timer = setTimeout(() => this.update(), next - age + 20);
-  }
+	update() {
+		const photo = this.#photo;
+		const part = this.#part;
+		const { stage } = photo;
+		this.root.dataset.stage = photo.again && stage === 'waiting' ? 'again' : stage;
+		const name = photo.name || 'The photo';
+		part('name').textContent = name;
+		this.#say(words(photo));
+		this.#preview(name);
+		part('progress').hidden = stage !== 'sending';
+		part('progress').value = photo.sent ?? 0;
+		part('progress').setAttribute('aria-label', `Sending ${name}`);
+		const have = ['queued', 'done'].includes(stage);
+		part('open').hidden = !have && stage !== 'failed';
+		part('copy').hidden = !have;
+		part('download').hidden = stage !== 'done';
+		part('refill').hidden = !['empty', 'failed'].includes(stage);
+		part('again').hidden = !(photo.again && stage === 'waiting') && stage !== 'stopped';
+		part('again').textContent = stage === 'waiting' ? 'Try now' : 'Try again';
+		part('repick').hidden = stage !== 'lost';
+		part('remove').hidden = Boolean(photo.visitor);
+		for (const act of ['open', 'download', 'copy', 'again', 'remove']) {
+			part(act).setAttribute('aria-label', `${part(act).textContent.trim()}: ${name}`);
+		}
+		if (stage === 'done' && !part('after').src) this.#load();
+	}
 
-  #preview(name) {
-    const before = this.#part('before');
-    if (this.#photo.url && before.src !== this.#photo.url) {
-      before.src = this.#photo.url;
-      before.hidden = false;
-    }
-    before.alt = `${name}, before`;
-    this.#part('after').alt = `${name}, in sepia`;
-    this.#part('slider').setAttribute('aria-label', `Compare before and after: ${name}`);
-    this.#part('picture').style.setProperty('--sent', `${this.#photo.sent ?? 0}%`);
-  }
+	#say(text) {
+		if (this.#part('words').textContent !== text) this.#part('words').textContent = text;
+		clearTimeout(this.#timer);
+		if (this.#photo.stage !== 'queued') return;
+		const age = Date.now() - (this.#photo.since ?? 0);
+		const next = [queuedFor, usual].find((t) => t > age);
+		if (next) this.#timer = setTimeout(() => this.update(), next - age + 20);
+	}
 
-  dispose() {
-    clearTimeout(this.#timer);
-    this.root.remove();
-  }
+	#preview(name) {
+		const before = this.#part('before');
+		if (this.#photo.url && before.src !== this.#photo.url) {
+			before.src = this.#photo.url;
+			before.hidden = false;
+		}
+		before.alt = `${name}, before`;
+		this.#part('after').alt = `${name}, in sepia`;
+		this.#part('slider').setAttribute('aria-label', `Compare before and after: ${name}`);
+		this.#part('picture').style.setProperty('--sent', `${this.#photo.sent ?? 0}%`);
+	}
+
+	dispose() {
+		clearTimeout(this.#timer);
+		this.root.remove();
+	}
 }

@@ -1,0 +1,122 @@
+package webtest
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/fetch"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
+)
+
+// looks are the four ways in which every state is looked at.
+var looks = []struct {
+	name, scheme  string
+	width, height int64
+}{
+	{"desktop-light", "light", 1280, 800},
+	{"desktop-dark", "dark", 1280, 800},
+	{"phone-light", "light", 320, 640},
+	{"phone-dark", "dark", 320, 640},
+}
+
+// look checks the present state in all looks, and leaves pictures if they are wanted.
+func (tb *tab) look(state string) {
+	tb.t.Helper()
+	for _, l := range looks {
+		call(tb, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
+			Width: l.width, Height: l.height, DeviceScaleFactor: 1, Mobile: l.width < 500,
+		})
+		call(tb, emulation.SetTouchEmulationEnabled, emulation.SetTouchEmulationEnabledParams{Enabled: l.width < 500})
+		call(tb, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
+			{Name: "prefers-color-scheme", Value: l.scheme},
+			{Name: "prefers-reduced-motion", Value: "reduce"}, // so that no picture is of a movement
+		}})
+		tb.accessible(state + ", " + l.name)
+		if wide := eval[int](tb, `document.documentElement.scrollWidth - innerWidth`); wide > 0 {
+			tb.t.Errorf("%s, %s: %d px wider than the screen", state, l.name, wide)
+		}
+		if *shots == "" {
+			continue
+		}
+		size := eval[[]float64](tb, `[innerWidth, Math.max(innerHeight, document.documentElement.scrollHeight)]`)
+		shot := call(tb, page.CaptureScreenshot, page.CaptureScreenshotParams{
+			CaptureBeyondViewport: new(true),
+			Clip:                  &page.Viewport{Width: size[0], Height: size[1], Scale: 1},
+		})
+		if err := os.WriteFile(filepath.Join(*shots, state+"-"+l.name+".png"), shot.Data, 0o644); err != nil {
+			tb.t.Fatal(err)
+		}
+	}
+	call(tb, emulation.ClearDeviceMetricsOverride, cdp.Empty{})
+}
+
+func TestStates(t *testing.T) {
+	f := sharedFleet(t)
+	tb := openTab(t, f.url)
+	tb.breaks()
+	tb.look("empty")
+
+	lake, dunes, pines := jpegFile(t, "lake.jpg", 1200, 800, 1), jpegFile(t, "dunes at dusk.jpg", 900, 1200, 2.2), jpegFile(t, "pines.jpg", 1200, 800, 4)
+	tb.line(10_000, false)
+	tb.pick(lake, dunes, pines)
+	tb.says("dunes at dusk.jpg", `^Sending, [1-9]\d? %`)
+	tb.look("sending")
+
+	tb.line(-1, true)
+	tb.says("pines.jpg", "offline")
+	tb.look("offline")
+
+	pass := tb.intercept("*wait=*", hang)
+	tb.line(-1, false)
+	for _, name := range []string{"lake.jpg", "dunes at dusk.jpg", "pines.jpg"} {
+		tb.says(name, "Processing")
+	}
+	tb.look("processing")
+	pass()
+	for _, name := range []string{"lake.jpg", "dunes at dusk.jpg", "pines.jpg"} {
+		tb.turned(name)
+	}
+	tb.look("done")
+
+	id := tb.idOf("lake.jpg")
+	tb.visit("#view=" + id)
+	tb.until("the result shows", `document.querySelector('#stage .after').naturalWidth > 0`)
+	tb.look("view")
+	other := openTab(t, f.url)
+	other.visit("#view=" + id)
+	other.until("the result shows", `document.querySelector('#stage .after').naturalWidth > 0`)
+	other.look("view-visitor")
+	other.visit("#upload=" + id[:35] + "0")
+	other.look("upload")
+	other.visit("#view=" + id[:20])
+	other.look("broken-link")
+}
+
+func TestRefusedStates(t *testing.T) {
+	f := sharedFleet(t)
+	tb := openTab(t, f.url)
+	tb.breaks()
+	tb.pick(
+		heavyFile(t, "large.jpg", 23<<20),
+		write(t, "notes.txt", []byte("no photo")),
+		hugePNG(t, "panorama.png", 10_000, 6_000),
+		truncatedFile(t, "half.png"),
+	)
+	tb.says("half.png", ".")
+	tb.until("the half photo has failed", card("half.png")+`?.dataset.stage === 'failed'`)
+	tb.look("refused")
+
+	tb.click("notes.txt", "remove")
+	tb.look("removed")
+
+	tb.intercept("*/upload", func(*network.Request) *fetch.FulfillRequestParams {
+		return problem(503, "Busy.", "Retry-After", "60")
+	})
+	tb.pick(jpegFile(t, "patient.jpg", 600, 400, 3))
+	tb.says("patient.jpg", "busy")
+	tb.look("busy")
+}
