@@ -56,12 +56,11 @@ const (
 
 // Memory that a process needs before it can promise to stay in its budget.
 const (
-	// peakPerPixel and peakBase bound what the filter holds for any legal photo: an interlaced 16 bit PNG, a
-	// progressive JPEG and a lossless WebP are the worst, and small photos of the last kind have large tables. A
-	// test holds them against the filter's own figures.
-	peakPerPixel = 18
-	peakBase     = 24 << 20
-	peakLeast    = 280 << 20
+	// Two lines in bytes per pixel bound what the filter holds for any legal photo: the first is a progressive
+	// JPEG or an interlaced 16 bit PNG, the second a lossless WebP, whose tables are large even for a small
+	// photo. A test holds them against the filter's own figures.
+	peakPerPixel, peakBase     = 18, 24 << 20
+	tablesPerPixel, tablesBase = 11, 272 << 20
 	// ProcessBase is what a process holds beside photos: runtime, SDK, connections, the raw bytes of two jobs.
 	ProcessBase = 96 << 20
 )
@@ -70,7 +69,9 @@ const (
 const ServerLeastBudget = ProcessBase + 2*MaxUploadBytes
 
 // LargestPeak is the most memory that one legal photo needs while it is processed.
-func LargestPeak(maxPixels int64) int64 { return max(peakLeast, peakBase+maxPixels*peakPerPixel) }
+func LargestPeak(maxPixels int64) int64 {
+	return max(peakBase+maxPixels*peakPerPixel, tablesBase+maxPixels*tablesPerPixel)
+}
 
 // LeastBudget is the smallest budget with which a worker can process every legal photo.
 func LeastBudget(maxPixels int64) int64 { return ProcessBase + LargestPeak(maxPixels) }
