@@ -25,7 +25,8 @@ func Spawn(t testing.TB, env ...string) Ports {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(self)
-	cmd.Env = append(os.Environ(), env...)
+	// The race detector makes every process sleep for a second at its end, unless told not to.
+	cmd.Env = append(append([]string{"GORACE=atexit_sleep_ms=0"}, os.Environ()...), env...)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {

@@ -24,12 +24,27 @@ type Ports struct {
 // Serve answers the calls of a Dial on the other end of conn until conn ends. A context that ends there ends
 // here, too, and imagery's errors keep their identity.
 func Serve(conn io.ReadWriteCloser, p Ports) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
 	server := rpc.NewServer()
-	if err := server.RegisterName("Ports", &portServer{ports: p, calls: map[uint64]*call{}}); err != nil {
+	if err := server.RegisterName("Ports", &portServer{ctx: ctx, ports: p, calls: map[uint64]*call{}}); err != nil {
 		return err
 	}
-	server.ServeConn(conn)
+	server.ServeConn(watched{conn, cancel}) // returns when the calls under way have
 	return nil
+}
+
+// watched is a connection that tells when it has come to its end.
+type watched struct {
+	io.ReadWriteCloser
+	end func()
+}
+
+func (w watched) Read(p []byte) (n int, err error) {
+	if n, err = w.ReadWriteCloser.Read(p); err != nil {
+		w.end()
+	}
+	return n, err
 }
 
 // Request is a call of any port: the arguments that the operation has, the others are zero. It and Reply are
@@ -69,6 +84,7 @@ var known = []error{
 }
 
 type portServer struct {
+	ctx   context.Context // of the connection
 	ports Ports
 	mu    sync.Mutex
 	calls map[uint64]*call
@@ -86,7 +102,7 @@ func (s *portServer) begin(n uint64) *call {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.calls[n] == nil {
-		ctx, cancel := context.WithCancel(context.Background())
+		ctx, cancel := context.WithCancel(s.ctx)
 		s.calls[n] = &call{ctx, cancel}
 	}
 	return s.calls[n]

@@ -1,0 +1,178 @@
+package local
+
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	"imagery/app/imagery"
+)
+
+// queue implements imagery.Queue on the rows of messages that are dead, or on those that are not.
+type queue struct {
+	s    *Store
+	dead bool
+}
+
+// Send implements imagery.Queue. Sleeping receivers are woken once the message is committed.
+func (q queue) Send(ctx context.Context, body []byte, trace string) error {
+	now := time.Now().UnixMilli()
+	_, err := q.s.exec(ctx, "INSERT INTO messages (dead, visible, sent, trace, body) VALUES (?, ?, ?, ?, ?)",
+		q.dead, now, now, trace, body)
+	if err == nil {
+		q.s.bell.ring()
+	}
+	return err
+}
+
+// Receive implements imagery.Queue. Between two looks it sleeps until somebody rings, until the next message
+// in flight becomes visible, or for the poll interval, whichever is first: rings are hints that may be lost.
+func (q queue) Receive(ctx context.Context, max int, wait time.Duration) ([]imagery.Message, error) {
+	deadline := time.Now().Add(wait)
+	for ctx.Err() == nil {
+		rung := q.s.bell.next() // before looking: a ring after the look must not be missed
+		list, pause, err := q.look(ctx, max)
+		if ctx.Err() != nil && len(list) == 0 {
+			break
+		}
+		left := time.Until(deadline)
+		if err != nil || len(list) > 0 || left <= 0 {
+			return list, err
+		}
+		timer := time.NewTimer(min(pause, left))
+		select {
+		case <-rung:
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+		timer.Stop()
+	}
+	return nil, nil
+}
+
+// look receives what is visible now, or says how long to sleep before the next look. An idle look only reads.
+func (q queue) look(ctx context.Context, max int) (list []imagery.Message, pause time.Duration, err error) {
+	var first sql.NullInt64
+	if err := q.s.row(ctx, []any{&first}, "SELECT min(visible) FROM messages WHERE dead = ?", q.dead); err != nil {
+		return nil, 0, err
+	}
+	if !first.Valid {
+		return nil, q.s.poll, nil
+	}
+	if pause = time.Until(time.UnixMilli(first.Int64)); pause > 0 {
+		return nil, min(pause, q.s.poll), nil
+	}
+	err = q.s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		for buried := true; buried && len(list) < max; {
+			if buried, err = q.take(ctx, tx, max-len(list), &list); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	return list, 0, nil
+}
+
+// take gives up to n visible messages a new receipt, oldest first, and appends them to list. Those that have
+// used up their deliveries become dead letters instead, as if just sent there; buried reports that there were
+// some, so that others may be visible behind them.
+func (q queue) take(ctx context.Context, tx *sql.Tx, n int, list *[]imagery.Message) (buried bool, err error) {
+	now := time.Now()
+	rows, err := tx.QueryContext(ctx, `
+		UPDATE messages SET
+			dead     = dead OR receives >= :max,
+			receives = CASE WHEN NOT dead AND receives >= :max THEN 0 ELSE receives + 1 END,
+			visible  = CASE WHEN NOT dead AND receives >= :max THEN :now ELSE :until END,
+			receipt  = CASE WHEN NOT dead AND receives >= :max THEN '' ELSE lower(hex(randomblob(16))) END
+		WHERE id IN (SELECT id FROM messages WHERE dead = :dead AND visible <= :now ORDER BY visible, id LIMIT :n)
+		RETURNING id, receipt, body, receives, sent, trace`,
+		sql.Named("max", q.s.opts.MaxReceives), sql.Named("now", now.UnixMilli()), sql.Named("dead", q.dead),
+		sql.Named("until", now.Add(q.s.opts.Visibility).UnixMilli()), sql.Named("n", n))
+	if err != nil {
+		return false, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var m imagery.Message
+		var sent int64
+		if err := rows.Scan(&m.ID, &m.Receipt, &m.Body, &m.Receives, &sent, &m.Trace); err != nil {
+			return false, err
+		}
+		if m.Receipt == "" {
+			buried = true
+			continue
+		}
+		m.Sent = time.UnixMilli(sent).UTC()
+		*list = append(*list, m)
+	}
+	return buried, rows.Err()
+}
+
+// Extend implements imagery.Queue.
+func (q queue) Extend(ctx context.Context, d time.Duration, ms ...imagery.Message) (lost []imagery.Message, err error) {
+	if len(ms) == 0 {
+		return nil, nil
+	}
+	err = q.s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		now := time.Now()
+		for _, m := range ms {
+			r, err := tx.ExecContext(ctx, "UPDATE messages SET visible = ? WHERE "+held,
+				now.Add(d).UnixMilli(), m.ID, q.dead, m.Receipt, now.UnixMilli())
+			if err != nil {
+				return err
+			}
+			if n, err := r.RowsAffected(); err != nil {
+				return err
+			} else if n == 0 {
+				lost = append(lost, m)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if d <= 0 && len(lost) < len(ms) {
+		q.s.bell.ring()
+	}
+	return lost, nil
+}
+
+// Delete implements imagery.Queue.
+func (q queue) Delete(ctx context.Context, ms ...imagery.Message) error {
+	if len(ms) == 0 {
+		return nil
+	}
+	return q.s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		now := time.Now().UnixMilli()
+		for _, m := range ms {
+			if _, err := tx.ExecContext(ctx, "DELETE FROM messages WHERE "+held, m.ID, q.dead, m.Receipt, now); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// held is true for the message whose receipt is still valid.
+const held = "id = ? AND dead = ? AND receipt = ? AND visible > ?"
+
+// Limits implements imagery.Queue.
+func (q queue) Limits(context.Context) (imagery.Limits, error) {
+	l := imagery.Limits{Visibility: q.s.opts.Visibility, MaxReceives: q.s.opts.MaxReceives}
+	if q.dead {
+		l.MaxReceives = 0
+	}
+	return l, nil
+}
+
+// Depth counts the messages that wait, those in flight, and the dead letters.
+func (s *Store) Depth(ctx context.Context) (visible, inFlight, dead int, err error) {
+	err = s.row(ctx, []any{&visible, &inFlight, &dead}, `
+		SELECT count(*) FILTER (WHERE NOT dead AND visible <= ?1), count(*) FILTER (WHERE NOT dead AND visible > ?1),
+			count(*) FILTER (WHERE dead) FROM messages`, time.Now().UnixMilli())
+	return visible, inFlight, dead, err
+}

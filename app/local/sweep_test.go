@@ -1,0 +1,185 @@
+package local_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"imagery/app/imagery"
+)
+
+func TestSweepRemovesFilesOfTheDead(t *testing.T) {
+	dir := newDir(t)
+	s := open(t, dir)
+	gone := exec.Command(os.Args[0], "-test.run=^$")
+	must(t, gone.Run())
+	now := time.Now()
+	keep := map[string]bool{}
+	for name, c := range map[string]struct {
+		age  time.Duration
+		keep bool
+	}{
+		fmt.Sprintf("%d-1", gone.Process.Pid): {0, false},
+		fmt.Sprintf("%d-1", os.Getpid()):      {time.Minute, true},
+		fmt.Sprintf("%d-2", os.Getpid()):      {2 * time.Hour, false}, // of a process that had this pid before
+		fmt.Sprintf("%d-1", os.Getppid()):     {time.Minute, true},
+		"of-nobody":                           {0, false},
+	} {
+		path := filepath.Join(dir, "tmp", name)
+		must(t, os.WriteFile(path, []byte("half"), 0o600))
+		must(t, os.Chtimes(path, now.Add(-c.age), now.Add(-c.age)))
+		keep[name] = c.keep
+	}
+	r, err := s.Sweep(t.Context(), now, time.Hour)
+	if err != nil || r.TempFiles != 3 {
+		t.Errorf("sweep: %+v, %v", r, err)
+	}
+	for name, want := range keep {
+		if _, err := os.Stat(filepath.Join(dir, "tmp", name)); (err == nil) != want {
+			t.Errorf("%s: %v, kept should be %v", name, err, want)
+		}
+	}
+}
+
+func TestSweepRemovesExpiredImages(t *testing.T) {
+	s := open(t, newDir(t))
+	now := time.Now().Truncate(time.Second)
+	create := func(expires time.Time) imagery.Image {
+		img := imagery.Image{ID: imagery.NewID(), State: imagery.Created, Created: now, Updated: now, Expires: expires}
+		must(t, s.Catalog().Create(t.Context(), img, now))
+		return img
+	}
+	for range 1200 { // more than one batch
+		create(now)
+	}
+	young, uploaded := create(now.Add(time.Second)), create(now)
+	to := uploaded
+	to.State, to.Version, to.Expires, to.RawKey = imagery.Uploaded, 1, time.Time{}, imagery.RawKey(to.ID, "hash")
+	must(t, s.Catalog().Move(t.Context(), uploaded, to))
+
+	r, err := s.Sweep(t.Context(), now, time.Hour)
+	if err != nil || r.Images != 1200 {
+		t.Errorf("sweep: %+v, %v", r, err)
+	}
+	for _, img := range []imagery.Image{young, uploaded} {
+		if _, err := s.Catalog().Get(t.Context(), img.ID); err != nil {
+			t.Errorf("a living image is gone: %v", err)
+		}
+	}
+}
+
+func TestSweepRemovesOldOriginals(t *testing.T) {
+	dir := newDir(t)
+	s := open(t, dir)
+	now := time.Now()
+	put := func(key string, age time.Duration) {
+		must(t, s.Blobs().Put(t.Context(), key, "", strings.NewReader("x"), 1))
+		must(t, os.Chtimes(filepath.Join(dir, "objects", key), now.Add(-age), now.Add(-age)))
+	}
+	const old = 48 * time.Hour
+	keep := map[string]bool{}
+	for _, c := range []struct {
+		state    imagery.State // of the image that has the key; empty for an orphan
+		suffix   string        // what follows the id in the key
+		otherKey bool          // the image has another key
+		age      time.Duration
+		keep     bool
+	}{
+		{"", "/hash", false, old, false},
+		{"", "/hash", false, time.Hour, true},
+		{imagery.Uploaded, "/hash", false, old, true},
+		{imagery.Uploaded, "/hash", true, old, false},
+		{imagery.Uploaded, "-1447430400000", false, old, true},
+		{imagery.Failed, "/hash", false, old, false},
+		{imagery.Processed, "/hash", false, old, false},
+		{imagery.Processed, "/hash", false, time.Hour, true},
+	} {
+		img := imagery.Image{ID: imagery.NewID(), State: c.state, Created: now, Updated: now}
+		key := "upload/" + img.ID + c.suffix
+		put(key, c.age)
+		result := imagery.ProcessedKey(img.ID, "hash", "jpg")
+		put(result, old)
+		keep[key], keep[result] = c.keep, true
+		if img.RawKey = key; c.otherKey {
+			img.RawKey += "0"
+		}
+		if c.state != "" {
+			must(t, s.Catalog().Create(t.Context(), img, now))
+		}
+	}
+	r, err := s.Sweep(t.Context(), now, 24*time.Hour)
+	if err != nil || r.Objects != 4 {
+		t.Errorf("sweep: %+v, %v", r, err)
+	}
+	_, err = s.Sweep(t.Context(), now.Add(2*time.Hour), 26*time.Hour) // folders that were left empty a while ago
+	must(t, err)
+	folders := map[string]bool{}
+	for key, want := range keep {
+		if _, err := s.Blobs().Get(t.Context(), key, 10); (err == nil) != want {
+			t.Errorf("%s: %v, kept should be %v", key, err, want)
+		}
+		if want {
+			folders[filepath.Dir(filepath.Join(dir, "objects", key))] = true
+		}
+	}
+	for _, path := range tree(t, filepath.Join(dir, "objects")) {
+		if info, err := os.Stat(path); err != nil || info.IsDir() && filepath.Base(filepath.Dir(path)) == "upload" && !folders[path] {
+			t.Errorf("an empty folder is left: %s, %v", path, err)
+		}
+	}
+}
+
+// A client may put an original again while it is being swept for its age, into a folder that is being swept
+// for its emptiness. What was put must be there.
+func TestSweepSparesWhatIsPutMeanwhile(t *testing.T) {
+	dir := newDir(t)
+	s, sweeper := open(t, dir), open(t, dir)
+	ctx, cancel := context.WithCancel(t.Context())
+	var sweeping sync.WaitGroup
+	removed := 0
+	sweeping.Go(func() {
+		for ctx.Err() == nil {
+			r, err := sweeper.Sweep(t.Context(), time.Now(), time.Hour)
+			if err != nil {
+				t.Error(err)
+			}
+			removed += r.Objects
+		}
+	})
+	defer func() {
+		cancel()
+		sweeping.Wait()
+		t.Logf("%d old originals were removed meanwhile", removed)
+	}()
+	old := time.Now().Add(-2 * time.Hour)
+	for i := range 150 {
+		key := imagery.RawKey(imagery.NewID(), "hash")
+		path := filepath.Join(dir, "objects", key)
+		must(t, os.MkdirAll(filepath.Dir(path), 0o700))
+		if err := os.Chtimes(filepath.Dir(path), old, old); err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+		must(t, s.Blobs().Put(t.Context(), key, "", strings.NewReader("first"), 5))
+		if err := os.Chtimes(path, old, old); err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+		must(t, s.Blobs().Put(t.Context(), key, "", strings.NewReader("again"), 5))
+		// It may be aside for an instant; its name must come back.
+		var err error
+		for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
+			if _, err = s.Blobs().Get(t.Context(), key, 10); err == nil {
+				break
+			}
+		}
+		if err != nil {
+			t.Fatalf("round %d: %v", i, err)
+		}
+	}
+}

@@ -1,0 +1,98 @@
+package local
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// bell wakes receivers in all processes of the data folder. Each process that receives listens on a datagram
+// socket in the wake folder; whoever has sent a message rings all of them. Where that is not possible
+// (no unixgram sockets, or a path longer than the 107 bytes that a socket's name may have) receivers poll.
+type bell struct {
+	dir string
+	log *slog.Logger
+
+	mu     sync.Mutex
+	rung   chan struct{} // closed at the next ring, then replaced
+	once   sync.Once
+	socket *net.UnixConn
+}
+
+// sockets numbers the sockets of this process: tests open several stores in one.
+var sockets atomic.Int64
+
+func newBell(dir string, log *slog.Logger) *bell {
+	return &bell{dir: dir, log: log, rung: make(chan struct{})}
+}
+
+// next returns a channel that is closed at the next ring. The first call starts to listen, so that processes
+// that only send have no socket.
+func (b *bell) next() <-chan struct{} {
+	b.once.Do(b.listen)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.rung
+}
+
+func (b *bell) listen() {
+	name := filepath.Join(b.dir, fmt.Sprintf("%d-%d.sock", os.Getpid(), sockets.Add(1)))
+	os.Remove(name) // left by a process that died and had our number
+	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
+	if err != nil {
+		b.log.Warn("nobody can wake this process when a message arrives, it polls instead and reacts later; a shorter path of the data folder helps",
+			"socket", name, "bytes", len(name), "error", err)
+		return
+	}
+	b.mu.Lock()
+	b.socket = socket
+	b.mu.Unlock()
+	go func() {
+		for buf := make([]byte, 1); ; {
+			if _, err := socket.Read(buf); errors.Is(err, net.ErrClosed) {
+				return
+			}
+			b.mu.Lock()
+			close(b.rung)
+			b.rung = make(chan struct{})
+			b.mu.Unlock()
+		}
+	}()
+}
+
+// ring wakes all receivers, and removes sockets that nobody listens on any more. It is a hint: errors only
+// make a receiver find its message at its next look.
+func (b *bell) ring() {
+	names, _ := filepath.Glob(filepath.Join(b.dir, "*.sock"))
+	for _, name := range names {
+		conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: name, Net: "unixgram"})
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			os.Remove(name)
+		}
+		if err != nil {
+			continue
+		}
+		// A stopped process does not empty its socket: do not wait for it, it has rings enough.
+		conn.SetWriteDeadline(time.Now().Add(10 * time.Millisecond))
+		conn.Write([]byte{1})
+		conn.Close()
+	}
+}
+
+// close stops listening. Receivers that still wait keep polling.
+func (b *bell) close() error {
+	b.once.Do(func() {})
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.socket == nil {
+		return nil
+	}
+	return errors.Join(b.socket.Close(), os.Remove(b.socket.LocalAddr().String()))
+}
