@@ -109,7 +109,8 @@ func (r *Resource) Texts(path string) []string {
 	return out
 }
 
-// Of lists the resources of a type, which may be given by its last part: "VpcEndpoint".
+// Of lists the resources of a type, which may be given by its end: "VpcEndpoint", or
+// "autoscaling/group:Group" where that is not enough.
 func (g *Graph) Of(kind string) []*Resource {
 	var out []*Resource
 	for _, r := range g.Resources {

@@ -98,6 +98,9 @@ func (r *recorder) Call(args pulumi.MockCallArgs) (resource.PropertyMap, error) 
 	return resource.NewPropertyMapFromMap(answer), nil
 }
 
+// ScarceType is offered in one zone of the mock cloud only.
+const ScarceType = "c8g.large"
+
 func offers(args resource.PropertyMap, zones ...string) map[string]any {
 	filters, ok := args.Mappable()["filters"].([]any)
 	if !ok {
@@ -105,8 +108,11 @@ func offers(args resource.PropertyMap, zones ...string) map[string]any {
 	}
 	types := filters[0].(map[string]any)["values"].([]any)
 	locations, offered := []any{"eu-central-1a"}, []any{types[0]}
-	for _, z := range zones {
+	for i, z := range zones {
 		for _, t := range types {
+			if t == ScarceType && i > 0 {
+				continue
+			}
 			locations, offered = append(locations, z), append(offered, t)
 		}
 	}

@@ -1,0 +1,192 @@
+package main
+
+import (
+	"errors"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"gopkg.in/yaml.v3"
+
+	"imagery/app/settings"
+	"imagery/infra/data"
+	"imagery/infra/network"
+	"imagery/infra/pulumitest"
+)
+
+func load(t *testing.T, stack string, imagery map[string]string) (Config, []string, error) {
+	t.Helper()
+	return LoadConfig(Origin{Project: "imagery", Stack: stack, Region: region}, func(key string) string { return imagery[key] })
+}
+
+func TestEmptyConfigurationIsAValidDevStack(t *testing.T) {
+	c, warnings, err := load(t, "dev", nil)
+	if err != nil || len(warnings) > 0 {
+		t.Fatal(err, warnings)
+	}
+	if c.Profile != Dev || c.Egress != network.Public || c.ProtectData || c.ServerMin != 2 || c.WorkerMin != 2 {
+		t.Errorf("%+v", c)
+	}
+}
+
+func TestPresetFillsAndHandWins(t *testing.T) {
+	c, _, err := load(t, "live", map[string]string{"profile": "prod", "workerMin": "3", "alarmEmail": "a@b.example"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Egress != network.Endpoints || !c.ProtectData || c.ServerMin != 2 || c.WorkerMin != 3 || c.WorkerType != "c7g.medium" {
+		t.Errorf("%+v", c)
+	}
+}
+
+// Each row is one wrong choice; the message must name the key, and nothing may have been registered.
+func TestRefusals(t *testing.T) {
+	for problem, keys := range map[string]map[string]string{
+		`imagery:profile "test"`:                     {"profile": "test"},
+		"imagery:egress":                             {"egress": "none"},
+		"it must be a /16 to /22":                    {"vpcCidr": "10.0.0.0/24"},
+		"bits after its prefix":                      {"vpcCidr": "10.0.1.0/16"},
+		"is not within 10.0.0.0/8":                   {"vpcCidr": "8.8.0.0/16"},
+		"imagery:azCount":                            {"azCount": "4"},
+		"names 1 zones":                              {"azs": "eu-central-1a"},
+		"named twice":                                {"azs": "eu-central-1a,eu-central-1a"},
+		`"us-east-1a" is not a zone of eu-central-1`: {"azs": `["us-east-1a","eu-central-1b"]`},
+		"is not an IPv4 range":                       {"allowedCidrs": "1.2.3.4"},
+		"imagery:arch":                               {"arch": "riscv"},
+		"serverType t3.small is amd64":               {"serverType": "t3.small"},
+		"not in the table of known instance types":   {"workerType": "x9.huge"},
+		"the largest legal photo needs":              {"workerType": "t4g.micro"},
+		"serverMax 2 must be above":                  {"serverMax": "2"},
+		"workerMin":                                  {"workerMin": "0"},
+		"prod needs two":                             {"profile": "prod", "serverMin": "1"},
+		"imagery:requestsPerTarget":                  {"requestsPerTarget": "many"},
+		"is not an image id":                         {"amiId": "al2023"},
+		"set one of them":                            {"amiId": "ami-0123456789abcdef0", "amiFollow": "true"},
+		"not the ARN of an ACM certificate":          {"certificateArn": "mine"},
+		"certificateArn is of region us-east-1":      {"certificateArn": "arn:aws:acm:us-east-1:111122223333:certificate/x"},
+		"imagery:accessLogs":                         {"accessLogs": "yes"},
+		"is not an e-mail address":                   {"alarmEmail": "me"},
+		"none of the periods of CloudWatch":          {"logRetentionDays": "8"},
+		"originals must outlive the 14 days":         {"uploadExpireDays": "14"},
+		"imagery:rollout":                            {"rollout": "fast"},
+		"imagery:bakeSeconds":                        {"bakeSeconds": "-1"},
+		"imagery:bootRetrySeconds":                   {"bootRetrySeconds": "5"},
+	} {
+		g, err := pulumitest.Run(program(fakeBuild{"never built"}), "test", t.TempDir(), keysOf(keys))
+		if err == nil || !strings.Contains(err.Error(), problem) {
+			t.Errorf("%v: %v, want %q", keys, err, problem)
+		}
+		if len(g.Resources) > 0 {
+			t.Errorf("%v: registered %s", keys, g.Resources[0].URN())
+		}
+	}
+}
+
+func TestRefusesStackNamesThatAWSWouldCut(t *testing.T) {
+	for stack, ok := range map[string]bool{"dev": true, "rehearsal": true, "pull-4711": true, "my-long-feature-branch": false, "Dev": false, "a_b": false} {
+		if _, _, err := load(t, stack, nil); (err == nil) != ok {
+			t.Errorf("stack %q: %v", stack, err)
+		}
+	}
+}
+
+func TestAllProblemsAreReportedAtOnce(t *testing.T) {
+	_, _, err := LoadConfig(Origin{Project: "imagery", Stack: "dev"}, func(key string) string {
+		return map[string]string{"egress": "x", "azCount": "x", "workerType": "t4g.micro", "uploadExpireDays": "1"}[key]
+	})
+	var all *ConfigError
+	if !errors.As(err, &all) || len(all.Problems) != 5 {
+		t.Fatalf("want the region and four keys, got %v", err)
+	}
+}
+
+// A run that the compiler or AWS stops has made nothing but the provider, which nobody pays for.
+func TestLateRefusalsMakeNothing(t *testing.T) {
+	built := binary(t, "a release")
+	for problem, run := range map[string]struct {
+		build fakeBuild
+		keys  map[string]string
+	}{
+		"hash the release":                   {fakeBuild{filepath.Join(t.TempDir(), "missing")}, nil},
+		"1 zones of eu-central-1 offer both": {built, map[string]string{"imagery:workerType": pulumitest.ScarceType}},
+	} {
+		keys := keysOf(nil)
+		maps.Copy(keys, run.keys)
+		g, err := pulumitest.Run(program(run.build), "test", t.TempDir(), keys)
+		if err == nil || !strings.Contains(err.Error(), problem) {
+			t.Errorf("%v, want %q", err, problem)
+		}
+		for _, r := range g.Resources {
+			if strings.HasPrefix(r.Type, "aws:") {
+				t.Errorf("%s: registered %s", problem, r.URN())
+			}
+		}
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	_, warnings, err := load(t, "live", map[string]string{"profile": "prod", "protectData": "false", "egress": "nat", "azCount": "3"})
+	if err != nil || len(warnings) != 3 {
+		t.Errorf("%v, warnings %q; want unprotected data, one NAT for three zones, nobody told", err, warnings)
+	}
+}
+
+func TestDefaultsAreReadable(t *testing.T) {
+	for _, k := range keys {
+		for _, v := range []string{k.dev, k.prod} {
+			if c := new(Config); v != "" && k.read(c, v) != nil {
+				t.Errorf("%s: default %q cannot be read", k.name, v)
+			}
+		}
+		if k.doc == "" || k.kind == "" {
+			t.Errorf("%s is not explained", k.name)
+		}
+	}
+}
+
+// The example must be one: its keys exist, and it is accepted.
+func TestExampleStackIsValid(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join("..", "Pulumi.dev.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var example struct{ Config map[string]string }
+	if err := yaml.Unmarshal(b, &example); err != nil {
+		t.Fatal(err)
+	}
+	known := map[string]string{}
+	for k, v := range example.Config {
+		name, ours := strings.CutPrefix(k, "imagery:")
+		if ours && !slices.ContainsFunc(keys, func(k key) bool { return k.name == name }) {
+			t.Errorf("%s is not a key", k)
+		}
+		known[name] = v
+	}
+	if _, _, err := LoadConfig(Origin{Project: "imagery", Stack: "dev", Region: example.Config["aws:region"]}, func(k string) string { return known[k] }); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestNumbersThatBothSidesKeep(t *testing.T) {
+	if data.QueueDays >= data.DeadLetterDays {
+		t.Error("a message that waited long would vanish as it becomes a dead letter")
+	}
+	for _, name := range slices.Sorted(maps.Keys(instanceTypes)) {
+		i := instanceTypes[name]
+		if i.memoryMiB < 1024 || i.budget() >= i.gcLimit() || i.gcLimit() >= i.memoryMiB<<20*85/100 {
+			t.Errorf("%s: budget %d, collector %d of %d MiB", name, i.budget()>>20, i.gcLimit()>>20, i.memoryMiB)
+		}
+	}
+	for _, preset := range []string{Dev, Prod} {
+		c, _, err := load(t, "x1", map[string]string{"profile": preset})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if instanceTypes[c.WorkerType].budget() < settings.LeastBudget(settings.DefaultMaxPixels) {
+			t.Errorf("%s: a %s cannot hold the largest photo", preset, c.WorkerType)
+		}
+	}
+}
