@@ -98,6 +98,7 @@ func runServer(ctx context.Context, s settings.Settings, stdout, stderr io.Write
 		return err
 	}
 	defer p.backend.close()
+	supervise(ctx, p.listener, p.log)
 	return server.New(server.Options{
 		Service: p.service, Sniff: sniff,
 		Inspect: func(r io.Reader) error { _, err := sepia.Inspect(r, s.MaxPixels); return err },
@@ -113,6 +114,7 @@ func runWorker(ctx context.Context, s settings.Settings, stdout, stderr io.Write
 	}
 	defer p.backend.close()
 	p.service.Filter = sepia.Filter{MaxPixels: s.MaxPixels}
+	supervise(ctx, p.listener, p.log)
 	return worker.New(worker.Options{
 		Service: p.service, Queue: p.backend.queue, Memory: p.memory - settings.ProcessBase,
 		Slots:  max(2, runtime.GOMAXPROCS(0)), // two on one core: one waits for the network while one works
@@ -188,9 +190,4 @@ func (b *backend) probe(ctx context.Context) error {
 		err = bErr
 	}
 	return err
-}
-
-// runVerb runs an operator's verb.
-func runVerb(verb string, args []string, stdout, stderr io.Writer) int {
-	return exitCode(&settings.UsageError{Problems: []string{fmt.Sprintf("unknown verb %q (see -h)", verb)}}, stderr)
 }

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+)
+
+// supervise tells the service manager, if one asks, that the process is up, and then, at half of the interval
+// that the manager allows, that it lives: only while its own listener answers /healthz, so that a process
+// that hangs is restarted like one that is gone. Without a manager it does nothing.
+func supervise(ctx context.Context, l net.Listener, log *slog.Logger) {
+	notify := func(state string) {
+		if _, err := daemon.SdNotify(false, state); err != nil {
+			log.Warn("could not tell the service manager", "state", state, "error", err)
+		}
+	}
+	notify(daemon.SdNotifyReady)
+	context.AfterFunc(ctx, func() { notify(daemon.SdNotifyStopping) })
+	interval, err := daemon.SdWatchdogEnabled(false)
+	if err != nil {
+		log.Warn("could not read the watchdog's interval", "error", err)
+	}
+	if err != nil || interval == 0 {
+		return
+	}
+	go func() {
+		client := http.Client{Timeout: interval / 2}
+		for range time.Tick(interval / 2) { // until the process ends: a drain must not be cut by the watchdog
+			if alive(&client, l) {
+				notify(daemon.SdNotifyWatchdog)
+			} else {
+				log.Error("own /healthz does not answer: the watchdog is not fed")
+			}
+		}
+	}()
+}
+
+// alive asks the process's own listener. A listener that is closed belongs to a process that is draining.
+func alive(client *http.Client, l net.Listener) bool {
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		return false
+	}
+	conn, err := net.DialTimeout("tcp", net.JoinHostPort("127.0.0.1", port), time.Second)
+	if err != nil {
+		return true
+	}
+	conn.Close()
+	res, err := client.Get("http://" + net.JoinHostPort("127.0.0.1", port) + "/healthz")
+	if err != nil {
+		return false
+	}
+	res.Body.Close()
+	return res.StatusCode == http.StatusOK
+}
