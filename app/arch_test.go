@@ -25,10 +25,11 @@ var layers = map[string][]string{
 	"imagery/app/worker":                     {"imagery/app/imagery", "imagery/app/settings", "imagery/app/observe", "imagery/app/budget"},
 	"imagery/app/fleet":                      {"imagery/app/settings", "imagery/app/observe"},
 	"imagery/app/ops/fsck":                   {"modernc.org/sqlite"}, // nothing of ours: it checks what we wrote
+	"imagery/app/ops/selftest":               {"imagery/app/imagery", "imagery/app/rights"},
 	"imagery/app/e2e":                        {},
 	"imagery/app/webtest":                    {},
 	"imagery/app/cloud/cloudtest":            {"imagery/app/", "github.com/", "golang.org/x/"}, // emulators, for tests only
-	"imagery/app":                            {"imagery/app/"},
+	"imagery/app":                            {"imagery/app/", "github.com/coreos/go-systemd/v22/daemon"},
 }
 
 // ofInfra is what every package of the deployer may import: of the product only what tells both sides the same.
