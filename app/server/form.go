@@ -1,0 +1,97 @@
+package server
+
+import (
+	"errors"
+	"io"
+	"mime"
+	"mime/multipart"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"imagery/app/settings"
+)
+
+// Sizes of a form, in bytes.
+const (
+	maxForm   = settings.MaxUploadBytes + settings.UploadEnvelope
+	maxFields = 64 << 10
+	// maxBefore also counts boundaries and part headers, which are kept in memory while they are read.
+	maxBefore = maxFields + 64<<10
+)
+
+// filePart reads up to the bytes of the first file in the form. A declared length that is too large comes
+// after a missing file part in the order of refusals, so that the beginning of such a body is looked at too,
+// but only briefly, and not at all if the client waits for a word before it sends it.
+func (s *Server) filePart(x *exchange, r *http.Request) (*multipart.Reader, *multipart.Part, error) {
+	x.body.limit(maxBefore, errFields)
+	form, err := r.MultipartReader()
+	if err != nil {
+		return nil, nil, errNotForm.because(err)
+	}
+	tooLarge := r.ContentLength > maxForm
+	if tooLarge && x.body.expects {
+		return nil, nil, errTooLarge
+	}
+	if tooLarge {
+		x.bodyBy(time.Now().Add(s.bounds.look))
+	}
+	file, err := firstFile(form)
+	if tooLarge && (err == nil || errors.Is(err, os.ErrDeadlineExceeded)) {
+		return nil, nil, errTooLarge
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	x.body.limit(maxForm, errTooLarge)
+	return form, file, nil
+}
+
+// firstFile skips the fields before the first file.
+func firstFile(form *multipart.Reader) (*multipart.Part, error) {
+	for left := int64(maxFields); ; {
+		part, err := form.NextRawPart()
+		if errors.Is(err, io.EOF) { // also wrapped: the body ended as it should, but there was no end of a form in it
+			return nil, errNoFile
+		}
+		if err != nil {
+			return nil, bodyError(err)
+		}
+		if isFile(part) {
+			return part, nil
+		}
+		n, err := io.Copy(io.Discard, io.LimitReader(part, left+1))
+		if err != nil {
+			return nil, bodyError(err)
+		}
+		if left -= n; left < 0 {
+			return nil, errFields
+		}
+	}
+}
+
+// isFile reports whether the part has a file name, be it empty: that is what makes a file of a part, for
+// browsers too. A header that cannot be parsed, as with unescaped quotes in the name, gets the benefit of the doubt.
+func isFile(p *multipart.Part) bool {
+	disposition := p.Header.Get("Content-Disposition")
+	_, params, err := mime.ParseMediaType(disposition)
+	_, named := params["filename"]
+	return named || err != nil && strings.Contains(strings.ToLower(disposition), "filename")
+}
+
+// finish reads the form behind the file to its end. Nothing in it counts, but a form that was cut short there
+// was cut short.
+func finish(form *multipart.Reader, rest io.Reader) error {
+	for {
+		if _, err := form.NextRawPart(); err == io.EOF {
+			break
+		} else if err != nil {
+			return bodyError(err)
+		}
+	}
+	if _, err := io.Copy(io.Discard, rest); err != nil {
+		return bodyError(err)
+	}
+	return nil
+}

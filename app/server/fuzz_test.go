@@ -1,0 +1,66 @@
+package server
+
+import (
+	"bytes"
+	"io"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"imagery/app/imagery"
+)
+
+// FuzzUpload throws bodies at the upload route. Whatever they are, the answer is one of the contract's, a
+// refusal changes nothing, and an accepted photo is stored under the hash of exactly its bytes.
+func FuzzUpload(f *testing.F) {
+	jpg := jpegPhoto(1)
+	for _, parts := range [][]part{
+		{file("a.jpg", jpg)}, {file("a.png", pngPhoto()), file("b.jpg", jpg)}, {field("a", []byte("x")), file("a.jpg", jpg)}, {field("a", jpg)},
+		{file("a.jpg", jpg[:50])}, {file("", nil)}, {file("a.jpg", []byte("\r\n--"+boundary))}, {part{`form-data; name="`, jpg}}, {part{`form-data; filename="a"b"`, jpg}},
+		{file("a.png", gigapixels())},
+	} {
+		body, contentType := form(parts...)
+		f.Add(body, contentType)
+		f.Add(body[:len(body)-8], contentType)
+		f.Add(bytes.ReplaceAll(body, []byte("\r\n"), []byte("\n")), contentType)
+	}
+	f.Add([]byte("preamble\r\n--x\r\n\r\n--x--"), "multipart/form-data; boundary=x")
+	f.Add([]byte("--\r\n"), `multipart/form-data; boundary=""`)
+	f.Add([]byte("--x"), "multipart/mixed; boundary=x")
+
+	w := newWorld()
+	s := newServer(options(w, io.Discard), unhurried())
+	f.Fuzz(func(t *testing.T, body []byte, contentType string) {
+		clear(w.objects)
+		w.sent = nil
+		id := w.put(imagery.Image{}).ID
+		defer delete(w.items, id)
+		r := httptest.NewRequest("POST", "/image/"+id+"/upload", bytes.NewReader(body))
+		r.Header.Set("Content-Type", contentType)
+		out := httptest.NewRecorder()
+		s.ServeHTTP(out, r)
+		switch out.Code {
+		case 202:
+			key := w.items[id].RawKey
+			stored, ok := w.objects[key]
+			if !ok || key != keyOf(id, stored) || len(w.objects) != 1 || len(w.sent) != 1 {
+				t.Errorf("key %q, %d objects, %d messages", key, len(w.objects), len(w.sent))
+			}
+			if _, err := sniff(stored); err != nil || inspect(bytes.NewReader(stored)) != nil || !bytes.Contains(body, stored) {
+				t.Errorf("accepted %q", stored)
+			}
+		case 400, 413, 415, 422:
+			if len(w.objects)+len(w.sent) != 0 || w.items[id].State != imagery.Created {
+				t.Errorf("%d wrote %d objects, %d messages, %+v", out.Code, len(w.objects), len(w.sent), w.items[id])
+			}
+			if !strings.Contains(out.Body.String(), `"detail":"`) {
+				t.Errorf("%d %s", out.Code, out.Body)
+			}
+		default:
+			t.Errorf("status %d: %s", out.Code, out.Body)
+		}
+		if n := s.room.used(); n != 0 {
+			t.Errorf("%d chunks were not given back", n)
+		}
+	})
+}

@@ -1,0 +1,183 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"path"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"imagery/app/imagery"
+)
+
+// answer is an image as clients see it.
+type answer struct {
+	ID             string        `json:"id"`
+	Version        int64         `json:"version"`
+	State          imagery.State `json:"state"`
+	Created        int64         `json:"created"` // Unix milliseconds
+	RawKey         string        `json:"rawS3Key,omitempty"`
+	ProcessedKey   string        `json:"processedS3Key,omitempty"`
+	ProcessedImage string        `json:"processedImage,omitempty"` // can be put into <img src> as it is
+	Error          string        `json:"error,omitempty"`
+}
+
+func answerImage(c echo.Context, status int, img imagery.Image) error {
+	a := answer{ID: img.ID, Version: img.Version, State: img.State, Created: img.Created.UnixMilli(),
+		RawKey: img.RawKey, ProcessedKey: img.ProcessedKey, Error: img.Error}
+	if img.State == imagery.Processed {
+		a.ProcessedImage = imagePath(img.ID) + "/processed"
+	}
+	c.Response().Header().Set("Cache-Control", "no-store")
+	return c.JSON(status, a)
+}
+
+func imagePath(id string) string { return "/image/" + id }
+
+// maxCreate is the largest body of a create, in bytes; an id needs 46.
+const maxCreate = 64 << 10
+
+// create makes an image under the id in the body, or under a new one.
+func (s *Server) create(c echo.Context) error {
+	exchangeOf(c).body.limit(maxCreate, errBadCreate)
+	id, err := readCreate(c.Request().Body)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := s.bounded(c.Request().Context(), 0)
+	defer cancel()
+	img, fresh, err := s.Service.Create(ctx, id)
+	if err != nil {
+		return err
+	}
+	if !fresh {
+		return answerImage(c, http.StatusOK, img)
+	}
+	c.Response().Header().Set(echo.HeaderLocation, imagePath(img.ID))
+	return answerImage(c, http.StatusCreated, img)
+}
+
+// readCreate returns the id in the body, empty if it names none. Only the member "id", spelled like that, is read.
+func readCreate(r io.Reader) (id string, err error) {
+	raw, err := io.ReadAll(r)
+	if err != nil {
+		return "", bodyError(err)
+	}
+	if len(bytes.TrimSpace(raw)) == 0 {
+		return "", nil
+	}
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &members); err != nil {
+		return "", errBadCreate.because(err)
+	}
+	if members == nil {
+		return "", errBadCreate // null
+	}
+	member, named := members["id"]
+	if !named {
+		return "", nil
+	}
+	if err := json.Unmarshal(member, &id); err != nil {
+		return "", imagery.ErrInvalidID
+	}
+	return imagery.ParseID(id) // here, because Create takes an empty id for none
+}
+
+// show answers with the image, at once or when it has changed, see wait.go.
+func (s *Server) show(c echo.Context) error {
+	id, err := imagery.ParseID(c.Param("id"))
+	if err != nil {
+		return err
+	}
+	ctx, query := c.Request().Context(), c.QueryParams()
+	var img imagery.Image
+	if query.Has("wait") {
+		exchangeOf(c).waited = true
+		var w wish
+		if w, err = parseWish(query); err != nil {
+			return err
+		}
+		img, err = s.waits.wait(ctx, id, w)
+	} else {
+		img, err = s.lookUp(ctx, id)
+	}
+	if err != nil {
+		return err
+	}
+	return answerImage(c, http.StatusOK, img)
+}
+
+// processed sends the client to the result, or sends the result when the backend has no links.
+func (s *Server) processed(c echo.Context) error {
+	ctx, cancel := s.bounded(c.Request().Context(), 0)
+	defer cancel()
+	img, err := s.Service.Get(ctx, c.Param("id"))
+	if err != nil {
+		return err
+	}
+	if img.State != imagery.Processed || img.ProcessedKey == "" {
+		return errNoResult
+	}
+	filename := ""
+	if c.QueryParam("download") == "1" {
+		filename = img.ID + path.Ext(img.ProcessedKey)
+	}
+	link, err := s.Service.Blobs.Link(ctx, img.ProcessedKey, filename)
+	if err != nil {
+		return fmt.Errorf("link %s: %w", img.ProcessedKey, err)
+	}
+	if link != "" {
+		c.Response().Header().Set("Cache-Control", "no-store") // the link ends; the next answer has a new one
+		return c.Redirect(http.StatusFound, link)
+	}
+	return s.sendResult(ctx, c, img.ProcessedKey, filename)
+}
+
+// slowestDownload is the least speed of a download, in bytes per second: below it the connection is cut.
+const slowestDownload = 32 << 10
+
+// sendResult sends the bytes of an object. They take room like an upload does: once read, for their size is
+// not known before, and reads come one at a time so that only one result is ever unaccounted for.
+func (s *Server) sendResult(ctx context.Context, c echo.Context, key, filename string) error {
+	hold := s.room.enter(nil)
+	defer hold.leave()
+	result, err := s.readResult(ctx, hold, key)
+	if err != nil {
+		return err
+	}
+	h := c.Response().Header()
+	if t := mime.TypeByExtension(path.Ext(key)); t != "" { // keys of the book's app may have none: by its bytes then
+		h.Set("Content-Type", t)
+	}
+	h.Set("Content-Security-Policy", "default-src 'none'; sandbox") // a photo is never a document of our origin
+	h.Set("Cache-Control", "no-cache")
+	h.Set("ETag", `"`+url.PathEscape(path.Base(key))+`"`) // the name of an object says what is in it
+	if filename != "" {
+		h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": filename}))
+	}
+	length := time.Duration(len(result)/slowestDownload) * time.Second
+	_ = exchangeOf(c).control.SetWriteDeadline(time.Now().Add(writeTimeout + length))
+	http.ServeContent(c.Response(), c.Request(), "", time.Time{}, bytes.NewReader(result))
+	return nil
+}
+
+func (s *Server) readResult(ctx context.Context, h *hold, key string) ([]byte, error) {
+	select {
+	case s.reading <- struct{}{}:
+		defer func() { <-s.reading }()
+	case <-ctx.Done():
+		return nil, errNoRoom.because(ctx.Err())
+	}
+	result, err := s.Service.Blobs.Get(ctx, key, s.Budget)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", key, err)
+	}
+	return result, h.reserve(ctx, int64(len(result)))
+}

@@ -1,0 +1,309 @@
+package server
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"imagery/app/imagery"
+)
+
+// untouched checks that refusals stored and queued nothing.
+func (w *world) untouched(t *testing.T) {
+	t.Helper()
+	if objects, messages := w.written(); objects+messages != 0 {
+		t.Errorf("%d objects stored, %d messages queued", objects, messages)
+	}
+}
+
+// drip sends zeros, a few at a time, until the other side has enough.
+func (c *raw) drip(chunked bool) {
+	b := make([]byte, 5)
+	if chunked {
+		b = []byte("2\r\n\x00\x00\r\n")
+	}
+	for {
+		if _, err := c.Write(b); err != nil {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// TestNeverEnding: a part that never ends is answered 408 when its time is over, which begins with the end of
+// the headers, and not at all before.
+func TestNeverEnding(t *testing.T) {
+	t.Parallel()
+	b := quick()
+	b.upload = 500 * time.Millisecond
+	body, _ := form(file("a.jpg", sized(jpegPhoto(1), 300<<10)))
+	for name, test := range map[string]struct {
+		chunked bool
+		sent    []byte
+		drips   bool
+		status  int
+	}{
+		"silent before the form":        {false, nil, false, 408},
+		"silent in the photo":           {false, body[:1000], false, 408},
+		"dripping":                      {false, body[:1000], true, 408},
+		"dripping, chunked":             {true, body[:1000], true, 408},
+		"dripping behind a chunk":       {true, body[:290<<10], true, 408},
+		"silent behind the photo":       {false, body[:len(body)-4], false, 408},
+		"dripping, and not a photo":     {true, []byte("--" + boundary + "\r\nContent-Disposition: form-data; filename=a\r\n\r\nhello"), true, 415},
+		"declared too large, then mute": {false, nil, false, 413},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld()
+			s := start(t, w, b)
+			id := w.put(imagery.Image{}).ID
+			c := s.dial()
+			length := 1 << 20
+			if test.status == 413 {
+				length = 30 << 20
+			}
+			if test.chunked {
+				length = -1
+			}
+			began := time.Now()
+			c.post(id, length, test.sent)
+			if test.drips {
+				go c.drip(test.chunked)
+			}
+			c.reply().refused(t, test.status, "")
+			if took := time.Since(began); test.status == 408 && took < b.upload || took > b.upload+2*time.Second {
+				t.Errorf("answered after %s", took)
+			}
+			w.untouched(t)
+		})
+	}
+	t.Run("slow headers count for nothing", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld()
+		s := start(t, w, b)
+		c := s.dial()
+		c.send(fmt.Appendf(nil, "POST /image/%s/upload HTTP/1.1\r\nHost: x\r\n", w.put(imagery.Image{}).ID))
+		time.Sleep(b.upload + 100*time.Millisecond) // the time that must not be counted
+		c.send(fmt.Appendf(nil, "Content-Type: %s\r\nContent-Length: %d\r\n\r\n%s", formType, len(body), body))
+		if got := c.reply(); got.StatusCode != 202 {
+			t.Errorf("%d %s", got.StatusCode, got.body)
+		}
+	})
+	if contractBounds.upload != time.Minute {
+		t.Error("the contract says 60 s")
+	}
+}
+
+// TestAnswerIsSeen: a client that sends 30 MB before it reads still gets its answer, also when it is slower
+// than what the server reads before it answers.
+func TestAnswerIsSeen(t *testing.T) {
+	t.Parallel()
+	text := bytes.Repeat([]byte("no photo "), 30<<20/9)
+	for _, pause := range []time.Duration{0, 300 * time.Millisecond} {
+		for name, test := range map[string]struct {
+			head   string
+			length int
+			status int
+		}{
+			"no image":      {"POST /image/ABSENT/upload", 30 << 20, 404},
+			"no form":       {"POST /image/FRESH/upload HTTP/1.1\r\nX-Content-Type", 30 << 20, 400},
+			"too long":      {"POST /image/FRESH/upload", 30 << 20, 413},
+			"not a photo":   {"POST /image/FRESH/upload", 20 << 20, 415},
+			"unknown route": {"POST /nothing", 30 << 20, 404},
+			"large create":  {"POST /image", 30 << 20, 400},
+		} {
+			t.Run(fmt.Sprint(name, pause), func(t *testing.T) {
+				t.Parallel()
+				w := newWorld()
+				s := start(t, w, quick())
+				body := append([]byte("--"+boundary+"\r\nContent-Disposition: form-data; name=f; filename=a\r\n\r\n"), text...)[:test.length]
+				c := s.dial()
+				head := strings.NewReplacer("FRESH", w.put(imagery.Image{}).ID, "ABSENT", imagery.NewID()).Replace(test.head)
+				if !strings.Contains(head, "HTTP") {
+					head += " HTTP/1.1\r\nContent-Type"
+				}
+				c.send(fmt.Appendf(nil, "%s: %s\r\nHost: x\r\nContent-Length: %d\r\n\r\n", head, formType, len(body)))
+				c.send(body[:1<<20])
+				time.Sleep(pause)
+				c.send(body[1<<20:])
+				c.reply().refused(t, test.status, "")
+				w.untouched(t)
+			})
+		}
+	}
+}
+
+// TestRestIsBounded: the rest of a refused body is dropped for a bounded time, then the connection is closed.
+func TestRestIsBounded(t *testing.T) {
+	t.Parallel()
+	b := quick()
+	b.drop = 300 * time.Millisecond
+	s := start(t, newWorld(), b)
+	c := s.dial()
+	began := time.Now()
+	c.post(imagery.NewID(), 30<<20, nil)
+	go c.drip(false)
+	c.reply().refused(t, 404, "")
+	if _, err := c.in.ReadByte(); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the connection stays: %v", err)
+	}
+	if took := time.Since(began); took < b.drop || took > 5*time.Second {
+		t.Errorf("closed after %s", took)
+	}
+	if contractBounds.drop != 5*time.Second {
+		t.Error("the contract says 5 s")
+	}
+}
+
+// TestKeepAlive: a refused body that has ended leaves the connection usable.
+func TestKeepAlive(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	s := start(t, w, unhurried())
+	body, _ := form(file("a.jpg", bytes.Repeat([]byte("text"), 1<<20)))
+	c := s.dial()
+	id := w.put(imagery.Image{}).ID
+	for range 3 {
+		c.post(id, len(body), body)
+		c.reply().refused(t, 415, "")
+	}
+	body, _ = form(file("a.jpg", jpegPhoto(1)))
+	c.post(id, len(body), body)
+	if got := c.reply(); got.StatusCode != 202 {
+		t.Errorf("%d %s", got.StatusCode, got.body)
+	}
+}
+
+// TestSlowClients: 64 clients that send a little and then next to nothing neither push the process over its
+// budget nor keep others away. It runs alone, for it measures memory.
+func TestSlowClients(t *testing.T) {
+	const budget, each = 4 << 20, 300 << 10
+	w := newWorld()
+	b := quick()
+	s := start(t, w, b, func(o *Options) { o.Budget = budget })
+	before := heap()
+	body, _ := form(file("a.jpg", sized(jpegPhoto(1), 10<<20)))
+	var refused atomic.Int32
+	for range 64 {
+		c := s.dial()
+		c.post(w.put(imagery.Image{}).ID, len(body), body[:each])
+		go c.drip(false)
+		go func() {
+			if resp, err := c.in.ReadString('\n'); err == nil && resp == "HTTP/1.1 503 Service Unavailable\r\n" {
+				refused.Add(1)
+			}
+		}()
+	}
+	eventually(t, "all the room is taken, and it is short", func() bool {
+		return s.srv.room.used() == budget/chunkSize && refused.Load() > 0
+	})
+	const perConnection = 64 << 10 // buffers, goroutine, both ends of it being in this process
+	if grown := heap() - before; grown > budget+64*perConnection {
+		t.Errorf("the heap grew by %d KiB", grown>>10)
+	}
+	for i := range 10 {
+		photo := sized(jpegPhoto(i), 1<<20)
+		s.uploadPolitely(w.put(imagery.Image{}).ID, photo)
+	}
+	if refused.Load() == 64 {
+		t.Log("every slow client had to go")
+	}
+}
+
+func heap() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC() // twice, for what pools hold survives the first
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// uploadPolitely tries again, for a bounded time, as long as the answer is 503.
+func (s *running) uploadPolitely(id string, photo []byte) {
+	s.t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		got := s.upload(id, photo)
+		if got.StatusCode == 202 {
+			return
+		}
+		got.refused(s.t, 503, "Too many uploads")
+		if time.Now().After(deadline) {
+			s.t.Error("never served")
+			return
+		}
+		time.Sleep(100 * time.Millisecond) // instead of the two seconds that the answer asks for
+	}
+}
+
+// TestRoomIsShared: uploads that together need more room than there is do not wait for each other for ever,
+// even if none of them is slow, and all of them get their turn.
+func TestRoomIsShared(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	b := quick()
+	b.step, b.stall = time.Second, time.Hour
+	s := start(t, w, b, func(o *Options) { o.Budget = 2 << 20 })
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() { s.uploadPolitely(w.put(imagery.Image{}).ID, sized(jpegPhoto(i), 1<<20)) })
+	}
+	all.Wait()
+	if n := s.srv.room.used(); n != 0 {
+		t.Errorf("%d chunks were not given back", n)
+	}
+	if objects, messages := w.written(); objects != 8 || messages != 8 {
+		t.Errorf("%d objects, %d messages", objects, messages)
+	}
+}
+
+// TestNoRoomFirst: want of room comes before what is wrong with the photo.
+func TestNoRoomFirst(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	b := quick()
+	b.stall = time.Hour
+	s := start(t, w, b, func(o *Options) { o.Budget = chunkSize })
+	body, _ := form(file("a.jpg", jpegPhoto(1)))
+	holder := s.dial()
+	holder.post(w.put(imagery.Image{}).ID, len(body), body[:len(body)-50])
+	eventually(t, "the room is taken", func() bool { return s.srv.room.used() == 1 })
+	id := w.put(imagery.Image{}).ID
+	s.upload(id, []byte("text")).refused(t, 503, "Too many uploads")
+	done := w.put(imagery.Image{State: imagery.Processed, ProcessedKey: "processed/x/y.jpg"}).ID
+	w.mu.Lock()
+	w.objects["processed/x/y.jpg"] = []byte("result")
+	w.mu.Unlock()
+	s.get("/image/"+done+"/processed").refused(t, 503, "Too many")
+	holder.send(body[len(body)-50:])
+	if got := holder.reply(); got.StatusCode != 202 {
+		t.Errorf("the holder of the room: %d %s", got.StatusCode, got.body)
+	}
+	s.upload(id, []byte("text")).refused(t, 415, "")
+}
+
+// TestBytesOutliveNothing: a client library may still read the body of an upload when the request is over. It
+// gets an error then, and never the bytes of somebody else.
+func TestBytesOutliveNothing(t *testing.T) {
+	t.Parallel()
+	r := newRoom(chunkSize, time.Millisecond, time.Hour)
+	h := r.enter(nil)
+	if _, err := h.fill(t.Context(), bytes.NewReader([]byte("mine"))); err != nil {
+		t.Fatal(err)
+	}
+	body := h.reader()
+	if got, err := io.ReadAll(body); string(got) != "mine" || err != nil {
+		t.Fatalf("%q %v", got, err)
+	}
+	h.leave()
+	if _, err := body.ReadAt(make([]byte, 4), 0); !errors.Is(err, errLeft) {
+		t.Errorf("read after leave: %v", err)
+	}
+}

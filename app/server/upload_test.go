@@ -1,0 +1,256 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"imagery/app/imagery"
+	"imagery/app/settings"
+)
+
+func keyOf(id string, photo []byte) string {
+	sum := sha256.Sum256(photo)
+	return "upload/" + id + "/" + hex.EncodeToString(sum[:])
+}
+
+func TestCreate(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	s := start(t, w, unhurried())
+	create := func(body string) reply {
+		return s.do(s.request("POST", "/image", strings.NewReader(body), "Content-Type", "text/plain"))
+	}
+	for _, body := range []string{"", "  \n", "{}", `{"unknown":[1,{}],"ID":7}`} {
+		got := create(body)
+		img := got.image(t)
+		want := fmt.Sprintf(`{"id":%q,"version":0,"state":"created","created":%d}`, img.ID, img.Created)
+		if got.StatusCode != 201 || strings.TrimSpace(string(got.body)) != want || got.Header.Get("Location") != "/image/"+img.ID {
+			t.Errorf("%q: %d %s, Location %q", body, got.StatusCode, got.body, got.Header.Get("Location"))
+		}
+		if age := time.Since(time.UnixMilli(img.Created)); age < 0 || age > time.Minute {
+			t.Errorf("created %s ago", age)
+		}
+	}
+	id := "ABCDEF00-0000-7000-8000-00000000000A"
+	for i, want := range []int{201, 200, 200} {
+		got := create(`{"id":"` + id + `","more":1}`)
+		if got.StatusCode != want || got.image(t).ID != strings.ToLower(id) {
+			t.Errorf("create %d: %d %s", i, got.StatusCode, got.body)
+		}
+	}
+	w.put(imagery.Image{ID: strings.ToLower(id), State: imagery.Failed, Version: 2, Error: "why"})
+	if got := create(`{"id":"` + id + `"}`); got.StatusCode != 200 || got.image(t).Error != "why" {
+		t.Errorf("create of a failed image: %d %s", got.StatusCode, got.body)
+	}
+	for _, body := range []string{`[]`, `null`, `7`, `"x"`, `{`, `{}{}`, `{"id":7}`, `{"id":null}`, `{"id":""}`, `{"id":"x"}`, `{"id":" ` + id + `"}`,
+		`{"x":"` + strings.Repeat("y", 64<<10) + `"}`} {
+		create(body).refused(t, 400, "")
+	}
+	if objects, messages := w.written(); objects+messages != 0 {
+		t.Errorf("creates wrote %d objects, %d messages", objects, messages)
+	}
+}
+
+// TestUploadForms: how a photo may come.
+func TestUploadForms(t *testing.T) {
+	t.Parallel()
+	jpg := jpegPhoto(3)
+	exactly20 := sized(jpegPhoto(3), settings.MaxUploadBytes)
+	for name, test := range map[string]struct {
+		parts   []part
+		chunked bool
+		photo   []byte
+	}{
+		"plain":               {[]part{file("a.jpg", jpg)}, false, jpg},
+		"chunked":             {[]part{file("a.jpg", jpg)}, true, jpg},
+		"png named jpg":       {[]part{file("a.jpg", pngPhoto())}, false, pngPhoto()},
+		"any field name":      {[]part{{`form-data; name="x y"; filename="ä ö.jpg"`, jpg}}, false, jpg},
+		"odd file name":       {[]part{{`form-data; name="f"; filename="a"b;c.jpg"`, jpg}}, false, jpg},
+		"path in the name":    {[]part{{`form-data; name="f"; filename="../../../etc/passwd"`, jpg}}, false, jpg},
+		"empty file name":     {[]part{{`form-data; name="f"; filename=""`, jpg}}, false, jpg},
+		"fields before":       {[]part{field("a", []byte("x")), field("b", make([]byte, 64<<10-1)), file("a.jpg", jpg)}, false, jpg},
+		"the first file":      {[]part{file("a.jpg", jpg), file("b.jpg", pngPhoto()), field("c", []byte("x"))}, true, jpg},
+		"20 MiB":              {[]part{file("a.jpg", exactly20)}, false, exactly20},
+		"20 MiB and fields":   {[]part{field("a", make([]byte, 63<<10)), file("a.jpg", exactly20)}, false, exactly20},
+		"20 MiB, chunked":     {[]part{file("a.jpg", exactly20)}, true, exactly20},
+		"a chunk to the byte": {[]part{file("a.jpg", sized(jpegPhoto(3), chunkSize))}, false, sized(jpegPhoto(3), chunkSize)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld()
+			s := start(t, w, unhurried(), func(o *Options) { o.Budget = settings.MaxUploadBytes }) // one full upload, no more
+			id := w.put(imagery.Image{Created: time.UnixMilli(1700000000123)}).ID
+			body, contentType := form(test.parts...)
+			var r io.Reader = bytes.NewReader(body)
+			if test.chunked {
+				r = io.MultiReader(r) // hides the length
+			}
+			trace := "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01"
+			got := s.do(s.request("POST", "/image/"+strings.ToUpper(id)+"/upload", r, "Content-Type", contentType, "Accept", "*/*", "traceparent", trace))
+			key := keyOf(id, test.photo)
+			want := fmt.Sprintf(`{"id":%q,"version":1,"state":"uploaded","created":1700000000123,"rawS3Key":%q}`, id, key)
+			if got.StatusCode != 202 || strings.TrimSpace(string(got.body)) != want {
+				t.Fatalf("%d %s", got.StatusCode, got.body)
+			}
+			if !bytes.Equal(w.objects[key], test.photo) || len(w.objects) != 1 {
+				t.Errorf("stored %d objects, the right one: %t", len(w.objects), bytes.Equal(w.objects[key], test.photo))
+			}
+			if len(w.sent) != 1 || w.traces[0] != trace || !strings.Contains(string(w.sent[0]), id) {
+				t.Errorf("sent %q with trace %q", w.sent, w.traces)
+			}
+		})
+	}
+}
+
+func TestUploadFromTheBrowser(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	s := start(t, w, unhurried())
+	id := w.put(imagery.Image{}).ID
+	got := s.upload(id, jpegPhoto(1), "Accept", "text/html,application/xhtml+xml,*/*;q=0.8")
+	if got.StatusCode != 302 || got.Header.Get("Location") != "/#view="+id {
+		t.Errorf("%d to %q", got.StatusCode, got.Header.Get("Location"))
+	}
+	s.upload(id, jpegPhoto(2), "Accept", "text/html").refused(t, 409, "another photo")
+}
+
+// TestUploadAgain: the same photo three times in each state, and another one in each state.
+func TestUploadAgain(t *testing.T) {
+	t.Parallel()
+	mine, other := jpegPhoto(1), jpegPhoto(2)
+	for state, want := range map[imagery.State]struct {
+		after    imagery.State
+		version  int64 // after
+		messages int   // after three uploads
+		other    int   // status of other bytes
+	}{
+		imagery.Created:   {imagery.Uploaded, 1, 3, 202},
+		imagery.Uploaded:  {imagery.Uploaded, 1, 3, 409},
+		imagery.Failed:    {imagery.Uploaded, 3, 3, 202},
+		imagery.Processed: {imagery.Processed, 2, 0, 409},
+	} {
+		t.Run(string(state), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld()
+			s := start(t, w, unhurried())
+			make := func() string {
+				img := imagery.Image{ID: imagery.NewID(), State: state}
+				img.Version = map[imagery.State]int64{imagery.Uploaded: 1, imagery.Failed: 2, imagery.Processed: 2}[state]
+				if state != imagery.Created {
+					img.RawKey = keyOf(img.ID, mine)
+				}
+				return w.put(img).ID
+			}
+			id := make()
+			for range 3 {
+				got := s.upload(id, mine)
+				if img := got.image(t); got.StatusCode != 202 || img.State != want.after || img.Version != want.version {
+					t.Errorf("%d %s", got.StatusCode, got.body)
+				}
+			}
+			if _, messages := w.written(); messages != want.messages {
+				t.Errorf("%d messages, want %d", messages, want.messages)
+			}
+			if got := s.upload(make(), other); got.StatusCode != want.other {
+				t.Errorf("other bytes: %d %s", got.StatusCode, got.body)
+			}
+		})
+	}
+}
+
+// TestUploadRace: of two photos that race for one new id exactly one is accepted, and it is the one stored.
+func TestUploadRace(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	s := start(t, w, unhurried())
+	photos := [][]byte{jpegPhoto(1), jpegPhoto(2)}
+	for range 200 {
+		id := w.put(imagery.Image{}).ID
+		var status [2]int
+		var race sync.WaitGroup
+		for i := range photos {
+			race.Go(func() { status[i] = s.upload(id, photos[i]).StatusCode })
+		}
+		race.Wait()
+		winner := 0
+		if status[1] == 202 {
+			winner = 1
+		}
+		if status[winner] != 202 || status[1-winner] != 409 {
+			t.Fatalf("answers %v", status)
+		}
+		if img := w.item(id); img.RawKey != keyOf(id, photos[winner]) || img.Version != 1 {
+			t.Fatalf("photo %d won, the image is %+v", winner, img)
+		}
+	}
+}
+
+// TestHintLost: an upload whose hint cannot be sent is a success, and the log says so.
+func TestHintLost(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	s := start(t, w, unhurried())
+	w.onSend = func(context.Context) error { return errors.New("no queue today") }
+	if got := s.upload(w.put(imagery.Image{}).ID, jpegPhoto(1)); got.StatusCode != 202 {
+		t.Errorf("%d %s", got.StatusCode, got.body)
+	}
+	eventually(t, "the lost hint is logged", func() bool {
+		return strings.Contains(s.log.String(), `"WARN"`) && strings.Contains(s.log.String(), "no queue today")
+	})
+}
+
+// TestExpectContinue: a client that asks first is not made to send a body that is refused anyway.
+func TestExpectContinue(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	s := start(t, w, unhurried())
+	id := w.put(imagery.Image{}).ID
+	for _, test := range []struct {
+		id     string
+		length int
+		status int
+	}{{id, 30 << 20, 413}, {imagery.NewID(), 1000, 404}, {"x", 1000, 400}} {
+		c := s.dial()
+		c.send(fmt.Appendf(nil, "POST /image/%s/upload HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n",
+			test.id, formType, test.length))
+		c.reply().refused(t, test.status, "")
+	}
+	body, contentType := form(file("a.jpg", jpegPhoto(1)))
+	if got := s.do(s.request("POST", "/image/"+id+"/upload", bytes.NewReader(body), "Content-Type", contentType, "Expect", "100-continue")); got.StatusCode != 202 {
+		t.Errorf("%d %s", got.StatusCode, got.body)
+	}
+}
+
+// TestHalfClose: a client that closes its sending side behind the last byte still gets its answer.
+func TestHalfClose(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	s := start(t, w, unhurried())
+	body, _ := form(file("a.jpg", jpegPhoto(1)))
+	w.onPut = func(ctx context.Context) error { // long enough for the server to see the closed side
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+			return nil
+		}
+	}
+	c := s.dial()
+	c.post(w.put(imagery.Image{}).ID, len(body), body)
+	if err := c.Conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if got := c.reply(); got.StatusCode != 202 {
+		t.Errorf("%d %s", got.StatusCode, got.body)
+	}
+}

@@ -1,0 +1,165 @@
+package server
+
+import (
+	"context"
+	"net/url"
+	"strconv"
+	"sync"
+	"time"
+
+	"imagery/app/imagery"
+)
+
+const (
+	longestWait = 20 * time.Second // below the idle timeout of every load balancer; more counts as this much
+	maxWaiting  = 500              // requests of this process; the others are answered at once and ask again
+	readEvery   = 250 * time.Millisecond
+)
+
+// wish is what a request waits for: another version than the one it knows, or a final state.
+type wish struct {
+	wait    time.Duration
+	version int64 // -1: the version at arrival
+}
+
+func parseWish(query url.Values) (wish, error) {
+	w := wish{version: -1}
+	d, err := time.ParseDuration(query.Get("wait"))
+	if err != nil || d < 0 {
+		return w, errBadWait
+	}
+	w.wait = min(d, longestWait)
+	if query.Has("version") {
+		if w.version, err = strconv.ParseInt(query.Get("version"), 10, 64); err != nil || w.version < 0 {
+			return w, errBadWait
+		}
+	}
+	return w, nil
+}
+
+// waits lets many requests wait for images without many reads of the catalog: each image that is waited for
+// has one reader, which stops with the last request that waits for it.
+type waits struct {
+	read     func(ctx context.Context, id string) (imagery.Image, error)
+	stopping <-chan struct{}
+
+	mu      sync.Mutex
+	waiting int
+	watches map[string]*watch
+}
+
+func newWaits(read func(context.Context, string) (imagery.Image, error), stopping <-chan struct{}) *waits {
+	return &waits{read: read, stopping: stopping, watches: map[string]*watch{}}
+}
+
+// watch is one image that is waited for, with the newest read of it. Guarded by waits.mu.
+type watch struct {
+	waiting int
+	stop    context.CancelFunc
+	begun   int // reads begun
+	look
+}
+
+// look is what a watch has seen.
+type look struct {
+	read int // the number of this read; 0 before the first
+	img  imagery.Image
+	err  error
+	next chan struct{} // closed when there is a newer look
+}
+
+// wait returns the image when the wish has come true, its time is over, or the server stops; at once when
+// too many wait already.
+//
+// Every answer comes from a read that began after the request arrived: an older one might not know yet what
+// this client has just done.
+func (ws *waits) wait(ctx context.Context, id string, w wish) (imagery.Image, error) {
+	watch, before := ws.join(id)
+	if watch == nil {
+		return ws.read(ctx, id)
+	}
+	defer ws.leave(id, watch)
+	over := time.NewTimer(w.wait)
+	defer over.Stop()
+	for {
+		now := ws.see(watch)
+		var enough <-chan time.Time
+		var stopping <-chan struct{}
+		if now.read > before {
+			if w.version < 0 {
+				w.version = now.img.Version
+			}
+			if now.err != nil || now.img.State.Final() || now.img.Version != w.version {
+				return now.img, now.err
+			}
+			enough, stopping = over.C, ws.stopping
+		}
+		select {
+		case <-now.next:
+		case <-enough:
+			return now.img, nil
+		case <-stopping:
+			return now.img, nil
+		case <-ctx.Done():
+			return imagery.Image{}, ctx.Err()
+		}
+	}
+}
+
+// join adds a request to those that wait for the image; before is the number of the newest read that may have
+// begun earlier. There is no watch for more than maxWaiting requests.
+func (ws *waits) join(id string) (w *watch, before int) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	if ws.waiting >= maxWaiting {
+		return nil, 0
+	}
+	w = ws.watches[id]
+	if w == nil {
+		ctx, stop := context.WithCancel(context.Background()) // not of the request: others may join
+		w = &watch{stop: stop, look: look{next: make(chan struct{})}}
+		ws.watches[id] = w
+		go ws.follow(ctx, id, w)
+	}
+	ws.waiting++
+	w.waiting++
+	return w, w.begun
+}
+
+func (ws *waits) leave(id string, w *watch) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	ws.waiting--
+	if w.waiting--; w.waiting == 0 {
+		delete(ws.watches, id)
+		w.stop()
+	}
+}
+
+func (ws *waits) see(w *watch) look {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	return w.look
+}
+
+// follow reads the image again and again for all who wait for it.
+func (ws *waits) follow(ctx context.Context, id string, w *watch) {
+	pace := time.NewTicker(readEvery)
+	defer pace.Stop()
+	for ctx.Err() == nil {
+		ws.mu.Lock()
+		w.begun++
+		ws.mu.Unlock()
+
+		img, err := ws.read(ctx, id)
+
+		ws.mu.Lock()
+		close(w.next)
+		w.look = look{w.begun, img, err, make(chan struct{})}
+		ws.mu.Unlock()
+		select {
+		case <-pace.C:
+		case <-ctx.Done():
+		}
+	}
+}

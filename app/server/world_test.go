@@ -1,0 +1,331 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"image"
+	"image/color"
+	_ "image/gif"
+	"image/jpeg"
+	"image/png"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"imagery/app/imagery"
+)
+
+// world is a catalog, blobs and a queue in memory, with switches for faults. It counts what is written.
+type world struct {
+	mu      sync.Mutex
+	items   map[string]imagery.Image
+	objects map[string][]byte
+	sent    [][]byte
+	traces  []string
+	reads   int // of the catalog
+	link    string
+
+	onGet  func(ctx context.Context) error // before a catalog read, outside the lock
+	onPut  func(ctx context.Context) error
+	onSend func(ctx context.Context) error
+}
+
+func newWorld() *world {
+	return &world{items: map[string]imagery.Image{}, objects: map[string][]byte{}}
+}
+
+type (
+	catalog struct{ *world }
+	blobs   struct{ *world }
+	queue   struct{ *world }
+)
+
+func (w *world) service() *imagery.Service {
+	return &imagery.Service{Catalog: catalog{w}, Blobs: blobs{w}, Queue: queue{w}, DeadLetters: queue{w}, Now: time.Now,
+		ResendAfter: time.Minute, UploadLife: 24 * time.Hour}
+}
+
+func try(ctx context.Context, f func(context.Context) error) error {
+	if f == nil {
+		return nil
+	}
+	return f(ctx)
+}
+
+func (w *world) hook(f *func(context.Context) error) func(context.Context) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return *f
+}
+
+func (c catalog) Create(_ context.Context, img imagery.Image, now time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if old, ok := c.items[img.ID]; ok && !old.Expired(now) {
+		return imagery.ErrExists
+	}
+	c.items[img.ID] = img
+	return nil
+}
+
+func (c catalog) Get(ctx context.Context, id string) (imagery.Image, error) {
+	if err := try(ctx, c.hook(&c.onGet)); err != nil {
+		return imagery.Image{}, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.reads++
+	img, ok := c.items[id]
+	if !ok {
+		return imagery.Image{}, imagery.ErrNotFound
+	}
+	return img, nil
+}
+
+func (c catalog) Move(_ context.Context, from, to imagery.Image) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if at := c.items[from.ID]; at.Version != from.Version || at.State != from.State || at.RawKey != from.RawKey {
+		return imagery.ErrConflict
+	}
+	c.items[to.ID] = to
+	return nil
+}
+
+func (c catalog) Touch(context.Context, imagery.Image, time.Time) error { return nil }
+func (c catalog) Pending(context.Context, string, time.Time, string, int) ([]imagery.Pending, string, error) {
+	return nil, "", nil
+}
+func (c catalog) Ping(ctx context.Context) error { return try(ctx, c.hook(&c.onGet)) }
+
+func (b blobs) Put(ctx context.Context, key, _ string, body io.ReadSeeker, size int64) error {
+	if err := try(ctx, b.hook(&b.onPut)); err != nil {
+		return err
+	}
+	if _, err := body.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	all, err := io.ReadAll(body)
+	if err != nil {
+		return err
+	}
+	if int64(len(all)) != size {
+		return errors.New("size and body disagree")
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.objects[key] = all
+	return nil
+}
+
+func (b blobs) Get(_ context.Context, key string, limit int64) ([]byte, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	body, ok := b.objects[key]
+	if !ok {
+		return nil, imagery.ErrNotFound
+	}
+	if int64(len(body)) > limit {
+		return nil, errors.New("over the limit")
+	}
+	return bytes.Clone(body), nil
+}
+
+func (b blobs) Link(_ context.Context, key, filename string) (string, error) {
+	if b.link == "" {
+		return "", nil
+	}
+	return b.link + key + "?as=" + filename, nil
+}
+func (b blobs) Ping(ctx context.Context) error { return try(ctx, b.hook(&b.onPut)) }
+
+func (q queue) Send(ctx context.Context, body []byte, trace string) error {
+	if err := try(ctx, q.hook(&q.onSend)); err != nil {
+		return err
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.sent, q.traces = append(q.sent, body), append(q.traces, trace)
+	return nil
+}
+func (q queue) Receive(context.Context, int, time.Duration) ([]imagery.Message, error) {
+	return nil, nil
+}
+func (q queue) Extend(context.Context, time.Duration, ...imagery.Message) ([]imagery.Message, error) {
+	return nil, nil
+}
+func (q queue) Delete(context.Context, ...imagery.Message) error { return nil }
+func (q queue) Limits(ctx context.Context) (imagery.Limits, error) {
+	return imagery.Limits{}, try(ctx, q.hook(&q.onSend))
+}
+
+// put makes the image what a test needs it to be.
+func (w *world) put(img imagery.Image) imagery.Image {
+	if img.ID == "" {
+		img.ID = imagery.NewID()
+	}
+	if img.State == "" {
+		img.State = imagery.Created
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.items[img.ID] = img
+	return img
+}
+
+func (w *world) item(id string) imagery.Image {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.items[id]
+}
+
+// written is how many objects and messages there are.
+func (w *world) written() (objects, messages int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.objects), len(w.sent)
+}
+
+// maxPixels is the limit of the tests' Inspect.
+const maxPixels = 1000 * 1000
+
+// sniff knows the formats that the standard library knows.
+func sniff(head []byte) (string, error) {
+	switch t := http.DetectContentType(head); t {
+	case "image/jpeg", "image/png", "image/gif":
+		return t, nil
+	}
+	return "", &imagery.BadPhoto{Kind: imagery.Unsupported, Reason: "This is not a photo."}
+}
+
+// inspect reads headers with the standard library.
+func inspect(r io.Reader) error {
+	config, _, err := image.DecodeConfig(r)
+	if err != nil {
+		return &imagery.BadPhoto{Kind: imagery.Unreadable, Reason: "This photo cannot be read.", Err: err}
+	}
+	if config.Width*config.Height > maxPixels {
+		return &imagery.BadPhoto{Kind: imagery.Unreadable, Reason: "This photo has too many pixels."}
+	}
+	return nil
+}
+
+// unhurried are the bounds of the contract, but for the pause before the listener closes.
+func unhurried() bounds {
+	b := contractBounds
+	b.notice = 0
+	return b
+}
+
+// quick are bounds under which the tests of slow clients are not slow.
+func quick() bounds {
+	b := unhurried()
+	b.step, b.stall, b.look, b.dropFirst = 200*time.Millisecond, 100*time.Millisecond, 300*time.Millisecond, 100*time.Millisecond
+	return b
+}
+
+// running is a server on a port of its own.
+type running struct {
+	t    *testing.T
+	w    *world
+	srv  *Server
+	url  string
+	addr string
+	log  *syncBuffer
+	stop func() // ends Run's context
+	done <-chan error
+}
+
+func options(w *world, log io.Writer) Options {
+	return Options{Service: w.service(), Sniff: sniff, Inspect: inspect, Budget: 64 << 20, Release: strings.Repeat("ab", 32),
+		Log: slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+}
+
+func start(t *testing.T, w *world, b bounds, change ...func(*Options)) *running {
+	t.Helper()
+	log := &syncBuffer{}
+	o := options(w, log)
+	for _, f := range change {
+		f(&o)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	srv := newServer(o, b)
+	go func() {
+		done <- srv.Run(ctx, l)
+		close(done)
+	}()
+	t.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+		if t.Failed() {
+			l := log.String()
+			t.Log(l[max(0, len(l)-4000):])
+		}
+	})
+	return &running{t, w, srv, "http://" + l.Addr().String(), l.Addr().String(), log, stop, done}
+}
+
+// syncBuffer is a log that can be read while it is written.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+// eventually polls until f is true.
+func eventually(t *testing.T, what string, f func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !f(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("never happened: %s", what)
+		}
+	}
+}
+
+// jpegPhoto is a small photo; different seeds are different photos.
+func jpegPhoto(seed int) []byte {
+	m := image.NewRGBA(image.Rect(0, 0, 16, 16))
+	for i := range 256 {
+		m.Set(i%16, i/16, color.RGBA{uint8(i * seed), uint8(seed), uint8(i), 255})
+	}
+	var b bytes.Buffer
+	if err := jpeg.Encode(&b, m, nil); err != nil {
+		panic(err)
+	}
+	return b.Bytes()
+}
+
+// sized pads a photo to n bytes; readers ignore what follows the end of an image.
+func sized(photo []byte, n int) []byte { return append(photo, make([]byte, n-len(photo))...) }
+
+func pngPhoto() []byte {
+	var b bytes.Buffer
+	if err := png.Encode(&b, image.NewGray(image.Rect(0, 0, 8, 8))); err != nil {
+		panic(err)
+	}
+	return b.Bytes()
+}
