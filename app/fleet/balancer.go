@@ -1,0 +1,137 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"time"
+
+	"imagery/app/settings"
+)
+
+const (
+	// answerWithin bounds a request until its answer begins: an upload may take settings.UploadTimeout, a long
+	// poll 20 s, and no request does both. Only a server that hangs reaches it.
+	answerWithin = settings.UploadTimeout + 30*time.Second
+	// continueWithin is how long a server may think about an Expect: 100-continue before it gets the body
+	// anyway. It needs a table to know the image.
+	continueWithin = 5 * time.Second
+)
+
+// balancer passes requests on to the servers of a pool.
+type balancer struct {
+	pool      *pool
+	log       *slog.Logger
+	web       *http.Server
+	transport *http.Transport
+	within    time.Duration // answerWithin
+}
+
+func newBalancer(p *pool, log *slog.Logger) *balancer {
+	b := &balancer{pool: p, log: log, within: answerWithin}
+	b.web = &http.Server{
+		Handler:           b,
+		ReadHeaderTimeout: settings.ReadHeaderTimeout,
+		IdleTimeout:       settings.IdleTimeout,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	b.transport = &http.Transport{
+		DialContext: connected,
+		// A request on a connection that the server is about to close could neither be answered nor repeated.
+		// A new connection on the loopback costs less than that doubt, and the Transport repeats nothing on it.
+		DisableKeepAlives:     true,
+		DisableCompression:    true, // what the client asked for is what the server sees
+		ExpectContinueTimeout: continueWithin,
+	}
+	return b
+}
+
+func (b *balancer) serve(l net.Listener) error {
+	if err := b.web.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve %s: %w", l.Addr(), err)
+	}
+	return nil
+}
+
+// drain takes no new requests, gives up those that wait for a server, and returns a channel that is closed
+// when the last answer has been given.
+func (b *balancer) drain() <-chan struct{} {
+	close(b.pool.closed)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		b.web.Shutdown(context.Background()) // an error of closing a listener helps nobody now
+	}()
+	return done
+}
+
+// close ends every connection.
+func (b *balancer) close() { b.web.Close() }
+
+// ServeHTTP passes one request on.
+func (b *balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	client := r.Context()
+	ctx, cancel := context.WithCancelCause(client)
+	defer cancel(nil)
+	late := time.AfterFunc(b.within, func() { cancel(errNoAnswer) })
+	defer late.Stop()
+
+	body := &upload{ReadCloser: r.Body}
+	if r.ContentLength == 0 {
+		body.ended.Store(true)
+	}
+	r = r.WithContext(ctx)
+	r.Body = body
+	proxy := httputil.ReverseProxy{
+		Rewrite:        rewrite,
+		Transport:      roundTripper(b.send),
+		ErrorLog:       b.web.ErrorLog,
+		ModifyResponse: func(*http.Response) error { late.Stop(); return nil },
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			// A body that broke ends the context, too, but half of that client may still listen.
+			if client.Err() != nil && !body.broken.Load() {
+				panic(http.ErrAbortHandler) // nobody is there to read an answer
+			}
+			b.refuse(w, r, body, err)
+		},
+	}
+	proxy.ServeHTTP(&answer{w, body}, r)
+	body.dropRest(w)
+}
+
+// rewrite changes nothing but where the request goes and who is said to have sent it, as an ALB does.
+func rewrite(r *httputil.ProxyRequest) {
+	r.Out.URL.Scheme, r.Out.URL.Host = "http", "server"
+	r.Out.URL.RawQuery = r.In.URL.RawQuery
+	r.Out.Header["X-Forwarded-For"] = r.In.Header["X-Forwarded-For"]
+	r.SetXForwarded()
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// connKey is the context key of the connection that a request shall use.
+type connKey struct{}
+
+func connected(ctx context.Context, _, _ string) (net.Conn, error) {
+	return ctx.Value(connKey{}).(net.Conn), nil
+}
+
+// send connects first and sends then, so that only connecting is ever repeated.
+func (b *balancer) send(r *http.Request) (*http.Response, error) {
+	conn, err := b.pool.connect(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	res, err := b.transport.RoundTrip(r.WithContext(context.WithValue(r.Context(), connKey{}, conn)))
+	if err != nil {
+		conn.Close() // the Transport may have refused the request before it used the connection
+		return nil, fmt.Errorf("send to server %s: %w", conn.RemoteAddr(), err)
+	}
+	return res, nil
+}

@@ -1,0 +1,382 @@
+package fleet
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// balance serves a balancer over the given servers, all of them ready.
+func balance(t *testing.T, servers ...http.HandlerFunc) (b *balancer, addr string) {
+	t.Helper()
+	b = newBalancer(newPool(), slog.New(slog.NewTextHandler(t.Output(), nil)))
+	for _, handler := range servers {
+		s := httptest.NewServer(handler)
+		t.Cleanup(s.Close)
+		b.join(s.Listener.Addr().String(), true)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go b.serve(l)
+	t.Cleanup(b.close)
+	return b, l.Addr().String()
+}
+
+func (b *balancer) join(addr string, ready bool) *target {
+	t := b.pool.add(true)
+	b.pool.listening(t, addr)
+	b.pool.probed(t, addr, true, ready)
+	return t
+}
+
+// refusedAddr is an address at which nobody listens.
+func refusedAddr(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func ok(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) }
+
+// isProblem checks an answer that the balancer itself gives.
+func isProblem(t *testing.T, res *http.Response, status int) {
+	t.Helper()
+	defer res.Body.Close()
+	var p struct {
+		Type, Title, Detail, RequestID string
+		Status                         int
+	}
+	if err := json.NewDecoder(res.Body).Decode(&p); err != nil {
+		t.Fatalf("%s: %v", res.Status, err)
+	}
+	if res.StatusCode != status || p.Status != status || res.Header.Get("Content-Type") != "application/problem+json" ||
+		p.Type == "" || p.Title == "" || p.Detail == "" || p.RequestID == "" || p.RequestID != res.Header.Get("X-Request-Id") {
+		t.Errorf("want %d, got %s %v %+v", status, res.Status, res.Header, p)
+	}
+	if status >= 500 && res.Header.Get("Retry-After") == "" {
+		t.Error("no Retry-After")
+	}
+}
+
+func TestHoldsWhileNoServerIsUp(t *testing.T) {
+	t.Parallel()
+	b, addr := balance(t)
+	began := time.Now()
+	res, err := http.Post("http://"+addr+"/", "text/plain", strings.NewReader("body"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	isProblem(t, res, http.StatusServiceUnavailable)
+	if d := time.Since(began); d < holdFor || d > holdFor+3*time.Second {
+		t.Errorf("held for %s", d)
+	}
+	s := httptest.NewServer(http.HandlerFunc(ok))
+	t.Cleanup(s.Close)
+	time.AfterFunc(200*time.Millisecond, func() {
+		b.pool.mu.Lock()
+		target := b.pool.add(true)
+		b.pool.mu.Unlock()
+		b.pool.listening(target, s.Listener.Addr().String())
+	})
+	res, err = http.Post("http://"+addr+"/", "text/plain", strings.NewReader("body"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body, _ := io.ReadAll(res.Body); res.StatusCode != http.StatusOK || string(body) != "body" {
+		t.Errorf("a held request got %s %q", res.Status, body)
+	}
+}
+
+func TestHeldRequestsEndWithTheBalancer(t *testing.T) {
+	b, addr := balance(t)
+	time.AfterFunc(200*time.Millisecond, func() { b.drain() })
+	began := time.Now()
+	res, err := http.Get("http://" + addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	isProblem(t, res, http.StatusServiceUnavailable)
+	if d := time.Since(began); d > 2*time.Second {
+		t.Errorf("held for %s", d)
+	}
+}
+
+func TestRouting(t *testing.T) {
+	var hits [3]atomic.Int64
+	var handlers []http.HandlerFunc
+	for i := range hits {
+		handlers = append(handlers, func(w http.ResponseWriter, r *http.Request) { hits[i].Add(1) })
+	}
+	b, addr := balance(t, handlers...)
+	for _, c := range []struct {
+		name      string
+		up, ready [3]bool
+		want      [3]int64
+	}{
+		{"equal", [3]bool{true, true, true}, [3]bool{true, true, true}, [3]int64{4, 4, 4}},
+		{"only to ready ones", [3]bool{true, true, true}, [3]bool{true, false, true}, [3]int64{6, 0, 6}},
+		{"none is ready: to the live ones", [3]bool{true, true, false}, [3]bool{}, [3]int64{6, 6, 0}},
+	} {
+		for i, target := range b.pool.servers {
+			hits[i].Store(0)
+			b.pool.probed(target, target.addr, c.up[i], c.ready[i])
+		}
+		for range 12 {
+			res, err := http.Get("http://" + addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			res.Body.Close()
+			for _, s := range b.pool.servers { // a connection may end after its answer: let it not count
+				eventually(t, time.Second, "the request has ended", func() bool {
+					var now Status
+					b.pool.describe(s, &now)
+					return now.InFlight == 0
+				})
+			}
+		}
+		for i := range hits {
+			if got := hits[i].Load(); got != c.want[i] {
+				t.Errorf("%s: server %d got %d requests, want %d", c.name, i, got, c.want[i])
+			}
+		}
+	}
+}
+
+// The server with the fewest open requests gets the next one.
+func TestRoutesAroundBusyServers(t *testing.T) {
+	release := make(chan struct{})
+	busy := func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/slow" {
+			w.(http.Flusher).Flush()
+			<-release
+		}
+	}
+	var quick atomic.Int64
+	b, addr := balance(t, busy, func(w http.ResponseWriter, r *http.Request) { quick.Add(1) })
+	defer close(release)
+	b.pool.probed(b.pool.servers[1], b.pool.servers[1].addr, true, false)
+	if res, err := http.Get("http://" + addr + "/slow"); err != nil {
+		t.Fatal(err)
+	} else {
+		defer res.Body.Close()
+	}
+	b.pool.probed(b.pool.servers[1], b.pool.servers[1].addr, true, true)
+	for range 10 {
+		res, err := http.Get("http://" + addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		eventually(t, time.Second, "the request has ended", func() bool {
+			var now Status
+			b.pool.describe(b.pool.servers[1], &now)
+			return now.InFlight == 0
+		})
+	}
+	if quick.Load() != 10 {
+		t.Errorf("the idle server got %d of 10 requests", quick.Load())
+	}
+}
+
+// A server that refuses the connection has got no byte: the request goes to another one, once and complete.
+func TestDialErrorIsRepeated(t *testing.T) {
+	var hits atomic.Int64
+	b, addr := balance(t, func(w http.ResponseWriter, r *http.Request) { hits.Add(1); ok(w, r) })
+	refuses := b.join(refusedAddr(t), true)
+	for range 20 {
+		b.pool.probed(refuses, refuses.addr, true, true)
+		res, err := http.Post("http://"+addr, "text/plain", strings.NewReader("body"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body, _ := io.ReadAll(res.Body); res.StatusCode != http.StatusOK || string(body) != "body" {
+			t.Errorf("%s %q", res.Status, body)
+		}
+	}
+	if hits.Load() != 20 {
+		t.Errorf("%d requests arrived, want 20", hits.Load())
+	}
+}
+
+// Once a byte was sent a request is never repeated here, whatever its method: 502, and the client decides.
+func TestSentRequestIsNotRepeated(t *testing.T) {
+	var hits atomic.Int64
+	dies := func(w http.ResponseWriter, r *http.Request) {
+		hits.Add(1)
+		io.ReadAll(r.Body)
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		conn.Close()
+	}
+	_, addr := balance(t, dies, dies)
+	sent := int64(0)
+	for range 5 {
+		for _, method := range []string{http.MethodPost, http.MethodGet, http.MethodPut} {
+			req, _ := http.NewRequest(method, "http://"+addr, strings.NewReader(strings.Repeat("x", 100_000)))
+			if method == http.MethodGet {
+				req.Body, req.ContentLength = nil, 0
+			}
+			res, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			isProblem(t, res, http.StatusBadGateway)
+			sent++
+		}
+	}
+	if hits.Load() != sent {
+		t.Errorf("%d requests arrived, %d were sent", hits.Load(), sent)
+	}
+}
+
+func TestHangingServer(t *testing.T) {
+	release := make(chan struct{})
+	b, addr := balance(t, func(http.ResponseWriter, *http.Request) { <-release })
+	defer close(release)
+	b.within = 200 * time.Millisecond
+	// More than fits into the buffers of two sockets: it can neither be delivered nor answered.
+	res, err := http.Post("http://"+addr, "text/plain", bytes.NewReader(make([]byte, 20<<20)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	isProblem(t, res, http.StatusGatewayTimeout)
+}
+
+func TestHeaders(t *testing.T) {
+	type seen struct {
+		Host, URI string
+		Header    http.Header
+	}
+	requests := make(chan seen, 1)
+	_, addr := balance(t, func(w http.ResponseWriter, r *http.Request) {
+		requests <- seen{r.Host, r.RequestURI, r.Header}
+		w.Header().Set("Location", "/#view=1")
+		w.Header().Set("X-Request-Id", "of the server")
+		w.Header().Set("Content-Length", "5")
+		w.WriteHeader(http.StatusFound)
+		io.WriteString(w, "moved")
+	})
+	client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport: &http.Transport{DisableCompression: true}}
+	for _, method := range []string{http.MethodGet, http.MethodHead} {
+		req, _ := http.NewRequest(method, "http://"+addr+"/a%2Fb//c?q=1;2&x=%zz", nil)
+		req.Host = "photos.example:8080"
+		req.Header.Set("X-Forwarded-For", "203.0.113.7")
+		req.Header.Set("X-Forwarded-Proto", "https")
+		res, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(res.Body)
+		want := map[string]string{http.MethodGet: "moved", http.MethodHead: ""}[method]
+		if res.StatusCode != http.StatusFound || res.Header.Get("Location") != "/#view=1" || res.ContentLength != 5 ||
+			res.Header.Get("X-Request-Id") != "of the server" || string(body) != want {
+			t.Errorf("%s: %s %v %q", method, res.Status, res.Header, body)
+		}
+		got := <-requests
+		if got.Host != "photos.example:8080" || got.URI != "/a%2Fb//c?q=1;2&x=%zz" {
+			t.Errorf("%s: host %q, URI %q", method, got.Host, got.URI)
+		}
+		for name, want := range map[string]string{"X-Forwarded-For": "203.0.113.7, 127.0.0.1", "X-Forwarded-Proto": "http",
+			"X-Forwarded-Host": "photos.example:8080", "Accept-Encoding": "", "User-Agent": "Go-http-client/1.1"} {
+			if v := got.Header.Get(name); v != want {
+				t.Errorf("%s: %s is %q, want %q", method, name, v, want)
+			}
+		}
+	}
+}
+
+// A file travels both ways piece by piece: each side waits for a piece to arrive before the next one is sent.
+func TestStreams(t *testing.T) {
+	const piece, pieces = 1 << 20, 20
+	arrived, proceed := make(chan bool), make(chan bool)
+	_, addr := balance(t, func(w http.ResponseWriter, r *http.Request) {
+		buf := make([]byte, piece)
+		for range pieces {
+			if _, err := io.ReadFull(r.Body, buf); err != nil {
+				t.Error(err)
+			}
+			arrived <- true
+		}
+		for range pieces {
+			w.Write(buf)
+			w.(http.Flusher).Flush()
+			<-proceed
+		}
+	})
+	body, upload := io.Pipe()
+	go func() {
+		for range pieces {
+			upload.Write(make([]byte, piece))
+			select {
+			case <-arrived:
+			case <-time.After(10 * time.Second):
+				upload.CloseWithError(errors.New("a piece is held back on its way up"))
+				return
+			}
+		}
+		upload.Close()
+	}()
+	req, _ := http.NewRequest(http.MethodPost, "http://"+addr, body)
+	req.ContentLength = piece * pieces
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	for i := range pieces {
+		if _, err := io.ReadFull(res.Body, make([]byte, piece)); err != nil {
+			t.Fatalf("piece %d down: %v", i, err)
+		}
+		proceed <- true
+	}
+}
+
+// raw sends bytes as they are, and reads answers with a deadline.
+type raw struct {
+	net.Conn
+	*bufio.Reader
+}
+
+func dialRaw(t *testing.T, addr, request string) raw {
+	t.Helper()
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+	fmt.Fprint(conn, request)
+	return raw{conn, bufio.NewReader(conn)}
+}
+
+func (c raw) answer(t *testing.T) *http.Response {
+	t.Helper()
+	res, err := http.ReadResponse(c.Reader, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { res.Body.Close() })
+	return res
+}

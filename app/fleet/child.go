@@ -1,0 +1,282 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/exec"
+	"sync"
+	"time"
+
+	"imagery/app/settings"
+)
+
+const (
+	// startAttempts bounds the exits of a child that has never listened: nothing but a restart of the whole
+	// fleet with other settings will help it.
+	startAttempts = 5
+	// exitUsage is the exit code of bad usage, but also of a Go panic.
+	exitUsage = 2
+	// outputDelay is how long a dead process's output may be held open by somebody else.
+	outputDelay = time.Second
+	// killDelay is how long the kernel may take to end a killed process.
+	killDelay = 5 * time.Second
+)
+
+// child keeps one process running.
+type child struct {
+	Child
+	o        Options
+	pool     *pool
+	target   *target
+	out      *sync.Mutex   // held while a line is written
+	stopping chan struct{} // closed by stop
+	done     chan struct{} // closed when the last process has ended
+
+	mu       sync.Mutex
+	process  *os.Process // nil while none runs
+	started  time.Time
+	starts   int
+	listened bool // any process of this child ever did
+}
+
+// exit is how one process ended.
+type exit struct {
+	err     error         // nil: exit code 0
+	own     bool          // it ended itself, no signal did
+	code    int           // of an own exit
+	healthy time.Duration // from listening to its end
+	line    string        // the last one of its standard error
+}
+
+func newChild(c Child, o Options, p *pool, out *sync.Mutex) *child {
+	return &child{Child: c, o: o, pool: p, target: p.add(c.Server), out: out,
+		stopping: make(chan struct{}), done: make(chan struct{})}
+}
+
+// keep starts the process, and starts it again whenever it ends, until stop is called. It returns an error
+// when the child can never start.
+func (c *child) keep() error {
+	defer close(c.done)
+	var wait backoff
+	for attempt := 1; ; attempt++ {
+		end := c.run()
+		if c.isStopping() {
+			return nil
+		}
+		if err := c.hopeless(end, attempt); err != nil {
+			return err
+		}
+		delay := wait.next(end.healthy)
+		c.o.Log.Warn("child ended", "name", c.Name, "status", describe(end.err), "again_in", delay.Round(time.Millisecond))
+		select {
+		case <-time.After(delay):
+		case <-c.stopping:
+			return nil
+		}
+	}
+}
+
+// hopeless tells a child that cannot start from one that dies. Once it has listened its settings are right,
+// and exit code 2 is a panic.
+func (c *child) hopeless(end exit, attempt int) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.listened || !end.own:
+		return nil
+	case end.code == exitUsage || c.starts == 0 || attempt >= startAttempts:
+		why := describe(end.err)
+		if end.line != "" {
+			why += ": " + end.line
+		}
+		return fmt.Errorf("start %s: %s", c.Name, why)
+	}
+	return nil
+}
+
+// run starts one process and waits for its end.
+func (c *child) run() exit {
+	alive, ended := context.WithCancel(context.Background())
+	defer ended()
+	var up time.Time
+	cmd := exec.Command(c.o.Exe, c.Args...)
+	cmd.Env = append(append(os.Environ(), c.Env...), parentEnv+"="+parentStdin)
+	cmd.SysProcAttr = ownGroup()
+	cmd.WaitDelay = outputDelay
+	stderr := &lines{mu: c.out, to: c.o.Stderr, name: c.Name}
+	stdout := &lines{mu: c.out, to: c.o.Stdout, name: c.Name, seen: func(line string) {
+		if addr, ok := listeningOn(line); ok && up.IsZero() {
+			up = time.Now()
+			c.isUp(alive, addr)
+		}
+	}}
+	cmd.Stdout, cmd.Stderr = stdout, stderr
+	if err := c.start(cmd); err != nil {
+		return exit{err: err, own: true}
+	}
+	err := cmd.Wait()
+	stdout.flush()
+	stderr.flush()
+	end := exit{err: err, own: cmd.ProcessState.Exited(), code: cmd.ProcessState.ExitCode(), line: stderr.last}
+	if !up.IsZero() {
+		end.healthy = time.Since(up)
+	}
+	c.mu.Lock()
+	c.process = nil
+	c.mu.Unlock()
+	c.pool.gone(c.target)
+	return end
+}
+
+var errStopping = errors.New("the fleet is stopping")
+
+// start starts cmd unless stop was called: a process that stop does not see would outlive it.
+func (c *child) start(cmd *exec.Cmd) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.isStopping() {
+		return errStopping
+	}
+	// The write end stays open as long as this process lives; Wait closes it.
+	if _, err := cmd.StdinPipe(); err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	c.process, c.started = cmd.Process, time.Now()
+	c.starts++
+	c.o.Log.Info("child started", "name", c.Name, "pid", cmd.Process.Pid)
+	return nil
+}
+
+// isUp begins to route to the process, if it is a server, and to ask for its readiness.
+func (c *child) isUp(alive context.Context, addr string) {
+	c.mu.Lock()
+	c.listened = true
+	c.mu.Unlock()
+	c.pool.listening(c.target, addr)
+	go c.probe(alive, addr)
+}
+
+const (
+	probeEvery = 500 * time.Millisecond
+	// probeTimeout is long: a busy laptop is no reason to call a server unready.
+	probeTimeout = 2 * time.Second
+)
+
+var prober = &http.Client{Timeout: probeTimeout, Transport: &http.Transport{DisableKeepAlives: true}}
+
+// probe asks for readiness until the process has ended. Each time it opens a connection of its own, so it also
+// finds out whether the process still accepts any.
+func (c *child) probe(alive context.Context, addr string) {
+	for {
+		up, ready := ask(alive, addr)
+		if alive.Err() != nil {
+			return
+		}
+		c.pool.probed(c.target, addr, up, ready)
+		select {
+		case <-time.After(probeEvery):
+		case <-alive.Done():
+			return
+		}
+	}
+}
+
+func ask(ctx context.Context, addr string) (up, ready bool) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/readyz", nil)
+	if err != nil {
+		return false, false
+	}
+	res, err := prober.Do(req)
+	if err != nil {
+		return !isDialError(err), false
+	}
+	res.Body.Close()
+	return true, res.StatusCode == http.StatusOK
+}
+
+func (c *child) isStopping() bool {
+	select {
+	case <-c.stopping:
+		return true
+	default:
+		return false
+	}
+}
+
+// stop asks the process to end, and kills it when its time is over or the user's patience is. It must be
+// called once.
+func (c *child) stop() error {
+	c.mu.Lock()
+	close(c.stopping)
+	process := c.process
+	c.mu.Unlock()
+	if process != nil {
+		terminate(process) // an error means that it has ended
+	}
+	var err error
+	select {
+	case <-c.done:
+		return nil
+	case <-time.After(c.o.Grace):
+		err = fmt.Errorf("kill %s: it did not stop within %s", c.Name, c.o.Grace)
+	case <-c.o.Kill:
+		err = fmt.Errorf("kill %s: it was still stopping", c.Name)
+	}
+	if process != nil {
+		process.Kill() // an error means that it has ended
+	}
+	select {
+	case <-c.done:
+		return err
+	case <-time.After(killDelay):
+		return fmt.Errorf("%w, and still runs", err)
+	}
+}
+
+func (c *child) status() Status {
+	s := Status{Name: c.Name, Role: settings.Worker}
+	if c.Server {
+		s.Role = settings.Server
+	}
+	c.pool.describe(c.target, &s)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s.Restarts = max(0, c.starts-1)
+	if c.process != nil {
+		s.PID, s.Started = c.process.Pid, c.started
+	}
+	return s
+}
+
+func describe(err error) string {
+	if err == nil {
+		return "exit status 0"
+	}
+	return err.Error()
+}
+
+// backoff is how long a dead child waits for its next process: 100 ms to 5 s, longer after each early death.
+type backoff struct{ last time.Duration }
+
+const (
+	backoffFirst = 200 * time.Millisecond // halved at most by jitter
+	backoffMost  = 5 * time.Second
+	healthyAfter = 10 * time.Second
+)
+
+// next is the wait after a process that was healthy for this long. Jitter keeps children that died together
+// from starting together.
+func (b *backoff) next(healthy time.Duration) time.Duration {
+	if healthy >= healthyAfter {
+		b.last = 0
+	}
+	b.last = min(max(2*b.last, backoffFirst), backoffMost)
+	return b.last - rand.N(b.last/2)
+}

@@ -1,0 +1,136 @@
+package fleet
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+func tooLarge(w http.ResponseWriter, _ *http.Request) {
+	http.Error(w, "too large", http.StatusRequestEntityTooLarge)
+}
+
+// An answer that comes while the client still sends, or has stopped sending, reaches it at once.
+func TestEarlyAnswer(t *testing.T) {
+	_, addr := balance(t, tooLarge)
+	for _, head := range []string{"Content-Length: 20000000\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n5\r\n"} {
+		c := dialRaw(t, addr, "POST /x HTTP/1.1\r\nHost: h\r\n"+head+"begin")
+		began := time.Now()
+		res := c.answer(t)
+		if res.StatusCode != http.StatusRequestEntityTooLarge || !res.Close {
+			t.Errorf("%s, close %t", res.Status, res.Close)
+		}
+		if d := time.Since(began); d > time.Second {
+			t.Errorf("the answer took %s", d)
+		}
+	}
+}
+
+// A client that sends everything before it reads still finds the answer.
+func TestEarlyAnswerToADeafClient(t *testing.T) {
+	_, addr := balance(t, tooLarge)
+	c := dialRaw(t, addr, "POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 20000000\r\n\r\n")
+	piece := strings.Repeat("x", 1_000_000)
+	for i := range 20 {
+		if _, err := io.WriteString(c, piece); err != nil {
+			t.Fatalf("after %d MB: %v", i, err)
+		}
+		time.Sleep(50 * time.Millisecond) // a slow line: the answer is there long before the end
+	}
+	if res := c.answer(t); res.StatusCode != http.StatusRequestEntityTooLarge {
+		t.Error(res.Status)
+	}
+}
+
+// What is left of a body after an early answer must never be taken for the next request.
+func TestNoSmuggling(t *testing.T) {
+	t.Parallel()
+	var smuggled atomic.Bool
+	_, addr := balance(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/smuggled" {
+			smuggled.Store(true)
+		}
+		tooLarge(w, r)
+	})
+	c := dialRaw(t, addr, "POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\nbegin")
+	c.answer(t)
+	time.Sleep(dropFor + 500*time.Millisecond)
+	io.WriteString(c, "GET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n")
+	if n, err := io.Copy(io.Discard, c.Reader); n > 100 || errors.Is(err, net.ErrClosed) {
+		t.Errorf("%d more bytes were answered, %v", n, err)
+	}
+	if smuggled.Load() {
+		t.Error("the rest of the body was taken for a request")
+	}
+}
+
+func TestExpectContinue(t *testing.T) {
+	t.Parallel()
+	_, addr := balance(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/refuse" {
+			tooLarge(w, r)
+			return
+		}
+		ok(w, r)
+	})
+	head := " HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n"
+	for range 20 {
+		c := dialRaw(t, addr, "POST /take"+head)
+		if res := c.answer(t); res.StatusCode != http.StatusContinue {
+			t.Fatalf("no 100 but %s", res.Status)
+		}
+		io.WriteString(c, "body")
+		res := c.answer(t)
+		for res.StatusCode == http.StatusContinue { // net/http and the server may both say it
+			res = c.answer(t)
+		}
+		if body, _ := io.ReadAll(res.Body); res.StatusCode != http.StatusOK || string(body) != "body" {
+			t.Fatalf("%s %q", res.Status, body)
+		}
+	}
+	c := dialRaw(t, addr, "POST /refuse"+head)
+	began := time.Now()
+	res := c.answer(t)
+	io.Copy(io.Discard, res.Body)
+	if res.StatusCode != http.StatusRequestEntityTooLarge || !res.Close {
+		t.Errorf("%s, close %t", res.Status, res.Close)
+	}
+	if _, err := c.Reader.ReadByte(); err != io.EOF || time.Since(began) > dropFor+time.Second {
+		t.Errorf("the connection is not closed after a refusal: %v after %s", err, time.Since(began))
+	}
+}
+
+// A body that is cut short is the client's fault, and the server is not said to have died.
+func TestCutUpload(t *testing.T) {
+	serverSaw := make(chan error, 1)
+	_, addr := balance(t, func(w http.ResponseWriter, r *http.Request) {
+		_, err := io.Copy(io.Discard, r.Body)
+		serverSaw <- err
+	})
+	c := dialRaw(t, addr, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\nbegin")
+	c.Conn.(*net.TCPConn).CloseWrite()
+	isProblem(t, c.answer(t), http.StatusBadRequest)
+	if err := <-serverSaw; err == nil {
+		t.Error("the server took a part for the whole")
+	}
+}
+
+// A connection carries many requests when their bodies were read.
+func TestKeepsClientConnections(t *testing.T) {
+	_, addr := balance(t, ok)
+	c := dialRaw(t, addr, "")
+	for range 5 {
+		for _, body := range []string{"Content-Length: 4\r\n\r\nbody", "Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n", "\r\n"} {
+			io.WriteString(c, "POST / HTTP/1.1\r\nHost: h\r\n"+body)
+			res := c.answer(t)
+			if got, err := io.ReadAll(res.Body); err != nil || res.Close || !strings.Contains(body, string(got)) {
+				t.Fatalf("%s %q, close %t, %v", res.Status, got, res.Close, err)
+			}
+		}
+	}
+}

@@ -1,0 +1,286 @@
+package fleet
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// The test binary is also the program that the fleets of these tests are made of.
+const actAs = "FLEET_TEST_ACT_AS"
+
+func TestMain(m *testing.M) {
+	switch os.Getenv(actAs) {
+	case "child":
+		actAsChild()
+	case "fleet":
+		actAsFleet()
+	default:
+		os.Exit(m.Run())
+	}
+}
+
+// drainDelay is how long a stopping server still accepts after /readyz began to fail, so that the balancer,
+// which asks every probeEvery, knows before a connection is refused.
+const drainDelay = 2 * probeEvery
+
+// actAsChild is a server or worker whose vices are chosen by flags.
+func actAsChild() {
+	name := flag.String("name", "", "")
+	deaf := flag.Bool("deaf", false, "ignore SIGTERM")
+	usage := flag.Bool("usage", false, "exit 2 before listening")
+	fail := flag.Bool("fail", false, "exit 1 before listening")
+	chatter := flag.Int("chatter", 0, "lines to write, in pieces, before listening")
+	events := flag.String("events", "", "file to which the end of this process is noted")
+	abrupt := flag.Bool("abrupt", false, "stop accepting at once on SIGTERM")
+	flag.Parse()
+	switch {
+	case *usage:
+		fmt.Fprintln(os.Stderr, "reading the settings")
+		fmt.Fprintln(os.Stderr, "role \"cook\" is not known")
+		os.Exit(2)
+	case *fail:
+		fmt.Fprintln(os.Stderr, "the table is missing")
+		os.Exit(1)
+	}
+	var streams sync.WaitGroup
+	for _, w := range []*os.File{os.Stdout, os.Stderr} {
+		streams.Go(func() { chat(w, *chatter) })
+	}
+	streams.Wait()
+
+	ctx := WatchParent(context.Background(), func() { os.Exit(1) })
+	terms := make(chan os.Signal, 1)
+	signal.Notify(terms, syscall.SIGTERM)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	var draining atomic.Bool
+	web := &http.Server{Handler: routes(&draining)}
+	fmt.Printf("listening on http://%s\n", l.Addr())
+	go web.Serve(l)
+	for {
+		select {
+		case <-ctx.Done():
+			time.Sleep(time.Minute) // WatchParent must end even a process that does not obey
+		case <-terms:
+			if *deaf {
+				continue
+			}
+		}
+		note(*events, *name+" stops")
+		draining.Store(true)
+		if !*abrupt {
+			time.Sleep(drainDelay)
+		}
+		web.Shutdown(context.Background())
+		note(*events, *name+" stopped")
+		os.Exit(0)
+	}
+}
+
+// chat writes long lines whose middle says what their end must be, in pieces.
+func chat(w io.Writer, n int) {
+	for i := range n {
+		text := strings.Repeat(fmt.Sprintf("%08d", i), 1000)
+		for len(text) > 0 {
+			cut := min(len(text), 1+(i*7919)%3000)
+			io.WriteString(w, text[:cut])
+			text = text[cut:]
+		}
+		io.WriteString(w, ".\n")
+	}
+}
+
+func note(file, line string) {
+	if file == "" {
+		return
+	}
+	f, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Fprintln(f, line)
+	f.Close()
+}
+
+// routes are what a fake server answers.
+func routes(draining *atomic.Bool) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/readyz", func(w http.ResponseWriter, r *http.Request) {
+		if draining.Load() {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	})
+	mux.HandleFunc("/pid", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, os.Getpid()) })
+	mux.HandleFunc("/sum", func(w http.ResponseWriter, r *http.Request) {
+		h := sha256.New()
+		if _, err := io.Copy(h, r.Body); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		fmt.Fprintf(w, "%x", h.Sum(nil))
+	})
+	mux.HandleFunc("/slow", func(w http.ResponseWriter, r *http.Request) {
+		d, _ := time.ParseDuration(r.URL.Query().Get("for"))
+		w.WriteHeader(http.StatusOK)
+		w.(http.Flusher).Flush()
+		time.Sleep(d)
+		fmt.Fprint(w, "done")
+	})
+	mux.HandleFunc("/panic", func(http.ResponseWriter, *http.Request) { os.Exit(2) })
+	return mux
+}
+
+// actAsFleet runs a fleet as the program does: first signal stops, second one kills.
+func actAsFleet() {
+	var children []Child
+	for _, name := range strings.Split(os.Getenv("FLEET_TEST_CHILDREN"), ",") {
+		children = append(children, fake(name, strings.Fields(os.Getenv("FLEET_TEST_ARGS"))...))
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	fmt.Printf("listening on http://%s\n", l.Addr())
+	ctx, cancel := context.WithCancel(context.Background())
+	kill := make(chan struct{})
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt)
+	go func() {
+		<-signals
+		cancel()
+		<-signals
+		close(kill)
+	}()
+	err = New(Options{Exe: os.Args[0], Children: children, Stdout: os.Stdout, Stderr: os.Stderr, Kill: kill,
+		Log: slog.New(slog.NewTextHandler(os.Stderr, nil))}).Run(ctx, l)
+	if err != nil {
+		fmt.Println("error:", err)
+		os.Exit(1)
+	}
+}
+
+// fake is a child with vices; its name says its role.
+func fake(name string, args ...string) Child {
+	return Child{Name: name, Server: strings.HasPrefix(name, "server"),
+		Args: append([]string{"-name", name}, args...), Env: []string{actAs + "=child"}}
+}
+
+// eventually polls, because processes have no other way to tell.
+func eventually(t *testing.T, within time.Duration, what string, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(within); !is(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not within %s: %s", within, what)
+		}
+	}
+}
+
+// record keeps what a fleet writes, one element per Write.
+type record struct {
+	mu     sync.Mutex
+	writes []string
+}
+
+func (r *record) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.writes = append(r.writes, string(p))
+	return len(p), nil
+}
+
+func (r *record) all() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]string(nil), r.writes...)
+}
+
+// running is a fleet in this process.
+type running struct {
+	*Fleet
+	url  string
+	out  *record
+	stop func() error // ends Run and returns its error
+	kill func()
+	done chan error
+}
+
+func start(t *testing.T, grace time.Duration, children ...Child) *running {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	kill := make(chan struct{})
+	r := &running{url: "http://" + l.Addr().String(), out: &record{}, done: make(chan error, 1)}
+	r.kill = sync.OnceFunc(func() { close(kill) })
+	r.Fleet = New(Options{Exe: os.Args[0], Children: children, Stdout: r.out, Stderr: r.out, Kill: kill, Grace: grace,
+		Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	go func() { r.done <- r.Run(ctx, l) }()
+	r.stop = sync.OnceValue(func() error { cancel(); return <-r.done })
+	t.Cleanup(func() { r.kill(); r.stop() })
+	return r
+}
+
+func (r *running) allReady() bool {
+	for _, s := range r.Snapshot() {
+		if !s.Ready {
+			return false
+		}
+	}
+	return true
+}
+
+// get repeats a request until it succeeds, as every client of the product does.
+func (r *running) get(t *testing.T, path string) string {
+	t.Helper()
+	var last any
+	for range 50 {
+		res, err := http.Get(r.url + path)
+		if err != nil {
+			last = err
+			continue
+		}
+		body, err := io.ReadAll(res.Body)
+		res.Body.Close()
+		if err == nil && res.StatusCode == http.StatusOK {
+			return string(body)
+		}
+		last = res.Status
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Fatalf("GET %s: %v", path, last)
+	return ""
+}
+
+// firstLines reads the output of a process until every child listens.
+func firstLines(t *testing.T, out io.Reader, children int) (first string) {
+	t.Helper()
+	s := bufio.NewScanner(out)
+	for n := 0; n < children && s.Scan(); {
+		if first == "" {
+			first = s.Text()
+		} else if strings.Contains(s.Text(), " | listening on ") {
+			n++
+		}
+	}
+	go io.Copy(io.Discard, out)
+	return first
+}
