@@ -310,3 +310,56 @@ func TestMalformedMessageBecomesDeadLetter(t *testing.T) {
 		w.end(t)
 	})
 }
+
+// TestSuspectsRunAlone: messages that lost half of their deliveries may be what killed their workers; each runs
+// while its worker holds nothing else.
+func TestSuspectsRunAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		var ids []string
+		for i := range 8 {
+			ids = append(ids, w.upload(t, string(rune('a'+i))))
+		}
+		for range 2 { // two workers died with all of them
+			ms, err := w.queue.Receive(t.Context(), 10, 0)
+			if err != nil || len(ms) != 8 {
+				t.Fatalf("%d messages, %v", len(ms), err)
+			}
+			if _, err := w.queue.Extend(t.Context(), 0, ms...); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.start(func(o *worker.Options) { o.Slots = 4 })
+		time.Sleep(time.Minute)
+		for _, id := range ids {
+			if w.state(t, id) != imagery.Processed {
+				t.Errorf("image is %s", w.state(t, id))
+			}
+		}
+		if most := w.filter.most.Load(); most != 1 {
+			t.Errorf("%d suspects ran at once", most)
+		}
+		w.end(t)
+	})
+}
+
+// TestHangingJobLosesItsMessage: a job that cannot be interrupted keeps its message from others no longer than
+// its bound and one visibility timeout.
+func TestHangingJobLosesItsMessage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.filter.takes = 0
+		w.filter.on = func([]byte) error { time.Sleep(10 * time.Minute); return nil }
+		w.upload(t, "photo")
+		w.start(nil)
+		time.Sleep(100 * time.Second)
+		w.stop() // or it would receive its own message again
+		time.Sleep(visibility)
+		if ms, err := w.queue.Receive(t.Context(), 1, 0); err != nil || len(ms) != 1 {
+			t.Errorf("nobody else can have the message: %v, %v", ms, err)
+		}
+		if err := <-w.ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
