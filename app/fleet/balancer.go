@@ -22,7 +22,9 @@ const (
 	continueWithin = 5 * time.Second
 )
 
-// balancer passes requests on to the servers of a pool.
+// balancer passes requests on to the servers of a pool. It keeps no body: both directions are copied as they
+// come, and a request that a server began is never sent to another one. Repeating is the client's decision, for
+// whom every request of the product is safe to repeat.
 type balancer struct {
 	pool      *pool
 	log       *slog.Logger
@@ -72,7 +74,8 @@ func (b *balancer) drain() <-chan struct{} {
 // close ends every connection.
 func (b *balancer) close() { b.web.Close() }
 
-// ServeHTTP passes one request on.
+// ServeHTTP passes one request on. The time limit ends with the head of the answer: a large photo may take as
+// long as its reader needs.
 func (b *balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	client := r.Context()
 	ctx, cancel := context.WithCancelCause(client)

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net/http"
 	"os"
 	"os/exec"
 	"sync"
@@ -26,7 +24,7 @@ const (
 	killDelay = 5 * time.Second
 )
 
-// child keeps one process running.
+// child keeps one process running. One goroutine runs keep; everything else may be called from any.
 type child struct {
 	Child
 	o        Options
@@ -43,7 +41,7 @@ type child struct {
 	listened bool // any process of this child ever did
 }
 
-// exit is how one process ended.
+// exit is how one process ended, or why it did not begin.
 type exit struct {
 	err     error         // nil: exit code 0
 	own     bool          // it ended itself, no signal did
@@ -57,8 +55,8 @@ func newChild(c Child, o Options, p *pool, out *sync.Mutex) *child {
 		stopping: make(chan struct{}), done: make(chan struct{})}
 }
 
-// keep starts the process, and starts it again whenever it ends, until stop is called. It returns an error
-// when the child can never start.
+// keep starts the process, and starts it again whenever it ends, however it ended, until stop is called. An
+// error says that the child can never start; then nobody tries again.
 func (c *child) keep() error {
 	defer close(c.done)
 	var wait backoff
@@ -80,15 +78,16 @@ func (c *child) keep() error {
 	}
 }
 
-// hopeless tells a child that cannot start from one that dies. Once it has listened its settings are right,
-// and exit code 2 is a panic.
+// hopeless tells a child that cannot start from one that dies. A child that has listened once has the right
+// settings: from then on exit code 2 is a panic, and a table that is away is a bad moment. What a signal ended
+// was not its own decision.
 func (c *child) hopeless(end exit, attempt int) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
 	case c.listened || !end.own:
 		return nil
-	case end.code == exitUsage || c.starts == 0 || attempt >= startAttempts:
+	case end.code == exitUsage || attempt >= startAttempts:
 		why := describe(end.err)
 		if end.line != "" {
 			why += ": " + end.line
@@ -98,9 +97,10 @@ func (c *child) hopeless(end exit, attempt int) error {
 	return nil
 }
 
-// run starts one process and waits for its end.
+// run starts one process and waits for its end. While it lives its lines are passed on, and one of them tells
+// where it listens: port 0 leaves the choice to the kernel, so two fleets never fight for a port.
 func (c *child) run() exit {
-	alive, ended := context.WithCancel(context.Background())
+	alive, ended := context.WithCancel(context.Background()) // not the fleet's: while it drains, probes go on
 	defer ended()
 	var up time.Time
 	cmd := exec.Command(c.o.Exe, c.Args...)
@@ -109,6 +109,7 @@ func (c *child) run() exit {
 	cmd.WaitDelay = outputDelay
 	stderr := &lines{mu: c.out, to: c.o.Stderr, name: c.Name}
 	stdout := &lines{mu: c.out, to: c.o.Stdout, name: c.Name, seen: func(line string) {
+		// Only the first such line counts: what a process logs later may quote anything.
 		if addr, ok := listeningOn(line); ok && up.IsZero() {
 			up = time.Now()
 			c.isUp(alive, addr)
@@ -118,7 +119,7 @@ func (c *child) run() exit {
 	if err := c.start(cmd); err != nil {
 		return exit{err: err, own: true}
 	}
-	err := cmd.Wait()
+	err := cmd.Wait() // also for the rest of the output; without it a zombie would stay
 	stdout.flush()
 	stderr.flush()
 	end := exit{err: err, own: cmd.ProcessState.Exited(), code: cmd.ProcessState.ExitCode(), line: stderr.last}
@@ -154,51 +155,14 @@ func (c *child) start(cmd *exec.Cmd) error {
 	return nil
 }
 
-// isUp begins to route to the process, if it is a server, and to ask for its readiness.
+// isUp begins to route to the process, if it is a server, and to ask for its readiness: at once, not at the
+// next tick, for a request may be waiting.
 func (c *child) isUp(alive context.Context, addr string) {
 	c.mu.Lock()
 	c.listened = true
 	c.mu.Unlock()
 	c.pool.listening(c.target, addr)
 	go c.probe(alive, addr)
-}
-
-const (
-	probeEvery = 500 * time.Millisecond
-	// probeTimeout is long: a busy laptop is no reason to call a server unready.
-	probeTimeout = 2 * time.Second
-)
-
-var prober = &http.Client{Timeout: probeTimeout, Transport: &http.Transport{DisableKeepAlives: true}}
-
-// probe asks for readiness until the process has ended. Each time it opens a connection of its own, so it also
-// finds out whether the process still accepts any.
-func (c *child) probe(alive context.Context, addr string) {
-	for {
-		up, ready := ask(alive, addr)
-		if alive.Err() != nil {
-			return
-		}
-		c.pool.probed(c.target, addr, up, ready)
-		select {
-		case <-time.After(probeEvery):
-		case <-alive.Done():
-			return
-		}
-	}
-}
-
-func ask(ctx context.Context, addr string) (up, ready bool) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/readyz", nil)
-	if err != nil {
-		return false, false
-	}
-	res, err := prober.Do(req)
-	if err != nil {
-		return !isDialError(err), false
-	}
-	res.Body.Close()
-	return true, res.StatusCode == http.StatusOK
 }
 
 func (c *child) isStopping() bool {
@@ -210,12 +174,12 @@ func (c *child) isStopping() bool {
 	}
 }
 
-// stop asks the process to end, and kills it when its time is over or the user's patience is. It must be
-// called once.
+// stop asks the process to end, and kills it when its time is over or the user's patience is. It returns when
+// the process is gone, and after a kill never later than killDelay. It must be called once.
 func (c *child) stop() error {
 	c.mu.Lock()
 	close(c.stopping)
-	process := c.process
+	process := c.process // the last one: start looks at stopping under the same lock
 	c.mu.Unlock()
 	if process != nil {
 		terminate(process) // an error means that it has ended
@@ -240,6 +204,7 @@ func (c *child) stop() error {
 	}
 }
 
+// status puts together what the process and its connections say; the two are not one instant.
 func (c *child) status() Status {
 	s := Status{Name: c.Name, Role: settings.Worker}
 	if c.Server {
@@ -260,23 +225,4 @@ func describe(err error) string {
 		return "exit status 0"
 	}
 	return err.Error()
-}
-
-// backoff is how long a dead child waits for its next process: 100 ms to 5 s, longer after each early death.
-type backoff struct{ last time.Duration }
-
-const (
-	backoffFirst = 200 * time.Millisecond // halved at most by jitter
-	backoffMost  = 5 * time.Second
-	healthyAfter = 10 * time.Second
-)
-
-// next is the wait after a process that was healthy for this long. Jitter keeps children that died together
-// from starting together.
-func (b *backoff) next(healthy time.Duration) time.Duration {
-	if healthy >= healthyAfter {
-		b.last = 0
-	}
-	b.last = min(max(2*b.last, backoffFirst), backoffMost)
-	return b.last - rand.N(b.last/2)
 }

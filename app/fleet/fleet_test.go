@@ -13,7 +13,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -92,6 +91,7 @@ func TestPanicIsNoBadUsage(t *testing.T) {
 }
 
 func TestChildThatCannotStart(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		child Child
 		want  []string
@@ -121,6 +121,7 @@ func TestChildThatCannotStart(t *testing.T) {
 }
 
 func TestMissingBinary(t *testing.T) {
+	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -134,6 +135,7 @@ func TestMissingBinary(t *testing.T) {
 
 // Servers are stopped before workers, and what is in flight is answered.
 func TestGracefulStop(t *testing.T) {
+	t.Parallel()
 	events := filepath.Join(t.TempDir(), "events")
 	children := four()
 	for i := range children {
@@ -217,22 +219,6 @@ func alive(pid int) bool {
 	return !strings.Contains(string(status), "\nState:\tZ")
 }
 
-// childrenOf finds the processes whose parent is pid.
-func childrenOf(t *testing.T, pid int) (pids []int) {
-	t.Helper()
-	out, err := exec.Command("ps", "-A", "-o", "pid=,ppid=").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(out)) {
-		if f := strings.Fields(line); len(f) == 2 && f[1] == strconv.Itoa(pid) {
-			n, _ := strconv.Atoi(f[0])
-			pids = append(pids, n)
-		}
-	}
-	return pids
-}
-
 func startProcess(t *testing.T, args string) (cmd *exec.Cmd, url string, pids []int) {
 	t.Helper()
 	cmd = exec.Command(os.Args[0])
@@ -246,13 +232,10 @@ func startProcess(t *testing.T, args string) (cmd *exec.Cmd, url string, pids []
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	url, ok := listeningOn(firstLines(t, out, 4))
-	if !ok {
-		t.Fatal("the first line is not that of the balancer")
-	}
-	pids = childrenOf(t, cmd.Process.Pid)
-	if len(pids) != 4 {
-		t.Fatalf("children: %v", pids)
+	first, pids := firstLines(out, 4)
+	url, ok := listeningOn(first)
+	if !ok || len(pids) != 4 {
+		t.Fatalf("children %v behind %q, which must be the balancer's", pids, first)
 	}
 	return cmd, "http://" + url, pids
 }
@@ -344,7 +327,7 @@ func TestLinesStayWhole(t *testing.T) {
 		if !ok {
 			t.Fatalf("no name: %.80q", line)
 		}
-		if _, ok := listeningOn(text); ok {
+		if _, ok := listeningOn(text); ok || strings.HasPrefix(text, "pid ") {
 			continue
 		}
 		if len(text) < 8 || text != strings.Repeat(text[:8], 1000)+".\n" {

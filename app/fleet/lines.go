@@ -10,8 +10,8 @@ import (
 // longestLine in bytes; a longer one is cut, so that a child without line ends cannot fill the memory.
 const longestLine = 1 << 20
 
-// lines passes on what one process writes, line by line, each in one write behind the name of its child. It
-// is written to by one goroutine.
+// lines passes on what one process writes, line by line, each in one write behind the name of its child, so
+// that lines of different processes never mix on a terminal or in a file. It is written to by one goroutine.
 type lines struct {
 	mu   *sync.Mutex // shared by all that write to the same place
 	to   io.Writer

@@ -72,7 +72,7 @@ func actAsChild() {
 	}
 	var draining atomic.Bool
 	web := &http.Server{Handler: routes(&draining)}
-	fmt.Printf("listening on http://%s\n", l.Addr())
+	fmt.Printf("pid %d\nlistening on http://%s\n", os.Getpid(), l.Addr())
 	go web.Serve(l)
 	for {
 		select {
@@ -270,17 +270,20 @@ func (r *running) get(t *testing.T, path string) string {
 	return ""
 }
 
-// firstLines reads the output of a process until every child listens.
-func firstLines(t *testing.T, out io.Reader, children int) (first string) {
-	t.Helper()
+// firstLines reads the output of a fleet until every child listens.
+func firstLines(out io.Reader, children int) (first string, pids []int) {
 	s := bufio.NewScanner(out)
 	for n := 0; n < children && s.Scan(); {
+		_, text, _ := strings.Cut(s.Text(), " | ")
+		var pid int
 		if first == "" {
 			first = s.Text()
-		} else if strings.Contains(s.Text(), " | listening on ") {
+		} else if _, ok := listeningOn(text); ok {
 			n++
+		} else if _, err := fmt.Sscanf(text, "pid %d", &pid); err == nil {
+			pids = append(pids, pid)
 		}
 	}
 	go io.Copy(io.Discard, out)
-	return first
+	return first, pids
 }

@@ -42,7 +42,7 @@ func newPool() *pool {
 	return &pool{dialer: net.Dialer{Timeout: dialTimeout}, closed: make(chan struct{}), changed: make(chan struct{})}
 }
 
-// add returns the target of a new child; only servers get connections.
+// add returns the target of a new child; only servers get connections. It must be called before anything runs.
 func (p *pool) add(server bool) *target {
 	t := &target{}
 	if server {
@@ -72,6 +72,7 @@ func (p *pool) set(t *target, addr string, up, ready bool) {
 	p.setLocked(t, addr, up, ready)
 }
 
+// setLocked wakes those that are held when a server becomes usable.
 func (p *pool) setLocked(t *target, addr string, up, ready bool) {
 	if up && !t.up {
 		close(p.changed)
@@ -101,7 +102,8 @@ func (p *pool) connect(ctx context.Context) (net.Conn, error) {
 			return &connection{Conn: conn, release: sync.OnceFunc(func() { p.release(t, 1) })}, nil
 		}
 		p.release(t, 0)
-		p.probed(t, addr, false, false) // until a probe finds it accepting again
+		// Not asked again until a probe finds it accepting, so this loop turns once per server and probe.
+		p.probed(t, addr, false, false)
 	}
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
