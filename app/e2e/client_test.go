@@ -8,9 +8,12 @@ import (
 	"io"
 	"mime/multipart"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"imagery/app/imagery"
 )
 
 // view is an image as GET answers it.
@@ -45,16 +48,32 @@ func newClient(t testing.TB, url string) *client {
 	return &client{t: t, url: url, versions: map[string]int64{}}
 }
 
-// upload creates an image and uploads to it until the service has accepted it, or ctx ends.
-func (c *client) upload(ctx context.Context, id string, p photo) error {
+// create makes an image with an id of the client's.
+func (c *client) create(ctx context.Context) (id string) {
+	id = imagery.NewID()
+	if err := c.createAs(ctx, id); err != nil {
+		c.t.Fatal(err)
+	}
+	return id
+}
+
+func (c *client) createAs(ctx context.Context, id string) error {
 	_, err := c.persist(ctx, func() (*http.Request, error) {
-		return http.NewRequestWithContext(ctx, http.MethodPost, c.url+"/image", bytes.NewReader([]byte(`{"id":"`+id+`"}`)))
+		return http.NewRequestWithContext(ctx, http.MethodPost, c.url+"/image", strings.NewReader(`{"id":"`+id+`"}`))
 	}, http.StatusCreated, http.StatusOK)
 	if err != nil {
 		return fmt.Errorf("create %s: %w", id, err)
 	}
+	return nil
+}
+
+// upload creates an image and uploads to it until the service has accepted it, or ctx ends.
+func (c *client) upload(ctx context.Context, id string, p photo) error {
+	if err := c.createAs(ctx, id); err != nil {
+		return err
+	}
 	body, contentType := form(c.t, p.body)
-	_, err = c.persist(ctx, func() (*http.Request, error) {
+	_, err := c.persist(ctx, func() (*http.Request, error) {
 		req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url+"/image/"+id+"/upload", bytes.NewReader(body))
 		if err == nil {
 			req.Header.Set("Content-Type", contentType)
@@ -159,4 +178,33 @@ func (c *client) download(ctx context.Context, v view) ([]byte, error) {
 		return nil, fmt.Errorf("download the result of %s: %w", v.ID, err)
 	}
 	return body, nil
+}
+
+// browserUpload uploads as a form of a page does and returns where the browser is sent.
+func (c *client) browserUpload(ctx context.Context, id string, file []byte) (location string) {
+	body, contentType := form(c.t, file)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url+"/image/"+id+"/upload", bytes.NewReader(body))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", contentType)
+	req.Header.Set("Accept", "text/html,application/xhtml+xml")
+	res, err := http.DefaultTransport.RoundTrip(req) // follows no redirect
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != http.StatusFound {
+		c.t.Fatalf("upload of a browser: %s", res.Status)
+	}
+	return res.Header.Get("Location")
+}
+
+// ready waits until the process says so.
+func (c *client) ready(ctx context.Context, p *program) {
+	if _, err := c.persist(ctx, func() (*http.Request, error) {
+		return http.NewRequestWithContext(ctx, http.MethodGet, p.url+"/readyz", nil)
+	}, http.StatusOK); err != nil {
+		c.t.Fatalf("not ready: %v", err)
+	}
 }

@@ -5,7 +5,6 @@ import (
 	"image"
 	"image/color/palette"
 	"net"
-	"net/http"
 	"os"
 	"strconv"
 	"strings"
@@ -47,12 +46,7 @@ func TestSlowClients(t *testing.T) {
 	stop := make(chan struct{})
 	var connected sync.WaitGroup
 	for range 64 {
-		id := imagery.NewID()
-		if _, err := c.persist(t.Context(), func() (*http.Request, error) {
-			return http.NewRequest(http.MethodPost, p.url+"/image", strings.NewReader(`{"id":"`+id+`"}`))
-		}, 201); err != nil {
-			t.Fatal(err)
-		}
+		id := c.create(t.Context())
 		connected.Add(1)
 		slow.Go(func() {
 			conn, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://"))
@@ -127,9 +121,7 @@ func BenchmarkMemory(b *testing.B) {
 func measure(b *testing.B, body []byte) (server, worker int) {
 	p := start(b, b.TempDir(), nil)
 	c := newClient(b, p.url)
-	if _, err := c.persist(b.Context(), func() (*http.Request, error) { return http.NewRequest(http.MethodGet, p.url+"/readyz", nil) }, 200); err != nil {
-		b.Fatal(err)
-	}
+	c.ready(b.Context(), p)
 	if body != nil {
 		id := imagery.NewID()
 		if err := c.upload(b.Context(), id, photo{name: "large", body: body}); err != nil {

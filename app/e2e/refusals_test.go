@@ -96,13 +96,7 @@ func TestRefusalsLeaveNothingBehind(t *testing.T) {
 	data := t.TempDir()
 	p := start(t, data, nil)
 	c := newClient(t, p.url)
-	id := imagery.NewID()
-	body := []byte(`{"id":"` + id + `"}`)
-	if _, err := c.persist(t.Context(), func() (*http.Request, error) {
-		return http.NewRequestWithContext(t.Context(), http.MethodPost, p.url+"/image", bytes.NewReader(body))
-	}, 201, 200); err != nil {
-		t.Fatal(err)
-	}
+	id := c.create(t.Context())
 	for _, r := range refusals(t) {
 		req, err := http.NewRequestWithContext(t.Context(), r.method, p.url+strings.ReplaceAll(r.path, "ID", id), bytes.NewReader(r.body))
 		if err != nil {
@@ -150,12 +144,7 @@ func TestTwoUploadsRace(t *testing.T) {
 	c := newClient(t, p.url)
 	a, b := encodeJPEG(t, scene(1, 30, 30)), encodeJPEG(t, scene(2, 30, 30))
 	for range 30 {
-		id := imagery.NewID()
-		if _, err := c.persist(t.Context(), func() (*http.Request, error) {
-			return http.NewRequest(http.MethodPost, p.url+"/image", strings.NewReader(`{"id":"`+id+`"}`))
-		}, 201, 200); err != nil {
-			t.Fatal(err)
-		}
+		id := c.create(t.Context())
 		var status [2]int
 		var both sync.WaitGroup
 		for i, file := range [][]byte{a, b} {

@@ -1,0 +1,140 @@
+package e2e
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"imagery/app/cloud/cloudtest"
+	"imagery/app/imagery"
+	"imagery/app/ops/fsck"
+	"imagery/app/rights"
+)
+
+// aws is the emulated AWS of one test, and how a process of ours is pointed at it.
+type aws struct {
+	*cloudtest.Cloud
+	cloudtest.Stack
+}
+
+// newAWS starts emulators whose queue has the visibility and receives of the local defaults, so that tests of
+// both backends take the same time.
+func newAWS(t testing.TB) aws {
+	t.Helper()
+	c, s := cloudtest.Start(t, imagery.Limits{Visibility: 10 * time.Second, MaxReceives: 5})
+	return aws{c, s}
+}
+
+// args select the stack.
+func (a aws) args(more ...string) []string {
+	return append([]string{"-table", a.Table, "-bucket", a.Bucket, "-queue-url", a.QueueURL, "-s3-path-style"}, more...)
+}
+
+// role starts one process of a role under its own credentials.
+func (a aws) role(t testing.TB, role string, more ...string) *program {
+	t.Helper()
+	return start(t, t.TempDir(), a.Env(role), a.args(append([]string{"-role", role}, more...)...)...)
+}
+
+// sound checks the invariants on what is stored.
+func (a aws) sound(t *testing.T) {
+	t.Helper()
+	s, err := fsck.AWS(t.Context(), a.DynamoDB(), a.S3(), a.Table, a.Bucket, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	report(t, s)
+}
+
+// TestKillEverythingOnAWS is the same run on AWS: the emulators live, our processes die.
+func TestKillEverythingOnAWS(t *testing.T) {
+	a := newAWS(t)
+	killEverything(t, t.TempDir(), a.Env("fleet"), a.args("-resend-after", "15s"), func() { a.sound(t) })
+}
+
+// TestChapter is the request sequence of the book's page: create, upload and be sent back, look until it is done.
+func TestChapter(t *testing.T) {
+	a := newAWS(t)
+	server := a.role(t, "server")
+	a.role(t, "worker")
+	c := newClient(t, server.url)
+	id := c.create(t.Context())
+	location := c.browserUpload(t.Context(), id, encodeJPEG(t, scene(1, 60, 40)))
+	if want := "/#view=" + id; location != want {
+		t.Errorf("after the upload the browser is sent to %q, want %q", location, want)
+	}
+	v, err := c.final(t.Context(), id)
+	if err != nil || v.State != "processed" || v.Version != 2 {
+		t.Fatalf("image: %+v, %v", v, err)
+	}
+	if v.ProcessedImage != "/image/"+id+"/processed" || !strings.HasPrefix(v.RawKey, "upload/"+id+"/") || !strings.HasPrefix(v.ProcessedKey, "processed/"+id+"/") {
+		t.Errorf("image: %+v", v)
+	}
+	c.compare(t.Context(), entry{id, photo{"chapter", encodeJPEG(t, scene(1, 60, 40)), "processed"}}, v)
+	a.sound(t)
+}
+
+// TestRightsAreExactlyTheCalls: what the roles were seen to do, in all that they ever do, is what the table of rights
+// says, in both directions.
+func TestRightsAreExactlyTheCalls(t *testing.T) {
+	a := newAWS(t)
+	server := a.role(t, "server")
+	worker := a.role(t, "worker", "-resend-after", "1s")
+	c := newClient(t, server.url)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for _, p := range []*program{server, worker} {
+		c.ready(ctx, p)
+	}
+	// The hint of the photo is lost, so that the reconciler sends it again.
+	a.Edge.Inject(func(call cloudtest.Call) cloudtest.Fault {
+		if call.Operation == "SendMessage" && call.Caller == "server" {
+			return cloudtest.Fault{Kind: cloudtest.ServerError}
+		}
+		return cloudtest.Fault{}
+	})
+	id := imagery.NewID()
+	if err := c.upload(ctx, id, photo{name: "jpeg", body: encodeJPEG(t, scene(1, 60, 40))}); err != nil {
+		t.Fatal(err)
+	}
+	v, err := c.final(ctx, id)
+	if err != nil || v.State != "processed" {
+		t.Fatalf("image: %+v, %v", v, err)
+	}
+	if _, err := c.download(ctx, v); err != nil {
+		t.Fatal(err)
+	}
+	// A malformed message is put off, and a dead letter is looked at and given back.
+	a.send(t, a.QueueURL, "not a hint")
+	a.send(t, a.DLQURL, "not a hint either")
+	for role, allowed := range map[string][]rights.Call{"server": rights.Server, "worker": rights.Worker} {
+		var problems []string
+		for {
+			var seen []cloudtest.Call
+			for _, call := range a.Edge.Calls() {
+				// A link is signed by the server, and followed with that signature by whoever has it.
+				if call.Caller == role {
+					seen = append(seen, call)
+				}
+			}
+			if problems = a.Compare(allowed, seen); len(problems) == 0 || ctx.Err() != nil {
+				break
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		for _, p := range problems {
+			t.Errorf("%s: %s", role, p)
+		}
+	}
+}
+
+// send queues a message past the product.
+func (a aws) send(t *testing.T, queue, body string) {
+	t.Helper()
+	if _, err := a.SQS().SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: &queue, MessageBody: &body}); err != nil {
+		t.Fatal(err)
+	}
+}

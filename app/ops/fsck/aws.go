@@ -1,0 +1,97 @@
+package fsck
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"imagery/app/rights"
+)
+
+// AWS reads a table and a bucket, in full: dynamodb:Scan, s3:ListBucket and, with hashes, s3:GetObject of all
+// objects are an operator's rights, of no role. A queue cannot be listed, so the snapshot has no messages.
+// What a selftest left is passed over.
+func AWS(ctx context.Context, tables *dynamodb.Client, objects *s3.Client, table, bucket string, hashes bool) (Snapshot, error) {
+	s := Snapshot{Objects: map[string]string{}, NoMessages: true}
+	items := dynamodb.NewScanPaginator(tables, &dynamodb.ScanInput{TableName: &table, ConsistentRead: new(true)})
+	for items.HasMorePages() {
+		page, err := items.NextPage(ctx)
+		if err != nil {
+			return s, fmt.Errorf("scan table %s: %w", table, err)
+		}
+		for _, attributes := range page.Items {
+			var i Item
+			data, err := json.Marshal(plain(&types.AttributeValueMemberM{Value: attributes}))
+			if err = errors.Join(err, json.Unmarshal(data, &i)); err != nil {
+				return s, fmt.Errorf("item %s: %w", data, err)
+			}
+			if !strings.HasPrefix(i.ID, rights.SelftestIDPrefix) {
+				s.Items = append(s.Items, i)
+			}
+		}
+	}
+	keys := s3.NewListObjectsV2Paginator(objects, &s3.ListObjectsV2Input{Bucket: &bucket})
+	for keys.HasMorePages() {
+		page, err := keys.NextPage(ctx)
+		if err != nil {
+			return s, fmt.Errorf("list bucket %s: %w", bucket, err)
+		}
+		for _, o := range page.Contents {
+			if strings.HasPrefix(*o.Key, "selftest/") {
+				continue
+			}
+			if s.Objects[*o.Key] = ""; hashes {
+				if s.Objects[*o.Key], err = hashObject(ctx, objects, bucket, *o.Key); err != nil {
+					return s, err
+				}
+			}
+		}
+	}
+	return s, nil
+}
+
+func hashObject(ctx context.Context, objects *s3.Client, bucket, key string) (sum string, err error) {
+	out, err := objects.GetObject(ctx, &s3.GetObjectInput{Bucket: &bucket, Key: &key})
+	if err != nil {
+		return "", fmt.Errorf("read %s: %w", key, err)
+	}
+	defer func() { err = errors.Join(err, out.Body.Close()) }()
+	data, err := io.ReadAll(out.Body)
+	if err != nil {
+		return "", fmt.Errorf("read %s: %w", key, err)
+	}
+	return HashOf(data), nil
+}
+
+// plain turns an attribute into what json.Marshal understands.
+func plain(v types.AttributeValue) any {
+	switch v := v.(type) {
+	case *types.AttributeValueMemberS:
+		return v.Value
+	case *types.AttributeValueMemberN:
+		return json.Number(v.Value)
+	case *types.AttributeValueMemberBOOL:
+		return v.Value
+	case *types.AttributeValueMemberL:
+		list := []any{}
+		for _, e := range v.Value {
+			list = append(list, plain(e))
+		}
+		return list
+	case *types.AttributeValueMemberM:
+		m := map[string]any{}
+		for k, e := range v.Value {
+			m[k] = plain(e)
+		}
+		return m
+	default:
+		return nil // attributes of others
+	}
+}
