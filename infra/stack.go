@@ -85,10 +85,10 @@ func (s *Stack) buildGround(ctx *pulumi.Context, in pulumi.ResourceOption) (err 
 	}
 	args := &edge.Args{
 		VPC: s.network.VPC.ID(), Subnets: network.IDs(s.network.Public), AllowedCIDRs: cfg.AllowedCIDRs, Certificate: cfg.CertificateARN,
-		Port: release.Port, Protect: cfg.ProtectData, After: []pulumi.Resource{s.network},
+		Port: release.Port, Protect: cfg.ProtectData, After: s.network.Ready(),
 	}
 	if s.storage.Logs != nil {
-		args.LogBucket, args.After = s.storage.Logs.Bucket.ID(), append(args.After, s.storage.Logs)
+		args.LogBucket, args.After = s.storage.Logs.Bucket.ID(), slices.Concat(args.After, s.storage.Logs.Ready())
 	}
 	s.edge, err = edge.New(ctx, name, args, in)
 	return err
@@ -96,20 +96,20 @@ func (s *Stack) buildGround(ctx *pulumi.Context, in pulumi.ResourceOption) (err 
 
 // shipRelease uploads the binary under its hash.
 func (s *Stack) shipRelease(ctx *pulumi.Context, in pulumi.ResourceOption) (err error) {
-	s.object, err = s.binary.Upload(ctx, s.cfg.Name()+"-release", s.storage.Releases.Bucket.ID(), in, pulumi.DependsOn([]pulumi.Resource{s.storage.Releases}))
+	s.object, err = s.binary.Upload(ctx, s.cfg.Name()+"-release", s.storage.Releases.Bucket.ID(), in, pulumi.DependsOn(s.storage.Releases.Ready()))
 	return err
 }
 
 // buildFleets makes the instances of both roles, after all that their first minute needs.
 func (s *Stack) buildFleets(ctx *pulumi.Context, in pulumi.ResourceOption) (err error) {
-	ready := []pulumi.Resource{s.network, s.storage, s.messaging, s.object}
+	ready := slices.Concat(s.network.Ready(), s.storage.Ready(), s.messaging.Ready(), []pulumi.Resource{s.object})
 	server := s.fleet(settings.Server, s.cfg.ServerType)
 	server.Min, server.Max = s.cfg.ServerMin, s.cfg.ServerMax
 	server.Grants = []compute.Grant{{Name: "calls", Calls: slices.Concat(rights.Server, rights.Selftest)}, {Name: "retired", Calls: rights.Retired.Server}}
 	server.Ingress = &compute.Ingress{From: s.edge.SecurityGroup.ID(), Port: release.Port}
 	server.Targets = pulumi.StringArray{s.edge.Targets.Arn}
 	server.Scaling = compute.RequestsPerTarget(pulumi.Sprintf("%s/%s", s.edge.Balancer.ArnSuffix, s.edge.Targets.ArnSuffix), s.cfg.RequestsPerTarget)
-	server.After = append(slices.Clone(ready), s.edge)
+	server.After = slices.Concat(ready, s.edge.Ready())
 
 	worker := s.fleet(settings.Worker, s.cfg.WorkerType)
 	worker.Min, worker.Max = s.cfg.WorkerMin, s.cfg.WorkerMax

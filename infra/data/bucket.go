@@ -27,7 +27,12 @@ type Bucket struct {
 	pulumi.ResourceState
 
 	Bucket *s3.BucketV2
+
+	ready []pulumi.Resource
 }
+
+// Ready is what must exist before the bucket is used: it is then as private as it will be.
+func (b *Bucket) Ready() []pulumi.Resource { return b.ready }
 
 // NewBucket makes a private bucket. S3 refuses configuration calls that overlap (409 OperationAborted), so each
 // waits for the one before.
@@ -79,11 +84,13 @@ func NewBucket(ctx *pulumi.Context, name string, args *BucketArgs, opts ...pulum
 	if err != nil {
 		return nil, err
 	}
-	if _, err = s3.NewBucketLifecycleConfigurationV2(ctx, name+"-lifecycle", &s3.BucketLifecycleConfigurationV2Args{
+	swept, err := s3.NewBucketLifecycleConfigurationV2(ctx, name+"-lifecycle", &s3.BucketLifecycleConfigurationV2Args{
 		Bucket: id, Rules: lifecycle(args.ExpireDays),
-	}, pulumi.Parent(b), pulumi.DependsOn([]pulumi.Resource{encrypted})); err != nil {
+	}, pulumi.Parent(b), pulumi.DependsOn([]pulumi.Resource{encrypted}))
+	if err != nil {
 		return nil, err
 	}
+	b.ready = []pulumi.Resource{owner, private, tls, encrypted, swept}
 	return b, ctx.RegisterResourceOutputs(b, pulumi.Map{"bucket": id})
 }
 

@@ -37,6 +37,9 @@ type Messaging struct {
 	Queue, DeadLetters *sqs.Queue
 }
 
+// Ready is what an instance must wait for.
+func (m *Messaging) Ready() []pulumi.Resource { return []pulumi.Resource{m.Queue, m.DeadLetters} }
+
 // NewMessaging makes both queues and lets only the one feed the other.
 func NewMessaging(ctx *pulumi.Context, name string, args *MessagingArgs, opts ...pulumi.ResourceOption) (*Messaging, error) {
 	if args.Visibility < settings.JobBound {

@@ -49,6 +49,11 @@ type Storage struct {
 	Logs     *Bucket // nil without access logs
 }
 
+// Ready is what an instance must wait for.
+func (s *Storage) Ready() []pulumi.Resource {
+	return slices.Concat([]pulumi.Resource{s.Table}, s.Images.Ready(), s.Releases.Ready())
+}
+
 // NewStorage makes the table and the buckets.
 func NewStorage(ctx *pulumi.Context, name string, args *StorageArgs, opts ...pulumi.ResourceOption) (*Storage, error) {
 	if args.UploadExpireDays <= DeadLetterDays {

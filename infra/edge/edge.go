@@ -36,8 +36,7 @@ type Args struct {
 	After        []pulumi.Resource  // what the balancer needs and no input names: routes, the log bucket's policy
 }
 
-// Edge is the component. Wait for it whole before the first server: a target group that no listener uses
-// cannot be scaled by.
+// Edge is the component.
 type Edge struct {
 	pulumi.ResourceState
 
@@ -45,7 +44,12 @@ type Edge struct {
 	Balancer      *lb.LoadBalancer
 	Targets       *lb.TargetGroup
 	URL           pulumi.StringOutput
+
+	ready []pulumi.Resource
 }
+
+// Ready is what the first server must wait for: a target group that no listener uses cannot be scaled by.
+func (e *Edge) Ready() []pulumi.Resource { return e.ready }
 
 // New builds an edge.
 func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOption) (*Edge, error) {
@@ -131,18 +135,21 @@ func (e *Edge) listen(ctx *pulumi.Context, name, certificate string) error {
 		plain = lb.ListenerDefaultActionArgs{Type: pulumi.String("redirect"), Redirect: lb.ListenerDefaultActionRedirectArgs{
 			Port: pulumi.String("443"), Protocol: pulumi.String("HTTPS"), StatusCode: pulumi.String("HTTP_301"),
 		}}
-		if _, err := lb.NewListener(ctx, name+"-https", &lb.ListenerArgs{
+		https, err := lb.NewListener(ctx, name+"-https", &lb.ListenerArgs{
 			LoadBalancerArn: e.Balancer.Arn, Port: pulumi.Int(443), Protocol: pulumi.String("HTTPS"),
 			CertificateArn: pulumi.String(certificate), SslPolicy: pulumi.String(tlsPolicy),
 			DefaultActions: lb.ListenerDefaultActionArray{forward},
-		}, pulumi.Parent(e)); err != nil {
+		}, pulumi.Parent(e))
+		if err != nil {
 			return err
 		}
+		e.ready = append(e.ready, https)
 	}
-	_, err := lb.NewListener(ctx, name+"-http", &lb.ListenerArgs{
+	http, err := lb.NewListener(ctx, name+"-http", &lb.ListenerArgs{
 		LoadBalancerArn: e.Balancer.Arn, Port: pulumi.Int(80), Protocol: pulumi.String("HTTP"),
 		DefaultActions: lb.ListenerDefaultActionArray{plain},
 	}, pulumi.Parent(e))
+	e.ready = append(e.ready, http)
 	return err
 }
 

@@ -25,17 +25,19 @@ func (n *Network) nat(ctx *pulumi.Context, private []*ec2.RouteTable, internet *
 		if err != nil {
 			return err
 		}
-		gateways = append(gateways, gateway)
+		gateways, n.ready = append(gateways, gateway), append(n.ready, gateway)
 	}
 	for i, table := range private {
 		if count == 0 {
 			break
 		}
-		if _, err := ec2.NewRoute(ctx, fmt.Sprintf("%s-private-%d-internet", n.name, i), &ec2.RouteArgs{
+		out, err := ec2.NewRoute(ctx, fmt.Sprintf("%s-private-%d-internet", n.name, i), &ec2.RouteArgs{
 			RouteTableId: table.ID(), DestinationCidrBlock: pulumi.String("0.0.0.0/0"), NatGatewayId: gateways[i%count].ID(),
-		}, n.child()); err != nil {
+		}, n.child())
+		if err != nil {
 			return err
 		}
+		n.ready = append(n.ready, out)
 	}
 	return nil
 }
@@ -59,7 +61,7 @@ func (n *Network) gatewayEndpoints(ctx *pulumi.Context, tables []*ec2.RouteTable
 		if err != nil {
 			return err
 		}
-		n.Gateways = append(n.Gateways, e)
+		n.Gateways, n.ready = append(n.Gateways, e), append(n.ready, e)
 	}
 	return nil
 }
@@ -79,7 +81,7 @@ func (n *Network) interfaceEndpoints(ctx *pulumi.Context) error {
 		services = append(services, "ssm", "ssmmessages")
 	}
 	for _, service := range services {
-		if _, err := ec2.NewVpcEndpoint(ctx, n.name+"-"+service, &ec2.VpcEndpointArgs{
+		e, err := ec2.NewVpcEndpoint(ctx, n.name+"-"+service, &ec2.VpcEndpointArgs{
 			VpcId:             n.VPC.ID(),
 			VpcEndpointType:   pulumi.String("Interface"),
 			ServiceName:       pulumi.String(fmt.Sprintf("com.amazonaws.%s.%s", n.args.Region, service)),
@@ -87,9 +89,11 @@ func (n *Network) interfaceEndpoints(ctx *pulumi.Context) error {
 			SecurityGroupIds:  pulumi.StringArray{n.EndpointGroup.ID()},
 			PrivateDnsEnabled: pulumi.Bool(true),
 			Tags:              n.tags(service),
-		}, n.child()); err != nil {
+		}, n.child())
+		if err != nil {
 			return err
 		}
+		n.ready = append(n.ready, e)
 	}
 	return nil
 }

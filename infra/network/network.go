@@ -35,8 +35,7 @@ type Args struct {
 	SSM         bool // Session Manager needs two endpoints of its own
 }
 
-// Network is the component. Depend on it whole: an instance that boots before its way out exists cannot
-// fetch its binary.
+// Network is the component.
 type Network struct {
 	pulumi.ResourceState
 
@@ -45,9 +44,15 @@ type Network struct {
 	EndpointGroup   *ec2.SecurityGroup // in front of the interface endpoints; nil unless Egress is Endpoints
 	Gateways        []*ec2.VpcEndpoint // to S3 and DynamoDB
 
-	name string
-	args *Args
+	name  string
+	args  *Args
+	ready []pulumi.Resource
 }
+
+// Ready is what an instance or a balancer must wait for: one that boots before its way out exists cannot fetch
+// its binary. It lists the resources themselves, since to depend on a component only means its children that the
+// SDK has got round to, and it registers them in the background.
+func (n *Network) Ready() []pulumi.Resource { return n.ready }
 
 // New builds a network.
 func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOption) (*Network, error) {
@@ -135,11 +140,13 @@ func (n *Network) public(ctx *pulumi.Context) (*ec2.RouteTable, *ec2.InternetGat
 	if err != nil {
 		return nil, nil, err
 	}
-	if _, err = ec2.NewRoute(ctx, n.name+"-public-internet", &ec2.RouteArgs{
+	out, err := ec2.NewRoute(ctx, n.name+"-public-internet", &ec2.RouteArgs{
 		RouteTableId: table.ID(), DestinationCidrBlock: pulumi.String("0.0.0.0/0"), GatewayId: gateway.ID(),
-	}, n.child()); err != nil {
+	}, n.child())
+	if err != nil {
 		return nil, nil, err
 	}
+	n.ready = append(n.ready, gateway, out)
 	for i := range n.args.Zones {
 		s, err := n.subnet(ctx, "public", i, i, table, n.args.Egress == Public)
 		if err != nil {
@@ -187,8 +194,9 @@ func (n *Network) subnet(ctx *pulumi.Context, kind string, i, place int, table *
 	if err != nil {
 		return nil, err
 	}
-	_, err = ec2.NewRouteTableAssociation(ctx, n.name+"-"+what, &ec2.RouteTableAssociationArgs{
+	a, err := ec2.NewRouteTableAssociation(ctx, n.name+"-"+what, &ec2.RouteTableAssociationArgs{
 		SubnetId: s.ID(), RouteTableId: table.ID(),
 	}, n.child())
+	n.ready = append(n.ready, a)
 	return s, err
 }

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"imagery/app/rights"
+	"imagery/infra/policy"
+	"imagery/infra/pulumitest"
+)
+
+// arns writes out what each resource of the call tables is in the mock cloud, apart from the code that renders it.
+var arns = map[rights.Resource]string{
+	rights.Table:       "Table.imagery-test-images.arn",
+	rights.Pending:     "Table.imagery-test-images.arn/index/pending-index",
+	rights.Originals:   "BucketV2.imagery-test-images.arn/upload/*",
+	rights.Results:     "BucketV2.imagery-test-images.arn/processed/*",
+	rights.SelfObjects: "BucketV2.imagery-test-images.arn/selftest/*",
+	rights.Queue:       "Queue.imagery-test-queue.arn",
+	rights.DeadLetters: "Queue.imagery-test-dead-letters.arn",
+	rights.Releases:    "BucketV2.imagery-test-releases.arn/releases/*",
+	rights.Group:       "arn:aws:autoscaling:eu-central-1:111122223333:autoScalingGroup:*:autoScalingGroupName/imagery-test-ROLE",
+	rights.Logs:        "arn:aws:logs:eu-central-1:111122223333:log-group:/imagery/test/ROLE:*",
+	rights.Any:         "*",
+}
+
+// granted lists "action resource [limit]" of all policies of a role.
+func granted(t *testing.T, g *pulumitest.Graph, role string) []string {
+	t.Helper()
+	var out []string
+	for _, p := range g.Of("RolePolicy") {
+		if !strings.Contains(p.Name, "-"+role+"-") {
+			continue
+		}
+		var doc policy.Document
+		if err := json.Unmarshal([]byte(p.Text("policy")), &doc); err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range doc.Statement {
+			if s.Effect != policy.Allow || len(s.Resource) != 1 {
+				t.Errorf("%s: %+v", p.Name, s)
+			}
+			for _, a := range s.Action {
+				out = append(out, strings.TrimSpace(fmt.Sprint(a, " ", s.Resource[0], " ", strings.Join(s.Condition["ForAllValues:StringLike"]["dynamodb:LeadingKeys"], ","))))
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// wanted is the same, from the tables.
+func wanted(role string, calls ...[]rights.Call) []string {
+	var out []string
+	for _, c := range slices.Concat(calls...) {
+		arn := strings.ReplaceAll(arns[c.Resource], "ROLE", role)
+		limit := ""
+		if c.LeadingKey != "" {
+			limit = c.LeadingKey + "*"
+		}
+		out = append(out, strings.TrimSpace(fmt.Sprint(c.Action(), " ", arn, " ", limit)))
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+func TestPoliciesEqualTheCalls(t *testing.T) {
+	calls := map[string][]rights.Call{"server": rights.Server, "worker": rights.Worker}
+	retired := map[string][]rights.Call{"server": rights.Retired.Server, "worker": rights.Retired.Worker}
+	for variant, config := range variants {
+		boot := slices.Concat(rights.Boot, rights.Retired.Boot)
+		if config["ssm"] == "true" {
+			boot = slices.Concat(boot, rights.Sessions)
+		}
+		for role := range calls {
+			got, want := granted(t, graphOf(t, variant), role), wanted(role, calls[role], rights.Selftest, retired[role], boot)
+			if !slices.Equal(got, want) {
+				t.Errorf("%s %s:\n%s", variant, role, lineDiff(strings.Join(want, "\n"), strings.Join(got, "\n")))
+			}
+		}
+	}
+}
+
+// The stars that AWS forces: sessions have no resources, the group's ARN holds an id that is made after the
+// policy, and keys are named by their prefix.
+func TestNoStarsBeyondWhatAWSForces(t *testing.T) {
+	for variant := range variants {
+		for _, role := range roles {
+			for _, line := range granted(t, graphOf(t, variant), role) {
+				action, resource, _ := strings.Cut(line, " ")
+				resource = strings.ReplaceAll(resource, "autoScalingGroup:*:", "")
+				session := strings.HasPrefix(action, "ssm") && variants[variant]["ssm"] == "true"
+				if strings.Contains(action, "*") || strings.HasPrefix(resource, "*") && !session {
+					t.Errorf("%s %s: %s", variant, role, line)
+				}
+			}
+		}
+	}
+}
+
+// Three releases: the first makes a call, the second does not, the third neither. The policy is changed before
+// the fleet is, so the second's must still allow it.
+func TestARightGoesOneReleaseAfterItsLastUse(t *testing.T) {
+	server, retired := rights.Server, rights.Retired
+	t.Cleanup(func() { rights.Server, rights.Retired = server, retired })
+	gone := rights.Call{Service: "s3", Operation: "DeleteObject", Resource: rights.Results, Reason: "once"}
+	right := wanted("server", []rights.Call{gone})[0]
+	has := func() bool {
+		return slices.Contains(granted(t, run(t, "test", nil, binary(t, "a release")), "server"), right)
+	}
+	rights.Server = slices.Concat(server, []rights.Call{gone})
+	if !has() {
+		t.Error("the first release lacks the right to a call that it makes")
+	}
+	rights.Server, rights.Retired.Server = server, []rights.Call{gone}
+	if !has() {
+		t.Error("the second release takes a right away from the one that it replaces")
+	}
+	rights.Retired.Server = nil
+	if has() {
+		t.Error("the third release keeps a right that nobody uses")
+	}
+}
+
+func TestPoliciesAreReadable(t *testing.T) {
+	var b strings.Builder
+	for _, p := range graphOf(t, "prod").Of("RolePolicy") {
+		var doc any
+		if err := json.Unmarshal([]byte(p.Text("policy")), &doc); err != nil {
+			t.Fatal(err)
+		}
+		text, err := json.MarshalIndent(doc, "", "  ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&b, "%s\n%s\n", p.Name, text)
+	}
+	golden(t, "policies-prod.txt", b.String())
+}
+
+func TestEveryResourceOfTheTablesIsKnown(t *testing.T) {
+	for _, c := range slices.Concat(rights.Server, rights.Worker, rights.Selftest, rights.Boot, rights.Sessions) {
+		if !slices.Contains(slices.Collect(maps.Keys(arns)), c.Resource) {
+			t.Errorf("%s on %s: the test does not know what that is", c.Action(), c.Resource)
+		}
+	}
+}

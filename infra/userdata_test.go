@@ -1,0 +1,115 @@
+package main
+
+import (
+	"bytes"
+	"encoding/base64"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"imagery/app/settings"
+	"imagery/infra/pulumitest"
+)
+
+// assignment reads NAME=value of the script's head.
+func assignment(t *testing.T, script, name string) string {
+	t.Helper()
+	m := regexp.MustCompile(`(?m)^` + name + `=(.*)$`).FindStringSubmatch(script)
+	if m == nil {
+		t.Fatalf("user-data has no %s", name)
+	}
+	return m[1]
+}
+
+func decoded(t *testing.T, script, name string) string {
+	t.Helper()
+	b, err := base64.StdEncoding.DecodeString(assignment(t, script, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// What the program renders is what the process parses: a renamed variable must not become a dead fleet.
+func TestInstancesRunWithTheSettingsOfTheStack(t *testing.T) {
+	for variant := range variants {
+		g := graphOf(t, variant)
+		for _, role := range roles {
+			env := map[string]string{}
+			for _, line := range strings.Split(decoded(t, userData(t, g, role), "ENVIRONMENT"), "\n") {
+				k, v, _ := strings.Cut(line, "=")
+				env[k] = v
+			}
+			s, err := settings.Parse(nil, func(k string) string { return env[k] }, nil)
+			if err != nil {
+				t.Fatalf("%s %s: %v", variant, role, err)
+			}
+			table, queue, dead, images := g.Of("Table")[0], g.One("Queue", "-queue"), g.One("Queue", "-dead-letters"), g.One("BucketV2", "-images")
+			listen := map[string]string{"server": ":8080", "worker": "127.0.0.1:8080"}[role]
+			if !s.OnAWS() || string(s.Role) != role || s.Listen != listen || s.Table != pulumitest.Mark(table.Type, table.Name, "name") || s.Bucket != images.ID ||
+				s.QueueURL != pulumitest.Mark(queue.Type, queue.Name, "url") || s.DLQURL != pulumitest.Mark(dead.Type, dead.Name, "url") ||
+				s.Stack != "test" || !s.Consume || s.UploadLife != 30*24*time.Hour || s.Memory <= 0 {
+				t.Errorf("%s %s: %+v", variant, role, s)
+			}
+			if env["AWS_REGION"] != region || env["AWS_ACCOUNT_ID_ENDPOINT_MODE"] != "disabled" || env["GOMEMLIMIT"] == "" {
+				t.Errorf("%s %s: %v", variant, role, env)
+			}
+		}
+	}
+}
+
+func TestUserDataNamesTheReleaseAndItsGroup(t *testing.T) {
+	g := graphOf(t, "prod")
+	object, releases := g.Of("BucketObjectv2")[0], g.One("BucketV2", "-releases")
+	for _, role := range roles {
+		s := userData(t, g, role)
+		sha := assignment(t, s, "SHA")
+		for name, want := range map[string]string{
+			"KEY": object.Text("key"), "BUCKET": releases.ID, "GROUP": g.One(asg, "-"+role).Text("name"), "HOOK": "launch", "REGION": region, "SSM": "true",
+		} {
+			if got := assignment(t, s, name); got != want {
+				t.Errorf("%s: %s is %s, want %s", role, name, got, want)
+			}
+		}
+		if object.Text("key") != "releases/"+sha+"/imagery" {
+			t.Errorf("%s: sha %s, key %s", role, sha, object.Text("key"))
+		}
+		if agent := decoded(t, s, "AGENT"); !strings.Contains(agent, g.One("LogGroup", "-"+role).Text("name")) {
+			t.Errorf("%s: the log agent writes elsewhere: %s", role, agent)
+		}
+		if unit := decoded(t, s, "UNIT"); !strings.Contains(unit, "TimeoutStopSec=110\n") || strings.Contains(unit, "{{") {
+			t.Errorf("%s: unit\n%s", role, unit)
+		}
+	}
+}
+
+func TestUserDataFitsAndIsShell(t *testing.T) {
+	bash, shellcheck := pulumitest.Need(t, "bash"), pulumitest.Need(t, "shellcheck")
+	for variant := range variants {
+		for _, role := range roles {
+			s := userData(t, graphOf(t, variant), role)
+			if len(s) > 16<<10 || strings.Contains(s, "{{") || strings.Contains(s, "<no value>") || !strings.HasPrefix(s, "#!/bin/bash\n") {
+				t.Errorf("%s %s: %d bytes, head %q", variant, role, len(s), s[:30])
+			}
+			for _, check := range [][]string{{bash, "-n"}, {shellcheck, "-s", "bash", "-"}} {
+				c := exec.Command(check[0], check[1:]...)
+				c.Stdin = strings.NewReader(s)
+				if out, err := c.CombinedOutput(); err != nil {
+					t.Errorf("%s %s: %s: %v\n%s", variant, role, check[0], err, bytes.TrimSpace(out))
+				}
+			}
+		}
+	}
+	t.Logf("%d bytes", len(userData(t, graphOf(t, "prod"), "worker")))
+}
+
+func TestUserDataIsDeterministic(t *testing.T) {
+	one, two := run(t, "test", variants["prod"], binary(t, "a release")), run(t, "test", variants["prod"], binary(t, "a release"))
+	for _, role := range roles {
+		if userData(t, one, role) != userData(t, two, role) {
+			t.Errorf("%s: two runs, two texts", role)
+		}
+	}
+}
