@@ -124,20 +124,17 @@ type body struct {
 // limit allows n bytes from the beginning of the body, and says what more of them mean.
 func (b *body) limit(n int64, over error) { b.most, b.over = n, over }
 
-// Read implements io.Reader. The byte after the last one allowed is read, and lost, to know that it exists.
+// Read implements io.Reader. What it reads beyond the limit is lost.
 func (b *body) Read(p []byte) (int, error) {
 	left := b.most - b.read
 	if left < 0 {
 		return 0, b.over
 	}
-	if int64(len(p)) > left {
-		p = p[:left+1]
-	}
 	n, err := b.ReadCloser.Read(p)
 	b.read += int64(n)
 	b.ended = b.ended || err == io.EOF
 	b.failed = b.failed || err != nil && err != io.EOF
-	if b.read > b.most {
+	if int64(n) > left {
 		return int(left), b.over
 	}
 	return n, err

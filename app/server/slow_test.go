@@ -43,7 +43,7 @@ func (c *raw) drip(chunked bool) {
 func TestNeverEnding(t *testing.T) {
 	t.Parallel()
 	b := quick()
-	b.upload = 500 * time.Millisecond
+	b.upload, b.look = time.Second, 50*time.Millisecond
 	body, _ := form(file("a.jpg", sized(jpegPhoto(1), 300<<10)))
 	for name, test := range map[string]struct {
 		chunked bool
@@ -57,6 +57,7 @@ func TestNeverEnding(t *testing.T) {
 		"dripping, chunked":             {true, body[:1000], true, 408},
 		"dripping behind a chunk":       {true, body[:290<<10], true, 408},
 		"silent behind the photo":       {false, body[:len(body)-4], false, 408},
+		"silent behind the form":        {false, body, false, 408},
 		"dripping, and not a photo":     {true, []byte("--" + boundary + "\r\nContent-Disposition: form-data; filename=a\r\n\r\nhello"), true, 415},
 		"declared too large, then mute": {false, nil, false, 413},
 	} {
@@ -79,7 +80,7 @@ func TestNeverEnding(t *testing.T) {
 				go c.drip(test.chunked)
 			}
 			c.reply().refused(t, test.status, "")
-			if took := time.Since(began); test.status == 408 && took < b.upload || took > b.upload+2*time.Second {
+			if took := time.Since(began); (test.status == 408) != (took >= b.upload) && test.status != 415 || took > b.upload+2*time.Second {
 				t.Errorf("answered after %s", took)
 			}
 			w.untouched(t)
@@ -287,6 +288,24 @@ func TestNoRoomFirst(t *testing.T) {
 		t.Errorf("the holder of the room: %d %s", got.StatusCode, got.body)
 	}
 	s.upload(id, []byte("text")).refused(t, 415, "")
+}
+
+// TestNoRoomLater: nor does it help that the bytes which did find room are bad.
+func TestNoRoomLater(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	s := start(t, w, quick(), func(o *Options) {
+		o.Budget = 2 * chunkSize
+		o.Inspect = func(r io.Reader) error {
+			if n, _ := io.Copy(io.Discard, r); n > chunkSize {
+				return &imagery.BadPhoto{Kind: imagery.Unreadable, Reason: "It goes bad later."}
+			}
+			return nil
+		}
+	})
+	s.upload(w.put(imagery.Image{}).ID, sized(jpegPhoto(1), 3*chunkSize)).refused(t, 503, "Too many uploads")
+	s.upload(w.put(imagery.Image{}).ID, sized(jpegPhoto(1), 2*chunkSize-1)).refused(t, 422, "bad later")
+	w.untouched(t)
 }
 
 // TestBytesOutliveNothing: a client library may still read the body of an upload when the request is over. It

@@ -96,6 +96,7 @@ func (s *running) waiting() int {
 func TestWaitSeesOwnWrites(t *testing.T) {
 	t.Parallel()
 	w := newWorld()
+	w.lag = readEvery / 2 // so that a read is under way when a request comes
 	s := start(t, w, unhurried())
 	img := w.put(imagery.Image{State: imagery.Uploaded})
 	ctx, stop := context.WithCancel(t.Context())
@@ -110,7 +111,7 @@ func TestWaitSeesOwnWrites(t *testing.T) {
 		}
 	}()
 	eventually(t, "the other waits", func() bool { return s.waiting() == 1 })
-	for v := int64(1); v <= 8; v++ {
+	for v := int64(1); v <= 12; v++ {
 		img.Version = v
 		w.put(img)
 		if got := s.get("/image/" + img.ID + "?wait=0s").image(t); got.Version != v {

@@ -30,6 +30,7 @@ type world struct {
 	traces  []string
 	reads   int // of the catalog
 	link    string
+	lag     time.Duration // between a catalog read and its answer
 
 	onGet  func(ctx context.Context) error // before a catalog read, outside the lock
 	onPut  func(ctx context.Context) error
@@ -79,9 +80,10 @@ func (c catalog) Get(ctx context.Context, id string) (imagery.Image, error) {
 		return imagery.Image{}, err
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.reads++
 	img, ok := c.items[id]
+	c.mu.Unlock()
+	time.Sleep(c.lag)
 	if !ok {
 		return imagery.Image{}, imagery.ErrNotFound
 	}
