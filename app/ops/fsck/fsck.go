@@ -30,8 +30,9 @@ type Item struct {
 
 // Event is a transition in an item's history.
 type Event struct {
-	State   string `json:"state"`
-	Version int64  `json:"version"`
+	State    string `json:"state"`
+	Version  int64  `json:"version"`
+	Receives int    `json:"receives"`
 }
 
 // Message is one message of the queue or the dead letters.
@@ -152,7 +153,7 @@ func (c *checker) history(i Item) {
 	if len(i.History) == 0 && i.State != "created" {
 		return // a row from before there was a history
 	}
-	before := Event{"created", 0}
+	before := Event{State: "created"}
 	for n, e := range i.History {
 		first := n == 0 && e.Version > 1 // older events fell out of the capped history
 		if !first && (e.Version != before.Version+1 || !slices.Contains(strings.Fields(moves[before.State]), e.State)) {
