@@ -2,6 +2,10 @@ package e2e
 
 import (
 	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -51,6 +55,7 @@ func (a aws) sound(t *testing.T) {
 
 // TestKillEverythingOnAWS is the same run on AWS: the emulators live, our processes die.
 func TestKillEverythingOnAWS(t *testing.T) {
+	t.Parallel()
 	a := newAWS(t)
 	killEverything(t, t.TempDir(), a.Env("fleet"), a.args("-resend-after", "15s"), func() { a.sound(t) })
 }
@@ -136,5 +141,52 @@ func (a aws) send(t *testing.T, queue, body string) {
 	t.Helper()
 	if _, err := a.SQS().SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: &queue, MessageBody: &body}); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestSelftest: the verb passes where the job can be done, leaves nothing, uses exactly its rights, and fails
+// where a right is missing. Its message is acknowledged by a worker.
+func TestSelftest(t *testing.T) {
+	a := newAWS(t)
+	selftest := func(flags ...string) ([]byte, error) {
+		cmd := exec.Command(exe, append([]string{"selftest"}, flags...)...)
+		cmd.Env = append(os.Environ(), a.Env("selftest")...)
+		return cmd.CombinedOutput()
+	}
+	if out, err := selftest(a.args()...); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	// Its role has the right to look at the queue already.
+	allowed := append(slices.Clone(rights.Selftest), rights.Call{Service: "sqs", Operation: "GetQueueAttributes", Resource: rights.Queue})
+	var seen []cloudtest.Call
+	for _, call := range a.Edge.Calls() {
+		if call.Caller == "selftest" {
+			seen = append(seen, call)
+		}
+	}
+	for _, p := range a.Compare(allowed, seen) {
+		t.Error(p)
+	}
+	a.role(t, "worker")
+	for deadline := time.Now().Add(20 * time.Second); len(a.Queues.Messages(a.QueueURL)) > 0; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("no worker acknowledged the message of the selftest")
+		}
+	}
+	s, err := fsck.AWS(t.Context(), a.DynamoDB(), a.S3(), a.Table, a.Bucket, false)
+	if err != nil || len(s.Items)+len(s.Objects)+len(a.Queues.Messages(a.DLQURL)) > 0 {
+		t.Errorf("the selftest left %+v, %v", s, err)
+	}
+	for _, missing := range allowed {
+		a.Edge.Inject(func(call cloudtest.Call) cloudtest.Fault {
+			if call.Caller == "selftest" && call.Operation == missing.Operation {
+				return cloudtest.Fault{Kind: cloudtest.Denied}
+			}
+			return cloudtest.Fault{}
+		})
+		out, err := selftest(a.args()...)
+		if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 1 {
+			t.Errorf("without %s: %v\n%s", missing.Action(), err, out)
+		}
 	}
 }

@@ -30,6 +30,7 @@ const leastBusyKills = 40
 // half second, and once everything at the same instant, fleet included. Every upload that was accepted must
 // end, explained if it failed; nothing may be lost, doubled or wrong. All settings are the defaults.
 func TestKillEverything(t *testing.T) {
+	t.Parallel()
 	data := t.TempDir()
 	killEverything(t, data, nil, nil, func() { sound(t, data) })
 }
@@ -230,6 +231,7 @@ func report(t *testing.T, s fsck.Snapshot) {
 // TestPoison: one photo kills every worker that touches it. It ends as failed, saying so, and every other photo
 // is done.
 func TestPoison(t *testing.T) {
+	t.Parallel()
 	poison := imagery.NewID()
 	data := t.TempDir()
 	p := start(t, data, []string{"IMAGERY_FAILPOINT=" + fmt.Sprint(imagery.MidFilter, "@", poison)})

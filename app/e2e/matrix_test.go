@@ -132,6 +132,7 @@ func (l *lab) try(ctx context.Context, s spot, k cloudtest.Kind, body []byte) er
 // recorded life, columns the faults; the previous item instead of the present one is what the emulated table
 // answers to every read that is not consistent, in all tests.
 func TestFaultMatrix(t *testing.T) {
+	t.Parallel()
 	const side = 10 // labs at work at the same time
 	body := encodeJPEG(t, scene(1, 60, 40))
 	labs := make(chan *lab, side)
