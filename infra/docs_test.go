@@ -1,0 +1,123 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"imagery/infra/network"
+)
+
+// documents may have sections between "<!-- begin NAME -->" and "<!-- end NAME -->", which are written by this test
+// (-update) and compared by it else.
+var documents = []string{"docs/aws.md", "README.md"}
+
+var sections = map[string]func(t *testing.T) string{
+	"keys":     keyTable,
+	"outputs":  outputTable,
+	"cost":     costTable,
+	"policies": policyBlocks,
+}
+
+func TestDocumentsSayWhatTheProgramDoes(t *testing.T) {
+	found := map[string]bool{}
+	for _, name := range documents {
+		path := filepath.Join("..", name)
+		b, err := os.ReadFile(path)
+		if os.IsNotExist(err) {
+			continue
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		text := string(b)
+		for section, write := range sections {
+			begin, end := "<!-- begin "+section+" -->\n", "<!-- end "+section+" -->"
+			head, rest, ok := strings.Cut(text, begin)
+			if !ok {
+				continue
+			}
+			found[section] = true
+			old, tail, _ := strings.Cut(rest, end)
+			if want := write(t); old != want && !*update {
+				t.Errorf("%s: section %s is not up to date (go test ./infra -update):\n%s", name, section, lineDiff(old, want))
+			} else {
+				text = head + begin + want + end + tail
+			}
+		}
+		if *update {
+			if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for section := range sections {
+		if !found[section] {
+			t.Errorf("no document has a section %s", section)
+		}
+	}
+}
+
+func keyTable(*testing.T) string {
+	var b strings.Builder
+	b.WriteString("| Key | Value | Default | What it does |\n|---|---|---|---|\n")
+	for _, k := range keys {
+		def := k.dev
+		if k.prod != k.dev {
+			def = "dev " + k.dev + ", prod " + k.prod
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", k.name, k.kind, def, k.doc)
+	}
+	return b.String()
+}
+
+func outputTable(*testing.T) string {
+	var b strings.Builder
+	b.WriteString("| Output | |\n|---|---|\n")
+	for _, o := range outputs {
+		fmt.Fprintf(&b, "| `%s` | %s |\n", o.name, o.doc)
+	}
+	return b.String()
+}
+
+// costTable shows what the choice of egress costs, which is what people turn first.
+func costTable(t *testing.T) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "US dollars a month at the smallest size, list prices of %s in %s, two zones; the preview prints yours.\n\n", priceRegion, priceDate)
+	b.WriteString("| | endpoints | nat | natPerAz | public |\n|---|---|---|---|---|\n")
+	for _, preset := range []string{Dev, Prod} {
+		b.WriteString("| " + preset)
+		for _, mode := range network.Modes {
+			c, _, err := load(t, "x1", map[string]string{"profile": preset, "egress": string(mode)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			mark := ""
+			if d, _, _ := load(t, "x1", map[string]string{"profile": preset}); d.Egress == mode {
+				mark = " (default)"
+			}
+			fmt.Fprintf(&b, " | %.0f%s", estimate(c).total, mark)
+		}
+		b.WriteString(" |\n")
+	}
+	return b.String()
+}
+
+func policyBlocks(t *testing.T) string {
+	var b strings.Builder
+	unscoped, scoped := deployerPolicies()
+	for _, p := range []string{unscoped, scoped} {
+		var doc any
+		if err := json.Unmarshal([]byte(p), &doc); err != nil {
+			t.Fatal(err)
+		}
+		text, err := json.MarshalIndent(doc, "", " ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&b, "```json\n%s\n```\n", text)
+	}
+	return b.String()
+}
