@@ -44,11 +44,12 @@ func IsTerminal(w io.Writer) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
+// forPeople leaves out what only machines join lines by.
 func forPeople(_ []string, a slog.Attr) slog.Attr {
-	switch {
-	case a.Key == envelope:
+	switch a.Key {
+	case "trace", "received", "sent":
 		return slog.Attr{}
-	case a.Key == slog.TimeKey:
+	case slog.TimeKey:
 		a.Value = slog.StringValue(a.Value.Time().Format("15:04:05.000"))
 	}
 	return a
@@ -56,6 +57,8 @@ func forPeople(_ []string, a slog.Attr) slog.Attr {
 
 // envelope is the member that makes CloudWatch read metrics out of a log line.
 const envelope = "_aws"
+
+const milliseconds = "Milliseconds"
 
 // Measure is one value of a metric; the names are those of settings.
 type Measure struct {
@@ -69,7 +72,7 @@ func Count(name string, n int) Measure { return Measure{name, "Count", float64(n
 
 // Millis is a duration in milliseconds.
 func Millis(name string, d time.Duration) Measure {
-	return Measure{name, "Milliseconds", float64(d.Microseconds()) / 1000}
+	return Measure{name, milliseconds, float64(d.Microseconds()) / 1000}
 }
 
 // Seconds is a duration in seconds.
@@ -79,7 +82,13 @@ func Seconds(name string, d time.Duration) Measure { return Measure{name, "Secon
 // no API call, no right, and a metric can never disagree with the log. Values are members of the line, their
 // dimensions the stack and role that the logger carries.
 func Line(ctx context.Context, log *slog.Logger, level slog.Level, msg string, ms []Measure, attrs ...slog.Attr) {
-	if len(ms) > 0 {
+	if _, people := log.Handler().(*slog.TextHandler); people {
+		for _, m := range ms {
+			if m.Unit == milliseconds {
+				attrs = append(attrs, slog.Float64(m.Name, m.Value))
+			}
+		}
+	} else if len(ms) > 0 {
 		type metric struct{ Name, Unit string }
 		type directive struct {
 			Namespace  string
