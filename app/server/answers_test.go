@@ -71,7 +71,7 @@ func TestResultBytes(t *testing.T) {
 			t.Errorf("download: %d %q", got.StatusCode, d)
 		}
 	}
-	if n := s.srv.room.used(); n != 0 {
+	if n := s.srv.inUse(); n != 0 {
 		t.Errorf("%d chunks of room were not given back", n)
 	}
 }

@@ -40,7 +40,8 @@ var (
 
 	errNotMethod = &refusal{http.StatusMethodNotAllowed, "This address does not take that method.", false}
 	errNoRoute   = &refusal{http.StatusNotFound, "There is nothing at this address.", false}
-	errGone      = &refusal{499, "The client went away.", false} // seen by the log only; 499 is nginx's number for it
+	// The log has to tell it from a fault of ours; nobody else sees it. 499 is nginx's number for it.
+	errGone      = &refusal{499, "The client went away.", false}
 	errPanic     = &refusal{http.StatusInternalServerError, "Something broke on our side; the request id helps us to find it.", false}
 	errBadMoment = &refusal{http.StatusServiceUnavailable, "A part of the service does not answer; try again in a few seconds.", true}
 )
@@ -65,7 +66,9 @@ var badPhotos = map[imagery.BadKind]int{
 	imagery.Unreadable:  http.StatusUnprocessableEntity,
 }
 
-// answerTo decides what a client is told about an error, whatever it wraps.
+// answerTo decides what a client is told about an error, whatever it wraps. A refusal wins over its cause, so
+// that a handler can say better than the table what an error meant there. What nobody knows is never shown:
+// the client gets the request id and the log the text.
 func answerTo(err error) *refusal {
 	if r := (*refusal)(nil); errors.As(err, &r) {
 		return r
@@ -81,7 +84,9 @@ func answerTo(err error) *refusal {
 	return errBadMoment
 }
 
-// bodyError classifies a failed read of a request body.
+// bodyError classifies a failed read of a request body: our own limits as they are, the deadline as too slow,
+// and the rest, be it a closed connection or bytes that are no form, as cut short. To tell the last two apart
+// would help nobody, for both are 400.
 func bodyError(err error) error {
 	if r := (*refusal)(nil); errors.As(err, &r) {
 		return err

@@ -54,6 +54,8 @@ func (s *Server) exchange(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
+// begin sets what every answer carries, refusals and panics included, and bounds the body in time. An upload
+// then sets its own, longer bound.
 func (s *Server) begin(c echo.Context) *exchange {
 	r := c.Request()
 	x := &exchange{
@@ -83,7 +85,8 @@ func (s *Server) begin(c echo.Context) *exchange {
 	return x
 }
 
-// shielded calls the handler and turns a panic into an error.
+// shielded calls the handler and turns a panic into an error with its stack. Without it net/http would close
+// the connection: the client would learn nothing, and a load balancer would count a dead server.
 func (x *exchange) shielded(next echo.HandlerFunc, c echo.Context) (err error) {
 	defer func() {
 		switch p := recover(); p {
@@ -98,8 +101,9 @@ func (x *exchange) shielded(next echo.HandlerFunc, c echo.Context) (err error) {
 	return next(c)
 }
 
-// bodyBy sets the time at which reads of the body fail. It has no effect where there is no connection, as in
-// tests with a recorder.
+// bodyBy sets the time at which reads of the body fail, a blocked one included; net/http lifts it when the body
+// has ended. After such a failure the connection is of no more use than to answer and to drop the rest. It
+// has no effect where there is no connection, as in tests with a recorder.
 func (x *exchange) bodyBy(t time.Time) { _ = x.control.SetReadDeadline(t) }
 
 // dropRest reads what the client still sends for at most d and reports whether that was all.
@@ -140,5 +144,6 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// pending reports whether the client may still be sending.
+// pending reports whether the client may still be sending. A client that waits for 100 Continue is not: it gets
+// its answer instead, and must not be invited to send what nobody wants.
 func (b *body) pending() bool { return !b.ended && !(b.expects && b.read == 0) }

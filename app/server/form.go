@@ -49,6 +49,8 @@ func (s *Server) filePart(x *exchange, r *http.Request) (*multipart.Reader, *mul
 }
 
 // firstFile skips the fields before the first file.
+// Parts are read raw: a transfer encoding is forbidden in forms (RFC 7578), and to undo one would mean to hash
+// other bytes than were sent.
 func firstFile(form *multipart.Reader) (*multipart.Part, error) {
 	for left := int64(maxFields); ; {
 		part, err := form.NextRawPart()

@@ -59,7 +59,7 @@ func FuzzUpload(f *testing.F) {
 		default:
 			t.Errorf("status %d: %s", out.Code, out.Body)
 		}
-		if n := s.room.used(); n != 0 {
+		if n := s.inUse(); n != 0 {
 			t.Errorf("%d chunks were not given back", n)
 		}
 	})

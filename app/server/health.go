@@ -21,13 +21,14 @@ const (
 	readyFor = 2 * time.Second // an answer of /readyz is given again for so long
 )
 
-// healthz says that the process lives, also while it stops.
+// healthz says that the process lives, also while it stops. It asks nobody else: a table that is away must not
+// make a service manager kill servers that are well.
 func (s *Server) healthz(c echo.Context) error { return c.String(http.StatusOK, "ok\n") }
 
-// version names the running binary.
+// version names the running binary, for a deployment that has to know which release answers.
 func (s *Server) version(c echo.Context) error { return c.String(http.StatusOK, s.Release+"\n") }
 
-// readyz says whether this server should be sent requests.
+// readyz says whether this server should be sent requests. It names what is away; why is for the log.
 func (s *Server) readyz(c echo.Context) error {
 	if s.isStopping() {
 		return &refusal{http.StatusServiceUnavailable, "This server is stopping.", true}
@@ -64,6 +65,7 @@ func (r *readiness) check(service *imagery.Service, bound time.Duration) error {
 	return r.last
 }
 
+// dependency is something that the server cannot work without.
 type dependency struct {
 	name string
 	ping func(context.Context) error

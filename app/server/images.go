@@ -29,6 +29,7 @@ type answer struct {
 	Error          string        `json:"error,omitempty"`
 }
 
+// answerImage answers with the image. No cache may keep it: it changes without notice.
 func answerImage(c echo.Context, status int, img imagery.Image) error {
 	a := answer{ID: img.ID, Version: img.Version, State: img.State, Created: img.Created.UnixMilli(),
 		RawKey: img.RawKey, ProcessedKey: img.ProcessedKey, Error: img.Error}
@@ -44,7 +45,8 @@ func imagePath(id string) string { return "/image/" + id }
 // maxCreate is the largest body of a create, in bytes; an id needs 46.
 const maxCreate = 64 << 10
 
-// create makes an image under the id in the body, or under a new one.
+// create makes an image under the id in the body, or under a new one. A client that chooses the id itself may
+// repeat a create whose answer it never saw; 200 instead of 201 tells it that the first one worked.
 func (s *Server) create(c echo.Context) error {
 	exchangeOf(c).body.limit(maxCreate, errBadCreate)
 	id, err := readCreate(c.Request().Body)
@@ -114,7 +116,8 @@ func (s *Server) show(c echo.Context) error {
 	return answerImage(c, http.StatusOK, img)
 }
 
-// processed sends the client to the result, or sends the result when the backend has no links.
+// processed sends the client to the result, or sends the result when the backend has no links. On AWS the bytes
+// never pass through a server: links are short-lived, and made here so that an address in a page stays valid.
 func (s *Server) processed(c echo.Context) error {
 	ctx, cancel := s.bounded(c.Request().Context(), 0)
 	defer cancel()
@@ -168,6 +171,8 @@ func (s *Server) sendResult(ctx context.Context, c echo.Context, key, filename s
 	return nil
 }
 
+// readResult reads an object and then takes the room for it. The bound is the whole budget: what could never
+// get room is not even read.
 func (s *Server) readResult(ctx context.Context, h *hold, key string) ([]byte, error) {
 	select {
 	case s.reading <- struct{}{}:

@@ -12,7 +12,8 @@ import (
 	"imagery/app/settings"
 )
 
-// logRequest writes the one line of a request, with its metrics.
+// logRequest writes the one line of a request, with its metrics. It says nothing about who asked: no address,
+// no user agent, no file name.
 func (s *Server) logRequest(c echo.Context, x *exchange) {
 	took, r := time.Since(x.began), c.Request()
 	attrs := []slog.Attr{

@@ -23,7 +23,10 @@ const retryAfter = "2"
 
 // refuse answers a request that failed; it is Echo's error handler. The client may still be sending: its body
 // is read to the end first, if that is near, and else after the answer, for a client that sees a closed
-// connection before it has read may lose the answer.
+// connection before it has read may lose the answer. First, because then the connection stays of use and a
+// proxy in between notices nothing; not for long, because a client that reads while it sends can stop sending.
+//
+// If the answer has begun already it cannot be changed any more; the log still gets the cause.
 func (s *Server) refuse(err error, c echo.Context) {
 	x := exchangeOf(c)
 	x.cause, x.refusal = err, answerTo(err)
@@ -48,6 +51,7 @@ func (s *Server) refuse(err error, c echo.Context) {
 	}
 }
 
+// writeProblem answers with the refusal of the exchange.
 func writeProblem(c echo.Context, x *exchange) {
 	r := x.refusal
 	body, err := json.Marshal(problem{"about:blank", http.StatusText(r.status), r.status, r.detail, x.id})

@@ -46,6 +46,8 @@ func (v *receiver) receive(ctx context.Context, form *multipart.Reader, file, re
 	return err
 }
 
+// readFile reads the file until it ends or has to be refused. Its type is known from the first few bytes and
+// its header usually within the first chunk, so that a hopeless upload does not cost its sender 20 MiB.
 func (v *receiver) readFile(ctx context.Context, file io.Reader) error {
 	for v.hold.size < settings.MaxUploadBytes {
 		fresh, err := v.hold.fill(ctx, file)
@@ -78,6 +80,7 @@ func (v *receiver) readFile(ctx context.Context, file io.Reader) error {
 	}
 }
 
+// sniff finds the content type; it stays empty as long as the bytes show none.
 func (v *receiver) sniff() error {
 	t, err := v.s.Sniff(v.hold.head())
 	if err == nil {

@@ -26,7 +26,6 @@ type chunk [chunkSize]byte
 //     dozen clients that send almost nothing would keep everybody else away for a minute.
 type room struct {
 	step, stall time.Duration
-	size        int       // chunks
 	chunks      sync.Pool // of *chunk
 
 	mu    sync.Mutex
@@ -35,8 +34,7 @@ type room struct {
 }
 
 func newRoom(budget int64, step, stall time.Duration) *room {
-	size := int(max(1, budget/chunkSize))
-	return &room{step: step, stall: stall, size: size, free: size, holds: map[*hold]struct{}{},
+	return &room{step: step, stall: stall, free: int(budget / chunkSize), holds: map[*hold]struct{}{},
 		chunks: sync.Pool{New: func() any { return new(chunk) }}}
 }
 
@@ -48,13 +46,6 @@ func (r *room) enter(interrupt func()) *hold {
 	defer r.mu.Unlock()
 	r.holds[h] = struct{}{}
 	return h
-}
-
-// used is the number of chunks that are held.
-func (r *room) used() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.size - r.free
 }
 
 // share gives what is free to those who wait for it. The caller holds the lock, as for the next two.
@@ -146,6 +137,7 @@ func (h *hold) grow(ctx context.Context) error {
 }
 
 // reserve takes room for n bytes that the caller keeps himself.
+// On an error what was taken stays taken until leave, like any other room.
 func (h *hold) reserve(ctx context.Context, n int64) error {
 	for range (n + chunkSize - 1) / chunkSize {
 		if err := h.grow(ctx); err != nil {

@@ -8,6 +8,7 @@ import (
 )
 
 // routes is every address that the server answers. Unknown ones are problems too, see refuse.
+// There is no wildcard among them: one would make "method not allowed" of addresses that do not exist.
 func (s *Server) routes() *echo.Echo {
 	e := echo.New()
 	e.Logger.SetOutput(io.Discard) // its only words are about answers that came twice; ours log each request once

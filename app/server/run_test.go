@@ -65,7 +65,7 @@ func TestStop(t *testing.T) {
 	body, _ := form(file("a.jpg", jpegPhoto(1)))
 	c := s.dial()
 	c.post(w.put(imagery.Image{}).ID, len(body), body[:500])
-	eventually(t, "both are in flight", func() bool { return s.waiting() == 1 && s.srv.room.used() == 1 })
+	eventually(t, "both are in flight", func() bool { return s.waiting() == 1 && s.srv.inUse() == 1 })
 
 	s.stop()
 	select {

@@ -90,6 +90,7 @@ func newServer(o Options, b bounds) *Server {
 }
 
 // ServeHTTP implements http.Handler.
+// Deadlines of bodies need a server of net/http around it.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.echo.ServeHTTP(w, r) }
 
 // Run serves on l until ctx ends. Then /readyz fails and long polls are answered at once, while requests are
@@ -126,6 +127,8 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 }
 
 // isStopping reports whether Run has begun to stop.
+// Requests are served all the same: only who sends them is asked to go elsewhere, through /readyz and by
+// closing connections.
 func (s *Server) isStopping() bool {
 	select {
 	case <-s.stopping:
@@ -142,6 +145,7 @@ func (s *Server) bounded(ctx context.Context, spent time.Duration) (context.Cont
 	return context.WithTimeout(context.WithoutCancel(ctx), s.bounds.dependency-spent)
 }
 
+// lookUp is Service.Get in bounded time.
 func (s *Server) lookUp(ctx context.Context, id string) (imagery.Image, error) {
 	ctx, cancel := s.bounded(ctx, 0)
 	defer cancel()

@@ -204,7 +204,7 @@ func TestSlowClients(t *testing.T) {
 		}()
 	}
 	eventually(t, "all the room is taken, and it is short", func() bool {
-		return s.srv.room.used() == budget/chunkSize && refused.Load() > 0
+		return s.srv.inUse() == budget/chunkSize && refused.Load() > 0
 	})
 	const perConnection = 64 << 10 // buffers, goroutine, both ends of it being in this process
 	if grown := heap() - before; grown > budget+64*perConnection {
@@ -257,7 +257,7 @@ func TestRoomIsShared(t *testing.T) {
 		all.Go(func() { s.uploadPolitely(w.put(imagery.Image{}).ID, sized(jpegPhoto(i), 1<<20)) })
 	}
 	all.Wait()
-	if n := s.srv.room.used(); n != 0 {
+	if n := s.srv.inUse(); n != 0 {
 		t.Errorf("%d chunks were not given back", n)
 	}
 	if objects, messages := w.written(); objects != 8 || messages != 8 {
@@ -275,7 +275,7 @@ func TestNoRoomFirst(t *testing.T) {
 	body, _ := form(file("a.jpg", jpegPhoto(1)))
 	holder := s.dial()
 	holder.post(w.put(imagery.Image{}).ID, len(body), body[:len(body)-50])
-	eventually(t, "the room is taken", func() bool { return s.srv.room.used() == 1 })
+	eventually(t, "the room is taken", func() bool { return s.srv.inUse() == 1 })
 	id := w.put(imagery.Image{}).ID
 	s.upload(id, []byte("text")).refused(t, 503, "Too many uploads")
 	done := w.put(imagery.Image{State: imagery.Processed, ProcessedKey: "processed/x/y.jpg"}).ID

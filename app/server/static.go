@@ -57,6 +57,7 @@ func pagePolicy(objectOrigin string) string {
 	}, "; ")
 }
 
+// serve answers with the file, or with 304 to who has it.
 func (a asset) serve(c echo.Context) error {
 	h := c.Response().Header()
 	h.Set("Content-Security-Policy", a.csp)

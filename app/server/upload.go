@@ -13,6 +13,10 @@ import (
 
 // upload receives one photo. The refusals come in the order of the contract: what a request says of itself,
 // then what its bytes turn out to be, as early as they show it, then what the image has become meanwhile.
+//
+// That the image has another photo already cannot be said before the end: only the hash of all bytes tells a
+// repeated upload, which succeeds, from another one. There is no temporary file: the bytes stay in their
+// chunks until they are stored.
 func (s *Server) upload(c echo.Context) error {
 	x, r := exchangeOf(c), c.Request()
 	x.bodyBy(x.began.Add(s.bounds.upload))

@@ -13,7 +13,8 @@ import (
 const (
 	longestWait = 20 * time.Second // below the idle timeout of every load balancer; more counts as this much
 	maxWaiting  = 500              // requests of this process; the others are answered at once and ask again
-	readEvery   = 250 * time.Millisecond
+	// Polling, for no backend tells us of changes; a quarter of a second is nothing beside a photo's second.
+	readEvery = 250 * time.Millisecond
 )
 
 // wish is what a request waits for: another version than the one it knows, or a final state.
@@ -22,6 +23,7 @@ type wish struct {
 	version int64 // -1: the version at arrival
 }
 
+// parseWish reads the query of a waiting request.
 func parseWish(query url.Values) (wish, error) {
 	w := wish{version: -1}
 	d, err := time.ParseDuration(query.Get("wait"))
@@ -126,6 +128,7 @@ func (ws *waits) join(id string) (w *watch, before int) {
 	return w, w.begun
 }
 
+// leave ends what join began; with the last request the reader stops.
 func (ws *waits) leave(id string, w *watch) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
@@ -136,6 +139,7 @@ func (ws *waits) leave(id string, w *watch) {
 	}
 }
 
+// see returns the newest look at the image.
 func (ws *waits) see(w *watch) look {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
@@ -143,6 +147,7 @@ func (ws *waits) see(w *watch) look {
 }
 
 // follow reads the image again and again for all who wait for it.
+// An error goes to all of them, as it would if each had asked alone; clients ask again anyway.
 func (ws *waits) follow(ctx context.Context, id string, w *watch) {
 	pace := time.NewTicker(readEvery)
 	defer pace.Stop()

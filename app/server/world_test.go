@@ -280,6 +280,13 @@ func start(t *testing.T, w *world, b bounds, change ...func(*Options)) *running 
 	return &running{t, w, srv, "http://" + l.Addr().String(), l.Addr().String(), log, stop, done}
 }
 
+// inUse is the number of chunks of room that are held.
+func (s *Server) inUse() int {
+	s.room.mu.Lock()
+	defer s.room.mu.Unlock()
+	return int(s.Budget/chunkSize) - s.room.free
+}
+
 // syncBuffer is a log that can be read while it is written.
 type syncBuffer struct {
 	mu sync.Mutex
