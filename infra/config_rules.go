@@ -34,7 +34,7 @@ func (c Config) problems() []string {
 	say := func(format string, args ...any) { bad = append(bad, fmt.Sprintf(format, args...)) }
 	c.checkNames(say)
 	c.checkNetwork(say)
-	c.checkFleet(say, "server", c.ServerType, c.ServerMin, c.ServerMax, 0)
+	c.checkFleet(say, "server", c.ServerType, c.ServerMin, c.ServerMax, settings.ServerLeastBudget)
 	c.checkFleet(say, "worker", c.WorkerType, c.WorkerMin, c.WorkerMax, settings.LeastBudget(settings.DefaultMaxPixels))
 	if c.AMIID != "" && !amiForm.MatchString(c.AMIID) {
 		say("imagery:amiId %q is not an image id such as ami-0123456789abcdef0", c.AMIID)
@@ -94,8 +94,7 @@ func (c Config) checkNetwork(say func(string, ...any)) {
 	}
 }
 
-// checkFleet holds an instance type against the promises of the process on it; budget 0 means that it holds no
-// decoded photo.
+// checkFleet holds an instance type against the budget without which the role's process refuses to start.
 func (c Config) checkFleet(say func(string, ...any), role, kind string, least, most int, budget int64) {
 	if least != 0 && most != 0 && most <= least {
 		say("imagery:%sMax %d must be above imagery:%sMin %d: a replacement starts before the old instance goes", role, most, role, least)
@@ -110,8 +109,8 @@ func (c Config) checkFleet(say func(string, ...any), role, kind string, least, m
 	case c.Arch != "" && t.arch != c.Arch:
 		say("imagery:%sType %s is %s, imagery:arch says %s", role, kind, t.arch, c.Arch)
 	case t.budget() < budget:
-		say("imagery:%sType %s: %d MiB of its %d MiB are for the process, the largest legal photo needs %d MiB; take for example %s",
-			role, kind, t.budget()>>20, t.memoryMiB, budget>>20, cheapestWith(t.arch, budget))
+		say("imagery:%sType %s: %d MiB of its %d MiB are for the process, a %s needs %d MiB for the largest legal photo; take for example %s",
+			role, kind, t.budget()>>20, t.memoryMiB, role, budget>>20, cheapestWith(t.arch, budget))
 	}
 }
 

@@ -58,7 +58,7 @@ func TestRefusals(t *testing.T) {
 		"imagery:arch":                               {"arch": "riscv"},
 		"serverType t3.small is amd64":               {"serverType": "t3.small"},
 		"not in the table of known instance types":   {"workerType": "x9.huge"},
-		"the largest legal photo needs":              {"workerType": "t4g.micro"},
+		"for the largest legal photo":                {"workerType": "t4g.micro"},
 		"serverMax 2 must be above":                  {"serverMax": "2"},
 		"workerMin":                                  {"workerMin": "0"},
 		"prod needs two":                             {"profile": "prod", "serverMin": "1"},

@@ -12,70 +12,89 @@ import (
 // read, change, delete, and what the provider asks on the way. A test holds the types against those that stacks
 // register, another the actions against those that rehearsals were seen to make.
 var deployerNeeds = map[string][]string{
-	"": {"sts:GetCallerIdentity", "ec2:DescribeAvailabilityZones", "ec2:DescribeInstanceTypeOfferings", "ssm:GetParameter"}, // questions before the first resource
-
-	"aws:ec2/vpc:Vpc": {"ec2:CreateVpc", "ec2:DeleteVpc", "ec2:DescribeVpcs", "ec2:DescribeVpcAttribute", "ec2:ModifyVpcAttribute",
-		"ec2:DescribeNetworkAcls", "ec2:CreateTags", "ec2:DeleteTags", "ec2:DescribeTags"},
-	"aws:ec2/subnet:Subnet": {"ec2:CreateSubnet", "ec2:DeleteSubnet", "ec2:DescribeSubnets", "ec2:ModifySubnetAttribute", "ec2:DescribeNetworkInterfaces"},
-	"aws:ec2/internetGateway:InternetGateway": {"ec2:CreateInternetGateway", "ec2:DeleteInternetGateway", "ec2:AttachInternetGateway", "ec2:DetachInternetGateway",
-		"ec2:DescribeInternetGateways"},
-	"aws:ec2/routeTable:RouteTable":                             {"ec2:CreateRouteTable", "ec2:DeleteRouteTable", "ec2:DescribeRouteTables"},
-	"aws:ec2/route:Route":                                       {"ec2:CreateRoute", "ec2:DeleteRoute", "ec2:ReplaceRoute"},
-	"aws:ec2/routeTableAssociation:RouteTableAssociation":       {"ec2:AssociateRouteTable", "ec2:DisassociateRouteTable", "ec2:ReplaceRouteTableAssociation"},
-	"aws:ec2/eip:Eip":                                           {"ec2:AllocateAddress", "ec2:ReleaseAddress", "ec2:DisassociateAddress", "ec2:DescribeAddresses", "ec2:DescribeAddressesAttribute"},
-	"aws:ec2/natGateway:NatGateway":                             {"ec2:CreateNatGateway", "ec2:DeleteNatGateway", "ec2:DescribeNatGateways"},
-	"aws:ec2/vpcEndpoint:VpcEndpoint":                           {"ec2:CreateVpcEndpoint", "ec2:DeleteVpcEndpoints", "ec2:DescribeVpcEndpoints", "ec2:ModifyVpcEndpoint", "ec2:DescribePrefixLists"},
-	"aws:ec2/securityGroup:SecurityGroup":                       {"ec2:CreateSecurityGroup", "ec2:DeleteSecurityGroup", "ec2:DescribeSecurityGroups", "ec2:RevokeSecurityGroupEgress", "ec2:RevokeSecurityGroupIngress"},
-	"aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": {"ec2:AuthorizeSecurityGroupIngress", "ec2:RevokeSecurityGroupIngress", "ec2:DescribeSecurityGroupRules", "ec2:ModifySecurityGroupRules"},
-	"aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule":   {"ec2:AuthorizeSecurityGroupEgress", "ec2:RevokeSecurityGroupEgress", "ec2:DescribeSecurityGroupRules", "ec2:ModifySecurityGroupRules"},
+	// questions before the first resource
+	"": slices.Concat(
+		on("sts", "GetCallerIdentity"),
+		on("ec2", "DescribeAvailabilityZones DescribeInstanceTypeOfferings"),
+		on("ssm", "GetParameter")),
+	"aws:ec2/vpc:Vpc": on("ec2", `CreateVpc DeleteVpc DescribeVpcs DescribeVpcAttribute ModifyVpcAttribute DescribeNetworkAcls
+		CreateTags DeleteTags DescribeTags`),
+	"aws:ec2/subnet:Subnet": on("ec2", "CreateSubnet DeleteSubnet DescribeSubnets ModifySubnetAttribute DescribeNetworkInterfaces"),
+	"aws:ec2/internetGateway:InternetGateway": on("ec2", `CreateInternetGateway DeleteInternetGateway AttachInternetGateway DetachInternetGateway
+		DescribeInternetGateways`),
+	"aws:ec2/routeTable:RouteTable":                       on("ec2", "CreateRouteTable DeleteRouteTable DescribeRouteTables"),
+	"aws:ec2/route:Route":                                 on("ec2", "CreateRoute DeleteRoute ReplaceRoute"),
+	"aws:ec2/routeTableAssociation:RouteTableAssociation": on("ec2", "AssociateRouteTable DisassociateRouteTable ReplaceRouteTableAssociation"),
+	"aws:ec2/eip:Eip":                                     on("ec2", "AllocateAddress ReleaseAddress DisassociateAddress DescribeAddresses DescribeAddressesAttribute"),
+	"aws:ec2/natGateway:NatGateway":                       on("ec2", "CreateNatGateway DeleteNatGateway DescribeNatGateways"),
+	"aws:ec2/vpcEndpoint:VpcEndpoint":                     on("ec2", "CreateVpcEndpoint DeleteVpcEndpoints DescribeVpcEndpoints ModifyVpcEndpoint DescribePrefixLists"),
+	"aws:ec2/securityGroup:SecurityGroup": on("ec2", `CreateSecurityGroup DeleteSecurityGroup DescribeSecurityGroups RevokeSecurityGroupEgress
+		RevokeSecurityGroupIngress`),
+	"aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": on("ec2", `AuthorizeSecurityGroupIngress RevokeSecurityGroupIngress DescribeSecurityGroupRules
+		ModifySecurityGroupRules`),
+	"aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule": on("ec2", `AuthorizeSecurityGroupEgress RevokeSecurityGroupEgress DescribeSecurityGroupRules
+		ModifySecurityGroupRules`),
 	// RunInstances and PassRole are asked of whoever gives a launch template to a group.
-	"aws:ec2/launchTemplate:LaunchTemplate": {"ec2:CreateLaunchTemplate", "ec2:CreateLaunchTemplateVersion", "ec2:ModifyLaunchTemplate", "ec2:DeleteLaunchTemplate",
-		"ec2:DescribeLaunchTemplates", "ec2:DescribeLaunchTemplateVersions", "ec2:DescribeInstanceTypes", "ec2:RunInstances"},
-
+	"aws:ec2/launchTemplate:LaunchTemplate": on("ec2", `CreateLaunchTemplate CreateLaunchTemplateVersion ModifyLaunchTemplate DeleteLaunchTemplate
+		DescribeLaunchTemplates DescribeLaunchTemplateVersions DescribeInstanceTypes RunInstances`),
 	// The first group and the first balancer of an account create service-linked roles.
-	"aws:autoscaling/group:Group": {"autoscaling:CreateAutoScalingGroup", "autoscaling:UpdateAutoScalingGroup", "autoscaling:DeleteAutoScalingGroup",
-		"autoscaling:DescribeAutoScalingGroups", "autoscaling:DescribeScalingActivities", "autoscaling:DescribeWarmPool", "autoscaling:CreateOrUpdateTags", "autoscaling:DeleteTags",
-		"autoscaling:EnableMetricsCollection", "autoscaling:DisableMetricsCollection", "autoscaling:SetInstanceProtection",
-		"autoscaling:AttachLoadBalancerTargetGroups", "autoscaling:DetachLoadBalancerTargetGroups", "iam:PassRole", "iam:CreateServiceLinkedRole"},
-	"aws:autoscaling/lifecycleHook:LifecycleHook": {"autoscaling:PutLifecycleHook", "autoscaling:DescribeLifecycleHooks", "autoscaling:DeleteLifecycleHook"},
-	"aws:autoscaling/policy:Policy":               {"autoscaling:PutScalingPolicy", "autoscaling:DescribePolicies", "autoscaling:DeletePolicy"},
+	"aws:autoscaling/group:Group": slices.Concat(
+		on("autoscaling", `CreateAutoScalingGroup UpdateAutoScalingGroup DeleteAutoScalingGroup DescribeAutoScalingGroups
+		DescribeScalingActivities DescribeWarmPool CreateOrUpdateTags DeleteTags EnableMetricsCollection
+		DisableMetricsCollection SetInstanceProtection AttachLoadBalancerTargetGroups
+		DetachLoadBalancerTargetGroups`),
+		on("iam", "PassRole CreateServiceLinkedRole")),
+	"aws:autoscaling/lifecycleHook:LifecycleHook": on("autoscaling", "PutLifecycleHook DescribeLifecycleHooks DeleteLifecycleHook"),
+	"aws:autoscaling/policy:Policy":               on("autoscaling", "PutScalingPolicy DescribePolicies DeletePolicy"),
+	"aws:lb/loadBalancer:LoadBalancer": slices.Concat(
+		on("elasticloadbalancing", `CreateLoadBalancer DeleteLoadBalancer DescribeLoadBalancers DescribeLoadBalancerAttributes
+		ModifyLoadBalancerAttributes DescribeCapacityReservation SetSecurityGroups SetSubnets AddTags
+		RemoveTags DescribeTags`),
+		on("iam", "CreateServiceLinkedRole")),
+	"aws:lb/targetGroup:TargetGroup": on("elasticloadbalancing", `CreateTargetGroup DeleteTargetGroup DescribeTargetGroups ModifyTargetGroup
+		DescribeTargetGroupAttributes ModifyTargetGroupAttributes`),
+	"aws:lb/listener:Listener": on("elasticloadbalancing", `CreateListener DeleteListener DescribeListeners DescribeListenerAttributes ModifyListener
+		ModifyListenerAttributes DescribeListenerCertificates`),
+	"aws:s3/bucketV2:BucketV2": on("s3", `CreateBucket DeleteBucket ListBucket ListBucketVersions GetBucketAcl GetBucketCORS
+		GetBucketWebsite GetBucketVersioning GetAccelerateConfiguration GetBucketRequestPayment
+		GetBucketLogging GetReplicationConfiguration GetBucketObjectLockConfiguration GetBucketTagging
+		PutBucketTagging GetBucketLocation ListTagsForResource TagResource UntagResource DeleteObject
+		DeleteObjectVersion`),
+	"aws:s3/bucketOwnershipControls:BucketOwnershipControls":                                     on("s3", "GetBucketOwnershipControls PutBucketOwnershipControls"),
+	"aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock":                                     on("s3", "GetBucketPublicAccessBlock PutBucketPublicAccessBlock"),
+	"aws:s3/bucketPolicy:BucketPolicy":                                                           on("s3", "GetBucketPolicy PutBucketPolicy DeleteBucketPolicy"),
+	"aws:s3/bucketServerSideEncryptionConfigurationV2:BucketServerSideEncryptionConfigurationV2": on("s3", "GetEncryptionConfiguration PutEncryptionConfiguration"),
+	"aws:s3/bucketLifecycleConfigurationV2:BucketLifecycleConfigurationV2":                       on("s3", "GetLifecycleConfiguration PutLifecycleConfiguration"),
+	"aws:s3/bucketObjectv2:BucketObjectv2":                                                       on("s3", "PutObject GetObject GetObjectTagging PutObjectTagging AbortMultipartUpload"),
+	"aws:dynamodb/table:Table": on("dynamodb", `CreateTable DeleteTable DescribeTable UpdateTable DescribeContinuousBackups
+		UpdateContinuousBackups DescribeTimeToLive UpdateTimeToLive ListTagsOfResource TagResource
+		UntagResource`),
+	"aws:sqs/queue:Queue": on("sqs", `CreateQueue DeleteQueue GetQueueAttributes SetQueueAttributes GetQueueUrl ListQueueTags TagQueue
+		UntagQueue`),
+	"aws:sqs/redriveAllowPolicy:RedriveAllowPolicy": on("sqs", "GetQueueAttributes SetQueueAttributes"),
+	"aws:iam/role:Role": on("iam", `CreateRole DeleteRole GetRole UpdateRole UpdateAssumeRolePolicy ListRolePolicies
+		ListAttachedRolePolicies ListInstanceProfilesForRole TagRole UntagRole`),
+	"aws:iam/rolePolicy:RolePolicy": on("iam", "PutRolePolicy GetRolePolicy DeleteRolePolicy"),
+	"aws:iam/instanceProfile:InstanceProfile": on("iam", `CreateInstanceProfile DeleteInstanceProfile GetInstanceProfile AddRoleToInstanceProfile
+		RemoveRoleFromInstanceProfile TagInstanceProfile UntagInstanceProfile`),
+	"aws:cloudwatch/logGroup:LogGroup": on("logs", `CreateLogGroup DeleteLogGroup DescribeLogGroups PutRetentionPolicy DeleteRetentionPolicy
+		ListTagsForResource TagResource UntagResource`),
+	"aws:cloudwatch/metricAlarm:MetricAlarm": on("cloudwatch", "PutMetricAlarm DeleteAlarms DescribeAlarms ListTagsForResource TagResource UntagResource"),
+	"aws:cloudwatch/dashboard:Dashboard":     on("cloudwatch", "PutDashboard GetDashboard DeleteDashboards"),
+	"aws:sns/topic:Topic": on("sns", `CreateTopic DeleteTopic GetTopicAttributes SetTopicAttributes ListTagsForResource TagResource
+		UntagResource`),
+	"aws:sns/topicPolicy:TopicPolicy": on("sns", "GetTopicAttributes SetTopicAttributes"),
+	"aws:sns/topicSubscription:TopicSubscription": on("sns", `Subscribe Unsubscribe GetSubscriptionAttributes SetSubscriptionAttributes
+		ListSubscriptionsByTopic`),
+}
 
-	"aws:lb/loadBalancer:LoadBalancer": {"elasticloadbalancing:CreateLoadBalancer", "elasticloadbalancing:DeleteLoadBalancer", "elasticloadbalancing:DescribeLoadBalancers",
-		"elasticloadbalancing:DescribeLoadBalancerAttributes", "elasticloadbalancing:ModifyLoadBalancerAttributes", "elasticloadbalancing:DescribeCapacityReservation",
-		"elasticloadbalancing:SetSecurityGroups", "elasticloadbalancing:SetSubnets",
-		"elasticloadbalancing:AddTags", "elasticloadbalancing:RemoveTags", "elasticloadbalancing:DescribeTags", "iam:CreateServiceLinkedRole"},
-	"aws:lb/targetGroup:TargetGroup": {"elasticloadbalancing:CreateTargetGroup", "elasticloadbalancing:DeleteTargetGroup", "elasticloadbalancing:DescribeTargetGroups",
-		"elasticloadbalancing:ModifyTargetGroup", "elasticloadbalancing:DescribeTargetGroupAttributes", "elasticloadbalancing:ModifyTargetGroupAttributes"},
-	"aws:lb/listener:Listener": {"elasticloadbalancing:CreateListener", "elasticloadbalancing:DeleteListener", "elasticloadbalancing:DescribeListeners",
-		"elasticloadbalancing:DescribeListenerAttributes", "elasticloadbalancing:ModifyListener", "elasticloadbalancing:ModifyListenerAttributes", "elasticloadbalancing:DescribeListenerCertificates"},
-
-	"aws:s3/bucketV2:BucketV2": {"s3:CreateBucket", "s3:DeleteBucket", "s3:ListBucket", "s3:ListBucketVersions", "s3:GetBucketAcl", "s3:GetBucketCORS", "s3:GetBucketWebsite",
-		"s3:GetBucketVersioning", "s3:GetAccelerateConfiguration", "s3:GetBucketRequestPayment", "s3:GetBucketLogging", "s3:GetReplicationConfiguration",
-		"s3:GetBucketObjectLockConfiguration", "s3:GetBucketTagging", "s3:PutBucketTagging", "s3:GetBucketLocation", "s3:ListTagsForResource", "s3:TagResource", "s3:UntagResource",
-		"s3:DeleteObject", "s3:DeleteObjectVersion"},
-	"aws:s3/bucketOwnershipControls:BucketOwnershipControls":                                     {"s3:GetBucketOwnershipControls", "s3:PutBucketOwnershipControls"},
-	"aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock":                                     {"s3:GetBucketPublicAccessBlock", "s3:PutBucketPublicAccessBlock"},
-	"aws:s3/bucketPolicy:BucketPolicy":                                                           {"s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy"},
-	"aws:s3/bucketServerSideEncryptionConfigurationV2:BucketServerSideEncryptionConfigurationV2": {"s3:GetEncryptionConfiguration", "s3:PutEncryptionConfiguration"},
-	"aws:s3/bucketLifecycleConfigurationV2:BucketLifecycleConfigurationV2":                       {"s3:GetLifecycleConfiguration", "s3:PutLifecycleConfiguration"},
-	"aws:s3/bucketObjectv2:BucketObjectv2":                                                       {"s3:PutObject", "s3:GetObject", "s3:GetObjectTagging", "s3:PutObjectTagging", "s3:AbortMultipartUpload"},
-
-	"aws:dynamodb/table:Table": {"dynamodb:CreateTable", "dynamodb:DeleteTable", "dynamodb:DescribeTable", "dynamodb:UpdateTable", "dynamodb:DescribeContinuousBackups",
-		"dynamodb:UpdateContinuousBackups", "dynamodb:DescribeTimeToLive", "dynamodb:UpdateTimeToLive", "dynamodb:ListTagsOfResource", "dynamodb:TagResource", "dynamodb:UntagResource"},
-	"aws:sqs/queue:Queue":                           {"sqs:CreateQueue", "sqs:DeleteQueue", "sqs:GetQueueAttributes", "sqs:SetQueueAttributes", "sqs:GetQueueUrl", "sqs:ListQueueTags", "sqs:TagQueue", "sqs:UntagQueue"},
-	"aws:sqs/redriveAllowPolicy:RedriveAllowPolicy": {"sqs:GetQueueAttributes", "sqs:SetQueueAttributes"},
-
-	"aws:iam/role:Role": {"iam:CreateRole", "iam:DeleteRole", "iam:GetRole", "iam:UpdateRole", "iam:UpdateAssumeRolePolicy", "iam:ListRolePolicies", "iam:ListAttachedRolePolicies",
-		"iam:ListInstanceProfilesForRole", "iam:TagRole", "iam:UntagRole"},
-	"aws:iam/rolePolicy:RolePolicy":           {"iam:PutRolePolicy", "iam:GetRolePolicy", "iam:DeleteRolePolicy"},
-	"aws:iam/instanceProfile:InstanceProfile": {"iam:CreateInstanceProfile", "iam:DeleteInstanceProfile", "iam:GetInstanceProfile", "iam:AddRoleToInstanceProfile", "iam:RemoveRoleFromInstanceProfile", "iam:TagInstanceProfile", "iam:UntagInstanceProfile"},
-
-	"aws:cloudwatch/logGroup:LogGroup":            {"logs:CreateLogGroup", "logs:DeleteLogGroup", "logs:DescribeLogGroups", "logs:PutRetentionPolicy", "logs:DeleteRetentionPolicy", "logs:ListTagsForResource", "logs:TagResource", "logs:UntagResource"},
-	"aws:cloudwatch/metricAlarm:MetricAlarm":      {"cloudwatch:PutMetricAlarm", "cloudwatch:DeleteAlarms", "cloudwatch:DescribeAlarms", "cloudwatch:ListTagsForResource", "cloudwatch:TagResource", "cloudwatch:UntagResource"},
-	"aws:cloudwatch/dashboard:Dashboard":          {"cloudwatch:PutDashboard", "cloudwatch:GetDashboard", "cloudwatch:DeleteDashboards"},
-	"aws:sns/topic:Topic":                         {"sns:CreateTopic", "sns:DeleteTopic", "sns:GetTopicAttributes", "sns:SetTopicAttributes", "sns:ListTagsForResource", "sns:TagResource", "sns:UntagResource"},
-	"aws:sns/topicPolicy:TopicPolicy":             {"sns:GetTopicAttributes", "sns:SetTopicAttributes"},
-	"aws:sns/topicSubscription:TopicSubscription": {"sns:Subscribe", "sns:Unsubscribe", "sns:GetSubscriptionAttributes", "sns:SetSubscriptionAttributes", "sns:ListSubscriptionsByTopic"},
+// on names operations of a service as IAM does.
+func on(service, operations string) []string {
+	var actions []string
+	for _, o := range strings.Fields(operations) {
+		actions = append(actions, service+":"+o)
+	}
+	return actions
 }
 
 // scopes are the resources that a service's actions can be limited to: the names that every stack of the project

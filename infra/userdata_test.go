@@ -42,6 +42,7 @@ func TestInstancesRunWithTheSettingsOfTheStack(t *testing.T) {
 				k, v, _ := strings.Cut(line, "=")
 				env[k] = v
 			}
+			env["IMAGERY_INSTANCE"] = "i-0123" // as the script adds it
 			s, err := settings.Parse(nil, func(k string) string { return env[k] }, nil)
 			if err != nil {
 				t.Fatalf("%s %s: %v", variant, role, err)
@@ -50,7 +51,7 @@ func TestInstancesRunWithTheSettingsOfTheStack(t *testing.T) {
 			listen := map[string]string{"server": ":8080", "worker": "127.0.0.1:8080"}[role]
 			if !s.OnAWS() || string(s.Role) != role || s.Listen != listen || s.Table != pulumitest.Mark(table.Type, table.Name, "name") || s.Bucket != images.ID ||
 				s.QueueURL != pulumitest.Mark(queue.Type, queue.Name, "url") || s.DLQURL != pulumitest.Mark(dead.Type, dead.Name, "url") ||
-				s.Stack != "test" || !s.Consume || s.UploadLife != 30*24*time.Hour || s.Memory <= 0 {
+				s.Stack != "test" || s.Instance != "i-0123" || !s.Consume || s.UploadLife != 30*24*time.Hour || s.Memory <= 0 {
 				t.Errorf("%s %s: %+v", variant, role, s)
 			}
 			if env["AWS_REGION"] != region || env["AWS_ACCOUNT_ID_ENDPOINT_MODE"] != "disabled" || env["GOMEMLIMIT"] == "" {
@@ -66,6 +67,9 @@ func TestUserDataNamesTheReleaseAndItsGroup(t *testing.T) {
 	for _, role := range roles {
 		s := userData(t, g, role)
 		sha := assignment(t, s, "SHA")
+		if !strings.Contains(s, "IMAGERY_INSTANCE=$INSTANCE") {
+			t.Errorf("%s: log lines would not name the instance", role)
+		}
 		for name, want := range map[string]string{
 			"KEY": object.Text("key"), "BUCKET": releases.ID, "GROUP": g.One(asg, "-"+role).Text("name"), "HOOK": "launch", "REGION": region, "SSM": "true",
 		} {

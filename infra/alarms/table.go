@@ -1,6 +1,7 @@
 package alarms
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -48,16 +49,15 @@ func one(namespace, name, stat string, dimensions pulumi.StringMap) []metric {
 	return []metric{{"m", namespace, name, stat, dimensions}}
 }
 
-// rows is everything that can wake somebody. Guards judge a release only by what its own processes report:
-// dead letters stay until a person looks, and would block the release that mends them; the balancer's times and
-// 5xx count long polls, slow uploads and planned refusals.
+// rows is everything that can wake somebody.
 func (w Watched) rows() []alarm {
+	return slices.Concat(w.photos(), w.processes(), w.machines(), w.table())
+}
+
+// photos are late or lost for users.
+func (w Watched) photos() []alarm {
 	queue := pulumi.StringMap{"QueueName": w.Queue}
 	dead := pulumi.StringMap{"QueueName": w.DeadLetters}
-	targets := pulumi.StringMap{"LoadBalancer": w.Balancer, "TargetGroup": w.Targets}
-	table := pulumi.StringMap{"TableName": w.Table}
-	server, worker := w.own(settings.Server), w.own(settings.Worker)
-	own := settings.MetricNamespace
 	return []alarm{
 		{name: "dead-letters", means: "Photos failed at every attempt and wait in the dead-letter queue for a person.",
 			do:      "imagery dlq ls -table {table} -bucket {bucket} -queue-url {queueUrl}; mend the cause; imagery dlq redrive with the same flags.",
@@ -69,8 +69,18 @@ func (w Watched) rows() []alarm {
 			compare: above, threshold: 300, period: 60, datapoints: 3, of: 5, missing: quiet},
 		{name: "lag", means: "A user waits for a photo for more than 15 minutes, or no worker reports: then nobody repairs lost messages.",
 			do:      "aws logs tail {workerLogs} --since 30m; the oldest image is in its lines.",
-			metrics: one(own, settings.MetricOldestUnfinished, "Maximum", worker),
+			metrics: one(settings.MetricNamespace, settings.MetricOldestUnfinished, "Maximum", w.own(settings.Worker)),
 			compare: above, threshold: 900, period: 300, datapoints: 2, of: 2, missing: breaking},
+	}
+}
+
+// processes report on themselves, and only they judge a release: dead letters stay until a person looks, and
+// would block the release that mends them; the balancer's times and 5xx count long polls, slow uploads and
+// planned refusals.
+func (w Watched) processes() []alarm {
+	server, worker := w.own(settings.Server), w.own(settings.Worker)
+	own := settings.MetricNamespace
+	return []alarm{
 		{name: "server-errors", guard: settings.Server, means: "More than 2 % of the requests end in an unplanned 5xx.",
 			do: "aws logs tail {serverLogs} --filter-pattern ERROR; if a release did it, deploy the one before.",
 			metrics: []metric{{"requests", own, settings.MetricRequests, "Sum", server},
@@ -91,6 +101,13 @@ func (w Watched) rows() []alarm {
 				{"lost", own, settings.MetricJobsGivenUp, "Sum", worker}},
 			expression: "IF(jobs > 20, 100 * (FILL(retried, 0) + FILL(lost, 0)) / jobs, 0)",
 			compare:    above, threshold: 50, period: 60, datapoints: 3, of: 3, missing: quiet},
+	}
+}
+
+// machines are too few or ill.
+func (w Watched) machines() []alarm {
+	targets := pulumi.StringMap{"LoadBalancer": w.Balancer, "TargetGroup": w.Targets}
+	return []alarm{
 		{name: "balancer-errors", means: "The load balancer itself answers 5xx: no server takes a request, or one closes connections.",
 			do:      "aws elbv2 describe-target-health --target-group-arn {targetGroup}; aws logs tail {serverLogs}.",
 			metrics: one("AWS/ApplicationELB", "HTTPCode_ELB_5XX_Count", "Sum", pulumi.StringMap{"LoadBalancer": w.Balancer}),
@@ -107,6 +124,13 @@ func (w Watched) rows() []alarm {
 			do:      "aws autoscaling describe-scaling-activities --auto-scaling-group-name {workerGroup}.",
 			metrics: one("AWS/AutoScaling", "GroupInServiceInstances", "Minimum", pulumi.StringMap{"AutoScalingGroupName": w.WorkerGroup}),
 			compare: below, threshold: float64(w.WorkerMin), period: 60, datapoints: 5, of: 5, missing: breaking},
+	}
+}
+
+// table is the dependency that everything waits for.
+func (w Watched) table() []alarm {
+	table := pulumi.StringMap{"TableName": w.Table}
+	return []alarm{
 		{name: "table-throttled", means: "DynamoDB refuses requests to {table}; they are repeated, so photos are late.",
 			do: "aws cloudwatch get-metric-data, or the table's page: is one image asked for all the time?",
 			metrics: []metric{{"reads", "AWS/DynamoDB", "ReadThrottleEvents", "Sum", table},

@@ -61,14 +61,7 @@ func NewBucket(ctx *pulumi.Context, name string, args *BucketArgs, opts ...pulum
 	if err != nil {
 		return nil, err
 	}
-	document := b.Bucket.Arn.ApplyT(func(arn string) string {
-		statements := tlsOnly(arn)
-		if args.Grants != nil {
-			statements = append(statements, args.Grants(arn)...)
-		}
-		return policy.JSON(statements...)
-	}).(pulumi.StringOutput)
-	tls, err := s3.NewBucketPolicy(ctx, name+"-policy", &s3.BucketPolicyArgs{Bucket: id, Policy: document},
+	tls, err := s3.NewBucketPolicy(ctx, name+"-policy", &s3.BucketPolicyArgs{Bucket: id, Policy: b.policy(args)},
 		pulumi.Parent(b), pulumi.DependsOn([]pulumi.Resource{private}))
 	if err != nil {
 		return nil, err
@@ -92,6 +85,17 @@ func NewBucket(ctx *pulumi.Context, name string, args *BucketArgs, opts ...pulum
 	}
 	b.ready = []pulumi.Resource{owner, private, tls, encrypted, swept}
 	return b, ctx.RegisterResourceOutputs(b, pulumi.Map{"bucket": id})
+}
+
+// policy denies plain HTTP, and grants what is asked for.
+func (b *Bucket) policy(args *BucketArgs) pulumi.StringOutput {
+	return b.Bucket.Arn.ApplyT(func(arn string) string {
+		statements := tlsOnly(arn)
+		if args.Grants != nil {
+			statements = append(statements, args.Grants(arn)...)
+		}
+		return policy.JSON(statements...)
+	}).(pulumi.StringOutput)
 }
 
 // tlsOnly denies plain HTTP and old TLS. Nothing here asks where a request comes from: that would break

@@ -78,16 +78,7 @@ func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOp
 	if err != nil {
 		return nil, err
 	}
-	e.Targets, err = lb.NewTargetGroup(ctx, name+"-tg", &lb.TargetGroupArgs{
-		TargetType: pulumi.String("instance"), Port: pulumi.Int(args.Port), Protocol: pulumi.String("HTTP"), VpcId: args.VPC,
-		DeregistrationDelay:        seconds(DrainDelay),
-		LoadBalancingAlgorithmType: pulumi.String("least_outstanding_requests"), // uploads and polls differ too much for turns
-		HealthCheck: lb.TargetGroupHealthCheckArgs{
-			Path: pulumi.String("/healthz"), Matcher: pulumi.String("200"), Interval: pulumi.Int(10), Timeout: pulumi.Int(5),
-			HealthyThreshold: pulumi.Int(2), UnhealthyThreshold: pulumi.Int(3),
-		},
-	}, pulumi.Parent(e))
-	if err != nil {
+	if err := e.targets(ctx, name, args); err != nil {
 		return nil, err
 	}
 	scheme := "http"
@@ -125,6 +116,20 @@ func (e *Edge) door(ctx *pulumi.Context, name string, args *Args) error {
 		}
 	}
 	return nil
+}
+
+// targets is what servers join.
+func (e *Edge) targets(ctx *pulumi.Context, name string, args *Args) (err error) {
+	e.Targets, err = lb.NewTargetGroup(ctx, name+"-tg", &lb.TargetGroupArgs{
+		TargetType: pulumi.String("instance"), Port: pulumi.Int(args.Port), Protocol: pulumi.String("HTTP"), VpcId: args.VPC,
+		DeregistrationDelay:        seconds(DrainDelay),
+		LoadBalancingAlgorithmType: pulumi.String("least_outstanding_requests"), // uploads and polls differ too much for turns
+		HealthCheck: lb.TargetGroupHealthCheckArgs{
+			Path: pulumi.String("/healthz"), Matcher: pulumi.String("200"), Interval: pulumi.Int(10), Timeout: pulumi.Int(5),
+			HealthyThreshold: pulumi.Int(2), UnhealthyThreshold: pulumi.Int(3),
+		},
+	}, pulumi.Parent(e))
+	return err
 }
 
 // listen forwards, or with a certificate forwards HTTPS and redirects HTTP to it.

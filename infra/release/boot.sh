@@ -55,6 +55,7 @@ ln -sfn "$dir" /opt/imagery/current
 id imagery >/dev/null 2>&1 || useradd --system --no-create-home --shell /sbin/nologin imagery
 install -d -m 0750 -o imagery -g imagery /var/log/imagery # systemd opens the log before the program could make its folder
 base64 -d <<<"$ENVIRONMENT" >/etc/imagery/env
+echo "IMAGERY_INSTANCE=$INSTANCE" >>/etc/imagery/env
 base64 -d <<<"$AGENT" >/etc/imagery/cloudwatch-agent.json
 base64 -d <<<"$UNIT" >/etc/systemd/system/imagery.service
 [[ $SSM == true ]] || systemctl disable --now amazon-ssm-agent || true
