@@ -1,6 +1,7 @@
 package cloudtest
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -147,6 +148,7 @@ func (q *Queues) doSend(_ context.Context, in queueRequest) (any, error) {
 
 // doReceive gives the lock back while it waits. A client that is gone is given nothing.
 func (q *Queues) doReceive(ctx context.Context, in queueRequest) (any, error) {
+	in.MaxNumberOfMessages = cmp.Or(in.MaxNumberOfMessages, 1)
 	if in.MaxNumberOfMessages < 1 || in.MaxNumberOfMessages > 10 || in.WaitTimeSeconds < 0 || in.WaitTimeSeconds > 20 {
 		return nil, errors.New("MaxNumberOfMessages or WaitTimeSeconds out of range")
 	}

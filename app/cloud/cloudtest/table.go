@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"hash/crc32"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -62,7 +63,14 @@ type tableRequest struct {
 	ExpressionAttributeValues                json.RawMessage
 }
 
+// ServeHTTP answers with the checksum that SDKs look for.
 func (t *tables) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	res := serve(http.HandlerFunc(t.serve), r)
+	res.header.Set("X-Amz-Crc32", strconv.FormatUint(uint64(crc32.ChecksumIEEE(res.body)), 10))
+	res.copyTo(w)
+}
+
+func (t *tables) serve(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return // the client is gone
