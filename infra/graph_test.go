@@ -148,6 +148,19 @@ func TestNewReleaseChangesOnlyWhatItMust(t *testing.T) {
 	}
 }
 
+// A first preview knows no name that the cloud will give; it must still show every resource.
+func TestFirstPreviewShowsEverything(t *testing.T) {
+	for variant, config := range variants {
+		g, err := pulumitest.Preview(program(binary(t, "a release")), "test", t.TempDir(), keysOf(config))
+		if err != nil {
+			t.Errorf("%s: %v", variant, err)
+		}
+		if got, want := len(g.Resources), len(graphOf(t, variant).Resources); got != want {
+			t.Errorf("%s: the preview shows %d resources, the update makes %d", variant, got, want)
+		}
+	}
+}
+
 func changed(a, b *pulumitest.Graph) []string {
 	var out []string
 	for i, r := range a.Resources {

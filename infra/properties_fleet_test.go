@@ -233,4 +233,3 @@ var fleetProperties = []property{
 		return nil
 	}, damage: set("LogGroup", "retentionInDays", 0.0)},
 }
-

@@ -95,4 +95,3 @@ func group(g *pulumitest.Graph, suffix string) string { return g.One("SecurityGr
 func opens(g *pulumitest.Graph, kind, id string) []*pulumitest.Resource {
 	return slices.DeleteFunc(g.Of(kind), func(r *pulumitest.Resource) bool { return r.Text("securityGroupId") != id })
 }
-

@@ -15,9 +15,17 @@ import (
 // Run executes a program with a configuration and returns its graph. The graph of a program that fails holds
 // what was registered before.
 func Run(program pulumi.RunFunc, stack, root string, config map[string]string) (*Graph, error) {
-	r := &recorder{}
+	return run(&recorder{}, program, stack, root, config)
+}
+
+// Preview is Run as a first preview sees it: what only the cloud can tell is not known yet.
+func Preview(program pulumi.RunFunc, stack, root string, config map[string]string) (*Graph, error) {
+	return run(&recorder{preview: true}, program, stack, root, config)
+}
+
+func run(r *recorder, program pulumi.RunFunc, stack, root string, config map[string]string) (*Graph, error) {
 	err := pulumi.RunErr(program, pulumi.WithMocks("imagery", stack, r), func(i *pulumi.RunInfo) {
-		i.Config, i.RootDirectory = config, root
+		i.Config, i.RootDirectory, i.DryRun = config, root, r.preview
 	})
 	slices.SortFunc(r.resources, func(a, b *Resource) int { return strings.Compare(a.URN(), b.URN()) })
 	return &Graph{Resources: r.resources}, err
@@ -34,6 +42,7 @@ func Mark(kind, name, property string) string {
 func ID(kind, name string) string { return Mark(kind, name, "id") }
 
 type recorder struct {
+	preview   bool
 	mu        sync.Mutex
 	resources []*Resource
 }
@@ -64,6 +73,9 @@ func (r *recorder) NewResource(args pulumi.MockResourceArgs) (string, resource.P
 	r.mu.Unlock()
 
 	state := args.Inputs.Copy()
+	if r.preview {
+		return "", state, nil
+	}
 	if _, named := state["name"]; !named {
 		state["name"] = resource.NewProperty(Mark(args.TypeToken, args.Name, "name"))
 	}

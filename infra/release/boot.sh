@@ -66,6 +66,6 @@ base64 -d <<<"$UNIT" >/etc/systemd/system/imagery.service
 
 systemctl daemon-reload
 systemctl enable --now imagery
-curl -sf --retry 45 --retry-delay 2 --retry-all-errors --max-time 5 "http://127.0.0.1:$PORT/readyz" >/dev/null
+curl -sf --retry 60 --retry-delay 2 --retry-max-time 120 --retry-all-errors --max-time 5 "http://127.0.0.1:$PORT/readyz" >/dev/null
 [[ $(curl -sf --max-time 5 "http://127.0.0.1:$PORT/version") == "$SHA" ]]
 signal CONTINUE 20

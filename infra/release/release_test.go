@@ -67,6 +67,44 @@ func TestSameSourceSameHash(t *testing.T) {
 	}
 }
 
+// The real program, twice from nothing: two folders, two module caches, two build caches. It compiles everything
+// and takes minutes, so it runs where all is required.
+func TestRealBinaryFromTwoMachines(t *testing.T) {
+	if os.Getenv("REQUIRE_ALL") != "1" {
+		t.Skip("compiles the whole program twice; set REQUIRE_ALL=1")
+	}
+	cache, err := exec.Command(pulumitest.Need(t, "go"), "env", "GOMODCACHE").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("GOPROXY", "file://"+strings.TrimSpace(string(cache))+"/cache/download,"+os.Getenv("GOPROXY"))
+	var hashes []string
+	for range 2 {
+		root := t.TempDir()
+		t.Setenv("GOMODCACHE", filepath.Join(root, "modules"))
+		t.Setenv("GOCACHE", filepath.Join(root, "cache"))
+		if out, err := exec.Command("cp", "-r", "../../app", "../../go.mod", "../../go.sum", root).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		path, err := GoBuild{}.Build(context.Background(), root, "arm64")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := sum(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		hashes = append(hashes, s)
+		if out, err := exec.Command("chmod", "-R", "u+w", filepath.Join(root, "modules")).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	if hashes[0] != hashes[1] {
+		t.Errorf("one source, two releases: %v", hashes)
+	}
+	t.Log(hashes[0])
+}
+
 func TestBuildNamesWhatIsWrong(t *testing.T) {
 	root := module(t, gomod(t))
 	if err := os.WriteFile(filepath.Join(root, "app", "main.go"), []byte("package main\n\nfunc main() { missing() }\n"), 0o644); err != nil {
