@@ -71,7 +71,7 @@ func (c catalog) Touch(ctx context.Context, img imagery.Image, hinted time.Time)
 
 // Pending implements imagery.Catalog. The place where a page ends is the updated time and the id of its last
 // image, so images that come and go between two pages neither repeat nor hide others.
-func (c catalog) Pending(ctx context.Context, shard string, before time.Time, after string, limit int) (list []imagery.Pending, next string, err error) {
+func (c catalog) Pending(ctx context.Context, shard string, from, to time.Time, after string, limit int) (list []imagery.Pending, next string, err error) {
 	var place struct {
 		updated int64
 		id      string
@@ -85,8 +85,8 @@ func (c catalog) Pending(ctx context.Context, shard string, before time.Time, af
 	defer cancel()
 	rows, err := c.s.reader.QueryContext(ctx, `
 		SELECT id, updated FROM images
-		WHERE pending = ? AND updated <= ? AND (updated, id) > (?, ?)
-		ORDER BY updated, id LIMIT ?`, shard, before.UnixMilli(), place.updated, place.id, limit)
+		WHERE pending = ? AND updated BETWEEN ? AND ? AND (updated, id) > (?, ?)
+		ORDER BY updated, id LIMIT ?`, shard, milli(from), to.UnixMilli(), place.updated, place.id, limit)
 	if err != nil {
 		return nil, "", err
 	}
@@ -101,6 +101,24 @@ func (c catalog) Pending(ctx context.Context, shard string, before time.Time, af
 		next = fmt.Sprintf("%d/%s", place.updated, place.id)
 	}
 	return list, next, rows.Err()
+}
+
+// Lease implements imagery.Catalog.
+func (c catalog) Lease(ctx context.Context, name, holder string, now, until time.Time) (bool, error) {
+	n, err := c.s.exec(ctx, `
+		INSERT INTO leases (name, holder, until) VALUES (?, ?, ?)
+		ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until
+		WHERE leases.holder = excluded.holder OR leases.until < ?`,
+		name, holder, until.UnixMilli(), now.UnixMilli())
+	return n == 1, err
+}
+
+// milli is a time as stored; the zero time comes before all others.
+func milli(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
 }
 
 // Ping implements imagery.Catalog.

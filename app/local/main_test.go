@@ -97,7 +97,7 @@ func newDir(t testing.TB) string {
 // open is a store in this process.
 func open(t testing.TB, dir string) *local.Store {
 	t.Helper()
-	s, err := local.Open(local.Options{Dir: dir, Visibility: 10 * time.Second, MaxReceives: 5, Log: slog.New(slog.DiscardHandler)})
+	s, err := local.Open(local.Options{Dir: dir, Visibility: time.Minute, MaxReceives: 5, Log: slog.New(slog.DiscardHandler)})
 	must(t, err)
 	t.Cleanup(func() { must(t, s.Close()) })
 	return s

@@ -39,6 +39,12 @@ CREATE TABLE messages (
 	body     BLOB NOT NULL
 ) STRICT;
 CREATE INDEX messages_visible ON messages (dead, visible);
+
+CREATE TABLE leases (
+	name   TEXT PRIMARY KEY,
+	holder TEXT NOT NULL,
+	until  INTEGER NOT NULL
+) STRICT;
 `
 
 // makeSchema creates the database of dir, or checks that it is there and can be written.

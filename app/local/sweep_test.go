@@ -136,44 +136,19 @@ func TestSweepRemovesOldOriginals(t *testing.T) {
 	}
 }
 
-// A client may put an original again while it is being swept for its age, into a folder that is being swept
-// for its emptiness. What was put must be there.
+// A client may put an original again while it is being swept for its age. What was put must be there.
 func TestSweepSparesWhatIsPutMeanwhile(t *testing.T) {
 	dir := newDir(t)
-	s, sweeper := open(t, dir), open(t, dir)
-	ctx, cancel := context.WithCancel(t.Context())
-	var sweeping sync.WaitGroup
-	removed := 0
-	sweeping.Go(func() {
-		for ctx.Err() == nil {
-			r, err := sweeper.Sweep(t.Context(), time.Now(), time.Hour)
-			if err != nil {
-				t.Error(err)
-			}
-			removed += r.Objects
-		}
-	})
-	defer func() {
-		cancel()
-		sweeping.Wait()
-		t.Logf("%d old originals were removed meanwhile", removed)
-	}()
-	old := time.Now().Add(-2 * time.Hour)
+	s := open(t, dir)
+	sweepMeanwhile(t, dir)
 	for i := range 150 {
 		key := imagery.RawKey(imagery.NewID(), "hash")
 		path := filepath.Join(dir, "objects", key)
-		must(t, os.MkdirAll(filepath.Dir(path), 0o700))
-		if err := os.Chtimes(filepath.Dir(path), old, old); err != nil && !errors.Is(err, os.ErrNotExist) {
-			t.Fatal(err)
-		}
 		must(t, s.Blobs().Put(t.Context(), key, "", strings.NewReader("first"), 5))
-		if err := os.Chtimes(path, old, old); err != nil && !errors.Is(err, os.ErrNotExist) {
-			t.Fatal(err)
-		}
+		age(t, path)
 		must(t, s.Blobs().Put(t.Context(), key, "", strings.NewReader("again"), 5))
-		// It may be aside for an instant; its name must come back.
 		var err error
-		for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
+		for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); { // it may be aside for an instant
 			if _, err = s.Blobs().Get(t.Context(), key, 10); err == nil {
 				break
 			}
@@ -181,5 +156,49 @@ func TestSweepSparesWhatIsPutMeanwhile(t *testing.T) {
 		if err != nil {
 			t.Fatalf("round %d: %v", i, err)
 		}
+	}
+}
+
+// Or the folder that it is put into is being swept for its emptiness.
+func TestSweepSparesFoldersThatGetFiles(t *testing.T) {
+	dir := newDir(t)
+	s := open(t, dir)
+	sweepMeanwhile(t, dir)
+	for range 300 {
+		key := imagery.RawKey(imagery.NewID(), "hash")
+		folder := filepath.Dir(filepath.Join(dir, "objects", key))
+		must(t, os.MkdirAll(folder, 0o700))
+		age(t, folder)
+		must(t, s.Blobs().Put(t.Context(), key, "", strings.NewReader("x"), 1))
+		must(t, os.RemoveAll(folder))
+	}
+}
+
+// sweepMeanwhile sweeps the folder again and again until the test ends.
+func sweepMeanwhile(t *testing.T, dir string) {
+	s := open(t, dir)
+	ctx, cancel := context.WithCancel(context.Background())
+	var sweeping sync.WaitGroup
+	var swept int
+	sweeping.Go(func() {
+		for ctx.Err() == nil {
+			r, err := s.Sweep(context.Background(), time.Now(), time.Hour) // the test's own ends before the cleanup
+			try(t, err)
+			swept += r.Objects
+		}
+	})
+	t.Cleanup(func() {
+		cancel()
+		sweeping.Wait()
+		t.Logf("%d old originals were removed meanwhile", swept)
+	})
+}
+
+// age makes a file or folder look old, unless a sweep has just removed it.
+func age(t *testing.T, path string) {
+	t.Helper()
+	old := time.Now().Add(-2 * time.Hour)
+	if err := os.Chtimes(path, old, old); !errors.Is(err, os.ErrNotExist) {
+		must(t, err)
 	}
 }

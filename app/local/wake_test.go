@@ -2,6 +2,7 @@ package local_test
 
 import (
 	"bytes"
+	"context"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -15,67 +16,80 @@ import (
 	"imagery/app/local"
 )
 
-// With the poll out of the way only a ring can end these waits in time.
+// await receives one message with the poll out of the way, so that only a ring or a known timeout can bring it
+// before the wait is nearly over.
+func await(t *testing.T, s *local.Store, act func()) imagery.Message {
+	t.Helper()
+	const wait = 20 * time.Second
+	local.SetPoll(s, time.Hour)
+	time.AfterFunc(50*time.Millisecond, act) // the receiver sleeps then; were it awake, it would look by itself
+	start := time.Now()
+	list, err := s.Queue().Receive(t.Context(), 1, wait)
+	must(t, err)
+	if took := time.Since(start); len(list) != 1 || took > wait/2 {
+		t.Fatalf("received %v after %s of a wait of %s", list, took, wait)
+	}
+	return list[0]
+}
+
 func TestReceiversAreWoken(t *testing.T) {
 	dir := newDir(t)
 	s := open(t, dir)
-	local.SetPoll(s, time.Hour)
 	other := imagerytest.Spawn(t, servePorts+"="+dir)
-
-	received := make(chan []imagery.Message)
-	wait := func(q imagery.Queue) {
-		list, err := q.Receive(t.Context(), 1, 15*time.Second)
-		if err != nil {
-			t.Error(err)
-		}
-		received <- list
-	}
-	sleep := func() { // long enough that most rounds ring a sleeper; were it not asleep, it would look by itself
-		time.Sleep(50 * time.Millisecond)
-	}
-	for name, act := range map[string]func(m imagery.Message){
-		"a send of another process":      func(imagery.Message) { must(t, other.Queue.Send(t.Context(), []byte("new"), "")) },
-		"a send of this process":         func(imagery.Message) { must(t, s.Queue().Send(t.Context(), []byte("new"), "")) },
-		"a hand-back of another process": func(m imagery.Message) { extend(t, other.Queue, 0, m) },
-	} {
-		for range 5 {
-			must(t, s.Queue().Send(t.Context(), []byte("held"), ""))
-			held := <-start(func() { wait(s.Queue()) }, received)
-			go wait(s.Queue())
-			sleep()
-			act(held[0])
-			got := <-received
-			if len(got) != 1 {
-				t.Fatalf("%s woke nobody", name)
-			}
-			must(t, s.Queue().Delete(t.Context(), append(held, got...)...))
-		}
-	}
-}
-
-// start runs f and returns what it will deliver to.
-func start[T any](f func(), c chan T) chan T {
-	go f()
-	return c
-}
-
-func extend(t *testing.T, q imagery.Queue, d time.Duration, m imagery.Message) {
-	t.Helper()
-	if lost, err := q.Extend(t.Context(), d, m); err != nil || len(lost) > 0 {
-		t.Errorf("extend: %d lost, %v", len(lost), err)
+	for range 5 {
+		m := await(t, s, func() { try(t, other.Queue.Send(t.Context(), []byte("from another process"), "")) })
+		m = await(t, s, func() { // handed back by another process
+			_, err := other.Queue.Extend(t.Context(), 0, m)
+			try(t, err)
+		})
+		must(t, s.Queue().Delete(t.Context(), m))
+		m = await(t, s, func() { try(t, s.Queue().Send(t.Context(), []byte("from this process"), "")) })
+		must(t, s.Queue().Delete(t.Context(), m))
 	}
 }
 
 // The end of somebody's visibility timeout is known, no poll is needed for it.
 func TestTimeoutsAreAwaited(t *testing.T) {
 	s := open(t, newDir(t))
-	local.SetPoll(s, time.Hour)
 	must(t, s.Queue().Send(t.Context(), []byte("m"), ""))
 	list, err := s.Queue().Receive(t.Context(), 1, 0)
 	must(t, err)
-	extend(t, s.Queue(), 300*time.Millisecond, list[0])
-	if list, err = s.Queue().Receive(t.Context(), 1, 15*time.Second); err != nil || len(list) != 1 {
-		t.Errorf("after the timeout: %v, %v", list, err)
+	_, err = s.Queue().Extend(t.Context(), 300*time.Millisecond, list...)
+	must(t, err)
+	await(t, s, func() {})
+}
+
+func TestReceiveEndsWithItsContext(t *testing.T) {
+	s := open(t, newDir(t))
+	local.SetPoll(s, time.Hour)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	list, err := s.Queue().Receive(ctx, 1, 20*time.Second)
+	if took := time.Since(start); len(list) > 0 || err != nil || took > 10*time.Second {
+		t.Errorf("received %v, %v after %s", list, err, took)
+	}
+}
+
+// A receipt ends with its visibility timeout, also when nobody has received the message since.
+func TestLateDeleteIsIgnored(t *testing.T) {
+	q := open(t, newDir(t)).Queue()
+	must(t, q.Send(t.Context(), []byte("m"), ""))
+	list, err := q.Receive(t.Context(), 1, 0)
+	must(t, err)
+	_, err = q.Extend(t.Context(), 10*time.Millisecond, list...)
+	must(t, err)
+	time.Sleep(20 * time.Millisecond)
+	must(t, q.Delete(t.Context(), list...))
+	if again, err := q.Receive(t.Context(), 1, 0); err != nil || len(again) != 1 {
+		t.Errorf("after a late delete: %v, %v", again, err)
+	}
+}
+
+// try is must for other goroutines.
+func try(t *testing.T, err error) {
+	if err != nil {
+		t.Error(err)
 	}
 }
 

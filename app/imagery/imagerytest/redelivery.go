@@ -16,6 +16,7 @@ func redeliveryCases() []testCase {
 		onQueue("Queue.Extend: 0 hands back at once", long, plenty, zeroHandsBack),
 		onQueue("Queue.Extend, Delete: a late receipt changes nothing (handed back)", long, plenty, lateAfterHandBack),
 		onQueue("Queue.Extend, Delete: a late receipt changes nothing (timed out)", 1, plenty, lateAfterTimeout),
+		onQueue("Queue.Extend: too late, though nobody else has the message", 1, plenty, lateAndUnclaimed),
 		onQueue("Queue.Extend: returns exactly the lost ones", long, plenty, extendReturnsLost),
 		onQueue("Queue.Receive: dead letter after max receives", 1, 3, deadAfterMax),
 		onQueue("DeadLetters: body, trace and time of sending survive", long, 1, deadLetterSurvives),
@@ -101,6 +102,16 @@ func lateAfterTimeout(t *testing.T, q queueTest) {
 	wantLost(t, q.Handles[0], late)
 	must(t, q.Handles[0].Delete(t.Context(), late))
 	wantNext(t, q, now, receive(t, q.Handles[2]))
+	notAfter(t, start, long*q.Visibility/2)
+}
+
+func lateAndUnclaimed(t *testing.T, q queueTest) {
+	must(t, q.Handles[0].Send(t.Context(), []byte("nobody's"), ""))
+	late := receive(t, q.Handles[0])
+	time.Sleep(q.limits.Visibility * 3 / 2) // it has timed out then, for certain
+	start := time.Now()
+	wantLost(t, q.Handles[0], late)
+	wantNext(t, q, late, receive(t, q.Handles[1]))
 	notAfter(t, start, long*q.Visibility/2)
 }
 
