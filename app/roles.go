@@ -26,6 +26,7 @@ type process struct {
 	settings settings.Settings
 	log      *slog.Logger
 	release  string
+	instance string
 	backend  *backend
 	service  *imagery.Service
 	memory   int64
@@ -41,7 +42,7 @@ func begin(ctx context.Context, s settings.Settings, least int64, stdout, stderr
 	if s.Instance == "" {
 		s.Instance, _ = os.Hostname() // an empty name only makes a log line poorer
 	}
-	p := &process{settings: s, release: release}
+	p := &process{settings: s, release: release, instance: s.Instance}
 	short := observe.ShortRelease(release)
 	p.log = observe.NewLogger(stderr, observe.Identity{Stack: s.Stack, Role: string(s.Role), Release: short, Instance: s.Instance})
 	if p.memory, err = planMemory(s, least); err != nil {
@@ -119,7 +120,7 @@ func runWorker(ctx context.Context, s settings.Settings, stdout, stderr io.Write
 		Service: p.service, Queue: p.backend.queue, Memory: p.memory - settings.ProcessBase,
 		Slots:  max(2, runtime.GOMAXPROCS(0)), // two on one core: one waits for the network while one works
 		Outage: s.Outage, ReconcileEvery: reconcileEvery(s), Probe: p.backend.probe,
-		Housekeeping: p.backend.housekeeping, Consume: s.Consume, Release: p.release, Log: p.log,
+		Housekeeping: p.backend.housekeeping, Consume: s.Consume, Instance: fmt.Sprintf("%s/%d", p.instance, os.Getpid()), Release: p.release, Log: p.log,
 	}).Run(ctx, p.listener)
 }
 

@@ -102,6 +102,21 @@ func (c *catalog) Touch(ctx context.Context, img imagery.Image, hinted time.Time
 		item{":hinted": number(hinted.UnixMilli()), ":oldVersion": number(img.Version)})
 }
 
+// leasePrefix begins the id of an item that is a lease and no image: attributes holder and until, in milliseconds.
+const leasePrefix = "lease-"
+
+// Lease takes or renews a lease by one conditional write.
+func (c *catalog) Lease(ctx context.Context, name, holder string, now, until time.Time) (bool, error) {
+	err := c.update(ctx, leasePrefix+name, "SET #holder = :holder, #until = :until",
+		"attribute_not_exists(#holder) OR #holder = :holder OR #until < :now",
+		map[string]string{"#holder": "holder", "#until": "until"},
+		item{":holder": text(holder), ":until": number(until.UnixMilli()), ":now": number(now.UnixMilli())})
+	if errors.Is(err, imagery.ErrConflict) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 func (c *catalog) update(ctx context.Context, id, update, condition string, names map[string]string, values item) error {
 	_, err := call(ctx, callBound, c.db.UpdateItem, &dynamodb.UpdateItemInput{
 		TableName: &c.table, Key: item{"id": text(id)},
@@ -112,12 +127,12 @@ func (c *catalog) update(ctx context.Context, id, update, condition string, name
 }
 
 // Pending reads one page of the index.
-func (c *catalog) Pending(ctx context.Context, shard string, before time.Time, after string, limit int) ([]imagery.Pending, string, error) {
+func (c *catalog) Pending(ctx context.Context, shard string, from, to time.Time, after string, limit int) ([]imagery.Pending, string, error) {
 	in := &dynamodb.QueryInput{
 		TableName: &c.table, IndexName: aws.String(pendingIndex), Limit: aws.Int32(int32(limit)),
-		KeyConditionExpression:    aws.String("#pending = :shard AND #updated <= :before"),
+		KeyConditionExpression:    aws.String("#pending = :shard AND #updated BETWEEN :from AND :to"),
 		ExpressionAttributeNames:  map[string]string{"#pending": "pending", "#updated": "updated"},
-		ExpressionAttributeValues: item{":shard": text(shard), ":before": number(before.UnixMilli())},
+		ExpressionAttributeValues: item{":shard": text(shard), ":from": number(max(0, from.UnixMilli())), ":to": number(to.UnixMilli())},
 	}
 	if after != "" {
 		var err error

@@ -87,7 +87,7 @@ func TestPendingContinuesAfterWhatIsGone(t *testing.T) {
 		all = append(all, to)
 	}
 	before := time.Now().Add(time.Hour)
-	list, next, err := b.Catalog().Pending(t.Context(), "a", before, "", 2)
+	list, next, err := b.Catalog().Pending(t.Context(), "a", time.Time{}, before, "", 2)
 	must(t, err)
 	if len(list) != 2 || next == "" {
 		t.Fatalf("first page %v, next %q", list, next)
@@ -95,12 +95,12 @@ func TestPendingContinuesAfterWhatIsGone(t *testing.T) {
 	failed := all[1]
 	failed.Version, failed.State, failed.Error = 2, imagery.Failed, "It is gone."
 	must(t, b.Catalog().Move(t.Context(), all[1], failed))
-	list, _, err = b.Catalog().Pending(t.Context(), "a", before, next, 10)
+	list, _, err = b.Catalog().Pending(t.Context(), "a", time.Time{}, before, next, 10)
 	must(t, err)
 	if len(list) != 2 || list[0].ID != all[2].ID || list[1].ID != all[3].ID {
 		t.Errorf("second page %v", list)
 	}
-	if _, _, err := b.Catalog().Pending(t.Context(), "a", before, "no cursor", 10); err == nil {
+	if _, _, err := b.Catalog().Pending(t.Context(), "a", time.Time{}, before, "no cursor", 10); err == nil {
 		t.Error("a cursor that is none was taken")
 	}
 }

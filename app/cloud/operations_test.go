@@ -40,7 +40,7 @@ func operations() []operation {
 		{"GetItem", nil, func(t *testing.T, b *cloud.Backend) error { _, err := b.Catalog().Get(t.Context(), img.ID); return err }, create},
 		{"UpdateItem", imagery.ErrConflict, func(t *testing.T, b *cloud.Backend) error { return b.Catalog().Move(t.Context(), img, moved) }, create},
 		{"Query", nil, func(t *testing.T, b *cloud.Backend) error {
-			_, _, err := b.Catalog().Pending(t.Context(), "0", time.Now(), "", 10)
+			_, _, err := b.Catalog().Pending(t.Context(), "0", time.Time{}, time.Now(), "", 10)
 			return err
 		}, nothing},
 		{"PutObject", nil, func(t *testing.T, b *cloud.Backend) error { return put(t, b, "upload/x", []byte("photo")) }, nothing},

@@ -62,7 +62,7 @@ func allCalls(t *testing.T, b *cloud.Backend) (errs map[string]error, took time.
 		"Create":  func() error { return b.Catalog().Create(t.Context(), newImage(), time.Now()) },
 		"Get":     func() error { _, err := b.Catalog().Get(t.Context(), imagery.NewID()); return err },
 		"Move":    func() error { img := newImage(); return b.Catalog().Move(t.Context(), img, uploaded(img)) },
-		"Pending": func() error { _, _, err := b.Catalog().Pending(t.Context(), "0", time.Now(), "", 10); return err },
+		"Pending": func() error { _, _, err := b.Catalog().Pending(t.Context(), "0", time.Time{}, time.Now(), "", 10); return err },
 		"Ping":    func() error { return b.Catalog().Ping(t.Context()) },
 		"Put":     func() error { return put(t, b, "upload/x", photo) },
 		"Blob":    func() error { _, err := b.Blobs().Get(t.Context(), "upload/x", 1<<20); return err },

@@ -39,7 +39,7 @@ var roles = map[string]struct {
 		must(t, err)
 		must(t, put(t, b, imagery.ProcessedKey(img.ID, "hash", "png"), []byte("result")))
 		must(t, b.Catalog().Touch(t.Context(), uploaded(img), time.Now()))
-		_, _, err = b.Catalog().Pending(t.Context(), img.ID[:1], time.Now(), "", 10)
+		_, _, err = b.Catalog().Pending(t.Context(), img.ID[:1], time.Time{}, time.Now(), "", 10)
 		must(t, err)
 		_, err = b.Queue().Extend(t.Context(), time.Minute, ms...)
 		must(t, err)

@@ -21,10 +21,14 @@ type Catalog interface {
 	Move(ctx context.Context, from, to Image) error
 	// Touch sets Hinted, and nothing else, if the item still has img's version; else ErrConflict.
 	Touch(ctx context.Context, img Image, hinted time.Time) error
-	// Pending lists Uploaded images of one shard (see Image.PendingShard) whose Updated is at or before the
-	// given time, oldest first, at most limit; next continues after the last one, and is empty at the end. The list
-	// may be a little stale: read the item before acting on it.
-	Pending(ctx context.Context, shard string, before time.Time, after string, limit int) (list []Pending, next string, err error)
+	// Pending lists Uploaded images of one shard (see Image.PendingShard) whose Updated lies between the two times,
+	// both included, oldest first, at most limit; next continues after the last one, and is empty at the end. A
+	// zero from is the beginning. The list may be a little stale: read the item before acting on it.
+	Pending(ctx context.Context, shard string, from, to time.Time, after string, limit int) (list []Pending, next string, err error)
+	// Lease makes holder the owner of a named lease until the given time if nobody owns it, its time was over
+	// before now, or holder owns it already; held says whether. It saves cost and nothing else: clocks may
+	// differ, so two may believe that they own it.
+	Lease(ctx context.Context, name, holder string, now, until time.Time) (held bool, err error)
 	// Ping makes the cheapest call that proves the table can be read.
 	Ping(ctx context.Context) error
 }

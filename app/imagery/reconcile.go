@@ -7,50 +7,111 @@ import (
 	"time"
 )
 
-// shards are the partitions of the pending index, see Image.PendingShard.
-const shards = "0123456789abcdef"
-
-// Bounds of one reconciler pass. What is left over waits for the next pass, a minute later.
-const (
-	pendingPage   = 100 // candidates read per shard and call
-	maxDeadLetter = 500 // dead letters looked at in a pass
-)
-
-// resendCap bounds the doubling interval between two hints of one image.
-const resendCap = 6 * time.Hour
-
 // Repairs is what one reconciler pass found and did.
 type Repairs struct {
-	Unfinished int           // candidates seen in the pending index
-	OldestAge  time.Duration // age of the oldest unfinished upload; 0 when there is none
-	Resent     int           // hints sent again
-	Explained  int           // images failed because their hint is a dead letter
-	Dead       int           // dead letters seen
+	Leader    bool          // this process did the pass; else another one holds the lease
+	OldestAge time.Duration // age of the oldest unfinished upload; 0 when there is none
+	Resent    int           // hints sent again
+	Explained int           // images failed because their hint is a dead letter
+	Dead      int           // dead letters seen
+	Reads     int           // images read
 }
 
-// Reconcile is one pass of the repair that makes the queue a mere hint: it turns dead letters into explained
-// failures, and sends the hints of overdue images again. It may run in many processes at once, at any time,
-// with clocks that differ: that only costs calls. Errors of single images are joined; the pass goes on.
+// Reconciler makes the queue a mere hint: it turns dead letters into explained failures, and sends the hints of
+// overdue images again. Any number may run, one of them leads: it holds a lease, which only saves cost. Two
+// leaders, or clocks that differ, cost calls and time and harm nothing. Use it from one goroutine.
+type Reconciler struct {
+	service *Service
+	holder  string
+	every   time.Duration
+
+	covered map[step]time.Time // per step, the Updated up to which its window has been looked at
+	settled map[string]bool    // dead letters that nothing follows from any more
+	first   int                // the shard that the next pass begins with
+}
+
+// NewReconciler returns one of many reconcilers. Holder names it in the lease; every is the pause between two
+// passes, from which the lease's length and the bound of a pass follow.
+func (s *Service) NewReconciler(holder string, every time.Duration) *Reconciler {
+	return &Reconciler{service: s, holder: holder, every: every}
+}
+
+// Reconcile is one pass over everything, without lease and without bound: for tests, and for operators.
 func (s *Service) Reconcile(ctx context.Context, attempts int) (Repairs, error) {
-	var r Repairs
-	return r, errors.Join(s.explainDeadLetters(ctx, attempts, &r), s.resendOverdue(ctx, &r))
+	return (&Reconciler{service: s}).Pass(ctx, attempts)
+}
+
+const (
+	leaseName = "reconciler"
+	// leasePasses is how many passes a lease outlives: one may be late without a change of leaders.
+	leasePasses = 3
+	// readsPerSecond bounds what a pass reads and sends, on average over the time between passes: a backlog of
+	// a million costs no more than this, only longer.
+	readsPerSecond = 50
+	// maxDeadLetters is how many dead letters a pass looks at; a queue gives others in the next one.
+	maxDeadLetters = 500
+)
+
+// Pass repairs what is due now. attempts is how many receives the queue grants a hint, for the sentence that
+// users read. Errors of single images are joined, and their images are looked at again in the next pass.
+func (r *Reconciler) Pass(ctx context.Context, attempts int) (Repairs, error) {
+	now, budget := r.service.Now(), -1
+	if r.holder != "" {
+		leads, err := r.service.Catalog.Lease(ctx, leaseName, r.holder, now, now.Add(leasePasses*r.every))
+		if err != nil {
+			return Repairs{}, fmt.Errorf("take the lease of the reconciler: %w", err)
+		}
+		if !leads {
+			r.covered, r.settled = nil, nil // whoever leads next begins with a look at everything
+			return Repairs{}, nil
+		}
+		budget = max(pendingPage, int(readsPerSecond*r.every/time.Second))
+	}
+	if r.covered == nil {
+		r.covered, r.settled = map[step]time.Time{}, map[string]bool{}
+	}
+	p := pass{Reconciler: r, now: now, budget: budget, repairs: Repairs{Leader: true}}
+	err := errors.Join(p.explainDeadLetters(ctx, attempts), p.resendOverdue(ctx))
+	return p.repairs, err
+}
+
+// Resign ends the lease, so that another process leads at once instead of when it runs out. It is for a clean
+// stop; an error costs only that time.
+func (r *Reconciler) Resign(ctx context.Context) error {
+	if r.covered == nil || r.holder == "" {
+		return nil
+	}
+	r.covered, r.settled = nil, nil
+	now := r.service.Now()
+	if _, err := r.service.Catalog.Lease(ctx, leaseName, r.holder, now, now.Add(-time.Second)); err != nil {
+		return fmt.Errorf("end the lease of the reconciler: %w", err)
+	}
+	return nil
+}
+
+// pass is one run of a Reconciler.
+type pass struct {
+	*Reconciler
+	now     time.Time
+	budget  int // reads left; negative for no bound
+	repairs Repairs
 }
 
 // explainDeadLetters fails the images whose present upload became a dead letter without anybody saying why:
 // its workers died. It deletes nothing; an alarm, and a person, follow the letters.
-func (s *Service) explainDeadLetters(ctx context.Context, attempts int, r *Repairs) error {
+func (p *pass) explainDeadLetters(ctx context.Context, attempts int) error {
 	var held []Message
 	defer func() {
 		if len(held) > 0 {
 			// Given back at the end, for a letter given back at once would be received again in this pass.
 			give, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendTimeout)
 			defer cancel()
-			_, _ = s.DeadLetters.Extend(give, 0, held...) // else they come back when their visibility ends
+			_, _ = p.service.DeadLetters.Extend(give, 0, held...) // else they come back when their visibility ends
 		}
 	}()
 	var errs []error
-	for len(held) < maxDeadLetter {
-		ms, err := s.DeadLetters.Receive(ctx, 10, 0)
+	for len(held) < maxDeadLetters {
+		ms, err := p.service.DeadLetters.Receive(ctx, 10, 0)
 		if err != nil {
 			return errors.Join(append(errs, fmt.Errorf("read dead letters: %w", err))...)
 		}
@@ -59,22 +120,29 @@ func (s *Service) explainDeadLetters(ctx context.Context, attempts int, r *Repai
 		}
 		held = append(held, ms...)
 		for _, m := range ms {
-			if err := s.explain(ctx, m, attempts, r); err != nil {
+			if p.settled[m.ID] {
+				continue
+			}
+			if err := p.explain(ctx, m, attempts); err != nil {
 				errs = append(errs, err)
+			} else {
+				// Whatever follows from a letter has followed: an upload after it is a new try.
+				p.settled[m.ID] = true
 			}
 		}
 	}
-	r.Dead = len(held)
+	p.repairs.Dead = len(held)
 	return errors.Join(errs...)
 }
 
 // explain fails the image of one dead letter if it is still Uploaded with the letter's bytes.
-func (s *Service) explain(ctx context.Context, m Message, attempts int, r *Repairs) error {
+func (p *pass) explain(ctx context.Context, m Message, attempts int) error {
 	h, err := ParseHint(m.Body)
 	if err != nil {
 		return nil // not about an image; the alarm on the dead letters speaks of it
 	}
-	img, err := s.Get(ctx, h.ImageID)
+	p.repairs.Reads++
+	img, err := p.service.Get(ctx, h.ImageID)
 	if errors.Is(err, ErrNotFound) {
 		return nil
 	}
@@ -87,74 +155,11 @@ func (s *Service) explain(ctx context.Context, m Message, attempts int, r *Repai
 	reason := fmt.Sprintf("It could not be processed: no worker lived through %d attempts.", attempts)
 	rep := Report{Image: img}
 	e := Event{Receives: attempts, Cause: "dead letter " + m.ID}
-	if err := s.settle(ctx, &rep, Failed, e, func(to *Image) { to.Error = reason }); err != nil {
+	if err := p.service.settle(ctx, &rep, Failed, e, func(to *Image) { to.Error = reason }); err != nil {
 		return err
 	}
 	if rep.Outcome == GivenUp {
-		r.Explained++
+		p.repairs.Explained++
 	}
 	return nil
-}
-
-// resendOverdue sends the hint of every overdue image again, oldest first in each shard.
-func (s *Service) resendOverdue(ctx context.Context, r *Repairs) error {
-	var errs []error
-	now := s.Now()
-	for _, shard := range shards {
-		for after := ""; ; {
-			list, next, err := s.Catalog.Pending(ctx, string(shard), now, after, pendingPage)
-			if err != nil {
-				errs = append(errs, fmt.Errorf("list pending images of shard %c: %w", shard, err))
-				break
-			}
-			for _, p := range list {
-				if err := s.resend(ctx, p, now, r); err != nil {
-					errs = append(errs, err)
-				}
-			}
-			if after = next; after == "" {
-				break
-			}
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// resend looks at one candidate: it counts what is unfinished and sends what is overdue.
-func (s *Service) resend(ctx context.Context, p Pending, now time.Time, r *Repairs) error {
-	img, err := s.Get(ctx, p.ID)
-	if errors.Is(err, ErrNotFound) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if img.State != Uploaded {
-		return nil // the index was a little behind
-	}
-	r.Unfinished++
-	r.OldestAge = max(r.OldestAge, now.Sub(img.Updated))
-	if now.Before(s.nextHint(img)) {
-		return nil
-	}
-	// The hint first: a crash in between sends it twice, the other order could lose it for an interval.
-	if err := s.hint(ctx, img, ""); err != nil {
-		return err
-	}
-	r.Resent++
-	if err := s.Catalog.Touch(ctx, img, now); err != nil && !errors.Is(err, ErrConflict) {
-		return fmt.Errorf("note the hint of image %s: %w", img.ID, err)
-	}
-	return nil
-}
-
-// nextHint is when the image's hint is due again: after 1, 2, 4, … times ResendAfter since the one before.
-// The hints sent so far follow from the age at which the last one was sent: after n of them it is
-// (2^n - 1) times ResendAfter, so the next interval is that age plus ResendAfter.
-func (s *Service) nextHint(img Image) time.Time {
-	sent := img.Hinted
-	if sent.Before(img.Updated) {
-		sent = img.Updated
-	}
-	return sent.Add(min(sent.Sub(img.Updated)+s.ResendAfter, resendCap))
 }

@@ -101,8 +101,11 @@ func (c catalog) Move(_ context.Context, from, to imagery.Image) error {
 }
 
 func (c catalog) Touch(context.Context, imagery.Image, time.Time) error { return nil }
-func (c catalog) Pending(context.Context, string, time.Time, string, int) ([]imagery.Pending, string, error) {
+func (c catalog) Pending(context.Context, string, time.Time, time.Time, string, int) ([]imagery.Pending, string, error) {
 	return nil, "", nil
+}
+func (c catalog) Lease(context.Context, string, string, time.Time, time.Time) (bool, error) {
+	return true, nil
 }
 func (c catalog) Ping(ctx context.Context) error { return try(ctx, c.hook(&c.onGet)) }
 

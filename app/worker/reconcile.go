@@ -50,13 +50,21 @@ func (l *limits) wait(ctx context.Context, log *slog.Logger) (imagery.Limits, bo
 // reconcile repairs what messages lost, at once and then at intervals, until ctx ends.
 func (w *Worker) reconcile(ctx context.Context) {
 	l, ok := w.limits.wait(ctx, w.Log)
+	reconciler := w.Service.NewReconciler(w.Instance, w.ReconcileEvery)
+	defer func() {
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), handBackFor)
+		defer cancel()
+		if err := reconciler.Resign(last); err != nil {
+			w.Log.Warn("the next leader has to wait", "error", err)
+		}
+	}()
 	for pass := 0; ok && ctx.Err() == nil; pass++ {
 		if w.Housekeeping != nil && pass%10 == 0 {
 			if err := w.Housekeeping(ctx); err != nil && ctx.Err() == nil {
 				w.Log.Warn("housekeeping", "error", err)
 			}
 		}
-		r, err := w.Service.Reconcile(ctx, l.MaxReceives)
+		r, err := reconciler.Pass(ctx, l.MaxReceives)
 		if ctx.Err() != nil {
 			return
 		}
@@ -68,7 +76,10 @@ func (w *Worker) reconcile(ctx context.Context) {
 // report logs a pass: the age of the oldest unfinished image each time, for a missing datapoint is an alarm.
 func (w *Worker) report(ctx context.Context, r imagery.Repairs, err error) {
 	level := slog.LevelDebug
-	attrs := []slog.Attr{slog.Int("unfinished", r.Unfinished), slog.Int("resent", r.Resent),
+	if err == nil && !r.Leader {
+		return // another process leads, and says all this
+	}
+	attrs := []slog.Attr{slog.Int("reads", r.Reads), slog.Int("resent", r.Resent),
 		slog.Int("explained", r.Explained), slog.Int("dead_letters", r.Dead)}
 	var ms []observe.Measure
 	if err == nil { // a pass that failed half-way does not know the oldest

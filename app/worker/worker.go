@@ -37,6 +37,8 @@ type Options struct {
 	Housekeeping func(context.Context) error
 	// Consume is false where somebody else receives and calls POST /sqs.
 	Consume bool
+	// Instance is how this process is called where it competes with others: unique among them.
+	Instance string
 	// Release is the sha256 that /version answers.
 	Release string
 	Log     *slog.Logger

@@ -31,6 +31,7 @@ func catalogCases() []testCase {
 		onCatalog("Move: what a state must not have is removed", 1, zeroIsRemoved),
 		onCatalog("Move, Touch: unknown attributes survive", 2, unknownSurvives),
 		onCatalog("Touch: changes the time of the hint only", 2, touchChangesHinted),
+		onCatalog("Lease: one owner, who may renew; others when it is over", 4, leaseHasOneOwner),
 		onCatalog("Ping: the catalog answers", 1, func(t *testing.T, s CatalogStorage) { must(t, s.Handles[0].Ping(t.Context())) }),
 	}
 }
@@ -236,5 +237,34 @@ func touchChangesHinted(t *testing.T, s CatalogStorage) {
 	wantStored(t, s.Handles[1], img)
 	if _, err := s.Handles[0].Get(t.Context(), absent.ID); !errors.Is(err, imagery.ErrNotFound) {
 		t.Errorf("a touch made an item: %v, want ErrNotFound", err)
+	}
+}
+
+func leaseHasOneOwner(t *testing.T, s CatalogStorage) {
+	now := time.Now()
+	take := func(handle int, name, holder string, now, until time.Time) bool {
+		held, err := s.Handles[handle].Lease(t.Context(), name, holder, now, until)
+		must(t, err)
+		return held
+	}
+	var won [16]bool
+	race(len(won), func(i int) {
+		won[i] = take(i%len(s.Handles), "one", fmt.Sprint("holder ", i), now, now.Add(time.Minute))
+	})
+	winner := fmt.Sprint("holder ", only(t, won[:]))
+	for _, c := range []struct {
+		what, name, holder string
+		now                time.Time
+		want               bool
+	}{
+		{"another lease", "two", "somebody", now, true},
+		{"renewed by its owner", "one", winner, now.Add(time.Second), true},
+		{"wanted by another", "one", "somebody", now.Add(time.Second), false},
+		{"over", "one", "somebody", now.Add(2 * time.Minute), true},
+		{"taken from its owner", "one", winner, now.Add(2 * time.Minute), false},
+	} {
+		if held := take(1, c.name, c.holder, c.now, c.now.Add(time.Minute)); held != c.want {
+			t.Errorf("a lease that is %s: held %t, want %t", c.what, held, c.want)
+		}
 	}
 }

@@ -118,9 +118,17 @@ func (c remoteCatalog) Touch(ctx context.Context, img imagery.Image, hinted time
 	return err
 }
 
-func (c remoteCatalog) Pending(ctx context.Context, shard string, before time.Time, after string, limit int) ([]imagery.Pending, string, error) {
-	out, err := c.do(ctx, Request{Op: "Pending", Text: shard, Time: before, Place: after, N: int64(limit)})
+func (c remoteCatalog) Pending(ctx context.Context, shard string, from, to time.Time, after string, limit int) ([]imagery.Pending, string, error) {
+	out, err := c.do(ctx, Request{Op: "Pending", Text: shard, From: from, Time: to, Place: after, N: int64(limit)})
 	return out.Pending, out.Text, err
+}
+
+// leaseHeld is the text of a reply that says yes.
+const leaseHeld = "held"
+
+func (c remoteCatalog) Lease(ctx context.Context, name, holder string, now, until time.Time) (bool, error) {
+	out, err := c.do(ctx, Request{Op: "Lease", ID: name, Key: holder, From: now, Time: until})
+	return out.Text == leaseHeld, err
 }
 
 func (c remoteCatalog) Ping(ctx context.Context) error {

@@ -65,12 +65,17 @@ func (c FaultyCatalog) Touch(ctx context.Context, img imagery.Image, hinted time
 }
 
 // Pending implements imagery.Catalog.
-func (c FaultyCatalog) Pending(ctx context.Context, shard string, before time.Time, after string, limit int) (list []imagery.Pending, next string, err error) {
+func (c FaultyCatalog) Pending(ctx context.Context, shard string, from, to time.Time, after string, limit int) (list []imagery.Pending, next string, err error) {
 	list, err = around(c.Faults, "Pending", func() (l []imagery.Pending, err error) {
-		l, next, err = c.Catalog.Pending(ctx, shard, before, after, limit)
+		l, next, err = c.Catalog.Pending(ctx, shard, from, to, after, limit)
 		return l, err
 	})
 	return list, next, err
+}
+
+// Lease implements imagery.Catalog.
+func (c FaultyCatalog) Lease(ctx context.Context, name, holder string, now, until time.Time) (bool, error) {
+	return around(c.Faults, "Lease", func() (bool, error) { return c.Catalog.Lease(ctx, name, holder, now, until) })
 }
 
 // Ping implements imagery.Catalog.

@@ -42,6 +42,10 @@ func pendingPages(t *testing.T, s CatalogStorage) {
 			t.Errorf("with limit %d got\n%v, want\n%v", limit, got, want)
 		}
 	}
+	from, to := base.Add(2*time.Minute), base.Add(4*time.Minute)
+	if got, _, err := s.Handles[1].Pending(t.Context(), "a", from, to, "", 100); err != nil || len(got) != 5 {
+		t.Errorf("between minutes 2 and 4, both included, there are 5 images, not %v, %v", got, err)
+	}
 	if got := pages(t, s.Handles[1], "c", time.Now(), 10); len(got) != 0 {
 		t.Errorf("an empty shard lists %v", got)
 	}
@@ -74,11 +78,11 @@ func pendingFollows(t *testing.T, s CatalogStorage) {
 }
 
 // pages reads the whole list.
-func pages(t *testing.T, c imagery.Catalog, shard string, before time.Time, limit int) (all []imagery.Pending) {
+func pages(t *testing.T, c imagery.Catalog, shard string, to time.Time, limit int) (all []imagery.Pending) {
 	t.Helper()
 	after := ""
 	for range 100 {
-		list, next, err := c.Pending(t.Context(), shard, before, after, limit)
+		list, next, err := c.Pending(t.Context(), shard, time.Time{}, to, after, limit)
 		must(t, err)
 		if len(list) > limit {
 			t.Fatalf("a page of %d images, limit %d", len(list), limit)

@@ -58,6 +58,7 @@ type Request struct {
 	Image    imagery.Image
 	To       imagery.Image
 	Time     time.Time
+	From     time.Time
 	Duration time.Duration
 	N        int64
 	Offset   int64 // where a body stood
@@ -146,7 +147,13 @@ func (s *portServer) do(ctx context.Context, r *Request, out *Reply) (err error)
 	case "Touch":
 		return p.Catalog.Touch(ctx, r.Image, r.Time)
 	case "Pending":
-		out.Pending, out.Text, err = p.Catalog.Pending(ctx, r.Text, r.Time, r.Place, int(r.N))
+		out.Pending, out.Text, err = p.Catalog.Pending(ctx, r.Text, r.From, r.Time, r.Place, int(r.N))
+	case "Lease":
+		held, err := p.Catalog.Lease(ctx, r.ID, r.Key, r.From, r.Time)
+		if held {
+			out.Text = leaseHeld
+		}
+		return err
 	case "Catalog.Ping":
 		return p.Catalog.Ping(ctx)
 	case "Put":

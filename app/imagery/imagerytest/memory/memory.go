@@ -19,6 +19,7 @@ import (
 type Catalog struct {
 	mu    sync.Mutex
 	items map[string]imagery.Image
+	lease map[string]lease
 	Moves []imagery.Image // every image that a Move wrote, in order
 }
 
@@ -94,14 +95,14 @@ func (c *Catalog) Touch(_ context.Context, img imagery.Image, hinted time.Time) 
 }
 
 // Pending implements imagery.Catalog.
-func (c *Catalog) Pending(_ context.Context, shard string, before time.Time, after string, limit int) ([]imagery.Pending, string, error) {
+func (c *Catalog) Pending(_ context.Context, shard string, from, to time.Time, after string, limit int) ([]imagery.Pending, string, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	key := func(p imagery.Pending) string { return fmt.Sprintf("%020d/%s", p.Updated.UnixMilli(), p.ID) }
 	var list []imagery.Pending
 	for _, img := range c.items {
 		p := imagery.Pending{ID: img.ID, Updated: img.Updated}
-		if img.PendingShard() == shard && !img.Updated.After(before) && key(p) > after {
+		if img.PendingShard() == shard && !img.Updated.Before(from) && !img.Updated.After(to) && key(p) > after {
 			list = append(list, p)
 		}
 	}
@@ -110,6 +111,26 @@ func (c *Catalog) Pending(_ context.Context, shard string, before time.Time, aft
 		return list, "", nil
 	}
 	return list[:limit], key(list[limit-1]), nil
+}
+
+// lease is who owns a name, and until when.
+type lease struct {
+	holder string
+	until  time.Time
+}
+
+// Lease implements imagery.Catalog.
+func (c *Catalog) Lease(_ context.Context, name, holder string, now, until time.Time) (bool, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if l, ok := c.lease[name]; ok && l.holder != holder && !l.until.Before(now) {
+		return false, nil
+	}
+	if c.lease == nil {
+		c.lease = map[string]lease{}
+	}
+	c.lease[name] = lease{holder, until}
+	return true, nil
 }
 
 // Ping implements imagery.Catalog.

@@ -1,0 +1,115 @@
+package imagery_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"sort"
+	"strings"
+	"testing"
+	"time"
+
+	"imagery/app/imagery"
+	"imagery/app/imagery/imagerytest/memory"
+)
+
+// bigCatalog is a catalog with a large backlog that nobody works off. It pages as DynamoDB does: by the limit, and
+// by 1 MB, of which a row of the index with its keys takes about 100 bytes. It counts its calls.
+type bigCatalog struct {
+	imagery.Catalog
+	rows    map[byte][]imagery.Pending // sorted by Updated
+	images  map[string]imagery.Image
+	queries int
+	gets    int
+	writes  int
+}
+
+const rowsPerMB = 1 << 20 / 100
+
+func newBigCatalog(n int, now time.Time, span time.Duration) *bigCatalog {
+	c := &bigCatalog{Catalog: &memory.Catalog{}, rows: map[byte][]imagery.Pending{}, images: map[string]imagery.Image{}}
+	for i := range n {
+		id := imagery.NewID()
+		updated := now.Add(-span * time.Duration(i) / time.Duration(n)).Truncate(time.Millisecond)
+		c.images[id] = imagery.Image{ID: id, Version: 1, State: imagery.Uploaded, Updated: updated, Hinted: updated, RawKey: "upload/" + id + "/x"}
+		c.rows[id[0]] = append(c.rows[id[0]], imagery.Pending{ID: id, Updated: updated})
+	}
+	for _, rows := range c.rows {
+		slices.Reverse(rows)
+	}
+	return c
+}
+
+func (c *bigCatalog) Get(_ context.Context, id string) (imagery.Image, error) {
+	c.gets++
+	return c.images[id], nil
+}
+
+func (c *bigCatalog) Touch(_ context.Context, img imagery.Image, hinted time.Time) error {
+	c.writes++
+	img.Hinted = hinted
+	c.images[img.ID] = img
+	return nil
+}
+
+func (c *bigCatalog) Pending(_ context.Context, shard string, from, to time.Time, after string, limit int) ([]imagery.Pending, string, error) {
+	c.queries++
+	rows := c.rows[shard[0]]
+	at := sort.Search(len(rows), func(i int) bool { return !rows[i].Updated.Before(from) })
+	if after != "" {
+		if _, err := fmt.Sscan(after, &at); err != nil {
+			return nil, "", err
+		}
+	}
+	end := at + sort.Search(len(rows)-at, func(i int) bool { return rows[at+i].Updated.After(to) })
+	stop := min(end, at+min(limit, rowsPerMB))
+	next := ""
+	if stop < end {
+		next = fmt.Sprint(stop)
+	}
+	return rows[at:stop], next, nil
+}
+
+// TestReconcilerAtScale: the calls of an hour grow with the hints that are due in it, not with passes times backlog,
+// and a pass keeps its bound whatever the backlog.
+func TestReconcilerAtScale(t *testing.T) {
+	sizes := []int{1_000, 10_000, 100_000}
+	if os.Getenv("LONG") == "1" {
+		sizes = append(sizes, 1_000_000)
+	}
+	const passes, perPass = 60, 3000 // a pass a minute, 50 reads a second
+	var table strings.Builder
+	for _, n := range sizes {
+		now := time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC)
+		c := newBigCatalog(n, now, 24*time.Hour)
+		queue, dead := memory.NewQueue(imagery.Limits{Visibility: time.Minute, MaxReceives: 5})
+		s := &imagery.Service{Catalog: c, Queue: queue, DeadLetters: dead, Now: func() time.Time { return now }, ResendAfter: 5 * time.Minute}
+		r := s.NewReconciler("a", time.Minute)
+		backlog, resent := 0, 0
+		for c.gets == 0 || c.gets-backlog >= perPass { // a new leader looks at everything once
+			backlog = c.gets
+			resent += run(t, r).Resent
+			now = now.Add(time.Minute)
+			if got := c.gets - backlog; got > perPass+16*2 {
+				t.Fatalf("%d images: a pass read %d", n, got)
+			}
+		}
+		first := c.gets
+		c.queries, c.gets, c.writes = 0, 0, 0
+		for range passes {
+			resent += run(t, r).Resent
+			now = now.Add(time.Minute)
+		}
+		fmt.Fprintf(&table, "\n%9d pending: first look %7d reads; then an hour: %6d queries, %6d reads, %6d hints sent", n, first, c.queries, c.gets, c.writes)
+		// In a steady hour a read that finds nothing due is one of a shard's oldest image, 16 a pass, or a row on the
+		// edge of a window.
+		if idle := c.gets - c.writes; idle > passes*16+n/20 {
+			t.Errorf("%d images: %d of %d reads found nothing to do", n, idle, c.gets)
+		}
+		if resent < n {
+			t.Errorf("%d images: only %d hints were sent", n, resent)
+		}
+	}
+	t.Log("calls of the reconciler:" + table.String())
+}
