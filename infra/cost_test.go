@@ -1,0 +1,82 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+)
+
+func costOf(t *testing.T, keys map[string]string) Estimate {
+	t.Helper()
+	c, _, err := load(t, "x1", keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return estimate(c)
+}
+
+func lineOf(t *testing.T, e Estimate, prefix string) float64 {
+	t.Helper()
+	for _, i := range e.items {
+		if strings.HasPrefix(i.name, prefix) {
+			return i.usd
+		}
+	}
+	t.Fatalf("no line %s in %v", prefix, e.items)
+	return 0
+}
+
+// Worked out by hand from the price list, 730 hours a month.
+func TestEgressCosts(t *testing.T) {
+	for _, row := range []struct {
+		egress, zones, ssm string
+		want               float64
+	}{
+		{"endpoints", "2", "false", 43.80}, {"endpoints", "3", "false", 65.70}, {"endpoints", "2", "true", 73.00},
+		{"nat", "2", "false", 36.50}, {"natPerAz", "2", "false", 73.00}, {"natPerAz", "3", "false", 109.50}, {"public", "2", "false", 14.60},
+	} {
+		got := lineOf(t, costOf(t, map[string]string{"egress": row.egress, "azCount": row.zones, "ssm": row.ssm}), "egress")
+		if math.Abs(got-row.want) > 0.005 {
+			t.Errorf("%+v: %.2f", row, got)
+		}
+	}
+}
+
+func TestEstimateAddsUpAndSaysWhatDominates(t *testing.T) {
+	e := costOf(t, map[string]string{"profile": "prod"})
+	sum := 0.0
+	for i, line := range e.items {
+		sum += line.usd
+		if i > 0 && line.usd > e.items[i-1].usd {
+			t.Errorf("%s stands below a cheaper line", line.name)
+		}
+	}
+	if math.Abs(sum-e.total) > 0.005 {
+		t.Errorf("lines %.2f, total %.2f", sum, e.total)
+	}
+	for _, want := range []string{fmt.Sprintf("$%.0f a month", e.total), priceRegion, priceDate, e.items[0].name} {
+		if !strings.Contains(e.String(), want) {
+			t.Errorf("%q does not say %q", e, want)
+		}
+	}
+	if dev := costOf(t, nil); dev.total >= e.total {
+		t.Errorf("dev costs %.0f, prod %.0f", dev.total, e.total)
+	}
+}
+
+// AWS bills an alarm by the metrics under it; target tracking makes two alarms of each policy.
+func TestAlarmsAreCounted(t *testing.T) {
+	n := 0
+	g := graphOf(t, "dev")
+	for _, a := range g.Of("MetricAlarm") {
+		n += len(dimensionsOf(a))
+	}
+	for _, p := range g.Of("Policy") {
+		metrics, _ := p.Get("targetTrackingConfiguration.customizedMetricSpecification.metrics").([]any)
+		n += 2 * max(1, len(metrics)-1) // the last one is the result
+	}
+	if n != alarmMetrics {
+		t.Errorf("%d metrics are watched, the estimate says %d", n, alarmMetrics)
+	}
+}

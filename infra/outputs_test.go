@@ -1,0 +1,78 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"imagery/infra/pulumitest"
+)
+
+// published runs a variant and resolves its outputs.
+func published(t *testing.T, variant string) map[string]any {
+	t.Helper()
+	var mu sync.Mutex
+	got := map[string]any{}
+	_, err := pulumitest.Run(func(ctx *pulumi.Context) error {
+		cfg, err := configOf(ctx)
+		if err != nil {
+			return err
+		}
+		s, err := Build(ctx, cfg, binary(t, "a release"))
+		if err != nil {
+			return err
+		}
+		for _, o := range outputs {
+			pulumi.ToOutput(o.value(s)).ApplyT(func(v any) any {
+				mu.Lock()
+				defer mu.Unlock()
+				got[o.name] = v
+				return nil
+			})
+		}
+		return nil
+	}, "test", t.TempDir(), keysOf(variants[variant]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+func TestOutputsAreForReaders(t *testing.T) {
+	if outputs[0].name != "url" {
+		t.Error("the first output is not the url")
+	}
+	got := published(t, "prod")
+	for name, want := range map[string]string{
+		"url": "https://LoadBalancer.imagery-test-lb.dnsName", "albDns": "LoadBalancer.imagery-test-lb.dnsName",
+		"imagesBucket": "BucketV2.imagery-test-images.id", "releaseBucket": "BucketV2.imagery-test-releases.id",
+		"table": "Table.imagery-test-images.name", "queueUrl": "Queue.imagery-test-queue.url", "dlqUrl": "Queue.imagery-test-dead-letters.url",
+		"serverGroup": "imagery-test-server", "workerGroup": "imagery-test-worker", "templateVersions": "map[server:7 worker:7]",
+		"alarmTopic": "Topic.imagery-test-alarms.arn", "region": region, "azs": "[eu-central-1a eu-central-1b]", "egress": "endpoints",
+		"release": strings.Split(graphOf(t, "prod").Of("BucketObjectv2")[0].Text("key"), "/")[1],
+	} {
+		if fmt.Sprint(got[name]) != want {
+			t.Errorf("%s is %v, want %s", name, got[name], want)
+		}
+	}
+	if s := fmt.Sprint(got["alarmSubscription"]); !strings.HasPrefix(s, "PENDING: ops@example.com") {
+		t.Errorf("alarmSubscription: %s", s)
+	}
+	if s := fmt.Sprint(published(t, "dev")["alarmSubscription"]); !strings.HasPrefix(s, "none") {
+		t.Errorf("alarmSubscription without an address: %s", s)
+	}
+	if cost := fmt.Sprint(got["monthlyCostUsd"]); !strings.Contains(cost, priceDate) || !strings.Contains(cost, "total:") || !strings.Contains(cost, "dominates:") {
+		t.Errorf("monthlyCostUsd: %s", cost)
+	}
+	for _, o := range outputs {
+		if got[o.name] == nil || o.doc == "" {
+			t.Errorf("%s has no value or no explanation", o.name)
+		}
+	}
+	if url := fmt.Sprint(published(t, "dev")["url"]); !strings.HasPrefix(url, "http://") {
+		t.Errorf("url without a certificate: %s", url)
+	}
+}
