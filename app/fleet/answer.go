@@ -25,13 +25,18 @@ type upload struct {
 	broken atomic.Bool // and it ended too early
 }
 
+// Read repeats the end. The Transport asks once more after the announced length; by then the answer may have
+// begun and net/http may have closed the body, which it would take for a broken upload, and cut the answer.
 func (u *upload) Read(p []byte) (int, error) {
+	if u.ended.Load() && !u.broken.Load() {
+		return 0, io.EOF
+	}
 	n, err := u.ReadCloser.Read(p)
 	if err != nil {
-		u.ended.Store(true)
 		if err != io.EOF {
 			u.broken.Store(true)
 		}
+		u.ended.Store(true)
 	}
 	return n, err
 }

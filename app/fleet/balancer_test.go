@@ -322,7 +322,11 @@ func TestStreams(t *testing.T) {
 		for range pieces {
 			w.Write(buf)
 			w.(http.Flusher).Flush()
-			<-proceed
+			select {
+			case <-proceed:
+			case <-r.Context().Done():
+				return
+			}
 		}
 	})
 	body, upload := io.Pipe()
@@ -349,7 +353,11 @@ func TestStreams(t *testing.T) {
 		if _, err := io.ReadFull(res.Body, make([]byte, piece)); err != nil {
 			t.Fatalf("piece %d down: %v", i, err)
 		}
-		proceed <- true
+		select {
+		case proceed <- true:
+		case <-time.After(10 * time.Second):
+			t.Fatalf("the server was cut after piece %d", i)
+		}
 	}
 }
 

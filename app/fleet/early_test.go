@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/iotest"
 	"time"
 )
 
@@ -117,6 +118,32 @@ func TestCutUpload(t *testing.T) {
 	isProblem(t, c.answer(t), http.StatusBadRequest)
 	if err := <-serverSaw; err == nil {
 		t.Error("the server took a part for the whole")
+	}
+}
+
+// closedBody is a body that net/http closes as soon as it was read.
+type closedBody struct{ io.Reader }
+
+func (b *closedBody) Close() error { return nil }
+
+func (b *closedBody) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	if err == io.EOF {
+		b.Reader = iotest.ErrReader(http.ErrBodyReadAfterClose)
+	}
+	return n, err
+}
+
+// An upload that was read to its end stays at its end, or the answer that has begun would be cut.
+func TestEndOfUploadIsFinal(t *testing.T) {
+	u := &upload{ReadCloser: &closedBody{strings.NewReader("body")}}
+	for range 3 {
+		if _, err := io.ReadAll(u); err != nil {
+			t.Error(err)
+		}
+	}
+	if !u.ended.Load() || u.broken.Load() {
+		t.Errorf("ended %t, broken %t", u.ended.Load(), u.broken.Load())
 	}
 }
 
