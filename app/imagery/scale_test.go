@@ -31,7 +31,7 @@ func newBigCatalog(n int, now time.Time, span time.Duration) *bigCatalog {
 	c := &bigCatalog{Catalog: &memory.Catalog{}, rows: map[byte][]imagery.Pending{}, images: map[string]imagery.Image{}}
 	for i := range n {
 		id := imagery.NewID()
-		updated := now.Add(-span * time.Duration(i) / time.Duration(n)).Truncate(time.Millisecond)
+		updated := now.Add(-span / time.Duration(n) * time.Duration(i)).Truncate(time.Millisecond)
 		c.images[id] = imagery.Image{ID: id, Version: 1, State: imagery.Uploaded, Updated: updated, Hinted: updated, RawKey: "upload/" + id + "/x"}
 		c.rows[id[0]] = append(c.rows[id[0]], imagery.Pending{ID: id, Updated: updated})
 	}
