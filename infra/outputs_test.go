@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -11,34 +10,29 @@ import (
 	"imagery/infra/pulumitest"
 )
 
-// published runs a variant and resolves its outputs.
+// published runs a variant and hands its outputs to a resource, which waits for all of them as an export does.
 func published(t *testing.T, variant string) map[string]any {
 	t.Helper()
-	var mu sync.Mutex
-	got := map[string]any{}
-	_, err := pulumitest.Run(func(ctx *pulumi.Context) error {
+	b := binary(t, "a release")
+	g, err := pulumitest.Run(func(ctx *pulumi.Context) error {
 		cfg, err := configOf(ctx)
 		if err != nil {
 			return err
 		}
-		s, err := Build(ctx, cfg, binary(t, "a release"))
+		s, err := Build(ctx, cfg, b)
 		if err != nil {
 			return err
 		}
+		values := pulumi.Map{}
 		for _, o := range outputs {
-			pulumi.ToOutput(o.value(s)).ApplyT(func(v any) any {
-				mu.Lock()
-				defer mu.Unlock()
-				got[o.name] = v
-				return nil
-			})
+			values[o.name] = o.value(s)
 		}
-		return nil
+		return ctx.RegisterResource("test:index:Outputs", "outputs", values, new(pulumi.CustomResourceState))
 	}, "test", t.TempDir(), keysOf(variants[variant]))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return got
+	return g.Of("Outputs")[0].Inputs
 }
 
 func TestOutputsAreForReaders(t *testing.T) {
