@@ -24,17 +24,17 @@ func landscape(w, h int, seed float64) *image.RGBA {
 		}
 		return c
 	}
-	top := [3]float64{40 + 30*math.Sin(seed), 110 + 30*math.Cos(seed*2), 190 + 30*math.Sin(seed*3)}
-	horizon := [3]float64{250, 205 + 20*math.Sin(seed*5), 150 + 50*math.Cos(seed)}
-	near := [3]float64{20 + 15*math.Sin(seed*4), 60 + 20*math.Cos(seed*3), 40}
+	top := [3]float64{30 + 20*math.Sin(seed), 70 + 20*math.Cos(seed*2), 130 + 30*math.Sin(seed*3)}
+	horizon := [3]float64{205, 140 + 20*math.Sin(seed*5), 95 + 40*math.Cos(seed)}
+	near := [3]float64{30 + 20*math.Sin(seed*4), 52 + 20*math.Cos(seed*3), 40}
 	sunX, sunY := 0.5+0.3*math.Sin(seed*7), 0.3+0.1*math.Cos(seed*3)
 	for y := range h {
 		for x := range w {
 			u, v := float64(x)/float64(w), float64(y)/float64(h)
 			c := mix(top, horizon, v*1.7)
 			d := math.Hypot((u-sunX)*float64(w)/float64(h), v-sunY)
-			c = mix(c, [3]float64{255, 244, 214}, 1.15-d/0.09)
-			c = mix(c, [3]float64{255, 230, 190}, 0.4-d)
+			c = mix(c, [3]float64{250, 226, 180}, 1.15-d/0.09)
+			c = mix(c, [3]float64{230, 190, 140}, 0.3-d)
 			for k := range 5 {
 				f := float64(k)
 				slope := 0.42 + 0.11*f + (0.10-0.012*f)*math.Sin(u*(3+f)+seed*(f+1))
@@ -43,9 +43,7 @@ func landscape(w, h int, seed float64) *image.RGBA {
 					c = mix(mix(horizon, near, 0.35+0.16*f), near, (v-slope)*2)
 				}
 			}
-			bits := uint32(x)*2654435761 ^ uint32(y)*2246822519
-			grain := float64(bits*(bits>>15|1)>>24)/32 - 4
-			img.SetRGBA(x, y, color.RGBA{clamp(c[0] + grain), clamp(c[1] + grain), clamp(c[2] + grain), 255})
+			img.SetRGBA(x, y, color.RGBA{clamp(c[0]), clamp(c[1]), clamp(c[2]), 255})
 		}
 	}
 	return img
@@ -71,18 +69,22 @@ func jpegFile(t *testing.T, name string, w, h int, seed float64) string {
 	return write(t, name, b.Bytes())
 }
 
-// heavyFile is a photo of that many bytes, so that a slow line takes its time over it. What follows the end of
-// a JPEG is ignored by every reader.
-func heavyFile(t *testing.T, name string, size int) string {
+// heavyFile is a photo of that many bytes, so that a slow line takes its time over it.
+func heavyFile(t *testing.T, name string, size int64) string {
 	t.Helper()
-	path := jpegFile(t, name, 300, 200, 5)
-	if err := os.Truncate(path, int64(size)); err != nil {
+	return pad(t, jpegFile(t, name, 300, 200, 5), size)
+}
+
+// pad lengthens a JPEG: what follows the end of the picture is ignored by every reader.
+func pad(t *testing.T, path string, size int64) string {
+	t.Helper()
+	if err := os.Truncate(path, size); err != nil {
 		t.Fatal(err)
 	}
 	return path
 }
 
-// truncated is a photo whose header is good and whose body ends too early: it is taken, and fails later.
+// truncatedFile is a photo whose header is good and whose body ends too early: it is taken, and fails later.
 func truncatedFile(t *testing.T, name string) string {
 	t.Helper()
 	var b bytes.Buffer

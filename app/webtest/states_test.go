@@ -55,22 +55,30 @@ func (tb *tab) look(state string) {
 }
 
 func TestStates(t *testing.T) {
+	t.Parallel()
 	f := sharedFleet(t)
-	tb := openTab(t, f.url)
+	w := newWire(t, f)
+	tb := openTab(t, w.url)
 	tb.breaks()
 	tb.look("empty")
 
-	lake, dunes, pines := jpegFile(t, "lake.jpg", 1200, 800, 1), jpegFile(t, "dunes at dusk.jpg", 900, 1200, 2.2), jpegFile(t, "pines.jpg", 1200, 800, 4)
-	tb.line(10_000, false)
-	tb.pick(lake, dunes, pines)
+	const size = 3 << 20 // long enough on this line for all the looking
+	tb.line(100_000, false)
+	tb.pick(
+		pad(t, jpegFile(t, "lake.jpg", 1200, 800, 1), size),
+		pad(t, jpegFile(t, "dunes at dusk.jpg", 900, 1200, 2.2), size),
+		pad(t, jpegFile(t, "pines.jpg", 1200, 800, 4), size),
+	)
 	tb.says("dunes at dusk.jpg", `^Sending, [1-9]\d? %`)
 	tb.look("sending")
 
+	w.cut()
 	tb.line(-1, true)
 	tb.says("pines.jpg", "offline")
 	tb.look("offline")
 
 	pass := tb.intercept("*wait=*", hang)
+	w.mend()
 	tb.line(-1, false)
 	for _, name := range []string{"lake.jpg", "dunes at dusk.jpg", "pines.jpg"} {
 		tb.says(name, "Processing")
@@ -82,7 +90,7 @@ func TestStates(t *testing.T) {
 	}
 	tb.look("done")
 
-	id := tb.idOf("lake.jpg")
+	id := tb.idOf("dunes at dusk.jpg")
 	tb.visit("#view=" + id)
 	tb.until("the result shows", `document.querySelector('#stage .after').naturalWidth > 0`)
 	tb.look("view")
@@ -93,10 +101,15 @@ func TestStates(t *testing.T) {
 	other.visit("#upload=" + id[:35] + "0")
 	other.look("upload")
 	other.visit("#view=" + id[:20])
-	other.look("broken-link")
+	other.look("link-broken")
+	other.breaks()
+	other.visit("#view=" + id[:35] + "0")
+	other.until("the link says so", `stage.innerText.includes('Nothing is kept')`)
+	other.look("link-gone")
 }
 
 func TestRefusedStates(t *testing.T) {
+	t.Parallel()
 	f := sharedFleet(t)
 	tb := openTab(t, f.url)
 	tb.breaks()
@@ -119,4 +132,18 @@ func TestRefusedStates(t *testing.T) {
 	tb.pick(jpegFile(t, "patient.jpg", 600, 400, 3))
 	tb.says("patient.jpg", "busy")
 	tb.look("busy")
+}
+
+// What a reload finds when the browser threw the bytes away, and after a line that was too slow.
+func TestInterruptedStates(t *testing.T) {
+	t.Parallel()
+	tb := openTab(t, sharedFleet(t).url)
+	tb.run(`(rows => indexedDB.open('imagery').onsuccess = e => {
+		const photos = e.target.result.transaction('photos', 'readwrite').objectStore('photos');
+		for (const [i, row] of rows.entries()) photos.put({...row, added: i, size: 1e6, own: true, id: crypto.randomUUID()});
+	})([{name: 'thrown away.jpg', stage: 'waiting'},
+		{name: 'too slow.jpg', stage: 'stopped', note: 'The line is too slow for this photo.'}])`)
+	tb.reload()
+	tb.says("thrown away.jpg", "no longer has")
+	tb.look("interrupted")
 }

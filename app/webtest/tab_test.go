@@ -54,9 +54,22 @@ func openTab(t *testing.T, base string) *tab {
 	t.Helper()
 	ctx, err := browser()
 	skipUnless(t, err)
+	return newTab(t, ctx, base, chromedp.WithNewBrowserContext())
+}
+
+// sibling opens another tab with the same profile.
+func (tb *tab) sibling() *tab {
+	tb.t.Helper()
+	ctx, err := browser()
+	skipUnless(tb.t, err)
+	return newTab(tb.t, ctx, tb.base, chromedp.WithExistingBrowserContext(chromedp.FromContext(tb.ctx).BrowserContextID))
+}
+
+func newTab(t *testing.T, ctx context.Context, base string, profile chromedp.ContextOption) *tab {
+	t.Helper()
 	tb := &tab{t: t, base: base, byID: map[network.RequestID]int{}, polls: map[network.RequestID]bool{}}
 	var cancel context.CancelFunc
-	tb.ctx, cancel = chromedp.NewContext(ctx, chromedp.WithNewBrowserContext(), chromedp.WithListener(tb.hear))
+	tb.ctx, cancel = chromedp.NewContext(ctx, profile, chromedp.WithListener(tb.hear))
 	t.Cleanup(cancel)
 	t.Cleanup(tb.verify)
 	call(tb, network.Enable, network.EnableParams{})
@@ -72,6 +85,9 @@ func (tb *tab) hear(ev any) {
 	switch ev := ev.(type) {
 	case *network.EventRequestWillBeSent:
 		tb.byID[ev.RequestID] = len(tb.requests)
+		if ev.Type == network.ResourceTypeDocument {
+			clear(tb.polls) // of a page that is left, the browser tells no ends
+		}
 		tb.requests = append(tb.requests, request{method: ev.Request.Method, url: ev.Request.URL})
 		// Of a request that was held back before the network the browser tells no end when the page gives it up.
 		if strings.Contains(ev.Request.URL, "?wait=") && tb.paused == nil {
@@ -125,7 +141,7 @@ func (tb *tab) verify() {
 	}
 	for _, r := range tb.requests {
 		u, err := url.Parse(r.url)
-		if err != nil || u.Scheme == "blob" || u.Scheme == "data" {
+		if err != nil || u.Scheme == "blob" || u.Scheme == "data" || u.Scheme == "about" {
 			continue
 		}
 		if u.Scheme+"://"+u.Host != tb.base || !allowed.MatchString(u.Path) {
@@ -184,7 +200,9 @@ func (tb *tab) reload() {
 // eval is the value of a JavaScript expression.
 func eval[T any](tb *tab, expr string) T {
 	tb.t.Helper()
-	v, err := chromedp.Run(tb.ctx, chromedp.Evaluate[T](expr, chromedp.EvalAwaitPromise))
+	ctx, cancel := context.WithTimeout(tb.ctx, patience)
+	defer cancel()
+	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](expr, chromedp.EvalAwaitPromise))
 	if err != nil {
 		tb.t.Fatalf("%s: %v", expr, err)
 	}

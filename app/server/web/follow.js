@@ -9,7 +9,7 @@ const slack = 15_000; // ms on top of the wait before a poll counts as dead
 
 export class Follower {
 	#queue = []; // {id, version}, whose turn is next in front
-	#polls = new Map(); // id -> {job, wait, control}
+	#polls = new Set(); // {job, wait, control, then}
 	#failures = 0;
 	#timer = 0; // set while everything pauses after a failure
 	#got;
@@ -30,10 +30,7 @@ export class Follower {
 
 	stop(id) {
 		this.#queue = this.#queue.filter((job) => job.id !== id);
-		const poll = this.#polls.get(id);
-		this.#polls.delete(id);
-		poll?.control.abort();
-		this.#pump();
+		this.#interrupt((poll) => poll.job.id === id, false);
 	}
 
 	// After a sleep the connections may be dead without anybody having noticed: ask again at once.
@@ -48,10 +45,11 @@ export class Follower {
 		return this.#queue.length + this.#polls.size > lanes;
 	}
 
-	#interrupt(which) {
-		for (const poll of [...this.#polls.values()].filter(which)) {
-			this.#polls.delete(poll.job.id);
-			this.#queue.unshift(poll.job);
+	// Ends polls, whose photos then come next again or not at all. A lane is free only when its poll has returned.
+	#interrupt(which, again = true) {
+		for (const poll of [...this.#polls].filter(which)) {
+			if (again && poll.control.signal.aborted) continue; // it may have been stopped for good
+			poll.then = again ? () => this.#queue.unshift(poll.job) : () => {};
 			poll.control.abort();
 		}
 	}
@@ -61,13 +59,19 @@ export class Follower {
 	}
 
 	async #poll(job) {
-		const wait = job.version === undefined ? 0 : this.#crowded ? sharedWait : longWait;
-		const poll = { job, wait, control: new AbortController() };
-		this.#polls.set(job.id, poll);
+		const poll = { job, control: new AbortController(), then: (got) => this.#take(job, got) };
+		this.#polls.add(poll);
+		const wait = (poll.wait = job.version === undefined ? 0 : this.#crowded ? sharedWait : longWait);
 		const query = job.version === undefined ? '' : `?wait=${wait}s&version=${job.version}`;
 		const got = await ask(`/image/${job.id}${query}`, { ms: wait * 1000 + slack, signal: poll.control.signal });
-		if (this.#polls.get(job.id) !== poll) return; // stopped, or has lost its place
-		this.#polls.delete(job.id);
+		// The page is told of an abort before the server is.
+		if (poll.control.signal.aborted) await new Promise((resolve) => setTimeout(resolve, 100));
+		this.#polls.delete(poll);
+		poll.then(got);
+		this.#pump();
+	}
+
+	#take(job, got) {
 		if (got.image) {
 			this.#failures = 0;
 			job.version = got.image.version;
@@ -79,7 +83,6 @@ export class Follower {
 		} else {
 			this.#got(job.id, null);
 		}
-		this.#pump();
 	}
 
 	#rest(ms) {
@@ -91,4 +94,4 @@ export class Follower {
 	}
 }
 
-export const final = (image) => image.state === 'processed' || image.state === 'failed';
+const final = (image) => image.state === 'processed' || image.state === 'failed';

@@ -10,7 +10,6 @@ const prints = new Map(); // photo id -> its Print in the list
 let shown = null; // {photo, print} behind a #view= link
 let into = ''; // the id of an #upload= link
 
-
 function changed(photo) {
 	const listed = model.photos.get(photo.id) === photo;
 	const entry = prints.get(photo.id);
@@ -33,9 +32,9 @@ const acts = { remove, retry: model.retry, pickAgain: model.pickAgain, say };
 function list(photo) {
 	const print = new Print(photo, acts);
 	const li = document.createElement('li');
+	li.added = photo.added;
 	li.append(print.root);
-	const next = [...prints.values()].filter((p) => p.photo.added < photo.added).sort((a, b) => b.photo.added - a.photo.added)[0];
-	$('prints').insertBefore(li, next?.li ?? null);
+	$('prints').insertBefore(li, [...$('prints').children].find((other) => other.added < li.added) ?? null);
 	prints.set(photo.id, { photo, li, print });
 }
 
@@ -59,12 +58,15 @@ function say(text, toast = true) {
 }
 
 let toastTimer = 0;
-function showToast(text, undo) {
+let onHide = () => {};
+function showToast(text, { undo, purge } = {}) {
+	onHide();
+	onHide = purge ?? (() => {});
 	$('toast-text').textContent = text;
 	$('undo').hidden = !undo;
 	$('undo').onclick = () => {
-		$('toast').hidden = true;
 		undo();
+		$('toast').hidden = true;
 		$('sheet').querySelector('h2').focus();
 	};
 	$('toast').hidden = false;
@@ -74,18 +76,21 @@ function showToast(text, undo) {
 
 // Not under somebody's pointer or keyboard focus: who is about to undo may take the time.
 function hideToast() {
-	if ($('toast').matches(':hover, :has(:focus-visible)')) toastTimer = setTimeout(hideToast, 2000);
-	else $('toast').hidden = true;
+	if ($('toast').matches(':hover, :has(:focus-visible)')) {
+		toastTimer = setTimeout(hideToast, 2000);
+		return;
+	}
+	$('toast').hidden = true;
+	onHide();
 }
 
 function remove(photo) {
-	const undo = model.remove(photo);
+	const way = model.remove(photo);
 	if (shown?.photo === photo) location.hash = '';
 	say(`Removed ${photo.name} from this list`, false);
-	showToast(`Removed “${photo.name}” from this list`, undo);
+	showToast(`Removed “${photo.name}” from this list`, way);
 	$('undo').focus();
 }
-
 
 function route() {
 	const [, verb, rest] = /^#(view|upload)=(.*)$/.exec(location.hash) ?? [];
@@ -100,6 +105,7 @@ function route() {
 	document.body.dataset.route = broken ? 'broken' : (verb ?? 'home');
 	$('pick').multiple = !into;
 	$('pick-text').textContent = into ? 'Choose a photo' : 'Choose photos';
+	$('upload-id').textContent = into;
 	if (verb === 'view' && !broken) {
 		const photo = model.visit(id);
 		shown = { photo, print: new Print(photo, acts) };
@@ -109,13 +115,13 @@ function route() {
 	} else {
 		document.title = into ? `Upload ${into} · Imagery` : 'Imagery';
 	}
-	$('upload-id').textContent = into;
 }
 
 function show() {
 	const { photo, print } = shown;
 	print.update();
-	$('view-title').textContent = photo.name || 'A photo';
+	const none = ['gone', 'empty'].includes(photo.stage);
+	$('view-title').textContent = photo.name || (none ? 'No photo here' : 'A photo');
 	$('refresh').hidden = !['looking', 'queued', 'empty'].includes(photo.stage);
 	document.title = `${photo.name || 'Photo'} ${photo.id} · Imagery`;
 }
@@ -126,7 +132,6 @@ function followLink() {
 	scrollTo(0, 0);
 	document.querySelector(`[data-for="${document.body.dataset.route}"] h1`)?.focus();
 }
-
 
 function take(files) {
 	if (files.length === 0) return;
@@ -165,7 +170,6 @@ addEventListener('drop', (e) => {
 	take([...e.dataTransfer.files]);
 });
 
-
 // A machine without a network still reaches a server on itself, so "offline" is believed only after a try.
 async function checkNetwork() {
 	let reached = true;
@@ -178,18 +182,17 @@ addEventListener('online', checkNetwork);
 addEventListener('offline', checkNetwork);
 addEventListener('hashchange', followLink);
 addEventListener('pagehide', model.release);
+document.addEventListener('resume', checkNetwork); // after the browser had frozen the tab
 addEventListener('pageshow', (e) => e.persisted && model.wake());
 document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && checkNetwork());
 addEventListener('beforeunload', (e) => model.fragile() && e.preventDefault());
-
 
 $('refresh').onclick = model.wake;
 $('megapixels').textContent = Math.floor(maxPixels / 1e6);
 const demo = $('demo');
 demo.oninput = () => demo.parentElement.style.setProperty('--at', `${demo.value}%`);
 
-const keeps = await model.start(changed);
-$('forgetful').hidden = keeps;
-document.body.classList.add('ready');
+$('forgetful').hidden = await model.start(changed);
+document.body.classList.add('ready'); // for who drives the page
 route();
 if (!navigator.onLine) checkNetwork();

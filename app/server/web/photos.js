@@ -34,7 +34,8 @@ export async function start(changed) {
 	notify = changed;
 	const keeps = await store.open();
 	const rows = await store.all();
-	const old = rows.filter((r) => ['done', 'failed', 'refused', 'gone'].includes(r.stage)).slice(0, -remembered);
+	const over = rows.filter((r) => ['done', 'failed', 'refused', 'gone'].includes(r.stage));
+	const old = [...rows.filter((r) => r.stage === 'removed'), ...over.slice(0, -remembered)];
 	for (const r of old) store.remove(r.id);
 	for (const photo of rows.filter((r) => !old.includes(r))) {
 		const copy = await store.blob(photo.id, 'copy');
@@ -70,10 +71,11 @@ function resume(photo) {
 async function lookAgain(photo) {
 	const now = await store.get(photo.id);
 	if (photos.get(photo.id) !== photo) return;
-	if (now) Object.assign(photo, now);
+	const there = now && now.stage !== 'removed';
+	if (there) Object.assign(photo, now);
 	else photos.delete(photo.id);
 	notify(photo);
-	if (now) resume(photo);
+	if (there) resume(photo);
 }
 
 // Takes files in the order given and returns their photos. With an id the first file is for that id, whatever
@@ -169,23 +171,22 @@ export function leave({ id }) {
 	if (visitors.delete(id) && !photos.has(id)) follower.stop(id);
 }
 
-// Forgets the photo here and returns the way back. What the server has, it keeps.
+// Takes the photo off the list. What is remembered of it stays, marked, until purge, or the next start of the
+// page; undo brings it back. What the server has, it keeps.
 export function remove(photo) {
 	uploader.drop(photo.id);
 	follower.stop(photo.id);
 	photos.delete(photo.id);
+	store.put({ ...photo, stage: 'removed' });
 	notify(photo);
-	const kinds = ['bytes', 'copy'];
-	const blobs = Promise.all(kinds.map((kind) => store.blob(photo.id, kind)));
-	const gone = blobs.then(() => store.remove(photo.id));
-	return async () => {
-		await gone;
+	const undo = () => {
 		photos.set(photo.id, photo);
-		await store.put(photo);
-		(await blobs).forEach((blob, i) => blob && store.keep(photo.id, kinds[i], blob));
+		store.put(photo);
 		notify(photo);
 		resume(photo);
 	};
+	const purge = () => photos.has(photo.id) || store.remove(photo.id);
+	return { undo, purge };
 }
 
 export function retry(photo) {

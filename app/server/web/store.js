@@ -4,7 +4,7 @@
 
 // Everything of a photo that outlives the tab. owner and beat say which tab is sending it, and when that tab
 // was last seen alive; there are no web locks on plain HTTP.
-const fields = ['id', 'name', 'size', 'added', 'stage', 'version', 'note', 'own', 'owner', 'beat'];
+const fields = ['id', 'name', 'size', 'added', 'stage', 'version', 'since', 'note', 'own', 'owner', 'beat'];
 const key = 'imagery.photos';
 const openTimeout = 3000; // ms; some browsers never answer an open in private windows
 
@@ -77,9 +77,10 @@ export async function put(photo) {
 
 // Writes the row only if it is still there: another tab may have removed the photo, and removed is removed.
 export async function update(photo) {
-	if (!db) return memory.has(photo.id) && put(photo);
+	const there = (old) => old && old.stage !== 'removed';
+	if (!db) return there(memory.get(photo.id)) && put(photo);
 	return write(async (photos) => {
-		if (await result(photos.get(photo.id))) photos.put(row(photo));
+		if (there(await result(photos.get(photo.id)))) photos.put(row(photo));
 	});
 }
 
@@ -90,8 +91,7 @@ export async function remove(id) {
 			blobs.delete(IDBKeyRange.bound([id], [id, []])); // every kind
 		});
 	}
-	memory.delete(id);
-	saveRows();
+	if (memory.delete(id)) saveRows();
 }
 
 // The blobs of a photo; kind is 'bytes' or 'copy'. keep says whether the blob is safe here now.

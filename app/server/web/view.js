@@ -50,7 +50,7 @@ export class Print {
 	#acts;
 	#part;
 	#timer = 0;
-	#tries = 0;
+	#tries = 0; // to load the result
 
 	// acts: {remove(photo), retry(photo), pickAgain(photo, file), say(text)}
 	constructor(photo, acts) {
@@ -70,7 +70,12 @@ export class Print {
 		part('refill').href = `#upload=${photo.id}`;
 		part('download').href = `/image/${photo.id}/processed?download=1`;
 		part('remove').onclick = () => this.#acts.remove(photo);
-		part('again').onclick = () => (photo.stage === 'done' ? this.#load() : this.#acts.retry(photo));
+		part('again').onclick = () => {
+			if (photo.stage !== 'done') return this.#acts.retry(photo);
+			this.#tries = 0;
+			this.#load();
+			this.update();
+		};
 		part('repick').querySelector('input').onchange = (e) => {
 			const [file] = e.target.files;
 			e.target.value = '';
@@ -90,8 +95,8 @@ export class Print {
 		before.onerror = () => (before.hidden = true);
 		const after = this.#part('after');
 		after.onload = () => this.#reveal();
-		this.#part('picture').ontransitionend = () => this.root.classList.remove('sweep');
 		after.onerror = () => this.#missing();
+		this.#part('picture').ontransitionend = () => this.root.classList.remove('sweep');
 	}
 
 	// Moves the line: left of it is the photo as it was, right of it the result.
@@ -113,7 +118,6 @@ export class Print {
 		const after = this.#part('after');
 		after.hidden = false;
 		after.src = `/image/${this.#photo.id}/processed`;
-		this.#part('again').hidden = true;
 	}
 
 	// The result is there. With a picture to compare, the line starts at the right edge and sweeps to the middle.
@@ -126,30 +130,25 @@ export class Print {
 			this.#part('picture').getBoundingClientRect(); // so that the browser has a place to start from
 			this.root.classList.add('sweep');
 		}
-		this.root.classList.add('developed');
 		if (!compare) this.#shape(this.#part('after'));
 		this.#divide(compare ? 50 : 0);
 	}
 
-	// The result did not load: the store may be away for a moment. Five tries within half a minute, then a button.
+	// The result did not load: the store may be away for a moment. A quarter of a minute of tries, then it is said.
 	#missing() {
-		if (this.#tries++ < 5) {
-			setTimeout(() => this.root.isConnected && this.#load(), 500 * 2 ** this.#tries);
-			return;
-		}
-		this.#tries = 0;
-		this.#part('words').textContent = 'Done, but the picture does not load.';
-		this.#part('again').hidden = false;
+		if (this.#tries++ < 5) setTimeout(() => this.root.isConnected && this.#load(), 250 * 2 ** this.#tries);
+		else this.update();
 	}
 
 	update() {
 		const photo = this.#photo;
 		const part = this.#part;
 		const { stage } = photo;
-		this.root.dataset.stage = photo.again && stage === 'waiting' ? 'again' : stage;
+		const missed = this.#tries > 5;
+		this.root.dataset.stage = stage;
 		const name = photo.name || 'The photo';
 		part('name').textContent = name;
-		this.#say(words(photo));
+		this.#say(missed ? 'Done, but the picture does not load.' : words(photo));
 		this.#preview(name);
 		part('progress').hidden = stage !== 'sending';
 		part('progress').value = photo.sent ?? 0;
@@ -159,8 +158,7 @@ export class Print {
 		part('copy').hidden = !have;
 		part('download').hidden = stage !== 'done';
 		part('refill').hidden = !['empty', 'failed'].includes(stage);
-		part('again').hidden = !(photo.again && stage === 'waiting') && stage !== 'stopped';
-		part('again').textContent = stage === 'waiting' ? 'Try now' : 'Try again';
+		part('again').hidden = !missed && stage !== 'stopped' && !(photo.again && stage === 'waiting');
 		part('repick').hidden = stage !== 'lost';
 		part('remove').hidden = Boolean(photo.visitor);
 		for (const act of ['open', 'download', 'copy', 'again', 'remove']) {
