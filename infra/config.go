@@ -124,13 +124,16 @@ var keys = []key{
 }
 
 // Origin says where a stack lives; it comes from the engine, not from the keys.
-type Origin struct{ Project, Stack, Region, CLIProfile string }
+type Origin struct {
+	Project, Stack, Region, CLIProfile string
+	Given                              []string // names of all imagery: keys that are set, known or not
+}
 
 // LoadConfig reads every key through get ("" is unset), fills the rest from the preset and checks all of it. The
 // error names every problem. Warnings are choices that are legal and probably unwanted.
 func LoadConfig(from Origin, get func(key string) string) (c Config, warnings []string, err error) {
 	c = Config{Project: from.Project, Stack: from.Stack, Region: from.Region, CLIProfile: from.CLIProfile}
-	var bad []string
+	bad := unknown(from.Given)
 	prod := get("profile") == Prod
 	for _, k := range keys {
 		v := strings.TrimSpace(get(k.name))

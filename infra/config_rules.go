@@ -57,6 +57,17 @@ func (c Config) problems() []string {
 	return bad
 }
 
+// unknown finds misspelt keys, which would else be defaults in silence.
+func unknown(given []string) []string {
+	var bad []string
+	for _, name := range given {
+		if !slices.ContainsFunc(keys, func(k key) bool { return k.name == name }) {
+			bad = append(bad, fmt.Sprintf("imagery:%s is not a key; see docs/aws.md for the list", name))
+		}
+	}
+	return bad
+}
+
 func (c Config) checkNames(say func(string, ...any)) {
 	if n := c.Name(); len(n) > maxNameLength || !nameForm.MatchString(n) {
 		say("stack %q: %q must be lower-case letters, digits and hyphens, at most %d of them (load balancer names end at 32)",

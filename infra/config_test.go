@@ -85,6 +85,14 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+func TestMisspeltKeysAreRefused(t *testing.T) {
+	t.Setenv("PULUMI_CONFIG", `{"imagery:workerMx":"9","imagery:egress":"nat","aws:region":"eu-central-1"}`) // as an engine does
+	g, err := pulumitest.Run(program(binary(t, "a release")), "test", t.TempDir(), keysOf(map[string]string{"egress": "nat"}))
+	if err == nil || !strings.Contains(err.Error(), "imagery:workerMx is not a key") || strings.Contains(err.Error(), "egress") || len(g.Resources) > 0 {
+		t.Errorf("%v, %d resources", err, len(g.Resources))
+	}
+}
+
 func TestRefusesStackNamesThatAWSWouldCut(t *testing.T) {
 	for stack, ok := range map[string]bool{"dev": true, "rehearsal": true, "pull-4711": true, "my-long-feature-branch": false, "Dev": false, "a_b": false} {
 		if _, _, err := load(t, stack, nil); (err == nil) != ok {

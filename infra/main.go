@@ -4,7 +4,11 @@
 package main
 
 import (
+	"encoding/json"
+	"maps"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
@@ -34,12 +38,29 @@ func program(builder release.Builder) pulumi.RunFunc {
 	}
 }
 
+// given lists the imagery: keys of the configuration as the engine hands it over; the SDK tells only the value of
+// a key that one can name.
+func given(config string) []string {
+	var all map[string]string
+	if json.Unmarshal([]byte(config), &all) != nil { // not run by an engine
+		return nil
+	}
+	var names []string
+	for _, k := range slices.Sorted(maps.Keys(all)) {
+		if name, ours := strings.CutPrefix(k, "imagery:"); ours {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // configOf reads the stack's configuration and shows its warnings.
 func configOf(ctx *pulumi.Context) (Config, error) {
 	of := func(namespace string) func(string) string {
 		return func(key string) string { v, _ := ctx.GetConfig(namespace + ":" + key); return v }
 	}
-	from := Origin{Project: ctx.Project(), Stack: ctx.Stack(), Region: of("aws")("region"), CLIProfile: of("aws")("profile")}
+	from := Origin{Project: ctx.Project(), Stack: ctx.Stack(), Region: of("aws")("region"), CLIProfile: of("aws")("profile"),
+		Given: given(os.Getenv(pulumi.EnvConfig))}
 	for _, variable := range []string{"AWS_REGION", "AWS_DEFAULT_REGION"} { // as the provider itself would
 		if from.Region == "" {
 			from.Region = os.Getenv(variable)
