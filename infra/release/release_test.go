@@ -78,14 +78,19 @@ func TestRealBinaryFromTwoMachines(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("GOPROXY", "file://"+strings.TrimSpace(string(cache))+"/cache/download,"+os.Getenv("GOPROXY"))
-	var hashes []string
-	for range 2 {
+	duplicate := func(from ...string) string {
 		root := t.TempDir()
-		t.Setenv("GOMODCACHE", filepath.Join(root, "modules"))
-		t.Setenv("GOCACHE", filepath.Join(root, "cache"))
-		if out, err := exec.Command("cp", "-r", "../../app", "../../go.mod", "../../go.sum", root).CombinedOutput(); err != nil {
+		if out, err := exec.Command("cp", append(append([]string{"-r"}, from...), root)...).CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
+		return root
+	}
+	source := duplicate("../../app", "../../go.mod", "../../go.sum") // once, for somebody may be typing
+	var hashes []string
+	for range 2 {
+		root := duplicate(source+"/app", source+"/go.mod", source+"/go.sum")
+		t.Setenv("GOMODCACHE", filepath.Join(root, "modules"))
+		t.Setenv("GOCACHE", filepath.Join(root, "cache"))
 		path, err := GoBuild{}.Build(context.Background(), root, "arm64")
 		if err != nil {
 			t.Fatal(err)
