@@ -29,7 +29,8 @@ func (b blobs) path(key string) (string, bool) {
 	return filepath.Join(objectsDir(b.dir), filepath.FromSlash(key)), keys.MatchString(key)
 }
 
-// Put implements imagery.Blobs.
+// Put implements imagery.Blobs: write, sync, rename, sync the folder. A crash before the rename leaves the old
+// object and a temporary file for Sweep; after Put has returned, not even the loss of power takes the new one.
 func (b blobs) Put(ctx context.Context, key, _ string, body io.ReadSeeker, size int64) error {
 	path, ok := b.path(key)
 	if !ok {
@@ -93,7 +94,8 @@ func (b blobs) publish(staged, path string) error {
 	return nil
 }
 
-// Get implements imagery.Blobs.
+// Get implements imagery.Blobs. An open file stays what it was while Put renames another one over its name, so
+// a reader needs no lock.
 func (b blobs) Get(_ context.Context, key string, limit int64) ([]byte, error) {
 	path, ok := b.path(key)
 	if !ok {
@@ -135,7 +137,8 @@ func absent(err error) error {
 // Link implements imagery.Blobs: there are no links to files.
 func (b blobs) Link(context.Context, string, string) (string, error) { return "", nil }
 
-// Ping implements imagery.Blobs.
+// Ping implements imagery.Blobs. It does not write: a full disk shows at the uploads it refuses, and a reader
+// can still be served.
 func (b blobs) Ping(context.Context) error {
 	_, err := os.Stat(objectsDir(b.dir))
 	return err

@@ -11,7 +11,8 @@ import (
 	"imagery/app/imagery"
 )
 
-// catalog implements imagery.Catalog on the table images.
+// catalog implements imagery.Catalog on the table images. Each method is one statement: a condition and its
+// write cannot be torn apart by another process, and a killed one leaves all of it or nothing.
 type catalog struct{ s *Store }
 
 // item is an image as stored. An attribute without a value is nil: JSON null, which json_patch takes as
@@ -31,7 +32,8 @@ type item struct {
 	History      []imagery.Event `json:"history"`
 }
 
-// Create implements imagery.Catalog.
+// Create implements imagery.Catalog. An expired item is replaced whole, with what we do not know of it: it
+// was another image that happened to have this id.
 func (c catalog) Create(ctx context.Context, img imagery.Image, now time.Time) error {
 	n, err := c.s.exec(ctx, `
 		INSERT INTO images (item) VALUES (json_patch('{}', ?))
@@ -40,7 +42,8 @@ func (c catalog) Create(ctx context.Context, img imagery.Image, now time.Time) e
 	return changed(n, err, imagery.ErrExists)
 }
 
-// Get implements imagery.Catalog.
+// Get implements imagery.Catalog. A reader's transaction begins with the call and sees all that was committed
+// before, by any process: that is the consistent read.
 func (c catalog) Get(ctx context.Context, id string) (imagery.Image, error) {
 	var doc string
 	err := c.s.row(ctx, []any{&doc}, "SELECT item FROM images WHERE id = ?", id)
@@ -53,7 +56,8 @@ func (c catalog) Get(ctx context.Context, id string) (imagery.Image, error) {
 	return parse(doc)
 }
 
-// Move implements imagery.Catalog.
+// Move implements imagery.Catalog. The patch names every attribute that we know, so it removes what is no
+// longer set, and leaves alone what it does not name.
 func (c catalog) Move(ctx context.Context, from, to imagery.Image) error {
 	n, err := c.s.exec(ctx, `
 		UPDATE images SET item = json_patch(item, ?)
@@ -62,7 +66,8 @@ func (c catalog) Move(ctx context.Context, from, to imagery.Image) error {
 	return changed(n, err, imagery.ErrConflict)
 }
 
-// Touch implements imagery.Catalog.
+// Touch implements imagery.Catalog. It writes the one attribute instead of the image that the caller read,
+// which may be older than what is stored.
 func (c catalog) Touch(ctx context.Context, img imagery.Image, hinted time.Time) error {
 	n, err := c.s.exec(ctx, "UPDATE images SET item = json_set(item, '$.hinted', ?) WHERE id = ? AND version = ?",
 		hinted.UnixMilli(), img.ID, img.Version)
@@ -97,7 +102,7 @@ func (c catalog) Pending(ctx context.Context, shard string, from, to time.Time, 
 		}
 		list = append(list, imagery.Pending{ID: place.id, Updated: time.UnixMilli(place.updated).UTC()})
 	}
-	if len(list) == limit {
+	if len(list) == limit { // perhaps the last one all the same; the next page is empty then
 		next = fmt.Sprintf("%d/%s", place.updated, place.id)
 	}
 	return list, next, rows.Err()
@@ -121,13 +126,14 @@ func milli(t time.Time) int64 {
 	return t.UnixMilli()
 }
 
-// Ping implements imagery.Catalog.
+// Ping implements imagery.Catalog. It names the table: an empty file answers SELECT 1, too.
 func (c catalog) Ping(ctx context.Context) error {
 	var n int
 	return c.s.row(ctx, []any{&n}, "SELECT count(*) FROM (SELECT 1 FROM images LIMIT 1)")
 }
 
-// changed turns the outcome of a conditional write into the port's answer.
+// changed turns the outcome of a conditional write into the port's answer: a write that found no row that
+// meets its condition lost.
 func changed(n int64, err, lost error) error {
 	if err == nil && n == 0 {
 		return lost
@@ -168,6 +174,7 @@ func parse(doc string) (imagery.Image, error) {
 	return img, nil
 }
 
+// millis returns nil for the zero time: such an attribute is not stored.
 func millis(t time.Time) *int64 {
 	if t.IsZero() {
 		return nil
@@ -176,6 +183,7 @@ func millis(t time.Time) *int64 {
 	return &ms
 }
 
+// instant reads what millis wrote. UTC, so that a time looks the same in every process's log.
 func instant(ms *int64) time.Time {
 	if ms == nil {
 		return time.Time{}
@@ -191,6 +199,7 @@ func optional[T comparable](v T) *T {
 	return &v
 }
 
+// value reads what optional wrote.
 func value[T any](p *T) (v T) {
 	if p != nil {
 		v = *p

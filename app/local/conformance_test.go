@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"net/url"
 	"path/filepath"
 	"testing"
 	"time"
@@ -65,7 +66,8 @@ func spawn(t *testing.T, dir string, n int, env ...string) (all []imagerytest.Po
 // database opens the data folder's database past the store.
 func database(t testing.TB, dir string) *sql.DB {
 	t.Helper()
-	db, err := sql.Open("sqlite", "file:"+filepath.Join(dir, "imagery.db")+"?_pragma=busy_timeout(10000)&_txlock=immediate")
+	name := url.URL{Scheme: "file", Path: filepath.Join(dir, "imagery.db"), RawQuery: "_pragma=busy_timeout(10000)&_txlock=immediate"}
+	db, err := sql.Open("sqlite", name.String())
 	must(t, err)
 	t.Cleanup(func() { must(t, db.Close()) })
 	return db

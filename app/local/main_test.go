@@ -78,10 +78,11 @@ func openChild(dir string) (*local.Store, error) {
 	return local.Open(o)
 }
 
-// newDir is a prepared data folder with a path short enough for sockets, whatever the test is called.
+// newDir is a prepared data folder with a path short enough for sockets, whatever the test is called, and with
+// characters that mean something in URLs and patterns.
 func newDir(t testing.TB) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "local")
+	dir, err := os.MkdirTemp("", "a [b]?#%20*")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,11 @@ import (
 	"imagery/app/imagery"
 )
 
-// queue implements imagery.Queue on the rows of messages that are dead, or on those that are not.
+// queue implements imagery.Queue on the rows of messages that are dead, or on those that are not. A message
+// moves between the two by one column, so it is in exactly one of them whenever a process dies.
+//
+// Times are the wall clock's, which all processes of the machine share. When it is set back, messages come
+// later; when it is set forward, some come twice.
 type queue struct {
 	s    *Store
 	dead bool
@@ -52,7 +56,7 @@ func (q queue) Receive(ctx context.Context, max int, wait time.Duration) ([]imag
 
 // look receives what is visible now, or says how long to sleep before the next look. An idle look only reads.
 func (q queue) look(ctx context.Context, max int) (list []imagery.Message, pause time.Duration, err error) {
-	var first sql.NullInt64
+	var first sql.NullInt64 // NULL when there is no message
 	if err := q.s.row(ctx, []any{&first}, "SELECT min(visible) FROM messages WHERE dead = ?", q.dead); err != nil {
 		return nil, 0, err
 	}
@@ -62,6 +66,7 @@ func (q queue) look(ctx context.Context, max int) (list []imagery.Message, pause
 	if pause = time.Until(time.UnixMilli(first.Int64)); pause > 0 {
 		return nil, min(pause, q.s.poll), nil
 	}
+	// Others may have taken it by the time we have the lock; the next look tells.
 	err = q.s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		for buried := true; buried && len(list) < max; {
 			if buried, err = q.take(ctx, tx, max-len(list), &list); err != nil {
@@ -101,7 +106,7 @@ func (q queue) take(ctx context.Context, tx *sql.Tx, n int, list *[]imagery.Mess
 		if err := rows.Scan(&m.ID, &m.Receipt, &m.Body, &m.Receives, &sent, &m.Trace); err != nil {
 			return false, err
 		}
-		if m.Receipt == "" {
+		if m.Receipt == "" { // nobody can answer for a message that was not delivered
 			buried = true
 			continue
 		}
@@ -111,7 +116,7 @@ func (q queue) take(ctx context.Context, tx *sql.Tx, n int, list *[]imagery.Mess
 	return buried, rows.Err()
 }
 
-// Extend implements imagery.Queue.
+// Extend implements imagery.Queue: all messages in one transaction, so an error means that none was extended.
 func (q queue) Extend(ctx context.Context, d time.Duration, ms ...imagery.Message) (lost []imagery.Message, err error) {
 	if len(ms) == 0 {
 		return nil, nil
@@ -135,13 +140,14 @@ func (q queue) Extend(ctx context.Context, d time.Duration, ms ...imagery.Messag
 	if err != nil {
 		return nil, err
 	}
-	if d <= 0 && len(lost) < len(ms) {
+	if d <= 0 && len(lost) < len(ms) { // visible at once, which no sleeping receiver could foresee
 		q.s.bell.ring()
 	}
 	return lost, nil
 }
 
-// Delete implements imagery.Queue.
+// Delete implements imagery.Queue. It is stricter than SQS, which lets a late receipt delete until somebody
+// else has the message: here a receipt ends with its visibility timeout for all purposes.
 func (q queue) Delete(ctx context.Context, ms ...imagery.Message) error {
 	if len(ms) == 0 {
 		return nil
@@ -160,7 +166,7 @@ func (q queue) Delete(ctx context.Context, ms ...imagery.Message) error {
 // held is true for the message whose receipt is still valid.
 const held = "id = ? AND dead = ? AND receipt = ? AND visible > ?"
 
-// Limits implements imagery.Queue.
+// Limits implements imagery.Queue. They come from this process's options; the fleet gives all of them the same.
 func (q queue) Limits(context.Context) (imagery.Limits, error) {
 	l := imagery.Limits{Visibility: q.s.opts.Visibility, MaxReceives: q.s.opts.MaxReceives}
 	if q.dead {
@@ -169,7 +175,7 @@ func (q queue) Limits(context.Context) (imagery.Limits, error) {
 	return l, nil
 }
 
-// Depth counts the messages that wait, those in flight, and the dead letters.
+// Depth counts the messages that wait, those in flight, and the dead letters, all at one instant.
 func (s *Store) Depth(ctx context.Context) (visible, inFlight, dead int, err error) {
 	err = s.row(ctx, []any{&visible, &inFlight, &dead}, `
 		SELECT count(*) FILTER (WHERE NOT dead AND visible <= ?1), count(*) FILTER (WHERE NOT dead AND visible > ?1),

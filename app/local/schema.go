@@ -13,7 +13,8 @@ const schemaVersion = 1
 // schema: an item is one JSON document under the attribute names of the table on AWS, so that attributes of
 // newer releases survive older ones. The other columns are computed from it and cannot disagree.
 // In messages, times are in ms; a message is in flight while visible lies in the future, and its receipt is
-// valid exactly as long. AUTOINCREMENT: a message id is never used again.
+// valid exactly as long. dead is the number of the queue, 0 or 1, so that one index serves both. AUTOINCREMENT:
+// a message id is never used again, and two lines of a log with one id speak of one message.
 const schema = `
 CREATE TABLE images (
 	item     TEXT NOT NULL CHECK (json_valid(item)),
@@ -47,7 +48,8 @@ CREATE TABLE leases (
 ) STRICT;
 `
 
-// makeSchema creates the database of dir, or checks that it is there and can be written.
+// makeSchema creates the database of dir, or checks that it is there and can be written. The schema and its
+// version are one transaction: a process that dies here leaves an empty database to the next one.
 func makeSchema(dir string) (err error) {
 	db, err := openDatabase(dir, "rwc", 1)
 	if err != nil {
@@ -55,6 +57,7 @@ func makeSchema(dir string) (err error) {
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 
+	// WAL stays with the file, so later connections need not ask for it, nor take the lock that it needs.
 	var mode string
 	if err := db.QueryRow("PRAGMA journal_mode = WAL").Scan(&mode); err != nil {
 		return err

@@ -99,7 +99,7 @@ func Open(o Options) (*Store, error) {
 	return &Store{opts: o, writer: writer, reader: reader, bell: newBell(wakeDir(o.Dir), o.Log), poll: time.Second}, nil
 }
 
-// Close gives the connections back. Calls that are under way fail; nothing that was answered is lost.
+// Close gives the connections back; the last process to do so folds the write-ahead log into the database. Calls that are under way fail; nothing that was answered is lost.
 func (s *Store) Close() error {
 	return errors.Join(s.bell.close(), s.reader.Close(), s.writer.Close())
 }
@@ -132,7 +132,8 @@ func (s *Store) write(ctx context.Context, f func(ctx context.Context, tx *sql.T
 	return tx.Commit()
 }
 
-// exec runs one writing statement and returns how many rows it changed.
+// exec runs one writing statement and returns how many rows it changed. When the answer of a commit is lost
+// to the deadline, the error leaves open whether it took effect: the port's callers read again.
 func (s *Store) exec(ctx context.Context, query string, args ...any) (n int64, err error) {
 	err = s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		r, err := tx.ExecContext(ctx, query, args...)
@@ -145,15 +146,17 @@ func (s *Store) exec(ctx context.Context, query string, args ...any) (n int64, e
 	return n, err
 }
 
-// row reads one row into dest; sql.ErrNoRows if there is none.
+// row reads one row into dest; sql.ErrNoRows if there is none. Readers do not wait for writers (WAL), so a
+// locked database is still read.
 func (s *Store) row(ctx context.Context, dest []any, query string, args ...any) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	return s.reader.QueryRowContext(ctx, query, args...).Scan(dest...)
 }
 
-// openDatabase opens a pool and proves that its schema is ours. synchronous=FULL makes a commit survive the
-// loss of power, fullfsync also on a Mac.
+// openDatabase opens a pool and, unless it may create the file (mode rwc), proves that its schema is ours.
+// synchronous=FULL makes a commit survive the loss of power, fullfsync also on a Mac. The path is escaped into
+// a URL, since a folder's name may hold a question mark or a percent sign.
 func openDatabase(dir, mode string, conns int, pragmas ...string) (*sql.DB, error) {
 	path, err := filepath.Abs(databasePath(dir))
 	if err != nil {
@@ -169,7 +172,7 @@ func openDatabase(dir, mode string, conns int, pragmas ...string) (*sql.DB, erro
 		return nil, err
 	}
 	db.SetMaxOpenConns(conns)
-	db.SetMaxIdleConns(conns)
+	db.SetMaxIdleConns(conns) // opening costs more than a query: four pragmas and the schema
 	if mode == "rwc" {
 		return db, nil
 	}
@@ -188,6 +191,8 @@ func busy(err error) bool {
 	var e *sqlite.Error
 	return errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_BUSY
 }
+
+// The names in the data folder. The checker of the invariants, and operators, know them too.
 
 func databasePath(dir string) string { return filepath.Join(dir, "imagery.db") }
 func objectsDir(dir string) string   { return filepath.Join(dir, "objects") }

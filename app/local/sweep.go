@@ -43,7 +43,8 @@ func (s *Store) Sweep(ctx context.Context, now time.Time, rawMaxAge time.Duratio
 }
 
 // sweepLeftovers removes the files whose names begin with the pid of a process that is no more, and those
-// older than maxAge if that is not 0.
+// older than maxAge if that is not 0 (a socket is not written to, so its age says nothing). A file that cannot
+// be removed is the next sweep's: one bad file must not keep the others.
 func sweepLeftovers(dir string, now time.Time, maxAge time.Duration) (n int, err error) {
 	files, err := os.ReadDir(dir)
 	if err != nil {
@@ -65,7 +66,8 @@ func sweepLeftovers(dir string, now time.Time, maxAge time.Duration) (n int, err
 	return n, nil
 }
 
-// alive reports whether a process has that number. On Windows only finding it tells.
+// alive reports whether a process has that number; in doubt it has. On Windows only finding it tells, since
+// there are no signals.
 func alive(pid int) bool {
 	p, err := os.FindProcess(pid)
 	if err != nil {
@@ -75,7 +77,8 @@ func alive(pid int) bool {
 	return !errors.Is(p.Signal(syscall.Signal(0)), os.ErrProcessDone)
 }
 
-// sweepImages removes expired images, as DynamoDB's TTL does.
+// sweepImages removes expired images, as DynamoDB's TTL does. Nobody misses them: every read takes an expired
+// image for absent. The state is asked for although only created images expire: a photo hangs on it.
 func (s *Store) sweepImages(ctx context.Context, now time.Time) (total int, err error) {
 	for {
 		n, err := s.exec(ctx, `
@@ -88,7 +91,8 @@ func (s *Store) sweepImages(ctx context.Context, now time.Time) (total int, err 
 	}
 }
 
-// sweepOriginals removes the files under upload/ that were put before the given time, and empty folders.
+// sweepOriginals removes the files under upload/ that were put before the given time, and empty folders. It
+// walks in the order of names without reading ahead, so its memory does not grow with the number of images.
 func (s *Store) sweepOriginals(ctx context.Context, now, before time.Time) (n int, err error) {
 	root := objectsDir(s.opts.Dir)
 	uploads := filepath.Join(root, "upload")
@@ -143,7 +147,7 @@ func (s *Store) removeOriginal(ctx context.Context, path string, before time.Tim
 			return err
 		}
 		info, err := os.Stat(aside)
-		if err != nil || !info.ModTime().Before(before) {
+		if err != nil || !info.ModTime().Before(before) { // equal keys have equal bytes: putting back harms nobody
 			return errors.Join(err, os.Rename(aside, path))
 		}
 		removed = true

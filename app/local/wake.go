@@ -20,7 +20,7 @@ type bell struct {
 	dir string
 	log *slog.Logger
 
-	mu     sync.Mutex
+	mu     sync.Mutex    // guards what follows, but for once
 	rung   chan struct{} // closed at the next ring, then replaced
 	once   sync.Once
 	socket *net.UnixConn
@@ -29,6 +29,7 @@ type bell struct {
 // sockets numbers the sockets of this process: tests open several stores in one.
 var sockets atomic.Int64
 
+// newBell returns a bell that does not listen yet.
 func newBell(dir string, log *slog.Logger) *bell {
 	return &bell{dir: dir, log: log, rung: make(chan struct{})}
 }
@@ -42,6 +43,7 @@ func (b *bell) next() <-chan struct{} {
 	return b.rung
 }
 
+// listen makes this process's socket. Without one it is only slower, so that is a warning and no error.
 func (b *bell) listen() {
 	name := filepath.Join(b.dir, fmt.Sprintf("%d-%d.sock", os.Getpid(), sockets.Add(1)))
 	os.Remove(name) // left by a process that died and had our number
@@ -56,10 +58,10 @@ func (b *bell) listen() {
 	b.mu.Unlock()
 	go func() {
 		for buf := make([]byte, 1); ; {
-			if _, err := socket.Read(buf); errors.Is(err, net.ErrClosed) {
-				return
+			if _, err := socket.Read(buf); err != nil {
+				return // closed; on any other error, too, polling is better than spinning
 			}
-			b.mu.Lock()
+			b.mu.Lock() // one ring wakes all receivers of this process: each of them may have room
 			close(b.rung)
 			b.rung = make(chan struct{})
 			b.mu.Unlock()
@@ -70,8 +72,9 @@ func (b *bell) listen() {
 // ring wakes all receivers, and removes sockets that nobody listens on any more. It is a hint: errors only
 // make a receiver find its message at its next look.
 func (b *bell) ring() {
-	names, _ := filepath.Glob(filepath.Join(b.dir, "*.sock"))
-	for _, name := range names {
+	files, _ := os.ReadDir(b.dir)
+	for _, f := range files {
+		name := filepath.Join(b.dir, f.Name())
 		conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: name, Net: "unixgram"})
 		if errors.Is(err, syscall.ECONNREFUSED) {
 			os.Remove(name)

@@ -116,11 +116,9 @@ func TestLongPathsPollLoudly(t *testing.T) {
 	}
 }
 
-func sockets(t *testing.T, dir string) []string {
+func sockets(t *testing.T, dir string) []os.DirEntry {
 	t.Helper()
-	names, err := filepath.Glob(filepath.Join(dir, "wake", "*"))
-	must(t, err)
-	return names
+	return files(t, filepath.Join(dir, "wake"))
 }
 
 func TestCloseLeavesNoSocket(t *testing.T) {

@@ -37,6 +37,7 @@ func blobsCases() []testCase {
 	}
 }
 
+// bytesSurvive: photos are not text, and an empty object is still an object.
 func bytesSurvive(t *testing.T, writer, reader imagery.Blobs) {
 	all := make([]byte, 256)
 	for i := range all {
@@ -57,6 +58,7 @@ func bytesSurvive(t *testing.T, writer, reader imagery.Blobs) {
 	}
 }
 
+// putReplaces takes turns, so that neither handle can answer from what it wrote itself.
 func putReplaces(t *testing.T, writer, reader imagery.Blobs) {
 	key := newKey()
 	for _, body := range []string{"first", "a longer second", "3rd", ""} {
@@ -66,6 +68,7 @@ func putReplaces(t *testing.T, writer, reader imagery.Blobs) {
 	}
 }
 
+// putIsAtomic writes objects of one repeated byte each, and of different sizes: any mixture shows.
 func putIsAtomic(t *testing.T, writer, reader imagery.Blobs) {
 	const size = 300 << 10
 	key := newKey()
@@ -94,6 +97,7 @@ func putIsAtomic(t *testing.T, writer, reader imagery.Blobs) {
 	}
 }
 
+// putReadsFromStart: the edge has hashed the body before, and a retry has read it.
 func putReadsFromStart(t *testing.T, writer, reader imagery.Blobs) {
 	key, body := newKey(), strings.NewReader("the whole body")
 	_, err := io.CopyN(io.Discard, body, 4)
@@ -111,6 +115,7 @@ func getMissing(t *testing.T, _, reader imagery.Blobs) {
 	}
 }
 
+// getLimit: what is over the limit must not be taken for missing, which would fail the image in time.
 func getLimit(t *testing.T, writer, reader imagery.Blobs) {
 	key := newKey()
 	must(t, put(t.Context(), writer, key, []byte("ten bytes.")))
@@ -123,6 +128,7 @@ func getLimit(t *testing.T, writer, reader imagery.Blobs) {
 	}
 }
 
+// linkLeads follows the link as a browser would, without credentials.
 func linkLeads(t *testing.T, writer, _ imagery.Blobs) {
 	key := newKey()
 	must(t, put(t.Context(), writer, key, []byte("linked")))

@@ -36,6 +36,7 @@ func catalogCases() []testCase {
 	}
 }
 
+// createOnce: each of the sixteen brings another item, so that the stored one tells who was told to have won.
 func createOnce(t *testing.T, s CatalogStorage) {
 	now := time.Now()
 	for round := range 5 {
@@ -58,6 +59,7 @@ func createOnce(t *testing.T, s CatalogStorage) {
 	}
 }
 
+// createOverExpired: the old item has attributes that a merge would leave in the new one.
 func createOverExpired(t *testing.T, s CatalogStorage) {
 	now := time.Now()
 	old := newImage(now.Add(-48 * time.Hour))
@@ -79,6 +81,7 @@ func createOverExpired(t *testing.T, s CatalogStorage) {
 	wantStored(t, s.Handles[1], img)
 }
 
+// getIsConsistent reads after every write; a cache, or an eventually consistent read, falls behind some time.
 func getIsConsistent(t *testing.T, s CatalogStorage) {
 	if _, err := s.Handles[0].Get(t.Context(), imagery.NewID()); !errors.Is(err, imagery.ErrNotFound) {
 		t.Errorf("get of nothing: %v, want ErrNotFound", err)
@@ -97,6 +100,7 @@ func getIsConsistent(t *testing.T, s CatalogStorage) {
 	wantStored(t, reader, img)
 }
 
+// fieldsComeBack uses text that breaks hand-made JSON and expressions.
 func fieldsComeBack(t *testing.T, s CatalogStorage) {
 	img := newImage(time.Now())
 	must(t, s.Handles[0].Create(t.Context(), img, time.Now()))
@@ -117,6 +121,7 @@ func fieldsComeBack(t *testing.T, s CatalogStorage) {
 	wantStored(t, s.Handles[1], failed)
 }
 
+// staleIsConflict: each condition alone. An old job must neither finish nor fail a newer upload.
 func staleIsConflict(t *testing.T, s CatalogStorage) {
 	uploaded := stored(t, s, imagery.Uploaded)
 	version, state, key, other := uploaded, uploaded, uploaded, uploaded
@@ -139,6 +144,7 @@ func staleIsConflict(t *testing.T, s CatalogStorage) {
 	}
 }
 
+// oneMoveWins: the writers differ in the raw key, so that the stored item tells who won.
 func oneMoveWins(t *testing.T, s CatalogStorage) {
 	from := stored(t, s, imagery.Uploaded)
 	for range 10 {
@@ -161,6 +167,7 @@ func oneMoveWins(t *testing.T, s CatalogStorage) {
 	}
 }
 
+// zeroIsRemoved walks through all states and compares the attributes as other programs see them.
 func zeroIsRemoved(t *testing.T, s CatalogStorage) {
 	if s.Attribute == nil {
 		t.Skip("this backend gives no way to read attributes")
@@ -200,6 +207,7 @@ func attributes(img imagery.Image) map[string]string {
 	}
 }
 
+// unknownSurvives: during a rollout an older release writes items that a newer one has extended.
 func unknownSurvives(t *testing.T, s CatalogStorage) {
 	if s.SetAttribute == nil || s.Attribute == nil {
 		t.Skip("this backend gives no way to set and read attributes")
@@ -219,6 +227,7 @@ func unknownSurvives(t *testing.T, s CatalogStorage) {
 	}
 }
 
+// touchChangesHinted: a touch that wrote the image that its caller had read could undo a transition.
 func touchChangesHinted(t *testing.T, s CatalogStorage) {
 	img := stored(t, s, imagery.Uploaded)
 	hinted := img.Hinted.Add(time.Minute)

@@ -15,6 +15,7 @@ func pendingCases() []testCase {
 	}
 }
 
+// pendingPages has images of one age across the end of a page: a place that is only a time would lose some.
 func pendingPages(t *testing.T, s CatalogStorage) {
 	base := time.Now().Truncate(time.Second).Add(-time.Hour)
 	var want []imagery.Pending
@@ -51,6 +52,7 @@ func pendingPages(t *testing.T, s CatalogStorage) {
 	}
 }
 
+// pendingFollows: an image that stays listed costs reads for ever, one that is not listed may wait for ever.
 func pendingFollows(t *testing.T, s CatalogStorage) {
 	created := inShard("d", time.Now().Truncate(time.Millisecond))
 	must(t, s.Handles[0].Create(t.Context(), created, time.Now()))

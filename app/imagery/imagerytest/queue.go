@@ -48,6 +48,7 @@ func queueCases() []testCase {
 	}
 }
 
+// messageSurvives: the trace has the form that X-Ray wants of it, since SQS refuses others.
 func messageSurvives(t *testing.T, q queueTest) {
 	const trace = "Root=1-67891233-abcdef012345678912345678;Parent=53995c3f42cd8ad8;Sampled=1"
 	want := map[string]string{`{"imageId":"x","text":"<&> ü € 🖼 \" \\ \n"}`: trace, `{"imageId":"y"}`: ""}
@@ -68,6 +69,7 @@ func messageSurvives(t *testing.T, q queueTest) {
 	}
 }
 
+// maxIsRespected: a worker takes no more than it has memory for.
 func maxIsRespected(t *testing.T, q queueTest) {
 	const n = 15
 	for i := range n {
@@ -86,6 +88,7 @@ func maxIsRespected(t *testing.T, q queueTest) {
 	}
 }
 
+// receiversShare ends when every message was seen, so a lost one shows as well as one that came twice.
 func receiversShare(t *testing.T, q queueTest) {
 	const n = 30
 	for i := range n {
@@ -126,6 +129,7 @@ func receiversShare(t *testing.T, q queueTest) {
 	}
 }
 
+// longPollWakes: a photo must not wait for the end of a poll that began before it came.
 func longPollWakes(t *testing.T, q queueTest) {
 	const wait = 15 * time.Second
 	for _, sender := range []int{1, 0} { // another handle, and the receiver's own
@@ -145,6 +149,7 @@ func longPollWakes(t *testing.T, q queueTest) {
 	}
 }
 
+// receiveEnds: a stopping worker does not wait for its poll, and the end of its context is no failure.
 func receiveEnds(t *testing.T, q queueTest) {
 	start := time.Now()
 	list, err := q.Handles[0].Receive(t.Context(), 10, time.Second)
@@ -167,6 +172,7 @@ func receiveEnds(t *testing.T, q queueTest) {
 	}
 }
 
+// deleteIsFinal: any handle may delete, since the process that received may hand over before it stops.
 func deleteIsFinal(t *testing.T, q queueTest) {
 	const n = 12 // SQS takes ten at once
 	for i := range n {
@@ -236,5 +242,21 @@ func wantQuiet(t *testing.T, h imagery.Queue, d time.Duration) {
 		if len(list) > 0 {
 			t.Fatalf("received %d messages, the first %+v, want none", len(list), list[0])
 		}
+	}
+}
+
+// notBefore fails if less than d has gone by since then, but for the rounding of clocks.
+func notBefore(t *testing.T, then time.Time, d time.Duration) {
+	t.Helper()
+	if took := time.Since(then); took < d*9/10 {
+		t.Errorf("the message came after %s, it should stay away for %s", took, d)
+	}
+}
+
+// notAfter fails if more than d has gone by since then.
+func notAfter(t *testing.T, then time.Time, d time.Duration) {
+	t.Helper()
+	if took := time.Since(then); took > d {
+		t.Errorf("the message came after %s, want at most %s", took, d)
 	}
 }

@@ -25,6 +25,7 @@ func redeliveryCases() []testCase {
 	}
 }
 
+// timeoutRedelivers gives a lower bound only: redelivery may be late, never early.
 func timeoutRedelivers(t *testing.T, q queueTest) {
 	must(t, q.Handles[0].Send(t.Context(), []byte("again"), ""))
 	start := time.Now()
@@ -37,6 +38,7 @@ func timeoutRedelivers(t *testing.T, q queueTest) {
 	}
 }
 
+// extendKeepsAway is the heartbeat of a long job.
 func extendKeepsAway(t *testing.T, q queueTest) {
 	const attempts = 5
 	for i := range attempts {
@@ -60,6 +62,7 @@ func extendKeepsAway(t *testing.T, q queueTest) {
 	t.Fatalf("in %d attempts no message could be extended in time", attempts)
 }
 
+// extendShortens: handing back with a backoff must not wait for the rest of the timeout.
 func extendShortens(t *testing.T, q queueTest) {
 	must(t, q.Handles[0].Send(t.Context(), []byte("soon"), ""))
 	m := receive(t, q.Handles[0])
@@ -70,6 +73,7 @@ func extendShortens(t *testing.T, q queueTest) {
 	notAfter(t, extended, q.limits.Visibility/2)
 }
 
+// zeroHandsBack is what a stopping worker does, and the next one goes on at once.
 func zeroHandsBack(t *testing.T, q queueTest) {
 	must(t, q.Handles[0].Send(t.Context(), []byte("back"), ""))
 	last := receive(t, q.Handles[0])
@@ -83,6 +87,7 @@ func zeroHandsBack(t *testing.T, q queueTest) {
 	}
 }
 
+// lateAfterHandBack has no clock in it: the second owner is there before the first one speaks.
 func lateAfterHandBack(t *testing.T, q queueTest) {
 	must(t, q.Handles[0].Send(t.Context(), []byte("two owners"), ""))
 	late := receive(t, q.Handles[0])
@@ -94,6 +99,7 @@ func lateAfterHandBack(t *testing.T, q queueTest) {
 	wantNext(t, q, now, receive(t, q.Handles[2]))
 }
 
+// lateAfterTimeout is a worker that stood still: its extension by an hour must not take the message away.
 func lateAfterTimeout(t *testing.T, q queueTest) {
 	must(t, q.Handles[0].Send(t.Context(), []byte("two owners"), ""))
 	late := receive(t, q.Handles[0])
@@ -105,6 +111,7 @@ func lateAfterTimeout(t *testing.T, q queueTest) {
 	notAfter(t, start, long*q.Visibility/2)
 }
 
+// lateAndUnclaimed: the worker must learn that it lost the message before somebody else has it.
 func lateAndUnclaimed(t *testing.T, q queueTest) {
 	must(t, q.Handles[0].Send(t.Context(), []byte("nobody's"), ""))
 	late := receive(t, q.Handles[0])
@@ -115,6 +122,7 @@ func lateAndUnclaimed(t *testing.T, q queueTest) {
 	notAfter(t, start, long*q.Visibility/2)
 }
 
+// extendReturnsLost mixes messages that are held and deleted, in more than one batch.
 func extendReturnsLost(t *testing.T, q queueTest) {
 	const n = 12
 	for i := range n {
@@ -176,6 +184,7 @@ func deadAfterMax(t *testing.T, q queueTest) {
 	wantQuiet(t, q.Handles[1], 2*q.Visibility)
 }
 
+// deadLetterSurvives: a reconciler explains the failure from the dead letter alone.
 func deadLetterSurvives(t *testing.T, q queueTest) {
 	const trace = "Root=1-67891233-abcdef012345678912345678;Parent=53995c3f42cd8ad8;Sampled=1"
 	alive, dead := kill(t, q, `{"imageId":"x"}`, trace)
@@ -184,6 +193,7 @@ func deadLetterSurvives(t *testing.T, q queueTest) {
 	}
 }
 
+// deadLetterIsGivenBack: the reconciler reads dead letters again and again, and an operator must still find them.
 func deadLetterIsGivenBack(t *testing.T, q queueTest) {
 	_, dead := kill(t, q, "read me", "")
 	late := dead
@@ -201,6 +211,7 @@ func deadLetterIsGivenBack(t *testing.T, q queueTest) {
 	wantQuiet(t, q.Handles[0], 0)
 }
 
+// deadLetterIsRedriven in the order that loses nothing: sent again, then deleted.
 func deadLetterIsRedriven(t *testing.T, q queueTest) {
 	_, dead := kill(t, q, "redrive me", "")
 	must(t, q.Handles[1].Send(t.Context(), dead.Body, dead.Trace))
@@ -270,21 +281,5 @@ func wantLost(t *testing.T, h imagery.Queue, m imagery.Message) {
 	lost, err := h.Extend(t.Context(), time.Hour, m)
 	if err != nil || len(lost) != 1 || lost[0].Receipt != m.Receipt {
 		t.Errorf("extend with a late receipt: lost %+v, %v", lost, err)
-	}
-}
-
-// notBefore fails if less than d has gone by since then, but for the rounding of clocks.
-func notBefore(t *testing.T, then time.Time, d time.Duration) {
-	t.Helper()
-	if took := time.Since(then); took < d*9/10 {
-		t.Errorf("the message came after %s, it should stay away for %s", took, d)
-	}
-}
-
-// notAfter fails if more than d has gone by since then.
-func notAfter(t *testing.T, then time.Time, d time.Duration) {
-	t.Helper()
-	if took := time.Since(then); took > d {
-		t.Errorf("the message came after %s, want at most %s", took, d)
 	}
 }
