@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
@@ -15,27 +16,17 @@ import (
 	"imagery/app/rights"
 )
 
+// leasePrefix begins the ids of rows that are no images.
+const leasePrefix = "lease-"
+
 // AWS reads a table and a bucket, in full: dynamodb:Scan, s3:ListBucket and, with hashes, s3:GetObject of all
 // objects are an operator's rights, of no role. A queue cannot be listed, so the snapshot has no messages.
-// What a selftest left is passed over.
+// What a selftest left is passed over, and so are leases.
 func AWS(ctx context.Context, tables *dynamodb.Client, objects *s3.Client, table, bucket string, hashes bool) (Snapshot, error) {
-	s := Snapshot{Objects: map[string]string{}, NoMessages: true}
-	items := dynamodb.NewScanPaginator(tables, &dynamodb.ScanInput{TableName: &table, ConsistentRead: new(true)})
-	for items.HasMorePages() {
-		page, err := items.NextPage(ctx)
-		if err != nil {
-			return s, fmt.Errorf("scan table %s: %w", table, err)
-		}
-		for _, attributes := range page.Items {
-			var i Item
-			data, err := json.Marshal(plain(&types.AttributeValueMemberM{Value: attributes}))
-			if err = errors.Join(err, json.Unmarshal(data, &i)); err != nil {
-				return s, fmt.Errorf("item %s: %w", data, err)
-			}
-			if !strings.HasPrefix(i.ID, rights.SelftestIDPrefix) {
-				s.Items = append(s.Items, i)
-			}
-		}
+	s := Snapshot{Objects: map[string]string{}, Stored: map[string]time.Time{}, NoMessages: true}
+	// The items first: an object is put before an item names it, so what an item names must be listed later.
+	if err := s.scan(ctx, tables, table); err != nil {
+		return s, err
 	}
 	keys := s3.NewListObjectsV2Paginator(objects, &s3.ListObjectsV2Input{Bucket: &bucket})
 	for keys.HasMorePages() {
@@ -47,6 +38,9 @@ func AWS(ctx context.Context, tables *dynamodb.Client, objects *s3.Client, table
 			if strings.HasPrefix(*o.Key, "selftest/") {
 				continue
 			}
+			if o.LastModified != nil {
+				s.Stored[*o.Key] = *o.LastModified
+			}
 			if s.Objects[*o.Key] = ""; hashes {
 				if s.Objects[*o.Key], err = hashObject(ctx, objects, bucket, *o.Key); err != nil {
 					return s, err
@@ -55,6 +49,28 @@ func AWS(ctx context.Context, tables *dynamodb.Client, objects *s3.Client, table
 		}
 	}
 	return s, nil
+}
+
+// scan reads the items of a table.
+func (s *Snapshot) scan(ctx context.Context, tables *dynamodb.Client, table string) error {
+	pages := dynamodb.NewScanPaginator(tables, &dynamodb.ScanInput{TableName: &table, ConsistentRead: new(true)})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return fmt.Errorf("scan table %s: %w", table, err)
+		}
+		for _, attributes := range page.Items {
+			var i Item
+			data, err := json.Marshal(plain(&types.AttributeValueMemberM{Value: attributes}))
+			if err = errors.Join(err, json.Unmarshal(data, &i)); err != nil {
+				return fmt.Errorf("item %s: %w", data, err)
+			}
+			if !strings.HasPrefix(i.ID, rights.SelftestIDPrefix) && !strings.HasPrefix(i.ID, leasePrefix) {
+				s.Items = append(s.Items, i)
+			}
+		}
+	}
+	return nil
 }
 
 func hashObject(ctx context.Context, objects *s3.Client, bucket, key string) (sum string, err error) {

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Item is one row of the table, as stored.
@@ -19,7 +20,8 @@ type Item struct {
 	Version      int64   `json:"version"`
 	State        string  `json:"state"`
 	Created      int64   `json:"created"` // ms
-	Updated      int64   `json:"updated"` // ms
+	Updated      int64   `json:"updated"` // ms; 0 in rows that the book's app wrote last
+	Hinted       int64   `json:"hinted"`  // ms
 	Expires      int64   `json:"expires"` // s
 	Pending      string  `json:"pending"`
 	RawKey       string  `json:"rawS3Key"`
@@ -45,7 +47,8 @@ type Message struct {
 // Snapshot is everything that is stored, read while nothing was written.
 type Snapshot struct {
 	Items    []Item
-	Objects  map[string]string // key -> lower-case hex SHA-256 of the bytes, empty if it was not read
+	Objects  map[string]string    // key -> lower-case hex SHA-256 of the bytes, empty if it was not read
+	Stored   map[string]time.Time // key -> when the object was put last
 	Messages []Message
 	// NoMessages says that the messages could not be read, so that nothing follows from their absence.
 	NoMessages bool
@@ -78,6 +81,8 @@ func (f Finding) String() string {
 var (
 	rawKey    = regexp.MustCompile(`^upload/([0-9a-f-]{36})/([0-9a-f]{64})$`)
 	resultKey = regexp.MustCompile(`^processed/([0-9a-f-]{36})/([0-9a-f]{64})\.(jpg|png)$`)
+	// bookKey are the names in the book's app: they end with a time instead of a hash.
+	bookKey = regexp.MustCompile(`^(?:upload|processed)/([0-9a-f-]{36})-\d+(?:\.png)?$`)
 )
 
 // moves repeats the transition table on purpose: see the package comment.
@@ -127,19 +132,21 @@ func (c *checker) fields(i Item) {
 		c.say(Broken, i.ID, "", "state %q", i.State)
 		return
 	}
+	ours := i.Updated != 0
 	for _, rule := range []struct {
-		name string
-		has  bool
-		want bool
+		name  string
+		holds bool // for this item
+		has   bool
+		want  bool
 	}{
-		{"rawS3Key", i.RawKey != "", i.State != "created"},
-		{"processedS3Key", i.ProcessedKey != "", i.State == "processed"},
-		{"error", i.Error != "", i.State == "failed"},
-		{"pending", i.Pending != "", i.State == "uploaded"},
-		{"expires", i.Expires != 0, i.State == "created"},
-		{"a version above 0", i.Version > 0, i.State != "created"},
+		{"rawS3Key", true, i.RawKey != "", i.State != "created"},
+		{"processedS3Key", true, i.ProcessedKey != "", i.State == "processed"},
+		{"error", true, i.Error != "", i.State == "failed"},
+		{"pending", ours, i.Pending != "", i.State == "uploaded"},
+		{"expires", ours, i.Expires != 0, i.State == "created"},
+		{"a version above 0", true, i.Version > 0, i.State != "created"},
 	} {
-		if rule.has != rule.want {
+		if rule.holds && rule.has != rule.want {
 			c.say(Broken, i.ID, "", "%s: has %s: %t", i.State, rule.name, rule.has)
 		}
 	}
@@ -169,13 +176,15 @@ func (c *checker) history(i Item) {
 // objects checks that what an item names is there, once, with the right bytes.
 func (c *checker) objects(i Item) {
 	c.named[i.RawKey], c.named[i.ProcessedKey] = true, true
-	m := rawKey.FindStringSubmatch(i.RawKey)
-	if i.RawKey != "" && (m == nil || m[1] != i.ID) {
+	hash := "" // of the original, if its key says it
+	if m := rawKey.FindStringSubmatch(i.RawKey); m != nil && m[1] == i.ID {
+		hash = m[2]
+	} else if i.RawKey != "" && !bookKeyOf(i.ID, i.RawKey) {
 		c.say(Broken, i.ID, i.RawKey, "not a key of this image")
 		return
 	}
 	sum, there := c.Objects[i.RawKey]
-	if there && sum != "" && sum != m[2] {
+	if there && sum != "" && hash != "" && sum != hash {
 		c.say(Lost, i.ID, i.RawKey, "the original has other bytes: sha256 %s", sum)
 	}
 	switch i.State {
@@ -191,10 +200,15 @@ func (c *checker) objects(i Item) {
 			c.say(Lost, i.ID, i.ProcessedKey, "the result is gone")
 		}
 		p := resultKey.FindStringSubmatch(i.ProcessedKey)
-		if p == nil || p[1] != i.ID || p[2] != m[2] {
+		if (p == nil || p[1] != i.ID || hash != "" && p[2] != hash) && !bookKeyOf(i.ID, i.ProcessedKey) {
 			c.say(Broken, i.ID, i.ProcessedKey, "not a result of %s", i.RawKey)
 		}
 	}
+	c.once(i)
+}
+
+// once checks that no upload has two results.
+func (c *checker) once(i Item) {
 	byUpload := map[string]int{}
 	for _, key := range c.results[i.ID] {
 		byUpload[resultKey.FindStringSubmatch(key)[2]]++
@@ -206,14 +220,24 @@ func (c *checker) objects(i Item) {
 	}
 }
 
+func bookKeyOf(id, key string) bool {
+	m := bookKey.FindStringSubmatch(key)
+	return m != nil && m[1] == id
+}
+
 // orphans lists objects that nobody names, and those whose name tells nothing.
 func (c *checker) orphans() {
 	for key := range c.Objects {
-		raw, result := rawKey.MatchString(key), resultKey.MatchString(key)
-		if !raw && !result {
-			c.say(Broken, "", key, "not a key of ours")
-		} else if !c.named[key] {
-			c.say(Orphan, strings.Split(key, "/")[1], key, "no item names it")
+		if c.named[key] {
+			continue
+		}
+		for _, form := range []*regexp.Regexp{rawKey, resultKey, bookKey, nil} {
+			if form == nil {
+				c.say(Broken, "", key, "not a key of ours")
+			} else if m := form.FindStringSubmatch(key); m != nil {
+				c.say(Orphan, m[1], key, "no item names it")
+				break
+			}
 		}
 	}
 }

@@ -20,9 +20,9 @@ func healthy() fsck.Snapshot {
 	body, _ := json.Marshal(map[string]string{"imageId": id})
 	return fsck.Snapshot{
 		Items: []fsck.Item{
-			{ID: id, Version: 2, State: "processed", RawKey: raw, ProcessedKey: result,
+			{ID: id, Version: 2, State: "processed", Updated: 1, RawKey: raw, ProcessedKey: result,
 				History: []fsck.Event{{State: "uploaded", Version: 1}, {State: "processed", Version: 2}}},
-			{ID: "1" + id[1:], State: "created", Expires: 1},
+			{ID: "1" + id[1:], State: "created", Updated: 1, Expires: 1},
 		},
 		Objects:  map[string]string{raw: hash, result: ""},
 		Messages: []fsck.Message{{Body: body}, {Body: []byte("junk"), Dead: true}},
@@ -72,9 +72,40 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// TestRowsOfTheBook: what the book's app left is healthy, before and after we processed it; what is missing is
+// found there, too.
+func TestRowsOfTheBook(t *testing.T) {
+	old := "upload/" + id + "-1700000000000"
+	for name, s := range map[string]fsck.Snapshot{
+		"created":  {Items: []fsck.Item{{ID: id, State: "created", Created: 1}}},
+		"uploaded": {Items: []fsck.Item{{ID: id, Version: 1, State: "uploaded", RawKey: old}}, NoMessages: true},
+		"processed": {Items: []fsck.Item{{ID: id, Version: 2, State: "processed", RawKey: old, ProcessedKey: "processed/" + id + "-1700000000001.png"}},
+			Objects: map[string]string{"processed/" + id + "-1700000000001.png": hash}},
+		"processed by us": {Items: []fsck.Item{{ID: id, Version: 2, State: "processed", Updated: 1, RawKey: old, ProcessedKey: result,
+			History: []fsck.Event{{State: "processed", Version: 2}}}}, Objects: map[string]string{result: ""}},
+	} {
+		if s.Objects == nil {
+			s.Objects = map[string]string{}
+		}
+		if s.Items[0].RawKey != "" {
+			s.Objects[old] = hash
+		}
+		if found := fsck.Check(s); len(found) != 0 {
+			t.Errorf("%s: %v", name, found)
+		}
+		clear(s.Objects)
+		if found := fsck.Check(s); name != "created" && (len(found) != 1 || found[0].Class != fsck.Lost) {
+			t.Errorf("%s, objects gone: %v", name, found)
+		}
+	}
+	if found := fsck.Check(fsck.Snapshot{Objects: map[string]string{old: ""}}); len(found) != 1 || found[0].Class != fsck.Orphan || found[0].Image != id {
+		t.Errorf("an original that nobody names: %v", found)
+	}
+}
+
 // unfinish takes the first item back to uploaded.
 func unfinish(s *fsck.Snapshot) {
-	s.Items[0] = fsck.Item{ID: id, Version: 1, State: "uploaded", RawKey: raw, Pending: id[:1],
+	s.Items[0] = fsck.Item{ID: id, Version: 1, State: "uploaded", Updated: 1, RawKey: raw, Pending: id[:1],
 		History: []fsck.Event{{State: "uploaded", Version: 1}}}
 	delete(s.Objects, result)
 }

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"time"
 
 	_ "modernc.org/sqlite" // the driver
 )
@@ -53,8 +54,7 @@ func Local(dir string) (s Snapshot, err error) {
 	}); err != nil {
 		return s, fmt.Errorf("read the messages of %s: %w", path, err)
 	}
-	s.Objects, err = files(filepath.Join(dir, "objects"))
-	return s, err
+	return s, s.files(filepath.Join(dir, "objects"))
 }
 
 // sound runs SQLite's own check of the file.
@@ -84,22 +84,30 @@ func rows(db *sql.DB, query string, each func(*sql.Rows) error) error {
 }
 
 // files hashes every object.
-func files(root string) (map[string]string, error) {
-	objects := map[string]string{}
+func (s *Snapshot) files(root string) error {
+	s.Objects, s.Stored = map[string]string{}, map[string]time.Time{}
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) && path != root {
+			return nil // removed since its folder was read
+		}
 		if err != nil || d.IsDir() {
 			return err
 		}
 		data, err := os.ReadFile(path)
-		if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		info, statErr := d.Info()
+		key, relErr := filepath.Rel(root, path)
+		if err := errors.Join(err, statErr, relErr); err != nil {
 			return err
 		}
-		key, err := filepath.Rel(root, path)
-		objects[filepath.ToSlash(key)] = HashOf(data)
-		return err
+		key = filepath.ToSlash(key)
+		s.Objects[key], s.Stored[key] = HashOf(data), info.ModTime()
+		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read the objects: %w", err)
+		return fmt.Errorf("read the objects: %w", err)
 	}
-	return objects, nil
+	return nil
 }
