@@ -43,7 +43,8 @@ func (b *blobs) Put(ctx context.Context, key, contentType string, body io.ReadSe
 	return err
 }
 
-// Get reads the object and verifies its checksum, if it has one.
+// Get reads the object and verifies its checksum, if it has one. A transfer that breaks off half-way is not taken
+// up again: that is the caller's to repeat, with the whole object.
 func (b *blobs) Get(ctx context.Context, key string, limit int64) ([]byte, error) {
 	bound := boundFor(limit)
 	within, cancel := context.WithTimeout(ctx, bound)
@@ -59,7 +60,7 @@ func (b *blobs) get(ctx context.Context, key string, limit int64) ([]byte, error
 	}
 	defer out.Body.Close()
 	size := aws.ToInt64(out.ContentLength)
-	if size > limit {
+	if size > limit { // said before a byte of it is in memory
 		return nil, fmt.Errorf("object %s has %d bytes, more than %d", key, size, limit)
 	}
 	var buf bytes.Buffer
@@ -73,7 +74,9 @@ func (b *blobs) get(ctx context.Context, key string, limit int64) ([]byte, error
 	return buf.Bytes(), nil
 }
 
-// Link signs a URL; it makes no call and does not know whether the object exists.
+// Link signs a URL; it makes no call and does not know whether the object exists. The right to read is checked when
+// the link is followed, and is that of the role that signed. Browsers keep no copy: the link is all that
+// protects the photo, and it expires.
 func (b *blobs) Link(ctx context.Context, key, filename string) (string, error) {
 	in := &s3.GetObjectInput{Bucket: &b.bucket, Key: &key, ResponseCacheControl: aws.String("no-store")}
 	if filename != "" {

@@ -16,6 +16,9 @@ import (
 )
 
 // catalog is imagery.Catalog on a table with the hash key id and the index pendingIndex on pending and updated.
+//
+// Every name in an expression is written with a placeholder: "state" is a reserved word of DynamoDB's, and its
+// list of those grows.
 type catalog struct {
 	db    *dynamodb.Client
 	table string
@@ -26,7 +29,8 @@ const pendingIndex = "pending-index"
 // probeID is read by Ping. It is no UUID, so no image has it.
 const probeID = "readyz"
 
-// Create stores img unless a living item has its id.
+// Create stores img unless a living item has its id. TTL deletes expired items only in the end, up to days late,
+// so the condition counts them as absent; it compares as Image.Expired does, in the seconds that TTL wants.
 func (c *catalog) Create(ctx context.Context, img imagery.Image, now time.Time) error {
 	_, err := call(ctx, callBound, c.db.PutItem, &dynamodb.PutItemInput{
 		TableName:                 &c.table,
@@ -38,7 +42,8 @@ func (c *catalog) Create(ctx context.Context, img imagery.Image, now time.Time) 
 	return mapCondition(err, imagery.ErrExists)
 }
 
-// Get reads consistently.
+// Get reads consistently: a decision that is made from an older item would only cost a conflict, but "not found"
+// for an image that was just created would be a wrong answer.
 func (c *catalog) Get(ctx context.Context, id string) (imagery.Image, error) {
 	it, err := c.get(ctx, id)
 	if err != nil {
@@ -66,7 +71,9 @@ func (c *catalog) get(ctx context.Context, id string) (item, error) {
 	return out.Item, nil
 }
 
-// Move writes the attributes of to, if the stored item still is what from says.
+// Move writes the attributes of to, if the stored item still is what from says. An update creates the item that
+// it does not find, hence attribute_exists; the version alone would say the rest, but not of an item that a
+// program with another idea of versions has written.
 func (c *catalog) Move(ctx context.Context, from, to imagery.Image) error {
 	names := map[string]string{"#id": "id", "#version": "version", "#state": "state", "#rawS3Key": "rawS3Key"}
 	values := item{":oldVersion": number(from.Version), ":oldState": text(string(from.State))}
@@ -95,7 +102,7 @@ func (c *catalog) Move(ctx context.Context, from, to imagery.Image) error {
 	return c.update(ctx, from.ID, update, condition, names, values)
 }
 
-// Touch writes the time of the hint.
+// Touch writes the time of the hint. It asks for the version only: nothing else changes without it.
 func (c *catalog) Touch(ctx context.Context, img imagery.Image, hinted time.Time) error {
 	return c.update(ctx, img.ID, "SET #hinted = :hinted", "attribute_exists(#id) AND #version = :oldVersion",
 		map[string]string{"#id": "id", "#version": "version", "#hinted": "hinted"},
@@ -126,7 +133,8 @@ func (c *catalog) update(ctx context.Context, id, update, condition string, name
 	return mapCondition(err, imagery.ErrConflict)
 }
 
-// Pending reads one page of the index.
+// Pending reads one page of the index. The index follows the table within a second or so and has keys only, so
+// that the writes of other attributes cost nothing in it.
 func (c *catalog) Pending(ctx context.Context, shard string, from, to time.Time, after string, limit int) ([]imagery.Pending, string, error) {
 	in := &dynamodb.QueryInput{
 		TableName: &c.table, IndexName: aws.String(pendingIndex), Limit: aws.Int32(int32(limit)),
@@ -144,7 +152,7 @@ func (c *catalog) Pending(ctx context.Context, shard string, from, to time.Time,
 	if err != nil {
 		return nil, "", err
 	}
-	list := make([]imagery.Pending, len(out.Items))
+	list := make([]imagery.Pending, len(out.Items)) // possibly empty while there is a next page: a page is 1 MB at most
 	for i, it := range out.Items {
 		r := reader{item: it}
 		list[i] = imagery.Pending{ID: r.text("id"), Updated: r.milli("updated")}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"time"
 
@@ -114,7 +115,7 @@ func load(ctx context.Context, given *aws.Config) (aws.Config, error) {
 }
 
 // newTransport is one pool of connections for all clients. As many may stay open to one host as to all, since
-// there are only three. What the SDK's settings say about TLS is kept.
+// there are only three. What the SDK's settings say about TLS and proxies is kept.
 func newTransport(cfg aws.Config) *http.Transport {
 	base, ok := cfg.HTTPClient.(*awshttp.BuildableClient)
 	if !ok {
@@ -122,6 +123,14 @@ func newTransport(cfg aws.Config) *http.Transport {
 	}
 	t := base.GetTransport()
 	t.MaxIdleConnsPerHost = t.MaxIdleConns
+	dial := t.DialContext
+	t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		if tcp, ok := conn.(*net.TCPConn); ok {
+			_ = tcp.SetWriteBuffer(sendBuffer) // a refusal leaves the system's default, which works but for slow lines
+		}
+		return conn, err
+	}
 	return t
 }
 

@@ -17,7 +17,8 @@ type item = map[string]types.AttributeValue
 // Others are left alone: they may belong to a newer release.
 var moved = []string{"version", "state", "updated", "hinted", "expires", "rawS3Key", "processedS3Key", "error", "pending", "history"}
 
-// encode is the image as an item; what the image does not have is absent.
+// encode is the image as an item. What the image does not have is absent: a key of the index may be neither empty
+// nor null, and TTL must find no expires on an image that is to stay.
 func encode(img imagery.Image) item {
 	it := item{"id": text(img.ID), "version": number(img.Version), "state": text(string(img.State))}
 	setText := func(name, v string) {
@@ -50,6 +51,7 @@ func encode(img imagery.Image) item {
 	return it
 }
 
+// encodeEvent is one transition of the history, in the names that its JSON has too.
 func encodeEvent(e imagery.Event) types.AttributeValue {
 	m := item{"at": number(e.At.UnixMilli()), "state": text(string(e.State)), "version": number(e.Version)}
 	for name, v := range map[string]string{"release": e.Release, "instance": e.Instance, "cause": e.Cause} {
@@ -91,7 +93,8 @@ func decode(it item) (imagery.Image, error) {
 	return img, nil
 }
 
-// reader takes attributes out of an item and keeps the first problem. A missing attribute is a zero value.
+// reader takes attributes out of an item and keeps the first problem. A missing attribute is a zero value. One of
+// another type is a problem: a version that reads as 0 would make every later write a conflict without a reason.
 type reader struct {
 	item item
 	err  error

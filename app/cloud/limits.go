@@ -38,7 +38,8 @@ type redrive struct {
 	maxReceives   int
 }
 
-// attributes reads the queue's visibility timeout and redrive policy; the latter is zero if it has none.
+// attributes reads the queue's visibility timeout and redrive policy; the latter is zero if it has none. SQS needs
+// up to a minute to make a change of them known, so callers may keep the answer as long as that.
 func (q *queue) attributes(ctx context.Context) (time.Duration, redrive, error) {
 	url, err := q.url(ctx)
 	if err != nil {
@@ -80,7 +81,9 @@ func parseRedrive(policy string) (redrive, error) {
 	return redrive{p.DeadLetterTargetARN, n}, err
 }
 
-// deadLetterURL finds the dead letters through the queue's redrive policy, once.
+// deadLetterURL finds the dead letters through the queue's redrive policy, and keeps them once found: another
+// queue in their place is another deployment. Failures are not kept. Only the reconciler calls, so that nobody
+// waits for the lock but another one who needs the answer.
 func (q *queue) deadLetterURL(ctx context.Context) (string, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

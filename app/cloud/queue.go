@@ -31,7 +31,7 @@ type queue struct {
 	dead *string // URL of the dead letters once it is known, "" for none
 }
 
-// batchSize is the largest that SQS takes.
+// batchSize is the largest that SQS takes. Single messages go as batches of one, for which the role's rights are.
 const batchSize = 10
 
 // traceAttribute carries the trace of a message.
@@ -117,6 +117,7 @@ func pollSeconds(wait time.Duration) int32 { return min(max(wholeSeconds(wait), 
 // wholeSeconds rounds up, since SQS counts in seconds and 0 has a meaning of its own.
 func wholeSeconds(d time.Duration) int32 { return int32((d + time.Second - 1) / time.Second) }
 
+// message is a delivery as the port has it. Without a readable time Sent stays zero, which means "unknown".
 func message(m types.Message) imagery.Message {
 	receives, _ := strconv.Atoi(m.Attributes[string(types.MessageSystemAttributeNameApproximateReceiveCount)])
 	got := imagery.Message{
@@ -154,7 +155,8 @@ func (q *queue) Extend(ctx context.Context, d time.Duration, ms ...imagery.Messa
 	return lost, errors.Join(errs...)
 }
 
-// Delete deletes in batches, like Extend.
+// Delete deletes in batches, like Extend. A message that could not be deleted comes again, which costs a look at
+// its image and nothing more.
 func (q *queue) Delete(ctx context.Context, ms ...imagery.Message) error {
 	url, err := q.url(ctx)
 	if err != nil {

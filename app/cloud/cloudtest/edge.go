@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// Edge is the network in front of the emulators. It records every call and injects faults.
+// Edge is the network in front of the emulators. It records every call and injects faults. Requests are read in
+// full first, so that a fault never depends on how much of one has arrived.
 type Edge struct {
 	tables, objects, queues http.Handler
 
@@ -118,14 +119,16 @@ func (e *Edge) hit(w http.ResponseWriter, r *http.Request, call Call, body []byt
 	return true
 }
 
-// forward serves the call by its emulator.
+// forward serves the call by its emulator. What has begun is finished when the client is gone, as AWS does; only
+// a poll ends with its client.
 func (e *Edge) forward(w http.ResponseWriter, r *http.Request, call Call, body []byte) {
 	r = r.Clone(r.Context())
 	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	map[string]http.Handler{"dynamodb": e.tables, "s3": e.objects, "sqs": e.queues}[call.Service].ServeHTTP(w, r)
 }
 
-// answer serves the call and keeps the answer from the client.
+// answer serves the call and keeps the answer from the client. The recorder cannot be told from a client, so that
+// the effect is the same as if the answer had been sent.
 func (e *Edge) answer(r *http.Request, call Call, body []byte) {
 	serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { e.forward(w, r, call, body) }), r)
 }

@@ -139,7 +139,8 @@ func (q *Queues) receive(mq *msgQueue, n int, visibility time.Duration) (got []*
 	return got, next
 }
 
-// bury moves a message to the dead letters. It keeps its id and the time it was sent.
+// bury moves a message to the dead letters. It keeps its id, its count and the time it was sent, which is why SQS
+// wants the dead letters to be kept for longer than the messages.
 func (q *Queues) bury(mq *msgQueue, m *message, now time.Time) {
 	mq.remove(m)
 	if dead, ok := q.queues[mq.deadLetters]; ok {
@@ -197,7 +198,7 @@ func (q *Queues) delete(mq *msgQueue, receipt string) error {
 	return nil
 }
 
-// describe is what GetQueueAttributes answers.
+// describe is what GetQueueAttributes answers. The counts are exact, where SQS's lag behind.
 func (mq *msgQueue) describe() map[string]string {
 	now, visible, hidden, delayed := time.Now(), 0, 0, 0
 	for _, m := range mq.messages {

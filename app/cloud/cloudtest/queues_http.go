@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// queueRequest are the members of the requests of all operations.
+// queueRequest are the members of the requests of all operations. A number that may be left out, and is then the
+// queue's own, is a pointer: 0 says something else.
 type queueRequest struct {
 	QueueName, QueueUrl                         string
 	Attributes                                  map[string]string
@@ -35,7 +36,6 @@ type queueRequest struct {
 var queueOperations = map[string]func(q *Queues, ctx context.Context, in queueRequest) (any, error){
 	"CreateQueue":                  (*Queues).doCreate,
 	"DeleteQueue":                  (*Queues).doRemove,
-	"PurgeQueue":                   (*Queues).doPurge,
 	"GetQueueAttributes":           (*Queues).doDescribe,
 	"SendMessage":                  (*Queues).doSend,
 	"ReceiveMessage":               (*Queues).doReceive,
@@ -45,6 +45,7 @@ var queueOperations = map[string]func(q *Queues, ctx context.Context, in queueRe
 	"ChangeMessageVisibilityBatch": (*Queues).doExtend,
 }
 
+// ServeHTTP speaks AWS's JSON protocol. The prefix of error codes is part of it: SDKs strip it.
 func (q *Queues) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var in queueRequest
 	if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
@@ -72,6 +73,7 @@ func (q *Queues) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// doCreate does not mind a queue of that name: it is a new one then. The defaults are SQS's.
 func (q *Queues) doCreate(_ context.Context, in queueRequest) (any, error) {
 	mq := &msgQueue{name: in.QueueName, attributes: in.Attributes, visibility: 30 * time.Second}
 	if v := in.Attributes["VisibilityTimeout"]; v != "" {
@@ -100,14 +102,6 @@ func (q *Queues) doRemove(_ context.Context, in queueRequest) (any, error) {
 	mq, err := q.find(in.QueueUrl)
 	if err == nil {
 		delete(q.queues, mq.name)
-	}
-	return struct{}{}, err
-}
-
-func (q *Queues) doPurge(_ context.Context, in queueRequest) (any, error) {
-	mq, err := q.find(in.QueueUrl)
-	if err == nil {
-		mq.messages = nil
 	}
 	return struct{}{}, err
 }
@@ -185,6 +179,8 @@ func (q *Queues) doReceive(ctx context.Context, in queueRequest) (any, error) {
 	}
 }
 
+// describeMessages has the attributes that were asked for and no others, as SQS does; SDKs that forget to ask
+// would work here only.
 func describeMessages(got []*message, in queueRequest) any {
 	list := []map[string]any{}
 	for _, m := range got {
@@ -199,6 +195,7 @@ func describeMessages(got []*message, in queueRequest) any {
 	return map[string]any{"Messages": list}
 }
 
+// doDelete and doExtend serve single receipts and batches.
 func (q *Queues) doDelete(_ context.Context, in queueRequest) (any, error) {
 	return q.each(in, func(mq *msgQueue, receipt string, _ time.Duration) error { return q.delete(mq, receipt) })
 }

@@ -69,7 +69,7 @@ func (c *Cloud) NewTable(ctx context.Context, name string) error {
 	return nil
 }
 
-// NewBucket makes a bucket.
+// NewBucket makes a bucket, without the policies and the lifecycle of a deployed one.
 func (c *Cloud) NewBucket(ctx context.Context, name string) error {
 	in := &s3.CreateBucketInput{Bucket: &name}
 	if c.base.Region != Region { // the one region that may not be named
