@@ -23,23 +23,27 @@ type Args struct {
 	Tags     map[string]string // for instances and volumes, which a provider's default tags do not reach
 
 	VPC     pulumi.StringInput
-	Subnets pulumi.StringArray
-	Ingress *Ingress // nil: nobody may connect
+	Subnets pulumi.StringArray // one in each zone, so that a group spreads by itself
+	Ingress *Ingress           // nil: nobody may connect
 	Egress  Egress
 
 	InstanceType string
-	Burstable    bool
+	Burstable    bool // the type has CPU credits
 	Image        string
-	ImageFrozen  bool               // Image is today's newest and counts only for a fleet that does not exist yet
-	UserData     pulumi.StringInput // plain text
+	// ImageFrozen: Image is today's newest, which counts only for a fleet that does not exist yet.
+	ImageFrozen bool
+	UserData    pulumi.StringInput // plain text
 
-	Grants    []Grant
-	Resources map[rights.Resource]pulumi.StringInput // ARN of each resource that a grant may name, before its first slash
+	Grants []Grant
+	// Resources holds the ARN of each resource that a grant may name, by the part before its first slash.
+	Resources map[rights.Resource]pulumi.StringInput
 
 	Min, Max int
-	Targets  pulumi.StringArray // target groups; none: EC2's own checks decide about health
-	Scaling  Tracking
-	After    []pulumi.Resource // all that must work before the first instance boots
+	// Targets are target groups. With none, EC2's own checks decide about health.
+	Targets pulumi.StringArray
+	Scaling Tracking
+	// After is all that must work before the first instance boots. Its own rights and rules come on top.
+	After []pulumi.Resource
 }
 
 // Ingress is the one peer that may connect, and where. The fleet also lets that peer out to itself.
@@ -99,6 +103,7 @@ func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOp
 	if err := f.template(ctx, profile); err != nil {
 		return nil, err
 	}
+	// Rights and rules are no inputs of a group, so nothing but this keeps instances from booting without them.
 	after := append(append([]pulumi.Resource{f.LogGroup, profile}, rules...), policies...)
 	if err := f.group(ctx, append(after, args.After...)); err != nil {
 		return nil, err
@@ -113,6 +118,7 @@ func (f *Fleet) identity(ctx *pulumi.Context) (*iam.InstanceProfile, []pulumi.Re
 		return nil, nil, err
 	}
 	var policies []pulumi.Resource
+	// One policy for each concern: a reader finds what a release may do apart from what its boot may.
 	for _, g := range f.args.Grants {
 		if len(g.Calls) == 0 {
 			continue

@@ -66,14 +66,19 @@ func (f *Fleet) group(ctx *pulumi.Context, after []pulumi.Resource) error {
 		LaunchTemplate: autoscaling.GroupLaunchTemplateArgs{
 			Id: f.Template.ID(), Version: f.Template.LatestVersion.ApplyT(strconv.Itoa).(pulumi.StringOutput),
 		},
+		// A group warms up for as long as its balancer takes to believe in an instance; until then a new
+		// instance does not count in what scaling measures.
 		HealthCheckType: pulumi.String(health), HealthCheckGracePeriod: pulumi.Int(graceSeconds), DefaultInstanceWarmup: pulumi.Int(90),
 		// Launch before terminate, with room for one more whatever AWS rounds.
 		InstanceMaintenancePolicy: autoscaling.GroupInstanceMaintenancePolicyArgs{
 			MinHealthyPercentage: pulumi.Int(100), MaxHealthyPercentage: pulumi.Int(MaxHealthyPercent(f.args.Min)),
 		},
-		InitialLifecycleHooks:  initial,
-		EnabledMetrics:         pulumi.ToStringArray(metrics),
-		TerminationPolicies:    pulumi.ToStringArray([]string{"OldestLaunchTemplate", "OldestInstance"}),
+		// Only hooks that the group is born with catch its first instances.
+		InitialLifecycleHooks: initial,
+		EnabledMetrics:        pulumi.ToStringArray(metrics),
+		// A scale-in during or after a rollout takes what is left of the old release first.
+		TerminationPolicies: pulumi.ToStringArray([]string{"OldestLaunchTemplate", "OldestInstance"}),
+		// "0" is do not wait; health is proved by whoever rolls out.
 		WaitForCapacityTimeout: pulumi.String("0"),
 		Tags:                   f.groupTags(),
 	}, pulumi.Parent(f), pulumi.IgnoreChanges(ignored), pulumi.Timeouts(&pulumi.CustomTimeouts{Delete: "30m"}), pulumi.DependsOn(after))
@@ -89,6 +94,7 @@ func (f *Fleet) group(ctx *pulumi.Context, after []pulumi.Resource) error {
 			return err
 		}
 	}
+	// The policy names the target group by its balancer, and AWS refuses that before a listener forwards.
 	f.Policy, err = autoscaling.NewPolicy(ctx, f.name+"-scaling", &autoscaling.PolicyArgs{
 		AutoscalingGroupName: f.Group.Name, PolicyType: pulumi.String("TargetTrackingScaling"),
 		TargetTrackingConfiguration: f.args.Scaling(f.Group.Name),

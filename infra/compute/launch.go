@@ -27,6 +27,7 @@ func (f *Fleet) firewall(ctx *pulumi.Context) ([]pulumi.Resource, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Nothing needs a rule for DNS, time and instance metadata: AWS does not filter them.
 	var rules []pulumi.Resource
 	out := func(what string, rule vpc.SecurityGroupEgressRuleArgs, group pulumi.StringInput, port int) {
 		rule.SecurityGroupId, rule.IpProtocol, rule.FromPort, rule.ToPort = group, pulumi.String("tcp"), pulumi.Int(port), pulumi.Int(port)
@@ -50,6 +51,7 @@ func (f *Fleet) firewall(ctx *pulumi.Context) ([]pulumi.Resource, error) {
 		out("to-internet", vpc.SecurityGroupEgressRuleArgs{CidrIpv4: pulumi.String("0.0.0.0/0")}, self, https)
 	}
 	if i := f.args.Ingress; i != nil {
+		// Both ends of the connection are declared here, where both groups are known.
 		in("from-peer", self, i.From, i.Port)
 		out("from-peer", vpc.SecurityGroupEgressRuleArgs{ReferencedSecurityGroupId: self}, i.From, i.Port)
 	}
@@ -84,6 +86,7 @@ func (f *Fleet) template(ctx *pulumi.Context, profile *iam.InstanceProfile) erro
 		VpcSecurityGroupIds:               pulumi.StringArray{f.SecurityGroup.ID()},
 		IamInstanceProfile:                ec2.LaunchTemplateIamInstanceProfileArgs{Arn: profile.Arn},
 		InstanceInitiatedShutdownBehavior: pulumi.String("terminate"), // so that a power-off needs no right and no network
+		// Tokens only, and one hop: a server that is tricked into fetching a URL cannot reach the role's keys.
 		MetadataOptions: ec2.LaunchTemplateMetadataOptionsArgs{
 			HttpEndpoint: pulumi.String("enabled"), HttpTokens: pulumi.String("required"), HttpPutResponseHopLimit: pulumi.Int(1),
 		},
@@ -97,8 +100,10 @@ func (f *Fleet) template(ctx *pulumi.Context, profile *iam.InstanceProfile) erro
 	return err
 }
 
+// encode is base64, which neither the provider nor AWS would do.
 func encode(script string) string { return base64.StdEncoding.EncodeToString([]byte(script)) }
 
+// tagSpecifications repeats the tags for what instances bring along: default tags stop at the template itself.
 func (f *Fleet) tagSpecifications() ec2.LaunchTemplateTagSpecificationArray {
 	tags := pulumi.StringMap{"Name": pulumi.String(f.name)}
 	for k, v := range f.args.Tags {

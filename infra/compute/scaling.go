@@ -28,6 +28,8 @@ func BacklogPerInstance(queue pulumi.StringInput, target int) Tracking {
 	return func(group pulumi.StringInput) autoscaling.PolicyTargetTrackingConfigurationArgs {
 		return autoscaling.PolicyTargetTrackingConfigurationArgs{
 			TargetValue: pulumi.Float64(float64(target)),
+			// The division needs the group's own metrics to be enabled; without them there is no value at all,
+			// and nobody would be told.
 			CustomizedMetricSpecification: autoscaling.PolicyTargetTrackingConfigurationCustomizedMetricSpecificationArgs{
 				Metrics: autoscaling.PolicyTargetTrackingConfigurationCustomizedMetricSpecificationMetricArray{
 					metric("visible", "AWS/SQS", "ApproximateNumberOfMessagesVisible", "Maximum", "QueueName", queue),
@@ -43,6 +45,7 @@ func BacklogPerInstance(queue pulumi.StringInput, target int) Tracking {
 	}
 }
 
+// metric is one input of an expression.
 func metric(id, namespace, name, stat, dimension string, value pulumi.StringInput) autoscaling.PolicyTargetTrackingConfigurationCustomizedMetricSpecificationMetricArgs {
 	return autoscaling.PolicyTargetTrackingConfigurationCustomizedMetricSpecificationMetricArgs{
 		Id: pulumi.String(id), ReturnData: pulumi.Bool(false), // true is the default, and only one may

@@ -11,7 +11,7 @@ import (
 
 // BucketArgs describe a private bucket.
 type BucketArgs struct {
-	// Emptied lets a destroy delete what is inside.
+	// Emptied lets a destroy delete what is inside. It is read from the state, so an update must come first.
 	Emptied bool
 	// Protect refuses every deletion of the bucket.
 	Protect bool
@@ -48,6 +48,7 @@ func NewBucket(ctx *pulumi.Context, name string, args *BucketArgs, opts ...pulum
 		return nil, err
 	}
 	id := b.Bucket.ID()
+	// No access lists at all: whoever writes, the account owns.
 	owner, err := s3.NewBucketOwnershipControls(ctx, name+"-owner", &s3.BucketOwnershipControlsArgs{
 		Bucket: id, Rule: s3.BucketOwnershipControlsRuleArgs{ObjectOwnership: pulumi.String("BucketOwnerEnforced")},
 	}, pulumi.Parent(b))

@@ -50,6 +50,7 @@ func NewMessaging(ctx *pulumi.Context, name string, args *MessagingArgs, opts ..
 		return nil, err
 	}
 	var err error
+	// Encrypted by SQS itself: a key of KMS would cost per call, and whoever sends would need rights to it.
 	m.DeadLetters, err = sqs.NewQueue(ctx, name+"-dead-letters", &sqs.QueueArgs{
 		MessageRetentionSeconds: seconds(DeadLetterDays * day),
 		SqsManagedSseEnabled:    pulumi.Bool(true),
@@ -69,6 +70,7 @@ func NewMessaging(ctx *pulumi.Context, name string, args *MessagingArgs, opts ..
 	if err != nil {
 		return nil, err
 	}
+	// A resource of its own: inside the queue's arguments the two queues would wait for each other.
 	_, err = sqs.NewRedriveAllowPolicy(ctx, name+"-redrive", &sqs.RedriveAllowPolicyArgs{
 		QueueUrl: m.DeadLetters.Url,
 		RedriveAllowPolicy: m.Queue.Arn.ApplyT(func(arn string) (string, error) {

@@ -44,8 +44,8 @@ type Storage struct {
 	pulumi.ResourceState
 
 	Table    *dynamodb.Table
-	Images   *Bucket
-	Releases *Bucket
+	Images   *Bucket // originals and results
+	Releases *Bucket // binaries, which only instances and the deployer read
 	Logs     *Bucket // nil without access logs
 }
 
@@ -91,6 +91,7 @@ func NewStorage(ctx *pulumi.Context, name string, args *StorageArgs, opts ...pul
 // newTable declares only the keys: DynamoDB refuses attributes that no key uses.
 func newTable(ctx *pulumi.Context, name string, protect bool, parent pulumi.ResourceOption) (*dynamodb.Table, error) {
 	return dynamodb.NewTable(ctx, name, &dynamodb.TableArgs{
+		// By request: the load of a demo and of a rush differ by more than capacity can be planned.
 		BillingMode: pulumi.String("PAY_PER_REQUEST"),
 		HashKey:     pulumi.String("id"),
 		Attributes: dynamodb.TableAttributeArray{
@@ -98,6 +99,7 @@ func newTable(ctx *pulumi.Context, name string, protect bool, parent pulumi.Reso
 			dynamodb.TableAttributeArgs{Name: pulumi.String("pending"), Type: pulumi.String("S")},
 			dynamodb.TableAttributeArgs{Name: pulumi.String("updated"), Type: pulumi.String("N")},
 		},
+		// Only unfinished images have the attribute, so the index is as small as the backlog.
 		GlobalSecondaryIndexes: dynamodb.TableGlobalSecondaryIndexArray{dynamodb.TableGlobalSecondaryIndexArgs{
 			Name: pulumi.String(PendingIndex), HashKey: pulumi.String("pending"), RangeKey: pulumi.String("updated"),
 			ProjectionType: pulumi.String("KEYS_ONLY"),

@@ -26,20 +26,25 @@ const tlsPolicy = "ELBSecurityPolicy-TLS13-1-2-2021-06"
 
 // Args describe an edge.
 type Args struct {
-	VPC          pulumi.StringInput
-	Subnets      pulumi.StringArray // public, in two zones or more
+	VPC     pulumi.StringInput
+	Subnets pulumi.StringArray // public, in two zones or more
+	// AllowedCIDRs may connect. Nothing behind the balancer looks at addresses again.
 	AllowedCIDRs []string
 	Certificate  string // ARN; empty: HTTP only
 	Port         int    // of the servers
-	Protect      bool
-	LogBucket    pulumi.StringInput // nil: no access logs
-	After        []pulumi.Resource  // what the balancer needs and no input names: routes, the log bucket's policy
+	// Protect refuses to delete the balancer, and with it the name that clients know.
+	Protect   bool
+	LogBucket pulumi.StringInput // nil: no access logs
+	// After is what the balancer needs and no input names: AWS refuses one whose subnets have no way to the
+	// internet yet, and a log bucket that it may not write to.
+	After []pulumi.Resource
 }
 
 // Edge is the component.
 type Edge struct {
 	pulumi.ResourceState
 
+	// SecurityGroup is whom servers admit.
 	SecurityGroup *ec2.SecurityGroup
 	Balancer      *lb.LoadBalancer
 	Targets       *lb.TargetGroup
@@ -53,6 +58,8 @@ func (e *Edge) Ready() []pulumi.Resource { return e.ready }
 
 // New builds an edge.
 func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOption) (*Edge, error) {
+	// The constants of both sides are compared here and not only in tests: whoever changes one must not be able
+	// to deploy it.
 	if settings.IdleTimeout <= IdleTimeout || settings.ReadHeaderTimeout <= IdleTimeout || DrainDelay <= settings.UploadTimeout || DrainDelay >= settings.StopTimeout {
 		return nil, fmt.Errorf("edge %s: its timeouts do not fit the server's", name)
 	}
@@ -65,10 +72,11 @@ func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOp
 	}
 	var err error
 	e.Balancer, err = lb.NewLoadBalancer(ctx, name+"-lb", &lb.LoadBalancerArgs{
-		LoadBalancerType:         pulumi.String("application"),
-		Subnets:                  args.Subnets,
-		SecurityGroups:           pulumi.StringArray{e.SecurityGroup.ID()},
-		IdleTimeout:              seconds(IdleTimeout),
+		LoadBalancerType: pulumi.String("application"),
+		Subnets:          args.Subnets,
+		SecurityGroups:   pulumi.StringArray{e.SecurityGroup.ID()},
+		IdleTimeout:      seconds(IdleTimeout),
+		// Requests that two parsers could read differently never reach a server.
 		DropInvalidHeaderFields:  pulumi.Bool(true),
 		DesyncMitigationMode:     pulumi.String("defensive"),
 		XffHeaderProcessingMode:  pulumi.String("append"),
@@ -101,6 +109,7 @@ func (e *Edge) door(ctx *pulumi.Context, name string, args *Args) error {
 	if err != nil {
 		return err
 	}
+	// Port 80 stays open beside HTTPS: it only redirects, for people who type a bare name.
 	ports := []int{80}
 	if args.Certificate != "" {
 		ports = append(ports, 443)
@@ -122,8 +131,11 @@ func (e *Edge) door(ctx *pulumi.Context, name string, args *Args) error {
 func (e *Edge) targets(ctx *pulumi.Context, name string, args *Args) (err error) {
 	e.Targets, err = lb.NewTargetGroup(ctx, name+"-tg", &lb.TargetGroupArgs{
 		TargetType: pulumi.String("instance"), Port: pulumi.Int(args.Port), Protocol: pulumi.String("HTTP"), VpcId: args.VPC,
-		DeregistrationDelay:        seconds(DrainDelay),
-		LoadBalancingAlgorithmType: pulumi.String("least_outstanding_requests"), // uploads and polls differ too much for turns
+		DeregistrationDelay: seconds(DrainDelay),
+		// Uploads and long polls differ too much in length for servers to take turns.
+		LoadBalancingAlgorithmType: pulumi.String("least_outstanding_requests"),
+		// /healthz asks no dependency: when the table is away every server would be ill at once, and
+		// replacing them would help nobody. In after 20 s, out after 30.
 		HealthCheck: lb.TargetGroupHealthCheckArgs{
 			Path: pulumi.String("/healthz"), Matcher: pulumi.String("200"), Interval: pulumi.Int(10), Timeout: pulumi.Int(5),
 			HealthyThreshold: pulumi.Int(2), UnhealthyThreshold: pulumi.Int(3),

@@ -27,6 +27,7 @@ func (n *Network) nat(ctx *pulumi.Context, private []*ec2.RouteTable, internet *
 		}
 		gateways, n.ready = append(gateways, gateway), append(n.ready, gateway)
 	}
+	// With one gateway in each zone traffic stays in its own; the loss of a zone takes only that zone's way out.
 	for i, table := range private {
 		if count == 0 {
 			break
@@ -76,6 +77,8 @@ func (n *Network) interfaceEndpoints(ctx *pulumi.Context) error {
 	if err != nil {
 		return err
 	}
+	// Work, logs with the metrics in them, and the launch hook: all that an instance calls beside S3 and DynamoDB.
+	// One that is missing here does not fail, it hangs.
 	services := []string{"sqs", "logs", "autoscaling"}
 	if n.args.SSM {
 		services = append(services, "ssm", "ssmmessages")

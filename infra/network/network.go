@@ -66,6 +66,7 @@ func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOp
 	if err := ctx.RegisterComponentResource("imagery:infra:Network", name, n, opts...); err != nil {
 		return nil, err
 	}
+	// Routes are resources of their own; a table that also lists them inline would show a change for ever.
 	public, gateway, err := n.public(ctx)
 	if err != nil {
 		return nil, err
@@ -114,8 +115,10 @@ func IDs(subnets []*ec2.Subnet) pulumi.StringArray {
 	return ids
 }
 
+// child parents a resource; options of the component itself are never handed on.
 func (n *Network) child() pulumi.ResourceOption { return pulumi.Parent(n) }
 
+// tags give the name that consoles show; all others come with the provider.
 func (n *Network) tags(what string) pulumi.StringMap {
 	return pulumi.StringMap{"Name": pulumi.String(n.name + "-" + what)}
 }
@@ -147,6 +150,7 @@ func (n *Network) public(ctx *pulumi.Context) (*ec2.RouteTable, *ec2.InternetGat
 		return nil, nil, err
 	}
 	n.ready = append(n.ready, gateway, out)
+	// The balancer's subnets are the instances' too when those live in public; only then do they hand out addresses.
 	for i := range n.args.Zones {
 		s, err := n.subnet(ctx, "public", i, i, table, n.args.Egress == Public)
 		if err != nil {
