@@ -15,6 +15,7 @@ type Config struct {
 	Region         string // aws:region, else AWS_REGION
 	CLIProfile     string // aws:profile, the credentials profile of whoever deploys
 
+	// The keys, in the order of the table below, which explains each.
 	Profile           string
 	VPCCIDR           netip.Prefix
 	AZCount           int
@@ -46,7 +47,7 @@ type Config struct {
 	Artifact          string
 }
 
-// Name prefixes everything that the stack creates.
+// Name prefixes everything that the stack creates. Two stacks of one account differ in it, and so in all their names.
 func (c Config) Name() string { return c.Project + "-" + c.Stack }
 
 // Presets of `profile`.
@@ -133,6 +134,7 @@ type Origin struct {
 // error names every problem. Warnings are choices that are legal and probably unwanted.
 func LoadConfig(from Origin, get func(key string) string) (c Config, warnings []string, err error) {
 	c = Config{Project: from.Project, Stack: from.Stack, Region: from.Region, CLIProfile: from.CLIProfile}
+	// The preset is needed before its own key is read; if it is misspelt, dev fills in and the key is refused below.
 	bad := unknown(from.Given)
 	prod := get("profile") == Prod
 	for _, k := range keys {

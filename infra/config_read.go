@@ -11,6 +11,8 @@ import (
 	"imagery/infra/network"
 )
 
+// Readers turn the text of a key into its field. Their errors finish the sentence that begins with key and value.
+
 func text(at func(*Config) *string) func(*Config, string) error {
 	return func(c *Config, v string) error { *at(c) = v; return nil }
 }
@@ -34,6 +36,7 @@ func boolean(at func(*Config) *bool) func(*Config, string) error {
 	}
 }
 
+// integer bounds every count: a typing error of three digits is money.
 func integer(at func(*Config) *int, least, most int) func(*Config, string) error {
 	return func(c *Config, v string) error {
 		n, err := strconv.Atoi(v)
@@ -64,6 +67,7 @@ func list(at func(*Config) *[]string) func(*Config, string) error {
 	}
 }
 
+// readEgress leaves the field empty when the value is wrong, so that no rule speaks about it a second time.
 func readEgress(c *Config, v string) error {
 	c.Egress = network.Egress(v)
 	if !slices.Contains(network.Modes, c.Egress) {

@@ -50,6 +50,7 @@ func (c Config) problems() []string {
 	if c.LogRetentionDays != 0 && !slices.Contains(retentions, c.LogRetentionDays) {
 		say("imagery:logRetentionDays %d is none of the periods of CloudWatch: %v", c.LogRetentionDays, retentions)
 	}
+	// A dead letter may be sent again on its last day; its original must still be there.
 	if c.UploadExpireDays != 0 && c.UploadExpireDays <= data.DeadLetterDays {
 		say("imagery:uploadExpireDays %d: originals must outlive the %d days of a dead letter, or sending it again cannot work",
 			c.UploadExpireDays, data.DeadLetterDays)
@@ -95,6 +96,7 @@ func (c Config) checkNetwork(say func(string, ...any)) {
 			say("imagery:azs: %s is named twice", z)
 		}
 	}
+	// The load balancer speaks IPv4 only.
 	for i, cidr := range c.AllowedCIDRs {
 		if p, err := netip.ParsePrefix(cidr); err != nil || !p.Addr().Is4() || p != p.Masked() {
 			say("imagery:allowedCidrs: %q is not an IPv4 range such as 203.0.113.0/24", cidr)
@@ -113,6 +115,7 @@ func (c Config) checkFleet(say func(string, ...any), role, kind string, least, m
 	if c.Profile == Prod && least == 1 {
 		say("imagery:%sMin 1: prod needs two, or the death of one is an outage", role)
 	}
+	// The process itself refuses to start with less than its budget; better to say it here than on a fleet.
 	t, ok := instanceTypes[kind]
 	switch {
 	case !ok:

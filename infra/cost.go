@@ -54,6 +54,7 @@ func estimate(c Config) Estimate {
 	if c.SSM {
 		endpoints += sessionServices
 	}
+	// Per hour; traffic comes on top, and is free only through the gateway endpoints.
 	egress := map[network.Egress]float64{
 		network.Endpoints: endpoints * zones * endpointHour,
 		network.NAT:       natHour + publicAddressHour,
@@ -69,6 +70,7 @@ func estimate(c Config) Estimate {
 		{"alarms", (alarmMetrics - freeAlarmMetrics) * alarmMetricMonth},
 		{"table, photos, messages and logs of a small service", smallServiceMonth},
 	}}
+	// Dearest first, so that the head of the list is the answer to what dominates.
 	slices.SortStableFunc(e.items, func(a, b item) int { return cmp.Compare(b.usd, a.usd) })
 	for _, i := range e.items {
 		e.total += i.usd
@@ -92,4 +94,5 @@ func (e Estimate) output() pulumi.Map {
 		"prices": pulumi.String(fmt.Sprintf("list prices of %s in %s", priceRegion, priceDate)), "dominates": pulumi.String(e.items[0].name)}
 }
 
+// cents rounds; an estimate with more digits would look like a bill.
 func cents(usd float64) float64 { return math.Round(usd*100) / 100 }

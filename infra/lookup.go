@@ -51,6 +51,7 @@ func lookUp(ctx *pulumi.Context, cfg Config, opt pulumi.InvokeOption) (Place, er
 		p.Image = parameter.InsecureValue
 	}
 	if cfg.AccessLogs {
+		// Newer regions have no such account and need none, so an error here decides nothing.
 		account, err := elb.GetServiceAccount(ctx, &elb.GetServiceAccountArgs{}, opt)
 		if err == nil {
 			p.AccessLogRoot = account.Arn
@@ -82,6 +83,7 @@ func zones(ctx *pulumi.Context, cfg Config, opt pulumi.InvokeOption) ([]string, 
 	for i, zone := range offers.Locations {
 		offered[zone+" "+offers.InstanceTypes[i]] = true
 	}
+	// Sorted, so that the same zones come in the same order whatever AWS answers first.
 	var found []string
 	for _, zone := range slices.Sorted(slices.Values(available.Names)) {
 		if offered[zone+" "+cfg.ServerType] && offered[zone+" "+cfg.WorkerType] {

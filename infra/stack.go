@@ -21,9 +21,11 @@ import (
 // Stack is everything that was built, in the order in which it was.
 type Stack struct {
 	cfg    Config
-	place  Place
-	binary release.Binary
+	place  Place          // what AWS said
+	binary release.Binary // what will run
 
+	// Components, each only of those above it. A rollout would come last: it needs the fleets and the alarms
+	// that judge it.
 	network   *network.Network
 	storage   *data.Storage
 	messaging *data.Messaging
@@ -53,6 +55,7 @@ func Build(ctx *pulumi.Context, cfg Config, builder release.Builder) (*Stack, er
 	if s.place, err = lookUp(ctx, cfg, pulumi.Provider(provider)); err != nil {
 		return nil, err
 	}
+	// From here on resources are registered.
 	for _, step := range []func(*pulumi.Context, pulumi.ResourceOption) error{
 		s.buildGround, s.shipRelease, s.buildFleets, s.watch,
 	} {
@@ -71,6 +74,7 @@ func (s *Stack) buildGround(ctx *pulumi.Context, in pulumi.ResourceOption) (err 
 	}, in); err != nil {
 		return err
 	}
+	// Access logs are kept as long as the others.
 	storage := &data.StorageArgs{Protect: cfg.ProtectData, UploadExpireDays: cfg.UploadExpireDays}
 	if cfg.AccessLogs {
 		storage.AccessLogs = &data.AccessLogArgs{AccountID: s.place.AccountID, DeliveryRoot: s.place.AccessLogRoot, Days: cfg.LogRetentionDays}
@@ -102,6 +106,7 @@ func (s *Stack) shipRelease(ctx *pulumi.Context, in pulumi.ResourceOption) (err 
 
 // buildFleets makes the instances of both roles, after all that their first minute needs.
 func (s *Stack) buildFleets(ctx *pulumi.Context, in pulumi.ResourceOption) (err error) {
+	// Servers come after their door, workers need none.
 	ready := slices.Concat(s.network.Ready(), s.storage.Ready(), s.messaging.Ready(), []pulumi.Resource{s.object})
 	server := s.fleet(settings.Server, s.cfg.ServerType)
 	server.Min, server.Max = s.cfg.ServerMin, s.cfg.ServerMax
@@ -136,6 +141,7 @@ func (s *Stack) buildFleets(ctx *pulumi.Context, in pulumi.ResourceOption) (err 
 // fleet is what both roles have in common.
 func (s *Stack) fleet(role settings.Role, kind string) *compute.Args {
 	cfg, group := s.cfg, s.cfg.groupName(role)
+	// The names of group and log group are decided here, since rights and user-data name them before they exist.
 	args := &compute.Args{
 		Role: string(role), Group: group, LogGroup: cfg.logGroup(role), LogDays: cfg.LogRetentionDays, Tags: cfg.tags(),
 		VPC: s.network.VPC.ID(), Subnets: s.network.InstanceSubnets(),
@@ -165,6 +171,7 @@ func (s *Stack) userData(role settings.Role, kind string) pulumi.StringOutput {
 	return pulumi.All(s.storage.Table.Name, s.storage.Images.Bucket.ID(), s.storage.Releases.Bucket.ID(), s.messaging.Queue.Url, s.messaging.DeadLetters.Url).
 		ApplyT(func(v []any) (string, error) {
 			return release.UserData(release.Boot{
+				// What is left out has the same default there as here.
 				Settings: settings.Settings{
 					Role: role, Listen: fmt.Sprint(release.Port), Table: v[0].(string), Bucket: string(v[1].(pulumi.ID)),
 					QueueURL: v[3].(string), DLQURL: v[4].(string), Stack: cfg.Stack, Consume: true,

@@ -20,6 +20,7 @@ type Watched struct {
 	Stack, Region, AccountID, Partition string
 	Email                               string // empty: nobody is told
 
+	// Balancer and Targets are suffixes of ARNs, as metrics have them.
 	Balancer, Targets      pulumi.StringInput // ARN suffixes, as metrics have them
 	Queue, DeadLetters     pulumi.StringInput
 	Table                  pulumi.StringInput
@@ -55,6 +56,7 @@ func Watch(ctx *pulumi.Context, name string, w Watched, opts ...pulumi.ResourceO
 		args := row.args()
 		text := row.means + " Do: " + row.do
 		args.AlarmDescription = names.ApplyT(func(m map[string]string) string { return fill(text, m) }).(pulumi.StringOutput)
+		// Also when it is over: whoever was woken wants to know.
 		args.AlarmActions, args.OkActions = pulumi.Array{a.Topic.Arn}, pulumi.Array{a.Topic.Arn}
 		made, err := cloudwatch.NewMetricAlarm(ctx, name+"-"+row.name, args, pulumi.Parent(a))
 		if err != nil {
@@ -134,6 +136,7 @@ func (w Watched) names() pulumi.StringMapOutput {
 	}.ToStringMapOutput()
 }
 
+// fill puts the resolved names into a text.
 func fill(text string, names map[string]string) string {
 	var pairs []string
 	for _, k := range slices.Sorted(maps.Keys(names)) {

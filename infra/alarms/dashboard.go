@@ -52,6 +52,7 @@ func (w Watched) charts() []chart {
 
 // dashboard draws the charts.
 func (a *Alarms) dashboard(ctx *pulumi.Context, name string, w Watched) error {
+	// Names arrive together, in the order in which the charts ask for them.
 	var inputs []any
 	charts := w.charts()
 	for _, c := range charts {
@@ -72,6 +73,7 @@ func (a *Alarms) dashboard(ctx *pulumi.Context, name string, w Watched) error {
 
 // render writes CloudWatch's dashboard language; dimensions answers those of the next metric.
 func render(region string, charts []chart, dimensions func() map[string]string) (string, error) {
+	// A line of a chart is [namespace, name, dimension, value, ..., {stat}], all in one list.
 	type properties struct {
 		Title   string  `json:"title"`
 		Region  string  `json:"region"`

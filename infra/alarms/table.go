@@ -59,14 +59,18 @@ func (w Watched) photos() []alarm {
 	queue := pulumi.StringMap{"QueueName": w.Queue}
 	dead := pulumi.StringMap{"QueueName": w.DeadLetters}
 	return []alarm{
+		// One is enough, at once: it is a photo that will not be finished without a person.
 		{name: "dead-letters", means: "Photos failed at every attempt and wait in the dead-letter queue for a person.",
 			do:      "imagery dlq ls -table {table} -bucket {bucket} -queue-url {queueUrl}; mend the cause; imagery dlq redrive with the same flags.",
 			metrics: one("AWS/SQS", "ApproximateNumberOfMessagesVisible", "Maximum", dead),
 			compare: above, period: 60, datapoints: 1, of: 1, missing: quiet},
+		// Five minutes is twice what a message that was lost with its worker waits before it is seen again.
 		{name: "queue-age", means: "A photo waits in the queue for more than five minutes: workers are too few, stuck, or without rights.",
 			do:      "aws autoscaling describe-scaling-activities --auto-scaling-group-name {workerGroup}; aws logs tail {workerLogs}.",
 			metrics: one("AWS/SQS", "ApproximateAgeOfOldestMessage", "Maximum", queue),
 			compare: above, threshold: 300, period: 60, datapoints: 3, of: 5, missing: quiet},
+		// The reconciler repairs after five and ten minutes; what is older it could not repair. The queue's own
+		// age leaves out messages that were received three times, so it cannot see this.
 		{name: "lag", means: "A user waits for a photo for more than 15 minutes, or no worker reports: then nobody repairs lost messages.",
 			do:      "aws logs tail {workerLogs} --since 30m; the oldest image is in its lines.",
 			metrics: one(settings.MetricNamespace, settings.MetricOldestUnfinished, "Maximum", w.own(settings.Worker)),
@@ -81,20 +85,24 @@ func (w Watched) processes() []alarm {
 	server, worker := w.own(settings.Server), w.own(settings.Worker)
 	own := settings.MetricNamespace
 	return []alarm{
+		// A ratio needs a crowd: below 50 requests a minute one failure says nothing about a release.
 		{name: "server-errors", guard: settings.Server, means: "More than 2 % of the requests end in an unplanned 5xx.",
 			do: "aws logs tail {serverLogs} --filter-pattern ERROR; if a release did it, deploy the one before.",
 			metrics: []metric{{"requests", own, settings.MetricRequests, "Sum", server},
 				{"errors", own, settings.MetricServerErrors, "Sum", server}},
 			expression: "IF(requests > 50, 100 * FILL(errors, 0) / requests, 0)",
 			compare:    above, threshold: 2, period: 60, datapoints: 2, of: 3, missing: quiet},
+		// An upload from a slow line is slow; that one in twenty is so is not.
 		{name: "server-latency", guard: settings.Server, means: "One request in twenty takes more than five seconds, long polls left out.",
 			do:      "Look at the table's and bucket's latency on the dashboard; aws logs tail {serverLogs}.",
 			metrics: one(own, settings.MetricRequestTime, "p95", server),
 			compare: above, threshold: 5000, period: 60, datapoints: 3, of: 3, missing: quiet},
+		// No guard: refusing for want of room is what a server should do.
 		{name: "server-full", means: "Servers refuse uploads for want of memory: clients repeat them, but there are too few servers.",
 			do:      "Raise serverMax, or lower requestsPerTarget, and run pulumi up.",
 			metrics: one(own, settings.MetricPlanned503, "Sum", server),
 			compare: above, threshold: 10, period: 60, datapoints: 3, of: 5, missing: quiet},
+		// Half, since bad photos are the users' right; a release that fails all of them is meant here.
 		{name: "worker-failures", guard: settings.Worker, means: "More than half of the jobs fail or are tried again.",
 			do: "aws logs tail {workerLogs} --filter-pattern ERROR; if a release did it, deploy the one before.",
 			metrics: []metric{{"jobs", own, settings.MetricJobs, "Sum", worker}, {"retried", own, settings.MetricJobsRetried, "Sum", worker},
@@ -108,6 +116,7 @@ func (w Watched) processes() []alarm {
 func (w Watched) machines() []alarm {
 	targets := pulumi.StringMap{"LoadBalancer": w.Balancer, "TargetGroup": w.Targets}
 	return []alarm{
+		// Only the balancer's own answers; those of the servers are counted by the servers.
 		{name: "balancer-errors", means: "The load balancer itself answers 5xx: no server takes a request, or one closes connections.",
 			do:      "aws elbv2 describe-target-health --target-group-arn {targetGroup}; aws logs tail {serverLogs}.",
 			metrics: one("AWS/ApplicationELB", "HTTPCode_ELB_5XX_Count", "Sum", pulumi.StringMap{"LoadBalancer": w.Balancer}),
@@ -116,10 +125,12 @@ func (w Watched) machines() []alarm {
 			do:      "aws elbv2 describe-target-health --target-group-arn {targetGroup}.",
 			metrics: one("AWS/ApplicationELB", "UnHealthyHostCount", "Maximum", targets),
 			compare: above, period: 60, datapoints: 3, of: 3, missing: quiet},
+		// Without a single registered server the metric is not there at all, hence the missing data rule.
 		{name: "servers-low", means: "Fewer healthy servers than serverMin, " + strconv.Itoa(w.ServerMin) + ": one more death may be an outage.",
 			do:      "aws autoscaling describe-scaling-activities --auto-scaling-group-name {serverGroup}.",
 			metrics: one("AWS/ApplicationELB", "HealthyHostCount", "Minimum", targets),
 			compare: below, threshold: float64(w.ServerMin), period: 60, datapoints: 3, of: 3, missing: breaking},
+		// Five minutes: a replacement after a death takes three.
 		{name: "workers-low", means: "Fewer workers in service than workerMin, " + strconv.Itoa(w.WorkerMin) + ".",
 			do:      "aws autoscaling describe-scaling-activities --auto-scaling-group-name {workerGroup}.",
 			metrics: one("AWS/AutoScaling", "GroupInServiceInstances", "Minimum", pulumi.StringMap{"AutoScalingGroupName": w.WorkerGroup}),
@@ -131,6 +142,7 @@ func (w Watched) machines() []alarm {
 func (w Watched) table() []alarm {
 	table := pulumi.StringMap{"TableName": w.Table}
 	return []alarm{
+		// The events of the table as a whole; ThrottledRequests is counted by operation only.
 		{name: "table-throttled", means: "DynamoDB refuses requests to {table}; they are repeated, so photos are late.",
 			do: "aws cloudwatch get-metric-data, or the table's page: is one image asked for all the time?",
 			metrics: []metric{{"reads", "AWS/DynamoDB", "ReadThrottleEvents", "Sum", table},
