@@ -24,8 +24,11 @@ func TestPanickingDecoderIsABadPhoto(t *testing.T) {
 		return nil, nil
 	})
 	_, err := f.Apply(t.Context(), fixture(t, "alpha.png"))
-	bad := refused(t, err, imagery.Unreadable)
-	if bad.Err == nil || !strings.Contains(bad.Err.Error(), "decode panicked") || !strings.Contains(bad.Err.Error(), "apply_test.go") {
+	var bad *imagery.BadPhoto
+	if !errors.As(err, &bad) || bad.Kind != imagery.Unreadable || bad.Reason == "" {
+		t.Fatalf("got %v, want a bad photo", err)
+	}
+	if bad.Err == nil || !strings.Contains(bad.Err.Error(), "decode panicked: ") || !strings.Contains(bad.Err.Error(), "apply_test.go") {
 		t.Errorf("the log would not show where it panicked: %v", bad.Err)
 	}
 }
@@ -115,14 +118,16 @@ func (c *countdown) Err() error {
 // TestCancelAtEveryPoint gives up at each look that Apply takes at its context. There is one for each megabyte of
 // pixels or each row, and one for each piece that the encoder writes.
 func TestCancelAtEveryPoint(t *testing.T) {
-	deep := pngFile{width: 1000, height: 800, depth: 8, colour: 6, sample: noise8, level: 1}
+	deep := pngFile{width: 500, height: 400, depth: 8, colour: 6, sample: noise8, level: 1}
+	flat := pngFile{width: 1200, height: 1200, depth: 8, colour: 6, sample: func(x, y, c int) uint16 { return 0 }, level: 1}
 	photo := jpegFile{width: 60, height: 300, components: []jpegPlane{{id: 1, h: 2, v: 2}, {id: 2, h: 1, v: 1}, {id: 3, h: 1, v: 1}}}
 	for name, c := range map[string]struct {
 		raw   []byte
 		looks int
 	}{
-		"PNG":  {deep.bytes(), 3200000/(1<<20) + 3200000/(64<<10)},
-		"JPEG": {photo.bytes(), 300},
+		"PNG that hardly compresses": {deep.bytes(), 800_000 / (64 << 10)},
+		"PNG of nothing":             {flat.bytes(), 5_760_000 / (1 << 20)},
+		"JPEG":                       {photo.bytes(), 300},
 	} {
 		t.Run(name, func(t *testing.T) {
 			full := &countdown{Context: t.Context(), n: 1 << 30}
@@ -132,7 +137,7 @@ func TestCancelAtEveryPoint(t *testing.T) {
 			if full.asked < c.looks {
 				t.Errorf("looked %d times at the context, want %d", full.asked, c.looks)
 			}
-			for n := 0; n < full.asked; n += 1 + full.asked/20 {
+			for n := 0; n < full.asked; n += 1 + full.asked/10 {
 				_, err := sepia.Filter{}.Apply(&countdown{Context: t.Context(), n: n}, c.raw)
 				if err != context.Canceled {
 					t.Errorf("giving up at look %d: got %v, want %v", n, err, context.Canceled)

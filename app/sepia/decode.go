@@ -39,9 +39,7 @@ func decode(ctx context.Context, j *job) error {
 	}
 	img, err := table[j.photo.Format](contextReader{deadline, r})
 	switch {
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case err != nil && deadline.Err() != nil:
+	case err != nil && deadline.Err() != nil: // or ctx has ended, which Apply looks at first
 		return unreadable("It takes too long to decode.", fmt.Errorf("not decoded after %v", timeout))
 	case err != nil:
 		return unreadable(fmt.Sprintf("This %s is damaged or cut short.", j.photo.Format.name()), err)

@@ -22,6 +22,9 @@ func refused(t *testing.T, err error, kind imagery.BadKind) *imagery.BadPhoto {
 	if !errors.As(err, &bad) {
 		t.Fatalf("got %v, want a bad photo", err)
 	}
+	if bad.Err != nil && strings.Contains(bad.Err.Error(), " panicked: ") {
+		t.Errorf("refused by a panic: %v", bad.Err)
+	}
 	if bad.Kind != kind {
 		t.Errorf("kind %d (%v), want %d", bad.Kind, bad, kind)
 	}
