@@ -1,6 +1,8 @@
 package imagery_test
 
 import (
+	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -100,4 +102,68 @@ func TestDeadLettersAreReadOnce(t *testing.T) {
 	if got := run(t, r); got.Dead != 30 || got.Reads != 0 {
 		t.Errorf("second pass: %+v", got)
 	}
+}
+
+// shardMates uploads n photos whose hints are lost and become due together, in one shard of the index.
+func (w *world) shardMates(t *testing.T, n int) (ids []string) {
+	t.Helper()
+	for range n {
+		id := "a" + imagery.NewID()[1:]
+		if _, _, err := w.Create(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+		w.clock = w.clock.Add(time.Millisecond)
+		w.accept(t, id, "photo")
+		ids = append(ids, id)
+	}
+	w.queue.Purge()
+	w.clock = w.clock.Add(5*time.Minute + time.Second)
+	return ids
+}
+
+// TestBudgetedPassesGoOn where the one before ended: nothing is skipped, and nothing sent twice.
+func TestBudgetedPassesGoOn(t *testing.T) {
+	w := newWorld(t)
+	w.shardMates(t, 250)
+	sends := w.queue.Sends
+	r := w.NewReconciler("a", time.Second) // 100 reads a pass, the least
+	total := 0
+	for range 3 {
+		got := run(t, r)
+		if got.Resent > 100 {
+			t.Errorf("a pass sent %d hints", got.Resent)
+		}
+		total += got.Resent
+	}
+	if total != 250 || w.queue.Sends-sends != 250 {
+		t.Errorf("three passes sent %d hints, want 250", total)
+	}
+}
+
+// TestOneBrokenImageKeepsNoOtherWaiting, and is tried again in the next pass.
+func TestOneBrokenImageKeepsNoOtherWaiting(t *testing.T) {
+	w := newWorld(t)
+	ids := w.shardMates(t, 10)
+	broken := &brokenItem{Catalog: w.catalog, id: ids[4]}
+	w.Catalog = broken
+	r := w.NewReconciler("a", time.Minute)
+	if got, err := r.Pass(t.Context(), 3); !errors.Is(err, errAway) || got.Resent != 9 {
+		t.Fatalf("with a broken image: %+v, %v", got, err)
+	}
+	broken.id = ""
+	if got := run(t, r); got.Resent != 1 {
+		t.Errorf("the pass after it was mended: %+v", got)
+	}
+}
+
+type brokenItem struct {
+	imagery.Catalog
+	id string
+}
+
+func (c *brokenItem) Get(ctx context.Context, id string) (imagery.Image, error) {
+	if id == c.id {
+		return imagery.Image{}, errAway
+	}
+	return c.Catalog.Get(ctx, id)
 }

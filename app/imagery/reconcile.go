@@ -25,8 +25,9 @@ type Reconciler struct {
 	holder  string
 	every   time.Duration
 
+	leads   bool               // at the last pass
 	covered map[step]time.Time // per step, the Updated up to which its window has been looked at
-	settled map[string]bool    // dead letters that nothing follows from any more
+	settled map[string]bool    // dead letters of the last pass that nothing follows from any more
 	first   int                // the shard that the next pass begins with
 }
 
@@ -61,14 +62,13 @@ func (r *Reconciler) Pass(ctx context.Context, attempts int) (Repairs, error) {
 		if err != nil {
 			return Repairs{}, fmt.Errorf("take the lease of the reconciler: %w", err)
 		}
-		if !leads {
-			r.covered, r.settled = nil, nil // whoever leads next begins with a look at everything
+		if r.leads = leads; !leads {
 			return Repairs{}, nil
 		}
 		budget = max(pendingPage, int(readsPerSecond*r.every/time.Second))
 	}
 	if r.covered == nil {
-		r.covered, r.settled = map[step]time.Time{}, map[string]bool{}
+		r.covered = map[step]time.Time{} // a new leader looks at everything once
 	}
 	p := pass{Reconciler: r, now: now, budget: budget, repairs: Repairs{Leader: true}}
 	err := errors.Join(p.explainDeadLetters(ctx, attempts), p.resendOverdue(ctx))
@@ -78,10 +78,10 @@ func (r *Reconciler) Pass(ctx context.Context, attempts int) (Repairs, error) {
 // Resign ends the lease, so that another process leads at once instead of when it runs out. It is for a clean
 // stop; an error costs only that time.
 func (r *Reconciler) Resign(ctx context.Context) error {
-	if r.covered == nil || r.holder == "" {
+	if !r.leads {
 		return nil
 	}
-	r.covered, r.settled = nil, nil
+	r.leads = false
 	now := r.service.Now()
 	if _, err := r.service.Catalog.Lease(ctx, leaseName, r.holder, now, now.Add(-time.Second)); err != nil {
 		return fmt.Errorf("end the lease of the reconciler: %w", err)
@@ -110,6 +110,8 @@ func (p *pass) explainDeadLetters(ctx context.Context, attempts int) error {
 		}
 	}()
 	var errs []error
+	settled := map[string]bool{}
+	defer func() { p.settled = settled }()
 	for len(held) < maxDeadLetters {
 		ms, err := p.service.DeadLetters.Receive(ctx, 10, 0)
 		if err != nil {
@@ -120,15 +122,13 @@ func (p *pass) explainDeadLetters(ctx context.Context, attempts int) error {
 		}
 		held = append(held, ms...)
 		for _, m := range ms {
-			if p.settled[m.ID] {
-				continue
+			if !p.settled[m.ID] {
+				if err := p.explain(ctx, m, attempts); err != nil {
+					errs = append(errs, err)
+					continue
+				}
 			}
-			if err := p.explain(ctx, m, attempts); err != nil {
-				errs = append(errs, err)
-			} else {
-				// Whatever follows from a letter has followed: an upload after it is a new try.
-				p.settled[m.ID] = true
-			}
+			settled[m.ID] = true // what follows from a letter has followed: an upload after it is a new try
 		}
 	}
 	p.repairs.Dead = len(held)
