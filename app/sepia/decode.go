@@ -33,6 +33,7 @@ func decode(ctx context.Context, j *job) error {
 	}
 	deadline, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	// A decoder gets nothing but this reader: when it fails, the decoder ends. It cannot be stopped otherwise.
 	var r io.Reader = bytes.NewReader(j.raw)
 	if j.photo.Format == WebP {
 		r = j.photo.webp.open(j.raw)
@@ -51,7 +52,7 @@ func decode(ctx context.Context, j *job) error {
 	if m := ycbcrOf(img); m != nil && j.photo.Format == WebP {
 		widenRange(m)
 	}
-	j.img, j.raw = img, nil
+	j.img, j.raw = img, nil // the caller may let go of the file now
 	return nil
 }
 
@@ -83,7 +84,7 @@ func ycbcrOf(img image.Image) *image.YCbCr {
 	switch m := img.(type) {
 	case *image.YCbCr:
 		return m
-	case *image.NYCbCrA:
+	case *image.NYCbCrA: // imaging would premultiply it, and lose the colours under alpha 0
 		return &m.YCbCr
 	}
 	return nil
@@ -115,7 +116,7 @@ func reduce(_ context.Context, j *job) error {
 		j.img = &image.RGBA{Pix: highBytes(m.Pix), Stride: m.Stride / 2, Rect: m.Rect}
 	case *image.Gray16:
 		j.img = &image.Gray{Pix: highBytes(m.Pix), Stride: m.Stride / 2, Rect: m.Rect}
-	case *image.CMYK:
+	case *image.CMYK: // 4 bytes a pixel as well; draw.Draw and imaging use the same conversion
 		for p := m.Pix; len(p) >= 4; p = p[4:] {
 			p[0], p[1], p[2] = color.CMYKToRGB(p[0], p[1], p[2], p[3])
 			p[3] = 255
@@ -136,6 +137,7 @@ func reduce(_ context.Context, j *job) error {
 			j.img = onScreen(m, screen)
 		}
 	}
+	// A WebP with an alpha channel that hides nothing is opaque: a JPEG of it is a tenth of the PNG.
 	opaque, ok := j.img.(interface{ Opaque() bool })
 	j.lossy = j.photo.Format == JPEG || j.photo.Format == WebP && ok && opaque.Opaque()
 	return nil
@@ -183,6 +185,7 @@ func upsample(dst []byte, m *image.YCbCr, y int) {
 	case image.YCbCrSubsampleRatio411, image.YCbCrSubsampleRatio410:
 		shift = 2
 	}
+	// Chroma shifts along the row; COffset knows which chroma row is meant.
 	c := m.COffset(m.Rect.Min.X, m.Rect.Min.Y+y)
 	cb, cr := m.Cb[c:], m.Cr[c:]
 	for x, l := range m.Y[y*m.YStride:][:m.Rect.Dx()] {

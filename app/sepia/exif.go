@@ -26,6 +26,7 @@ func exifOrientation(tiff []byte) int {
 	default:
 		return 0
 	}
+	// Offsets are bounded by the data; the count may lie, the loop ends where the data does.
 	start := int64(order.Uint32(tiff[4:]))
 	if start+2 > int64(len(tiff)) {
 		return 0
@@ -35,6 +36,7 @@ func exifOrientation(tiff []byte) int {
 		if order.Uint16(dir) != tagOrientation {
 			continue
 		}
+		// A short stands in the first two bytes of the value, in either byte order.
 		value := int(order.Uint16(dir[8:]))
 		if order.Uint16(dir[2:]) != typeShort || value < 1 || value > 8 {
 			return 0

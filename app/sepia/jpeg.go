@@ -64,6 +64,7 @@ func readJPEG(s *source, maxPixels int64) (Photo, error) {
 		}
 	}
 	f := &r.frame
+	// The decoder would find this out only after it has decoded everything.
 	if len(f.components) == 4 && !f.adobe {
 		return Photo{}, unreadable("This JPEG has four colour channels and does not say which; please save it as RGB.", nil)
 	}
@@ -77,7 +78,7 @@ func (r *jpegReader) segment() (more bool, err error) {
 	case err != nil:
 		return false, err
 	case marker == markerEOI && r.scans > 0:
-		return false, nil
+		return false, nil // whatever follows, thumbnails or videos of phones, the decoder does not read either
 	case markerRST0 <= marker && marker <= markerRST7:
 		return true, nil
 	case !knownMarker(marker):
@@ -135,6 +136,7 @@ func (r *jpegReader) startOfFrame(marker byte, n int64) error {
 	if r.frame.width != 0 {
 		return unreadable("This JPEG is damaged.", errors.New("second frame header"))
 	}
+	// One to four components, 3 bytes each, behind precision, size and their number.
 	if n < 6 || n > 6+3*4 {
 		return unreadable("This kind of JPEG cannot be read; please save it as a plain one.",
 			fmt.Errorf("frame header of %d bytes", n))
@@ -166,6 +168,7 @@ func (r *jpegReader) startOfScan(n int64) error {
 	if r.frame.width == 0 {
 		return unreadable("This JPEG is damaged.", errors.New("scan before the frame header"))
 	}
+	// A later scan counts even if the file ends within its header: the decoder gets as far.
 	if err := r.skip(n); err != nil && r.scans == 0 {
 		return err
 	}
@@ -181,6 +184,8 @@ func (r *jpegReader) application(marker byte, n int64) error {
 	if err != nil {
 		return err
 	}
+	// Colour segments count wherever they stand, as they do for the decoder, which looks at them last. EXIF counts
+	// only in front of the picture, where every reader looks for it.
 	f := &r.frame
 	switch {
 	case marker == markerAPP0 && len(b) >= 5:

@@ -8,6 +8,7 @@ import (
 	"slices"
 )
 
+// pngSignature stands before the first chunk. Its odd bytes show up transfers that change line ends.
 const pngSignature = "\x89PNG\r\n\x1a\n"
 
 // The colour types of a PNG.
@@ -41,12 +42,15 @@ func readPNG(s *source, maxPixels int64) (Photo, error) {
 		return Photo{}, err
 	}
 	orientation, err := h.readChunks(s)
+	// A file that ends after IHDR is a prefix, or fails in the decoder: either way the header is fine.
 	if err != nil && !ofTheBody(err) {
 		return Photo{}, err
 	}
 	return Photo{Width: h.width, Height: h.height, Orientation: orientation, cost: h.cost()}, nil
 }
 
+// readIHDR refuses what the decoder would refuse, in the order that gives the most telling reason: a wrong checksum
+// matters little when the size is out of bounds.
 func readIHDR(s *source, maxPixels int64) (pngHeader, error) {
 	const length = 13
 	if err := s.skip(int64(len(pngSignature))); err != nil {
@@ -95,6 +99,7 @@ func (h *pngHeader) readChunks(s *source) (orientation int, err error) {
 			}
 			orientation, n = exifOrientation(exif), 0
 		case "tRNS":
+			// Checksums of these chunks are left to the decoder: a wrong one only makes the estimate too high.
 			h.transparentColor = h.colour == pngGrey || h.colour == pngRGB
 		case "IEND":
 			return orientation, nil
@@ -110,9 +115,10 @@ func (h *pngHeader) readChunks(s *source) (orientation int, err error) {
 // the seven passes, and two rows of the file (of each pass).
 func (h *pngHeader) cost() cost {
 	pixels := int64(h.width) * int64(h.height)
-	wide := int64(h.depth+7) / 8
+	wide := int64(h.depth+7) / 8 // bytes a sample; depths below 8 are spread to a byte
 	c := cost{result: pngResult}
 	switch {
+	// These stay one sample a pixel up to the end: the filter works on the palette, or gives grey one.
 	case (h.colour == pngGrey || h.colour == pngPalette) && !h.transparentColor:
 		c.image, c.result = wide*pixels, pngPaletteResult
 	default:

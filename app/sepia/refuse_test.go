@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -236,7 +237,8 @@ func TestCutShort(t *testing.T) {
 			}
 			known := false
 			for n := 12; n < len(raw); n++ {
-				_, err := sepia.Inspect(bytes.NewReader(raw[:n]), 0)
+				part := slices.Clip(bytes.Clone(raw[:n])) // nothing to find behind its end
+				_, err := sepia.Inspect(bytes.NewReader(part), 0)
 				switch {
 				case err == nil:
 					known = true
@@ -248,7 +250,7 @@ func TestCutShort(t *testing.T) {
 						t.Fatalf("%d bytes are refused for good: %v", n, err)
 					}
 				}
-				res, err := sepia.Filter{}.Apply(t.Context(), raw[:n])
+				res, err := sepia.Filter{}.Apply(t.Context(), part)
 				if err == nil && !bytes.Equal(res.Body, whole.Body) && !strings.HasPrefix(name, "WebP ext") {
 					t.Fatalf("%d of %d bytes make another picture", n, len(raw))
 				}

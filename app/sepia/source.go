@@ -38,7 +38,7 @@ func (s *source) next(n int) ([]byte, error) {
 // skip passes over n bytes.
 func (s *source) skip(n int64) error {
 	for n > 0 {
-		done, err := s.r.Discard(int(min(n, 1<<30)))
+		done, err := s.r.Discard(int(min(n, 1<<30))) // int may have 32 bits, a chunk's length has 32 too
 		s.pos += int64(done)
 		n -= int64(done)
 		if err != nil {

@@ -42,6 +42,7 @@ func readWebP(s *source, maxPixels int64) (Photo, error) {
 	if err := r.skip(sniffLen); err != nil {
 		return Photo{}, err
 	}
+	// The length in the RIFF header is not needed, and some writers leave it wrong: chunks are read to the end.
 	for {
 		if err := r.chunk(); err != nil {
 			if r.frame.width == 0 || !ofTheBody(err) {
@@ -54,6 +55,7 @@ func readWebP(s *source, maxPixels int64) (Photo, error) {
 	return Photo{Width: f.width, Height: f.height, Orientation: r.orientation, webp: f, cost: f.cost()}, nil
 }
 
+// chunk reads one chunk. The first picture counts; a second one, and an ALPH chunk behind the picture, is ignored.
 func (r *webpReader) chunk() error {
 	b, err := r.next(8)
 	if err != nil {
@@ -86,6 +88,8 @@ func (r *webpReader) chunk() error {
 
 var errAnimated = unsupported("Animated WebP files are not developed; please send a still photo.")
 
+// readCanvas reads the VP8X chunk. Its flags for alpha, EXIF and profiles are not looked at, as the chunks themselves say
+// so; the one for animation is, because the first frame may be far away.
 func (r *webpReader) readCanvas() error {
 	const animated = 1 << 1
 	b, err := r.next(10)
@@ -109,6 +113,7 @@ func (r *webpReader) readLossy(n int64) error {
 		return err
 	}
 	const interFrame = 1
+	// An inter frame has no size and needs the frame before; a still picture is never one.
 	if b[0]&interFrame != 0 || string(b[3:6]) != "\x9d\x01\x2a" || n < 10 {
 		return unreadable("This WebP is damaged.", errors.New("VP8 frame header"))
 	}
@@ -127,7 +132,7 @@ func (r *webpReader) readLossless(n int64) error {
 	if b[0] != 0x2f || bits>>29 != 0 || n < 5 {
 		return unreadable("This WebP is damaged.", errors.New("VP8L image header"))
 	}
-	r.frame.alpha = span{}
+	r.frame.alpha = span{} // an ALPH chunk belongs to VP8; here it would have the decoder fail
 	return r.found(bits&0x3fff+1, bits>>14&0x3fff+1, span{start, n}, true)
 }
 
@@ -158,6 +163,8 @@ func (f webpFrame) open(raw []byte) io.Reader {
 		parts = append(parts, bytes.NewReader(head), bytes.NewReader(body), bytes.NewReader(make([]byte, len(body)&1)))
 		size += len(head) + len(body) + len(body)&1
 	}
+	// ALPH is the one chunk that needs the extended form. Lengths are those of what is there, not of what was declared:
+	// the decoder allocates by them.
 	if len(alpha) > 0 {
 		const hasAlpha = 1 << 4
 		canvas := binary.LittleEndian.AppendUint32([]byte{hasAlpha, 0, 0, 0}, uint32(f.width-1))[:7]
@@ -188,6 +195,7 @@ func losslessTrees(pixels, data int64) int64 {
 func (f webpFrame) cost() cost {
 	pixels := int64(f.width) * int64(f.height)
 	data, alpha := min(f.data.len, MaxBytes), min(f.alpha.len, MaxBytes)
+	// Whether a lossless picture is opaque shows only in its pixels, so the larger result is assumed.
 	if f.lossless {
 		return cost{decode: losslessPixel*pixels + losslessTrees(pixels, data), image: 4 * pixels, result: pngResult}
 	}
