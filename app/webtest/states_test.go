@@ -36,7 +36,7 @@ func (tb *tab) look(state string) {
 			{Name: "prefers-reduced-motion", Value: "reduce"}, // so that no picture is of a movement
 		}})
 		tb.accessible(state + ", " + l.name)
-		if wide := eval[int](tb, `document.documentElement.scrollWidth - innerWidth`); wide > 0 {
+		if wide := eval[int64](tb, `document.documentElement.scrollWidth`) - l.width; wide > 0 {
 			tb.t.Errorf("%s, %s: %d px wider than the screen", state, l.name, wide)
 		}
 		if *shots == "" {

@@ -215,15 +215,18 @@ func (tb *tab) run(expr string) {
 	eval[bool](tb, "("+expr+", true)")
 }
 
-// until waits for a condition, also over reloads.
+// until waits for a condition, which may be a promise, also over reloads.
 func (tb *tab) until(what, expr string) {
 	tb.t.Helper()
-	for end := time.Now().Add(patience); ; {
-		ok, err := chromedp.Run(tb.ctx, chromedp.Evaluate[bool]("Boolean("+expr+")"))
+	ctx, cancel := context.WithTimeout(tb.ctx, patience)
+	defer cancel()
+	met := chromedp.Evaluate[bool]("Promise.resolve(("+expr+")).then(Boolean)", chromedp.EvalAwaitPromise)
+	for {
+		ok, err := chromedp.Run(ctx, met)
 		if ok && err == nil {
 			return
 		}
-		if time.Now().After(end) {
+		if ctx.Err() != nil {
 			text, _ := chromedp.Run(tb.ctx, chromedp.Evaluate[string](`document.body.innerText`))
 			tb.t.Fatalf("waited in vain until %s (%v); the page says:\n%s", what, err, text)
 		}
