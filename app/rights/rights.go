@@ -35,6 +35,7 @@ type Call struct {
 // actions maps the SDK operations whose IAM action has another name.
 var actions = map[string]string{
 	"s3:HeadObject":                    "s3:GetObject",
+	"s3:ListObjectsV2":                 "s3:ListBucket",
 	"sqs:SendMessageBatch":             "sqs:SendMessage",
 	"sqs:DeleteMessageBatch":           "sqs:DeleteMessage",
 	"sqs:ChangeMessageVisibilityBatch": "sqs:ChangeMessageVisibility",

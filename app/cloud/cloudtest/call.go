@@ -73,6 +73,8 @@ func callOf(r *http.Request, body []byte) Call {
 	c.Operation = verbs[r.Method] + noun
 	if id := r.URL.Query().Get("x-id"); id != "" { // S3's own hint at the operation
 		c.Operation = id
+	} else if r.URL.Query().Get("list-type") == "2" {
+		c.Operation = "ListObjectsV2"
 	}
 	return c
 }

@@ -58,6 +58,8 @@ func (s Stack) Right(c Call) rights.Call {
 		r.Resource = rights.Table
 	case c.Service == "dynamodb" && c.Table == s.Table:
 		r.Resource = rights.Resource("table/index/" + c.Index)
+	case c.Service == "s3" && c.Bucket == s.Bucket && c.Object == "":
+		r.Resource = rights.Bucket
 	case c.Service == "s3" && c.Bucket == s.Bucket:
 		r.Resource = rights.Resource("bucket/" + prefix + "/*")
 	case c.Service == "sqs" && c.QueueURL == s.QueueURL:

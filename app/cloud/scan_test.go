@@ -1,0 +1,100 @@
+package cloud_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"imagery/app/cloud"
+	"imagery/app/cloud/cloudtest"
+	"imagery/app/imagery"
+	"imagery/app/rights"
+)
+
+// operate opens a stack as an operator does, and says what that needed.
+func operate(t *testing.T) (b *cloud.Backend, stack cloudtest.Stack, at *cloudtest.Cloud) {
+	t.Helper()
+	at, stack = cloudtest.Start(t, someLimits)
+	b, err := cloud.Open(t.Context(), cloud.Options{Table: stack.Table, Bucket: stack.Bucket, QueueURL: stack.QueueURL, AWS: at.Config("operator")})
+	must(t, err)
+	return b, stack, at
+}
+
+func TestScanHandsOverImagesAndNothingElse(t *testing.T) {
+	b, _, _ := operate(t)
+	want := map[string]bool{}
+	for range 7 {
+		img := newImage()
+		must(t, b.Catalog().Create(t.Context(), img, time.Now()))
+		want[img.ID] = true
+	}
+	held, err := b.Catalog().Lease(t.Context(), "somebody", "me", time.Now(), time.Now().Add(time.Hour))
+	if err != nil || !held {
+		t.Fatal(held, err)
+	}
+	must(t, b.Scan(t.Context(), func(img imagery.Image) error {
+		if !want[img.ID] || img.State != imagery.Created {
+			t.Errorf("%+v", img)
+		}
+		delete(want, img.ID)
+		return nil
+	}))
+	if len(want) > 0 {
+		t.Errorf("not seen: %v", want)
+	}
+	enough := errors.New("enough")
+	if err := b.Scan(t.Context(), func(imagery.Image) error { return enough }); err != enough {
+		t.Errorf("a scan that was stopped: %v", err)
+	}
+}
+
+// A missing object, a missing bucket and a missing right are different answers.
+func TestFind(t *testing.T) {
+	b, stack, at := operate(t)
+	key := imagery.RawKey(newImage().ID, "hash")
+	must(t, put(t, b, key+"-longer", []byte("x")))
+	if err := b.Find(t.Context(), key); !errors.Is(err, imagery.ErrNotFound) {
+		t.Errorf("a missing object: %v", err)
+	}
+	must(t, put(t, b, key, []byte("x")))
+	must(t, b.Find(t.Context(), key))
+	elsewhere, err := cloud.Open(t.Context(), cloud.Options{Table: stack.Table, Bucket: "elsewhere", QueueURL: stack.QueueURL, AWS: at.Config("operator")})
+	must(t, err)
+	if err := elsewhere.Find(t.Context(), key); err == nil || errors.Is(err, imagery.ErrNotFound) {
+		t.Errorf("a missing bucket: %v", err)
+	}
+	at.Edge.Inject(func(cloudtest.Call) cloudtest.Fault { return cloudtest.Fault{Kind: cloudtest.Denied} })
+	if err := b.Find(t.Context(), key); !errors.Is(err, imagery.ErrDenied) {
+		t.Errorf("a missing right: %v", err)
+	}
+}
+
+func TestRemoveObjectSparesTheYoung(t *testing.T) {
+	b, stack, at := operate(t)
+	key := imagery.RawKey(newImage().ID, "hash")
+	remove := func(before time.Time, want bool) {
+		t.Helper()
+		if removed, err := b.RemoveObject(context.Background(), key, before); err != nil || removed != want {
+			t.Errorf("removed: %t, %v; want %t", removed, err, want)
+		}
+	}
+	remove(time.Now(), false)
+	must(t, put(t, b, key, []byte("x")))
+	remove(time.Now().Add(-time.Hour), false)
+	must(t, b.Find(t.Context(), key))
+	remove(time.Now().Add(time.Hour), true)
+	if err := b.Find(t.Context(), key); !errors.Is(err, imagery.ErrNotFound) {
+		t.Errorf("afterwards: %v", err)
+	}
+	// It takes two rights of the operator's, and no other.
+	allowed := slices.DeleteFunc(slices.Clone(rights.Operator), func(c rights.Call) bool {
+		return c.Operation != "ListObjectsV2" && (c.Operation != "DeleteObject" || c.Resource != rights.Originals)
+	})
+	calls := slices.DeleteFunc(at.Edge.Calls(), func(c cloudtest.Call) bool { return strings.HasPrefix(c.Operation, "Put") || c.Caller != "operator" })
+	for _, problem := range stack.Compare(allowed, calls) {
+		t.Error(problem)
+	}
+}
