@@ -48,31 +48,48 @@ func threePhotos(t *testing.T, base string, secure bool) {
 		tb.turned(name)
 	}
 
+	tb.compares()
+	tb.copiesLink()
+	tb.offersDownload()
+	if got := eval[string](tb, `log.textContent`); !strings.Contains(got, "two.jpg: Done") {
+		t.Errorf("the live region says %q", got)
+	}
+	if n := tb.count("POST", "/upload"); n != 3 {
+		t.Errorf("%d uploads for 3 photos", n)
+	}
+}
+
+// compares moves the line of the first photo by keyboard.
+func (tb *tab) compares() {
+	tb.t.Helper()
 	slider := `#prints .slider`
 	tb.until("the comparison is offered", `document.querySelector('`+slider+`').checkVisibility({visibilityProperty: true})`)
 	tb.do(chromedp.Focus(chromedp.CSS(slider), chromedp.NodeReady), chromedp.KeyEvent(kb.ArrowRight+kb.ArrowRight))
 	if at := eval[string](tb, `document.querySelector('#prints .picture').style.getPropertyValue('--at')`); at != "52%" {
-		t.Errorf("the line stands at %q after two steps to the right of the middle", at)
+		tb.t.Errorf("the line stands at %q after two steps to the right of the middle", at)
 	}
+}
 
+func (tb *tab) copiesLink() {
+	tb.t.Helper()
 	tb.do(chromedp.Click(chromedp.CSS(`#prints .copy`)))
 	tb.until("the link is copied", `document.querySelector('#toast-text').textContent === 'Link copied'`)
-	want := base + "/#view=" + eval[string](tb, `document.querySelector('#prints .open').hash.slice(6)`)
+	want := tb.base + "/#view=" + eval[string](tb, `document.querySelector('#prints .open').hash.slice(6)`)
 	if got := tb.pasted(); got != want {
-		t.Errorf("the clipboard has %q, want %q", got, want)
+		tb.t.Errorf("the clipboard has %q, want %q", got, want)
 	}
+}
 
-	if n := tb.count("POST", "/upload"); n != 3 {
-		t.Errorf("%d uploads for 3 photos", n)
-	}
-	r, err := http.Get(strings.Replace(eval[string](tb, `document.querySelector('#prints .download').href`), foreignHost, "127.0.0.1", 1))
+func (tb *tab) offersDownload() {
+	tb.t.Helper()
+	link := eval[string](tb, `document.querySelector('#prints .download').href`)
+	r, err := http.Get(strings.Replace(link, foreignHost, "127.0.0.1", 1))
 	if err != nil {
-		t.Fatal(err)
+		tb.t.Fatal(err)
 	}
-	io.Copy(io.Discard, r.Body)
 	r.Body.Close()
 	if d := r.Header.Get("Content-Disposition"); r.StatusCode != 200 || !strings.HasPrefix(d, "attachment") {
-		t.Errorf("the download link answers %s, Content-Disposition %q", r.Status, d)
+		tb.t.Errorf("the download link answers %s, Content-Disposition %q", r.Status, d)
 	}
 }
 

@@ -38,13 +38,12 @@ function list(photo) {
 	prints.set(photo.id, { photo, li, print });
 }
 
-// Said aloud, and only once each: what a person who does not look would want to know.
+// Said aloud, and only once each: what a person who does not look would want to know. How a photo stood when
+// the page found it is no news.
 function tell(photo) {
-	const news = photo.again ? 'again' : photo.stage;
-	if (photo.told === news) return;
-	const first = photo.told === undefined;
-	photo.told = news;
-	if (['again', 'refused', 'lost', 'stopped'].includes(news) || (!first && ['done', 'failed'].includes(news))) {
+	const { told } = photo;
+	photo.told = photo.again ? 'again' : photo.stage;
+	if (told && told !== photo.told && ['again', 'refused', 'lost', 'stopped', 'done', 'failed'].includes(photo.told)) {
 		say(`${photo.name || 'The photo'}: ${words(photo)}`, false);
 	}
 }

@@ -199,7 +199,7 @@ export function retry(photo) {
 
 // The network is back or the tab woke up: nobody waits for a timer that was set in another life.
 export function wake() {
-	uploader.now();
+	uploader.wake();
 	follower.wake();
 }
 

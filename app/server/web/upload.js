@@ -8,7 +8,9 @@ const stall = 30_000; // ms without a byte of progress after which the connectio
 const maxCut = 3; // times that one photo may run out of the server's 60 s, or arrive cut short, before it is said
 
 export class Uploader {
-	#jobs = new Map(); // id -> {photo, tries, cut, at, control}: everything that is not answered yet, oldest first
+	// id -> {photo, tries, cut, at, asked, control}: what is not answered yet, oldest first. The next try is due at
+	// at, and the server asked for none before asked (ms).
+	#jobs = new Map();
 	#timer = 0;
 	#changed;
 	#ended;
@@ -25,7 +27,7 @@ export class Uploader {
 	}
 
 	add(photo) {
-		this.#jobs.set(photo.id, { photo, tries: 0, cut: 0, at: 0, control: null });
+		this.#jobs.set(photo.id, { photo, tries: 0, cut: 0, at: 0, asked: 0, control: null });
 		this.#pump();
 	}
 
@@ -35,9 +37,15 @@ export class Uploader {
 		this.#pump();
 	}
 
-	// Ends the pauses: the network is back, the tab woke up, or somebody lost patience.
+	// Ends our own pauses, because the network is back or the tab woke up; what the server asked for stays.
+	wake() {
+		for (const job of this.#jobs.values()) job.at = job.asked;
+		this.#pump();
+	}
+
+	// Ends any pause of one photo: somebody has lost patience.
 	now(id) {
-		for (const job of this.#jobs.values()) if (!id || job.photo.id === id) job.at = 0;
+		if (this.#jobs.has(id)) this.#jobs.get(id).at = 0;
 		this.#pump();
 	}
 
@@ -73,6 +81,7 @@ export class Uploader {
 			this.#ended(photo, got.image ?? null);
 		} else {
 			const ms = Math.max(backoff(job.tries++), got.after ?? 0);
+			job.asked = Date.now() + (got.after ?? 0);
 			job.at = Date.now() + ms;
 			Object.assign(photo, { stage: 'waiting', sent: 0, again: true, note: pauseNote(got.status, ms) });
 			this.#changed(photo);
