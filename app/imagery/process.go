@@ -179,7 +179,9 @@ func (s *Service) settle(ctx context.Context, r *Report, final State, e Event, s
 				return err
 			}
 		}
-		if at.RawKey != worked || !CanMove(at.State, final) {
+		// A result is right for these bytes for ever, a failure only for the try in which it happened.
+		newer := at.RawKey != worked || final == Failed && at.Version != r.Image.Version
+		if newer || !CanMove(at.State, final) {
 			r.Outcome, r.Image, r.After = DoneBefore, at, at.State
 			return nil
 		}

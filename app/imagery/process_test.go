@@ -134,6 +134,36 @@ func TestOldJobLeavesNewUploadAlone(t *testing.T) {
 	}
 }
 
+// TestFailureOfAnEarlierTryLeavesTheNextOneAlone: while the last delivery of a hint is in work the image fails
+// otherwise, and the same bytes are uploaded again. That is a new try, with deliveries of its own.
+func TestFailureOfAnEarlierTryLeavesTheNextOneAlone(t *testing.T) {
+	broken := &imagery.BadPhoto{Kind: imagery.Unreadable, Reason: "Broken."}
+	for _, failure := range []error{errAway, broken} {
+		t.Run(failure.Error(), func(t *testing.T) {
+			w := newWorld(t)
+			img := w.accept(t, w.create(t), "photo")
+			var next imagery.Image
+			w.filter.err = broken
+			w.filter.during = func() {
+				w.filter.during = nil
+				if _, err := w.Process(t.Context(), job(img)); err != nil {
+					t.Fatal(err)
+				}
+				next = w.accept(t, img.ID, "photo")
+				w.filter.err = failure
+			}
+			last := job(img)
+			last.Last, last.Receives = true, 3
+			if r, err := w.Process(t.Context(), last); err != nil || r.Outcome != imagery.DoneBefore {
+				t.Errorf("the old job: %+v, %v", r, err)
+			}
+			if got := w.get(t, img.ID); got.State != imagery.Uploaded || got.Version != next.Version {
+				t.Errorf("the old job failed the next try: %+v", got)
+			}
+		})
+	}
+}
+
 func TestTransientErrorsRetryAndTheLastOneExplains(t *testing.T) {
 	for _, c := range []struct {
 		name   string
