@@ -4,12 +4,12 @@ import { ask, backoff, transient } from './http.js';
 
 const lanes = 2;
 const longWait = 20; // s, the most that the server holds a request
-const sharedWait = 5; // s, while others wait for their turn
+const shortWait = 5; // s, while others wait for their turn, and for the first poll: others may be about to come
 const slack = 15_000; // ms on top of the wait before a poll counts as dead
 
 export class Follower {
-	#queue = []; // {id, version}, whose turn is next in front
-	#polls = new Set(); // {job, wait, control, then}
+	#queue = []; // {id, version, wait}, whose turn is next in front
+	#polls = new Set(); // {job, control, then}
 	#failures = 0;
 	#timer = 0; // set while everything pauses after a failure
 	#got;
@@ -22,36 +22,28 @@ export class Follower {
 	// Without a version the present state is asked for first; with one, the next change.
 	follow(id, version) {
 		this.stop(id);
-		this.#queue.push({ id, version });
-		// Long waits began when nobody else waited: take their places back, in front.
-		if (this.#crowded) this.#interrupt((poll) => poll.wait > sharedWait);
+		this.#queue.push({ id, version, wait: version === undefined ? 0 : shortWait });
 		this.#pump();
 	}
 
 	stop(id) {
 		this.#queue = this.#queue.filter((job) => job.id !== id);
-		this.#interrupt((poll) => poll.job.id === id, false);
+		for (const poll of this.#polls) if (poll.job.id === id) this.#abort(poll, () => {});
 	}
 
 	// After a sleep the connections may be dead without anybody having noticed: ask again at once.
 	wake() {
 		clearTimeout(this.#timer);
 		this.#timer = 0;
-		this.#interrupt(() => true);
+		for (const poll of this.#polls) {
+			if (!poll.control.signal.aborted) this.#abort(poll, () => this.#queue.unshift(poll.job));
+		}
 		this.#pump();
 	}
 
-	get #crowded() {
-		return this.#queue.length + this.#polls.size > lanes;
-	}
-
-	// Ends polls, whose photos then come next again or not at all. A lane is free only when its poll has returned.
-	#interrupt(which, again = true) {
-		for (const poll of [...this.#polls].filter(which)) {
-			if (again && poll.control.signal.aborted) continue; // it may have been stopped for good
-			poll.then = again ? () => this.#queue.unshift(poll.job) : () => {};
-			poll.control.abort();
-		}
+	#abort(poll, then) {
+		poll.then = then;
+		poll.control.abort();
 	}
 
 	#pump() {
@@ -61,10 +53,10 @@ export class Follower {
 	async #poll(job) {
 		const poll = { job, control: new AbortController(), then: (got) => this.#take(job, got) };
 		this.#polls.add(poll);
-		const wait = (poll.wait = job.version === undefined ? 0 : this.#crowded ? sharedWait : longWait);
-		const query = job.version === undefined ? '' : `?wait=${wait}s&version=${job.version}`;
-		const got = await ask(`/image/${job.id}${query}`, { ms: wait * 1000 + slack, signal: poll.control.signal });
-		// The page is told of an abort before the server is.
+		const query = job.wait ? `?wait=${job.wait}s&version=${job.version}` : '';
+		const ms = job.wait * 1000 + slack;
+		const got = await ask(`/image/${job.id}${query}`, { ms, signal: poll.control.signal });
+		// The page is told of an abort before the server is; only then is the lane free.
 		if (poll.control.signal.aborted) await new Promise((resolve) => setTimeout(resolve, 100));
 		this.#polls.delete(poll);
 		poll.then(got);
@@ -74,7 +66,8 @@ export class Follower {
 	#take(job, got) {
 		if (got.image) {
 			this.#failures = 0;
-			job.version = got.image.version;
+			const crowded = this.#queue.length + this.#polls.size >= lanes;
+			Object.assign(job, { version: got.image.version, wait: crowded ? shortWait : longWait });
 			if (!final(got.image)) this.#queue.push(job);
 			this.#got(job.id, got.image);
 		} else if (transient(got.status)) {
