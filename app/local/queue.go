@@ -14,15 +14,24 @@ import (
 // Times are the wall clock's, which all processes of the machine share. When it is set back, messages come
 // later; when it is set forward, some come twice.
 type queue struct {
-	s    *Store
-	dead bool
+	s     *Store
+	dead  bool
+	order string // in which visible messages are received, in SQL
 }
+
+// oldestFirst is fair, and what the index is sorted by.
+const oldestFirst = "visible, id"
 
 // Send implements imagery.Queue. Sleeping receivers are woken once the message is committed.
 func (q queue) Send(ctx context.Context, body []byte, trace string) error {
-	now := time.Now().UnixMilli()
+	return q.send(ctx, body, trace, 0)
+}
+
+// send queues a message that becomes visible after a while.
+func (q queue) send(ctx context.Context, body []byte, trace string, after time.Duration) error {
+	now := time.Now()
 	_, err := q.s.exec(ctx, "INSERT INTO messages (dead, visible, sent, trace, body) VALUES (?, ?, ?, ?, ?)",
-		q.dead, now, now, trace, body)
+		q.dead, now.Add(after).UnixMilli(), now.UnixMilli(), trace, body)
 	if err == nil {
 		q.s.bell.ring()
 	}
@@ -81,7 +90,7 @@ func (q queue) look(ctx context.Context, max int) (list []imagery.Message, pause
 	return list, 0, nil
 }
 
-// take gives up to n visible messages a new receipt, oldest first, and appends them to list. Those that have
+// take gives up to n visible messages a new receipt, in the queue's order, and appends them to list. Those that have
 // used up their deliveries become dead letters instead, as if just sent there; buried reports that there were
 // some, so that others may be visible behind them.
 func (q queue) take(ctx context.Context, tx *sql.Tx, n int, list *[]imagery.Message) (buried bool, err error) {
@@ -92,7 +101,7 @@ func (q queue) take(ctx context.Context, tx *sql.Tx, n int, list *[]imagery.Mess
 			receives = CASE WHEN NOT dead AND receives >= :max THEN 0 ELSE receives + 1 END,
 			visible  = CASE WHEN NOT dead AND receives >= :max THEN :now ELSE :until END,
 			receipt  = CASE WHEN NOT dead AND receives >= :max THEN '' ELSE lower(hex(randomblob(16))) END
-		WHERE id IN (SELECT id FROM messages WHERE dead = :dead AND visible <= :now ORDER BY visible, id LIMIT :n)
+		WHERE id IN (SELECT id FROM messages WHERE dead = :dead AND visible <= :now ORDER BY `+q.order+` LIMIT :n)
 		RETURNING id, receipt, body, receives, sent, trace`,
 		sql.Named("max", q.s.opts.MaxReceives), sql.Named("now", now.UnixMilli()), sql.Named("dead", q.dead),
 		sql.Named("until", now.Add(q.s.opts.Visibility).UnixMilli()), sql.Named("n", n))

@@ -47,6 +47,7 @@ type Options struct {
 	Visibility  time.Duration // how long a received message stays invisible
 	MaxReceives int           // deliveries of a message before it becomes a dead letter
 	Log         *slog.Logger  // nil means slog.Default
+	Chaos       Chaos         // of the queue, for tests
 }
 
 // Store is one process's handle on a data folder. Its methods are safe for concurrent use.
@@ -111,10 +112,15 @@ func (s *Store) Catalog() imagery.Catalog { return catalog{s} }
 func (s *Store) Blobs() imagery.Blobs { return blobs{dir: s.opts.Dir} }
 
 // Queue returns the queue of hints.
-func (s *Store) Queue() imagery.Queue { return queue{s: s} }
+func (s *Store) Queue() imagery.Queue {
+	if s.opts.Chaos != (Chaos{}) {
+		return newChaosQueue(s)
+	}
+	return queue{s: s, order: oldestFirst}
+}
 
 // DeadLetters returns the queue of hints that were received too often. Receiving from it has no limit.
-func (s *Store) DeadLetters() imagery.Queue { return queue{s: s, dead: true} }
+func (s *Store) DeadLetters() imagery.Queue { return queue{s: s, dead: true, order: oldestFirst} }
 
 // write runs f in one transaction that holds the write lock from its start (_txlock=immediate): a lock that
 // is upgraded later can fail where no waiting helps.
