@@ -2,13 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"slices"
-	"strings"
-	"syscall"
 	"time"
 
 	"imagery/app/cloud"
@@ -49,7 +44,11 @@ func openBackend(ctx context.Context, s settings.Settings, log *slog.Logger) (*b
 	if err := prepareData(s); err != nil {
 		return nil, err
 	}
-	b, err := local.Open(local.Options{Dir: s.Data, Visibility: s.Visibility, MaxReceives: s.MaxReceives, Log: log})
+	o := local.Options{Dir: s.Data, Visibility: s.Visibility, MaxReceives: s.MaxReceives, Log: log}
+	if s.QueueChaos != 0 {
+		o.Chaos = local.HeavyChaos(uint64(s.QueueChaos))
+	}
+	b, err := local.Open(o)
 	if err != nil {
 		return nil, fmt.Errorf("%w (%s)", err, settings.Named("data"))
 	}
@@ -78,41 +77,4 @@ func newService(s settings.Settings, b *backend, release, instance string) (*ima
 		Catalog: b.catalog, Blobs: b.blobs, Queue: b.queue, DeadLetters: b.deadLetters, Now: time.Now,
 		Release: release, Instance: instance, UploadLife: s.UploadLife, ResendAfter: s.ResendAfter, Hook: hook,
 	}, nil
-}
-
-// failpointsOnAWS must be 1 before a failpoint is armed in front of real data.
-const failpointsOnAWS = "IMAGERY_FAILPOINTS_ON_AWS"
-
-// failpoints arms what the setting names; nil, and so free, when it names nothing.
-func failpoints(s settings.Settings) (func(imagery.Point, string), error) {
-	if s.Failpoint == "" {
-		return nil, nil
-	}
-	if s.OnAWS() && os.Getenv(failpointsOnAWS) != "1" {
-		return nil, &settings.UsageError{Problems: []string{fmt.Sprintf(
-			"failpoints kill processes: on AWS they need %s=1 too (%s)", failpointsOnAWS, settings.Named("failpoint"))}}
-	}
-	armed := map[string]bool{}
-	for spec := range strings.SplitSeq(s.Failpoint, ",") {
-		point, _, _ := strings.Cut(spec, "@")
-		if !slices.Contains(imagery.Points, imagery.Point(point)) {
-			return nil, &settings.UsageError{Problems: []string{fmt.Sprintf(
-				"failpoint %q is none of %v (%s)", point, imagery.Points, settings.Named("failpoint"))}}
-		}
-		armed[spec] = true
-	}
-	return func(p imagery.Point, id string) {
-		if armed[string(p)] || armed[string(p)+"@"+id] {
-			die()
-		}
-	}, nil
-}
-
-// die ends the process as a crash does: at once, nothing flushed, nothing handed back.
-func die() {
-	self, err := os.FindProcess(os.Getpid())
-	if err == nil {
-		err = self.Signal(syscall.SIGKILL)
-	}
-	panic(errors.Join(errors.New("could not kill myself"), err))
 }

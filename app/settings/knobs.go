@@ -116,8 +116,11 @@ var knobs = []knob{
 		usage: "address buckets as a path, as S3 emulators want it"}.
 		with(boolean(func(s *Settings) *bool { return &s.S3PathStyle })),
 	knob{flag: "failpoint", env: []string{"IMAGERY_FAILPOINT"},
-		usage: "for tests: commit points where this process kills itself, as POINT or POINT@IMAGE-ID, comma-separated"}.
+		usage: "for tests: commit points where this process kills itself, as POINT[@IMAGE-ID][#N] for the N-th pass, comma-separated"}.
 		with(text(func(s *Settings) *string { return &s.Failpoint })),
+	knob{flag: "queue-chaos", env: []string{"IMAGERY_QUEUE_CHAOS"},
+		usage: "for tests: seed from which the local queue duplicates, delays and reorders messages and loses acknowledgements"}.
+		with(number(func(s *Settings) *int64 { return &s.QueueChaos })),
 }
 
 // named is how messages call a knob: its flag and its variable.

@@ -31,6 +31,7 @@ type Settings struct {
 	Stack       string
 	Instance    string // how logs and histories call this process
 	Failpoint   string // tests only, see knobs
+	QueueChaos  int64  // tests only: a seed, 0 for none
 	Consume     bool
 	Visibility  time.Duration
 	MaxReceives int
@@ -100,6 +101,9 @@ func (s *Settings) validate() []string {
 	}
 	if s.Visibility < 0 || s.Visibility > 12*time.Hour {
 		say("visibility", "visibility %s is not between 1s and 12h", s.Visibility)
+	}
+	if s.OnAWS() && s.QueueChaos != 0 {
+		say("queue-chaos", "queue-chaos %d is for the local queue", s.QueueChaos)
 	}
 	if s.ResendAfter < 0 {
 		say("resend-after", "resend-after %s is negative", s.ResendAfter)

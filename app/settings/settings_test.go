@@ -2,7 +2,9 @@ package settings_test
 
 import (
 	"errors"
+	"flag"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -80,6 +82,8 @@ func TestRefusals(t *testing.T) {
 		{[]string{"-max-receives=many"}, []string{"-max-receives, IMAGERY_MAX_RECEIVES"}},
 		{[]string{"-max-pixels=0"}, []string{"-max-pixels, IMAGERY_MAX_PIXELS"}},
 		{[]string{"-memory=lots"}, []string{"lots", "-memory, IMAGERY_MEMORY"}},
+		{[]string{"-queue-chaos=yes"}, []string{"yes", "-queue-chaos, IMAGERY_QUEUE_CHAOS"}},
+		{[]string{"-table=t", "-bucket=b", "-queue-url=q", "-queue-chaos=7"}, []string{"local queue", "-queue-chaos, IMAGERY_QUEUE_CHAOS"}},
 		{[]string{"-listen=70000"}, []string{"70000", "-listen, IMAGERY_LISTEN"}},
 		{[]string{"-listen=host"}, []string{"host", "-listen, IMAGERY_LISTEN"}},
 		{[]string{"-consume=maybe"}, []string{"maybe", "-consume, IMAGERY_CONSUME"}},
@@ -107,7 +111,7 @@ func TestHelpNamesEverySetting(t *testing.T) {
 		t.Fatalf("-h: %v", err)
 	}
 	for _, name := range []string{"role", "listen", "table", "bucket", "queue-url", "dlq-url", "data", "consume", "visibility",
-		"max-receives", "resend-after", "max-pixels", "memory", "s3-path-style"} {
+		"max-receives", "resend-after", "max-pixels", "memory", "s3-path-style", "queue-chaos"} {
 		variable := "IMAGERY_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
 		if !strings.Contains(help.String(), "-"+name+"  ("+variable) {
 			t.Errorf("the help does not name -%s (%s)", name, variable)
@@ -131,12 +135,36 @@ func TestEnvRoundTrip(t *testing.T) {
 		}
 		if rapid.Bool().Draw(t, "aws") {
 			s.Table, s.Bucket, s.QueueURL, s.DLQURL = word.Draw(t, "t"), word.Draw(t, "b"), word.Draw(t, "q"), word.Draw(t, "d")
+		} else {
+			s.QueueChaos = rapid.Int64().Draw(t, "chaos")
 		}
 		got, err := parse(nil, s.Env()...)
 		if err != nil || got != s {
 			t.Fatalf("%v\n got %+v, %v\nwant %+v", s.Env(), got, err, s)
 		}
 	})
+}
+
+// TestVerbsHaveFlagsOfTheirOwn: anywhere between the others, and arguments too.
+func TestVerbsHaveFlagsOfTheirOwn(t *testing.T) {
+	for _, args := range [][]string{
+		{"-loud", "a", "b", "-table", "t", "-bucket=b", "--queue-url", "q"},
+		{"a", "-table=t", "-bucket", "b", "b", "-queue-url", "q", "--loud"},
+	} {
+		loud := new(bool)
+		s, rest, err := settings.ParseVerb(args, func(string) string { return "" }, func(fs *flag.FlagSet) { fs.BoolVar(loud, "loud", false, "") })
+		if err != nil || !*loud || s.Table != "t" || !slices.Equal(rest, []string{"a", "b"}) {
+			t.Errorf("%v: %+v, %v, loud %t, %v", args, s, rest, *loud, err)
+		}
+	}
+	none := func(*flag.FlagSet) {}
+	if _, _, err := settings.ParseVerb([]string{"a", "-h"}, func(string) string { return "" }, none); !errors.Is(err, settings.ErrHelp) {
+		t.Errorf("-h behind an argument: %v", err)
+	}
+	var usage *settings.UsageError
+	if _, _, err := settings.ParseVerb([]string{"a", "-loud"}, func(string) string { return "" }, none); !errors.As(err, &usage) {
+		t.Errorf("an unknown flag behind an argument: %v", err)
+	}
 }
 
 func TestParseBytes(t *testing.T) {

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+
+	"imagery/app/imagery"
+	"imagery/app/settings"
+)
+
+// failpointsOnAWS must be 1 before a failpoint is armed in front of real data.
+const failpointsOnAWS = "IMAGERY_FAILPOINTS_ON_AWS"
+
+// failpoint is one armed commit point: POINT[@IMAGE-ID][#N].
+type failpoint struct {
+	point  imagery.Point
+	image  string // empty: any
+	nth    int64  // the pass at which the process dies, from 1
+	passed atomic.Int64
+}
+
+// failpoints arms what the setting names; nil, and so free, when it names nothing.
+func failpoints(s settings.Settings) (func(imagery.Point, string), error) {
+	if s.Failpoint == "" {
+		return nil, nil
+	}
+	if s.OnAWS() && os.Getenv(failpointsOnAWS) != "1" {
+		return nil, &settings.UsageError{Problems: []string{fmt.Sprintf(
+			"failpoints kill processes: on AWS they need %s=1 too (%s)", failpointsOnAWS, settings.Named("failpoint"))}}
+	}
+	var armed []*failpoint
+	for spec := range strings.SplitSeq(s.Failpoint, ",") {
+		f, err := parseFailpoint(spec)
+		if err != nil {
+			return nil, &settings.UsageError{Problems: []string{fmt.Sprintf(
+				"failpoint %q: %v (%s)", spec, err, settings.Named("failpoint"))}}
+		}
+		armed = append(armed, f)
+	}
+	return func(p imagery.Point, id string) {
+		for _, f := range armed {
+			f.pass(p, id)
+		}
+	}, nil
+}
+
+func parseFailpoint(spec string) (*failpoint, error) {
+	rest, nth, counted := strings.Cut(spec, "#")
+	point, image, _ := strings.Cut(rest, "@")
+	f := &failpoint{point: imagery.Point(point), image: image, nth: 1}
+	if !slices.Contains(imagery.Points, f.point) {
+		return nil, fmt.Errorf("no point, but one of %v is", imagery.Points)
+	}
+	if counted {
+		n, err := strconv.ParseInt(nth, 10, 64)
+		if err != nil || n < 1 {
+			return nil, fmt.Errorf("%q is no number from 1", nth)
+		}
+		f.nth = n
+	}
+	return f, nil
+}
+
+// pass counts, and kills the process at the armed pass. The line before it is the proof that the point was it.
+func (f *failpoint) pass(p imagery.Point, id string) {
+	if f.point != p || f.image != "" && f.image != id || f.passed.Add(1) != f.nth {
+		return
+	}
+	fmt.Fprintf(os.Stderr, "imagery: failpoint %s: pass %d, image %s, this process kills itself\n", p, f.nth, id)
+	die()
+}
+
+// die ends the process as a crash does: at once, nothing flushed, nothing handed back.
+func die() {
+	self, err := os.FindProcess(os.Getpid())
+	if err == nil {
+		err = self.Signal(syscall.SIGKILL)
+	}
+	if err != nil {
+		panic(fmt.Errorf("kill this process: %w", err))
+	}
+	select {} // the signal is on its way; not a step further
+}
