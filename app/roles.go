@@ -120,7 +120,7 @@ func runWorker(ctx context.Context, s settings.Settings, stdout, stderr io.Write
 		Service: p.service, Queue: p.backend.queue, Memory: p.memory - settings.ProcessBase,
 		Slots:  max(2, runtime.GOMAXPROCS(0)), // two on one core: one waits for the network while one works
 		Outage: s.Outage, ReconcileEvery: reconcileEvery(s), Probe: p.backend.probe,
-		Housekeeping: p.backend.housekeeping, Consume: s.Consume, Instance: fmt.Sprintf("%s/%d", p.instance, os.Getpid()), Release: p.release, Log: p.log,
+		Housekeeping: p.backend.housekeeping, Consume: s.Consume, Instance: p.instance, Release: p.release, Log: p.log,
 	}).Run(ctx, p.listener)
 }
 
@@ -133,54 +133,6 @@ func sniff(head []byte) (string, error) {
 // reconcileEvery is a third of the age at which the first image is overdue, and at most a minute, for that is
 // how often the oldest unfinished image is reported.
 func reconcileEvery(s settings.Settings) time.Duration { return min(time.Minute, s.ResendAfter/3) }
-
-// The local fleet: two of each, so that any one may die.
-const (
-	localServers = 2
-	localWorkers = 2
-)
-
-func runLocal(ctx context.Context, kill <-chan struct{}, s settings.Settings, stdout, stderr io.Writer) error {
-	exe, err := os.Executable()
-	if err != nil {
-		return fmt.Errorf("find the running binary: %w", err)
-	}
-	if s.Memory == 0 {
-		s.Memory = budget.Measured(localServers + localWorkers)
-	}
-	if _, err := planMemory(s, settings.LeastBudget(s.MaxPixels)); err != nil {
-		return err // here rather than four times from the children
-	}
-	if _, err := failpoints(s); err != nil {
-		return err
-	}
-	if !s.OnAWS() {
-		if err := prepareData(s); err != nil { // once, before the children open it at the same time
-			return err
-		}
-	}
-	l, err := listen(s, stdout)
-	if err != nil {
-		return err
-	}
-	var children []fleet.Child
-	for _, group := range []struct {
-		role settings.Role
-		n    int
-	}{{settings.Server, localServers}, {settings.Worker, localWorkers}} {
-		for i := range group.n {
-			c := s
-			c.Role, c.Listen, c.Instance = group.role, "127.0.0.1:0", fmt.Sprintf("%s-%d", group.role, i+1)
-			env := c.Env()
-			if observe.IsTerminal(stderr) {
-				env = append(env, observe.PrettyEnv+"=1")
-			}
-			children = append(children, fleet.Child{Name: c.Instance, Server: group.role == settings.Server, Env: env})
-		}
-	}
-	log := observe.NewLogger(stderr, observe.Identity{Stack: s.Stack, Role: string(s.Role), Instance: "fleet"})
-	return fleet.New(fleet.Options{Exe: exe, Children: children, Log: log, Stdout: stdout, Stderr: stderr, Kill: kill}).Run(ctx, l)
-}
 
 // probe proves that table and bucket answer.
 func (b *backend) probe(ctx context.Context) error {

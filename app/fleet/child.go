@@ -204,6 +204,19 @@ func (c *child) stop() error {
 	}
 }
 
+// kill ends the process at once.
+func (c *child) kill() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.process == nil {
+		return fmt.Errorf("%s does not run just now", c.Name)
+	}
+	if err := c.process.Kill(); err != nil {
+		return fmt.Errorf("kill %s: %w", c.Name, err)
+	}
+	return nil
+}
+
 // status puts together what the process and its connections say; the two are not one instant.
 func (c *child) status() Status {
 	s := Status{Name: c.Name, Role: settings.Worker}

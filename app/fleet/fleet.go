@@ -8,9 +8,12 @@ package fleet
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,6 +25,9 @@ type Options struct {
 	Exe      string // path of the binary that every child runs
 	Children []Child
 	Log      *slog.Logger
+	// Panel, if set, gets the requests whose path begins with PanelPath instead of the servers.
+	Panel     http.Handler
+	PanelPath string
 	// Stdout and Stderr get the children's lines, each whole and behind the name of its child.
 	Stdout, Stderr io.Writer
 	// Kill, when it is closed, ends a stop that takes too long for its user: what still runs is killed.
@@ -31,7 +37,9 @@ type Options struct {
 }
 
 // Child is how to start one process. It must print "listening on http://HOST:PORT" on its standard output,
-// answer /readyz there, stop on SIGTERM, and call WatchParent.
+// answer /readyz there, and call WatchParent. On SIGTERM a server fails /readyz first and still accepts for twice
+// probeEvery; after an answer that came before the end of an upload it reads on for a moment. Without either the
+// balancer cannot tell a request that was lost from one that was not begun.
 type Child struct {
 	Name   string // unique, such as server-1
 	Server bool   // gets requests from the balancer
@@ -78,6 +86,15 @@ func New(o Options) *Fleet {
 func (f *Fleet) Run(ctx context.Context, l net.Listener) error {
 	failed := make(chan error, len(f.children)+1)
 	b := newBalancer(f.pool, f.o.Log)
+	if f.o.Panel != nil {
+		b.web.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasPrefix(r.URL.Path, f.o.PanelPath) {
+				f.o.Panel.ServeHTTP(w, r)
+			} else {
+				b.ServeHTTP(w, r)
+			}
+		})
+	}
 	go func() { failed <- b.serve(l) }()
 	for _, c := range f.children {
 		go func() {
@@ -128,6 +145,16 @@ func (f *Fleet) stopAll(servers bool) error {
 	}
 	wg.Wait()
 	return errors.Join(errs...)
+}
+
+// Kill ends the named child's process as a crash would; the fleet replaces it.
+func (f *Fleet) Kill(name string) error {
+	for _, c := range f.children {
+		if c.Name == name {
+			return c.kill()
+		}
+	}
+	return fmt.Errorf("there is no process %q", name)
 }
 
 // Snapshot is the state of every child, in the order of Options. It may be called at any time.

@@ -14,8 +14,8 @@ import (
 // others wait.
 
 const (
-	// shards are the partitions of the pending index, see Image.PendingShard.
-	shards = "0123456789abcdef"
+	// Shards are the partitions of the pending index, see Image.PendingShard.
+	Shards = "0123456789abcdef"
 	// pendingPage is how many candidates one call lists.
 	pendingPage = 100
 	// maxErrors ends a window: one image may be broken, but when a few fail in a row, the table is away.
@@ -44,12 +44,12 @@ func dueAge(n int, resendAfter time.Duration) (age time.Duration) {
 // pass begins with another shard, so that a long backlog keeps none waiting for ever.
 func (p *pass) resendOverdue(ctx context.Context) error {
 	var errs []error
-	for i := range len(shards) {
-		if err := p.resendShard(ctx, shards[(p.first+i)%len(shards)]); err != nil {
+	for i := range len(Shards) {
+		if err := p.resendShard(ctx, Shards[(p.first+i)%len(Shards)]); err != nil {
 			errs = append(errs, err)
 		}
 	}
-	p.first = (p.first + 1) % len(shards)
+	p.first = (p.first + 1) % len(Shards)
 	return errors.Join(errs...)
 }
 

@@ -25,8 +25,17 @@ func (w *Worker) routes() http.Handler {
 	mux.HandleFunc("GET /healthz", func(rw http.ResponseWriter, _ *http.Request) { plain(rw, "ok") })
 	mux.HandleFunc("GET /version", func(rw http.ResponseWriter, _ *http.Request) { plain(rw, w.Release) })
 	mux.HandleFunc("GET /readyz", w.readyz)
+	mux.HandleFunc("GET /stats", func(rw http.ResponseWriter, _ *http.Request) {
+		writeJSON(rw, http.StatusOK, Stats{Done: w.done.Load(), Running: w.running.Load()})
+	})
 	mux.HandleFunc("POST /sqs", w.sqs)
 	return mux
+}
+
+// Stats are the jobs of this process, as GET /stats answers them.
+type Stats struct {
+	Done    int64 `json:"done"` // ended, in whichever way
+	Running int64 `json:"running"`
 }
 
 func plain(rw http.ResponseWriter, line string) {

@@ -125,7 +125,10 @@ type delivery struct {
 // run processes one job and logs one line about it.
 func (w *Worker) run(ctx context.Context, j imagery.Job, d delivery) (imagery.Report, error) {
 	began := time.Now()
+	w.running.Add(1)
 	r, err := w.Service.Process(ctx, j)
+	w.running.Add(-1)
+	w.done.Add(1)
 	ms := []observe.Measure{observe.Count(settings.MetricJobs, 1), observe.Millis(settings.MetricJobTime, time.Since(began))}
 	if !j.Sent.IsZero() {
 		ms = append(ms, observe.Millis(settings.MetricQueueWait, max(0, d.taken.Sub(j.Sent))))

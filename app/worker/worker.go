@@ -37,7 +37,8 @@ type Options struct {
 	Housekeeping func(context.Context) error
 	// Consume is false where somebody else receives and calls POST /sqs.
 	Consume bool
-	// Instance is how this process is called where it competes with others: unique among them.
+	// Instance is how this process is called where it competes with others; a process that takes the place of a
+	// dead one takes its name, too, and so its lease.
 	Instance string
 	// Release is the sha256 that /version answers.
 	Release string
@@ -52,6 +53,8 @@ type Worker struct {
 	probe    *cachedProbe
 	received atomic.Bool // a receive succeeded once
 	stopping atomic.Bool
+	done     atomic.Int64 // jobs
+	running  atomic.Int64
 	limits   limits
 }
 
