@@ -1,0 +1,101 @@
+package model
+
+import (
+	"context"
+	"io"
+	"strings"
+
+	"imagery/app/imagery"
+)
+
+// blobs is the bucket as imagery.Blobs promises it.
+type blobs struct{ *world }
+
+func (w blobs) Put(_ context.Context, key, _ string, body io.ReadSeeker, size int64) error {
+	if _, err := body.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	data, err := io.ReadAll(body)
+	if err != nil {
+		return err
+	}
+	op := w.running.op
+	return w.do(call{service: bucket, what: "put", subject: key, fates: ofWrites, effect: func() error {
+		w.checkPut(key, string(data), size)
+		w.objects[key] = string(data)
+		delete(w.removed, key)
+		op.puts++
+		return nil
+	}})
+}
+
+// ofOriginals: a policy may be wrong for a while, so that an object that is there seems missing or is denied.
+var ofOriginals = []fate{refused, odd}
+
+func (w blobs) Get(_ context.Context, key string, _ int64) (data []byte, err error) {
+	op := w.running.op
+	op.looked = w.seq
+	err = w.do(call{service: bucket, what: "get", subject: key, fates: ofOriginals, odds: []error{imagery.ErrDenied, imagery.ErrNotFound},
+		effect: func() error {
+			body, ok := w.objects[key]
+			if !ok {
+				op.missing = true
+				return imagery.ErrNotFound
+			}
+			data = []byte(body)
+			return nil
+		}})
+	return data, err
+}
+
+// Find implements imagery.Finder. Operators may list the bucket, so that they are told the truth or nothing.
+func (w blobs) Find(_ context.Context, key string) error {
+	op := w.running.op
+	return w.do(call{service: bucket, what: "find", subject: key, fates: ofReads, effect: func() error {
+		if _, ok := w.objects[key]; !ok {
+			op.missing = true
+			return imagery.ErrNotFound
+		}
+		return nil
+	}})
+}
+
+func (w blobs) Link(context.Context, string, string) (string, error) { return "", nil }
+
+func (w blobs) Ping(context.Context) error { return nil }
+
+// filter makes sepia of the photos that it can read.
+type filter struct{ *world }
+
+func (w filter) Inspect(raw []byte) (int64, error) {
+	op := w.running.op
+	if op.worked = string(raw); strings.HasSuffix(op.worked, "headless") {
+		return 0, op.refuse("Its header cannot be read.")
+	}
+	return int64(len(raw)), nil
+}
+
+func (w filter) Apply(_ context.Context, raw []byte) (imagery.Result, error) {
+	op := w.running.op
+	// The job's time may be over, or its process be told to stop.
+	err := w.do(call{service: nothing, what: "filter", fates: []fate{odd}, odds: []error{context.DeadlineExceeded, context.Canceled}})
+	if err != nil {
+		return imagery.Result{}, err
+	}
+	if strings.HasSuffix(string(raw), "broken") {
+		return imagery.Result{}, op.refuse("It cannot be decoded.")
+	}
+	return imagery.Result{Body: []byte(sepia(string(raw))), Ext: "jpg", ContentType: "image/jpeg"}, nil
+}
+
+// refuse notes that the photo of this job is bad.
+func (op *operation) refuse(reason string) error {
+	op.refused = reason
+	return &imagery.BadPhoto{Kind: imagery.Unreadable, Reason: reason}
+}
+
+var (
+	_ imagery.Blobs  = blobs{}
+	_ imagery.Filter = filter{}
+	_ imagery.Finder = blobs{}
+)
