@@ -14,7 +14,6 @@ var layers = map[string][]string{
 	"imagery/app/imagery":                    {}, // the product knows no technology
 	"imagery/app/imagery/imagerytest":        {"imagery/app/imagery"},
 	"imagery/app/imagery/imagerytest/memory": {"imagery/app/imagery"},
-	"imagery/app/imagery/model":              {}, // tests only
 	"imagery/app/settings":                   {}, // read by infra, too
 	"imagery/app/rights":                     {}, // read by infra, too
 	"imagery/app/observe":                    {"imagery/app/settings"},

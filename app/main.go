@@ -27,7 +27,7 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 // run is main with its exit code as a value.
 func run(args []string, stdout, stderr io.Writer) int {
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
-		return runVerb(args[0], args[1:], stdout, stderr)
+		return runVerb(args, stdout, stderr)
 	}
 	s, err := settings.Parse(args, os.Getenv, stdout)
 	if errors.Is(err, settings.ErrHelp) {

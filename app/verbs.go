@@ -3,57 +3,129 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"slices"
 	"time"
 
 	"imagery/app/cloud"
+	"imagery/app/local"
 	"imagery/app/observe"
+	"imagery/app/ops"
+	"imagery/app/ops/fsck"
 	"imagery/app/ops/selftest"
 	"imagery/app/sepia"
 	"imagery/app/settings"
 )
 
-// verbs are what an operator can ask for instead of a role. They take the flags and variables of the roles.
-var verbs = map[string]func(ctx context.Context, s settings.Settings, stdout, stderr io.Writer) error{
-	"selftest": runSelftest,
-}
+// verbs are what an operator can ask for instead of a role. They take the flags and variables of the roles, too.
+var verbs = slices.Concat(ops.Verbs, []ops.Verb{{Name: "selftest", About: aboutSelftest,
+	Setup: func(*flag.FlagSet) func(context.Context, ops.Call) error { return runSelftest }}})
 
-// runVerb runs one verb to its exit code.
-func runVerb(verb string, args []string, stdout, stderr io.Writer) int {
-	run, ok := verbs[verb]
-	if !ok || !slices.Contains(settings.Verbs, verb) {
-		return exitCode(&settings.UsageError{Problems: []string{fmt.Sprintf("unknown verb %q (see -h)", verb)}}, stderr)
+// runVerb runs the verb that args begin with to its exit code.
+func runVerb(args []string, stdout, stderr io.Writer) int {
+	found, rest, err := ops.Find(verbs, args)
+	if err != nil {
+		return exitCode(err, stderr)
 	}
-	s, err := settings.Parse(args, os.Getenv, stdout)
+	var run func(context.Context, ops.Call) error
+	s, rest, err := settings.ParseVerb(rest, os.Getenv, func(fs *flag.FlagSet) { run = found[0].Setup(fs) })
 	if errors.Is(err, settings.ErrHelp) {
+		ops.Usage(stdout, found)
 		return exitClean
 	}
 	if err == nil {
-		ctx, _ := stopSignals()
-		err = run(ctx, s, stdout, stderr)
+		ctx, kill := stopSignals()
+		go func() {
+			<-kill
+			os.Exit(exitFailure)
+		}()
+		err = run(ctx, ops.Call{Args: rest, Settings: s,
+			Console: ops.Console{Out: stdout, Err: stderr, Live: observe.IsTerminal(stderr)},
+			Open:    func(ctx context.Context) (ops.Backend, error) { return openForOperator(ctx, s) }})
+		err = ops.Clear(err)
 	}
 	return exitCode(err, stderr)
+}
+
+// openForOperator opens what the settings select, and makes nothing: a data folder that is not there was mistyped.
+func openForOperator(ctx context.Context, s settings.Settings) (ops.Backend, error) {
+	release, err := observe.Release()
+	if err != nil {
+		return ops.Backend{}, err
+	}
+	if s.Instance == "" {
+		s.Instance, _ = os.Hostname() // an empty name only makes a history poorer
+	}
+	var o ops.Backend
+	var b *backend
+	if s.OnAWS() {
+		o, b, err = operateCloud(ctx, s)
+	} else {
+		o, b, err = operateLocal(s)
+	}
+	if err == nil {
+		o.Service, err = newService(s, b, observe.ShortRelease(release), s.Instance)
+	}
+	return o, err
+}
+
+func operateCloud(ctx context.Context, s settings.Settings) (ops.Backend, *backend, error) {
+	c, err := cloud.Open(ctx, cloudOptions(s, slog.New(slog.DiscardHandler)))
+	if err != nil {
+		return ops.Backend{}, nil, fmt.Errorf("open AWS: %w", err)
+	}
+	tables, objects := c.Clients()
+	return ops.Backend{Store: c, Close: func() error { return nil },
+		Snapshot: func(ctx context.Context, hashes bool) (fsck.Snapshot, error) {
+			return fsck.AWS(ctx, tables, objects, s.Table, s.Bucket, hashes)
+		},
+	}, &backend{catalog: c.Catalog(), blobs: c.Blobs(), queue: c.Queue(), deadLetters: c.DeadLetters()}, nil
+}
+
+func operateLocal(s settings.Settings) (ops.Backend, *backend, error) {
+	if !local.Prepared(s.Data) {
+		return ops.Backend{}, nil, fmt.Errorf("%s is no data folder of a local service (%s)", s.Data, settings.Named("data"))
+	}
+	// What it would log, that it polls because the folder's path is too long for sockets, is nothing to a verb.
+	l, err := local.Open(local.Options{Dir: s.Data, Visibility: s.Visibility, MaxReceives: s.MaxReceives, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return ops.Backend{}, nil, fmt.Errorf("%w (%s)", err, settings.Named("data"))
+	}
+	return ops.Backend{Store: l, Close: l.Close,
+		Snapshot: func(context.Context, bool) (fsck.Snapshot, error) { return fsck.Local(s.Data) },
+	}, &backend{catalog: l.Catalog(), blobs: l.Blobs(), queue: l.Queue(), deadLetters: l.DeadLetters()}, nil
+}
+
+func cloudOptions(s settings.Settings, log *slog.Logger) cloud.Options {
+	return cloud.Options{Table: s.Table, Bucket: s.Bucket, QueueURL: s.QueueURL, DLQURL: s.DLQURL, S3PathStyle: s.S3PathStyle, Log: log}
 }
 
 // selftestBound is how long a selftest may take; a boot waits for it.
 const selftestBound = 100 * time.Second
 
+const aboutSelftest = `Does the whole job once on built-in pictures, through the real bucket, table and queue: what an instance must pass
+before it gets traffic. It touches nothing but its own, and cleans up.`
+
 // runSelftest proves that this machine can do the job on AWS.
-func runSelftest(ctx context.Context, s settings.Settings, stdout, stderr io.Writer) error {
+func runSelftest(ctx context.Context, c ops.Call) error {
+	s := c.Settings
+	if len(c.Args) > 0 {
+		return &settings.UsageError{Problems: []string{fmt.Sprintf("unexpected argument %q (see -h)", c.Args[0])}}
+	}
 	if !s.OnAWS() {
 		return &settings.UsageError{Problems: []string{fmt.Sprintf("selftest proves access to AWS: it needs a table, a bucket and a queue (%s; %s; %s)",
 			settings.Named("table"), settings.Named("bucket"), settings.Named("queue-url"))}}
 	}
 	ctx, cancel := context.WithTimeout(ctx, selftestBound)
 	defer cancel()
-	b, err := cloud.Open(ctx, cloud.Options{Table: s.Table, Bucket: s.Bucket, QueueURL: s.QueueURL, DLQURL: s.DLQURL,
-		S3PathStyle: s.S3PathStyle, Log: observe.NewLogger(stderr, observe.Identity{Stack: s.Stack, Role: "selftest"})})
+	b, err := cloud.Open(ctx, cloudOptions(s, observe.NewLogger(c.Err, observe.Identity{Stack: s.Stack, Role: "selftest"})))
 	if err != nil {
 		return fmt.Errorf("open AWS: %w", err)
 	}
 	return selftest.Run(ctx, selftest.Backend{Catalog: b.Catalog(), Blobs: b.Blobs(), Queue: b.Queue(),
-		Filter: sepia.Filter{MaxPixels: s.MaxPixels}, DeleteItem: b.DeleteItem, DeleteObject: b.DeleteObject, Now: time.Now}, stdout)
+		Filter: sepia.Filter{MaxPixels: s.MaxPixels}, DeleteItem: b.DeleteItem, DeleteObject: b.DeleteObject, Now: time.Now}, c.Out)
 }

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -30,6 +31,20 @@ func (g *given) IsBoolFlag() bool   { return g.isBool }
 // Parse reads the flags of args, and for each that is absent its variable; an empty variable is unset. It
 // returns ErrHelp after printing the help to help, or a *UsageError.
 func Parse(args []string, getenv func(string) string, help io.Writer) (Settings, error) {
+	s, rest, err := ParseVerb(args, getenv, func(*flag.FlagSet) {})
+	if errors.Is(err, ErrHelp) {
+		Usage(help)
+	}
+	if err == nil && len(rest) > 0 {
+		return Settings{}, &UsageError{[]string{fmt.Sprintf("unexpected argument %q (see -h)", rest[0])}}
+	}
+	return s, err
+}
+
+// ParseVerb is Parse for a verb, which defines flags of its own beside the knobs, without variables. Arguments
+// that are no flags are returned in their order, wherever they stood. ErrHelp prints nothing: the help is the
+// verb's.
+func ParseVerb(args []string, getenv func(string) string, define func(*flag.FlagSet)) (s Settings, rest []string, err error) {
 	fs := flag.NewFlagSet("imagery", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
 	values := map[string]*given{}
@@ -37,15 +52,23 @@ func Parse(args []string, getenv func(string) string, help io.Writer) (Settings,
 		values[k.flag] = &given{isBool: k.isBool}
 		fs.Var(values[k.flag], k.flag, k.usage)
 	}
-	if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
-		Usage(help)
-		return Settings{}, ErrHelp
-	} else if err != nil {
-		return Settings{}, &UsageError{[]string{err.Error() + " (see -h)"}}
+	define(fs)
+	for len(args) > 0 { // package flag stops at the first argument that is none
+		if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
+			return Settings{}, nil, ErrHelp
+		} else if err != nil {
+			return Settings{}, nil, &UsageError{[]string{err.Error() + " (see -h)"}}
+		}
+		if args = fs.Args(); len(args) > 0 {
+			rest, args = append(rest, args[0]), args[1:]
+		}
 	}
-	if fs.NArg() > 0 {
-		return Settings{}, &UsageError{[]string{fmt.Sprintf("unexpected argument %q (see -h)", fs.Arg(0))}}
-	}
+	s, err = read(values, getenv)
+	return s, rest, err
+}
+
+// read makes settings of what the command line gave and of the variables.
+func read(values map[string]*given, getenv func(string) string) (Settings, error) {
 	var s Settings
 	var bad []string
 	for _, k := range knobs {
@@ -111,12 +134,20 @@ func Usage(w io.Writer) {
 		"       imagery VERB [flags]       see imagery VERB -h; verbs: "+strings.Join(Verbs, ", ")+"\n\n"+
 		"A flag wins over its variable; an empty variable counts as unset. Region, credentials and endpoints\n"+
 		"come from the AWS SDK's own variables.\n\n")
+	Describe(w)
+	fmt.Fprint(w, "\nExit codes: 0 clean stop, 1 failure, 2 bad usage.\n")
+}
+
+// Describe prints the knobs with those flags, or all of them, each with its variables, default and reason.
+func Describe(w io.Writer, flags ...string) {
 	for _, k := range knobs {
+		if len(flags) > 0 && !slices.Contains(flags, k.flag) {
+			continue
+		}
 		def := k.def
 		if def != "" {
 			def = ", default " + def
 		}
 		fmt.Fprintf(w, "  -%s  (%s%s)\n        %s\n", k.flag, strings.Join(k.env, ", else "), def, k.usage)
 	}
-	fmt.Fprint(w, "\nExit codes: 0 clean stop, 1 failure, 2 bad usage.\n")
 }
