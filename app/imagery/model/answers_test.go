@@ -67,8 +67,9 @@ func (w *world) checkUpload(op *operation, id, key string, img imagery.Image, hi
 	}
 	must(img.State != imagery.Uploaded || hintErr != nil || slices.ContainsFunc(op.sent, sent), hintAgain, "%s is answered %s, and no hint was sent",
 		who, moment{exists: true, img: img})
-	present := r.last()
-	r.accepted = append(r.accepted, accepted{key, present.exists && present.img.RawKey != key})
+	if entry := (accepted{key, r.last().img.RawKey != key}); !slices.Contains(r.accepted, entry) {
+		r.accepted = append(r.accepted, entry)
+	}
 }
 
 // checkRequeue asserts what must hold of the answer to an operator who brings an image back.

@@ -92,12 +92,13 @@ func (w *world) checkCreate(op *operation, r *row, img imagery.Image) {
 
 // attempt is what was true when a transition was asked for; its effect may come later.
 type attempt struct {
-	held  bool // the message was still the worker's own, as far as it could know
-	clock time.Time
+	held  bool      // the message was still the worker's own, as far as it could know
+	time  time.Time // of the world
+	clock time.Time // of the process
 }
 
 func (op *operation) attempt(w *world) attempt {
-	return attempt{op.delivery == nil || op.delivery.own(w.now), op.by.proc.Now()}
+	return attempt{op.delivery == nil || op.delivery.own(w.now), w.now, op.by.proc.Now()}
 }
 
 // checkMove asserts what must hold of a transition.

@@ -15,8 +15,8 @@ import (
 type row struct {
 	id       string
 	past     []moment  // oldest first; the last one is the present
-	since    time.Time // when its last transition happened, by the world's clock
-	try      int       // the number of that write
+	since    time.Time // when its last transition was asked for: the time that the item carries, on a right clock
+	try      int       // the number of that write, when it happened
 	accepted []accepted
 }
 
@@ -136,7 +136,7 @@ func (w catalog) Move(_ context.Context, from, to imagery.Image) error {
 		}
 		w.checkMove(op, at, r, to)
 		w.set(r, true, to)
-		r.since, r.try = w.now, w.seq
+		r.since, r.try = at.time, w.seq
 		op.moved = append(op.moved, to.State)
 		return nil
 	}})
