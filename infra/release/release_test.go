@@ -136,7 +136,7 @@ func TestPrebuiltIsRelativeToTheProject(t *testing.T) {
 }
 
 func TestUserDataRefusesWhatAShellCouldMisread(t *testing.T) {
-	good := Boot{Settings: settings.Settings{Role: settings.Worker}, Region: "r", Group: "g", Hook: "h", Bucket: "b", Key: "k", SHA: "s", LogGroup: "/l"}
+	good := Boot{Settings: settings.Settings{Role: settings.Worker}, Region: "r", Group: "g", Hook: "h", TerminateHook: "t", Bucket: "b", Key: "k", SHA: "s", LogGroup: "/l"}
 	if _, err := UserData(good); err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +152,7 @@ func TestUserDataRefusesWhatAShellCouldMisread(t *testing.T) {
 }
 
 func TestUserDataKeepsTheLimit(t *testing.T) {
-	b := Boot{Settings: settings.Settings{Role: settings.Worker, Table: strings.Repeat("x", userDataLimit)}, Region: "r", Group: "g", Hook: "h", Bucket: "b", Key: "k", SHA: "s", LogGroup: "/l"}
+	b := Boot{Settings: settings.Settings{Role: settings.Worker, Table: strings.Repeat("x", userDataLimit)}, Region: "r", Group: "g", Hook: "h", TerminateHook: "t", Bucket: "b", Key: "k", SHA: "s", LogGroup: "/l"}
 	if _, err := UserData(b); err == nil || !strings.Contains(err.Error(), "AWS takes 16384") {
 		t.Error(err)
 	}

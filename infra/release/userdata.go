@@ -22,12 +22,25 @@ const Port = 8080
 var (
 	//go:embed boot.sh
 	bootText string
+	//go:embed leave.sh
+	leaveText string
 	//go:embed imagery.service
 	unitText string
+	//go:embed selftest.conf
+	selftestText string
+	//go:embed leave.service
+	leaveUnitText string
+	//go:embed logrotate.conf
+	rotationText string
 
-	boot = template.Must(template.New("boot.sh").Option("missingkey=error").Parse(bootText))
-	unit = template.Must(template.New("imagery.service").Option("missingkey=error").Parse(unitText))
+	boot  = parse("boot.sh", bootText)
+	leave = parse("leave.sh", leaveText)
+	unit  = parse("imagery.service", unitText)
 )
+
+func parse(name, text string) *template.Template {
+	return template.Must(template.New(name).Option("missingkey=error").Parse(text))
+}
 
 // Boot is all that an instance is told.
 type Boot struct {
@@ -35,12 +48,13 @@ type Boot struct {
 	GCLimit  int64             // GOMEMLIMIT, bytes
 	Region   string
 	Group    string // Auto Scaling group
-	Hook     string // launch hook of the group
-	Bucket   string // of releases
-	Key, SHA string
-	LogGroup string
-	SSM      bool // keep the Session Manager agent
-	Retry    time.Duration
+	// Hook and TerminateHook are the group's lifecycle hooks.
+	Hook, TerminateHook string
+	Bucket              string // of releases
+	Key, SHA            string
+	LogGroup            string
+	SSM                 bool // keep the Session Manager agent
+	Retry               time.Duration
 }
 
 // plain is what may stand in a shell assignment without quotes: every name that AWS makes for us does.
@@ -49,31 +63,45 @@ var plain = regexp.MustCompile(`^[0-9A-Za-z._:/+=@-]*$`)
 // UserData renders the script. The same Boot gives the same bytes, so that nothing but a change of what runs
 // makes a new launch template version.
 func UserData(b Boot) (string, error) {
-	unitFile := &strings.Builder{}
-	if err := unit.Execute(unitFile, map[string]any{"StopSeconds": int(settings.StopTimeout / time.Second)}); err != nil {
-		return "", fmt.Errorf("render the unit: %w", err)
-	}
 	agent, err := json.MarshalIndent(logAgent(b.LogGroup), "", " ")
 	if err != nil {
 		return "", fmt.Errorf("render the log agent's configuration: %w", err)
 	}
-	vars := []string{
-		"REGION=" + b.Region, "GROUP=" + b.Group, "HOOK=" + b.Hook, "BUCKET=" + b.Bucket, "KEY=" + b.Key, "SHA=" + b.SHA,
-		fmt.Sprintf("PORT=%d", Port), fmt.Sprintf("RETRY_SECONDS=%d", int(b.Retry/time.Second)), fmt.Sprintf("SSM=%t", b.SSM),
-		"ENVIRONMENT=" + encode(strings.Join(b.Environment(), "\n")+"\n"),
-		"AGENT=" + encode(string(agent)), "UNIT=" + encode(unitFile.String()),
+	unitFile, err := render(unit, map[string]any{"StopSeconds": int(settings.StopTimeout / time.Second)})
+	if err != nil {
+		return "", err
 	}
+	leaveScript, err := script(leave, "ROLE="+string(b.Settings.Role), "REGION="+b.Region, "GROUP="+b.Group, "TERMINATE_HOOK="+b.TerminateHook)
+	if err != nil {
+		return "", err
+	}
+	out, err := script(boot, "REGION="+b.Region, "GROUP="+b.Group, "HOOK="+b.Hook, "BUCKET="+b.Bucket, "KEY="+b.Key, "SHA="+b.SHA,
+		fmt.Sprintf("PORT=%d", Port), fmt.Sprintf("RETRY_SECONDS=%d", int(b.Retry/time.Second)), fmt.Sprintf("SSM=%t", b.SSM),
+		"ENVIRONMENT="+encode(strings.Join(b.Environment(), "\n")+"\n"), "AGENT="+encode(string(agent)), "ROTATION="+encode(rotationText),
+		"UNIT="+encode(unitFile), "SELFTEST="+encode(selftestText), "LEAVE="+encode(leaveScript), "LEAVE_UNIT="+encode(leaveUnitText))
+	if err != nil {
+		return "", err
+	}
+	if len(out) > userDataLimit {
+		return "", fmt.Errorf("render user-data: %d bytes, AWS takes %d", len(out), userDataLimit)
+	}
+	return out, nil
+}
+
+// script renders a template of a shell script whose head is assignments.
+func script(t *template.Template, vars ...string) (string, error) {
 	for _, v := range vars {
 		if name, value, _ := strings.Cut(v, "="); !plain.MatchString(value) || value == "" {
-			return "", fmt.Errorf("render user-data: %s is %q, which a shell could misread", name, value)
+			return "", fmt.Errorf("render %s: %s is %q, which a shell could misread", t.Name(), name, value)
 		}
 	}
+	return render(t, map[string]any{"Vars": vars})
+}
+
+func render(t *template.Template, data any) (string, error) {
 	out := &strings.Builder{}
-	if err := boot.Execute(out, map[string]any{"Vars": vars}); err != nil {
-		return "", fmt.Errorf("render user-data: %w", err)
-	}
-	if out.Len() > userDataLimit {
-		return "", fmt.Errorf("render user-data: %d bytes, AWS takes %d", out.Len(), userDataLimit)
+	if err := t.Execute(out, data); err != nil {
+		return "", fmt.Errorf("render %s: %w", t.Name(), err)
 	}
 	return out.String(), nil
 }

@@ -1,0 +1,279 @@
+package release
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"imagery/app/settings"
+	"imagery/infra/pulumitest"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+const content = "#!/bin/sh\necho a release\n"
+
+func sha(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(sum[:])
+}
+
+func example(role settings.Role) Boot {
+	return Boot{
+		Settings: settings.Settings{Role: role, Listen: "8080", Table: "t", Bucket: "b", QueueURL: "https://q/1", Stack: "prod", Consume: true},
+		GCLimit:  1 << 30, Region: "eu-central-1", Group: "imagery-prod-" + string(role), Hook: "launch", TerminateHook: "terminate",
+		Bucket: "releases", Key: "releases/" + sha(content) + "/imagery", SHA: sha(content), LogGroup: "/imagery/prod/" + string(role), SSM: true, Retry: time.Second,
+	}
+}
+
+// world is a folder that takes the place of the machine.
+type world struct {
+	root string
+	env  []string
+}
+
+// newWorld fills a folder with stand-ins for the programs. A case is shell that gives some of them other answers.
+func newWorld(t *testing.T, answers string) world {
+	t.Helper()
+	pulumitest.Need(t, "bash")
+	root := t.TempDir()
+	for _, d := range []string{"bin", "dev", "var/log/imagery", "etc/systemd/system", "etc/logrotate.d", "opt"} {
+		if err := os.MkdirAll(filepath.Join(root, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stub, err := os.ReadFile("testdata/stub.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"aws", "curl", "systemctl", "journalctl", "dnf", "useradd", "id", "install", "sleep"} {
+		if err := os.WriteFile(filepath.Join(root, "bin", name), stub, 0o755); err != nil { // not linked: git's modes decide nothing
+			t.Fatal(err)
+		}
+	}
+	w := world{root, []string{"PATH=" + filepath.Join(root, "bin") + ":" + os.Getenv("PATH"), "WORLD=" + root, "CASE=" + answers}}
+	w.write(t, "release", content)
+	w.write(t, "var/log/imagery/imagery.log", "the log of the service\n")
+	return w
+}
+
+func (w world) write(t *testing.T, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(w.root, name), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// read is a file's text; "" if it does not exist.
+func (w world) read(name string) string {
+	b, _ := os.ReadFile(filepath.Join(w.root, name))
+	return string(b)
+}
+
+var absolute = regexp.MustCompile(`(^|[\s"'>=(])/(opt|etc|var|dev)/`)
+
+// run runs a script with every path of the machine moved into the world.
+func (w world) run(t *testing.T, script string) error {
+	t.Helper()
+	script = absolute.ReplaceAllString(script, "${1}"+w.root+"/${2}/")
+	script = strings.ReplaceAll(script, w.root+"/dev/null", "/dev/null")
+	c := exec.CommandContext(t.Context(), "bash", "-c", script)
+	c.Env = w.env
+	return c.Run()
+}
+
+// A boot ends in service, or with the reason and the logs on the console, the hook abandoned and the machine off.
+func TestBoot(t *testing.T) {
+	const entered, abandoned = "--lifecycle-action-result CONTINUE", "--lifecycle-action-result ABANDON"
+	refuse := func(what string) string {
+		return `download() { (( $(nth get) > 2 )) && { file "$@"; return; }; echo "` + what + `" >&2; return 254; }`
+	}
+	for name, c := range map[string]struct {
+		answers string
+		reason  string // on the console; empty: the boot must end in service
+		gets    int    // downloads; 0: 1
+	}{
+		"good":             {},
+		"refused twice":    {answers: refuse("An error occurred (AccessDenied) when calling the GetObject operation: Access Denied"), gets: 3},
+		"missing twice":    {answers: refuse("An error occurred (404) when calling the GetObject operation"), gets: 3},
+		"no way twice":     {answers: refuse("Connect timeout on endpoint URL"), gets: 3},
+		"hangs twice":      {answers: `download() { (( $(nth get) > 2 )) && { file "$@"; return; }; return 124; }`, gets: 3},
+		"refused for ever": {answers: `download() { sleep; command sleep 0.3; echo "(AccessDenied)" >&2; return 254; }`, reason: "still refused after 1 s", gets: -1},
+		"another answer":   {answers: `download() { echo "[Errno 28] No space left on device: /opt/403AccessDenied404" >&2; return 255; }`, reason: "waiting does not change"},
+		"wrong bytes":      {answers: `download() { file "$@"; echo more >>"${!#}"; }`, reason: "check that the file is release " + sha(content)},
+		"unit fails":       {answers: `systemctl() { [[ $* != "enable --now imagery"* ]]; }`, reason: "start the service"},
+		"selftest fails":   {answers: `systemctl() { [[ $* != "start imagery-selftest" ]]; }`, reason: "do the job once"},
+		"not ready":        {answers: `ready() { return 22; }`, reason: "wait until it can do its job"},
+		"wrong version":    {answers: `version() { echo 0000; }`, reason: "ask the service for its release"},
+		"hook race":        {answers: `complete() { (( $(nth hook) > 4 )) || { echo "No active Lifecycle Action found" >&2; return 254; }; }`},
+		"no hook at all":   {answers: `complete() { return 254; }`, reason: "enter service"},
+		"dnf fails":        {answers: `dnf() { return 1; }`},
+		"no metadata":      {answers: `curl() { return 7; }`, reason: "ask for the name of this instance"},
+		"killed":           {answers: `dnf() { kill -TERM $(ps -o ppid= $(ps -o ppid= $PPID)); command sleep 1; }`, reason: "ship logs"},
+		"disk full":        {answers: `useradd() { return 1; }`, reason: "install"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, c.answers)
+			script, err := UserData(example(settings.Worker))
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = w.run(t, script)
+			calls, console := w.read("calls"), w.read("var/log/imagery-boot.log")
+			if (err == nil) != (c.reason == "") {
+				t.Errorf("the script's end: %v", err)
+			}
+			if n, want := strings.Count(calls, "aws s3api get-object"), max(1, c.gets); c.gets >= 0 && n != want && name != "no metadata" {
+				t.Errorf("%d downloads, want %d", n, want)
+			}
+			if c.reason == "" {
+				if !strings.Contains(calls, entered) || strings.Contains(calls, abandoned) || strings.Contains(calls, "poweroff") || w.read("opt/imagery/current/imagery") != content {
+					t.Errorf("not in service:\n%s\n%s", calls, console)
+				}
+				return
+			}
+			failed := console[max(0, strings.Index(console, "the journal")):]
+			if !strings.Contains(failed, "the log of the service") || !strings.Contains(failed, "IMAGERY BOOT FAILED: ") || !strings.Contains(failed, c.reason) {
+				t.Errorf("the console does not say why:\n%s", console)
+			}
+			at := strings.Index(calls, abandoned)
+			if at < 0 || !strings.HasSuffix(calls, "systemctl poweroff\n") || strings.Contains(calls, entered) != (name == "no hook at all") {
+				t.Errorf("not given up and powered off:\n%s", calls)
+			}
+		})
+	}
+}
+
+// The job is done once before the service starts, since a worker takes work from its first second on.
+func TestSelftestComesBeforeTheService(t *testing.T) {
+	w := newWorld(t, "")
+	script, err := UserData(example(settings.Worker))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.run(t, script); err != nil {
+		t.Fatal(err)
+	}
+	calls := w.read("calls")
+	if test, start := strings.Index(calls, "systemctl start imagery-selftest"), strings.Index(calls, "systemctl enable --now imagery"); test < 0 || start < test {
+		t.Errorf("selftest at %d, service at %d", test, start)
+	}
+	if env := w.read("etc/imagery/env"); !strings.HasSuffix(env, "IMAGERY_INSTANCE=i-0123456789abcdef0\n") {
+		t.Errorf("environment: %s", env)
+	}
+}
+
+// A worker is stopped, which drains it, before its instance is let go; a server is not, its balancer drains it.
+func TestLeave(t *testing.T) {
+	pulumitest.Need(t, "bash")
+	const terminated = `state() { (( $(nth state) > 3 )) && echo Terminated || echo InService; }; `
+	const last = `sleep() { [[ $1 != infinity ]] || exit 0; command sleep 0.01; }; `
+	for name, c := range map[string]struct {
+		role    settings.Role
+		answers string
+		stops   bool
+	}{
+		"worker is terminated": {settings.Worker, terminated + last, true},
+		"server is terminated": {settings.Server, terminated + last, false},
+		"spot notice":          {settings.Worker, `spot() { (( $(nth spot) > 3 )) && echo '{"action":"terminate"}'; }; ` + last, true},
+		"metadata comes late":  {settings.Worker, `state() { (( $(nth state) > 3 )) && echo Terminated || return 7; }; ` + last, true},
+		"the hook is not there yet": {settings.Worker, terminated + last +
+			`complete() { (( $(nth hook) > 4 )) || return 254; }`, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, c.answers)
+			text, err := UserData(example(c.role))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := w.run(t, text); err != nil {
+				t.Fatal(err)
+			}
+			w.write(t, "calls", "")
+			if err := w.run(t, strings.ReplaceAll(w.read("opt/imagery/leave"), w.root, "")); err != nil {
+				t.Fatal(err)
+			}
+			calls := w.read("calls")
+			stop := strings.Index(calls, "systemctl stop imagery\n")
+			complete := strings.Index(calls, "aws autoscaling complete-lifecycle-action --auto-scaling-group-name imagery-prod-"+string(c.role)+
+				" --lifecycle-hook-name terminate --instance-id i-0123456789abcdef0 --lifecycle-action-result CONTINUE")
+			if (stop >= 0) != c.stops || complete < stop || complete < 0 {
+				t.Errorf("stop at %d, complete at %d:\n%s", stop, complete, calls)
+			}
+		})
+	}
+}
+
+func TestLeaveWaits(t *testing.T) {
+	w := newWorld(t, `sleep() { (( $(nth sleep) > 20 )) && kill -TERM $PPID; command sleep 0.01; }`)
+	text, err := script(leave, "ROLE=worker", "REGION=r", "GROUP=g", "TERMINATE_HOOK=t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.run(t, text); err == nil {
+		t.Error("the watch ended")
+	}
+	if calls := w.read("calls"); strings.Contains(calls, "systemctl") || strings.Contains(calls, "complete") {
+		t.Errorf("an instance in service was stopped:\n%s", calls)
+	}
+}
+
+// What an instance reads and writes, to be seen in a review. Write it with -update.
+func TestGolden(t *testing.T) {
+	w := newWorld(t, "")
+	text, err := UserData(example(settings.Server))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.run(t, text); err != nil {
+		t.Fatal(err)
+	}
+	files := map[string]string{"user-data.sh": text, "imagery.service": w.read("etc/systemd/system/imagery.service"),
+		"env": w.read("etc/imagery/env"), "leave": w.read("opt/imagery/leave"), "cloudwatch-agent.json": w.read("etc/imagery/cloudwatch-agent.json")}
+	for name, got := range files {
+		golden := filepath.Join("testdata", "golden", name)
+		if *update {
+			if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(golden)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got != string(want) {
+			t.Errorf("%s is another now; look at it and run with -update:\n%s", name, got)
+		}
+	}
+}
+
+// The unit is one that systemd 252 understands, and closed: its exposure is 1.2 of 10.
+func TestUnit(t *testing.T) {
+	analyze := pulumitest.Need(t, "systemd-analyze")
+	text, err := render(unit, map[string]any{"StopSeconds": 110})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "imagery.service")
+	exe := strings.Replace(text, "/opt/imagery/current/imagery", "/bin/true", 1)
+	if err := os.WriteFile(path, []byte(exe), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(analyze, "verify", path).CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("%v: %s", err, out)
+	}
+	out, err := exec.Command(analyze, "security", "--offline=true", "--threshold=15", path).CombinedOutput()
+	if err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+	t.Log(strings.TrimSpace(string(out[strings.LastIndex(string(out), "→"):])))
+}
