@@ -103,7 +103,7 @@ func runServer(ctx context.Context, s settings.Settings, stdout, stderr io.Write
 	return server.New(server.Options{
 		Service: p.service, Sniff: sniff,
 		Inspect: func(r io.Reader) error { _, err := sepia.Inspect(r, s.MaxPixels); return err },
-		Budget:  p.memory - settings.ProcessBase, ObjectOrigin: p.backend.origin, Release: p.release, Log: p.log,
+		Budget:  p.memory - settings.ProcessBase, ObjectOrigin: p.backend.origin, MaxPixels: s.MaxPixels, Release: p.release, Log: p.log,
 	}).Run(ctx, p.listener)
 }
 

@@ -24,7 +24,7 @@ func (s *Server) routes() *echo.Echo {
 	get(healthzPath, s.healthz)
 	get(readyzPath, s.readyz)
 	get("/version", s.version)
-	for _, a := range pageAssets(s.ObjectOrigin) {
+	for _, a := range pageAssets(s.ObjectOrigin, s.MaxPixels) {
 		get(a.path, a.serve)
 	}
 	return e

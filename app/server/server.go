@@ -15,7 +15,7 @@ import (
 	"imagery/app/settings"
 )
 
-// Options are what a server needs; all fields are required but ObjectOrigin.
+// Options are what a server needs; all fields are required but ObjectOrigin and MaxPixels.
 type Options struct {
 	// Service is used for Get, Create and Accept; its Blobs serve results, and /readyz pings its ports.
 	Service *imagery.Service
@@ -30,6 +30,9 @@ type Options struct {
 	// ObjectOrigin is the origin of links to results, for the page's Content-Security-Policy; empty when the
 	// server serves results itself.
 	ObjectOrigin string
+	// MaxPixels is the width x height that Inspect allows, for the page, which refuses the same photos before it
+	// sends them; 0 is the default of the settings.
+	MaxPixels int64
 	// Release is the hex SHA-256 of the running binary, the answer of /version.
 	Release string
 	Log     *slog.Logger

@@ -5,8 +5,10 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
+	"fmt"
 	"io/fs"
 	"net/http"
+	"regexp"
 	"strings"
 	"time"
 
@@ -22,8 +24,11 @@ type asset struct {
 	body                  []byte
 }
 
-// pageAssets is the embedded page; index.html is at the root.
-func pageAssets(objectOrigin string) []asset {
+// pixelLimit is where index.html carries the largest photo.
+var pixelLimit = regexp.MustCompile(`(name="max-pixels" content=")\d+`)
+
+// pageAssets is the embedded page; index.html is at the root and says maxPixels, unless that is 0.
+func pageAssets(objectOrigin string, maxPixels int64) []asset {
 	csp := pagePolicy(objectOrigin)
 	var all []asset
 	err := fs.WalkDir(web, "web", func(file string, entry fs.DirEntry, err error) error {
@@ -33,6 +38,9 @@ func pageAssets(objectOrigin string) []asset {
 		body, err := web.ReadFile(file)
 		if err != nil {
 			return err
+		}
+		if maxPixels != 0 {
+			body = pixelLimit.ReplaceAll(body, fmt.Appendf(nil, "${1}%d", maxPixels))
 		}
 		sum := sha256.Sum256(body)
 		a := asset{strings.TrimPrefix(file, "web"), entry.Name(), `"` + hex.EncodeToString(sum[:16]) + `"`, csp, body}

@@ -187,7 +187,7 @@ document.addEventListener('visibilitychange', () => document.visibilityState ===
 addEventListener('beforeunload', (e) => model.fragile() && e.preventDefault());
 
 $('refresh').onclick = model.wake;
-$('megapixels').textContent = Math.floor(maxPixels / 1e6);
+$('megapixels').textContent = Math.floor(maxPixels / 1e5) / 10;
 const demo = $('demo');
 demo.oninput = () => demo.parentElement.style.setProperty('--at', `${demo.value}%`);
 
