@@ -12,8 +12,15 @@ import (
 	"time"
 )
 
-func tooLarge(w http.ResponseWriter, _ *http.Request) {
-	http.Error(w, "too large", http.StatusRequestEntityTooLarge)
+// tooLarge answers before it reads, and reads on so that closing does not take the answer with it.
+func tooLarge(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Length", "9")
+	w.WriteHeader(http.StatusRequestEntityTooLarge)
+	io.WriteString(w, "too large")
+	w.(http.Flusher).Flush()
+	if r.Header.Get("Expect") == "" {
+		io.Copy(io.Discard, r.Body)
+	}
 }
 
 // An answer that comes while the client still sends, or has stopped sending, reaches it at once.

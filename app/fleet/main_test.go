@@ -46,7 +46,6 @@ func actAsChild() {
 	fail := flag.Bool("fail", false, "exit 1 before listening")
 	chatter := flag.Int("chatter", 0, "lines to write, in pieces, before listening")
 	events := flag.String("events", "", "file to which the end of this process is noted")
-	abrupt := flag.Bool("abrupt", false, "stop accepting at once on SIGTERM")
 	flag.Parse()
 	switch {
 	case *usage:
@@ -85,9 +84,7 @@ func actAsChild() {
 		}
 		note(*events, *name+" stops")
 		draining.Store(true)
-		if !*abrupt {
-			time.Sleep(drainDelay)
-		}
+		time.Sleep(drainDelay)
 		web.Shutdown(context.Background())
 		note(*events, *name+" stopped")
 		os.Exit(0)
