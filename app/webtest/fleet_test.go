@@ -14,11 +14,15 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"imagery/app/cloud/cloudtest"
+	"imagery/app/imagery"
 )
 
 // fleet is the program in its local role: balancer, servers and workers, on a data folder of its own.
 type fleet struct {
 	url, port string
+	bucket    string // address of the bucket, if results come from one
 	pid       int
 }
 
@@ -34,20 +38,32 @@ func sharedFleet(t *testing.T) *fleet {
 	shared.Lock()
 	defer shared.Unlock()
 	if shared.fleet == nil {
-		shared.fleet, shared.stop = runFleet(t)
+		shared.fleet, shared.stop = runFleet(t, nil)
 	}
 	return shared.fleet
 }
 
-// ownFleet is for tests that kill or stop processes.
-func ownFleet(t *testing.T) *fleet {
+// ownFleet is for tests that kill or stop processes, or need other settings.
+func ownFleet(t *testing.T, args ...string) *fleet {
 	t.Helper()
-	f, stop := runFleet(t)
+	f, stop := runFleet(t, nil, args...)
 	t.Cleanup(stop)
 	return f
 }
 
-func runFleet(t *testing.T) (*fleet, func()) {
+// cloudFleet keeps its photos on an emulated AWS, as the deployed product does: results come from the bucket's
+// origin, which is not the page's.
+func cloudFleet(t *testing.T) *fleet {
+	t.Helper()
+	aws, stack := cloudtest.Start(t, imagery.Limits{Visibility: 10 * time.Second, MaxReceives: 5})
+	f, stop := runFleet(t, aws.Env("fleet"),
+		"-table", stack.Table, "-bucket", stack.Bucket, "-queue-url", stack.QueueURL, "-s3-path-style")
+	t.Cleanup(stop)
+	f.bucket = aws.Endpoint + "/" + stack.Bucket
+	return f
+}
+
+func runFleet(t *testing.T, env []string, args ...string) (*fleet, func()) {
 	t.Helper()
 	bin, err := program()
 	if err != nil {
@@ -57,7 +73,8 @@ func runFleet(t *testing.T) (*fleet, func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(bin, "-role", "local", "-listen", "127.0.0.1:0", "-data", data)
+	cmd := exec.Command(bin, append([]string{"-role", "local", "-listen", "127.0.0.1:0", "-data", data}, args...)...)
+	cmd.Env = append(os.Environ(), env...)
 	var said bytes.Buffer
 	cmd.Stderr = &said
 	out, err := cmd.StdoutPipe()

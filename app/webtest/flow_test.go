@@ -2,6 +2,7 @@ package webtest
 
 import (
 	"fmt"
+	"image"
 	"io"
 	"net/http"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	browserdomain "github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/page"
@@ -21,13 +23,22 @@ import (
 func TestThreePhotos(t *testing.T) {
 	t.Parallel()
 	f := sharedFleet(t)
-	t.Run("localhost", func(t *testing.T) { threePhotos(t, f.url, true) })
-	t.Run("foreign host", func(t *testing.T) { threePhotos(t, f.foreign(), false) })
+	t.Run("localhost", func(t *testing.T) { threePhotos(t, openTab(t, f.url), true) })
+	t.Run("foreign host", func(t *testing.T) { threePhotos(t, openTab(t, f.foreign()), false) })
+	t.Run("results from a bucket", func(t *testing.T) {
+		onAWS := cloudFleet(t)
+		tb := openTab(t, onAWS.foreign())
+		tb.bucket = onAWS.bucket
+		threePhotos(t, tb, false)
+		if tb.results() < 3 {
+			t.Error("the photos did not come from the bucket")
+		}
+	})
 }
 
-// threePhotos is the happy path, from the pick to the copied link.
-func threePhotos(t *testing.T, base string, secure bool) {
-	tb := openTab(t, base)
+// threePhotos is the happy path, from the pick to the download.
+func threePhotos(t *testing.T, tb *tab, secure bool) {
+	t.Helper()
 	if got := eval[bool](tb, `isSecureContext`); got != secure {
 		t.Fatalf("secure context: %v, want %v", got, secure)
 	}
@@ -50,7 +61,7 @@ func threePhotos(t *testing.T, base string, secure bool) {
 
 	tb.compares()
 	tb.copiesLink()
-	tb.offersDownload()
+	tb.downloads()
 	if got := eval[string](tb, `log.textContent`); !strings.Contains(got, "two.jpg: Done") {
 		t.Errorf("the live region says %q", got)
 	}
@@ -80,17 +91,43 @@ func (tb *tab) copiesLink() {
 	}
 }
 
-func (tb *tab) offersDownload() {
+// downloads follows the first photo's link, and waits for the file under the name that the server gives it.
+func (tb *tab) downloads() {
 	tb.t.Helper()
-	link := eval[string](tb, `document.querySelector('#prints .download').href`)
-	r, err := http.Get(strings.Replace(link, foreignHost, "127.0.0.1", 1))
-	if err != nil {
-		tb.t.Fatal(err)
+	dir := tb.t.TempDir()
+	call(tb, browserdomain.SetDownloadBehavior, browserdomain.SetDownloadBehaviorParams{
+		Behavior: browserdomain.SetDownloadBehaviorBehaviorAllow, DownloadPath: dir,
+		BrowserContextID: chromedp.FromContext(tb.ctx).BrowserContextID,
+	})
+	id := eval[string](tb, `document.querySelector('#prints .open').hash.slice(6)`)
+	tb.do(chromedp.Click(chromedp.CSS(`#prints .download`)))
+	var photo image.Config
+	for end := time.Now().Add(patience); photo.Width == 0; time.Sleep(40 * time.Millisecond) {
+		if time.Now().After(end) {
+			found, _ := os.ReadDir(dir)
+			tb.t.Fatalf("no photo was downloaded: %v", found)
+		}
+		if f, err := os.Open(filepath.Join(dir, id+".jpg")); err == nil {
+			photo, _, _ = image.DecodeConfig(f)
+			f.Close()
+		}
 	}
-	r.Body.Close()
-	if d := r.Header.Get("Content-Disposition"); r.StatusCode != 200 || !strings.HasPrefix(d, "attachment") {
-		tb.t.Errorf("the download link answers %s, Content-Disposition %q", r.Status, d)
+	if photo.Width != 640 || photo.Height != 480 {
+		tb.t.Errorf("the downloaded photo has %d x %d pixels", photo.Width, photo.Height)
 	}
+}
+
+// results counts the photos that came from the bucket.
+func (tb *tab) results() int {
+	tb.mu.Lock()
+	defer tb.mu.Unlock()
+	n := 0
+	for _, r := range tb.requests {
+		if strings.HasPrefix(r.url, tb.bucket+"/") && r.status == http.StatusOK {
+			n++
+		}
+	}
+	return n
 }
 
 // pasted is what the clipboard holds, as a paste into a field shows it.
