@@ -32,7 +32,7 @@ func start(t testing.TB, data string, env []string, args ...string) *program {
 	if err != nil {
 		t.Fatal(err)
 	}
-	args = append([]string{"-listen", "127.0.0.1:0", "-data", data}, args...)
+	args = append([]string{"-listen", "127.0.0.1:0", "-data", data}, hostile(t, args)...)
 	p.cmd = exec.Command(exe, args...)
 	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Stderr = log
