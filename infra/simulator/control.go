@@ -1,0 +1,159 @@
+package simulator
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
+)
+
+// apiError is a refusal in the service's words.
+type apiError struct{ code, message string }
+
+func (e *apiError) Error() string { return e.code + ": " + e.message }
+
+func invalid(format string, args ...any) error {
+	return &apiError{"ValidationError", fmt.Sprintf(format, args...)}
+}
+
+// group finds one. The lock is held.
+func (s *Simulator) group(name string) (*group, error) {
+	if g := s.groups[name]; g != nil {
+		return g, nil
+	}
+	return nil, invalid("AutoScalingGroup name not found - AutoScalingGroup '%s' not found", name)
+}
+
+// Change is an update of a group; what is nil or empty stays.
+type Change struct {
+	Min, Max, Desired *int
+	Template, Version string
+}
+
+// Update is UpdateAutoScalingGroup: "Existing instances continue to run with the configuration that they were
+// originally launched with."
+func (s *Simulator) Update(name string, c Change) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g, err := s.group(name)
+	if err != nil {
+		return err
+	}
+	set := g.Group
+	set.Template, set.Version = cmp.Or(c.Template, set.Template), cmp.Or(c.Version, set.Version)
+	// "If you specify a new value for MinSize without specifying a value for DesiredCapacity, and the new MinSize is
+	// larger than the current size of the group, this sets the group's DesiredCapacity to the new MinSize value."
+	if c.Min != nil {
+		set.Min, set.Desired = *c.Min, max(set.Desired, *c.Min)
+	}
+	// "... MaxSize ... smaller than the current size of the group, this sets the group's DesiredCapacity to the new
+	// MaxSize value."
+	if c.Max != nil {
+		set.Max, set.Desired = *c.Max, min(set.Desired, *c.Max)
+	}
+	if c.Desired != nil {
+		set.Desired = *c.Desired
+	}
+	if err := set.check(); err != nil {
+		return err
+	}
+	g.Group = set
+	return nil
+}
+
+// check: "This number must be greater than or equal to the minimum size of the group and less than or equal to the
+// maximum size of the group."
+func (g Group) check() error {
+	switch {
+	case g.Min > g.Max:
+		return invalid("Max bound, %d, must be greater than or equal to min bound, %d", g.Max, g.Min)
+	case g.Desired < g.Min:
+		return invalid("Desired capacity:%d must be between the specified min size:%d and max size:%d", g.Desired, g.Min, g.Max)
+	case g.Desired > g.Max:
+		return invalid("New SetDesiredCapacity value %d is above max value %d for the AutoScalingGroup.", g.Desired, g.Max)
+	}
+	return nil
+}
+
+// Terminate is TerminateInstanceInAutoScalingGroup: "If you do not specify the option to decrement the desired
+// capacity, Amazon EC2 Auto Scaling launches instances to replace the ones that are terminated."
+func (s *Simulator) Terminate(id string, decrement bool) (*Activity, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, g := range s.groups {
+		i := g.instances[id]
+		if i == nil {
+			continue
+		}
+		if i.leaving {
+			return nil, &apiError{"ScalingActivityInProgress", "instance " + id + " is terminating"}
+		}
+		if decrement && g.Desired == g.Min {
+			return nil, invalid("Currently, desiredSize equals minSize (%d). Terminating instance without replacement will violate group's min size constraint. "+
+				"Either set shouldDecrementDesiredCapacity flag to false or lower group's min size.", g.Min)
+		}
+		if decrement {
+			g.Desired--
+		}
+		return s.terminate(g, i, "instance was taken out of service in response to a user request"), nil
+	}
+	return nil, invalid("Instance Id not found - No managed instance found for instance ID: %s", id)
+}
+
+// Instance is one instance as DescribeAutoScalingGroups tells of it.
+type Instance struct {
+	Machine
+	State   types.LifecycleState
+	Healthy bool
+	Target  string // health at the balancer; empty: not registered
+	Reason  string
+}
+
+// Snapshot is a group with its instances, by id.
+func (s *Simulator) Snapshot(name string) (Group, []Instance, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g, err := s.group(name)
+	if err != nil {
+		return Group{}, nil, err
+	}
+	var out []Instance
+	for _, id := range slices.Sorted(maps.Keys(g.instances)) {
+		i := g.instances[id]
+		shown := Instance{Machine: i.Machine, State: i.state, Healthy: !i.unhealthy}
+		if i.registered {
+			state, reason := s.targetHealth(i)
+			shown.Target, shown.Reason = string(state), string(reason)
+		}
+		out = append(out, shown)
+	}
+	return g.Group, out, nil
+}
+
+// Activities lists those of a group, newest first.
+func (s *Simulator) Activities(name string) []Activity {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []Activity
+	for _, a := range slices.Backward(s.activities) {
+		if name == "" || a.Group == name {
+			out = append(out, *a)
+		}
+	}
+	return out
+}
+
+// TargetState is what the instance reads in its metadata under autoscaling/target-lifecycle-state: where its group
+// wants it.
+func (s *Simulator) TargetState(id string) types.LifecycleState {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, g := range s.groups {
+		if i := g.instances[id]; i != nil && !i.leaving {
+			return types.LifecycleStateInService
+		}
+	}
+	return types.LifecycleStateTerminated
+}

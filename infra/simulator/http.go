@@ -1,0 +1,131 @@
+package simulator
+
+import (
+	"encoding/xml"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// node is an XML element; encoding/xml has no list without a type for each.
+type node struct {
+	XMLName xml.Name
+	Text    string `xml:",chardata"`
+	Kids    []node
+}
+
+func el(name string, kids ...node) node { return node{XMLName: xml.Name{Local: name}, Kids: kids} }
+
+func text(name, value string) node { return node{XMLName: xml.Name{Local: name}, Text: value} }
+
+func number(name string, value int) node { return text(name, strconv.Itoa(value)) }
+
+func instant(name string, t time.Time) node {
+	return text(name, t.UTC().Format("2006-01-02T15:04:05.000Z"))
+}
+
+// list is a list of the Query protocol.
+func list[T any](name string, of []T, member func(T) []node) node {
+	out := el(name)
+	for _, v := range of {
+		out.Kids = append(out.Kids, el("member", member(v)...))
+	}
+	return out
+}
+
+// Handler speaks the Query protocol of Auto Scaling and Elastic Load Balancing, as far as the simulator knows
+// them. Any signature is good.
+func (s *Simulator) Handler() http.Handler {
+	actions := map[string]func(form) ([]node, error){
+		"DescribeAutoScalingGroups":           s.describeGroups,
+		"DescribeAutoScalingInstances":        s.describeInstances,
+		"DescribeLifecycleHooks":              s.describeHooks,
+		"DescribeScalingActivities":           s.describeActivities,
+		"UpdateAutoScalingGroup":              s.updateGroup,
+		"SetDesiredCapacity":                  s.setDesired,
+		"TerminateInstanceInAutoScalingGroup": s.terminateInstance,
+		"CompleteLifecycleAction": func(f form) ([]node, error) {
+			return nil, s.complete(f.of("AutoScalingGroupName"), f.of("LifecycleHookName"), f.of("InstanceId"), f.of("LifecycleActionResult"))
+		},
+		"RecordLifecycleActionHeartbeat": func(f form) ([]node, error) {
+			return nil, s.heartbeat(f.of("AutoScalingGroupName"), f.of("LifecycleHookName"), f.of("InstanceId"))
+		},
+		"DescribeTargetHealth": s.describeTargets,
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := r.ParseForm(); err != nil {
+			refuse(w, &apiError{"MalformedQueryString", err.Error()})
+			return
+		}
+		f := form(r.PostForm)
+		name := f.of("Action")
+		do := actions[name]
+		if do == nil {
+			refuse(w, &apiError{"InvalidAction", "the simulator does not know " + name})
+			return
+		}
+		result, err := do(f)
+		if err != nil {
+			refuse(w, err)
+			return
+		}
+		write(w, http.StatusOK, el(name+"Response", el(name+"Result", result...), el("ResponseMetadata", text("RequestId", "simulated"))))
+	})
+}
+
+func refuse(w http.ResponseWriter, err error) {
+	api := &apiError{"InternalFailure", err.Error()}
+	errors.As(err, &api)
+	write(w, http.StatusBadRequest, el("ErrorResponse",
+		el("Error", text("Type", "Sender"), text("Code", api.code), text("Message", api.message)), text("RequestId", "simulated")))
+}
+
+func write(w http.ResponseWriter, status int, n node) {
+	w.Header().Set("Content-Type", "text/xml")
+	w.WriteHeader(status)
+	_ = xml.NewEncoder(w).Encode(n) // the client is gone if this fails
+}
+
+// form reads the parameters of a call.
+type form map[string][]string
+
+func (f form) of(name string) string {
+	if v := f[name]; len(v) > 0 {
+		return v[0]
+	}
+	return ""
+}
+
+// integer is nil if the parameter is missing or no number.
+func (f form) integer(name string) *int {
+	n, err := strconv.Atoi(f.of(name))
+	if err != nil {
+		return nil
+	}
+	return &n
+}
+
+// members reads a list parameter such as InstanceIds.member.1.
+func (f form) members(name string) []string {
+	var out []string
+	for n := 1; ; n++ {
+		v := f.of(name + ".member." + strconv.Itoa(n))
+		if v == "" {
+			return out
+		}
+		out = append(out, v)
+	}
+}
+
+func yes(s string) bool { return strings.EqualFold(s, "true") }
+
+// texts is a list of plain values.
+func texts(name string, of []string) node {
+	out := el(name)
+	for _, v := range of {
+		out.Kids = append(out.Kids, text("member", v))
+	}
+	return out
+}

@@ -1,0 +1,261 @@
+// Package simulator is Auto Scaling and Elastic Load Balancing as documented: instances boot, pass or fail their
+// hooks, register, drain and terminate, and a group keeps the size that it was told. It answers the clients of
+// aws-sdk-go-v2 over HTTP, see Handler, and leaves machines and requests to a Driver, which may be a table in
+// memory or real machines behind a real balancer.
+//
+// Each rule stands beside the sentence of the SDK's documentation that it comes from. Where that says nothing the
+// comment says "not documented". Time is that of package time, so that a test may run it in a synctest bubble.
+package simulator
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
+	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
+)
+
+// Machine is an instance as its driver knows it.
+type Machine struct {
+	ID, Group, Zone string
+	Version         string // of the launch template
+}
+
+// Driver is EC2 and the data path of the balancer. Its methods may be called at the same time; those without an
+// error are asked often and must answer at once, from what they know.
+type Driver interface {
+	// Start gives the machine power. It does not wait for the boot.
+	Start(ctx context.Context, m Machine) error
+	// Running reports whether the machine has power.
+	Running(id string) bool
+	// Stop asks the machine to shut down and returns when it has no power any more.
+	Stop(id string)
+	// Register has the balancer check the machine, and send it requests while the checks pass.
+	Register(id string)
+	// Drain has the balancer send it no new requests. Those under way go on.
+	Drain(id string)
+	// Deregister takes the machine from the balancer; what is under way is cut.
+	Deregister(id string)
+	// Health is what the balancer's checks say of a registered machine: initial, healthy or unhealthy.
+	Health(id string) elb.TargetHealthStateEnum
+}
+
+// Hook is a lifecycle hook.
+type Hook struct {
+	Name, Transition, DefaultResult string
+	Timeout                         time.Duration
+}
+
+// Transitions and results of hooks.
+const (
+	Launching   = "autoscaling:EC2_INSTANCE_LAUNCHING"
+	Terminating = "autoscaling:EC2_INSTANCE_TERMINATING"
+	Continue    = "CONTINUE"
+	Abandon     = "ABANDON"
+)
+
+// Group is what an Auto Scaling group is told.
+type Group struct {
+	Name              string
+	Min, Max, Desired int
+	Template, Version string // id and number of the launch template
+	Zones             []string
+	TargetGroup       string // ARN; empty: none
+	// ELB is whether the balancer's checks count, beside those of EC2.
+	ELB                    bool
+	Grace, DrainDelay      time.Duration
+	MinHealthy, MaxHealthy int // percent, instance maintenance policy
+	Hooks                  []Hook
+}
+
+// Options of a simulator.
+type Options struct {
+	Driver Driver
+	// Factor divides every duration; 0 is 1.
+	Factor int
+	// Log, if set, is told what happens, a line each.
+	Log func(format string, args ...any)
+}
+
+// Simulator runs groups. Make it with New and end it with Close.
+type Simulator struct {
+	Options
+	ctx    context.Context
+	cancel context.CancelFunc
+	all    sync.WaitGroup
+
+	mu         sync.Mutex
+	groups     map[string]*group
+	activities []*Activity // oldest first
+	serial     int
+}
+
+type group struct {
+	Group
+	instances map[string]*instance
+	// notBefore puts off the next launch after failed ones.
+	notBefore time.Time
+	failures  int
+}
+
+// Activity is a scaling activity.
+type Activity struct {
+	ID, Group, Instance string
+	Version             string // of the launch template
+	Description, Cause  string
+	Status              types.ScalingActivityStatusCode
+	Message             string
+	Start, End          time.Time
+}
+
+// New returns a simulator without groups.
+func New(o Options) *Simulator {
+	if o.Factor == 0 {
+		o.Factor = 1
+	}
+	if o.Log == nil {
+		o.Log = func(string, ...any) {}
+	}
+	s := &Simulator{Options: o, groups: map[string]*group{}}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	return s
+}
+
+// Close ends all groups. Machines are left as they are.
+func (s *Simulator) Close() {
+	s.cancel()
+	s.all.Wait()
+}
+
+// lookEvery is how often a group is looked at. Not documented; EC2's own checks are a minute apart, so that
+// failures are found sooner here.
+const lookEvery = time.Second
+
+// Create makes a group and begins to fill it.
+func (s *Simulator) Create(g Group) {
+	s.mu.Lock()
+	made := &group{Group: g, instances: map[string]*instance{}}
+	made.Desired = max(g.Desired, g.Min)
+	s.groups[g.Name] = made
+	s.mu.Unlock()
+	s.all.Go(func() {
+		for s.sleep(lookEvery) {
+			s.mu.Lock()
+			s.tend(made)
+			s.mu.Unlock()
+		}
+	})
+}
+
+// scaled is a duration of the documentation in the time of this simulator.
+func (s *Simulator) scaled(d time.Duration) time.Duration { return d / time.Duration(s.Factor) }
+
+// sleep reports false if the simulator ended meanwhile.
+func (s *Simulator) sleep(d time.Duration) bool {
+	t := time.NewTimer(s.scaled(d))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-s.ctx.Done():
+		return false
+	}
+}
+
+// tend does what a group needs now. The lock is held.
+func (s *Simulator) tend(g *group) {
+	s.checkHealth(g)
+	var good, serving, unhealthy, leaving []*instance
+	for _, id := range slices.Sorted(maps.Keys(g.instances)) {
+		switch i := g.instances[id]; {
+		case i.leaving:
+			leaving = append(leaving, i)
+		case i.unhealthy:
+			unhealthy = append(unhealthy, i)
+		default:
+			good = append(good, i)
+			if i.state == types.LifecycleStateInService {
+				serving = append(serving, i)
+			}
+		}
+	}
+	// "MaxHealthyPercentage: the maximum percentage of the group that can be in service and healthy, or pending, to
+	// support your workload when replacing instances."
+	room := max(g.Desired, g.Desired*g.MaxHealthy/100)
+	for len(good) < g.Desired && len(good)+len(unhealthy) < max(room, g.Desired) && !time.Now().Before(g.notBefore) {
+		good = append(good, s.launch(g, "an instance was started in response to a difference between desired and actual capacity"))
+	}
+	// "MinHealthyPercentage: the minimum percentage of the group to keep in service, healthy, and ready to use to
+	// support your workload when replacing instances." One that has lost its power keeps nothing up.
+	for _, i := range unhealthy {
+		replaced := 100*len(serving) >= g.Desired*g.MinHealthy || g.MaxHealthy <= 100
+		if replaced || !s.Driver.Running(i.ID) {
+			s.terminate(g, i, "an instance was taken out of service in response to a health check failure")
+		}
+	}
+	// "If a scale-in activity occurs as a result of a new DesiredCapacity value that is lower than the current size
+	// of the group, the Auto Scaling group uses its termination policy to determine which instances to terminate."
+	for len(good) > g.Desired {
+		i := next(good)
+		good = slices.DeleteFunc(good, func(o *instance) bool { return o == i })
+		s.terminate(g, i, "an instance was taken out of service in response to a difference between desired and actual capacity")
+	}
+}
+
+// next is whom a scale-in takes: in the zone with the most instances, the one with the oldest launch template,
+// then the oldest.
+func next(of []*instance) *instance {
+	crowd := map[string]int{}
+	for _, i := range of {
+		crowd[i.Zone]++
+	}
+	return slices.MinFunc(of, func(a, b *instance) int {
+		if d := crowd[b.Zone] - crowd[a.Zone]; d != 0 {
+			return d
+		}
+		if a.number() != b.number() {
+			return a.number() - b.number()
+		}
+		return a.launched.Compare(b.launched)
+	})
+}
+
+// checkHealth marks instances. "Unhealthy means that the instance is unhealthy and that Amazon EC2 Auto Scaling
+// should terminate and replace it."
+func (s *Simulator) checkHealth(g *group) {
+	for _, i := range g.instances {
+		if i.state != types.LifecycleStateInService || i.unhealthy || i.leaving {
+			continue
+		}
+		// "EC2 is the default health check and cannot be disabled." Lost power counts inside the grace period, too.
+		if !s.Driver.Running(i.ID) {
+			i.unhealthy = true
+		}
+		// "The amount of time, in seconds, that Amazon EC2 Auto Scaling waits before checking the health status of an
+		// EC2 instance that has come into service and marking it unhealthy due to a failed health check."
+		if g.ELB && time.Since(i.served) >= s.scaled(g.Grace) && s.Driver.Health(i.ID) == elb.TargetHealthStateEnumUnhealthy {
+			i.unhealthy = true
+		}
+		if i.unhealthy {
+			s.Log("%s %s is unhealthy", g.Name, i.ID)
+		}
+	}
+}
+
+func (s *Simulator) begin(g *group, i *instance, description, cause string) *Activity {
+	s.serial++
+	a := &Activity{ID: fmt.Sprintf("activity-%d", s.serial), Group: g.Name, Instance: i.ID, Version: i.Version, Description: description + i.ID, Cause: cause,
+		Status: types.ScalingActivityStatusCodeInProgress, Start: time.Now()}
+	s.activities = append(s.activities, a)
+	return a
+}
+
+// end closes an activity. The lock is held.
+func (s *Simulator) end(a *Activity, status types.ScalingActivityStatusCode, message string) {
+	a.Status, a.Message, a.End = status, message, time.Now()
+	s.Log("%s %s: %s %s", a.Group, a.Description, status, message)
+}
