@@ -1,8 +1,12 @@
 // Shows /_fleet.json once a second. Rows are kept and updated, so that a focused button keeps its focus.
 const token = document.querySelector('meta[name=fleet-token]').content
-const body = document.getElementById('processes')
-const show = (id, text) => { document.getElementById(id).textContent = text }
+const columns = [...document.querySelectorAll('thead th')].map((th) => th.textContent)
 const rows = new Map()
+
+function show(id, text) {
+  const el = document.getElementById(id)
+  if (el.textContent !== String(text)) el.textContent = text // a status that says the same again is no news
+}
 
 function duration(seconds) {
   if (seconds < 60) return `${Math.floor(seconds)} s`
@@ -13,52 +17,80 @@ function duration(seconds) {
 function rowOf(name) {
   if (rows.has(name)) return rows.get(name)
   const tr = document.createElement('tr')
-  for (let i = 0; i < 9; i++) tr.append(document.createElement(i ? 'td' : 'th'))
+  for (const [i, column] of columns.entries()) {
+    const cell = document.createElement(i ? 'td' : 'th')
+    if (i > 1 && i < columns.length - 1) cell.dataset.label = column
+    tr.append(cell)
+  }
   tr.firstChild.scope = 'row'
   const button = document.createElement('button')
   button.textContent = 'Kill'
   button.setAttribute('aria-label', `Kill ${name}`)
-  button.addEventListener('click', () => kill(name, button))
+  button.addEventListener('click', () => kill(name))
   tr.lastChild.append(button)
-  body.append(tr)
+  document.getElementById('processes').append(tr)
   rows.set(name, tr)
   return tr
 }
 
-async function kill(name, button) {
-  button.disabled = true
-  const answer = await fetch(`/_fleet/kill/${encodeURIComponent(name)}`, { method: 'POST', headers: { 'X-Fleet-Token': token } }).catch(() => null)
-  show('news', answer?.ok ? `${name} was killed.` : `${name} could not be killed.`)
-  button.disabled = false
+// An answer's own sentence, if it gives one.
+const reason = (answer) => answer.json().then((problem) => problem.detail, () => '')
+
+async function kill(name) {
+  try {
+    const answer = await fetch(`/_fleet/kill/${encodeURIComponent(name)}`, { method: 'POST', headers: { 'X-Fleet-Token': token } })
+    show('news', answer.ok ? `${name} was killed.` : `${name} was not killed. ${await reason(answer)}`)
+  } catch {
+    show('news', `${name} was not killed: the fleet does not answer.`)
+  }
   look()
 }
 
-async function look() {
-  let state
-  try {
-    const answer = await fetch('/_fleet.json')
-    if (!answer.ok) throw new Error(answer.statusText)
-    state = await answer.json()
-  } catch {
-    show('news', 'The fleet does not answer.')
-    return
+function showProcess(p) {
+  const state = p.pid ? (p.ready ? 'ready' : 'starting') : 'down'
+  const cells = [p.name, state, p.pid || '–', p.pid ? duration(p.uptime) : '–', p.restarts, p.done, p.inFlight, p.release.slice(0, 12) || '–']
+  const tr = rowOf(p.name)
+  for (const [i, text] of cells.entries()) {
+    if (tr.cells[i].textContent !== String(text)) tr.cells[i].textContent = text
   }
-  for (const p of state.processes) {
-    const cells = [p.name, p.pid ? (p.ready ? 'ready' : 'starting') : 'down', p.pid || '–', p.pid ? duration(p.uptime) : '–',
-      p.restarts, p.done, p.inFlight, p.release.slice(0, 12) || '–']
-    const tr = rowOf(p.name)
-    cells.forEach((text, i) => { if (tr.children[i].textContent !== String(text)) tr.children[i].textContent = text })
-  }
-  const q = state.queue
+  tr.cells[1].dataset.state = state
+  tr.cells[6].classList.toggle('busy', p.inFlight > 0)
+}
+
+function showQueue(q) {
   show('visible', q.visible)
   show('inFlight', q.inFlight)
   show('deadLetters', q.deadLetters)
   show('oldest', q.oldestUnfinished ? duration(q.oldestUnfinished) : 'none')
-  const alarm = document.getElementById('alarm')
-  const text = q.deadLetters ? `${q.deadLetters} dead letter${q.deadLetters > 1 ? 's' : ''}: their photos say why they failed. Type: imagery dlq ls` : ''
-  if (alarm.textContent !== text) alarm.textContent = text
-  alarm.hidden = !text
+  const alarm = { 0: '', 1: '1 dead letter: its photo says why it failed.' }[q.deadLetters] ?? `${q.deadLetters} dead letters: their photos say why they failed.`
+  show('alarm', alarm && `${alarm} In a terminal, type: imagery dlq ls`)
+  document.getElementById('alarm').hidden = !alarm
+  document.body.classList.toggle('alarming', Boolean(alarm))
+  document.title = `${q.deadLetters ? `(${q.deadLetters}) ` : ''}Fleet · Imagery`
 }
 
-look()
-setInterval(look, 1000)
+// Says why nothing new comes, once, and takes it back when something does.
+let why = ''
+function silent(now) {
+  if (now !== why) show('news', now)
+  why = now
+  document.body.classList.toggle('silent', Boolean(now))
+}
+
+async function look() {
+  try {
+    const answer = await fetch('/_fleet.json')
+    if (!answer.ok) return silent(await reason(answer) || 'The fleet has a problem.')
+    const { processes, queue } = await answer.json()
+    processes.forEach(showProcess)
+    showQueue(queue)
+    silent('')
+  } catch {
+    silent('The fleet does not answer.')
+  }
+}
+
+for (;;) {
+  await look()
+  await new Promise((resolve) => setTimeout(resolve, 1000))
+}
