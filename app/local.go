@@ -36,7 +36,7 @@ func runLocal(ctx context.Context, kill <-chan struct{}, s settings.Settings, st
 	if s.Memory == 0 {
 		s.Memory = budget.Measured(localServers + localWorkers)
 	}
-	if _, err := planMemory(s, settings.LeastBudget(s.MaxPixels)); err != nil {
+	if _, err := planForPhotos(s); err != nil {
 		return err // here rather than four times from the children
 	}
 	if _, err := failpoints(s); err != nil {

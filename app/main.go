@@ -22,7 +22,11 @@ const (
 	exitUsage   = 2
 )
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() {
+	// Whoever read our first line may stop reading; that is an error of a write, not the end of a fleet.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
 
 // run is main with its exit code as a value.
 func run(args []string, stdout, stderr io.Writer) int {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"imagery/app/budget"
@@ -34,7 +35,7 @@ type process struct {
 }
 
 // begin prepares a server or worker up to its listener. Its close must be called when err is nil.
-func begin(ctx context.Context, s settings.Settings, least int64, stdout, stderr io.Writer) (*process, error) {
+func begin(ctx context.Context, s settings.Settings, stdout, stderr io.Writer) (*process, error) {
 	release, err := observe.Release()
 	if err != nil {
 		return nil, err
@@ -45,7 +46,12 @@ func begin(ctx context.Context, s settings.Settings, least int64, stdout, stderr
 	p := &process{settings: s, release: release, instance: s.Instance}
 	short := observe.ShortRelease(release)
 	p.log = observe.NewLogger(stderr, observe.Identity{Stack: s.Stack, Role: string(s.Role), Release: short, Instance: s.Instance})
-	if p.memory, err = planMemory(s, least); err != nil {
+	if s.Role == settings.Worker {
+		p.memory, err = planForPhotos(s)
+	} else {
+		p.memory, err = planMemory(s, settings.ServerLeastBudget, "two uploads of full size", "memory")
+	}
+	if err != nil {
 		return nil, err
 	}
 	if p.backend, err = openBackend(ctx, s, p.log); err != nil {
@@ -62,17 +68,27 @@ func begin(ctx context.Context, s settings.Settings, least int64, stdout, stderr
 
 // planMemory is the budget of this process, set by hand or measured. It must be enough for the role's largest
 // single piece of work; the garbage collector is told to stay below it.
-func planMemory(s settings.Settings, least int64) (int64, error) {
+// knobs are the settings that can help.
+func planMemory(s settings.Settings, least int64, work string, knobs ...string) (int64, error) {
 	memory := s.Memory
 	if memory == 0 {
 		memory = budget.Measured(1)
 	}
 	if memory < least {
-		return 0, fmt.Errorf("a budget of %d MiB cannot hold the largest legal photo, which needs %d MiB: raise it or lower the largest photo (%s; %s)",
-			memory>>20, (least+1<<20-1)>>20, settings.Named("memory"), settings.Named("max-pixels"))
+		var named []string
+		for _, k := range knobs {
+			named = append(named, settings.Named(k))
+		}
+		return 0, fmt.Errorf("a budget of %d MiB cannot hold %s, which needs %d MiB (%s)",
+			memory>>20, work, (least+1<<20-1)>>20, strings.Join(named, "; "))
 	}
 	debug.SetMemoryLimit(min(memory, debug.SetMemoryLimit(-1)))
 	return memory, nil
+}
+
+// planForPhotos is planMemory for a process that processes photos, or starts those that do.
+func planForPhotos(s settings.Settings) (int64, error) {
+	return planMemory(s, settings.LeastBudget(s.MaxPixels), "the largest legal photo", "memory", "max-pixels")
 }
 
 // listen opens the role's listener and says where it is.
@@ -94,7 +110,7 @@ func listen(s settings.Settings, stdout io.Writer) (net.Listener, error) {
 
 func runServer(ctx context.Context, s settings.Settings, stdout, stderr io.Writer) error {
 	ctx = fleet.WatchParent(ctx, func() { os.Exit(exitFailure) })
-	p, err := begin(ctx, s, settings.ServerLeastBudget, stdout, stderr)
+	p, err := begin(ctx, s, stdout, stderr)
 	if err != nil {
 		return err
 	}
@@ -109,7 +125,7 @@ func runServer(ctx context.Context, s settings.Settings, stdout, stderr io.Write
 
 func runWorker(ctx context.Context, s settings.Settings, stdout, stderr io.Writer) error {
 	ctx = fleet.WatchParent(ctx, func() { os.Exit(exitFailure) })
-	p, err := begin(ctx, s, settings.LeastBudget(s.MaxPixels), stdout, stderr)
+	p, err := begin(ctx, s, stdout, stderr)
 	if err != nil {
 		return err
 	}

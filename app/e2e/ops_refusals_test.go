@@ -199,7 +199,9 @@ func TestInterruptedVerbs(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	hinted := func() bool { return slices.ContainsFunc(d.store().Messages, func(m fsck.Message) bool { return !m.Dead }) }
+	hinted := func() bool {
+		return slices.ContainsFunc(d.store().Messages, func(m fsck.Message) bool { return !m.Dead })
+	}
 	for deadline := time.Now().Add(20 * time.Second); !hinted(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("nothing was sent back")

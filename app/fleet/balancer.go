@@ -74,6 +74,9 @@ func (b *balancer) drain() <-chan struct{} {
 // close ends every connection.
 func (b *balancer) close() { b.web.Close() }
 
+// stalledWithin is how long a body may take: the server's own bound, and time for its answer.
+const stalledWithin = settings.UploadTimeout + 10*time.Second
+
 // ServeHTTP passes one request on. The time limit ends with the head of the answer: a large photo may take as
 // long as its reader needs.
 func (b *balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -86,6 +89,10 @@ func (b *balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body := &upload{ReadCloser: r.Body}
 	if r.ContentLength == 0 {
 		body.ended.Store(true)
+	} else {
+		// A client that stalls while its server dies would keep the request for ever: the proxy waits for the
+		// body before it reports the dead server. net/http sets another deadline for the next request.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(stalledWithin))
 	}
 	r = r.WithContext(ctx)
 	r.Body = body

@@ -49,5 +49,8 @@ func hintFor(img Image) []byte {
 // the last transition belongs to an earlier try of the same bytes. A clock that runs late only hides the
 // match until the reconciler sends the next hint.
 func (h Hint) speaksOf(img Image, sent time.Time) bool {
+	if h.RawKey == "" && !img.ownKey() {
+		return true // the book's messages have no key, and its images take no other upload
+	}
 	return h.RawKey != "" && h.RawKey == img.RawKey && (sent.IsZero() || !sent.Before(img.Updated))
 }

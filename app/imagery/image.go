@@ -125,5 +125,8 @@ func ParseID(s string) (string, error) {
 // RawKey is the object name of an upload; hash is the lower-case hex SHA-256 of its bytes.
 func RawKey(id, hash string) string { return "upload/" + id + "/" + hash }
 
+// ownKey reports whether the image's original has a name of ours, and not of the book's app.
+func (i Image) ownKey() bool { return strings.HasPrefix(i.RawKey, RawKey(i.ID, "")) }
+
 // ProcessedKey is the object name of the result of an upload; ext is "jpg" or "png".
 func ProcessedKey(id, hash, ext string) string { return "processed/" + id + "/" + hash + "." + ext }

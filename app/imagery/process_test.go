@@ -54,6 +54,22 @@ func TestRowOfTheBook(t *testing.T) {
 	}
 }
 
+// TestRowOfTheBookIsExplained: the book's messages have no key, and may yet say why its image failed.
+func TestRowOfTheBookIsExplained(t *testing.T) {
+	w := newWorld(t)
+	id := imagery.NewID()
+	img := imagery.Image{ID: id, Version: 1, State: imagery.Uploaded, RawKey: "upload/" + id + "-1700000000000", Updated: w.clock}
+	w.catalog.Put(img)
+	j := job(img)
+	j.Hint.RawKey, j.Last, j.Receives = "", true, 3
+	if _, err := w.Process(t.Context(), j); err == nil {
+		t.Fatal("a missing original was processed")
+	}
+	if got := w.get(t, id); got.State != imagery.Failed || got.Error == "" {
+		t.Errorf("image: %+v", got)
+	}
+}
+
 func TestNoWork(t *testing.T) {
 	w := newWorld(t)
 	created := w.create(t)

@@ -56,7 +56,7 @@ func (p Photo) Peak() int64 {
 	return allowance + peak + peak/32
 }
 
-// LargestPeak returns the largest Peak that a photo within maxPixels may have; Inspect refuses the few kinds that
+// LargestPeak returns the largest Peak that a photo within maxPixels may have; a Filter refuses the few kinds that
 // need more (a progressive CMYK JPEG near the limit, a PNG of one or two rows of millions of pixels). A process that
 // develops photos needs a memory budget of this size.
 func LargestPeak(maxPixels int64) int64 {

@@ -85,10 +85,6 @@ func Inspect(r io.Reader, maxPixels int64) (Photo, error) {
 	if p.Orientation == 0 {
 		p.Orientation = 1
 	}
-	if p.Peak() > LargestPeak(maxPixels) {
-		return Photo{}, unreadable("A photo of this kind and shape is too large for us; "+
-			"please save it smaller, or as a plain JPEG.", nil)
-	}
 	return p, nil
 }
 

@@ -37,7 +37,7 @@ var _ imagery.Filter = Filter{}
 
 // Inspect returns the peak of Apply in bytes, beside raw; a *imagery.BadPhoto if Apply would refuse from the header.
 func (f Filter) Inspect(raw []byte) (int64, error) {
-	p, err := Inspect(bytes.NewReader(raw), f.MaxPixels)
+	p, err := f.inspect(raw)
 	if err != nil {
 		return 0, err
 	}
@@ -57,8 +57,26 @@ type job struct {
 
 // open reads the header.
 func (f Filter) open(raw []byte) (*job, error) {
-	photo, err := Inspect(bytes.NewReader(raw), f.MaxPixels)
+	photo, err := f.inspect(raw)
 	return &job{filter: f, photo: photo, raw: raw}, err
+}
+
+// inspect is Inspect, and refuses the few kinds and shapes of photos that need more memory than a process was
+// told to have for the largest ones. They pass the edge: their pixels are within the limit that it states.
+func (f Filter) inspect(raw []byte) (Photo, error) {
+	photo, err := Inspect(bytes.NewReader(raw), f.MaxPixels)
+	if err != nil {
+		return Photo{}, err
+	}
+	most := f.MaxPixels
+	if most <= 0 {
+		most = DefaultMaxPixels
+	}
+	if photo.Peak() > LargestPeak(most) {
+		return Photo{}, unreadable("A photo of this kind and shape is too large for us; "+
+			"please save it smaller, or as a plain JPEG.", nil)
+	}
+	return photo, nil
 }
 
 // pipeline is what happens to a photo once its header has been read.

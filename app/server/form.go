@@ -30,6 +30,9 @@ func (s *Server) filePart(x *exchange, r *http.Request) (*multipart.Reader, *mul
 	if err != nil {
 		return nil, nil, errNotForm.because(err)
 	}
+	if t, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); t != "multipart/form-data" {
+		return nil, nil, errNotForm // MultipartReader takes multipart/mixed, too
+	}
 	tooLarge := r.ContentLength > maxForm
 	if tooLarge && x.body.expects {
 		return nil, nil, errTooLarge

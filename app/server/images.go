@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -32,9 +33,12 @@ type answer struct {
 // answerImage answers with the image. No cache may keep it: it changes without notice.
 func answerImage(c echo.Context, status int, img imagery.Image) error {
 	a := answer{ID: img.ID, Version: img.Version, State: img.State, Created: img.Created.UnixMilli(),
-		RawKey: img.RawKey, ProcessedKey: img.ProcessedKey, Error: img.Error}
-	if img.State == imagery.Processed {
-		a.ProcessedImage = imagePath(img.ID) + "/processed"
+		RawKey: img.RawKey}
+	switch img.State { // rows of others may have more
+	case imagery.Processed:
+		a.ProcessedKey, a.ProcessedImage = img.ProcessedKey, imagePath(img.ID)+"/processed"
+	case imagery.Failed:
+		a.Error = img.Error
 	}
 	c.Response().Header().Set("Cache-Control", "no-store")
 	return c.JSON(status, a)
@@ -42,8 +46,8 @@ func answerImage(c echo.Context, status int, img imagery.Image) error {
 
 func imagePath(id string) string { return "/image/" + id }
 
-// maxCreate is the largest body of a create, in bytes; an id needs 46.
-const maxCreate = 64 << 10
+// maxCreate is the largest body of a create, in bytes; an id needs 46, the rest is for members that we do not know.
+const maxCreate = 1 << 20
 
 // create makes an image under the id in the body, or under a new one. A client that chooses the id itself may
 // repeat a create whose answer it never saw; 200 instead of 201 tells it that the first one worked.
@@ -181,6 +185,9 @@ func (s *Server) readResult(ctx context.Context, h *hold, key string) ([]byte, e
 		return nil, errNoRoom.because(ctx.Err())
 	}
 	result, err := s.Service.Blobs.Get(ctx, key, s.Budget)
+	if errors.Is(err, imagery.ErrNotFound) {
+		return nil, errNoResult.because(fmt.Errorf("read %s: %w", key, err)) // the image is there, its result is lost
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", key, err)
 	}

@@ -43,7 +43,7 @@ func (s *Server) upload(c echo.Context) error {
 		return err
 	}
 	x.accepted = true
-	if strings.Contains(r.Header.Get(echo.HeaderAccept), echo.MIMETextHTML) {
+	if strings.Contains(strings.ToLower(strings.Join(r.Header.Values(echo.HeaderAccept), ",")), echo.MIMETextHTML) {
 		return c.Redirect(http.StatusFound, "/#view="+img.ID)
 	}
 	return answerImage(c, http.StatusAccepted, img)

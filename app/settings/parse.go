@@ -97,7 +97,7 @@ func read(values map[string]*given, getenv func(string) string) (Settings, error
 
 // lookup is the flag, or else the first variable that is set, or else the default.
 func (k knob) lookup(g *given, getenv func(string) string) string {
-	if g.set {
+	if g.set && g.value != "" {
 		return g.value
 	}
 	for _, name := range k.env {

@@ -72,6 +72,9 @@ func setDefault[T comparable](p *T, v T) {
 	}
 }
 
+// mostPixels bounds -max-pixels: above it the memory of one photo is no number to plan with.
+const mostPixels = 1 << 32
+
 // validate reports every problem at once, each naming its flag and variable.
 func (s *Settings) validate() []string {
 	var bad []string
@@ -99,7 +102,7 @@ func (s *Settings) validate() []string {
 	if s.MaxReceives < 0 || s.MaxReceives > 1000 {
 		say("max-receives", "max-receives %d is not between 1 and 1000", s.MaxReceives)
 	}
-	if s.Visibility < 0 || s.Visibility > 12*time.Hour {
+	if s.Visibility != 0 && s.Visibility < time.Second || s.Visibility > 12*time.Hour {
 		say("visibility", "visibility %s is not between 1s and 12h", s.Visibility)
 	}
 	if s.OnAWS() && s.QueueChaos != 0 {
@@ -114,8 +117,8 @@ func (s *Settings) validate() []string {
 	if s.UploadLife <= 0 {
 		say("upload-life", "upload-life %s is not positive", s.UploadLife)
 	}
-	if s.MaxPixels < 1 {
-		say("max-pixels", "max-pixels %d is not positive", s.MaxPixels)
+	if s.MaxPixels < 1 || s.MaxPixels > mostPixels {
+		say("max-pixels", "max-pixels %d is not between 1 and %d", s.MaxPixels, int64(mostPixels))
 	}
 	return bad
 }

@@ -56,6 +56,7 @@ func TestPrecedence(t *testing.T) {
 		{nil, []string{"PORT=9000"}, ":9000"},
 		{nil, []string{"PORT=9000", "IMAGERY_LISTEN=9001"}, ":9001"},
 		{nil, []string{"PORT=9000", "IMAGERY_LISTEN="}, ":9000"},
+		{[]string{"-listen", ""}, []string{"PORT=9000"}, ":9000"},
 		{[]string{"-listen", "127.0.0.1:0"}, []string{"IMAGERY_LISTEN=9001"}, "127.0.0.1:0"},
 		{[]string{"-listen=9", "-role=server"}, nil, ":9"},
 		{[]string{"-role=worker", "-listen=9"}, nil, "127.0.0.1:9"},
@@ -79,6 +80,8 @@ func TestRefusals(t *testing.T) {
 		{[]string{"-bucket=t", "-queue-url=q"}, []string{"-table, IMAGERY_TABLE"}},
 		{[]string{"-visibility=soon"}, []string{"soon", "-visibility, IMAGERY_VISIBILITY"}},
 		{[]string{"-visibility=-1s"}, []string{"-visibility, IMAGERY_VISIBILITY"}},
+		{[]string{"-visibility=1ms"}, []string{"between 1s and 12h", "-visibility, IMAGERY_VISIBILITY"}},
+		{[]string{"-max-pixels=9223372036854775807"}, []string{"-max-pixels, IMAGERY_MAX_PIXELS"}},
 		{[]string{"-max-receives=many"}, []string{"-max-receives, IMAGERY_MAX_RECEIVES"}},
 		{[]string{"-max-pixels=0"}, []string{"-max-pixels, IMAGERY_MAX_PIXELS"}},
 		{[]string{"-memory=lots"}, []string{"lots", "-memory, IMAGERY_MEMORY"}},
@@ -122,7 +125,7 @@ func TestHelpNamesEverySetting(t *testing.T) {
 // TestEnvRoundTrip: whatever Parse accepts, Env renders so that Parse reads the same.
 func TestEnvRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		d := func(name string) time.Duration { return time.Duration(rapid.Int64Range(1, 1e13).Draw(t, name)) }
+		d := func(name string) time.Duration { return time.Duration(rapid.Int64Range(1e9, 1e13).Draw(t, name)) }
 		word := rapid.StringMatching(`[a-zA-Z0-9:/._-]{1,20}`)
 		s := settings.Settings{
 			Role:   rapid.SampledFrom([]settings.Role{settings.Server, settings.Worker, settings.Local}).Draw(t, "role"),
@@ -131,7 +134,7 @@ func TestEnvRoundTrip(t *testing.T) {
 			Consume: rapid.Bool().Draw(t, "consume"), S3PathStyle: rapid.Bool().Draw(t, "path style"),
 			Visibility: d("visibility"), MaxReceives: rapid.IntRange(1, 1000).Draw(t, "receives"),
 			ResendAfter: d("resend"), Outage: d("outage"), UploadLife: d("life"),
-			MaxPixels: rapid.Int64Range(1, 1e12).Draw(t, "pixels"), Memory: rapid.Int64Range(0, 1e15).Draw(t, "memory"),
+			MaxPixels: rapid.Int64Range(1, 1<<32).Draw(t, "pixels"), Memory: rapid.Int64Range(0, 1e15).Draw(t, "memory"),
 		}
 		if rapid.Bool().Draw(t, "aws") {
 			s.Table, s.Bucket, s.QueueURL, s.DLQURL = word.Draw(t, "t"), word.Draw(t, "b"), word.Draw(t, "q"), word.Draw(t, "d")

@@ -37,6 +37,7 @@ func (w *Worker) consume(ctx context.Context) {
 	if !ok {
 		return
 	}
+	limits.Visibility = max(limits.Visibility, time.Second) // a queue may say 0; heartbeats need an interval
 	c := &consumer{w: w, limits: limits, bound: settings.JobBound, acks: make(chan *hold, maxReceive), batch: 1}
 	// Both outlive ctx: the jobs that are finishing still need them.
 	beating, stopBeating := context.WithCancel(context.WithoutCancel(ctx))

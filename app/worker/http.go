@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"io"
@@ -21,15 +22,28 @@ const maxSQSBody = 1 << 20
 // routes is the HTTP side of a worker: health for its machine, and POST /sqs for the Elastic Beanstalk daemon.
 func (w *Worker) routes() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", func(rw http.ResponseWriter, _ *http.Request) { writeJSON(rw, http.StatusOK, struct{}{}) })
-	mux.HandleFunc("GET /healthz", func(rw http.ResponseWriter, _ *http.Request) { plain(rw, "ok") })
-	mux.HandleFunc("GET /version", func(rw http.ResponseWriter, _ *http.Request) { plain(rw, w.Release) })
-	mux.HandleFunc("GET /readyz", w.readyz)
-	mux.HandleFunc("GET /stats", func(rw http.ResponseWriter, _ *http.Request) {
+	route := func(method, path string, handler http.HandlerFunc) {
+		mux.HandleFunc(method+" "+path, handler)
+		mux.HandleFunc(path, func(rw http.ResponseWriter, _ *http.Request) {
+			rw.Header().Set("Allow", method)
+			problem(rw, http.StatusMethodNotAllowed, "This address does not take that method.")
+		})
+	}
+	route("GET", "/{$}", func(rw http.ResponseWriter, _ *http.Request) { writeJSON(rw, http.StatusOK, struct{}{}) })
+	route("GET", "/healthz", func(rw http.ResponseWriter, _ *http.Request) { plain(rw, "ok") })
+	route("GET", "/version", func(rw http.ResponseWriter, _ *http.Request) { plain(rw, w.Release) })
+	route("GET", "/readyz", w.readyz)
+	route("GET", "/stats", func(rw http.ResponseWriter, _ *http.Request) {
 		writeJSON(rw, http.StatusOK, Stats{Done: w.done.Load(), Running: w.running.Load()})
 	})
-	mux.HandleFunc("POST /sqs", w.sqs)
-	return mux
+	route("POST", "/sqs", w.sqs)
+	mux.HandleFunc("/", func(rw http.ResponseWriter, _ *http.Request) {
+		problem(rw, http.StatusNotFound, "There is nothing at this address.")
+	})
+	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		rw.Header().Set(requestID, rand.Text())
+		mux.ServeHTTP(rw, r)
+	})
 }
 
 // Stats are the jobs of this process, as GET /stats answers them.
@@ -49,6 +63,9 @@ func writeJSON(rw http.ResponseWriter, status int, v any) {
 	_ = json.NewEncoder(rw).Encode(v) // the client is gone if this fails
 }
 
+// requestID is the header that names an answer in the log, as the server role sends it.
+const requestID = "X-Request-Id"
+
 // problem answers in the form of RFC 9457, as the server role does.
 func problem(rw http.ResponseWriter, status int, detail string) {
 	rw.Header().Set("Content-Type", "application/problem+json")
@@ -56,8 +73,13 @@ func problem(rw http.ResponseWriter, status int, detail string) {
 		rw.Header().Set("Retry-After", "2")
 	}
 	rw.WriteHeader(status)
-	_ = json.NewEncoder(rw).Encode(map[string]any{
-		"type": "about:blank", "title": http.StatusText(status), "status": status, "detail": detail})
+	_ = json.NewEncoder(rw).Encode(struct {
+		Type      string `json:"type"`
+		Title     string `json:"title"`
+		Status    int    `json:"status"`
+		Detail    string `json:"detail"`
+		RequestID string `json:"requestId"`
+	}{"about:blank", http.StatusText(status), status, detail, rw.Header().Get(requestID)})
 }
 
 // readyz says whether this worker does its job: its dependencies answer, and it has received once.
@@ -128,7 +150,7 @@ func (w *Worker) sqsJob(ctx context.Context, hint imagery.Hint, h http.Header) i
 		receives = 1
 	}
 	last := false
-	if l, err := w.limits.get(ctx); err == nil { // else the queue is away, and a further try will know
+	if l, ok := w.limits.soon(ctx); ok { // else the queue is away, and a further try will know
 		last = l.MaxReceives > 0 && receives >= l.MaxReceives
 	}
 	return imagery.Job{

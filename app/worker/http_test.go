@@ -115,6 +115,40 @@ func TestSQSRoute(t *testing.T) {
 	}
 }
 
+// TestRefusalsOfTheWorker have the form of all refusals, and every answer has a request id.
+func TestRefusalsOfTheWorker(t *testing.T) {
+	url := newWorld().serve(t, false)
+	for _, c := range []struct {
+		method, path string
+		want         int
+	}{{"GET", "/nothing", 404}, {"GET", "/sqs", 405}, {"POST", "/healthz", 405}, {"POST", "/sqs", 400}, {"GET", "/healthz", 200}} {
+		req, err := http.NewRequest(c.method, url+c.path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var p struct {
+			Type, Title, Detail, RequestID string
+			Status                         int
+		}
+		err = json.NewDecoder(res.Body).Decode(&p)
+		res.Body.Close()
+		if res.StatusCode != c.want || res.Header.Get("X-Request-Id") == "" {
+			t.Errorf("%s %s: %d %v", c.method, c.path, res.StatusCode, res.Header)
+		}
+		if c.want >= 400 && (err != nil || p.Status != c.want || p.Title == "" || p.Detail == "" || p.RequestID != res.Header.Get("X-Request-Id") ||
+			res.Header.Get("Content-Type") != "application/problem+json") {
+			t.Errorf("%s %s: %+v, %v", c.method, c.path, p, err)
+		}
+		if c.want == 405 && res.Header.Get("Allow") == "" {
+			t.Errorf("%s %s: no Allow", c.method, c.path)
+		}
+	}
+}
+
 func TestSQSRouteRetriesAndExplainsTheLastTry(t *testing.T) {
 	w := newWorld()
 	w.filter.takes = 0

@@ -363,3 +363,23 @@ func TestHangingJobLosesItsMessage(t *testing.T) {
 		}
 	})
 }
+
+// TestQueueWithoutVisibility: a queue may hide nothing; its worker works all the same.
+func TestQueueWithoutVisibility(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		id := w.upload(t, "photo")
+		w.start(func(o *worker.Options) { o.Queue = noVisibility{w.queue} })
+		time.Sleep(time.Minute)
+		if s := w.state(t, id); s != imagery.Processed {
+			t.Errorf("image is %s", s)
+		}
+		w.end(t)
+	})
+}
+
+type noVisibility struct{ imagery.Queue }
+
+func (noVisibility) Limits(context.Context) (imagery.Limits, error) {
+	return imagery.Limits{MaxReceives: 5}, nil
+}

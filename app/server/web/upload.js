@@ -5,6 +5,8 @@ import { blob } from './store.js';
 
 const lanes = 2; // uploads at once; a browser opens six connections to a host, and polls and pictures need theirs
 const stall = 30_000; // ms without a byte of progress after which the connection counts as dead
+const minute = 60_000; // ms that the server waits for the last byte, from the first
+const storing = 12_000; // ms that it may then take to answer
 const maxCut = 3; // times that one photo may run out of the server's 60 s, or arrive cut short, before it is said
 
 export class Uploader {
@@ -134,30 +136,39 @@ async function readable(photo) {
 	return null;
 }
 
-// XMLHttpRequest, because fetch does not tell how far an upload has come.
+// XMLHttpRequest, because fetch does not tell how far an upload has come. A try that ends without an answer after
+// the server's minute counts as its 408. That one is easily missed: Chromium takes a 408 on a connection that was
+// used before for the end of an idle connection, and without a word begins to send everything again.
 function send(photo, bytes, signal, progress) {
 	return new Promise((resolve) => {
 		const xhr = new XMLHttpRequest();
 		const form = new FormData();
 		form.append('file', bytes, photo.name);
+		const stop = () => xhr.abort();
 		let watch = 0;
+		let late = 0;
+		let over = false;
 		const alive = () => {
 			clearTimeout(watch);
-			watch = setTimeout(() => xhr.abort(), stall);
+			watch = setTimeout(stop, stall);
 		};
 		const end = (got) => {
 			clearTimeout(watch);
+			clearTimeout(late);
 			signal.removeEventListener('abort', stop);
 			resolve(got);
 		};
-		const stop = () => xhr.abort();
 		signal.addEventListener('abort', stop);
 		xhr.upload.onprogress = (e) => {
 			alive();
+			late ||= setTimeout(() => {
+				over = true;
+				late = setTimeout(stop, storing);
+			}, minute);
 			if (e.lengthComputable) progress(Math.floor((100 * e.loaded) / e.total));
 		};
 		xhr.onload = () => end(answer(xhr.status, xhr.responseText, xhr.getResponseHeader('Retry-After')));
-		xhr.onerror = xhr.onabort = () => end({ status: 0 });
+		xhr.onerror = xhr.onabort = () => end({ status: over ? 408 : 0 });
 		xhr.open('POST', `/image/${photo.id}/upload`);
 		xhr.setRequestHeader('Accept', 'application/json');
 		alive();
