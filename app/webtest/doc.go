@@ -1,5 +1,5 @@
-// Package webtest drives the page in a real Chromium against the real program: the built binary with
-// -role local on a port of its own. Nothing of the program is imported or replaced; where a test needs an
+// Package webtest drives both pages in a real Chromium against the real program: the built binary with
+// -role local on a port of its own, once with an emulated AWS behind it. Nothing of the program is imported or replaced; where a test needs an
 // answer that a healthy fleet does not give, it is put in between browser and network.
 //
 // The tests need chromium, npm and, once, the npm registry. Without them they are skipped, or fail when

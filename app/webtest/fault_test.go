@@ -2,6 +2,7 @@ package webtest
 
 import (
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -120,6 +121,42 @@ func TestTooSlow(t *testing.T) {
 	tb.turned("slow.jpg")
 }
 
+// On a line that is too slow the browser hides the server's 408 and sends again by itself. The page has to come to
+// the end of its patience all the same. Its minute is 3 s long here.
+func TestTooSlowUnsaid(t *testing.T) {
+	t.Parallel()
+	tb := openTab(t, sharedFleet(t).url)
+	tb.breaks()
+	call(tb, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{
+		Source: `((real) => window.setTimeout = (f, ms, ...rest) => real(f, {60000: 3000, 12000: 600}[ms] ?? ms, ...rest))(setTimeout)`,
+	})
+	tb.reload()
+	tb.line(100_000, false)
+	tb.pick(heavyFile(t, "endless.jpg", 8<<20))
+	tb.says("endless.jpg", "^The line was too slow. Trying again")
+	tb.says("endless.jpg", "^The line is too slow")
+	if n := tb.count("POST", "/upload"); n != 3 {
+		t.Errorf("%d uploads before it was said", n)
+	}
+	tb.line(-1, false)
+	tb.click("endless.jpg", "again")
+	tb.turned("endless.jpg")
+}
+
+// A photo that the server refuses after its first bytes is explained long before the rest is sent.
+func TestRefusedEarly(t *testing.T) {
+	t.Parallel()
+	tb := openTab(t, sharedFleet(t).url)
+	tb.breaks()
+	tb.line(150_000, false)
+	noHeader := append([]byte("\x89PNG\r\n\x1a\n\x00\x00\x00\x0dIHDR"), "and then nothing that makes sense"...)
+	tb.pick(pad(t, write(t, "bad.png", noHeader), 12<<20))
+	tb.says("bad.png", "^Not sent. This photo")
+	if n := tb.count("POST", "/upload"); n != 1 {
+		t.Errorf("%d uploads of a photo that was refused", n)
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	tb := openTab(t, sharedFleet(t).url)
@@ -157,6 +194,21 @@ func TestRefusals(t *testing.T) {
 	tb.until("another photo may be sent there", `document.body.dataset.route === 'upload'`)
 	tb.pick(jpegFile(t, "whole.jpg", 300, 200, 2))
 	tb.until("and is turned", `document.querySelector('#stage .after')?.naturalWidth === 300`)
+}
+
+// Page and server have the same limit, whatever it is.
+func TestMaxPixels(t *testing.T) {
+	t.Parallel()
+	tb := openTab(t, ownFleet(t, "-max-pixels", "600000").url)
+	if says := eval[string](tb, `document.querySelector('.tray').innerText`); !strings.Contains(says, "0.6 megapixels") {
+		t.Errorf("the page says %q", says)
+	}
+	tb.pick(jpegFile(t, "equal.jpg", 1000, 600, 1), jpegFile(t, "above.jpg", 1000, 601, 1))
+	tb.says("above.jpg", "1,000 × 601 pixels.*up to 0.6 million")
+	tb.turned("equal.jpg")
+	if n := tb.count("POST", "/upload"); n != 1 {
+		t.Errorf("%d uploads, want only that of equal.jpg", n)
+	}
 }
 
 func TestWithoutIndexedDB(t *testing.T) {

@@ -13,8 +13,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// shots is where TestStates leaves a picture of every state; empty means that it only checks them.
-var shots = flag.String("screenshots", "", "folder for a picture of every state of the page")
+// shots is where the States tests leave a picture of every state; empty means that it only checks them.
+var shots = flag.String("screenshots", "", "folder for a picture of every state of the pages")
 
 // foreignHost resolves to this machine, but is no localhost: on plain HTTP the browser takes away what it
 // gives to secure contexts only, as it does behind a load balancer without a certificate.
