@@ -76,6 +76,7 @@ func refusals(t *testing.T) []refusal {
 		{"unknown id, GET", http.MethodGet, "/image/" + unknown, nil, "", 404},
 		{"not processed yet", http.MethodGet, "/image/ID/processed", nil, "", 404},
 		{"not multipart", http.MethodPost, "/image/ID/upload", small, "image/jpeg", 400},
+		{"multipart/mixed", http.MethodPost, "/image/ID/upload", b, strings.Replace(contentType, "form-data", "mixed", 1), 400},
 		{"no file part", http.MethodPost, "/image/ID/upload", []byte("--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nb\r\n--x--\r\n"), "multipart/form-data; boundary=x", 400},
 		{"body ends early", http.MethodPost, "/image/ID/upload", b[:len(b)-30], contentType, 400},
 		{"create with a bad id", http.MethodPost, "/image", []byte(`{"id":"7"}`), "", 400},
