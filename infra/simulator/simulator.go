@@ -169,11 +169,10 @@ func (s *Simulator) sleep(d time.Duration) bool {
 // tend does what a group needs now. The lock is held.
 func (s *Simulator) tend(g *group) {
 	s.checkHealth(g)
-	var good, serving, unhealthy, leaving []*instance
+	var good, serving, unhealthy []*instance
 	for _, id := range slices.Sorted(maps.Keys(g.instances)) {
 		switch i := g.instances[id]; {
 		case i.leaving:
-			leaving = append(leaving, i)
 		case i.unhealthy:
 			unhealthy = append(unhealthy, i)
 		default:

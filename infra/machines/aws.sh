@@ -1,0 +1,39 @@
+#!/bin/bash
+# The two calls of the AWS CLI that a boot makes, in the CLI's words and exit codes.
+set -u
+call="$1 $2"
+shift 2
+declare -A o=()
+file=
+while (($#)); do
+  case $1 in
+    --*) o[${1#--}]=$2; shift 2 ;;
+    *) file=$1; shift ;;
+  esac
+done
+refuse() {
+  echo "An error occurred ($1) when calling the $2 operation: $3" >&2
+  exit 254
+}
+auth="Authorization: AWS4-HMAC-SHA256 Credential=boot/0/$AWS_DEFAULT_REGION/s3/aws4_request"
+case $call in
+  's3api get-object')
+    code=$(curl -s -o "$file" -w '%{http_code}' --max-time 50 -H "$auth" "$AWS_ENDPOINT_URL/${o[bucket]}/${o[key]}?x-id=GetObject") || {
+      echo "Could not connect to the endpoint URL" >&2
+      exit 255
+    }
+    case $code in
+      200) ;;
+      403) refuse AccessDenied GetObject "Access Denied" ;;
+      404) refuse NoSuchKey GetObject "The specified key does not exist." ;;
+      *) refuse InternalError GetObject "HTTP $code" ;;
+    esac
+    ;;
+  'autoscaling complete-lifecycle-action')
+    answer=$(curl -s --max-time 15 -w '%{http_code}' "$AWS_ENDPOINT_URL_AUTO_SCALING" -d Action=CompleteLifecycleAction -d Version=2011-01-01 \
+      -d "AutoScalingGroupName=${o[auto-scaling-group-name]}" -d "LifecycleHookName=${o[lifecycle-hook-name]}" \
+      -d "InstanceId=${o[instance-id]}" -d "LifecycleActionResult=${o[lifecycle-action-result]}") || exit 255
+    [[ $answer == *200 ]] || refuse ValidationError CompleteLifecycleAction "$answer"
+    ;;
+  *) exit 252 ;;
+esac

@@ -1,0 +1,283 @@
+// Package machines starts real machines for tests: Debian with systemd in systemd-nspawn, one bridge for each zone,
+// instance metadata on the address that AWS uses, and HAProxy as the load balancer. It is a driver of the simulator
+// of Auto Scaling. It changes addresses and links, so it must run in a network namespace of its own.
+package machines
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"imagery/infra/simulator"
+)
+
+// Address is the host's, for whatever stands in for AWS.
+const Address = "10.99.0.1"
+
+// metadata is where every instance asks for its own.
+const metadata = "169.254.169.254"
+
+//go:embed aws.sh
+var awsCLI []byte
+
+// Options of a host.
+type Options struct {
+	Dir      string // scratch, for as long as the machines live
+	Root     string // a Debian root folder, which stays as it is
+	Zones    []string
+	Check    Check
+	UserData func(simulator.Machine) string
+	// Environment of every service of a machine, as a private network's DNS would be: where AWS is.
+	Environment []string
+	// Role names the credentials that a machine of a group gets from its metadata.
+	Role func(group string) string
+	Log  func(format string, args ...any)
+}
+
+// Host runs machines. Make it with New and end it with Close.
+type Host struct {
+	Options
+	Simulator *simulator.Simulator // whose metadata the machines read; set before the first start
+	proxy     *proxy
+	server    *http.Server
+
+	mu       sync.Mutex
+	machines map[string]*machine
+	next     int
+}
+
+type machine struct {
+	simulator.Machine
+	address string
+	cmd     *exec.Cmd
+	off     chan struct{}
+	slot    string // of the balancer
+	healthy bool   // was, once
+	since   time.Time
+}
+
+// New makes the network and the balancer.
+func New(o Options) (*Host, error) {
+	h := &Host{Options: o, machines: map[string]*machine{}}
+	steps := []string{"link set lo up", "addr add " + Address + "/32 dev lo", "addr add " + metadata + "/32 dev lo"}
+	for n := range o.Zones {
+		br := bridge(n)
+		steps = append(steps, "link add "+br+" type bridge", fmt.Sprintf("addr add 10.99.%d.1/24 dev %s", n+1, br), "link set "+br+" up")
+	}
+	for _, s := range steps {
+		if out, err := exec.Command("ip", strings.Fields(s)...).CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("ip %s: %w: %s", s, err, out)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(o.Dir, "aws"), awsCLI, 0o755); err != nil {
+		return nil, fmt.Errorf("write the AWS CLI: %w", err)
+	}
+	l, err := net.Listen("tcp", metadata+":80")
+	if err != nil {
+		return nil, fmt.Errorf("listen for instance metadata: %w", err)
+	}
+	h.server = &http.Server{Handler: http.HandlerFunc(h.serveMetadata)}
+	go func() { _ = h.server.Serve(l) }() // until Close
+	if h.proxy, err = startProxy(o.Dir, o.Check); err != nil {
+		return nil, err
+	}
+	return h, nil
+}
+
+func bridge(n int) string { return "zone" + strconv.Itoa(n) }
+
+// Close takes the power of all machines.
+func (h *Host) Close() {
+	h.mu.Lock()
+	all := make([]string, 0, len(h.machines))
+	for id := range h.machines {
+		all = append(all, id)
+	}
+	h.mu.Unlock()
+	for _, id := range all {
+		h.PowerOff(id)
+	}
+	h.server.Close()
+	h.proxy.close()
+}
+
+const unitText = `[Unit]
+Description=user-data
+Wants=network-online.target
+After=network-online.target
+[Service]
+Type=oneshot
+TimeoutStartSec=infinity
+ExecStart=/bin/bash /user-data
+`
+
+// failure begins the reason that a boot gives on the console.
+const failure = "IMAGERY BOOT FAILED: "
+
+// Start boots a machine.
+func (h *Host) Start(_ context.Context, of simulator.Machine) error {
+	h.mu.Lock()
+	h.next++
+	number := h.next
+	h.mu.Unlock()
+	zone := 0
+	for n, z := range h.Zones {
+		if z == of.Zone {
+			zone = n
+		}
+	}
+	m := &machine{Machine: of, address: fmt.Sprintf("10.99.%d.%d", zone+1, number+10), off: make(chan struct{})}
+	dir := filepath.Join(h.Dir, of.ID)
+	files := map[string]string{
+		"user-data":     h.UserData(of),
+		"boot.service":  unitText,
+		"host0.network": fmt.Sprintf("[Match]\nName=host0\n[Network]\nAddress=%s/24\nGateway=10.99.%d.1\n", m.address, zone+1),
+		"aws.conf":      "[Manager]\nDefaultEnvironment=\"" + strings.Join(h.Environment, "\" \"") + "\"\n",
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			return fmt.Errorf("prepare machine %s: %w", of.ID, err)
+		}
+	}
+	console, err := os.Create(filepath.Join(dir, "console"))
+	if err != nil {
+		return err
+	}
+	defer console.Close()
+	bind := func(name, at string) string { return "--bind-ro=" + filepath.Join(dir, name) + ":" + at }
+	m.cmd = exec.Command("systemd-nspawn", "-q", "-D", h.Root, "--volatile=overlay", "--machine=m"+strconv.Itoa(number), "--network-bridge="+bridge(zone),
+		"--boot", "--register=no", "--keep-unit", "--console=read-only", "--tmpfs=/var/log/imagery:size=32M,mode=0755",
+		bind("host0.network", "/etc/systemd/network/10-host0.network"), bind("boot.service", "/etc/systemd/system/boot.service"),
+		bind("aws.conf", "/etc/systemd/system.conf.d/10-aws.conf"), bind("user-data", "/user-data"), "--bind-ro="+filepath.Join(h.Dir, "aws")+":/usr/local/bin/aws",
+		"systemd.wants=boot.service", "systemd.wants=systemd-networkd.service")
+	m.cmd.Env = append(os.Environ(), "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1")
+	m.cmd.Stdout, m.cmd.Stderr = console, console
+	h.mu.Lock()
+	h.machines[of.ID] = m
+	h.mu.Unlock()
+	if err := m.cmd.Start(); err != nil {
+		return fmt.Errorf("start machine %s: %w", of.ID, err)
+	}
+	go func() {
+		_ = m.cmd.Wait() // a machine that was killed is off, like one that shut down
+		close(m.off)
+		if _, why, failed := strings.Cut(h.Console(of.ID), failure); failed {
+			why, _, _ = strings.Cut(why, "\n")
+			h.Log("%s %s: %s%s", of.Group, of.ID, failure, strings.TrimSpace(why))
+		}
+	}()
+	return nil
+}
+
+func (h *Host) get(id string) *machine {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.machines[id]
+}
+
+// Running reports whether the machine has power.
+func (h *Host) Running(id string) bool {
+	m := h.get(id)
+	if m == nil {
+		return false
+	}
+	select {
+	case <-m.off:
+		return false
+	default:
+		return true
+	}
+}
+
+// leader is the machine's process 1 as the host sees it; 0 if there is none. Signals to systemd-nspawn itself would
+// leave the machine running.
+func (m *machine) leader() int {
+	pid := m.cmd.Process.Pid
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid)) // gone is no child
+	for _, f := range strings.Fields(string(b)) {
+		if n, err := strconv.Atoi(f); err == nil {
+			return n
+		}
+	}
+	return 0
+}
+
+// stopBound is what a machine may take to shut down; services have their own bounds inside.
+const stopBound = 2 * time.Minute
+
+// Stop is the power button: systemd stops every service, and powers off.
+func (h *Host) Stop(id string) {
+	m := h.get(id)
+	if m == nil || !h.Running(id) {
+		return
+	}
+	const rtmin = 34
+	_ = syscall.Kill(m.leader(), syscall.Signal(rtmin+4)) // it may be going already
+	select {
+	case <-m.off:
+	case <-time.After(stopBound):
+		h.PowerOff(id)
+	}
+}
+
+// PowerOff takes the power, and returns when nothing of the machine is left.
+func (h *Host) PowerOff(id string) {
+	m := h.get(id)
+	for h.Running(id) {
+		if pid := m.leader(); pid > 1 {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+		select {
+		case <-m.off:
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// Zone takes a whole zone off the network, or puts it back.
+func (h *Host) Zone(name string, up bool) error {
+	for n, z := range h.Zones {
+		if z == name {
+			return exec.Command("ip", "link", "set", bridge(n), map[bool]string{true: "up", false: "down"}[up]).Run()
+		}
+	}
+	return fmt.Errorf("there is no zone %s", name)
+}
+
+// Exec runs a command inside a machine and returns what it prints.
+func (h *Host) Exec(id string, command ...string) (string, error) {
+	m := h.get(id)
+	out, err := exec.Command("nsenter", append([]string{"-t", strconv.Itoa(m.leader()), "-a"}, command...)...).CombinedOutput()
+	return string(bytes.TrimSpace(out)), err
+}
+
+// Console is what the machine wrote on its console.
+func (h *Host) Console(id string) string {
+	b, _ := os.ReadFile(filepath.Join(h.Dir, id, "console"))
+	return string(b)
+}
+
+// Address is where a machine is.
+func (h *Host) Address(id string) string { return h.get(id).address }
+
+// Leader is the process 1 of a machine as the host sees it; -1 when it has no power.
+func (h *Host) Leader(id string) int {
+	if pid := h.get(id).leader(); pid > 1 {
+		return pid
+	}
+	return -1
+}

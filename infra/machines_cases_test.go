@@ -1,0 +1,300 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"imagery/app/cloud/cloudtest"
+	"imagery/infra/machines"
+	"imagery/infra/simulator"
+)
+
+var all = flag.Bool("all", false, "every case on real machines, not only those that fit into 90 s")
+
+// TestMachines boots the prod stack on real machines and does to it what happens to machines. The cases share the
+// stack and follow one another.
+func TestMachines(t *testing.T) {
+	r := newReal(t)
+	r.say("durations of hooks, health checks and drains are divided by %d; those of unit and user-data are as they are", *factor)
+	r.boot()
+	r.load.Start()
+	r.rollGood()
+	r.badRelease("wrong hash", "3", func(b []byte) []byte { return append(slices.Clone(b), '3') }, func() { r.publish(append(slices.Clone(r.good), '3'), r.good) }, "check that the file is release")
+	r.killed()
+	if *all {
+		r.badRelease("bad binary", "4", func([]byte) []byte { return []byte("#!/bin/sh\nexit 1\n") }, nil, "do the job once")
+		r.missingRight()
+		r.hangingBoot()
+		r.frozen()
+		r.fullDisk()
+		r.poweredOff()
+		r.zoneDown()
+	}
+	ids := r.load.Stop()
+	r.nothingLost(ids)
+}
+
+// boot is the first fill.
+func (r *real) boot() {
+	r.Helper()
+	from := time.Now()
+	r.full(90 * time.Second)
+	r.say("boot: two servers and two workers in service %.1f s after their groups were made", time.Since(from).Seconds())
+	for _, g := range []string{servers, workers} {
+		for _, a := range r.sim.Activities(g) {
+			r.say("boot: %s of %s", a.Message, g)
+		}
+	}
+	id := r.in(servers, "")[0].ID
+	score, err := r.host.Exec(id, "systemd-analyze", "security", "--no-pager", "imagery.service")
+	if err != nil || !exposure.MatchString(score) {
+		r.Errorf("%v: %s", err, score[max(0, len(score)-300):])
+	}
+	r.say("unit: %s", strings.TrimSpace(score[max(0, strings.LastIndex(score, "→")):]))
+	if who, err := r.host.Exec(id, "ps", "-o", "user=,args=", "-C", "imagery"); err != nil || !strings.HasPrefix(who, "imagery") {
+		r.Errorf("the service runs as %s, %v", who, err)
+	}
+}
+
+// exposure is at most 1.2 of 10.
+var exposure = regexp.MustCompile(`Overall exposure level for imagery.service: (0\.\d|1\.[0-2]) OK`)
+
+// unharmed fails if a request since then was not answered well, and prints what was sent.
+func (r *real) unharmed(what string, since time.Time) {
+	r.Helper()
+	r.until(time.Minute, "a hundred requests", func() bool { return len(r.load.Since(since)) >= 100 })
+	reqs, failed := r.load.Since(since), 0
+	by := map[string]int{}
+	for _, q := range reqs {
+		by[q.Server]++
+		if !q.OK() {
+			if failed++; failed <= 5 {
+				r.Errorf("%s: %+v", what, q)
+			}
+		}
+	}
+	r.say("%s: %d requests, %d failed, by server %v", what, len(reqs), failed, by)
+}
+
+// rollGood replaces both groups one by one: one more, then one of the old less.
+func (r *real) rollGood() {
+	r.Helper()
+	from := time.Now()
+	next := append(slices.Clone(r.good), '2') // another hash, the same program
+	r.render("2", next)
+	r.publish(next, next)
+	r.roll(workers, "2")
+	r.roll(servers, "2")
+	r.unharmed(fmt.Sprintf("good release rolled in %.1f s", time.Since(from).Seconds()), from)
+}
+
+func (r *real) roll(group, version string) {
+	r.Helper()
+	from := time.Now()
+	old := r.in(group, "")
+	r.change(group, simulator.Change{Version: version})
+	for n, i := range old {
+		desired := len(old) + 1
+		r.change(group, simulator.Change{Desired: &desired})
+		r.until(90*time.Second, "a new one serves", func() bool { return len(r.in(group, version)) == n+1 })
+		if _, err := r.sim.Terminate(i.ID, true); err != nil {
+			r.Fatal(err)
+		}
+		r.until(90*time.Second, "the old one is gone", func() bool { return !r.host.Running(i.ID) })
+	}
+	r.say("%s: rolled one by one in %.1f s", group, time.Since(from).Seconds())
+}
+
+// bad asks for one more server of a version that must not come into service, and waits for its end.
+func (r *real) bad(what, version, reason string) {
+	r.Helper()
+	from := time.Now()
+	before := r.in(servers, "")
+	three, two := 3, 2
+	live := before[0].Version
+	r.change(servers, simulator.Change{Version: version, Desired: &three})
+	id := ""
+	took := r.until(2*time.Minute, what+": a launch is abandoned", func() bool {
+		for _, a := range r.sim.Activities(servers) {
+			if a.Version == version && a.Status == "Cancelled" {
+				id = a.Instance
+				return true
+			}
+		}
+		return false
+	})
+	r.change(servers, simulator.Change{Version: live, Desired: &two})
+	r.until(time.Minute, what+": the machine is off", func() bool { return !r.host.Running(id) })
+	if console := r.host.Console(id); reason != "" && !strings.Contains(console, "IMAGERY BOOT FAILED: "+reason) {
+		r.Errorf("%s: the console does not say %q:\n%s", what, reason, console[max(0, len(console)-3000):])
+	} else if reason != "" {
+		_, line, _ := strings.Cut(console, "IMAGERY BOOT FAILED: ")
+		line, _, _ = strings.Cut(line, "\n")
+		r.say("%s: the console says: %s", what, strings.TrimSpace(line))
+	}
+	if now := r.in(servers, live); len(now) != 2 || now[0].ID != before[0].ID || now[1].ID != before[1].ID {
+		r.Errorf("%s: servers were %v and are %v", what, before, now)
+	}
+	r.unharmed(fmt.Sprintf("%s: abandoned after %.1f s and powered off", what, took.Seconds()), from)
+}
+
+func (r *real) badRelease(what, version string, damage func([]byte) []byte, publish func(), reason string) {
+	r.Helper()
+	bytes := damage(r.good)
+	r.render(version, bytes)
+	if publish == nil {
+		publish = func() { r.publish(bytes, bytes) }
+	}
+	publish()
+	r.bad(what, version, reason)
+}
+
+// missingRight: an instance whose role may not do one of its calls. Which role is known by its key.
+func (r *real) missingRight() {
+	r.Helper()
+	r.cloud.Edge.Inject(func(c cloudtest.Call) cloudtest.Fault {
+		if c.Caller == "server" && c.Operation == "PutObject" && strings.HasPrefix(c.Object, "selftest/") {
+			return cloudtest.Fault{Kind: cloudtest.Denied}
+		}
+		return cloudtest.Fault{}
+	})
+	r.bad("missing right", "2", "do the job once")
+	r.cloud.Edge.Inject(nil)
+}
+
+// hangingBoot stops the boot script in its first second: only the hook's timeout ends that.
+func (r *real) hangingBoot() {
+	r.Helper()
+	r.render("5", append(append(r.good[:len(r.good):len(r.good)], '5'), '5'))
+	// Its release is nowhere, so that the script is still at it when it is stopped.
+	stopped := make(chan error, 1)
+	go func() {
+		for range 600 {
+			_, now, _ := r.sim.Snapshot(servers)
+			for _, i := range now {
+				if i.Version == "5" && r.host.Running(i.ID) {
+					if _, err := r.host.Exec(i.ID, "pkill", "-STOP", "-f", "/user-data"); err == nil {
+						stopped <- nil
+						return
+					}
+				}
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		stopped <- fmt.Errorf("no boot script was found")
+	}()
+	r.bad("hanging boot", "5", "")
+	r.must(<-stopped)
+}
+
+// signal sends a signal to the service of a machine and waits until another process serves.
+func (r *real) signal(id, name string, bound time.Duration) time.Duration {
+	r.Helper()
+	pid := func() string { out, _ := r.host.Exec(id, "systemctl", "show", "-P", "MainPID", "imagery"); return out }
+	old := pid()
+	if out, err := r.host.Exec(id, "kill", "-"+name, old); err != nil {
+		r.Fatal(out, err)
+	}
+	return r.until(bound, "another process serves after "+name, func() bool {
+		if now := pid(); now == "0" || now == old {
+			return false
+		}
+		out, _ := r.host.Exec(id, "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "http://127.0.0.1:8080/readyz")
+		return out == "200"
+	})
+}
+
+func (r *real) killed() {
+	r.Helper()
+	for _, group := range []string{workers, servers} {
+		took := r.signal(r.in(group, "")[0].ID, "KILL", 30*time.Second)
+		r.say("kill -9 in %s: ready again after %.1f s", group, took.Seconds())
+	}
+	r.full(time.Minute)
+	r.goOn("kill -9")
+}
+
+// goOn proves that uploads are taken again.
+func (r *real) goOn(what string) {
+	r.Helper()
+	from := time.Now()
+	r.until(30*time.Second, what+": twenty uploads after it", func() bool {
+		n := 0
+		for _, q := range r.load.Since(from) {
+			if q.What == "upload" && q.OK() {
+				n++
+			}
+		}
+		return n >= 20
+	})
+}
+
+// failedSince counts, for cases in which a request may fail.
+func (r *real) failedSince(what string, t time.Time) {
+	reqs := r.load.Since(t)
+	failed := slices.DeleteFunc(slices.Clone(reqs), machines.Request.OK)
+	r.say("%s: %d requests, %d failed", what, len(reqs), len(failed))
+}
+
+func (r *real) frozen() {
+	r.Helper()
+	from := time.Now()
+	took := r.signal(r.in(workers, "")[0].ID, "STOP", 90*time.Second)
+	r.say("frozen worker: the watchdog had it ready again after %.1f s (WatchdogSec=30)", took.Seconds())
+	r.goOn("frozen")
+	r.failedSince("frozen", from)
+}
+
+// fullDisk fills the disk of the logs; the service must not mind.
+func (r *real) fullDisk() {
+	r.Helper()
+	from := time.Now()
+	var ids []string
+	for _, group := range []string{servers, workers} {
+		id := r.in(group, "")[0].ID
+		if out, err := r.host.Exec(id, "bash", "-c", "head -c 64M /dev/zero >/var/log/imagery/fill; df --output=pcent /var/log/imagery | tail -1"); !strings.Contains(out, "100%") {
+			r.Fatal(out, err)
+		}
+		ids = append(ids, id)
+	}
+	r.goOn("full disk")
+	r.unharmed("full disk of logs", from)
+	for _, id := range ids {
+		_, _ = r.host.Exec(id, "rm", "/var/log/imagery/fill") // the machine lives on
+	}
+}
+
+func (r *real) poweredOff() {
+	r.Helper()
+	from := time.Now()
+	for _, group := range []string{servers, workers} {
+		id := r.in(group, "")[0].ID
+		r.host.PowerOff(id)
+		if err := syscall.Kill(r.host.Leader(id), 0); err == nil || r.host.Running(id) {
+			r.Errorf("%s is not off", id)
+		}
+	}
+	r.goOn("powered off")
+	r.until(time.Minute, "the dead are not counted", func() bool { return len(r.in(servers, "")) < 2 })
+	r.full(2 * time.Minute)
+	r.failedSince(fmt.Sprintf("a server and a worker lost their power: full again after %.1f s", time.Since(from).Seconds()), from)
+}
+
+func (r *real) zoneDown() {
+	r.Helper()
+	from := time.Now()
+	r.must(r.host.Zone("eu-central-1a", false))
+	r.until(30*time.Second, "the servers of the zone are out", func() bool { return len(r.in(servers, "")) < 2 })
+	r.goOn("zone down")
+	time.Sleep(3 * time.Second) // of load, on one zone
+	r.goOn("zone down, later")
+	r.must(r.host.Zone("eu-central-1a", true))
+	r.full(3 * time.Minute)
+	r.failedSince(fmt.Sprintf("a zone was off the network: full again after %.1f s", time.Since(from).Seconds()), from)
+}

@@ -1,0 +1,271 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"flag"
+	"fmt"
+	"image"
+	"image/jpeg"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"imagery/app/cloud/cloudtest"
+	"imagery/app/imagery"
+	"imagery/app/ops/fsck"
+	"imagery/app/settings"
+	"imagery/infra/machines"
+	"imagery/infra/pulumitest"
+	"imagery/infra/simulator"
+)
+
+var factor = flag.Int("factor", 20, "divides every duration of hooks, health checks and drains of the machines")
+
+// real is the rendered prod stack on machines: two servers, two workers, two zones, and an emulated AWS.
+type real struct {
+	*testing.T
+	host  *machines.Host
+	sim   *simulator.Simulator
+	cloud *cloudtest.Cloud
+	stack cloudtest.Stack
+	load  *machines.Load
+	dir   string
+	good  []byte // the binary
+
+	names []string // the mock cloud's, each before the emulator's
+
+	mu       sync.Mutex
+	userData map[string]string // by version and role
+}
+
+// servers and workers are the names of the stack's groups.
+const servers, workers = "imagery-test-server", "imagery-test-worker"
+
+// newReal makes network, emulators and an empty stack. The environment is that of scripts/boot-test.
+func newReal(t *testing.T) *real {
+	t.Helper()
+	root, binary := os.Getenv("IMAGERY_MACHINE_ROOT"), os.Getenv("IMAGERY_MACHINE_BINARY")
+	if root == "" || binary == "" {
+		t.Skip("real machines are started by scripts/boot-test, which is a check of its own")
+	}
+	r := &real{T: t, dir: t.TempDir(), userData: map[string]string{}}
+	var err error
+	if r.good, err = os.ReadFile(binary); err != nil {
+		t.Fatal(err)
+	}
+	g := r.render("1", r.good)
+	target := g.Of("lb/targetGroup:TargetGroup")[0]
+	seconds := func(path string) time.Duration {
+		return time.Duration(target.Number(path)*float64(time.Second)) / time.Duration(*factor)
+	}
+	const emulator, control = machines.Address + ":4566", machines.Address + ":4567"
+	r.host, err = machines.New(machines.Options{Dir: r.dir, Root: root, Zones: []string{"eu-central-1a", "eu-central-1b"},
+		Check: machines.Check{Path: target.Text("healthCheck.path"), Interval: seconds("healthCheck.interval"), Timeout: seconds("healthCheck.timeout"),
+			Healthy: int(target.Number("healthCheck.healthyThreshold")), Unhealthy: int(target.Number("healthCheck.unhealthyThreshold")), Port: int(target.Number("port"))},
+		UserData:    r.userDataOf,
+		Log:         r.say,
+		Role:        func(group string) string { return group[strings.LastIndex(group, "-")+1:] },
+		Environment: []string{"AWS_ENDPOINT_URL=http://" + emulator, "AWS_ENDPOINT_URL_AUTO_SCALING=http://" + control},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.host.Close)
+	r.cloud = cloudtest.New()
+	t.Cleanup(r.cloud.Close)
+	limits := imagery.Limits{Visibility: settings.QueueVisibility / time.Duration(*factor), MaxReceives: settings.QueueMaxReceives}
+	if r.stack, err = r.cloud.NewStack(t.Context(), "imagery", limits); err != nil {
+		t.Fatal(err)
+	}
+	table, queue, dead := g.Of("Table")[0], g.One("Queue", "-queue"), g.One("Queue", "-dead-letters")
+	r.names = []string{
+		pulumitest.Mark(table.Type, table.Name, "name"), r.stack.Table, g.One("BucketV2", "-images").ID, r.stack.Bucket, g.One("BucketV2", "-releases").ID, "releases",
+		pulumitest.Mark(queue.Type, queue.Name, "url"), r.stack.QueueURL, pulumitest.Mark(dead.Type, dead.Name, "url"), r.stack.DLQURL,
+	}
+	r.must(r.cloud.NewBucket(t.Context(), "releases"))
+	r.publish(r.good, r.good)
+	r.sim = simulator.New(simulator.Options{Driver: r.host, Factor: *factor, Log: r.say})
+	t.Cleanup(r.sim.Close)
+	r.host.Simulator = r.sim
+	r.listen(emulator, r.cloud.Edge)
+	r.listen(control, r.sim.Handler())
+	r.load = &machines.Load{Address: machines.Address + ":80", NewID: imagery.NewID, Photo: photo(t)}
+	for _, role := range roles {
+		r.sim.Create(groupOf(g, role, target))
+	}
+	return r
+}
+
+var begun = time.Now()
+
+func (r *real) say(format string, args ...any) {
+	fmt.Printf("%6.1f s  %s\n", time.Since(begun).Seconds(), fmt.Sprintf(format, args...))
+}
+
+func (r *real) must(err error) {
+	r.Helper()
+	if err != nil {
+		r.Fatal(err)
+	}
+}
+
+func (r *real) listen(address string, h http.Handler) {
+	l, err := net.Listen("tcp", address)
+	r.must(err)
+	server := &http.Server{Handler: h}
+	go func() { _ = server.Serve(l) }() // until it is closed
+	r.Cleanup(func() { server.Close() })
+}
+
+func photo(t *testing.T) []byte {
+	var b bytes.Buffer
+	m := image.NewRGBA(image.Rect(0, 0, 160, 120))
+	for i := range m.Pix {
+		m.Pix[i] = byte(i * i >> 8)
+	}
+	if err := jpeg.Encode(&b, m, nil); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// render runs the Pulumi program with a binary and keeps the user-data under a version. Only names that a cloud
+// would give are put in; the difference is printed once.
+func (r *real) render(version string, binary []byte) *pulumitest.Graph {
+	r.Helper()
+	config := map[string]string{"profile": "prod", "arch": "amd64", "serverType": "t3.small", "workerType": "c7i.large", "azs": "eu-central-1a,eu-central-1b",
+		"amiId": "ami-00000000000000001", "bootRetrySeconds": "30"}
+	path := filepath.Join(r.dir, "release-"+version)
+	r.must(os.WriteFile(path, binary, 0o755))
+	g := run(r.T, "test", config, fakeBuild{path})
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, role := range roles {
+		r.userData[version+role] = userData(r.T, g, role)
+	}
+	return g
+}
+
+// userDataOf is what a machine reads: the rendered bytes with the cloud's names.
+func (r *real) userDataOf(m simulator.Machine) string {
+	r.mu.Lock()
+	text := r.userData[m.Version+m.Group[strings.LastIndex(m.Group, "-")+1:]]
+	r.mu.Unlock()
+	names := strings.NewReplacer(r.names...)
+	var out []string
+	for line := range strings.SplitSeq(text, "\n") {
+		if name, value, ok := strings.Cut(line, "="); ok && name == "ENVIRONMENT" {
+			env, err := base64.StdEncoding.DecodeString(value)
+			if err != nil {
+				panic(err) // it was rendered as base64
+			}
+			line = name + "=" + base64.StdEncoding.EncodeToString([]byte(names.Replace(string(env))))
+		}
+		out = append(out, names.Replace(line))
+	}
+	return strings.Join(out, "\n")
+}
+
+// groupOf reads what the program told Auto Scaling.
+func groupOf(g *pulumitest.Graph, role string, target *pulumitest.Resource) simulator.Group {
+	of := g.One(asg, "-"+role)
+	s := func(path string) time.Duration { return time.Duration(of.Number(path)) * time.Second }
+	out := simulator.Group{Name: of.Text("name"), Min: int(of.Number("minSize")), Max: int(of.Number("maxSize")), Template: "lt-" + role, Version: "1",
+		Zones: []string{"eu-central-1a", "eu-central-1b"}, ELB: of.Text("healthCheckType") == "ELB", Grace: s("healthCheckGracePeriod"),
+		MinHealthy: int(of.Number("instanceMaintenancePolicy.minHealthyPercentage")), MaxHealthy: int(of.Number("instanceMaintenancePolicy.maxHealthyPercentage"))}
+	if out.ELB {
+		out.TargetGroup, out.DrainDelay = "targets", time.Duration(target.Number("deregistrationDelay"))*time.Second
+	}
+	for n := range of.Get("initialLifecycleHooks").([]any) {
+		at := "initialLifecycleHooks." + strconv.Itoa(n) + "."
+		out.Hooks = append(out.Hooks, simulator.Hook{Name: of.Text(at + "name"), Transition: of.Text(at + "lifecycleTransition"),
+			DefaultResult: of.Text(at + "defaultResult"), Timeout: s(at + "heartbeatTimeout")})
+	}
+	return out
+}
+
+// publish puts bytes where machines look for the release that has the hash of named.
+func (r *real) publish(named, content []byte) {
+	r.Helper()
+	sum := sha256.Sum256(named)
+	_, err := r.cloud.S3().PutObject(r.Context(), &s3.PutObjectInput{Bucket: aws.String("releases"),
+		Key: aws.String("releases/" + hex.EncodeToString(sum[:]) + "/imagery"), Body: bytes.NewReader(content)})
+	r.must(err)
+}
+
+// in lists a group's instances in service, of a version if one is given.
+func (r *real) in(group, version string) []simulator.Instance {
+	_, all, err := r.sim.Snapshot(group)
+	if err != nil {
+		panic(err)
+	}
+	return slices.DeleteFunc(all, func(i simulator.Instance) bool {
+		return i.State != types.LifecycleStateInService || !i.Healthy || version != "" && i.Version != version || group == servers && i.Target != "healthy"
+	})
+}
+
+// until polls for an event and fails after the bound.
+func (r *real) until(bound time.Duration, what string, ok func() bool) time.Duration {
+	r.Helper()
+	from := time.Now()
+	for !ok() {
+		if time.Since(from) > bound {
+			for _, g := range []string{servers, workers} {
+				_, now, _ := r.sim.Snapshot(g)
+				r.Logf("%s: %+v", g, now)
+				if acts := slices.DeleteFunc(r.sim.Activities(g), func(a simulator.Activity) bool { return a.Status != "Cancelled" }); len(acts) > 0 {
+					console := r.host.Console(acts[0].Instance)
+					r.Logf("the last words of %s:\n%s", acts[0].Instance, console[max(0, strings.Index(console, "imagery boot: ask")):])
+				}
+			}
+			r.Fatalf("not within %s: %s", bound, what)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	return time.Since(from)
+}
+
+func (r *real) full(bound time.Duration) time.Duration {
+	r.Helper()
+	return r.until(bound, "two servers and two workers in service", func() bool { return len(r.in(servers, "")) == 2 && len(r.in(workers, "")) == 2 })
+}
+
+func (r *real) change(group string, c simulator.Change) {
+	r.Helper()
+	r.must(r.sim.Update(group, c))
+}
+
+// nothingLost waits until every photo that was accepted has its result, and checks what is stored.
+func (r *real) nothingLost(ids []string) {
+	r.Helper()
+	left := len(ids)
+	took := r.until(3*time.Minute, "every accepted photo is processed", func() bool {
+		s, err := fsck.AWS(context.Background(), r.cloud.DynamoDB(), r.cloud.S3(), r.stack.Table, r.stack.Bucket, false)
+		if err != nil {
+			return false
+		}
+		left = len(ids)
+		for _, i := range s.Items {
+			if i.State == string(imagery.Processed) && slices.Contains(ids, i.ID) {
+				left--
+			}
+		}
+		return left == 0
+	})
+	r.say("%d photos were accepted, 0 lost; the last one was done %.1f s after the load", len(ids), took.Seconds())
+}
