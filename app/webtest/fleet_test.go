@@ -3,7 +3,6 @@ package webtest
 import (
 	"bufio"
 	"bytes"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -141,7 +140,7 @@ func (f *fleet) signal(t *testing.T, role string, sig syscall.Signal) {
 	t.Helper()
 	pids := f.children(t, role)
 	if len(pids) == 0 {
-		t.Fatal(fmt.Sprintf("the fleet %d runs no %s", f.pid, role))
+		t.Fatalf("the fleet %d runs no %s", f.pid, role)
 	}
 	for _, pid := range pids {
 		if err := syscall.Kill(pid, sig); err != nil {
