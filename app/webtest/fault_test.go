@@ -122,13 +122,13 @@ func TestTooSlow(t *testing.T) {
 }
 
 // On a line that is too slow the browser hides the server's 408 and sends again by itself. The page has to come to
-// the end of its patience all the same. Its minute is 3 s long here.
+// the end of its patience all the same. Its minute is 1.5 s long here.
 func TestTooSlowUnsaid(t *testing.T) {
 	t.Parallel()
 	tb := openTab(t, sharedFleet(t).url)
 	tb.breaks()
 	call(tb, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{
-		Source: `((real) => window.setTimeout = (f, ms, ...rest) => real(f, {60000: 3000, 12000: 600}[ms] ?? ms, ...rest))(setTimeout)`,
+		Source: `((real) => window.setTimeout = (f, ms, ...rest) => real(f, {60000: 1500, 12000: 300}[ms] ?? ms, ...rest))(setTimeout)`,
 	})
 	tb.reload()
 	tb.line(100_000, false)
@@ -148,7 +148,7 @@ func TestRefusedEarly(t *testing.T) {
 	t.Parallel()
 	tb := openTab(t, sharedFleet(t).url)
 	tb.breaks()
-	tb.line(150_000, false)
+	tb.line(400_000, false)
 	noHeader := append([]byte("\x89PNG\r\n\x1a\n\x00\x00\x00\x0dIHDR"), "and then nothing that makes sense"...)
 	tb.pick(pad(t, write(t, "bad.png", noHeader), 12<<20))
 	tb.says("bad.png", "^Not sent. This photo")
