@@ -34,7 +34,7 @@ import (
 	"imagery/infra/simulator"
 )
 
-var factor = flag.Int("factor", 20, "divides every duration of hooks, health checks and drains of the machines")
+var factor = flag.Int("factor", 10, "divides every duration of hooks, health checks and drains of the machines")
 
 // real is the rendered prod stack on machines: two servers, two workers, two zones, and an emulated AWS.
 type real struct {
@@ -223,21 +223,28 @@ func (r *real) in(group, version string) []simulator.Instance {
 func (r *real) until(bound time.Duration, what string, ok func() bool) time.Duration {
 	r.Helper()
 	from := time.Now()
-	for !ok() {
-		if time.Since(from) > bound {
-			for _, g := range []string{servers, workers} {
-				_, now, _ := r.sim.Snapshot(g)
-				r.Logf("%s: %+v", g, now)
-				if acts := slices.DeleteFunc(r.sim.Activities(g), func(a simulator.Activity) bool { return a.Status != "Cancelled" }); len(acts) > 0 {
-					console := r.host.Console(acts[0].Instance)
-					r.Logf("the last words of %s:\n%s", acts[0].Instance, console[max(0, strings.Index(console, "imagery boot: ask")):])
-				}
+	if !eventually(bound, ok) {
+		for _, g := range []string{servers, workers} {
+			_, now, _ := r.sim.Snapshot(g)
+			r.Logf("%s: %+v", g, now)
+			if acts := slices.DeleteFunc(r.sim.Activities(g), func(a simulator.Activity) bool { return a.Status != "Cancelled" }); len(acts) > 0 {
+				console := r.host.Console(acts[0].Instance)
+				r.Logf("the last words of %s:\n%s", acts[0].Instance, console[max(0, strings.Index(console, "imagery boot: ask")):])
 			}
-			r.Fatalf("not within %s: %s", bound, what)
 		}
-		time.Sleep(50 * time.Millisecond)
+		r.Fatalf("not within %s: %s", bound, what)
 	}
 	return time.Since(from)
+}
+
+// eventually polls for an event, for as long as bound.
+func eventually(bound time.Duration, ok func() bool) bool {
+	for end := time.Now().Add(bound); !ok(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			return false
+		}
+	}
+	return true
 }
 
 func (r *real) full(bound time.Duration) time.Duration {

@@ -77,6 +77,18 @@ func (w world) read(name string) string {
 	return string(b)
 }
 
+// console is what the script wrote. What copies it there may end after the script, so it is waited for.
+func (w world) console(says string) string {
+	var text string
+	for range 100 {
+		if text = w.read("var/log/imagery-boot.log"); says == "" || strings.Contains(text, "IMAGERY BOOT FAILED: ") && strings.Contains(text, says) {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	return text
+}
+
 var absolute = regexp.MustCompile(`(^|[\s"'>=(])/(opt|etc|var|dev)/`)
 
 // run runs a script with every path of the machine moved into the world.
@@ -127,7 +139,7 @@ func TestBoot(t *testing.T) {
 				t.Fatal(err)
 			}
 			err = w.run(t, script)
-			calls, console := w.read("calls"), w.read("var/log/imagery-boot.log")
+			calls, console := w.read("calls"), w.console(c.reason)
 			if (err == nil) != (c.reason == "") {
 				t.Errorf("the script's end: %v", err)
 			}

@@ -4,7 +4,8 @@
 # a net below that the machine powers itself off, which terminates it.
 set -Eeuo pipefail
 umask 022
-exec > >(tee -a /var/log/imagery-boot.log >/dev/console) 2>&1
+report() { exec > >(tee -a /var/log/imagery-boot.log >/dev/console) 2>&1; }
+report
 REGION=eu-central-1
 GROUP=imagery-prod-server
 HOOK=launch
@@ -44,6 +45,7 @@ step=start
 fail() {
   trap - ERR EXIT
   set +e
+  report # anew: the login prompt that comes up meanwhile hangs up whoever had the console open
   systemctl stop --no-block imagery # else its restarts would fill the console
   journalctl -u imagery -u imagery-selftest --no-pager -n 100
   tail -n 100 /var/log/imagery/imagery.log
