@@ -52,7 +52,8 @@ func (s *stage) startFleet(ctx context.Context) (err error) {
 
 // join starts a process of a role beside the fleet. A server gets every second request.
 func (s *stage) join(ctx context.Context, role string, flags ...string) (*process, error) {
-	p, err := s.run(ctx, role, append(flags, "-role", role)...)
+	name := fmt.Sprintf("%s-joined-%d", role, len(s.joined)+1)
+	p, err := s.run(ctx, role, append(flags, "-role", role, "-instance", name)...)
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +108,11 @@ func (s *stage) sweep(ctx context.Context) error {
 	}
 	err = repair(ctx, ops.Call{Console: ops.Console{Out: io.Discard, Err: io.Discard},
 		Open: func(ctx context.Context) (ops.Backend, error) {
-			return s.store.operate(ctx, func() time.Time { return time.Now().Add(later) })
+			b, err := s.store.operate(ctx)
+			if err == nil {
+				b.Service.Now, b.Service.ResendAfter = func() time.Time { return time.Now().Add(later) }, s.resend
+			}
+			return b, err
 		}})
 	if err != nil {
 		return fmt.Errorf("sweep: %w", err)

@@ -33,8 +33,8 @@ type store interface {
 	// purge throws away every message, and says how many there were.
 	purge(ctx context.Context) (int, error)
 	snapshot(ctx context.Context) (fsck.Snapshot, error)
-	// operate opens it for an operator's verb, whose clock is the given one.
-	operate(ctx context.Context, now func() time.Time) (ops.Backend, error)
+	// operate opens it for an operator's verb; the service lacks its clock and settings.
+	operate(ctx context.Context) (ops.Backend, error)
 	close()
 }
 
@@ -64,12 +64,12 @@ func (f folder) purge(ctx context.Context) (n int, err error) {
 
 func (f folder) snapshot(context.Context) (fsck.Snapshot, error) { return fsck.Local(f.dir) }
 
-func (f folder) operate(_ context.Context, now func() time.Time) (ops.Backend, error) {
+func (f folder) operate(context.Context) (ops.Backend, error) {
 	l, err := local.Open(local.Options{Dir: f.dir, Visibility: time.Second, MaxReceives: 1, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return ops.Backend{}, err
 	}
-	return ops.Backend{Service: &imagery.Service{Catalog: l.Catalog(), Queue: l.Queue(), Now: now}, Store: l, Close: l.Close,
+	return ops.Backend{Service: &imagery.Service{Catalog: l.Catalog(), Queue: l.Queue()}, Store: l, Close: l.Close,
 		Snapshot: func(ctx context.Context, _ bool) (fsck.Snapshot, error) { return f.snapshot(ctx) }}, nil
 }
 
@@ -107,11 +107,11 @@ func (e emulated) snapshot(ctx context.Context) (fsck.Snapshot, error) {
 	return fsck.AWS(ctx, e.DynamoDB(), e.S3(), e.Table, e.Bucket, true)
 }
 
-func (e emulated) operate(ctx context.Context, now func() time.Time) (ops.Backend, error) {
+func (e emulated) operate(ctx context.Context) (ops.Backend, error) {
 	b, err := cloud.Open(ctx, cloud.Options{Table: e.Table, Bucket: e.Bucket, QueueURL: e.QueueURL, S3PathStyle: true, AWS: e.Config("operator")})
 	if err != nil {
 		return ops.Backend{}, err
 	}
-	return ops.Backend{Service: &imagery.Service{Catalog: b.Catalog(), Queue: b.Queue(), Now: now}, Store: b, Close: func() error { return nil },
+	return ops.Backend{Service: &imagery.Service{Catalog: b.Catalog(), Queue: b.Queue()}, Store: b, Close: func() error { return nil },
 		Snapshot: func(ctx context.Context, _ bool) (fsck.Snapshot, error) { return e.snapshot(ctx) }}, nil
 }

@@ -40,6 +40,7 @@ type traffic struct {
 	fronts  []string // where servers or balancers listen
 	turn    int
 	journal []upload      // the promises of the service
+	givenUp []string      // images whose client got no answer and will not ask again
 	broken  []error       // refusals that no repetition helps
 	grown   chan struct{} // closed and replaced when the journal grows
 }
@@ -95,11 +96,14 @@ func (t *traffic) one(ctx context.Context, n int) {
 	u, err := t.upload(ctx, n)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if err == nil {
+	switch {
+	case err == nil:
 		t.journal = append(t.journal, u)
 		close(t.grown)
 		t.grown = make(chan struct{})
-	} else if !errors.Is(err, errGaveUp) {
+	case errors.Is(err, errGaveUp):
+		t.givenUp = append(t.givenUp, u.id)
+	default:
 		t.broken = append(t.broken, err)
 	}
 }
@@ -135,27 +139,40 @@ func (t *traffic) upload(ctx context.Context, n int) (upload, error) {
 	return u, nil
 }
 
-// settle waits until every accepted photo is final, and returns those that are not or that failed.
+// settle waits until every accepted photo is final, and returns what is wrong with those that are not, or that
+// failed. Photos that were given up owe nothing, but those that arrived are waited for, too.
 func (t *traffic) settle(ctx context.Context) (errs []error) {
 	for _, u := range t.journal {
-		for {
-			var view struct{ State, Error string }
-			answer, err := t.persist(ctx, false, http.MethodGet, "/image/"+u.id+"?wait=5s", "", nil)
-			if err == nil {
-				err = json.Unmarshal(answer, &view)
-			}
-			if err == nil && !imagery.State(view.State).Final() {
-				continue
-			}
-			if err != nil {
-				errs = append(errs, fmt.Errorf("image %s was accepted and is not final: %w", u.id, err))
-			} else if view.State != string(imagery.Processed) {
-				errs = append(errs, fmt.Errorf("image %s failed though its photo is good: %s", u.id, view.Error))
-			}
-			break
+		state, reason, err := t.final(ctx, u.id)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("image %s was accepted and is not final: %w", u.id, err))
+		} else if state != imagery.Processed {
+			errs = append(errs, fmt.Errorf("image %s is %s though its photo is good: %s", u.id, state, reason))
+		}
+	}
+	for _, id := range t.givenUp {
+		if _, _, err := t.final(ctx, id); err != nil {
+			errs = append(errs, fmt.Errorf("image %s arrived and is not final: %w", id, err))
 		}
 	}
 	return errs
+}
+
+// final follows an image for as long as it has work to come.
+func (t *traffic) final(ctx context.Context, id string) (state imagery.State, reason string, err error) {
+	for {
+		answer, err := t.persist(ctx, false, http.MethodGet, "/image/"+id+"?wait=5s", "", nil)
+		if err != nil {
+			return "", "", err
+		}
+		var view struct {
+			State imagery.State
+			Error string
+		}
+		if err := json.Unmarshal(answer, &view); err != nil || view.State != imagery.Uploaded {
+			return view.State, view.Error, err
+		}
+	}
 }
 
 // persist sends a request until it is answered with success: again after errors and 5xx, at the next front. A
