@@ -97,6 +97,9 @@ func newReal(t *testing.T) *real {
 		pulumitest.Mark(table.Type, table.Name, "name"), r.stack.Table, g.One("BucketV2", "-images").ID, r.stack.Bucket, g.One("BucketV2", "-releases").ID, "releases",
 		pulumitest.Mark(queue.Type, queue.Name, "url"), r.stack.QueueURL, pulumitest.Mark(dead.Type, dead.Name, "url"), r.stack.DLQURL,
 	}
+	for n := 0; n < len(r.names); n += 2 {
+		r.say("user-data: %s is %s; every other byte is as rendered", r.names[n], r.names[n+1])
+	}
 	r.must(r.cloud.NewBucket(t.Context(), "releases"))
 	r.publish(r.good, r.good)
 	r.sim = simulator.New(simulator.Options{Driver: r.host, Factor: *factor, Log: r.say})
