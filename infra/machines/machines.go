@@ -73,7 +73,9 @@ func New(o Options) (*Host, error) {
 	steps := []string{"link set lo up", "addr add " + Address + "/32 dev lo", "addr add " + metadata + "/32 dev lo"}
 	for n := range o.Zones {
 		br := bridge(n)
-		steps = append(steps, "link add "+br+" type bridge", fmt.Sprintf("addr add 10.99.%d.1/24 dev %s", n+1, br), "link set "+br+" up")
+		// An address of its own: otherwise a bridge takes the lowest of its ports', and with every machine that comes
+		// or goes the others speak to a gateway that is gone, for seconds.
+		steps = append(steps, fmt.Sprintf("link add %s address 02:00:0a:63:%02x:01 type bridge", br, n+1), fmt.Sprintf("addr add 10.99.%d.1/24 dev %s", n+1, br), "link set "+br+" up")
 	}
 	for _, s := range steps {
 		if out, err := exec.Command("ip", strings.Fields(s)...).CombinedOutput(); err != nil {
