@@ -26,8 +26,8 @@ var layers = map[string][]string{
 	"imagery/app/panel":                      {},
 	"imagery/app/imagery/model":              {},
 	"imagery/app/fleet":                      {"imagery/app/settings", "imagery/app/observe"},
-	"imagery/app/ops":                        {"imagery/app/imagery", "imagery/app/settings", "imagery/app/ops/fsck", "github.com/aws/smithy-go"}, // the last names AWS's refusals
-	"imagery/app/ops/fsck":                   {"modernc.org/sqlite", "github.com/aws/", "imagery/app/rights"},                                     // nothing that writes: it checks what we wrote
+	"imagery/app/ops":                        {"imagery/app/imagery", "imagery/app/settings", "imagery/app/ops/fsck", "github.com/aws/"}, // the last shows operators what no role may see
+	"imagery/app/ops/fsck":                   {"modernc.org/sqlite", "github.com/aws/", "imagery/app/rights"},                            // nothing that writes: it checks what we wrote
 	"imagery/app/ops/selftest":               {"imagery/app/imagery", "imagery/app/rights"},
 	"imagery/app/e2e":                        {},
 	"imagery/app/webtest":                    {},

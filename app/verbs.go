@@ -45,14 +45,14 @@ func runVerb(args []string, stdout, stderr io.Writer) int {
 		}()
 		err = run(ctx, ops.Call{Args: rest, Settings: s,
 			Console: ops.Console{Out: stdout, Err: stderr, Live: observe.IsTerminal(stderr)},
-			Open:    func(ctx context.Context) (ops.Backend, error) { return openForOperator(ctx, s) }})
+			Open:    openForOperator})
 		err = ops.Clear(err)
 	}
 	return exitCode(err, stderr)
 }
 
 // openForOperator opens what the settings select, and makes nothing: a data folder that is not there was mistyped.
-func openForOperator(ctx context.Context, s settings.Settings) (ops.Backend, error) {
+func openForOperator(ctx context.Context, s settings.Settings, region string) (ops.Backend, error) {
 	release, err := observe.Release()
 	if err != nil {
 		return ops.Backend{}, err
@@ -63,7 +63,7 @@ func openForOperator(ctx context.Context, s settings.Settings) (ops.Backend, err
 	var o ops.Backend
 	var b *backend
 	if s.OnAWS() {
-		o, b, err = operateCloud(ctx, s)
+		o, b, err = operateCloud(ctx, s, region)
 	} else {
 		o, b, err = operateLocal(s)
 	}
@@ -73,8 +73,10 @@ func openForOperator(ctx context.Context, s settings.Settings) (ops.Backend, err
 	return o, err
 }
 
-func operateCloud(ctx context.Context, s settings.Settings) (ops.Backend, *backend, error) {
-	c, err := cloud.Open(ctx, cloudOptions(s, slog.New(slog.DiscardHandler)))
+func operateCloud(ctx context.Context, s settings.Settings, region string) (ops.Backend, *backend, error) {
+	options := cloudOptions(s, slog.New(slog.DiscardHandler))
+	options.Region = region
+	c, err := cloud.Open(ctx, options)
 	if err != nil {
 		return ops.Backend{}, nil, fmt.Errorf("open AWS: %w", err)
 	}

@@ -30,6 +30,7 @@ type Options struct {
 	Visibility  time.Duration // of a receive; 0: the queue's own
 	MaxReceives int           // reported by Limits; 0: the queue's own
 	S3PathStyle bool
+	Region      string // of a stack that an operator named; empty: as the SDK's own settings say
 	// ProbeKey is the object that Ping asks for; it need not exist, but the role must have the right to read it,
 	// for rights are granted by prefix. Empty: processed/readyz.
 	ProbeKey string
@@ -58,7 +59,7 @@ var (
 // Open prepares the clients. It calls nobody: an AWS that is away shows in the first calls, which fail in
 // bounded time and work again when it is back. Its errors are mistakes in the settings.
 func Open(ctx context.Context, o Options) (*Backend, error) {
-	cfg, err := load(ctx, o.AWS)
+	cfg, err := load(ctx, o.AWS, o.Region)
 	if err != nil {
 		return nil, err
 	}
@@ -100,11 +101,11 @@ func Open(ctx context.Context, o Options) (*Backend, error) {
 }
 
 // load reads the SDK's own settings unless a test brings others.
-func load(ctx context.Context, given *aws.Config) (aws.Config, error) {
+func load(ctx context.Context, given *aws.Config, region string) (aws.Config, error) {
 	if given != nil {
 		return given.Copy(), nil
 	}
-	cfg, err := config.LoadDefaultConfig(ctx)
+	cfg, err := config.LoadDefaultConfig(ctx, config.WithRegion(region)) // an empty one changes nothing
 	if err != nil {
 		return aws.Config{}, fmt.Errorf("read the settings of the AWS SDK: %w", err)
 	}

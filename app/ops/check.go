@@ -73,7 +73,7 @@ func check(fs *flag.FlagSet) func(context.Context, Call) error {
 		if r.oldest < youngestOrphan {
 			return usage("--older-than %s: an upload under way may be as young; the least is %s", r.oldest, youngestOrphan)
 		}
-		if r.Backend, err = c.Open(ctx); err != nil {
+		if r.Backend, err = c.open(ctx); err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, r.Close()) }()

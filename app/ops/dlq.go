@@ -90,7 +90,7 @@ var redriveWords = map[Action]string{
 
 // letters collects the letters that match, oldest first, and the time to which their ages refer.
 func (c Call) letters(ctx context.Context, match func(Letter) bool) (list []Letter, now time.Time, err error) {
-	b, err := c.Open(ctx)
+	b, err := c.open(ctx)
 	if err != nil {
 		return nil, now, err
 	}

@@ -107,7 +107,7 @@ func (w *world) verb(ctx context.Context, v any, args ...string) error {
 	}
 	var out bytes.Buffer
 	runErr := run(ctx, ops.Call{Args: rest, Settings: s, Console: ops.Console{Out: &out, Err: &w.stderr, Live: w.live},
-		Open: func(context.Context) (ops.Backend, error) {
+		Open: func(context.Context, settings.Settings, string) (ops.Backend, error) {
 			return ops.Backend{Service: &w.ports, Store: w, Close: func() error { return nil },
 				Snapshot: func(context.Context, bool) (fsck.Snapshot, error) { return w.s, nil }}, nil
 		}})

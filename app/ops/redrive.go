@@ -50,7 +50,7 @@ func redrive(fs *flag.FlagSet) func(context.Context, Call) error {
 		if err := errors.Join(c.noArgs(), r.pace.check()); err != nil {
 			return err
 		}
-		if r.Backend, err = c.Open(ctx); err != nil {
+		if r.Backend, err = c.open(ctx); err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, r.Close()) }()

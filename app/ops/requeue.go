@@ -60,7 +60,7 @@ func requeue(fs *flag.FlagSet) func(context.Context, Call) error {
 		if err != nil {
 			return err
 		}
-		if r.Backend, err = c.Open(ctx); err != nil {
+		if r.Backend, err = c.open(ctx); err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, r.Close()) }()

@@ -27,8 +27,9 @@ type Call struct {
 	Console
 	Args     []string // that are no flags
 	Settings settings.Settings
-	// Open opens what the settings select; the verb closes it. It is called after the arguments were looked at.
-	Open func(ctx context.Context) (Backend, error)
+	// Open opens what the settings select; region is that of a stack that was read, or empty. Verbs call open,
+	// which reads the stack, after the arguments were looked at.
+	Open func(ctx context.Context, s settings.Settings, region string) (Backend, error)
 }
 
 // Backend is what verbs work on.
@@ -110,6 +111,7 @@ func Usage(w io.Writer, verbs []Verb) {
 	}
 	fmt.Fprint(w, "Where the images are; every other setting of imagery -h is taken, too:\n")
 	settings.Describe(w, "table", "bucket", "queue-url", "dlq-url", "data")
+	fmt.Fprint(w, "  -stack  ("+settings.Named("stack")+")\n        instead of them all: read where they are from the outputs of this Pulumi stack\n")
 	fmt.Fprint(w, "\nExit codes: 0 done, 1 a failure or something that needs a person, 2 bad usage.\n")
 }
 

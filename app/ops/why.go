@@ -65,7 +65,7 @@ func why(fs *flag.FlagSet) func(context.Context, Call) error {
 		if err != nil {
 			return usage("%q: %v", arg, err)
 		}
-		b, err := c.Open(ctx)
+		b, err := c.open(ctx)
 		if err != nil {
 			return err
 		}
