@@ -22,6 +22,8 @@ const noStack = "local"
 // pulumiBound is how long the pulumi program may take; it asks its backend over the network.
 const pulumiBound = time.Minute
 
+var errNoPulumi = errors.New("pulumi is not on PATH")
+
 // outputs are what `pulumi stack output` says, as far as verbs need it. A field that the stack does not have is
 // empty.
 type outputs struct {
@@ -92,22 +94,9 @@ func (p place) aws(ctx context.Context) (aws.Config, error) {
 // readOutputs asks the pulumi program. Secret outputs stay hidden: they are not asked for.
 func readOutputs(ctx context.Context, stack string) (o outputs, err error) {
 	subject := fmt.Sprintf("read the outputs of stack %s", stack)
-	ctx, cancel := context.WithTimeout(ctx, pulumiBound)
-	defer cancel()
-	// One argument, so that a name that begins with a dash is no flag of pulumi's.
-	cmd := exec.CommandContext(ctx, "pulumi", "stack", "output", "--json", "--non-interactive", "--stack="+stack)
-	var said bytes.Buffer
-	cmd.Stderr = &said
-	cmd.WaitDelay = time.Second // a plugin that keeps the pipes open must not keep us
-	out, err := cmd.Output()
-	switch {
-	case errors.Is(err, exec.ErrNotFound):
-		return o, fmt.Errorf("%s: pulumi is not on PATH: install it, or give %s, %s and %s instead of --stack",
-			subject, settings.Named("table"), settings.Named("bucket"), settings.Named("queue-url"))
-	case ctx.Err() != nil:
-		return o, fmt.Errorf("%s: pulumi did not answer: %w", subject, ctx.Err())
-	case err != nil:
-		return o, fmt.Errorf("%s: pulumi: %s", subject, complaint(said.String(), err))
+	out, err := askPulumi(ctx, subject, "stack", "output", "--json", "--non-interactive", "--stack="+stack)
+	if err != nil {
+		return o, err
 	}
 	if err := json.Unmarshal(out, &o); err != nil {
 		return outputs{}, fmt.Errorf("%s: pulumi printed no outputs: %w", subject, err)
@@ -116,6 +105,28 @@ func readOutputs(ctx context.Context, stack string) (o outputs, err error) {
 		return outputs{}, fmt.Errorf("%s: it has no table, bucket or queue: `pulumi up` did not end well, or it is no stack of imagery", subject)
 	}
 	return o, nil
+}
+
+// askPulumi runs the pulumi program and returns what it printed. A stack belongs into one argument with its flag, so
+// that a name that begins with a dash is no flag of pulumi's.
+func askPulumi(ctx context.Context, subject string, args ...string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, pulumiBound)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "pulumi", args...)
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	cmd.WaitDelay = time.Second // a plugin that keeps the pipes open must not keep us
+	out, err := cmd.Output()
+	switch {
+	case errors.Is(err, exec.ErrNotFound):
+		return nil, fmt.Errorf("%s: %w: install it, or give %s, %s and %s instead of --stack",
+			subject, errNoPulumi, settings.Named("table"), settings.Named("bucket"), settings.Named("queue-url"))
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("%s: pulumi did not answer: %w", subject, ctx.Err())
+	case err != nil:
+		return nil, fmt.Errorf("%s: pulumi: %s", subject, complaint(said.String(), err))
+	}
+	return out, nil
 }
 
 // complaint is the line of a program's errors that says what is wrong.
