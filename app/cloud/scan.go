@@ -19,6 +19,9 @@ import (
 // Clients are the clients of table and bucket, for a checker that reads them with its own code.
 func (b *Backend) Clients() (*dynamodb.Client, *s3.Client) { return b.catalog.db, b.blobs.api }
 
+// releaseRecord is the id of the item that says which release went out when; see app/ops/record.
+const releaseRecord = "rollout"
+
 // Scan hands every image to each, expired ones too, until each returns an error. It reads the whole table, at
 // its cost, page by page; images that are written meanwhile come as they were or as they are.
 func (b *Backend) Scan(ctx context.Context, each func(imagery.Image) error) error {
@@ -30,7 +33,7 @@ func (b *Backend) Scan(ctx context.Context, each func(imagery.Image) error) erro
 		}
 		for _, it := range out.Items {
 			r := reader{item: it}
-			if strings.HasPrefix(r.text("id"), leasePrefix) {
+			if id := r.text("id"); strings.HasPrefix(id, leasePrefix) || id == releaseRecord {
 				continue
 			}
 			img, err := decode(it)

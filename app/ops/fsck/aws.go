@@ -16,12 +16,15 @@ import (
 	"imagery/app/rights"
 )
 
-// leasePrefix begins the ids of rows that are no images.
-const leasePrefix = "lease-"
+// These are the ids of rows that are no images: leases begin with the one, the record of releases has the other.
+const (
+	leasePrefix   = "lease-"
+	releaseRecord = "rollout"
+)
 
 // AWS reads a table and a bucket, in full: dynamodb:Scan, s3:ListBucket and, with hashes, s3:GetObject of all
 // objects are an operator's rights, of no role. A queue cannot be listed, so the snapshot has no messages.
-// What a selftest left is passed over, and so are leases.
+// What a selftest left is passed over, and so are leases and the record of releases.
 func AWS(ctx context.Context, tables *dynamodb.Client, objects *s3.Client, table, bucket string, hashes bool) (Snapshot, error) {
 	s := Snapshot{Objects: map[string]string{}, Stored: map[string]time.Time{}, NoMessages: true}
 	// The items first: an object is put before an item names it, so what an item names must be listed later.
@@ -65,7 +68,7 @@ func (s *Snapshot) scan(ctx context.Context, tables *dynamodb.Client, table stri
 			if err = errors.Join(err, json.Unmarshal(data, &i)); err != nil {
 				return fmt.Errorf("item %s: %w", data, err)
 			}
-			if !strings.HasPrefix(i.ID, rights.SelftestIDPrefix) && !strings.HasPrefix(i.ID, leasePrefix) {
+			if !strings.HasPrefix(i.ID, rights.SelftestIDPrefix) && !strings.HasPrefix(i.ID, leasePrefix) && i.ID != releaseRecord {
 				s.Items = append(s.Items, i)
 			}
 		}

@@ -1,0 +1,203 @@
+// Package record is the release record: which release went out when, by whom, how it ended and why, what must not
+// go out again, and who is at it now. It is one item in the table of images, so that it lives as long as they do.
+// The rollout writes it, `imagery status` reads it. This package only knows its form; reading and writing the
+// table is left to whoever has a client of it.
+package record
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// ID is the key of the item. No image has it: their ids are UUIDs.
+const ID = "rollout"
+
+// Attributes of the item. Version grows by one with every write, and every write is conditional on it; Document is
+// a Record as JSON.
+const (
+	AttributeID       = "id"
+	AttributeVersion  = "version" // a number
+	AttributeDocument = "record"  // a string
+)
+
+// Bounds keep the item below 300 KB, however much needs a backslash; DynamoDB takes 400.
+const (
+	maxEntries   = 50
+	maxHeld      = 50
+	maxLinesKept = 10 // of the newest entries; older ones lose their lines
+	maxLines     = 30 // of one entry
+	maxText      = 400
+	maxLine      = 200 // bytes, as maxText
+)
+
+// Record is everything. What a newer release wrote beside the fields known here is kept.
+type Record struct {
+	Lock    *Lock           `json:"lock,omitempty"`  // nil: nobody rolls out
+	Abort   *Abort          `json:"abort,omitempty"` // nil: nobody asked for it
+	Entries []Entry         `json:"entries"`         // newest first
+	Held    map[string]Hold `json:"held,omitempty"`  // by release
+
+	unknown map[string]json.RawMessage
+}
+
+// Lock is held by the one rollout that may change anything. It is over when Until has passed: its holder renews it
+// while it lives.
+type Lock struct {
+	ID     string    `json:"id"`     // unique per process
+	Holder string    `json:"holder"` // user@host
+	Why    string    `json:"why"`
+	Since  time.Time `json:"since"` // UTC
+	Until  time.Time `json:"until"`
+}
+
+// Live reports whether somebody holds the lock at now. A nil lock is held by nobody.
+func (l *Lock) Live(now time.Time) bool { return l != nil && now.Before(l.Until) }
+
+// Abort asks the rollout under way to go back.
+type Abort struct {
+	By    string    `json:"by"`
+	Since time.Time `json:"since"`
+}
+
+// Hold forbids a release until somebody forces it.
+type Hold struct {
+	By    string    `json:"by"`
+	Since time.Time `json:"since"`
+	Why   string    `json:"why"`
+}
+
+// Result says how a rollout ended, or that it has not.
+type Result string
+
+// The results. A rollout that is not Open will not change any more.
+const (
+	Running     Result = "running"
+	RollingBack Result = "rolling back" // it failed, and the release before is on its way back
+	Successful  Result = "successful"
+	RolledBack  Result = "rolled back" // everything runs the release before
+	Failed      Result = "failed"      // it failed, and nothing went back: there was nothing, or that failed, too
+	Superseded  Result = "superseded"  // another one began before it ended
+)
+
+// Open reports whether the rollout has not ended: it is under way, or whoever drove it is gone.
+func (r Result) Open() bool { return r == Running || r == RollingBack }
+
+// Entry is one rollout.
+type Entry struct {
+	Release string    `json:"release"`        // SHA-256 of the binary, lower-case hex
+	From    string    `json:"from,omitempty"` // the release before; empty: the first deploy
+	By      string    `json:"by"`             // user@host
+	Why     string    `json:"why"`
+	Begin   time.Time `json:"begin"`        // UTC
+	End     time.Time `json:"end,omitzero"` // zero while it is open
+	Result  Result    `json:"result"`
+	Reason  string    `json:"reason,omitempty"` // one sentence, if it did not succeed
+	// Instance and Lines are the instance that failed and the last lines that it wrote.
+	Instance string   `json:"instance,omitempty"`
+	Lines    []string `json:"lines,omitempty"`
+	// New and Old are launch template versions by role, "server" and "worker". Old is where a failure goes back to;
+	// a role is missing there if nothing of it worked before.
+	New map[string]string `json:"new"`
+	Old map[string]string `json:"old,omitempty"`
+	// Before is, by role, the newest instance refresh that is older than this rollout.
+	Before map[string]string `json:"before,omitempty"`
+
+	unknown map[string]json.RawMessage
+}
+
+// Took is how long the rollout took, until now if it is open.
+func (e Entry) Took(now time.Time) time.Duration {
+	if e.End.IsZero() {
+		return now.Sub(e.Begin)
+	}
+	return e.End.Sub(e.Begin)
+}
+
+// Last is the newest entry of a release; ok is false if there is none.
+func (r Record) Last(release string) (e Entry, ok bool) {
+	if n := slices.IndexFunc(r.Entries, func(e Entry) bool { return e.Release == release }); n >= 0 {
+		return r.Entries[n], true
+	}
+	return Entry{}, false
+}
+
+// Current is the newest entry if it is open, else nil.
+func (r *Record) Current() *Entry {
+	if len(r.Entries) > 0 && r.Entries[0].Result.Open() {
+		return &r.Entries[0]
+	}
+	return nil
+}
+
+// Parse reads a document. An empty one is an empty record.
+func Parse(document string) (Record, error) {
+	var r Record
+	if document == "" {
+		return r, nil
+	}
+	if err := json.Unmarshal([]byte(document), &r); err != nil {
+		return Record{}, fmt.Errorf("read the release record: %w", err)
+	}
+	return r, nil
+}
+
+// Document renders the record, bounded: what is too old or too long is left out.
+func (r Record) Document() (string, error) {
+	entries := slices.Clone(r.Entries[:min(len(r.Entries), maxEntries)])
+	for i := range entries {
+		if entries[i].bound(); i >= maxLinesKept {
+			entries[i].Lines = nil
+		}
+	}
+	r.Entries, r.Held = entries, youngest(r.Held)
+	out, err := marshal(r)
+	if err != nil {
+		return "", fmt.Errorf("write the release record: %w", err)
+	}
+	return string(out), nil
+}
+
+func (e *Entry) bound() {
+	for _, s := range []*string{&e.Reason, &e.By, &e.Why} {
+		*s = clean(*s, maxText)
+	}
+	e.Lines = slices.Clone(e.Lines[max(0, len(e.Lines)-maxLines):])
+	for i := range e.Lines {
+		e.Lines[i] = clean(e.Lines[i], maxLine)
+	}
+}
+
+// clean takes what a terminal must not see, and what is too long. JSON would need six bytes for some of that.
+func clean(s string, most int) string {
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r >= 0x7f && r < 0xa0 || r == utf8.RuneError {
+			return ' '
+		}
+		return r
+	}, s)
+	if len(s) <= most {
+		return s
+	}
+	cut := most - len("…")
+	for !utf8.RuneStart(s[cut]) {
+		cut--
+	}
+	return s[:cut] + "…"
+}
+
+func youngest(held map[string]Hold) map[string]Hold {
+	if len(held) <= maxHeld {
+		return held
+	}
+	releases := slices.SortedFunc(maps.Keys(held), func(a, b string) int { return held[b].Since.Compare(held[a].Since) })
+	out := map[string]Hold{}
+	for _, release := range releases[:maxHeld] {
+		out[release] = held[release]
+	}
+	return out
+}
