@@ -41,7 +41,7 @@ var layers = map[string][]string{
 // ofInfra is what every package of the deployer may import: of the product only what tells both sides the same, and
 // of that only what needs nothing but the standard library. The record is written by a rollout and read by a verb;
 // the smoke is what an operator runs as well.
-var ofInfra = []string{"imagery/app/settings", "imagery/app/rights", "imagery/app/ops/smoke", "imagery/app/ops/record", "imagery/app/ops/smoke", "imagery/infra/", "github.com/pulumi/", "github.com/aws/"}
+var ofInfra = []string{"imagery/app/settings", "imagery/app/rights", "imagery/app/ops/record", "imagery/app/ops/smoke", "imagery/infra/", "github.com/pulumi/", "github.com/aws/"}
 
 // emulators must not be linked into the product.
 var emulators = []string{"gofakes3", "goaws", "minidyn", "chromedp", "pulumi", "imagerytest", "cloudtest", "rapid"}
