@@ -58,6 +58,7 @@ var Verbs = []Verb{
 	{"dlq redrive", "", aboutRedrive, redrive},
 	{"requeue", "ID | --failed", aboutRequeue, requeue},
 	{"fsck", "", aboutCheck, check},
+	{"smoke", "[URL]", aboutSmoke, trySmoke},
 }
 
 // Find picks the verb that args begin with, and the arguments behind it. When they name a group of verbs and

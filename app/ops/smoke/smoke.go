@@ -20,7 +20,8 @@ type Options struct {
 	// Wait is how long a name that does not resolve yet, a closed door, or a balancer without a server is waited
 	// for. Nothing else is ever repeated. 0: one attempt.
 	Wait time.Duration
-	// Release is the SHA-256 that every answer of /version must have, 64 hex digits; empty: any, they are reported.
+	// Release is the SHA-256 that every answer of /version must have, 64 hex digits or the first ones; empty: any.
+	// The report has them all.
 	Release string
 	// Client replaces the standard one; its transport must end a dial that nobody answers.
 	Client *http.Client
@@ -93,6 +94,9 @@ func (r *run) all(ctx context.Context) error {
 	var err error
 	if r.base, err = address(r.URL); err != nil {
 		return err
+	}
+	if len(r.Release) > 64 || strings.Trim(strings.ToLower(r.Release), hexDigits) != "" {
+		return fmt.Errorf("%q is not the SHA-256 of a release", r.Release)
 	}
 	r.report.URL = r.base.Redacted()
 	r.client = r.Client
@@ -187,7 +191,7 @@ func (r *run) versions(ctx context.Context) (string, error) {
 	wrong := 0
 	for release, n := range r.report.Releases {
 		seen = append(seen, fmt.Sprintf("%s x%d", release[:12], n))
-		if r.Release != "" && !strings.EqualFold(release, r.Release) {
+		if r.Release != "" && !strings.HasPrefix(release, strings.ToLower(r.Release)) {
 			wrong += n
 		}
 	}
@@ -199,6 +203,6 @@ func (r *run) versions(ctx context.Context) (string, error) {
 	return detail, nil
 }
 
-func isRelease(s string) bool {
-	return len(s) == 64 && strings.Trim(strings.ToLower(s), "0123456789abcdef") == ""
-}
+const hexDigits = "0123456789abcdef"
+
+func isRelease(s string) bool { return len(s) == 64 && strings.Trim(s, hexDigits) == "" }

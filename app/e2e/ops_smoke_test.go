@@ -1,0 +1,94 @@
+package e2e
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+// trial is the report of a smoke.
+type trial struct {
+	URL        string
+	OK, Closed bool
+	Steps      []struct {
+		Name, Detail, Error string
+		Milliseconds        int64
+	}
+	Releases     map[string]int
+	Images       []string
+	Milliseconds int64
+}
+
+// TestSmoke: what a user does works on both backends, through the link into the bucket where there is one, and a
+// service that is not there, or is another one, is an error that says so.
+func TestSmoke(t *testing.T) {
+	t.Parallel()
+	atDesks(t, func(d *desk) {
+		fleet := d.fleet()
+		out, _ := d.verb(0, "smoke", fleet.url)
+		d.says(out, "lake compare", "3072 pixels, differences: mean 0.0, worst 0\n", "ok: 2 photos came back as they should")
+		if linked := strings.Contains(out, " bytes from 127.0.0.1:"); linked != (d.data == "") {
+			d.Errorf("results came through links: %t\n%s", linked, out)
+		}
+		var r trial
+		d.ask(0, &r, "smoke", fleet.url, "--for", "10s")
+		if !r.OK || r.Closed || len(r.Steps) != 13 || len(r.Releases) != 1 || len(r.Images) != 2 {
+			d.Errorf("%+v", r)
+		}
+		for _, id := range r.Images {
+			if img := d.get(id); img.State != "processed" {
+				d.Errorf("%+v", img)
+			}
+		}
+		out, errs := d.verb(1, "smoke", fleet.url, "--release", strings.Repeat("ab", 32))
+		d.says(out+errs, "8 of 8 answers came from another release than abababababab")
+		fleet.stop(d)
+		if d.ask(1, &r, "smoke", fleet.url); r.OK || len(r.Steps) != 1 {
+			d.Errorf("nobody there: %+v", r)
+		}
+		_, errs = d.verb(1, "smoke", fleet.url)
+		d.says(errs, "nobody listens at the address")
+		d.verb(2, "smoke")
+		d.verb(2, "smoke", "localhost:8080")
+		d.verb(2, "smoke", fleet.url, "--for", "-1s")
+		d.verb(2, "smoke", fleet.url, "--release", "v1")
+	})
+}
+
+// A service that filters otherwise is seen from outside.
+func TestSmokeSeesAnotherFilter(t *testing.T) {
+	t.Parallel()
+	d := localDesk(t)
+	fleet := d.fleet()
+	at := httptest.NewServer(between(t, fleet.url, func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.HasSuffix(r.URL.Path, "/processed") {
+			return false
+		}
+		http.Redirect(w, r, strings.TrimSuffix(r.URL.Path, "/processed")+"?signature=5ecret", http.StatusFound)
+		return true
+	}))
+	defer at.Close()
+	out, errs := d.verb(1, "smoke", at.URL)
+	d.says(out, "FAILED: decode the result")
+	d.says(errs, "2 steps of 13 failed")
+	if strings.Contains(out+errs, "5ecret") {
+		d.Errorf("it prints a signature:\n%s%s", out, errs)
+	}
+}
+
+// between is a proxy that may answer itself.
+func between(t *testing.T, to string, answer func(http.ResponseWriter, *http.Request) bool) http.Handler {
+	u, err := url.Parse(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(u)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !answer(w, r) {
+			proxy.ServeHTTP(w, r)
+		}
+	})
+}
