@@ -26,10 +26,12 @@ var layers = map[string][]string{
 	"imagery/app/panel":                      {},
 	"imagery/app/imagery/model":              {},
 	"imagery/app/fleet":                      {"imagery/app/settings", "imagery/app/observe"},
-	"imagery/app/ops":                        {"imagery/app/imagery", "imagery/app/settings", "imagery/app/ops/fsck", "imagery/app/ops/smoke", "github.com/aws/"}, // the last shows operators what no role may see
-	"imagery/app/ops/fsck":                   {"modernc.org/sqlite", "github.com/aws/", "imagery/app/rights"},                                                     // nothing that writes: it checks what we wrote
-	"imagery/app/ops/record":                 {},                                                                                                                  // read by infra, too
-	"imagery/app/ops/smoke":                  {},                                                                                                                  // called by infra, too
+	"imagery/app/ops":                        {"imagery/app/imagery", "imagery/app/settings", "imagery/app/ops/fsck", "imagery/app/ops/alarms", "imagery/app/ops/smoke", "github.com/aws/"}, // the last shows operators what no role may see
+	"imagery/app/ops/fsck":                   {"modernc.org/sqlite", "github.com/aws/", "imagery/app/rights"},                                                                               // nothing that writes: it checks what we wrote
+	"imagery/app/ops/record":                 {},                                                                                                                                            // read by infra, too
+	"imagery/app/ops/alarms":                 {"imagery/app/settings", "github.com/aws/"},
+	"imagery/app/ops/accounttest":            {"imagery/app/", "github.com/aws/"}, // an account around the emulators, for tests only
+	"imagery/app/ops/smoke":                  {},                                  // called by infra, too
 	"imagery/app/ops/selftest":               {"imagery/app/imagery", "imagery/app/rights"},
 	"imagery/app/e2e":                        {},
 	"imagery/app/webtest":                    {},
@@ -44,7 +46,7 @@ var layers = map[string][]string{
 var ofInfra = []string{"imagery/app/settings", "imagery/app/rights", "imagery/app/ops/record", "imagery/app/ops/smoke", "imagery/infra/", "github.com/pulumi/", "github.com/aws/"}
 
 // emulators must not be linked into the product.
-var emulators = []string{"gofakes3", "goaws", "minidyn", "chromedp", "pulumi", "imagerytest", "cloudtest", "rapid"}
+var emulators = []string{"gofakes3", "goaws", "minidyn", "chromedp", "pulumi", "imagerytest", "cloudtest", "accounttest", "rapid"}
 
 func goList(t *testing.T, args ...string) []string {
 	t.Helper()

@@ -44,11 +44,19 @@ func runVerb(args []string, stdout, stderr io.Writer) int {
 			os.Exit(exitFailure)
 		}()
 		err = run(ctx, ops.Call{Args: rest, Settings: s,
-			Console: ops.Console{Out: stdout, Err: stderr, Live: observe.IsTerminal(stderr)},
+			Console: ops.Console{Out: stdout, Err: stderr, Live: observe.IsTerminal(stderr), In: answers()},
 			Open:    openForOperator})
 		err = ops.Clear(err)
 	}
 	return exitCode(err, stderr)
+}
+
+// answers is where somebody can answer a verb; nil where nobody can.
+func answers() io.Reader {
+	if observe.IsTerminal(os.Stdin) {
+		return os.Stdin
+	}
+	return nil
 }
 
 // openForOperator opens what the settings select, and makes nothing: a data folder that is not there was mistyped.

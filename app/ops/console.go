@@ -22,6 +22,8 @@ type Console struct {
 	// Live says that a person watches Err: then long work shows how far it is, on one line that is cleared in
 	// the end.
 	Live bool
+	// In is where a person answers; nil where nobody can.
+	In io.Reader
 }
 
 // jsonFlag defines the flag that every verb has.
@@ -58,6 +60,25 @@ func (c Console) facts(pairs [][2]string) error {
 		fmt.Fprintln(w, p[0]+"\t"+oneLine(p[1]))
 	}
 	return w.Flush()
+}
+
+// width is how many columns a terminal surely has.
+const width = 80
+
+// wrapped prints a text in lines that fit, the first behind first, the others behind rest. What cannot be broken, an
+// ARN or a command, stays whole.
+func (c Console) wrapped(first, rest, text string) {
+	line := first
+	for i, word := range strings.Fields(text) {
+		if i > 0 && len([]rune(line))+len([]rune(word))+1 > width {
+			fmt.Fprintln(c.Out, strings.TrimRight(line, " "))
+			line = rest
+		} else if i > 0 {
+			line += " "
+		}
+		line += word
+	}
+	fmt.Fprintln(c.Out, line)
 }
 
 // oneLine keeps what others wrote, such as the body of a malformed message, from breaking columns or a terminal.

@@ -58,6 +58,8 @@ var Verbs = []Verb{
 	{"dlq redrive", "", aboutRedrive, redrive},
 	{"requeue", "ID | --failed", aboutRequeue, requeue},
 	{"fsck", "", aboutCheck, check},
+	{"alarms ls", "", aboutAlarmsList, listAlarms},
+	{"alarms test", "", aboutAlarmsTest, testAlarms},
 	{"smoke", "[URL]", aboutSmoke, trySmoke},
 }
 
