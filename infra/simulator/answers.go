@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strconv"
@@ -34,6 +35,7 @@ func (s *Simulator) describeGroups(f form) ([]node, error) {
 			instant("CreatedTime", time.Now()), texts("AvailabilityZones", g.Zones),
 			template(g.Template, g.Version),
 			el("InstanceMaintenancePolicy", number("MinHealthyPercentage", g.MinHealthy), number("MaxHealthyPercentage", g.MaxHealthy)),
+			number("DefaultInstanceWarmup", int(cmp.Or(g.Warmup, g.Grace)/time.Second)), text("NewInstancesProtectedFromScaleIn", "false"),
 			list("Instances", instances, func(i Instance) []node { return describe(g, i) }),
 		}
 		if g.TargetGroup != "" {
@@ -54,7 +56,7 @@ func describe(g Group, i Instance) []node {
 		health = "Unhealthy"
 	}
 	return []node{text("InstanceId", i.ID), text("AvailabilityZone", i.Zone), text("LifecycleState", string(i.State)), text("HealthStatus", health),
-		text("ProtectedFromScaleIn", "false"), template(g.Template, i.Version)}
+		text("ProtectedFromScaleIn", strconv.FormatBool(i.Protected)), template(g.Template, i.Version)}
 }
 
 func (s *Simulator) describeInstances(f form) ([]node, error) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
 )
@@ -40,6 +41,11 @@ func (s *Simulator) Update(name string, c Change) error {
 	g, err := s.group(name)
 	if err != nil {
 		return err
+	}
+	// User guide: "If you attempt to update an Auto Scaling group's launch template while an instance refresh with a
+	// desired configuration is active, the request will fail with the following validation error".
+	if r := g.active(); r != nil && r.Version != "" && (c.Template != "" || c.Version != "") {
+		return invalid("An active instance refresh with a desired configuration exists. All configuration options derived from the desired configuration are not available for update while the instance refresh is active.")
 	}
 	set := g.Group
 	set.Template, set.Version = cmp.Or(c.Template, set.Template), cmp.Or(c.Version, set.Version)
@@ -109,6 +115,9 @@ type Instance struct {
 	Healthy bool
 	Target  string // health at the balancer; empty: not registered
 	Reason  string
+	// Passes is whether it serves and all checks that count pass; Proven, whether it did so for the warm-up, too.
+	Passes, Proven bool
+	Protected      bool // from scale-in
 }
 
 // Snapshot is a group with its instances, by id.
@@ -119,17 +128,25 @@ func (s *Simulator) Snapshot(name string) (Group, []Instance, error) {
 	if err != nil {
 		return Group{}, nil, err
 	}
+	return g.Group, s.instances(g), nil
+}
+
+func (s *Simulator) instances(g *group) []Instance {
+	var warm refresh
+	if r := g.active(); r != nil {
+		warm = *r
+	}
 	var out []Instance
 	for _, id := range slices.Sorted(maps.Keys(g.instances)) {
 		i := g.instances[id]
-		shown := Instance{Machine: i.Machine, State: i.state, Healthy: !i.unhealthy}
+		shown := Instance{Machine: i.Machine, State: i.state, Healthy: !i.unhealthy, Passes: s.passes(g, i), Proven: s.proven(g, &warm, i), Protected: i.protected}
 		if i.registered {
 			state, reason := s.targetHealth(i)
 			shown.Target, shown.Reason = string(state), string(reason)
 		}
 		out = append(out, shown)
 	}
-	return g.Group, out, nil
+	return out
 }
 
 // Activities lists those of a group, newest first.
@@ -143,6 +160,50 @@ func (s *Simulator) Activities(name string) []Activity {
 		}
 	}
 	return out
+}
+
+// Protect is SetInstanceProtection: "Indicates whether the instance is protected from termination by Amazon EC2 Auto
+// Scaling when scaling in."
+func (s *Simulator) Protect(id string, on bool) error {
+	return s.withInstance(id, func(_ *group, i *instance) error {
+		i.protected = on
+		return nil
+	})
+}
+
+// Standby is EnterStandby with ShouldDecrementDesiredCapacity, or its end: "The instances can enter standby as long as
+// the desired capacity of the Auto Scaling group after the instances are placed into standby is equal to or greater
+// than the minimum capacity of the group."
+func (s *Simulator) Standby(id string, on bool) error {
+	return s.withInstance(id, func(g *group, i *instance) error {
+		switch {
+		case on && g.Desired == g.Min:
+			return invalid("AutoScalingGroup %s has min-size=%d; the instance %s cannot stand by", g.Name, g.Min, id)
+		case on && i.state == types.LifecycleStateInService:
+			g.Desired--
+			i.state = types.LifecycleStateStandby
+			s.Driver.Drain(i.ID)
+		case !on && i.state == types.LifecycleStateStandby:
+			g.Desired++
+			i.state, i.served = types.LifecycleStateInService, time.Now()
+			s.Driver.Register(i.ID)
+		default:
+			return invalid("The instance %s is not in a state that allows it", id)
+		}
+		s.changed(g)
+		return nil
+	})
+}
+
+func (s *Simulator) withInstance(id string, do func(*group, *instance) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, g := range s.groups {
+		if i := g.instances[id]; i != nil {
+			return do(g, i)
+		}
+	}
+	return invalid("Instance Id not found - No managed instance found for instance ID: %s", id)
 }
 
 // TargetState is what the instance reads in its metadata under autoscaling/target-lifecycle-state: where its group

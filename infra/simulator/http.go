@@ -35,9 +35,14 @@ func list[T any](name string, of []T, member func(T) []node) node {
 	return out
 }
 
-// Handler speaks the Query protocol of Auto Scaling and Elastic Load Balancing, as far as the simulator knows
-// them. Any signature is good.
+// Handler answers the clients of Auto Scaling, Elastic Load Balancing, EC2 and CloudWatch at one address, as far as the
+// simulator knows them: the first three by the Action of the Query protocol, the last by its path. Any signature is
+// good.
 func (s *Simulator) Handler() http.Handler {
+	ec2 := map[string]func(form) ([]node, error){
+		"DescribeLaunchTemplateVersions": s.describeTemplateVersions,
+		"GetConsoleOutput":               s.getConsole,
+	}
 	actions := map[string]func(form) ([]node, error){
 		"DescribeAutoScalingGroups":           s.describeGroups,
 		"DescribeAutoScalingInstances":        s.describeInstances,
@@ -52,15 +57,37 @@ func (s *Simulator) Handler() http.Handler {
 		"RecordLifecycleActionHeartbeat": func(f form) ([]node, error) {
 			return nil, s.heartbeat(f.of("AutoScalingGroupName"), f.of("LifecycleHookName"), f.of("InstanceId"))
 		},
-		"DescribeTargetHealth": s.describeTargets,
+		"DescribeTargetHealth":      s.describeTargets,
+		"StartInstanceRefresh":      s.startRefresh,
+		"DescribeInstanceRefreshes": s.describeRefreshes,
+		"RollbackInstanceRefresh": func(f form) ([]node, error) {
+			return refreshID(s.RollbackRefresh(f.of("AutoScalingGroupName")))
+		},
+		"CancelInstanceRefresh": func(f form) ([]node, error) {
+			return refreshID(s.CancelRefresh(f.of("AutoScalingGroupName"), f.of("WaitForTransitioningInstances") != "false")) // "The default is true."
+		},
+		"SetInstanceProtection": s.setProtection,
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, cloudWatchPath) {
+			s.serveCloudWatch(w, r)
+			return
+		}
 		if err := r.ParseForm(); err != nil {
 			refuse(w, &apiError{"MalformedQueryString", err.Error()})
 			return
 		}
 		f := form(r.PostForm)
 		name := f.of("Action")
+		if do := ec2[name]; do != nil {
+			result, err := do(f)
+			if err != nil {
+				refuseEC2(w, err)
+				return
+			}
+			write(w, http.StatusOK, el(name+"Response", append(result, text("requestId", "simulated"))...))
+			return
+		}
 		do := actions[name]
 		if do == nil {
 			refuse(w, &apiError{"InvalidAction", "the simulator does not know " + name})
@@ -80,6 +107,12 @@ func refuse(w http.ResponseWriter, err error) {
 	errors.As(err, &api)
 	write(w, http.StatusBadRequest, el("ErrorResponse",
 		el("Error", text("Type", "Sender"), text("Code", api.code), text("Message", api.message)), text("RequestId", "simulated")))
+}
+
+func refuseEC2(w http.ResponseWriter, err error) {
+	api := &apiError{"InternalError", err.Error()}
+	errors.As(err, &api)
+	write(w, http.StatusBadRequest, el("Response", el("Errors", el("Error", text("Code", api.code), text("Message", api.message))), text("RequestID", "simulated")))
 }
 
 func write(w http.ResponseWriter, status int, n node) {

@@ -16,7 +16,9 @@ type instance struct {
 	Machine
 	state            types.LifecycleState
 	launched, served time.Time
+	seq              int // the order of launches
 	unhealthy        bool
+	protected        bool // from scale-in
 	leaving          bool
 	registered       bool
 	draining         bool
@@ -34,10 +36,8 @@ const hookDelay = 2 * time.Second
 func (s *Simulator) launch(g *group, cause string) *instance {
 	s.serial++
 	zone := slices.MinFunc(g.Zones, func(a, b string) int { return g.count(a) - g.count(b) })
-	// "If you associate a new launch configuration or template with an Auto Scaling group, all new instances will get
-	// the updated configuration."
-	i := &instance{Machine: Machine{ID: fmt.Sprintf("i-%017x", s.serial), Group: g.Name, Zone: zone, Version: g.Version},
-		state: types.LifecycleStatePending, launched: time.Now(), left: make(chan struct{})}
+	i := &instance{Machine: Machine{ID: fmt.Sprintf("i-%017x", s.serial), Group: g.Name, Zone: zone, Version: g.wanted()},
+		seq: s.serial, state: types.LifecycleStatePending, launched: time.Now(), left: make(chan struct{})}
 	g.instances[i.ID] = i
 	a := s.begin(g, i, "Launching a new EC2 instance: ", cause)
 	s.all.Go(func() { s.enter(g, i, a) })
@@ -98,6 +98,7 @@ func (s *Simulator) enter(g *group, i *instance, a *Activity) {
 	}
 	i.state, i.served = types.LifecycleStateInService, time.Now()
 	g.failures = 0
+	s.changed(g)
 	s.end(a, types.ScalingActivityStatusCodeSuccessful, fmt.Sprintf("in service after %.1f s", time.Since(i.launched).Seconds()))
 }
 
@@ -112,6 +113,7 @@ func (s *Simulator) terminate(g *group, i *instance, cause string) *Activity {
 	inService := i.state == types.LifecycleStateInService
 	i.leaving, i.draining, i.state = true, i.registered, types.LifecycleStateTerminating
 	close(i.left)
+	s.changed(g)
 	a := s.begin(g, i, "Terminating EC2 instance: ", cause)
 	if i.draining {
 		a.Status = types.ScalingActivityStatusCodeWaitingForELBConnectionDraining
@@ -145,6 +147,7 @@ func (s *Simulator) leave(g *group, i *instance, a *Activity, inService bool) {
 	defer s.mu.Unlock()
 	i.state = types.LifecycleStateTerminated
 	delete(g.instances, i.ID)
+	s.changed(g)
 	s.end(a, types.ScalingActivityStatusCodeSuccessful, "")
 }
 

@@ -22,6 +22,13 @@ type Fate struct {
 	Drain time.Duration
 	// Refused, if set, is why EC2 does not start it.
 	Refused string
+	// SickAfter, if set, is how long the balancer's checks pass once they began.
+	SickAfter time.Duration
+	// Alarm, if set, is red from AlarmAfter after the checks began, and green again when the machine is gone.
+	Alarm      string
+	AlarmAfter time.Duration
+	// Console is what the machine wrote there.
+	Console string
 }
 
 // Memory is a driver without machines. Set Simulator before the first group is made.
@@ -32,6 +39,7 @@ type Memory struct {
 
 	mu       sync.Mutex
 	machines map[string]*memory
+	ringing  map[string]int // machines that hold an alarm red
 }
 
 type memory struct {
@@ -70,6 +78,9 @@ func (m *Memory) live(machine Machine, fate Fate) {
 		m.PowerOff(machine.ID)
 		return
 	}
+	if fate.Alarm != "" {
+		s.all.Go(func() { m.ring(machine, fate) })
+	}
 	for s.TargetState(machine.ID) != "Terminated" {
 		if !s.sleep(5 * time.Second) {
 			return
@@ -78,6 +89,54 @@ func (m *Memory) live(machine Machine, fate Fate) {
 	if fate.Drain >= 0 && s.sleep(fate.Drain) {
 		m.answer(machine, Terminating, Continue)
 	}
+}
+
+// ring sets the alarm while the machine serves.
+func (m *Memory) ring(machine Machine, fate Fate) {
+	s := m.Simulator
+	red := false
+	for m.Running(machine.ID) && s.sleep(time.Second) {
+		m.mu.Lock()
+		at := m.machines[machine.ID]
+		due := !at.drains && !at.registered.IsZero() && time.Since(at.registered) >= s.scaled(fate.AlarmAfter)
+		m.mu.Unlock()
+		if due != red {
+			red = due
+			m.rings(fate.Alarm, red)
+		}
+	}
+	if red {
+		m.rings(fate.Alarm, false)
+	}
+}
+
+// rings counts the machines that hold an alarm red.
+func (m *Memory) rings(alarm string, more bool) {
+	m.mu.Lock()
+	if m.ringing == nil {
+		m.ringing = map[string]int{}
+	}
+	if m.ringing[alarm]--; more {
+		m.ringing[alarm] += 2
+	}
+	n := m.ringing[alarm]
+	m.mu.Unlock()
+	switch {
+	case n == 0:
+		m.Simulator.Green(alarm)
+	case n == 1 && more:
+		m.Simulator.Red(alarm)
+	}
+}
+
+// Console is what the machine wrote there, also when it is gone.
+func (m *Memory) Console(id string) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if at := m.machines[id]; at != nil {
+		return at.fate.Console
+	}
+	return ""
 }
 
 // answer repeats what the hook refuses, as the boot script does.
@@ -125,7 +184,9 @@ func (m *Memory) Running(id string) bool {
 func (m *Memory) Stop(id string) { m.PowerOff(id) }
 
 // Register begins the checks.
-func (m *Memory) Register(id string) { m.target(id, func(at *memory) { at.registered = time.Now() }) }
+func (m *Memory) Register(id string) {
+	m.target(id, func(at *memory) { at.registered, at.drains = time.Now(), false })
+}
 
 // Drain ends new requests.
 func (m *Memory) Drain(id string) { m.target(id, func(at *memory) { at.drains = true }) }
@@ -149,7 +210,7 @@ func (m *Memory) Health(id string) elb.TargetHealthStateEnum {
 	defer m.mu.Unlock()
 	at := m.machines[id]
 	switch {
-	case at == nil || !at.on || at.fate.Sick:
+	case at == nil || !at.on || at.fate.Sick || at.fate.SickAfter > 0 && !at.registered.IsZero() && time.Since(at.registered) >= m.Simulator.scaled(at.fate.SickAfter):
 		return elb.TargetHealthStateEnumUnhealthy
 	case time.Since(at.registered) < m.Simulator.scaled(at.fate.Checks):
 		return elb.TargetHealthStateEnumInitial

@@ -66,8 +66,10 @@ type Group struct {
 	Zones             []string
 	TargetGroup       string // ARN; empty: none
 	// ELB is whether the balancer's checks count, beside those of EC2.
-	ELB                    bool
-	Grace, DrainDelay      time.Duration
+	ELB               bool
+	Grace, DrainDelay time.Duration
+	// Warmup is the DefaultInstanceWarmup; 0 is the grace period.
+	Warmup                 time.Duration
 	MinHealthy, MaxHealthy int // percent, instance maintenance policy
 	Hooks                  []Hook
 }
@@ -79,6 +81,8 @@ type Options struct {
 	Factor int
 	// Log, if set, is told what happens, a line each.
 	Log func(format string, args ...any)
+	// Observe, if set, is told of every change of a group, and once a second. It must not call the simulator.
+	Observe func(View)
 }
 
 // Simulator runs groups. Make it with New and end it with Close.
@@ -91,12 +95,15 @@ type Simulator struct {
 	mu         sync.Mutex
 	groups     map[string]*group
 	activities []*Activity // oldest first
+	alarms     map[string]*Alarm
+	templates  map[string][]TemplateVersion
 	serial     int
 }
 
 type group struct {
 	Group
 	instances map[string]*instance
+	refreshes []*refresh // oldest first
 	// notBefore puts off the next launch after failed ones.
 	notBefore time.Time
 	failures  int
@@ -120,7 +127,7 @@ func New(o Options) *Simulator {
 	if o.Log == nil {
 		o.Log = func(string, ...any) {}
 	}
-	s := &Simulator{Options: o, groups: map[string]*group{}}
+	s := &Simulator{Options: o, groups: map[string]*group{}, alarms: map[string]*Alarm{}, templates: map[string][]TemplateVersion{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
 }
@@ -146,6 +153,7 @@ func (s *Simulator) Create(g Group) {
 		for s.sleep(lookEvery) {
 			s.mu.Lock()
 			s.tend(made)
+			s.changed(made)
 			s.mu.Unlock()
 		}
 	})
@@ -166,48 +174,80 @@ func (s *Simulator) sleep(d time.Duration) bool {
 	}
 }
 
-// tend does what a group needs now. The lock is held.
-func (s *Simulator) tend(g *group) {
-	s.checkHealth(g)
-	var good, serving, unhealthy []*instance
+// census sorts the instances of a group that stay.
+type census struct {
+	good      []*instance // healthy, or still on their way
+	serving   []*instance // those of them that are in service
+	unhealthy []*instance
+}
+
+func (g *group) census() census {
+	var c census
 	for _, id := range slices.Sorted(maps.Keys(g.instances)) {
 		switch i := g.instances[id]; {
-		case i.leaving:
+		case i.leaving || i.state == types.LifecycleStateStandby: // who stands by counts for nothing
 		case i.unhealthy:
-			unhealthy = append(unhealthy, i)
+			c.unhealthy = append(c.unhealthy, i)
 		default:
-			good = append(good, i)
+			c.good = append(c.good, i)
 			if i.state == types.LifecycleStateInService {
-				serving = append(serving, i)
+				c.serving = append(c.serving, i)
 			}
 		}
 	}
-	// "MaxHealthyPercentage: the maximum percentage of the group that can be in service and healthy, or pending, to
-	// support your workload when replacing instances."
-	room := max(g.Desired, g.Desired*g.MaxHealthy/100)
-	for len(good) < g.Desired && len(good)+len(unhealthy) < max(room, g.Desired) && !time.Now().Before(g.notBefore) {
-		good = append(good, s.launch(g, "an instance was started in response to a difference between desired and actual capacity"))
+	return c
+}
+
+// tend does what a group needs now. The lock is held.
+func (s *Simulator) tend(g *group) {
+	s.checkHealth(g)
+	surplus := s.refresh(g)
+	c, b := g.census(), g.limits()
+	for len(c.good) < g.Desired && len(c.good)+len(c.unhealthy) < b.most && !time.Now().Before(g.notBefore) {
+		c.good = append(c.good, s.launch(g, "an instance was started in response to a difference between desired and actual capacity"))
 	}
 	// "MinHealthyPercentage: the minimum percentage of the group to keep in service, healthy, and ready to use to
 	// support your workload when replacing instances." One that has lost its power keeps nothing up.
-	for _, i := range unhealthy {
-		replaced := 100*len(serving) >= g.Desired*g.MinHealthy || g.MaxHealthy <= 100
-		if replaced || !s.Driver.Running(i.ID) {
+	kept := len(c.serving) + len(c.unhealthy)
+	for _, i := range c.unhealthy {
+		if kept > b.least || b.most <= g.Desired || !s.Driver.Running(i.ID) {
+			kept--
 			s.terminate(g, i, "an instance was taken out of service in response to a health check failure")
 		}
 	}
 	// "If a scale-in activity occurs as a result of a new DesiredCapacity value that is lower than the current size
 	// of the group, the Auto Scaling group uses its termination policy to determine which instances to terminate."
-	for len(good) > g.Desired {
-		i := next(good)
-		good = slices.DeleteFunc(good, func(o *instance) bool { return o == i })
+	for len(c.good) > g.Desired+surplus {
+		i := next(c.good)
+		if i == nil {
+			break
+		}
+		c.good = slices.DeleteFunc(c.good, func(o *instance) bool { return o == i })
 		s.terminate(g, i, "an instance was taken out of service in response to a difference between desired and actual capacity")
 	}
 }
 
+// bounds of a group while instances are replaced.
+type bounds struct{ least, most int }
+
+// limits are those of the refresh under way, else of the instance maintenance policy.
+func (g *group) limits() bounds {
+	if r := g.active(); r != nil {
+		return r.bounds(g)
+	}
+	// "MaxHealthyPercentage: the maximum percentage of the group that can be in service and healthy, or pending, to
+	// support your workload when replacing instances."
+	return bounds{least: (g.Desired*g.MinHealthy + 99) / 100, most: max(g.Desired, g.Desired*g.MaxHealthy/100)}
+}
+
 // next is whom a scale-in takes: in the zone with the most instances, the one with the oldest launch template,
-// then the oldest.
+// then the oldest. "Indicates whether the instance is protected from termination by Amazon EC2 Auto Scaling when
+// scaling in": nil if all are.
 func next(of []*instance) *instance {
+	of = slices.DeleteFunc(slices.Clone(of), func(i *instance) bool { return i.protected })
+	if len(of) == 0 {
+		return nil
+	}
 	crowd := map[string]int{}
 	for _, i := range of {
 		crowd[i.Zone]++

@@ -43,6 +43,8 @@ type cloud struct {
 	memory *simulator.Memory
 	as     *autoscaling.Client
 	elb    *elasticloadbalancingv2.Client
+	cfg    aws.Config
+	guard  *simulator.Guard
 }
 
 // inBubble runs a test in virtual time against a group of two, of four at most, as the infra's are.
@@ -50,11 +52,12 @@ func inBubble(t *testing.T, fate func(simulator.Machine) simulator.Fate, test fu
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		m := &simulator.Memory{Fate: fate}
-		m.Simulator = simulator.New(simulator.Options{Driver: m, Log: t.Logf})
+		guard := &simulator.Guard{Broken: func(s string) { t.Error(s) }}
+		m.Simulator = simulator.New(simulator.Options{Driver: m, Log: t.Logf, Observe: guard.Observe})
 		defer m.Simulator.Close()
 		cfg := aws.Config{Region: "eu-central-1", BaseEndpoint: aws.String("http://simulator"), Retryer: func() aws.Retryer { return aws.NopRetryer{} },
 			Credentials: credentials.NewStaticCredentialsProvider("x", "y", ""), HTTPClient: &http.Client{Transport: inProcess{m.Simulator.Handler()}}}
-		c := &cloud{t, m.Simulator, m, autoscaling.NewFromConfig(cfg), elasticloadbalancingv2.NewFromConfig(cfg)}
+		c := &cloud{t, m.Simulator, m, autoscaling.NewFromConfig(cfg), elasticloadbalancingv2.NewFromConfig(cfg), cfg, guard}
 		m.Simulator.Create(simulator.Group{
 			Name: name, Min: 2, Max: 4, Template: "lt-1", Version: "1", Zones: []string{"a", "b"}, TargetGroup: targets, ELB: true,
 			Grace: 90 * time.Second, DrainDelay: 90 * time.Second, MinHealthy: 100, MaxHealthy: 150,
