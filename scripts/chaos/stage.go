@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"imagery/app/ops"
+	"imagery/app/settings"
 )
 
 // stage is where one row plays: a store, a fleet on it, processes that join the fleet, and uploads.
@@ -107,7 +108,7 @@ func (s *stage) sweep(ctx context.Context) error {
 		return err
 	}
 	err = repair(ctx, ops.Call{Console: ops.Console{Out: io.Discard, Err: io.Discard},
-		Open: func(ctx context.Context) (ops.Backend, error) {
+		Open: func(ctx context.Context, _ settings.Settings, _ string) (ops.Backend, error) {
 			b, err := s.store.operate(ctx)
 			if err == nil {
 				b.Service.Now, b.Service.ResendAfter = func() time.Time { return time.Now().Add(later) }, s.resend
