@@ -51,6 +51,7 @@ type Host struct {
 	Simulator *simulator.Simulator // whose metadata the machines read; set before the first start
 	proxy     *proxy
 	server    *http.Server
+	cgroups   string // folder that holds one for each machine
 
 	mu       sync.Mutex
 	machines map[string]*machine
@@ -70,17 +71,12 @@ type machine struct {
 // New makes the network and the balancer.
 func New(o Options) (*Host, error) {
 	h := &Host{Options: o, machines: map[string]*machine{}}
-	steps := []string{"link set lo up", "addr add " + Address + "/32 dev lo", "addr add " + metadata + "/32 dev lo"}
-	for n := range o.Zones {
-		br := bridge(n)
-		// An address of its own: otherwise a bridge takes the lowest of its ports', and with every machine that comes
-		// or goes the others speak to a gateway that is gone, for seconds.
-		steps = append(steps, fmt.Sprintf("link add %s address 02:00:0a:63:%02x:01 type bridge", br, n+1), fmt.Sprintf("addr add 10.99.%d.1/24 dev %s", n+1, br), "link set "+br+" up")
+	if err := network(len(o.Zones)); err != nil {
+		return nil, err
 	}
-	for _, s := range steps {
-		if out, err := exec.Command("ip", strings.Fields(s)...).CombinedOutput(); err != nil {
-			return nil, fmt.Errorf("ip %s: %w: %s", s, err, out)
-		}
+	var err error
+	if h.cgroups, err = ownCgroup(); err != nil {
+		return nil, err
 	}
 	if err := os.WriteFile(filepath.Join(o.Dir, "aws"), awsCLI, 0o755); err != nil {
 		return nil, fmt.Errorf("write the AWS CLI: %w", err)
@@ -97,8 +93,6 @@ func New(o Options) (*Host, error) {
 	return h, nil
 }
 
-func bridge(n int) string { return "zone" + strconv.Itoa(n) }
-
 // Close takes the power of all machines.
 func (h *Host) Close() {
 	h.mu.Lock()
@@ -114,9 +108,10 @@ func (h *Host) Close() {
 	h.proxy.close()
 }
 
+// The unit runs user-data when the network is up, as cloud-init does.
 const unitText = `[Unit]
 Description=user-data
-Wants=network-online.target
+Wants=network-online.target systemd-networkd-wait-online.service
 After=network-online.target
 [Service]
 Type=oneshot
@@ -144,7 +139,7 @@ func (h *Host) Start(_ context.Context, of simulator.Machine) error {
 	files := map[string]string{
 		"user-data":     h.UserData(of),
 		"boot.service":  unitText,
-		"host0.network": fmt.Sprintf("[Match]\nName=host0\n[Network]\nAddress=%s/24\nGateway=10.99.%d.1\n", m.address, zone+1),
+		"host0.network": fmt.Sprintf(networkText, m.address, zone+1),
 		"aws.conf":      "[Manager]\nDefaultEnvironment=\"" + strings.Join(h.Environment, "\" \"") + "\"\n",
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -168,6 +163,12 @@ func (h *Host) Start(_ context.Context, of simulator.Machine) error {
 		"systemd.wants=boot.service", "systemd.wants=systemd-networkd.service")
 	m.cmd.Env = append(os.Environ(), "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1")
 	m.cmd.Stdout, m.cmd.Stderr = console, console
+	group, err := h.newCgroup(of.ID)
+	if err != nil {
+		return fmt.Errorf("prepare machine %s: %w", of.ID, err)
+	}
+	defer group.Close()
+	m.cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(group.Fd())}
 	h.mu.Lock()
 	h.machines[of.ID] = m
 	h.mu.Unlock()
@@ -177,6 +178,7 @@ func (h *Host) Start(_ context.Context, of simulator.Machine) error {
 	go func() {
 		_ = m.cmd.Wait() // a machine that was killed is off, like one that shut down
 		close(m.off)
+		removeCgroup(group.Name())
 		if _, why, failed := strings.Cut(h.Console(of.ID), failure); failed {
 			why, _, _ = strings.Cut(why, "\n")
 			h.Log("%s %s: %s%s", of.Group, of.ID, failure, strings.TrimSpace(why))
@@ -248,16 +250,6 @@ func (h *Host) PowerOff(id string) {
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
-}
-
-// Zone takes a whole zone off the network, or puts it back.
-func (h *Host) Zone(name string, up bool) error {
-	for n, z := range h.Zones {
-		if z == name {
-			return exec.Command("ip", "link", "set", bridge(n), map[bool]string{true: "up", false: "down"}[up]).Run()
-		}
-	}
-	return fmt.Errorf("there is no zone %s", name)
 }
 
 // Exec runs a command inside a machine and returns what it prints.

@@ -10,11 +10,13 @@ report
 {{end -}}
 export AWS_DEFAULT_REGION=$REGION AWS_RETRY_MODE=standard AWS_MAX_ATTEMPTS=4
 
-INSTANCE=unknown
+INSTANCE=
+# The network may come up later than this script, so that any error is worth repeating. The second call must not go
+# without a token: its refusal would hide that the first one failed.
+imds() { curl -sf --retry 20 --retry-delay 2 --retry-max-time 60 --retry-all-errors --max-time 5 "${@:2}" "http://169.254.169.254/latest/$1"; }
 md() {
   local token
-  token=$(curl -sf --retry 20 --retry-delay 2 --retry-max-time 60 --retry-connrefused --max-time 5 -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 300' http://169.254.169.254/latest/api/token)
-  curl -sf --max-time 5 -H "X-aws-ec2-metadata-token: $token" "http://169.254.169.254/latest/meta-data/$1"
+  token=$(imds api/token -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 300') && imds "meta-data/$1" -H "X-aws-ec2-metadata-token: $token"
 }
 # Until the instance reaches Pending:Wait there is no hook to complete, so an answer is worth repeating.
 signal() {
@@ -36,7 +38,7 @@ fail() {
   journalctl -u imagery -u imagery-selftest --no-pager -n 100
   tail -n 100 /var/log/imagery/imagery.log
   echo "IMAGERY BOOT FAILED: $step ($where)"
-  signal ABANDON 3
+  [[ -z $INSTANCE ]] || signal ABANDON 3 # without a name there is nobody to abandon
   sleep 3
   systemctl poweroff
   exit 1
@@ -112,7 +114,7 @@ try 'wait until it can do its job'
 curl -sf --retry 60 --retry-delay 2 --retry-max-time 120 --retry-all-errors --max-time 5 "http://127.0.0.1:$PORT/readyz" >/dev/null
 
 try "ask the service for its release, which must be $SHA"
-[[ $(curl -sf --max-time 5 "http://127.0.0.1:$PORT/version") == "$SHA" ]]
+[[ $(curl -sf --retry 5 --retry-delay 2 --retry-max-time 30 --retry-all-errors --max-time 5 "http://127.0.0.1:$PORT/version") == "$SHA" ]]
 
 try 'enter service'
 signal CONTINUE 20

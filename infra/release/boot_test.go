@@ -127,6 +127,7 @@ func TestBoot(t *testing.T) {
 		"hook race":        {answers: `complete() { (( $(nth hook) > 4 )) || { echo "No active Lifecycle Action found" >&2; return 254; }; }`},
 		"no hook at all":   {answers: `complete() { return 254; }`, reason: "enter service"},
 		"dnf fails":        {answers: `dnf() { return 1; }`},
+		"no token":         {answers: `curl() { [[ ${!#} == */instance-id ]] && echo i-0123456789abcdef0; }`, reason: "ask for the name of this instance"},
 		"no metadata":      {answers: `curl() { return 7; }`, reason: "ask for the name of this instance"},
 		"killed":           {answers: `dnf() { kill -TERM $(ps -o ppid= $(ps -o ppid= $PPID)); command sleep 1; }`, reason: "ship logs"},
 		"disk full":        {answers: `useradd() { return 1; }`, reason: "install"},
@@ -140,10 +141,11 @@ func TestBoot(t *testing.T) {
 			}
 			err = w.run(t, script)
 			calls, console := w.read("calls"), w.console(c.reason)
+			nameless := strings.HasPrefix(c.reason, "ask for the name")
 			if (err == nil) != (c.reason == "") {
 				t.Errorf("the script's end: %v", err)
 			}
-			if n, want := strings.Count(calls, "aws s3api get-object"), max(1, c.gets); c.gets >= 0 && n != want && name != "no metadata" {
+			if n, want := strings.Count(calls, "aws s3api get-object"), max(1, c.gets); c.gets >= 0 && n != want && !nameless {
 				t.Errorf("%d downloads, want %d", n, want)
 			}
 			if c.reason == "" {
@@ -156,8 +158,8 @@ func TestBoot(t *testing.T) {
 			if !strings.Contains(failed, "the log of the service") || !strings.Contains(failed, "IMAGERY BOOT FAILED: ") || !strings.Contains(failed, c.reason) {
 				t.Errorf("the console does not say why:\n%s", console)
 			}
-			at := strings.Index(calls, abandoned)
-			if at < 0 || !strings.HasSuffix(calls, "systemctl poweroff\n") || strings.Contains(calls, entered) != (name == "no hook at all") {
+			// Nothing can be said of an instance that does not know its name; its power-off says it.
+			if strings.Contains(calls, abandoned) == nameless || !strings.HasSuffix(calls, "systemctl poweroff\n") || strings.Contains(calls, entered) != (name == "no hook at all") {
 				t.Errorf("not given up and powered off:\n%s", calls)
 			}
 		})
@@ -197,6 +199,8 @@ func TestLeave(t *testing.T) {
 		"server is terminated": {settings.Server, terminated + last, false},
 		"spot notice":          {settings.Worker, `spot() { (( $(nth spot) > 3 )) && echo '{"action":"terminate"}'; }; ` + last, true},
 		"metadata comes late":  {settings.Worker, `state() { (( $(nth state) > 3 )) && echo Terminated || return 7; }; ` + last, true},
+		"its name comes late": {settings.Worker, terminated + last +
+			`who() { [[ -e $WORLD/opt/imagery/leave ]] && (( $(nth who) < 4 )) && return 28; echo i-0123456789abcdef0; }`, true},
 		"the hook is not there yet": {settings.Worker, terminated + last +
 			`complete() { (( $(nth hook) > 4 )) || return 254; }`, true},
 	} {

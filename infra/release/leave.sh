@@ -18,7 +18,7 @@ echo "this instance is about to end"
 # before the hook; stopped earlier, it would cut them.
 [[ $ROLE != worker ]] || systemctl stop imagery
 # There is nothing to complete before Terminating:Wait; if it never works, the hook runs out by itself.
-INSTANCE=$(md instance-id)
+until INSTANCE=$(md instance-id); do sleep 2; done
 until timeout 20 aws autoscaling complete-lifecycle-action --auto-scaling-group-name "$GROUP" \
   --lifecycle-hook-name "$TERMINATE_HOOK" --instance-id "$INSTANCE" --lifecycle-action-result CONTINUE; do sleep 5; done
 exec sleep infinity # else systemd would start the watch again
