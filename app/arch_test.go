@@ -35,8 +35,11 @@ var layers = map[string][]string{
 	"imagery/app/ops/selftest":               {"imagery/app/imagery", "imagery/app/rights"},
 	"imagery/app/e2e":                        {},
 	"imagery/app/webtest":                    {},
-	"imagery/scripts/chaos":                  {"imagery/app/", "modernc.org/sqlite", "github.com/aws/"}, // links emulators, and so is a program of its own
-	"imagery/app/cloud/cloudtest":            {"imagery/app/", "github.com/", "golang.org/x/"},          // emulators, for tests only
+	"imagery/scripts/chaos":                  {"imagery/app/", "modernc.org/sqlite", "github.com/aws/"},                                                                     // links emulators, and so is a program of its own
+	"imagery/app/cloud/cloudtest":            {"imagery/app/", "github.com/", "golang.org/x/"},                                                                              // emulators, for tests only
+	"imagery/scripts/benchmark":              {"imagery/app/", "imagery/scripts/benchmark/", "github.com/disintegration/imaging", "github.com/aws/", "golang.org/x/image/"}, // links emulators, too
+	"imagery/scripts/benchmark/ours":         {"imagery/app/sepia", "imagery/app/budget", "imagery/scripts/benchmark/", "github.com/disintegration/imaging"},
+	"imagery/scripts/benchmark/frame":        {},
 	"imagery/app":                            {"imagery/app/", "github.com/coreos/go-systemd/v22/daemon"},
 }
 

@@ -1,0 +1,198 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"slices"
+	"time"
+)
+
+// effort is how long a run takes.
+type effort struct {
+	sizes  []string
+	budget time.Duration // for the pairs of one row
+	least  int           // pairs of a row, whatever they take
+	most   int
+	brief  bool // memory of one kind of photo only, and others than the bar on one core only
+}
+
+var (
+	thorough = effort{[]string{small, medium, large}, 12 * time.Second, 6, 40, false}
+	quick    = effort{[]string{small, medium}, 600 * time.Millisecond, 2, 6, true}
+)
+
+// pairsFor is how many pairs a row gets when one takes so long; even, so that each side goes first equally often.
+func (e effort) pairsFor(one time.Duration) int {
+	n := e.most
+	if one > 0 {
+		n = int(min(int64(e.most), int64(e.budget/one)))
+	}
+	return max(e.least, n) / 2 * 2
+}
+
+// comparison is one row: a photo, some cores, and somebody beside us.
+type comparison struct {
+	Photo      string
+	Kind       string
+	Width      int
+	Height     int
+	FileBytes  int
+	Cores      int
+	Other      string
+	OursBytes  int // of the result
+	OtherBytes int
+	Pairs      []pair
+}
+
+// findings are everything that a run of the pipeline has measured.
+type findings struct {
+	Machine     machine
+	Photos      string // where they come from
+	Versions    map[string]string
+	StartUp     map[string]time.Duration // of who starts a process for each photo: a photo of one pixel
+	Missing     []string                 // who is not installed
+	Comparisons []comparison
+	Memory      []memory
+}
+
+// measurePipeline compares everybody who is installed with us.
+func measurePipeline(ctx context.Context, e effort, folder, dir string, progress io.Writer) (f findings, err error) {
+	t, err := prepare(ctx, dir)
+	if err != nil {
+		return f, err
+	}
+	all, err := usableCores()
+	if err != nil {
+		return f, err
+	}
+	f = findings{Machine: thisMachine(ctx), Versions: map[string]string{}, StartUp: map[string]time.Duration{}}
+	fmt.Fprintln(progress, "making photos")
+	photographer, err := t.openSharp(ctx, "", all)
+	if err != nil {
+		return f, err
+	}
+	photos, about, err := album(ctx, t.cache, folder, e.sizes, func(look string, asPNG []byte) ([]byte, error) {
+		_, body, err := photographer.ask(look, "", asPNG)
+		return body, err
+	})
+	photographer.close()
+	if err != nil {
+		return f, err
+	}
+	f.Photos = about
+	for cores := 1; cores <= 2; cores++ {
+		if len(all) < cores {
+			f.Missing = append(f.Missing, "a second core")
+			break
+		}
+		for _, r := range t.rivals() {
+			if e.brief && cores > 1 && r.name != bar {
+				continue
+			}
+			err := f.compare(ctx, e, t, r, all[len(all)-cores:], photos, progress)
+			if errors.Is(err, exec.ErrNotFound) && r.name != bar {
+				f.Missing = append(f.Missing, r.name)
+				fmt.Fprintf(progress, "SKIPPED: %s: %v\n", r.name, err)
+			} else if err != nil {
+				return f, fmt.Errorf("%s on %s: %w", r.name, countCores(cores), err)
+			}
+		}
+	}
+	if e.brief {
+		photos = slices.DeleteFunc(photos, func(p photo) bool { return p.kind != baseline })
+	}
+	f.Memory, err = measureMemory(ctx, t, all[len(all)-min(2, len(all)):], photos, progress)
+	f.Machine.finish()
+	return f, err
+}
+
+// compare starts us and a rival and has both filter the same list of photos, in turn.
+func (f *findings) compare(ctx context.Context, e effort, t tools, r rival, cores []int, photos []photo, progress io.Writer) error {
+	other, err := r.start(ctx, cores)
+	if err != nil {
+		return err
+	}
+	defer other.close()
+	ours, err := t.startOurs(ctx, cores)
+	if err != nil {
+		return err
+	}
+	defer ours.close()
+	f.Versions["ours"], f.Versions[r.name] = ours.versions(), other.versions()
+	if other.pid() == 0 {
+		if f.StartUp[r.name], err = startUp(other); err != nil {
+			return err
+		}
+	}
+	for _, p := range photos {
+		if !r.all && p.kind != baseline {
+			continue
+		}
+		c, err := match(ctx, e, p, ours, other)
+		if err != nil {
+			return err
+		}
+		c.Cores, c.Other = len(cores), r.name
+		f.Comparisons = append(f.Comparisons, c)
+		fmt.Fprintf(progress, "%s, %s, %s: %.2f\n", p.name, countCores(len(cores)), r.name, ratio(c.Pairs, elapsed).Mid)
+	}
+	return nil
+}
+
+// match measures one row. The first results are looked at: they must be what both were asked for.
+func match(ctx context.Context, e effort, p photo, ours, other engine) (comparison, error) {
+	c := comparison{Photo: p.name, Kind: p.kind, Width: p.width, Height: p.height, FileBytes: len(p.raw)}
+	var one time.Duration
+	for _, side := range []struct {
+		engine
+		size *int
+	}{{ours, &c.OursBytes}, {other, &c.OtherBytes}} {
+		var s sample
+		for range 2 { // the first run of a process also loads its libraries
+			var body []byte
+			var err error
+			if s, body, err = side.develop(p); err == nil {
+				err = verify(p, body)
+			}
+			if err != nil {
+				return c, fmt.Errorf("%s: %w", side.versions(), err)
+			}
+			*side.size = len(body)
+		}
+		one += s.Outside
+	}
+	run := func(side engine) func() (sample, error) {
+		return func() (sample, error) {
+			if ctx.Err() != nil {
+				return sample{}, ctx.Err()
+			}
+			s, _, err := side.develop(p)
+			// What a garbage collector still has to do must not fall into the other side's time.
+			time.Sleep(5 * time.Millisecond)
+			return s, err
+		}
+	}
+	var err error
+	c.Pairs, err = interleave(e.pairsFor(one), run(ours), run(other))
+	return c, err
+}
+
+// startUp is what a process costs before it sees a photo worth the name.
+func startUp(e engine) (time.Duration, error) {
+	dot, err := onePixel()
+	if err != nil {
+		return 0, err
+	}
+	var all []float64
+	for range 5 {
+		s, _, err := e.develop(dot)
+		if err != nil {
+			return 0, err
+		}
+		all = append(all, float64(s.Elapsed))
+	}
+	return time.Duration(quantile(all, 0.5)), nil
+}
