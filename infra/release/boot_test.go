@@ -29,7 +29,7 @@ func example(role settings.Role) Boot {
 	return Boot{
 		Settings: settings.Settings{Role: role, Listen: "8080", Table: "t", Bucket: "b", QueueURL: "https://q/1", Stack: "prod", Consume: true},
 		GCLimit:  1 << 30, Region: "eu-central-1", Group: "imagery-prod-" + string(role), Hook: "launch", TerminateHook: "terminate",
-		Bucket: "releases", Key: "releases/" + sha(content) + "/imagery", SHA: sha(content), LogGroup: "/imagery/prod/" + string(role), SSM: true, Retry: time.Second,
+		Bucket: "releases", Key: "releases/" + sha(content) + "/imagery", SHA: sha(content), LogGroup: "/imagery/prod/" + string(role), SSM: true, Retry: time.Minute,
 	}
 }
 
@@ -135,7 +135,11 @@ func TestBoot(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, c.answers)
-			script, err := UserData(example(settings.Worker))
+			boot := example(settings.Worker)
+			if name == "refused for ever" {
+				boot.Retry = time.Second
+			}
+			script, err := UserData(boot)
 			if err != nil {
 				t.Fatal(err)
 			}
