@@ -87,6 +87,9 @@ const (
 // Open reports whether the rollout has not ended: it is under way, or whoever drove it is gone.
 func (r Result) Open() bool { return r == Running || r == RollingBack }
 
+// Bad reports whether the release was judged and found bad.
+func (r Result) Bad() bool { return r == RolledBack || r == Failed }
+
 // Entry is one rollout.
 type Entry struct {
 	Release string    `json:"release"`        // SHA-256 of the binary, lower-case hex
@@ -97,6 +100,7 @@ type Entry struct {
 	End     time.Time `json:"end,omitzero"` // zero while it is open
 	Result  Result    `json:"result"`
 	Reason  string    `json:"reason,omitempty"` // one sentence, if it did not succeed
+	Ends    Result    `json:"ends,omitempty"`   // what it is when it is back, if not RolledBack
 	// Instance and Lines are the instance that failed and the last lines that it wrote.
 	Instance string   `json:"instance,omitempty"`
 	Lines    []string `json:"lines,omitempty"`

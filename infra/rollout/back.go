@@ -1,0 +1,130 @@
+package rollout
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
+
+	"imagery/app/ops/record"
+	"imagery/app/settings"
+)
+
+// errWayBack is that of a way back that does not end.
+var errWayBack = errors.New("the way back does not work")
+
+// goBack takes a release back that was judged, in both groups. The error says how that went.
+func (r *run) goBack(ctx context.Context, f *failure) error {
+	out := &Error{Reason: f.reason, Instance: f.instance, Lines: f.lines}
+	if f.instance != "" {
+		out.Logs = r.logs(f.instance)
+	}
+	name := short(r.want.Release)
+	if r.fresh {
+		out.Outcome = "release " + name + " does not work, and there is none to return to; everything is left as it is, to be looked at"
+		return first(r.close(ctx, record.Failed, f.reason), out)
+	}
+	r.say("release %s goes back: %s", name, f.reason)
+	// Written first: whoever comes after us must go back as well.
+	if err := r.journal.mine(ctx, func(rec *record.Record) {
+		if e := rec.Current(); e != nil {
+			e.Result, e.Reason, e.Instance, e.Lines = record.RollingBack, f.reason, f.instance, f.lines
+		}
+	}); err != nil {
+		return err
+	}
+	if err := r.restore(ctx, r.old); err != nil && !errors.Is(err, errWayBack) {
+		return err
+	} else if err != nil {
+		out.Outcome, out.Reason = "release "+name+" failed, and "+err.Error(), out.Reason+" (went wrong first)"
+		return first(r.close(ctx, record.Failed, f.reason+"; "+err.Error()), out)
+	}
+	out.Outcome = fmt.Sprintf("release %s was taken back, both groups run %s again", name, short(r.from))
+	return first(r.closeBack(ctx), out)
+}
+
+// first is out, with what went wrong before it if anything did.
+func first(err error, out *Error) error {
+	if err == nil {
+		return out
+	}
+	return errors.Join(err, out)
+}
+
+// logs is the log group of the instance.
+func (r *run) logs(instance string) string {
+	for _, g := range r.groups {
+		if g.seen[instance] != "" {
+			return g.Logs
+		}
+	}
+	return ""
+}
+
+// restore brings groups back to old versions, all at the same time: nobody waits for the other one's bad release.
+// Old instances that run are never replaced.
+func (r *run) restore(ctx context.Context, old map[settings.Role]string) error {
+	back := map[settings.Role]*roll{}
+	for role := range old {
+		back[role] = &roll{group: r.groups[role], began: time.Now()}
+	}
+	return r.poll(ctx, func() (bool, error) {
+		all := true
+		for _, role := range slices.Sorted(maps.Keys(back)) {
+			done, err := r.retreat(ctx, back[role], old[role])
+			if err != nil {
+				return false, err
+			}
+			all = all && done
+		}
+		return all, nil
+	})
+}
+
+// retreat does the next thing to bring a group back to a version; done is true when it is there.
+func (r *run) retreat(ctx context.Context, to *roll, version string) (done bool, err error) {
+	g := to.group
+	if err := r.read(ctx, g); err != nil {
+		return false, err
+	}
+	if time.Since(to.began) > rollFor {
+		return false, fmt.Errorf("%w: the %ss are not back at version %s after %s", errWayBack, g.role, version, rollFor)
+	}
+	switch active := g.active(); {
+	case active != nil && (!active.forward() || active.version() == version):
+		return false, nil // on its way
+	case active != nil:
+		return false, r.rollBack(ctx, g)
+	case g.at(version):
+		ok, missing, err := r.healthy(ctx, g)
+		if !ok && time.Since(to.began) > settleFor {
+			return true, nil // it is what it was; that it is not well has another cause, and alarms that ring
+		} else if !ok && err == nil {
+			r.once("waits "+missing, "%s: version %s is back, waiting: %s", g.role, version, missing)
+		}
+		return ok, err
+	case to.started >= starts:
+		return false, fmt.Errorf("%w: %d refreshes of the %ss to version %s ended, and there are still other instances: look at its scaling activities",
+			errWayBack, to.started, g.role, version)
+	}
+	to.started++
+	return false, r.refresh(ctx, g, version, false)
+}
+
+// rollBack has AWS undo the refresh of a group. What it refuses to roll back is cancelled; the rest is then up to a
+// refresh of ours.
+func (r *run) rollBack(ctx context.Context, g *group) error {
+	r.say("%s: rolling back", g.role)
+	_, err := r.Clients.Groups.RollbackInstanceRefresh(ctx, &autoscaling.RollbackInstanceRefreshInput{AutoScalingGroupName: &g.Name})
+	if is(err, "IrreversibleInstanceRefresh") {
+		_, err = r.Clients.Groups.CancelInstanceRefresh(ctx, &autoscaling.CancelInstanceRefreshInput{AutoScalingGroupName: &g.Name})
+	}
+	if err != nil && !is(err, "ActiveInstanceRefreshNotFound") { // it ended meanwhile: the next look tells
+		return fmt.Errorf("roll back the instance refresh of %s: %w", g.Name, err)
+	}
+	return nil
+}

@@ -1,0 +1,79 @@
+package rollout
+
+import (
+	"context"
+	"errors"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go"
+)
+
+// Clients are the calls that a rollout makes; whoever deploys needs the right to each.
+type Clients struct {
+	Groups interface {
+		autoscaling.DescribeAutoScalingGroupsAPIClient
+		autoscaling.DescribeScalingActivitiesAPIClient
+		autoscaling.DescribeInstanceRefreshesAPIClient
+		StartInstanceRefresh(context.Context, *autoscaling.StartInstanceRefreshInput, ...func(*autoscaling.Options)) (*autoscaling.StartInstanceRefreshOutput, error)
+		RollbackInstanceRefresh(context.Context, *autoscaling.RollbackInstanceRefreshInput, ...func(*autoscaling.Options)) (*autoscaling.RollbackInstanceRefreshOutput, error)
+		CancelInstanceRefresh(context.Context, *autoscaling.CancelInstanceRefreshInput, ...func(*autoscaling.Options)) (*autoscaling.CancelInstanceRefreshOutput, error)
+		UpdateAutoScalingGroup(context.Context, *autoscaling.UpdateAutoScalingGroupInput, ...func(*autoscaling.Options)) (*autoscaling.UpdateAutoScalingGroupOutput, error)
+	}
+	Targets interface {
+		elasticloadbalancingv2.DescribeTargetHealthAPIClient
+	}
+	Compute interface {
+		ec2.DescribeLaunchTemplateVersionsAPIClient
+		GetConsoleOutput(context.Context, *ec2.GetConsoleOutputInput, ...func(*ec2.Options)) (*ec2.GetConsoleOutputOutput, error)
+	}
+	Alarms interface {
+		cloudwatch.DescribeAlarmsAPIClient
+	}
+	Objects interface {
+		s3.HeadObjectAPIClient
+	}
+	Table interface {
+		GetItem(context.Context, *dynamodb.GetItemInput, ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error)
+		PutItem(context.Context, *dynamodb.PutItemInput, ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error)
+	}
+}
+
+// attempts are how often a call is made that AWS throttles or does not answer; with the SDK's backoff this is about
+// two minutes.
+const attempts = 10
+
+// NewClients makes the clients of AWS, for an address of S3 that has the bucket in its path if pathStyle is set.
+func NewClients(cfg aws.Config, pathStyle bool) Clients {
+	cfg.RetryMaxAttempts = attempts
+	return Clients{
+		Groups: autoscaling.NewFromConfig(cfg), Targets: elasticloadbalancingv2.NewFromConfig(cfg), Compute: ec2.NewFromConfig(cfg),
+		Alarms: cloudwatch.NewFromConfig(cfg), Table: dynamodb.NewFromConfig(cfg),
+		Objects: s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = pathStyle }),
+	}
+}
+
+// is reports whether the service refused with one of the codes.
+func is(err error, codes ...string) bool {
+	var api smithy.APIError
+	if !errors.As(err, &api) {
+		return false
+	}
+	for _, c := range codes {
+		if api.ErrorCode() == c {
+			return true
+		}
+	}
+	return false
+}
+
+// answered reports whether AWS gave an answer that repeating would not change.
+func answered(err error) bool {
+	var api smithy.APIError
+	return errors.As(err, &api) && api.ErrorFault() != smithy.FaultServer && !is(err, "Throttling", "ThrottlingException", "RequestLimitExceeded")
+}

@@ -1,0 +1,220 @@
+package rollout
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
+
+	"imagery/app/settings"
+)
+
+const (
+	pollEvery = 10 * time.Second
+	// awayFor is how long AWS may be out of reach, beyond what the SDK repeats, before a run gives up.
+	awayFor = 5 * time.Minute
+	// settleFor is how long instances may take to be well when no refresh watches them: one boot, with its hook.
+	settleFor = 20 * time.Minute
+	// rollFor ends a refresh that AWS never ends. AWS itself gives up after an hour without progress.
+	rollFor = 3 * time.Hour
+	// failedLaunches are enough to know: AWS itself repeats them for an hour.
+	failedLaunches = 2
+	// starts of refreshes in a run: one, and room for those that somebody else ended.
+	starts = 3
+)
+
+// failure is the judgement that a release is bad.
+type failure struct {
+	reason   string
+	instance string   // that failed; empty: none in particular
+	lines    []string // the last ones that it wrote
+}
+
+func (f *failure) Error() string { return f.reason }
+
+// roll is the way of one group to the wanted version.
+type roll struct {
+	*group
+	began   time.Time
+	started int // refreshes
+}
+
+func (r *run) rollWorker(ctx context.Context) (bool, error) { return r.roll(ctx, settings.Worker) }
+func (r *run) rollServer(ctx context.Context) (bool, error) { return r.roll(ctx, settings.Server) }
+
+// roll brings a group to the wanted version. It only ever looks at what is there and does the next thing, so it does
+// not matter what was done before it was called.
+func (r *run) roll(ctx context.Context, role settings.Role) (bool, error) {
+	to := &roll{group: r.groups[role], began: time.Now()}
+	return false, r.poll(ctx, func() (bool, error) {
+		done, err := r.advance(ctx, to)
+		if err == nil && !done && time.Since(to.began) > rollFor {
+			err = &failure{reason: fmt.Sprintf("the %ss took more than %s", role, rollFor)}
+		}
+		return done, err
+	})
+}
+
+// poll repeats look until it is done. Moments in which AWS cannot be reached do not count.
+func (r *run) poll(ctx context.Context, look func() (done bool, err error)) error {
+	var away time.Time
+	for {
+		done, err := look()
+		var judged *failure
+		var refused *refusal
+		switch {
+		case err == nil && done:
+			return nil
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case err == nil:
+			away = time.Time{}
+		case errors.As(err, &judged) || errors.As(err, &refused) || answered(err) || errors.Is(err, errTaken) || errors.Is(err, errWayBack):
+			return err
+		case away.IsZero():
+			away = time.Now()
+			r.say("AWS cannot be reached, trying again: %v", err)
+		case time.Since(away) > awayFor:
+			return err
+		}
+		if err := sleep(ctx, pollEvery); err != nil {
+			return err
+		}
+	}
+}
+
+// advance does the next thing for a group, if anything is to be done; done is true when it has arrived.
+func (r *run) advance(ctx context.Context, to *roll) (done bool, err error) {
+	if err := r.asked(); err != nil {
+		return false, err
+	}
+	g, want := to.group, r.want.Versions[to.role]
+	if err := r.read(ctx, g); err != nil {
+		return false, err
+	}
+	ours := g.since(r.before[string(g.role)], want)
+	active := g.active()
+	switch {
+	case active != nil && active.version() != want:
+		return false, &failure{reason: fmt.Sprintf("somebody started a refresh of the %ss to version %s meanwhile", g.role, active.version())}
+	case active != nil && !active.forward():
+		return false, r.failed(ctx, g, *active)
+	case active != nil:
+		if active.Status == types.InstanceRefreshStatusBaking && g.role == settings.Server && !r.Start {
+			r.smoke(ctx)
+		}
+		return false, r.launches(ctx, g, func(a types.Activity) bool { return active.StartTime != nil && !a.StartTime.Before(*active.StartTime) })
+	case len(ours) > 0 && ours[0].Status != types.InstanceRefreshStatusSuccessful:
+		return false, r.failed(ctx, g, ours[0])
+	case g.at(want):
+		return r.arrived(ctx, to)
+	case len(ours) > 0 && g.version != want && to.started < starts:
+		to.started++ // the group shows the end of its refresh a moment later
+		return false, nil
+	case r.fresh && g.version != want && !g.serves(want):
+		return false, r.replace(ctx, g, want)
+	case r.fresh && g.version == want && !g.serves(want):
+		return r.arrived(ctx, to) // what is left of the old goes by itself
+	case to.started >= starts:
+		return false, &failure{reason: fmt.Sprintf("%d refreshes of the %ss ended, and there are still other instances", to.started, g.role)}
+	}
+	if quiet, err := r.quiet(ctx); !quiet || err != nil { // a red alarm would stop it at once
+		return false, err
+	}
+	to.started++
+	return false, r.refresh(ctx, g, want, true)
+}
+
+// asked is the failure that somebody asked for, or that the smoke found while the servers bake.
+func (r *run) asked() error {
+	if a := r.journal.now().Abort; a != nil { // as of the last renewal of the lock
+		return &failure{reason: a.By + " aborted it"}
+	}
+	select {
+	case err := <-r.smoked:
+		if err != nil {
+			return &failure{reason: "the smoke failed: " + err.Error()}
+		}
+		r.smoked <- nil // for who asks next
+	default:
+	}
+	return nil
+}
+
+// arrived waits until those who are there are well.
+func (r *run) arrived(ctx context.Context, to *roll) (bool, error) {
+	ok, missing, err := r.healthy(ctx, to.group)
+	if ok || err != nil {
+		return ok, err
+	}
+	if err := r.launches(ctx, to.group, func(a types.Activity) bool { return a.EndTime != nil && a.EndTime.After(r.began) }); err != nil {
+		return false, err
+	}
+	if time.Since(to.began) > settleFor {
+		return false, &failure{reason: fmt.Sprintf("the %ss are not well after %s: %s", to.role, settleFor, missing)}
+	}
+	return false, nil
+}
+
+// refresh starts an instance refresh. Guarded, it goes back by itself when an instance or an alarm says so.
+func (r *run) refresh(ctx context.Context, g *group, version string, guarded bool) error {
+	p := &types.RefreshPreferences{
+		// As for every other replacement of an instance in this group: a new one comes before an old one goes.
+		MinHealthyPercentage: g.minHealthy, MaxHealthyPercentage: g.maxHealthy,
+		SkipMatching: aws.Bool(true),
+		// The default of both is to wait for a person, and to fail after an hour.
+		ScaleInProtectedInstances: types.ScaleInProtectedInstancesRefresh, StandbyInstances: types.StandbyInstancesIgnore,
+	}
+	if guarded {
+		// While it bakes, a refresh can be rolled back, and alarms have time to notice. With one that rings it would not
+		// start, so a forced one has none.
+		p.AutoRollback, p.BakeTime = aws.Bool(true), aws.Int32(int32(r.Bake/time.Second))
+		if len(g.Guards) > 0 && !r.Force && !r.Blind && !r.fresh {
+			p.AlarmSpecification = &types.AlarmSpecification{Alarms: g.Guards}
+		}
+	}
+	_, err := r.Clients.Groups.StartInstanceRefresh(ctx, &autoscaling.StartInstanceRefreshInput{AutoScalingGroupName: &g.Name, Strategy: types.RefreshStrategyRolling, Preferences: p,
+		DesiredConfiguration: &types.DesiredConfiguration{LaunchTemplate: &types.LaunchTemplateSpecification{LaunchTemplateId: &g.template, Version: &version}}})
+	switch {
+	case is(err, "InstanceRefreshInProgress"):
+		return nil // an answer was lost, or somebody was quicker: the next look tells
+	case guarded && answered(err):
+		return &failure{reason: fmt.Sprintf("AWS refused to refresh the %ss: %v", g.role, err)}
+	case err != nil:
+		return fmt.Errorf("start the instance refresh of %s: %w", g.Name, err)
+	}
+	r.say("%s: refresh to version %s started", g.role, version)
+	return nil
+}
+
+// replace gives a group of which nothing serves its version at once: there is nothing to keep. Its instances fail,
+// and the next ones are of that version.
+func (r *run) replace(ctx context.Context, g *group, version string) error {
+	r.say("%s: no instance serves, so the group gets version %s at once", g.role, version)
+	_, err := r.Clients.Groups.UpdateAutoScalingGroup(ctx, &autoscaling.UpdateAutoScalingGroupInput{AutoScalingGroupName: &g.Name,
+		LaunchTemplate: &types.LaunchTemplateSpecification{LaunchTemplateId: &g.template, Version: &version}})
+	if err != nil {
+		return fmt.Errorf("update group %s: %w", g.Name, err)
+	}
+	return nil
+}
+
+// smoke begins the smoke, once.
+func (r *run) smoke(ctx context.Context) {
+	if r.Smoke == nil || r.smoked != nil {
+		return
+	}
+	r.smoked = make(chan error, 1)
+	r.say("smoke: trying the service as a user does")
+	go func() {
+		warning, err := r.Smoke(ctx, r.want.Release)
+		if warning != "" {
+			r.say("smoke: WARNING: %s", warning)
+		}
+		r.smoked <- err
+	}()
+}

@@ -1,0 +1,138 @@
+package rollout
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+)
+
+// bootFailed is what the boot script says last; what follows is the shutdown.
+const bootFailed = "IMAGERY BOOT FAILED"
+
+// consoleLines are enough to see what a boot died of.
+const consoleLines = 20
+
+var (
+	launched = regexp.MustCompile(`^Launching a new EC2 instance(?:: (i-[0-9a-f]+))?`)
+	escapes  = regexp.MustCompile(`\x1b\[[0-9;?]*[A-Za-z]`)
+)
+
+// launches counts the launches that failed, among the activities that count, and is the failure of enough of them.
+// AWS itself would go on for an hour.
+func (r *run) launches(ctx context.Context, g *group, counts func(types.Activity) bool) error {
+	out, err := r.Clients.Groups.DescribeScalingActivities(ctx, &autoscaling.DescribeScalingActivitiesInput{AutoScalingGroupName: &g.Name})
+	if err != nil {
+		// Then AWS's own patience decides.
+		r.once("activities", "%s: launches that fail are not counted: %v", g.role, err)
+		return nil
+	}
+	failures, last := 0, (*failure)(nil)
+	for _, a := range out.Activities { // newest first; a page of them is longer than a rollout
+		m := launched.FindStringSubmatch(deref(a.Description))
+		// That a hook which was not passed shows as Cancelled is not documented; both are failures.
+		if m == nil || a.StartTime == nil || !counts(a) || a.StatusCode != types.ScalingActivityStatusCodeFailed && a.StatusCode != types.ScalingActivityStatusCodeCancelled {
+			continue
+		}
+		failures++
+		f := r.note(ctx, g, deref(a.ActivityId), m[1], deref(a.StatusMessage))
+		if last == nil {
+			last = f
+		}
+	}
+	if failures < failedLaunches {
+		return nil
+	}
+	return &failure{fmt.Sprintf("%d launches of %ss failed, the last one: %s", failures, g.role, last.reason), last.instance, last.lines}
+}
+
+// note says once that a launch failed, and keeps what the instance wrote before it is forgotten.
+func (r *run) note(ctx context.Context, g *group, activity, instance, message string) *failure {
+	if f := r.lost[activity]; f != nil {
+		return f
+	}
+	f := &failure{reason: strings.TrimSuffix(message, "."), instance: instance}
+	r.lost[activity] = f
+	if instance != "" {
+		r.lost[instance] = f
+		f.lines = r.console(ctx, instance)
+	}
+	r.say("%s %s: the launch failed: %s", g.role, instance, message)
+	return f
+}
+
+// failed is the failure of a refresh that did not get through.
+func (r *run) failed(ctx context.Context, g *group, f refresh) error {
+	// Whoever aborts it says so there before AWS does.
+	if err := r.journal.read(ctx); err != nil {
+		return err
+	}
+	if err := r.asked(); err != nil {
+		return err
+	}
+	reason := f.why()
+	if reason == "" {
+		reason = "AWS does not say why"
+	}
+	out := &failure{reason: fmt.Sprintf("the refresh of the %ss to version %s went wrong: %s", g.role, f.version(), strings.TrimSuffix(reason, "."))}
+	out.instance, out.lines = r.witness(ctx, g, f.version())
+	return out
+}
+
+// witness is the instance of a version that can say most about it: one that failed, else one that is ill, else any.
+func (r *run) witness(ctx context.Context, g *group, version string) (string, []string) {
+	best := ""
+	for _, i := range g.instances {
+		if f := r.lost[i.id]; f != nil {
+			return f.instance, f.lines
+		}
+		if i.version == version && (best == "" || !i.healthy) {
+			best = i.id
+		}
+	}
+	for _, f := range r.lost {
+		if best == "" && f.instance != "" {
+			return f.instance, f.lines
+		}
+	}
+	if best == "" {
+		return "", nil
+	}
+	return best, r.console(ctx, best)
+}
+
+// console is the end of what an instance wrote to its console, up to the point where its boot failed. It is nil if
+// EC2 has none: evidence is welcome, but nothing waits for it.
+func (r *run) console(ctx context.Context, instance string) []string {
+	text := ""
+	for _, latest := range []*bool{aws.Bool(true), nil} { // not every instance type knows the first
+		out, err := r.Clients.Compute.GetConsoleOutput(ctx, &ec2.GetConsoleOutputInput{InstanceId: &instance, Latest: latest})
+		if err == nil && deref(out.Output) != "" {
+			text = *out.Output
+			break
+		}
+	}
+	if plain, err := base64.StdEncoding.DecodeString(text); err == nil {
+		text = string(plain)
+	}
+	if n := strings.LastIndex(text, bootFailed); n >= 0 {
+		end := strings.IndexByte(text[n:], '\n')
+		if end < 0 {
+			end = len(text) - n
+		}
+		text = text[:n+end]
+	}
+	var lines []string
+	for line := range strings.Lines(escapes.ReplaceAllString(text, "")) {
+		if line = strings.TrimSpace(line); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	return lines[max(0, len(lines)-consoleLines):]
+}

@@ -1,0 +1,233 @@
+package rollout
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"imagery/app/ops/record"
+	"imagery/app/settings"
+)
+
+// same reports whether an entry is the rollout that is wanted now.
+func (r *run) same(e record.Entry) bool {
+	return e.Release == r.want.Release && maps.Equal(e.New, versions(r.want.Versions))
+}
+
+// settle sees to what others left: the same rollout is picked up where it is, another one is taken back first.
+func (r *run) settle(ctx context.Context) (bool, error) {
+	rec := r.journal.now()
+	e := rec.Current()
+	switch {
+	case e == nil:
+		return false, r.clear(ctx)
+	case r.same(*e):
+		r.resumed, r.fresh, r.from, r.old, r.before = true, len(e.Old) == 0, e.From, roles(e.Old), e.Before
+		r.say("%s began this on %s and did not see it through: going on", e.By, e.Begin.Format(time.RFC3339))
+		if e.Result == record.RollingBack {
+			return false, &failure{reason: e.Reason, instance: e.Instance, lines: e.Lines}
+		}
+		return false, nil
+	}
+	r.say("%s began to roll out release %s on %s and did not see it through: taking it back first", e.By, short(e.Release), e.Begin.Format(time.RFC3339))
+	reason := "release " + short(r.want.Release) + " came before this one was through"
+	if err := r.journal.mine(ctx, func(rec *record.Record) {
+		if e := rec.Current(); e != nil && e.Result == record.Running {
+			e.Result, e.Ends, e.Reason = record.RollingBack, record.Superseded, reason
+		}
+	}); err != nil {
+		return false, err
+	}
+	if err := r.restore(ctx, roles(e.Old)); err != nil {
+		return false, err
+	}
+	return false, r.closeBack(ctx)
+}
+
+// clear rolls back a refresh that no record knows of, unless it does what is wanted.
+func (r *run) clear(ctx context.Context) error {
+	old := map[settings.Role]string{}
+	for role, g := range r.groups {
+		if f := g.active(); f != nil && (f.version() != r.want.Versions[role] || !f.forward()) {
+			r.say("%s: somebody started a refresh to version %s: rolling it back first", role, f.version())
+			old[role] = g.version
+		}
+	}
+	return r.restore(ctx, old)
+}
+
+func roles(of map[string]string) map[settings.Role]string {
+	out := map[settings.Role]string{}
+	for role, v := range of {
+		out[settings.Role(role)] = v
+	}
+	return out
+}
+
+// converged ends a run that has nothing to do. The first deploy has: to prove that what the groups were made with
+// works.
+func (r *run) converged(ctx context.Context) (done bool, err error) {
+	if r.resumed {
+		return false, nil
+	}
+	rec, there := r.journal.now(), true
+	for role, g := range r.groups {
+		there = there && g.at(r.want.Versions[role]) && g.active() == nil
+		// All or nothing: without one of the groups there is no release to return to.
+		r.fresh = r.fresh || !g.serves("")
+	}
+	if proven := slices.ContainsFunc(rec.Entries, func(e record.Entry) bool { return e.Result == record.Successful }); there && !proven {
+		r.fresh, there = true, false
+	}
+	return there, nil
+}
+
+// refuse stops a release that is held, or that went back before, so that an update that has nothing to do with it
+// does not try it again. Where there was nothing to go back to, trying again is all that one can do.
+func (r *run) refuse(context.Context) (bool, error) {
+	if r.resumed {
+		return false, nil
+	}
+	rec := r.journal.now()
+	name, why := short(r.want.Release), ""
+	if h, held := rec.Held[r.want.Release]; held {
+		why = fmt.Sprintf("%s holds release %s since %s: %s", h.By, name, h.Since.Format(time.RFC3339), h.Why)
+	} else if e, ok := rec.Last(r.want.Release); ok && e.Result.Bad() && len(e.Old) > 0 && (e.From != e.Release || r.same(e)) {
+		why = fmt.Sprintf("release %s failed on %s (%s): %s", name, e.Begin.Format(time.RFC3339), e.Result, e.Reason)
+	}
+	switch {
+	case why == "":
+		return false, nil
+	case r.Force:
+		r.say("forced although %s", why)
+		return false, nil
+	}
+	return false, fmt.Errorf("%s. Nothing was touched. Change the code and so the hash, or force it (imagery:rolloutForce true, or -force)", why)
+}
+
+// begin writes into the record what is about to happen, before it does.
+func (r *run) begin(ctx context.Context) (bool, error) {
+	if r.resumed {
+		return false, nil
+	}
+	old, before := map[settings.Role]string{}, map[string]string{}
+	for role, g := range r.groups {
+		old[role] = g.version
+		for _, f := range g.refreshes {
+			if f.ended() { // an active one is adopted
+				before[string(role)] = deref(f.InstanceRefreshId)
+				break
+			}
+		}
+	}
+	r.before = before
+	e := record.Entry{Release: r.want.Release, By: r.By, Why: r.Why, Begin: time.Now().UTC(), Result: record.Running,
+		New: versions(r.want.Versions), Before: before}
+	if r.fresh {
+		r.say("nothing that works is there to return to: if release %s fails it is left as it is", short(e.Release))
+	} else {
+		r.old, e.Old, e.From = old, versions(old), r.from
+		r.say("from release %s to %s", short(r.from), short(e.Release))
+	}
+	return false, r.journal.mine(ctx, func(rec *record.Record) {
+		if now := rec.Current(); now != nil && now.Begin.Equal(e.Begin) {
+			return // the answer to the first write was lost
+		}
+		rec.Abort = nil // of something that is over
+		rec.Entries = slices.Insert(rec.Entries, 0, e)
+		if r.Hold != "" && e.From != "" {
+			if rec.Held == nil {
+				rec.Held = map[string]record.Hold{}
+			}
+			rec.Held[e.From] = record.Hold{By: r.By, Since: e.Begin, Why: r.Hold}
+		}
+	})
+}
+
+// start begins both at once for a run that nobody waits for. A later run sees how that ended.
+func (r *run) start(ctx context.Context) (done bool, err error) {
+	if !r.Start {
+		return false, nil
+	}
+	all := true
+	for _, role := range Order {
+		ok, err := r.advance(ctx, &roll{group: r.groups[role], began: time.Now()})
+		if err != nil {
+			return false, err
+		}
+		all = all && ok
+	}
+	if !all {
+		r.outcome = Started
+	}
+	return !all, nil
+}
+
+// succeed ends the rollout when the smoke has passed.
+func (r *run) succeed(ctx context.Context) (bool, error) {
+	if r.Smoke != nil && !r.Start {
+		r.smoke(ctx)
+		select {
+		case err := <-r.smoked:
+			if err != nil {
+				return false, &failure{reason: "the smoke failed: " + err.Error()}
+			}
+		case <-ctx.Done():
+			return false, context.Cause(ctx)
+		}
+	}
+	r.say("release %s runs in both groups", short(r.want.Release))
+	return true, r.journal.mine(ctx, func(rec *record.Record) {
+		rec.Abort = nil
+		delete(rec.Held, r.want.Release) // who forced it has lifted the hold
+		end(rec, record.Successful, "")
+	})
+}
+
+// end closes the open entry.
+func end(rec *record.Record, result record.Result, reason string) {
+	if e := rec.Current(); e != nil {
+		e.Result, e.End = result, time.Now().UTC()
+		if reason != "" {
+			e.Reason = reason
+		}
+	}
+}
+
+// closeBack closes the open entry when everything is back.
+func (r *run) closeBack(ctx context.Context) error {
+	return r.journal.mine(ctx, func(rec *record.Record) {
+		rec.Abort = nil
+		if e := rec.Current(); e != nil {
+			end(rec, cmp.Or(e.Ends, record.RolledBack), "")
+		}
+	})
+}
+
+func (r *run) close(ctx context.Context, result record.Result, reason string) error {
+	return r.journal.mine(ctx, func(rec *record.Record) {
+		rec.Abort = nil
+		end(rec, result, reason)
+	})
+}
+
+// judged turns the end of a step into that of the run: a release that failed goes back, and what else went wrong
+// leaves AWS at work.
+func (r *run) judged(ctx context.Context, err error) error {
+	var f *failure
+	if errors.As(err, &f) && ctx.Err() == nil {
+		err = r.goBack(ctx, f)
+	}
+	rec := r.journal.now()
+	if e := rec.Current(); err != nil && e != nil {
+		if err = cmp.Or(context.Cause(ctx), err); errors.Is(err, context.Canceled) {
+			err = errors.New("interrupted")
+		}
+		return fmt.Errorf("left as it is: AWS goes on with what was begun for release %s, and nobody watches it; run it again to see it through: %w", short(e.Release), err)
+	}
+	return err
+}
