@@ -45,7 +45,7 @@ func TestMachines(t *testing.T) {
 func (r *real) boot() {
 	r.Helper()
 	from := time.Now()
-	r.full(90 * time.Second)
+	r.full()
 	r.say("boot: two servers and two workers in service %.1f s after their groups were made", time.Since(from).Seconds())
 	for _, g := range []string{servers, workers} {
 		for _, a := range r.sim.Activities(g) {
@@ -69,7 +69,7 @@ var exposure = regexp.MustCompile(`Overall exposure level for imagery.service: (
 // unharmed fails if a request since then was not answered well, and prints what was sent.
 func (r *real) unharmed(what string, since time.Time) {
 	r.Helper()
-	r.until(time.Minute, "a hundred requests", func() bool { return len(r.load.Since(since)) >= 100 })
+	r.until("a hundred requests", func() bool { return len(r.load.Since(since)) >= 100 })
 	reqs, failed := r.load.Since(since), 0
 	by := map[string]int{}
 	for _, q := range reqs {
@@ -112,13 +112,13 @@ func (r *real) roll(group, version string) error {
 		if err := r.sim.Update(group, simulator.Change{Desired: &desired}); err != nil {
 			return err
 		}
-		if !eventually(90*time.Second, func() bool { return len(r.in(group, version)) == n+1 }) {
+		if !eventually(func() bool { return len(r.in(group, version)) == n+1 }) {
 			return fmt.Errorf("%s: no new one serves instead of %s", group, i.ID)
 		}
 		if _, err := r.sim.Terminate(i.ID, true); err != nil {
 			return err
 		}
-		if !eventually(90*time.Second, func() bool { return !r.host.Running(i.ID) }) {
+		if !eventually(func() bool { return !r.host.Running(i.ID) }) {
 			return fmt.Errorf("%s: %s is not gone", group, i.ID)
 		}
 	}
@@ -137,14 +137,14 @@ func ids(of []simulator.Instance) []string {
 // bad asks for one more server of a version that must not come into service, and waits for its end.
 func (r *real) bad(what, version, reason string) time.Duration {
 	r.Helper()
-	r.full(2 * time.Minute)
+	r.full()
 	from := time.Now()
 	before := ids(r.in(servers, ""))
 	three, two := 3, 2
 	live := r.in(servers, "")[0].Version
 	r.change(servers, simulator.Change{Version: version, Desired: &three})
 	id := ""
-	took := r.until(2*time.Minute, what+": a launch is abandoned", func() bool {
+	took := r.until(what+": a launch is abandoned", func() bool {
 		for _, a := range r.sim.Activities(servers) {
 			if a.Version == version && a.Status == "Cancelled" && a.Start.After(from) {
 				id = a.Instance
@@ -154,7 +154,7 @@ func (r *real) bad(what, version, reason string) time.Duration {
 		return false
 	})
 	r.change(servers, simulator.Change{Version: live, Desired: &two})
-	r.until(time.Minute, what+": the machine is off", func() bool { return !r.host.Running(id) })
+	r.until(what+": the machine is off", func() bool { return !r.host.Running(id) })
 	if console := r.host.Console(id); reason != "" && !strings.Contains(console, "IMAGERY BOOT FAILED: "+reason) {
 		r.Errorf("%s: the console does not say %q:\n%s", what, reason, console[max(0, len(console)-3000):])
 	} else if reason != "" {
@@ -162,8 +162,8 @@ func (r *real) bad(what, version, reason string) time.Duration {
 		line, _, _ = strings.Cut(line, "\n")
 		r.say("%s: the console says: %s", what, strings.TrimSpace(line))
 	}
-	if now := ids(r.in(servers, live)); !slices.Equal(now, before) {
-		r.Errorf("%s: servers were %v and are %v", what, before, now)
+	if !eventually(func() bool { return slices.Equal(ids(r.in(servers, live)), before) }) {
+		r.Errorf("%s: servers were %v and are %v", what, before, ids(r.in(servers, live)))
 	}
 	r.unharmed(fmt.Sprintf("%s: abandoned after %.1f s and powered off", what, took.Seconds()), from)
 	return took
@@ -207,14 +207,14 @@ func (r *real) hangingBoot() {
 }
 
 // signal sends a signal to the service of a machine and waits until another process serves.
-func (r *real) signal(id, name string, bound time.Duration) time.Duration {
+func (r *real) signal(id, name string) time.Duration {
 	r.Helper()
 	pid := func() string { out, _ := r.host.Exec(id, "systemctl", "show", "-P", "MainPID", "imagery"); return out }
 	old := pid()
 	if out, err := r.host.Exec(id, "kill", "-"+name, old); err != nil {
 		r.Fatal(out, err)
 	}
-	return r.until(bound, "another process serves after "+name, func() bool {
+	return r.until("another process serves after "+name, func() bool {
 		if now := pid(); now == "0" || now == old {
 			return false
 		}
@@ -226,10 +226,10 @@ func (r *real) signal(id, name string, bound time.Duration) time.Duration {
 func (r *real) killed() {
 	r.Helper()
 	for _, group := range []string{workers, servers} {
-		took := r.signal(r.in(group, "")[0].ID, "KILL", 30*time.Second)
+		took := r.signal(r.in(group, "")[0].ID, "KILL")
 		r.say("kill -9 in %s: ready again after %.1f s", group, took.Seconds())
 	}
-	r.full(time.Minute)
+	r.full()
 	r.goOn("kill -9")
 }
 
@@ -237,7 +237,7 @@ func (r *real) killed() {
 func (r *real) goOn(what string) {
 	r.Helper()
 	from := time.Now()
-	r.until(30*time.Second, what+": twenty uploads after it", func() bool {
+	took := r.until(what+": twenty uploads after it", func() bool {
 		n := 0
 		for _, q := range r.load.Since(from) {
 			if q.What == "upload" && q.OK() {
@@ -246,6 +246,7 @@ func (r *real) goOn(what string) {
 		}
 		return n >= 20
 	})
+	r.say("%s: twenty uploads within %.1f s after it", what, took.Seconds())
 }
 
 // failedSince counts, for cases in which a request may fail.
@@ -258,7 +259,7 @@ func (r *real) failedSince(what string, t time.Time) {
 func (r *real) frozen() {
 	r.Helper()
 	from := time.Now()
-	took := r.signal(r.in(workers, "")[0].ID, "STOP", 90*time.Second)
+	took := r.signal(r.in(workers, "")[0].ID, "STOP")
 	r.say("frozen worker: the watchdog had it ready again after %.1f s (WatchdogSec=30)", took.Seconds())
 	r.goOn("frozen")
 	r.failedSince("frozen", from)
@@ -286,8 +287,10 @@ func (r *real) fullDisk() {
 func (r *real) poweredOff() {
 	r.Helper()
 	from := time.Now()
+	var off []string
 	for _, group := range []string{servers, workers} {
 		id := r.in(group, "")[0].ID
+		off = append(off, id)
 		r.host.PowerOff(id)
 		// A test that only asked the power off of itself would believe itself.
 		if _, err := net.DialTimeout("tcp", r.host.Address(id)+":8080", time.Second); err == nil || r.host.Leader(id) != -1 {
@@ -295,8 +298,11 @@ func (r *real) poweredOff() {
 		}
 	}
 	r.goOn("powered off")
-	r.until(time.Minute, "the dead are not counted", func() bool { return len(r.in(servers, "")) < 2 })
-	r.full(2 * time.Minute)
+	// By name: a replacement may be in service before anybody looks.
+	r.until("the dead are not counted", func() bool {
+		return !slices.Contains(ids(r.in(servers, "")), off[0]) && !slices.Contains(ids(r.in(workers, "")), off[1])
+	})
+	r.full()
 	r.failedSince(fmt.Sprintf("a server and a worker lost their power: full again after %.1f s", time.Since(from).Seconds()), from)
 }
 
@@ -304,11 +310,11 @@ func (r *real) zoneDown() {
 	r.Helper()
 	from := time.Now()
 	r.must(r.host.Zone("eu-central-1a", false))
-	r.until(30*time.Second, "the servers of the zone are out", func() bool { return len(r.in(servers, "")) < 2 })
+	r.until("the servers of the zone are out", func() bool { return len(r.in(servers, "")) < 2 })
 	r.goOn("zone down")
 	time.Sleep(3 * time.Second) // of load, on one zone
 	r.goOn("zone down, later")
 	r.must(r.host.Zone("eu-central-1a", true))
-	r.full(3 * time.Minute)
+	r.full()
 	r.failedSince(fmt.Sprintf("a zone was off the network: full again after %.1f s", time.Since(from).Seconds()), from)
 }

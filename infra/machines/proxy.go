@@ -38,7 +38,7 @@ type proxy struct {
 }
 
 const proxyConfig = `global
-  stats socket %s level admin
+  stats socket %[1]s level admin
   maxconn 2000
 defaults
   mode http
@@ -49,15 +49,21 @@ defaults
   timeout queue 5s
   retries 0
 frontend door
-  bind %s:80
+  bind %[2]s:80
+  use_backend open if { nbsrv(servers) eq 0 }
   default_backend servers
 backend servers
   balance leastconn
-  option httpchk GET %s
+  option httpchk GET %[3]s
   http-check expect status 200
-  timeout check %dms
+  timeout check %[4]dms
   http-response set-header X-Served-By %%s
-  server-template m 1-%d 10.99.0.2:%d disabled check inter %dms rise %d fall %d
+  server-template m 1-%[5]d 10.99.0.2:%[6]d disabled check inter %[7]dms rise %[8]d fall %[9]d
+# An application load balancer whose targets are all unhealthy sends requests to all of them.
+backend open
+  balance leastconn
+  http-response set-header X-Served-By %%s
+  server-template m 1-%[5]d 10.99.0.2:%[6]d disabled
 `
 
 func startProxy(dir string, c Check) (*proxy, error) {
@@ -102,9 +108,10 @@ func (p *proxy) ask(command string) (string, error) {
 	return strings.TrimSpace(string(out)), err
 }
 
+// set tells both backends of a place; only one of them knows of health.
 func (p *proxy) set(slot, what string) {
 	if slot != "" {
-		_, _ = p.ask("set server servers/" + slot + " " + what) // what it does is seen in the state
+		_, _ = p.ask("set server servers/" + slot + " " + what + ";set server open/" + slot + " " + what) // what it does is seen in the state
 	}
 }
 
@@ -116,7 +123,7 @@ func (p *proxy) add(address string) string {
 	p.mu.Unlock()
 	p.set(slot, fmt.Sprintf("addr %s port %d", address, p.port))
 	p.set(slot, "state drain")
-	p.set(slot, "health down")
+	_, _ = p.ask("set server servers/" + slot + " health down") // until its checks pass
 	p.set(slot, "state ready")
 	return slot
 }
