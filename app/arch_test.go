@@ -17,7 +17,7 @@ var layers = map[string][]string{
 	"imagery/app/settings":                   {}, // read by infra, too
 	"imagery/app/rights":                     {}, // read by infra, too
 	"imagery/app/observe":                    {"imagery/app/settings"},
-	"imagery/app/budget":                     {"github.com/KimMachineGun/automemlimit/", "golang.org/x/sync/"},
+	"imagery/app/budget":                     {"github.com/KimMachineGun/automemlimit/"},
 	"imagery/app/sepia":                      {"imagery/app/imagery", "github.com/disintegration/imaging", "golang.org/x/image/"},
 	"imagery/app/local":                      {"imagery/app/imagery", "modernc.org/sqlite"},
 	"imagery/app/cloud":                      {"imagery/app/imagery", "github.com/aws/"},

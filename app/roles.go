@@ -97,15 +97,20 @@ func listen(s settings.Settings, stdout io.Writer) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w (%s)", s.Listen, err, settings.Named("listen"))
 	}
+	fmt.Fprintf(stdout, "listening on %s\n", urlOf(l))
+	return l, nil
+}
+
+// urlOf is where a process on this machine reaches the listener.
+func urlOf(l net.Listener) string {
 	host, port, err := net.SplitHostPort(l.Addr().String())
 	if err != nil {
-		return nil, fmt.Errorf("listen on %s: %w", s.Listen, err)
+		return "http://" + l.Addr().String() // no address of TCP has none
 	}
 	if ip := net.ParseIP(host); ip.IsUnspecified() {
 		host = "localhost"
 	}
-	fmt.Fprintf(stdout, "listening on http://%s\n", net.JoinHostPort(host, port))
-	return l, nil
+	return "http://" + net.JoinHostPort(host, port)
 }
 
 func runServer(ctx context.Context, s settings.Settings, stdout, stderr io.Writer) error {
@@ -132,9 +137,9 @@ func runWorker(ctx context.Context, s settings.Settings, stdout, stderr io.Write
 	defer p.backend.close()
 	p.service.Filter = sepia.Filter{MaxPixels: s.MaxPixels}
 	supervise(ctx, p.listener, p.log)
+	slots, waiting, pool := worker.Concurrency(runtime.GOMAXPROCS(0), p.memory-settings.ProcessBase, settings.LargestPeak(s.MaxPixels))
 	return worker.New(worker.Options{
-		Service: p.service, Queue: p.backend.queue, Memory: p.memory - settings.ProcessBase,
-		Slots:  max(2, runtime.GOMAXPROCS(0)), // two on one core: one waits for the network while one works
+		Service: p.service, Queue: p.backend.queue, Memory: pool, Slots: slots, Waiting: waiting,
 		Outage: s.Outage, ReconcileEvery: reconcileEvery(s), Probe: p.backend.probe,
 		Housekeeping: p.backend.housekeeping, Consume: s.Consume, Instance: p.instance, Release: p.release, Log: p.log,
 	}).Run(ctx, p.listener)

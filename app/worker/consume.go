@@ -53,10 +53,10 @@ func (w *Worker) consume(ctx context.Context) {
 	helpers.Wait()
 }
 
-// step receives once and starts what it got. It holds at most as many messages as there are slots, so that a
-// busy worker leaves the others to workers that are idle.
+// step receives once and starts what it got. It asks for as many messages as there are free slots, so that a busy
+// worker leaves the others to workers that are idle.
 func (c *consumer) step(ctx context.Context) {
-	free := c.takeSlots(ctx, c.batch)
+	free := c.w.slots.take(ctx, c.batch)
 	if free == 0 {
 		return
 	}
@@ -64,7 +64,7 @@ func (c *consumer) step(ctx context.Context) {
 	if err != nil && ctx.Err() == nil {
 		c.w.Log.Warn("could not receive", "error", err)
 	}
-	c.giveSlots(free - len(ms))
+	c.w.slots.give(free - len(ms))
 	if err != nil || len(ms) == 0 {
 		if err != nil {
 			sleep(ctx, retryPause)
@@ -81,7 +81,7 @@ func (c *consumer) step(ctx context.Context) {
 			continue
 		}
 		c.jobs.Go(func() {
-			defer c.giveSlots(1)
+			defer c.w.slots.give(1)
 			c.handle(ctx, h)
 		})
 	}
@@ -113,7 +113,7 @@ func (c *consumer) quarantine(ctx context.Context, suspects []*hold) {
 		h := suspects[least]
 		suspects = append(suspects[:least], suspects[least+1:]...)
 		c.jobs.Go(func() {
-			defer c.giveSlots(1)
+			defer c.w.slots.give(1)
 			c.handle(ctx, h)
 		})
 		c.jobs.Wait()
@@ -135,30 +135,6 @@ func (c *consumer) receive(ctx context.Context, n int) ([]imagery.Message, error
 		c.w.received.Store(true)
 	}
 	return ms, err
-}
-
-// takeSlots waits for one free slot and takes up to n; 0 when ctx ended.
-func (c *consumer) takeSlots(ctx context.Context, n int) int {
-	select {
-	case <-ctx.Done():
-		return 0
-	case c.w.slots <- struct{}{}:
-	}
-	taken := 1
-	for ; taken < n; taken++ {
-		select {
-		case c.w.slots <- struct{}{}:
-		default:
-			return taken
-		}
-	}
-	return taken
-}
-
-func (c *consumer) giveSlots(n int) {
-	for range n {
-		<-c.w.slots
-	}
 }
 
 // sleep pauses for d or until ctx ends.

@@ -126,13 +126,11 @@ func (w *Worker) sqs(rw http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), settings.JobBound)
 	defer cancel()
-	select {
-	case w.slots <- struct{}{}:
-		defer func() { <-w.slots }()
-	case <-ctx.Done():
+	if w.slots.take(ctx, 1) == 0 {
 		problem(rw, http.StatusServiceUnavailable, "no core became free")
 		return
 	}
+	defer w.slots.give(1)
 	report, err := w.run(ctx, w.sqsJob(ctx, hint, r.Header), delivery{
 		message: r.Header.Get("X-Aws-Sqsd-Msgid"), trace: sqsTrace(r.Header), taken: time.Now()})
 	if err != nil {
@@ -156,7 +154,7 @@ func (w *Worker) sqsJob(ctx context.Context, hint imagery.Hint, h http.Header) i
 	return imagery.Job{
 		Hint: hint, Receives: receives, Last: last,
 		Held:  func() bool { return ctx.Err() == nil }, // the daemon holds the message while it waits for us
-		Admit: w.pool.Acquire,
+		Admit: w.admit,
 	}
 }
 

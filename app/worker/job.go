@@ -49,7 +49,7 @@ func (c *consumer) admit(ctx, stop context.Context, n int64) (func(), error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(stop, cancel)()
-	return c.w.pool.Acquire(ctx, n)
+	return c.w.admit(ctx, n)
 }
 
 // putOff hides a message until its next try.

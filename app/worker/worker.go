@@ -24,8 +24,9 @@ type Options struct {
 	Queue   imagery.Queue
 	// Memory is what the photos in work may hold together, in bytes; at least the peak of the largest legal one.
 	Memory int64
-	// Slots is how many jobs run at once: a core each.
-	Slots int
+	// Slots is how many jobs run at once, and Waiting how many more may wait for memory meanwhile; it may be 0.
+	// Concurrency plans all three.
+	Slots, Waiting int
 	// Outage is how long a dependency may be away without costing a photo: the deliveries of one message span
 	// at least this.
 	Outage time.Duration
@@ -49,7 +50,7 @@ type Options struct {
 type Worker struct {
 	Options
 	pool     *budget.Pool
-	slots    chan struct{}
+	slots    *slots
 	probe    *cachedProbe
 	received atomic.Bool // a receive succeeded once
 	stopping atomic.Bool
@@ -60,7 +61,7 @@ type Worker struct {
 
 // New returns a worker that does nothing until Run.
 func New(o Options) *Worker {
-	w := &Worker{Options: o, pool: budget.NewPool(o.Memory), slots: make(chan struct{}, o.Slots)}
+	w := &Worker{Options: o, pool: budget.NewPool(o.Memory), slots: newSlots(o.Slots, o.Waiting)}
 	w.probe = &cachedProbe{call: o.Probe}
 	w.limits.read = o.Queue.Limits
 	return w
@@ -102,4 +103,13 @@ func (w *Worker) Run(ctx context.Context, l net.Listener) error {
 		return fmt.Errorf("serve HTTP of the worker: %w", err)
 	}
 	return nil
+}
+
+// admit waits until n bytes are free. A job that has to wait leaves its slot to photos that need less.
+func (w *Worker) admit(ctx context.Context, n int64) (release func(), err error) {
+	if release, ok := w.pool.TryAcquire(n); ok {
+		return release, nil
+	}
+	defer w.slots.leave()()
+	return w.pool.Acquire(ctx, n)
 }

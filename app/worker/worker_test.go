@@ -40,10 +40,16 @@ type filter struct {
 	most    atomic.Int32 // how many ran at once at most
 	applied atomic.Int32
 	peak    int64
+	peaks   map[string]int64 // of single photos, by their bytes
 	on      func(raw []byte) error
 }
 
-func (f *filter) Inspect([]byte) (int64, error) { return f.peak, nil }
+func (f *filter) Inspect(raw []byte) (int64, error) {
+	if peak, ok := f.peaks[string(raw)]; ok {
+		return peak, nil
+	}
+	return f.peak, nil
+}
 
 func (f *filter) Apply(ctx context.Context, raw []byte) (imagery.Result, error) {
 	n := f.running.Add(1)
