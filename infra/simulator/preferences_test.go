@@ -160,7 +160,10 @@ func TestHealthyPercentages(t *testing.T) {
 				p.MinHealthyPercentage, p.MaxHealthyPercentage = c.least, c.most
 				w.start("2", p)
 				least, most, gone := 4, 0, -1
-				for w.refresh().Status != types.InstanceRefreshStatusSuccessful {
+				for status := w.refresh().Status; status != types.InstanceRefreshStatusSuccessful; status = w.refresh().Status {
+					if status == types.InstanceRefreshStatusBaking && len(w.serving()) < 4 {
+						t.Fatal("it bakes before all are there")
+					}
 					all := slices.DeleteFunc(w.group().Instances, func(i types.Instance) bool { return i.LifecycleState[:4] == "Term" })
 					if gone < 0 && slices.ContainsFunc(all, func(i types.Instance) bool { return *i.LaunchTemplate.Version == "2" }) {
 						gone = 4 - len(slices.DeleteFunc(slices.Clone(all), func(i types.Instance) bool { return *i.LaunchTemplate.Version == "2" }))

@@ -117,10 +117,11 @@ func TestRefreshReplacesOneByOne(t *testing.T) {
 			*r.Preferences.BakeTime != 180 || *r.Preferences.MaxHealthyPercentage != 150 || !*r.Preferences.AutoRollback {
 			t.Errorf("%+v", r)
 		}
-		c.becomes(types.InstanceRefreshStatusInProgress)
+		if d := c.becomes(types.InstanceRefreshStatusInProgress); d < 4*time.Second || d > 7*time.Second {
+			t.Error("pending for", d)
+		}
 		most, seen := 0, []int32{}
-		for c.refresh().Status == types.InstanceRefreshStatusInProgress {
-			r := c.refresh()
+		for r := c.refresh(); r.Status == types.InstanceRefreshStatusInProgress; r = c.refresh() {
 			if n := len(seen); n == 0 || seen[n-1] != *r.PercentageComplete {
 				seen = append(seen, *r.PercentageComplete)
 			}
