@@ -19,10 +19,7 @@ var errWayBack = errors.New("the way back does not work")
 
 // goBack takes a release back that was judged, in both groups. The error says how that went.
 func (r *run) goBack(ctx context.Context, f *failure) error {
-	out := &Error{Reason: f.reason, Instance: f.instance, Lines: f.lines}
-	if f.instance != "" {
-		out.Logs = r.logs(f.instance)
-	}
+	out := &Error{Reason: f.reason, Instance: f.instance, Lines: f.lines, Logs: f.logs}
 	name := short(r.want.Release)
 	if r.fresh {
 		out.Outcome = "release " + name + " does not work, and there is none to return to; everything is left as it is, to be looked at"
@@ -53,16 +50,6 @@ func first(err error, out *Error) error {
 		return out
 	}
 	return errors.Join(err, out)
-}
-
-// logs is the log group of the instance.
-func (r *run) logs(instance string) string {
-	for _, g := range r.groups {
-		if g.seen[instance] != "" {
-			return g.Logs
-		}
-	}
-	return ""
 }
 
 // restore brings groups back to old versions, all at the same time: nobody waits for the other one's bad release.

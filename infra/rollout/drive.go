@@ -27,11 +27,17 @@ const (
 	starts = 3
 )
 
+// witness is an instance that can say what is wrong.
+type witness struct {
+	instance string   // empty: there is none
+	lines    []string // the last ones that it wrote on its console
+	logs     string   // log group where there is more
+}
+
 // failure is the judgement that a release is bad.
 type failure struct {
-	reason   string
-	instance string   // that failed; empty: none in particular
-	lines    []string // the last ones that it wrote
+	reason string
+	witness
 }
 
 func (f *failure) Error() string { return f.reason }

@@ -49,7 +49,7 @@ func (r *run) launches(ctx context.Context, g *group, counts func(types.Activity
 	if failures < failedLaunches {
 		return nil
 	}
-	return &failure{fmt.Sprintf("%d launches of %ss failed, the last one: %s", failures, g.role, last.reason), last.instance, last.lines}
+	return &failure{fmt.Sprintf("%d launches of %ss failed, the last one: %s", failures, g.role, last.reason), last.witness}
 }
 
 // note says once that a launch failed, and keeps what the instance wrote before it is forgotten.
@@ -57,11 +57,11 @@ func (r *run) note(ctx context.Context, g *group, activity, instance, message st
 	if f := r.lost[activity]; f != nil {
 		return f
 	}
-	f := &failure{reason: strings.TrimSuffix(message, "."), instance: instance}
+	f := &failure{reason: strings.TrimSuffix(message, ".")}
 	r.lost[activity] = f
 	if instance != "" {
 		r.lost[instance] = f
-		f.lines = r.console(ctx, instance)
+		f.witness = witness{instance, r.console(ctx, instance), g.Logs}
 	}
 	r.say("%s %s: the launch failed: %s", g.role, instance, message)
 	return f
@@ -80,31 +80,25 @@ func (r *run) failed(ctx context.Context, g *group, f refresh) error {
 	if reason == "" {
 		reason = "AWS does not say why"
 	}
-	out := &failure{reason: fmt.Sprintf("the refresh of the %ss to version %s went wrong: %s", g.role, f.version(), strings.TrimSuffix(reason, "."))}
-	out.instance, out.lines = r.witness(ctx, g, f.version())
-	return out
+	return &failure{fmt.Sprintf("the refresh of the %ss to version %s went wrong: %s", g.role, f.version(), strings.TrimSuffix(reason, ".")),
+		r.find(ctx, g, f.version())}
 }
 
-// witness is the instance of a version that can say most about it: one that failed, else one that is ill, else any.
-func (r *run) witness(ctx context.Context, g *group, version string) (string, []string) {
+// find is the instance of a version that can say most: one that failed, else one that is ill, else any.
+func (r *run) find(ctx context.Context, g *group, version string) witness {
 	best := ""
 	for _, i := range g.instances {
 		if f := r.lost[i.id]; f != nil {
-			return f.instance, f.lines
+			return f.witness
 		}
 		if i.version == version && (best == "" || !i.healthy) {
 			best = i.id
 		}
 	}
-	for _, f := range r.lost {
-		if best == "" && f.instance != "" {
-			return f.instance, f.lines
-		}
-	}
 	if best == "" {
-		return "", nil
+		return witness{}
 	}
-	return best, r.console(ctx, best)
+	return witness{best, r.console(ctx, best), g.Logs}
 }
 
 // console is the end of what an instance wrote to its console, up to the point where its boot failed. It is nil if

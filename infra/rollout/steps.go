@@ -29,7 +29,7 @@ func (r *run) settle(ctx context.Context) (bool, error) {
 		r.resumed, r.fresh, r.from, r.old, r.before = true, len(e.Old) == 0, e.From, roles(e.Old), e.Before
 		r.say("%s began this on %s and did not see it through: going on", e.By, e.Begin.Format(time.RFC3339))
 		if e.Result == record.RollingBack {
-			return false, &failure{reason: e.Reason, instance: e.Instance, lines: e.Lines}
+			return false, &failure{e.Reason, witness{instance: e.Instance, lines: e.Lines}}
 		}
 		return false, nil
 	}
