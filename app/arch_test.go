@@ -26,7 +26,7 @@ var layers = map[string][]string{
 	"imagery/app/panel":                      {},
 	"imagery/app/imagery/model":              {},
 	"imagery/app/fleet":                      {"imagery/app/settings", "imagery/app/observe"},
-	"imagery/app/ops":                        {"imagery/app/imagery", "imagery/app/settings", "imagery/app/ops/fsck", "imagery/app/ops/alarms", "imagery/app/ops/smoke", "github.com/aws/"}, // the last shows operators what no role may see
+	"imagery/app/ops":                        {"imagery/app/imagery", "imagery/app/settings", "imagery/app/ops/fsck", "imagery/app/ops/alarms", "imagery/app/ops/record", "imagery/app/ops/smoke", "github.com/aws/"}, // the last shows operators what no role may see
 	"imagery/app/ops/fsck":                   {"modernc.org/sqlite", "github.com/aws/", "imagery/app/rights"},                                                                               // nothing that writes: it checks what we wrote
 	"imagery/app/ops/record":                 {},                                                                                                                                            // read by infra, too
 	"imagery/app/ops/alarms":                 {"imagery/app/settings", "github.com/aws/"},

@@ -1,14 +1,17 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -17,6 +20,7 @@ import (
 	"imagery/app/imagery"
 	"imagery/app/local"
 	"imagery/app/observe"
+	"imagery/app/ops"
 	"imagery/app/panel"
 	"imagery/app/settings"
 	"imagery/app/worker"
@@ -81,8 +85,13 @@ func runWithPanel(ctx context.Context, l net.Listener, o fleet.Options, s settin
 		return fmt.Errorf("%w (%s)", err, settings.Named("data"))
 	}
 	defer store.Close()
+	data, err := filepath.Abs(s.Data)
+	if err != nil {
+		return fmt.Errorf("find the data folder: %w", err)
+	}
 	var f *fleet.Fleet
 	p, err := panel.New(panel.Options{
+		Data:      data,
 		Processes: func(ctx context.Context) []panel.Process { return processes(ctx, f.Snapshot()) },
 		Queue:     func(ctx context.Context) (panel.Queue, error) { return queueOf(ctx, store) },
 		Kill:      func(name string) error { return f.Kill(name) },
@@ -92,8 +101,23 @@ func runWithPanel(ctx context.Context, l net.Listener, o fleet.Options, s settin
 	}
 	o.Panel, o.PanelPath = p, panel.Prefix
 	f = fleet.New(o)
+	defer announce(filepath.Join(data, ops.FleetFile), urlOf(l), o.Log)()
 	go alarmOnDeadLetters(ctx, store, o.Log.Error)
 	return f.Run(ctx, l)
+}
+
+// announce writes down where the fleet is, for imagery status, until withdraw is called. What a killed fleet leaves
+// behind leads to nobody, or to another folder's fleet, which says so.
+func announce(file, url string, log *slog.Logger) (withdraw func()) {
+	text := fmt.Appendf(nil, "%s %d\n", url, os.Getpid())
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		log.Warn("imagery status will not find this fleet", "error", err)
+	}
+	return func() {
+		if now, err := os.ReadFile(file); err == nil && bytes.Equal(now, text) { // else the next fleet has come already
+			_ = os.Remove(file) // one that stays misleads nobody
+		}
+	}
 }
 
 // processes completes what the fleet knows of its children with what they say themselves.

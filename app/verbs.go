@@ -16,6 +16,7 @@ import (
 	"imagery/app/observe"
 	"imagery/app/ops"
 	"imagery/app/ops/fsck"
+	"imagery/app/ops/record"
 	"imagery/app/ops/selftest"
 	"imagery/app/sepia"
 	"imagery/app/settings"
@@ -44,7 +45,7 @@ func runVerb(args []string, stdout, stderr io.Writer) int {
 			os.Exit(exitFailure)
 		}()
 		err = run(ctx, ops.Call{Args: rest, Settings: s,
-			Console: ops.Console{Out: stdout, Err: stderr, Live: observe.IsTerminal(stderr), In: answers()},
+			Console: ops.Console{Out: stdout, Err: stderr, Live: observe.IsTerminal(stderr), Screen: observe.IsTerminal(stdout), In: answers()},
 			Open:    openForOperator})
 		err = ops.Clear(err)
 	}
@@ -93,6 +94,11 @@ func operateCloud(ctx context.Context, s settings.Settings, region string) (ops.
 		Snapshot: func(ctx context.Context, hashes bool) (fsck.Snapshot, error) {
 			return fsck.AWS(ctx, tables, objects, s.Table, s.Bucket, hashes)
 		},
+		Depth: func(ctx context.Context) (d ops.Depth, err error) {
+			d.Visible, d.InFlight, d.Delayed, d.DeadLetters, err = c.Depth(ctx)
+			return d, err
+		},
+		Record: func(ctx context.Context) (string, error) { return c.ReleaseRecord(ctx, record.AttributeDocument) },
 	}, &backend{catalog: c.Catalog(), blobs: c.Blobs(), queue: c.Queue(), deadLetters: c.DeadLetters()}, nil
 }
 
@@ -107,6 +113,10 @@ func operateLocal(s settings.Settings) (ops.Backend, *backend, error) {
 	}
 	return ops.Backend{Store: l, Close: l.Close,
 		Snapshot: func(context.Context, bool) (fsck.Snapshot, error) { return fsck.Local(s.Data) },
+		Depth: func(ctx context.Context) (d ops.Depth, err error) {
+			d.Visible, d.InFlight, d.DeadLetters, err = l.Depth(ctx)
+			return d, err
+		},
 	}, &backend{catalog: l.Catalog(), blobs: l.Blobs(), queue: l.Queue(), deadLetters: l.DeadLetters()}, nil
 }
 

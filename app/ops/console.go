@@ -22,6 +22,8 @@ type Console struct {
 	// Live says that a person watches Err: then long work shows how far it is, on one line that is cleared in
 	// the end.
 	Live bool
+	// Screen says that Out is a terminal: what is refreshed may be written over.
+	Screen bool
 	// In is where a person answers; nil where nobody can.
 	In io.Reader
 }

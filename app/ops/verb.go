@@ -37,7 +37,19 @@ type Backend struct {
 	Service  *imagery.Service
 	Store    Store
 	Snapshot func(ctx context.Context, hashes bool) (fsck.Snapshot, error)
-	Close    func() error
+	Depth    func(ctx context.Context) (Depth, error)
+	// Record reads the document of the release record, empty if there is none. It is nil where nothing is ever
+	// rolled out.
+	Record func(ctx context.Context) (document string, err error)
+	Close  func() error
+}
+
+// Depth is how many messages there are. On AWS the numbers are about a minute old.
+type Depth struct {
+	Visible     int `json:"visible"`
+	InFlight    int `json:"inFlight"`
+	Delayed     int `json:"delayed"`
+	DeadLetters int `json:"deadLetters"`
 }
 
 // Store is what operators may do beyond the roles. Both backends have it.
@@ -58,9 +70,11 @@ var Verbs = []Verb{
 	{"dlq redrive", "", aboutRedrive, redrive},
 	{"requeue", "ID | --failed", aboutRequeue, requeue},
 	{"fsck", "", aboutCheck, check},
+	{"doctor", "", aboutDoctor, examine},
 	{"alarms ls", "", aboutAlarmsList, listAlarms},
 	{"alarms test", "", aboutAlarmsTest, testAlarms},
 	{"smoke", "[URL]", aboutSmoke, trySmoke},
+	{"status", "", aboutStatus, status},
 }
 
 // Find picks the verb that args begin with, and the arguments behind it. When they name a group of verbs and

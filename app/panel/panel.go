@@ -46,6 +46,7 @@ type Queue struct {
 
 // Options say where the panel looks.
 type Options struct {
+	Data      string // the folder, absolute, by which one fleet is told from another
 	Processes func(context.Context) []Process
 	Queue     func(context.Context) (Queue, error)
 	// Kill ends the named process as a crash would.
@@ -135,9 +136,10 @@ func (p *Panel) state(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(struct {
+		Data      string    `json:"data"`
 		Processes []Process `json:"processes"`
 		Queue     Queue     `json:"queue"`
-	}{p.o.Processes(ctx), queue})
+	}{p.o.Data, p.o.Processes(ctx), queue})
 }
 
 // TokenHeader carries the page's token. A page of another origin may neither read the token nor set the header.
