@@ -254,6 +254,7 @@ func TestPoison(t *testing.T) {
 		})
 	}
 	all.Wait()
+	sent := time.Now()
 	for _, e := range c.journal {
 		v, err := c.final(ctx, e.id)
 		if err != nil {
@@ -270,6 +271,7 @@ func TestPoison(t *testing.T) {
 			t.Errorf("%s (%s) is %s: %s", e.id, e.photo.name, v.State, reason)
 		}
 	}
+	t.Logf("recovered: a photo killed every worker, it and all others were final after %.1f s", time.Since(sent).Seconds())
 	p.stop(t)
 	sound(t, data)
 }

@@ -58,9 +58,11 @@ func TestOutages(t *testing.T) {
 				time.Sleep(time.Second)
 			}
 			a.Edge.Inject(nil)
+			back := time.Now()
 			upload()
 			uploads.Wait()
 			client.settle(ctx, time.Minute)
+			t.Logf("recovered: %s was away for 10 s, all photos were final %.1f s after it was back", service, time.Since(back).Seconds())
 			if n := len(a.Queues.Messages(a.DLQURL)); n > 0 {
 				t.Errorf("%d dead letters", n)
 			}
@@ -122,11 +124,13 @@ func TestFrozenWorker(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer frozen.cmd.Process.Signal(syscall.SIGCONT)
+	froze := time.Now()
 	second := start(t, t.TempDir(), a.Env("second"), a.args("-role", "worker")...)
 	v, err := client.final(ctx, id)
 	if err != nil || v.State != "processed" {
 		t.Fatalf("the second worker: %+v, %v", v, err)
 	}
+	t.Logf("recovered: a worker froze, another one had finished its photo after %.1f s", time.Since(froze).Seconds())
 	if err := frozen.cmd.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}

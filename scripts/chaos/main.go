@@ -58,6 +58,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	backend := fs.String("backend", "all", "local, aws or all")
 	point := fs.String("point", "", "only the rows of this point (one of "+strings.Join(points(), ", ")+")")
 	seconds := fs.Int("seconds", 0, "`seconds` of uploads around each blow (default 10, with -long 20)")
+	docs := fs.String("docs", "", "write the tables of this `page`, docs/failures.md, too")
+	logs := fs.String("log", "", "`file` with the output of what else is measured for that page (see scripts/failures)")
 	long := fs.Bool("long", false, "larger photos, later blows, and the timeouts of the service's defaults")
 	if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return 0
@@ -67,6 +69,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	rows, err := plan(*backend, *point)
 	if err == nil && (fs.NArg() > 0 || *seconds < 0) {
 		err = errors.New("unexpected argument, or negative seconds (see -h)")
+	}
+	var measured string
+	if err == nil && *docs != "" {
+		measured, err = readLogs(*logs, *backend, *point)
 	}
 	if err != nil {
 		fmt.Fprintln(stderr, "chaos:", err)
@@ -89,6 +95,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	fmt.Fprintf(stdout, "\n%d rows in %s, %d with a broken promise.\n", len(rows), time.Since(began).Round(time.Second), broken)
 	if broken > 0 {
 		return 1
+	}
+	if *docs != "" {
+		if err := writePage(*docs, rows, s, measured); err != nil {
+			fmt.Fprintln(stderr, "chaos:", err)
+			return 1
+		}
 	}
 	return 0
 }
