@@ -96,6 +96,9 @@ func (s *Simulator) StartRefresh(name, template, version string, p Preferences) 
 	if version != "" && template == "" {
 		r.Template = g.Template
 	}
+	for _, i := range g.census().good {
+		r.ToUpdate += btoi(r.outdated(g, i))
+	}
 	g.refreshes = append(g.refreshes, r)
 	s.changed(g)
 	return r.ID, nil

@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -100,7 +101,7 @@ func (r *refresh) outdated(g *group, i *instance) bool {
 	case r.Rollback != nil:
 		return i.seq > r.first && i.seq <= r.last
 	case r.Preferences.SkipMatching:
-		return i.Version != g.wanted()
+		return i.Version != cmp.Or(r.Version, g.Version)
 	default:
 		return i.seq < r.first
 	}

@@ -114,7 +114,7 @@ func TestRefreshReplacesOneByOne(t *testing.T) {
 		before := c.serving()
 		id := c.start("2", safe())
 		if r := c.refresh(); r.Status != types.InstanceRefreshStatusPending || *r.InstanceRefreshId != id || *r.DesiredConfiguration.LaunchTemplate.Version != "2" ||
-			*r.Preferences.BakeTime != 180 || *r.Preferences.MaxHealthyPercentage != 150 || !*r.Preferences.AutoRollback {
+			*r.InstancesToUpdate != 2 || *r.Preferences.BakeTime != 180 || *r.Preferences.MaxHealthyPercentage != 150 || !*r.Preferences.AutoRollback {
 			t.Errorf("%+v", r)
 		}
 		if d := c.becomes(types.InstanceRefreshStatusInProgress); d < 4*time.Second || d > 7*time.Second {
