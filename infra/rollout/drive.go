@@ -31,7 +31,8 @@ const (
 type witness struct {
 	instance string   // empty: there is none
 	lines    []string // the last ones that it wrote on its console
-	logs     string   // log group where there is more
+	group    string
+	logs     string // log group where there is more
 }
 
 // failure is the judgement that a release is bad.
@@ -45,8 +46,9 @@ func (f *failure) Error() string { return f.reason }
 // roll is the way of one group to the wanted version.
 type roll struct {
 	*group
-	began   time.Time
-	started int // refreshes
+	began    time.Time
+	started  int       // refreshes
+	replaced time.Time // when the group got the version without one; zero: it did not
 }
 
 func (r *run) rollWorker(ctx context.Context) (bool, error) { return r.roll(ctx, settings.Worker) }
@@ -113,7 +115,7 @@ func (r *run) advance(ctx context.Context, to *roll) (done bool, err error) {
 		if active.Status == types.InstanceRefreshStatusBaking && g.role == settings.Server && !r.Start {
 			r.smoke(ctx)
 		}
-		return false, r.launches(ctx, g, func(a types.Activity) bool { return active.StartTime != nil && !a.StartTime.Before(*active.StartTime) })
+		return false, r.launches(ctx, g, want, func(a types.Activity) bool { return active.StartTime != nil && !a.StartTime.Before(*active.StartTime) })
 	case len(ours) > 0 && ours[0].Status != types.InstanceRefreshStatusSuccessful:
 		return false, r.failed(ctx, g, ours[0])
 	case g.at(want):
@@ -122,7 +124,7 @@ func (r *run) advance(ctx context.Context, to *roll) (done bool, err error) {
 		to.started++ // the group shows the end of its refresh a moment later
 		return false, nil
 	case r.fresh && g.version != want && !g.serves(want):
-		return false, r.replace(ctx, g, want)
+		return false, r.replace(ctx, to, want)
 	case r.fresh && g.version == want && !g.serves(want):
 		return r.arrived(ctx, to) // what is left of the old goes by itself
 	case to.started >= starts:
@@ -157,7 +159,9 @@ func (r *run) arrived(ctx context.Context, to *roll) (bool, error) {
 	if ok || err != nil {
 		return ok, err
 	}
-	if err := r.launches(ctx, to.group, func(a types.Activity) bool { return a.EndTime != nil && a.EndTime.After(r.began) }); err != nil {
+	if err := r.launches(ctx, to.group, r.want.Versions[to.role], func(a types.Activity) bool {
+		return a.EndTime != nil && a.EndTime.After(r.began) && a.StartTime.After(to.replaced)
+	}); err != nil {
 		return false, err
 	}
 	if time.Since(to.began) > settleFor {
@@ -199,13 +203,15 @@ func (r *run) refresh(ctx context.Context, g *group, version string, guarded boo
 
 // replace gives a group of which nothing serves its version at once: there is nothing to keep. Its instances fail,
 // and the next ones are of that version.
-func (r *run) replace(ctx context.Context, g *group, version string) error {
+func (r *run) replace(ctx context.Context, to *roll, version string) error {
+	g := to.group
 	r.say("%s: no instance serves, so the group gets version %s at once", g.role, version)
 	_, err := r.Clients.Groups.UpdateAutoScalingGroup(ctx, &autoscaling.UpdateAutoScalingGroupInput{AutoScalingGroupName: &g.Name,
 		LaunchTemplate: &types.LaunchTemplateSpecification{LaunchTemplateId: &g.template, Version: &version}})
 	if err != nil {
 		return fmt.Errorf("update group %s: %w", g.Name, err)
 	}
+	to.replaced = time.Now()
 	return nil
 }
 

@@ -24,35 +24,49 @@ var (
 	escapes  = regexp.MustCompile(`\x1b\[[0-9;?]*[A-Za-z]`)
 )
 
-// launches counts the launches that failed, among the activities that count, and is the failure of enough of them.
-// AWS itself would go on for an hour.
-func (r *run) launches(ctx context.Context, g *group, counts func(types.Activity) bool) error {
+// launches counts the instances of a version that failed to come up, among the activities that count, or that came
+// into service and fell ill. It is the failure of enough of them: AWS itself would go on for an hour.
+func (r *run) launches(ctx context.Context, g *group, version string, counts func(types.Activity) bool) error {
+	failures, last := 0, (*failure)(nil)
+	for _, i := range g.instances {
+		if i.version == version && !i.healthy && g.served[i.id] {
+			r.note(ctx, g, "ill "+i.id, i.id, "it was in service and is unhealthy")
+		}
+	}
+	for activity, f := range r.lost {
+		if strings.HasPrefix(activity, "ill ") && f.group == g.Name {
+			failures++
+			last = f
+		}
+	}
 	out, err := r.Clients.Groups.DescribeScalingActivities(ctx, &autoscaling.DescribeScalingActivitiesInput{AutoScalingGroupName: &g.Name})
 	if err != nil {
 		// Then AWS's own patience decides.
 		r.once("activities", "%s: launches that fail are not counted: %v", g.role, err)
 		return nil
 	}
-	failures, last := 0, (*failure)(nil)
 	for _, a := range out.Activities { // newest first; a page of them is longer than a rollout
 		m := launched.FindStringSubmatch(deref(a.Description))
 		// That a hook which was not passed shows as Cancelled is not documented; both are failures.
 		if m == nil || a.StartTime == nil || !counts(a) || a.StatusCode != types.ScalingActivityStatusCodeFailed && a.StatusCode != types.ScalingActivityStatusCodeCancelled {
 			continue
 		}
+		if v, known := g.versions[m[1]]; known && v != version {
+			continue // an old one that somebody gave up meanwhile
+		}
 		failures++
 		f := r.note(ctx, g, deref(a.ActivityId), m[1], deref(a.StatusMessage))
-		if last == nil {
+		if last == nil || last.instance == "" {
 			last = f
 		}
 	}
 	if failures < failedLaunches {
 		return nil
 	}
-	return &failure{fmt.Sprintf("%d launches of %ss failed, the last one: %s", failures, g.role, last.reason), last.witness}
+	return &failure{fmt.Sprintf("%d new %ss failed, one of them: %s", failures, g.role, last.reason), last.witness}
 }
 
-// note says once that a launch failed, and keeps what the instance wrote before it is forgotten.
+// note says once that an instance failed, and keeps what the instance wrote before it is forgotten.
 func (r *run) note(ctx context.Context, g *group, activity, instance, message string) *failure {
 	if f := r.lost[activity]; f != nil {
 		return f
@@ -61,9 +75,9 @@ func (r *run) note(ctx context.Context, g *group, activity, instance, message st
 	r.lost[activity] = f
 	if instance != "" {
 		r.lost[instance] = f
-		f.witness = witness{instance, r.console(ctx, instance), g.Logs}
+		f.witness = witness{instance, r.console(ctx, instance), g.Name, g.Logs}
 	}
-	r.say("%s %s: the launch failed: %s", g.role, instance, message)
+	r.say("%s %s failed: %s", g.role, instance, message)
 	return f
 }
 
@@ -98,7 +112,7 @@ func (r *run) find(ctx context.Context, g *group, version string) witness {
 	if best == "" {
 		return witness{}
 	}
-	return witness{best, r.console(ctx, best), g.Logs}
+	return witness{best, r.console(ctx, best), g.Name, g.Logs}
 }
 
 // console is the end of what an instance wrote to its console, up to the point where its boot failed. It is nil if

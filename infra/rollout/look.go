@@ -27,8 +27,10 @@ type group struct {
 	instances              []instance
 	refreshes              []refresh // newest first
 
-	seen map[string]string // lines about instances that were said
-	said string            // about the refresh
+	versions map[string]string // of all instances that were ever seen
+	served   map[string]bool   // those of them that were seen in service
+	seen     map[string]string // lines about instances that were said
+	said     string            // about the refresh
 }
 
 type instance struct {
@@ -109,7 +111,7 @@ func (g *group) serves(except string) bool {
 func (r *run) look(ctx context.Context) (bool, error) {
 	r.groups = map[settings.Role]*group{}
 	for _, role := range Order {
-		r.groups[role] = &group{Group: r.Groups[role], role: role}
+		r.groups[role] = &group{Group: r.Groups[role], role: role, versions: map[string]string{}, served: map[string]bool{}}
 		if err := r.read(ctx, r.groups[role]); err != nil {
 			return false, err
 		}
@@ -172,6 +174,8 @@ func (g *group) take(a types.AutoScalingGroup) error {
 		if i.LaunchTemplate != nil {
 			it.version = deref(i.LaunchTemplate.Version)
 		}
+		g.versions[it.id] = it.version
+		g.served[it.id] = g.served[it.id] || it.state == types.LifecycleStateInService
 		g.instances = append(g.instances, it)
 	}
 	slices.SortFunc(g.instances, func(a, b instance) int { return cmp.Compare(a.id, b.id) })

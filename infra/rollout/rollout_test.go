@@ -66,7 +66,7 @@ func TestBadBinary(t *testing.T) {
 		w.fates[key(worker, 2)] = always(dead())
 		began := time.Now()
 		_, err := w.up(2)
-		e := judged(t, err, "both groups run "+release(1)[:12]+" again", "2 launches of workers failed")
+		e := judged(t, err, "both groups run "+release(1)[:12]+" again", "2 new workers failed")
 		if len(e.Lines) == 0 || !strings.Contains(e.Error(), "panic: no such table\n") || !strings.HasSuffix(e.Lines[len(e.Lines)-1], "IMAGERY BOOT FAILED: run the selftest (line 99)") ||
 			!strings.Contains(e.Error(), "aws logs tail /imagery/dev/worker") {
 			t.Errorf("the instance's last lines are %q", e.Lines)
@@ -75,7 +75,7 @@ func TestBadBinary(t *testing.T) {
 		if took := time.Since(began); took > 10*time.Minute {
 			t.Errorf("took %s; AWS itself would have tried for an hour", took)
 		}
-		if entry := w.wantEntry(2, record.RolledBack, "2 launches"); entry.Instance != e.Instance || len(entry.Lines) == 0 {
+		if entry := w.wantEntry(2, record.RolledBack, "new "); entry.Instance != e.Instance || len(entry.Lines) == 0 {
 			t.Errorf("%+v", entry)
 		}
 		if w.started["server/2"] > 0 {
@@ -170,8 +170,8 @@ func TestInstancesThatFail(t *testing.T) {
 					return good()
 				}
 				_, err := w.up(2)
-				if !w.said("the launch failed") {
-					t.Error("nobody said that a launch failed")
+				if !w.said(" failed: ") {
+					t.Error("nobody said that an instance failed")
 				}
 				if c.ok {
 					if err != nil {
@@ -180,9 +180,9 @@ func TestInstancesThatFail(t *testing.T) {
 					w.all(2)
 					return
 				}
-				judged(t, err, "both groups run", "2 launches of servers failed")
+				judged(t, err, "both groups run", "2 new servers failed")
 				w.all(1)
-				w.wantEntry(2, record.RolledBack, "2 launches")
+				w.wantEntry(2, record.RolledBack, "new ")
 			})
 		})
 	}

@@ -98,11 +98,7 @@ func inEmptyWorld(t *testing.T, test func(*world)) {
 		w.sim = simulator.New(simulator.Options{Driver: w.mem, Observe: w.guard.Observe})
 		w.mem.Simulator = w.sim
 		defer w.sim.Close()
-		var versions []simulator.TemplateVersion
-		for n := 1; n <= 5; n++ {
-			versions = append(versions, simulator.TemplateVersion{Number: n, Image: "ami-1",
-				UserData: fmt.Sprintf("#!/bin/bash\nBUCKET=releases\nKEY=releases/%[1]s/imagery\nSHA=%[1]s\n", release(n))})
-		}
+		versions := templates(1, 2, 3, 4, 5)
 		w.sim.SetTemplate("lt-worker", versions...)
 		w.sim.SetTemplate("lt-server", versions...)
 		w.sim.Green("server-errors", "worker-failures")
@@ -362,6 +358,12 @@ func (w *world) PutItem(_ context.Context, in *dynamodb.PutItemInput, _ ...func(
 }
 
 var errSmoke = errors.New("the photo is green")
+
+func (w *world) setHook(hook func(call string, n int) (before, after error)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.hook = hook
+}
 
 // smoke is one that takes a while.
 func (w *world) smoke(seen *[]string, takes time.Duration, err error) func(context.Context, string) (string, error) {
