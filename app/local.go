@@ -28,8 +28,8 @@ import (
 
 // The local fleet: two of each, so that any one may die.
 const (
-	localServers = 2
-	localWorkers = 2
+	localServers = settings.LocalServers
+	localWorkers = settings.LocalWorkers
 )
 
 func runLocal(ctx context.Context, kill <-chan struct{}, s settings.Settings, stdout, stderr io.Writer) error {

@@ -60,8 +60,7 @@ func (c Call) place(ctx context.Context) (place, error) {
 	if p.out, err = readOutputs(ctx, p.Stack); err != nil {
 		return place{}, err
 	}
-	p.Table, p.Bucket = p.out.Table, p.out.ImagesBucket
-	p.QueueURL, p.DLQURL = p.out.QueueURL, p.out.DLQURL
+	p.Settings = p.AtStack(p.out.Table, p.out.ImagesBucket, p.out.QueueURL, p.out.DLQURL)
 	p.fromStack = true
 	return p, nil
 }

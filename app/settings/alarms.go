@@ -1,6 +1,15 @@
 package settings
 
-import "regexp"
+import (
+	"regexp"
+	"strings"
+)
+
+// Project is the name of the Pulumi project: a tag of everything that a stack makes, and the beginning of its names.
+const Project = "imagery"
+
+// ShortStack is the name of a stack without the organization and project that Pulumi takes before it.
+func ShortStack(stack string) string { return stack[strings.LastIndexByte(stack, '/')+1:] }
 
 // Alarms are the names of a stack's alarms: infra makes them, the runbook has a section for each, and operators type
 // them. On AWS the name has that of the stack before it and a suffix behind it, see AlarmOf.
@@ -15,7 +24,7 @@ var Alarms = []string{
 var GuardAlarms = []string{"server-errors", "server-latency", "worker-failures"}
 
 // AlarmPrefix begins the names on AWS of all alarms of a stack, and those of stacks whose names begin alike.
-func AlarmPrefix(stack string) string { return "imagery-" + stack + "-" }
+func AlarmPrefix(stack string) string { return Project + "-" + ShortStack(stack) + "-" }
 
 // madeUp is what Pulumi puts behind a name, so that a replacement can stand beside the old one.
 var madeUp = regexp.MustCompile(`^-[0-9a-f]{7}$`)

@@ -65,6 +65,27 @@ func (s *Settings) preset() {
 	setDefault(&s.ResendAfter, localResendAfter)
 }
 
+// AtStack is what the settings are where everything is in a stack on AWS that they did not name: its names, and the
+// defaults of AWS in the place of a laptop's.
+func (s Settings) AtStack(table, bucket, queueURL, dlqURL string) Settings {
+	if !s.OnAWS() {
+		undo(&s.Visibility, localVisibility)
+		undo(&s.MaxReceives, localMaxReceives)
+		undo(&s.ResendAfter, localResendAfter)
+	}
+	s.Table, s.Bucket, s.QueueURL, s.DLQURL = table, bucket, queueURL, dlqURL
+	s.preset()
+	return s
+}
+
+// undo takes back what setDefault did.
+func undo[T comparable](p *T, v T) {
+	if *p == v {
+		var zero T
+		*p = zero
+	}
+}
+
 func setDefault[T comparable](p *T, v T) {
 	var zero T
 	if *p == zero {

@@ -182,3 +182,19 @@ func TestParseBytes(t *testing.T) {
 		}
 	}
 }
+
+// A stack that is read later has the defaults of AWS, as if its names had been given, and keeps what was set by hand.
+func TestAtStack(t *testing.T) {
+	none := func(string) string { return "" }
+	names := []string{"-table", "t", "-bucket", "b", "-queue-url", "q", "-dlq-url", "d"}
+	for _, by := range [][]string{nil, {"-resend-after", "7m", "-visibility", "3m", "-max-receives", "9"}} {
+		want, _, err := settings.ParseVerb(slices.Concat(names, by), none, func(*flag.FlagSet) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		bare, _, err := settings.ParseVerb(by, none, func(*flag.FlagSet) {})
+		if got := bare.AtStack("t", "b", "q", "d"); err != nil || got != want {
+			t.Errorf("%v: %+v, want %+v, %v", by, got, want, err)
+		}
+	}
+}

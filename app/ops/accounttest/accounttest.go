@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"imagery/app/cloud/cloudtest"
@@ -87,15 +88,17 @@ func (a *Account) makeStack(t *testing.T) {
 	if a.Stack, err = a.Cloud.NewStack(ctx, "imagery-test", imagery.Limits{Visibility: settings.QueueVisibility, MaxReceives: settings.QueueMaxReceives}); err != nil {
 		t.Fatal(err)
 	}
-	a.Queue(t, "imagery-test-dlq", map[string]string{"VisibilityTimeout": "30", "MessageRetentionPeriod": "1209600", "SqsManagedSseEnabled": "true"})
+	a.Queue(t, "imagery-test-dlq", nil)
 	a.Queue(t, "imagery-test", nil)
 }
 
-// Queue makes a queue anew with those attributes; those of the queue of hints are completed.
+// Queue makes a queue anew with those attributes; what they do not say is as infra says.
 func (a *Account) Queue(t *testing.T, name string, with map[string]string) {
 	t.Helper()
 	all := map[string]string{"VisibilityTimeout": "120", "MessageRetentionPeriod": "345600", "SqsManagedSseEnabled": "true"}
-	if !strings.HasSuffix(name, "-dlq") {
+	if strings.HasSuffix(name, "-dlq") {
+		all["VisibilityTimeout"], all["MessageRetentionPeriod"] = "30", "1209600"
+	} else {
 		all["RedrivePolicy"] = fmt.Sprintf(`{"deadLetterTargetArn":"arn:aws:sqs:%s:%s:imagery-test-dlq","maxReceiveCount":5}`, cloudtest.Region, ID)
 	}
 	for k, v := range with {
@@ -193,7 +196,7 @@ func (a *Account) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // versions of the query protocols tell the services apart.
-var versions = map[string]string{"2010-03-31": "sns", "2011-06-15": "sts", "2011-01-01": "autoscaling"}
+var versions = map[string]string{"2010-03-31": "sns", "2011-06-15": "sts", "2011-01-01": "autoscaling", "2015-12-01": "elasticloadbalancing"}
 
 // nameOf is service:Operation of a request.
 func nameOf(r *http.Request, body []byte) string {
@@ -258,4 +261,14 @@ func (a *Account) members(body []byte) string {
 	}
 	return `<DescribeAutoScalingInstancesResponse><DescribeAutoScalingInstancesResult><AutoScalingInstances>` + b.String() +
 		`</AutoScalingInstances></DescribeAutoScalingInstancesResult></DescribeAutoScalingInstancesResponse>`
+}
+
+// Items counts the items of the table.
+func (a *Account) Items(t *testing.T) int {
+	t.Helper()
+	out, err := a.Cloud.DynamoDB().Scan(t.Context(), &dynamodb.ScanInput{TableName: &a.Stack.Table})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(out.Items)
 }

@@ -17,21 +17,11 @@ import (
 // Local reads a data folder. Processes may run, but while they write, the table and the objects are of
 // different moments and findings may be false.
 func Local(dir string) (s Snapshot, err error) {
-	path, err := filepath.Abs(filepath.Join(dir, "imagery.db"))
+	db, path, err := open(dir)
 	if err != nil {
-		return s, fmt.Errorf("find the database of %s: %w", dir, err)
-	}
-	if _, err := os.Stat(path); err != nil {
-		return s, fmt.Errorf("find the database of %s: %w", dir, err)
-	}
-	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Path: path, RawQuery: "_pragma=busy_timeout(10000)"}).String())
-	if err != nil {
-		return s, fmt.Errorf("open %s: %w", path, err)
+		return s, err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	if err := sound(db); err != nil {
-		return s, fmt.Errorf("check %s: %w", path, err)
-	}
 	if err := rows(db, "SELECT item FROM images", func(r *sql.Rows) error {
 		var text []byte
 		if err := r.Scan(&text); err != nil {
@@ -55,6 +45,40 @@ func Local(dir string) (s Snapshot, err error) {
 		return s, fmt.Errorf("read the messages of %s: %w", path, err)
 	}
 	return s, s.files(filepath.Join(dir, "objects"))
+}
+
+// open opens the database of a data folder, if it is sound.
+func open(dir string) (db *sql.DB, path string, err error) {
+	if path, err = filepath.Abs(filepath.Join(dir, "imagery.db")); err == nil {
+		_, err = os.Stat(path)
+	}
+	if err != nil {
+		return nil, path, fmt.Errorf("find the database of %s: %w", dir, err)
+	}
+	if db, err = sql.Open("sqlite", (&url.URL{Scheme: "file", Path: path, RawQuery: "_pragma=busy_timeout(10000)"}).String()); err != nil {
+		return nil, path, fmt.Errorf("open %s: %w", path, err)
+	}
+	if err := sound(db); err != nil {
+		return nil, path, fmt.Errorf("check %s: %w", path, errors.Join(err, db.Close()))
+	}
+	return db, path, nil
+}
+
+// Newest checks the database of a data folder, and returns the time of its newest transition, zero if there is none.
+func Newest(dir string) (at time.Time, err error) {
+	db, path, err := open(dir)
+	if err != nil {
+		return at, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	var ms sql.NullInt64
+	if err := db.QueryRow("SELECT max(updated) FROM images").Scan(&ms); err != nil {
+		return at, fmt.Errorf("read the images of %s: %w", path, err)
+	}
+	if ms.Valid {
+		at = time.UnixMilli(ms.Int64)
+	}
+	return at, nil
 }
 
 // sound runs SQLite's own check of the file.
