@@ -56,7 +56,7 @@ func (l look) groups(ctx context.Context) (f fleetPart) {
 	return f
 }
 
-// members are the instances of one group. Without an answer of the balancer its servers are judged by the group.
+// members are the instances of one group.
 func (l look) members(ctx context.Context, role string, g scaling.AutoScalingGroup) (list []member, problem string) {
 	health := map[string]balancing.TargetHealth{}
 	for _, arn := range g.TargetGroupARNs {
@@ -89,8 +89,11 @@ func inService(i scaling.Instance, g scaling.AutoScalingGroup, health map[string
 	if h := aws.ToString(i.HealthStatus); h != "" && !strings.EqualFold(h, "healthy") {
 		return strings.ToLower(h), "its group replaces it"
 	}
-	if len(g.TargetGroupARNs) == 0 || unasked {
+	if len(g.TargetGroupARNs) == 0 {
 		return ready, ""
+	}
+	if unasked {
+		return inGroup, ""
 	}
 	h, known := health[aws.ToString(i.InstanceId)]
 	switch {

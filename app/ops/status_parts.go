@@ -50,7 +50,14 @@ type member struct {
 	InFlight int   `json:"inFlight,omitempty"` // of them, now
 }
 
-const ready = "ready"
+const (
+	ready = "ready"
+	// inGroup is a server that its group counts, when the balancer could not be asked.
+	inGroup = "in service"
+)
+
+// well reports whether nobody needs to look at it.
+func (m member) well() bool { return m.State == ready || m.State == inGroup }
 
 // count completes the groups from the members, and puts whoever needs to be looked at first.
 func (f *fleetPart) count() {
@@ -60,7 +67,7 @@ func (f *fleetPart) count() {
 		for _, m := range f.Members {
 			if m.Role == g.Role {
 				g.Members++
-				if m.State == ready {
+				if m.well() {
 					g.Ready++
 				}
 			}
@@ -70,8 +77,8 @@ func (f *fleetPart) count() {
 		if c := strings.Compare(a.Role, b.Role); c != 0 {
 			return c
 		}
-		if (a.State == ready) != (b.State == ready) {
-			if a.State == ready {
+		if a.well() != b.well() {
+			if a.well() {
 				return 1
 			}
 			return -1

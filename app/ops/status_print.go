@@ -35,7 +35,7 @@ func (c Console) overview(o overview) error {
 		if o.Oldest.ID == "" {
 			return "no image is unfinished"
 		}
-		return fmt.Sprintf("%s since the upload of %s; see imagery why", age(time.Duration(o.Oldest.Age)*time.Second), o.Oldest.ID)
+		return fmt.Sprintf("%s old: %s; see imagery why", age(time.Duration(o.Oldest.Age)*time.Second), o.Oldest.ID)
 	})
 	return errors.Join(err, c.alarmsPart(o.Alarms, o.At))
 }
@@ -86,7 +86,7 @@ func (c Console) fleetPart(f fleetPart) error {
 	for _, m := range shown {
 		row := []string{indent + m.Name, m.Role, m.State, short(m.Release), m.Version, zoneOf(m.Zone)}
 		if f.URL != "" {
-			row = []string{indent + m.Name, m.State, short(m.Release), strconv.Itoa(m.PID), age(time.Duration(m.Uptime) * time.Second), strconv.Itoa(m.Restarts),
+			row = []string{indent + m.Name, m.State, short(m.Release), m.pid(), age(time.Duration(m.Uptime) * time.Second), strconv.Itoa(m.Restarts),
 				strconv.FormatInt(m.Done, 10), strconv.Itoa(m.InFlight)}
 		}
 		rows = append(rows, row)
@@ -107,13 +107,13 @@ func (c Console) fleetPart(f fleetPart) error {
 func (f fleetPart) some() (shown []member, rest int) {
 	room := mostMembers
 	for _, m := range f.Members {
-		if m.State != ready {
+		if !m.well() {
 			room--
 		}
 	}
 	for _, m := range f.Members {
 		switch {
-		case m.State != ready:
+		case !m.well():
 			shown = append(shown, m)
 		case room > 0:
 			shown, room = append(shown, m), room-1
@@ -122,6 +122,14 @@ func (f fleetPart) some() (shown []member, rest int) {
 		}
 	}
 	return shown, rest
+}
+
+// pid is empty while no process runs.
+func (m member) pid() string {
+	if m.PID == 0 {
+		return ""
+	}
+	return strconv.Itoa(m.PID)
 }
 
 // short is as much of a release as logs show.
