@@ -18,7 +18,8 @@ var layers = map[string][]string{
 	"imagery/app/rights":                     {}, // read by infra, too
 	"imagery/app/observe":                    {"imagery/app/settings"},
 	"imagery/app/budget":                     {"github.com/KimMachineGun/automemlimit/"},
-	"imagery/app/sepia":                      {"imagery/app/imagery", "github.com/disintegration/imaging", "golang.org/x/image/"},
+	"imagery/app/sepia":                      {"imagery/app/imagery", "imagery/app/sepia/baseline", "github.com/disintegration/imaging", "golang.org/x/image/"},
+	"imagery/app/sepia/baseline":             {}, // a codec, on planes of the standard library
 	"imagery/app/local":                      {"imagery/app/imagery", "modernc.org/sqlite"},
 	"imagery/app/cloud":                      {"imagery/app/imagery", "github.com/aws/"},
 	"imagery/app/server":                     {"imagery/app/imagery", "imagery/app/settings", "imagery/app/observe", "github.com/labstack/echo/v4"},
@@ -27,8 +28,8 @@ var layers = map[string][]string{
 	"imagery/app/imagery/model":              {},
 	"imagery/app/fleet":                      {"imagery/app/settings", "imagery/app/observe"},
 	"imagery/app/ops":                        {"imagery/app/imagery", "imagery/app/settings", "imagery/app/ops/fsck", "imagery/app/ops/doctor", "imagery/app/ops/alarms", "imagery/app/ops/record", "imagery/app/ops/smoke", "github.com/aws/"}, // the last shows operators what no role may see
-	"imagery/app/ops/fsck":                   {"modernc.org/sqlite", "github.com/aws/", "imagery/app/rights"},                                                                               // nothing that writes: it checks what we wrote
-	"imagery/app/ops/record":                 {},                                                                                                                                            // read by infra, too
+	"imagery/app/ops/fsck":                   {"modernc.org/sqlite", "github.com/aws/", "imagery/app/rights"},                                                                                                                                   // nothing that writes: it checks what we wrote
+	"imagery/app/ops/record":                 {},                                                                                                                                                                                                // read by infra, too
 	"imagery/app/ops/alarms":                 {"imagery/app/settings", "github.com/aws/"},
 	"imagery/app/ops/doctor":                 {"imagery/app/settings", "imagery/app/rights", "imagery/app/budget", "imagery/app/ops/alarms", "imagery/app/ops/fsck", "github.com/aws/"},
 	"imagery/app/ops/accounttest":            {"imagery/app/", "github.com/aws/"}, // an account around the emulators, for tests only

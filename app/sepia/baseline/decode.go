@@ -1,0 +1,198 @@
+package baseline
+
+import (
+	"encoding/binary"
+	"errors"
+	"image"
+)
+
+// ErrUnusual means that a file is not of the kind that a Decoder reads, or damaged. It says nothing about which.
+var ErrUnusual = errors.New("not a plain baseline JPEG")
+
+// Decoder reads one file. The zero value is ready for Open, and may be used for one file after the other.
+type Decoder struct {
+	Width, Height int                       // in pixels
+	Grey          bool                      // there is no chroma
+	Ratio         image.YCbCrSubsampleRatio // 444, 440, 422 or 420
+	StripHeight   int                       // of the next strip in rows of pixels: 8 or 16
+
+	bits     bitReader
+	comps    [3]component
+	quant    [4][64]uint8
+	known    [4]bool // which of quant the file has
+	dc, ac   [2]huffman
+	interval int // of restarts, in MCUs; 0: none
+	mcu      int // which is next
+}
+
+// component is one plane and its tables.
+type component struct {
+	id, h, v, table uint8
+	quant           [64]quantum // in zigzag order
+	dc, ac          *huffman
+	last            int64 // DC of the block before
+}
+
+// quantum is the dequantizer of one coefficient.
+type quantum struct {
+	step, scale int64 // scale: with the factor of idct, moved into the lane
+	word        uint8 // of a packed block
+}
+
+// Open reads the header of a file up to its picture. data must not change until the last strip is read.
+func (d *Decoder) Open(data []byte) error {
+	d.Width, d.interval, d.known, d.mcu = 0, 0, [4]bool{}, 0
+	for t := range d.dc {
+		d.dc[t].count, d.ac[t].count = 0, 0
+	}
+	if len(data) < 2 || data[0] != 0xff || data[1] != markerSOI {
+		return ErrUnusual
+	}
+	for pos := 2; len(data)-pos >= 4 && data[pos] == 0xff; {
+		marker, n := data[pos+1], int(binary.BigEndian.Uint16(data[pos+2:]))
+		if n < 2 || len(data)-pos-2 < n {
+			return ErrUnusual
+		}
+		body := data[pos+4 : pos+2+n]
+		pos += 2 + n
+		if marker == markerSOS {
+			d.bits = bitReader{data: data, pos: pos}
+			return d.startOfScan(body)
+		}
+		if err := d.segment(marker, body); err != nil {
+			return err
+		}
+	}
+	return ErrUnusual
+}
+
+func (d *Decoder) segment(marker byte, b []byte) error {
+	switch {
+	case marker == markerSOF0:
+		return d.startOfFrame(b)
+	case marker == markerDHT:
+		for err := error(nil); len(b) > 0; {
+			h := map[byte]*huffman{0x00: &d.dc[0], 0x01: &d.dc[1], 0x10: &d.ac[0], 0x11: &d.ac[1]}[b[0]]
+			if h == nil {
+				return ErrUnusual
+			}
+			if b, err = h.read(b[1:]); err != nil {
+				return err
+			}
+		}
+		return nil
+	case marker == markerDQT:
+		for ; len(b) >= 65 && b[0] <= 3; b = b[65:] {
+			d.known[b[0]], d.quant[b[0]] = true, [64]uint8(b[1:])
+		}
+		if len(b) != 0 {
+			return ErrUnusual
+		}
+		return nil
+	case marker == markerDRI && len(b) == 2:
+		d.interval = int(binary.BigEndian.Uint16(b))
+		return nil
+	case marker == markerAPP14 && len(b) >= 12 && string(b[:5]) == "Adobe" && b[11] != 1:
+		return ErrUnusual // RGB or CMYK
+	case markerAPP0 <= marker && marker <= markerAPP15 || marker == markerCOM:
+		return nil
+	}
+	return ErrUnusual
+}
+
+// ratios by the sampling of luma, horizontal and vertical, less 1.
+var ratios = [2][2]image.YCbCrSubsampleRatio{
+	{image.YCbCrSubsampleRatio444, image.YCbCrSubsampleRatio440}, {image.YCbCrSubsampleRatio422, image.YCbCrSubsampleRatio420},
+}
+
+func (d *Decoder) startOfFrame(b []byte) error {
+	if d.Width != 0 || len(b) < 6 || b[0] != 8 || b[5] != 1 && b[5] != 3 || len(b) != 6+3*int(b[5]) {
+		return ErrUnusual
+	}
+	d.Height, d.Width, d.Grey = int(binary.BigEndian.Uint16(b[1:])), int(binary.BigEndian.Uint16(b[3:])), b[5] == 1
+	for i := range d.planes() {
+		f := b[6+3*i:]
+		c := component{id: f[0], h: f[1] >> 4, v: f[1] & 15, table: f[2] & 3}
+		if f[2] > 3 || i > 0 && f[1] != 0x11 {
+			return ErrUnusual
+		}
+		d.comps[i] = c
+	}
+	c := &d.comps
+	if d.Grey {
+		c[0].h, c[0].v = 1, 1 // a single plane is never subsampled, whatever its header says
+	} else if c[0].id == c[1].id || c[0].id == c[2].id || c[1].id == c[2].id || c[0].id == 'R' {
+		return ErrUnusual // 'R', 'G' and 'B' are what they say
+	}
+	if h, v := c[0].h-1, c[0].v-1; h < 2 && v < 2 && d.Width > 0 && d.Height > 0 {
+		d.Ratio, d.StripHeight = ratios[h][v], 8*int(c[0].v)
+		return nil
+	}
+	return ErrUnusual
+}
+
+func (d *Decoder) planes() int {
+	if d.Grey {
+		return 1
+	}
+	return 3
+}
+
+func (d *Decoder) startOfScan(b []byte) error {
+	n := d.planes()
+	if d.Width == 0 || len(b) != 4+2*n || int(b[0]) != n || string(b[1+2*n:]) != "\x00\x3f\x00" {
+		return ErrUnusual
+	}
+	for i := range n {
+		c, id, dc, ac := &d.comps[i], b[1+2*i], b[2+2*i]>>4, b[2+2*i]&15
+		if id != c.id || dc > 1 || ac > 1 || d.dc[dc].count == 0 || d.ac[ac].count == 0 || !d.known[c.table] {
+			return ErrUnusual
+		}
+		c.dc, c.ac, c.last = &d.dc[dc], &d.ac[ac], 0
+		for k, z := range zigzag {
+			step := int64(d.quant[c.table][k])
+			f := float64(step) * fdctFactors[z/8] * fdctFactors[z%8] / 8 * (1 << idctBits)
+			c.quant[k] = quantum{step, int64(f+0.5) << (32 * (z & 1)), z / 2}
+		}
+	}
+	return nil
+}
+
+// Strip reads the next strip into the planes of m, whose first samples are those of the strip; they are to have room
+// for whole MCUs. After the last strip it also looks for the end of the picture. A grey picture leaves the chroma alone.
+func (d *Decoder) Strip(m *image.YCbCr) error {
+	h, v := int(d.comps[0].h), int(d.comps[0].v)
+	across := (d.Width + 8*h - 1) / (8 * h)
+	total := across * ((d.Height + 8*v - 1) / (8 * v))
+	var b packed
+	for x := range across {
+		if d.interval > 0 && d.mcu > 0 && d.mcu%d.interval == 0 {
+			if !d.bits.ends(markerRST0 + byte(d.mcu/d.interval-1)&7) {
+				return ErrUnusual
+			}
+			d.comps[0].last, d.comps[1].last, d.comps[2].last = 0, 0, 0
+		}
+		d.mcu++
+		for i := range d.planes() {
+			c := &d.comps[i]
+			dst, stride := m.Y, m.YStride
+			if i > 0 {
+				dst, stride = [3][]byte{1: m.Cb, 2: m.Cr}[i], m.CStride
+			}
+			for y := range int(c.v) {
+				for bx := range int(c.h) {
+					clear(b[:])
+					last, ok := d.block(c, &b)
+					if !ok {
+						return ErrUnusual
+					}
+					b.idct(last, dst[8*(y*stride+x*int(c.h)+bx):], stride)
+				}
+			}
+		}
+	}
+	if d.bits.n < d.bits.extra || d.mcu == total && !d.bits.ends(markerEOI) {
+		return ErrUnusual
+	}
+	return nil
+}

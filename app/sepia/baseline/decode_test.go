@@ -1,0 +1,171 @@
+package baseline_test
+
+import (
+	"bytes"
+	"errors"
+	"image"
+	"image/jpeg"
+	"slices"
+	"testing"
+
+	"imagery/app/sepia/baseline"
+)
+
+// strips reads a whole file. The chroma of a grey one stays 0.
+func strips(file []byte) (*image.YCbCr, error) {
+	var d baseline.Decoder
+	if err := d.Open(file); err != nil {
+		return nil, err
+	}
+	if d.Width*d.Height > 1<<20 {
+		return nil, baseline.ErrUnusual // of fuzzing
+	}
+	m := image.NewYCbCr(image.Rect(0, 0, (d.Width+15)&^15, (d.Height+15)&^15), d.Ratio)
+	for y := 0; y < d.Height; y += d.StripHeight {
+		s, c := *m, m.COffset(0, y)
+		s.Y, s.Cb, s.Cr = m.Y[y*m.YStride:], m.Cb[c:], m.Cr[c:]
+		if err := d.Strip(&s); err != nil {
+			return nil, err
+		}
+	}
+	return m.SubImage(image.Rect(0, 0, d.Width, d.Height)).(*image.YCbCr), nil
+}
+
+// sameSamples fails where a sample differs from that of image/jpeg by more than most, and returns the difference in
+// the mean. Both round, at different points.
+func sameSamples(t testing.TB, got *image.YCbCr, file []byte, most int) float64 {
+	t.Helper()
+	m, err := jpeg.Decode(bytes.NewReader(file))
+	if err != nil {
+		t.Fatalf("image/jpeg refuses it: %v", err)
+	}
+	want, ok := m.(*image.YCbCr)
+	if g, grey := m.(*image.Gray); grey {
+		want, ok = &image.YCbCr{Y: g.Pix, YStride: g.Stride, Rect: g.Rect, SubsampleRatio: got.SubsampleRatio,
+			Cb: got.Cb, Cr: got.Cr, CStride: got.CStride}, true
+	}
+	if !ok || got.Rect != want.Rect || got.SubsampleRatio != want.SubsampleRatio {
+		t.Fatalf("got %v %v, image/jpeg has %T %v", got.Rect, got.SubsampleRatio, m, m.Bounds())
+	}
+	sum, n := 0, 0
+	for y := range got.Rect.Dy() {
+		for x := range got.Rect.Dx() {
+			g, w := got.YCbCrAt(x, y), want.YCbCrAt(x, y)
+			for _, d := range [3]int{int(g.Y) - int(w.Y), int(g.Cb) - int(w.Cb), int(g.Cr) - int(w.Cr)} {
+				sum, n = sum+max(d, -d), n+1
+				if max(d, -d) > most {
+					t.Fatalf("at %d,%d: got %v, image/jpeg has %v", x, y, g, w)
+				}
+			}
+		}
+	}
+	return float64(sum) / float64(n)
+}
+
+// files are pictures of every content by two encoders: the standard one, and ours, which writes restart markers.
+func files(t testing.TB, width, height int) map[string][]byte {
+	all := map[string][]byte{}
+	for name, sample := range samples {
+		m := picture(width, height, sample)
+		all[name] = standard(t, m, 90)
+		all[name+" of low quality"] = standard(t, m, 5)
+		all[name+" with restarts"] = encode(baseline.NewEncoder(95), m)
+		grey := &image.Gray{Pix: m.Y, Stride: m.YStride, Rect: m.Rect}
+		all[name+" in grey"] = standard(t, grey, 90)
+	}
+	return all
+}
+
+func TestDecoderAgreesWithTheStandard(t *testing.T) {
+	for _, size := range [][2]int{{605, 403}, {1, 1}, {8, 8}, {16, 16}, {17, 33}, {1, 700}, {700, 1}} {
+		for name, file := range files(t, size[0], size[1]) {
+			t.Run(name, func(t *testing.T) {
+				m, err := strips(file)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if mean := sameSamples(t, m, file, 1); mean > 0.05 {
+					t.Errorf("a sample differs by %.3f in the mean", mean)
+				}
+			})
+		}
+	}
+}
+
+// TestDecoderIsUsedAgain: nothing of a file, not even of a damaged one, is left for the next.
+func TestDecoderIsUsedAgain(t *testing.T) {
+	var d baseline.Decoder
+	all := files(t, 40, 30)
+	m := image.NewYCbCr(image.Rect(0, 0, 48, 32), image.YCbCrSubsampleRatio420)
+	for name, file := range all {
+		if err := d.Open(file[:len(file)/2]); err == nil {
+			d.Strip(m)
+		}
+		if err := d.Open(file); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+	}
+	// A file without tables has none, whatever was read before.
+	bare := bytes.Clone(all["detail"])
+	at := bytes.Index(bare, []byte{0xff, 0xc4})
+	bare[at+1] = 0xfe // a comment
+	if err := d.Open(bare); !errors.Is(err, baseline.ErrUnusual) {
+		t.Errorf("got %v, want %v", err, baseline.ErrUnusual)
+	}
+}
+
+// TestDecoderLeavesTheUnusual lists what is for image/jpeg to judge.
+func TestDecoderLeavesTheUnusual(t *testing.T) {
+	file := files(t, 40, 30)["detail"]
+	restarts := encode(baseline.NewEncoder(90), picture(600, 40, samples["detail"]))
+	edit := func(file []byte, segment byte, offset int, values ...byte) []byte {
+		at := bytes.Index(file, []byte{0xff, segment}) + offset
+		return slices.Concat(file[:at], values, file[at+len(values):])
+	}
+	insert := func(at int, values string) []byte { return slices.Concat(file[:at], []byte(values), file[at:]) }
+	for name, raw := range map[string][]byte{
+		"nothing":              nil,
+		"no picture":           []byte("\xff\xd8\xff\xd9"),
+		"progressive":          edit(file, 0xc0, 1, 0xc2),
+		"extended":             edit(file, 0xc0, 1, 0xc1),
+		"12 bits":              edit(file, 0xc0, 4, 12),
+		"no rows":              edit(file, 0xc0, 5, 0, 0),
+		"sampling of 3":        edit(file, 0xc0, 11, 0x31),
+		"sampled chroma":       edit(file, 0xc0, 14, 0x21),
+		"RGB":                  edit(file, 0xc0, 10, 'R'),
+		"RGB by Adobe":         insert(2, "\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"),
+		"equal components":     edit(file, 0xc0, 13, 1),
+		"no such quantizer":    edit(file, 0xc0, 12, 2),
+		"quantizer of 16 bits": edit(file, 0xdb, 4, 0x10),
+		"no such Huffman code": edit(file, 0xda, 6, 0x33),
+		"too many codes":       edit(file, 0xc4, 5, 0xff),
+		"part of the spectrum": edit(file, 0xda, 12, 5),
+		"one component only":   edit(file, 0xda, 4, 1),
+		"no end":               file[:len(file)-2],
+		"cut in the picture":   append(bytes.Clone(file[:len(file)-200]), 0xff, 0xd9),
+		"something behind":     insert(len(file)-2, "\x00"),
+		"a restart too many":   insert(len(file)-2, "\xff\xd0"),
+		"a restart missing":    edit(restarts, 0xd1, 1, 0xd2),
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := strips(raw); !errors.Is(err, baseline.ErrUnusual) {
+				t.Errorf("got %v, want %v", err, baseline.ErrUnusual)
+			}
+		})
+	}
+}
+
+// FuzzDecode: whatever is read, image/jpeg reads too, with the same samples. Steep blocks are rounded by 2.
+func FuzzDecode(f *testing.F) {
+	for _, file := range files(f, 40, 30) {
+		f.Add(file)
+	}
+	f.Add(encode(baseline.NewEncoder(50), picture(16, 700, samples["detail"])))
+	f.Fuzz(func(t *testing.T, file []byte) {
+		if m, err := strips(file); err == nil {
+			sameSamples(t, m, file, 2)
+		} else if !errors.Is(err, baseline.ErrUnusual) {
+			t.Fatal(err)
+		}
+	})
+}

@@ -1,0 +1,140 @@
+package baseline
+
+import (
+	"image"
+	"math/bits"
+)
+
+// Encoder writes pictures of one quality. It is safe for concurrent use.
+type Encoder struct {
+	quant [2][64]uint8 // luma and chroma, in zigzag order
+	steps [2][64]step
+	codes *[2]codes
+}
+
+const quantShift = 48
+
+// NewEncoder returns an encoder for a quality from 1 to 100, which means the same as in image/jpeg and libjpeg.
+func NewEncoder(quality int) *Encoder {
+	e := &Encoder{codes: standardCodes()}
+	percent := 200 - 2*quality
+	if quality < 50 {
+		percent = 5000 / quality
+	}
+	for t := range e.quant {
+		for k, q := range standardQuant[t] {
+			step := min(max((int(q)*percent+50)/100, 1), 255)
+			e.quant[t][k] = uint8(step)
+			z := zigzag[k]
+			f := 8 * fdctFactors[z/8] * fdctFactors[z%8] * float64(step)
+			for _, i := range [2]uint8{z / 8, z % 8} {
+				if i != 0 && i != 4 {
+					f *= fdctScale
+				}
+			}
+			s := &e.steps[t][k]
+			s.z, s.scale = z, int64(float64(1<<quantShift)/f+0.5)
+			small := int64(1) << bits.Len64(uint64(f/2)) >> 1
+			s.small, s.above = small<<32+small, ^((2*small-1)<<32 + 2*small - 1)
+		}
+	}
+	return e
+}
+
+// stripMCUs is how many units of 16x16 pixels a strip has at least, unless the picture ends: what a strip costs beside
+// its samples, about 6 bytes, is then under 5 % of the flattest picture.
+const stripMCUs = 32
+
+// StripHeight returns how many rows of pixels of a picture of that width one strip holds: a multiple of 16.
+func StripHeight(width int) int {
+	mcus := (width + 15) / 16
+	return 16 * ((stripMCUs + mcus - 1) / mcus)
+}
+
+// Header appends everything in front of the first strip. Width and height are at most 65535.
+func (e *Encoder) Header(dst []byte, width, height int) []byte {
+	dst = append(dst, 0xff, markerSOI, 0xff, markerDQT, 0, 2+2*65)
+	for t := range e.quant {
+		dst = append(append(dst, byte(t)), e.quant[t][:]...)
+	}
+	dst = append(dst, 0xff, markerSOF0, 0, 17, 8, byte(height>>8), byte(height), byte(width>>8), byte(width), 3,
+		1, 0x22, 0, 2, 0x11, 1, 3, 0x11, 1)
+	n := 2 + 4 + len(standardDC[0]) + len(standardDC[1]) + len(standardAC[0]) + len(standardAC[1])
+	dst = append(dst, 0xff, markerDHT, byte(n>>8), byte(n))
+	for t := range byte(2) {
+		dst = append(append(dst, t), standardDC[t]...)
+		dst = append(append(dst, 0x10|t), standardAC[t]...)
+	}
+	interval := (width + 15) / 16 * (StripHeight(width) / 16)
+	dst = append(dst, 0xff, markerDRI, 0, 4, byte(interval>>8), byte(interval))
+	return append(dst, 0xff, markerSOS, 0, 12, 3, 1, 0x00, 2, 0x11, 3, 0x11, 0, 63, 0)
+}
+
+// maxMCU bounds the bytes of one MCU: 6 blocks of 64 codes with 27 bits, each byte stuffed, and what was waiting.
+const maxMCU = 6*64*27/8*2 + 16
+
+// Strip appends strip i, counted from 0, and the marker behind it. m is 4:2:0; its planes are filled up to whole MCUs.
+// What is appended depends on nothing but m, i and last, so that strips can be encoded in any order and joined.
+func (e *Encoder) Strip(dst []byte, m *image.YCbCr, i int, last bool) []byte {
+	w := bitWriter{out: dst}
+	var p pair
+	var dc [3]int64
+	for y := 0; y < m.Rect.Dy(); y += 16 {
+		row, cb, cr := m.Y[y*m.YStride:], m.Cb[y/2*m.CStride:], m.Cr[y/2*m.CStride:]
+		for x := 0; x < m.Rect.Dx(); x += 16 {
+			w.reserve(maxMCU)
+			for _, half := range [2][]byte{row[x:], row[x+8*m.YStride:]} {
+				p.transform(half, half[8:], m.YStride, &e.steps[0])
+				dc[0] = w.block(&p.z[0], p.set[0], dc[0], &e.codes[0])
+				dc[0] = w.block(&p.z[1], p.set[1], dc[0], &e.codes[0])
+			}
+			p.transform(cb[x/2:], cr[x/2:], m.CStride, &e.steps[1])
+			dc[1] = w.block(&p.z[0], p.set[0], dc[1], &e.codes[1])
+			dc[2] = w.block(&p.z[1], p.set[1], dc[2], &e.codes[1])
+		}
+	}
+	marker := byte(markerEOI)
+	if !last {
+		marker = markerRST0 + byte(i&7)
+	}
+	return append(w.flush(), 0xff, marker)
+}
+
+// pair is two blocks behind the quantizer.
+type pair struct {
+	w   [64]int64
+	z   [2][64]int16 // in zigzag order; valid where the bit is set, and the first
+	set [2]uint64    // bit k: coefficient k is not zero
+}
+
+func (p *pair) transform(a, b []byte, stride int, steps *[64]step) {
+	fdct(&p.w, a, b, stride)
+	const half = 1 << (quantShift - 1)
+	var set0, set1 uint64
+	p.z[0][0], p.z[1][0] = 0, 0
+	for k := range steps {
+		t := &steps[k]
+		x := p.w[t.z&63]
+		if (x+t.small)&t.above == 0 {
+			continue
+		}
+		lo := int64(int32(x))
+		q0 := (lo*t.scale + half) >> quantShift
+		q1 := ((x-lo)>>32*t.scale + half) >> quantShift
+		p.z[0][k], p.z[1][k] = int16(q0), int16(q1)
+		if q0 != 0 {
+			set0 |= 1 << k
+		}
+		if q1 != 0 {
+			set1 |= 1 << k
+		}
+	}
+	p.set = [2]uint64{set0, set1}
+}
+
+// step is the quantizer of one coefficient.
+type step struct {
+	z            uint8 // its natural position
+	scale        int64 // what turns the output of fdct into quantShift bits behind the point
+	small, above int64 // x is 0 in both lanes, if x+small has no bit of above
+}
