@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -89,7 +90,7 @@ func (r *run) poll(ctx context.Context, look func() (done bool, err error)) erro
 		case time.Since(away) > awayFor:
 			return err
 		}
-		if err := sleep(ctx, pollEvery); err != nil {
+		if err := sleep(ctx, cmp.Or(r.Poll, pollEvery)); err != nil {
 			return err
 		}
 	}

@@ -39,6 +39,7 @@ type Options struct {
 	Groups  map[settings.Role]Group
 	By, Why string        // who runs this, user@host, and what for; people who find the lock read it
 	Bake    time.Duration // how long a replaced group is watched
+	Poll    time.Duration // between two looks at AWS; 0: 10 s
 	// Force rolls out what is held or was rolled back, and while an alarm rings.
 	Force bool
 	// Blind takes no notice of alarms, as Force does.
