@@ -15,6 +15,7 @@ import (
 
 	"imagery/app/ops/accounttest"
 	"imagery/app/ops/doctor"
+	"imagery/app/rights"
 	"imagery/app/settings"
 )
 
@@ -209,6 +210,7 @@ func TestDoctorWithoutState(t *testing.T) {
 	}
 	pulumiSays(t, "{}", noState)
 	out, _, err := asked(t, t.Context(), nil, "doctor", "--stack", "test")
+	out = strings.Join(strings.Fields(out), " ")
 	if err == nil || !strings.Contains(out, "it has no table, bucket or queue") || !strings.Contains(out, "no state knows") {
 		t.Errorf("%v\n%s", err, out)
 	}
@@ -320,6 +322,32 @@ func TestDoctorUsage(t *testing.T) {
 		_, _, err := asked(t, t.Context(), nil, slices.Concat([]string{"doctor"}, a.Flags(), args)...)
 		if usage := (*settings.UsageError)(nil); !errors.As(err, &usage) {
 			t.Errorf("%v: %v", args, err)
+		}
+	}
+}
+
+// The verbs on call do what the operators' table says, and all of it.
+func TestOnCallRights(t *testing.T) {
+	a := accounttest.Start(t)
+	pulumiSays(t, fmt.Sprintf(`{"table":%q,"imagesBucket":%q,"releaseBucket":"releases","queueUrl":%q,"region":"us-east-1"}`, a.Stack.Table, a.Stack.Bucket, a.Stack.QueueURL), noState)
+	a.Tag("arn:aws:ec2:us-east-1:000000000000:instance/i-1")
+	for _, verb := range []string{"doctor", "alarms ls", "alarms test --yes"} {
+		if _, _, err := asked(t, t.Context(), nil, append(strings.Fields(verb), "--stack", "test", "--s3-path-style")...); err != nil {
+			t.Errorf("%s: %v", verb, err)
+		}
+	}
+	listed, seen := map[string]bool{"sts:GetCallerIdentity": true}, map[string]bool{} // everybody may ask who they are
+	for _, c := range slices.Concat(rights.Operator, rights.OnCall) {
+		listed[c.Service+":"+c.Operation] = true
+	}
+	for _, call := range a.Calls() {
+		if seen[call] = true; !listed[call] && call != "s3:GET" && !strings.Contains(call, " ") { // the emulator's view of GetObject and ListObjectsV2
+			t.Errorf("%s is not in the table", call)
+		}
+	}
+	for _, c := range rights.OnCall {
+		if !seen[c.Service+":"+c.Operation] {
+			t.Errorf("%s:%s is in the table, and nobody calls it", c.Service, c.Operation)
 		}
 	}
 }

@@ -21,3 +21,30 @@ var Operator = []Call{
 	{"sqs", "ChangeMessageVisibilityBatch", DeadLetters, "", "dlq: give letters back"},
 	{"sqs", "DeleteMessageBatch", DeadLetters, "", "dlq redrive: delete letters that are done"},
 }
+
+// Resources that only operators look at.
+const (
+	ReleaseBucket Resource = "releases"
+	Alarms        Resource = "alarms"
+	AlarmTopic    Resource = "alarm-topic"
+)
+
+// OnCall lists what the verbs doctor and alarms do beyond Operator. Who asks for what has no name yet, or for a list,
+// is granted it on everything.
+var OnCall = []Call{
+	{"dynamodb", "DescribeTable", Table, "", "doctor: keys and index"},
+	{"dynamodb", "DescribeTimeToLive", Table, "", "doctor"},
+	{"dynamodb", "DescribeContinuousBackups", Table, "", "doctor: point-in-time recovery"},
+	{"s3", "GetPublicAccessBlock", Bucket, "", "doctor: nobody else reads photos"},
+	{"s3", "GetBucketPolicyStatus", Bucket, "", "doctor: nobody else reads photos"},
+	{"s3", "GetBucketLifecycleConfiguration", Bucket, "", "doctor: originals outlive dead letters"},
+	{"s3", "GetPublicAccessBlock", ReleaseBucket, "", "doctor"},
+	{"s3", "GetBucketPolicyStatus", ReleaseBucket, "", "doctor"},
+	{"cloudwatch", "DescribeAlarms", Any, "", "doctor, alarms: find those of the stack"},
+	{"cloudwatch", "DescribeAlarmHistory", Alarms, "", "alarms test: how the actions ended"},
+	{"cloudwatch", "SetAlarmState", Alarms, "", "alarms test: ring, and put back"},
+	{"sns", "ListSubscriptionsByTopic", AlarmTopic, "", "doctor, alarms: who hears them"},
+	{"sns", "GetTopicAttributes", AlarmTopic, "", "doctor: no key keeps CloudWatch out"},
+	{"tag", "GetResources", Any, "", "doctor: leftovers"},
+	{"autoscaling", "DescribeAutoScalingInstances", Any, "", "doctor: which instances belong to a group"},
+}

@@ -34,11 +34,13 @@ type Call struct {
 
 // actions maps the SDK operations whose IAM action has another name.
 var actions = map[string]string{
-	"s3:HeadObject":                    "s3:GetObject",
-	"s3:ListObjectsV2":                 "s3:ListBucket",
-	"sqs:SendMessageBatch":             "sqs:SendMessage",
-	"sqs:DeleteMessageBatch":           "sqs:DeleteMessage",
-	"sqs:ChangeMessageVisibilityBatch": "sqs:ChangeMessageVisibility",
+	"s3:HeadObject":                      "s3:GetObject",
+	"s3:ListObjectsV2":                   "s3:ListBucket",
+	"s3:GetPublicAccessBlock":            "s3:GetBucketPublicAccessBlock",
+	"s3:GetBucketLifecycleConfiguration": "s3:GetLifecycleConfiguration",
+	"sqs:SendMessageBatch":               "sqs:SendMessage",
+	"sqs:DeleteMessageBatch":             "sqs:DeleteMessage",
+	"sqs:ChangeMessageVisibilityBatch":   "sqs:ChangeMessageVisibility",
 }
 
 // Action is the IAM action that the call needs.
