@@ -37,6 +37,8 @@ var (
 	fence = regexp.MustCompile("(?ms)(?:^<!-- (not run|runs): ([^\n]*) -->\n)?^```([a-z]*)\n(.*?)^```$")
 	// code is inline code.
 	code = regexp.MustCompile("`([^`\n]+)`")
+	// decided is a decision with all its parts.
+	decided = regexp.MustCompile(`(?s)\n\*\*Context\.\*\* .*\n\*\*Decision\.\*\* .*\n\*\*Consequences\.\*\* `)
 )
 
 // documents are README.md, and every page under docs.
@@ -213,7 +215,7 @@ func TestDecisions(t *testing.T) {
 			if !strings.Contains(string(list), fmt.Sprintf("\n| %d | [%s](%s) |\n", n, title, path.Base(d.name))) {
 				t.Errorf("%s is not in the list", d.name)
 			}
-			if ok, _ := regexp.MatchString(`(?s)\n\*\*Context\.\*\* .*\n\*\*Decision\.\*\* .*\n\*\*Consequences\.\*\* `, d.text); !ok {
+			if !decided.MatchString(d.text) {
 				t.Errorf("%s is not context, decision, consequences", d.name)
 			}
 		}
