@@ -96,3 +96,11 @@ func TestProductLinksNoEmulator(t *testing.T) {
 		}
 	}
 }
+
+// A program that calls methods by name keeps all of them, and with them all operations of every client of AWS: a
+// third of the binary that each instance downloads.
+func TestProductLinksNoTemplates(t *testing.T) {
+	if slices.Contains(goList(t, "-deps", "."), "text/template") {
+		t.Error("the product links text/template")
+	}
+}
