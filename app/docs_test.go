@@ -248,3 +248,21 @@ func TestStackDiagram(t *testing.T) {
 		}
 	}
 }
+
+// TestPriceInReadme: the price that people read first is that of the table that is computed.
+func TestPriceInReadme(t *testing.T) {
+	var said, computed string
+	for _, d := range documents(t) {
+		switch d.name {
+		case "README.md":
+			said = regexp.MustCompile(`about (\d+) dollars a\s+month`).FindString(d.text)
+		case "docs/aws.md":
+			if m := regexp.MustCompile(`(?m)^\| dev .*?(\d+) \(default\)`).FindStringSubmatch(d.text); m != nil {
+				computed = m[1]
+			}
+		}
+	}
+	if computed == "" || !strings.Contains(said, " "+computed+" ") {
+		t.Errorf("README.md says %q, docs/aws.md %q", said, computed)
+	}
+}
