@@ -313,7 +313,14 @@ func (w *world) call(name string, do func() error) error {
 // RoundTrip is the simulator's network.
 func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
 	rec := httptest.NewRecorder()
-	err := w.call(r.URL.Path, func() error { w.sim.Handler().ServeHTTP(rec, r); return nil })
+	name := r.URL.Path
+	if r.Header.Get("Content-Type") == "application/x-www-form-urlencoded" {
+		if err := r.ParseForm(); err != nil {
+			return nil, err
+		}
+		name = r.PostForm.Get("Action")
+	}
+	err := w.call(name, func() error { w.sim.Handler().ServeHTTP(rec, r); return nil })
 	if err != nil {
 		return nil, err
 	}
