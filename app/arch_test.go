@@ -1,7 +1,10 @@
 package main
 
 import (
+	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -102,5 +105,26 @@ func TestProductLinksNoEmulator(t *testing.T) {
 func TestProductLinksNoTemplates(t *testing.T) {
 	if slices.Contains(goList(t, "-deps", "."), "text/template") {
 		t.Error("the product links text/template")
+	}
+}
+
+// TestProductLinksWhatItCalls: a paginator or waiter of the SDK takes its client as an interface, and then the linker
+// keeps every operation of that service: ten megabytes that each instance downloads.
+func TestProductLinksWhatItCalls(t *testing.T) {
+	helper := regexp.MustCompile(`\bNew\w+(Paginator|Waiter)\(`)
+	for _, line := range goList(t, "-deps", "-f", `{{if not .Standard}}{{.ImportPath}} {{.Dir}} {{join .GoFiles " "}}{{end}}`, ".") {
+		f := strings.Fields(line)
+		if len(f) < 3 || !strings.HasPrefix(f[0], "imagery/") {
+			continue
+		}
+		for _, name := range f[2:] {
+			text, err := os.ReadFile(filepath.Join(f[1], name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if m := helper.Find(text); m != nil {
+				t.Errorf("%s/%s uses %s: ask page by page", f[0], name, m)
+			}
+		}
 	}
 }

@@ -51,13 +51,14 @@ type Alarm struct {
 func (c Clients) List(ctx context.Context, stack string) ([]Alarm, error) {
 	list := []Alarm{}
 	prefix := settings.AlarmPrefix(stack)
-	pages := cloudwatch.NewDescribeAlarmsPaginator(c.CloudWatch, &cloudwatch.DescribeAlarmsInput{
-		AlarmNamePrefix: &prefix, AlarmTypes: []types.AlarmType{types.AlarmTypeMetricAlarm}})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
+	// A paginator of the SDK would link every operation of the service into each instance's binary.
+	in := &cloudwatch.DescribeAlarmsInput{AlarmNamePrefix: &prefix, AlarmTypes: []types.AlarmType{types.AlarmTypeMetricAlarm}}
+	for more := true; more; more = aws.ToString(in.NextToken) != "" {
+		page, err := c.CloudWatch.DescribeAlarms(ctx, in)
 		if err != nil {
 			return nil, fmt.Errorf("list the alarms %s*: %w", prefix, err)
 		}
+		in.NextToken = page.NextToken
 		for _, a := range page.MetricAlarms {
 			onAWS := aws.ToString(a.AlarmName)
 			name := settings.AlarmOf(stack, onAWS)
@@ -122,12 +123,13 @@ func isTopic(arn string) bool {
 // subscribers lists who is subscribed. What AWS keeps of a deleted subscription for some days hears nothing.
 func (c Clients) subscribers(ctx context.Context, topic string) ([]Subscriber, error) {
 	list := []Subscriber{}
-	pages := sns.NewListSubscriptionsByTopicPaginator(c.SNS, &sns.ListSubscriptionsByTopicInput{TopicArn: &topic})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
+	in := &sns.ListSubscriptionsByTopicInput{TopicArn: &topic}
+	for more := true; more; more = aws.ToString(in.NextToken) != "" {
+		page, err := c.SNS.ListSubscriptionsByTopic(ctx, in)
 		if err != nil {
 			return list, fmt.Errorf("list the subscriptions of %s: %w", topic, err)
 		}
+		in.NextToken = page.NextToken
 		for _, s := range page.Subscriptions {
 			// In the place of its ARN stands what it still waits for.
 			arn, protocol := aws.ToString(s.SubscriptionArn), aws.ToString(s.Protocol)

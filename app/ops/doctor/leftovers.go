@@ -111,13 +111,15 @@ func (c Cloud) tagged(ctx context.Context) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 3*callBound)
 	defer cancel()
 	var arns []string
-	pages := resourcegroupstaggingapi.NewGetResourcesPaginator(resourcegroupstaggingapi.NewFromConfig(c.AWS), &resourcegroupstaggingapi.GetResourcesInput{
-		TagFilters: []types.TagFilter{filter("project", settings.Project), filter("stack", settings.ShortStack(c.Stack)), filter("managed-by", "pulumi")}})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
+	client := resourcegroupstaggingapi.NewFromConfig(c.AWS)
+	in := &resourcegroupstaggingapi.GetResourcesInput{
+		TagFilters: []types.TagFilter{filter("project", settings.Project), filter("stack", settings.ShortStack(c.Stack)), filter("managed-by", "pulumi")}}
+	for more := true; more; more = aws.ToString(in.PaginationToken) != "" {
+		page, err := client.GetResources(ctx, in)
 		if err != nil {
 			return nil, err
 		}
+		in.PaginationToken = page.PaginationToken
 		for _, r := range page.ResourceTagMappingList {
 			arns = append(arns, aws.ToString(r.ResourceARN))
 		}

@@ -31,12 +31,14 @@ func AWS(ctx context.Context, tables *dynamodb.Client, objects *s3.Client, table
 	if err := s.scan(ctx, tables, table); err != nil {
 		return s, err
 	}
-	keys := s3.NewListObjectsV2Paginator(objects, &s3.ListObjectsV2Input{Bucket: &bucket})
-	for keys.HasMorePages() {
-		page, err := keys.NextPage(ctx)
+	// A paginator of the SDK would link every operation of the service into each instance's binary.
+	in := &s3.ListObjectsV2Input{Bucket: &bucket}
+	for more := true; more; more = in.ContinuationToken != nil {
+		page, err := objects.ListObjectsV2(ctx, in)
 		if err != nil {
 			return s, fmt.Errorf("list bucket %s: %w", bucket, err)
 		}
+		in.ContinuationToken = page.NextContinuationToken
 		for _, o := range page.Contents {
 			if strings.HasPrefix(*o.Key, "selftest/") {
 				continue
@@ -56,12 +58,13 @@ func AWS(ctx context.Context, tables *dynamodb.Client, objects *s3.Client, table
 
 // scan reads the items of a table.
 func (s *Snapshot) scan(ctx context.Context, tables *dynamodb.Client, table string) error {
-	pages := dynamodb.NewScanPaginator(tables, &dynamodb.ScanInput{TableName: &table, ConsistentRead: new(true)})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
+	in := &dynamodb.ScanInput{TableName: &table, ConsistentRead: new(true)}
+	for more := true; more; more = len(in.ExclusiveStartKey) > 0 {
+		page, err := tables.Scan(ctx, in)
 		if err != nil {
 			return fmt.Errorf("scan table %s: %w", table, err)
 		}
+		in.ExclusiveStartKey = page.LastEvaluatedKey
 		for _, attributes := range page.Items {
 			var i Item
 			data, err := json.Marshal(plain(&types.AttributeValueMemberM{Value: attributes}))
