@@ -92,20 +92,20 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 // measure does one of the two, prints it and writes it down.
 func measure(ctx context.Context, o options, dir string, stdout, progress io.Writer) error {
 	var text bytes.Buffer
-	section, raw := "pipeline", any(nil)
+	section, raw, err := "pipeline", any(nil), error(nil)
 	if o.service {
-		return errors.New("service: not yet")
+		section = "service"
+		raw, err = measureAndPrint(&text, printService, func() (serviceFindings, error) {
+			return measureService(ctx, choose(o.quick, quickSpan, thoroughSpan), dir, progress)
+		})
+	} else {
+		raw, err = measureAndPrint(&text, printPipeline, func() (findings, error) {
+			return measurePipeline(ctx, choose(o.quick, quick, thorough), o.photos, dir, progress)
+		})
 	}
-	e := thorough
-	if o.quick {
-		e = quick
-	}
-	f, err := measurePipeline(ctx, e, o.photos, dir, progress)
 	if err != nil {
 		return err
 	}
-	printPipeline(&text, f)
-	raw = f
 	fmt.Fprintf(stdout, "%s", text.Bytes())
 	rawFile := filepath.Join("dist", "bench", section+time.Now().UTC().Format("-20060102-150405")+".json")
 	if err := publish(o.out, section, text.Bytes(), raw, rawFile); err != nil {
@@ -113,4 +113,20 @@ func measure(ctx context.Context, o options, dir string, stdout, progress io.Wri
 	}
 	fmt.Fprintln(progress, "all numbers are in", rawFile)
 	return nil
+}
+
+// measureAndPrint returns what was measured as it will be kept.
+func measureAndPrint[F any](w io.Writer, printIt func(io.Writer, F), measureIt func() (F, error)) (any, error) {
+	f, err := measureIt()
+	if err == nil {
+		printIt(w, f)
+	}
+	return f, err
+}
+
+func choose[T any](first bool, a, b T) T {
+	if first {
+		return a
+	}
+	return b
 }
