@@ -69,7 +69,7 @@ func helpTexts() string {
 func operatorTable() string {
 	var b strings.Builder
 	b.WriteString("| Action | On | For |\n|---|---|---|\n")
-	for _, c := range slices.Concat(rights.Operator, rights.OnCall) {
+	for _, c := range slices.Concat(rights.Operator, rights.Status, rights.OnCall) {
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", c.Action(), c.Resource, c.Reason)
 	}
 	return b.String()

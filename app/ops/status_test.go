@@ -21,6 +21,7 @@ import (
 	"imagery/app/ops"
 	"imagery/app/ops/accounttest"
 	"imagery/app/ops/record"
+	"imagery/app/rights"
 	"imagery/app/settings"
 )
 
@@ -181,6 +182,25 @@ ALARMS   1 of 13 ring; without data: workers-low; switched off: servers-low
 		doc.Rollout.Newest.Result != "rolling back" || doc.Queue != d.depth || doc.OldestUnfinished.ID != d.ids[0] || doc.OldestUnfinished.AgeSeconds != 1200 ||
 		len(doc.Alarms.Ringing) != 1 {
 		t.Errorf("%v, %v: %+v", jsonErr, err, doc)
+	}
+}
+
+// It asks for no more than the operators' table says, and the table says no more than it asks for.
+func TestStatusRights(t *testing.T) {
+	d, a := night(t)
+	if _, err := d.screen(); err != nil {
+		t.Fatal(err)
+	}
+	// The table and the queue are asked by backends, whose own tests look at their calls.
+	var want []string
+	for _, c := range rights.Status {
+		if c.Service != "dynamodb" {
+			want = append(want, c.Service+":"+c.Operation)
+		}
+	}
+	got := slices.Compact(slices.Sorted(slices.Values(a.Calls())))
+	if slices.Sort(want); !slices.Equal(got, want) {
+		t.Errorf("it calls %v, the table has %v", got, want)
 	}
 }
 
