@@ -2,8 +2,11 @@ package simulator
 
 import (
 	"fmt"
+	"maps"
 	"sync"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
 )
 
 // View is a group at one moment.
@@ -27,18 +30,18 @@ func (s *Simulator) changed(g *group) {
 	s.Observe(v)
 }
 
-// Guard watches that a release takes no good instance away: whenever an old instance leaves, the old ones that still
-// serve and the new ones that were proven are together no fewer than the group's minimum. Old is who has another
-// version than the newest refresh's desired configuration. Its Observe is an Options.Observe; it must not be used
-// before the group is filled, see Arm.
+// Guard watches that a release takes no good instance away: whenever an old instance that serves well is taken, the
+// old ones that still do and the new ones that were proven are together no fewer than the group's minimum. Old is who
+// has another version than the newest refresh's desired configuration. One that falls ill by itself is nobody's
+// fault. Its Observe is an Options.Observe; it watches nothing before Arm.
 type Guard struct {
 	// Broken is told, a line each.
 	Broken func(string)
 
 	mu     sync.Mutex
 	armed  bool
-	old    map[string]int      // who served at the last look, by group
-	proven map[string]struct{} // new instances that were proven once, while they are there
+	old    map[string]map[string]bool // ids of the old ones that served well at the last look, by group
+	proven map[string]struct{}        // new instances that were proven once, while they are there
 	looks  int
 }
 
@@ -64,28 +67,30 @@ func (w *Guard) Observe(v View) {
 		return
 	}
 	if w.old == nil {
-		w.old, w.proven = map[string]int{}, map[string]struct{}{}
+		w.old, w.proven = map[string]map[string]bool{}, map[string]struct{}{}
 	}
 	w.looks++
-	old, fresh := 0, 0
+	before, old, fresh, taken := w.old[v.Group.Name], map[string]bool{}, 0, maps.Clone(w.old[v.Group.Name])
 	for _, i := range v.Instances {
+		if i.State == types.LifecycleStateInService {
+			delete(taken, i.ID)
+		}
 		if i.Version != v.Refresh.Version {
 			if i.Passes {
-				old++
+				old[i.ID] = true
 			}
 			continue
 		}
 		if i.Proven {
 			w.proven[i.ID] = struct{}{}
 		}
-		if _, was := w.proven[i.ID]; was && i.State == "InService" {
+		if _, was := w.proven[i.ID]; was && i.State == types.LifecycleStateInService {
 			fresh++
 		}
 	}
-	before := w.old[v.Group.Name]
 	w.old[v.Group.Name] = old
-	if old < before && old+fresh < v.Group.Min {
+	if len(taken) > 0 && len(old)+fresh < v.Group.Min {
 		w.Broken(fmt.Sprintf("%s %s: of %d old instances that served %d are left, with %d proven new ones: fewer than the minimum of %d (refresh %s)",
-			v.Time.Format(time.TimeOnly), v.Group.Name, before, old, fresh, v.Group.Min, v.Refresh.Status))
+			v.Time.Format(time.TimeOnly), v.Group.Name, len(before), len(old), fresh, v.Group.Min, v.Refresh.Status))
 	}
 }

@@ -37,7 +37,7 @@ func (s *Simulator) refresh(g *group) int {
 	case types.InstanceRefreshStatusInProgress:
 		if name := s.alarmed(r, cw.StateValueAlarm); name != "" {
 			s.fail(g, r, "The alarm "+name+" is in the ALARM state")
-			return 0
+			return r.bounds(g).most - g.Desired // else the scale-in below took one that the rollback needs
 		}
 		return s.roll(g, r)
 	case types.InstanceRefreshStatusRollbackInProgress: // whether alarms count now is not documented: they do not
