@@ -59,7 +59,7 @@ var alarmProperties = []property{
 	{name: "every alarm says what it means and what to type", check: func(g *pulumitest.Graph) error {
 		for _, a := range g.Of("MetricAlarm") {
 			d := a.Text("alarmDescription")
-			if !strings.Contains(d, ". Do: ") || strings.ContainsAny(d, "{}") || len(d) > 1024 {
+			if !strings.Contains(d, ". Do: ") || !strings.Contains(d, " More: docs/runbook.md#") || strings.ContainsAny(d, "{}") || len(d) > 1024 {
 				return fmt.Errorf("%s: %q", a.Name, d)
 			}
 		}

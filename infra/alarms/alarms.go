@@ -14,6 +14,9 @@ import (
 	"imagery/infra/policy"
 )
 
+// Runbook is the page with a section for each alarm.
+const Runbook = "docs/runbook.md"
+
 // Watched names what is looked at. Every dimension of an alarm is one of these outputs: an alarm on a name
 // that somebody typed is silent for ever.
 type Watched struct {
@@ -54,7 +57,7 @@ func Watch(ctx *pulumi.Context, name string, w Watched, opts ...pulumi.ResourceO
 	names := w.names()
 	for _, row := range w.rows() {
 		args := row.args()
-		text := row.means + " Do: " + row.do
+		text := row.text()
 		args.AlarmDescription = names.ApplyT(func(m map[string]string) string { return fill(text, m) }).(pulumi.StringOutput)
 		// Also when it is over: whoever was woken wants to know.
 		args.AlarmActions, args.OkActions = pulumi.Array{a.Topic.Arn}, pulumi.Array{a.Topic.Arn}
@@ -70,6 +73,11 @@ func Watch(ctx *pulumi.Context, name string, w Watched, opts ...pulumi.ResourceO
 		return nil, err
 	}
 	return a, ctx.RegisterResourceOutputs(a, pulumi.Map{"topic": a.Topic.Arn})
+}
+
+// text is what whoever is woken reads; CloudWatch takes 1024 characters.
+func (r alarm) text() string {
+	return r.means + " Do: " + r.do + " More: " + Runbook + "#" + r.name
 }
 
 // args is a row in the provider's words: one metric as it is, or several under an expression.
@@ -131,7 +139,7 @@ func (a *Alarms) topic(ctx *pulumi.Context, name string, w Watched) error {
 // names resolves what the texts may mention, so that a command can be pasted as it is.
 func (w Watched) names() pulumi.StringMapOutput {
 	return pulumi.StringMap{
-		"table": w.Table, "bucket": w.Bucket, "queueUrl": w.QueueURL, "serverGroup": w.ServerGroup, "workerGroup": w.WorkerGroup,
+		"stack": pulumi.String(w.Stack), "table": w.Table, "bucket": w.Bucket, "queueUrl": w.QueueURL, "serverGroup": w.ServerGroup, "workerGroup": w.WorkerGroup,
 		"targetGroup": w.TargetGroup, "serverLogs": w.ServerLogs, "workerLogs": w.WorkerLogs,
 	}.ToStringMapOutput()
 }

@@ -20,7 +20,8 @@ const (
 	below = "LessThanThreshold"
 )
 
-// alarm is one row. Texts may use the names of Watched.names in braces; whoever is woken reads them first.
+// alarm is one row. Texts may use the names of Watched.names in braces; whoever is woken reads them first, and finds
+// more in the section of that name in the runbook.
 type alarm struct {
 	name  string
 	guard settings.Role // rolling out this role stops and goes back while it rings; "" for none
@@ -66,13 +67,13 @@ func (w Watched) photos() []alarm {
 			compare: above, period: 60, datapoints: 1, of: 1, missing: quiet},
 		// Five minutes is twice what a message that was lost with its worker waits before it is seen again.
 		{name: "queue-age", means: "A photo waits in the queue for more than five minutes: workers are too few, stuck, or without rights.",
-			do:      "aws autoscaling describe-scaling-activities --auto-scaling-group-name {workerGroup}; aws logs tail {workerLogs}.",
+			do:      "imagery status --stack {stack}; aws autoscaling describe-scaling-activities --auto-scaling-group-name {workerGroup}; aws logs tail {workerLogs}.",
 			metrics: one("AWS/SQS", "ApproximateAgeOfOldestMessage", "Maximum", queue),
 			compare: above, threshold: 300, period: 60, datapoints: 3, of: 5, missing: quiet},
 		// The reconciler repairs after five and ten minutes; what is older it could not repair. The queue's own
 		// age leaves out messages that were received three times, so it cannot see this.
 		{name: "lag", means: "A user waits for a photo for more than 15 minutes, or no worker reports: then nobody repairs lost messages.",
-			do:      "aws logs tail {workerLogs} --since 30m; the oldest image is in its lines.",
+			do:      "imagery status --stack {stack} names the oldest image; imagery why ID --stack {stack}; aws logs tail {workerLogs} --since 30m.",
 			metrics: one(settings.MetricNamespace, settings.MetricOldestUnfinished, "Maximum", w.own(settings.Worker)),
 			compare: above, threshold: 900, period: 300, datapoints: 2, of: 2, missing: breaking},
 	}
@@ -87,24 +88,24 @@ func (w Watched) processes() []alarm {
 	return []alarm{
 		// A ratio needs a crowd: below 50 requests a minute one failure says nothing about a release.
 		{name: "server-errors", guard: settings.Server, means: "More than 2 % of the requests end in an unplanned 5xx.",
-			do: "aws logs tail {serverLogs} --filter-pattern ERROR; if a release did it, deploy the one before.",
+			do: "imagery status --stack {stack}; aws logs tail {serverLogs} --filter-pattern ERROR; if a release did it, deploy the one before.",
 			metrics: []metric{{"requests", own, settings.MetricRequests, "Sum", server},
 				{"errors", own, settings.MetricServerErrors, "Sum", server}},
 			expression: "IF(requests > 50, 100 * FILL(errors, 0) / requests, 0)",
 			compare:    above, threshold: 2, period: 60, datapoints: 2, of: 3, missing: quiet},
 		// An upload from a slow line is slow; that one in twenty is so is not.
 		{name: "server-latency", guard: settings.Server, means: "One request in twenty takes more than five seconds, long polls left out.",
-			do:      "Look at the table's and bucket's latency on the dashboard; aws logs tail {serverLogs}.",
+			do:      "imagery status --stack {stack}; look at the table's and bucket's latency on the dashboard; aws logs tail {serverLogs}.",
 			metrics: one(own, settings.MetricRequestTime, "p95", server),
 			compare: above, threshold: 5000, period: 60, datapoints: 3, of: 3, missing: quiet},
 		// No guard: refusing for want of room is what a server should do.
 		{name: "server-full", means: "Servers refuse uploads for want of memory: clients repeat them, but there are too few servers.",
-			do:      "Raise serverMax, or lower requestsPerTarget, and run pulumi up.",
+			do:      "imagery status --stack {stack}; raise serverMax, or lower requestsPerTarget, and run pulumi up.",
 			metrics: one(own, settings.MetricPlanned503, "Sum", server),
 			compare: above, threshold: 10, period: 60, datapoints: 3, of: 5, missing: quiet},
 		// Half, since bad photos are the users' right; a release that fails all of them is meant here.
 		{name: "worker-failures", guard: settings.Worker, means: "More than half of the jobs fail or are tried again.",
-			do: "aws logs tail {workerLogs} --filter-pattern ERROR; if a release did it, deploy the one before.",
+			do: "imagery status --stack {stack}; aws logs tail {workerLogs} --filter-pattern ERROR; if a release did it, deploy the one before, then imagery requeue --failed --since 2h --stack {stack}.",
 			metrics: []metric{{"jobs", own, settings.MetricJobs, "Sum", worker}, {"retried", own, settings.MetricJobsRetried, "Sum", worker},
 				{"lost", own, settings.MetricJobsGivenUp, "Sum", worker}},
 			expression: "IF(jobs > 20, 100 * (FILL(retried, 0) + FILL(lost, 0)) / jobs, 0)",
@@ -118,21 +119,21 @@ func (w Watched) machines() []alarm {
 	return []alarm{
 		// Only the balancer's own answers; those of the servers are counted by the servers.
 		{name: "balancer-errors", means: "The load balancer itself answers 5xx: no server takes a request, or one closes connections.",
-			do:      "aws elbv2 describe-target-health --target-group-arn {targetGroup}; aws logs tail {serverLogs}.",
+			do:      "imagery status --stack {stack}; aws elbv2 describe-target-health --target-group-arn {targetGroup}; aws logs tail {serverLogs}.",
 			metrics: one("AWS/ApplicationELB", "HTTPCode_ELB_5XX_Count", "Sum", pulumi.StringMap{"LoadBalancer": w.Balancer}),
 			compare: above, threshold: 10, period: 60, datapoints: 3, of: 5, missing: quiet},
 		{name: "servers-unhealthy", means: "A server fails its health check and is about to be replaced.",
-			do:      "aws elbv2 describe-target-health --target-group-arn {targetGroup}.",
+			do:      "imagery status --stack {stack}; aws elbv2 describe-target-health --target-group-arn {targetGroup}.",
 			metrics: one("AWS/ApplicationELB", "UnHealthyHostCount", "Maximum", targets),
 			compare: above, period: 60, datapoints: 3, of: 3, missing: quiet},
 		// Without a single registered server the metric is not there at all, hence the missing data rule.
 		{name: "servers-low", means: "Fewer healthy servers than serverMin, " + strconv.Itoa(w.ServerMin) + ": one more death may be an outage.",
-			do:      "aws autoscaling describe-scaling-activities --auto-scaling-group-name {serverGroup}.",
+			do:      "imagery status --stack {stack}; aws autoscaling describe-scaling-activities --auto-scaling-group-name {serverGroup}.",
 			metrics: one("AWS/ApplicationELB", "HealthyHostCount", "Minimum", targets),
 			compare: below, threshold: float64(w.ServerMin), period: 60, datapoints: 3, of: 3, missing: breaking},
 		// Five minutes: a replacement after a death takes three.
 		{name: "workers-low", means: "Fewer workers in service than workerMin, " + strconv.Itoa(w.WorkerMin) + ".",
-			do:      "aws autoscaling describe-scaling-activities --auto-scaling-group-name {workerGroup}.",
+			do:      "imagery status --stack {stack}; aws autoscaling describe-scaling-activities --auto-scaling-group-name {workerGroup}.",
 			metrics: one("AWS/AutoScaling", "GroupInServiceInstances", "Minimum", pulumi.StringMap{"AutoScalingGroupName": w.WorkerGroup}),
 			compare: below, threshold: float64(w.WorkerMin), period: 60, datapoints: 5, of: 5, missing: breaking},
 	}
@@ -144,13 +145,13 @@ func (w Watched) table() []alarm {
 	return []alarm{
 		// The events of the table as a whole; ThrottledRequests is counted by operation only.
 		{name: "table-throttled", means: "DynamoDB refuses requests to {table}; they are repeated, so photos are late.",
-			do: "aws cloudwatch get-metric-data, or the table's page: is one image asked for all the time?",
+			do: "imagery status --stack {stack}; aws logs tail {serverLogs}: is one image asked for all the time?",
 			metrics: []metric{{"reads", "AWS/DynamoDB", "ReadThrottleEvents", "Sum", table},
 				{"writes", "AWS/DynamoDB", "WriteThrottleEvents", "Sum", table}},
 			expression: "FILL(reads, 0) + FILL(writes, 0)",
 			compare:    above, period: 60, datapoints: 3, of: 5, missing: quiet},
 		{name: "table-errors", means: "DynamoDB answers 5xx for {table}; requests are repeated, so photos are late.",
-			do:      "Look at health.aws.amazon.com for the region; nothing is lost while it lasts.",
+			do:      "imagery doctor --stack {stack}; look at health.aws.amazon.com for the region; nothing is lost while it lasts.",
 			metrics: w.tableErrors(), expression: "FILL(gets, 0) + FILL(puts, 0) + FILL(updates, 0) + FILL(queries, 0)",
 			compare: above, period: 60, datapoints: 3, of: 5, missing: quiet},
 	}
