@@ -44,6 +44,7 @@ type Config struct {
 	Rollout           string
 	RolloutForce      bool
 	BakeSeconds       int
+	Smoke             string
 	Artifact          string
 }
 
@@ -117,10 +118,12 @@ var keys = []key{
 		integer(func(c *Config) *int { return &c.UploadExpireDays }, 1, 3650)),
 	same("bootRetrySeconds", "seconds", "300", "how long a booting instance repeats a download that is refused: new rights and endpoints take minutes to work; the launch hook gives the whole boot 900",
 		integer(func(c *Config) *int { return &c.BootRetrySeconds }, 30, 400)),
-	same("rollout", "wait \\| start \\| off", "wait", "what `up` does with a new release", choice(func(c *Config) *string { return &c.Rollout }, "wait", "start", "off")),
-	same("rolloutForce", "bool", "false", "roll out although an alarm rings or this release failed before", boolean(func(c *Config) *bool { return &c.RolloutForce })),
+	same("rollout", "wait \\| start \\| off", "wait", "what `up` does with a new release: roll it out and take it back if it fails, only begin, or nothing", choice(func(c *Config) *string { return &c.Rollout }, "wait", "start", "off")),
+	same("rolloutForce", "bool", "false", "roll out although an alarm rings, or this release failed before or is held", boolean(func(c *Config) *bool { return &c.RolloutForce })),
 	same("bakeSeconds", "seconds", "180", "how long the old release can still come back by itself; alarms need three minutes",
 		integer(func(c *Config) *int { return &c.BakeSeconds }, 0, 3600)),
+	same("smoke", "on \\| off", "on", "whether `up` sends photos through the load balancer while a new release bakes; off where no instance boots, as in a rehearsal on an emulator",
+		choice(func(c *Config) *string { return &c.Smoke }, "on", "off")),
 	same("artifact", "path", "", "a Linux binary to ship as it is, relative to the project; empty: build ./app", text(func(c *Config) *string { return &c.Artifact })),
 }
 

@@ -75,7 +75,7 @@ func TestRefusals(t *testing.T) {
 		"imagery:bakeSeconds":                        {"bakeSeconds": "-1"},
 		"imagery:bootRetrySeconds":                   {"bootRetrySeconds": "5"},
 	} {
-		g, err := pulumitest.Run(program(fakeBuild{"never built"}), "test", t.TempDir(), keysOf(keys))
+		g, err := pulumitest.Run(program(fakeBuild{"never built"}, nil), "test", t.TempDir(), keysOf(keys))
 		if err == nil || !strings.Contains(err.Error(), problem) {
 			t.Errorf("%v: %v, want %q", keys, err, problem)
 		}
@@ -87,7 +87,7 @@ func TestRefusals(t *testing.T) {
 
 func TestMisspeltKeysAreRefused(t *testing.T) {
 	t.Setenv("PULUMI_CONFIG", `{"imagery:workerMx":"9","imagery:egress":"nat","aws:region":"eu-central-1"}`) // as an engine does
-	g, err := pulumitest.Run(program(binary(t, "a release")), "test", t.TempDir(), keysOf(map[string]string{"egress": "nat"}))
+	g, err := pulumitest.Run(program(binary(t, "a release"), &fakeRoller{}), "test", t.TempDir(), keysOf(map[string]string{"egress": "nat"}))
 	if err == nil || !strings.Contains(err.Error(), "imagery:workerMx is not a key") || strings.Contains(err.Error(), "egress") || len(g.Resources) > 0 {
 		t.Errorf("%v, %d resources", err, len(g.Resources))
 	}
@@ -123,7 +123,7 @@ func TestLateRefusalsMakeNothing(t *testing.T) {
 	} {
 		keys := keysOf(nil)
 		maps.Copy(keys, run.keys)
-		g, err := pulumitest.Run(program(run.build), "test", t.TempDir(), keys)
+		g, err := pulumitest.Run(program(run.build, &fakeRoller{}), "test", t.TempDir(), keys)
 		if err == nil || !strings.Contains(err.Error(), problem) {
 			t.Errorf("%v, want %q", err, problem)
 		}

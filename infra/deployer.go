@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"imagery/app/ops/record"
 	"imagery/infra/policy"
 )
 
@@ -88,6 +89,20 @@ var deployerNeeds = map[string][]string{
 		ListSubscriptionsByTopic`),
 }
 
+// rolloutNeeds are the calls of a rollout beside those above; a test holds them against the clients that it has. Items
+// of the table are apart, see rolloutItem.
+var rolloutNeeds = slices.Concat(
+	on("autoscaling", `DescribeAutoScalingGroups DescribeScalingActivities DescribeInstanceRefreshes StartInstanceRefresh RollbackInstanceRefresh
+		CancelInstanceRefresh UpdateAutoScalingGroup`),
+	on("elasticloadbalancing", "DescribeTargetHealth"),
+	on("ec2", "DescribeLaunchTemplateVersions GetConsoleOutput"),
+	on("cloudwatch", "DescribeAlarms"),
+	on("s3", "GetObject")) // for a HEAD
+
+// rolloutItem lets whoever deploys read and write the release record, and no image.
+var rolloutItem = policy.Statement{Sid: "RECORD", Effect: policy.Allow, Action: on("dynamodb", "GetItem PutItem"), Resource: scopes["dynamodb"],
+	Condition: policy.Conditions{"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": {record.ID}}}}
+
 // on names operations of a service as IAM does.
 func on(service, operations string) []string {
 	var actions []string
@@ -119,7 +134,7 @@ const policyLimit = 6144
 // actions that AWS cannot limit, one of those that it can. IAM would not take both in one.
 func deployerPolicies() (unscoped, scoped string) {
 	by := map[string][]string{}
-	for _, actions := range deployerNeeds {
+	for _, actions := range append(slices.Collect(maps.Values(deployerNeeds)), rolloutNeeds) {
 		for _, a := range actions {
 			service, _, _ := strings.Cut(a, ":")
 			if slices.Contains(everywhere, a) || scopes[service] == nil {
@@ -128,7 +143,7 @@ func deployerPolicies() (unscoped, scoped string) {
 			by[service] = append(by[service], a)
 		}
 	}
-	var limited []policy.Statement
+	limited := []policy.Statement{rolloutItem}
 	for _, service := range slices.Sorted(maps.Keys(by)) {
 		if service != "" {
 			limited = append(limited, policy.Statement{Sid: strings.ToUpper(service), Effect: policy.Allow, Action: by[service], Resource: scopes[service]})

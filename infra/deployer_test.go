@@ -3,9 +3,12 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
+
+	"imagery/infra/rollout"
 )
 
 func TestDeployerNeedsAreThoseOfWhatStacksHold(t *testing.T) {
@@ -36,6 +39,26 @@ func TestDeployerPoliciesFitIAM(t *testing.T) {
 		if strings.Contains(p, `:*"`) && strings.Contains(p, `"Action":["*`) {
 			t.Error("a policy allows everything")
 		}
+	}
+}
+
+// A rollout has clients for these calls and no others, so that it can make no other.
+func TestDeployerMayRollOut(t *testing.T) {
+	services := map[string]string{"Groups": "autoscaling", "Targets": "elasticloadbalancing", "Compute": "ec2", "Alarms": "cloudwatch", "Objects": "s3", "Table": "dynamodb"}
+	var calls []string
+	clients := reflect.TypeFor[rollout.Clients]()
+	for i := range clients.NumField() {
+		f := clients.Field(i)
+		for m := range f.Type.NumMethod() {
+			call := services[f.Name] + ":" + f.Type.Method(m).Name
+			calls = append(calls, strings.Replace(call, "s3:HeadObject", "s3:GetObject", 1)) // IAM has no right to a HEAD
+		}
+	}
+	allowed := slices.Concat(rolloutNeeds, rolloutItem.Action)
+	slices.Sort(calls)
+	slices.Sort(allowed)
+	if !slices.Equal(calls, allowed) {
+		t.Errorf("a rollout calls %v, a deployer may %v", calls, allowed)
 	}
 }
 

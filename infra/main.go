@@ -15,11 +15,11 @@ import (
 	"imagery/infra/release"
 )
 
-func main() { pulumi.Run(program(nil)) }
+func main() { pulumi.Run(program(nil, onAWS{})) }
 
-// program is the whole run: read and check, then build. A nil builder takes what the configuration says; tests
+// program is the whole run: read and check, build, roll out. A nil builder takes what the configuration says; tests
 // give their own.
-func program(builder release.Builder) pulumi.RunFunc {
+func program(builder release.Builder, roller Roller) pulumi.RunFunc {
 	return func(ctx *pulumi.Context) error {
 		cfg, err := configOf(ctx)
 		if err != nil {
@@ -34,6 +34,7 @@ func program(builder release.Builder) pulumi.RunFunc {
 		if err != nil {
 			return err
 		}
+		stack.rollOut(ctx, roller)
 		return stack.export(ctx)
 	}
 }

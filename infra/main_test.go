@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"imagery/infra/pulumitest"
+	"imagery/infra/rollout"
 )
 
 // fakeBuild stands in for the compiler: a file whose bytes the test decides.
@@ -23,6 +24,20 @@ func binary(t *testing.T, content string) fakeBuild {
 		t.Fatal(err)
 	}
 	return fakeBuild{path}
+}
+
+// fakeRoller stands in for the rollout: it keeps what it is told.
+type fakeRoller struct {
+	mu    sync.Mutex
+	plans []Plan
+	err   error
+}
+
+func (r *fakeRoller) Roll(_ context.Context, p Plan) (rollout.Outcome, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.plans = append(r.plans, p)
+	return rollout.Runs, r.err
 }
 
 const region = "eu-central-1"
@@ -62,7 +77,7 @@ func graphOf(t *testing.T, variant string) *pulumitest.Graph {
 
 func run(t *testing.T, stack string, config map[string]string, b fakeBuild) *pulumitest.Graph {
 	t.Helper()
-	g, err := pulumitest.Run(program(b), stack, t.TempDir(), keysOf(config))
+	g, err := pulumitest.Run(program(b, &fakeRoller{}), stack, t.TempDir(), keysOf(config))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,6 +30,11 @@ var outputs = []output{
 	{"templateVersions", "newest launch template version of each role; what runs is the group's", func(s *Stack) pulumi.Input {
 		return pulumi.IntMap{string(settings.Server): s.server.Template.LatestVersion, string(settings.Worker): s.worker.Template.LatestVersion}
 	}},
+	{"rolloutWorker", "what became of the workers' release", func(s *Stack) pulumi.Input { return s.outcome[settings.Worker] }},
+	{"rolloutServer", "what became of the servers'", func(s *Stack) pulumi.Input { return s.outcome[settings.Server] }},
+	{"guardAlarms", "alarms that stop a rollout, by role", func(s *Stack) pulumi.Input {
+		return pulumi.StringArrayMap{string(settings.Server): s.alarms.Guards[settings.Server], string(settings.Worker): s.alarms.Guards[settings.Worker]}
+	}},
 	{"alarmTopic", "ARN of the topic that every alarm speaks to", func(s *Stack) pulumi.Input { return s.alarms.Topic.Arn }},
 	{"alarmSubscription", "whether somebody hears the alarms, as of the last `pulumi refresh`", func(s *Stack) pulumi.Input { return s.subscription() }},
 	{"region", "region of everything", func(s *Stack) pulumi.Input { return pulumi.String(s.cfg.Region) }},

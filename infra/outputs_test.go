@@ -23,6 +23,7 @@ func published(t *testing.T, variant string) map[string]any {
 		if err != nil {
 			return err
 		}
+		s.rollOut(ctx, &fakeRoller{})
 		values := pulumi.Map{}
 		for _, o := range outputs {
 			values[o.name] = o.value(s)
@@ -40,13 +41,16 @@ func TestOutputsAreForReaders(t *testing.T) {
 		t.Error("the first output is not the url")
 	}
 	got := published(t, "prod")
+	release := strings.Split(graphOf(t, "prod").Of("BucketObjectv2")[0].Text("key"), "/")[1]
 	for name, want := range map[string]string{
 		"url": "https://LoadBalancer.imagery-test-lb.dnsName", "albDns": "LoadBalancer.imagery-test-lb.dnsName",
 		"imagesBucket": "BucketV2.imagery-test-images.id", "releaseBucket": "BucketV2.imagery-test-releases.id",
 		"table": "Table.imagery-test-images.name", "queueUrl": "Queue.imagery-test-queue.url", "dlqUrl": "Queue.imagery-test-dead-letters.url",
 		"serverGroup": "imagery-test-server", "workerGroup": "imagery-test-worker", "templateVersions": "map[server:7 worker:7]",
-		"alarmTopic": "Topic.imagery-test-alarms.arn", "region": region, "azs": "[eu-central-1a eu-central-1b]", "egress": "endpoints",
-		"release": strings.Split(graphOf(t, "prod").Of("BucketObjectv2")[0].Text("key"), "/")[1],
+		"rolloutWorker": "release " + release[:12] + " runs as version 7", "rolloutServer": "release " + release[:12] + " runs as version 7",
+		"guardAlarms": "map[server:[MetricAlarm.imagery-test-server-errors.name MetricAlarm.imagery-test-server-latency.name] worker:[MetricAlarm.imagery-test-worker-failures.name]]",
+		"alarmTopic":  "Topic.imagery-test-alarms.arn", "region": region, "azs": "[eu-central-1a eu-central-1b]", "egress": "endpoints",
+		"release": release,
 	} {
 		if fmt.Sprint(got[name]) != want {
 			t.Errorf("%s is %v, want %s", name, got[name], want)

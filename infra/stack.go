@@ -24,8 +24,8 @@ type Stack struct {
 	place  Place          // what AWS said
 	binary release.Binary // what will run
 
-	// Components, each only of those above it. A rollout would come last: it needs the fleets and the alarms
-	// that judge it.
+	// Components, each only of those above it. The rollout comes last: it needs the fleets and the alarms that
+	// judge it.
 	network   *network.Network
 	storage   *data.Storage
 	messaging *data.Messaging
@@ -34,6 +34,7 @@ type Stack struct {
 	server    *compute.Fleet
 	worker    *compute.Fleet
 	alarms    *alarms.Alarms
+	outcome   map[settings.Role]pulumi.StringInput // of the rollout
 }
 
 // Build makes a stack. What can be refused is refused before the first resource: the configuration by the

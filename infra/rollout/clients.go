@@ -48,13 +48,12 @@ type Clients struct {
 // two minutes.
 const attempts = 10
 
-// NewClients makes the clients of AWS, for an address of S3 that has the bucket in its path if pathStyle is set.
-func NewClients(cfg aws.Config, pathStyle bool) Clients {
+// NewClients makes the clients of AWS.
+func NewClients(cfg aws.Config) Clients {
 	cfg.RetryMaxAttempts = attempts
 	return Clients{
 		Groups: autoscaling.NewFromConfig(cfg), Targets: elasticloadbalancingv2.NewFromConfig(cfg), Compute: ec2.NewFromConfig(cfg),
-		Alarms: cloudwatch.NewFromConfig(cfg), Table: dynamodb.NewFromConfig(cfg),
-		Objects: s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = pathStyle }),
+		Alarms: cloudwatch.NewFromConfig(cfg), Table: dynamodb.NewFromConfig(cfg), Objects: s3.NewFromConfig(cfg),
 	}
 }
 

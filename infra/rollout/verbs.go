@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
+	"os/user"
 	"slices"
 	"strconv"
 	"strings"
@@ -64,6 +66,18 @@ func pick(known map[string]template, release string) (template, error) {
 		return template{}, fmt.Errorf("%q is the beginning of several releases: give more of it", release)
 	}
 	return found[0], nil
+}
+
+// Whoami is whoever runs this process, user@host, for the record.
+func Whoami() string {
+	name, host := "somebody", "somewhere"
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	if h, err := os.Hostname(); err == nil {
+		host = h
+	}
+	return name + "@" + host
 }
 
 // ErrNothing is the refusal to abort what is not there.

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"imagery/app/ops/smoke"
+	"imagery/app/settings"
+	"imagery/infra/rollout"
+)
+
+// Roller brings a release onto the instances. It is asked at every update, never in a preview, and its error fails
+// the update.
+type Roller interface {
+	Roll(ctx context.Context, p Plan) (rollout.Outcome, error)
+}
+
+// Plan is all that a rollout is told.
+type Plan struct {
+	rollout.Options // without clients and smoke, which the roller makes
+	Target          rollout.Target
+	Region          string
+	CLIProfile      string
+	URL             string // of the service, for the smoke; empty: none
+}
+
+// rollOut has the groups run the release that was shipped. Nothing may depend on its outcome but the outputs: through
+// them an error fails the update.
+func (s *Stack) rollOut(ctx *pulumi.Context, roller Roller) {
+	cfg := s.cfg
+	if ctx.DryRun() || cfg.Rollout == "off" {
+		s.outcome = map[settings.Role]pulumi.StringInput{}
+		for _, role := range rollout.Order {
+			s.outcome[role] = pulumi.String(map[bool]string{true: "preview", false: "off"}[ctx.DryRun()])
+		}
+		return
+	}
+	// The policies are no input of a rollout, but a group should be whole before it is rolled.
+	outcome := pulumi.All(s.storage.Table.Name, s.edge.URL, s.worker.Group.Name, s.worker.Template.LatestVersion, s.alarms.Guards[settings.Worker],
+		s.server.Group.Name, s.server.Template.LatestVersion, s.alarms.Guards[settings.Server], s.worker.Policy.ID(), s.server.Policy.ID()).
+		ApplyTWithContext(ctx.Context(), func(c context.Context, v []any) (map[string]string, error) {
+			p := Plan{Region: cfg.Region, CLIProfile: cfg.CLIProfile, Target: rollout.Target{Release: s.binary.SHA, Versions: map[settings.Role]string{
+				settings.Worker: strconv.Itoa(v[3].(int)), settings.Server: strconv.Itoa(v[6].(int))}}}
+			p.Options = rollout.Options{Table: v[0].(string), By: rollout.Whoami(), Why: "pulumi up of stack " + cfg.Stack, Bake: time.Duration(cfg.BakeSeconds) * time.Second,
+				Force: cfg.RolloutForce, Start: cfg.Rollout == "start", Log: func(line string) { _ = ctx.Log.Info(line, nil) }, // the engine is gone if this fails
+				Groups: map[settings.Role]rollout.Group{
+					settings.Worker: {Name: v[2].(string), Guards: v[4].([]string), Logs: cfg.logGroup(settings.Worker)},
+					settings.Server: {Name: v[5].(string), Guards: v[7].([]string), Logs: cfg.logGroup(settings.Server)}}}
+			if cfg.Smoke == "on" {
+				p.URL = v[1].(string)
+			}
+			did, err := roller.Roll(c, p)
+			out := map[string]string{}
+			for role, version := range p.Target.Versions {
+				out[string(role)] = fmt.Sprintf("release %.12s %s as version %s", p.Target.Release, did, version)
+			}
+			return out, err
+		}).(pulumi.StringMapOutput)
+	s.outcome = map[settings.Role]pulumi.StringInput{}
+	for _, role := range rollout.Order {
+		s.outcome[role] = outcome.MapIndex(pulumi.String(string(role)))
+	}
+}
+
+// onAWS rolls out for real.
+type onAWS struct{}
+
+// Roll runs the controller with the credentials that the provider uses, too.
+func (onAWS) Roll(ctx context.Context, p Plan) (rollout.Outcome, error) {
+	// Ctrl-C reaches this process as well; what it leaves behind is said, and the lock is given back.
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	aws, err := config.LoadDefaultConfig(ctx, config.WithRegion(p.Region), config.WithSharedConfigProfile(p.CLIProfile))
+	if err != nil {
+		return "", fmt.Errorf("find credentials for the rollout: %w", err)
+	}
+	p.Clients = rollout.NewClients(aws)
+	if p.URL != "" {
+		p.Smoke = trySmoke(p.URL, p.Log)
+	}
+	return rollout.Run(ctx, p.Options, p.Target)
+}
+
+// smokeWait is for a balancer that is new: its name and its first healthy target take minutes.
+const smokeWait = 5 * time.Minute
+
+// trySmoke tries the service from here. A closed door is a warning: whoever deploys need not be among allowedCidrs.
+func trySmoke(url string, log func(string)) func(context.Context, string) (string, error) {
+	return func(ctx context.Context, release string) (string, error) {
+		o := smoke.Options{URL: url, Wait: smokeWait, Release: release, Log: func(line string) { log("smoke: " + line) }}
+		if strings.HasPrefix(url, "https:") {
+			o.Client = nameless()
+		}
+		_, err := smoke.Run(ctx, o)
+		if errors.Is(err, smoke.ErrClosed) {
+			return fmt.Sprintf("nobody could try the release: %v", err), nil
+		}
+		return "", err
+	}
+}
+
+// nameless speaks to the balancer under its own name, which no certificate has. What it sends is a photo that anybody
+// may see.
+func nameless() *http.Client {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.DialContext = (&net.Dialer{Timeout: 10 * time.Second}).DialContext
+	t.TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
+	return &http.Client{Transport: t, Timeout: time.Minute}
+}

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"imagery/app/settings"
+	"imagery/infra/pulumitest"
+	"imagery/infra/rollout"
+)
+
+// rolled runs an update with a roller and a configuration.
+func rolled(t *testing.T, r *fakeRoller, config map[string]string) error {
+	t.Helper()
+	_, err := pulumitest.Run(program(binary(t, "a release"), r), "test", t.TempDir(), keysOf(config))
+	return err
+}
+
+func TestRollerIsToldEverything(t *testing.T) {
+	r := &fakeRoller{}
+	if err := rolled(t, r, map[string]string{"bakeSeconds": "240"}); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.plans) != 1 {
+		t.Fatalf("asked %d times", len(r.plans))
+	}
+	p := r.plans[0]
+	release := strings.Split(graphOf(t, "dev").Of("BucketObjectv2")[0].Text("key"), "/")[1]
+	if p.Target.Release != release || !maps.Equal(p.Target.Versions, map[settings.Role]string{settings.Worker: "7", settings.Server: "7"}) {
+		t.Errorf("%+v", p.Target)
+	}
+	worker, server := p.Groups[settings.Worker], p.Groups[settings.Server]
+	if worker.Name != "imagery-test-worker" || server.Name != "imagery-test-server" || worker.Logs != "/imagery/test/worker" {
+		t.Errorf("%+v, %+v", worker, server)
+	}
+	if !slices.Equal(worker.Guards, []string{"MetricAlarm.imagery-test-worker-failures.name"}) ||
+		!slices.Equal(server.Guards, []string{"MetricAlarm.imagery-test-server-errors.name", "MetricAlarm.imagery-test-server-latency.name"}) {
+		t.Errorf("guards %v, %v", worker.Guards, server.Guards)
+	}
+	if p.Table != "Table.imagery-test-images.name" || p.URL != "http://LoadBalancer.imagery-test-lb.dnsName" || p.Region != region ||
+		p.Bake != 240*time.Second || p.Force || p.Start || !strings.Contains(p.By, "@") || p.Why != "pulumi up of stack test" {
+		t.Errorf("%+v", p)
+	}
+	p.Log("does not need an engine")
+}
+
+func TestRolloutKeys(t *testing.T) {
+	r := &fakeRoller{}
+	if err := rolled(t, r, map[string]string{"rollout": "start", "rolloutForce": "true", "smoke": "off"}); err != nil {
+		t.Fatal(err)
+	}
+	if p := r.plans[0]; !p.Start || !p.Force || p.URL != "" {
+		t.Errorf("%+v", p)
+	}
+	r = &fakeRoller{}
+	if err := rolled(t, r, map[string]string{"rollout": "off"}); err != nil || len(r.plans) > 0 {
+		t.Errorf("off: %v, asked %d times", err, len(r.plans))
+	}
+}
+
+// Outputs are what makes an error of a rollout count.
+func TestRolloutFailsTheUpdate(t *testing.T) {
+	bad := errors.New("the release was taken back")
+	if err := rolled(t, &fakeRoller{err: bad}, nil); err == nil || !strings.Contains(err.Error(), bad.Error()) {
+		t.Errorf("the update says %v", err)
+	}
+}
+
+func TestPreviewRollsNothingOut(t *testing.T) {
+	r := &fakeRoller{}
+	for variant, config := range variants {
+		if _, err := pulumitest.Preview(program(binary(t, "a release"), r), "test", t.TempDir(), keysOf(config)); err != nil || len(r.plans) > 0 {
+			t.Errorf("%s: %v, asked %d times", variant, err, len(r.plans))
+		}
+	}
+}
+
+// Nothing depends on the rollout: its failure leaves no resource half made.
+func TestNothingDependsOnTheRollout(t *testing.T) {
+	g, err := pulumitest.Run(program(binary(t, "a release"), &fakeRoller{err: errors.New("bad")}), "test", t.TempDir(), keysOf(nil))
+	if err == nil || len(g.Resources) != len(graphOf(t, "dev").Resources) {
+		t.Errorf("%d of %d resources, %v", len(g.Resources), len(graphOf(t, "dev").Resources), err)
+	}
+}
+
+func TestSmokeTakesAClosedDoorForAWarning(t *testing.T) {
+	var lines []string
+	log := func(line string) { lines = append(lines, line) }
+	sick := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusTeapot) }))
+	defer sick.Close()
+	// The certificate is of another name, as that of a balancer is.
+	if warning, err := trySmoke(sick.URL, log)(t.Context(), strings.Repeat("0a", 32)); warning != "" || err == nil || strings.Contains(err.Error(), "certificate") {
+		t.Errorf("a service that is ill: %q, %v", warning, err)
+	}
+	if len(lines) == 0 || !strings.HasPrefix(lines[0], "smoke: ") {
+		t.Errorf("%q", lines)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	if _, err := trySmoke(sick.URL, log)(ctx, ""); err == nil {
+		t.Error("an interrupted smoke passed")
+	}
+}
+
+var _ Roller = onAWS{}
+
+// A run without AWS says so, instead of hanging.
+func TestOnAWSNeedsCredentials(t *testing.T) {
+	t.Setenv("AWS_CONFIG_FILE", t.TempDir()+"/none")
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", t.TempDir()+"/none")
+	_, err := onAWS{}.Roll(t.Context(), Plan{Region: region, CLIProfile: "nobody", Options: rollout.Options{Table: "images"}})
+	if err == nil || !strings.Contains(err.Error(), "nobody") {
+		t.Error(err)
+	}
+}
