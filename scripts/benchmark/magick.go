@@ -146,7 +146,7 @@ func findMagick() (string, error) {
 			return path, nil
 		}
 	}
-	return "", fmt.Errorf("none of %v is installed", magicks)
+	return "", fmt.Errorf("%v: %w", magicks, exec.ErrNotFound)
 }
 
 func newPerPhoto(ctx context.Context, cores []int) (*perPhoto, error) {
