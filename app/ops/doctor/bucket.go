@@ -116,6 +116,7 @@ func (c Cloud) outlives(ctx context.Context, a *area, kept time.Duration) {
 func prefixOf(r types.LifecycleRule) string {
 	switch f := r.Filter; {
 	case f == nil:
+		//lint:ignore SA1019 rules that others made long ago have it
 		return aws.ToString(r.Prefix)
 	case f.And != nil:
 		return aws.ToString(f.And.Prefix)
