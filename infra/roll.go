@@ -2,21 +2,15 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
-	"errors"
 	"fmt"
-	"net"
-	"net/http"
 	"os/signal"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
-	"imagery/app/ops/smoke"
 	"imagery/app/settings"
 	"imagery/infra/rollout"
 )
@@ -88,34 +82,7 @@ func (onAWS) Roll(ctx context.Context, p Plan) (rollout.Outcome, error) {
 	}
 	p.Clients = rollout.NewClients(aws)
 	if p.URL != "" {
-		p.Smoke = trySmoke(p.URL, p.Log)
+		p.Smoke = rollout.SmokeAt(p.URL, p.Log)
 	}
 	return rollout.Run(ctx, p.Options, p.Target)
-}
-
-// smokeWait is for a balancer that is new: its name and its first healthy target take minutes.
-const smokeWait = 5 * time.Minute
-
-// trySmoke tries the service from here. A closed door is a warning: whoever deploys need not be among allowedCidrs.
-func trySmoke(url string, log func(string)) func(context.Context, string) (string, error) {
-	return func(ctx context.Context, release string) (string, error) {
-		o := smoke.Options{URL: url, Wait: smokeWait, Release: release, Log: func(line string) { log("smoke: " + line) }}
-		if strings.HasPrefix(url, "https:") {
-			o.Client = nameless()
-		}
-		_, err := smoke.Run(ctx, o)
-		if errors.Is(err, smoke.ErrClosed) {
-			return fmt.Sprintf("nobody could try the release: %v", err), nil
-		}
-		return "", err
-	}
-}
-
-// nameless speaks to the balancer under its own name, which no certificate has. What it sends is a photo that anybody
-// may see.
-func nameless() *http.Client {
-	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.DialContext = (&net.Dialer{Timeout: 10 * time.Second}).DialContext
-	t.TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
-	return &http.Client{Transport: t, Timeout: time.Minute}
 }

@@ -1,11 +1,8 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"maps"
-	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -87,25 +84,6 @@ func TestNothingDependsOnTheRollout(t *testing.T) {
 	g, err := pulumitest.Run(program(binary(t, "a release"), &fakeRoller{err: errors.New("bad")}), "test", t.TempDir(), keysOf(nil))
 	if err == nil || len(g.Resources) != len(graphOf(t, "dev").Resources) {
 		t.Errorf("%d of %d resources, %v", len(g.Resources), len(graphOf(t, "dev").Resources), err)
-	}
-}
-
-func TestSmokeTakesAClosedDoorForAWarning(t *testing.T) {
-	var lines []string
-	log := func(line string) { lines = append(lines, line) }
-	sick := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusTeapot) }))
-	defer sick.Close()
-	// The certificate is of another name, as that of a balancer is.
-	if warning, err := trySmoke(sick.URL, log)(t.Context(), strings.Repeat("0a", 32)); warning != "" || err == nil || strings.Contains(err.Error(), "certificate") {
-		t.Errorf("a service that is ill: %q, %v", warning, err)
-	}
-	if len(lines) == 0 || !strings.HasPrefix(lines[0], "smoke: ") {
-		t.Errorf("%q", lines)
-	}
-	ctx, stop := context.WithCancel(t.Context())
-	stop()
-	if _, err := trySmoke(sick.URL, log)(ctx, ""); err == nil {
-		t.Error("an interrupted smoke passed")
 	}
 }
 

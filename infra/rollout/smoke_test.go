@@ -1,0 +1,34 @@
+package rollout
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"imagery/app/ops/smoke"
+)
+
+func TestSmokeAt(t *testing.T) {
+	var lines []string
+	log := func(line string) { lines = append(lines, line) }
+	sick := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusTeapot) }))
+	defer sick.Close()
+	// The certificate is of another name, as that of a balancer is.
+	if warning, err := SmokeAt(sick.URL, log)(t.Context(), strings.Repeat("0a", 32)); warning != "" || err == nil || strings.Contains(err.Error(), "certificate") {
+		t.Errorf("a service that is ill: %q, %v", warning, err)
+	}
+	if len(lines) == 0 || !strings.HasPrefix(lines[0], "smoke: ") {
+		t.Errorf("%q", lines)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	if _, err := SmokeAt(sick.URL, log)(ctx, ""); err == nil {
+		t.Error("an interrupted smoke passed")
+	}
+	if warning, err := verdict(fmt.Errorf("answers: %w", smoke.ErrClosed)); err != nil || !strings.Contains(warning, "allowedCidrs") {
+		t.Errorf("a closed door: %q, %v", warning, err)
+	}
+}
