@@ -72,8 +72,8 @@ func (w *Guard) Observe(v View) {
 	w.looks++
 	before, old, fresh, taken := w.old[v.Group.Name], map[string]bool{}, 0, maps.Clone(w.old[v.Group.Name])
 	for _, i := range v.Instances {
-		if i.State == types.LifecycleStateInService {
-			delete(taken, i.ID)
+		if i.State == types.LifecycleStateInService || !i.Healthy {
+			delete(taken, i.ID) // it is there, or failed its checks a moment ago
 		}
 		if i.Version != v.Refresh.Version {
 			if i.Passes {
