@@ -112,8 +112,12 @@ func (r *run) abort(ctx context.Context) error {
 		return r.clear(ctx) // nothing is wanted, so every refresh is in the way
 	}
 	r.want, r.old, r.from, r.fresh = Target{Release: e.Release}, roles(e.Old), e.From, len(e.Old) == 0
+	why := &failure{reason: r.By + " aborted it"}
+	if e.Result == record.RollingBack { // it has a reason already
+		why = &failure{e.Reason, witness{instance: e.Instance, lines: e.Lines}}
+	}
 	var out *Error
-	err := r.goBack(ctx, &failure{reason: r.By + " aborted it"})
+	err := r.goBack(ctx, why)
 	if rec := r.journal.now(); errors.As(err, &out) && rec.Entries[0].Result == record.RolledBack {
 		r.say("%s", out.Outcome)
 		return nil
