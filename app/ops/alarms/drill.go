@@ -231,6 +231,9 @@ func outcome(item types.AlarmHistoryItem, action, on string) (state, reason stri
 	if data.ActionState == "Succeeded" || data.ActionState == "" && strings.HasPrefix(summary, "Successfully") {
 		return Succeeded, "", true
 	}
+	if data.ActionState != "" && data.ActionState != "Failed" || data.ActionState == "" && !strings.HasPrefix(summary, "Failed") {
+		return "", "", false // it has not ended
+	}
 	if reason = data.Error; reason == "" {
 		_, reason, _ = strings.Cut(summary, "Received error: ")
 	}
