@@ -40,6 +40,7 @@ var layers = map[string][]string{
 	"imagery/app/ops/selftest":               {"imagery/app/imagery", "imagery/app/rights"},
 	"imagery/app/e2e":                        {},
 	"imagery/app/webtest":                    {},
+	"imagery/scripts/rollout":                {"imagery/infra/rollout", "imagery/app/settings", "imagery/app/ops/record", "github.com/aws/"},                                // the deployer's, without Pulumi
 	"imagery/scripts/chaos":                  {"imagery/app/", "modernc.org/sqlite", "github.com/aws/"},                                                                     // links emulators, and so is a program of its own
 	"imagery/app/cloud/cloudtest":            {"imagery/app/", "github.com/", "golang.org/x/"},                                                                              // emulators, for tests only
 	"imagery/scripts/benchmark":              {"imagery/app/", "imagery/scripts/benchmark/", "github.com/disintegration/imaging", "github.com/aws/", "golang.org/x/image/"}, // links emulators, too
@@ -53,7 +54,7 @@ var layers = map[string][]string{
 // the smoke is what an operator runs as well.
 var ofInfra = []string{"imagery/app/settings", "imagery/app/rights", "imagery/app/ops/record", "imagery/app/ops/smoke", "imagery/infra/", "github.com/pulumi/", "github.com/aws/"}
 
-// emulators must not be linked into the product.
+// emulators must not be linked into the product, nor what only the deployer needs.
 var emulators = []string{"gofakes3", "goaws", "minidyn", "chromedp", "pulumi", "imagerytest", "cloudtest", "accounttest", "rapid"}
 
 func goList(t *testing.T, args ...string) []string {

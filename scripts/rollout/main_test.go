@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"imagery/infra/rollout"
+	"imagery/infra/simulator"
+)
+
+var current = strings.Repeat("0a", 32)
+
+// account is a stack behind one address, the table and the bucket included.
+type account struct {
+	mu   sync.Mutex
+	item json.RawMessage
+	sim  http.Handler
+}
+
+func (a *account) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch target := r.Header.Get("X-Amz-Target"); {
+	case strings.HasSuffix(target, ".GetItem"):
+		w.Header().Set("Content-Type", "application/x-amz-json-1.0")
+		if a.item == nil {
+			fmt.Fprint(w, "{}")
+			return
+		}
+		fmt.Fprintf(w, `{"Item":%s}`, a.item)
+	case strings.HasSuffix(target, ".PutItem"): // one controller, so every condition holds
+		var in struct{ Item json.RawMessage }
+		body, _ := io.ReadAll(r.Body)
+		if err := json.Unmarshal(body, &in); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		a.item = in.Item
+		w.Header().Set("Content-Type", "application/x-amz-json-1.0")
+		fmt.Fprint(w, "{}")
+	case r.Method == http.MethodHead:
+	default:
+		a.sim.ServeHTTP(w, r)
+	}
+}
+
+// stack starts an account with two groups that serve, and a pulumi that knows where they are.
+func stack(t *testing.T) {
+	t.Helper()
+	m := &simulator.Memory{Fate: func(simulator.Machine) simulator.Fate {
+		return simulator.Fate{Boot: time.Second, Answer: simulator.Continue}
+	}}
+	sim := simulator.New(simulator.Options{Driver: m, Factor: 100})
+	m.Simulator = sim
+	t.Cleanup(sim.Close)
+	for _, role := range []string{"worker", "server"} {
+		sim.SetTemplate("lt-"+role, simulator.TemplateVersion{Number: 1, Image: "ami-1", UserData: "BUCKET=releases\nKEY=k\nSHA=" + current + "\n"})
+		sim.Create(simulator.Group{Name: "imagery-x-" + role, Min: 1, Max: 2, Template: "lt-" + role, Version: "1", Zones: []string{"a"}, MinHealthy: 100, MaxHealthy: 200})
+	}
+	at := httptest.NewServer(&account{sim: sim.Handler()})
+	t.Cleanup(at.Close)
+	bin := t.TempDir()
+	pulumi := `#!/bin/sh
+case "$*" in
+"stack output --json --non-interactive --stack=x") echo '{"region":"eu-central-1","table":"images","serverGroup":"imagery-x-server","workerGroup":"imagery-x-worker","guardAlarms":{"server":["a"]}}' ;;
+"stack output --json --non-interactive --stack=empty") echo '{}' ;;
+*) echo "error: no stack named $*" >&2; exit 255 ;;
+esac
+`
+	if err := os.WriteFile(filepath.Join(bin, "pulumi"), []byte(pulumi), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for k, v := range map[string]string{"PATH": bin, "AWS_ENDPOINT_URL": at.URL, "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y", "AWS_CONFIG_FILE": bin + "/none", "AWS_SHARED_CREDENTIALS_FILE": bin + "/none"} {
+		t.Setenv(k, v)
+	}
+	begun := time.Now()
+	for _, role := range []string{"worker", "server"} {
+		for {
+			if _, instances, _ := sim.Snapshot("imagery-x-" + role); len(instances) == 1 && instances[0].State == "InService" {
+				break
+			}
+			if time.Sleep(10 * time.Millisecond); time.Since(begun) > 20*time.Second {
+				t.Fatal("nothing comes into service")
+			}
+		}
+	}
+}
+
+// verb runs the program.
+func verb(args ...string) (code int, out, errs string) {
+	o, e := &strings.Builder{}, &strings.Builder{}
+	code = run(context.Background(), args, o, e)
+	return code, o.String(), e.String()
+}
+
+func TestVerbs(t *testing.T) {
+	stack(t)
+	for _, c := range []struct {
+		args string
+		code int
+		says []string // on either
+	}{
+		{"", 2, []string{"say status, to RELEASE or abort"}},
+		{"destroy", 2, []string{"say status, to RELEASE or abort"}},
+		{"to", 2, []string{"to takes 1 words, not 0"}},
+		{"status -colour", 2, []string{"not defined: -colour (see -h)"}},
+		{"status -table images", 2, []string{"go together"}},
+		{"-h", 0, []string{"Usage: rollout VERB", "-server-guards"}},
+		{"status --stack nobody", 1, []string{"no stack named", "nobody"}},
+		{"status --stack empty", 1, []string{"was it ever deployed"}},
+		{"status --stack x", 0, []string{"worker: release 0a0a0a0a0a0a, version 1, 1 of version 1 InService", "server: release 0a0a0a0a0a0a", "BEGAN"}},
+		{"to ffff --stack x", 1, []string{`no version starts release "ffff"`}},
+		{"abort --stack x", 1, []string{"nothing is being rolled out"}},
+		{"abort --stack x --json", 1, []string{`{"ok":false,"outcome":"nothing is being rolled out"}`}},
+		{"--stack x to 0A0a", 0, []string{"release 0A0a runs"}}, // which proves the first deploy
+		{"status -region eu-central-1 -table images -server-group imagery-x-server -worker-group imagery-x-worker", 0, []string{"successful", "0a0a0a0a0a0a"}},
+	} {
+		code, out, errs := verb(strings.Fields(c.args)...)
+		for _, s := range c.says {
+			if code != c.code || !strings.Contains(out+errs, s) {
+				t.Errorf("rollout %s: %d, want %d and %q:\n%s%s", c.args, code, c.code, s, out, errs)
+			}
+		}
+	}
+	code, out, _ := verb("status", "-stack=x", "-json")
+	var r rollout.Report
+	if err := json.Unmarshal([]byte(out), &r); code != 0 || err != nil || len(r.Groups) != 2 || len(r.Record.Entries) != 1 || r.Record.Entries[0].Release != current {
+		t.Errorf("%d, %v: %s", code, err, out)
+	}
+	t.Setenv("PATH", t.TempDir())
+	if code, _, errs := verb("status", "--stack", "x"); code != 1 || !strings.Contains(errs, "pulumi is not on PATH") || !strings.Contains(errs, "-region, -table") {
+		t.Errorf("without pulumi: %d, %s", code, errs)
+	}
+}

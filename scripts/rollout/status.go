@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"imagery/app/ops/record"
+	"imagery/infra/rollout"
+)
+
+// shown is how many rollouts status prints; the document has all of them.
+const shown = 10
+
+func status(ctx context.Context, o rollout.Options, asJSON bool, out io.Writer) error {
+	r, err := rollout.Status(ctx, o)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		enc := json.NewEncoder(out)
+		enc.SetIndent("", "  ")
+		return enc.Encode(r)
+	}
+	print(out, r, time.Now())
+	return nil
+}
+
+// print writes a report for people.
+func print(out io.Writer, r rollout.Report, now time.Time) {
+	for _, g := range r.Groups {
+		release := g.Release
+		if release == "" {
+			release = "unknown"
+		}
+		fmt.Fprintf(out, "%s: release %.12s, version %s, %s\n", g.Role, release, g.Version, instances(g))
+		if f := g.Refresh; f != nil && f.Active {
+			fmt.Fprintf(out, "  on the way to version %s: %s %s\n", f.Version, f.Status, f.Reason)
+		}
+	}
+	if l := r.Record.Lock; l.Live(now) {
+		fmt.Fprintf(out, "%s is at it since %s: %s\n", l.Holder, stamp(l.Since), l.Why)
+	} else if e := r.Record.Current(); e != nil {
+		fmt.Fprintf(out, "nobody drives the rollout of %.12s that %s began on %s: run pulumi up to see it through, or abort it\n", e.Release, e.By, stamp(e.Begin))
+	}
+	for _, release := range slices.Sorted(maps.Keys(r.Record.Held)) {
+		h := r.Record.Held[release]
+		fmt.Fprintf(out, "release %.12s is held by %s since %s: %s\n", release, h.By, stamp(h.Since), h.Why)
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "\nBEGAN\tTOOK\tRELEASE\tFROM\tBY\tRESULT\tREASON")
+	for _, e := range r.Record.Entries[:min(shown, len(r.Record.Entries))] {
+		fmt.Fprintln(w, row(e, now))
+	}
+	w.Flush()
+}
+
+func row(e record.Entry, now time.Time) string {
+	from, reason := e.From, e.Reason
+	if from == "" {
+		from = "-"
+	}
+	if reason == "" {
+		reason = "-"
+	}
+	return strings.Join([]string{stamp(e.Begin), e.Took(now).Round(time.Second).String(), fmt.Sprintf("%.12s", e.Release), fmt.Sprintf("%.12s", from), e.By, string(e.Result), reason}, "\t")
+}
+
+// instances counts them by version and state.
+func instances(g rollout.GroupReport) string {
+	counts := map[string]int{}
+	for _, i := range g.Instances {
+		text := "version " + i.Version + " " + i.State
+		if !i.Healthy {
+			text += " (unhealthy)"
+		}
+		counts[text]++
+	}
+	var parts []string
+	for _, text := range slices.Sorted(maps.Keys(counts)) {
+		parts = append(parts, fmt.Sprintf("%d of %s", counts[text], text))
+	}
+	if len(parts) == 0 {
+		return "no instance"
+	}
+	return strings.Join(parts, ", ")
+}
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
