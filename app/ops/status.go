@@ -184,8 +184,9 @@ func (c Console) refresh(first bool, page func(Console) error) error {
 	}
 	text := b.String()
 	if c.Screen {
-		// Each line ends by clearing what an earlier page left behind it: clearing all first would flicker.
-		text = "\x1b[H" + strings.ReplaceAll(text, "\n", "\x1b[K\n") + "\x1b[J"
+		// Each line is cleared before it is written over: clearing all at once would flicker, and clearing behind a
+		// line that fills the terminal takes its last letter.
+		text = "\x1b[H\x1b[K" + strings.ReplaceAll(text, "\n", "\n\x1b[K") + "\x1b[J"
 		if first {
 			text = "\x1b[2J" + text
 		}
