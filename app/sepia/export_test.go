@@ -2,8 +2,11 @@ package sepia
 
 import (
 	"context"
+	"errors"
 	"image"
 	"io"
+
+	"imagery/app/sepia/baseline"
 )
 
 // Develop runs the pipeline up to the encoder and returns the pixels that it would get.
@@ -14,14 +17,52 @@ func Develop(ctx context.Context, raw []byte) (image.Image, error) {
 		return nil, err
 	}
 	for _, s := range pipeline {
-		if s.name == "encode" {
-			break
+		switch {
+		case !s.fits(j):
+			continue
+		case s.name == "stream":
+			if source, ok := plain(new(baseline.Decoder), j); ok && j.photo.Orientation == 1 {
+				m, err := source.tonedWhole()
+				if !errors.Is(err, baseline.ErrUnusual) {
+					return m, err
+				}
+				continue
+			}
+		case s.name == "strips":
+			if source, ok := planar(j); ok {
+				return source.tonedWhole()
+			}
+			continue
+		case s.name == "encode":
+			return j.img, nil
 		}
 		if err := s.run(ctx, j); err != nil {
 			return nil, err
 		}
 	}
-	return j.img, nil
+	panic("there is no encoder")
+}
+
+// tonedWhole puts the strips together that the encoder would get.
+func (s stripSource) tonedWhole() (*image.YCbCr, error) {
+	whole := image.NewYCbCr(image.Rect(0, 0, wholeMCUs(s.width), wholeMCUs(s.height)), image.YCbCrSubsampleRatio420)
+	var one strip
+	for y := 0; y < s.height; y += 16 {
+		one.prepare(s.width, min(16, s.height-y), s.ratio)
+		m := &one.YCbCr
+		if err := s.read(m, y); err != nil {
+			return nil, err
+		}
+		tonePlanes(m)
+		for i := range 16 {
+			copy(whole.Y[(y+i)*whole.YStride:], m.Y[i*m.YStride:][:m.YStride])
+		}
+		for i := range 8 {
+			copy(whole.Cb[(y/2+i)*whole.CStride:], m.Cb[i*m.CStride:][:whole.CStride])
+			copy(whole.Cr[(y/2+i)*whole.CStride:], m.Cr[i*m.CStride:][:whole.CStride])
+		}
+	}
+	return whole.SubImage(image.Rect(0, 0, s.width, s.height)).(*image.YCbCr), nil
 }
 
 // Tone filters 4-byte pixels in place.
@@ -30,5 +71,11 @@ func Tone(pix []byte) { tones().apply(pix) }
 // WithDecoder returns the filter with another decoder for every format.
 func (f Filter) WithDecoder(d func(io.Reader) (image.Image, error)) Filter {
 	f.decoders = map[Format]func(io.Reader) (image.Image, error){JPEG: d, PNG: d, GIF: d, WebP: d}
+	return f
+}
+
+// WithStandardDecoders returns the filter without the decoder for plain JPEGs.
+func (f Filter) WithStandardDecoders() Filter {
+	f.decoders = decoders
 	return f
 }

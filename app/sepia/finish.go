@@ -5,6 +5,7 @@ import (
 	"image"
 	"image/color"
 	"image/png"
+	"sync"
 
 	"github.com/disintegration/imaging"
 )
@@ -106,7 +107,7 @@ func encode(ctx context.Context, j *job) error {
 	img := j.img
 	j.img = nil // join needs the room
 	if j.lossy {
-		return imaging.Encode(&j.out, img, imaging.JPEG, imaging.JPEGQuality(90))
+		return imaging.Encode(&j.out, img, imaging.JPEG, imaging.JPEGQuality(quality))
 	}
 	return imaging.Encode(&j.out, img, imaging.PNG, imaging.PNGCompressionLevel(png.BestSpeed))
 }
@@ -115,20 +116,38 @@ func encode(ctx context.Context, j *job) error {
 func join(_ context.Context, j *job) error {
 	j.body = make([]byte, 0, j.out.size)
 	for _, c := range j.out.chunks {
-		j.body = append(j.body, c...)
+		j.body = append(j.body, *c...)
 	}
-	j.out = sink{} // the next photo may need the room before this result is stored
+	j.out.drop() // the next photo may need the room before this result is stored
 	return nil
 }
 
 // chunkSize is small beside every photo that matters for memory.
 const chunkSize = 256 << 10
 
+// chunkPool keeps the chunks of the last result for the next one. The garbage collector empties it.
+var chunkPool = sync.Pool{New: func() any {
+	c := make([]byte, 0, chunkSize)
+	return &c
+}}
+
 // sink collects what an encoder writes. A buffer that grows would hold two or three times the result at once.
 type sink struct {
 	ctx    context.Context
-	chunks [][]byte
+	chunks []*[]byte
 	size   int
+}
+
+// pooledChunks are enough for a JPEG of 40 megapixels. A PNG may have hundreds, which would stay beside the next photo.
+const pooledChunks = 32
+
+// drop empties the sink.
+func (s *sink) drop() {
+	for _, c := range s.chunks[:min(len(s.chunks), pooledChunks)] {
+		*c = (*c)[:0]
+		chunkPool.Put(c)
+	}
+	s.chunks, s.size = nil, 0
 }
 
 // Write fails once the context has ended, which ends the PNG encoder.
@@ -138,10 +157,10 @@ func (s *sink) Write(p []byte) (int, error) {
 	}
 	s.size += len(p)
 	for rest := p; len(rest) > 0; {
-		if len(s.chunks) == 0 || len(s.chunks[len(s.chunks)-1]) == chunkSize {
-			s.chunks = append(s.chunks, make([]byte, 0, chunkSize))
+		if len(s.chunks) == 0 || len(*s.chunks[len(s.chunks)-1]) == chunkSize {
+			s.chunks = append(s.chunks, chunkPool.Get().(*[]byte))
 		}
-		last := &s.chunks[len(s.chunks)-1]
+		last := s.chunks[len(s.chunks)-1]
 		n := min(len(rest), chunkSize-len(*last))
 		*last = append(*last, rest[:n]...)
 		rest = rest[n:]

@@ -154,6 +154,52 @@ func compare(t *testing.T, got image.Image, want pixels, tolerance int) {
 	}
 }
 
+// inPlanes is how an encoder of JPEGs takes the pixels: in YCbCr, with the mean of the chroma of each two by two.
+func (p pixels) inPlanes() *image.YCbCr {
+	m := image.NewYCbCr(image.Rect(0, 0, p.width, p.height), image.YCbCrSubsampleRatio420)
+	for y := 0; y < p.height; y += 2 {
+		for x := 0; x < p.width; x += 2 {
+			cb, cr := 0, 0
+			for i := range 4 {
+				px, py := min(x+i%2, p.width-1), min(y+i/2, p.height-1)
+				c := p.at(px, py)
+				l, b, r := color.RGBToYCbCr(c.R, c.G, c.B)
+				m.Y[m.YOffset(px, py)] = l
+				cb, cr = cb+int(b), cr+int(r)
+			}
+			m.Cb[m.COffset(x, y)], m.Cr[m.COffset(x, y)] = uint8((cb+2)/4), uint8((cr+2)/4)
+		}
+	}
+	return m
+}
+
+// compareMean fails where a channel of got differs from that of want by more than tolerance in the mean, or anywhere
+// by more than most.
+func compareMean(t *testing.T, got image.Image, want pixels, tolerance float64, most int) {
+	t.Helper()
+	if got.Bounds() != image.Rect(0, 0, want.width, want.height) {
+		t.Fatalf("got bounds %v, want %d x %d", got.Bounds(), want.width, want.height)
+	}
+	at := straightPixels(got).at
+	var sum [3]int
+	for y := range want.height {
+		for x := range want.width {
+			g, w := at(x, y), want.at(x, y)
+			for i, d := range [3]int{int(g.R) - int(w.R), int(g.G) - int(w.G), int(g.B) - int(w.B)} {
+				sum[i] += max(d, -d)
+				if max(d, -d) > most {
+					t.Fatalf("pixel %d,%d is %v, want %v (tolerance %d)", x, y, g, w, most)
+				}
+			}
+		}
+	}
+	for i, s := range sum {
+		if mean := float64(s) / float64(want.width*want.height); mean > tolerance {
+			t.Errorf("channel %d differs by %.2f in the mean, want at most %.2f", i, mean, tolerance)
+		}
+	}
+}
+
 // developed returns the pixels that the encoder gets.
 func developed(t *testing.T, raw []byte) image.Image {
 	t.Helper()

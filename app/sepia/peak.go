@@ -1,6 +1,11 @@
 package sepia
 
-import "math"
+import (
+	"image"
+	"math"
+
+	"imagery/app/sepia/baseline"
+)
 
 // cost is what one photo takes, in bytes. Memory that a step dropped counts until the step ends: nothing makes the
 // garbage collector run before.
@@ -10,6 +15,9 @@ type cost struct {
 	reduce int64 // what reduce allocates; 0 when it works in place
 	tone   int64 // what tone allocates, unless the photo was turned before; 0 when it works in place
 	result int64 // for each pixel of the result, when nothing compresses
+	// planes of a JPEG, which strips take: neither turning nor toning needs more than those. None in other formats.
+	planar bool
+	ratio  image.YCbCrSubsampleRatio
 }
 
 // Bytes that a pixel of the result takes at most. A PNG of noise is stored as it is. JPEG is bounded by the energy
@@ -32,7 +40,10 @@ func (p Photo) Peak() int64 {
 	live := p.cost.image
 	peak := max(p.cost.decode, live+p.cost.reduce)
 	live = max(live, p.cost.reduce)
-	if p.Orientation > 1 {
+	switch {
+	case p.cost.planar && turnable(p.cost.ratio, p.Width, p.Height, p.Orientation):
+		live += p.strips()
+	case p.Orientation > 1:
 		height := int64(p.Height)
 		if p.Orientation >= 5 {
 			width, height = height, width
@@ -43,7 +54,7 @@ func (p Photo) Peak() int64 {
 		if result == pngPaletteResult {
 			result = pngResult
 		}
-	} else {
+	default:
 		peak = max(peak, live+p.cost.tone)
 		live = max(live, p.cost.tone)
 	}
@@ -54,6 +65,15 @@ func (p Photo) Peak() int64 {
 	peak = max(peak, 2*result*pixels)
 	// The runtime's own tables for the heap, and spans that are not filled.
 	return allowance + peak + peak/32
+}
+
+// strips is what all strips take together: three planes at most, and a result in a buffer that grew.
+func (p Photo) strips() int64 {
+	width := p.Width
+	if p.Orientation >= 5 {
+		width = p.Height
+	}
+	return maxStrips * int64(wholeMCUs(width)) * int64(baseline.StripHeight(width)) * (3 + 2*jpegResult)
 }
 
 // LargestPeak returns the largest Peak that a photo within maxPixels may have; a Filter refuses the few kinds that

@@ -237,6 +237,7 @@ func TestCutShort(t *testing.T) {
 	png, _ := pngOfKind(6, 8, true, false)
 	for name, raw := range map[string][]byte{
 		"JPEG":          fixture(t, "progressive.jpg"),
+		"JPEG plain":    photoLike(t, 90, 50),
 		"PNG":           png.bytes(),
 		"WebP":          fixture(t, "alpha.webp"),
 		"WebP extended": extendWebP(fixture(t, "lossy.webp"), 43, 29, exif(6)),

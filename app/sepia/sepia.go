@@ -46,13 +46,14 @@ func (f Filter) Inspect(raw []byte) (int64, error) {
 
 // job is one photo on its way through the pipeline.
 type job struct {
-	filter Filter
-	photo  Photo
-	raw    []byte
-	img    image.Image // what the last step made of the photo
-	lossy  bool        // the result is a JPEG; known after reduce, when a WebP has shown whether it is opaque
-	out    sink        // what the encoder wrote
-	body   []byte
+	filter   Filter
+	photo    Photo
+	raw      []byte
+	img      image.Image // what the last step made of the photo
+	lossy    bool        // the result is a JPEG; known after reduce, when a WebP has shown whether it is opaque
+	out      sink        // what the encoder wrote
+	streamed bool        // no more than a few strips of it were held
+	body     []byte
 }
 
 // open reads the header.
@@ -79,18 +80,25 @@ func (f Filter) inspect(raw []byte) (Photo, error) {
 	return photo, nil
 }
 
-// pipeline is what happens to a photo once its header has been read.
+// pipeline is what happens to a photo once its header has been read. A step that does not fit is left out.
 var pipeline = []struct {
 	name string
+	fits func(*job) bool
 	run  func(context.Context, *job) error
 }{
-	{"decode", decode}, // any colour model
-	{"reduce", reduce}, // 8 bit, straight alpha, the whole canvas
-	{"orient", orient}, // upright
-	{"tone", tone},     // sepia
-	{"encode", encode}, // JPEG or PNG, in pieces
-	{"join", join},     // in one piece
+	{"stream", always, stream},    // a plain JPEG, all at once
+	{"decode", undecoded, decode}, // any colour model
+	{"reduce", picture, reduce},   // 8 bit, straight alpha, the whole canvas
+	{"strips", picture, strips},   // what is in planes and becomes a JPEG: all the rest
+	{"orient", picture, orient},   // upright
+	{"tone", picture, tone},       // sepia
+	{"encode", picture, encode},   // JPEG or PNG, in pieces
+	{"join", always, join},        // in one piece
 }
+
+func always(*job) bool      { return true }
+func picture(j *job) bool   { return j.img != nil }
+func undecoded(j *job) bool { return j.img == nil && j.out.size == 0 }
 
 // collectFrom is the peak in bytes from which Apply collects garbage between steps. Below it the allowance in Peak
 // covers everything that a job leaves behind.
@@ -99,6 +107,7 @@ const collectFrom = allowance + 4<<20
 // Apply returns the sepia photo. It fails with a *imagery.BadPhoto when the photo is to blame, or with ctx's error
 // when the caller gave up. It reads ctx while it decodes and encodes and between blocks of pixels; the longest
 // it goes without is the turning, or the inner loop of a lossy WebP, of one large photo: about two seconds.
+// A JPEG, and a WebP that becomes one, is developed on as many as maxCores cores; the bytes are the same on any number.
 func (f Filter) Apply(ctx context.Context, raw []byte) (res imagery.Result, err error) {
 	step := "inspect"
 	// A decoder that panics must not take the process, and the photos of others, with it: the next worker to
@@ -115,6 +124,9 @@ func (f Filter) Apply(ctx context.Context, raw []byte) (res imagery.Result, err 
 	}
 	collect := j.photo.Peak() >= collectFrom
 	for _, s := range pipeline {
+		if !s.fits(j) {
+			continue
+		}
 		step = s.name
 		if err := s.run(ctx, j); err != nil {
 			if ctx.Err() != nil {
@@ -127,8 +139,8 @@ func (f Filter) Apply(ctx context.Context, raw []byte) (res imagery.Result, err 
 			return imagery.Result{}, fmt.Errorf("%s photo: %w", step, err)
 		}
 		// What this step dropped would otherwise stay beside what the next one allocates: with a progressive
-		// JPEG 15 bytes a pixel instead of 4.
-		if collect {
+		// JPEG 15 bytes a pixel instead of 4. A stream drops nothing, and wants its buffers back.
+		if collect && !j.streamed {
 			runtime.GC()
 		}
 	}

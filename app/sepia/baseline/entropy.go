@@ -16,17 +16,20 @@ type huffman struct {
 	count   int // 0: no such table
 }
 
-// endOfBlock is a run that leads behind every block.
-const endOfBlock = 127
+// Runs that lead behind every block: the end of one, and a symbol that baseline does not know.
+const (
+	endOfBlock = 127
+	unknown    = 64
+)
 
-// entry returns what look holds for a symbol whose code has n bits; 0 for one that baseline does not know.
+// entry returns what look holds for a symbol whose code has n bits.
 func entry(symbol uint8, n int) uint32 {
 	run, size := uint32(symbol>>4), uint32(symbol&15)
 	switch {
 	case symbol == 0:
 		run = endOfBlock
 	case size == 0 && run != 15:
-		return 0
+		run = unknown
 	}
 	return run<<9 | size<<5 | uint32(n)
 }
@@ -156,11 +159,14 @@ func (d *Decoder) block(c *component, b *packed) (last int, ok bool) {
 		}
 	}
 	acc, n := r.acc<<(e&31), r.n-int(e&31)
-	if e>>5&15 != 0 {
-		size := int(e >> 5 & 15)
+	switch run, size := e>>9&127, int(e>>5&15); {
+	case run == endOfBlock: // which in the other table means no difference
+	case run != 0:
+		return 0, false
+	case size != 0:
 		c.last += extend(acc>>(64-size), size)
 		acc, n = acc<<size, n-size
-	} else if e>>9&127 == 0 {
+	default:
 		c.last += int64(int32(e) >> 16)
 	}
 	q := &c.quant[0]

@@ -1,0 +1,184 @@
+package sepia_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"image"
+	"image/draw"
+	"image/jpeg"
+	"math"
+	"runtime"
+	"testing"
+
+	"imagery/app/imagery"
+	"imagery/app/sepia"
+)
+
+// exactly returns the pixels of a JPEG as the standard decoder sees them, filtered one by one.
+func exactly(t testing.TB, raw []byte) *image.RGBA {
+	t.Helper()
+	m, err := jpeg.Decode(bytes.NewReader(raw))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rgba := image.NewRGBA(m.Bounds())
+	draw.Draw(rgba, rgba.Rect, m, image.Point{}, draw.Src)
+	sepia.Tone(rgba.Pix)
+	return rgba
+}
+
+// decibels is the PSNR of a JPEG.
+func decibels(t testing.TB, file []byte, want *image.RGBA) float64 {
+	t.Helper()
+	m, err := jpeg.Decode(bytes.NewReader(file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := image.NewRGBA(m.Bounds())
+	draw.Draw(got, got.Rect, m, image.Point{}, draw.Src)
+	if got.Rect != want.Rect {
+		t.Fatalf("got %v, want %v", got.Rect, want.Rect)
+	}
+	sum := 0.0
+	for i, v := range want.Pix {
+		d := float64(v) - float64(got.Pix[i])
+		sum += d * d
+	}
+	return 10 * math.Log10(255*255*float64(len(want.Pix)*3/4)/sum)
+}
+
+// TestResultIsAsGoodAsTheStandards compares with a pipeline that filters each pixel and encodes with image/jpeg at the
+// same quality: the file is within 5 %, its PSNR within 0.3 dB.
+func TestResultIsAsGoodAsTheStandards(t *testing.T) {
+	for name, raw := range map[string][]byte{
+		"detail": photoLike(t, 803, 601), "small": photoLike(t, 80, 60), "progressive": fixture(t, "progressive.jpg"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			want := exactly(t, raw)
+			var standard bytes.Buffer
+			if err := jpeg.Encode(&standard, want, &jpeg.Options{Quality: 90}); err != nil {
+				t.Fatal(err)
+			}
+			res, err := sepia.Filter{}.Apply(t.Context(), raw)
+			if err != nil {
+				t.Fatal(err)
+			}
+			size := float64(len(res.Body)) / float64(standard.Len())
+			is, was := decibels(t, res.Body, want), decibels(t, standard.Bytes(), want)
+			t.Logf("%.3f of the size, %.2f dB instead of %.2f", size, is, was)
+			if math.Abs(size-1) > 0.05 || is < was-0.3 {
+				t.Errorf("%.3f of the size, %.2f dB instead of %.2f", size, is, was)
+			}
+		})
+	}
+}
+
+// TestBytesDoNotDependOnCores: a worker with more of them makes the same file, which its key promises.
+func TestBytesDoNotDependOnCores(t *testing.T) {
+	progressive := jpegFile{width: 300, height: 200, progressive: true, components: []jpegPlane{
+		{1, 2, 2, wave(0)}, {2, 1, 1, wave(1)}, {3, 1, 1, wave(2)}}}.bytes()
+	for name, raw := range map[string][]byte{"strips": photoLike(t, 1000, 500), "planes": progressive,
+		"turned": withSegment(photoLike(t, 500, 1000), exifSegment(6))} {
+		t.Run(name, func(t *testing.T) {
+			var first []byte
+			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+			for cores := 1; cores <= 6; cores++ {
+				runtime.GOMAXPROCS(cores)
+				res, err := sepia.Filter{}.Apply(t.Context(), raw)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if first == nil {
+					first = res.Body
+				}
+				if !bytes.Equal(res.Body, first) {
+					t.Errorf("%d cores make other bytes than one", cores)
+				}
+			}
+		})
+	}
+}
+
+// TestSteadyStateAllocatesTheResult: one photo after the other, a plain JPEG leaves nothing behind but its result.
+func TestSteadyStateAllocatesTheResult(t *testing.T) {
+	raw := photoLike(t, 1600, 1200)
+	filter := sepia.Filter{}
+	var size uint64
+	develop := func() {
+		res, err := filter.Apply(t.Context(), raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		size = uint64(len(res.Body))
+	}
+	for range 3 {
+		develop()
+	}
+	least := uint64(math.MaxUint64) // a collection in between empties the pools
+	for range 5 {
+		least = min(least, allocates(develop))
+	}
+	t.Logf("allocates %d bytes for a result of %d", least, size)
+	if least > size+size/10+64<<10 {
+		t.Errorf("allocates %d bytes for a result of %d", least, size)
+	}
+	if n := testing.AllocsPerRun(5, develop); n > 100 {
+		t.Errorf("%.0f allocations", n)
+	}
+}
+
+// plainKinds are JPEGs that the strips read themselves, and their like.
+func plainKinds() map[string][]byte {
+	all := map[string][]byte{}
+	for hv := range map[byte]bool{0x11: true, 0x12: true, 0x21: true, 0x22: true, 0x41: true} {
+		f := jpegFile{width: 43, height: 29, components: []jpegPlane{{1, hv >> 4, hv & 15, wave(0)}, {2, 1, 1, wave(1)}, {3, 1, 1, wave(2)}}}
+		all[fmt.Sprintf("sampling %#x", hv)] = f.bytes()
+	}
+	all["grey"] = jpegFile{width: 21, height: 13, components: []jpegPlane{{1, 2, 2, wave(0)}}}.bytes()
+	return all
+}
+
+// sameVerdict compares with the filter whose decoder is the standard one for everything: the same photos are refused,
+// and the results are alike.
+func sameVerdict(t *testing.T, raw []byte) {
+	t.Helper()
+	is, err := sepia.Filter{MaxPixels: fuzzPixels}.Apply(t.Context(), raw)
+	was, before := sepia.Filter{MaxPixels: fuzzPixels}.WithStandardDecoders().Apply(t.Context(), raw)
+	var bad *imagery.BadPhoto
+	if err != nil && (before == nil || err.Error() != before.Error() || !errors.As(err, &bad)) || err == nil && before != nil {
+		t.Fatalf("got %v, with the standard decoders %v", err, before)
+	}
+	if err == nil && is.Ext != was.Ext {
+		t.Fatalf("got a %s, with the standard decoders a %s", is.Ext, was.Ext)
+	}
+}
+
+// TestDamageIsJudgedAsBefore damages plain JPEGs at every byte, and cuts them there.
+func TestDamageIsJudgedAsBefore(t *testing.T) {
+	for name, raw := range plainKinds() {
+		t.Run(name, func(t *testing.T) {
+			for i := 2; i < len(raw); i++ {
+				broken := bytes.Clone(raw)
+				broken[i] ^= 1 << (i % 8)
+				sameVerdict(t, broken)
+				sameVerdict(t, raw[:i:i])
+			}
+		})
+	}
+}
+
+// FuzzPlainJPEG: nobody can tell from what is refused which decoder was at work.
+func FuzzPlainJPEG(f *testing.F) {
+	for _, raw := range plainKinds() {
+		f.Add(raw)
+		f.Add(withSegment(raw, exifSegment(5)))
+	}
+	f.Add(photoLike(f, 90, 50))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		if format, err := sepia.Sniff(raw[:min(12, len(raw))]); err != nil || format != sepia.JPEG {
+			return
+		}
+		sameVerdict(t, raw)
+	})
+}
