@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"flag"
 	"fmt"
 	"net"
@@ -17,20 +16,22 @@ import (
 	"imagery/infra/simulator"
 )
 
-var all = flag.Bool("all", false, "every case on real machines, not only those that fit into 90 s")
+var all = flag.Bool("all", false, "every case on real machines, not only those of about a minute")
 
 // TestMachines boots the prod stack on real machines and does to it what happens to machines. The cases share the
 // stack and follow one another.
 func TestMachines(t *testing.T) {
 	r := newReal(t)
-	r.say("durations of hooks, health checks and drains are divided by %d; those of unit and user-data are as they are", *factor)
+	r.say("durations of hooks, health checks, drains, warm-ups, bakes and alarms are divided by %d; those of unit and user-data are as they are", *factor)
 	r.boot()
 	r.load.Start()
+	r.firstRelease()
+	r.rollBad()
 	r.rollGood()
-	r.badRelease("wrong hash", "3", func(b []byte) []byte { return append(slices.Clone(b), '3') }, func() { r.publish(append(slices.Clone(r.good), '3'), r.good) }, "check that the file is release")
 	r.killed()
 	if *all {
-		r.badRelease("bad binary", "4", func([]byte) []byte { return []byte("#!/bin/sh\nexit 1\n") }, nil, "do the job once")
+		r.rollSlow()
+		r.badRelease("bad binary", []byte("#!/bin/sh\nexit 1\n"), "do the job once")
 		r.missingRight()
 		r.hangingBoot()
 		r.frozen()
@@ -83,49 +84,6 @@ func (r *real) unharmed(what string, since time.Time) {
 	r.say("%s: %d requests, %d failed, by server %v", what, len(reqs), failed, by)
 }
 
-// rollGood replaces both groups one by one: one more, then one of the old less.
-func (r *real) rollGood() {
-	r.Helper()
-	from := time.Now()
-	next := append(slices.Clone(r.good), '2') // another hash, the same program
-	r.render("2", next)
-	r.publish(next, next)
-	ended := make(chan error)
-	for _, group := range []string{workers, servers} {
-		go func() { ended <- r.roll(group, "2") }()
-	}
-	if err := errors.Join(<-ended, <-ended); err != nil {
-		r.Fatal(err)
-	}
-	r.unharmed(fmt.Sprintf("good release rolled in %.1f s", time.Since(from).Seconds()), from)
-}
-
-// roll replaces the instances of a group, each after another one serves.
-func (r *real) roll(group, version string) error {
-	from := time.Now()
-	old := r.in(group, "")
-	if err := r.sim.Update(group, simulator.Change{Version: version}); err != nil {
-		return err
-	}
-	for n, i := range old {
-		desired := len(old) + 1
-		if err := r.sim.Update(group, simulator.Change{Desired: &desired}); err != nil {
-			return err
-		}
-		if !eventually(func() bool { return len(r.in(group, version)) == n+1 }) {
-			return fmt.Errorf("%s: no new one serves instead of %s", group, i.ID)
-		}
-		if _, err := r.sim.Terminate(i.ID, true); err != nil {
-			return err
-		}
-		if !eventually(func() bool { return !r.host.Running(i.ID) }) {
-			return fmt.Errorf("%s: %s is not gone", group, i.ID)
-		}
-	}
-	r.say("%s: rolled one by one in %.1f s", group, time.Since(from).Seconds())
-	return nil
-}
-
 func ids(of []simulator.Instance) []string {
 	var out []string
 	for _, i := range of {
@@ -169,15 +127,9 @@ func (r *real) bad(what, version, reason string) time.Duration {
 	return took
 }
 
-func (r *real) badRelease(what, version string, damage func([]byte) []byte, publish func(), reason string) {
+func (r *real) badRelease(what string, binary []byte, reason string) time.Duration {
 	r.Helper()
-	bytes := damage(r.good)
-	r.render(version, bytes)
-	if publish == nil {
-		publish = func() { r.publish(bytes, bytes) }
-	}
-	publish()
-	r.bad(what, version, reason)
+	return r.bad(what, r.release(binary, binary), reason)
 }
 
 // missingRight: an instance whose role may not do one of its calls. Which role is known by its key.
@@ -189,7 +141,7 @@ func (r *real) missingRight() {
 		}
 		return cloudtest.Fault{}
 	})
-	r.bad("missing right", "2", "do the job once")
+	r.bad("missing right", r.release(r.good, r.good), "do the job once")
 	r.cloud.Edge.Inject(nil)
 }
 
@@ -197,10 +149,7 @@ func (r *real) missingRight() {
 // selftest; here the hook, whose time is divided and the script's is not, gives up first.
 func (r *real) hangingBoot() {
 	r.Helper()
-	hangs := []byte("#!/bin/sh\nexec sleep 1000\n")
-	r.render("5", hangs)
-	r.publish(hangs, hangs)
-	took := r.bad("hanging boot", "5", "")
+	took := r.badRelease("hanging boot", []byte("#!/bin/sh\nexec sleep 1000\n"), "")
 	if least := compute.LaunchTimeout / time.Duration(*factor); took < least {
 		r.Errorf("the hook gave up after %s, before its %s", took, least)
 	}

@@ -34,7 +34,7 @@ import (
 	"imagery/infra/simulator"
 )
 
-var factor = flag.Int("factor", 10, "divides every duration of hooks, health checks and drains of the machines")
+var factor = flag.Int("factor", 0, "divides every duration of hooks, health checks, drains, warm-ups, bakes and alarms of the machines; 0: 20, or 10 with -all")
 
 // real is the rendered prod stack on machines: two servers, two workers, two zones, and an emulated AWS.
 type real struct {
@@ -46,12 +46,18 @@ type real struct {
 	load  *machines.Load
 	dir   string
 	good  []byte // the binary
+	slow  []byte // the same, but bad under load; nil: it was not built
 
-	names []string // the mock cloud's, each before the emulator's
+	names  []string                   // the mock cloud's, each before the emulator's
+	guards map[settings.Role][]string // names of alarms
 
 	mu       sync.Mutex
 	userData map[string]string // by version and role
+	releases []string          // hashes, by version from 1 on
 }
+
+// emulator and control are where AWS is: its stores and queues, and what the simulator plays.
+const emulator, control = machines.Address + ":4566", machines.Address + ":4567"
 
 // servers and workers are the names of the stack's groups.
 const servers, workers = "imagery-test-server", "imagery-test-worker"
@@ -63,17 +69,24 @@ func newReal(t *testing.T) *real {
 	if root == "" || binary == "" {
 		t.Skip("real machines are started by scripts/boot-test, which is a check of its own")
 	}
+	if *factor == 0 {
+		*factor = map[bool]int{false: 20, true: 10}[*all]
+	}
 	r := &real{T: t, dir: t.TempDir(), userData: map[string]string{}}
 	var err error
 	if r.good, err = os.ReadFile(binary); err != nil {
 		t.Fatal(err)
 	}
-	g := r.render("1", r.good)
+	if path := os.Getenv("IMAGERY_MACHINE_SLOW"); path != "" {
+		if r.slow, err = os.ReadFile(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g, _ := r.render(r.good)
 	target := g.Of("lb/targetGroup:TargetGroup")[0]
 	seconds := func(path string) time.Duration {
 		return time.Duration(target.Number(path)*float64(time.Second)) / time.Duration(*factor)
 	}
-	const emulator, control = machines.Address + ":4566", machines.Address + ":4567"
 	r.host, err = machines.New(machines.Options{Dir: r.dir, Root: root, Zones: []string{"eu-central-1a", "eu-central-1b"},
 		Check: machines.Check{Path: target.Text("healthCheck.path"), Interval: seconds("healthCheck.interval"), Timeout: seconds("healthCheck.timeout"),
 			Healthy: int(target.Number("healthCheck.healthyThreshold")), Unhealthy: int(target.Number("healthCheck.unhealthyThreshold")), Port: int(target.Number("port"))},
@@ -108,6 +121,8 @@ func newReal(t *testing.T) *real {
 	r.listen(emulator, r.cloud.Edge)
 	r.listen(control, r.sim.Handler())
 	r.load = &machines.Load{Address: machines.Address + ":80", NewID: imagery.NewID, Photo: photo(t)}
+	r.judge(g)
+	r.tellTemplates()
 	for _, role := range roles {
 		r.sim.Create(groupOf(g, role, target))
 	}
@@ -147,21 +162,53 @@ func photo(t *testing.T) []byte {
 	return b.Bytes()
 }
 
-// render runs the Pulumi program with a binary and keeps the user-data under a version. Only names that a cloud
+// render runs the Pulumi program with a binary and keeps the user-data under the next version. Only names that a cloud
 // would give are put in; the difference is printed once.
-func (r *real) render(version string, binary []byte) *pulumitest.Graph {
+func (r *real) render(binary []byte) (g *pulumitest.Graph, version string) {
 	r.Helper()
 	config := map[string]string{"profile": "prod", "arch": "amd64", "serverType": "t3.small", "workerType": "c7i.large", "azs": "eu-central-1a,eu-central-1b",
-		"amiId": "ami-00000000000000001", "bootRetrySeconds": "30"}
-	path := filepath.Join(r.dir, "release-"+version)
-	r.must(os.WriteFile(path, binary, 0o755))
-	g := run(r.T, "test", config, fakeBuild{path})
+		"amiId": image1, "bootRetrySeconds": "30"}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.releases = append(r.releases, hash(binary))
+	version = strconv.Itoa(len(r.releases))
+	path := filepath.Join(r.dir, "release-"+version)
+	r.must(os.WriteFile(path, binary, 0o755))
+	g = run(r.T, "test", config, fakeBuild{path})
 	for _, role := range roles {
 		r.userData[version+role] = userData(r.T, g, role)
 	}
-	return g
+	return g, version
+}
+
+// image1 is the image of every version.
+const image1 = "ami-00000000000000001"
+
+// release renders and uploads a release, as `pulumi up` does before its rollout, and returns its version. What is
+// uploaded under the name of binary is content.
+func (r *real) release(binary, content []byte) (version string) {
+	r.Helper()
+	_, version = r.render(binary)
+	r.publish(binary, content)
+	r.tellTemplates()
+	return version
+}
+
+// tellTemplates has the simulator know every version that was rendered.
+func (r *real) tellTemplates() {
+	for _, role := range roles {
+		var versions []simulator.TemplateVersion
+		for n := range r.releases {
+			m := simulator.Machine{Group: "-" + role, Version: strconv.Itoa(n + 1)}
+			versions = append(versions, simulator.TemplateVersion{Number: n + 1, Image: image1, UserData: r.userDataOf(m)})
+		}
+		r.sim.SetTemplate("lt-"+role, versions...)
+	}
+}
+
+func hash(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
 }
 
 // userDataOf is what a machine reads: the rendered bytes with the cloud's names.
@@ -189,7 +236,7 @@ func groupOf(g *pulumitest.Graph, role string, target *pulumitest.Resource) simu
 	of := g.One(asg, "-"+role)
 	s := func(path string) time.Duration { return time.Duration(of.Number(path)) * time.Second }
 	out := simulator.Group{Name: of.Text("name"), Min: int(of.Number("minSize")), Max: int(of.Number("maxSize")), Template: "lt-" + role, Version: "1",
-		Zones: []string{"eu-central-1a", "eu-central-1b"}, ELB: of.Text("healthCheckType") == "ELB", Grace: s("healthCheckGracePeriod"),
+		Zones: []string{"eu-central-1a", "eu-central-1b"}, ELB: of.Text("healthCheckType") == "ELB", Grace: s("healthCheckGracePeriod"), Warmup: s("defaultInstanceWarmup"),
 		MinHealthy: int(of.Number("instanceMaintenancePolicy.minHealthyPercentage")), MaxHealthy: int(of.Number("instanceMaintenancePolicy.maxHealthyPercentage"))}
 	if out.ELB {
 		out.TargetGroup, out.DrainDelay = "targets", time.Duration(target.Number("deregistrationDelay"))*time.Second
@@ -205,9 +252,8 @@ func groupOf(g *pulumitest.Graph, role string, target *pulumitest.Resource) simu
 // publish puts bytes where machines look for the release that has the hash of named.
 func (r *real) publish(named, content []byte) {
 	r.Helper()
-	sum := sha256.Sum256(named)
 	_, err := r.cloud.S3().PutObject(r.Context(), &s3.PutObjectInput{Bucket: aws.String("releases"),
-		Key: aws.String("releases/" + hex.EncodeToString(sum[:]) + "/imagery"), Body: bytes.NewReader(content)})
+		Key: aws.String("releases/" + hash(named) + "/imagery"), Body: bytes.NewReader(content)})
 	r.must(err)
 }
 

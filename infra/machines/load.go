@@ -163,14 +163,15 @@ func (l *Load) upload(id string, slow time.Duration) (*http.Request, error) {
 	}
 	r.Header.Set("Content-Type", form.FormDataContentType())
 	if slow > 0 {
-		r.Body = io.NopCloser(&trickle{body.Bytes(), slow / 10})
+		r.Body = io.NopCloser(&trickle{body.Bytes(), body.Len()/10 + 1, slow / 10})
 	}
 	return r, nil
 }
 
-// trickle gives a tenth at a time.
+// trickle gives a part at a time.
 type trickle struct {
 	rest  []byte
+	part  int
 	pause time.Duration
 }
 
@@ -179,7 +180,7 @@ func (t *trickle) Read(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	time.Sleep(t.pause)
-	n := copy(p, t.rest[:min(len(t.rest), max(64, len(t.rest)/10))])
+	n := copy(p, t.rest[:min(len(t.rest), t.part)])
 	t.rest = t.rest[n:]
 	return n, nil
 }

@@ -37,6 +37,8 @@ type proxy struct {
 	next int
 }
 
+// A check may take half a second at least, however short the times are that a test works with: how fast machines are
+// is not up to it.
 const proxyConfig = `global
   stats socket %[1]s level admin
   maxconn 2000
@@ -69,7 +71,7 @@ backend open
 func startProxy(dir string, c Check) (*proxy, error) {
 	p := &proxy{socket: filepath.Join(dir, "proxy.sock"), port: c.Port}
 	config := filepath.Join(dir, "proxy.cfg")
-	text := fmt.Sprintf(proxyConfig, p.socket, Address, c.Path, max(200, c.Timeout.Milliseconds()), places, c.Port, c.Interval.Milliseconds(), c.Healthy, c.Unhealthy)
+	text := fmt.Sprintf(proxyConfig, p.socket, Address, c.Path, max(500, c.Timeout.Milliseconds()), places, c.Port, c.Interval.Milliseconds(), c.Healthy, c.Unhealthy)
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 		return nil, fmt.Errorf("configure the balancer: %w", err)
 	}

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+
+	"imagery/app/ops/smoke"
+	"imagery/app/settings"
+	"imagery/infra/machines"
+	"imagery/infra/pulumitest"
+	"imagery/infra/rollout"
+	"imagery/infra/simulator"
+)
+
+// guards are the alarms that judge a release, by the ends of their names.
+var guards = map[settings.Role][]string{settings.Server: {"-server-errors", "-server-latency"}, settings.Worker: {"-worker-failures"}}
+
+const metricAlarm = "cloudwatch/metricAlarm:MetricAlarm"
+
+// judge has the program's own guard alarms watch the machines' own metrics, and the simulator know their states.
+func (r *real) judge(g *pulumitest.Graph) {
+	r.Helper()
+	r.guards = map[settings.Role][]string{}
+	var watched []machines.Alarm
+	for role, ends := range guards {
+		for _, end := range ends {
+			a := r.alarm(g.One(metricAlarm, end), string(role))
+			r.guards[role] = append(r.guards[role], a.Name)
+			r.sim.Green(a.Name)
+			watched = append(watched, a)
+		}
+	}
+	stop, ended := make(chan struct{}), make(chan struct{})
+	r.Cleanup(func() { close(stop); <-ended })
+	go func() {
+		defer close(ended)
+		r.host.Watch(stop, watched, func(name string, rings bool, reason string) {
+			state := types.StateValueOk
+			if rings {
+				state = types.StateValueAlarm
+			}
+			r.sim.SetAlarm(name, state, reason)
+		})
+	}()
+}
+
+// leastLatency bounds the division of a latency: how fast the machines are is not divided.
+const leastLatency = 2000.0 // ms
+
+// alarm reads a row of the program. Its period is divided like every duration, and so is a threshold that is one.
+func (r *real) alarm(of *pulumitest.Resource, role string) machines.Alarm {
+	a := machines.Alarm{Name: of.Name, Role: role, Metrics: map[string]machines.Metric{}, Threshold: of.Number("threshold"),
+		Datapoints: int(of.Number("datapointsToAlarm")), Of: int(of.Number("evaluationPeriods"))}
+	period := of.Number("period")
+	if name := of.Text("metricName"); name != "" {
+		a.Metrics["m"] = machines.Metric{Name: name, Stat: of.Text("statistic") + of.Text("extendedStatistic")}
+		if name == settings.MetricRequestTime {
+			a.Threshold = max(a.Threshold/float64(*factor), leastLatency)
+		}
+	}
+	queries, _ := of.Get("metricQueries").([]any)
+	for n := range queries {
+		at := "metricQueries." + strconv.Itoa(n) + "."
+		if e := of.Text(at + "expression"); e != "" {
+			a.Expression = e
+			continue
+		}
+		period = of.Number(at + "metric.period")
+		a.Metrics[of.Text(at+"id")] = machines.Metric{Name: of.Text(at + "metric.metricName"), Stat: of.Text(at + "metric.stat")}
+	}
+	if a.Period = time.Duration(period) * time.Second / time.Duration(*factor); len(a.Metrics) == 0 || a.Period <= 0 || of.Text("comparisonOperator") != "GreaterThanThreshold" {
+		r.Fatalf("alarm %s is not understood: %+v", of.Name, a)
+	}
+	return a
+}
+
+// up is what one `pulumi up` does about the machines: the controller, which knows nothing of all this but addresses.
+func (r *real) up(version string, bake time.Duration) error {
+	cfg := aws.Config{Region: region, BaseEndpoint: aws.String("http://" + control), Credentials: credentials.NewStaticCredentialsProvider("deployer", "secret", "")}
+	o := rollout.Options{
+		Clients: rollout.Clients{Groups: autoscaling.NewFromConfig(cfg), Targets: elasticloadbalancingv2.NewFromConfig(cfg), Compute: ec2.NewFromConfig(cfg),
+			Alarms: cloudwatch.NewFromConfig(cfg), Objects: r.cloud.S3(), Table: r.cloud.DynamoDB()},
+		Table: r.stack.Table, By: "test@host", Why: "pulumi up", Bake: bake, Poll: 10 * time.Second / time.Duration(*factor),
+		Groups: map[settings.Role]rollout.Group{settings.Worker: {Name: workers, Guards: r.guards[settings.Worker]}, settings.Server: {Name: servers, Guards: r.guards[settings.Server]}},
+		Log:    func(line string) { r.say("rollout: %s", line) },
+		Smoke: func(ctx context.Context, release string) (string, error) {
+			_, err := smoke.Run(ctx, smoke.Options{URL: "http://" + machines.Address, Release: release})
+			return "", err
+		},
+	}
+	n, err := strconv.Atoi(version)
+	r.must(err)
+	ctx, cancel := context.WithTimeout(r.Context(), 3*patience)
+	defer cancel()
+	outcome, err := rollout.Run(ctx, o, rollout.Target{Release: r.releases[n-1], Versions: map[settings.Role]string{settings.Worker: version, settings.Server: version}})
+	if err == nil && outcome != rollout.Runs {
+		err = fmt.Errorf("the rollout ended as %q", outcome)
+	}
+	return err
+}
+
+// up's bakes: a short one, and one that is longer than the three periods of the clock that the latency alarm wants.
+const bake, longBake = 60 * time.Second, 300 * time.Second
+
+// rolled fails unless both groups run one version, and nothing else is or comes there.
+func (r *real) rolled(version string) {
+	r.Helper()
+	for _, name := range []string{servers, workers} {
+		g, all, err := r.sim.Snapshot(name)
+		r.must(err)
+		others := slices.DeleteFunc(all, func(i simulator.Instance) bool {
+			return i.Version == version || strings.HasPrefix(string(i.State), "Terminat")
+		})
+		if g.Version != version || len(others) > 0 || len(r.in(name, version)) != 2 {
+			r.Errorf("%s: version %s, %d of version %s serve, and there are %+v", name, g.Version, len(r.in(name, version)), version, others)
+		}
+	}
+}
+
+// firstRelease proves what the groups were made with, as a first deploy does.
+func (r *real) firstRelease() {
+	r.Helper()
+	from := time.Now()
+	r.must(r.up("1", bake))
+	r.rolled("1")
+	r.say("first release: proven by the controller and a smoke within %.1f s", time.Since(from).Seconds())
+}
+
+// rollGood has the controller replace both groups.
+func (r *real) rollGood() {
+	r.Helper()
+	from := time.Now()
+	next := append(slices.Clone(r.good), '2') // another hash, the same program
+	version := r.release(next, next)
+	r.must(r.up(version, bake))
+	r.rolled(version)
+	r.unharmed(fmt.Sprintf("good release rolled in %.1f s", time.Since(from).Seconds()), from)
+}
+
+// rollBad has the controller try a release that does not boot. It costs two launches of workers and nothing else;
+// tried again it is not even begun.
+func (r *real) rollBad() {
+	r.Helper()
+	from := time.Now()
+	live := r.in(servers, "")[0].Version
+	before := append(ids(r.in(servers, live)), ids(r.in(workers, live))...)
+	version := r.release(append(slices.Clone(r.good), '3'), r.good)
+	var judged *rollout.Error
+	if err := r.up(version, bake); !errors.As(err, &judged) || !strings.Contains(judged.Outcome, "taken back") ||
+		!strings.Contains(strings.Join(judged.Lines, "\n"), "check that the file is release") {
+		r.Fatalf("a release with a wrong hash: %v", err)
+	}
+	r.say("wrong hash: %v", judged)
+	r.rolled(live)
+	if now := append(ids(r.in(servers, live)), ids(r.in(workers, live))...); !slices.Equal(now, before) {
+		r.Errorf("wrong hash: there were %v and there are %v", before, now)
+	}
+	if err := r.up(version, bake); err == nil || errors.As(err, &judged) && err == judged || !strings.Contains(err.Error(), "Nothing was touched") {
+		r.Errorf("the same release again: %v", err)
+	}
+	r.unharmed(fmt.Sprintf("wrong hash: given up and taken back by the controller in %.1f s", time.Since(from).Seconds()), from)
+}
+
+// rollSlow has the controller try a release that passes selftest, /readyz and smoke, and whose servers hold uploads up
+// once they get more than one a second. As long as there are old servers the balancer gives the slow ones little; when
+// the last one goes, users wait, and the alarm on the servers' own figures takes the release back while it bakes. A
+// release that answers errors under load cannot be taken back without failed requests: they are what its guard sees.
+func (r *real) rollSlow() {
+	r.Helper()
+	from := time.Now()
+	live := r.in(servers, "")[0].Version
+	version := r.release(r.slow, r.slow)
+	var judged *rollout.Error
+	if err := r.up(version, longBake); !errors.As(err, &judged) || !strings.Contains(judged.Reason, "-server-latency") || !strings.Contains(judged.Outcome, "taken back") {
+		r.Fatalf("a release that is slow under load: %v", err)
+	}
+	r.say("slow under load: %v", judged)
+	r.rolled(live)
+	var slowest time.Duration
+	for _, q := range r.load.Since(from) {
+		if q.What != "create" {
+			slowest = max(slowest, q.End.Sub(q.Begin))
+		}
+	}
+	r.unharmed(fmt.Sprintf("slow under load: taken back by the controller in %.1f s, the slowest request took %.1f s", time.Since(from).Seconds(), slowest.Seconds()), from)
+}
