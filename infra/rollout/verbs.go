@@ -118,7 +118,7 @@ func (r *run) abort(ctx context.Context) error {
 	}
 	var out *Error
 	err := r.goBack(ctx, why)
-	if rec := r.journal.now(); errors.As(err, &out) && rec.Entries[0].Result == record.RolledBack {
+	if rec := r.journal.now(); errors.As(err, &out) && rec.Entries[0].Result != record.Failed {
 		r.say("%s", out.Outcome)
 		return nil
 	}

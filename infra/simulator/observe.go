@@ -52,6 +52,13 @@ func (w *Guard) Arm() {
 	w.armed = true
 }
 
+// Disarm ends the watch: somebody does what no release may.
+func (w *Guard) Disarm() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.armed, w.old = false, nil
+}
+
 // Looks is how often the guard compared; a test that ends at 0 watched nothing.
 func (w *Guard) Looks() int {
 	w.mu.Lock()
