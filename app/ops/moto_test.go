@@ -140,7 +140,7 @@ func TestOnCallOnEndpoint(t *testing.T) {
 	}
 	healthy := look()
 	if healthy.Wrong > 0 || !has(healthy, doctor.OK, "pending-index has its keys") || !has(healthy, doctor.OK, "13 alarms are heard by email oncall@example.com") ||
-		!has(healthy, doctor.Warning, "no state knows arn:aws:sqs") || !has(healthy, doctor.OK, "10 rights of the verbs are there") {
+		!has(healthy, doctor.Warning, "no state knows arn:aws:sqs") || !has(healthy, doctor.OK, "10 rights of the verbs are there;") {
 		t.Errorf("%+v", healthy.Findings)
 	}
 	e.must(e.SQS().SetQueueAttributes(t.Context(), &sqs.SetQueueAttributesInput{QueueUrl: &e.QueueURL, Attributes: map[string]string{"VisibilityTimeout": "30"}}))

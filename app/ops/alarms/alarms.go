@@ -199,7 +199,7 @@ func (a Alarm) Heard(topics []Topic) (by []string, why string) {
 func Remedy(why string) string {
 	switch {
 	case strings.HasSuffix(why, unconfirmed):
-		return "click the link in the mail that AWS sent to that address; it is valid for three days, then: pulumi up --refresh"
+		return "click the link in the mail that AWS sent to that address, then: pulumi up --refresh"
 	case why == unsubscribed:
 		return "pulumi config set imagery:alarmEmail you@example.com, then pulumi up, then click the link in the mail"
 	case why == muted:

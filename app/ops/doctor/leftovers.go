@@ -67,6 +67,10 @@ func (c Cloud) leftovers(ctx context.Context, a *area) {
 		a.failed("what carries the stack's tags", err)
 		return
 	}
+	if len(tagged) == 0 {
+		a.ok("nothing carries the stack's tags")
+		return
+	}
 	if c.State.Err != nil {
 		a.info(fmt.Sprintf("%d resources carry the stack's tags: %s", len(tagged), kinds(tagged)), "which of them no state knows cannot be told: "+c.State.Err.Error(),
 			"install pulumi and log in to where the stack's state is, then: imagery doctor --stack "+c.Stack)
