@@ -29,6 +29,7 @@ import (
 type desk struct {
 	*world
 	depth    ops.Depth
+	hook     func() // called when messages are counted
 	depthErr error
 	document string // the release record
 	recErr   error
@@ -56,7 +57,12 @@ func (d *desk) status(ctx context.Context, c ops.Console, args ...string) error 
 		return err
 	}
 	b := ops.Backend{Service: &d.ports, Store: d, Close: func() error { return nil },
-		Depth: func(context.Context) (ops.Depth, error) { return d.depth, d.depthErr }}
+		Depth: func(context.Context) (ops.Depth, error) {
+			if d.hook != nil {
+				d.hook()
+			}
+			return d.depth, d.depthErr
+		}}
 	if s.OnAWS() || s.Stack != "local" {
 		b.Record = func(context.Context) (string, error) { return d.document, d.recErr }
 	}
@@ -136,7 +142,7 @@ func night(t *testing.T) (*desk, *accounttest.Account) {
 	d.document, d.depth = document, ops.Depth{Visible: 3, InFlight: 2, Delayed: 1, DeadLetters: 1}
 	d.image(imagery.Uploaded, midnight.Add(-20*time.Minute))
 	d.image(imagery.Uploaded, midnight.Add(-time.Minute))
-	d.image(imagery.Processed, midnight.Add(-time.Hour))
+	d.ports.Catalog = lateIndex{d.ports.Catalog, d.image(imagery.Processed, midnight.Add(-time.Hour))}
 	a.Alarm("lag").State, a.Alarm("lag").Since = "ALARM", midnight.Add(-5*time.Minute)
 	a.Alarm("workers-low").State, a.Alarm("servers-low").Enabled = "INSUFFICIENT_DATA", false
 	return d, a
@@ -254,6 +260,17 @@ func TestStatusWithoutRights(t *testing.T) {
 	})
 }
 
+// lateIndex still has an image that is finished, and one that is gone.
+type lateIndex struct {
+	imagery.Catalog
+	finished imagery.Image
+}
+
+func (l lateIndex) Pending(ctx context.Context, shard string, from, to time.Time, after string, limit int) ([]imagery.Pending, string, error) {
+	list, next, err := l.Catalog.Pending(ctx, shard, from, to, after, limit)
+	return append([]imagery.Pending{{ID: l.finished.ID, Updated: l.finished.Updated}, {ID: imagery.NewID(), Updated: midnight.Add(-24 * time.Hour)}}, list...), next, err
+}
+
 type awayCatalog struct{ imagery.Catalog }
 
 func (awayCatalog) Pending(context.Context, string, time.Time, time.Time, string, int) ([]imagery.Pending, string, error) {
@@ -350,7 +367,13 @@ func TestStatusWatch(t *testing.T) {
 				!terminal && (strings.Contains(got, "\x1b") || strings.Count(got, "\n\n"+data) != 2) {
 				t.Errorf("terminal %t: %d pages, %q", terminal, pages, got)
 			}
+			// Whoever stops it while it looks gets no half page.
 			out.Reset()
+			ctx, cancel = context.WithCancel(t.Context())
+			d.hook = cancel
+			if err := d.status(ctx, ops.Console{Out: &out, Screen: terminal}, "--watch"); err != nil || out.Len() > 0 {
+				t.Errorf("%v, %q", err, out.String())
+			}
 			if err := d.status(ctx, ops.Console{Out: &out, Screen: terminal}, "--watch", "--every", "10ms"); err == nil {
 				t.Error("it would ask a hundred times a second")
 			}

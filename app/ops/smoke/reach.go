@@ -24,6 +24,7 @@ const (
 func (r *run) reach(ctx context.Context) (string, error) {
 	began, last := time.Now(), ""
 	var closed time.Time // since when every attempt timed out
+	var met error        // what somebody behind the door said
 	for {
 		tried := time.Now()
 		err := r.alive(ctx)
@@ -34,9 +35,14 @@ func (r *run) reach(ctx context.Context) (string, error) {
 			return "", ctx.Err()
 		}
 		why, worth := obstacle(r.base.Hostname(), err)
-		if !errors.Is(why, ErrClosed) {
-			closed = time.Time{}
-		} else if closed.IsZero() {
+		switch name := (*net.DNSError)(nil); {
+		case !errors.Is(why, ErrClosed):
+			if closed = (time.Time{}); !errors.As(err, &name) {
+				met = why
+			}
+		case met != nil: // a door that was open is not closed to us; this is trouble
+			why = fmt.Errorf("%s: the connection timed out, and before that %w", r.base.Hostname(), met)
+		case closed.IsZero():
 			closed = tried
 		}
 		given := !closed.IsZero() && time.Since(closed) >= closedAfter

@@ -109,8 +109,11 @@ func TestServiceThatIsBroken(t *testing.T) {
 		"failed":           {at: "GET /image/ID", with: status(200, `{"id":"0","version":2,"state":"failed","error":"It is \u001b[31mbroken."}`), want: []string{"lake process: the image failed: It is  [31mbroken."}},
 		"strange result":   {at: "GET /image/ID", with: status(200, `{"id":"0","version":2,"state":"processed","processedImage":"//elsewhere"}`), want: []string{`lake result: the image names "//elsewhere" as its result`}},
 		"forbidden bucket": {at: "bucket GET /lake.png", with: status(403, "<Error><Code>AccessDenied</Code><Message>Access Denied</Message><AWSAccessKeyId>AKIA</AWSAccessKeyId></Error>"), want: []string{"lake result: GET /image/0/processed answered 403 Forbidden: AccessDenied: Access Denied"}},
-		"empty bucket":     {result: func(string) []byte { return nil }, want: []string{"lake compare: decode the result", "phone compare: decode"}},
-		"no filter":        {result: original, want: []string{"lake compare: 3072 pixels, differences", "phone compare: the result is (96,72) large, not (72,96)"}},
+		"no bucket": {at: "GET /image/ID/processed", with: func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://127.0.0.1:1/lake.png?X-Amz-Signature=5ecret", http.StatusFound)
+		}, want: []string{"lake result: GET /image/0/processed: 127.0.0.1:1: dial tcp"}},
+		"empty bucket": {result: func(string) []byte { return nil }, want: []string{"lake compare: decode the result", "phone compare: decode"}},
+		"no filter":    {result: original, want: []string{"lake compare: 3072 pixels, differences", "phone compare: the result is (96,72) large, not (72,96)"}},
 		"upright, no filter": {result: func(name string) []byte {
 			if name == lake.name {
 				return right(t, name)
@@ -228,6 +231,8 @@ var (
 func TestReach(t *testing.T) {
 	for name, c := range map[string]struct {
 		err    error // of every attempt until healed
+		other  error // after the first attempt, and every third one from there
+		name   int   // so many first attempts find no name
 		status int
 		wait   time.Duration
 		healed time.Duration // 0: never
@@ -242,6 +247,8 @@ func TestReach(t *testing.T) {
 		"door":               {err: dropped, wait: 5 * time.Minute, closed: true, want: "is this machine in allowedCidrs?", least: closedAfter, most: closedAfter + 20*time.Second},
 		"door, no time":      {err: dropped, closed: true, want: "connection timed out"},
 		"door that opens":    {err: dropped, wait: 5 * time.Minute, healed: 40 * time.Second, least: 40 * time.Second, most: time.Minute},
+		"door that moves":    {err: dropped, other: nobody, wait: 5 * time.Minute, want: "nobody listens at the address", least: 4 * time.Minute, most: 5 * time.Minute},
+		"name, then door":    {err: dropped, name: 2, wait: 5 * time.Minute, closed: true, want: "allowedCidrs", least: closedAfter, most: closedAfter + 30*time.Second},
 		"nobody":             {err: nobody, wait: time.Minute, want: "nobody listens", least: 50 * time.Second, most: time.Minute},
 		"no answer":          {err: silent, wait: time.Minute, want: "i/o timeout", least: 50 * time.Second, most: time.Minute},
 		"no server":          {status: 503, wait: 5 * time.Minute, healed: time.Minute, least: time.Minute, most: time.Minute + 2*reachPause},
@@ -249,11 +256,16 @@ func TestReach(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				began := time.Now()
+				began, attempts := time.Now(), 0
 				client := &http.Client{Transport: round(func(req *http.Request) (*http.Response, error) {
+					attempts++
 					switch {
 					case c.healed > 0 && time.Since(began) >= c.healed:
 						return reply(200, ""), nil
+					case attempts <= c.name:
+						return nil, unresolved
+					case c.other != nil && attempts%3 == 2:
+						return nil, c.other
 					case c.err != nil:
 						if c.err == dropped {
 							time.Sleep(dialBound)
@@ -273,7 +285,7 @@ func TestReach(t *testing.T) {
 				if took < c.least || c.most > 0 && took > c.most || c.most == 0 && took > dialBound {
 					t.Errorf("took %s, want %s to %s", took, c.least, c.most)
 				}
-				if waited := c.most > 0; waited != (len(log) == 1) {
+				if waited := c.most > 0; waited != (len(log) == 1) && c.other == nil && c.name == 0 {
 					t.Errorf("it said %q", log)
 				}
 			})
