@@ -30,6 +30,7 @@ func TestMachines(t *testing.T) {
 	r.rollGood()
 	r.killed()
 	if *all {
+		r.rollHalfBad()
 		r.rollSlow()
 		r.badRelease("bad binary", []byte("#!/bin/sh\nexit 1\n"), "do the job once")
 		r.missingRight()
@@ -132,17 +133,21 @@ func (r *real) badRelease(what string, binary []byte, reason string) time.Durati
 	return r.bad(what, r.release(binary, binary), reason)
 }
 
-// missingRight: an instance whose role may not do one of its calls. Which role is known by its key.
-func (r *real) missingRight() {
-	r.Helper()
+// withoutRight does something while servers may not do one of their calls. Which role asks is known by its key.
+func (r *real) withoutRight(do func()) {
 	r.cloud.Edge.Inject(func(c cloudtest.Call) cloudtest.Fault {
 		if c.Caller == "server" && c.Operation == "PutObject" && strings.HasPrefix(c.Object, "selftest/") {
 			return cloudtest.Fault{Kind: cloudtest.Denied}
 		}
 		return cloudtest.Fault{}
 	})
-	r.bad("missing right", r.release(r.good, r.good), "do the job once")
-	r.cloud.Edge.Inject(nil)
+	defer r.cloud.Edge.Inject(nil)
+	do()
+}
+
+func (r *real) missingRight() {
+	r.Helper()
+	r.withoutRight(func() { r.bad("missing right", r.release(r.good, r.good), "do the job once") })
 }
 
 // hangingBoot: a program that does not come back. The script would end it after the two minutes that it gives a

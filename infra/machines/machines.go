@@ -169,10 +169,7 @@ func (h *Host) Start(_ context.Context, of simulator.Machine) error {
 	}
 	defer group.Close()
 	m.cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(group.Fd())}
-	h.mu.Lock()
-	h.machines[of.ID] = m
-	h.mu.Unlock()
-	if err := m.cmd.Start(); err != nil {
+	if err := h.powerOn(m); err != nil {
 		return fmt.Errorf("start machine %s: %w", of.ID, err)
 	}
 	go func() {
@@ -184,6 +181,17 @@ func (h *Host) Start(_ context.Context, of simulator.Machine) error {
 			h.Log("%s %s: %s%s", of.Group, of.ID, failure, strings.TrimSpace(why))
 		}
 	}()
+	return nil
+}
+
+// powerOn makes a machine known once it has a process, which everybody who knows it may ask for.
+func (h *Host) powerOn(m *machine) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err := m.cmd.Start(); err != nil {
+		return err
+	}
+	h.machines[m.ID] = m
 	return nil
 }
 
