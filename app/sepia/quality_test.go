@@ -2,6 +2,8 @@ package sepia_test
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"image"
@@ -13,6 +15,7 @@ import (
 
 	"imagery/app/imagery"
 	"imagery/app/sepia"
+	"imagery/app/sepia/baseline"
 )
 
 // exactly returns the pixels of a JPEG as the standard decoder sees them, filtered one by one.
@@ -97,6 +100,39 @@ func TestBytesDoNotDependOnCores(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestGoldenFile holds the bytes of results, which decoder and encoder of our own make without the standard library's:
+// they are the same on every architecture and with every version of Go.
+func TestGoldenFile(t *testing.T) {
+	m := image.NewYCbCr(image.Rect(0, 0, 640, 480), image.YCbCrSubsampleRatio420)
+	for i := range m.Y {
+		m.Y[i] = uint8(i%640/3 + i/640/5 + int(noise8(i%640, i/640, 0)>>3))
+	}
+	for i := range m.Cb {
+		m.Cb[i], m.Cr[i] = uint8(i%320/2+i/320/3), uint8(200-i%320/3+int(noise8(i%320, i/320, 1)>>4))
+	}
+	encoder := baseline.NewEncoder(95)
+	raw := encoder.Header(nil, 640, 480)
+	for i := range 30 {
+		strip := *m
+		strip.Rect.Max.Y = 16
+		strip.Y, strip.Cb, strip.Cr = m.Y[16*i*m.YStride:], m.Cb[8*i*m.CStride:], m.Cr[8*i*m.CStride:]
+		raw = encoder.Strip(raw, &strip, i, i == 29)
+	}
+	for orientation, want := range map[uint16]string{
+		1: "420d8cd93e748082b372a03a29b625b1a8d115a352a0c365f908a1b38fe781cd",
+		6: "47a122a8c8e69a4d841b65e8929f8e587f34edd6623f9011d611467a4eac02e9",
+	} {
+		res, err := sepia.Filter{}.Apply(t.Context(), withSegment(raw, exifSegment(orientation)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum := sha256.Sum256(res.Body)
+		if got := hex.EncodeToString(sum[:]); got != want {
+			t.Errorf("orientation %d: %d bytes of hash %s, want %s", orientation, len(res.Body), got, want)
+		}
 	}
 }
 

@@ -119,16 +119,16 @@ func (d *Decoder) startOfFrame(b []byte) error {
 		d.comps[i] = c
 	}
 	c := &d.comps
+	if c[0].h-1 > 1 || c[0].v-1 > 1 || d.Width == 0 || d.Height == 0 {
+		return ErrUnusual
+	}
 	if d.Grey {
 		c[0].h, c[0].v = 1, 1 // a single plane is never subsampled, whatever its header says
 	} else if c[0].id == c[1].id || c[0].id == c[2].id || c[1].id == c[2].id || c[0].id == 'R' {
 		return ErrUnusual // 'R', 'G' and 'B' are what they say
 	}
-	if h, v := c[0].h-1, c[0].v-1; h < 2 && v < 2 && d.Width > 0 && d.Height > 0 {
-		d.Ratio, d.StripHeight = ratios[h][v], 8*int(c[0].v)
-		return nil
-	}
-	return ErrUnusual
+	d.Ratio, d.StripHeight = ratios[c[0].h-1][c[0].v-1], 8*int(c[0].v)
+	return nil
 }
 
 func (d *Decoder) planes() int {
@@ -151,7 +151,8 @@ func (d *Decoder) startOfScan(b []byte) error {
 		c.dc, c.ac, c.last = &d.dc[dc], &d.ac[ac], 0
 		for k, z := range zigzag {
 			step := int64(d.quant[c.table][k])
-			f := float64(step) * fdctFactors[z/8] * fdctFactors[z%8] / 8 * (1 << idctBits)
+			// Rounded before it is added to: fused, it would be another number on arm64.
+			f := float64(float64(step) * fdctFactors[z/8] * fdctFactors[z%8] / 8 * (1 << idctBits))
 			c.quant[k] = quantum{step, int64(f+0.5) << (32 * (z & 1)), z / 2}
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"image"
 	"image/jpeg"
+	"maps"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -152,6 +154,42 @@ func TestDecoderLeavesTheUnusual(t *testing.T) {
 				t.Errorf("got %v, want %v", err, baseline.ErrUnusual)
 			}
 		})
+	}
+}
+
+// TestDamagedFilesAgree damages files at random, most often in the picture: what is still read is read as the standard
+// decoder reads it.
+func TestDamagedFilesAgree(t *testing.T) {
+	const header = 600
+	random := rand.New(rand.NewPCG(9, 9))
+	all := files(t, 120, 70)
+	all["tall"] = encode(baseline.NewEncoder(80), picture(48, 700, samples["detail"]))
+	names, read := slices.Sorted(maps.Keys(all)), 0
+	for range 2000 {
+		file := bytes.Clone(all[names[random.IntN(len(names))]])
+		for range 1 + random.IntN(3) {
+			at := random.IntN(len(file))
+			if at < header && random.IntN(4) > 0 {
+				at = min(header, len(file)-1) + random.IntN(len(file)-min(header, len(file)-1))
+			}
+			switch random.IntN(4) {
+			case 0:
+				file[at] = byte(random.IntN(256))
+			case 1:
+				file[at] ^= 1 << random.IntN(8)
+			case 2:
+				file = slices.Delete(file, at, at+1)
+			case 3:
+				file = append(file[:at], 0xff, 0xd9)
+			}
+		}
+		if m, err := strips(file); err == nil {
+			sameSamples(t, m, file, 2)
+			read++
+		}
+	}
+	if read < 100 {
+		t.Errorf("only %d damaged files could be read, too few to tell", read)
 	}
 }
 
