@@ -30,7 +30,7 @@ type span struct {
 
 var (
 	thoroughSpan = span{10, 100, 20, 10, 10 * time.Second, 40 * time.Second, rush{64, 20_000_000, 20 * time.Second}, 2, []string{onLocal, onAWS}}
-	quickSpan    = span{2, 10, 2, 1, 1500 * time.Millisecond, 3 * time.Second, rush{64, 20_000_000, 4 * time.Second}, 8, []string{onLocal}}
+	quickSpan    = span{2, 8, 2, 1, time.Second, 2 * time.Second, rush{64, 20_000_000, 2 * time.Second}, 16, []string{onLocal}}
 )
 
 // silence is longer than anything that is remembered for a while, and than the pause between two polls.
