@@ -300,3 +300,24 @@ func TestAllSick(t *testing.T) {
 		}
 	})
 }
+
+// One that is ill is not forgotten: as long as it is there, something is to be replaced.
+func TestRefreshWaitsForTheSick(t *testing.T) {
+	inBubble(t, good, func(c *cloud) {
+		c.filled()
+		c.start("2", safe())
+		c.until("half is new", func() bool { return *c.refresh().PercentageComplete == 50 })
+		if err := c.cancel(); err != nil {
+			t.Fatal(err)
+		}
+		c.becomes(types.InstanceRefreshStatusCancelled)
+		isNew := func(i types.Instance) bool { return *i.LaunchTemplate.Version == "2" }
+		c.memory.Sicken(*c.serving()[slices.IndexFunc(c.serving(), isNew)].InstanceId)
+		time.Sleep(3 * time.Second)
+		c.start("1", safe())
+		c.becomes(types.InstanceRefreshStatusSuccessful)
+		if slices.ContainsFunc(c.serving(), isNew) {
+			t.Errorf("it ended with %+v", c.serving())
+		}
+	})
+}

@@ -11,83 +11,6 @@ import (
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 )
 
-const (
-	// pendingFor: user guide: "The status should then quickly change to InProgress."
-	pendingFor = 5 * time.Second
-	// patience: user guide: "When an instance refresh is unable to continue making replacements because it is waiting
-	// to replace instances on standby or protected from scale in, or the new instances do not pass their health
-	// checks, Amazon EC2 Auto Scaling keeps retrying for an hour. If the problem persists after an hour, the operation
-	// fails."
-	patience = time.Hour
-)
-
-// refresh takes the group's refresh a step on. It returns how many instances more than desired may live meanwhile.
-// The lock is held.
-func (s *Simulator) refresh(g *group) int {
-	r := g.active()
-	if r == nil {
-		return 0
-	}
-	switch r.Status {
-	case types.InstanceRefreshStatusPending:
-		// "The request was created, but the instance refresh has not started."
-		if time.Since(r.since) >= s.scaled(pendingFor) {
-			s.to(g, r, types.InstanceRefreshStatusInProgress, "")
-		}
-	case types.InstanceRefreshStatusInProgress:
-		if name := s.alarmed(r, cw.StateValueAlarm); name != "" {
-			s.fail(g, r, "The alarm "+name+" is in the ALARM state")
-			return r.bounds(g).most - g.Desired // else the scale-in below took one that the rollback needs
-		}
-		return s.roll(g, r)
-	case types.InstanceRefreshStatusRollbackInProgress: // whether alarms count now is not documented: they do not
-		return s.roll(g, r)
-	case types.InstanceRefreshStatusBaking:
-		// "BakeTime: the amount of time, in seconds, to wait at the end of an instance refresh before the instance refresh
-		// is considered complete."
-		if name := s.alarmed(r, cw.StateValueAlarm); name != "" {
-			s.fail(g, r, "The alarm "+name+" is in the ALARM state")
-		} else if time.Since(r.since) >= s.scaled(r.Preferences.BakeTime) {
-			s.succeed(g, r)
-		}
-	case types.InstanceRefreshStatusCancelling:
-		// "WaitForTransitioningInstances: whether to wait for in-flight launches and terminations to complete."
-		if r.wait && g.transitioning() {
-			return r.bounds(g).most - g.Desired
-		}
-		s.to(g, r, types.InstanceRefreshStatusCancelled, r.Reason)
-	}
-	return 0
-}
-
-// alarmed is the first alarm of a refresh in a state; empty: none is.
-func (s *Simulator) alarmed(r *refresh, state cw.StateValue) string {
-	for _, name := range r.Preferences.Alarms {
-		if a := s.alarms[name]; a != nil && a.State == state {
-			return name
-		}
-	}
-	return ""
-}
-
-func (g *group) transitioning() bool {
-	for _, i := range g.instances {
-		if i.state != types.LifecycleStateInService && i.state != types.LifecycleStateStandby {
-			return true
-		}
-	}
-	return false
-}
-
-// succeed: "Once the instance refresh succeeds, Amazon EC2 Auto Scaling updates the settings of the Auto Scaling group
-// to reflect the new desired configuration."
-func (s *Simulator) succeed(g *group, r *refresh) {
-	if r.Version != "" {
-		g.Version = r.Version
-	}
-	s.to(g, r, types.InstanceRefreshStatusSuccessful, "")
-}
-
 // outdated reports whether the refresh replaces an instance. "SkipMatching: skips replacing instances that match the
 // desired configuration. If no desired configuration is specified, then it skips replacing instances that have the
 // same launch template that the Auto Scaling group was using before the start." A rollback "replaces any instances
@@ -135,6 +58,7 @@ func (s *Simulator) proven(g *group, r *refresh, i *instance) bool {
 // rolling is one look at a group that is refreshed.
 type rolling struct {
 	old      []*instance // to be replaced
+	sick     int         // to be replaced, too, but the health checks see to them
 	fresh    int         // everybody else
 	ready    int         // who serves: old ones that pass, others that are proven
 	replaced int         // proven ones that this refresh launched
@@ -143,6 +67,9 @@ type rolling struct {
 
 func (s *Simulator) look(g *group, r *refresh, c census) rolling {
 	var l rolling
+	for _, i := range c.unhealthy {
+		l.sick += btoi(r.outdated(g, i))
+	}
 	for _, i := range c.good {
 		switch old := r.outdated(g, i); {
 		case old:
@@ -175,8 +102,8 @@ func (s *Simulator) roll(g *group, r *refresh) int {
 	c, b := g.census(), r.bounds(g)
 	l := s.look(g, r, c)
 	if r.total == 0 { // it begins
-		r.total, r.done, r.left = max(len(l.old), 1), 0, len(l.old)
-		if r.Rollback == nil && r.Preferences.SkipMatching && len(l.old) == 0 && !s.standby(g, r) {
+		r.total, r.done, r.left = max(len(l.old)+l.sick, 1), 0, len(l.old)
+		if r.Rollback == nil && r.Preferences.SkipMatching && len(l.old)+l.sick == 0 && !s.standby(g, r) {
 			// User guide: "If you enable skip matching but the launch template, the launch template version, and instance
 			// types are not changing, the instance refresh will succeed immediately without making any replacements."
 			r.Percent = 100
@@ -194,7 +121,7 @@ func (s *Simulator) roll(g *group, r *refresh) int {
 	standby := s.standby(g, r)
 	r.progress(l)
 	switch {
-	case len(l.old) == 0 && !standby && l.ready >= g.Desired:
+	case len(l.old)+l.sick == 0 && !standby && l.ready >= g.Desired:
 		s.rolled(g, r)
 	case time.Since(r.moved) >= s.scaled(patience+r.warmup(g)):
 		s.fail(g, r, "The instance refresh made no progress for an hour. "+l.waiting)
@@ -270,24 +197,8 @@ func (r *refresh) progress(l rolling) {
 		r.Percent = r.Rollback.Percent * min(len(l.old), r.total) / r.total
 		return
 	}
-	r.ToUpdate = len(l.old)
+	r.ToUpdate = len(l.old) + l.sick
 	r.Percent = 100 * min(l.replaced, r.total) / r.total
-}
-
-// rolled is what follows the last replacement: "Baking: waiting the specified bake time after an instance refresh has
-// finished updating instances." "RollbackSuccessful: the rollback completed successfully."
-func (s *Simulator) rolled(g *group, r *refresh) {
-	switch {
-	case r.Rollback != nil:
-		r.Percent = 0
-		s.to(g, r, types.InstanceRefreshStatusRollbackSuccessful, r.Rollback.Reason)
-	case r.Preferences.BakeTime > 0:
-		r.Percent = 100
-		s.to(g, r, types.InstanceRefreshStatusBaking, "Waiting for the bake time to pass.")
-	default:
-		r.Percent = 100
-		s.succeed(g, r)
-	}
 }
 
 func btoi(b bool) int {
