@@ -160,7 +160,8 @@ type flow struct {
 	Seconds float64
 	Sent    int
 	Refused int
-	Done    float64 // photos a second processed while the stream went on
+	Done    float64 // photos processed a second, from the first upload until the last was
+	Behind  float64 // seconds from the end of the stream until the last was
 	Took    []float64
 	Server  int64 // bytes, the largest peak of a server meanwhile
 	Worker  int64
@@ -199,12 +200,14 @@ func (c *client) offer(ctx context.Context, catalog imagery.Catalog, f form, rat
 	if err == nil {
 		err = settle(ctx, catalog, list)
 	}
+	last := began.Add(d)
 	for _, a := range list {
-		if a.updated.Before(began.Add(d)) {
-			r.Done += 1 / d.Seconds()
+		if a.updated.After(last) {
+			last = a.updated
 		}
 		r.Took = append(r.Took, float64(a.took()))
 	}
+	r.Done, r.Behind = float64(len(list))/last.Sub(began).Seconds(), last.Sub(began.Add(d)).Seconds()
 	return r, err
 }
 

@@ -206,8 +206,10 @@ func (b *bench) traffic(ctx context.Context, f *fleet, s store) error {
 	return err
 }
 
-// saturated is when what comes out stays behind what goes in.
-func (r flow) saturated() bool { return r.Done < 0.85*float64(r.Sent)/r.Seconds }
+// saturated is when what comes out stays behind what goes in, by more than the photos that are always under way.
+func (r flow) saturated() bool {
+	return r.Done < 0.85*float64(r.Sent)/r.Seconds && (r.Behind > 0.5 || r.Refused > 0)
+}
 
 // localProcesses of each role are in a fleet.
 const localProcesses = 2
