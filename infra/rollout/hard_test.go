@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"imagery/app/ops/record"
 	"imagery/infra/rollout"
@@ -127,6 +131,40 @@ func TestLockIsLost(t *testing.T) {
 		w.all(2)
 		w.wantEntry(2, record.Successful, "")
 	})
+}
+
+// Who was taken over notices at the next renewal, and does nothing more.
+func TestLockIsTaken(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.proven()
+		done := make(chan error, 1)
+		go func() { _, err := w.up(2); done <- err }()
+		time.Sleep(time.Minute)
+		w.edit(func(r *record.Record) { r.Lock.ID, r.Lock.Holder = "another", "bob@desk" })
+		begun := time.Now()
+		if err := <-done; err == nil || !strings.Contains(err.Error(), "somebody else took the rollout lock over") || time.Since(begun) > 31*time.Second {
+			t.Errorf("%v after %s", err, time.Since(begun))
+		}
+		if r := w.record(); r.Lock == nil || r.Lock.Holder != "bob@desk" {
+			t.Errorf("it gave back what is another's: %+v", r.Lock)
+		}
+	})
+}
+
+// edit writes the record as another process would.
+func (w *world) edit(change func(*record.Record)) {
+	w.t.Helper()
+	r := w.record()
+	change(&r)
+	document, err := r.Document()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	version, _ := strconv.Atoi(w.item[record.AttributeVersion].(*types.AttributeValueMemberN).Value)
+	w.item = map[string]types.AttributeValue{record.AttributeVersion: &types.AttributeValueMemberN{Value: strconv.Itoa(version + 1)},
+		record.AttributeDocument: &types.AttributeValueMemberS{Value: document}}
 }
 
 var errAway = errors.New("no route to host")

@@ -197,6 +197,14 @@ func TestSmokeFails(t *testing.T) {
 				delay = 10 * time.Minute // long after the bake, when AWS would not go back by itself
 			}
 			var smoked []string
+			// The record says that it goes back before AWS is told: whoever comes after a kill must not go on.
+			w.setHook(func(call string, _ int) (error, error) {
+				r := w.record()
+				if e := r.Current(); (call == "RollbackInstanceRefresh" || call == "StartInstanceRefresh" && len(smoked) > 0) && e.Result != record.RollingBack {
+					t.Errorf("%s while the record says %s", call, e.Result)
+				}
+				return nil, nil
+			})
 			_, err := w.up(2, func(o *rollout.Options) { o.Smoke = w.smoke(&smoked, delay, errSmoke) })
 			judged(t, err, "both groups run", "the smoke failed: the photo is green")
 			w.all(1)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -348,7 +349,13 @@ func (w *world) GetItem(context.Context, *dynamodb.GetItemInput, ...func(*dynamo
 }
 
 func (w *world) PutItem(_ context.Context, in *dynamodb.PutItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error) {
-	return &dynamodb.PutItemOutput{}, w.call("PutItem", func() error {
+	name := "PutItem"
+	w.mu.Lock()
+	if unchanged(w.item, in.Item) {
+		name = "renewal"
+	}
+	w.mu.Unlock()
+	return &dynamodb.PutItemOutput{}, w.call(name, func() error {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		ok := w.item == nil
@@ -387,3 +394,17 @@ func (w *world) smoke(seen *[]string, takes time.Duration, err error) func(conte
 
 // nothing lets a test without a refresh pass the guard's own check.
 func (w *world) nothing() { w.quiet = true }
+
+// unchanged reports whether a write only renews the lock.
+func unchanged(a, b map[string]types.AttributeValue) bool {
+	text := func(item map[string]types.AttributeValue) string {
+		d, _ := item[record.AttributeDocument].(*types.AttributeValueMemberS)
+		if d == nil {
+			return ""
+		}
+		return until.ReplaceAllString(d.Value, "")
+	}
+	return a != nil && text(a) == text(b)
+}
+
+var until = regexp.MustCompile(`"until":"[^"]*"`)
