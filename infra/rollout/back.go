@@ -17,7 +17,8 @@ import (
 // errWayBack is that of a way back that does not end.
 var errWayBack = errors.New("the way back does not work")
 
-// goBack takes a release back that was judged, in both groups. The error says how that went.
+// goBack takes a release back that was judged, in both groups, the one that was well included. The error says how that
+// went, and the entry is closed unless AWS could not be reached.
 func (r *run) goBack(ctx context.Context, f *failure) error {
 	out := &Error{Reason: f.reason, Instance: f.instance, Lines: f.lines, Logs: f.logs}
 	name := short(r.want.Release)
@@ -85,6 +86,7 @@ func (r *run) retreat(ctx context.Context, to *roll, version string) (done bool,
 	case active != nil && (!active.forward() || active.version() == version):
 		return false, nil // on its way
 	case active != nil:
+		// AWS's own rollback replaces only what the refresh had replaced.
 		return false, r.rollBack(ctx, g)
 	case g.at(version):
 		ok, missing, err := r.healthy(ctx, g)
@@ -98,6 +100,8 @@ func (r *run) retreat(ctx context.Context, to *roll, version string) (done bool,
 		return false, fmt.Errorf("%w: %d refreshes of the %ss to version %s ended, and there are still other instances: look at its scaling activities",
 			errWayBack, to.started, g.role, version)
 	}
+	// What has ended can only be undone by a refresh to the old number. It skips the instances that have it, and neither
+	// alarm nor bake may stop it: alarms ring because of what is being taken away.
 	to.started++
 	return false, r.refresh(ctx, g, version, false)
 }

@@ -15,6 +15,7 @@ import (
 )
 
 const (
+	// pollEvery is often enough for a person who watches, and far below AWS's limits with both groups and all calls.
 	pollEvery = 10 * time.Second
 	// awayFor is how long AWS may be out of reach, beyond what the SDK repeats, before a run gives up.
 	awayFor = 5 * time.Minute
@@ -44,7 +45,7 @@ type failure struct {
 
 func (f *failure) Error() string { return f.reason }
 
-// roll is the way of one group to the wanted version.
+// roll is the way of one group to a version.
 type roll struct {
 	*group
 	began    time.Time
@@ -68,7 +69,8 @@ func (r *run) roll(ctx context.Context, role settings.Role) (bool, error) {
 	})
 }
 
-// poll repeats look until it is done. Moments in which AWS cannot be reached do not count.
+// poll repeats look until it is done, or wrong. A moment in which AWS cannot be reached is no judgement of a release:
+// the SDK has repeated the call by then, and this repeats it for awayFor more. What AWS refuses it would refuse again.
 func (r *run) poll(ctx context.Context, look func() (done bool, err error)) error {
 	var away time.Time
 	for {
@@ -108,26 +110,34 @@ func (r *run) advance(ctx context.Context, to *roll) (done bool, err error) {
 	ours := g.since(r.before[string(g.role)], want)
 	active := g.active()
 	switch {
+	// A refresh is under way.
 	case active != nil && active.version() != want:
+		// Whoever it was had a reason; to fight about it would help nobody.
 		return false, &failure{reason: fmt.Sprintf("somebody started a refresh of the %ss to version %s meanwhile", g.role, active.version())}
 	case active != nil && !active.forward():
+		// AWS takes it back, or somebody does. It need not have ended for that to be clear.
 		return false, r.failed(ctx, g, *active)
 	case active != nil:
+		// From the bake on every server is a new one, so that the smoke tries nothing else.
 		if active.Status == types.InstanceRefreshStatusBaking && g.role == settings.Server && !r.Start {
 			r.smoke(ctx)
 		}
 		return false, r.launches(ctx, g, want, func(a types.Activity) bool { return active.StartTime != nil && !a.StartTime.Before(*active.StartTime) })
+	// None is, and one of this rollout has ended.
 	case len(ours) > 0 && ours[0].Status != types.InstanceRefreshStatusSuccessful:
 		return false, r.failed(ctx, g, ours[0])
 	case g.at(want):
 		return r.arrived(ctx, to)
 	case len(ours) > 0 && g.version != want && to.started < starts:
-		to.started++ // the group shows the end of its refresh a moment later
+		// The group may show the end of its refresh a moment later. It counts as a start, so that this ends.
+		to.started++
 		return false, nil
+	// None has begun.
 	case r.fresh && g.version != want && !g.serves(want):
+		// With nobody in service a refresh would wait for the health of those that it must keep, in vain.
 		return false, r.replace(ctx, to, want)
 	case r.fresh && g.version == want && !g.serves(want):
-		return r.arrived(ctx, to) // what is left of the old goes by itself
+		return r.arrived(ctx, to) // those that are left of the old version fail and go by themselves
 	case to.started >= starts:
 		return false, &failure{reason: fmt.Sprintf("%d refreshes of the %ss ended, and there are still other instances", to.started, g.role)}
 	}
@@ -154,7 +164,9 @@ func (r *run) asked() error {
 	return nil
 }
 
-// arrived waits until those who are there are well.
+// arrived waits until those who are there are well: at the first deploy that is the proof, after a refresh it is
+// quickly so. Only what failed since this run began counts, for the same release may have failed before for another
+// reason, and since the group got the version.
 func (r *run) arrived(ctx context.Context, to *roll) (bool, error) {
 	ok, missing, err := r.healthy(ctx, to.group)
 	if ok || err != nil {
@@ -203,7 +215,7 @@ func (r *run) refresh(ctx context.Context, g *group, version string, guarded boo
 }
 
 // replace gives a group of which nothing serves its version at once: there is nothing to keep. Its instances fail,
-// and the next ones are of that version.
+// and the next ones are of that version. A rollback of AWS's would lead to the version that does not work.
 func (r *run) replace(ctx context.Context, to *roll, version string) error {
 	g := to.group
 	r.say("%s: no instance serves, so the group gets version %s at once", g.role, version)

@@ -41,7 +41,7 @@ func (r *run) launches(ctx context.Context, g *group, version string, counts fun
 	}
 	out, err := r.Clients.Groups.DescribeScalingActivities(ctx, &autoscaling.DescribeScalingActivitiesInput{AutoScalingGroupName: &g.Name})
 	if err != nil {
-		// Then AWS's own patience decides.
+		// Then AWS's own patience decides. A right that is missing must not stop a release that is well.
 		r.once("activities", "%s: launches that fail are not counted: %v", g.role, err)
 		return nil
 	}
@@ -52,7 +52,7 @@ func (r *run) launches(ctx context.Context, g *group, version string, counts fun
 			continue
 		}
 		if v, known := g.versions[m[1]]; known && v != version {
-			continue // an old one that somebody gave up meanwhile
+			continue // an old one, from before the group got this version
 		}
 		failures++
 		f := r.note(ctx, g, deref(a.ActivityId), m[1], deref(a.StatusMessage))
@@ -115,8 +115,9 @@ func (r *run) find(ctx context.Context, g *group, version string) witness {
 	return witness{best, r.console(ctx, best), g.Name, g.Logs}
 }
 
-// console is the end of what an instance wrote to its console, up to the point where its boot failed. It is nil if
-// EC2 has none: evidence is welcome, but nothing waits for it.
+// console is the end of what an instance wrote to its console, up to the point where its boot failed: the shutdown
+// behind that says nothing. EC2 keeps it for about an hour after the instance. It is nil if there is none: evidence is
+// welcome, but nothing waits for it.
 func (r *run) console(ctx context.Context, instance string) []string {
 	text := ""
 	for _, latest := range []*bool{aws.Bool(true), nil} { // not every instance type knows the first

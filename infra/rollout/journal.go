@@ -33,7 +33,9 @@ func (e *HeldError) Error() string {
 		e.Lock.Holder, e.Lock.Since.Format(time.RFC3339), e.Lock.Why, e.Lock.Until.Format(time.RFC3339))
 }
 
-// journal reads and writes the release record. It may be used from several goroutines.
+// journal reads and writes the release record: one item, each write conditional on the version that was read, so that
+// two who write at the same time both find their change in it. It may be used from several goroutines, and by somebody
+// without the lock, who then changes nothing but a request.
 type journal struct {
 	clients Clients
 	table   string
@@ -154,7 +156,7 @@ func (j *journal) mine(ctx context.Context, change func(*record.Record)) error {
 	})
 }
 
-// renew keeps the lock until ctx ends, or ends it when the lock is lost.
+// renew keeps the lock until ctx ends, or ends ctx when the lock is lost: from then on somebody else may be at work.
 func (j *journal) renew(ctx context.Context, lost context.CancelCauseFunc) {
 	for sleep(ctx, renewEvery) == nil {
 		// A table that is away for a moment costs one renewal, not the rollout.

@@ -16,7 +16,8 @@ import (
 	"imagery/app/settings"
 )
 
-// group is an Auto Scaling group as AWS described it last.
+// group is an Auto Scaling group as AWS described it last. Its bounds are those of its maintenance policy, which the
+// Pulumi program sets: a new instance before an old one goes.
 type group struct {
 	Group
 	role                   settings.Role
@@ -88,7 +89,8 @@ func (g *group) active() *refresh {
 	return nil
 }
 
-// since are the refreshes to a version that are newer than the one with the id; all of them if it is unknown.
+// since are the refreshes to a version, of which a rollout finds its own after a kill without having noted the id
+// and without a clock in common with AWS: those that are newer than the one with the id, all if it is unknown.
 func (g *group) since(id, version string) []refresh {
 	newer := g.refreshes
 	if n := slices.IndexFunc(newer, func(f refresh) bool { return deref(f.InstanceRefreshId) == id }); n >= 0 {
@@ -97,7 +99,7 @@ func (g *group) since(id, version string) []refresh {
 	return slices.DeleteFunc(slices.Clone(newer), func(f refresh) bool { return f.version() != version })
 }
 
-// at reports whether the group has a version and nothing but instances of it.
+// at reports whether the group has arrived: whether it has a version and nothing but instances of it.
 func (g *group) at(version string) bool {
 	return g.version == version && !slices.ContainsFunc(g.instances, func(i instance) bool { return i.here() && i.version != version })
 }
@@ -119,7 +121,8 @@ func (r *run) look(ctx context.Context) (bool, error) {
 	return false, nil
 }
 
-// read asks AWS about a group and says what changed.
+// read asks AWS about a group and says what changed. It is the only source of what the controller knows of the
+// groups: nothing is remembered from one look to the next but what was said, and which version an instance had.
 func (r *run) read(ctx context.Context, g *group) error {
 	out, err := r.Clients.Groups.DescribeAutoScalingGroups(ctx, &autoscaling.DescribeAutoScalingGroupsInput{AutoScalingGroupNames: []string{g.Name}})
 	if err != nil {
@@ -148,6 +151,7 @@ func (r *run) read(ctx context.Context, g *group) error {
 	return nil
 }
 
+// begun is when a refresh began; one that has not is newer than all.
 func begun(f refresh) time.Time {
 	if f.StartTime == nil {
 		return time.Unix(1<<40, 0)
@@ -155,6 +159,8 @@ func begun(f refresh) time.Time {
 	return *f.StartTime
 }
 
+// take keeps what a rollout cares about. An instance without a template of its own, from a group that was made
+// otherwise, is of no version and so never counts as new.
 func (g *group) take(a types.AutoScalingGroup) error {
 	if a.LaunchTemplate == nil || a.LaunchTemplate.LaunchTemplateId == nil {
 		return fmt.Errorf("look at group %s: it has no launch template", g.Name)
@@ -229,6 +235,7 @@ func (r *run) healthy(ctx context.Context, g *group) (ok bool, missing string, e
 	if len(serving) < max(1, g.min) {
 		return false, fmt.Sprintf("%d of at least %d instances are in service", len(serving), max(1, g.min)), nil
 	}
+	// An instance that Auto Scaling believes in, within its grace period, need not serve yet.
 	for _, arn := range g.targets {
 		out, err := r.Clients.Targets.DescribeTargetHealth(ctx, &elasticloadbalancingv2.DescribeTargetHealthInput{TargetGroupArn: &arn})
 		if err != nil {
@@ -236,6 +243,7 @@ func (r *run) healthy(ctx context.Context, g *group) (ok bool, missing string, e
 		}
 		well := 0
 		for _, d := range out.TargetHealthDescriptions {
+			// Those that drain belong to instances on their way out.
 			if d.Target == nil || d.TargetHealth == nil || !serving[deref(d.Target.Id)] {
 				continue
 			}

@@ -49,7 +49,7 @@ func (r *run) preflight(ctx context.Context) (bool, error) {
 		if _, err := r.Clients.Objects.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &t.bucket, Key: &t.key}); err != nil {
 			return false, fmt.Errorf("look for release %s in its bucket: %w", short(t.release), err)
 		}
-		r.from = known[g.version].release // of the servers in the end
+		r.from = known[g.version].release // of the servers in the end; both are the same unless somebody made them differ
 	}
 	return false, r.poll(ctx, func() (bool, error) {
 		quiet, err := r.quiet(ctx)
@@ -113,7 +113,8 @@ type refusal struct{ text string }
 
 func (e *refusal) Error() string { return e.text }
 
-// templates describes versions of a group's launch template, those that exist; all of them if none is named.
+// templates reads what versions of a group's launch template start, of those that exist; of all if none is named. It
+// is read from the user-data: no other place could not disagree with what instances do.
 func (r *run) templates(ctx context.Context, g *group, numbers ...string) (map[string]template, error) {
 	out := map[string]template{}
 	if slices.Sort(numbers); len(numbers) > 0 {

@@ -26,7 +26,8 @@ type Group struct {
 	Logs   string   // log group, for who reads an error; may be empty
 }
 
-// Target is what should run.
+// Target is what should run. The versions are numbers: $Latest would change under a refresh, and AWS rolls back to
+// numbers only.
 type Target struct {
 	Release  string                   // SHA-256 of the binary, lower-case hex
 	Versions map[settings.Role]string // numbers of launch template versions
@@ -88,7 +89,7 @@ const (
 	Started Outcome = "started" // they are on their way, see Options.Start
 )
 
-// run is one run.
+// run is one run. Its fields are of one goroutine but the journal, and smoked.
 type run struct {
 	Options
 	want    Target

@@ -18,7 +18,9 @@ func (r *run) same(e record.Entry) bool {
 	return e.Release == r.want.Release && maps.Equal(e.New, versions(r.want.Versions))
 }
 
-// settle sees to what others left: the same rollout is picked up where it is, another one is taken back first.
+// settle sees to what others left: the same rollout is picked up where it is, another one is taken back first. That
+// costs time, but then there is one release to return to again, and not the half of another. The lock is ours, so
+// whoever left it is gone, or stops at the next renewal.
 func (r *run) settle(ctx context.Context) (bool, error) {
 	rec := r.journal.now()
 	e := rec.Current()
@@ -28,7 +30,7 @@ func (r *run) settle(ctx context.Context) (bool, error) {
 	case r.same(*e):
 		r.resumed, r.fresh, r.from, r.old, r.before = true, len(e.Old) == 0, e.From, roles(e.Old), e.Before
 		r.say("%s began this on %s and did not see it through: going on", e.By, e.Begin.Format(time.RFC3339))
-		if e.Result == record.RollingBack {
+		if e.Result == record.RollingBack { // the judgement stands, whoever made it
 			return false, &failure{e.Reason, witness{instance: e.Instance, lines: e.Lines}}
 		}
 		return false, nil
@@ -48,7 +50,8 @@ func (r *run) settle(ctx context.Context) (bool, error) {
 	return false, r.closeBack(ctx)
 }
 
-// clear rolls back a refresh that no record knows of, unless it does what is wanted.
+// clear rolls back a refresh that no record knows of, begun in the console for example, unless it does what is wanted:
+// that one is adopted.
 func (r *run) clear(ctx context.Context) error {
 	old := map[settings.Role]string{}
 	for role, g := range r.groups {
@@ -114,6 +117,7 @@ func (r *run) begin(ctx context.Context) (bool, error) {
 	if r.resumed {
 		return false, nil
 	}
+	// The version of a group is the old one even while a refresh leads away from it: AWS writes it at the end.
 	old, before := map[settings.Role]string{}, map[string]string{}
 	for role, g := range r.groups {
 		old[role] = g.version
@@ -167,7 +171,8 @@ func (r *run) start(ctx context.Context) (done bool, err error) {
 	return !all, nil
 }
 
-// succeed ends the rollout when the smoke has passed.
+// succeed ends the rollout when the smoke has passed. A smoke may outlast the bake: AWS will not go back by itself any
+// more then, but a failure still goes back, by refreshes of ours.
 func (r *run) succeed(ctx context.Context) (bool, error) {
 	if r.Smoke != nil && !r.Start {
 		r.smoke(ctx)
@@ -215,8 +220,8 @@ func (r *run) close(ctx context.Context, result record.Result, reason string) er
 	})
 }
 
-// judged turns the end of a step into that of the run: a release that failed goes back, and what else went wrong
-// leaves AWS at work.
+// judged turns the end of a step into that of the run: a release that failed goes back, and what else went wrong, an
+// interruption too, leaves AWS at work. Then the entry stays open, and the next run picks it up.
 func (r *run) judged(ctx context.Context, err error) error {
 	var f *failure
 	if errors.As(err, &f) && ctx.Err() == nil {

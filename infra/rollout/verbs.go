@@ -51,7 +51,7 @@ func To(ctx context.Context, o Options, release string) (Outcome, error) {
 
 func number(version string) int { n, _ := strconv.Atoi(version); return n }
 
-// pick finds the newest version of the one release that begins so.
+// pick finds, among the versions of a template, the newest version of the one release that begins so.
 func pick(known map[string]template, release string) (template, error) {
 	var found []template
 	for _, number := range numbersDown(known) {
@@ -125,7 +125,8 @@ func (r *run) abort(ctx context.Context) error {
 	return err
 }
 
-// tellHolder asks whoever holds the lock to go back, and has AWS begin with it.
+// tellHolder asks whoever holds the lock to go back, who sees it at the next renewal, within half a minute, and has
+// AWS begin at once. Should the holder die the next run finds the request.
 func (r *run) tellHolder(ctx context.Context) error {
 	if err := r.journal.edit(ctx, func(rec *record.Record) error {
 		if rec.Current() == nil {

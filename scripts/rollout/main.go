@@ -57,7 +57,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) int {
 	return 1
 }
 
-// call is what somebody typed.
+// call is what somebody typed. The defaults are those of imagery:bakeSeconds and of the credentials' own chain.
 type call struct {
 	stack, profile string
 	json, force    bool
@@ -66,6 +66,7 @@ type call struct {
 	words          []string
 }
 
+// parse reads the line. It knows nothing of a verb but how many words it takes.
 func parse(args []string, errs io.Writer) (*call, error) {
 	c := &call{}
 	f := flag.NewFlagSet("rollout", flag.ContinueOnError)
@@ -100,6 +101,7 @@ func parse(args []string, errs io.Writer) (*call, error) {
 	return c, nil
 }
 
+// do runs one verb. Its error is printed, and is a usageError if nothing was asked of AWS because of it.
 func do(ctx context.Context, args []string, out, errs io.Writer) error {
 	c, err := parse(args, errs)
 	if err != nil {
@@ -119,6 +121,7 @@ func do(ctx context.Context, args []string, out, errs io.Writer) error {
 	case "status":
 		return status(ctx, o, c.json, out)
 	case "to":
+		// Only a release that goes forward is tried, see To.
 		if at.URL != "" {
 			o.Smoke = rollout.SmokeAt(at.URL, log)
 		}
@@ -134,7 +137,7 @@ func do(ctx context.Context, args []string, out, errs io.Writer) error {
 	}
 }
 
-// end prints how a verb ended.
+// end prints how a verb ended. What happened on the way went to standard error, so that the document stands alone.
 func (c *call) end(out io.Writer, text string, err error) error {
 	if c.json {
 		doc := map[string]any{"ok": err == nil, "outcome": text}

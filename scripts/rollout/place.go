@@ -15,7 +15,8 @@ import (
 	"imagery/infra/rollout"
 )
 
-// place is where everything is, under the names of the stack's outputs.
+// place is where everything is, under the names of the stack's outputs, which infra's own table holds. Without guards
+// AWS still judges instances by their health, but no alarm stops a rollout.
 type place struct {
 	Region      string              `json:"region"`
 	Table       string              `json:"table"`
@@ -49,6 +50,7 @@ func (p place) find(ctx context.Context, stack string) (place, error) {
 			given++
 		}
 	}
+	// Half a place would be completed from a stack that need not be the same.
 	switch {
 	case given == 4:
 		return p, nil
@@ -61,7 +63,8 @@ func (p place) find(ctx context.Context, stack string) (place, error) {
 // pulumiBound is how long pulumi may take; it asks its backend over the network.
 const pulumiBound = time.Minute
 
-// outputs asks pulumi.
+// outputs asks pulumi. The stack's name goes into one argument with its flag, so that a name that begins with a dash is
+// no flag of pulumi's.
 func outputs(ctx context.Context, stack string) (place, error) {
 	ctx, cancel := context.WithTimeout(ctx, pulumiBound)
 	defer cancel()

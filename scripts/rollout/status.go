@@ -18,6 +18,7 @@ import (
 // shown is how many rollouts status prints; the document has all of them.
 const shown = 10
 
+// status asks once. It takes no lock and may run beside a rollout.
 func status(ctx context.Context, o rollout.Options, asJSON bool, out io.Writer) error {
 	r, err := rollout.Status(ctx, o)
 	if err != nil {
@@ -32,7 +33,7 @@ func status(ctx context.Context, o rollout.Options, asJSON bool, out io.Writer) 
 	return nil
 }
 
-// print writes a report for people.
+// print writes a report for people: what runs, what is being done about it, what must not come back, and what was.
 func print(out io.Writer, r rollout.Report, now time.Time) {
 	for _, g := range r.Groups {
 		release := g.Release
@@ -72,7 +73,7 @@ func row(e record.Entry, now time.Time) string {
 	return strings.Join([]string{stamp(e.Begin), e.Took(now).Round(time.Second).String(), fmt.Sprintf("%.12s", e.Release), fmt.Sprintf("%.12s", from), e.By, string(e.Result), reason}, "\t")
 }
 
-// instances counts them by version and state.
+// instances counts them by version and state, since a fleet may be large and people look for the odd one.
 func instances(g rollout.GroupReport) string {
 	counts := map[string]int{}
 	for _, i := range g.Instances {
