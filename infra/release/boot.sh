@@ -4,8 +4,11 @@
 # a net below that the machine powers itself off, which terminates it.
 set -Eeuo pipefail
 umask 022
-report() { exec > >(tee -a /var/log/imagery-boot.log >/dev/console) 2>&1; }
-report
+# The console is opened for each line: the login prompt that comes up meanwhile hangs up whoever has it open.
+exec > >(while IFS= read -r line; do
+  printf '%s\n' "$line" >>/var/log/imagery-boot.log || :
+  printf '%s\n' "$line" >>/dev/console || :
+done) 2>&1
 {{range .Vars}}{{.}}
 {{end -}}
 export AWS_DEFAULT_REGION=$REGION AWS_RETRY_MODE=standard AWS_MAX_ATTEMPTS=4
@@ -33,7 +36,6 @@ step=start
 fail() {
   trap - ERR EXIT
   set +e
-  report # anew: the login prompt that comes up meanwhile hangs up whoever had the console open
   systemctl stop --no-block imagery # else its restarts would fill the console
   journalctl -u imagery -u imagery-selftest --no-pager -n 100
   tail -n 100 /var/log/imagery/imagery.log

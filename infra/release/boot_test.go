@@ -170,6 +170,24 @@ func TestBoot(t *testing.T) {
 	}
 }
 
+// Whoever holds the console open when it is hung up writes to nobody from then on. Here the file moves away.
+func TestReasonReachesAConsoleThatWasHungUp(t *testing.T) {
+	w := newWorld(t, `useradd() { return 1; }; journalctl() { mv "$WORLD/dev/console" "$WORLD/dev/before"; echo "the journal"; }`)
+	script, err := UserData(example(settings.Worker))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.run(t, script); err == nil {
+		t.Error("the boot did not fail")
+	}
+	for n := 0; n < 100 && !strings.Contains(w.read("dev/console"), "FAILED"); n++ {
+		time.Sleep(50 * time.Millisecond) // what writes there may end after the script
+	}
+	if before, after := w.read("dev/before"), w.read("dev/console"); !strings.Contains(before, "imagery boot: install") || !strings.Contains(after, "IMAGERY BOOT FAILED: install") {
+		t.Errorf("before it was hung up:\n%s\nand after it:\n%s", before, after)
+	}
+}
+
 // The job is done once before the service starts, since a worker takes work from its first second on.
 func TestSelftestComesBeforeTheService(t *testing.T) {
 	w := newWorld(t, "")
