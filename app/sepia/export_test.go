@@ -79,3 +79,30 @@ func (f Filter) WithStandardDecoders() Filter {
 	f.decoders = decoders
 	return f
 }
+
+// DecodeStrips reads a plain JPEG, one strip after the other into the same one.
+func DecodeStrips(raw []byte) {
+	d := decoderPool.Get().(*baseline.Decoder)
+	defer decoderPool.Put(d)
+	if err := d.Open(raw); err != nil {
+		panic(err)
+	}
+	var s strip
+	s.prepare(d.Width, 16, d.Ratio)
+	for y := 0; y < d.Height; y += 16 {
+		if err := readStrip(d, &s.YCbCr, y); err != nil {
+			panic(err)
+		}
+	}
+}
+
+// EncodeStrips encodes planes without toning them, whole strips only.
+func EncodeStrips(m *image.YCbCr) {
+	var s strip
+	source := upright(m, 1)
+	for y := 0; y+16 <= source.height; y += 16 {
+		s.prepare(source.width, 16, source.ratio)
+		source.read(&s.YCbCr, y)
+		s.out = encoder().Strip(s.out[:0], &s.YCbCr, y/16, false)
+	}
+}

@@ -17,7 +17,8 @@ type Decoder struct {
 	StripHeight   int                       // of the next strip in rows of pixels: 8 or 16
 
 	bits     bitReader
-	comps    [3]component
+	planes   [3]component
+	comps    []component // of planes, those that there are
 	quant    [4][64]uint8
 	known    [4]bool // which of quant the file has
 	dc, ac   [2]huffman
@@ -57,47 +58,40 @@ func (d *Decoder) Open(data []byte) error {
 		pos += 2 + n
 		if marker == markerSOS {
 			d.bits = bitReader{data: data, pos: pos}
-			return d.startOfScan(body)
+			if d.startOfScan(body) {
+				return nil
+			}
 		}
-		if err := d.segment(marker, body); err != nil {
-			return err
+		if !d.segment(marker, body) {
+			return ErrUnusual
 		}
 	}
 	return ErrUnusual
 }
 
-func (d *Decoder) segment(marker byte, b []byte) error {
+// segment reads one of the header; false if it is unusual.
+func (d *Decoder) segment(marker byte, b []byte) (ok bool) {
 	switch {
 	case marker == markerSOF0:
 		return d.startOfFrame(b)
 	case marker == markerDHT:
-		for err := error(nil); len(b) > 0; {
+		for ok = true; ok && len(b) > 0; {
 			h := map[byte]*huffman{0x00: &d.dc[0], 0x01: &d.dc[1], 0x10: &d.ac[0], 0x11: &d.ac[1]}[b[0]]
-			if h == nil {
-				return ErrUnusual
-			}
-			if b, err = h.read(b[1:]); err != nil {
-				return err
-			}
+			b, ok = h.read(b[1:])
 		}
-		return nil
+		return ok
 	case marker == markerDQT:
 		for ; len(b) >= 65 && b[0] <= 3; b = b[65:] {
 			d.known[b[0]], d.quant[b[0]] = true, [64]uint8(b[1:])
 		}
-		if len(b) != 0 {
-			return ErrUnusual
-		}
-		return nil
+		return len(b) == 0
 	case marker == markerDRI && len(b) == 2:
 		d.interval = int(binary.BigEndian.Uint16(b))
-		return nil
-	case marker == markerAPP14 && len(b) >= 12 && string(b[:5]) == "Adobe" && b[11] != 1:
-		return ErrUnusual // RGB or CMYK
-	case markerAPP0 <= marker && marker <= markerAPP15 || marker == markerCOM:
-		return nil
+		return true
+	case marker == markerAPP14 && len(b) >= 12 && string(b[:5]) == "Adobe":
+		return b[11] == 1 // the others mean RGB or CMYK
 	}
-	return ErrUnusual
+	return markerAPP0 <= marker && marker <= markerAPP15 || marker == markerCOM
 }
 
 // ratios by the sampling of luma, horizontal and vertical, less 1.
@@ -105,48 +99,41 @@ var ratios = [2][2]image.YCbCrSubsampleRatio{
 	{image.YCbCrSubsampleRatio444, image.YCbCrSubsampleRatio440}, {image.YCbCrSubsampleRatio422, image.YCbCrSubsampleRatio420},
 }
 
-func (d *Decoder) startOfFrame(b []byte) error {
+func (d *Decoder) startOfFrame(b []byte) bool {
 	if d.Width != 0 || len(b) < 6 || b[0] != 8 || b[5] != 1 && b[5] != 3 || len(b) != 6+3*int(b[5]) {
-		return ErrUnusual
+		return false
 	}
 	d.Height, d.Width, d.Grey = int(binary.BigEndian.Uint16(b[1:])), int(binary.BigEndian.Uint16(b[3:])), b[5] == 1
-	for i := range d.planes() {
+	d.comps = d.planes[:b[5]]
+	c := &d.planes
+	for i := range d.comps {
 		f := b[6+3*i:]
-		c := component{id: f[0], h: f[1] >> 4, v: f[1] & 15, table: f[2] & 3}
+		c[i] = component{id: f[0], h: f[1] >> 4, v: f[1] & 15, table: f[2]}
 		if f[2] > 3 || i > 0 && f[1] != 0x11 {
-			return ErrUnusual
+			return false
 		}
-		d.comps[i] = c
 	}
-	c := &d.comps
 	if c[0].h-1 > 1 || c[0].v-1 > 1 || d.Width == 0 || d.Height == 0 {
-		return ErrUnusual
+		return false
 	}
 	if d.Grey {
 		c[0].h, c[0].v = 1, 1 // a single plane is never subsampled, whatever its header says
 	} else if c[0].id == c[1].id || c[0].id == c[2].id || c[1].id == c[2].id || c[0].id == 'R' {
-		return ErrUnusual // 'R', 'G' and 'B' are what they say
+		return false // 'R', 'G' and 'B' are what they say
 	}
 	d.Ratio, d.StripHeight = ratios[c[0].h-1][c[0].v-1], 8*int(c[0].v)
-	return nil
+	return true
 }
 
-func (d *Decoder) planes() int {
-	if d.Grey {
-		return 1
-	}
-	return 3
-}
-
-func (d *Decoder) startOfScan(b []byte) error {
-	n := d.planes()
+func (d *Decoder) startOfScan(b []byte) bool {
+	n := len(d.comps)
 	if d.Width == 0 || len(b) != 4+2*n || int(b[0]) != n || string(b[1+2*n:]) != "\x00\x3f\x00" {
-		return ErrUnusual
+		return false
 	}
 	for i := range n {
 		c, id, dc, ac := &d.comps[i], b[1+2*i], b[2+2*i]>>4, b[2+2*i]&15
 		if id != c.id || dc > 1 || ac > 1 || d.dc[dc].count == 0 || d.ac[ac].count == 0 || !d.known[c.table] {
-			return ErrUnusual
+			return false
 		}
 		c.dc, c.ac, c.last = &d.dc[dc], &d.ac[ac], 0
 		for k, z := range zigzag {
@@ -156,7 +143,7 @@ func (d *Decoder) startOfScan(b []byte) error {
 			c.quant[k] = quantum{step, int64(f+0.5) << (32 * (z & 1)), z / 2}
 		}
 	}
-	return nil
+	return true
 }
 
 // Strip reads the next strip into the planes of m, whose first samples are those of the strip; they are to have room
@@ -165,30 +152,26 @@ func (d *Decoder) Strip(m *image.YCbCr) error {
 	h, v := int(d.comps[0].h), int(d.comps[0].v)
 	across := (d.Width + 8*h - 1) / (8 * h)
 	total := across * ((d.Height + 8*v - 1) / (8 * v))
+	samples, strides := [3][]uint8{m.Y, m.Cb, m.Cr}, [3]int{m.YStride, m.CStride, m.CStride}
 	var b packed
 	for x := range across {
 		if d.interval > 0 && d.mcu > 0 && d.mcu%d.interval == 0 {
 			if !d.bits.ends(markerRST0 + byte(d.mcu/d.interval-1)&7) {
 				return ErrUnusual
 			}
-			d.comps[0].last, d.comps[1].last, d.comps[2].last = 0, 0, 0
+			d.planes[0].last, d.planes[1].last, d.planes[2].last = 0, 0, 0
 		}
 		d.mcu++
-		for i := range d.planes() {
+		for i := range d.comps {
 			c := &d.comps[i]
-			dst, stride := m.Y, m.YStride
-			if i > 0 {
-				dst, stride = [3][]byte{1: m.Cb, 2: m.Cr}[i], m.CStride
-			}
-			for y := range int(c.v) {
-				for bx := range int(c.h) {
-					clear(b[:])
-					last, ok := d.block(c, &b)
-					if !ok {
-						return ErrUnusual
-					}
-					b.idct(last, dst[8*(y*stride+x*int(c.h)+bx):], stride)
+			for j := range int(c.h) * int(c.v) {
+				clear(b[:])
+				last, ok := d.block(c, &b)
+				if !ok {
+					return ErrUnusual
 				}
+				down, right := j/int(c.h), x*int(c.h)+j%int(c.h)
+				b.idct(last, samples[i][8*(down*strides[i]+right):], strides[i])
 			}
 		}
 	}

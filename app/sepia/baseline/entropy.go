@@ -34,10 +34,11 @@ func entry(symbol uint8, n int) uint32 {
 	return run<<9 | size<<5 | uint32(n)
 }
 
-// read takes a table from the body of a DHT segment, and returns what is behind it.
-func (h *huffman) read(b []byte) ([]byte, error) {
-	if len(b) < 16 {
-		return nil, ErrUnusual
+// read takes a table from the body of a DHT segment, and returns what is behind it; false if it is unusual. There is
+// no h for tables that baseline does not have.
+func (h *huffman) read(b []byte) (rest []byte, ok bool) {
+	if h == nil || len(b) < 16 {
+		return nil, false
 	}
 	counts, b := b[:16], b[16:]
 	clear(h.look[:])
@@ -48,7 +49,7 @@ func (h *huffman) read(b []byte) ([]byte, error) {
 		h.offset[length] = h.count - int(code)
 		for range n {
 			if len(b) == 0 || h.count == len(h.symbols) || code >= 1<<length {
-				return nil, ErrUnusual
+				return nil, false
 			}
 			h.symbols[h.count] = b[0]
 			h.fill(code, length, b[0])
@@ -59,7 +60,7 @@ func (h *huffman) read(b []byte) ([]byte, error) {
 		h.limit[length] = code
 		code <<= 1
 	}
-	return b, nil
+	return b, true
 }
 
 // fill enters a code wherever it stands in front.

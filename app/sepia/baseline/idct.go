@@ -29,29 +29,19 @@ func (b *packed) idct(last int, dst []byte, stride int) {
 		}
 		return
 	}
-	if last < 10 { // nothing behind row 3 and column 3
-		for i := range 2 {
-			b[i], b[4+i], b[8+i], b[12+i], b[16+i], b[20+i], b[24+i], b[28+i] = idct4(b[i], b[4+i], b[8+i], b[12+i])
-		}
-	} else {
-		for i := range 4 {
-			b[i], b[4+i], b[8+i], b[12+i], b[16+i], b[20+i], b[24+i], b[28+i] = idct8(
-				b[i], b[4+i], b[8+i], b[12+i], b[16+i], b[20+i], b[24+i], b[28+i])
-		}
+	for i := range 4 {
+		b[i], b[4+i], b[8+i], b[12+i], b[16+i], b[20+i], b[24+i], b[28+i] = idct8(
+			b[i], b[4+i], b[8+i], b[12+i], b[16+i], b[20+i], b[24+i], b[28+i])
 	}
 	for r := 0; r < 8; r += 2 {
 		a, c := b[4*r:4*r+4:4*r+4], b[4*r+4:4*r+8:4*r+8]
 		x0, x1 := turn(a[0], c[0])
 		x2, x3 := turn(a[1], c[1])
-		if last < 10 {
-			x0, x1, x2, x3, a[0], a[1], a[2], a[3] = idct4(x0, x1, x2, x3)
-		} else {
-			x4, x5 := turn(a[2], c[2])
-			x6, x7 := turn(a[3], c[3])
-			x0, x1, x2, x3, a[0], a[1], a[2], a[3] = idct8(x0, x1, x2, x3, x4, x5, x6, x7)
-		}
+		x4, x5 := turn(a[2], c[2])
+		x6, x7 := turn(a[3], c[3])
+		x0, x1, x2, x3, x4, x5, x6, x7 = idct8(x0, x1, x2, x3, x4, x5, x6, x7)
 		p, q := (*[8]byte)(dst[r*stride:]), (*[8]byte)(dst[(r+1)*stride:])
-		for i, x := range [8]int64{x0, x1, x2, x3, a[0], a[1], a[2], a[3]} {
+		for i, x := range [8]int64{x0, x1, x2, x3, x4, x5, x6, x7} {
 			p[i], q[i] = clamp(int32(x)>>idctDone), clamp(int32(x>>(32+idctDone)))
 		}
 	}
@@ -84,19 +74,4 @@ func idct8(x0, x1, x2, x3, x4, x5, x6, x7 int64) (_, _, _, _, _, _, _, _ int64) 
 	x5 -= x3
 	x7 += x5
 	return x0 + x1, x4 + x3, x6 + x5, x2 - x7, x2 + x7, x6 - x5, x4 - x3, x0 - x1
-}
-
-// idct4 is idct8 of four coefficients and four zeros.
-func idct4(x0, x1, x2, x3 int64) (_, _, _, _, _, _, _, _ int64) {
-	x0 <<= 8
-	x2, x6 := x2<<8, x2*(idctC4-256)
-	x0, x2, x4, x6 := x0+x2, x0-x2, x0+x6, x0-x6
-
-	both := (x1 - x3) * idctSum
-	x7, z := x1*idctLow-both, both+x3*idctHigh
-	x1, x5 := (x1+x3)<<8, (x1-x3)*idctC4
-	z -= x1
-	x5 -= z
-	x7 += x5
-	return x0 + x1, x4 + z, x6 + x5, x2 - x7, x2 + x7, x6 - x5, x4 - z, x0 - x1
 }
