@@ -106,3 +106,21 @@ func EncodeStrips(m *image.YCbCr) {
 		s.out = encoder().Strip(s.out[:0], &s.YCbCr, y/16, false)
 	}
 }
+
+// Pixels decodes a photo in planes and filters each pixel by itself.
+func Pixels(ctx context.Context, raw []byte) (*image.RGBA, error) {
+	j, err := Filter{}.open(raw)
+	if err != nil {
+		return nil, err
+	}
+	if err := decode(ctx, j); err != nil {
+		return nil, err
+	}
+	m := j.img.(*image.YCbCr)
+	rgba := image.NewRGBA(m.Rect)
+	for y := range m.Rect.Dy() {
+		upsample(rgba.Pix[y*rgba.Stride:][:rgba.Stride], m, y)
+	}
+	tones().apply(rgba.Pix)
+	return rgba, nil
+}

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"image"
 	"image/jpeg"
 )
 
@@ -223,34 +222,17 @@ func (f *jpegFrame) cost() cost {
 		}
 		samples += unitsX * unitsY * int64(c.h) * int64(c.v) * 64
 	}
-	c := cost{decode: samples, image: samples, tone: 4 * pixels, result: jpegResult}
+	c := cost{decode: samples, image: samples, result: jpegResult}
 	if f.progressive {
 		c.decode += 4 * samples
 	}
 	if len(f.components) == 4 || f.rgb() {
 		c.decode += 4 * pixels
-		c.image, c.tone = 4*pixels, 0
+		c.image = 4 * pixels
 		return c
 	}
-	c.ratio = f.ratio()
-	h, _ := sampling(c.ratio)
-	c.planar = h > 0
+	c.planar = true
 	return c
-}
-
-// ratio is how luma and chroma lie in the planes.
-func (f *jpegFrame) ratio() image.YCbCrSubsampleRatio {
-	if len(f.components) == 1 {
-		return image.YCbCrSubsampleRatio444
-	}
-	l, c := f.components[0], f.components[1]
-	for _, r := range []image.YCbCrSubsampleRatio{image.YCbCrSubsampleRatio444, image.YCbCrSubsampleRatio440,
-		image.YCbCrSubsampleRatio422, image.YCbCrSubsampleRatio420} {
-		if h, v := sampling(r); int(l.h) == h*int(c.h) && int(l.v) == v*int(c.v) {
-			return r
-		}
-	}
-	return image.YCbCrSubsampleRatio410 // or 411: nothing that strips take
 }
 
 // units is how many coding units of sampling factor s cover n pixels.

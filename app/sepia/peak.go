@@ -1,7 +1,6 @@
 package sepia
 
 import (
-	"image"
 	"math"
 
 	"imagery/app/sepia/baseline"
@@ -13,11 +12,8 @@ type cost struct {
 	decode int64 // everything that the decoder allocates
 	image  int64 // the part of it that the decoded image holds
 	reduce int64 // what reduce allocates; 0 when it works in place
-	tone   int64 // what tone allocates, unless the photo was turned before; 0 when it works in place
 	result int64 // for each pixel of the result, when nothing compresses
-	// planes of a JPEG, which strips take: neither turning nor toning needs more than those. None in other formats.
-	planar bool
-	ratio  image.YCbCrSubsampleRatio
+	planar bool  // it becomes a JPEG by way of strips: neither turning nor toning needs more than those
 }
 
 // Bytes that a pixel of the result takes at most. A PNG of noise is stored as it is. JPEG is bounded by the energy
@@ -41,7 +37,7 @@ func (p Photo) Peak() int64 {
 	peak := max(p.cost.decode, live+p.cost.reduce)
 	live = max(live, p.cost.reduce)
 	switch {
-	case p.cost.planar && turnable(p.cost.ratio, p.Width, p.Height, p.Orientation):
+	case p.cost.planar:
 		live += p.strips()
 	case p.Orientation > 1:
 		height := int64(p.Height)
@@ -54,9 +50,6 @@ func (p Photo) Peak() int64 {
 		if result == pngPaletteResult {
 			result = pngResult
 		}
-	default:
-		peak = max(peak, live+p.cost.tone)
-		live = max(live, p.cost.tone)
 	}
 	// The PNG encoder tries five filters on each row and keeps the row before.
 	const rows = 6

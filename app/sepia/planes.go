@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"image"
+	"slices"
 	"sync"
 
 	"imagery/app/sepia/baseline"
@@ -41,7 +42,7 @@ func plain(d *baseline.Decoder, j *job) (stripSource, bool) {
 		return stripSource{}, false
 	}
 	read := func(m *image.YCbCr, y int) error { return readStrip(d, m, y) }
-	return stripSource{d.Width, d.Height, d.Ratio, read}, turnable(d.Ratio, d.Width, d.Height, p.Orientation)
+	return stripSource{d.Width, d.Height, d.Ratio, read}, true
 }
 
 // readStrip fills a strip with as many of the decoder's.
@@ -90,42 +91,37 @@ func readPlanes(ctx context.Context, s stripSource) image.Image {
 // pad repeats the last column and the last row of the photo up to whole MCUs, as it compresses best.
 func pad(m *image.YCbCr, width, height int) {
 	h, v := sampling(m.SubsampleRatio)
-	padPlane(m.Y, m.YStride, width, height)
-	padPlane(m.Cb, m.CStride, (width+h-1)/h, (height+v-1)/v)
-	padPlane(m.Cr, m.CStride, (width+h-1)/h, (height+v-1)/v)
+	rows := m.Rect.Dy()
+	padPlane(m.Y, m.YStride, width, height, rows)
+	padPlane(m.Cb, m.CStride, (width+h-1)/h, (height+v-1)/v, rows/v)
+	padPlane(m.Cr, m.CStride, (width+h-1)/h, (height+v-1)/v, rows/v)
 }
 
-func padPlane(p []uint8, stride, width, height int) {
+func padPlane(p []uint8, stride, width, height, rows int) {
 	for y := 0; y < height && width < stride; y++ {
 		row := p[y*stride:][:stride]
 		fill(row[width:], row[width-1])
 	}
-	for y := height; y*stride < len(p); y++ {
+	for y := height; y < rows; y++ {
 		copy(p[y*stride:], p[(y-1)*stride:][:stride])
 	}
 }
 
-// sampling is how many pixels share a chroma sample, across and down; 0 for ratios that the strips do not know.
+// sampling is how many pixels share a chroma sample, across and down.
 func sampling(r image.YCbCrSubsampleRatio) (h, v int) {
 	switch r {
-	case image.YCbCrSubsampleRatio444:
-		return 1, 1
 	case image.YCbCrSubsampleRatio440:
 		return 1, 2
 	case image.YCbCrSubsampleRatio422:
 		return 2, 1
 	case image.YCbCrSubsampleRatio420:
 		return 2, 2
+	case image.YCbCrSubsampleRatio411:
+		return 4, 1
+	case image.YCbCrSubsampleRatio410:
+		return 4, 2
 	}
-	return 0, 0
-}
-
-// turnable reports whether planes can be turned as they are. Chroma samples of an odd side that is mirrored would come
-// to lie between those of luma.
-func turnable(r image.YCbCrSubsampleRatio, width, height, orientation int) bool {
-	h, v := sampling(r)
-	mirrored := orientation != 1 && orientation != 5
-	return h > 0 && (!mirrored || width%h == 0 && height%v == 0)
+	return 1, 1
 }
 
 // strips develops a photo in planes that becomes a JPEG. It leaves the others alone.
@@ -141,42 +137,41 @@ func strips(ctx context.Context, j *job) error {
 
 // planar returns the picture as a source of strips, if it can be one.
 func planar(j *job) (stripSource, bool) {
-	var m *image.YCbCr
-	switch p := j.img.(type) {
+	switch m := j.img.(type) {
 	case *image.YCbCr:
-		m = p
+		return upright(m, j.photo.Orientation), j.lossy
 	case *image.Gray:
-		m = &image.YCbCr{Y: p.Pix, YStride: p.Stride, Rect: p.Rect, SubsampleRatio: image.YCbCrSubsampleRatio444}
+		grey := image.YCbCr{Y: m.Pix, YStride: m.Stride, Rect: m.Rect, SubsampleRatio: image.YCbCrSubsampleRatio420}
+		return upright(&grey, j.photo.Orientation), j.lossy
 	}
-	if !j.lossy || m == nil || !turnable(m.SubsampleRatio, m.Rect.Dx(), m.Rect.Dy(), j.photo.Orientation) {
-		return stripSource{}, false
-	}
-	return upright(m, j.photo.Orientation), true
+	return stripSource{}, false
 }
 
 // upright is a source of planes that are turned on the way. Without chroma they are grey.
 func upright(m *image.YCbCr, orientation int) stripSource {
 	h, v := sampling(m.SubsampleRatio)
 	width, height := m.Rect.Dx(), m.Rect.Dy()
-	luma := turned(m.Y, m.YStride, width, height, orientation)
-	cw, ch := (width+h-1)/h, (height+v-1)/v
-	s := stripSource{luma.width, luma.height, m.SubsampleRatio, nil}
-	if orientation >= 5 {
-		h, v = v, h
-		s.ratio = map[[2]int]image.YCbCrSubsampleRatio{{1, 1}: image.YCbCrSubsampleRatio444, {2, 2}: image.YCbCrSubsampleRatio420,
-			{1, 2}: image.YCbCrSubsampleRatio440, {2, 1}: image.YCbCrSubsampleRatio422}[[2]int{h, v}]
-	}
-	grey := len(m.Cb) == 0
+	luma := turned(m.Y, m.YStride, width, height, 1, 1, orientation)
+	s := stripSource{len(luma.across), len(luma.down), m.SubsampleRatio, nil}
 	var cb, cr turnedPlane
-	if grey {
-		s.ratio = image.YCbCrSubsampleRatio420
+	// Chroma of an odd side that is mirrored would come to lie between luma, and strips know no samples of four
+	// pixels: each pixel gets its own then.
+	if mirrored := orientation != 1 && orientation != 5; h == 4 || mirrored && (width%h != 0 || height%v != 0) {
+		s.ratio = image.YCbCrSubsampleRatio444
+		cb = turned(m.Cb, m.CStride, width, height, h, v, orientation)
 	} else {
-		cb, cr = turned(m.Cb, m.CStride, cw, ch, orientation), turned(m.Cr, m.CStride, cw, ch, orientation)
+		cb = turned(m.Cb, m.CStride, (width+h-1)/h, (height+v-1)/v, 1, 1, orientation)
+		if orientation >= 5 {
+			s.ratio = transposed(s.ratio)
+		}
 	}
+	cr = cb
+	cr.samples = m.Cr
+	_, v = sampling(s.ratio)
 	s.read = func(strip *image.YCbCr, y int) error {
 		rows := min(strip.Rect.Dy(), s.height-y)
 		luma.copy(strip.Y, strip.YStride, y, rows)
-		if grey {
+		if len(m.Cb) == 0 {
 			fill(strip.Cb, 128)
 			fill(strip.Cr, 128)
 		} else {
@@ -189,42 +184,58 @@ func upright(m *image.YCbCr, orientation int) stripSource {
 	return s
 }
 
-// turnedPlane is a plane as it looks upright: the sample at x, y is at[origin + x*right + y*down].
-type turnedPlane struct {
-	at                  []uint8
-	origin, right, down int
-	width, height       int
+func transposed(r image.YCbCrSubsampleRatio) image.YCbCrSubsampleRatio {
+	switch r {
+	case image.YCbCrSubsampleRatio440:
+		return image.YCbCrSubsampleRatio422
+	case image.YCbCrSubsampleRatio422:
+		return image.YCbCrSubsampleRatio440
+	}
+	return r
 }
 
-// turned says where the EXIF standard finds the samples of a plane.
-func turned(p []uint8, stride, width, height, orientation int) turnedPlane {
-	t := turnedPlane{p, 0, 1, stride, width, height}
+// turnedPlane is a plane as it looks upright: the sample at x, y is samples[across[x]+down[y]].
+type turnedPlane struct {
+	samples      []uint8
+	across, down []int
+	rows         bool // across counts up
+}
+
+// turned says where the EXIF standard finds the samples of a plane of that size, or of one that has a sample for each h
+// of that width and v of that height.
+func turned(samples []uint8, stride, width, height, h, v, orientation int) turnedPlane {
+	xs, ys := make([]int, width), make([]int, height)
+	for x := range xs {
+		xs[x] = x / h
+	}
+	for y := range ys {
+		ys[y] = y / v * stride
+	}
 	if orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8 {
-		t.origin, t.right = width-1, -1
+		slices.Reverse(xs)
 	}
 	if orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7 {
-		t.origin, t.down = t.origin+(height-1)*stride, -stride
+		slices.Reverse(ys)
 	}
 	if orientation >= 5 {
-		t.right, t.down, t.width, t.height = t.down, t.right, height, width
+		xs, ys = ys, xs
 	}
-	return t
+	return turnedPlane{samples, xs, ys, h == 1 && (orientation == 1 || orientation == 4)}
 }
 
 // copy writes n rows from row y on.
 func (t turnedPlane) copy(dst []uint8, stride, y, n int) {
-	if t.right == 1 {
-		for i := range n {
-			copy(dst[i*stride:], t.at[t.origin+(y+i)*t.down:][:t.width])
+	down := t.down[y:][:n]
+	if t.rows {
+		for i, at := range down {
+			copy(dst[i*stride:], t.samples[at:][:len(t.across)])
 		}
 		return
 	}
 	// Column by column, which are the rows of the plane when it is turned by a quarter.
-	for x := range t.width {
-		at := t.origin + x*t.right + y*t.down
-		for i := range n {
-			dst[i*stride+x] = t.at[at]
-			at += t.down
+	for x, right := range t.across {
+		for i, at := range down {
+			dst[i*stride+x] = t.samples[at+right]
 		}
 	}
 }

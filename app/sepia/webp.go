@@ -200,11 +200,11 @@ func (f webpFrame) cost() cost {
 		return cost{decode: losslessPixel*pixels + losslessTrees(pixels, data), image: 4 * pixels, result: pngResult}
 	}
 	blocks := ((int64(f.width) + 15) / 16) * ((int64(f.height) + 15) / 16)
-	c := cost{decode: blocks*(16*16*3/2+4) + data, image: blocks * 16 * 16 * 3 / 2, tone: 4 * pixels, result: jpegResult}
+	c := cost{decode: blocks*(16*16*3/2+4) + data, image: blocks * 16 * 16 * 3 / 2, planar: true, result: jpegResult}
 	if alpha > 0 {
 		c.decode += (losslessPixel+1)*pixels + losslessTrees(pixels, alpha)
 		c.image += pixels
-		c.reduce, c.tone, c.result = 4*pixels, 0, pngResult
+		c.reduce, c.planar, c.result = 4*pixels, false, pngResult
 	}
 	return c
 }
