@@ -1,6 +1,7 @@
 // Package machines starts real machines for tests: Debian with systemd in systemd-nspawn, one bridge for each zone,
-// instance metadata on the address that AWS uses, and HAProxy as the load balancer. It is a driver of the simulator
-// of Auto Scaling. It changes addresses and links, so it must run in a network namespace of its own.
+// instance metadata on the address that AWS uses, HAProxy as the load balancer, and alarms over what the services
+// write into their logs. It is a driver of the simulator of Auto Scaling. It changes addresses and links, so it must run
+// in a network namespace of its own.
 package machines
 
 import (
@@ -13,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -128,46 +130,23 @@ func (h *Host) Start(_ context.Context, of simulator.Machine) error {
 	h.next++
 	number := h.next
 	h.mu.Unlock()
-	zone := 0
-	for n, z := range h.Zones {
-		if z == of.Zone {
-			zone = n
-		}
-	}
+	zone := max(0, slices.Index(h.Zones, of.Zone))
 	m := &machine{Machine: of, address: fmt.Sprintf("10.99.%d.%d", zone+1, number+10), off: make(chan struct{})}
-	dir := filepath.Join(h.Dir, of.ID)
-	files := map[string]string{
-		"user-data":     h.UserData(of),
-		"boot.service":  unitText,
-		"host0.network": fmt.Sprintf(networkText, m.address, zone+1),
-		"aws.conf":      "[Manager]\nDefaultEnvironment=\"" + strings.Join(h.Environment, "\" \"") + "\"\n",
+	if err := h.prepare(m, zone); err != nil {
+		return fmt.Errorf("prepare machine %s: %w", of.ID, err)
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	for name, text := range files {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
-			return fmt.Errorf("prepare machine %s: %w", of.ID, err)
-		}
-	}
-	console, err := os.Create(filepath.Join(dir, "console"))
-	if err != nil {
-		return err
-	}
-	defer console.Close()
-	bind := func(name, at string) string { return "--bind-ro=" + filepath.Join(dir, name) + ":" + at }
-	m.cmd = exec.Command("systemd-nspawn", "-q", "-D", h.Root, "--volatile=overlay", "--machine=m"+strconv.Itoa(number), "--network-bridge="+bridge(zone),
-		"--boot", "--register=no", "--keep-unit", "--console=read-only", "--tmpfs=/var/log/imagery:size=32M,mode=0755",
-		bind("host0.network", "/etc/systemd/network/10-host0.network"), bind("boot.service", "/etc/systemd/system/boot.service"),
-		bind("aws.conf", "/etc/systemd/system.conf.d/10-aws.conf"), bind("user-data", "/user-data"), "--bind-ro="+filepath.Join(h.Dir, "aws")+":/usr/local/bin/aws",
-		"systemd.wants=boot.service", "systemd.wants=systemd-networkd.service")
-	m.cmd.Env = append(os.Environ(), "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1")
-	m.cmd.Stdout, m.cmd.Stderr = console, console
 	group, err := h.newCgroup(of.ID)
 	if err != nil {
 		return fmt.Errorf("prepare machine %s: %w", of.ID, err)
 	}
 	defer group.Close()
+	console, err := os.Create(filepath.Join(h.Dir, of.ID, "console"))
+	if err != nil {
+		return fmt.Errorf("prepare machine %s: %w", of.ID, err)
+	}
+	defer console.Close()
+	m.cmd = h.command(m, number, zone)
+	m.cmd.Stdout, m.cmd.Stderr = console, console
 	m.cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(group.Fd())}
 	if err := h.powerOn(m); err != nil {
 		return fmt.Errorf("start machine %s: %w", of.ID, err)
@@ -182,6 +161,39 @@ func (h *Host) Start(_ context.Context, of simulator.Machine) error {
 		}
 	}()
 	return nil
+}
+
+// prepare writes what is this machine's own.
+func (h *Host) prepare(m *machine, zone int) error {
+	dir := filepath.Join(h.Dir, m.ID)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	for name, text := range map[string]string{
+		"user-data":     h.UserData(m.Machine),
+		"boot.service":  unitText,
+		"host0.network": fmt.Sprintf(networkText, m.address, zone+1),
+		"aws.conf":      "[Manager]\nDefaultEnvironment=\"" + strings.Join(h.Environment, "\" \"") + "\"\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// command is the machine's power switch.
+func (h *Host) command(m *machine, number, zone int) *exec.Cmd {
+	bind := func(name, at string) string {
+		return "--bind-ro=" + filepath.Join(h.Dir, m.ID, name) + ":" + at
+	}
+	c := exec.Command("systemd-nspawn", "-q", "-D", h.Root, "--volatile=overlay", "--machine=m"+strconv.Itoa(number), "--network-bridge="+bridge(zone),
+		"--boot", "--register=no", "--keep-unit", "--console=read-only", "--tmpfs=/var/log/imagery:size=32M,mode=0755",
+		bind("host0.network", "/etc/systemd/network/10-host0.network"), bind("boot.service", "/etc/systemd/system/boot.service"),
+		bind("aws.conf", "/etc/systemd/system.conf.d/10-aws.conf"), bind("user-data", "/user-data"), "--bind-ro="+filepath.Join(h.Dir, "aws")+":/usr/local/bin/aws",
+		"systemd.wants=boot.service", "systemd.wants=systemd-networkd.service")
+	c.Env = append(os.Environ(), "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1")
+	return c
 }
 
 // powerOn makes a machine known once it has a process, which everybody who knows it may ask for.
