@@ -65,7 +65,8 @@ func (s *Simulator) Update(name string, c Change) error {
 	if err := set.check(); err != nil {
 		return err
 	}
-	g.Group = set
+	// Not all of it: what never changes is read without the lock.
+	g.Min, g.Max, g.Desired, g.Template, g.Version = set.Min, set.Max, set.Desired, set.Template, set.Version
 	return nil
 }
 
