@@ -226,7 +226,7 @@ func TestAlarmDuringRefresh(t *testing.T) {
 					}
 					c.sim.Red(guardAlarm)
 					if !auto { // the scale-in that follows takes by the termination policy, who it likes
-						c.guard.Broken = func(string) {}
+						c.guard.Disarm()
 					}
 					time.Sleep(2 * time.Second)
 					if r := c.refresh(); auto != (r.RollbackDetails != nil) || !auto && r.Status != types.InstanceRefreshStatusFailed {
