@@ -102,8 +102,7 @@ func (r *run) retreat(ctx context.Context, to *roll, version string) (done bool,
 	}
 	// What has ended can only be undone by a refresh to the old number. It skips the instances that have it, and neither
 	// alarm nor bake may stop it: alarms ring because of what is being taken away.
-	to.started++
-	return false, r.refresh(ctx, g, version, false)
+	return false, r.launch(ctx, to, version, false)
 }
 
 // rollBack has AWS undo the refresh of a group. What it refuses to roll back is cancelled; the rest is then up to a

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -71,8 +72,18 @@ func is(err error, codes ...string) bool {
 	return false
 }
 
-// answered reports whether AWS gave an answer that repeating would not change.
+// answered reports whether AWS gave an answer that repeating would not change. Few services say in an error whose fault
+// it is, so that the HTTP status counts as well.
 func answered(err error) bool {
+	var status interface{ HTTPStatusCode() int }
+	if errors.As(err, &status) && status.HTTPStatusCode() >= 500 {
+		return false
+	}
 	var api smithy.APIError
-	return errors.As(err, &api) && api.ErrorFault() != smithy.FaultServer && !is(err, "Throttling", "ThrottlingException", "RequestLimitExceeded")
+	if !errors.As(err, &api) || api.ErrorFault() == smithy.FaultServer {
+		return false
+	}
+	_, throttled := retry.DefaultThrottleErrorCodes[api.ErrorCode()]
+	_, late := retry.DefaultRetryableErrorCodes[api.ErrorCode()]
+	return !throttled && !late
 }

@@ -144,8 +144,16 @@ func (r *run) advance(ctx context.Context, to *roll) (done bool, err error) {
 	if quiet, err := r.quiet(ctx); !quiet || err != nil { // a red alarm would stop it at once
 		return false, err
 	}
-	to.started++
-	return false, r.refresh(ctx, g, want, true)
+	return false, r.launch(ctx, to, want, true)
+}
+
+// launch starts a refresh and counts it; one that AWS could not be asked for is none.
+func (r *run) launch(ctx context.Context, to *roll, version string, guarded bool) error {
+	err := r.refresh(ctx, to.group, version, guarded)
+	if err == nil {
+		to.started++
+	}
+	return err
 }
 
 // asked is the failure that somebody asked for, or that the smoke found while the servers bake.

@@ -322,6 +322,13 @@ func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
 		name = r.PostForm.Get("Action")
 	}
 	err := w.call(name, func() error { w.sim.Handler().ServeHTTP(rec, r); return nil })
+	if answer := (*answer)(nil); errors.As(err, &answer) {
+		rec = httptest.NewRecorder()
+		rec.Header().Set("Content-Type", "text/xml")
+		rec.WriteHeader(answer.status)
+		fmt.Fprintf(rec, `<ErrorResponse><Error><Code>%[1]s</Code><Message>%[1]s</Message></Error><RequestId>1</RequestId></ErrorResponse>`, answer.code)
+		return rec.Result(), nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -370,6 +377,14 @@ func (w *world) PutItem(_ context.Context, in *dynamodb.PutItemInput, _ ...func(
 		return nil
 	})
 }
+
+// answer is an error of a hook that AWS itself gives, and not the network.
+type answer struct {
+	status int
+	code   string
+}
+
+func (a *answer) Error() string { return a.code }
 
 var errSmoke = errors.New("the photo is green")
 
