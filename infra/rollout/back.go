@@ -42,6 +42,9 @@ func (r *run) goBack(ctx context.Context, f *failure) error {
 		return first(r.close(ctx, record.Failed, f.reason+"; "+err.Error()), out)
 	}
 	out.Outcome = fmt.Sprintf("release %s was taken back, both groups run %s again", name, short(r.from))
+	if r.from == "" {
+		out.Outcome = "release " + name + " was taken back, each group runs what it ran before, and that was not the same release"
+	}
 	return first(r.closeBack(ctx), out)
 }
 
@@ -96,6 +99,10 @@ func (r *run) retreat(ctx context.Context, to *roll, version string) (done bool,
 			r.once("waits "+missing, "%s: version %s is back, waiting: %s", g.role, version, missing)
 		}
 		return ok, err
+	case g.version != version && !g.serves(version):
+		return false, r.replace(ctx, to, version) // a refresh would wait for those that it must keep, in vain
+	case g.version == version && !g.serves(version):
+		return false, nil // what is left of the other version fails, and goes by itself
 	case to.started >= starts:
 		return false, fmt.Errorf("%w: %d refreshes of the %ss to version %s ended, and there are still other instances: look at its scaling activities",
 			errWayBack, to.started, g.role, version)

@@ -133,10 +133,10 @@ func (r *run) advance(ctx context.Context, to *roll) (done bool, err error) {
 		to.started++
 		return false, nil
 	// None has begun.
-	case r.fresh && g.version != want && !g.serves(want):
+	case g.version != want && !g.serves(want):
 		// With nobody in service a refresh would wait for the health of those that it must keep, in vain.
 		return false, r.replace(ctx, to, want)
-	case r.fresh && g.version == want && !g.serves(want):
+	case g.version == want && !g.serves(want):
 		return r.arrived(ctx, to) // those that are left of the old version fail and go by themselves
 	case to.started >= starts:
 		return false, &failure{reason: fmt.Sprintf("%d refreshes of the %ss ended, and there are still other instances", to.started, g.role)}
@@ -177,6 +177,9 @@ func (r *run) asked() error {
 // reason, and since the group got the version.
 func (r *run) arrived(ctx context.Context, to *roll) (bool, error) {
 	ok, missing, err := r.healthy(ctx, to.group)
+	if ok && !to.at(r.want.Versions[to.role]) {
+		ok, missing = false, "instances of another version are left"
+	}
 	if ok || err != nil {
 		return ok, err
 	}
@@ -204,8 +207,8 @@ func (r *run) refresh(ctx context.Context, g *group, version string, guarded boo
 		// While it bakes, a refresh can be rolled back, and alarms have time to notice. With one that rings it would not
 		// start, so a forced one has none.
 		p.AutoRollback, p.BakeTime = aws.Bool(true), aws.Int32(int32(r.Bake/time.Second))
-		if len(g.Guards) > 0 && !r.Force && !r.Blind && !r.fresh {
-			p.AlarmSpecification = &types.AlarmSpecification{Alarms: g.Guards}
+		if guards := r.guards(g); len(guards) > 0 {
+			p.AlarmSpecification = &types.AlarmSpecification{Alarms: guards}
 		}
 	}
 	_, err := r.Clients.Groups.StartInstanceRefresh(ctx, &autoscaling.StartInstanceRefreshInput{AutoScalingGroupName: &g.Name, Strategy: types.RefreshStrategyRolling, Preferences: p,

@@ -26,6 +26,7 @@ type group struct {
 	minHealthy, maxHealthy *int32 // percent
 	targets                []string
 	instances              []instance
+	dead                   bool      // nobody served when the run began
 	refreshes              []refresh // newest first
 
 	versions map[string]string // of all instances that were ever seen
@@ -117,6 +118,7 @@ func (r *run) look(ctx context.Context) (bool, error) {
 		if err := r.read(ctx, r.groups[role]); err != nil {
 			return false, err
 		}
+		r.groups[role].dead = !r.groups[role].serves("")
 	}
 	return false, nil
 }

@@ -16,6 +16,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"imagery/app/settings"
 )
 
 // template is a launch template version, as far as a rollout cares.
@@ -31,6 +33,7 @@ func (r *run) preflight(ctx context.Context) (bool, error) {
 	if r.resumed {
 		return false, nil
 	}
+	r.runs = map[settings.Role]string{}
 	for _, role := range Order {
 		g, want := r.groups[role], r.want.Versions[role]
 		known, err := r.templates(ctx, g, want, g.version)
@@ -49,7 +52,7 @@ func (r *run) preflight(ctx context.Context) (bool, error) {
 		if _, err := r.Clients.Objects.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &t.bucket, Key: &t.key}); err != nil {
 			return false, fmt.Errorf("look for release %s in its bucket: %w", short(t.release), err)
 		}
-		r.from = known[g.version].release // of the servers in the end; both are the same unless somebody made them differ
+		r.runs[role] = known[g.version].release
 	}
 	return false, r.poll(ctx, func() (bool, error) {
 		quiet, err := r.quiet(ctx)
@@ -67,15 +70,21 @@ func (r *run) preflight(ctx context.Context) (bool, error) {
 // alarmsFor is how long a new alarm may take to find out that it is quiet.
 const alarmsFor = 10 * time.Minute
 
+// guards are the alarms that judge a group. Where nobody served they ring because of that, and a release that mends it
+// must not wait for them.
+func (r *run) guards(g *group) []string {
+	if r.Force || r.Blind || r.fresh || g.dead {
+		return nil
+	}
+	return g.Guards
+}
+
 // quiet reports whether every guard is known to be quiet: AWS starts no refresh while one rings or knows nothing. It
 // is a failure if one rings.
 func (r *run) quiet(ctx context.Context) (bool, error) {
-	if r.Force || r.Blind || r.fresh {
-		return true, nil
-	}
 	var names []string
 	for _, role := range Order {
-		names = append(names, r.Groups[role].Guards...)
+		names = append(names, r.guards(r.groups[role])...)
 	}
 	if len(names) == 0 {
 		return true, nil

@@ -101,7 +101,8 @@ type run struct {
 	resumed bool                     // somebody began this very rollout and was killed
 	fresh   bool                     // nothing works that one could return to
 	old     map[settings.Role]string // versions to return to; empty if fresh
-	from    string                   // the release of old
+	from    string                   // the release of old; empty: it has none in common
+	runs    map[settings.Role]string // the releases of the groups' versions
 	before  map[string]string        // by role, the newest instance refresh that is none of this rollout
 	smoked  chan error               // gets the result of the smoke; nil: it has not begun
 	lost    map[string]*failure      // launches that failed, by activity and by instance

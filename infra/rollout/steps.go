@@ -77,16 +77,39 @@ func (r *run) converged(ctx context.Context) (done bool, err error) {
 	if r.resumed {
 		return false, nil
 	}
-	rec, there := r.journal.now(), true
+	there := true
 	for role, g := range r.groups {
 		there = there && g.at(r.want.Versions[role]) && g.active() == nil
 		// All or nothing: without one of the groups there is no release to return to.
-		r.fresh = r.fresh || !g.serves("")
+		r.fresh = r.fresh || g.dead
 	}
-	if proven := slices.ContainsFunc(rec.Entries, func(e record.Entry) bool { return e.Result == record.Successful }); there && !proven {
+	good := r.proven()
+	switch {
+	case there && good == nil:
 		r.fresh, there = true, false
+	case good != nil && maps.Equal(roles(good.New), r.versions()):
+		// It worked, so it can be returned to, even if nobody serves at this moment.
+		r.fresh = false
 	}
 	return there, nil
+}
+
+// proven is the newest rollout that succeeded, or nil.
+func (r *run) proven() *record.Entry {
+	rec := r.journal.now()
+	if n := slices.IndexFunc(rec.Entries, func(e record.Entry) bool { return e.Result == record.Successful }); n >= 0 {
+		return &rec.Entries[n]
+	}
+	return nil
+}
+
+// versions are those that the groups have.
+func (r *run) versions() map[settings.Role]string {
+	out := map[settings.Role]string{}
+	for role, g := range r.groups {
+		out[role] = g.version
+	}
+	return out
 }
 
 // refuse stops a release that is held, or that went back before, so that an update that has nothing to do with it
@@ -117,10 +140,8 @@ func (r *run) begin(ctx context.Context) (bool, error) {
 	if r.resumed {
 		return false, nil
 	}
-	// The version of a group is the old one even while a refresh leads away from it: AWS writes it at the end.
-	old, before := map[settings.Role]string{}, map[string]string{}
+	before := map[string]string{}
 	for role, g := range r.groups {
-		old[role] = g.version
 		for _, f := range g.refreshes {
 			if f.ended() { // an active one is adopted
 				before[string(role)] = deref(f.InstanceRefreshId)
@@ -134,7 +155,8 @@ func (r *run) begin(ctx context.Context) (bool, error) {
 	if r.fresh {
 		r.say("nothing that works is there to return to: if release %s fails it is left as it is", short(e.Release))
 	} else {
-		r.old, e.Old, e.From = old, versions(old), r.from
+		r.old, r.from = r.origin()
+		e.Old, e.From = versions(r.old), r.from
 		r.say("from release %s to %s", short(r.from), short(e.Release))
 	}
 	return false, r.journal.mine(ctx, func(rec *record.Record) {
@@ -150,6 +172,20 @@ func (r *run) begin(ctx context.Context) (bool, error) {
 			rec.Held[e.From] = record.Hold{By: r.By, Since: e.Begin, Why: r.Hold}
 		}
 	})
+}
+
+// origin is where a failure goes back to. Two groups that run different releases are no such place, if one that worked
+// is known.
+func (r *run) origin() (old map[settings.Role]string, release string) {
+	// The version of a group is the old one even while a refresh leads away from it: AWS writes it at the end.
+	old, release = r.versions(), r.runs[settings.Server]
+	if release == r.runs[settings.Worker] {
+		return old, release
+	}
+	if good := r.proven(); good != nil {
+		return roles(good.New), good.Release
+	}
+	return old, ""
 }
 
 // start begins both at once for a run that nobody waits for. A later run sees how that ended.
