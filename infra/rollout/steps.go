@@ -5,135 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
 	"imagery/app/ops/record"
 	"imagery/app/settings"
 )
-
-// same reports whether an entry is the rollout that is wanted now.
-func (r *run) same(e record.Entry) bool {
-	return e.Release == r.want.Release && maps.Equal(e.New, versions(r.want.Versions))
-}
-
-// settle sees to what others left: the same rollout is picked up where it is, another one is taken back first. That
-// costs time, but then there is one release to return to again, and not the half of another. The lock is ours, so
-// whoever left it is gone, or stops at the next renewal.
-func (r *run) settle(ctx context.Context) (bool, error) {
-	rec := r.journal.now()
-	e := rec.Current()
-	switch {
-	case e == nil:
-		return false, r.clear(ctx)
-	case r.same(*e):
-		r.resumed, r.fresh, r.from, r.old, r.before = true, len(e.Old) == 0, e.From, roles(e.Old), e.Before
-		r.say("%s began this on %s and did not see it through: going on", e.By, e.Begin.Format(time.RFC3339))
-		if e.Result == record.RollingBack { // the judgement stands, whoever made it
-			return false, &failure{e.Reason, witness{instance: e.Instance, lines: e.Lines}}
-		}
-		return false, nil
-	}
-	r.say("%s began to roll out release %s on %s and did not see it through: taking it back first", e.By, short(e.Release), e.Begin.Format(time.RFC3339))
-	reason := "release " + short(r.want.Release) + " came before this one was through"
-	if err := r.journal.mine(ctx, func(rec *record.Record) {
-		if e := rec.Current(); e != nil && e.Result == record.Running {
-			e.Result, e.Ends, e.Reason = record.RollingBack, record.Superseded, reason
-		}
-	}); err != nil {
-		return false, err
-	}
-	if err := r.restore(ctx, roles(e.Old)); err != nil {
-		return false, err
-	}
-	return false, r.closeBack(ctx)
-}
-
-// clear rolls back a refresh that no record knows of, begun in the console for example, unless it does what is wanted:
-// that one is adopted.
-func (r *run) clear(ctx context.Context) error {
-	old := map[settings.Role]string{}
-	for role, g := range r.groups {
-		if f := g.active(); f != nil && (f.version() != r.want.Versions[role] || !f.forward()) {
-			r.say("%s: somebody started a refresh to version %s: rolling it back first", role, f.version())
-			old[role] = g.version
-		}
-	}
-	return r.restore(ctx, old)
-}
-
-func roles(of map[string]string) map[settings.Role]string {
-	out := map[settings.Role]string{}
-	for role, v := range of {
-		out[settings.Role(role)] = v
-	}
-	return out
-}
-
-// converged ends a run that has nothing to do. The first deploy has: to prove that what the groups were made with
-// works.
-func (r *run) converged(ctx context.Context) (done bool, err error) {
-	if r.resumed {
-		return false, nil
-	}
-	there := true
-	for role, g := range r.groups {
-		there = there && g.at(r.want.Versions[role]) && g.active() == nil
-		// All or nothing: without one of the groups there is no release to return to.
-		r.fresh = r.fresh || g.dead
-	}
-	good := r.proven()
-	switch {
-	case there && good == nil:
-		r.fresh, there = true, false
-	case good != nil && maps.Equal(roles(good.New), r.versions()):
-		// It worked, so it can be returned to, even if nobody serves at this moment.
-		r.fresh = false
-	}
-	return there, nil
-}
-
-// proven is the newest rollout that succeeded, or nil.
-func (r *run) proven() *record.Entry {
-	rec := r.journal.now()
-	if n := slices.IndexFunc(rec.Entries, func(e record.Entry) bool { return e.Result == record.Successful }); n >= 0 {
-		return &rec.Entries[n]
-	}
-	return nil
-}
-
-// versions are those that the groups have.
-func (r *run) versions() map[settings.Role]string {
-	out := map[settings.Role]string{}
-	for role, g := range r.groups {
-		out[role] = g.version
-	}
-	return out
-}
-
-// refuse stops a release that is held, or that went back before, so that an update that has nothing to do with it
-// does not try it again. Where there was nothing to go back to, trying again is all that one can do.
-func (r *run) refuse(context.Context) (bool, error) {
-	if r.resumed {
-		return false, nil
-	}
-	rec := r.journal.now()
-	name, why := short(r.want.Release), ""
-	if h, held := rec.Held[r.want.Release]; held {
-		why = fmt.Sprintf("%s holds release %s since %s: %s", h.By, name, h.Since.Format(time.RFC3339), h.Why)
-	} else if e, ok := rec.Last(r.want.Release); ok && e.Result.Bad() && len(e.Old) > 0 && (e.From != e.Release || r.same(e)) {
-		why = fmt.Sprintf("release %s failed on %s (%s): %s", name, e.Begin.Format(time.RFC3339), e.Result, e.Reason)
-	}
-	switch {
-	case why == "":
-		return false, nil
-	case r.Force:
-		r.say("forced although %s", why)
-		return false, nil
-	}
-	return false, fmt.Errorf("%s. Nothing was touched. Change the code and so the hash, or force it (imagery:rolloutForce true, or -force)", why)
-}
 
 // begin writes into the record what is about to happen, before it does.
 func (r *run) begin(ctx context.Context) (bool, error) {
@@ -264,7 +141,11 @@ func (r *run) judged(ctx context.Context, err error) error {
 		err = r.goBack(ctx, f)
 	}
 	rec := r.journal.now()
-	if e := rec.Current(); err != nil && e != nil {
+	e := rec.Current()
+	if refused := (*refusal)(nil); errors.As(err, &refused) && e != nil && !r.same(*e) {
+		return err // whoever refuses has touched nothing, and what another run began is not its own
+	}
+	if err != nil && e != nil {
 		if err = cmp.Or(context.Cause(ctx), err); errors.Is(err, context.Canceled) {
 			err = errors.New("interrupted")
 		}
