@@ -48,7 +48,7 @@ type Options struct {
 	// Start begins the rollout and does not wait for it. AWS takes each group back by itself if it fails; that both
 	// end with the same release is then up to the next run.
 	Start bool
-	// Hold, if set, is why the release that is left must not come back by itself.
+	// Hold, if set, is why what the groups run now must not come back by itself.
 	Hold string
 	// Smoke, if set, tries the service as a user does. It runs while the servers bake; its error takes the release
 	// back. It is told the release that must answer, and may return a warning.

@@ -42,11 +42,14 @@ func (r *run) begin(ctx context.Context) (bool, error) {
 		}
 		rec.Abort = nil // of something that is over
 		rec.Entries = slices.Insert(rec.Entries, 0, e)
-		if r.Hold != "" && e.From != "" {
+		for _, left := range r.runs { // also what serves nothing, or runs in one group only
+			if r.Hold == "" || left == "" || left == e.Release {
+				continue
+			}
 			if rec.Held == nil {
 				rec.Held = map[string]record.Hold{}
 			}
-			rec.Held[e.From] = record.Hold{By: r.By, Since: e.Begin, Why: r.Hold}
+			rec.Held[left] = record.Hold{By: r.By, Since: e.Begin, Why: r.Hold}
 		}
 	})
 }

@@ -40,13 +40,27 @@ func To(ctx context.Context, o Options, release string) (Outcome, error) {
 			return "", fmt.Errorf("%q is the beginning of several releases: give more of it", release)
 		}
 		want.Release, want.Versions[role] = t.release, t.number
-		older = older || number(t.number) < number(g.version)
+		older = older || olderThan(known, t, g.version)
 	}
 	if o.Why = "to " + short(want.Release); older {
 		o.Blind, o.Smoke = true, nil // it is red and smokes already, that is why somebody goes back
 		o.Hold = "rolled back by hand to " + short(want.Release)
 	}
 	return Run(ctx, o, want)
+}
+
+// olderThan reports whether a template comes before the version that a group has: by its number, or because its release
+// was there first and got a number of its own again, by a revert for example.
+func olderThan(known map[string]template, t template, version string) bool {
+	first := func(release string) int {
+		numbers := slices.DeleteFunc(numbersDown(known), func(n string) bool { return known[n].release != release })
+		if len(numbers) == 0 {
+			return 0
+		}
+		return number(numbers[len(numbers)-1])
+	}
+	running := known[version].release
+	return number(t.number) < number(version) || running != "" && first(t.release) < first(running)
 }
 
 func number(version string) int { n, _ := strconv.Atoi(version); return n }

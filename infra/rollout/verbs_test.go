@@ -196,3 +196,47 @@ func TestStatus(t *testing.T) {
 		}
 	})
 }
+
+// Going back by hand holds what is left even when that serves nothing: then it matters most.
+func TestToHoldsWhatIsDead(t *testing.T) {
+	for _, role := range rollout.Order {
+		inWorld(t, func(w *world) {
+			w.proven()
+			if _, err := w.up(2); err != nil {
+				t.Fatal(err)
+			}
+			w.fates[key(role, 2)] = always(dead())
+			w.kill(role)
+			if _, err := w.to(release(1)[:8]); err != nil {
+				t.Fatal(err)
+			}
+			w.all(1)
+			if h := w.record().Held[release(2)]; h.By != "ann@laptop" {
+				t.Errorf("%+v", w.record().Held)
+			}
+			_, err := w.up(2)
+			refused(t, err, "ann@laptop holds release "+release(2)[:12])
+			w.all(1)
+		})
+	}
+}
+
+// What a revert gave a new number is older all the same.
+func TestToWhatWasReverted(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.sim.SetTemplate("lt-worker", templates(1, 2, 1)...)
+		w.sim.SetTemplate("lt-server", templates(1, 2, 1)...)
+		w.proven()
+		if _, err := w.up(2); err != nil {
+			t.Fatal(err)
+		}
+		w.sim.Red("server-errors")
+		if _, err := w.to(release(1)[:8]); err != nil {
+			t.Fatal(err)
+		}
+		w.all(3)
+		if h := w.record().Held; h[release(2)].Why != "rolled back by hand to "+release(1)[:12] || len(h) != 1 {
+			t.Errorf("%+v", h)
+		}
+	})
+}
