@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"imagery/app/ops/record"
+	"imagery/infra/rollout"
 )
 
 // What AWS answers while it is not well says nothing about a release: neither a 5xx nor a throttle, at a look or at the
@@ -44,4 +45,59 @@ func TestAWSIsUnwell(t *testing.T) {
 			})
 		}
 	}
+}
+
+// That AWS refuses to begin, for want of a right or above a limit, says nothing about the release: both groups end with
+// the old one, and when AWS may, the release comes without force.
+func TestAWSRefusesToBegin(t *testing.T) {
+	for _, a := range []*answer{{403, "AccessDenied"}, {403, "ExpiredToken"}, {400, "LimitExceeded"}} {
+		for _, nth := range []int{1, 2} { // of the workers, and of the servers when the workers are through
+			inWorld(t, func(w *world) {
+				w.proven()
+				starts := 0
+				w.setHook(func(call string, _ int) (error, error) {
+					if call != "StartInstanceRefresh" {
+						return nil, nil
+					}
+					if starts++; starts == nth {
+						return a, nil
+					}
+					return nil, nil
+				})
+				_, err := w.up(2)
+				e := judged(t, err, "both groups run "+release(1)[:12]+" again", "AWS refused to refresh the "+string(rollout.Order[nth-1])+"s")
+				if !strings.Contains(e.Outcome, "without a verdict and may come again") || !strings.Contains(e.Reason, a.code) {
+					t.Errorf("%v", e)
+				}
+				w.all(1)
+				w.wantEntry(2, record.Superseded, a.code)
+				if _, err := w.up(2); err != nil {
+					t.Error(err)
+				}
+				w.all(2)
+			})
+		}
+	}
+}
+
+// A way back that AWS refuses is still to be gone, by whoever has the right.
+func TestAWSRefusesTheWayBack(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.proven()
+		w.fates[key(server, 2)] = always(dead())
+		w.setHook(func(call string, _ int) (error, error) {
+			if e := w.record().Entries[0]; call == "StartInstanceRefresh" && e.Result == record.RollingBack {
+				return &answer{403, "AccessDenied"}, nil
+			}
+			return nil, nil
+		})
+		if _, err := w.up(2); err == nil || !strings.Contains(err.Error(), "left as it is") || !strings.Contains(err.Error(), "AccessDenied") {
+			t.Error(err)
+		}
+		w.setHook(nil)
+		_, err := w.up(2)
+		judged(t, err, "both groups run", "new servers failed")
+		w.all(1)
+		w.wantEntry(2, record.RolledBack, "new servers failed")
+	})
 }

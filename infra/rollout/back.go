@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,13 +25,13 @@ func (r *run) goBack(ctx context.Context, f *failure) error {
 	name := short(r.want.Release)
 	if r.fresh {
 		out.Outcome = "release " + name + " does not work, and there is none to return to; everything is left as it is, to be looked at"
-		return first(r.close(ctx, record.Failed, f.reason), out)
+		return first(r.close(ctx, cmp.Or(f.ends, record.Failed), f.reason), out)
 	}
 	r.say("release %s goes back: %s", name, f.reason)
 	// Written first: whoever comes after us must go back as well.
 	if err := r.journal.mine(ctx, func(rec *record.Record) {
 		if e := rec.Current(); e != nil {
-			e.Result, e.Reason, e.Instance, e.Lines = record.RollingBack, f.reason, f.instance, f.lines
+			e.Result, e.Ends, e.Reason, e.Instance, e.Lines = record.RollingBack, f.ends, f.reason, f.instance, f.lines
 		}
 	}); err != nil {
 		return err
@@ -42,6 +43,9 @@ func (r *run) goBack(ctx context.Context, f *failure) error {
 		return first(r.close(ctx, record.Failed, f.reason+"; "+err.Error()), out)
 	}
 	out.Outcome = fmt.Sprintf("release %s was taken back, both groups run %s again", name, short(r.from))
+	if f.ends != "" {
+		out.Outcome = fmt.Sprintf("release %s was taken back without a verdict and may come again, both groups run %s again", name, short(r.from))
+	}
 	if r.from == "" {
 		out.Outcome = "release " + name + " was taken back, each group runs what it ran before, and that was not the same release"
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
 
+	"imagery/app/ops/record"
 	"imagery/app/settings"
 )
 
@@ -37,10 +38,11 @@ type witness struct {
 	logs     string // log group where there is more
 }
 
-// failure is the judgement that a release is bad.
+// failure is the judgement that a release is bad, or that it cannot go on.
 type failure struct {
 	reason string
 	witness
+	ends record.Result // of the rollout when it is back, if not RolledBack
 }
 
 func (f *failure) Error() string { return f.reason }
@@ -217,7 +219,8 @@ func (r *run) refresh(ctx context.Context, g *group, version string, guarded boo
 	case is(err, "InstanceRefreshInProgress"):
 		return nil // an answer was lost, or somebody was quicker: the next look tells
 	case guarded && answered(err):
-		return &failure{reason: fmt.Sprintf("AWS refused to refresh the %ss: %v", g.role, err)}
+		// A right or a limit, most likely. That is not the release's fault, so that it may come again.
+		return &failure{reason: fmt.Sprintf("AWS refused to refresh the %ss: %v", g.role, err), ends: record.Superseded}
 	case err != nil:
 		return fmt.Errorf("start the instance refresh of %s: %w", g.Name, err)
 	}

@@ -63,7 +63,7 @@ func (r *run) launches(ctx context.Context, g *group, version string, counts fun
 	if failures < failedLaunches {
 		return nil
 	}
-	return &failure{fmt.Sprintf("%d new %ss failed, one of them: %s", failures, g.role, last.reason), last.witness}
+	return &failure{reason: fmt.Sprintf("%d new %ss failed, one of them: %s", failures, g.role, last.reason), witness: last.witness}
 }
 
 // note says once that an instance failed, and keeps what the instance wrote before it is forgotten.
@@ -94,8 +94,8 @@ func (r *run) failed(ctx context.Context, g *group, f refresh) error {
 	if reason == "" {
 		reason = "AWS does not say why"
 	}
-	return &failure{fmt.Sprintf("the refresh of the %ss to version %s went wrong: %s", g.role, f.version(), strings.TrimSuffix(reason, ".")),
-		r.find(ctx, g, f.version())}
+	return &failure{reason: fmt.Sprintf("the refresh of the %ss to version %s went wrong: %s", g.role, f.version(), strings.TrimSuffix(reason, ".")),
+		witness: r.find(ctx, g, f.version())}
 }
 
 // find is the instance of a version that can say most: one that failed, else one that is ill, else any.

@@ -29,7 +29,7 @@ func (r *run) settle(ctx context.Context) (bool, error) {
 		r.resumed, r.fresh, r.from, r.old, r.before = true, len(e.Old) == 0, e.From, roles(e.Old), e.Before
 		r.say("%s began this on %s and did not see it through: going on", e.By, e.Begin.Format(time.RFC3339))
 		if e.Result == record.RollingBack { // the judgement stands, whoever made it
-			return false, &failure{e.Reason, witness{instance: e.Instance, lines: e.Lines}}
+			return false, again(e)
 		}
 		return false, nil
 	}
@@ -51,6 +51,11 @@ func (r *run) settle(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	return false, r.closeBack(ctx)
+}
+
+// again is the judgement that the record has of an entry.
+func again(e *record.Entry) *failure {
+	return &failure{reason: e.Reason, witness: witness{instance: e.Instance, lines: e.Lines}, ends: e.Ends}
 }
 
 // clear rolls back a refresh that no record knows of, begun in the console for example, unless it does what is wanted:

@@ -128,7 +128,7 @@ func (r *run) abort(ctx context.Context) error {
 	r.want, r.old, r.from, r.fresh = Target{Release: e.Release}, roles(e.Old), e.From, len(e.Old) == 0
 	why := &failure{reason: r.By + " aborted it"}
 	if e.Result == record.RollingBack { // it has a reason already
-		why = &failure{e.Reason, witness{instance: e.Instance, lines: e.Lines}}
+		why = again(e)
 	}
 	var out *Error
 	err := r.goBack(ctx, why)
