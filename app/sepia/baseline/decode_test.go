@@ -94,6 +94,30 @@ func TestDecoderAgreesWithTheStandard(t *testing.T) {
 	}
 }
 
+// sideBySide is a picture of 1024 x 16 with a restart in the middle of its only row of MCUs, which our encoder writes
+// as two pictures, and where that restart is.
+func sideBySide() (file []byte, restart int) {
+	e := baseline.NewEncoder(90)
+	file = e.Header(nil, 1024, 16)
+	copy(file[bytes.Index(file, []byte{0xff, 0xdd}):], "\xff\xdd\x00\x04\x00\x20")
+	file = e.Strip(file, rowsOf(picture(512, 16, samples["detail"]), 0, 16), 0, false)
+	return e.Strip(file, rowsOf(picture(512, 16, samples["edges"]), 0, 16), 1, true), len(file) - 2
+}
+
+func TestRestartWithinARow(t *testing.T) {
+	file, restart := sideBySide()
+	m, err := strips(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sameSamples(t, m, file, 1)
+	for cut := range 20 {
+		if _, err := strips(slices.Delete(bytes.Clone(file), restart-1-cut, restart)); !errors.Is(err, baseline.ErrUnusual) {
+			t.Errorf("cut by %d bytes before the restart: got %v, want %v", cut+1, err, baseline.ErrUnusual)
+		}
+	}
+}
+
 // TestDecoderIsUsedAgain: nothing of a file, not even of a damaged one, is left for the next.
 func TestDecoderIsUsedAgain(t *testing.T) {
 	var d baseline.Decoder
@@ -120,6 +144,7 @@ func TestDecoderIsUsedAgain(t *testing.T) {
 func TestDecoderLeavesTheUnusual(t *testing.T) {
 	file := files(t, 40, 30)["detail"]
 	restarts := encode(baseline.NewEncoder(90), picture(600, 40, samples["detail"]))
+	restart := bytes.Index(restarts, []byte{0xff, 0xd0})
 	edit := func(file []byte, segment byte, offset int, values ...byte) []byte {
 		at := bytes.Index(file, []byte{0xff, segment}) + offset
 		return slices.Concat(file[:at], values, file[at+len(values):])
@@ -147,6 +172,7 @@ func TestDecoderLeavesTheUnusual(t *testing.T) {
 		"cut in the picture":   append(bytes.Clone(file[:len(file)-200]), 0xff, 0xd9),
 		"something behind":     insert(len(file)-2, "\x00"),
 		"a restart too many":   insert(len(file)-2, "\xff\xd0"),
+		"cut before a restart": append(bytes.Clone(restarts[:restart-9]), restarts[restart:]...),
 		"a restart missing":    edit(restarts, 0xd1, 1, 0xd2),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -199,6 +225,8 @@ func FuzzDecode(f *testing.F) {
 		f.Add(file)
 	}
 	f.Add(encode(baseline.NewEncoder(50), picture(16, 700, samples["detail"])))
+	within, _ := sideBySide()
+	f.Add(within)
 	f.Fuzz(func(t *testing.T, file []byte) {
 		if m, err := strips(file); err == nil {
 			sameSamples(t, m, file, 2)
