@@ -22,7 +22,8 @@ const (
 )
 
 // DecodeTimeout is how long a photo may take to decode before it is refused for good. The largest legal photos take
-// a few seconds; the rest of the pipeline depends on the number of pixels alone and needs no deadline.
+// a few seconds; the rest of the pipeline, all of it for a plain JPEG, depends on the number of pixels alone and needs
+// no deadline.
 const DecodeTimeout = 45 * time.Second
 
 // Filter is the sepia filter. The zero value is ready; it is safe for concurrent use.
