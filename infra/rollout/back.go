@@ -9,8 +9,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
-
 	"imagery/app/ops/record"
 	"imagery/app/settings"
 )
@@ -114,18 +112,4 @@ func (r *run) retreat(ctx context.Context, to *roll, version string) (done bool,
 	// What has ended can only be undone by a refresh to the old number. It skips the instances that have it, and neither
 	// alarm nor bake may stop it: alarms ring because of what is being taken away.
 	return false, r.launch(ctx, to, version, false)
-}
-
-// rollBack has AWS undo the refresh of a group. What it refuses to roll back is cancelled; the rest is then up to a
-// refresh of ours.
-func (r *run) rollBack(ctx context.Context, g *group) error {
-	r.say("%s: rolling back", g.role)
-	_, err := r.Clients.Groups.RollbackInstanceRefresh(ctx, &autoscaling.RollbackInstanceRefreshInput{AutoScalingGroupName: &g.Name})
-	if is(err, "IrreversibleInstanceRefresh") {
-		_, err = r.Clients.Groups.CancelInstanceRefresh(ctx, &autoscaling.CancelInstanceRefreshInput{AutoScalingGroupName: &g.Name})
-	}
-	if err != nil && !is(err, "ActiveInstanceRefreshNotFound") { // it ended meanwhile: the next look tells
-		return fmt.Errorf("roll back the instance refresh of %s: %w", g.Name, err)
-	}
-	return nil
 }

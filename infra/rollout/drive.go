@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
 
 	"imagery/app/ops/record"
@@ -109,6 +107,11 @@ func (r *run) advance(ctx context.Context, to *roll) (done bool, err error) {
 	if err := r.read(ctx, g); err != nil {
 		return false, err
 	}
+	if g.role == settings.Server && !r.Start {
+		if err := r.watch(ctx, to.began); err != nil {
+			return false, err
+		}
+	}
 	ours := g.since(r.before[string(g.role)], want)
 	active := g.active()
 	switch {
@@ -149,13 +152,19 @@ func (r *run) advance(ctx context.Context, to *roll) (done bool, err error) {
 	return false, r.launch(ctx, to, want, true)
 }
 
-// launch starts a refresh and counts it; one that AWS could not be asked for is none.
-func (r *run) launch(ctx context.Context, to *roll, version string, guarded bool) error {
-	err := r.refresh(ctx, to.group, version, guarded)
-	if err == nil {
-		to.started++
+// watch looks after the workers while the servers roll: their own refresh is over, and nobody else would see that they
+// fail, or that somebody replaces them.
+func (r *run) watch(ctx context.Context, since time.Time) error {
+	g, want := r.groups[settings.Worker], r.want.Versions[settings.Worker]
+	if err := r.read(ctx, g); err != nil {
+		return err
 	}
-	return err
+	if f := g.active(); f != nil && f.version() != want {
+		return &failure{reason: fmt.Sprintf("somebody started a refresh of the %ss to version %s meanwhile", g.role, f.version())}
+	} else if g.version != want {
+		return &failure{reason: fmt.Sprintf("somebody gave the %ss version %s meanwhile", g.role, g.version)}
+	}
+	return r.launches(ctx, g, want, func(a types.Activity) bool { return a.StartTime.After(since) })
 }
 
 // asked is the failure that somebody asked for, or that the smoke found while the servers bake.
@@ -196,51 +205,8 @@ func (r *run) arrived(ctx context.Context, to *roll) (bool, error) {
 	return false, nil
 }
 
-// refresh starts an instance refresh. Guarded, it goes back by itself when an instance or an alarm says so.
-func (r *run) refresh(ctx context.Context, g *group, version string, guarded bool) error {
-	p := &types.RefreshPreferences{
-		// As for every other replacement of an instance in this group: a new one comes before an old one goes.
-		MinHealthyPercentage: g.minHealthy, MaxHealthyPercentage: g.maxHealthy,
-		SkipMatching: aws.Bool(true),
-		// The default of both is to wait for a person, and to fail after an hour.
-		ScaleInProtectedInstances: types.ScaleInProtectedInstancesRefresh, StandbyInstances: types.StandbyInstancesIgnore,
-	}
-	if guarded {
-		// While it bakes, a refresh can be rolled back, and alarms have time to notice. With one that rings it would not
-		// start, so a forced one has none.
-		p.AutoRollback, p.BakeTime = aws.Bool(true), aws.Int32(int32(r.Bake/time.Second))
-		if guards := r.guards(g); len(guards) > 0 {
-			p.AlarmSpecification = &types.AlarmSpecification{Alarms: guards}
-		}
-	}
-	_, err := r.Clients.Groups.StartInstanceRefresh(ctx, &autoscaling.StartInstanceRefreshInput{AutoScalingGroupName: &g.Name, Strategy: types.RefreshStrategyRolling, Preferences: p,
-		DesiredConfiguration: &types.DesiredConfiguration{LaunchTemplate: &types.LaunchTemplateSpecification{LaunchTemplateId: &g.template, Version: &version}}})
-	switch {
-	case is(err, "InstanceRefreshInProgress"):
-		return nil // an answer was lost, or somebody was quicker: the next look tells
-	case guarded && answered(err):
-		// A right or a limit, most likely. That is not the release's fault, so that it may come again.
-		return &failure{reason: fmt.Sprintf("AWS refused to refresh the %ss: %v", g.role, err), ends: record.Superseded}
-	case err != nil:
-		return fmt.Errorf("start the instance refresh of %s: %w", g.Name, err)
-	}
-	r.say("%s: refresh to version %s started", g.role, version)
-	return nil
-}
-
-// replace gives a group of which nothing serves its version at once: there is nothing to keep. Its instances fail,
-// and the next ones are of that version. A rollback of AWS's would lead to the version that does not work.
-func (r *run) replace(ctx context.Context, to *roll, version string) error {
-	g := to.group
-	r.say("%s: no instance serves, so the group gets version %s at once", g.role, version)
-	_, err := r.Clients.Groups.UpdateAutoScalingGroup(ctx, &autoscaling.UpdateAutoScalingGroupInput{AutoScalingGroupName: &g.Name,
-		LaunchTemplate: &types.LaunchTemplateSpecification{LaunchTemplateId: &g.template, Version: &version}})
-	if err != nil {
-		return fmt.Errorf("update group %s: %w", g.Name, err)
-	}
-	to.replaced = time.Now()
-	return nil
-}
+// smokeIsOver reports whether no smoke runs any more; its result is up to asked.
+func (r *run) smokeIsOver() bool { return r.smoked == nil || len(r.smoked) > 0 }
 
 // smoke begins the smoke, once.
 func (r *run) smoke(ctx context.Context) {

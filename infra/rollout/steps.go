@@ -87,19 +87,32 @@ func (r *run) start(ctx context.Context) (done bool, err error) {
 	return !all, nil
 }
 
-// succeed ends the rollout when the smoke has passed. A smoke may outlast the bake: AWS will not go back by itself any
-// more then, but a failure still goes back, by refreshes of ours.
+// succeed ends the rollout when the smoke has passed and both groups are as they should be: one was looked at last
+// before the other began. A smoke may outlast the bake: AWS will not go back by itself any more then, but a failure still
+// goes back, by refreshes of ours.
 func (r *run) succeed(ctx context.Context) (bool, error) {
-	if r.Smoke != nil && !r.Start {
+	if !r.Start {
 		r.smoke(ctx)
-		select {
-		case err := <-r.smoked:
+	}
+	to := map[settings.Role]*roll{}
+	for _, role := range Order {
+		to[role] = &roll{group: r.groups[role], began: time.Now()}
+	}
+	if err := r.poll(ctx, func() (bool, error) {
+		all := r.smokeIsOver() // asked before its result is, which may come at any time
+		for _, role := range Order {
+			done, err := r.advance(ctx, to[role])
 			if err != nil {
-				return false, &failure{reason: "the smoke failed: " + err.Error()}
+				return false, err
 			}
-		case <-ctx.Done():
-			return false, context.Cause(ctx)
+			all = all && done
 		}
+		if _, err := r.quiet(ctx); err != nil { // one that knows nothing is no reason to go back
+			return false, err
+		}
+		return all, nil
+	}); err != nil {
+		return false, err
 	}
 	r.say("release %s runs in both groups", short(r.want.Release))
 	return true, r.journal.mine(ctx, func(rec *record.Record) {
