@@ -49,6 +49,9 @@ func (r *run) preflight(ctx context.Context) (bool, error) {
 		case t.release != r.want.Release:
 			return false, fmt.Errorf("version %s of launch template %s starts release %q, not %s", want, g.template, short(t.release), short(r.want.Release))
 		}
+		if err := r.canReturn(g, known[g.version]); err != nil {
+			return false, err
+		}
 		if _, err := r.Clients.Objects.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &t.bucket, Key: &t.key}); err != nil {
 			return false, fmt.Errorf("look for release %s in its bucket: %w", short(t.release), err)
 		}
@@ -65,6 +68,26 @@ func (r *run) preflight(ctx context.Context) (bool, error) {
 		}
 		return quiet, err
 	})
+}
+
+// canReturn refuses a group that AWS could not bring back to where it is: it rolls back to numbers and to images that are
+// named, and $Latest is the new release already.
+func (r *run) canReturn(g *group, now template) error {
+	set := fmt.Sprintf("aws autoscaling update-auto-scaling-group --auto-scaling-group-name %s --launch-template LaunchTemplateId=%s,Version=N", g.Name, g.template)
+	switch {
+	case number(g.version) == 0:
+		return fmt.Errorf("group %s is set to version %q, which is no number, and AWS could not roll back. Nothing was touched. Set it to the number of the version that its instances run: %s",
+			g.Name, g.version, set)
+	case r.fresh:
+		return nil
+	case now.number == "":
+		return fmt.Errorf("group %s is at version %s of launch template %s, which does not exist any more, and nothing could return to it. Nothing was touched. Set it to one that exists: %s",
+			g.Name, g.version, g.template, set)
+	case !strings.HasPrefix(now.image, "ami-"):
+		return fmt.Errorf("version %s of launch template %s, which group %s is at, has the image %q, and AWS could not roll back to it. Nothing was touched. Set the group to a version that names an ami-: %s",
+			g.version, g.template, g.Name, now.image, set)
+	}
+	return nil
 }
 
 // alarmsFor is how long a new alarm may take to find out that it is quiet.
@@ -133,6 +156,16 @@ func (r *run) templates(ctx context.Context, g *group, numbers ...string) (map[s
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if is(err, "InvalidLaunchTemplateId.VersionNotFound") {
+			if len(numbers) == 1 {
+				return out, nil
+			}
+			for _, n := range numbers { // AWS tells nothing of the others either
+				one, err := r.templates(ctx, g, n)
+				if err != nil {
+					return nil, err
+				}
+				maps.Copy(out, one)
+			}
 			return out, nil
 		}
 		if err != nil {
