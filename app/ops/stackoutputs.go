@@ -53,7 +53,7 @@ type place struct {
 // --stack NAME stands for the outputs of that Pulumi stack, and without both it is the data folder.
 func (c Call) place(ctx context.Context) (place, error) {
 	p := place{Settings: c.Settings}
-	if p.OnAWS() || p.Stack == noStack {
+	if p.OnAWS() || p.Stack == noStack || p.Stack == "" {
 		return p, nil
 	}
 	var err error
