@@ -20,6 +20,7 @@ import (
 const (
 	lockFor    = 2 * time.Minute
 	renewEvery = 30 * time.Second
+	renewSlack = 5 * time.Second // for the call itself
 )
 
 // errTaken ends a run that was so slow, or so long without a network, that somebody took over.
@@ -129,15 +130,28 @@ func (j *journal) put(ctx context.Context, document string) error {
 	return err
 }
 
-// lock takes the lock or returns a *HeldError.
+// lock takes the lock or returns a *HeldError. One that seems to be over is watched for longer than a renewal takes: the
+// clock of its holder may differ from this one.
 func (j *journal) lock(ctx context.Context, by, why string) error {
 	if err := j.read(ctx); err != nil {
 		return err
 	}
+	var over record.Lock
+	if l := j.now().Lock; l != nil && !l.Live(time.Now()) {
+		over = *l
+		if err := sleep(ctx, renewEvery+renewSlack); err != nil {
+			return err
+		}
+		if err := j.read(ctx); err != nil {
+			return err
+		}
+	}
 	return j.edit(ctx, func(r *record.Record) error {
 		now := time.Now().UTC()
-		if r.Lock.Live(now) && r.Lock.ID != j.id {
-			return &HeldError{*r.Lock}
+		l := r.Lock
+		renewed := l != nil && (l.ID != over.ID || !l.Until.Equal(over.Until))
+		if l != nil && l.ID != j.id && (l.Live(now) || renewed) {
+			return &HeldError{*l}
 		}
 		r.Lock = &record.Lock{ID: j.id, Holder: by, Why: why, Since: now, Until: now.Add(lockFor)}
 		return nil

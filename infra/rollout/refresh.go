@@ -14,7 +14,15 @@ import (
 	"imagery/app/settings"
 )
 
-// What a run changes about a group is all in this file.
+// What a run changes about a group is all in this file. Before each call it asks whether the lock is still its own: after
+// a laptop has slept, or a network was away, somebody else may be at work for long, and the next renewal is half a
+// minute off.
+func (r *run) holds(ctx context.Context) error {
+	if err := r.journal.mine(ctx, func(*record.Record) {}); err != nil {
+		return fmt.Errorf("keep the rollout lock: %w", err)
+	}
+	return nil
+}
 
 // mostGuards is how many alarms AWS takes for a refresh.
 const mostGuards = 10
@@ -51,6 +59,9 @@ func (r *run) refresh(ctx context.Context, g *group, version string, guarded boo
 			p.AlarmSpecification = &types.AlarmSpecification{Alarms: guards[:min(len(guards), mostGuards)]}
 		}
 	}
+	if err := r.holds(ctx); err != nil {
+		return err
+	}
 	_, err := r.Clients.Groups.StartInstanceRefresh(ctx, &autoscaling.StartInstanceRefreshInput{AutoScalingGroupName: &g.Name, Strategy: types.RefreshStrategyRolling, Preferences: p,
 		DesiredConfiguration: &types.DesiredConfiguration{LaunchTemplate: &types.LaunchTemplateSpecification{LaunchTemplateId: &g.template, Version: &version}}})
 	switch {
@@ -69,6 +80,9 @@ func (r *run) refresh(ctx context.Context, g *group, version string, guarded boo
 // replace gives a group of which nothing serves its version at once: there is nothing to keep. Its instances fail,
 // and the next ones are of that version. A rollback of AWS's would lead to the version that does not work.
 func (r *run) replace(ctx context.Context, to *roll, version string) error {
+	if err := r.holds(ctx); err != nil {
+		return err
+	}
 	g := to.group
 	r.say("%s: no instance serves, so the group gets version %s at once", g.role, version)
 	_, err := r.Clients.Groups.UpdateAutoScalingGroup(ctx, &autoscaling.UpdateAutoScalingGroupInput{AutoScalingGroupName: &g.Name,
@@ -83,6 +97,14 @@ func (r *run) replace(ctx context.Context, to *roll, version string) error {
 // rollBack has AWS undo the refresh of a group. What it refuses to roll back is cancelled; the rest is then up to a
 // refresh of ours.
 func (r *run) rollBack(ctx context.Context, g *group) error {
+	if err := r.holds(ctx); err != nil {
+		return err
+	}
+	return r.undo(ctx, g)
+}
+
+// undo is rollBack for who has no lock, and asks on behalf of its holder.
+func (r *run) undo(ctx context.Context, g *group) error {
 	r.say("%s: rolling back", g.role)
 	_, err := r.Clients.Groups.RollbackInstanceRefresh(ctx, &autoscaling.RollbackInstanceRefreshInput{AutoScalingGroupName: &g.Name})
 	if is(err, "IrreversibleInstanceRefresh") {

@@ -159,7 +159,7 @@ func (r *run) tellHolder(ctx context.Context) error {
 		g := r.groups[role]
 		// Not what is on its way back already.
 		if f := g.active(); f != nil && f.forward() && f.version() != rec.Entries[0].Old[string(role)] {
-			if err := r.rollBack(ctx, g); err != nil {
+			if err := r.undo(ctx, g); err != nil {
 				return err
 			}
 		}
