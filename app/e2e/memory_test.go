@@ -119,7 +119,7 @@ func BenchmarkMemory(b *testing.B) {
 
 // measure runs one photo, if there is one, through a fresh fleet and returns the peaks of its processes.
 func measure(b *testing.B, body []byte) (server, worker int) {
-	p := start(b, b.TempDir(), nil)
+	p := start(b, b.TempDir(), nil, "-queue-chaos", "0") // a second delivery at the same time would count twice
 	c := newClient(b, p.url)
 	c.ready(b.Context(), p)
 	if body != nil {
