@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
+
 	"imagery/app/ops/record"
 	"imagery/app/settings"
 )
@@ -61,14 +63,23 @@ func first(err error, out *Error) error {
 // restore brings groups back to old versions, all at the same time: nobody waits for the other one's bad release.
 // Old instances that run are never replaced.
 func (r *run) restore(ctx context.Context, old map[settings.Role]string) error {
-	back := map[settings.Role]*roll{}
+	back, stuck := map[settings.Role]*roll{}, map[settings.Role]error{}
 	for role := range old {
 		back[role] = &roll{group: r.groups[role], began: time.Now()}
 	}
-	return r.poll(ctx, func() (bool, error) {
+	r.lost = map[string]*failure{} // what failed of the other release is no matter of this one
+	err := r.poll(ctx, func() (bool, error) {
 		all := true
 		for _, role := range slices.Sorted(maps.Keys(back)) {
 			done, err := r.retreat(ctx, back[role], old[role])
+			if errors.Is(err, errWayBack) && stuck[role] == nil {
+				// The other group still gets there, and nobody finds a refresh that leads nowhere.
+				stuck[role] = err
+				r.say("%v", err)
+			}
+			if stuck[role] != nil {
+				done, err = r.halt(ctx, back[role].group)
+			}
 			if err != nil {
 				return false, err
 			}
@@ -76,6 +87,26 @@ func (r *run) restore(ctx context.Context, old map[settings.Role]string) error {
 		}
 		return all, nil
 	})
+	for _, e := range stuck {
+		err = cmp.Or(err, e)
+	}
+	return err
+}
+
+// halt stops a refresh that gets nowhere; done is true when there is none.
+func (r *run) halt(ctx context.Context, g *group) (done bool, err error) {
+	if err := r.read(ctx, g); err != nil {
+		return false, err
+	}
+	if f := g.active(); f == nil {
+		return true, nil
+	} else if f.Status == types.InstanceRefreshStatusCancelling {
+		return false, nil
+	}
+	if err := r.holds(ctx); err != nil {
+		return false, err
+	}
+	return false, r.cancel(ctx, g)
 }
 
 // retreat does the next thing to bring a group back to a version; done is true when it is there.
@@ -84,16 +115,8 @@ func (r *run) retreat(ctx context.Context, to *roll, version string) (done bool,
 	if err := r.read(ctx, g); err != nil {
 		return false, err
 	}
-	if time.Since(to.began) > rollFor {
-		return false, fmt.Errorf("%w: the %ss are not back at version %s after %s", errWayBack, g.role, version, rollFor)
-	}
 	switch active := g.active(); {
-	case active != nil && (!active.forward() || active.version() == version):
-		return false, nil // on its way
-	case active != nil:
-		// AWS's own rollback replaces only what the refresh had replaced.
-		return false, r.rollBack(ctx, g)
-	case g.at(version):
+	case active == nil && g.at(version):
 		ok, missing, err := r.healthy(ctx, g)
 		if !ok && time.Since(to.began) > settleFor {
 			return true, nil // it is what it was; that it is not well has another cause, and alarms that ring
@@ -101,6 +124,19 @@ func (r *run) retreat(ctx context.Context, to *roll, version string) (done bool,
 			r.once("waits "+missing, "%s: version %s is back, waiting: %s", g.role, version, missing)
 		}
 		return ok, err
+	case time.Since(to.began) > rollFor:
+		return false, fmt.Errorf("%w: the %ss are not back at version %s after %s", errWayBack, g.role, version, rollFor)
+	case active != nil && active.forward() && active.version() == version:
+		err := r.launches(ctx, g, version, failedReturns, func(a types.Activity) bool { return active.StartTime != nil && !a.StartTime.Before(*active.StartTime) })
+		if f := (*failure)(nil); errors.As(err, &f) {
+			return false, fmt.Errorf("%w: version %s of the %ss does not come up any more: %s", errWayBack, version, g.role, f.reason)
+		}
+		return false, err
+	case active != nil && !active.forward():
+		return false, nil // AWS takes it back
+	case active != nil:
+		// AWS's own rollback replaces only what the refresh had replaced.
+		return false, r.rollBack(ctx, g)
 	case g.version != version && !g.serves(version):
 		return false, r.replace(ctx, to, version) // a refresh would wait for those that it must keep, in vain
 	case g.version == version && !g.serves(version):

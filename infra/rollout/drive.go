@@ -24,6 +24,8 @@ const (
 	rollFor = 3 * time.Hour
 	// failedLaunches are enough to know: AWS itself repeats them for an hour.
 	failedLaunches = 2
+	// failedReturns are more of them: from a way back there is no other.
+	failedReturns = 6
 	// starts of refreshes in a run: one, and room for those that somebody else ended.
 	starts = 3
 )
@@ -84,7 +86,7 @@ func (r *run) poll(ctx context.Context, look func() (done bool, err error)) erro
 			return context.Cause(ctx)
 		case err == nil:
 			away = time.Time{}
-		case errors.As(err, &judged) || errors.As(err, &refused) || answered(err) || errors.Is(err, errTaken) || errors.Is(err, errWayBack):
+		case errors.As(err, &judged) || errors.As(err, &refused) || answered(err) || errors.Is(err, errTaken):
 			return err
 		case away.IsZero():
 			away = time.Now()
@@ -127,7 +129,7 @@ func (r *run) advance(ctx context.Context, to *roll) (done bool, err error) {
 		if active.Status == types.InstanceRefreshStatusBaking && g.role == settings.Server && !r.Start {
 			r.smoke(ctx)
 		}
-		return false, r.launches(ctx, g, want, func(a types.Activity) bool { return active.StartTime != nil && !a.StartTime.Before(*active.StartTime) })
+		return false, r.launches(ctx, g, want, failedLaunches, func(a types.Activity) bool { return active.StartTime != nil && !a.StartTime.Before(*active.StartTime) })
 	// None is, and one of this rollout has ended.
 	case len(ours) > 0 && ours[0].Status != types.InstanceRefreshStatusSuccessful:
 		return false, r.failed(ctx, g, ours[0])
@@ -164,7 +166,7 @@ func (r *run) watch(ctx context.Context, since time.Time) error {
 	} else if g.version != want {
 		return &failure{reason: fmt.Sprintf("somebody gave the %ss version %s meanwhile", g.role, g.version)}
 	}
-	return r.launches(ctx, g, want, func(a types.Activity) bool { return a.StartTime.After(since) })
+	return r.launches(ctx, g, want, failedLaunches, func(a types.Activity) bool { return a.StartTime.After(since) })
 }
 
 // asked is the failure that somebody asked for, or that the smoke found while the servers bake.
@@ -194,7 +196,7 @@ func (r *run) arrived(ctx context.Context, to *roll) (bool, error) {
 	if ok || err != nil {
 		return ok, err
 	}
-	if err := r.launches(ctx, to.group, r.want.Versions[to.role], func(a types.Activity) bool {
+	if err := r.launches(ctx, to.group, r.want.Versions[to.role], failedLaunches, func(a types.Activity) bool {
 		return a.EndTime != nil && a.EndTime.After(r.began) && a.StartTime.After(to.replaced)
 	}); err != nil {
 		return false, err

@@ -25,8 +25,8 @@ var (
 )
 
 // launches counts the instances of a version that failed to come up, among the activities that count, or that came
-// into service and fell ill. It is the failure of enough of them: AWS itself would go on for an hour.
-func (r *run) launches(ctx context.Context, g *group, version string, counts func(types.Activity) bool) error {
+// into service and fell ill. It is the failure of as many as may be: AWS itself would go on for an hour.
+func (r *run) launches(ctx context.Context, g *group, version string, most int, counts func(types.Activity) bool) error {
 	failures, last := 0, (*failure)(nil)
 	for _, i := range g.instances {
 		if i.version == version && !i.healthy && g.served[i.id] {
@@ -60,7 +60,7 @@ func (r *run) launches(ctx context.Context, g *group, version string, counts fun
 			last = f
 		}
 	}
-	if failures < failedLaunches {
+	if failures < most {
 		return nil
 	}
 	return &failure{reason: fmt.Sprintf("%d new %ss failed, one of them: %s", failures, g.role, last.reason), witness: last.witness}

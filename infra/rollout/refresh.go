@@ -108,10 +108,19 @@ func (r *run) undo(ctx context.Context, g *group) error {
 	r.say("%s: rolling back", g.role)
 	_, err := r.Clients.Groups.RollbackInstanceRefresh(ctx, &autoscaling.RollbackInstanceRefreshInput{AutoScalingGroupName: &g.Name})
 	if is(err, "IrreversibleInstanceRefresh") {
-		_, err = r.Clients.Groups.CancelInstanceRefresh(ctx, &autoscaling.CancelInstanceRefreshInput{AutoScalingGroupName: &g.Name})
+		return r.cancel(ctx, g)
 	}
 	if err != nil && !is(err, "ActiveInstanceRefreshNotFound") { // it ended meanwhile: the next look tells
 		return fmt.Errorf("roll back the instance refresh of %s: %w", g.Name, err)
+	}
+	return nil
+}
+
+// cancel ends the refresh of a group where it is.
+func (r *run) cancel(ctx context.Context, g *group) error {
+	_, err := r.Clients.Groups.CancelInstanceRefresh(ctx, &autoscaling.CancelInstanceRefreshInput{AutoScalingGroupName: &g.Name})
+	if err != nil && !is(err, "ActiveInstanceRefreshNotFound") {
+		return fmt.Errorf("cancel the instance refresh of %s: %w", g.Name, err)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -47,10 +48,23 @@ func (r *run) settle(ctx context.Context) (bool, error) {
 	}); err != nil {
 		return false, err
 	}
-	if err := r.restore(ctx, roles(e.Old)); err != nil {
+	err := r.restore(ctx, roles(e.Old))
+	switch {
+	case errors.Is(err, errWayBack):
+		// What cannot be returned to must not keep out what may mend it.
+		r.say("going on from where the groups are")
+		result, stuck := record.Failed, err
+		if now := r.journal.now(); now.Current() != nil && now.Current().Ends != "" {
+			result = now.Current().Ends // nobody has judged it
+		}
+		err = r.close(ctx, result, reason+"; "+stuck.Error())
+	case err == nil:
+		err = r.closeBack(ctx)
+	}
+	if err != nil {
 		return false, err
 	}
-	return false, r.closeBack(ctx)
+	return false, r.clear(ctx)
 }
 
 // again is the judgement that the record has of an entry.
@@ -64,7 +78,7 @@ func (r *run) clear(ctx context.Context) error {
 	old := map[settings.Role]string{}
 	for role, g := range r.groups {
 		if f := g.active(); f != nil && (f.version() != r.want.Versions[role] || !f.forward()) {
-			r.say("%s: somebody started a refresh to version %s: rolling it back first", role, f.version())
+			r.say("%s: a refresh to version %s is under way that no rollout knows of: rolling it back first", role, f.version())
 			old[role] = g.version
 		}
 	}

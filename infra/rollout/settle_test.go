@@ -2,6 +2,7 @@ package rollout_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -120,5 +121,49 @@ func TestConvergedAndDead(t *testing.T) {
 			t.Errorf("%s, %v", out, err)
 		}
 		w.all(1)
+	})
+}
+
+// An old release that does not come up any more, because its image is gone for example, keeps no fix out: the way back
+// to it ends when enough of its instances failed, and the next release goes on from there.
+func TestOldReleaseDoesNotReturn(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.proven()
+		w.interrupted(12*time.Minute, func(ctx context.Context) (rollout.Outcome, error) { return w.upWith(ctx, 2) })
+		w.fates[key(worker, 1)] = always(dead())
+		began := time.Now()
+		if _, err := w.up(3); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took > time.Hour {
+			t.Errorf("took %s", took)
+		}
+		if !w.said("version 1 of the workers does not come up any more: 6 new workers failed") {
+			t.Error("nobody said which group is stuck, and why")
+		}
+		w.all(3)
+		if e := w.wantEntry(3, record.Successful, ""); e.From != release(1) {
+			t.Errorf("%+v", e)
+		}
+		if e := w.record().Entries[1]; e.Result != record.Superseded || !strings.Contains(e.Reason, "the way back does not work") {
+			t.Errorf("%+v", e)
+		}
+	})
+}
+
+// After a first deploy that was never proven, a rollout that is interrupted is in nobody's way, and no stranger is blamed.
+func TestInterruptedAfterAFailedFirstDeploy(t *testing.T) {
+	inEmptyWorld(t, func(w *world) {
+		w.fates[key(server, 1)] = always(dead())
+		w.create()
+		if _, err := w.up(1); err == nil {
+			t.Fatal("dead servers are a success")
+		}
+		w.interrupted(2*time.Minute, func(ctx context.Context) (rollout.Outcome, error) { return w.upWith(ctx, 2) })
+		if _, err := w.up(3); err != nil {
+			t.Fatal(err)
+		}
+		w.all(3)
+		w.wantEntry(3, record.Successful, "")
 	})
 }
