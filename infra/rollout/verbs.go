@@ -97,9 +97,21 @@ func Whoami() string {
 // ErrNothing is the refusal to abort what is not there.
 var ErrNothing = errors.New("nothing is being rolled out")
 
-// Abort takes back what is being rolled out. If somebody drives it, that one is told and does the rest; else it is
-// done here. By says who it was that did or does it.
+// Abort takes back what is being rolled out, and returns when it is back. If somebody drives it, that one is told and
+// does it; else, or if that one turns out to be dead, it is done here. By says who did it.
 func Abort(ctx context.Context, o Options) (by string, err error) {
+	for {
+		by, err = abortOnce(ctx, o)
+		if !errors.Is(err, errHolderGone) {
+			return by, err
+		}
+	}
+}
+
+// errHolderGone is that of a holder whose lock ended while its rollout did not.
+var errHolderGone = errors.New("whoever drove the rollout is gone")
+
+func abortOnce(ctx context.Context, o Options) (by string, err error) {
 	r := &run{Options: o, outcome: Runs, began: time.Now(), lost: map[string]*failure{}, told: map[string]bool{}}
 	err = r.locked(ctx, "abort", func(ctx context.Context) error {
 		if _, err := r.look(ctx); err != nil {
@@ -109,7 +121,7 @@ func Abort(ctx context.Context, o Options) (by string, err error) {
 	})
 	var held *HeldError
 	if errors.As(err, &held) {
-		return held.Lock.Holder, r.tellHolder(ctx)
+		return held.Lock.Holder, r.tellHolder(ctx, held.Lock.Holder)
 	}
 	return o.By, err
 }
@@ -140,8 +152,8 @@ func (r *run) abort(ctx context.Context) error {
 }
 
 // tellHolder asks whoever holds the lock to go back, who sees it at the next renewal, within half a minute, and has
-// AWS begin at once. Should the holder die the next run finds the request.
-func (r *run) tellHolder(ctx context.Context) error {
+// AWS begin at once. It returns when the rollout is over; a holder that is dead never ends it, but its lock does.
+func (r *run) tellHolder(ctx context.Context, holder string) error {
 	if err := r.journal.edit(ctx, func(rec *record.Record) error {
 		if rec.Current() == nil {
 			return ErrNothing
@@ -164,7 +176,27 @@ func (r *run) tellHolder(ctx context.Context) error {
 			}
 		}
 	}
-	return nil
+	r.say("%s drives the rollout and is told to take it back", holder)
+	gone := false
+	err := r.poll(ctx, func() (bool, error) {
+		if err := r.journal.read(ctx); err != nil {
+			return false, err
+		}
+		now := r.journal.now()
+		n := slices.IndexFunc(now.Entries, func(e record.Entry) bool { return e.Begin.Equal(rec.Entries[0].Begin) })
+		switch {
+		case n >= 0 && now.Entries[n].Result == record.Successful:
+			return false, &refusal{"too late, the rollout was through first: go back by go run ./scripts/rollout to RELEASE"}
+		case n < 0 || !now.Entries[n].Result.Open():
+			return true, nil
+		}
+		gone = !now.Lock.Live(time.Now())
+		return gone, nil
+	})
+	if err == nil && gone {
+		return errHolderGone
+	}
+	return err
 }
 
 // Report is what Status finds.

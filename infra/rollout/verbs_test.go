@@ -135,6 +135,52 @@ func TestAbortAfterADeath(t *testing.T) {
 	})
 }
 
+// Whoever drove it may be dead without having given the lock back: then the request alone would help nobody.
+func TestAbortOfADeadHolder(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.proven()
+		ctx, kill := context.WithCancel(context.Background())
+		defer kill()
+		time.AfterFunc(9*time.Minute, func() {
+			w.setHook(func(string, int) (error, error) { return errGone, nil })
+			kill()
+		})
+		if _, err := w.upWith(ctx, 2); err == nil {
+			t.Fatal("too quick")
+		}
+		w.setHook(nil)
+		if l := w.record().Lock; !l.Live(time.Now()) {
+			t.Fatalf("the dead one gave its lock back: %+v", l)
+		}
+		if by, err := abortBy(w.options()); err != nil || by != "bob@desk" {
+			t.Errorf("%s, %v", by, err)
+		}
+		w.all(1)
+		w.wantEntry(2, record.RolledBack, "bob@desk aborted it")
+	})
+}
+
+// Who says that it was aborted must not say so of what got through.
+func TestAbortComesTooLate(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.proven()
+		done := make(chan error, 1)
+		go func() { _, err := w.up(2); done <- err }()
+		w.until("it is almost through", func() bool { return w.said("server to version 2: Baking") })
+		w.until("it is through but for the last look", func() bool { return w.said("server to version 2: Successful") })
+		_, err := abortBy(w.options())
+		ran := <-done
+		if (err == nil) != (ran != nil) {
+			t.Errorf("the abort says %v, the rollout %v", err, ran)
+		}
+		if ran == nil {
+			w.all(2)
+		} else {
+			w.all(1)
+		}
+	})
+}
+
 // A way back is no rollout to abort: it is what an abort wants.
 func TestAbortOfTheWayBack(t *testing.T) {
 	inWorld(t, func(w *world) {

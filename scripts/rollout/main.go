@@ -131,7 +131,7 @@ func do(ctx context.Context, args []string, out, errs io.Writer) error {
 		by, err := rollout.Abort(ctx, o)
 		text := "taken back"
 		if by != o.By {
-			text = by + " drives it and takes it back now; look with status"
+			text = "taken back by " + by + ", who drove it"
 		}
 		return c.end(out, text, err)
 	}
