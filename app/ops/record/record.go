@@ -53,6 +53,8 @@ type Lock struct {
 	Why    string    `json:"why"`
 	Since  time.Time `json:"since"` // UTC
 	Until  time.Time `json:"until"`
+
+	unknown map[string]json.RawMessage
 }
 
 // Live reports whether somebody holds the lock at now. A nil lock is held by nobody.
@@ -62,6 +64,8 @@ func (l *Lock) Live(now time.Time) bool { return l != nil && now.Before(l.Until)
 type Abort struct {
 	By    string    `json:"by"`
 	Since time.Time `json:"since"`
+
+	unknown map[string]json.RawMessage
 }
 
 // Hold forbids a release until somebody forces it.
@@ -69,6 +73,8 @@ type Hold struct {
 	By    string    `json:"by"`
 	Since time.Time `json:"since"`
 	Why   string    `json:"why"`
+
+	unknown map[string]json.RawMessage
 }
 
 // Result says how a rollout ended, or that it has not.

@@ -34,6 +34,45 @@ func (e Entry) MarshalJSON() ([]byte, error) {
 	return join(plain(e), e.unknown)
 }
 
+// UnmarshalJSON reads a lock.
+func (l *Lock) UnmarshalJSON(data []byte) (err error) {
+	type plain Lock
+	l.unknown, err = split(data, (*plain)(l))
+	return err
+}
+
+// MarshalJSON writes a lock.
+func (l Lock) MarshalJSON() ([]byte, error) {
+	type plain Lock
+	return join(plain(l), l.unknown)
+}
+
+// UnmarshalJSON reads a request.
+func (a *Abort) UnmarshalJSON(data []byte) (err error) {
+	type plain Abort
+	a.unknown, err = split(data, (*plain)(a))
+	return err
+}
+
+// MarshalJSON writes a request.
+func (a Abort) MarshalJSON() ([]byte, error) {
+	type plain Abort
+	return join(plain(a), a.unknown)
+}
+
+// UnmarshalJSON reads a hold.
+func (h *Hold) UnmarshalJSON(data []byte) (err error) {
+	type plain Hold
+	h.unknown, err = split(data, (*plain)(h))
+	return err
+}
+
+// MarshalJSON writes a hold.
+func (h Hold) MarshalJSON() ([]byte, error) {
+	type plain Hold
+	return join(plain(h), h.unknown)
+}
+
 // split reads data into v, and returns what v has no field for.
 func split(data []byte, v any) (map[string]json.RawMessage, error) {
 	if err := json.Unmarshal(data, v); err != nil {
@@ -53,6 +92,9 @@ func split(data []byte, v any) (map[string]json.RawMessage, error) {
 	}
 	for name := range known {
 		delete(all, name)
+	}
+	if len(all) == 0 {
+		return nil, nil
 	}
 	return all, nil
 }
