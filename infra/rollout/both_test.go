@@ -22,7 +22,7 @@ func TestBothAreWatchedToTheEnd(t *testing.T) {
 		reason     string
 	}{
 		{"an alarm of the workers rings late", "server: refresh to version 2 started", 20 * time.Second,
-			func(w *world) { w.sim.Red("worker-failures") }, "worker-failures"},
+			func(w *world) { w.sim.Red("worker-failures") }, "the refresh of the servers to version 2 went wrong"},
 		{"an alarm of the servers rings after their bake", "server to version 2: Successful", 10 * time.Second,
 			func(w *world) { w.sim.Red("server-errors") }, "alarm server-errors rings"},
 		{"all workers die and do not come back", "server to version 2: Baking", 0, func(w *world) {

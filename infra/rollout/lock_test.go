@@ -56,6 +56,9 @@ func TestLockIsTaken(t *testing.T) {
 						_, _ = w.up(2, apart)
 						return
 					}
+					if at == 0 {
+						t.Fatalf("nobody made a call to %s", c.next)
+					}
 					done := make(chan error, 1)
 					go func() { _, err := w.up(2, apart); done <- err }()
 					time.Sleep(at - time.Second)
