@@ -17,10 +17,13 @@ var decoderPool = sync.Pool{New: func() any { return new(baseline.Decoder) }}
 // standard library then begins anew, and decides whether the photo is damaged.
 func stream(ctx context.Context, j *job) error {
 	d := decoderPool.Get().(*baseline.Decoder)
-	defer decoderPool.Put(d)
+	defer func() {
+		d.Close() // the pool must not hold a file
+		decoderPool.Put(d)
+	}()
 	source, ok := plain(d, j)
 	switch {
-	case !ok:
+	case !ok, d.Grey && j.photo.Orientation > 1: // grey that is turned takes a third of the room in a single plane
 		return nil
 	case j.photo.Orientation > 1:
 		j.img = readPlanes(ctx, source)

@@ -24,7 +24,11 @@ type Decoder struct {
 	dc, ac   [2]huffman
 	interval int // of restarts, in MCUs; 0: none
 	mcu      int // which is next
+	tables   int // Huffman tables that were read
 }
+
+// maxTables is how many a header may have. Four are of use; each costs time, and a file has room for a million.
+const maxTables = 16
 
 // component is one plane and its tables.
 type component struct {
@@ -42,7 +46,7 @@ type quantum struct {
 
 // Open reads the header of a file up to its picture. data must not change until the last strip is read.
 func (d *Decoder) Open(data []byte) error {
-	d.Width, d.interval, d.known, d.mcu = 0, 0, [4]bool{}, 0
+	d.Width, d.interval, d.known, d.mcu, d.tables = 0, 0, [4]bool{}, 0, 0
 	for t := range d.dc {
 		d.dc[t].count, d.ac[t].count = 0, 0
 	}
@@ -69,17 +73,21 @@ func (d *Decoder) Open(data []byte) error {
 	return ErrUnusual
 }
 
+// Close lets go of the file. The decoder may be used for another one.
+func (d *Decoder) Close() { d.bits = bitReader{} }
+
 // segment reads one of the header; false if it is unusual.
 func (d *Decoder) segment(marker byte, b []byte) (ok bool) {
 	switch {
 	case marker == markerSOF0:
 		return d.startOfFrame(b)
 	case marker == markerDHT:
-		for ok = true; ok && len(b) > 0; {
+		for ok = true; ok && len(b) > 0 && d.tables <= maxTables; {
 			h := map[byte]*huffman{0x00: &d.dc[0], 0x01: &d.dc[1], 0x10: &d.ac[0], 0x11: &d.ac[1]}[b[0]]
 			b, ok = h.read(b[1:])
+			d.tables++
 		}
-		return ok
+		return ok && d.tables <= maxTables
 	case marker == markerDQT:
 		for ; len(b) >= 65 && b[0] <= 3; b = b[65:] {
 			d.known[b[0]], d.quant[b[0]] = true, [64]uint8(b[1:])

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"imagery/app/sepia/baseline"
@@ -166,6 +167,8 @@ func TestDecoderLeavesTheUnusual(t *testing.T) {
 		"quantizer of 16 bits": edit(file, 0xdb, 4, 0x10),
 		"no such Huffman code": edit(file, 0xda, 6, 0x33),
 		"too many codes":       edit(file, 0xc4, 5, 0xff),
+		"a table of no codes":  insert(2, "\xff\xc4\x00\x13\x01"+strings.Repeat("\x00", 16)),
+		"a flood of tables":    insert(2, strings.Repeat("\xff\xc4\x00\x14\x10\x01"+strings.Repeat("\x00", 15)+"\x01", 20)),
 		"part of the spectrum": edit(file, 0xda, 12, 5),
 		"one component only":   edit(file, 0xda, 4, 1),
 		"no end":               file[:len(file)-2],
@@ -210,7 +213,7 @@ func TestDamagedFilesAgree(t *testing.T) {
 			}
 		}
 		if m, err := strips(file); err == nil {
-			sameSamples(t, m, file, 2)
+			sameSamples(t, m, file, 3)
 			read++
 		}
 	}
@@ -219,7 +222,7 @@ func TestDamagedFilesAgree(t *testing.T) {
 	}
 }
 
-// FuzzDecode: whatever is read, image/jpeg reads too, with the same samples. Steep blocks are rounded by 2.
+// FuzzDecode: whatever is read, image/jpeg reads too, with the same samples. Steep blocks are rounded by 3.
 func FuzzDecode(f *testing.F) {
 	for _, file := range files(f, 40, 30) {
 		f.Add(file)
@@ -229,7 +232,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add(within)
 	f.Fuzz(func(t *testing.T, file []byte) {
 		if m, err := strips(file); err == nil {
-			sameSamples(t, m, file, 2)
+			sameSamples(t, m, file, 3)
 		} else if !errors.Is(err, baseline.ErrUnusual) {
 			t.Fatal(err)
 		}

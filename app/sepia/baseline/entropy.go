@@ -60,7 +60,7 @@ func (h *huffman) read(b []byte) (rest []byte, ok bool) {
 		h.limit[length] = code
 		code <<= 1
 	}
-	return b, true
+	return b, h.count > 0
 }
 
 // fill enters a code wherever it stands in front.
