@@ -29,7 +29,7 @@ const endpointVariable = "IMAGERY_TEST_ENDPOINT"
 func TestStatusAndSmokeOnAnotherEndpoint(t *testing.T) {
 	endpoint := os.Getenv(endpointVariable)
 	if endpoint == "" || endpoint == cloudtest.Itself {
-		t.Skipf("%s names no emulator: groups, targets and alarms are looked at in the shapes of the SDK only", endpointVariable)
+		t.Skipf("SKIPPED, %s names no emulator: groups, targets and alarms are looked at in the shapes of the SDK only", endpointVariable)
 	}
 	c, err := cloudtest.At(t.Context(), endpoint)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 // x*y+z there: a filter that is right here may be wrong there.
 func TestSamePixelsOnARM64(t *testing.T) {
 	if testing.Short() {
-		t.Skip("compiles for another architecture")
+		skip(t, "-short: compiles for another architecture")
 	}
 	if runtime.GOARCH == "arm64" {
 		t.Skip("the other tests have run on it")

@@ -132,7 +132,7 @@ func pngOfKind(colour, depth byte, interlaced, transparent bool) (pngFile, pixel
 
 func TestPNGOfAllColours(t *testing.T) {
 	if testing.Short() {
-		t.Skip("takes three seconds")
+		skip(t, "-short: takes three seconds")
 	}
 	in := image.NewNRGBA(image.Rect(0, 0, 4096, 4096))
 	for i := range 1 << 24 {

@@ -75,7 +75,7 @@ func TestGoldenFilter(t *testing.T) {
 
 func TestGoldenOracle(t *testing.T) {
 	if testing.Short() {
-		t.Skip("takes two seconds and checks only the tests themselves")
+		skip(t, "-short: takes two seconds and checks only the tests themselves")
 	}
 	got := allColours(func(pix []byte) {
 		for p := pix; len(p) > 0; p = p[4:] {

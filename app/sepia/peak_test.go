@@ -177,7 +177,7 @@ func stripes(x, y, c int) uint16 { return uint16(y) & 0xff }
 // TestPeakHolds measures, from outside, that no process grows by more than Peak says.
 func TestPeakHolds(t *testing.T) {
 	if testing.Short() {
-		t.Skip("takes ten seconds")
+		skip(t, "-short: takes ten seconds")
 	}
 	onlyLinux(t)
 	for name, build := range heavyKinds {
@@ -204,7 +204,7 @@ func TestPeakHolds(t *testing.T) {
 // TestPeakOfPlainJPEG: what nearly every photo is takes no more than 1.3 times its decoded planes, turned or not.
 func TestPeakOfPlainJPEG(t *testing.T) {
 	if testing.Short() {
-		t.Skip("takes two seconds")
+		skip(t, "-short: takes two seconds")
 	}
 	onlyLinux(t)
 	const width, height = 4000, 3000 // as phones make them
@@ -234,7 +234,7 @@ func skip(tb testing.TB, why string) {
 	if os.Getenv("REQUIRE_ALL") == "1" {
 		tb.Fatal(why)
 	}
-	tb.Skip(why)
+	tb.Skip("SKIPPED, REQUIRE_ALL=1 makes this a failure: ", why)
 }
 
 func checkPeak(tb testing.TB, raw []byte, grown int64) {
