@@ -30,11 +30,11 @@ var layers = map[string][]string{
 	"imagery/app/panel":                      {},
 	"imagery/app/imagery/model":              {},
 	"imagery/app/fleet":                      {"imagery/app/settings", "imagery/app/observe"},
-	"imagery/app/ops":                        {"imagery/app/imagery", "imagery/app/settings", "imagery/app/ops/fsck", "imagery/app/ops/doctor", "imagery/app/ops/alarms", "imagery/app/ops/record", "imagery/app/ops/smoke", "github.com/aws/"}, // the last shows operators what no role may see
-	"imagery/app/ops/fsck":                   {"modernc.org/sqlite", "github.com/aws/", "imagery/app/rights"},                                                                                                                                   // nothing that writes: it checks what we wrote
-	"imagery/app/ops/record":                 {},                                                                                                                                                                                                // read by infra, too
+	"imagery/app/ops":                        {"imagery/app/imagery", "imagery/app/local", "imagery/app/settings", "imagery/app/ops/fsck", "imagery/app/ops/doctor", "imagery/app/ops/alarms", "imagery/app/ops/record", "imagery/app/ops/smoke", "github.com/aws/"}, // the last shows operators what no role may see
+	"imagery/app/ops/fsck":                   {"modernc.org/sqlite", "github.com/aws/", "imagery/app/rights"},                                                                                                                                                        // nothing that writes: it checks what we wrote
+	"imagery/app/ops/record":                 {},                                                                                                                                                                                                                     // read by infra, too
 	"imagery/app/ops/alarms":                 {"imagery/app/settings", "github.com/aws/"},
-	"imagery/app/ops/doctor":                 {"imagery/app/settings", "imagery/app/rights", "imagery/app/budget", "imagery/app/ops/alarms", "imagery/app/ops/fsck", "github.com/aws/"},
+	"imagery/app/ops/doctor":                 {"imagery/app/local", "imagery/app/settings", "imagery/app/rights", "imagery/app/budget", "imagery/app/ops/alarms", "imagery/app/ops/fsck", "github.com/aws/"},
 	"imagery/app/ops/accounttest":            {"imagery/app/", "github.com/aws/"}, // an account around the emulators, for tests only
 	"imagery/app/ops/smoke":                  {},                                  // called by infra, too
 	"imagery/app/ops/selftest":               {"imagery/app/imagery", "imagery/app/rights"},

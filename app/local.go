@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,7 +19,6 @@ import (
 	"imagery/app/imagery"
 	"imagery/app/local"
 	"imagery/app/observe"
-	"imagery/app/ops"
 	"imagery/app/panel"
 	"imagery/app/settings"
 	"imagery/app/worker"
@@ -101,23 +99,13 @@ func runWithPanel(ctx context.Context, l net.Listener, o fleet.Options, s settin
 	}
 	o.Panel, o.PanelPath = p, panel.Prefix
 	f = fleet.New(o)
-	defer announce(filepath.Join(data, ops.FleetFile), urlOf(l), o.Log)()
-	go alarmOnDeadLetters(ctx, store, o.Log.Error)
+	if withdraw, err := store.Announce(urlOf(l)); err != nil {
+		o.Log.Warn("imagery status will not find this fleet", "error", err)
+	} else {
+		defer withdraw()
+	}
+	go alarmOnDeadLetters(ctx, store, o.Log)
 	return f.Run(ctx, l)
-}
-
-// announce writes down where the fleet is, for imagery status, until withdraw is called. What a killed fleet leaves
-// behind leads to nobody, or to another folder's fleet, which says so.
-func announce(file, url string, log *slog.Logger) (withdraw func()) {
-	text := fmt.Appendf(nil, "%s %d\n", url, os.Getpid())
-	if err := os.WriteFile(file, text, 0o600); err != nil {
-		log.Warn("imagery status will not find this fleet", "error", err)
-	}
-	return func() {
-		if now, err := os.ReadFile(file); err == nil && bytes.Equal(now, text) { // else the next fleet has come already
-			_ = os.Remove(file) // one that stays misleads nobody
-		}
-	}
 }
 
 // processes completes what the fleet knows of its children with what they say themselves.
@@ -183,16 +171,21 @@ func queueOf(ctx context.Context, store *local.Store) (q panel.Queue, err error)
 // deadLetterPause is how soon the terminal shows a new dead letter.
 const deadLetterPause = 2 * time.Second
 
-// alarmOnDeadLetters says in the terminal when there are more dead letters than before, as an alarm does on AWS.
-func alarmOnDeadLetters(ctx context.Context, store *local.Store, say func(string, ...any)) {
+// alarmOnDeadLetters logs when there are more dead letters than before, as an alarm does on AWS, and once when the
+// queue cannot be read.
+func alarmOnDeadLetters(ctx context.Context, store *local.Store, log *slog.Logger) {
 	tick := time.NewTicker(deadLetterPause)
 	defer tick.Stop()
+	failing := false
 	for known := 0; ; {
 		_, _, dead, err := store.Depth(ctx)
-		if err == nil && dead > known {
-			say("ALARM: dead letters; their images say why. See "+panel.Prefix+", or type: imagery dlq ls", "letters", dead)
+		switch {
+		case err == nil && dead > known:
+			log.Error("ALARM: dead letters; their images say why. See "+panel.Prefix+", or type: imagery dlq ls", "letters", dead)
+		case err != nil && !failing && ctx.Err() == nil:
+			log.Error("the queue cannot be read", "error", err)
 		}
-		if err == nil {
+		if failing = err != nil; !failing {
 			known = dead
 		}
 		select {

@@ -103,6 +103,9 @@ func operateCloud(ctx context.Context, s settings.Settings, region string) (ops.
 }
 
 func operateLocal(s settings.Settings) (ops.Backend, *backend, error) {
+	if err := local.Check(s.Data); err != nil {
+		return ops.Backend{}, nil, fmt.Errorf("%w (%s)", err, settings.Named("data"))
+	}
 	if !local.Prepared(s.Data) {
 		return ops.Backend{}, nil, fmt.Errorf("%s is no data folder of a local service (%s)", s.Data, settings.Named("data"))
 	}

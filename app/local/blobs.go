@@ -6,33 +6,35 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"regexp"
 	"runtime"
-	"strconv"
 
 	"imagery/app/imagery"
 )
 
 // blobs implements imagery.Blobs on files. Content types are not kept: whoever serves an object knows its
 // type from its key.
-type blobs struct{ dir string }
+type blobs struct{ root *os.Root }
 
 // keys are the names that an object may have: those of the contract, those of the book's app, which has
 // upload/<id>-<ms>, and those of self-tests. No part begins with a dot, and there are no capitals, which some
 // file systems do not tell from small letters.
-var keys = regexp.MustCompile(`^(upload|processed|selftest)(/[0-9a-z][0-9a-z_.-]{0,127}){1,3}$`)
+var keys = regexp.MustCompile(`^(upload|processed|selftest)(/` + keyPart + `){1,3}$`)
 
-// path returns the file of a key, false if no object can have that key.
-func (b blobs) path(key string) (string, bool) {
-	return filepath.Join(objectsDir(b.dir), filepath.FromSlash(key)), keys.MatchString(key)
+const keyPart = `[0-9a-z][0-9a-z_.-]{0,127}`
+
+// objectPath returns the file of a key within the folder, false if no object can have that key.
+func objectPath(key string) (string, bool) {
+	return filepath.Join(objectsName, filepath.FromSlash(key)), keys.MatchString(key)
 }
 
 // Put implements imagery.Blobs: write, sync, rename, sync the folder. A crash before the rename leaves the old
 // object and a temporary file for Sweep; after Put has returned, not even the loss of power takes the new one.
 func (b blobs) Put(ctx context.Context, key, _ string, body io.ReadSeeker, size int64) error {
-	path, ok := b.path(key)
+	path, ok := objectPath(key)
 	if !ok {
 		return fmt.Errorf("object key %q is not allowed", key)
 	}
@@ -44,7 +46,7 @@ func (b blobs) Put(ctx context.Context, key, _ string, body io.ReadSeeker, size 
 		err = b.publish(staged, path)
 	}
 	if err != nil && staged != "" {
-		os.Remove(staged) // gone already if it was published
+		b.root.Remove(staged) // gone already if it was published
 	}
 	return err
 }
@@ -54,29 +56,30 @@ func (b blobs) stage(body io.ReadSeeker, size int64) (name string, err error) {
 	if _, err := body.Seek(0, io.SeekStart); err != nil {
 		return "", err
 	}
-	f, err := os.CreateTemp(tmpDir(b.dir), strconv.Itoa(os.Getpid())+"-*")
+	staged := filepath.Join(tmpName, fmt.Sprintf("%d-%020d", os.Getpid(), rand.Uint64()))
+	f, err := b.root.OpenFile(staged, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return "", err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	n, err := io.Copy(f, body)
 	if err != nil {
-		return f.Name(), err
+		return staged, err
 	}
 	if n != size {
-		return f.Name(), fmt.Errorf("the body has %d bytes, not %d", n, size)
+		return staged, fmt.Errorf("the body has %d bytes, not %d", n, size)
 	}
-	return f.Name(), f.Sync()
+	return staged, f.Sync()
 }
 
 // publish gives the staged file its name, durably.
 func (b blobs) publish(staged, path string) error {
 	folder := filepath.Dir(path)
 	move := func() error {
-		if err := os.MkdirAll(folder, 0o700); err != nil {
+		if err := b.root.MkdirAll(folder, 0o700); err != nil {
 			return err
 		}
-		return os.Rename(staged, path)
+		return b.root.Rename(staged, path)
 	}
 	err := move()
 	if errors.Is(err, fs.ErrNotExist) { // Sweep removed the folder in between, as old and empty; a new one it spares
@@ -86,8 +89,8 @@ func (b blobs) publish(staged, path string) error {
 		return err
 	}
 	// Every folder on the way, also those that were there: their maker may not have come to its own sync.
-	for ; len(folder) >= len(objectsDir(b.dir)); folder = filepath.Dir(folder) {
-		if err := syncDir(folder); err != nil {
+	for ; folder != "."; folder = filepath.Dir(folder) {
+		if err := syncDir(b.root, folder); err != nil {
 			return err
 		}
 	}
@@ -97,30 +100,38 @@ func (b blobs) publish(staged, path string) error {
 // Get implements imagery.Blobs. An open file stays what it was while Put renames another one over its name, so
 // a reader needs no lock.
 func (b blobs) Get(_ context.Context, key string, limit int64) ([]byte, error) {
-	path, ok := b.path(key)
-	if !ok {
-		return nil, imagery.ErrNotFound
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, absent(err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
+	f, size, err := b.open(key)
 	if err != nil {
 		return nil, err
 	}
-	if !info.Mode().IsRegular() {
-		return nil, imagery.ErrNotFound // a folder is part of a key
+	defer f.Close()
+	if size > limit {
+		return nil, fmt.Errorf("object %s has %d bytes, over the limit of %d", key, size, limit)
 	}
-	if info.Size() > limit {
-		return nil, fmt.Errorf("object %s has %d bytes, over the limit of %d", key, info.Size(), limit)
-	}
-	body := make([]byte, info.Size()) // files do not change: Put replaces them
+	body := make([]byte, size) // files do not change: Put replaces them
 	if _, err := io.ReadFull(f, body); err != nil {
 		return nil, err
 	}
 	return body, nil
+}
+
+// open opens the file of an object.
+func (b blobs) open(key string) (f *os.File, size int64, err error) {
+	path, ok := objectPath(key)
+	if !ok {
+		return nil, 0, imagery.ErrNotFound
+	}
+	if f, err = b.root.Open(path); err != nil {
+		return nil, 0, absent(err)
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = imagery.ErrNotFound // a folder is part of a key
+	}
+	if err != nil {
+		return nil, 0, errors.Join(err, f.Close())
+	}
+	return f, info.Size(), nil
 }
 
 // absent translates the errors of opening an object.
@@ -140,16 +151,16 @@ func (b blobs) Link(context.Context, string, string) (string, error) { return ""
 // Ping implements imagery.Blobs. It does not write: a full disk shows at the uploads it refuses, and a reader
 // can still be served.
 func (b blobs) Ping(context.Context) error {
-	_, err := os.Stat(objectsDir(b.dir))
+	_, err := b.root.Stat(objectsName)
 	return err
 }
 
 // syncDir makes the names in a folder durable. Windows opens no folders, and keeps its names in a journal.
-func syncDir(path string) error {
+func syncDir(root *os.Root, path string) error {
 	if runtime.GOOS == "windows" {
 		return nil
 	}
-	d, err := os.Open(path)
+	d, err := root.Open(path)
 	if err != nil {
 		return err
 	}

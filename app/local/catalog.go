@@ -88,6 +88,9 @@ func (c catalog) Pending(ctx context.Context, shard string, from, to time.Time, 
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
+	if err := c.s.intact(); err != nil {
+		return nil, "", err
+	}
 	rows, err := c.s.reader.QueryContext(ctx, `
 		SELECT id, updated FROM images
 		WHERE pending = ? AND updated BETWEEN ? AND ? AND (updated, id) > (?, ?)
@@ -126,10 +129,11 @@ func milli(t time.Time) int64 {
 	return t.UnixMilli()
 }
 
-// Ping implements imagery.Catalog. It names the table: an empty file answers SELECT 1, too.
+// Ping implements imagery.Catalog. It takes the write lock: a table that can be read and not written, because another
+// process holds the lock or the file is gone, must not look ready. It names the table: an empty file answers SELECT 1.
 func (c catalog) Ping(ctx context.Context) error {
-	var n int
-	return c.s.row(ctx, []any{&n}, "SELECT count(*) FROM (SELECT 1 FROM images LIMIT 1)")
+	_, err := c.s.exec(ctx, "UPDATE images SET item = item WHERE 0")
+	return err
 }
 
 // changed turns the outcome of a conditional write into the port's answer: a write that found no row that

@@ -66,9 +66,15 @@ func spawn(t *testing.T, dir string, n int, env ...string) (all []imagerytest.Po
 // database opens the data folder's database past the store.
 func database(t testing.TB, dir string) *sql.DB {
 	t.Helper()
-	name := url.URL{Scheme: "file", Path: filepath.Join(dir, "imagery.db"), RawQuery: "_pragma=busy_timeout(10000)&_txlock=immediate"}
+	db := openSQL(t, filepath.Join(dir, "imagery.db"))
+	t.Cleanup(func() { must(t, db.Close()) })
+	return db
+}
+
+func openSQL(t testing.TB, path string) *sql.DB {
+	t.Helper()
+	name := url.URL{Scheme: "file", Path: path, RawQuery: "_pragma=busy_timeout(10000)&_txlock=immediate"}
 	db, err := sql.Open("sqlite", name.String())
 	must(t, err)
-	t.Cleanup(func() { must(t, db.Close()) })
 	return db
 }

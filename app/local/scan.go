@@ -2,14 +2,7 @@ package local
 
 import (
 	"context"
-	"database/sql"
-	"errors"
-	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
 
 	"imagery/app/imagery"
@@ -48,7 +41,11 @@ func (s *Store) Scan(ctx context.Context, each func(imagery.Image) error) error 
 func (s *Store) page(ctx context.Context, after int64) (list []imagery.Image, last int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	rows, err := s.reader.QueryContext(ctx, "SELECT rowid, item FROM images WHERE rowid > ? ORDER BY rowid LIMIT ?", after, scanPage)
+	if err := s.intact(); err != nil {
+		return nil, 0, err
+	}
+	const query = "SELECT rowid, item FROM images WHERE rowid > ? ORDER BY rowid LIMIT ?"
+	rows, err := s.reader.QueryContext(ctx, query, after, scanPage)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -69,53 +66,15 @@ func (s *Store) page(ctx context.Context, after int64) (list []imagery.Image, la
 
 // Find implements imagery.Finder.
 func (s *Store) Find(_ context.Context, key string) error {
-	path, ok := blobs{dir: s.opts.Dir}.path(key)
-	if !ok {
-		return imagery.ErrNotFound
-	}
-	info, err := os.Stat(path)
+	f, _, err := blobs{s.root}.open(key)
 	if err != nil {
-		return absent(err)
+		return err
 	}
-	if !info.Mode().IsRegular() {
-		return imagery.ErrNotFound
-	}
-	return nil
+	return f.Close()
 }
 
 // RemoveObject removes an object that no image names and that was put before the given time; removed is false
-// if it is gone, newer or named. As in removeOriginal, the transaction keeps images from naming it meanwhile,
-// and a file that somebody puts meanwhile stays.
+// if it is gone, newer or named. A file that is put meanwhile stays.
 func (s *Store) RemoveObject(ctx context.Context, key string, before time.Time) (removed bool, err error) {
-	path, ok := blobs{dir: s.opts.Dir}.path(key)
-	if !ok {
-		return false, fmt.Errorf("object key %q is not allowed", key)
-	}
-	aside := filepath.Join(tmpDir(s.opts.Dir), strconv.Itoa(os.Getpid())+"-"+strings.ReplaceAll(key, "/", "-"))
-	err = s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		var named bool
-		err := tx.QueryRowContext(ctx, "SELECT count(*) > 0 FROM images WHERE id = ? AND (rawS3Key = ? OR item ->> '$.processedS3Key' = ?)",
-			ownerOf(key), key, key).Scan(&named)
-		if err != nil || named {
-			return err
-		}
-		if err := os.Rename(path, aside); errors.Is(err, fs.ErrNotExist) {
-			return nil
-		} else if err != nil {
-			return err
-		}
-		info, err := os.Stat(aside)
-		if err != nil || !info.ModTime().Before(before) {
-			return errors.Join(err, os.Rename(aside, path))
-		}
-		removed = true
-		return os.Remove(aside)
-	})
-	return removed, err
-}
-
-// ownerOf returns the id in a key: the 36 characters behind its first slash.
-func ownerOf(key string) string {
-	_, id, _ := strings.Cut(key, "/")
-	return id[:min(len(id), 36)]
+	return s.remove(ctx, key, before, "(rawS3Key = ?2 OR item ->> '$.processedS3Key' = ?2)")
 }

@@ -2,12 +2,14 @@ package local
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
+	"os"
 )
 
-// schemaVersion is SQLite's user_version of a prepared folder. It grows when schema changes, and Prepare then
-// brings older folders up.
+// schemaVersion is SQLite's user_version of a prepared folder. It grows only with a schema that the release before
+// cannot use; Prepare then brings older folders up.
 const schemaVersion = 1
 
 // schema: an item is one JSON document under the attribute names of the table on AWS, so that attributes of
@@ -48,15 +50,28 @@ CREATE TABLE leases (
 ) STRICT;
 `
 
-// makeSchema creates the database of dir, or checks that it is there and can be written. The schema and its
-// version are one transaction: a process that dies here leaves an empty database to the next one.
-func makeSchema(dir string) (err error) {
+// makeSchema creates the tables of dir, or checks that they are there and can be written, and marks the database as
+// ours. All of it is one transaction: a process that dies here leaves the database as it was to the next one. Where
+// objects are, it makes no tables.
+func makeSchema(dir string, root *os.Root) (err error) {
 	db, err := openDatabase(dir, "rwc", 1)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 
+	empty := func(q querier) (bool, error) {
+		var n int
+		err := q.QueryRow("SELECT count(*) FROM sqlite_schema").Scan(&n)
+		return n == 0, err
+	}
+	if none, err := empty(db); err != nil {
+		return err
+	} else if !none { // another program's must not be changed
+		if err := own(db); err != nil {
+			return err
+		}
+	}
 	// WAL stays with the file, so later connections need not ask for it, nor take the lock that it needs.
 	var mode string
 	if err := db.QueryRow("PRAGMA journal_mode = WAL").Scan(&mode); err != nil {
@@ -70,17 +85,59 @@ func makeSchema(dir string) (err error) {
 		return err
 	}
 	defer tx.Rollback()
-	var version int
-	if err := tx.QueryRow("PRAGMA user_version").Scan(&version); err != nil {
+	none, err := empty(tx)
+	if err != nil {
 		return err
 	}
-	if version != 0 && version != schemaVersion {
-		return fmt.Errorf("schema %d was made by another release, this one reads %d", version, schemaVersion)
-	}
-	if version == 0 {
+	if none {
+		object, err := firstFile(root, objectsName)
+		if err != nil {
+			return cause(err)
+		}
+		if object != "" {
+			return fmt.Errorf("it is empty, but there is %s: put the right one back", object)
+		}
 		if _, err := tx.Exec(fmt.Sprintf("%s PRAGMA user_version = %d", schema, schemaVersion)); err != nil {
 			return err
 		}
 	}
+	if err := own(tx); err != nil {
+		return err
+	}
+	// Written each time: the release before set none.
+	if _, err := tx.Exec(fmt.Sprintf("PRAGMA application_id = %d", applicationID)); err != nil {
+		return err
+	}
 	return tx.Commit()
+}
+
+// applicationID marks our database in SQLite's file header: "IMGR".
+const applicationID = 0x494d4752
+
+// querier is a database or a transaction.
+type querier interface {
+	QueryRow(query string, args ...any) *sql.Row
+}
+
+// errNotOurs is returned for a database that another program made.
+var errNotOurs = errors.New("it is the database of another program")
+
+// own returns nil if the database has our tables in a version that this release reads. The release before this one
+// set no application id.
+func own(q querier) error {
+	var id, version, tables int
+	err := errors.Join(
+		q.QueryRow("PRAGMA application_id").Scan(&id),
+		q.QueryRow("PRAGMA user_version").Scan(&version),
+		q.QueryRow("SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ('images', 'messages', 'leases')").
+			Scan(&tables))
+	switch {
+	case err != nil:
+		return err
+	case id != applicationID && (id != 0 || tables != 3):
+		return errNotOurs
+	case version != schemaVersion:
+		return fmt.Errorf("schema %d was made by another release, this one reads %d", version, schemaVersion)
+	}
+	return nil
 }

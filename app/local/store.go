@@ -3,8 +3,8 @@
 // killed at any instruction.
 //
 // The folder holds imagery.db (SQLite: table images, one JSON document per item, and table messages, the
-// queue with its dead letters), objects/ (one file per object, under its key, and nothing else), tmp/ (files
-// being written) and wake/ (sockets of processes that wait for messages).
+// queue with its dead letters) and what folder.go names. Files of others in it are left alone, and a folder in
+// which they are in the way is refused.
 //
 // The package translates and decides nothing. Errors that are not one of imagery's own come as the driver or
 // the operating system made them, a locked database and a full disk included: they are transient, and the
@@ -16,6 +16,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/url"
 	"os"
@@ -53,63 +54,119 @@ type Options struct {
 // Store is one process's handle on a data folder. Its methods are safe for concurrent use.
 type Store struct {
 	opts   Options
+	root   *os.Root // no operation on files leaves the folder, whatever links are made in it
+	table  os.FileInfo
 	writer *sql.DB // one connection
 	reader *sql.DB
 	bell   *bell
 	poll   time.Duration // how long Receive trusts silence
 }
 
-// Prepare makes the data folder, its sub-folders and the schema, and leaves a prepared folder as it is. Call
-// it before Open; several processes may do so at once. Errors name the folder.
+// Prepare makes the data folder, its sub-folders and the schema, adopts a folder of the release before, and leaves a
+// prepared folder as it is. It returns a *ForeignError, and has changed nothing, if something of others is in the way.
+// Call it before Open; several processes may do so at once. Errors name the folder.
 func Prepare(dir string) error {
-	for _, d := range []string{dir, objectsDir(dir), tmpDir(dir), wakeDir(dir)} {
-		if err := os.MkdirAll(d, 0o700); err != nil { // photos are private
-			return fmt.Errorf("data folder %s: %w", dir, err)
-		}
+	if err := os.MkdirAll(dir, 0o700); err != nil { // photos are private
+		return fmt.Errorf("data folder %s: %w", dir, err)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return fmt.Errorf("data folder %s: %w", dir, cause(err))
+	}
+	defer root.Close()
+	if _, err := inspect(dir, root); err != nil {
+		return err
+	}
+	if err := lay(root); err != nil {
+		return fmt.Errorf("data folder %s: %w", dir, cause(err))
 	}
 	for deadline := time.Now().Add(busyTimeout); ; time.Sleep(20 * time.Millisecond) {
-		err := makeSchema(dir)
+		err := makeSchema(dir, root)
 		// SQLite switches to WAL under a lock that knows no busy timeout, so of several processes that make
 		// one database together all but the first may be sent away.
 		if busy(err) && time.Now().Before(deadline) {
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("data folder %s: make %s: %w", dir, filepath.Base(databasePath(dir)), err)
+			return fmt.Errorf("make the table in %s: %w", databasePath(dir), err)
 		}
-		return syncDir(dir)
+		if err := errors.Join(hide(root), syncDir(root, ".")); err != nil {
+			return fmt.Errorf("data folder %s: %w", dir, cause(err))
+		}
+		return nil
 	}
 }
 
 // Open opens a folder that Prepare made. A process opens it once and closes it at its end.
 func Open(o Options) (*Store, error) {
 	if o.Visibility <= 0 || o.MaxReceives <= 0 {
-		return nil, fmt.Errorf("data folder %s: visibility %s and max receives %d must be positive", o.Dir, o.Visibility, o.MaxReceives)
+		return nil, fmt.Errorf("data folder %s: visibility %s and max receives %d must be positive",
+			o.Dir, o.Visibility, o.MaxReceives)
 	}
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	writer, err := openDatabase(o.Dir, "rw", 1)
+	root, err := os.OpenRoot(o.Dir)
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", databasePath(o.Dir), err)
+		return nil, fmt.Errorf("data folder %s: %w", o.Dir, cause(err))
 	}
-	reader, err := openDatabase(o.Dir, "rw", readers, "query_only(1)")
-	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", databasePath(o.Dir), errors.Join(err, writer.Close()))
+	s := &Store{opts: o, root: root, poll: time.Second}
+	if err := s.open(); err != nil {
+		return nil, errors.Join(err, root.Close())
 	}
-	return &Store{opts: o, writer: writer, reader: reader, bell: newBell(wakeDir(o.Dir), o.Log), poll: time.Second}, nil
+	return s, nil
 }
 
-// Close gives the connections back; the last process to do so folds the write-ahead log into the database. Calls that are under way fail; nothing that was answered is lost.
+// open checks the folder and opens the database. The file is looked at before and after, so that table describes the
+// one that is open.
+func (s *Store) open() error {
+	dir := s.opts.Dir
+	if _, err := inspect(dir, s.root); err != nil {
+		return err
+	}
+	before, err := os.Stat(databasePath(dir))
+	if err != nil {
+		return fmt.Errorf("data folder %s: %w", dir, err)
+	}
+	s.table = before
+	if s.writer, err = openDatabase(dir, "rw", 1); err != nil {
+		return fmt.Errorf("open %s: %w", databasePath(dir), err)
+	}
+	if s.reader, err = openDatabase(dir, "rw", readers, "query_only(1)"); err == nil {
+		err = s.intact()
+	}
+	if err != nil {
+		return fmt.Errorf("open %s: %w", databasePath(dir), errors.Join(err, s.writer.Close()))
+	}
+	s.bell = newBell(dir, s.root, s.opts.Log)
+	return nil
+}
+
+// errTableGone is returned when the database file is no longer the one that this process opened. What is written to
+// a removed file is lost when the last process closes it, so nothing may be answered from it.
+var errTableGone = errors.New("the table's file was removed or replaced while the service runs; stop it, put " +
+	databaseName + " back, start it again")
+
+// intact returns an error unless the path of the database leads to the file that this process has open.
+func (s *Store) intact() error {
+	now, err := os.Stat(databasePath(s.opts.Dir))
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(now, s.table) {
+		return errTableGone
+	}
+	return err
+}
+
+// Close gives the connections back; the last process to do so folds the write-ahead log into the database. Calls that
+// are under way fail; nothing that was answered is lost.
 func (s *Store) Close() error {
-	return errors.Join(s.bell.close(), s.reader.Close(), s.writer.Close())
+	return errors.Join(s.bell.close(), s.reader.Close(), s.writer.Close(), s.root.Close())
 }
 
 // Catalog returns the table of images.
 func (s *Store) Catalog() imagery.Catalog { return catalog{s} }
 
 // Blobs returns the store of objects.
-func (s *Store) Blobs() imagery.Blobs { return blobs{dir: s.opts.Dir} }
+func (s *Store) Blobs() imagery.Blobs { return blobs{s.root} }
 
 // Queue returns the queue of hints.
 func (s *Store) Queue() imagery.Queue {
@@ -135,7 +192,10 @@ func (s *Store) write(ctx context.Context, f func(ctx context.Context, tx *sql.T
 	if err := f(ctx, tx); err != nil {
 		return err
 	}
-	return tx.Commit()
+	if err := tx.Commit(); err != nil {
+		return err
+	}
+	return s.intact() // after the commit: a success means that the path had the table when it held this change
 }
 
 // exec runs one writing statement and returns how many rows it changed. When the answer of a commit is lost
@@ -157,6 +217,9 @@ func (s *Store) exec(ctx context.Context, query string, args ...any) (n int64, e
 func (s *Store) row(ctx context.Context, dest []any, query string, args ...any) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
+	if err := s.intact(); err != nil {
+		return err
+	}
 	return s.reader.QueryRowContext(ctx, query, args...).Scan(dest...)
 }
 
@@ -182,11 +245,7 @@ func openDatabase(dir, mode string, conns int, pragmas ...string) (*sql.DB, erro
 	if mode == "rwc" {
 		return db, nil
 	}
-	var version int
-	if err = db.QueryRow("PRAGMA user_version").Scan(&version); err == nil && version != schemaVersion {
-		err = fmt.Errorf("schema %d, this release reads %d", version, schemaVersion)
-	}
-	if err != nil {
+	if err := own(db); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
@@ -197,10 +256,3 @@ func busy(err error) bool {
 	var e *sqlite.Error
 	return errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_BUSY
 }
-
-// The names in the data folder. The checker of the invariants, and operators, know them too.
-
-func databasePath(dir string) string { return filepath.Join(dir, "imagery.db") }
-func objectsDir(dir string) string   { return filepath.Join(dir, "objects") }
-func tmpDir(dir string) string       { return filepath.Join(dir, "tmp") }
-func wakeDir(dir string) string      { return filepath.Join(dir, "wake") }

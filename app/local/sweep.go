@@ -4,9 +4,11 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -14,10 +16,10 @@ import (
 )
 
 const (
-	// writing is longer than anybody writes one file: an older temporary file is left over even if a living
-	// process has the number of the one that died, and nobody is about to put a file into an older folder.
+	// writing is longer than any process writes one file: an older temporary file is left over even if a living
+	// process has the number of the one that died, and no process is about to put a file into an older folder.
 	writing = time.Hour
-	// sweepBatch bounds a transaction, so that others get the write lock in between.
+	// sweepBatch bounds a transaction, so that other processes get the write lock in between.
 	sweepBatch = 500
 )
 
@@ -28,43 +30,74 @@ type SweepReport struct {
 	Objects   int // originals past their age
 }
 
-// Sweep removes what nobody needs: temporary files of dead processes, expired images without a photo, and
-// originals older than rawMaxAge unless an uploaded image waits to be processed from them. It may run in
-// several processes at once, at any time; what it could not remove it leaves to the next one.
+// Sweep removes what is no longer needed: temporary files of dead processes, expired images without a photo, and
+// originals older than rawMaxAge unless an uploaded image waits to be processed from them. It may run in several
+// processes at once, at any time; what it could not remove it leaves to the next one. Files whose names are not of
+// our own forms stay, and so do links and folders under such names: they were not made here.
 func (s *Store) Sweep(ctx context.Context, now time.Time, rawMaxAge time.Duration) (r SweepReport, err error) {
-	var errs [4]error
-	r.TempFiles, errs[0] = sweepLeftovers(tmpDir(s.opts.Dir), now, writing)
-	var sockets int
-	sockets, errs[1] = sweepLeftovers(wakeDir(s.opts.Dir), now, 0)
-	r.TempFiles += sockets
-	r.Images, errs[2] = s.sweepImages(ctx, now)
-	r.Objects, errs[3] = s.sweepOriginals(ctx, now, now.Add(-rawMaxAge))
+	var errs [3]error
+	r.TempFiles, errs[0] = s.sweepTempFiles(now)
+	r.Images, errs[1] = s.sweepImages(ctx, now)
+	r.Objects, errs[2] = s.sweepOriginals(ctx, now, now.Add(-rawMaxAge))
 	return r, errors.Join(errs[:]...)
 }
 
-// sweepLeftovers removes the files whose names begin with the pid of a process that is no more, and those
-// older than maxAge if that is not 0 (a socket is not written to, so its age says nothing). A file that cannot
-// be removed is the next sweep's: one bad file must not keep the others.
-func sweepLeftovers(dir string, now time.Time, maxAge time.Duration) (n int, err error) {
-	files, err := os.ReadDir(dir)
+// sweepTempFiles removes half-written files and sockets of dead processes. An object that was set aside goes back to
+// its place: a client may have put it again just before, and the sweep that set it aside did not come to look. A file
+// for which that fails is left to the next sweep: one bad file must not keep the others.
+func (s *Store) sweepTempFiles(now time.Time) (n int, err error) {
+	files, err := s.leftovers(tmpName, fs.FileMode.IsRegular, now, writing, stagedForm, asideForm, oldAsideForm)
 	if err != nil {
 		return 0, err
 	}
-	for _, f := range files {
-		prefix, _, _ := strings.Cut(f.Name(), "-")
-		pid, err := strconv.Atoi(prefix)
-		if err == nil && alive(pid) {
-			info, err := f.Info()
-			if err != nil || maxAge == 0 || now.Sub(info.ModTime()) < maxAge {
-				continue
-			}
+	sockets, err := s.leftovers(wakeName, isSocket, now, 0, socketForm)
+	for _, name := range append(files, sockets...) {
+		if key := keyOfAside(filepath.Base(name)); key != "" && !s.putBack(name, key) {
+			continue
 		}
-		if os.Remove(filepath.Join(dir, f.Name())) == nil {
+		if s.root.Remove(name) == nil {
 			n++
 		}
 	}
-	return n, nil
+	return n, err
 }
+
+// leftovers lists the files of that type whose names have one of the forms and begin with the pid of a process that is
+// no more, and those older than maxAge if that is not 0 (a socket is not written to, so its age says nothing).
+func (s *Store) leftovers(dir string, is func(fs.FileMode) bool, now time.Time, maxAge time.Duration,
+	forms ...*regexp.Regexp) (list []string, err error) {
+	entries, err := fs.ReadDir(s.root.FS(), dir)
+	for _, e := range entries {
+		for _, form := range forms {
+			m := form.FindStringSubmatch(e.Name())
+			if m == nil || !is(e.Type()) {
+				continue
+			}
+			if pid, err := strconv.Atoi(m[1]); err == nil && alive(pid) {
+				info, err := e.Info()
+				if err != nil || maxAge == 0 || now.Sub(info.ModTime()) < maxAge {
+					break
+				}
+			}
+			list = append(list, filepath.Join(dir, e.Name()))
+			break
+		}
+	}
+	return list, err
+}
+
+// putBack gives an object that was set aside its name again, unless another one has it by now. It reports whether the
+// one that was set aside may go.
+func (s *Store) putBack(aside, key string) bool {
+	path, _ := objectPath(key)
+	if err := s.root.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return false
+	}
+	err := s.root.Link(aside, path)
+	return err == nil || errors.Is(err, fs.ErrExist)
+}
+
+func isSocket(mode fs.FileMode) bool { return mode.Type() == fs.ModeSocket }
 
 // alive reports whether a process has that number; in doubt it has. On Windows only finding it tells, since
 // there are no signals.
@@ -77,8 +110,8 @@ func alive(pid int) bool {
 	return !errors.Is(p.Signal(syscall.Signal(0)), os.ErrProcessDone)
 }
 
-// sweepImages removes expired images, as DynamoDB's TTL does. Nobody misses them: every read takes an expired
-// image for absent. The state is asked for although only created images expire: a photo hangs on it.
+// sweepImages removes expired images, as DynamoDB's TTL does. Every read takes an expired image
+// for absent. The condition on the state is redundant, only created images expire, but a photo depends on it.
 func (s *Store) sweepImages(ctx context.Context, now time.Time) (total int, err error) {
 	for {
 		n, err := s.exec(ctx, `
@@ -91,32 +124,38 @@ func (s *Store) sweepImages(ctx context.Context, now time.Time) (total int, err 
 	}
 }
 
-// sweepOriginals removes the files under upload/ that were put before the given time, and empty folders. It
-// walks in the order of names without reading ahead, so its memory does not grow with the number of images.
+// sweepOriginals removes the originals that were put before the given time, and the empty folders of images. It reads
+// one folder at a time, so its memory grows with the number of images in upload/, by their names only.
 func (s *Store) sweepOriginals(ctx context.Context, now, before time.Time) (n int, err error) {
-	root := objectsDir(s.opts.Dir)
-	uploads := filepath.Join(root, "upload")
-	return n, filepath.WalkDir(uploads, func(path string, d fs.DirEntry, err error) error {
+	objects, err := fs.Sub(s.root.FS(), objectsName)
+	if err != nil {
+		return 0, err
+	}
+	return n, fs.WalkDir(objects, "upload", func(key string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil // nothing was uploaded yet, or another sweep was faster
 		}
-		if err = errors.Join(err, ctx.Err()); err != nil || path == uploads {
+		if err = errors.Join(err, ctx.Err()); err != nil || key == "upload" {
 			return err
+		}
+		if d.IsDir() && !imageForm.MatchString(key) {
+			return fs.SkipDir
 		}
 		info, err := d.Info()
 		if err != nil {
 			return nil // gone
 		}
 		if d.IsDir() {
-			if now.Sub(info.ModTime()) > writing && os.Remove(path) == nil { // refused while it has a file
+			path, _ := objectPath(key)
+			if now.Sub(info.ModTime()) > writing && s.root.Remove(path) == nil { // refused while it has a file
 				return fs.SkipDir
 			}
 			return nil
 		}
-		if !info.ModTime().Before(before) {
+		if !info.Mode().IsRegular() || !originalForm.MatchString(key) || !info.ModTime().Before(before) {
 			return nil
 		}
-		removed, err := s.removeOriginal(ctx, path, before)
+		removed, err := s.remove(ctx, key, before, "state = 'uploaded' AND rawS3Key = ?2")
 		if removed {
 			n++
 		}
@@ -124,40 +163,40 @@ func (s *Store) sweepOriginals(ctx context.Context, now, before time.Time) (n in
 	})
 }
 
-// removeOriginal removes one old file, unless it is needed after all. The transaction keeps the image from
-// becoming uploaded meanwhile. A client may also be putting the same bytes again just now, before it moves
-// the image: so the file is set aside first, and put back if it turns out to be a new one.
-func (s *Store) removeOriginal(ctx context.Context, path string, before time.Time) (removed bool, err error) {
-	key, err := filepath.Rel(objectsDir(s.opts.Dir), path)
-	if err != nil {
-		return false, err
+// remove removes an object that was put before the given time, unless an image needs it: condition says in SQL what
+// that is, for the image of the object's id and the key ?2. The transaction keeps the image from changing meanwhile.
+// A client may also be putting the same bytes again just now, before it moves the image: so the file is set aside
+// first, and put back if it turns out to be a new one.
+func (s *Store) remove(ctx context.Context, key string, before time.Time, condition string) (removed bool, err error) {
+	path, ok := objectPath(key)
+	if !ok {
+		return false, fmt.Errorf("object key %q is not allowed", key)
 	}
-	key = filepath.ToSlash(key)
-	aside := filepath.Join(tmpDir(s.opts.Dir), strconv.Itoa(os.Getpid())+"-"+strings.ReplaceAll(key, "/", "-"))
+	aside := filepath.Join(tmpName, strconv.Itoa(os.Getpid())+"~"+strings.ReplaceAll(key, "/", "~"))
 	err = s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		var needed bool
-		err := tx.QueryRowContext(ctx, `SELECT count(*) FROM images WHERE id = ? AND state = 'uploaded' AND rawS3Key = ?`,
-			imageOf(key), key).Scan(&needed)
+		const query = "SELECT count(*) > 0 FROM images WHERE id = ?1 AND "
+		err := tx.QueryRowContext(ctx, query+condition, imageOf(key), key).Scan(&needed)
 		if err != nil || needed {
 			return err
 		}
-		if err := os.Rename(path, aside); errors.Is(err, fs.ErrNotExist) {
+		if err := s.root.Rename(path, aside); errors.Is(err, fs.ErrNotExist) {
 			return nil // another sweep was faster
 		} else if err != nil {
 			return err
 		}
-		info, err := os.Stat(aside)
-		if err != nil || !info.ModTime().Before(before) { // equal keys have equal bytes: putting back harms nobody
-			return errors.Join(err, os.Rename(aside, path))
+		info, err := s.root.Lstat(aside)
+		if err != nil || !info.Mode().IsRegular() || !info.ModTime().Before(before) {
+			return errors.Join(err, s.root.Rename(aside, path)) // equal keys have equal bytes: nothing is overwritten
 		}
 		removed = true
-		return os.Remove(aside)
+		return s.root.Remove(aside)
 	})
 	return removed, err
 }
 
-// imageOf returns the id in the key of an original: what follows upload/, 36 characters.
+// imageOf returns the id in an object's key, "" if it has none: what follows upload/ or processed/, 36 characters.
 func imageOf(key string) string {
-	id := strings.TrimPrefix(key, "upload/")
-	return id[:min(len(id), 36)]
+	_, rest, _ := strings.Cut(key, "/")
+	return rest[:min(len(rest), 36)]
 }

@@ -15,6 +15,9 @@ import (
 	"imagery/app/imagery"
 )
 
+// anyHash stands in the key of an original whose content does not matter.
+var anyHash = strings.Repeat("0f", 32)
+
 func TestSweepRemovesFilesOfTheDead(t *testing.T) {
 	dir := newDir(t)
 	s := open(t, dir)
@@ -26,11 +29,16 @@ func TestSweepRemovesFilesOfTheDead(t *testing.T) {
 		age  time.Duration
 		keep bool
 	}{
-		fmt.Sprintf("%d-1", gone.Process.Pid): {0, false},
-		fmt.Sprintf("%d-1", os.Getpid()):      {time.Minute, true},
-		fmt.Sprintf("%d-2", os.Getpid()):      {2 * time.Hour, false}, // of a process that had this pid before
-		fmt.Sprintf("%d-1", os.Getppid()):     {time.Minute, true},
-		"of-nobody":                           {0, false},
+		fmt.Sprintf("%d-%d", gone.Process.Pid, uint64(1e15)): {0, false},
+		fmt.Sprintf("%d-%020d", gone.Process.Pid, 1):         {0, false},
+		fmt.Sprintf("%d-%020d", os.Getpid(), 1):              {time.Minute, true},
+		fmt.Sprintf("%d-%020d", os.Getpid(), 2):              {2 * time.Hour, false}, // of a process that had this pid before
+		fmt.Sprintf("%d-%020d", os.Getppid(), 1):             {time.Minute, true},
+		fmt.Sprintf("%d-1", gone.Process.Pid):                {2 * time.Hour, true}, // from here on: not our forms
+		fmt.Sprintf("%d-%020d.jpg", gone.Process.Pid, 1):     {2 * time.Hour, true},
+		fmt.Sprintf("%d~notes~2026", gone.Process.Pid):       {2 * time.Hour, true},
+		fmt.Sprintf("%d-upload-holiday", gone.Process.Pid):   {2 * time.Hour, true},
+		"of-nobody": {2 * time.Hour, true},
 	} {
 		path := filepath.Join(dir, "tmp", name)
 		must(t, os.WriteFile(path, []byte("half"), 0o600))
@@ -92,14 +100,14 @@ func TestSweepRemovesOldOriginals(t *testing.T) {
 		age      time.Duration
 		keep     bool
 	}{
-		{"", "/hash", false, old, false},
-		{"", "/hash", false, time.Hour, true},
-		{imagery.Uploaded, "/hash", false, old, true},
-		{imagery.Uploaded, "/hash", true, old, false},
+		{"", "/" + anyHash, false, old, false},
+		{"", "/" + anyHash, false, time.Hour, true},
+		{imagery.Uploaded, "/" + anyHash, false, old, true},
+		{imagery.Uploaded, "/" + anyHash, true, old, false},
 		{imagery.Uploaded, "-1447430400000", false, old, true},
-		{imagery.Failed, "/hash", false, old, false},
-		{imagery.Processed, "/hash", false, old, false},
-		{imagery.Processed, "/hash", false, time.Hour, true},
+		{imagery.Failed, "/" + anyHash, false, old, false},
+		{imagery.Processed, "/" + anyHash, false, old, false},
+		{imagery.Processed, "/" + anyHash, false, time.Hour, true},
 	} {
 		img := imagery.Image{ID: imagery.NewID(), State: c.state, Created: now, Updated: now}
 		key := "upload/" + img.ID + c.suffix
@@ -142,7 +150,7 @@ func TestSweepSparesWhatIsPutMeanwhile(t *testing.T) {
 	s := open(t, dir)
 	sweepMeanwhile(t, dir)
 	for i := range 150 {
-		key := imagery.RawKey(imagery.NewID(), "hash")
+		key := imagery.RawKey(imagery.NewID(), anyHash)
 		path := filepath.Join(dir, "objects", key)
 		must(t, s.Blobs().Put(t.Context(), key, "", strings.NewReader("first"), 5))
 		age(t, path)
@@ -165,7 +173,7 @@ func TestSweepSparesFoldersThatGetFiles(t *testing.T) {
 	s := open(t, dir)
 	sweepMeanwhile(t, dir)
 	for range 300 {
-		key := imagery.RawKey(imagery.NewID(), "hash")
+		key := imagery.RawKey(imagery.NewID(), anyHash)
 		folder := filepath.Dir(filepath.Join(dir, "objects", key))
 		must(t, os.MkdirAll(folder, 0o700))
 		age(t, folder)

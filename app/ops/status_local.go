@@ -13,11 +13,9 @@ import (
 	"strings"
 	"time"
 
+	"imagery/app/local"
 	"imagery/app/settings"
 )
-
-// FleetFile is the file in a data folder in which a running fleet says where it listens.
-const FleetFile = "fleet.url"
 
 // noFleet is the problem of a data folder on which nothing runs.
 const noFleet = "no fleet runs on this folder; start it: imagery -data "
@@ -25,7 +23,7 @@ const noFleet = "no fleet runs on this folder; start it: imagery -data "
 // processes asks the fleet that runs on the data folder for its processes.
 func (l look) processes(ctx context.Context) (f fleetPart) {
 	f.Groups, f.Members = []group{}, []member{}
-	file, err := os.ReadFile(filepath.Join(l.Data, FleetFile))
+	file, err := os.ReadFile(filepath.Join(l.Data, local.FleetFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		f.part = absent(noFleet + l.Data)
 		return f

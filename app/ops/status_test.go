@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"imagery/app/imagery"
+	"imagery/app/local"
 	"imagery/app/ops"
 	"imagery/app/ops/accounttest"
 	"imagery/app/ops/record"
@@ -417,7 +418,7 @@ func TestStatusOfALocalFleet(t *testing.T) {
 		"does not answer: invalid character":                  func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") },
 	} {
 		s := httptest.NewServer(serve)
-		if err := os.WriteFile(filepath.Join(data, ops.FleetFile), []byte(s.URL+" 12\n"), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(data, local.FleetFile), []byte(s.URL+" 12\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		got, err := d.screen()

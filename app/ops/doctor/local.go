@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"imagery/app/budget"
+	"imagery/app/local"
 	"imagery/app/ops/fsck"
 	"imagery/app/settings"
 )
@@ -57,6 +58,10 @@ func (l Local) data(_ context.Context, a *area) {
 		}
 		a.info("there is no data folder "+dir+" yet", "the service makes it when it starts", "")
 		l.space(a, parent)
+		return
+	}
+	if err := local.Check(dir); err != nil {
+		a.wrong(err.Error(), "the service will not start", "choose another folder ("+named+")")
 		return
 	}
 	if err := writable(dir); err != nil {
