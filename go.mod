@@ -7,6 +7,9 @@ toolchain go1.26.8
 // This version is not served by the module proxy, and modernc.org/sqlite asks for it.
 exclude github.com/google/pprof v0.0.0-20261016150608-1facf8f91b50
 
+// A part of an upload has two or three header fields; the default of 10,000 lets each connection take a MiB.
+godebug multipartmaxheaders=64
+
 require (
 	github.com/KimMachineGun/automemlimit v1.0.1
 	github.com/aws/aws-sdk-go-v2 v1.47.7

@@ -25,11 +25,12 @@ var layers = map[string][]string{
 	"imagery/app/sepia/baseline":             {}, // a codec, on planes of the standard library
 	"imagery/app/local":                      {"imagery/app/imagery", "modernc.org/sqlite"},
 	"imagery/app/cloud":                      {"imagery/app/imagery", "github.com/aws/"},
-	"imagery/app/server":                     {"imagery/app/imagery", "imagery/app/settings", "imagery/app/observe", "github.com/labstack/echo/v4"},
-	"imagery/app/worker":                     {"imagery/app/imagery", "imagery/app/settings", "imagery/app/observe", "imagery/app/budget"},
+	"imagery/app/httpserver":                 {"imagery/app/settings"},
+	"imagery/app/server":                     {"imagery/app/httpserver", "imagery/app/imagery", "imagery/app/settings", "imagery/app/observe", "github.com/labstack/echo/v4"},
+	"imagery/app/worker":                     {"imagery/app/httpserver", "imagery/app/imagery", "imagery/app/settings", "imagery/app/observe", "imagery/app/budget"},
 	"imagery/app/panel":                      {},
 	"imagery/app/imagery/model":              {},
-	"imagery/app/fleet":                      {"imagery/app/settings", "imagery/app/observe"},
+	"imagery/app/fleet":                      {"imagery/app/httpserver", "imagery/app/settings", "imagery/app/observe"},
 	"imagery/app/ops":                        {"imagery/app/imagery", "imagery/app/local", "imagery/app/settings", "imagery/app/ops/fsck", "imagery/app/ops/doctor", "imagery/app/ops/alarms", "imagery/app/ops/record", "imagery/app/ops/smoke", "github.com/aws/"}, // the last shows operators what no role may see
 	"imagery/app/ops/fsck":                   {"modernc.org/sqlite", "github.com/aws/", "imagery/app/rights"},                                                                                                                                                        // nothing that writes: it checks what we wrote
 	"imagery/app/ops/record":                 {},                                                                                                                                                                                                                     // read by infra, too

@@ -14,6 +14,7 @@ import (
 
 	"imagery/app/budget"
 	"imagery/app/fleet"
+	"imagery/app/httpserver"
 	"imagery/app/imagery"
 	"imagery/app/observe"
 	"imagery/app/sepia"
@@ -121,10 +122,12 @@ func runServer(ctx context.Context, s settings.Settings, stdout, stderr io.Write
 	}
 	defer p.backend.close()
 	supervise(ctx, p.listener, p.log)
+	connections := httpserver.Connections(p.memory)
 	return server.New(server.Options{
 		Service: p.service, Sniff: sniff,
-		Inspect: func(r io.Reader) error { _, err := sepia.Inspect(r, s.MaxPixels); return err },
-		Budget:  p.memory - settings.ProcessBase, ObjectOrigin: p.backend.origin, MaxPixels: s.MaxPixels, Release: p.release, Log: p.log,
+		Inspect:     func(r io.Reader) error { _, err := sepia.Inspect(r, s.MaxPixels); return err },
+		Budget:      p.memory - settings.ProcessBase - int64(connections)*httpserver.PerConnection,
+		Connections: connections, ObjectOrigin: p.backend.origin, MaxPixels: s.MaxPixels, Release: p.release, Log: p.log,
 	}).Run(ctx, p.listener)
 }
 

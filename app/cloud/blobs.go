@@ -77,7 +77,7 @@ func (b *blobs) get(ctx context.Context, key string, limit int64) ([]byte, error
 // Link signs a URL; it makes no call and does not know whether the object exists. The right to read is checked when
 // the link is followed, and is that of the role that signed. Browsers keep no copy: the link is all that
 // protects the photo, and it expires.
-func (b *blobs) Link(ctx context.Context, key, filename string) (string, error) {
+func (b *blobs) Link(ctx context.Context, key, filename string) (imagery.Link, error) {
 	in := &s3.GetObjectInput{Bucket: &b.bucket, Key: &key, ResponseCacheControl: aws.String("no-store")}
 	if filename != "" {
 		in.ResponseContentDisposition = aws.String(mime.FormatMediaType("attachment", map[string]string{"filename": filename}))
@@ -86,9 +86,9 @@ func (b *blobs) Link(ctx context.Context, key, filename string) (string, error) 
 	defer cancel()
 	signed, err := b.presign.PresignGetObject(within, in, s3.WithPresignExpires(linkLife))
 	if err := blame(ctx, within, callBound, err); err != nil {
-		return "", fmt.Errorf("sign a link to %s: %w", key, err)
+		return imagery.Link{}, fmt.Errorf("sign a link to %s: %w", key, err)
 	}
-	return signed.URL, nil
+	return imagery.Link{URL: signed.URL}, nil
 }
 
 // linkOrigin is where all links lead. The link it looks at is signed with no real credentials: they may not be

@@ -29,7 +29,7 @@ func TestLink(t *testing.T) {
 	for _, filename := range []string{"", "sepia.png", `Müller's "best".png`} {
 		link, err := b.Blobs().Link(t.Context(), "processed/an id/x.png", filename)
 		must(t, err)
-		u, err := url.Parse(link)
+		u, err := url.Parse(link.URL)
 		must(t, err)
 		if seconds, err := strconv.Atoi(u.Query().Get("X-Amz-Expires")); err != nil || seconds <= 0 || seconds > 900 {
 			t.Errorf("the link expires after %q seconds", u.Query().Get("X-Amz-Expires"))
@@ -37,7 +37,7 @@ func TestLink(t *testing.T) {
 		if origin := u.Scheme + "://" + u.Host; origin != b.ObjectOrigin() {
 			t.Errorf("the link leads to %s, the policy allows %s", origin, b.ObjectOrigin())
 		}
-		res, err := http.Get(link)
+		res, err := http.Get(link.URL)
 		must(t, err)
 		body, err := io.ReadAll(res.Body)
 		res.Body.Close()

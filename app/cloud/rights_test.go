@@ -92,7 +92,7 @@ func TestAdaptersCallWhatTheirRoleMay(t *testing.T) {
 		if name == "server" { // the edge sees a link when it is followed
 			link, err := b.Blobs().Link(t.Context(), imagery.ProcessedKey(img.ID, "hash", "png"), "")
 			must(t, err)
-			res, err := http.Get(link)
+			res, err := http.Get(link.URL)
 			must(t, err)
 			res.Body.Close()
 		}

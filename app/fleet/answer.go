@@ -79,6 +79,8 @@ func (b *balancer) refuse(w http.ResponseWriter, r *http.Request, body *upload, 
 		status, detail = http.StatusServiceUnavailable, "No server is up at the moment. Try again in a moment."
 	case errors.Is(err, errNoAnswer):
 		status, detail = http.StatusGatewayTimeout, "The server gave no answer in time. Repeat the request: that is safe."
+	case errors.Is(err, errBadUpgrade):
+		status, detail = http.StatusBadRequest, "The Upgrade header is not valid."
 	case body.broken.Load():
 		status, detail = http.StatusBadRequest, "The request ended before its announced length."
 	}

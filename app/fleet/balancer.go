@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,8 +9,10 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
+	"strings"
 	"time"
 
+	"imagery/app/httpserver"
 	"imagery/app/settings"
 )
 
@@ -22,25 +25,34 @@ const (
 	continueWithin = 5 * time.Second
 )
 
+// defaultConnections is how many connections clients may have open where Options do not say it.
+const defaultConnections = 1024
+
 // balancer passes requests on to the servers of a pool. It keeps no body: both directions are copied as they
 // come, and a request that a server began is never sent to another one. Repeating is the client's decision, for
 // whom every request of the product is safe to repeat.
 type balancer struct {
 	pool      *pool
 	log       *slog.Logger
-	web       *http.Server
+	web       *httpserver.Server
 	transport *http.Transport
 	within    time.Duration // answerWithin
 }
 
-func newBalancer(p *pool, log *slog.Logger) *balancer {
-	b := &balancer{pool: p, log: log, within: answerWithin}
-	b.web = &http.Server{
-		Handler:           b,
-		ReadHeaderTimeout: settings.ReadHeaderTimeout,
-		IdleTimeout:       settings.IdleTimeout,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+// newBalancer returns a balancer over the pool's servers. Requests below panelPath go to the panel, if there is one.
+func newBalancer(p *pool, o Options) *balancer {
+	b := &balancer{pool: p, log: o.Log, within: answerWithin}
+	handler := http.Handler(b)
+	if o.Panel != nil {
+		handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasPrefix(r.URL.Path, o.PanelPath) {
+				o.Panel.ServeHTTP(w, r)
+			} else {
+				b.ServeHTTP(w, r)
+			}
+		})
 	}
+	b.web = httpserver.New(handler, cmp.Or(o.Connections, defaultConnections), o.Log, slog.LevelDebug)
 	b.transport = &http.Transport{
 		DialContext: connected,
 		// A request on a connection that the server is about to close could neither be answered nor repeated.
@@ -80,6 +92,13 @@ const stalledWithin = settings.UploadTimeout + 10*time.Second
 // ServeHTTP passes one request on. The time limit ends with the head of the answer: a large photo may take as
 // long as its reader needs.
 func (b *balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if upgrade := r.Header.Values("Upgrade"); len(upgrade) > 0 {
+		if !printable(upgrade) {
+			b.refuse(w, r, &upload{}, errBadUpgrade)
+			return
+		}
+		r.Header.Del("Upgrade") // no server speaks another protocol, and HTTP lets them ignore the wish
+	}
 	client := r.Context()
 	ctx, cancel := context.WithCancelCause(client)
 	defer cancel(nil)
@@ -111,6 +130,19 @@ func (b *balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	proxy.ServeHTTP(&answer{w, body}, r)
 	body.dropRest(w)
+}
+
+// errBadUpgrade refuses a request whose Upgrade header names no protocol.
+var errBadUpgrade = errors.New("the Upgrade header has bytes that no protocol's name has")
+
+// printable reports whether all values are of ASCII's printable characters.
+func printable(values []string) bool {
+	for _, v := range values {
+		if strings.ContainsFunc(v, func(r rune) bool { return r < ' ' || r > '~' }) {
+			return false
+		}
+	}
+	return true
 }
 
 // rewrite changes nothing but where the request goes and who is said to have sent it, as an ALB does.

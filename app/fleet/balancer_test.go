@@ -20,7 +20,7 @@ import (
 // balance serves a balancer over the given servers, all of them ready.
 func balance(t *testing.T, servers ...http.HandlerFunc) (b *balancer, addr string) {
 	t.Helper()
-	b = newBalancer(newPool(), slog.New(slog.NewTextHandler(t.Output(), nil)))
+	b = newBalancer(newPool(), Options{Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	for _, handler := range servers {
 		s := httptest.NewServer(handler)
 		t.Cleanup(s.Close)
@@ -303,6 +303,29 @@ func TestHeaders(t *testing.T) {
 			if v := got.Header.Get(name); v != want {
 				t.Errorf("%s: %s is %q, want %q", method, name, v, want)
 			}
+		}
+	}
+}
+
+// Nothing here upgrades: a valid wish is left out, one that names no protocol is a bad request and no server's fault.
+func TestUpgrade(t *testing.T) {
+	seen := make(chan http.Header, 1)
+	_, addr := balance(t, func(w http.ResponseWriter, r *http.Request) { seen <- r.Header })
+	for upgrade, want := range map[string]int{"websocket": http.StatusOK, "web\xffsocket": http.StatusBadRequest} {
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n", upgrade)
+		res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want == http.StatusBadRequest {
+			isProblem(t, res, want)
+		} else if h := <-seen; res.StatusCode != want || h.Get("Upgrade") != "" || h.Get("Connection") == "Upgrade" {
+			t.Errorf("%q: %s; the server saw %v", upgrade, res.Status, h)
 		}
 	}
 }

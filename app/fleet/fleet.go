@@ -13,7 +13,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
@@ -28,6 +27,8 @@ type Options struct {
 	// Panel, if set, gets the requests whose path begins with PanelPath instead of the servers.
 	Panel     http.Handler
 	PanelPath string
+	// Connections is how many connections clients may have open; 0 means 1024.
+	Connections int
 	// Stdout and Stderr get the children's lines, each whole and behind the name of its child.
 	Stdout, Stderr io.Writer
 	// Kill, when it is closed, ends a stop that takes too long for its user: what still runs is killed.
@@ -85,16 +86,7 @@ func New(o Options) *Fleet {
 // after a clean stop, else an error: a child can never start, or something had to be killed.
 func (f *Fleet) Run(ctx context.Context, l net.Listener) error {
 	failed := make(chan error, len(f.children)+1)
-	b := newBalancer(f.pool, f.o.Log)
-	if f.o.Panel != nil {
-		b.web.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if strings.HasPrefix(r.URL.Path, f.o.PanelPath) {
-				f.o.Panel.ServeHTTP(w, r)
-			} else {
-				b.ServeHTTP(w, r)
-			}
-		})
-	}
+	b := newBalancer(f.pool, f.o)
 	go func() { failed <- b.serve(l) }()
 	for _, c := range f.children {
 		go func() {

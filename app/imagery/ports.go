@@ -47,11 +47,18 @@ type Blobs interface {
 	// Get returns the object's bytes; ErrNotFound or ErrDenied when it cannot be had, and an error when it has
 	// more than limit bytes.
 	Get(ctx context.Context, key string, limit int64) ([]byte, error)
-	// Link returns a URL that lets anybody read the object for at most 15 minutes, as a download under the
-	// name filename if that is not empty. "" means that this backend has no links: serve the bytes of Get.
-	Link(ctx context.Context, key, filename string) (string, error)
+	// Link returns how a client gets the object: a URL that lets anyone read it for at most 15 minutes, as a download
+	// under the name filename if that is not empty; or, from a backend that has no URLs, the object itself, open, which
+	// the caller serves and closes. Errors as of Get; a URL is returned whether or not the object exists.
+	Link(ctx context.Context, key, filename string) (Link, error)
 	// Ping makes the cheapest call that proves the bucket answers.
 	Ping(ctx context.Context) error
+}
+
+// Link leads to the bytes of an object. One of its fields is set.
+type Link struct {
+	URL  string
+	Body io.ReadSeekCloser
 }
 
 // Queue delivers messages at least once, in no particular order. A received message is invisible to others

@@ -145,8 +145,14 @@ func absent(err error) error {
 	return err
 }
 
-// Link implements imagery.Blobs: there are no links to files.
-func (b blobs) Link(context.Context, string, string) (string, error) { return "", nil }
+// Link implements imagery.Blobs. A file has no URL, so it returns the file.
+func (b blobs) Link(_ context.Context, key, _ string) (imagery.Link, error) {
+	f, _, err := b.open(key)
+	if err != nil {
+		return imagery.Link{}, err
+	}
+	return imagery.Link{Body: f}, nil
+}
 
 // Ping implements imagery.Blobs. It does not write: a full disk shows at the uploads it refuses, and a reader
 // can still be served.

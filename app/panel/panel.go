@@ -82,6 +82,8 @@ func New(o Options) (*Panel, error) {
 	p := &Panel{o: o, token: rand.Text(), mux: http.NewServeMux()}
 	p.page = bytes.Replace(page, []byte(tokenPlace), []byte(p.token), 1)
 	p.mux.HandleFunc("GET "+Prefix, p.index)
+	p.mux.HandleFunc("GET "+Prefix+"/{$}", p.index)
+	p.mux.HandleFunc("GET "+Prefix+"/index.html", p.index) // the file has no token
 	p.mux.HandleFunc("GET "+Prefix+".json", p.state)
 	p.mux.HandleFunc("POST "+Prefix+"/kill/{name}", p.kill)
 	p.mux.Handle("GET "+Prefix+"/", http.StripPrefix(Prefix, http.FileServerFS(web)))

@@ -80,10 +80,13 @@ func TestOnlyThisMachineMayLook(t *testing.T) {
 
 func TestKillNeedsTheTokenOfThePage(t *testing.T) {
 	h, killed := newPanel(t)
-	page := ask(t, h, request{method: "GET", path: "/_fleet", peer: here, host: "localhost"}).Body.String()
-	m := regexp.MustCompile(`name="fleet-token" content="([^"]+)"`).FindStringSubmatch(page)
-	if m == nil {
-		t.Fatalf("no token in %s", page)
+	var m []string
+	for _, path := range []string{"/_fleet/", "/_fleet/index.html", "/_fleet"} {
+		page := ask(t, h, request{method: "GET", path: path, peer: here, host: "localhost"}).Body.String()
+		m = regexp.MustCompile(`name="fleet-token" content="([^"]+)"`).FindStringSubmatch(page)
+		if m == nil || m[1] == "TOKEN" {
+			t.Fatalf("no token in %s:\n%s", path, page)
+		}
 	}
 	for _, c := range []struct {
 		r    request

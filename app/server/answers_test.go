@@ -72,7 +72,11 @@ func TestResultBytes(t *testing.T) {
 		}
 	}
 	// The last answer is at its reader before its handler ends.
-	eventually(t, "all room is given back", func() bool { return s.srv.inUse() == 0 })
+	eventually(t, "what was opened is closed", func() bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return w.closed == 6
+	})
 }
 
 func TestResultLink(t *testing.T) {
@@ -156,7 +160,7 @@ func TestLogLines(t *testing.T) {
 		{"read", func() reply { return s.get("/image/" + id) }, "INFO", map[string]float64{"requests": 1, "server_errors": 0}, []string{"uploads", "planned_503"}},
 		{"wait", func() reply { return s.get("/image/" + id + "?wait=0s") }, "INFO", nil, []string{"requests", "request_ms", "server_errors"}},
 		{"health", func() reply { return s.get("/healthz") }, "DEBUG", nil, []string{"requests", "request_ms", "server_errors"}},
-		{"no room", func() reply { return s.upload(id, jpegPhoto(1)) }, "WARN", map[string]float64{"requests": 1, "server_errors": 0, "planned_503": 1}, []string{"uploads"}},
+		{"no room", func() reply { return s.upload(id, sized(jpegPhoto(1), 2*headSize)) }, "WARN", map[string]float64{"requests": 1, "server_errors": 0, "planned_503": 1}, []string{"uploads"}},
 		{"upload", func() reply { full.leave(); return s.upload(id, jpegPhoto(1)) }, "INFO", map[string]float64{"requests": 1, "server_errors": 0, "uploads": 1}, nil},
 		{"refusal", func() reply { return s.get("/nothing") }, "INFO", map[string]float64{"requests": 1, "server_errors": 0}, nil},
 		{"dependency away", func() reply {

@@ -19,6 +19,9 @@ const (
 	maxFields = 64 << 10
 	// maxBefore also counts boundaries and part headers, which are kept in memory while they are read.
 	maxBefore = maxFields + 64<<10
+	// maxPartHeader bounds the header of one part with the boundary before it, and what the reader reads ahead. The
+	// number of its fields is bounded by go.mod (multipartmaxheaders), since fields of few bytes take a hundred each.
+	maxPartHeader = 8 << 10
 )
 
 // filePart reads up to the bytes of the first file in the form. A declared length that is too large comes
@@ -40,7 +43,7 @@ func (s *Server) filePart(x *exchange, r *http.Request) (*multipart.Reader, *mul
 	if tooLarge {
 		x.bodyBy(time.Now().Add(s.bounds.look))
 	}
-	file, err := firstFile(form)
+	file, err := firstFile(form, x.body)
 	if tooLarge && (err == nil || errors.Is(err, os.ErrDeadlineExceeded)) {
 		return nil, nil, errTooLarge
 	}
@@ -51,12 +54,23 @@ func (s *Server) filePart(x *exchange, r *http.Request) (*multipart.Reader, *mul
 	return form, file, nil
 }
 
+// nextPart reads the header of the next part, which is kept in memory and so bounded; the part before must have been
+// read to its end. Parts are read raw: a transfer encoding is forbidden in forms (RFC 7578), and to undo one would mean
+// to hash other bytes than were sent.
+func nextPart(form *multipart.Reader, b *body) (*multipart.Part, error) {
+	most, over := b.most, b.over
+	if header := b.read + maxPartHeader; header < most {
+		b.limit(header, errFields)
+	}
+	part, err := form.NextRawPart()
+	b.limit(most, over)
+	return part, err
+}
+
 // firstFile skips the fields before the first file.
-// Parts are read raw: a transfer encoding is forbidden in forms (RFC 7578), and to undo one would mean to hash
-// other bytes than were sent.
-func firstFile(form *multipart.Reader) (*multipart.Part, error) {
+func firstFile(form *multipart.Reader, b *body) (*multipart.Part, error) {
 	for left := int64(maxFields); ; {
-		part, err := form.NextRawPart()
+		part, err := nextPart(form, b)
 		if errors.Is(err, io.EOF) { // also wrapped: the body ended as it should, but there was no end of a form in it
 			return nil, errNoFile
 		}
@@ -87,15 +101,20 @@ func isFile(p *multipart.Part) bool {
 
 // finish reads the form behind the file to its end. Nothing in it counts, but a form that was cut short there
 // was cut short.
-func finish(form *multipart.Reader, rest io.Reader) error {
+func finish(form *multipart.Reader, b *body) error {
 	for {
-		if _, err := form.NextRawPart(); err == io.EOF {
+		part, err := nextPart(form, b)
+		if err == io.EOF {
 			break
-		} else if err != nil {
+		}
+		if err == nil {
+			_, err = io.Copy(io.Discard, part)
+		}
+		if err != nil {
 			return bodyError(err)
 		}
 	}
-	if _, err := io.Copy(io.Discard, rest); err != nil {
+	if _, err := io.Copy(io.Discard, b); err != nil {
 		return bodyError(err)
 	}
 	return nil

@@ -2,7 +2,6 @@ package server
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -47,7 +46,7 @@ func answerImage(c echo.Context, status int, img imagery.Image) error {
 func imagePath(id string) string { return "/image/" + id }
 
 // maxCreate is the largest body of a create, in bytes; an id needs 46, the rest is for members that we do not know.
-const maxCreate = 1 << 20
+const maxCreate = 8 << 10
 
 // create makes an image under the id in the body, or under a new one. A client that chooses the id itself may
 // repeat a create whose answer it never saw; 200 instead of 201 tells it that the first one worked.
@@ -132,32 +131,34 @@ func (s *Server) processed(c echo.Context) error {
 	if img.State != imagery.Processed || img.ProcessedKey == "" {
 		return errNoResult
 	}
-	filename := ""
+	var filename string
 	if c.QueryParam("download") == "1" {
 		filename = img.ID + path.Ext(img.ProcessedKey)
 	}
 	link, err := s.Service.Blobs.Link(ctx, img.ProcessedKey, filename)
+	if errors.Is(err, imagery.ErrNotFound) {
+		return errNoResult.because(fmt.Errorf("open %s: %w", img.ProcessedKey, err)) // the image is there, its result is lost
+	}
 	if err != nil {
 		return fmt.Errorf("link %s: %w", img.ProcessedKey, err)
 	}
-	if link != "" {
+	if link.URL != "" {
 		c.Response().Header().Set("Cache-Control", "no-store") // the link ends; the next answer has a new one
-		return c.Redirect(http.StatusFound, link)
+		return c.Redirect(http.StatusFound, link.URL)
 	}
-	return s.sendResult(ctx, c, img.ProcessedKey, filename)
+	return sendResult(c, link.Body, img.ProcessedKey, filename)
 }
 
 // slowestDownload is the least speed of a download, in bytes per second: below it the connection is cut.
 const slowestDownload = 32 << 10
 
-// sendResult sends the bytes of an object. They take room like an upload does: once read, for their size is
-// not known before, and reads come one at a time so that only one result is ever unaccounted for.
-func (s *Server) sendResult(ctx context.Context, c echo.Context, key, filename string) error {
-	hold := s.room.enter(nil)
-	defer hold.leave()
-	result, err := s.readResult(ctx, hold, key)
+// sendResult streams the bytes of an object and closes it. No more of it is held than a few buffers, so a client that
+// reads slowly costs a connection and no memory of uploads.
+func sendResult(c echo.Context, body io.ReadSeekCloser, key, filename string) (err error) {
+	defer func() { err = errors.Join(err, body.Close()) }()
+	size, err := body.Seek(0, io.SeekEnd)
 	if err != nil {
-		return err
+		return fmt.Errorf("find the size of %s: %w", key, err)
 	}
 	h := c.Response().Header()
 	if t := mime.TypeByExtension(path.Ext(key)); t != "" { // keys of the book's app may have none: by its bytes then
@@ -169,27 +170,8 @@ func (s *Server) sendResult(ctx context.Context, c echo.Context, key, filename s
 	if filename != "" {
 		h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": filename}))
 	}
-	length := time.Duration(len(result)/slowestDownload) * time.Second
+	length := time.Duration(size/slowestDownload) * time.Second
 	_ = exchangeOf(c).control.SetWriteDeadline(time.Now().Add(writeTimeout + length))
-	http.ServeContent(c.Response(), c.Request(), "", time.Time{}, bytes.NewReader(result))
+	http.ServeContent(c.Response(), c.Request(), "", time.Time{}, body)
 	return nil
-}
-
-// readResult reads an object and then takes the room for it. The bound is the whole budget: what could never
-// get room is not even read.
-func (s *Server) readResult(ctx context.Context, h *hold, key string) ([]byte, error) {
-	select {
-	case s.reading <- struct{}{}:
-		defer func() { <-s.reading }()
-	case <-ctx.Done():
-		return nil, errNoRoom.because(ctx.Err())
-	}
-	result, err := s.Service.Blobs.Get(ctx, key, s.Budget)
-	if errors.Is(err, imagery.ErrNotFound) {
-		return nil, errNoResult.because(fmt.Errorf("read %s: %w", key, err)) // the image is there, its result is lost
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", key, err)
-	}
-	return result, h.reserve(ctx, int64(len(result)))
 }

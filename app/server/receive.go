@@ -17,22 +17,27 @@ const sniffBytes = 64
 // A full upload ends where a chunk ends, so that it needs no further chunk.
 var _ [0]struct{} = [settings.MaxUploadBytes % chunkSize]struct{}{}
 
+// inspectBytes is when a photo's headers are judged before it has arrived: most of them, with their thumbnails, end
+// before.
+const inspectBytes = 256 << 10
+
 // receiver takes in the bytes of one file and judges them as they come.
 type receiver struct {
 	s           *Server
 	hold        *hold
+	body        *body // of the request
 	hash        hash.Hash
 	contentType string // empty until it was sniffed
-	inspected   bool   // the first chunk was
+	inspected   bool   // the first inspectBytes were
 }
 
 // receive reads the file into the hold and the form to its end. Whatever ends the reading, the bytes that did
 // arrive are judged before the reason counts, for that is the order of refusals; only want of room comes first.
-func (v *receiver) receive(ctx context.Context, form *multipart.Reader, file, rest io.Reader) error {
+func (v *receiver) receive(ctx context.Context, form *multipart.Reader, file *multipart.Part) error {
 	err := v.readFile(ctx, file)
 	whole := err == nil
 	if whole {
-		err = finish(form, rest)
+		err = finish(form, v.body)
 	}
 	if evicted := v.hold.settle(); evicted != nil {
 		return evicted
@@ -47,7 +52,7 @@ func (v *receiver) receive(ctx context.Context, form *multipart.Reader, file, re
 }
 
 // readFile reads the file until it ends or has to be refused. Its type is known from the first few bytes and
-// its header usually within the first chunk, so that a hopeless upload does not cost its sender 20 MiB.
+// its header usually within inspectBytes, so that a hopeless upload does not cost its sender 20 MiB.
 func (v *receiver) readFile(ctx context.Context, file io.Reader) error {
 	for v.hold.size < settings.MaxUploadBytes {
 		fresh, err := v.hold.fill(ctx, file)
@@ -63,7 +68,7 @@ func (v *receiver) readFile(ctx context.Context, file io.Reader) error {
 				return err
 			}
 		}
-		if !v.inspected && v.hold.size >= chunkSize {
+		if !v.inspected && v.hold.size >= inspectBytes {
 			v.inspected = true
 			if err := v.judge(false); err != nil {
 				return err

@@ -9,12 +9,17 @@ import (
 	"time"
 )
 
-// chunkSize is the step in which room is taken, in bytes: small enough that a client which sends little holds
-// little, large enough that a full upload takes 80 steps.
-const chunkSize = 256 << 10
-
-// headBytes is the most that sniffing is shown.
-const headBytes = 512
+const (
+	// chunkSize is the step in which room is taken, in bytes: small enough that a client which sends little holds
+	// little, large enough that a full upload takes 320 steps.
+	chunkSize = 64 << 10
+	// stallChunks is how many chunks an upload has to fill within the stall time when room is short: 256 KiB.
+	stallChunks = 4
+	// headSize is how much of a file is taken without room, so that requests which send next to nothing take none.
+	headSize = 4 << 10
+	// headBytes is the most that sniffing is shown.
+	headBytes = 512
+)
 
 type chunk [chunkSize]byte
 
@@ -22,8 +27,8 @@ type chunk [chunkSize]byte
 // knows beforehand who will need how much, and uploads may together need more than there is. Therefore:
 //   - Whoever gets no chunk in time gives all of his back.
 //   - Who holds most is served first, so that of many that do not fit one always comes to its end.
-//   - When room is short, an upload that has not filled a chunk for the stall time loses its room. Else a few
-//     dozen clients that send almost nothing would keep everybody else away for a minute.
+//   - When room is short, an upload that has not filled stallChunks for the stall time loses its room. Else a few
+//     dozen clients that send almost nothing would keep all others away for a minute.
 type room struct {
 	step, stall time.Duration
 	chunks      sync.Pool // of *chunk
@@ -61,11 +66,13 @@ func (r *room) share() {
 	}
 }
 
-// evictSlowest interrupts the upload that got its last chunk longest ago, if that is longer than the stall
-// time. Who waits for room is not slow.
+// evictSlowest interrupts the upload that made its last step of stallChunks longest ago, if that is longer than the
+// stall time. An upload that waits for room is not slow, and one without room has nothing to give.
 func (r *room) evictSlowest() {
 	h := r.first(func(h, than *hold) bool { return h.stepped.Before(than.stepped) },
-		func(h *hold) bool { return h.interrupt != nil && h.waits == nil && time.Since(h.stepped) > r.stall })
+		func(h *hold) bool {
+			return h.interrupt != nil && h.waits == nil && h.taken > 0 && time.Since(h.stepped) > r.stall
+		})
 	if h != nil {
 		h.interrupt()
 		h.interrupt, h.evicted = nil, true
@@ -85,14 +92,16 @@ func (r *room) first(before func(h, than *hold) bool, meant func(*hold) bool) (b
 // hold is the part of the room that one request has. One goroutine fills it; readers may be others.
 type hold struct {
 	room *room
-	size int64 // bytes kept in chunks
+	size int64 // bytes kept
 
-	mu     sync.RWMutex // guards chunks
+	mu     sync.RWMutex // guards what follows
+	small  []byte       // headSize bytes, until there are chunks
 	chunks []*chunk
+	left   bool
 
 	// guarded by room.mu
 	taken     int           // chunks of room
-	stepped   time.Time     // when the last one was taken
+	stepped   time.Time     // when the last stallChunks of them were begun
 	waits     chan struct{} // closed when the hold gets the chunk that it waits for; else nil
 	interrupt func()
 	evicted   bool
@@ -101,8 +110,10 @@ type hold struct {
 // step takes a free chunk. The caller holds the room's lock.
 func (h *hold) step() {
 	h.room.free--
+	if h.taken%stallChunks == 0 {
+		h.stepped = time.Now()
+	}
 	h.taken++
-	h.stepped = time.Now()
 }
 
 // grow takes room for one more chunk.
@@ -136,25 +147,19 @@ func (h *hold) grow(ctx context.Context) error {
 	return errNoRoom
 }
 
-// reserve takes room for n bytes that the caller keeps himself.
-// On an error what was taken stays taken until leave, like any other room.
-func (h *hold) reserve(ctx context.Context, n int64) error {
-	for range (n + chunkSize - 1) / chunkSize {
-		if err := h.grow(ctx); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // fill appends one read of r; the bytes are returned until the next call.
 func (h *hold) fill(ctx context.Context, r io.Reader) ([]byte, error) {
-	if h.size == int64(len(h.chunks))*chunkSize {
+	if h.size < headSize {
+		return h.fillHead(r)
+	}
+	if h.size >= int64(len(h.chunks))*chunkSize {
 		if err := h.grow(ctx); err != nil {
 			return nil, err
 		}
 		h.mu.Lock()
 		h.chunks = append(h.chunks, h.room.chunks.Get().(*chunk))
+		copy(h.chunks[0][:], h.small) // when it is the first
+		h.small = nil
 		h.mu.Unlock()
 	}
 	last := len(h.chunks) - 1
@@ -164,10 +169,23 @@ func (h *hold) fill(ctx context.Context, r io.Reader) ([]byte, error) {
 	return free[:n], err
 }
 
+// fillHead is fill for the first headSize bytes.
+func (h *hold) fillHead(r io.Reader) ([]byte, error) {
+	if h.small == nil {
+		h.mu.Lock()
+		h.small = make([]byte, headSize)
+		h.mu.Unlock()
+	}
+	free := h.small[h.size:]
+	n, err := r.Read(free)
+	h.size += int64(n)
+	return free[:n], err
+}
+
 // head returns the first bytes of those kept.
 func (h *hold) head() []byte {
 	if len(h.chunks) == 0 {
-		return nil
+		return h.small[:min(h.size, headBytes)]
 	}
 	return h.chunks[0][:min(h.size, headBytes)]
 }
@@ -189,7 +207,7 @@ func (h *hold) leave() {
 	for _, c := range h.chunks {
 		h.room.chunks.Put(c)
 	}
-	h.chunks = nil
+	h.chunks, h.small, h.left = nil, nil, true
 	h.mu.Unlock()
 
 	h.room.mu.Lock()
@@ -211,11 +229,14 @@ var errLeft = errors.New("the bytes of this upload were given back")
 func (h *hold) ReadAt(p []byte, off int64) (n int, err error) {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	if h.chunks == nil {
+	if h.left {
 		return 0, errLeft
 	}
 	wanted := len(p)
 	p = p[:max(0, min(int64(wanted), h.size-off))]
+	if h.chunks == nil && len(p) > 0 {
+		n = copy(p, h.small[off:])
+	}
 	for n < len(p) {
 		at := off + int64(n)
 		n += copy(p[n:], h.chunks[at/chunkSize][at%chunkSize:])

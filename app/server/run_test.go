@@ -62,9 +62,9 @@ func TestStop(t *testing.T) {
 	waiting := w.put(imagery.Image{State: imagery.Uploaded, Version: 1}).ID
 	answered := make(chan reply, 1)
 	go func() { answered <- s.get("/image/" + waiting + "?wait=20s") }()
-	body, _ := form(file("a.jpg", jpegPhoto(1)))
+	body, _ := form(file("a.jpg", sized(jpegPhoto(1), 2*headSize)))
 	c := s.dial()
-	c.post(w.put(imagery.Image{}).ID, len(body), body[:500])
+	c.post(w.put(imagery.Image{}).ID, len(body), body[:headSize+1000])
 	eventually(t, "both are in flight", func() bool { return s.waiting() == 1 && s.srv.inUse() == 1 })
 
 	s.stop()
@@ -95,7 +95,7 @@ func TestStop(t *testing.T) {
 		t.Fatal("Run left an upload behind")
 	default:
 	}
-	c.send(body[500:])
+	c.send(body[headSize+1000:])
 	if got := c.reply(); got.StatusCode != 202 {
 		t.Errorf("the upload: %d %s", got.StatusCode, got.body)
 	}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"imagery/app/httpserver"
 	"imagery/app/imagery"
 	"imagery/app/settings"
 )
@@ -25,8 +27,10 @@ type Options struct {
 	// Inspect reads headers and returns a *imagery.BadPhoto when the photo must be refused. That error wraps
 	// io.ErrUnexpectedEOF when the bytes merely end too early, so that a prefix can be inspected.
 	Inspect func(r io.Reader) error
-	// Budget is the number of bytes that uploads and downloads in flight may hold together.
+	// Budget is the number of bytes that uploads in flight may hold together.
 	Budget int64
+	// Connections is how many connections may be open; 0 means 1024.
+	Connections int
 	// ObjectOrigin is the origin of links to results, for the page's Content-Security-Policy; empty when the
 	// server serves results itself.
 	ObjectOrigin string
@@ -65,16 +69,12 @@ var contractBounds = bounds{
 // with its dependencies and the dropped rest; a wait is shorter. Downloads set their own.
 const writeTimeout = settings.UploadTimeout + 20*time.Second
 
-// maxHeaderBytes is more than browsers and load balancers send, and little per connection.
-const maxHeaderBytes = 32 << 10
-
 // Server answers HTTP requests. It is an http.Handler; Run serves it on a listener.
 type Server struct {
 	Options
 	bounds   bounds
 	echo     *echo.Echo
 	room     *room
-	reading  chan struct{} // full while a result is read that has no room yet
 	waits    *waits
 	ready    readiness
 	stopping chan struct{} // closed when Run begins to stop
@@ -86,7 +86,7 @@ func New(o Options) *Server { return newServer(o, contractBounds) }
 func newServer(o Options, b bounds) *Server {
 	stopping := make(chan struct{})
 	s := &Server{Options: o, bounds: b, stopping: stopping,
-		room: newRoom(o.Budget, b.step, b.stall), reading: make(chan struct{}, 1)}
+		room: newRoom(o.Budget, b.step, b.stall)}
 	s.waits = newWaits(s.lookUp, stopping)
 	s.echo = s.routes()
 	return s
@@ -100,11 +100,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.echo.Serv
 // still taken for a moment, so that a load balancer can notice; then the listener is closed and requests in
 // flight are finished. What does not finish within the drain bound is cut. Run returns nil after a stop.
 func (s *Server) Run(ctx context.Context, l net.Listener) error {
-	srv := &http.Server{
-		Handler: s, ReadHeaderTimeout: settings.ReadHeaderTimeout, IdleTimeout: settings.IdleTimeout,
-		WriteTimeout: writeTimeout, MaxHeaderBytes: maxHeaderBytes,
-		ErrorLog: slog.NewLogLogger(s.Log.Handler(), slog.LevelWarn),
-	}
+	srv := httpserver.New(s, cmp.Or(s.Connections, 1024), s.Log, slog.LevelWarn)
+	srv.WriteTimeout = writeTimeout
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(l) }()
 	select {

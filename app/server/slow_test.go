@@ -263,29 +263,84 @@ func TestRoomIsShared(t *testing.T) {
 	}
 }
 
-// TestNoRoomFirst: want of room comes before what is wrong with the photo.
-func TestNoRoomFirst(t *testing.T) {
+// TestNoRoom: want of room comes before what is wrong with the photo, but keeps no result and no request that needs no
+// room.
+func TestNoRoom(t *testing.T) {
 	t.Parallel()
 	w := newWorld()
 	b := quick()
 	b.stall = time.Hour
 	s := start(t, w, b, func(o *Options) { o.Budget = chunkSize })
-	body, _ := form(file("a.jpg", jpegPhoto(1)))
+	body, _ := form(file("a.jpg", sized(jpegPhoto(1), 2*headSize)))
 	holder := s.dial()
 	holder.post(w.put(imagery.Image{}).ID, len(body), body[:len(body)-50])
 	eventually(t, "the room is taken", func() bool { return s.srv.inUse() == 1 })
 	id := w.put(imagery.Image{}).ID
-	s.upload(id, []byte("text")).refused(t, 503, "Too many uploads")
+	s.upload(id, sized(jpegPhoto(1), 2*headSize)).refused(t, 503, "Too many uploads")
+	s.upload(id, []byte("text")).refused(t, 415, "")
+	if got := s.upload(w.put(imagery.Image{}).ID, jpegPhoto(1)); got.StatusCode != 202 {
+		t.Errorf("a photo of a few bytes: %d %s", got.StatusCode, got.body)
+	}
 	done := w.put(imagery.Image{State: imagery.Processed, ProcessedKey: "processed/x/y.jpg"}).ID
 	w.mu.Lock()
 	w.objects["processed/x/y.jpg"] = []byte("result")
 	w.mu.Unlock()
-	s.get("/image/"+done+"/processed").refused(t, 503, "Too many")
+	if got := s.get("/image/" + done + "/processed"); got.StatusCode != 200 || string(got.body) != "result" {
+		t.Errorf("a result: %d %s", got.StatusCode, got.body)
+	}
 	holder.send(body[len(body)-50:])
 	if got := holder.reply(); got.StatusCode != 202 {
 		t.Errorf("the holder of the room: %d %s", got.StatusCode, got.body)
 	}
-	s.upload(id, []byte("text")).refused(t, 415, "")
+}
+
+// TestTinyUploadsTakeNoRoom: requests of a few bytes, at any rate, refuse no honest upload.
+func TestTinyUploadsTakeNoRoom(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	s := start(t, w, quick(), func(o *Options) { o.Budget = chunkSize })
+	body, _ := form(file("a.jpg", jpegPhoto(1)))
+	for range 50 {
+		c := s.dial()
+		c.post(w.put(imagery.Image{}).ID, len(body), body[:len(body)-50])
+	}
+	if got := s.upload(w.put(imagery.Image{}).ID, sized(jpegPhoto(1), chunkSize)); got.StatusCode != 202 {
+		t.Errorf("an upload beside tiny ones: %d %s", got.StatusCode, got.body)
+	}
+}
+
+// TestPartHeadersAreBounded: what a form has beside the file is kept in memory only a few KiB at a time, wherever in the
+// form it is.
+func TestPartHeadersAreBounded(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	s := start(t, w, unhurried())
+	photo := "--" + boundary + "\r\nContent-Disposition: form-data; name=f; filename=a.jpg\r\n\r\n" + string(jpegPhoto(1)) + "\r\n"
+	end := "--" + boundary + "--\r\n"
+	part := func(header string) string { return "--" + boundary + "\r\n" + header + "\r\n\r\nx\r\n" }
+	long := "Content-Disposition: form-data; name=x\r\nX-Long: " + strings.Repeat("x", 2*maxPartHeader)
+	many := "Content-Disposition: form-data; name=x" + strings.Repeat("\r\na: b", 70)
+	short := part("Content-Disposition: form-data; name=x")
+	for name, test := range map[string]struct {
+		form   string
+		status int
+	}{
+		"a long header behind the file": {photo + part(long) + end, 400},
+		"a long header before the file": {part(long) + photo + end, 400},
+		"many fields behind the file":   {photo + part(many) + end, 400},
+		"many fields before the file":   {part(many) + photo + end, 400},
+		"many parts behind the file":    {photo + strings.Repeat(short, 200) + end, 202},
+		"many parts before the file":    {strings.Repeat(short, 200) + photo + end, 202},
+		"a long field behind the file":  {photo + "--" + boundary + "\r\n\r\n" + strings.Repeat("x", 100<<10) + "\r\n" + end, 202},
+		"a long preamble":               {strings.Repeat("x", 20<<10) + "\r\n" + photo + end, 400},
+		"a long epilogue":               {photo + end + strings.Repeat("x", 100<<10), 202},
+	} {
+		r := s.request("POST", "/image/"+w.put(imagery.Image{}).ID+"/upload", strings.NewReader(test.form))
+		r.Header.Set("Content-Type", formType)
+		if got := s.do(r); got.StatusCode != test.status {
+			t.Errorf("%s: %d %s, want %d", name, got.StatusCode, got.body, test.status)
+		}
+	}
 }
 
 // TestNoRoomLater: nor does it help that the bytes which did find room are bad.

@@ -31,8 +31,8 @@ func (s *Server) upload(c echo.Context) error {
 	}
 	hold := s.room.enter(func() { x.bodyBy(time.Unix(1, 0)) })
 	defer hold.leave() // so before a refusal is answered, which takes its time while the client is still sending
-	v := &receiver{s: s, hold: hold, hash: sha256.New()}
-	if err := v.receive(r.Context(), form, file, r.Body); err != nil {
+	v := &receiver{s: s, hold: hold, body: x.body, hash: sha256.New()}
+	if err := v.receive(r.Context(), form, file); err != nil {
 		return err
 	}
 	ctx, cancel := s.bounded(r.Context(), looked)

@@ -53,7 +53,7 @@ func TestCreate(t *testing.T) {
 		t.Errorf("create of a failed image: %d %s", got.StatusCode, got.body)
 	}
 	for _, body := range []string{`[]`, `null`, `7`, `"x"`, `{`, `{}{}`, `{"id":7}`, `{"id":null}`, `{"id":""}`, `{"id":"x"}`, `{"id":" ` + id + `"}`,
-		`{"x":"` + strings.Repeat("y", 1<<20) + `"}`} {
+		`{"x":"` + strings.Repeat("y", maxCreate) + `"}`} {
 		create(body).refused(t, 400, "")
 	}
 	if objects, messages := w.written(); objects+messages != 0 {

@@ -29,6 +29,7 @@ type world struct {
 	sent    [][]byte
 	traces  []string
 	reads   int // of the catalog
+	closed  int // results that were opened and closed
 	link    string
 	lag     time.Duration // between a catalog read and its answer
 
@@ -142,11 +143,28 @@ func (b blobs) Get(_ context.Context, key string, limit int64) ([]byte, error) {
 	return bytes.Clone(body), nil
 }
 
-func (b blobs) Link(_ context.Context, key, filename string) (string, error) {
-	if b.link == "" {
-		return "", nil
+func (b blobs) Link(ctx context.Context, key, filename string) (imagery.Link, error) {
+	if b.link != "" {
+		return imagery.Link{URL: b.link + key + "?as=" + filename}, nil
 	}
-	return b.link + key + "?as=" + filename, nil
+	body, err := b.Get(ctx, key, 1<<30)
+	if err != nil {
+		return imagery.Link{}, err
+	}
+	return imagery.Link{Body: &openObject{Reader: bytes.NewReader(body), world: b.world}}, nil
+}
+
+// openObject counts what is open.
+type openObject struct {
+	*bytes.Reader
+	world *world
+}
+
+func (o *openObject) Close() error {
+	o.world.mu.Lock()
+	defer o.world.mu.Unlock()
+	o.world.closed++
+	return nil
 }
 func (b blobs) Ping(ctx context.Context) error { return try(ctx, b.hook(&b.onPut)) }
 

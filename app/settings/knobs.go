@@ -60,7 +60,7 @@ var knobs = []knob{
 		usage: "what this process does: server, worker, or local (a load balancer with two servers and two workers)"}.
 		with(func(s *Settings, v string) error { s.Role = Role(v); return nil }, func(s Settings) string { return string(s.Role) }),
 	knob{flag: "listen", env: []string{"IMAGERY_LISTEN", "PORT"}, def: "8080",
-		usage: "address or port of the HTTP listener; a bare port means all interfaces, for a worker 127.0.0.1; port 0 picks one"}.
+		usage: "address or port of the HTTP listener; a bare port means all interfaces for a server, else 127.0.0.1; port 0 picks one"}.
 		with(text(func(s *Settings) *string { return &s.Listen })),
 	knob{flag: "table", env: []string{"IMAGERY_TABLE"}, usage: "DynamoDB table; table, bucket and queue together select AWS, none of them local"}.
 		with(text(func(s *Settings) *string { return &s.Table })),
@@ -154,10 +154,10 @@ func ParseBytes(v string) (int64, error) {
 	return 0, fmt.Errorf("%q is not a size such as 512MiB or 2GiB", v)
 }
 
-// address completes a bare port. Workers serve only their own machine: nothing may reach them from outside.
+// address completes a bare port. Only a server is reached from other machines unless its address says otherwise.
 func address(v string, r Role) (string, error) {
 	host, port := "", v
-	if r == Worker {
+	if r != Server {
 		host = "127.0.0.1"
 	}
 	if strings.Contains(v, ":") {

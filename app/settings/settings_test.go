@@ -31,7 +31,7 @@ func TestDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := settings.Settings{Role: settings.Local, Listen: ":8080", Data: "./.imagery", Stack: "local", Consume: true,
+	want := settings.Settings{Role: settings.Local, Listen: "127.0.0.1:8080", Data: "./.imagery", Stack: "local", Consume: true,
 		Visibility: 10 * time.Second, MaxReceives: 5, ResendAfter: 15 * time.Second, Outage: 10 * time.Minute,
 		UploadLife: 720 * time.Hour, MaxPixels: 50_000_000}
 	if s != want {
@@ -53,10 +53,10 @@ func TestPrecedence(t *testing.T) {
 		env  []string
 		want string
 	}{
-		{nil, []string{"PORT=9000"}, ":9000"},
-		{nil, []string{"PORT=9000", "IMAGERY_LISTEN=9001"}, ":9001"},
-		{nil, []string{"PORT=9000", "IMAGERY_LISTEN="}, ":9000"},
-		{[]string{"-listen", ""}, []string{"PORT=9000"}, ":9000"},
+		{nil, []string{"PORT=9000"}, "127.0.0.1:9000"},
+		{nil, []string{"PORT=9000", "IMAGERY_LISTEN=9001"}, "127.0.0.1:9001"},
+		{nil, []string{"PORT=9000", "IMAGERY_LISTEN="}, "127.0.0.1:9000"},
+		{[]string{"-listen", ""}, []string{"PORT=9000"}, "127.0.0.1:9000"},
 		{[]string{"-listen", "127.0.0.1:0"}, []string{"IMAGERY_LISTEN=9001"}, "127.0.0.1:0"},
 		{[]string{"-listen=9", "-role=server"}, nil, ":9"},
 		{[]string{"-role=worker", "-listen=9"}, nil, "127.0.0.1:9"},

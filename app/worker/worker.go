@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"imagery/app/budget"
+	"imagery/app/httpserver"
 	"imagery/app/imagery"
 	"imagery/app/settings"
 )
@@ -67,17 +68,15 @@ func New(o Options) *Worker {
 	return w
 }
 
+// maxConnections is enough for the probes of a machine and the connections of Beanstalk's daemon, 50 at most.
+const maxConnections = 128
+
 // Run serves the worker's HTTP side on l and consumes until ctx ends; then it stops receiving, hands back what
 // it has not begun, finishes what it has, and returns nil. It returns an error only if the listener breaks.
 func (w *Worker) Run(ctx context.Context, l net.Listener) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	srv := &http.Server{
-		Handler:           w.routes(),
-		ReadHeaderTimeout: settings.ReadHeaderTimeout,
-		IdleTimeout:       settings.IdleTimeout,
-		ErrorLog:          slog.NewLogLogger(w.Log.Handler(), slog.LevelWarn),
-	}
+	srv := httpserver.New(w.routes(), maxConnections, w.Log, slog.LevelWarn)
 	var all sync.WaitGroup
 	if w.Consume {
 		all.Go(func() { w.consume(ctx) })

@@ -128,17 +128,28 @@ func getLimit(t *testing.T, writer, reader imagery.Blobs) {
 	}
 }
 
-// linkLeads follows the link as a browser would, without credentials.
+// linkLeads follows the link as a browser would, without credentials, or reads the object that it has.
 func linkLeads(t *testing.T, writer, _ imagery.Blobs) {
 	key := newKey()
 	must(t, put(t.Context(), writer, key, []byte("linked")))
 	for _, filename := range []string{"", "sepia.jpg"} {
 		link, err := writer.Link(t.Context(), key, filename)
 		must(t, err)
-		if link == "" {
+		if link.URL == "" {
+			for _, from := range []int64{0, 3} {
+				_, err := link.Body.Seek(from, io.SeekStart)
+				must(t, err)
+				if body, err := io.ReadAll(link.Body); err != nil || string(body) != "linked"[from:] {
+					t.Errorf("the open object has %q from %d, %v", body, from, err)
+				}
+			}
+			must(t, link.Body.Close())
+			if _, err := writer.Link(t.Context(), newKey(), ""); !errors.Is(err, imagery.ErrNotFound) {
+				t.Errorf("an absent object: %v", err)
+			}
 			continue
 		}
-		res, err := http.Get(link)
+		res, err := http.Get(link.URL)
 		must(t, err)
 		defer res.Body.Close()
 		body, err := io.ReadAll(res.Body)

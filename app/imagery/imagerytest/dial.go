@@ -159,9 +159,18 @@ func (b remoteBlobs) Get(ctx context.Context, key string, limit int64) ([]byte, 
 	return out.Body, err
 }
 
-func (b remoteBlobs) Link(ctx context.Context, key, filename string) (string, error) {
+// bytesBody is an object that came over the connection.
+type bytesBody struct{ *bytes.Reader }
+
+// Close implements io.Closer.
+func (bytesBody) Close() error { return nil }
+
+func (b remoteBlobs) Link(ctx context.Context, key, filename string) (imagery.Link, error) {
 	out, err := b.do(ctx, Request{Op: "Link", Key: key, Text: filename})
-	return out.Text, err
+	if err != nil || out.Text != "" {
+		return imagery.Link{URL: out.Text}, err
+	}
+	return imagery.Link{Body: bytesBody{bytes.NewReader(out.Body)}}, nil
 }
 
 func (b remoteBlobs) Ping(ctx context.Context) error {

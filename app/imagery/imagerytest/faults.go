@@ -100,8 +100,8 @@ func (b FaultyBlobs) Get(ctx context.Context, key string, limit int64) ([]byte, 
 }
 
 // Link implements imagery.Blobs.
-func (b FaultyBlobs) Link(ctx context.Context, key, filename string) (string, error) {
-	return around(b.Faults, "Link", func() (string, error) { return b.Blobs.Link(ctx, key, filename) })
+func (b FaultyBlobs) Link(ctx context.Context, key, filename string) (imagery.Link, error) {
+	return around(b.Faults, "Link", func() (imagery.Link, error) { return b.Blobs.Link(ctx, key, filename) })
 }
 
 // Ping implements imagery.Blobs.

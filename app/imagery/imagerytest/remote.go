@@ -163,7 +163,7 @@ func (s *portServer) do(ctx context.Context, r *Request, out *Reply) (err error)
 	case "Blobs.Get":
 		out.Body, err = p.Blobs.Get(ctx, r.Key, r.N)
 	case "Link":
-		out.Text, err = p.Blobs.Link(ctx, r.Key, r.Text)
+		out.Text, out.Body, err = follow(p.Blobs.Link(ctx, r.Key, r.Text))
 	case "Blobs.Ping":
 		return p.Blobs.Ping(ctx)
 	case "Send":
@@ -180,4 +180,13 @@ func (s *portServer) do(ctx context.Context, r *Request, out *Reply) (err error)
 		return fmt.Errorf("no operation %q", r.Op)
 	}
 	return err
+}
+
+// follow reads the object that a link of a backend without URLs has.
+func follow(link imagery.Link, err error) (string, []byte, error) {
+	if err != nil || link.Body == nil {
+		return link.URL, nil, err
+	}
+	body, err := io.ReadAll(link.Body)
+	return "", body, errors.Join(err, link.Body.Close())
 }

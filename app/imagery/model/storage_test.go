@@ -60,7 +60,9 @@ func (w blobs) Find(_ context.Context, key string) error {
 	}})
 }
 
-func (w blobs) Link(context.Context, string, string) (string, error) { return "", nil }
+func (w blobs) Link(context.Context, string, string) (imagery.Link, error) {
+	return imagery.Link{}, nil
+}
 
 func (w blobs) Ping(context.Context) error { return nil }
 

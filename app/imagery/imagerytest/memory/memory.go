@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -179,8 +180,20 @@ func (b *Blobs) Get(_ context.Context, key string, limit int64) ([]byte, error) 
 	return bytes.Clone(data), nil
 }
 
-// Link implements imagery.Blobs: there are none.
-func (b *Blobs) Link(context.Context, string, string) (string, error) { return "", nil }
+// body is an object that is open.
+type body struct{ *bytes.Reader }
+
+// Close implements io.Closer.
+func (body) Close() error { return nil }
+
+// Link implements imagery.Blobs.
+func (b *Blobs) Link(ctx context.Context, key, _ string) (imagery.Link, error) {
+	data, err := b.Get(ctx, key, math.MaxInt64)
+	if err != nil {
+		return imagery.Link{}, err
+	}
+	return imagery.Link{Body: body{bytes.NewReader(data)}}, nil
+}
 
 // Ping implements imagery.Blobs.
 func (b *Blobs) Ping(context.Context) error { return nil }

@@ -1,0 +1,106 @@
+// Package httpserver gives every listener of every role the same bounds: on the header, body, idle and write time of
+// a connection, on its buffers, and on the number of connections. The table in docs/bounds.md says what one connection
+// can make a process hold.
+package httpserver
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"imagery/app/settings"
+)
+
+const (
+	// MaxHeaderBytes is more than browsers and load balancers send. net/http adds 4 KiB of its own.
+	MaxHeaderBytes = 32 << 10
+	// maxFields bounds what the fields of one header take beside their bytes: a field of three bytes takes a hundred.
+	maxFields = 128
+	// BodyTimeout bounds the body of a request, from the end of its header on. Uploads set their own bound.
+	BodyTimeout = 10 * time.Second
+	// PerConnection is what a process holds for one connection, in bytes: its header, two buffers of 4 KiB, two stacks.
+	// Bodies are counted elsewhere.
+	PerConnection = 64 << 10
+	// WriteStall is how long a write may make no progress. A write has at most some 32 KiB, so a client that reads a
+	// KiB per second keeps its connection.
+	WriteStall = 30 * time.Second
+	// socketBuffer bounds what the kernel keeps for one connection in each direction; Linux doubles it.
+	socketBuffer = 64 << 10
+)
+
+// Connections returns how many connections a process with that many bytes of memory may have open: at 256 KiB for
+// each, the kernel's buffers included, but always enough for a browser or two and the probes of a load balancer.
+func Connections(memory int64) int { return int(min(max(memory/(256<<10), 256), 4096)) }
+
+// Server is an http.Server with bounds.
+type Server struct {
+	*http.Server
+	conns *conns
+	log   *slog.Logger
+	body  time.Duration // BodyTimeout; tests shorten it
+}
+
+// New returns a server that keeps at most so many connections open. What net/http logs of broken connections is logged
+// at the given level.
+func New(handler http.Handler, connections int, log *slog.Logger, level slog.Level) *Server {
+	s := &Server{conns: newConns(connections), log: log, body: BodyTimeout}
+	s.Server = &http.Server{
+		Handler:           s.bound(handler),
+		ReadHeaderTimeout: settings.ReadHeaderTimeout,
+		IdleTimeout:       settings.IdleTimeout,
+		MaxHeaderBytes:    MaxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), level),
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return context.WithValue(ctx, connKey{}, c)
+		},
+		ConnState: s.conns.state,
+	}
+	return s
+}
+
+// Serve accepts connections on l until the server is shut down or closed, see http.Server.
+func (s *Server) Serve(l net.Listener) error {
+	return s.Server.Serve(&listener{Listener: l, conns: s.conns, log: s.log, done: make(chan struct{})})
+}
+
+// connKey is the context key of a request's connection.
+type connKey struct{}
+
+// bound tells the connection when its header is complete, refuses headers of too many fields, and sets the deadline of
+// the body.
+func (s *Server) bound(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if c, ok := r.Context().Value(connKey{}).(*conn); ok {
+			s.conns.handling(c)
+		}
+		if fields(r.Header) > maxFields {
+			tooManyFields(w)
+			return
+		}
+		if r.ContentLength != 0 { // without a body net/http reads ahead, and a deadline would cancel the request
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.body))
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func fields(h http.Header) (n int) {
+	for _, values := range h {
+		n += len(values)
+	}
+	return n
+}
+
+// tooManyFields answers in the form of RFC 9457 and ends the connection.
+func tooManyFields(w http.ResponseWriter) {
+	const status = http.StatusRequestHeaderFieldsTooLarge
+	h := w.Header()
+	h.Set("Content-Type", "application/problem+json")
+	h.Set("Connection", "close")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]any{"type": "about:blank", "title": http.StatusText(status), "status": status,
+		"detail": "The request has too many header fields."}) // the client is gone if this fails
+}

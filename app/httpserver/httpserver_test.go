@@ -1,0 +1,337 @@
+package httpserver
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// started serves handler on a port of its own until the test ends, and returns the address.
+func started(t *testing.T, handler http.Handler, connections int, change ...func(*Server)) (*Server, string) {
+	t.Helper()
+	s := New(handler, connections, slog.New(slog.DiscardHandler), slog.LevelDebug)
+	for _, f := range change {
+		f(s)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(l) }()
+	t.Cleanup(func() {
+		s.Close()
+		if err := <-done; !errors.Is(err, http.ErrServerClosed) {
+			t.Error(err)
+		}
+	})
+	return s, l.Addr().String()
+}
+
+// client is one connection.
+type client struct {
+	net.Conn
+	t  *testing.T
+	in *bufio.Reader
+}
+
+func dial(t *testing.T, addr string) *client {
+	t.Helper()
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	c.SetDeadline(time.Now().Add(20 * time.Second))
+	return &client{c, t, bufio.NewReader(c)}
+}
+
+func (c *client) send(text string) {
+	c.t.Helper()
+	if _, err := io.WriteString(c, text); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// status returns the status of the next answer, after reading it whole; 0 when the connection ended instead.
+func (c *client) status() int {
+	res, err := http.ReadResponse(c.in, nil)
+	if err != nil {
+		return 0
+	}
+	io.Copy(io.Discard, res.Body)
+	res.Body.Close()
+	return res.StatusCode
+}
+
+var ok = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	if _, err := io.Copy(io.Discard, r.Body); err != nil {
+		w.WriteHeader(http.StatusRequestTimeout)
+	}
+})
+
+const get = "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+// At the limit a new connection takes the place of an idle one, the longest idle first, then of one that is sending its
+// header; requests that are being answered are never cut.
+func TestConnectionsAtTheLimit(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	entered := make(chan struct{}, 10)
+	_, addr := started(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/wait" {
+			entered <- struct{}{}
+			<-release
+		}
+	}), 4)
+	busy := dial(t, addr)
+	busy.send("GET /wait HTTP/1.1\r\nHost: x\r\n\r\n")
+	<-entered
+	var idle []*client
+	for range 2 {
+		c := dial(t, addr)
+		c.send(get)
+		if got := c.status(); got != 200 {
+			t.Fatal(got)
+		}
+		idle = append(idle, c)
+	}
+	slow := dial(t, addr)
+	slow.send("GET / HTTP/1.1\r\nHo")
+	var fresh []*client
+	replace := func() {
+		c := dial(t, addr)
+		c.send("GET /wait HTTP/1.1\r\nHost: x\r\n\r\n")
+		<-entered
+		fresh = append(fresh, c)
+	}
+	replace()
+	replace() // both idle ones; the slow one goes on
+	slow.send("st: x\r\n\r\n")
+	if got := slow.status(); got != 200 {
+		t.Errorf("a slow header while others are idle: %d", got)
+	}
+	slow.send("GET / HTTP/1.1\r\nHo")
+	replace()
+	for i, c := range append(idle, slow) {
+		if got := c.status(); got != 0 {
+			t.Errorf("connection %d that was to be replaced: %d", i, got)
+		}
+	}
+	late := dial(t, addr) // waits, as all have a request
+	late.send(get)
+	close(release)
+	for i, c := range append(fresh, busy, late) {
+		if got := c.status(); got != 200 {
+			t.Errorf("request %d: %d", i, got)
+		}
+	}
+}
+
+// The header bytes of all connections together are bounded, and honest requests get through all the same.
+func TestUnreadHeadersAreBounded(t *testing.T) {
+	t.Parallel()
+	s, addr := started(t, ok, 200)
+	half := "GET / HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 30<<10)
+	for range 100 {
+		c := dial(t, addr)
+		_, _ = io.WriteString(c, half) // it may have been cut by now
+	}
+	c := dial(t, addr)
+	c.send(get)
+	if got := c.status(); got != 200 {
+		t.Errorf("an honest request: %d", got)
+	}
+	s.conns.mu.Lock()
+	defer s.conns.mu.Unlock()
+	if s.conns.unread > maxUnread {
+		t.Errorf("%d header bytes are held, the bound is %d", s.conns.unread, maxUnread)
+	}
+	sum := 0
+	for c := range s.conns.open {
+		sum += c.unread
+	}
+	if sum != s.conns.unread {
+		t.Errorf("%d bytes are counted, there are %d", s.conns.unread, sum)
+	}
+}
+
+func TestHeaders(t *testing.T) {
+	t.Parallel()
+	_, addr := started(t, ok, 10)
+	for name, c := range map[string]struct {
+		header string
+		want   int
+	}{
+		"some fields":     {strings.Repeat("A: b\r\n", 100), 200},
+		"too many fields": {strings.Repeat("A: b\r\n", 200), 431},
+		"20 KiB":          {"A: " + strings.Repeat("x", 20<<10) + "\r\n", 200},
+		"40 KiB":          {"A: " + strings.Repeat("x", 40<<10) + "\r\n", 431},
+	} {
+		conn := dial(t, addr)
+		conn.send("GET / HTTP/1.1\r\nHost: x\r\n" + c.header + "\r\n")
+		if got := conn.status(); got != c.want {
+			t.Errorf("%s: %d, want %d", name, got, c.want)
+		}
+	}
+}
+
+// stall is a connection whose writes block, and which tells the deadlines that were set.
+type stall struct {
+	net.Conn
+	by []time.Time
+}
+
+func (s *stall) SetWriteDeadline(t time.Time) error { s.by = append(s.by, t); return nil }
+func (s *stall) Write(p []byte) (int, error)        { return len(p), nil }
+
+// Each write has a deadline of its own, but none beyond the one that the handler set.
+func TestWriteDeadlines(t *testing.T) {
+	t.Parallel()
+	inner := &stall{}
+	c := &conn{Conn: inner, conns: newConns(1)}
+	last := func() time.Duration { return time.Until(inner.by[len(inner.by)-1]) }
+	c.Write([]byte("x"))
+	if d := last(); d > WriteStall || d < WriteStall-10*time.Second {
+		t.Errorf("a write may take %s", d)
+	}
+	c.SetWriteDeadline(time.Now().Add(time.Hour))
+	c.Write([]byte("x"))
+	if d := last(); d > WriteStall {
+		t.Errorf("a write before a late deadline may take %s", d)
+	}
+	c.SetWriteDeadline(time.Now().Add(time.Second))
+	c.Write([]byte("x"))
+	if d := last(); d > time.Second {
+		t.Errorf("a write before an early deadline may take %s", d)
+	}
+}
+
+// A body that does not end, and a client that does not read, lose their connection.
+func TestStalledClients(t *testing.T) {
+	t.Parallel()
+	ended := make(chan error, 1)
+	large := bytes.Repeat([]byte("x"), 32<<20)
+	_, addr := started(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			ok(w, r)
+			return
+		}
+		_, err := io.Copy(w, bytes.NewReader(large))
+		ended <- err
+	}), 10, func(s *Server) { s.body, s.conns.stall = 100*time.Millisecond, 100*time.Millisecond })
+	c := dial(t, addr)
+	c.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nx")
+	if got := c.status(); got != http.StatusRequestTimeout {
+		t.Errorf("a body that does not end: %d", got)
+	}
+	deaf := dial(t, addr)
+	deaf.send(get)
+	select {
+	case err := <-ended:
+		if err == nil {
+			t.Error("32 MiB were sent to a client that reads nothing")
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("a client that reads nothing is still served")
+	}
+}
+
+// broken is a listener that fails as one does without file descriptors.
+type broken struct {
+	net.Listener
+	left int
+}
+
+func (b *broken) Accept() (net.Conn, error) {
+	if b.left--; b.left >= 0 {
+		return nil, &net.OpError{Op: "accept", Err: syscall.EMFILE}
+	}
+	return b.Listener.Accept()
+}
+
+// Without file descriptors there is one warning, and the server goes on when there are some again.
+func TestAcceptErrorsAreLogged(t *testing.T) {
+	t.Parallel()
+	var log syncBuffer
+	s := New(ok, 10, slog.New(slog.NewTextHandler(&log, nil)), slog.LevelDebug)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go s.Serve(&broken{l, 3})
+	defer s.Close()
+	c := dial(t, l.Addr().String())
+	c.send(get)
+	if got := c.status(); got != 200 {
+		t.Errorf("afterwards: %d", got)
+	}
+	if n := strings.Count(log.String(), "level=WARN"); n != 1 || !strings.Contains(log.String(), "too many open files") {
+		t.Errorf("%d warnings:\n%s", n, log.String())
+	}
+}
+
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// A server that is full can be shut down.
+func TestShutdownWhileFull(t *testing.T) {
+	t.Parallel()
+	release, entered := make(chan struct{}), make(chan struct{})
+	s := New(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { close(entered); <-release }), 1, slog.New(slog.DiscardHandler), slog.LevelDebug)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(l) }()
+	busy := dial(t, l.Addr().String())
+	busy.send(get)
+	<-entered
+	dial(t, l.Addr().String())
+	stopped := make(chan error, 1)
+	go func() { stopped <- s.Shutdown(context.Background()) }()
+	if err := <-done; !errors.Is(err, http.ErrServerClosed) {
+		t.Error(err)
+	}
+	close(release)
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+	if got := busy.status(); got != 200 {
+		t.Errorf("the request in flight: %d", got)
+	}
+}
+
+func TestConnections(t *testing.T) {
+	for memory, want := range map[int64]int{0: 256, 64 << 20: 256, 200 << 20: 800, 16 << 30: 4096} {
+		if got := Connections(memory); got != want {
+			t.Error(fmt.Sprintf("%d MiB: %d connections, want %d", memory>>20, got, want))
+		}
+	}
+}
