@@ -148,3 +148,33 @@ func (f *fleet) signal(t *testing.T, role string, sig syscall.Signal) {
 		}
 	}
 }
+
+// hold keeps the workers from working until the result is called. It stops them, and also those that are started
+// meanwhile, before they get to work: the fleet replaces a worker that is frozen for long.
+func (f *fleet) hold(t *testing.T) (release func()) {
+	t.Helper()
+	f.signal(t, "worker", syscall.SIGSTOP)
+	over, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-over:
+				return
+			case <-time.After(10 * time.Millisecond):
+			}
+			for _, pid := range f.children(t, "worker") {
+				_ = syscall.Kill(pid, syscall.SIGSTOP) // an error means that it has ended
+			}
+		}
+	}()
+	release = sync.OnceFunc(func() {
+		close(over)
+		<-ended
+		for _, pid := range f.children(t, "worker") {
+			_ = syscall.Kill(pid, syscall.SIGCONT) // an error means that it has ended
+		}
+	})
+	t.Cleanup(release)
+	return release
+}

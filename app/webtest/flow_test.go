@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -184,8 +183,7 @@ func TestReloadWhileProcessing(t *testing.T) {
 	t.Parallel()
 	f := ownFleet(t)
 	tb := openTab(t, f.url)
-	f.signal(t, "worker", syscall.SIGSTOP)
-	t.Cleanup(func() { f.signal(t, "worker", syscall.SIGCONT) })
+	release := f.hold(t)
 	var files, names []string
 	for i := range 5 {
 		names = append(names, fmt.Sprintf("photo%d.jpg", i))
@@ -205,7 +203,7 @@ func TestReloadWhileProcessing(t *testing.T) {
 			}
 		}
 	}
-	f.signal(t, "worker", syscall.SIGCONT)
+	release()
 	for _, name := range names {
 		tb.turned(name)
 	}
@@ -320,12 +318,12 @@ func TestAsleep(t *testing.T) {
 	f := ownFleet(t)
 	w := newWire(t, f)
 	tb := openTab(t, w.url)
-	f.signal(t, "worker", syscall.SIGSTOP)
+	release := f.hold(t)
 	tb.pick(jpegFile(t, "sleepy.jpg", 300, 200, 1))
 	tb.says("sleepy.jpg", "^Processing")
 	call(tb, page.SetWebLifecycleState, page.SetWebLifecycleStateParams{State: "frozen"})
 	w.deafen()
-	f.signal(t, "worker", syscall.SIGCONT)
+	release()
 	f.processed(t, tb.idOf("sleepy.jpg"))
 	if text := eval[string](tb, said("sleepy.jpg")); text != "Processing" {
 		t.Fatalf("asleep, and still it says %q", text)
