@@ -36,6 +36,7 @@ type child struct {
 
 	mu       sync.Mutex
 	process  *os.Process // nil while none runs
+	addr     string      // where it listens, empty before that and once it is being killed
 	started  time.Time
 	starts   int
 	listened bool // any process of this child ever did
@@ -127,7 +128,7 @@ func (c *child) run() exit {
 		end.healthy = time.Since(up)
 	}
 	c.mu.Lock()
-	c.process = nil
+	c.process, c.addr = nil, ""
 	c.mu.Unlock()
 	c.pool.gone(c.target)
 	return end
@@ -159,7 +160,7 @@ func (c *child) start(cmd *exec.Cmd) error {
 // next tick, for a request may be waiting.
 func (c *child) isUp(alive context.Context, addr string) {
 	c.mu.Lock()
-	c.listened = true
+	c.listened, c.addr = true, addr
 	c.mu.Unlock()
 	c.pool.listening(c.target, addr)
 	go c.probe(alive, addr)
@@ -208,13 +209,38 @@ func (c *child) stop() error {
 func (c *child) kill() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.killLocked()
+}
+
+// killFrozen ends the given process, unless it has ended by itself or is to end anyway.
+func (c *child) killFrozen(process *os.Process) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.process != process || c.addr == "" || c.isStopping() {
+		return fmt.Errorf("%s ends without it", c.Name)
+	}
+	return c.killLocked()
+}
+
+func (c *child) killLocked() error {
 	if c.process == nil {
 		return fmt.Errorf("%s does not run just now", c.Name)
 	}
 	if err := c.process.Kill(); err != nil {
 		return fmt.Errorf("kill %s: %w", c.Name, err)
 	}
+	c.addr = ""
 	return nil
+}
+
+// living returns the process and its address while it listens, nil when there is none or it is to end.
+func (c *child) living() (*os.Process, string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.addr == "" || c.isStopping() {
+		return nil, ""
+	}
+	return c.process, c.addr
 }
 
 // status puts together what the process and its connections say; the two are not one instant.

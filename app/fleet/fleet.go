@@ -2,7 +2,8 @@
 // and balances HTTP requests over the servers as a cloud load balancer would. It holds no state of the product:
 // whatever it kills, or is killed with, is found again by the next process.
 //
-// It does not judge processes that live: one that hangs loses its requests to the others, but is not replaced.
+// It judges processes that live by one thing only: one that is frozen is killed and replaced, because it may hold the
+// lock without which no other one writes. One that is slow loses its requests to the others, and nothing else.
 package fleet
 
 import (
@@ -38,9 +39,9 @@ type Options struct {
 }
 
 // Child is how to start one process. It must print "listening on http://HOST:PORT" on its standard output,
-// answer /readyz there, and call WatchParent. On SIGTERM a server fails /readyz first and still accepts for twice
-// probeEvery; after an answer that came before the end of an upload it reads on for a moment. Without either the
-// balancer cannot tell a request that was lost from one that was not begun.
+// answer /readyz and /healthz there, and call WatchParent. On SIGTERM a server fails /readyz first and still accepts
+// for twice probeEvery; after an answer that came before the end of an upload it reads on for a moment. Without either
+// the balancer cannot tell a request that was lost from one that was not begun.
 type Child struct {
 	Name   string // unique, such as server-1
 	Server bool   // gets requests from the balancer
@@ -53,6 +54,7 @@ type Fleet struct {
 	o        Options
 	pool     *pool
 	children []*child
+	watchdog *watchdog
 }
 
 // Status is what one child is doing now.
@@ -78,6 +80,7 @@ func New(o Options) *Fleet {
 	for _, c := range o.Children {
 		f.children = append(f.children, newChild(c, o, f.pool, out))
 	}
+	f.watchdog = newWatchdog(f.children, o.Log)
 	return f
 }
 
@@ -95,11 +98,14 @@ func (f *Fleet) Run(ctx context.Context, l net.Listener) error {
 			}
 		}()
 	}
+	watching, rest := context.WithCancel(context.Background())
+	go f.watchdog.run(watching)
 	var err error
 	select {
 	case <-ctx.Done():
 	case err = <-failed:
 	}
+	rest() // while the fleet stops, c.stop decides what is killed
 	f.o.Log.Info("stopping: first the balancer, then servers, then workers")
 	return errors.Join(err, f.stop(b))
 }

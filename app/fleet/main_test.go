@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -124,6 +125,21 @@ func routes(draining *atomic.Bool) http.Handler {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
 	})
+	var burning atomic.Bool
+	mux.HandleFunc("/healthz", func(_ http.ResponseWriter, r *http.Request) {
+		if burning.Load() {
+			<-r.Context().Done()
+		}
+	})
+	mux.HandleFunc("/burn", func(http.ResponseWriter, *http.Request) {
+		burning.Store(true)
+		for range runtime.GOMAXPROCS(0) {
+			go func() {
+				for {
+				}
+			}()
+		}
+	})
 	mux.HandleFunc("/pid", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, os.Getpid()) })
 	mux.HandleFunc("/sum", func(w http.ResponseWriter, r *http.Request) {
 		h := sha256.New()
@@ -220,6 +236,12 @@ type running struct {
 
 func start(t *testing.T, grace time.Duration, children ...Child) *running {
 	t.Helper()
+	return startWatched(t, grace, nil, children...)
+}
+
+// startWatched starts a fleet whose watchdog was changed before.
+func startWatched(t *testing.T, grace time.Duration, change func(*watchdog), children ...Child) *running {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -230,6 +252,9 @@ func start(t *testing.T, grace time.Duration, children ...Child) *running {
 	r.kill = sync.OnceFunc(func() { close(kill) })
 	r.Fleet = New(Options{Exe: os.Args[0], Children: children, Stdout: r.out, Stderr: r.out, Kill: kill, Grace: grace,
 		Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	if change != nil {
+		change(r.watchdog)
+	}
 	go func() { r.done <- r.Run(ctx, l) }()
 	r.stop = sync.OnceValue(func() error { cancel(); return <-r.done })
 	t.Cleanup(func() { r.kill(); r.stop() })

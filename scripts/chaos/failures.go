@@ -81,6 +81,8 @@ func ofMachines() []failure {
 			heals: "a full disk counts as a bad moment; keep a copy of the folder", why: "as long as it is full", test: "app/local TestFailedPutLeavesNothing"},
 		{what: "a laptop's fleet process", kind: "tolerated", sees: "no connection until it is started again",
 			heals: "its children stop with it, nothing accepted is lost", attack: sigkillAll, test: "app/fleet TestChildrenDieWithTheFleet"},
+		{what: "a laptop's process that is frozen", kind: "single", sees: "503 if it holds the table's write lock; without the lock slow answers",
+			heals: "the fleet kills it and starts it again", measured: `a server froze with the write lock, .* after ([\d.]+) s`, test: e2e + " TestFrozenServerWithTheLock"},
 	}
 }
 
