@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,11 +12,13 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
+	"runtime/debug"
 	"strings"
 	"time"
 
-	"imagery/app/budget"
 	"imagery/app/fleet"
+	"imagery/app/httpserver"
 	"imagery/app/imagery"
 	"imagery/app/local"
 	"imagery/app/observe"
@@ -35,12 +38,6 @@ func runLocal(ctx context.Context, kill <-chan struct{}, s settings.Settings, st
 	if err != nil {
 		return fmt.Errorf("find the running binary: %w", err)
 	}
-	if s.Memory == 0 {
-		s.Memory = budget.Measured(localServers + localWorkers)
-	}
-	if _, err := planForPhotos(s); err != nil {
-		return err // here rather than four times from the children
-	}
 	if _, err := failpoints(s); err != nil {
 		return err
 	}
@@ -53,6 +50,11 @@ func runLocal(ctx context.Context, kill <-chan struct{}, s settings.Settings, st
 	if err != nil {
 		return err
 	}
+	log := observe.NewLogger(stderr, observe.Identity{Stack: s.Stack, Role: string(s.Role), Instance: "fleet"})
+	connections, pools, err := shareMemory(&s, log)
+	if err != nil {
+		return err
+	}
 	var children []fleet.Child
 	for _, group := range []struct {
 		role settings.Role
@@ -61,19 +63,46 @@ func runLocal(ctx context.Context, kill <-chan struct{}, s settings.Settings, st
 		for i := range group.n {
 			c := s
 			c.Role, c.Listen, c.Instance = group.role, "127.0.0.1:0", fmt.Sprintf("%s-%d", group.role, i+1)
-			env := c.Env()
+			env := append(c.Env(), pools...)
 			if observe.IsTerminal(stderr) {
 				env = append(env, observe.PrettyEnv+"=1")
 			}
 			children = append(children, fleet.Child{Name: c.Instance, Server: group.role == settings.Server, Env: env})
 		}
 	}
-	log := observe.NewLogger(stderr, observe.Identity{Stack: s.Stack, Role: string(s.Role), Instance: "fleet"})
-	o := fleet.Options{Exe: exe, Children: children, Log: log, Stdout: stdout, Stderr: stderr, Kill: kill}
+	o := fleet.Options{Exe: exe, Children: children, Connections: connections, Log: log, Stdout: stdout, Stderr: stderr, Kill: kill}
 	if s.OnAWS() {
 		return fleet.New(o).Run(ctx, l)
 	}
 	return runWithPanel(ctx, l, o, s)
+}
+
+// shareMemory plans the memory of the fleet, and says so to the children through the settings and the environment that
+// it returns, beside the number of connections that the balancer may have. With a budget for each process, set by hand,
+// they share none.
+func shareMemory(s *settings.Settings, log *slog.Logger) (connections int, env []string, err error) {
+	cores := runtime.GOMAXPROCS(0)
+	if s.Memory != 0 {
+		most := settings.PlanWorker(cores, s.Memory, s.MaxPixels).Photos
+		s.PhotoMemory = min(cmp.Or(s.PhotoMemory, most), most)
+		return httpserver.Connections(s.Memory), nil, nil
+	}
+	bytes := measured()
+	plan := settings.PlanLocal(cores, bytes, s.MaxPixels)
+	s.PhotoMemory = min(cmp.Or(s.PhotoMemory, plan.Photos), plan.Photos)
+	b, pools, err := openPools(plan, bytes)
+	if err != nil {
+		return 0, nil, err
+	}
+	go func() {
+		if err := b.Serve(); err != nil {
+			log.Error("no more memory is given out", "error", err)
+		}
+	}()
+	connections = localConnections(bytes)
+	balancer := settings.ProcessBase + int64(connections-httpserver.FewConnections)*httpserver.PerConnection
+	debug.SetMemoryLimit(min(balancer, debug.SetMemoryLimit(-1)))
+	return connections, []string{pools}, nil
 }
 
 // runWithPanel runs a fleet over a data folder, with a page that shows it.

@@ -7,14 +7,9 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"runtime"
-	"runtime/debug"
-	"strings"
 	"time"
 
-	"imagery/app/budget"
 	"imagery/app/fleet"
-	"imagery/app/httpserver"
 	"imagery/app/imagery"
 	"imagery/app/observe"
 	"imagery/app/sepia"
@@ -31,7 +26,7 @@ type process struct {
 	instance string
 	backend  *backend
 	service  *imagery.Service
-	memory   int64
+	memory   memory
 	listener net.Listener
 }
 
@@ -47,12 +42,7 @@ func begin(ctx context.Context, s settings.Settings, stdout, stderr io.Writer) (
 	p := &process{settings: s, release: release, instance: s.Instance}
 	short := observe.ShortRelease(release)
 	p.log = observe.NewLogger(stderr, observe.Identity{Stack: s.Stack, Role: string(s.Role), Release: short, Instance: s.Instance})
-	if s.Role == settings.Worker {
-		p.memory, err = planForPhotos(s)
-	} else {
-		p.memory, err = planMemory(s, settings.ServerLeastBudget, "two uploads of full size", "memory")
-	}
-	if err != nil {
+	if p.memory, err = planMemory(s); err != nil {
 		return nil, err
 	}
 	if p.backend, err = openBackend(ctx, s, p.log); err != nil {
@@ -65,31 +55,6 @@ func begin(ctx context.Context, s settings.Settings, stdout, stderr io.Writer) (
 		return nil, err
 	}
 	return p, nil
-}
-
-// planMemory is the budget of this process, set by hand or measured. It must be enough for the role's largest
-// single piece of work; the garbage collector is told to stay below it.
-// knobs are the settings that can help.
-func planMemory(s settings.Settings, least int64, work string, knobs ...string) (int64, error) {
-	memory := s.Memory
-	if memory == 0 {
-		memory = budget.Measured(1)
-	}
-	if memory < least {
-		var named []string
-		for _, k := range knobs {
-			named = append(named, settings.Named(k))
-		}
-		return 0, fmt.Errorf("a budget of %d MiB cannot hold %s, which needs %d MiB (%s)",
-			memory>>20, work, (least+1<<20-1)>>20, strings.Join(named, "; "))
-	}
-	debug.SetMemoryLimit(min(memory, debug.SetMemoryLimit(-1)))
-	return memory, nil
-}
-
-// planForPhotos is planMemory for a process that processes photos, or starts those that do.
-func planForPhotos(s settings.Settings) (int64, error) {
-	return planMemory(s, settings.LeastBudget(s.MaxPixels), "the largest legal photo", "memory", "max-pixels")
 }
 
 // listen opens the role's listener and says where it is.
@@ -122,12 +87,14 @@ func runServer(ctx context.Context, s settings.Settings, stdout, stderr io.Write
 	}
 	defer p.backend.close()
 	supervise(ctx, p.listener, p.log)
-	connections := httpserver.Connections(p.memory)
 	return server.New(server.Options{
 		Service: p.service, Sniff: sniff,
-		Inspect:     func(r io.Reader) error { _, err := sepia.Inspect(r, s.MaxPixels); return err },
-		Budget:      p.memory - settings.ProcessBase - int64(connections)*httpserver.PerConnection,
-		Connections: connections, ObjectOrigin: p.backend.origin, MaxPixels: s.MaxPixels, Release: p.release, Log: p.log,
+		Inspect: func(r io.Reader) error {
+			_, err := sepia.Filter{MaxPixels: s.MaxPixels, MaxMemory: s.PhotoMemory}.Check(r)
+			return err
+		},
+		Budget: p.memory.uploads, Memory: p.memory.shared, Connections: p.memory.connections,
+		ObjectOrigin: p.backend.origin, MaxPixels: s.MaxPixels, Release: p.release, Log: p.log,
 	}).Run(ctx, p.listener)
 }
 
@@ -138,11 +105,11 @@ func runWorker(ctx context.Context, s settings.Settings, stdout, stderr io.Write
 		return err
 	}
 	defer p.backend.close()
-	p.service.Filter = sepia.Filter{MaxPixels: s.MaxPixels}
+	plan := p.memory.worker
+	p.service.Filter = sepia.Filter{MaxPixels: s.MaxPixels, MaxMemory: plan.Photos}
 	supervise(ctx, p.listener, p.log)
-	slots, waiting, pool := worker.Concurrency(runtime.GOMAXPROCS(0), p.memory-settings.ProcessBase, settings.LargestPeak(s.MaxPixels))
 	return worker.New(worker.Options{
-		Service: p.service, Queue: p.backend.queue, Memory: pool, Slots: slots, Waiting: waiting,
+		Service: p.service, Queue: p.backend.queue, Memory: p.memory.photos, Slots: plan.Slots, Waiting: plan.Waiting,
 		Outage: s.Outage, ReconcileEvery: reconcileEvery(s), Probe: p.backend.probe,
 		Housekeeping: p.backend.housekeeping, Consume: s.Consume, Instance: p.instance, Release: p.release, Log: p.log,
 	}).Run(ctx, p.listener)

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"imagery/app/settings"
 	"imagery/infra/data"
 	"imagery/infra/network"
 )
@@ -34,8 +33,8 @@ func (c Config) problems() []string {
 	say := func(format string, args ...any) { bad = append(bad, fmt.Sprintf(format, args...)) }
 	c.checkNames(say)
 	c.checkNetwork(say)
-	c.checkFleet(say, "server", c.ServerType, c.ServerMin, c.ServerMax, settings.ServerLeastBudget)
-	c.checkFleet(say, "worker", c.WorkerType, c.WorkerMin, c.WorkerMax, settings.LeastBudget(settings.DefaultMaxPixels))
+	c.checkFleet(say, "server", c.ServerType, c.ServerMin, c.ServerMax)
+	c.checkFleet(say, "worker", c.WorkerType, c.WorkerMin, c.WorkerMax)
 	if c.AMIID != "" && !amiForm.MatchString(c.AMIID) {
 		say("imagery:amiId %q is not an image id such as ami-0123456789abcdef0", c.AMIID)
 	}
@@ -108,23 +107,19 @@ func (c Config) checkNetwork(say func(string, ...any)) {
 }
 
 // checkFleet holds an instance type against the budget without which the role's process refuses to start.
-func (c Config) checkFleet(say func(string, ...any), role, kind string, least, most int, budget int64) {
+func (c Config) checkFleet(say func(string, ...any), role, kind string, least, most int) {
 	if least != 0 && most != 0 && most <= least {
 		say("imagery:%sMax %d must be above imagery:%sMin %d: a replacement starts before the old instance goes", role, most, role, least)
 	}
 	if c.Profile == Prod && least == 1 {
 		say("imagery:%sMin 1: prod needs two, or the death of one is an outage", role)
 	}
-	// The process itself refuses to start with less than its budget; better to say it here than on a fleet.
 	t, ok := instanceTypes[kind]
 	switch {
 	case !ok:
 		say("imagery:%sType %q is not in the table of known instance types: %s", role, kind, strings.Join(typesOf(c.Arch), ", "))
 	case c.Arch != "" && t.arch != c.Arch:
 		say("imagery:%sType %s is %s, imagery:arch says %s", role, kind, t.arch, c.Arch)
-	case t.budget() < budget:
-		say("imagery:%sType %s: %d MiB of its %d MiB are for the process, a %s needs %d MiB for the largest legal photo; take for example %s",
-			role, kind, t.budget()>>20, t.memoryMiB, role, budget>>20, cheapestWith(t.arch, budget))
 	}
 }
 

@@ -58,7 +58,6 @@ func TestRefusals(t *testing.T) {
 		"imagery:arch":                               {"arch": "riscv"},
 		"serverType t3.small is amd64":               {"serverType": "t3.small"},
 		"not in the table of known instance types":   {"workerType": "x9.huge"},
-		"for the largest legal photo":                {"workerType": "t4g.micro"},
 		"serverMax 2 must be above":                  {"serverMax": "2"},
 		"workerMin":                                  {"workerMin": "0"},
 		"prod needs two":                             {"profile": "prod", "serverMin": "1"},
@@ -103,7 +102,7 @@ func TestRefusesStackNamesThatAWSWouldCut(t *testing.T) {
 
 func TestAllProblemsAreReportedAtOnce(t *testing.T) {
 	_, _, err := LoadConfig(Origin{Project: "imagery", Stack: "dev"}, func(key string) string {
-		return map[string]string{"egress": "x", "azCount": "x", "workerType": "t4g.micro", "uploadExpireDays": "1"}[key]
+		return map[string]string{"egress": "x", "azCount": "x", "workerType": "x9.huge", "uploadExpireDays": "1"}[key]
 	})
 	var all *ConfigError
 	if !errors.As(err, &all) || len(all.Problems) != 5 {
@@ -193,8 +192,8 @@ func TestNumbersThatBothSidesKeep(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if instanceTypes[c.WorkerType].budget() < settings.LeastBudget(settings.DefaultMaxPixels) {
-			t.Errorf("%s: a %s cannot hold the largest photo", preset, c.WorkerType)
+		if most := instanceTypes[c.WorkerType].photoMemory(); most < settings.LargestPeak(settings.DefaultMaxPixels) {
+			t.Errorf("%s: a %s has %d MiB for one photo, too little for the largest", preset, c.WorkerType, most>>20)
 		}
 	}
 }

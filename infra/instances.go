@@ -3,11 +3,14 @@ package main
 import (
 	"maps"
 	"slices"
+
+	"imagery/app/settings"
 )
 
 // instanceType is what the program must know of a type before it asks AWS for one.
 type instanceType struct {
 	arch      string
+	cores     int
 	memoryMiB int64
 	burstable bool
 	hourly    float64 // US dollars, list price of priceRegion at priceDate
@@ -16,24 +19,24 @@ type instanceType struct {
 // instanceTypes are the types that a stack may use. Sizes below 1 GiB are left out: installing the log agent
 // alone needs 400 MB.
 var instanceTypes = map[string]instanceType{
-	"t4g.micro":  {"arm64", 1024, true, 0.0084},
-	"t4g.small":  {"arm64", 2048, true, 0.0168},
-	"t4g.medium": {"arm64", 4096, true, 0.0336},
-	"t4g.large":  {"arm64", 8192, true, 0.0672},
-	"c7g.medium": {"arm64", 2048, false, 0.0363},
-	"c7g.large":  {"arm64", 4096, false, 0.0725},
-	"c7g.xlarge": {"arm64", 8192, false, 0.1450},
-	"c8g.medium": {"arm64", 2048, false, 0.0399},
-	"c8g.large":  {"arm64", 4096, false, 0.0798},
-	"m7g.medium": {"arm64", 4096, false, 0.0408},
-	"m7g.large":  {"arm64", 8192, false, 0.0816},
-	"t3.micro":   {"amd64", 1024, true, 0.0104},
-	"t3.small":   {"amd64", 2048, true, 0.0208},
-	"t3.medium":  {"amd64", 4096, true, 0.0416},
-	"t3.large":   {"amd64", 8192, true, 0.0832},
-	"c7i.large":  {"amd64", 4096, false, 0.0893},
-	"c7i.xlarge": {"amd64", 8192, false, 0.1785},
-	"m7i.large":  {"amd64", 8192, false, 0.1008},
+	"t4g.micro":  {"arm64", 2, 1024, true, 0.0084},
+	"t4g.small":  {"arm64", 2, 2048, true, 0.0168},
+	"t4g.medium": {"arm64", 2, 4096, true, 0.0336},
+	"t4g.large":  {"arm64", 2, 8192, true, 0.0672},
+	"c7g.medium": {"arm64", 1, 2048, false, 0.0363},
+	"c7g.large":  {"arm64", 2, 4096, false, 0.0725},
+	"c7g.xlarge": {"arm64", 4, 8192, false, 0.1450},
+	"c8g.medium": {"arm64", 1, 2048, false, 0.0399},
+	"c8g.large":  {"arm64", 2, 4096, false, 0.0798},
+	"m7g.medium": {"arm64", 1, 4096, false, 0.0408},
+	"m7g.large":  {"arm64", 2, 8192, false, 0.0816},
+	"t3.micro":   {"amd64", 2, 1024, true, 0.0104},
+	"t3.small":   {"amd64", 2, 2048, true, 0.0208},
+	"t3.medium":  {"amd64", 2, 4096, true, 0.0416},
+	"t3.large":   {"amd64", 2, 8192, true, 0.0832},
+	"c7i.large":  {"amd64", 2, 4096, false, 0.0893},
+	"c7i.xlarge": {"amd64", 4, 8192, false, 0.1785},
+	"m7i.large":  {"amd64", 2, 8192, false, 0.1008},
 }
 
 // Shares of an instance's memory. The rest is the kernel's, the log agent's and the page cache's; the unit's
@@ -43,7 +46,13 @@ const (
 	gcLimitPercent = 75 // GOMEMLIMIT: where the collector starts to work hard
 )
 
-func (t instanceType) budget() int64  { return t.memoryMiB << 20 * budgetPercent / 100 }
+func (t instanceType) budget() int64 { return t.memoryMiB << 20 * budgetPercent / 100 }
+
+// photoMemory returns the bytes that a worker of this type can give to one photo. Servers refuse what needs more.
+func (t instanceType) photoMemory() int64 {
+	return settings.PlanWorker(t.cores, t.budget(), settings.DefaultMaxPixels).Photos
+}
+
 func (t instanceType) gcLimit() int64 { return t.memoryMiB << 20 * gcLimitPercent / 100 }
 
 // typesOf lists the known types of an architecture, of both if it is empty.
@@ -55,15 +64,4 @@ func typesOf(arch string) []string {
 		}
 	}
 	return out
-}
-
-// cheapestWith is the cheapest type of arch whose process may use budget bytes.
-func cheapestWith(arch string, budget int64) string {
-	best := ""
-	for _, name := range typesOf(arch) {
-		if t := instanceTypes[name]; t.budget() >= budget && (best == "" || t.hourly < instanceTypes[best].hourly) {
-			best = name
-		}
-	}
-	return best
 }

@@ -177,6 +177,7 @@ func (s *Stack) userData(role settings.Role, kind string) pulumi.StringOutput {
 					Role: role, Listen: fmt.Sprint(release.Port), Table: v[0].(string), Bucket: string(v[1].(pulumi.ID)),
 					QueueURL: v[3].(string), DLQURL: v[4].(string), Stack: cfg.Stack, Consume: true,
 					UploadLife: time.Duration(cfg.UploadExpireDays) * 24 * time.Hour, Memory: instanceTypes[kind].budget(),
+					PhotoMemory: instanceTypes[cfg.WorkerType].photoMemory(),
 				},
 				GCLimit: instanceTypes[kind].gcLimit(), Region: cfg.Region, Group: cfg.groupName(role), Hook: compute.LaunchHook, TerminateHook: compute.TerminateHook,
 				Bucket: string(v[2].(pulumi.ID)), Key: s.binary.Key(), SHA: s.binary.SHA, LogGroup: cfg.logGroup(role), SSM: cfg.SSM,

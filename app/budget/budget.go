@@ -12,9 +12,9 @@ import (
 // the kernel's buffers of our sockets, page cache, and other programs of the machine.
 const share = 60
 
-// Measured is what one of n equal processes may plan with, in bytes: 60 % of the smallest of GOMEMLIMIT, the
-// cgroup's limit and the machine's RAM, divided by n. It is 0 when none of them can be read.
-func Measured(n int) int64 {
+// Measured returns what everything that runs here may plan with, in bytes: 60 % of the smallest of GOMEMLIMIT, the
+// cgroup's limit and the machine's RAM. It is 0 when none of them can be read.
+func Measured() int64 {
 	least := uint64(math.MaxInt64)
 	if v := debug.SetMemoryLimit(-1); v < math.MaxInt64 {
 		least = uint64(v)
@@ -27,5 +27,5 @@ func Measured(n int) int64 {
 	if least == math.MaxInt64 {
 		return 0
 	}
-	return int64(least) / 100 * share / int64(n)
+	return int64(least) / 100 * share
 }

@@ -10,6 +10,14 @@ import (
 // Patience is how long a request that waits lets others pass that may delay it.
 const Patience = 10 * time.Second
 
+// Memory hands out bytes: a Pool in this process, or Leases from another one.
+type Memory interface {
+	// Acquire waits until n bytes are free or ctx ends; release gives them back and must be called once.
+	Acquire(ctx context.Context, n int64) (release func(), err error)
+	// TryAcquire is Acquire for callers that have something else to do instead of waiting; false when it would wait.
+	TryAcquire(n int64) (release func(), ok bool)
+}
+
 // Pool hands out a fixed number of bytes, first come first served, but a request that fits now may pass larger ones
 // that wait:
 //   - without limit, as long as all that have passed leave room for the one that waits: they do not delay it;

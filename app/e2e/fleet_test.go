@@ -27,13 +27,20 @@ type program struct {
 // start runs the binary until the test ends; the first line it prints says where it listens.
 func start(t testing.TB, data string, env []string, args ...string) *program {
 	t.Helper()
+	return startBy(t, nil, data, env, args...)
+}
+
+// startBy is start with a command that runs the binary, whose path and arguments are added to it.
+func startBy(t testing.TB, by []string, data string, env []string, args ...string) *program {
+	t.Helper()
 	p := &program{data: data, log: filepath.Join(t.TempDir(), "log"), done: make(chan error, 1)}
 	log, err := os.Create(p.log)
 	if err != nil {
 		t.Fatal(err)
 	}
 	args = append([]string{"-listen", "127.0.0.1:0", "-data", data}, hostile(t, args)...)
-	p.cmd = exec.Command(exe, args...)
+	command := append(append(by, exe), args...)
+	p.cmd = exec.Command(command[0], command[1:]...)
 	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Stderr = log
 	stdout, err := p.cmd.StdoutPipe()

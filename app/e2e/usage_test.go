@@ -41,8 +41,9 @@ func TestBadSettings(t *testing.T) {
 		{[]string{"-data", file, "-role", "server"}, "", 1, []string{file, "-data, IMAGERY_DATA"}},
 		{[]string{"-listen", l.Addr().String()}, "", 1, []string{l.Addr().String(), "-listen, IMAGERY_LISTEN"}},
 		{[]string{"-listen", l.Addr().String(), "-role", "worker"}, "", 1, []string{l.Addr().String(), "-listen, IMAGERY_LISTEN"}},
-		{[]string{"-memory", "100MiB"}, "", 1, []string{"-memory, IMAGERY_MEMORY"}},
-		{[]string{"-memory", "100MiB", "-role", "worker"}, "", 1, []string{"-memory, IMAGERY_MEMORY", "-max-pixels, IMAGERY_MAX_PIXELS"}},
+		{[]string{"-memory", "63MiB"}, "", 2, []string{"-memory, IMAGERY_MEMORY", "64 MiB"}},
+		{nil, "IMAGERY_MEMORY=63MiB", 2, []string{"-memory, IMAGERY_MEMORY"}},
+		{[]string{"-photo-memory", "some"}, "", 2, []string{"-photo-memory, IMAGERY_PHOTO_MEMORY"}},
 	} {
 		args := c.args
 		if !strings.Contains(strings.Join(args, " "), "-data") {

@@ -31,9 +31,12 @@ const (
 	socketBuffer = 64 << 10
 )
 
+// FewConnections is enough for some browsers and the probes of a load balancer. settings.ProcessBase has room for them.
+const FewConnections = 256
+
 // Connections returns how many connections a process with that many bytes of memory may have open: at 256 KiB for
-// each, the kernel's buffers included, but always enough for a browser or two and the probes of a load balancer.
-func Connections(memory int64) int { return int(min(max(memory/(256<<10), 256), 4096)) }
+// each, the kernel's buffers included.
+func Connections(memory int64) int { return int(min(max(memory/(256<<10), FewConnections), 4096)) }
 
 // Server is an http.Server with bounds.
 type Server struct {

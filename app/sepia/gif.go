@@ -14,8 +14,11 @@ func readGIF(s *source, maxPixels int64) (Photo, error) {
 		return Photo{}, err
 	}
 	// One byte a pixel, a copy if the frame is interlaced, and a canvas in case the frame does not fill the screen.
-	pixels := int64(width) * int64(height)
-	return Photo{Width: int(width), Height: int(height), cost: cost{
-		decode: 2 * pixels, image: pixels, reduce: 4 * pixels, result: pngResult,
-	}}, nil
+	at := func(width, height int) cost {
+		pixels := int64(width) * int64(height)
+		return cost{decode: 2 * pixels, image: pixels, reduce: 4 * pixels, result: pngResult}
+	}
+	p := Photo{Width: int(width), Height: int(height), at: at}
+	p.cost = at(p.Width, p.Height)
+	return p, nil
 }

@@ -68,7 +68,12 @@ func readJPEG(s *source, maxPixels int64) (Photo, error) {
 	if len(f.components) == 4 && !f.adobe {
 		return Photo{}, unreadable("This JPEG has four colour channels and does not say which; please save it as RGB.", nil)
 	}
-	return Photo{Width: f.width, Height: f.height, Orientation: r.orientation, cost: f.cost()}, nil
+	at := func(width, height int) cost {
+		scaled := *f
+		scaled.width, scaled.height = width, height
+		return scaled.cost()
+	}
+	return Photo{Width: f.width, Height: f.height, Orientation: r.orientation, cost: f.cost(), at: at}, nil
 }
 
 // segment reads up to the next marker and the segment behind it. It reports whether more may follow.

@@ -50,6 +50,8 @@ type Photo struct {
 
 	cost cost
 	webp webpFrame
+	// at returns the cost of a photo of the same kind with other sides.
+	at func(width, height int) cost
 }
 
 // Inspect reads the structure of a photo: headers, the markers of a whole JPEG, the chunks of a whole PNG or

@@ -46,7 +46,12 @@ func readPNG(s *source, maxPixels int64) (Photo, error) {
 	if err != nil && !ofTheBody(err) {
 		return Photo{}, err
 	}
-	return Photo{Width: h.width, Height: h.height, Orientation: orientation, cost: h.cost()}, nil
+	at := func(width, height int) cost {
+		scaled := h
+		scaled.width, scaled.height = width, height
+		return scaled.cost()
+	}
+	return Photo{Width: h.width, Height: h.height, Orientation: orientation, cost: h.cost(), at: at}, nil
 }
 
 // readIHDR refuses what the decoder would refuse, in the order that gives the most telling reason: a wrong checksum

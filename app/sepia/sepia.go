@@ -2,6 +2,7 @@ package sepia
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,6 +30,7 @@ const DecodeTimeout = 45 * time.Second
 // Filter is the sepia filter. The zero value is ready; it is safe for concurrent use.
 type Filter struct {
 	MaxPixels     int64         // width x height; 0 means DefaultMaxPixels
+	MaxMemory     int64         // bytes that one photo may need; 0 means LargestPeak(MaxPixels), which is also the most
 	DecodeTimeout time.Duration // 0 means the constant of that name
 
 	decoders map[Format]func(io.Reader) (image.Image, error) // nil means the real ones
@@ -63,20 +65,22 @@ func (f Filter) open(raw []byte) (*job, error) {
 	return &job{filter: f, photo: photo, raw: raw}, err
 }
 
-// inspect is Inspect, and refuses the few kinds and shapes of photos that need more memory than a process was
-// told to have for the largest ones. They pass the edge: their pixels are within the limit that it states.
-func (f Filter) inspect(raw []byte) (Photo, error) {
-	photo, err := Inspect(bytes.NewReader(raw), f.MaxPixels)
+// inspect is Inspect with the whole photo.
+func (f Filter) inspect(raw []byte) (Photo, error) { return f.Check(bytes.NewReader(raw)) }
+
+// Check is the package's Inspect with the limits of the filter: it also refuses a photo that needs more memory than it
+// may have. That error names a size that would pass.
+func (f Filter) Check(r io.Reader) (Photo, error) {
+	photo, err := Inspect(r, f.MaxPixels)
 	if err != nil {
 		return Photo{}, err
 	}
-	most := f.MaxPixels
-	if most <= 0 {
-		most = DefaultMaxPixels
+	most := LargestPeak(cmp.Or(max(f.MaxPixels, 0), DefaultMaxPixels))
+	if f.MaxMemory > 0 {
+		most = min(most, f.MaxMemory)
 	}
-	if photo.Peak() > LargestPeak(most) {
-		return Photo{}, unreadable("A photo of this kind and shape is too large for us; "+
-			"please save it smaller, or as a plain JPEG.", nil)
+	if photo.Peak() > most {
+		return Photo{}, photo.tooLarge(most)
 	}
 	return photo, nil
 }

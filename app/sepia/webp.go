@@ -52,7 +52,12 @@ func readWebP(s *source, maxPixels int64) (Photo, error) {
 		}
 	}
 	f := r.frame
-	return Photo{Width: f.width, Height: f.height, Orientation: r.orientation, webp: f, cost: f.cost()}, nil
+	at := func(width, height int) cost { // with as many bytes, so it is rather too much
+		scaled := f
+		scaled.width, scaled.height = width, height
+		return scaled.cost()
+	}
+	return Photo{Width: f.width, Height: f.height, Orientation: r.orientation, webp: f, cost: f.cost(), at: at}, nil
 }
 
 // chunk reads one chunk. The first picture counts; a second one, and an ALPH chunk behind the picture, is ignored.

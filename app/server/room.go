@@ -2,9 +2,6 @@ package server
 
 import (
 	"context"
-	"errors"
-	"io"
-	"math/rand/v2"
 	"sync"
 	"time"
 )
@@ -33,14 +30,22 @@ type room struct {
 	step, stall time.Duration
 	chunks      sync.Pool // of *chunk
 
-	mu    sync.Mutex
-	free  int // chunks; while there are some, nobody waits
-	holds map[*hold]struct{}
+	memory Memory // where room is leased; nil when the room has a fixed size
+
+	mu     sync.Mutex
+	free   int // chunks; while there are some, no hold waits
+	holds  map[*hold]struct{}
+	leases []func() // give leaseSize bytes back each
+	asking bool     // for one more lease
 }
 
-func newRoom(budget int64, step, stall time.Duration) *room {
-	return &room{step: step, stall: stall, free: int(budget / chunkSize), holds: map[*hold]struct{}{},
+func newRoom(budget int64, memory Memory, step, stall time.Duration) *room {
+	r := &room{step: step, stall: stall, memory: memory, holds: map[*hold]struct{}{},
 		chunks: sync.Pool{New: func() any { return new(chunk) }}}
+	if memory == nil {
+		r.free = int(budget / chunkSize)
+	}
+	return r
 }
 
 // enter begins a hold without any room. interrupt, if not nil, makes a blocked read of the request fail; it
@@ -66,6 +71,64 @@ func (r *room) share() {
 	}
 }
 
+// leaseSize is the step in which a room leases memory that it shares with other processes.
+const leaseSize = 1 << 20
+
+// shortage does what can be done when a hold waits for room: lease more, or make a stalled upload give its room up. The
+// caller holds the lock.
+func (r *room) shortage() {
+	if r.memory == nil {
+		r.evictSlowest()
+		return
+	}
+	if r.asking {
+		return
+	}
+	r.asking = true
+	go r.ask()
+}
+
+// ask leases memory as long as a hold waits for room and there is some.
+func (r *room) ask() {
+	for more := true; more; {
+		release, ok := r.memory.TryAcquire(leaseSize)
+		if !ok {
+			r.mu.Lock()
+			r.evictSlowest()
+			r.mu.Unlock()
+			ctx, cancel := context.WithTimeout(context.Background(), r.step)
+			var err error
+			release, err = r.memory.Acquire(ctx, leaseSize)
+			cancel()
+			ok = err == nil
+		}
+		r.mu.Lock()
+		if ok {
+			r.leases = append(r.leases, release)
+			r.free += leaseSize / chunkSize
+			r.share()
+		}
+		more = r.first(func(_, _ *hold) bool { return false }, func(h *hold) bool { return h.waits != nil }) != nil
+		r.asking = more
+		r.mu.Unlock()
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.giveBack() // the holds may have left meanwhile
+}
+
+// giveBack ends the leases that no hold needs: all but one spare, and that one too when there is no hold. The caller
+// holds the lock.
+func (r *room) giveBack() {
+	const size = leaseSize / chunkSize
+	for len(r.leases) > 0 && (r.free >= 2*size || r.free >= size && len(r.holds) == 0) {
+		last := len(r.leases) - 1
+		go r.leases[last]() // it may collect garbage first
+		r.leases = r.leases[:last]
+		r.free -= size
+	}
+}
+
 // evictSlowest interrupts the upload that made its last step of stallChunks longest ago, if that is longer than the
 // stall time. An upload that waits for room is not slow, and one without room has nothing to give.
 func (r *room) evictSlowest() {
@@ -87,162 +150,4 @@ func (r *room) first(before func(h, than *hold) bool, meant func(*hold) bool) (b
 		}
 	}
 	return best
-}
-
-// hold is the part of the room that one request has. One goroutine fills it; readers may be others.
-type hold struct {
-	room *room
-	size int64 // bytes kept
-
-	mu     sync.RWMutex // guards what follows
-	small  []byte       // headSize bytes, until there are chunks
-	chunks []*chunk
-	left   bool
-
-	// guarded by room.mu
-	taken     int           // chunks of room
-	stepped   time.Time     // when the last stallChunks of them were begun
-	waits     chan struct{} // closed when the hold gets the chunk that it waits for; else nil
-	interrupt func()
-	evicted   bool
-}
-
-// step takes a free chunk. The caller holds the room's lock.
-func (h *hold) step() {
-	h.room.free--
-	if h.taken%stallChunks == 0 {
-		h.stepped = time.Now()
-	}
-	h.taken++
-}
-
-// grow takes room for one more chunk.
-func (h *hold) grow(ctx context.Context) error {
-	h.room.mu.Lock()
-	if h.room.free > 0 {
-		h.step()
-		h.room.mu.Unlock()
-		return nil
-	}
-	granted := make(chan struct{})
-	h.waits = granted
-	h.room.evictSlowest()
-	h.room.mu.Unlock()
-
-	// Not the same time for all, or uploads that wait for each other would give up all at once.
-	patience := time.NewTimer(h.room.step - rand.N(h.room.step/2))
-	defer patience.Stop()
-	select {
-	case <-granted:
-		return nil
-	case <-patience.C:
-	case <-ctx.Done():
-	}
-	h.room.mu.Lock()
-	defer h.room.mu.Unlock()
-	if h.waits == nil { // granted just now
-		return nil
-	}
-	h.waits = nil
-	return errNoRoom
-}
-
-// fill appends one read of r; the bytes are returned until the next call.
-func (h *hold) fill(ctx context.Context, r io.Reader) ([]byte, error) {
-	if h.size < headSize {
-		return h.fillHead(r)
-	}
-	if h.size >= int64(len(h.chunks))*chunkSize {
-		if err := h.grow(ctx); err != nil {
-			return nil, err
-		}
-		h.mu.Lock()
-		h.chunks = append(h.chunks, h.room.chunks.Get().(*chunk))
-		copy(h.chunks[0][:], h.small) // when it is the first
-		h.small = nil
-		h.mu.Unlock()
-	}
-	last := len(h.chunks) - 1
-	free := h.chunks[last][h.size-int64(last)*chunkSize:]
-	n, err := r.Read(free)
-	h.size += int64(n)
-	return free[:n], err
-}
-
-// fillHead is fill for the first headSize bytes.
-func (h *hold) fillHead(r io.Reader) ([]byte, error) {
-	if h.small == nil {
-		h.mu.Lock()
-		h.small = make([]byte, headSize)
-		h.mu.Unlock()
-	}
-	free := h.small[h.size:]
-	n, err := r.Read(free)
-	h.size += int64(n)
-	return free[:n], err
-}
-
-// head returns the first bytes of those kept.
-func (h *hold) head() []byte {
-	if len(h.chunks) == 0 {
-		return h.small[:min(h.size, headBytes)]
-	}
-	return h.chunks[0][:min(h.size, headBytes)]
-}
-
-// settle ends the time in which the hold may be evicted; errNoRoom if it was.
-func (h *hold) settle() error {
-	h.room.mu.Lock()
-	defer h.room.mu.Unlock()
-	h.interrupt = nil
-	if h.evicted {
-		return errNoRoom
-	}
-	return nil
-}
-
-// leave gives all room back. Reads of the bytes fail from then on.
-func (h *hold) leave() {
-	h.mu.Lock()
-	for _, c := range h.chunks {
-		h.room.chunks.Put(c)
-	}
-	h.chunks, h.small, h.left = nil, nil, true
-	h.mu.Unlock()
-
-	h.room.mu.Lock()
-	defer h.room.mu.Unlock()
-	delete(h.room.holds, h)
-	h.interrupt = nil
-	h.room.free += h.taken
-	h.taken = 0
-	h.room.share()
-}
-
-// reader reads the bytes kept so far.
-func (h *hold) reader() *io.SectionReader { return io.NewSectionReader(h, 0, h.size) }
-
-var errLeft = errors.New("the bytes of this upload were given back")
-
-// ReadAt implements io.ReaderAt. It is safe after leave: an HTTP client may still read a request body when the
-// call that sent it has returned.
-func (h *hold) ReadAt(p []byte, off int64) (n int, err error) {
-	h.mu.RLock()
-	defer h.mu.RUnlock()
-	if h.left {
-		return 0, errLeft
-	}
-	wanted := len(p)
-	p = p[:max(0, min(int64(wanted), h.size-off))]
-	if h.chunks == nil && len(p) > 0 {
-		n = copy(p, h.small[off:])
-	}
-	for n < len(p) {
-		at := off + int64(n)
-		n += copy(p[n:], h.chunks[at/chunkSize][at%chunkSize:])
-	}
-	if n < wanted {
-		err = io.EOF
-	}
-	return n, err
 }

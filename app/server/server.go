@@ -27,8 +27,10 @@ type Options struct {
 	// Inspect reads headers and returns a *imagery.BadPhoto when the photo must be refused. That error wraps
 	// io.ErrUnexpectedEOF when the bytes merely end too early, so that a prefix can be inspected.
 	Inspect func(r io.Reader) error
-	// Budget is the number of bytes that uploads in flight may hold together.
+	// Budget is the number of bytes that uploads in flight may hold together. If Memory is set, they take their bytes from
+	// there instead, a MiB at a time.
 	Budget int64
+	Memory Memory
 	// Connections is how many connections may be open; 0 means 1024.
 	Connections int
 	// ObjectOrigin is the origin of links to results, for the page's Content-Security-Policy; empty when the
@@ -40,6 +42,14 @@ type Options struct {
 	// Release is the hex SHA-256 of the running binary, the answer of /version.
 	Release string
 	Log     *slog.Logger
+}
+
+// Memory hands out bytes that this process shares with others.
+type Memory interface {
+	// Acquire waits until n bytes are free or ctx ends; release gives them back and must be called once.
+	Acquire(ctx context.Context, n int64) (release func(), err error)
+	// TryAcquire is Acquire that does not wait.
+	TryAcquire(n int64) (release func(), ok bool)
 }
 
 // bounds are the times that the contract or the load balancer dictates. Tests shorten them.
@@ -86,7 +96,7 @@ func New(o Options) *Server { return newServer(o, contractBounds) }
 func newServer(o Options, b bounds) *Server {
 	stopping := make(chan struct{})
 	s := &Server{Options: o, bounds: b, stopping: stopping,
-		room: newRoom(o.Budget, b.step, b.stall)}
+		room: newRoom(o.Budget, o.Memory, b.step, b.stall)}
 	s.waits = newWaits(s.lookUp, stopping)
 	s.echo = s.routes()
 	return s

@@ -365,7 +365,7 @@ func TestNoRoomLater(t *testing.T) {
 // gets an error then, and never the bytes of somebody else.
 func TestBytesOutliveNothing(t *testing.T) {
 	t.Parallel()
-	r := newRoom(chunkSize, time.Millisecond, time.Hour)
+	r := newRoom(chunkSize, nil, time.Millisecond, time.Hour)
 	h := r.enter(nil)
 	if _, err := h.fill(t.Context(), bytes.NewReader([]byte("mine"))); err != nil {
 		t.Fatal(err)

@@ -104,14 +104,13 @@ var knobs = []knob{
 		usage: "largest width x height of a photo"}.
 		with(number(func(s *Settings) *int64 { return &s.MaxPixels })),
 	knob{flag: "memory", env: []string{"IMAGERY_MEMORY"},
-		usage: "memory budget of one process, such as 900MiB (default: 60% of the smallest of GOMEMLIMIT, cgroup limit and RAM, divided by the processes of a local fleet)"}.
-		with(func(s *Settings, v string) (err error) { s.Memory, err = ParseBytes(v); return },
-			func(s Settings) string {
-				if s.Memory == 0 {
-					return ""
-				}
-				return strconv.FormatInt(s.Memory, 10)
-			}),
+		usage: "memory budget of one process, such as 900MiB, at least 64MiB (default: 60% of the smallest of GOMEMLIMIT, " +
+			"cgroup limit and RAM; the processes of a local fleet share that)"}.
+		with(size(func(s *Settings) *int64 { return &s.Memory })),
+	knob{flag: "photo-memory", env: []string{"IMAGERY_PHOTO_MEMORY"},
+		usage: "most memory that the workers can give to one photo; one that needs more is refused at upload (default: " +
+			"what a worker's budget leaves; a server without it refuses none)"}.
+		with(size(func(s *Settings) *int64 { return &s.PhotoMemory })),
 	knob{flag: "s3-path-style", env: []string{"IMAGERY_S3_PATH_STYLE"}, def: "false", isBool: true,
 		usage: "address buckets as a path, as S3 emulators want it"}.
 		with(boolean(func(s *Settings) *bool { return &s.S3PathStyle })),
@@ -121,6 +120,17 @@ var knobs = []knob{
 	knob{flag: "queue-chaos", env: []string{"IMAGERY_QUEUE_CHAOS"},
 		usage: "for tests: seed from which the local queue duplicates, delays and reorders messages and loses acknowledgements"}.
 		with(number(func(s *Settings) *int64 { return &s.QueueChaos })),
+}
+
+// size reads and renders a number of bytes; 0 is not rendered.
+func size(field func(*Settings) *int64) (func(*Settings, string) error, func(Settings) string) {
+	return func(s *Settings, v string) (err error) { *field(s), err = ParseBytes(v); return },
+		func(s Settings) string {
+			if n := *field(&s); n != 0 {
+				return strconv.FormatInt(n, 10)
+			}
+			return ""
+		}
 }
 
 // named is how messages call a knob: its flag and its variable.

@@ -53,25 +53,3 @@ const (
 	MetricJobTime          = "job_ms"                    // worker: from receive to the end of the job
 	MetricOldestUnfinished = "oldest_unfinished_seconds" // reconciler: once a minute, 0 when there is none
 )
-
-// Memory that a process needs before it can promise to stay in its budget.
-const (
-	// Two lines in bytes per pixel bound what the filter holds for any legal photo: the first is a progressive
-	// JPEG or an interlaced 16 bit PNG, the second a lossless WebP, whose tables are large even for a small
-	// photo. A test holds them against the filter's own figures.
-	peakPerPixel, peakBase     = 18, 24 << 20
-	tablesPerPixel, tablesBase = 11, 272 << 20
-	// ProcessBase is what a process holds beside photos: runtime, SDK, connections, the raw bytes of two jobs.
-	ProcessBase = 96 << 20
-)
-
-// ServerLeastBudget lets a server hold two full uploads beside its base.
-const ServerLeastBudget = ProcessBase + 2*MaxUploadBytes
-
-// LargestPeak is the most memory that one legal photo needs while it is processed.
-func LargestPeak(maxPixels int64) int64 {
-	return max(peakBase+maxPixels*peakPerPixel, tablesBase+maxPixels*tablesPerPixel)
-}
-
-// LeastBudget is the smallest budget with which a worker can process every legal photo.
-func LeastBudget(maxPixels int64) int64 { return ProcessBase + LargestPeak(maxPixels) }

@@ -40,6 +40,7 @@ type Settings struct {
 	UploadLife  time.Duration
 	MaxPixels   int64
 	Memory      int64 // bytes; 0: measured at start
+	PhotoMemory int64 // bytes that the workers can give to one photo; 0: for a worker what its plan says, for a server no limit
 	S3PathStyle bool
 }
 
@@ -137,6 +138,9 @@ func (s *Settings) validate() []string {
 	}
 	if s.UploadLife <= 0 {
 		say("upload-life", "upload-life %s is not positive", s.UploadLife)
+	}
+	if s.Memory != 0 && s.Memory < LeastMemory {
+		say("memory", "memory of %d MiB is less than the least, %d MiB", s.Memory>>20, LeastMemory>>20)
 	}
 	if s.MaxPixels < 1 || s.MaxPixels > mostPixels {
 		say("max-pixels", "max-pixels %d is not between 1 and %d", s.MaxPixels, int64(mostPixels))

@@ -134,7 +134,8 @@ func TestEnvRoundTrip(t *testing.T) {
 			Consume: rapid.Bool().Draw(t, "consume"), S3PathStyle: rapid.Bool().Draw(t, "path style"),
 			Visibility: d("visibility"), MaxReceives: rapid.IntRange(1, 1000).Draw(t, "receives"),
 			ResendAfter: d("resend"), Outage: d("outage"), UploadLife: d("life"),
-			MaxPixels: rapid.Int64Range(1, 1<<32).Draw(t, "pixels"), Memory: rapid.Int64Range(0, 1e15).Draw(t, "memory"),
+			MaxPixels: rapid.Int64Range(1, 1<<32).Draw(t, "pixels"), Memory: rapid.OneOf(rapid.Just(int64(0)), rapid.Int64Range(settings.LeastMemory, 1e15)).Draw(t, "memory"),
+			PhotoMemory: rapid.Int64Range(0, 1e15).Draw(t, "photo memory"),
 		}
 		if rapid.Bool().Draw(t, "aws") {
 			s.Table, s.Bucket, s.QueueURL, s.DLQURL = word.Draw(t, "t"), word.Draw(t, "b"), word.Draw(t, "q"), word.Draw(t, "d")

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"imagery/app/budget"
 	"imagery/app/imagery"
 	"imagery/app/worker"
 )
@@ -31,7 +32,7 @@ func (w *world) serveQueue(t testing.TB, consume bool, q imagery.Queue) (url str
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	worker := worker.New(worker.Options{Service: w.Service, Queue: q, Memory: 100, Slots: 2, Outage: 10 * time.Minute,
+	worker := worker.New(worker.Options{Service: w.Service, Queue: q, Memory: budget.NewPool(100), Slots: 2, Outage: 10 * time.Minute,
 		ReconcileEvery: time.Minute, Probe: func(context.Context) error { return nil }, Consume: consume, Release: strings.Repeat("ab", 32),
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	go func() { ended <- worker.Run(ctx, l) }()

@@ -3,24 +3,7 @@ package worker
 import (
 	"context"
 	"sync"
-
-	"imagery/app/settings"
 )
-
-// rawJobs is how many raw files settings.ProcessBase has room for.
-const rawJobs = 2
-
-// Concurrency plans a worker of so many cores. memory is what photos may take together, in bytes, beside
-// settings.ProcessBase; largest the peak of the largest legal one. slots is how many jobs run at once: a core each,
-// but two on one core, for one waits for the network while one works. waiting is how many more may wait for memory
-// beside them, so that cheap photos need not wait behind those. Each job keeps its raw file, and pool is what is left
-// for the filter: never less than largest, however many cores there are.
-func Concurrency(cores int, memory, largest int64) (slots, waiting int, pool int64) {
-	jobs := rawJobs + int(max(0, memory-largest)/settings.MaxUploadBytes)
-	slots = min(max(2, cores), jobs)
-	waiting = min(slots, jobs-slots)
-	return slots, waiting, memory - int64(slots+waiting-rawJobs)*settings.MaxUploadBytes
-}
 
 // slots counts the jobs of a worker. A job has a slot from its receive on, and leaves it while it waits for memory: the
 // core that it cannot use is free for a photo that needs less. There are never more than size+room jobs: new

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"imagery/app/imagery"
-	"imagery/app/settings"
 	"imagery/app/worker"
 )
 
@@ -149,28 +148,4 @@ func TestWaitingPhotoComesBackAtOnce(t *testing.T) {
 		close(g.gate("half 2"))
 		w.end(t)
 	})
-}
-
-// TestConcurrency: cores decide as long as memory allows, and the filter always has room for the largest photo.
-func TestConcurrency(t *testing.T) {
-	const MiB = 1 << 20
-	largest := settings.LargestPeak(settings.DefaultMaxPixels)
-	for _, c := range []struct {
-		cores          int
-		spare          int64 // memory beyond the largest photo
-		slots, waiting int
-	}{
-		{1, 0, 2, 0}, {8, 0, 2, 0}, {8, 19 * MiB, 2, 0}, {8, 20 * MiB, 3, 0}, {2, 20 * MiB, 2, 1},
-		{1, 250 * MiB, 2, 2}, {2, 250 * MiB, 2, 2}, {4, 100 * MiB, 4, 3}, {64, 1000 * MiB, 52, 0}, {64, 8000 * MiB, 64, 64},
-	} {
-		slots, waiting, pool := worker.Concurrency(c.cores, largest+c.spare, largest)
-		if slots != c.slots || waiting != c.waiting {
-			t.Errorf("%d cores, %d MiB more than the largest photo: %d slots and %d that wait, want %d and %d",
-				c.cores, c.spare/MiB, slots, waiting, c.slots, c.waiting)
-		}
-		// Base has room for two raw files; the pool and the others must fit into the rest.
-		if pool < largest || pool+int64(max(0, slots+waiting-2))*settings.MaxUploadBytes > largest+c.spare {
-			t.Errorf("%d cores, %d MiB: a pool of %d MiB beside %d raw files", c.cores, c.spare/MiB, pool/MiB, slots+waiting)
-		}
-	}
 }

@@ -23,10 +23,10 @@ import (
 type Options struct {
 	Service *imagery.Service
 	Queue   imagery.Queue
-	// Memory is what the photos in work may hold together, in bytes; at least the peak of the largest legal one.
-	Memory int64
+	// Memory is what the photos in work hold; it must be enough for the largest one that Service.Filter takes.
+	Memory budget.Memory
 	// Slots is how many jobs run at once, and Waiting how many more may wait for memory meanwhile; it may be 0.
-	// Concurrency plans all three.
+	// settings.PlanWorker plans all three.
 	Slots, Waiting int
 	// Outage is how long a dependency may be away without costing a photo: the deliveries of one message span
 	// at least this.
@@ -50,7 +50,6 @@ type Options struct {
 // Worker is one worker process. Make it with New.
 type Worker struct {
 	Options
-	pool     *budget.Pool
 	slots    *slots
 	probe    *cachedProbe
 	received atomic.Bool // a receive succeeded once
@@ -62,7 +61,7 @@ type Worker struct {
 
 // New returns a worker that does nothing until Run.
 func New(o Options) *Worker {
-	w := &Worker{Options: o, pool: budget.NewPool(o.Memory), slots: newSlots(o.Slots, o.Waiting)}
+	w := &Worker{Options: o, slots: newSlots(o.Slots, o.Waiting)}
 	w.probe = &cachedProbe{call: o.Probe}
 	w.limits.read = o.Queue.Limits
 	return w
@@ -106,9 +105,9 @@ func (w *Worker) Run(ctx context.Context, l net.Listener) error {
 
 // admit waits until n bytes are free. A job that has to wait leaves its slot to photos that need less.
 func (w *Worker) admit(ctx context.Context, n int64) (release func(), err error) {
-	if release, ok := w.pool.TryAcquire(n); ok {
+	if release, ok := w.Memory.TryAcquire(n); ok {
 		return release, nil
 	}
 	defer w.slots.leave()()
-	return w.pool.Acquire(ctx, n)
+	return w.Memory.Acquire(ctx, n)
 }

@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"imagery/app/budget"
 	"imagery/app/imagery"
 	"imagery/app/imagery/imagerytest/memory"
 	"imagery/app/worker"
@@ -85,7 +86,7 @@ func newWorld() *world {
 func (w *world) start(change func(*worker.Options)) {
 	ctx, stop := context.WithCancel(context.Background())
 	w.stop, w.ended = stop, make(chan error, 1)
-	o := worker.Options{Service: w.Service, Queue: w.queue, Memory: 100, Slots: 2, Outage: 10 * time.Minute, ReconcileEvery: time.Minute,
+	o := worker.Options{Service: w.Service, Queue: w.queue, Memory: budget.NewPool(100), Slots: 2, Outage: 10 * time.Minute, ReconcileEvery: time.Minute,
 		Probe: func(context.Context) error {
 			if w.away.Load() {
 				return errors.New("away")

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -123,29 +124,20 @@ func (l Local) space(a *area, dir string) {
 	}
 }
 
-// memory asks as the fleet does when it starts.
+// memory plans as a fleet does when it starts, and names the largest photo of the kind that needs most memory.
 func (l Local) memory(_ context.Context, a *area) {
-	n := settings.LocalServers + settings.LocalWorkers
-	have, need := l.Settings.Memory, settings.LeastBudget(l.Settings.MaxPixels)
+	cores, have := runtime.GOMAXPROCS(0), l.Settings.Memory
+	most := settings.PlanWorker(cores, have, l.Settings.MaxPixels).Photos
 	if have == 0 {
-		have = budget.Measured(n)
+		have = budget.Measured()
+		most = settings.PlanLocal(cores, have, l.Settings.MaxPixels).Photos
 	}
-	if have < need {
-		a.wrong(fmt.Sprintf("each of %d processes may plan with %d MiB, the largest photo needs %d MiB", n, have>>20, need>>20+1), "the service refuses to start",
-			fmt.Sprintf("imagery -max-pixels %d, or -memory, or free some memory", pixelsFor(have)))
+	if need := settings.LargestPeak(l.Settings.MaxPixels); most < need {
+		a.info(fmt.Sprintf("one photo can have %d MiB of memory, some of the largest need %d MiB", most>>20, need>>20+1),
+			"those are refused at upload, with a size that passes", "more memory, or a plain JPEG instead")
 		return
 	}
-	a.ok("each of %d processes may plan with %d MiB, the largest photo needs %d MiB", n, have>>20, need>>20+1)
-}
-
-// pixelsFor is the largest -max-pixels, in millions, for which a budget is enough; at least one million.
-func pixelsFor(budget int64) int64 {
-	const million = 1_000_000
-	n := int64(million)
-	for settings.LeastBudget(n+million) <= budget {
-		n += million
-	}
-	return n
+	a.ok("one photo can have %d MiB of memory, which is enough for the largest", most>>20)
 }
 
 // port looks whether the service can listen, or does so already.

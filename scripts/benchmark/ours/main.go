@@ -26,7 +26,7 @@ import (
 
 func main() {
 	// A worker tells the garbage collector about its budget as well.
-	if memory := budget.Measured(1); memory > 0 {
+	if memory := budget.Measured(); memory > 0 {
 		debug.SetMemoryLimit(memory)
 	}
 	if err := serve(bufio.NewReader(os.Stdin), bufio.NewWriter(os.Stdout)); err != nil {
