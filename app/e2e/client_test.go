@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"imagery/app/imagery"
+	"imagery/app/ops/smoke"
 )
 
 // view is an image as GET answers it.
@@ -162,9 +163,15 @@ func (c *client) get(ctx context.Context, id string, wait time.Duration) (view, 
 // final follows the image until its state is final.
 func (c *client) final(ctx context.Context, id string) (view, error) {
 	for {
-		v, err := c.get(ctx, id, 5*time.Second)
+		const wait = 5 * time.Second
+		asked := time.Now()
+		v, err := c.get(ctx, id, wait)
 		if err != nil || v.State == "processed" || v.State == "failed" {
 			return v, err
+		}
+		select {
+		case <-ctx.Done(): // get says so
+		case <-time.After(smoke.Pause(nil, time.Since(asked) < wait)): // a server that is full answers at once
 		}
 	}
 }

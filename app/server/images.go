@@ -109,7 +109,10 @@ func (s *Server) show(c echo.Context) error {
 		if w, err = parseWish(query); err != nil {
 			return err
 		}
-		img, err = s.waits.wait(ctx, id, w)
+		var early bool
+		if img, early, err = s.waits.wait(ctx, id, w); early {
+			c.Response().Header().Set(echo.HeaderRetryAfter, askAgain)
+		}
 	} else {
 		img, err = s.lookUp(ctx, id)
 	}

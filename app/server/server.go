@@ -97,10 +97,13 @@ func newServer(o Options, b bounds) *Server {
 	stopping := make(chan struct{})
 	s := &Server{Options: o, bounds: b, stopping: stopping,
 		room: newRoom(o.Budget, o.Memory, b.step, b.stall)}
-	s.waits = newWaits(s.lookUp, stopping)
+	// Waits leave half of the connections to uploads and probes.
+	s.waits = newWaits(s.lookUp, stopping, min(maxWaiting, s.connections()/2))
 	s.echo = s.routes()
 	return s
 }
+
+func (s *Server) connections() int { return cmp.Or(s.Connections, 1024) }
 
 // ServeHTTP implements http.Handler.
 // Deadlines of bodies need a server of net/http around it.
@@ -110,7 +113,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.echo.Serv
 // still taken for a moment, so that a load balancer can notice; then the listener is closed and requests in
 // flight are finished. What does not finish within the drain bound is cut. Run returns nil after a stop.
 func (s *Server) Run(ctx context.Context, l net.Listener) error {
-	srv := httpserver.New(s, cmp.Or(s.Connections, 1024), s.Log, slog.LevelWarn)
+	srv := httpserver.New(s, s.connections(), s.Log, slog.LevelWarn)
 	srv.WriteTimeout = writeTimeout
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(l) }()

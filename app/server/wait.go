@@ -12,7 +12,9 @@ import (
 
 const (
 	longestWait = 20 * time.Second // below the idle timeout of every load balancer; more counts as this much
-	maxWaiting  = 500              // requests of this process; the others are answered at once and ask again
+	maxWaiting  = 500              // requests of this process; the others are answered at once
+	// askAgain is after how many seconds a client that was answered too early may ask again.
+	askAgain = "2"
 	// Polling, for no backend tells us of changes; a quarter of a second is nothing beside a photo's second.
 	readEvery = 250 * time.Millisecond
 )
@@ -44,14 +46,15 @@ func parseWish(query url.Values) (wish, error) {
 type waits struct {
 	read     func(ctx context.Context, id string) (imagery.Image, error)
 	stopping <-chan struct{}
+	most     int // requests that may wait
 
 	mu      sync.Mutex
 	waiting int
 	watches map[string]*watch
 }
 
-func newWaits(read func(context.Context, string) (imagery.Image, error), stopping <-chan struct{}) *waits {
-	return &waits{read: read, stopping: stopping, watches: map[string]*watch{}}
+func newWaits(read func(context.Context, string) (imagery.Image, error), stopping <-chan struct{}, most int) *waits {
+	return &waits{read: read, stopping: stopping, most: most, watches: map[string]*watch{}}
 }
 
 // watch is one image that is waited for, with the newest read of it. Guarded by waits.mu.
@@ -71,14 +74,15 @@ type look struct {
 }
 
 // wait returns the image when the wish has come true, its time is over, or the server stops; at once when
-// too many wait already.
+// too many wait already. early reports whether it came too soon: the client should not ask again at once.
 //
 // Every answer comes from a read that began after the request arrived: an older one might not know yet what
 // this client has just done.
-func (ws *waits) wait(ctx context.Context, id string, w wish) (imagery.Image, error) {
+func (ws *waits) wait(ctx context.Context, id string, w wish) (img imagery.Image, early bool, err error) {
 	watch, before := ws.join(id)
 	if watch == nil {
-		return ws.read(ctx, id)
+		img, err = ws.read(ctx, id)
+		return img, true, err
 	}
 	defer ws.leave(id, watch)
 	over := time.NewTimer(w.wait)
@@ -92,28 +96,28 @@ func (ws *waits) wait(ctx context.Context, id string, w wish) (imagery.Image, er
 				w.version = now.img.Version
 			}
 			if now.err != nil || now.img.State.Final() || now.img.Version != w.version {
-				return now.img, now.err
+				return now.img, false, now.err
 			}
 			enough, stopping = over.C, ws.stopping
 		}
 		select {
 		case <-now.next:
 		case <-enough:
-			return now.img, nil
+			return now.img, false, nil
 		case <-stopping:
-			return now.img, nil
+			return now.img, true, nil
 		case <-ctx.Done():
-			return imagery.Image{}, ctx.Err()
+			return imagery.Image{}, false, ctx.Err()
 		}
 	}
 }
 
 // join adds a request to those that wait for the image; before is the number of the newest read that may have
-// begun earlier. There is no watch for more than maxWaiting requests.
+// begun earlier. There is no watch for more than most requests.
 func (ws *waits) join(id string) (w *watch, before int) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
-	if ws.waiting >= maxWaiting {
+	if ws.waiting >= ws.most {
 		return nil, 0
 	}
 	w = ws.watches[id]

@@ -141,8 +141,12 @@ func TestWaitTooMany(t *testing.T) {
 	}
 	eventually(t, "500 wait", func() bool { return s.waiting() == maxWaiting })
 	began := time.Now()
-	if got := s.get("/image/" + ids[0] + "?wait=20s"); got.StatusCode != 200 || time.Since(began) > 5*time.Second {
-		t.Errorf("%d after %s", got.StatusCode, time.Since(began))
+	got := s.get("/image/" + ids[0] + "?wait=20s")
+	if got.StatusCode != 200 || got.Header.Get("Retry-After") != askAgain || time.Since(began) > 5*time.Second {
+		t.Errorf("%d after %s, %v", got.StatusCode, time.Since(began), got.Header)
+	}
+	if got := s.get("/image/" + ids[0]); got.StatusCode != 200 || got.Header.Get("Retry-After") != "" {
+		t.Errorf("without a wait: %d, %v", got.StatusCode, got.Header)
 	}
 	stop()
 	eventually(t, "clients that went away do not wait", func() bool { return s.waiting() == 0 })

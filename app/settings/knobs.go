@@ -77,7 +77,7 @@ var knobs = []knob{
 	knob{flag: "instance", env: []string{"IMAGERY_INSTANCE"}, usage: "name of this process in logs and histories; else the host's name"}.
 		with(text(func(s *Settings) *string { return &s.Instance })),
 	knob{flag: "consume", env: []string{"IMAGERY_CONSUME"}, def: "true", isBool: true,
-		usage: "worker: receive from the queue; false leaves only POST /sqs, for an Elastic Beanstalk worker tier"}.
+		usage: "worker: receive from the queue; false leaves that to the Elastic Beanstalk daemon of this machine, which posts to /sqs"}.
 		with(boolean(func(s *Settings) *bool { return &s.Consume })),
 	knob{flag: "visibility", env: []string{"IMAGERY_VISIBILITY"},
 		usage: "how long a received message stays hidden unless extended (local: 10s, AWS: as the queue says)"}.

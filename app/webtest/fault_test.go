@@ -2,6 +2,7 @@ package webtest
 
 import (
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -93,6 +94,43 @@ func TestRetryAfter(t *testing.T) {
 	}
 	if pause := tries()[1].Sub(tries()[0]); pause < 2900*time.Millisecond {
 		t.Errorf("tried again after %v, asked for 3s", pause)
+	}
+}
+
+// A server that is full answers waits at once. The page asks again after a pause, and not before Retry-After.
+func TestEarlyWaits(t *testing.T) {
+	t.Parallel()
+	for seconds, least := range map[string]time.Duration{"": 400 * time.Millisecond, "2": 1900 * time.Millisecond} {
+		tb := openTab(t, sharedFleet(t).url)
+		var mu sync.Mutex
+		var at []time.Time
+		tb.intercept("*wait=*", func(r *network.Request) *fetch.FulfillRequestParams {
+			mu.Lock()
+			defer mu.Unlock()
+			at = append(at, time.Now())
+			path, _, _ := strings.Cut(r.URL, "?")
+			answer := problem(200, "", "Content-Type", "application/json")
+			answer.Body = []byte(`{"id":"` + path[len(path)-36:] + `","version":1,"state":"uploaded","created":1}`)
+			if seconds != "" {
+				answer.ResponseHeaders = append(answer.ResponseHeaders, &fetch.HeaderEntry{Name: "Retry-After", Value: seconds})
+			}
+			return answer
+		})
+		tb.pick(jpegFile(t, "crowded.jpg", 300, 200, 1))
+		var polls []time.Time
+		for end := time.Now().Add(patience); len(polls) < 4; time.Sleep(20 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("only %d polls", len(polls))
+			}
+			mu.Lock()
+			polls = slices.Clone(at)
+			mu.Unlock()
+		}
+		for i := range polls[1:] {
+			if pause := polls[i+1].Sub(polls[i]); pause < least {
+				t.Errorf("Retry-After %q: asked again after %v", seconds, pause)
+			}
+		}
 	}
 }
 

@@ -4,20 +4,10 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"io"
 	"net/http"
-	"strconv"
-	"strings"
 	"time"
-
-	"imagery/app/imagery"
-	"imagery/app/observe"
-	"imagery/app/settings"
 )
-
-// maxSQSBody is SQS's largest message.
-const maxSQSBody = 1 << 20
 
 // routes is the HTTP side of a worker: health for its machine, and POST /sqs for the Elastic Beanstalk daemon.
 func (w *Worker) routes() http.Handler {
@@ -36,7 +26,7 @@ func (w *Worker) routes() http.Handler {
 	route("GET", "/stats", func(rw http.ResponseWriter, _ *http.Request) {
 		writeJSON(rw, http.StatusOK, Stats{Done: w.done.Load(), Running: w.running.Load()})
 	})
-	route("POST", "/sqs", w.sqs)
+	route("POST", "/sqs", fromDaemon(w.sqs))
 	mux.HandleFunc("/", func(rw http.ResponseWriter, _ *http.Request) {
 		problem(rw, http.StatusNotFound, "There is nothing at this address.")
 	})
@@ -100,70 +90,3 @@ func (w *Worker) readyz(rw http.ResponseWriter, r *http.Request) {
 
 // readyBound keeps /readyz below the timeouts of those who ask.
 const readyBound = 8 * time.Second
-
-// sqs does the job of one message that somebody else received, and answers when it is done: 200 to have it
-// deleted, 400 when it never will be a job, 5xx to have it delivered again. The headers are those of the
-// Elastic Beanstalk daemon; its receive count decides whether this is the last try.
-func (w *Worker) sqs(rw http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(http.MaxBytesReader(rw, r.Body, maxSQSBody))
-	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-		problem(rw, http.StatusBadRequest, "the message is larger than a hint can be")
-		return
-	}
-	if err != nil {
-		problem(rw, http.StatusBadRequest, "the message could not be read")
-		return
-	}
-	hint, err := imagery.ParseHint(body)
-	if err != nil {
-		w.Log.Error("message is not a hint", "message", r.Header.Get("X-Aws-Sqsd-Msgid"), "error", err)
-		problem(rw, http.StatusBadRequest, err.Error())
-		return
-	}
-	if w.stopping.Load() {
-		problem(rw, http.StatusServiceUnavailable, "stopping")
-		return
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), settings.JobBound)
-	defer cancel()
-	if w.slots.take(ctx, 1) == 0 {
-		problem(rw, http.StatusServiceUnavailable, "no core became free")
-		return
-	}
-	defer w.slots.give(1)
-	report, err := w.run(ctx, w.sqsJob(ctx, hint, r.Header), delivery{
-		message: r.Header.Get("X-Aws-Sqsd-Msgid"), trace: sqsTrace(r.Header), taken: time.Now()})
-	if err != nil {
-		problem(rw, http.StatusServiceUnavailable, "not done, deliver it again")
-		return
-	}
-	w.Service.Pass(imagery.BeforeAck, report.Image.ID)
-	writeJSON(rw, http.StatusOK, map[string]string{"imageId": hint.ImageID, "outcome": string(report.Outcome)})
-}
-
-// sqsJob reads the daemon's headers. Without a receive count this is a first try.
-func (w *Worker) sqsJob(ctx context.Context, hint imagery.Hint, h http.Header) imagery.Job {
-	receives, err := strconv.Atoi(h.Get("X-Aws-Sqsd-Receive-Count"))
-	if err != nil || receives < 1 {
-		receives = 1
-	}
-	last := false
-	if l, ok := w.limits.soon(ctx); ok { // else the queue is away, and a further try will know
-		last = l.MaxReceives > 0 && receives >= l.MaxReceives
-	}
-	return imagery.Job{
-		Hint: hint, Receives: receives, Last: last,
-		Held:  func() bool { return ctx.Err() == nil }, // the daemon holds the message while it waits for us
-		Admit: w.admit,
-	}
-}
-
-// sqsTrace finds the trace among the message attributes, which the daemon passes on as headers.
-func sqsTrace(h http.Header) string {
-	for name := range h {
-		if strings.EqualFold(name, "X-Aws-Sqsd-Attr-"+observe.TraceparentHeader) {
-			return h.Get(name)
-		}
-	}
-	return h.Get(observe.AmznTraceHeader)
-}

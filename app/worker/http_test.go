@@ -150,19 +150,59 @@ func TestRefusalsOfTheWorker(t *testing.T) {
 	}
 }
 
-func TestSQSRouteRetriesAndExplainsTheLastTry(t *testing.T) {
+// What the headers of a request say may delay a photo, but never fail it.
+func TestForgedDeliveryFailsNoPhoto(t *testing.T) {
 	w := newWorld()
 	w.filter.takes = 0
 	w.filter.on = func([]byte) error { return errors.New("a bad moment") }
 	url := w.serve(t, false)
 	img, _ := w.Get(t.Context(), w.upload(t, "photo"))
-	for _, receives := range []string{"", "1", "4", "nonsense"} {
+	for _, receives := range []string{"", "1", "4", "5", "999", "nonsense"} {
 		if got := post(t, url, hint(img), receives); got != 503 || w.state(t, img.ID) != imagery.Uploaded {
 			t.Errorf("receive %q: %d, image %s", receives, got, w.state(t, img.ID))
 		}
 	}
-	if got := post(t, url, hint(img), "5"); got != 503 || w.state(t, img.ID) != imagery.Failed {
-		t.Errorf("the last receive: %d, image %s", got, w.state(t, img.ID))
+}
+
+// A message that its queue gave up is explained also where another program receives.
+func TestDeadLetterOfTheDaemonIsExplained(t *testing.T) {
+	w := newWorld()
+	img, _ := w.Get(t.Context(), w.upload(t, "photo"))
+	if err := w.Service.DeadLetters.Send(t.Context(), []byte(hint(img)), ""); err != nil {
+		t.Fatal(err)
+	}
+	w.serve(t, false)
+	for deadline := time.Now().Add(10 * time.Second); w.state(t, img.ID) != imagery.Failed; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("the image of a dead letter is %s", w.state(t, img.ID))
+		}
+	}
+}
+
+func TestOnlyTheDaemonMayPost(t *testing.T) {
+	w := newWorld()
+	url := w.serve(t, false)
+	for _, c := range []struct {
+		name, value string
+		want        int
+	}{
+		{"X-Forwarded-For", "127.0.0.1", 400}, {"X-Forwarded-For", "203.0.113.9, ::1", 400}, {"X-Forwarded-For", "203.0.113.9", 403},
+		{"X-Forwarded-For", "127.0.0.1, 203.0.113.9", 403}, {"X-Forwarded-For", "unknown", 403}, {"Sec-Fetch-Site", "cross-site", 403},
+		{"Sec-Fetch-Site", "same-site", 403}, {"Sec-Fetch-Site", "none", 400}, {"User-Agent", "curl", 400},
+	} {
+		req, err := http.NewRequest(http.MethodPost, url+"/sqs", strings.NewReader("no hint"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set(c.name, c.value)
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != c.want {
+			t.Errorf("%s: %s: %d, want %d", c.name, c.value, res.StatusCode, c.want)
+		}
 	}
 }
 

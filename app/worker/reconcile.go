@@ -32,18 +32,6 @@ func (l *limits) get(ctx context.Context) (imagery.Limits, error) {
 	return *l.known, nil
 }
 
-// soon is get for somebody who cannot wait: false when the queue does not answer, or somebody asks already.
-func (l *limits) soon(ctx context.Context) (imagery.Limits, bool) {
-	if !l.mu.TryLock() {
-		return imagery.Limits{}, false
-	}
-	l.mu.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, probeFresh)
-	defer cancel()
-	v, err := l.get(ctx)
-	return v, err == nil
-}
-
 // wait asks until the queue answers; false when ctx ended first.
 func (l *limits) wait(ctx context.Context, log *slog.Logger) (imagery.Limits, bool) {
 	for {

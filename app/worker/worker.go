@@ -79,8 +79,8 @@ func (w *Worker) Run(ctx context.Context, l net.Listener) error {
 	var all sync.WaitGroup
 	if w.Consume {
 		all.Go(func() { w.consume(ctx) })
-		all.Go(func() { w.reconcile(ctx) })
 	}
+	all.Go(func() { w.reconcile(ctx) })
 	broken := make(chan error, 1)
 	go func() { broken <- srv.Serve(l) }()
 	var err error

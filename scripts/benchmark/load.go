@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"imagery/app/imagery"
+	"imagery/app/ops/smoke"
 )
 
 // form is a photo as a browser sends it.
@@ -59,24 +60,32 @@ func (c *client) upload(ctx context.Context, f form) (id string, answered time.T
 }
 
 func (c *client) send(ctx context.Context, method, path, contentType string, body []byte) (status int, answer []byte, err error) {
+	status, answer, _, err = c.sendFor(ctx, method, path, contentType, body)
+	return status, answer, err
+}
+
+// sendFor is send for callers that look at the header of the answer.
+func (c *client) sendFor(ctx context.Context, method, path, contentType string, body []byte) (status int, answer []byte, header http.Header, err error) {
 	req, err := http.NewRequestWithContext(ctx, method, c.url+path, bytes.NewReader(body))
 	if err != nil {
-		return 0, nil, err
+		return 0, nil, nil, err
 	}
 	req.Header.Set("Content-Type", contentType)
 	res, err := c.http.Do(req)
 	if err != nil {
-		return 0, nil, err
+		return 0, nil, nil, err
 	}
 	defer res.Body.Close()
 	answer, err = io.ReadAll(res.Body)
-	return res.StatusCode, answer, err
+	return res.StatusCode, answer, res.Header, err
 }
 
 // wait waits until the image is final.
 func (c *client) wait(ctx context.Context, id string) error {
 	for {
-		status, answer, err := c.send(ctx, "GET", "/image/"+id+"?wait=20s", "", nil)
+		const wait = 20 * time.Second
+		asked := time.Now()
+		status, answer, header, err := c.sendFor(ctx, "GET", "/image/"+id+"?wait="+wait.String(), "", nil)
 		if err != nil {
 			return err
 		}
@@ -86,6 +95,11 @@ func (c *client) wait(ctx context.Context, id string) error {
 		}
 		if img.State == imagery.Processed {
 			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(smoke.Pause(header, time.Since(asked) < wait)):
 		}
 	}
 }

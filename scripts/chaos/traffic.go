@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"imagery/app/imagery"
+	"imagery/app/ops/smoke"
 )
 
 // Photos come in bursts, one a second, so that processes have several in hand.
@@ -161,7 +162,9 @@ func (t *traffic) settle(ctx context.Context) (errs []error) {
 // final follows an image for as long as it has work to come.
 func (t *traffic) final(ctx context.Context, id string) (state imagery.State, reason string, err error) {
 	for {
-		answer, err := t.persist(ctx, false, http.MethodGet, "/image/"+id+"?wait=5s", "", nil)
+		const wait = 5 * time.Second
+		asked := time.Now()
+		answer, err := t.persist(ctx, false, http.MethodGet, "/image/"+id+"?wait="+wait.String(), "", nil)
 		if err != nil {
 			return "", "", err
 		}
@@ -171,6 +174,10 @@ func (t *traffic) final(ctx context.Context, id string) (state imagery.State, re
 		}
 		if err := json.Unmarshal(answer, &view); err != nil || view.State != imagery.Uploaded {
 			return view.State, view.Error, err
+		}
+		select {
+		case <-ctx.Done(): // persist says so
+		case <-time.After(smoke.Pause(nil, time.Since(asked) < wait)): // a server that is full answers at once
 		}
 	}
 }

@@ -10,9 +10,11 @@ import (
 	"image/color"
 	"image/jpeg"
 	"image/png"
+	"math/rand/v2"
 	"mime/multipart"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 )
 
@@ -106,18 +108,39 @@ func (r *run) upload(ctx context.Context, v *view, name string) (string, error) 
 	return fmt.Sprintf("%d bytes", len(photo)), err
 }
 
+// Pause returns how long a client should leave an image alone after an answer to a wait: as long as Retry-After says, in
+// seconds, and at least a second if the answer was early, which is to say that it came before its time and brought no
+// change. A server that is full, or stops, answers at once, and to ask again at once would be a storm. Up to half is
+// added at random, so that many clients do not come back in step.
+func Pause(header http.Header, early bool) time.Duration {
+	seconds, err := strconv.Atoi(header.Get("Retry-After"))
+	if err != nil || seconds < 0 {
+		seconds = 0
+	}
+	pause := time.Duration(min(seconds, 300)) * time.Second
+	if early {
+		pause = max(pause, time.Second)
+	}
+	if pause == 0 {
+		return 0
+	}
+	return pause + rand.N(pause/2)
+}
+
 // follow waits for the end of the image, as the page does: each request is answered when something changed.
 func (r *run) follow(ctx context.Context, v *view) (string, error) {
-	began, asked := time.Now(), 0
+	began := time.Now()
 	for v.State != "processed" {
 		if v.State == "failed" {
 			return "", fmt.Errorf("the image failed: %s", printable(v.Error))
 		}
 		left := processBound - time.Since(began)
-		if left <= 0 {
+		if left < time.Millisecond { // a wait of less is none
 			return "", fmt.Errorf("the image is still %s after %s", printable(v.State), processBound)
 		}
-		path := fmt.Sprintf("/image/%s?wait=%s&version=%d", url.PathEscape(v.ID), min(left, 20*time.Second).Round(time.Millisecond), v.Version)
+		wait := min(left, 20*time.Second).Round(time.Millisecond)
+		path := fmt.Sprintf("/image/%s?wait=%s&version=%d", url.PathEscape(v.ID), wait, v.Version)
+		asked := time.Now()
 		a, err := r.get(ctx, path, mostAnswer)
 		if err != nil {
 			return "", err
@@ -126,12 +149,11 @@ func (r *run) follow(ctx context.Context, v *view) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if asked++; now.Version == v.Version && time.Since(began) < time.Duration(asked-1)*time.Second {
-			// A server that is full, or stops, answers at once.
+		if pause := Pause(a.header, now.Version == v.Version && time.Since(asked) < wait); pause > 0 && now.State == v.State {
 			select {
 			case <-ctx.Done():
 				return "", ctx.Err()
-			case <-time.After(time.Second):
+			case <-time.After(pause):
 			}
 		}
 		*v = now

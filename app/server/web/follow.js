@@ -10,6 +10,7 @@ const slack = 15_000; // ms on top of the wait before a poll counts as dead
 export class Follower {
 	#queue = []; // {id, version, wait}, whose turn is next in front
 	#polls = new Set(); // {job, control, then}
+	#resting = new Map(); // job: the timer after which it may be asked for again
 	#failures = 0;
 	#timer = 0; // set while everything pauses after a failure
 	#got;
@@ -28,6 +29,11 @@ export class Follower {
 
 	stop(id) {
 		this.#queue = this.#queue.filter((job) => job.id !== id);
+		for (const [job, timer] of this.#resting) {
+			if (job.id !== id) continue;
+			clearTimeout(timer);
+			this.#resting.delete(job);
+		}
 		for (const poll of this.#polls) if (poll.job.id === id) this.#abort(poll, () => {});
 	}
 
@@ -55,7 +61,9 @@ export class Follower {
 		this.#polls.add(poll);
 		const query = job.wait ? `?wait=${job.wait}s&version=${job.version}` : '';
 		const ms = job.wait * 1000 + slack;
+		const began = performance.now();
 		const got = await ask(`/image/${job.id}${query}`, { ms, signal: poll.control.signal });
+		got.early = performance.now() - began < job.wait * 1000 - 100; // the clocks of both sides differ a little
 		// The page is told of an abort before the server is; only then is the lane free.
 		if (poll.control.signal.aborted) await new Promise((resolve) => setTimeout(resolve, 100));
 		this.#polls.delete(poll);
@@ -66,16 +74,36 @@ export class Follower {
 	#take(job, got) {
 		if (got.image) {
 			this.#failures = 0;
+			const pause = this.#pause(job, got);
 			const crowded = this.#queue.length + this.#polls.size >= lanes;
 			Object.assign(job, { version: got.image.version, wait: crowded ? shortWait : longWait });
-			if (!final(got.image)) this.#queue.push(job);
+			if (!final(got.image)) this.#later(job, pause);
 			this.#got(job.id, got.image);
 		} else if (transient(got.status)) {
 			this.#queue.unshift(job);
-			this.#rest(Math.max(backoff(this.#failures++), got.after ?? 0));
+			this.#rest(Math.max(backoff(this.#failures++), (got.after ?? 0) * (1 + Math.random() / 2)));
 		} else {
 			this.#got(job.id, null);
 		}
+	}
+
+	// How long to leave a photo alone, in ms. A server that is full, or stops, answers a wait at once: asking again at
+	// once would be a storm.
+	#pause(job, got) {
+		const unchanged = got.image.version === job.version && got.early;
+		job.hasty = unchanged ? (job.hasty ?? 0) + 1 : 0;
+		const after = got.after * (1 + Math.random() / 2); // so that many tabs do not come back in step
+		return Math.max(after, unchanged ? backoff(job.hasty) : 0);
+	}
+
+	#later(job, ms) {
+		if (!ms) return this.#queue.push(job);
+		const timer = setTimeout(() => {
+			this.#resting.delete(job);
+			this.#queue.push(job);
+			this.#pump();
+		}, ms);
+		this.#resting.set(job, timer);
 	}
 
 	#rest(ms) {

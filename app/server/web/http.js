@@ -11,7 +11,7 @@ export function backoff(attempt) {
 }
 
 // Retry-After in ms, 0 if there is none; it is a number of seconds or a date. Five minutes is the most that is
-// obeyed: beyond that the person should see that somebody still tries.
+// obeyed: beyond that the person should see that the page still tries.
 function retryAfter(header) {
 	if (!header) return 0;
 	const ms = /^\d+$/.test(header) ? header * 1000 : Date.parse(header) - Date.now();
@@ -28,7 +28,8 @@ export function answer(status, text, after) {
 		// A proxy's own error page, or a body cut short: the status has to do.
 	}
 	const ok = status >= 200 && status < 300;
-	if (ok) return body.state ? { status, image: body } : { status: 0 }; // else some hotel's login page
+	if (ok && !body.state) return { status: 0 }; // some hotel's login page
+	if (ok) return { status, after: retryAfter(after), image: body };
 	const detail = body.detail || (status === 413 ? 'The photo is too large.' : `The server refused it (${status}).`);
 	return { status, after: retryAfter(after), detail };
 }
