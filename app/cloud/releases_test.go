@@ -208,7 +208,7 @@ var photoBytes = []byte("a photo")
 // filter does nothing, or finds every photo broken.
 type filter struct{ broken bool }
 
-func (f filter) Inspect([]byte) (int64, error) { return 1, nil }
+func (f filter) Inspect([]byte) (imagery.Cost, error) { return imagery.Cost{Memory: 1}, nil }
 
 func (f filter) Apply(_ context.Context, raw []byte) (imagery.Result, error) {
 	if f.broken {
@@ -228,7 +228,7 @@ func accept(ctx context.Context, s *imagery.Service, id string) (imagery.Image, 
 }
 
 func job(h imagery.Hint) imagery.Job {
-	return imagery.Job{Hint: h, Receives: 1, Held: func() bool { return true }, Admit: func(context.Context, int64) (func(), error) { return func() {}, nil }}
+	return imagery.Job{Hint: h, Receives: 1, Held: func() bool { return true }, Admit: func(context.Context, imagery.Cost) (func(), error) { return func() {}, nil }}
 }
 
 func stored(t *testing.T, at *cloudtest.Cloud, table, id string) map[string]types.AttributeValue {

@@ -97,12 +97,29 @@ type Limits struct {
 
 // Filter turns a photo into its result. It does no I/O.
 type Filter interface {
-	// Inspect reads headers only and returns the bytes of memory that Apply will hold at its peak, beside
-	// raw; a *BadPhoto if Apply would refuse from the header.
-	Inspect(raw []byte) (peak int64, err error)
+	// Inspect reads headers only and returns what Apply will take; a *BadPhoto if Apply would refuse from the header.
+	Inspect(raw []byte) (Cost, error)
 	// Apply returns the result. Its errors are *BadPhoto (permanent), or ctx's own when the caller gave up.
 	Apply(ctx context.Context, raw []byte) (Result, error)
 }
+
+// Cost is what a photo takes while it is processed, estimated from its headers.
+type Cost struct {
+	Memory int64 // bytes at the peak, beside the raw file
+	Work   int64 // pixels, times the passes of the decoder over them
+	Size   int64 // bytes of the raw file
+}
+
+// Limits beyond which a photo is dear. A core does some 50 million pixel passes per second, and an honest photo has up
+// to 10 for each of its bytes, a flat drawing up to 350. A GIF of 35 bytes may have a million, a progressive JPEG of
+// 200 KB with a hundred scans 10,000.
+const (
+	dearWork    = 10_000_000
+	dearPerByte = 500
+)
+
+// Dear reports whether the photo is much more work than a photo of its size is: cheap for its sender, dear for us.
+func (c Cost) Dear() bool { return c.Work >= dearWork && c.Work >= dearPerByte*c.Size }
 
 // Result is a processed photo.
 type Result struct {

@@ -30,8 +30,8 @@ type Job struct {
 	// Held reports whether the delivery still belongs to this process. A worker that lost its message may
 	// finish the image, but records no failure: another worker may be about to succeed.
 	Held func() bool
-	// Admit waits for room to hold so many bytes at once and returns the function that gives it back.
-	Admit func(ctx context.Context, bytes int64) (release func(), err error)
+	// Admit waits until there is room for a photo of that cost, and returns the function that gives the room back.
+	Admit func(ctx context.Context, c Cost) (release func(), err error)
 }
 
 // Report is what happened, for one log line and the metrics. After equals Before when nothing moved.
@@ -100,13 +100,13 @@ func (s *Service) work(ctx context.Context, j Job, r *Report) error {
 	if err != nil {
 		return s.originalError(img, err)
 	}
-	peak, err := s.Filter.Inspect(raw)
+	cost, err := s.Filter.Inspect(raw)
 	if err != nil {
 		return err
 	}
-	release, err := j.Admit(ctx, peak)
+	release, err := j.Admit(ctx, cost)
 	if err != nil {
-		return fmt.Errorf("wait for %d bytes of memory: %w", peak, err)
+		return fmt.Errorf("wait for room for %d bytes: %w", cost.Memory, err)
 	}
 	defer release()
 	s.Pass(MidFilter, img.ID)

@@ -30,7 +30,9 @@ type fakeFilter struct {
 	during func() // runs in the middle of Apply
 }
 
-func (f *fakeFilter) Inspect(raw []byte) (int64, error) { return int64(len(raw)), nil }
+func (f *fakeFilter) Inspect(raw []byte) (imagery.Cost, error) {
+	return imagery.Cost{Memory: int64(len(raw))}, nil
+}
 
 func (f *fakeFilter) Apply(_ context.Context, raw []byte) (imagery.Result, error) {
 	if f.during != nil {
@@ -84,7 +86,7 @@ func job(img imagery.Image) imagery.Job {
 		Hint:     imagery.Hint{ImageID: img.ID, DesiredState: imagery.Processed, RawKey: img.RawKey},
 		Receives: 1,
 		Held:     func() bool { return true },
-		Admit:    func(context.Context, int64) (func(), error) { return func() {}, nil },
+		Admit:    func(context.Context, imagery.Cost) (func(), error) { return func() {}, nil },
 	}
 }
 

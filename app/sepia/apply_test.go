@@ -188,8 +188,8 @@ func TestInspectOfFilter(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if peak, err := (sepia.Filter{}).Inspect(raw); err != nil || peak != p.Peak() || peak <= 0 {
-		t.Errorf("peak %d, %v; want %d", peak, err, p.Peak())
+	if c, err := (sepia.Filter{}).Inspect(raw); err != nil || c.Memory != p.Peak() || c.Memory <= 0 || c.Work != p.Work() || c.Size != int64(len(raw)) {
+		t.Errorf("%+v, %v; want %d bytes", c, err, p.Peak())
 	}
 	small := sepia.Filter{MaxPixels: int64(p.Width*p.Height) - 1}
 	_, err = small.Inspect(raw)

@@ -74,8 +74,8 @@ func FuzzApply(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		filter := sepia.Filter{MaxPixels: fuzzPixels}
 		p, refusal := sepia.Inspect(bytes.NewReader(raw), fuzzPixels)
-		if peak, err := filter.Inspect(raw); err == nil && peak > sepia.LargestPeak(fuzzPixels) {
-			t.Fatalf("a peak of %d bytes is above the largest", peak)
+		if c, err := filter.Inspect(raw); err == nil && c.Memory > sepia.LargestPeak(fuzzPixels) {
+			t.Fatalf("a peak of %d bytes is above the largest", c.Memory)
 		}
 		res, err := filter.Apply(t.Context(), raw)
 		var bad *imagery.BadPhoto

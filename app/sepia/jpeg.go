@@ -73,7 +73,11 @@ func readJPEG(s *source, maxPixels int64) (Photo, error) {
 		scaled.width, scaled.height = width, height
 		return scaled.cost()
 	}
-	return Photo{Width: f.width, Height: f.height, Orientation: r.orientation, cost: f.cost(), at: at}, nil
+	p := Photo{Width: f.width, Height: f.height, Orientation: r.orientation, cost: f.cost(), at: at}
+	if f.progressive {
+		p.passes = r.scans
+	}
+	return p, nil
 }
 
 // segment reads up to the next marker and the segment behind it. It reports whether more may follow.

@@ -48,11 +48,16 @@ type Photo struct {
 	Width, Height int // as stored; the orientations 5 to 8 swap them in the result
 	Orientation   int // of EXIF, 1 to 8; 1 is upright
 
-	cost cost
-	webp webpFrame
+	cost   cost
+	webp   webpFrame
+	passes int // of the decoder over all pixels; 0 means one
 	// at returns the cost of a photo of the same kind with other sides.
 	at func(width, height int) cost
 }
+
+// Work returns how much decoding there is, in pixels times the passes over them. Each scan of a progressive JPEG is a
+// pass over all coefficients, however few bytes it has.
+func (p Photo) Work() int64 { return int64(p.Width) * int64(p.Height) * int64(max(p.passes, 1)) }
 
 // Inspect reads the structure of a photo: headers, the markers of a whole JPEG, the chunks of a whole PNG or
 // WebP. It allocates little, whatever the header declares. r may end early: a prefix that holds the header passes.

@@ -38,13 +38,13 @@ type Filter struct {
 
 var _ imagery.Filter = Filter{}
 
-// Inspect returns the peak of Apply in bytes, beside raw; a *imagery.BadPhoto if Apply would refuse from the header.
-func (f Filter) Inspect(raw []byte) (int64, error) {
+// Inspect returns what Apply takes; a *imagery.BadPhoto if Apply would refuse from the header.
+func (f Filter) Inspect(raw []byte) (imagery.Cost, error) {
 	p, err := f.inspect(raw)
 	if err != nil {
-		return 0, err
+		return imagery.Cost{}, err
 	}
-	return p.Peak(), nil
+	return imagery.Cost{Memory: p.Peak(), Work: p.Work(), Size: int64(len(raw))}, nil
 }
 
 // job is one photo on its way through the pipeline.

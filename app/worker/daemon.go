@@ -95,7 +95,7 @@ func (w *Worker) sqsJob(ctx context.Context, hint imagery.Hint, h http.Header) i
 	return imagery.Job{
 		Hint: hint, Receives: receives,
 		Held:  func() bool { return ctx.Err() == nil }, // the daemon holds the message while it waits for us
-		Admit: w.admit,
+		Admit: func(ctx context.Context, c imagery.Cost) (func(), error) { return w.admitInTurn(ctx, c, true) },
 	}
 }
 

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"time"
@@ -27,13 +28,22 @@ func (c *consumer) handle(stop context.Context, h *hold) {
 		c.putOff(h)
 		return
 	}
-	report, err := c.w.run(ctx, imagery.Job{
-		Hint: hint, Receives: h.Receives, Sent: h.Sent,
-		Last:  c.limits.MaxReceives > 0 && h.Receives >= c.limits.MaxReceives,
+	last := c.limits.MaxReceives > 0 && h.Receives >= c.limits.MaxReceives
+	patient := last || h.Receives > 1 // a message that was received before has waited
+	job := imagery.Job{
+		Hint: hint, Receives: h.Receives, Sent: h.Sent, Last: last,
 		Held:  func() bool { return h.own(c.limits.Visibility) },
-		Admit: func(ctx context.Context, n int64) (func(), error) { return c.admit(ctx, stop, n) },
-	}, delivery{message: h.ID, trace: h.Trace, taken: h.taken})
+		Admit: func(ctx context.Context, cost imagery.Cost) (func(), error) { return c.admit(ctx, stop, cost, patient) },
+	}
+	from := delivery{message: h.ID, trace: h.Trace, taken: h.taken}
+	report, err := c.w.run(ctx, job, from)
+	if errors.Is(err, errBehind) && !c.sendBehind(ctx, h) {
+		patient = true
+		report, err = c.w.run(ctx, job, from)
+	}
 	switch {
+	case errors.Is(err, errBehind):
+		c.acks <- h // its hint was sent again
 	case err == nil:
 		c.w.Service.Pass(imagery.BeforeAck, report.Image.ID)
 		c.acks <- h
@@ -44,12 +54,12 @@ func (c *consumer) handle(stop context.Context, h *hold) {
 	}
 }
 
-// admit waits for memory; a job that waits when the worker stops has not begun and goes back.
-func (c *consumer) admit(ctx, stop context.Context, n int64) (func(), error) {
+// admit waits for room; a job that waits when the worker stops has not begun and goes back.
+func (c *consumer) admit(ctx, stop context.Context, cost imagery.Cost, patient bool) (func(), error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(stop, cancel)()
-	return c.w.admit(ctx, n)
+	return c.w.admitInTurn(ctx, cost, patient)
 }
 
 // putOff hides a message until its next try.
@@ -140,6 +150,8 @@ func (w *Worker) run(ctx context.Context, j imagery.Job, d delivery) (imagery.Re
 	}
 	level := slog.LevelInfo
 	switch {
+	case errors.Is(err, errBehind):
+		attrs = append(attrs, slog.String("behind", "a dear photo waits behind others"))
 	case err != nil:
 		level = slog.LevelWarn
 		ms = append(ms, observe.Count(settings.MetricJobsRetried, 1))

@@ -51,6 +51,7 @@ type Options struct {
 type Worker struct {
 	Options
 	slots    *slots
+	dear     chan struct{} // full while a dear photo is being processed
 	probe    *cachedProbe
 	received atomic.Bool // a receive succeeded once
 	stopping atomic.Bool
@@ -61,7 +62,7 @@ type Worker struct {
 
 // New returns a worker that does nothing until Run.
 func New(o Options) *Worker {
-	w := &Worker{Options: o, slots: newSlots(o.Slots, o.Waiting)}
+	w := &Worker{Options: o, slots: newSlots(o.Slots, o.Waiting), dear: make(chan struct{}, 1)}
 	w.probe = &cachedProbe{call: o.Probe}
 	w.limits.read = o.Queue.Limits
 	return w
@@ -103,11 +104,11 @@ func (w *Worker) Run(ctx context.Context, l net.Listener) error {
 	return nil
 }
 
-// admit waits until n bytes are free. A job that has to wait leaves its slot to photos that need less.
-func (w *Worker) admit(ctx context.Context, n int64) (release func(), err error) {
-	if release, ok := w.Memory.TryAcquire(n); ok {
+// admit waits until the bytes of a photo are free. A job that has to wait leaves its slot to photos that need less.
+func (w *Worker) admit(ctx context.Context, c imagery.Cost) (release func(), err error) {
+	if release, ok := w.Memory.TryAcquire(c.Memory); ok {
 		return release, nil
 	}
 	defer w.slots.leave()()
-	return w.Memory.Acquire(ctx, n)
+	return w.Memory.Acquire(ctx, c.Memory)
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -45,11 +46,15 @@ type filter struct {
 	on      func(raw []byte) error
 }
 
-func (f *filter) Inspect(raw []byte) (int64, error) {
+func (f *filter) Inspect(raw []byte) (imagery.Cost, error) {
+	c := imagery.Cost{Memory: f.peak, Size: int64(len(raw))}
 	if peak, ok := f.peaks[string(raw)]; ok {
-		return peak, nil
+		c.Memory = peak
 	}
-	return f.peak, nil
+	if strings.HasPrefix(string(raw), "dear") {
+		c.Work = 1 << 40
+	}
+	return c, nil
 }
 
 func (f *filter) Apply(ctx context.Context, raw []byte) (imagery.Result, error) {

@@ -106,7 +106,7 @@ func (w *world) job(a *actor, d *delivery, m imagery.Message) {
 }
 
 // admit waits for memory, for longer than the job may take if it must.
-func (w *world) admit(context.Context, int64) (func(), error) {
+func (w *world) admit(context.Context, imagery.Cost) (func(), error) {
 	err := w.do(call{service: nothing, what: "admit", fates: []fate{odd}, odds: []error{context.DeadlineExceeded}})
 	return func() {}, err
 }

@@ -69,12 +69,12 @@ func (w blobs) Ping(context.Context) error { return nil }
 // filter makes sepia of the photos that it can read.
 type filter struct{ *world }
 
-func (w filter) Inspect(raw []byte) (int64, error) {
+func (w filter) Inspect(raw []byte) (imagery.Cost, error) {
 	op := w.running.op
 	if op.worked = string(raw); strings.HasSuffix(op.worked, "headless") {
-		return 0, op.refuse("Its header cannot be read.")
+		return imagery.Cost{}, op.refuse("Its header cannot be read.")
 	}
-	return int64(len(raw)), nil
+	return imagery.Cost{Memory: int64(len(raw))}, nil
 }
 
 func (w filter) Apply(_ context.Context, raw []byte) (imagery.Result, error) {
