@@ -70,7 +70,8 @@ func runLocal(ctx context.Context, kill <-chan struct{}, s settings.Settings, st
 			children = append(children, fleet.Child{Name: c.Instance, Server: group.role == settings.Server, Env: env})
 		}
 	}
-	o := fleet.Options{Exe: exe, Children: children, Connections: connections, Log: log, Stdout: stdout, Stderr: stderr, Kill: kill}
+	o := fleet.Options{Exe: exe, Children: children, Connections: connections,
+		Log: log, Stdout: stdout, Stderr: stderr, Kill: kill}
 	if s.OnAWS() {
 		return fleet.New(o).Run(ctx, l)
 	}

@@ -58,7 +58,7 @@ func (b *Broker) Serve() error {
 // Close ends Serve. Leases stay as they are.
 func (b *Broker) Close() error { return b.listener.Close() }
 
-// request is what a process writes on a new connection. The answer is one line: granted or refused.
+// leaseRequest is written by a process on a new connection. The answer is one line: granted or refused.
 type leaseRequest struct {
 	token, pool string
 	bytes       int64
@@ -102,7 +102,8 @@ func (b *Broker) read(conn net.Conn) (r leaseRequest, ok bool) {
 	}
 	_ = conn.SetReadDeadline(time.Time{})
 	_, err = fmt.Sscanf(line, leaseForm, &r.token, &r.pool, &r.bytes, &r.now)
-	return r, err == nil && r.bytes > 0 && subtle.ConstantTimeCompare([]byte(r.token), []byte(b.token)) == 1 && b.pools[r.pool] != nil
+	ours := subtle.ConstantTimeCompare([]byte(r.token), []byte(b.token)) == 1
+	return r, err == nil && ours && r.bytes > 0 && b.pools[r.pool] != nil
 }
 
 var errNotFree = errors.New("not free")

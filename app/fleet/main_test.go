@@ -135,7 +135,7 @@ func routes(draining *atomic.Bool) http.Handler {
 		burning.Store(true)
 		for range runtime.GOMAXPROCS(0) {
 			go func() {
-				for {
+				for burning.Load() { // for ever
 				}
 			}()
 		}

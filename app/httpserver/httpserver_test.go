@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -331,7 +330,7 @@ func TestShutdownWhileFull(t *testing.T) {
 func TestConnections(t *testing.T) {
 	for memory, want := range map[int64]int{0: 256, 64 << 20: 256, 200 << 20: 800, 16 << 30: 4096} {
 		if got := Connections(memory); got != want {
-			t.Error(fmt.Sprintf("%d MiB: %d connections, want %d", memory>>20, got, want))
+			t.Errorf("%d MiB: %d connections, want %d", memory>>20, got, want)
 		}
 	}
 }

@@ -15,8 +15,8 @@ import (
 	"imagery/app/settings"
 )
 
-// maxSQSBody is SQS's largest message.
-const maxSQSBody = 1 << 20
+// maxSQSBody is much more than a hint has, in bytes; SQS itself would allow a MiB.
+const maxSQSBody = 16 << 10
 
 // fromDaemon lets only the Elastic Beanstalk daemon of this machine through, which posts to localhost, past or through
 // the machine's own nginx: the peer, and the last hop before it, must be a loopback address. What a browser sends from a
@@ -26,7 +26,8 @@ func fromDaemon(next http.HandlerFunc) http.HandlerFunc {
 		hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 		last := strings.TrimSpace(hops[len(hops)-1])
 		site := r.Header.Get("Sec-Fetch-Site")
-		if !loopback(r.RemoteAddr) || last != "" && !loopback(last) || site != "" && site != "none" && site != "same-origin" {
+		foreign := site != "" && site != "none" && site != "same-origin"
+		if !loopback(r.RemoteAddr) || last != "" && !loopback(last) || foreign {
 			problem(rw, http.StatusForbidden, "Only the message daemon on this machine may post here.")
 			return
 		}
