@@ -54,6 +54,14 @@ func TestInstancesRunWithTheSettingsOfTheStack(t *testing.T) {
 				s.Stack != "test" || s.Instance != "i-0123" || !s.Consume || s.UploadLife != 30*24*time.Hour || s.Memory <= 0 {
 				t.Errorf("%s %s: %+v", variant, role, s)
 			}
+			// Both roles refuse what the worker of this stack cannot hold.
+			c, _, err := load(t, "test", variants[variant])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if most := instanceTypes[c.WorkerType].photoMemory(); s.PhotoMemory != most || most <= 0 {
+				t.Errorf("%s %s: photos may need %d bytes, a worker has %d", variant, role, s.PhotoMemory, most)
+			}
 			if env["AWS_REGION"] != region || env["AWS_ACCOUNT_ID_ENDPOINT_MODE"] != "disabled" || env["GOMEMLIMIT"] == "" {
 				t.Errorf("%s %s: %v", variant, role, env)
 			}

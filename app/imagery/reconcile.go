@@ -21,6 +21,10 @@ type Repairs struct {
 // overdue images again. Any number may run, one of them leads: it holds a lease, which only saves cost. Two
 // leaders, or clocks that differ, cost calls and time and harm nothing. Use it from one goroutine.
 type Reconciler struct {
+	// Posted says that hints are posted by another program, which takes a last try for any other: then a dead letter
+	// does not tell that workers died.
+	Posted bool
+
 	service *Service
 	holder  string
 	every   time.Duration
@@ -97,8 +101,9 @@ type pass struct {
 	repairs Repairs
 }
 
-// explainDeadLetters fails the images whose present upload became a dead letter without anybody saying why:
-// its workers died. It deletes nothing; an alarm, and a person, follow the letters.
+// explainDeadLetters fails the images whose present upload became a dead letter and that do not say why: its workers
+// died, or its hints were posted, where no try is known to be the last. It deletes nothing; an alarm, and a person,
+// follow the letters.
 func (p *pass) explainDeadLetters(ctx context.Context, attempts int) error {
 	var held []Message
 	defer func() {
@@ -153,6 +158,9 @@ func (p *pass) explain(ctx context.Context, m Message, attempts int) error {
 		return nil
 	}
 	reason := fmt.Sprintf("It could not be processed: no worker lived through %d attempts.", attempts)
+	if p.Posted {
+		reason = fmt.Sprintf("It could not be processed in %d attempts.", attempts)
+	}
 	rep := Report{Image: img}
 	e := Event{Receives: attempts, Cause: "dead letter " + m.ID}
 	if err := p.service.settle(ctx, &rep, Failed, e, func(to *Image) { to.Error = reason }); err != nil {

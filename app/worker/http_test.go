@@ -172,6 +172,11 @@ func TestDeadLetterOfTheDaemonIsExplained(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.serve(t, false)
+	defer func() {
+		if got, _ := w.Get(t.Context(), img.ID); !strings.Contains(got.Error, "in 5 attempts") {
+			t.Errorf("the image says %q", got.Error)
+		}
+	}()
 	for deadline := time.Now().Add(10 * time.Second); w.state(t, img.ID) != imagery.Failed; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("the image of a dead letter is %s", w.state(t, img.ID))

@@ -51,6 +51,7 @@ func (l *limits) wait(ctx context.Context, log *slog.Logger) (imagery.Limits, bo
 func (w *Worker) reconcile(ctx context.Context) {
 	l, ok := w.limits.wait(ctx, w.Log)
 	reconciler := w.Service.NewReconciler(w.Instance, w.ReconcileEvery)
+	reconciler.Posted = !w.Consume
 	defer func() {
 		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), handBackFor)
 		defer cancel()
