@@ -30,9 +30,13 @@ type Job struct {
 	// Held reports whether the delivery still belongs to this process. A worker that lost its message may
 	// finish the image, but records no failure: another worker may be about to succeed.
 	Held func() bool
-	// Admit waits until there is room for a photo of that cost, and returns the function that gives the room back.
+	// Admit waits until there is room for a photo of that cost, and returns the function that gives the room back. With
+	// ErrNotNow the photo is left as it is, even at its last delivery: nothing was tried.
 	Admit func(ctx context.Context, c Cost) (release func(), err error)
 }
+
+// ErrNotNow is what Admit returns for a photo that others should go before.
+var ErrNotNow = errors.New("other photos go first")
 
 // Report is what happened, for one log line and the metrics. After equals Before when nothing moved.
 type Report struct {
@@ -69,7 +73,7 @@ func (s *Service) Process(ctx context.Context, j Job) (Report, error) {
 	if bad := (*BadPhoto)(nil); errors.As(err, &bad) {
 		r.Cause = bad
 		err = s.giveUp(ctx, j, &r, bad.Reason)
-	} else if err != nil && j.Last && j.Hint.speaksOf(img, j.Sent) {
+	} else if err != nil && j.Last && !errors.Is(err, ErrNotNow) && j.Hint.speaksOf(img, j.Sent) {
 		err = s.lastTry(ctx, j, &r, err)
 	}
 	return r, err

@@ -110,7 +110,7 @@ func (s *Server) show(c echo.Context) error {
 			return err
 		}
 		var early bool
-		if img, early, err = s.waits.wait(ctx, id, w); early {
+		if img, early, err = s.waits.wait(ctx, id, w); early && err == nil {
 			c.Response().Header().Set(echo.HeaderRetryAfter, askAgain)
 		}
 	} else {

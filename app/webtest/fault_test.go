@@ -100,7 +100,7 @@ func TestRetryAfter(t *testing.T) {
 // A server that is full answers waits at once. The page asks again after a pause, and not before Retry-After.
 func TestEarlyWaits(t *testing.T) {
 	t.Parallel()
-	for seconds, least := range map[string]time.Duration{"": 400 * time.Millisecond, "2": 1900 * time.Millisecond} {
+	for seconds, least := range map[string]time.Duration{"": 900 * time.Millisecond, "2": 1900 * time.Millisecond} {
 		tb := openTab(t, sharedFleet(t).url)
 		var mu sync.Mutex
 		var at []time.Time

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/netip"
 	"strconv"
@@ -19,15 +20,12 @@ import (
 const maxSQSBody = 16 << 10
 
 // fromDaemon lets only the Elastic Beanstalk daemon of this machine through, which posts to localhost, past or through
-// the machine's own nginx: the peer, and the last hop before it, must be a loopback address. What a browser sends from a
-// page of another origin is refused, too: it also comes from this machine.
+// the machine's own nginx: the peer, the last hop before it and the host that was asked for must be this machine. What
+// a browser sends from a page is refused, although it comes from this machine, too.
 func fromDaemon(next http.HandlerFunc) http.HandlerFunc {
 	return func(rw http.ResponseWriter, r *http.Request) {
-		hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-		last := strings.TrimSpace(hops[len(hops)-1])
-		site := r.Header.Get("Sec-Fetch-Site")
-		foreign := site != "" && site != "none" && site != "same-origin"
-		if !loopback(r.RemoteAddr) || last != "" && !loopback(last) || foreign {
+		if forwarded := r.Header.Values("X-Forwarded-For"); !loopback(r.RemoteAddr) || !loopback(r.Host) || fromPage(r) ||
+			len(forwarded) > 0 && !loopback(lastHop(forwarded)) {
 			problem(rw, http.StatusForbidden, "Only the message daemon on this machine may post here.")
 			return
 		}
@@ -35,15 +33,25 @@ func fromDaemon(next http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// loopback reports whether an address, with a port or without, is of this machine.
+// fromPage reports whether a browser says that a page sent the request.
+func fromPage(r *http.Request) bool {
+	site := r.Header.Get("Sec-Fetch-Site")
+	return r.Header.Get("Origin") != "" || site != "" && site != "none"
+}
+
+func lastHop(forwarded []string) string {
+	hops := strings.Split(strings.Join(forwarded, ","), ",")
+	return strings.TrimSpace(hops[len(hops)-1])
+}
+
+// loopback reports whether an address or name, with a port or without, is of this machine.
 func loopback(address string) bool {
-	ip, err := netip.ParseAddr(address)
+	host, _, err := net.SplitHostPort(address)
 	if err != nil {
-		var peer netip.AddrPort
-		peer, err = netip.ParseAddrPort(address)
-		ip = peer.Addr()
+		host = strings.Trim(address, "[]")
 	}
-	return err == nil && ip.Unmap().IsLoopback()
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
 }
 
 // sqs does the job of one message that the Elastic Beanstalk daemon received, and answers when it is done: 200 to have
@@ -96,7 +104,7 @@ func (w *Worker) sqsJob(ctx context.Context, hint imagery.Hint, h http.Header) i
 	return imagery.Job{
 		Hint: hint, Receives: receives,
 		Held:  func() bool { return ctx.Err() == nil }, // the daemon holds the message while it waits for us
-		Admit: func(ctx context.Context, c imagery.Cost) (func(), error) { return w.admitInTurn(ctx, c, true) },
+		Admit: func(ctx context.Context, c imagery.Cost) (func(), error) { return w.admitInTurn(ctx, c, anyWait) },
 	}
 }
 

@@ -2,27 +2,28 @@ package worker
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"imagery/app/imagery"
 )
 
-// behindAfter is how long a dear photo waits for its turn before its hint goes to the end of the queue. It may do so
-// again and again: each time another dear photo has come to its end, or is about to.
-const behindAfter = 2 * time.Second
-
-// errBehind is returned for a dear photo that did not get its turn: others should go first.
-var errBehind = errors.New("another dear photo is being processed")
+// How long a dear photo waits for its turn before its hint goes to the end of the queue. It may do so again and again:
+// each time another dear photo has come nearer to its end. One that was received before waits longer, since its next
+// message will count as received for the first time.
+const (
+	firstWait = 2 * time.Second
+	laterWait = 30 * time.Second
+	anyWait   = 0 // as long as the job may take
+)
 
 // admitInTurn is admit for one dear photo after the other: a worker gives at most one of its cores to photos that are
-// cheap to send and much work to process. A dear photo that waits leaves its slot to others. Unless it is patient, it
-// gives up after behindAfter with errBehind.
-func (w *Worker) admitInTurn(ctx context.Context, c imagery.Cost, patient bool) (release func(), err error) {
+// cheap to send and much work to process. A dear photo that waits leaves its slot to others, and after
+// the given time it gives up with imagery.ErrNotNow.
+func (w *Worker) admitInTurn(ctx context.Context, c imagery.Cost, wait time.Duration) (release func(), err error) {
 	if !c.Dear() {
 		return w.admit(ctx, c)
 	}
-	if err := w.awaitTurn(ctx, patient); err != nil {
+	if err := w.awaitTurn(ctx, wait); err != nil {
 		return nil, err
 	}
 	memory, err := w.admit(ctx, c)
@@ -34,7 +35,7 @@ func (w *Worker) admitInTurn(ctx context.Context, c imagery.Cost, patient bool) 
 }
 
 // awaitTurn waits until no other dear photo is being processed.
-func (w *Worker) awaitTurn(ctx context.Context, patient bool) error {
+func (w *Worker) awaitTurn(ctx context.Context, wait time.Duration) error {
 	select {
 	case w.dear <- struct{}{}:
 		return nil
@@ -42,8 +43,8 @@ func (w *Worker) awaitTurn(ctx context.Context, patient bool) error {
 	}
 	defer w.slots.leave()()
 	var enough <-chan time.Time
-	if !patient {
-		timer := time.NewTimer(behindAfter)
+	if wait != anyWait {
+		timer := time.NewTimer(wait)
 		defer timer.Stop()
 		enough = timer.C
 	}
@@ -51,7 +52,7 @@ func (w *Worker) awaitTurn(ctx context.Context, patient bool) error {
 	case w.dear <- struct{}{}:
 		return nil
 	case <-enough:
-		return errBehind
+		return imagery.ErrNotNow
 	case <-ctx.Done():
 		return ctx.Err()
 	}

@@ -194,12 +194,17 @@ func TestOnlyTheDaemonMayPost(t *testing.T) {
 		{"X-Forwarded-For", "127.0.0.1", 400}, {"X-Forwarded-For", "203.0.113.9, ::1", 400}, {"X-Forwarded-For", "203.0.113.9", 403},
 		{"X-Forwarded-For", "127.0.0.1, 203.0.113.9", 403}, {"X-Forwarded-For", "unknown", 403}, {"Sec-Fetch-Site", "cross-site", 403},
 		{"Sec-Fetch-Site", "same-site", 403}, {"Sec-Fetch-Site", "none", 400}, {"User-Agent", "curl", 400},
+		{"Sec-Fetch-Site", "same-origin", 403}, {"Origin", "http://localhost", 403}, {"X-Forwarded-For", "", 403},
+		{"Host", "rebound.example", 403}, {"Host", "localhost", 400}, {"Host", "[::1]:8080", 400},
 	} {
 		req, err := http.NewRequest(http.MethodPost, url+"/sqs", strings.NewReader("no hint"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		req.Header.Set(c.name, c.value)
+		if c.name == "Host" {
+			req.Host = c.value
+		}
 		res, err := http.DefaultClient.Do(req)
 		if err != nil {
 			t.Fatal(err)

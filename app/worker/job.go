@@ -29,20 +29,23 @@ func (c *consumer) handle(stop context.Context, h *hold) {
 		return
 	}
 	last := c.limits.MaxReceives > 0 && h.Receives >= c.limits.MaxReceives
-	patient := last || h.Receives > 1 // a message that was received before has waited
+	wait := firstWait
+	if h.Receives > 1 {
+		wait = laterWait
+	}
 	job := imagery.Job{
 		Hint: hint, Receives: h.Receives, Sent: h.Sent, Last: last,
 		Held:  func() bool { return h.own(c.limits.Visibility) },
-		Admit: func(ctx context.Context, cost imagery.Cost) (func(), error) { return c.admit(ctx, stop, cost, patient) },
+		Admit: func(ctx context.Context, cost imagery.Cost) (func(), error) { return c.admit(ctx, stop, cost, wait) },
 	}
 	from := delivery{message: h.ID, trace: h.Trace, taken: h.taken}
 	report, err := c.w.run(ctx, job, from)
-	if errors.Is(err, errBehind) && !c.sendBehind(ctx, h) {
-		patient = true
+	if errors.Is(err, imagery.ErrNotNow) && !c.sendBehind(ctx, h) {
+		wait = anyWait
 		report, err = c.w.run(ctx, job, from)
 	}
 	switch {
-	case errors.Is(err, errBehind):
+	case errors.Is(err, imagery.ErrNotNow):
 		c.acks <- h // its hint was sent again
 	case err == nil:
 		c.w.Service.Pass(imagery.BeforeAck, report.Image.ID)
@@ -55,11 +58,11 @@ func (c *consumer) handle(stop context.Context, h *hold) {
 }
 
 // admit waits for room; a job that waits when the worker stops has not begun and goes back.
-func (c *consumer) admit(ctx, stop context.Context, cost imagery.Cost, patient bool) (func(), error) {
+func (c *consumer) admit(ctx, stop context.Context, cost imagery.Cost, wait time.Duration) (func(), error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(stop, cancel)()
-	return c.w.admitInTurn(ctx, cost, patient)
+	return c.w.admitInTurn(ctx, cost, wait)
 }
 
 // putOff hides a message until its next try.
@@ -150,7 +153,7 @@ func (w *Worker) run(ctx context.Context, j imagery.Job, d delivery) (imagery.Re
 	}
 	level := slog.LevelInfo
 	switch {
-	case errors.Is(err, errBehind):
+	case errors.Is(err, imagery.ErrNotNow):
 		attrs = append(attrs, slog.String("behind", "a dear photo waits behind others"))
 	case err != nil:
 		level = slog.LevelWarn

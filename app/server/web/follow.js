@@ -93,7 +93,7 @@ export class Follower {
 		const unchanged = got.image.version === job.version && got.early;
 		job.hasty = unchanged ? (job.hasty ?? 0) + 1 : 0;
 		const after = got.after * (1 + Math.random() / 2); // so that many tabs do not come back in step
-		return Math.max(after, unchanged ? backoff(job.hasty) : 0);
+		return Math.max(after, unchanged ? backoff(job.hasty + 1) : 0);
 	}
 
 	#later(job, ms) {
