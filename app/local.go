@@ -95,11 +95,7 @@ func shareMemory(s *settings.Settings, log *slog.Logger) (connections int, env [
 	if err != nil {
 		return 0, nil, err
 	}
-	go func() {
-		if err := b.Serve(); err != nil {
-			log.Error("no more memory is given out", "error", err)
-		}
-	}()
+	go b.Serve(func(err error) { log.Warn("memory cannot be leased at the moment", "error", err) })
 	connections = localConnections(bytes)
 	balancer := settings.ProcessBase + int64(connections-httpserver.FewConnections)*httpserver.PerConnection
 	debug.SetMemoryLimit(min(balancer, debug.SetMemoryLimit(-1)))

@@ -11,7 +11,9 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
+	"imagery/app/observe"
 	"imagery/app/settings"
 )
 
@@ -39,10 +41,16 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	if err == nil {
 		ctx, kill := stopSignals()
-		err = serve(ctx, kill, s, stdout, stderr)
+		out, log := observe.NewUnblocked(stdout), observe.NewUnblocked(stderr)
+		err = serve(ctx, kill, s, out, log)
+		out.Flush(lastWords)
+		log.Flush(lastWords)
 	}
 	return exitCode(err, stderr)
 }
+
+// lastWords is how long an ending process waits for its output to be read.
+const lastWords = time.Second
 
 // stopSignals returns a context that ends at the first SIGINT or SIGTERM, for a clean stop, and a channel that is
 // closed at the second one, from somebody who will not wait for it.

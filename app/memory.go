@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"imagery/app/budget"
 	"imagery/app/httpserver"
@@ -45,6 +46,7 @@ func planMemory(s settings.Settings) (m memory, err error) {
 	debug.SetMemoryLimit(min(bytes, debug.SetMemoryLimit(-1)))
 	m.connections = httpserver.Connections(bytes)
 	m.uploads = bytes - settings.ProcessBase - int64(m.connections-httpserver.FewConnections)*httpserver.PerConnection
+	m.uploads = max(m.uploads, settings.MaxUploadBytes) // with less, no photo of full size would ever get in
 	m.worker = settings.PlanWorker(runtime.GOMAXPROCS(0), bytes, s.MaxPixels)
 	m.photos = budget.NewPool(m.worker.Photos)
 	m.worker.Photos = min(cmp.Or(s.PhotoMemory, m.worker.Photos), m.worker.Photos)
@@ -101,6 +103,7 @@ type heap struct {
 	mu    sync.Mutex
 	limit int64
 	held  int64
+	freed time.Time // when garbage was last collected for a lease that ended
 }
 
 // worthwhile is the size of a lease, in bytes, after which garbage is collected at once: another process is about to
@@ -113,8 +116,9 @@ func (h *heap) changed(delta int64) {
 	defer h.mu.Unlock()
 	h.limit += delta
 	h.held += delta
-	if delta <= -worthwhile || delta < 0 && h.held == 0 {
+	if delta <= -worthwhile || delta < 0 && h.held == 0 && time.Since(h.freed) > time.Second {
 		debug.FreeOSMemory()
+		h.freed = time.Now()
 	}
 	debug.SetMemoryLimit(h.limit)
 }

@@ -41,19 +41,25 @@ func NewBroker(sizes map[string]int64) (*Broker, error) {
 // Address returns what Dial needs to know.
 func (b *Broker) Address() string { return b.listener.Addr().String() + "/" + b.token }
 
-// Serve grants leases until Close.
-func (b *Broker) Serve() error {
+// Serve grants leases until Close. When it cannot accept a connection, for want of file descriptors, it calls failed and
+// goes on after a moment.
+func (b *Broker) Serve(failed func(error)) {
 	for {
 		conn, err := b.listener.Accept()
-		if errors.Is(err, net.ErrClosed) {
-			return nil
+		switch {
+		case err == nil:
+			go b.lease(conn)
+		case errors.Is(err, net.ErrClosed):
+			return
+		default:
+			failed(err)
+			time.Sleep(acceptPause)
 		}
-		if err != nil {
-			return fmt.Errorf("accept a request for memory: %w", err)
-		}
-		go b.lease(conn)
 	}
 }
+
+// acceptPause is the time after which a failed accept is tried again.
+const acceptPause = 100 * time.Millisecond
 
 // Close ends Serve. Leases stay as they are.
 func (b *Broker) Close() error { return b.listener.Close() }

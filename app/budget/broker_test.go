@@ -35,13 +35,14 @@ func broker(t *testing.T) (*budget.Broker, *budget.Leases) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	done := make(chan error, 1)
-	go func() { done <- b.Serve() }()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		b.Serve(func(err error) { t.Error(err) })
+	}()
 	t.Cleanup(func() {
 		b.Close()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
+		<-done
 	})
 	return b, pool(t, b.Address(), "photos", nil)
 }

@@ -23,11 +23,13 @@ const (
 )
 
 // conns are the open connections of a server. When they are at their limit, a new one replaces the one that has been
-// idle longest, or else the one that has been sending its header longest; connections that have a request being
-// answered are never cut for another.
+// idle longest, or else the one that has been sending its header longest, or else the one that has been silent longest
+// in the middle of a body, if that is longer than silence. Other connections whose request is being answered are never
+// cut for another.
 type conns struct {
 	limit int
-	stall time.Duration // WriteStall; tests shorten it
+	stall time.Duration // WriteStall; tests shorten it, and the next
+	quiet time.Duration // silence
 
 	mu     sync.Mutex
 	open   map[*conn]struct{}
@@ -36,10 +38,13 @@ type conns struct {
 }
 
 func newConns(limit int) *conns {
-	return &conns{limit: limit, stall: WriteStall, open: map[*conn]struct{}{}, closed: make(chan struct{})}
+	return &conns{limit: limit, stall: WriteStall, quiet: silence, open: map[*conn]struct{}{}, closed: make(chan struct{})}
 }
 
-// conn is one connection. Its phase, since and unread are guarded by conns.mu.
+// silence is how long a client may pause in a body when others want its connection.
+const silence = 5 * time.Second
+
+// conn is one connection. Its phase, since, unread, sending and heard are guarded by conns.mu.
 type conn struct {
 	net.Conn
 	conns *conns
@@ -47,6 +52,9 @@ type conn struct {
 	phase  phase
 	since  time.Time // when the phase began
 	unread int       // header bytes, while the phase is reading
+
+	sending bool      // the body of the request that is being answered has not ended
+	heard   time.Time // when the last bytes came
 
 	mu      sync.Mutex
 	writeBy time.Time // the deadline that the handler set
@@ -66,6 +74,7 @@ func (cs *conns) add(c *conn, done <-chan struct{}) bool {
 		cs.mu.Unlock()
 		select {
 		case <-closed:
+		case <-time.After(cs.quiet / 5): // one may have fallen silent
 		case <-done:
 			return false
 		}
@@ -81,7 +90,13 @@ func (cs *conns) replace() bool {
 			return true
 		}
 	}
-	return false
+	silent := cs.first(func(c *conn) bool { return c.sending && time.Since(c.heard) > cs.quiet },
+		func(c, than *conn) bool { return c.heard.Before(than.heard) })
+	if silent == nil {
+		return false
+	}
+	cs.cut(silent)
+	return true
 }
 
 // first returns the connection that comes before all others of those that are meant. The caller holds the lock.
@@ -112,18 +127,26 @@ func (cs *conns) forget(c *conn) {
 // enter changes the phase of a connection. The caller holds the lock.
 func (cs *conns) enter(c *conn, p phase) {
 	cs.unread -= c.unread
-	c.unread, c.phase, c.since = 0, p, time.Now()
+	c.unread, c.phase, c.since, c.sending = 0, p, time.Now(), false
 	if p == idle {
 		close(cs.closed)
 		cs.closed = make(chan struct{})
 	}
 }
 
-// handling notes that a connection's header is complete.
-func (cs *conns) handling(c *conn) {
+// handling notes that a connection's header is complete, and whether a body follows.
+func (cs *conns) handling(c *conn, body bool) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	cs.enter(c, handling)
+	c.sending, c.heard = body, time.Now()
+}
+
+// ended notes that the body has ended.
+func (cs *conns) ended(c *conn) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	c.sending = false
 }
 
 // state follows net/http's view of a connection.
@@ -147,6 +170,7 @@ func (cs *conns) state(nc net.Conn, s http.ConnState) {
 func (cs *conns) arrived(c *conn, n int) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
+	c.heard = time.Now()
 	if _, ok := cs.open[c]; !ok || c.phase == handling {
 		return
 	}

@@ -6,6 +6,7 @@ package httpserver
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -17,6 +18,8 @@ import (
 const (
 	// MaxHeaderBytes is more than browsers and load balancers send. net/http adds 4 KiB of its own.
 	MaxHeaderBytes = 32 << 10
+	// maxQuery bounds the query of an address, in bytes, whose parameters are kept as fields are. Ours have 60.
+	maxQuery = 1 << 10
 	// maxFields bounds what the fields of one header take beside their bytes: a field of three bytes takes a hundred.
 	maxFields = 128
 	// BodyTimeout bounds the body of a request, from the end of its header on. Uploads set their own bound.
@@ -77,10 +80,18 @@ type connKey struct{}
 func (s *Server) bound(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if c, ok := r.Context().Value(connKey{}).(*conn); ok {
-			s.conns.handling(c)
+			s.conns.handling(c, r.ContentLength != 0)
+			if r.ContentLength != 0 {
+				r = r.WithContext(r.Context()) // a copy: net/http looks at the type of the body of its own request
+				r.Body = &body{r.Body, s.conns, c}
+			}
 		}
 		if fields(r.Header) > maxFields {
-			tooManyFields(w)
+			refuse(w, http.StatusRequestHeaderFieldsTooLarge, "The request has too many header fields.")
+			return
+		}
+		if len(r.URL.RawQuery) > maxQuery {
+			refuse(w, http.StatusRequestURITooLong, "The query of the address is too long.")
 			return
 		}
 		if r.ContentLength != 0 { // without a body net/http reads ahead, and a deadline would cancel the request
@@ -90,6 +101,22 @@ func (s *Server) bound(next http.Handler) http.Handler {
 	})
 }
 
+// body tells when it has ended.
+type body struct {
+	io.ReadCloser
+	conns *conns
+	conn  *conn
+}
+
+// Read implements io.Reader.
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil {
+		b.conns.ended(b.conn)
+	}
+	return n, err
+}
+
 func fields(h http.Header) (n int) {
 	for _, values := range h {
 		n += len(values)
@@ -97,13 +124,12 @@ func fields(h http.Header) (n int) {
 	return n
 }
 
-// tooManyFields answers in the form of RFC 9457 and ends the connection.
-func tooManyFields(w http.ResponseWriter) {
-	const status = http.StatusRequestHeaderFieldsTooLarge
+// refuse answers in the form of RFC 9457 and ends the connection.
+func refuse(w http.ResponseWriter, status int, detail string) {
 	h := w.Header()
 	h.Set("Content-Type", "application/problem+json")
 	h.Set("Connection", "close")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(map[string]any{"type": "about:blank", "title": http.StatusText(status), "status": status,
-		"detail": "The request has too many header fields."}) // the client is gone if this fails
+		"detail": detail}) // the client is gone if this fails
 }

@@ -138,6 +138,34 @@ func TestConnectionsAtTheLimit(t *testing.T) {
 	}
 }
 
+// At the limit a connection that is silent in the middle of its body is replaced, one that waits for its answer is not.
+func TestSilentBodiesAreReplaced(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	defer close(release)
+	entered := make(chan struct{}, 10)
+	_, addr := started(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet && r.URL.Path == "/wait" {
+			entered <- struct{}{}
+			<-release
+		}
+		entered <- struct{}{}
+		ok(w, r)
+	}), 3, func(s *Server) { s.conns.quiet = 200 * time.Millisecond })
+	for range 2 {
+		dial(t, addr).send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nx")
+	}
+	dial(t, addr).send("GET /wait HTTP/1.1\r\nHost: x\r\n\r\n")
+	for range 3 {
+		<-entered
+	}
+	for range 2 {
+		c := dial(t, addr)
+		c.send("GET /wait HTTP/1.1\r\nHost: x\r\n\r\n")
+		<-entered // in the place of a silent one
+	}
+}
+
 // The header bytes of all connections together are bounded, and honest requests get through all the same.
 func TestUnreadHeadersAreBounded(t *testing.T) {
 	t.Parallel()
@@ -176,10 +204,15 @@ func TestHeaders(t *testing.T) {
 		"some fields":     {strings.Repeat("A: b\r\n", 100), 200},
 		"too many fields": {strings.Repeat("A: b\r\n", 200), 431},
 		"20 KiB":          {"A: " + strings.Repeat("x", 20<<10) + "\r\n", 200},
+		"a long query":    {"", 414},
 		"40 KiB":          {"A: " + strings.Repeat("x", 40<<10) + "\r\n", 431},
 	} {
 		conn := dial(t, addr)
-		conn.send("GET / HTTP/1.1\r\nHost: x\r\n" + c.header + "\r\n")
+		path := "/"
+		if name == "a long query" {
+			path += "?" + strings.Repeat("a&", maxQuery)
+		}
+		conn.send("GET " + path + " HTTP/1.1\r\nHost: x\r\n" + c.header + "\r\n")
 		if got := conn.status(); got != c.want {
 			t.Errorf("%s: %d, want %d", name, got, c.want)
 		}

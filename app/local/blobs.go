@@ -56,6 +56,9 @@ func (b blobs) stage(body io.ReadSeeker, size int64) (name string, err error) {
 	if _, err := body.Seek(0, io.SeekStart); err != nil {
 		return "", err
 	}
+	if err := b.intact(tmpName); err != nil {
+		return "", err
+	}
 	staged := filepath.Join(tmpName, fmt.Sprintf("%d-%020d", os.Getpid(), rand.Uint64()))
 	f, err := b.root.OpenFile(staged, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -74,6 +77,9 @@ func (b blobs) stage(body io.ReadSeeker, size int64) (name string, err error) {
 
 // publish gives the staged file its name, durably.
 func (b blobs) publish(staged, path string) error {
+	if err := b.intact(objectsName); err != nil {
+		return err
+	}
 	folder := filepath.Dir(path)
 	move := func() error {
 		if err := b.root.MkdirAll(folder, 0o700); err != nil {
@@ -157,7 +163,15 @@ func (b blobs) Link(_ context.Context, key, _ string) (imagery.Link, error) {
 // Ping implements imagery.Blobs. It does not write: a full disk shows at the uploads it refuses, and a reader
 // can still be served.
 func (b blobs) Ping(context.Context) error {
-	_, err := b.root.Stat(objectsName)
+	return errors.Join(b.intact(objectsName), b.intact(tmpName))
+}
+
+// intact returns an error unless one of our folders is there, and is no link that was put in its place.
+func (b blobs) intact(name string) error {
+	info, err := b.root.Lstat(name)
+	if err == nil && !info.IsDir() {
+		err = fmt.Errorf("%s is not a folder any more", name)
+	}
 	return err
 }
 

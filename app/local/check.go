@@ -71,10 +71,13 @@ func kinds(dir string, root *os.Root) error {
 		if err != nil {
 			return fmt.Errorf("data folder %s: %w", dir, cause(err))
 		}
-		if is(info.Mode()) {
+		if is(info.Mode()) && (info.IsDir() || names(info) == 1) {
 			return nil
 		}
 		why := "is not a " + want
+		if is(info.Mode()) {
+			why = "is the same file as one elsewhere (a hard link), so that both folders would have one table"
+		}
 		if info.Mode()&fs.ModeSymlink != 0 {
 			why = "is a symbolic link"
 		}
@@ -94,7 +97,7 @@ func kinds(dir string, root *os.Root) error {
 }
 
 // foreign returns the first thing at our paths that would be of others if the folder is not ours; nil if there is
-// none. Empty folders are nobody's loss.
+// none.
 func foreign(dir string, root *os.Root) (*ForeignError, error) {
 	const why = "was not made by Imagery"
 	for _, name := range []string{objectsName, tmpName, wakeName} {
@@ -104,6 +107,9 @@ func foreign(dir string, root *os.Root) (*ForeignError, error) {
 		}
 		if file != "" {
 			return &ForeignError{dir, filepath.Join(dir, filepath.FromSlash(file)), why}, nil
+		}
+		if _, err := root.Lstat(name); err == nil { // an empty folder may have other uses, and other rights
+			return &ForeignError{dir, filepath.Join(dir, name), why}, nil
 		}
 	}
 	for _, name := range append([]string{FleetFile}, databaseNames...) {
@@ -127,7 +133,8 @@ func firstFile(root *os.Root, dir string) (file string, err error) {
 	})
 }
 
-// marked reports whether the marker is there. One that is cut short was being written when its process died.
+// marked reports whether the marker is there. One that is cut short was being written when its process died, before it
+// made anything else.
 func marked(dir string, root *os.Root) (bool, error) {
 	text, err := root.ReadFile(markerName)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -137,10 +144,13 @@ func marked(dir string, root *os.Root) (bool, error) {
 		return false, fmt.Errorf("data folder %s: %w", dir, cause(err))
 	}
 	first, _, _ := strings.Cut(markerText, "\n")
-	if !strings.HasPrefix(string(text), first) && !strings.HasPrefix(first, string(text)) {
-		return false, &ForeignError{dir, filepath.Join(dir, markerName), "was not made by Imagery"}
+	if strings.HasPrefix(string(text), first) {
+		return true, nil
 	}
-	return true, nil
+	if strings.HasPrefix(first, string(text)) {
+		return false, nil
+	}
+	return false, &ForeignError{dir, filepath.Join(dir, markerName), "was not made by Imagery"}
 }
 
 // madeByOldRelease reports whether the folder is one of the release that wrote no marker: it made all folders before

@@ -55,12 +55,13 @@ var databaseNames = []string{databaseName, databaseName + "-wal", databaseName +
 // lay makes what is missing of the folder's layout, readable by its owner only: photos are private, and an image's id
 // is their only secret. A folder that existed before keeps its own mode, since it may have other uses.
 func lay(root *os.Root) error {
-	f, err := root.OpenFile(markerName, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	// Not cut before it is written: another process may read it at any time.
+	f, err := root.OpenFile(markerName, os.O_WRONLY|os.O_CREATE, 0o600)
 	if err == nil {
 		_, err = f.WriteString(markerText)
 		err = errors.Join(err, f.Sync(), f.Close())
 	}
-	if err != nil && !errors.Is(err, fs.ErrExist) {
+	if err != nil {
 		return err
 	}
 	for _, name := range []string{objectsName, tmpName, wakeName} {

@@ -61,6 +61,10 @@ func TestForeignFilesAreRefused(t *testing.T) {
 	}
 	folder := func(t *testing.T, path string) { write(t, filepath.Join(path, "file")) }
 	empty := func(t *testing.T, path string) { must(t, os.Mkdir(path, 0o755)) }
+	hardLink := func(t *testing.T, path string) {
+		db := filepath.Join(newDir(t), "imagery.db")
+		must(t, os.Link(db, path))
+	}
 	database := func(t *testing.T, path string) {
 		db := filepath.Join(newDir(t), "imagery.db")
 		other := openSQL(t, db)
@@ -80,10 +84,11 @@ func TestForeignFilesAreRefused(t *testing.T) {
 		{"objects/deep/er/file", write, false},
 		{"tmp", write, true}, {"wake", write, true}, {"objects", write, true},
 		{"tmp", link(elsewhere), true}, {"wake", link(elsewhere), true}, {"objects", link(elsewhere), true}, {"tmp", link("nowhere"), true},
-		{"imagery.db", write, true}, {"imagery.db", database, true}, {"imagery.db", folder, true}, {"imagery.db", empty, true},
+		{"imagery.db", write, true}, {"imagery.db", database, true}, {"imagery.db", hardLink, true}, {"imagery.db", folder, true}, {"imagery.db", empty, true},
 		{"imagery.db", link(filepath.Join(elsewhere, "a")), true}, {"imagery.db", link("nowhere"), true},
 		{"imagery.db-wal", folder, true}, {"imagery.db-wal", link("nowhere"), true}, {"imagery.db-shm", link("nowhere"), true},
 		{"imagery.db-wal", write, false}, {"imagery.db-journal", write, false},
+		{"tmp", empty, false}, {"objects", empty, false}, {"wake", empty, false},
 		{"fleet.url", write, false}, {"fleet.url", folder, true}, {"fleet.url", link(filepath.Join(elsewhere, "a")), true},
 		{"imagery-data.txt", write, true}, {"imagery-data.txt", folder, true}, {"imagery-data.txt", link(filepath.Join(elsewhere, "a")), true},
 	} {
@@ -129,12 +134,11 @@ func TestForeignFilesAreRefused(t *testing.T) {
 	}
 }
 
-// A folder that has other files beside ours is used, and they stay; empty folders under our names may be taken.
+// A folder that has other files beside ours is used, and they stay.
 func TestFilesOfOthersStay(t *testing.T) {
 	dir, outside := t.TempDir(), t.TempDir()
 	old := time.Now().Add(-100 * 24 * time.Hour)
 	write(t, filepath.Join(dir, "notes.txt"))
-	must(t, os.Mkdir(filepath.Join(dir, "tmp"), 0o755))
 	must(t, local.Prepare(dir))
 	s := open(t, dir)
 	must(t, s.Queue().Send(t.Context(), []byte("m"), ""))
@@ -285,6 +289,22 @@ func TestFolderOfTheReleaseBeforeIsAdopted(t *testing.T) {
 	}))
 }
 
+// A marker that was cut short proves nothing: it is what a process leaves that died before it made anything else.
+func TestCutMarkerProvesNothing(t *testing.T) {
+	for _, marker := range []string{"", "This is a data fol"} {
+		dir := t.TempDir()
+		must(t, os.WriteFile(filepath.Join(dir, "imagery-data.txt"), []byte(marker), 0o600))
+		write(t, filepath.Join(dir, "tmp", "2024-202401011230"))
+		if err := local.Prepare(dir); err == nil {
+			t.Errorf("%q: the folder was taken for ours", marker)
+		}
+		must(t, os.RemoveAll(filepath.Join(dir, "tmp")))
+		must(t, local.Prepare(dir))
+		must(t, local.Prepare(dir))
+		must(t, open(t, dir).Catalog().Ping(t.Context()))
+	}
+}
+
 // An adoption that was interrupted anywhere is completed by the next one.
 func TestAdoptionMayBeInterrupted(t *testing.T) {
 	for _, marker := range []string{"", "This is a data fol"} {
@@ -298,17 +318,19 @@ func TestAdoptionMayBeInterrupted(t *testing.T) {
 // While a process has the table open, its file is removed or another one put in its place: nothing may be answered
 // from it, and no process makes a new one beside the objects.
 func TestRemovedTableIsNoticed(t *testing.T) {
-	for _, replaced := range []bool{false, true} {
+	for _, removed := range [][]string{{"imagery.db", "imagery.db-wal", "imagery.db-shm"}, {"imagery.db-wal"}, {"imagery.db-shm"}, nil} {
+		replaced := removed == nil
 		dir := newDir(t)
 		s := open(t, dir)
 		img := imagery.Image{ID: imagery.NewID(), State: imagery.Created, Created: time.Now(), Updated: time.Now()}
 		must(t, s.Catalog().Create(t.Context(), img, time.Now()))
 		must(t, s.Blobs().Put(t.Context(), imagery.RawKey(img.ID, anyHash), "", strings.NewReader("x"), 1))
 		must(t, s.Catalog().Ping(t.Context()))
-		for _, name := range []string{"imagery.db", "imagery.db-wal", "imagery.db-shm"} {
+		for _, name := range removed {
 			must(t, os.Remove(filepath.Join(dir, name)))
 		}
 		if replaced {
+			must(t, os.Remove(filepath.Join(dir, "imagery.db")))
 			b, err := os.ReadFile(filepath.Join(newDir(t), "imagery.db"))
 			must(t, err)
 			must(t, os.WriteFile(filepath.Join(dir, "imagery.db"), b, 0o600))
@@ -327,10 +349,10 @@ func TestRemovedTableIsNoticed(t *testing.T) {
 			"scan": func() error { return s.Scan(t.Context(), func(imagery.Image) error { return nil }) },
 		} {
 			if err := call(); err == nil || !strings.Contains(err.Error(), "removed or replaced") {
-				t.Errorf("%s (replaced: %t): %v, want an error that says the file was removed", what, replaced, err)
+				t.Errorf("%s (removed: %v): %v, want an error that says the file was removed", what, removed, err)
 			}
 		}
-		if replaced {
+		if len(removed) < 3 {
 			continue
 		}
 		for range 2 {

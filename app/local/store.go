@@ -54,9 +54,10 @@ type Options struct {
 // Store is one process's handle on a data folder. Its methods are safe for concurrent use.
 type Store struct {
 	opts   Options
-	root   *os.Root // no operation on files leaves the folder, whatever links are made in it
-	table  os.FileInfo
-	writer *sql.DB // one connection
+	root   *os.Root               // no operation on files leaves the folder, whatever links are made in it
+	files  map[string]os.FileInfo // of the database, as they were opened
+	anchor *sql.Conn              // is never used: while it is open SQLite does not remove its files itself
+	writer *sql.DB                // one connection
 	reader *sql.DB
 	bell   *bell
 	poll   time.Duration // how long Receive trusts silence
@@ -117,8 +118,7 @@ func Open(o Options) (*Store, error) {
 	return s, nil
 }
 
-// open checks the folder and opens the database. The file is looked at before and after, so that table describes the
-// one that is open.
+// open checks the folder and opens the database.
 func (s *Store) open() error {
 	dir := s.opts.Dir
 	if _, err := inspect(dir, s.root); err != nil {
@@ -128,12 +128,11 @@ func (s *Store) open() error {
 	if err != nil {
 		return fmt.Errorf("data folder %s: %w", dir, err)
 	}
-	s.table = before
 	if s.writer, err = openDatabase(dir, "rw", 1); err != nil {
 		return fmt.Errorf("open %s: %w", databasePath(dir), err)
 	}
-	if s.reader, err = openDatabase(dir, "rw", readers, "query_only(1)"); err == nil {
-		err = s.intact()
+	if s.reader, err = openDatabase(dir, "rw", 1+readers, "query_only(1)"); err == nil {
+		err = s.remember(before)
 	}
 	if err != nil {
 		return fmt.Errorf("open %s: %w", databasePath(dir), errors.Join(err, s.writer.Close()))
@@ -142,24 +141,54 @@ func (s *Store) open() error {
 	return nil
 }
 
+// remember notes the files that are open. The database is looked at before and after it was opened; the others are made
+// by SQLite at the first read, and stay as long as a connection is open.
+func (s *Store) remember(database os.FileInfo) (err error) {
+	if s.anchor, err = s.reader.Conn(context.Background()); err != nil {
+		return err
+	}
+	if err := own(anchored{s.anchor}); err != nil {
+		return err
+	}
+	s.files = map[string]os.FileInfo{databaseName: database}
+	for _, suffix := range []string{"-wal", "-shm"} {
+		if s.files[databaseName+suffix], err = os.Stat(databasePath(s.opts.Dir) + suffix); err != nil {
+			return err
+		}
+	}
+	return s.intact()
+}
+
+// anchored makes a querier of a connection.
+type anchored struct{ *sql.Conn }
+
+func (c anchored) QueryRow(query string, args ...any) *sql.Row {
+	return c.QueryRowContext(context.Background(), query, args...)
+}
+
 // errTableGone is returned when the database file is no longer the one that this process opened. What is written to
 // a removed file is lost when the last process closes it, so nothing may be answered from it.
-var errTableGone = errors.New("the table's file was removed or replaced while the service runs; stop it, put " +
-	databaseName + " back, start it again")
+var errTableGone = errors.New("a file of the table was removed or replaced while the service runs; stop it, put " +
+	databaseName + " back with its -wal, start it again")
 
-// intact returns an error unless the path of the database leads to the file that this process has open.
+// intact returns an error unless the paths of the database and its log lead to the files that this process has open.
 func (s *Store) intact() error {
-	now, err := os.Stat(databasePath(s.opts.Dir))
-	if errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(now, s.table) {
-		return errTableGone
+	for name, opened := range s.files {
+		now, err := os.Stat(filepath.Join(s.opts.Dir, name))
+		if errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(now, opened) {
+			return errTableGone
+		}
+		if err != nil {
+			return err
+		}
 	}
-	return err
+	return nil
 }
 
 // Close gives the connections back; the last process to do so folds the write-ahead log into the database. Calls that
 // are under way fail; nothing that was answered is lost.
 func (s *Store) Close() error {
-	return errors.Join(s.bell.close(), s.reader.Close(), s.writer.Close(), s.root.Close())
+	return errors.Join(s.bell.close(), s.anchor.Close(), s.reader.Close(), s.writer.Close(), s.root.Close())
 }
 
 // Catalog returns the table of images.

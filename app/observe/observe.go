@@ -34,8 +34,11 @@ func NewLogger(w io.Writer, id Identity) *slog.Logger {
 // PrettyEnv tells a child process whose output ends on a terminal to write for people.
 const PrettyEnv = "IMAGERY_LOG_PRETTY"
 
-// IsTerminal reports whether w is a character device.
+// IsTerminal reports whether w is a character device, or leads to one.
 func IsTerminal(w io.Writer) bool {
+	if u, ok := w.(*Unblocked); ok {
+		w = u.to
+	}
 	f, ok := w.(*os.File)
 	if !ok {
 		return false

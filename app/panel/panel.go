@@ -108,7 +108,7 @@ func (p *Panel) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // points here, or a proxy that speaks for others, does not count.
 func fromHere(r *http.Request) bool {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil || !peer.Addr().Unmap().IsLoopback() || r.Header.Get("X-Forwarded-For") != "" {
+	if err != nil || !peer.Addr().Unmap().IsLoopback() || proxied(r) {
 		return false
 	}
 	host := r.Host
@@ -116,6 +116,11 @@ func fromHere(r *http.Request) bool {
 		host = h
 	}
 	return slices.Contains([]string{"localhost", "127.0.0.1", "::1", "[::1]"}, host)
+}
+
+// proxied reports whether a proxy passed the request on.
+func proxied(r *http.Request) bool {
+	return len(r.Header.Values("X-Forwarded-For"))+len(r.Header.Values("Forwarded"))+len(r.Header.Values("X-Real-Ip")) > 0
 }
 
 // refuse answers in the form of RFC 9457, as the rest of the service does.

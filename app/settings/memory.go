@@ -38,7 +38,7 @@ func PlanWorker(cores int, memory, maxPixels int64) WorkerPlan {
 	jobs := int(max(1, left/6/RawFile, (left-LargestPeak(maxPixels))/RawFile))
 	p := WorkerPlan{Slots: min(max(2, cores), jobs)}
 	p.Waiting = min(p.Slots, jobs-p.Slots)
-	p.Photos = left - p.Files()
+	p.Photos = max(1, left-p.Files()) // 0 would be no limit
 	return p
 }
 

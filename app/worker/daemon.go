@@ -25,7 +25,7 @@ const maxSQSBody = 16 << 10
 func fromDaemon(next http.HandlerFunc) http.HandlerFunc {
 	return func(rw http.ResponseWriter, r *http.Request) {
 		if forwarded := r.Header.Values("X-Forwarded-For"); !loopback(r.RemoteAddr) || !loopback(r.Host) || fromPage(r) ||
-			len(forwarded) > 0 && !loopback(lastHop(forwarded)) {
+			len(forwarded) > 0 && !loopback(lastHop(forwarded)) || len(r.Header.Values("Forwarded")) > 0 {
 			problem(rw, http.StatusForbidden, "Only the message daemon on this machine may post here.")
 			return
 		}

@@ -1,0 +1,62 @@
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestOutputThatIsNotRead: a paused terminal stops neither the service nor its end.
+func TestOutputThatIsNotRead(t *testing.T) {
+	t.Parallel()
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	cmd := exec.Command(exe, "-listen", "127.0.0.1:0", "-data", t.TempDir())
+	cmd.Stderr = writer
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill() })
+	writer.Close()
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &program{url: strings.TrimSpace(strings.TrimPrefix(line, "listening on ")), cmd: cmd}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	c := newClient(t, p.url)
+	c.ready(ctx, p)
+	for i := range 1000 { // each is a line of 300 bytes, a pipe holds 64 KiB
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url+"/image/none", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if status, _, err := do(req); err != nil || status != http.StatusBadRequest {
+			t.Fatalf("request %d: %d, %v", i, status, err)
+		}
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-ended: // its status tells nothing here: a child may have been cut at its last lines
+	case <-time.After(30 * time.Second):
+		t.Error("the fleet does not end while its output is not read")
+	}
+}

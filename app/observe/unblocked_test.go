@@ -1,0 +1,42 @@
+package observe_test
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"imagery/app/observe"
+)
+
+// Output that is not read keeps no writer waiting; what fits comes in order once it is read, and the rest is counted.
+func TestUnblocked(t *testing.T) {
+	r, w := io.Pipe()
+	u := observe.NewUnblocked(w)
+	const lines = 3000
+	line := strings.Repeat("x", 1000)
+	for i := range lines { // three times what may wait
+		fmt.Fprintf(u, "%d %s\n", i, line)
+	}
+	u.Flush(time.Millisecond) // nothing is read yet, and it does not wait for ever
+	var got bytes.Buffer
+	var reading sync.WaitGroup
+	reading.Go(func() { io.Copy(&got, r) })
+	u.Flush(20 * time.Second)
+	fmt.Fprintln(u, "the last one")
+	u.Flush(20 * time.Second)
+	w.Close()
+	reading.Wait()
+	out := strings.Split(strings.TrimSpace(got.String()), "\n")
+	kept := 0
+	for kept < len(out) && strings.HasPrefix(out[kept], fmt.Sprint(kept, " ")) {
+		kept++
+	}
+	if note := fmt.Sprintf("(%d lines were left out: the output was not read)", lines-kept); kept < 900 || len(out) != kept+2 ||
+		out[kept] != note || out[kept+1] != "the last one" {
+		t.Errorf("%d lines were kept, then came %q", kept, out[kept:])
+	}
+}
