@@ -151,7 +151,7 @@ func TestSilentBodiesAreReplaced(t *testing.T) {
 		}
 		entered <- struct{}{}
 		ok(w, r)
-	}), 3, func(s *Server) { s.conns.quiet = 200 * time.Millisecond })
+	}), 3, func(s *Server) { s.conns.quiet, s.body = 200*time.Millisecond, time.Hour })
 	for range 2 {
 		dial(t, addr).send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nx")
 	}

@@ -66,6 +66,12 @@ func TestResultBytes(t *testing.T) {
 		if again := s.get(path, "If-None-Match", h.Get("ETag")); again.StatusCode != 304 || h.Get("ETag") != `"0123.`+ext+`"` {
 			t.Errorf("ETag %s: %d", h.Get("ETag"), again.StatusCode)
 		}
+		if part := s.get(path, "Range", "bytes=1-3"); part.StatusCode != 206 || string(part.body) != "epi" {
+			t.Errorf("a range: %d %q", part.StatusCode, part.body)
+		}
+		if whole := s.get(path, "Range", "bytes=0-0,2-2"); whole.StatusCode != 200 || len(whole.body) != len(result) {
+			t.Errorf("two ranges: %d, %d bytes", whole.StatusCode, len(whole.body))
+		}
 		got = s.get(path + "?download=1")
 		if d := got.Header.Get("Content-Disposition"); got.StatusCode != 200 || d != "attachment; filename="+img.ID+"."+ext {
 			t.Errorf("download: %d %q", got.StatusCode, d)
@@ -75,7 +81,7 @@ func TestResultBytes(t *testing.T) {
 	eventually(t, "what was opened is closed", func() bool {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		return w.closed == 6
+		return w.closed == 10
 	})
 }
 
