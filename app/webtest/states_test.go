@@ -138,10 +138,14 @@ func TestRefusedStates(t *testing.T) {
 func TestInterruptedStates(t *testing.T) {
 	t.Parallel()
 	tb := openTab(t, sharedFleet(t).url)
-	tb.run(`(rows => indexedDB.open('imagery').onsuccess = e => {
-		const photos = e.target.result.transaction('photos', 'readwrite').objectStore('photos');
+	// The reload must not come before the rows are stored.
+	eval[bool](tb, `(rows => new Promise((stored, failed) => indexedDB.open('imagery').onsuccess = e => {
+		const change = e.target.result.transaction('photos', 'readwrite');
+		change.oncomplete = () => stored(true);
+		change.onabort = () => failed(change.error);
+		const photos = change.objectStore('photos');
 		for (const [i, row] of rows.entries()) photos.put({...row, added: i, size: 1e6, own: true, id: crypto.randomUUID()});
-	})([{name: 'thrown away.jpg', stage: 'waiting'},
+	}))([{name: 'thrown away.jpg', stage: 'waiting'},
 		{name: 'too slow.jpg', stage: 'stopped', note: 'The line is too slow for this photo.'}])`)
 	tb.reload()
 	tb.says("thrown away.jpg", "no longer has")
