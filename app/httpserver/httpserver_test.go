@@ -82,13 +82,34 @@ var ok = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 
 const get = "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
+// await waits until so many connections are in a phase.
+func (s *Server) await(t *testing.T, p phase, n int) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+		s.conns.mu.Lock()
+		got := 0
+		for c := range s.conns.open {
+			if c.phase == p {
+				got++
+			}
+		}
+		s.conns.mu.Unlock()
+		if got == n {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d connections are in phase %d, want %d", got, p, n)
+		}
+	}
+}
+
 // At the limit a new connection takes the place of an idle one, the longest idle first, then of one that is sending its
 // header; requests that are being answered are never cut.
 func TestConnectionsAtTheLimit(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
 	entered := make(chan struct{}, 10)
-	_, addr := started(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s, addr := started(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/wait" {
 			entered <- struct{}{}
 			<-release
@@ -97,17 +118,19 @@ func TestConnectionsAtTheLimit(t *testing.T) {
 	busy := dial(t, addr)
 	busy.send("GET /wait HTTP/1.1\r\nHost: x\r\n\r\n")
 	<-entered
-	var idle []*client
+	var resting []*client
 	for range 2 {
 		c := dial(t, addr)
 		c.send(get)
 		if got := c.status(); got != 200 {
 			t.Fatal(got)
 		}
-		idle = append(idle, c)
+		resting = append(resting, c)
 	}
+	s.await(t, idle, 2) // an answer is at its reader before its connection is idle
 	slow := dial(t, addr)
 	slow.send("GET / HTTP/1.1\r\nHo")
+	s.await(t, reading, 1)
 	var fresh []*client
 	replace := func() {
 		c := dial(t, addr)
@@ -121,9 +144,11 @@ func TestConnectionsAtTheLimit(t *testing.T) {
 	if got := slow.status(); got != 200 {
 		t.Errorf("a slow header while others are idle: %d", got)
 	}
+	s.await(t, idle, 1)
 	slow.send("GET / HTTP/1.1\r\nHo")
+	s.await(t, reading, 1)
 	replace()
-	for i, c := range append(idle, slow) {
+	for i, c := range append(resting, slow) {
 		if got := c.status(); got != 0 {
 			t.Errorf("connection %d that was to be replaced: %d", i, got)
 		}
