@@ -51,6 +51,9 @@ func runLocal(ctx context.Context, kill <-chan struct{}, s settings.Settings, st
 		return err
 	}
 	log := observe.NewLogger(stderr, observe.Identity{Stack: s.Stack, Role: string(s.Role), Instance: "fleet"})
+	if a, ok := l.Addr().(*net.TCPAddr); ok && a.IP.IsUnspecified() {
+		log.Warn("the fleet listens on all interfaces: any machine that reaches this one may upload photos")
+	}
 	connections, pools, err := shareMemory(&s, log)
 	if err != nil {
 		return err

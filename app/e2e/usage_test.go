@@ -71,6 +71,22 @@ func TestBadSettings(t *testing.T) {
 	}
 }
 
+// TestWhoMayReachTheFleet: a bare port is for this machine; all interfaces are possible, with a warning.
+func TestWhoMayReachTheFleet(t *testing.T) {
+	t.Parallel()
+	for listen, all := range map[string]bool{"0": false, ":0": true} {
+		p := start(t, t.TempDir(), nil, "-listen", listen)
+		c := newClient(t, p.url)
+		c.ready(t.Context(), p)
+		if !all && !strings.HasPrefix(p.url, "http://127.0.0.1:") {
+			t.Errorf("-listen %s listens on %s", listen, p.url)
+		}
+		if warned := strings.Contains(logOf(t, p), "all interfaces"); warned != all {
+			t.Errorf("-listen %s: warned %t", listen, warned)
+		}
+	}
+}
+
 func TestHelp(t *testing.T) {
 	out, err := exec.Command(exe, "-h").Output()
 	if err != nil || !strings.Contains(string(out), "IMAGERY_ROLE") {
