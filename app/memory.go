@@ -87,7 +87,7 @@ func planShared(env string, s settings.Settings) (m memory, err error) {
 	plan := settings.PlanLocal(runtime.GOMAXPROCS(0), bytes, s.MaxPixels)
 	m.connections, m.worker = localConnections(bytes), plan.Worker
 	m.worker.Photos = min(cmp.Or(s.PhotoMemory, plan.Photos), plan.Photos)
-	h := &heap{limit: settings.ProcessBase}
+	h := &heap{limit: slack + settings.ProcessBase}
 	if s.Role == settings.Worker {
 		h.limit += plan.Worker.Files()
 		m.photos, err = budget.Dial(address, photosPool, h.changed)
@@ -106,6 +106,10 @@ type heap struct {
 	held  int64
 	freed time.Time // when garbage was last collected for a lease that ended
 }
+
+// slack keeps the collector from running all the time in a process that is near its base: in bytes, and paid from the
+// part of the memory that no plan hands out.
+const slack = 24 << 20
 
 // worthwhile is the size of a lease, in bytes, after which garbage is collected at once: another process is about to
 // use those bytes, while this one would keep them until its next collection.
