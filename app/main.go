@@ -43,14 +43,14 @@ func run(args []string, stdout, stderr io.Writer) int {
 		ctx, kill := stopSignals()
 		out, log := observe.NewUnblocked(stdout), observe.NewUnblocked(stderr)
 		err = serve(ctx, kill, s, out, log)
-		out.Flush(lastWords)
-		log.Flush(lastWords)
+		out.Flush(flushTimeout)
+		log.Flush(flushTimeout)
 	}
 	return exitCode(err, stderr)
 }
 
-// lastWords is how long an ending process waits for its output to be read.
-const lastWords = time.Second
+// flushTimeout bounds how long a process that ends waits for its output to be read.
+const flushTimeout = time.Second
 
 // stopSignals returns a context that ends at the first SIGINT or SIGTERM, for a clean stop, and a channel that is
 // closed at the second one, from somebody who will not wait for it.

@@ -71,6 +71,9 @@ type leaseRequest struct {
 	now         bool // do not wait
 }
 
+// mostRequest bounds a request, in bytes: a process without the token may open many connections.
+const mostRequest = 200
+
 const leaseForm = "%s %s %d %t\n"
 
 const granted, refused = "granted\n", "refused\n"
@@ -102,12 +105,12 @@ func (b *Broker) lease(conn net.Conn) {
 // read reads the request of a connection, and reports whether it comes from a process that may lease.
 func (b *Broker) read(conn net.Conn) (r leaseRequest, ok bool) {
 	_ = conn.SetReadDeadline(time.Now().Add(helloTimeout))
-	line, err := bufio.NewReader(io.LimitReader(conn, 200)).ReadString('\n')
+	line, err := bufio.NewReaderSize(conn, mostRequest).ReadSlice('\n')
 	if err != nil {
 		return r, false
 	}
 	_ = conn.SetReadDeadline(time.Time{})
-	_, err = fmt.Sscanf(line, leaseForm, &r.token, &r.pool, &r.bytes, &r.now)
+	_, err = fmt.Sscanf(string(line), leaseForm, &r.token, &r.pool, &r.bytes, &r.now)
 	ours := subtle.ConstantTimeCompare([]byte(r.token), []byte(b.token)) == 1
 	return r, err == nil && ours && r.bytes > 0 && b.pools[r.pool] != nil
 }

@@ -109,7 +109,8 @@ func finished(t *testing.T, data string) (id string) {
 	if err := local.Prepare(data); err != nil {
 		t.Fatal(err)
 	}
-	s, err := local.Open(local.Options{Dir: data, Visibility: time.Second, MaxReceives: 2, Log: slog.New(slog.DiscardHandler)})
+	o := local.Options{Dir: data, Visibility: time.Second, MaxReceives: 2, Log: slog.New(slog.DiscardHandler)}
+	s, err := local.Open(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +118,8 @@ func finished(t *testing.T, data string) (id string) {
 	img := imagery.Image{ID: imagery.NewID(), State: imagery.Processed, Created: time.Now(), Updated: time.Now()}
 	img.RawKey, img.ProcessedKey = imagery.RawKey(img.ID, "00"), imagery.ProcessedKey(img.ID, "00", "png")
 	body := make([]byte, 5<<20)
-	if err := s.Blobs().Put(t.Context(), img.ProcessedKey, "image/png", bytes.NewReader(body), int64(len(body))); err != nil {
+	err = s.Blobs().Put(t.Context(), img.ProcessedKey, "image/png", bytes.NewReader(body), int64(len(body)))
+	if err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Catalog().Create(t.Context(), img, time.Now()); err != nil {

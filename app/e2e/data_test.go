@@ -38,7 +38,8 @@ func contents(t *testing.T, dir string) string {
 func TestForeignFolderIsRefused(t *testing.T) {
 	t.Parallel()
 	outside := t.TempDir()
-	for _, name := range []string{"tmp/letter.txt", "wake/letter.txt", "objects/upload/letter.txt", "imagery.db", "fleet.url", "tmp -> outside"} {
+	for _, name := range []string{"tmp/letter.txt", "wake/letter.txt", "objects/upload/letter.txt",
+		"imagery.db", "fleet.url", "tmp -> outside"} {
 		dir := t.TempDir()
 		path := filepath.Join(dir, name)
 		if link, _, ok := strings.Cut(path, " -> "); ok {

@@ -25,7 +25,7 @@ const (
 	continueWithin = 5 * time.Second
 )
 
-// defaultConnections is how many connections clients may have open where Options do not say it.
+// defaultConnections bounds the connections that clients may have open where Options do not.
 const defaultConnections = 1024
 
 // balancer passes requests on to the servers of a pool. It keeps no body: both directions are copied as they

@@ -28,7 +28,7 @@ type Options struct {
 	// Panel, if set, gets the requests whose path begins with PanelPath instead of the servers.
 	Panel     http.Handler
 	PanelPath string
-	// Connections is how many connections clients may have open; 0 means 1024.
+	// Connections bounds the connections that clients may have open; 0 means 1024.
 	Connections int
 	// Stdout and Stderr get the children's lines, each whole and behind the name of its child.
 	Stdout, Stderr io.Writer

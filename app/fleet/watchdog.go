@@ -58,7 +58,7 @@ type watched struct {
 	blind  bool // in that time the threads could not be seen at least once
 }
 
-// verdict is what a probe found out.
+// verdict is the outcome of a probe.
 type verdict int
 
 const (

@@ -13,7 +13,7 @@ import (
 // for each of them (fields of few bytes), so this is some 12 MiB; an honest header has a KiB, for milliseconds.
 const maxUnread = 512 << 10
 
-// phase is what a connection is doing.
+// phase is a state of a connection.
 type phase int
 
 const (
@@ -41,7 +41,7 @@ func newConns(limit int) *conns {
 	return &conns{limit: limit, stall: WriteStall, quiet: silence, open: map[*conn]struct{}{}, closed: make(chan struct{})}
 }
 
-// silence is how long a client may pause in a body when others want its connection.
+// silence bounds the pause that a client may make in a body while all connections are taken.
 const silence = 5 * time.Second
 
 // conn is one connection. Its phase, since, unread, sending and heard are guarded by conns.mu.

@@ -24,10 +24,10 @@ const (
 	maxFields = 128
 	// BodyTimeout bounds the body of a request, from the end of its header on. Uploads set their own bound.
 	BodyTimeout = 10 * time.Second
-	// PerConnection is what a process holds for one connection, in bytes: its header, two buffers of 4 KiB, two stacks.
+	// PerConnection bounds the memory of one connection, in bytes: its header, two buffers of 4 KiB, two stacks.
 	// Bodies are counted elsewhere.
 	PerConnection = 64 << 10
-	// WriteStall is how long a write may make no progress. A write has at most some 32 KiB, so a client that reads a
+	// WriteStall bounds the time in which a write makes no progress. A write has at most some 32 KiB, so a client that reads a
 	// KiB per second keeps its connection.
 	WriteStall = 30 * time.Second
 	// socketBuffer bounds what the kernel keeps for one connection in each direction; Linux doubles it.

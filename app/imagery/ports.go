@@ -103,7 +103,7 @@ type Filter interface {
 	Apply(ctx context.Context, raw []byte) (Result, error)
 }
 
-// Cost is what a photo takes while it is processed, estimated from its headers.
+// Cost estimates from the headers of a photo what processing it takes.
 type Cost struct {
 	Memory int64 // bytes at the peak, beside the raw file
 	Work   int64 // pixels, times the passes of the decoder over them

@@ -35,7 +35,7 @@ type Job struct {
 	Admit func(ctx context.Context, c Cost) (release func(), err error)
 }
 
-// ErrNotNow is what Admit returns for a photo that others should go before.
+// ErrNotNow is returned by Admit for a photo that has to let others go first.
 var ErrNotNow = errors.New("other photos go first")
 
 // Report is what happened, for one log line and the metrics. After equals Before when nothing moved.

@@ -129,9 +129,14 @@ func milli(t time.Time) int64 {
 	return t.UnixMilli()
 }
 
-// Ping implements imagery.Catalog. It takes the write lock: a table that can be read and not written, because another
-// process holds the lock or the file is gone, must not look ready. It names the table: an empty file answers SELECT 1.
+// Ping implements imagery.Catalog. It takes the write lock, unless this process has written a moment ago: a table that
+// can be read and not written, because another process holds the lock, must not look ready. Both statements name the
+// table: an empty file answers SELECT 1.
 func (c catalog) Ping(ctx context.Context) error {
+	if time.Since(time.UnixMilli(c.s.wrote.Load())) < callTimeout {
+		var n int
+		return c.s.row(ctx, []any{&n}, "SELECT count(*) FROM (SELECT 1 FROM images LIMIT 1)")
+	}
 	_, err := c.s.exec(ctx, "UPDATE images SET item = item WHERE 0")
 	return err
 }

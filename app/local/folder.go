@@ -37,7 +37,7 @@ var (
 	stagedForm = regexp.MustCompile(`^([0-9]+)-[0-9]{12,20}$`) // in tmp: PID-RANDOM, see stage
 	// asideForm is in tmp: PID~KEY, with ~ for / in the key.
 	asideForm = regexp.MustCompile(`^([0-9]+)~((?:upload|processed|selftest)(?:~` + keyPart + `){1,3})$`)
-	// oldAsideForm is what the release before this one made: PID-KEY, with - for / in the key.
+	// oldAsideForm matches the names that the release before this one made: PID-KEY, with - for / in the key.
 	oldAsideForm = regexp.MustCompile(`^([0-9]+)-upload-(` + uuidForm + `)-([0-9a-f]{64})$`)
 	socketForm   = regexp.MustCompile(`^([0-9]+)-[0-9]+\.sock$`) // in wake: PID-NUMBER.sock
 	// originalForm is the key of an original: that of this service, and that of the book's app with a time in ms.
@@ -55,13 +55,7 @@ var databaseNames = []string{databaseName, databaseName + "-wal", databaseName +
 // lay makes what is missing of the folder's layout, readable by its owner only: photos are private, and an image's id
 // is their only secret. A folder that existed before keeps its own mode, since it may have other uses.
 func lay(root *os.Root) error {
-	// Not cut before it is written: another process may read it at any time.
-	f, err := root.OpenFile(markerName, os.O_WRONLY|os.O_CREATE, 0o600)
-	if err == nil {
-		_, err = f.WriteString(markerText)
-		err = errors.Join(err, f.Sync(), f.Close())
-	}
-	if err != nil {
+	if err := mark(root); err != nil {
 		return err
 	}
 	for _, name := range []string{objectsName, tmpName, wakeName} {
@@ -73,11 +67,25 @@ func lay(root *os.Root) error {
 		}
 	}
 	// Made here, because SQLite would make it readable by everybody. Its other files take over this one's mode.
-	f, err = root.OpenFile(databaseName, os.O_WRONLY|os.O_CREATE, 0o600)
+	f, err := root.OpenFile(databaseName, os.O_WRONLY|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
 	}
 	return f.Close()
+}
+
+// mark writes the marker, unless it is there. It is not cut before it is written, since another process may read it at
+// any time.
+func mark(root *os.Root) error {
+	if text, err := root.ReadFile(markerName); err == nil && string(text) == markerText {
+		return nil
+	}
+	f, err := root.OpenFile(markerName, os.O_WRONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(markerText)
+	return errors.Join(err, f.Sync(), f.Close())
 }
 
 // hide makes the database readable by its owner only: the release before made it readable by everybody.

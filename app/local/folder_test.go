@@ -55,7 +55,8 @@ func write(t *testing.T, path string) {
 // folder of ours that holds for what takes the place of our own files and folders.
 func TestForeignFilesAreRefused(t *testing.T) {
 	elsewhere := t.TempDir()
-	write(t, filepath.Join(elsewhere, "a"))
+	outside := filepath.Join(elsewhere, "a")
+	write(t, outside)
 	link := func(to string) func(*testing.T, string) {
 		return func(t *testing.T, path string) { must(t, os.Symlink(to, path)) }
 	}
@@ -80,17 +81,18 @@ func TestForeignFilesAreRefused(t *testing.T) {
 		put    func(*testing.T, string)
 		always bool // refused in a folder of ours, too
 	}{
-		{"tmp/file", write, false}, {"tmp/old/file", write, false}, {"wake/file", write, false}, {"objects/upload/file", write, false},
-		{"objects/deep/er/file", write, false},
+		{"tmp/file", write, false}, {"tmp/old/file", write, false}, {"wake/file", write, false},
+		{"objects/upload/file", write, false}, {"objects/deep/er/file", write, false},
 		{"tmp", write, true}, {"wake", write, true}, {"objects", write, true},
-		{"tmp", link(elsewhere), true}, {"wake", link(elsewhere), true}, {"objects", link(elsewhere), true}, {"tmp", link("nowhere"), true},
-		{"imagery.db", write, true}, {"imagery.db", database, true}, {"imagery.db", hardLink, true}, {"imagery.db", folder, true}, {"imagery.db", empty, true},
-		{"imagery.db", link(filepath.Join(elsewhere, "a")), true}, {"imagery.db", link("nowhere"), true},
+		{"tmp", link(elsewhere), true}, {"wake", link(elsewhere), true}, {"objects", link(elsewhere), true},
+		{"tmp", link("nowhere"), true}, {"tmp", empty, false}, {"objects", empty, false}, {"wake", empty, false},
+		{"imagery.db", write, true}, {"imagery.db", database, true}, {"imagery.db", hardLink, true},
+		{"imagery.db", folder, true}, {"imagery.db", empty, true},
+		{"imagery.db", link(outside), true}, {"imagery.db", link("nowhere"), true},
 		{"imagery.db-wal", folder, true}, {"imagery.db-wal", link("nowhere"), true}, {"imagery.db-shm", link("nowhere"), true},
 		{"imagery.db-wal", write, false}, {"imagery.db-journal", write, false},
-		{"tmp", empty, false}, {"objects", empty, false}, {"wake", empty, false},
-		{"fleet.url", write, false}, {"fleet.url", folder, true}, {"fleet.url", link(filepath.Join(elsewhere, "a")), true},
-		{"imagery-data.txt", write, true}, {"imagery-data.txt", folder, true}, {"imagery-data.txt", link(filepath.Join(elsewhere, "a")), true},
+		{"fleet.url", write, false}, {"fleet.url", folder, true}, {"fleet.url", link(outside), true},
+		{"imagery-data.txt", write, true}, {"imagery-data.txt", folder, true}, {"imagery-data.txt", link(outside), true},
 	} {
 		for _, ours := range []bool{false, true} {
 			if ours && !c.always {
@@ -104,7 +106,7 @@ func TestForeignFilesAreRefused(t *testing.T) {
 			}
 			c.put(t, name)
 			write(t, filepath.Join(dir, "unrelated"))
-			before, outside := snapshot(t, dir), snapshot(t, elsewhere)
+			before, apart := snapshot(t, dir), snapshot(t, elsewhere)
 			for what, call := range map[string]func() error{
 				"check":   func() error { return local.Check(dir) },
 				"prepare": func() error { return local.Prepare(dir) },
@@ -127,7 +129,7 @@ func TestForeignFilesAreRefused(t *testing.T) {
 			if after := snapshot(t, dir); after != before {
 				t.Errorf("%s (ours: %t) was refused, but the folder changed from\n%sto\n%s", c.path, ours, before, after)
 			}
-			if after := snapshot(t, elsewhere); after != outside {
+			if after := snapshot(t, elsewhere); after != apart {
 				t.Errorf("%s: the folder outside changed to\n%s", c.path, after)
 			}
 		}
@@ -289,7 +291,7 @@ func TestFolderOfTheReleaseBeforeIsAdopted(t *testing.T) {
 	}))
 }
 
-// A marker that was cut short proves nothing: it is what a process leaves that died before it made anything else.
+// A marker that was cut short proves nothing: a process leaves one that died before it made anything else.
 func TestCutMarkerProvesNothing(t *testing.T) {
 	for _, marker := range []string{"", "This is a data fol"} {
 		dir := t.TempDir()
@@ -318,7 +320,9 @@ func TestAdoptionMayBeInterrupted(t *testing.T) {
 // While a process has the table open, its file is removed or another one put in its place: nothing may be answered
 // from it, and no process makes a new one beside the objects.
 func TestRemovedTableIsNoticed(t *testing.T) {
-	for _, removed := range [][]string{{"imagery.db", "imagery.db-wal", "imagery.db-shm"}, {"imagery.db-wal"}, {"imagery.db-shm"}, nil} {
+	for _, removed := range [][]string{
+		{"imagery.db", "imagery.db-wal", "imagery.db-shm"}, {"imagery.db-wal"}, {"imagery.db-shm"}, nil,
+	} {
 		replaced := removed == nil
 		dir := newDir(t)
 		s := open(t, dir)

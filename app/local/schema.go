@@ -104,7 +104,11 @@ func makeSchema(dir string, root *os.Root) (err error) {
 	if err := own(tx); err != nil {
 		return err
 	}
-	// Written each time: the release before set none.
+	// The release before set none. A start that finds all as it should be writes nothing, and waits for no disk.
+	var id int
+	if err := tx.QueryRow("PRAGMA application_id").Scan(&id); err != nil || id == applicationID {
+		return err
+	}
 	if _, err := tx.Exec(fmt.Sprintf("PRAGMA application_id = %d", applicationID)); err != nil {
 		return err
 	}

@@ -22,6 +22,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"imagery/app/imagery"
@@ -61,6 +62,7 @@ type Store struct {
 	reader *sql.DB
 	bell   *bell
 	poll   time.Duration // how long Receive trusts silence
+	wrote  atomic.Int64  // when the last commit succeeded, in Unix ms
 }
 
 // Prepare makes the data folder, its sub-folders and the schema, adopts a folder of the release before, and leaves a
@@ -224,6 +226,7 @@ func (s *Store) write(ctx context.Context, f func(ctx context.Context, tx *sql.T
 	if err := tx.Commit(); err != nil {
 		return err
 	}
+	s.wrote.Store(time.Now().UnixMilli())
 	return s.intact() // after the commit: a success means that the path had the table when it held this change
 }
 

@@ -38,7 +38,7 @@ func TestSweepRemovesFilesOfTheDead(t *testing.T) {
 		fmt.Sprintf("%d-%020d.jpg", gone.Process.Pid, 1):     {2 * time.Hour, true},
 		fmt.Sprintf("%d~notes~2026", gone.Process.Pid):       {2 * time.Hour, true},
 		fmt.Sprintf("%d-upload-holiday", gone.Process.Pid):   {2 * time.Hour, true},
-		"of-nobody": {2 * time.Hour, true},
+		"notes": {2 * time.Hour, true},
 	} {
 		path := filepath.Join(dir, "tmp", name)
 		must(t, os.WriteFile(path, []byte("half"), 0o600))

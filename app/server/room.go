@@ -10,9 +10,9 @@ const (
 	// chunkSize is the step in which room is taken, in bytes: small enough that a client which sends little holds
 	// little, large enough that a full upload takes 320 steps.
 	chunkSize = 64 << 10
-	// stallChunks is how many chunks an upload has to fill within the stall time when room is short: 256 KiB.
+	// stallChunks are the chunks that an upload has to fill within the stall time when room is short: 256 KiB.
 	stallChunks = 4
-	// headSize is how much of a file is taken without room, so that requests which send next to nothing take none.
+	// headSize bounds the bytes of a file that are taken without room: a request that sends next to nothing takes none.
 	headSize = 4 << 10
 	// headBytes is the most that sniffing is shown.
 	headBytes = 512

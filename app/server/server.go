@@ -31,7 +31,7 @@ type Options struct {
 	// there instead, a MiB at a time.
 	Budget int64
 	Memory Memory
-	// Connections is how many connections may be open; 0 means 1024.
+	// Connections bounds the connections that may be open; 0 means 1024.
 	Connections int
 	// ObjectOrigin is the origin of links to results, for the page's Content-Security-Policy; empty when the
 	// server serves results itself.

@@ -3,10 +3,10 @@ package settings
 const (
 	// LeastMemory is the smallest budget that may be asked for.
 	LeastMemory = 64 << 20
-	// ProcessBase is what a process holds beside photos: the runtime, an SDK and 256 connections. An idle one was
+	// ProcessBase is the memory of a process beside photos: the runtime, an SDK and 256 connections. An idle one was
 	// measured with 6.5 MiB of memory of its own.
 	ProcessBase = 24 << 20
-	// RawFile is what a job of a worker holds beside the memory of its filter: the largest file.
+	// RawFile is the memory of a worker's job beside that of its filter: the largest file.
 	RawFile = MaxUploadBytes
 
 	// Two lines in bytes per pixel bound what the filter holds for any legal photo: the first is a progressive
@@ -23,7 +23,7 @@ func LargestPeak(maxPixels int64) int64 {
 
 // WorkerPlan says what a worker does with its memory.
 type WorkerPlan struct {
-	// Slots is how many jobs run at once, and Waiting how many more may wait for memory beside them, so that cheap
+	// Slots bounds the jobs that run at once, and Waiting those that may wait for memory beside them, so that cheap
 	// photos need not wait behind dear ones. Each job keeps its raw file.
 	Slots, Waiting int
 	// Photos is the number of bytes that are left for the filter, and so the most that one photo may need.

@@ -40,7 +40,7 @@ type Settings struct {
 	UploadLife  time.Duration
 	MaxPixels   int64
 	Memory      int64 // bytes; 0: measured at start
-	PhotoMemory int64 // bytes that the workers can give to one photo; 0: for a worker what its plan says, for a server no limit
+	PhotoMemory int64 // bytes that the workers can give to one photo; 0: as a worker's own plan says
 	S3PathStyle bool
 }
 

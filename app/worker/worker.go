@@ -23,7 +23,7 @@ import (
 type Options struct {
 	Service *imagery.Service
 	Queue   imagery.Queue
-	// Memory is what the photos in work hold; it must be enough for the largest one that Service.Filter takes.
+	// Memory is leased by the photos in work; it must be enough for the largest one that Service.Filter takes.
 	Memory budget.Memory
 	// Slots is how many jobs run at once, and Waiting how many more may wait for memory meanwhile; it may be 0.
 	// settings.PlanWorker plans all three.

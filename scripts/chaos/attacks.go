@@ -18,7 +18,7 @@ type attack struct {
 	role   string // of the process that dies
 	strike func(ctx context.Context, s *stage) (blow, error)
 	hasty  bool // clients give up when their upload fails; else they repeat it
-	// idle keeps the fleet's own workers from receiving, so that hints pile up until the attack begins.
+	// idle leaves the workers out until the attack begins, so that hints pile up and none is sent again.
 	idle bool
 }
 

@@ -34,7 +34,7 @@ type size struct {
 
 // The long run has the service's own defaults; the short one waits less.
 var (
-	short = size{10 * time.Second, 15, 3, 160, 3 * time.Second, 4 * time.Second}
+	short = size{10 * time.Second, 8, 3, 160, 3 * time.Second, 4 * time.Second}
 	full  = size{20 * time.Second, 3, 10, 800, 10 * time.Second, 15 * time.Second}
 )
 

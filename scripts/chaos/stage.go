@@ -37,13 +37,13 @@ func newStage(ctx context.Context, r *row, s setup, dir string) (st *stage, err 
 	return st, err
 }
 
-// startFleet starts the fleet and sends requests there once it is ready.
+// startFleet starts the fleet, or a server alone where no worker may run yet, and sends requests there once it is ready.
 func (s *stage) startFleet(ctx context.Context) (err error) {
-	flags := []string{"-role", "local"}
+	role := "local"
 	if s.idle {
-		flags = append(flags, "-consume=false")
+		role = "server"
 	}
-	if s.fleet, err = s.run(ctx, "fleet", flags...); err != nil {
+	if s.fleet, err = s.run(ctx, "fleet", "-role", role); err != nil {
 		return err
 	}
 	s.traffic.open(s.fleet.url)
