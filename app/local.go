@@ -210,7 +210,8 @@ func alarmOnDeadLetters(ctx context.Context, store *local.Store, log *slog.Logge
 		_, _, dead, err := store.Depth(ctx)
 		switch {
 		case err == nil && dead > known:
-			log.Error("ALARM: dead letters; their images say why. See "+panel.Prefix+", or type: imagery dlq ls", "letters", dead)
+			log.Error("ALARM: dead letters; their images say why. See "+panel.Prefix+", or type: imagery dlq ls",
+				"letters", dead)
 		case err != nil && !failing && ctx.Err() == nil:
 			log.Error("the queue cannot be read", "error", err)
 		}

@@ -41,8 +41,8 @@ func NewBroker(sizes map[string]int64) (*Broker, error) {
 // Address returns what Dial needs to know.
 func (b *Broker) Address() string { return b.listener.Addr().String() + "/" + b.token }
 
-// Serve grants leases until Close. When it cannot accept a connection, for want of file descriptors, it calls failed and
-// goes on after a moment.
+// Serve grants leases until Close. When it cannot accept a connection, for want of file descriptors, it calls failed
+// and goes on after a moment.
 func (b *Broker) Serve(failed func(error)) {
 	for {
 		conn, err := b.listener.Accept()

@@ -17,8 +17,8 @@ import (
 )
 
 // TestMostOfEverythingAtOnce: clients that send as much of each kind of request as a server without bounds would hold,
-// all at once and more of them than it takes, neither get it killed in a cgroup of twice its budget nor keep a probe or an honest upload away.
-// docs/bounds.md has the table.
+// all at once and more of them than it takes, neither get it killed in a cgroup of twice its budget nor keep a probe or
+// an honest upload away. docs/bounds.md has the table.
 func TestMostOfEverythingAtOnce(t *testing.T) {
 	const budget = 64 // MiB
 	g := newCgroup(t, 2*budget<<20)
@@ -59,7 +59,9 @@ func TestMostOfEverythingAtOnce(t *testing.T) {
 		"photos that do not end":      func(i int) string { return upload(i, len(body)) + string(body[:8<<20]) },
 		"tiny photos that do not end": func(i int) string { return upload(i, len(tiny)) + string(tiny[:end-10]) },
 		"headers behind the photo":    func(i int) string { return upload(i, 10<<20) + trailing },
-		"results that are not read":   func(int) string { return "GET /image/" + result + "/processed HTTP/1.1\r\nHost: x\r\n\r\n" },
+		"results that are not read": func(int) string {
+			return "GET /image/" + result + "/processed HTTP/1.1\r\nHost: x\r\n\r\n"
+		},
 	} {
 		for i := range 80 {
 			conn, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://"))

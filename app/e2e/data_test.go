@@ -108,7 +108,8 @@ func TestTableRemovedUnderRunningFleet(t *testing.T) {
 		}
 		return status
 	}
-	for deadline := time.Now().Add(30 * time.Second); request(http.MethodGet, "/readyz") != http.StatusServiceUnavailable; {
+	deadline := time.Now().Add(30 * time.Second)
+	for request(http.MethodGet, "/readyz") != http.StatusServiceUnavailable {
 		if time.Now().After(deadline) {
 			t.Fatal("readiness does not notice")
 		}

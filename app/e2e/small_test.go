@@ -267,7 +267,8 @@ func TestPhotoMemory(t *testing.T) {
 		return photo{name: "GIF", body: encodeGIF(t, image.NewPaletted(image.Rect(0, 0, w, h), palette.Plan9))}
 	}
 	body, contentType := form(t, gif(2400, 1800).body)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url+"/image/"+c.create(ctx)+"/upload", bytes.NewReader(body))
+	url := c.url + "/image/" + c.create(ctx) + "/upload"
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}

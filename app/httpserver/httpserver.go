@@ -27,8 +27,8 @@ const (
 	// PerConnection bounds the memory of one connection, in bytes: its header, two buffers of 4 KiB, two stacks.
 	// Bodies are counted elsewhere.
 	PerConnection = 64 << 10
-	// WriteStall bounds the time in which a write makes no progress. A write has at most some 32 KiB, so a client that reads a
-	// KiB per second keeps its connection.
+	// WriteStall bounds the time in which a write makes no progress. A write has at most some 32 KiB, so a client that
+	// reads a KiB per second keeps its connection.
 	WriteStall = 30 * time.Second
 	// socketBuffer bounds what the kernel keeps for one connection in each direction; Linux doubles it.
 	socketBuffer = 64 << 10

@@ -360,7 +360,8 @@ func (b *syncBuffer) String() string {
 func TestShutdownWhileFull(t *testing.T) {
 	t.Parallel()
 	release, entered := make(chan struct{}), make(chan struct{})
-	s := New(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { close(entered); <-release }), 1, slog.New(slog.DiscardHandler), slog.LevelDebug)
+	wait := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { close(entered); <-release })
+	s := New(wait, 1, slog.New(slog.DiscardHandler), slog.LevelDebug)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -89,8 +89,8 @@ func TestForeignFilesAreRefused(t *testing.T) {
 		{"imagery.db", write, true}, {"imagery.db", database, true}, {"imagery.db", hardLink, true},
 		{"imagery.db", folder, true}, {"imagery.db", empty, true},
 		{"imagery.db", link(outside), true}, {"imagery.db", link("nowhere"), true},
-		{"imagery.db-wal", folder, true}, {"imagery.db-wal", link("nowhere"), true}, {"imagery.db-shm", link("nowhere"), true},
-		{"imagery.db-wal", write, false}, {"imagery.db-journal", write, false},
+		{"imagery.db-wal", folder, true}, {"imagery.db-wal", link("nowhere"), true},
+		{"imagery.db-shm", link("nowhere"), true}, {"imagery.db-wal", write, false}, {"imagery.db-journal", write, false},
 		{"fleet.url", write, false}, {"fleet.url", folder, true}, {"fleet.url", link(outside), true},
 		{"imagery-data.txt", write, true}, {"imagery-data.txt", folder, true}, {"imagery-data.txt", link(outside), true},
 	} {
@@ -165,7 +165,8 @@ func TestFilesOfOthersStay(t *testing.T) {
 	must(t, os.Symlink(outside, filepath.Join(dir, "objects/upload", imagery.NewID())))
 	must(t, os.MkdirAll(filepath.Join(outside, "0"), 0o755))
 	must(t, os.Symlink(filepath.Join(outside, staged), filepath.Join(dir, "objects/upload", id, anyHash)))
-	other, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(dir, "wake", "other.sock"), Net: "unixgram"})
+	address := &net.UnixAddr{Name: filepath.Join(dir, "wake", "other.sock"), Net: "unixgram"}
+	other, err := net.ListenUnixgram("unixgram", address)
 	if err == nil { // a socket that no process listens on, but not one of ours
 		must(t, other.Close())
 	}

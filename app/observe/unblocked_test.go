@@ -35,8 +35,8 @@ func TestUnblocked(t *testing.T) {
 	for kept < len(out) && strings.HasPrefix(out[kept], fmt.Sprint(kept, " ")) {
 		kept++
 	}
-	if note := fmt.Sprintf("(%d lines were left out: the output was not read)", lines-kept); kept < 900 || len(out) != kept+2 ||
-		out[kept] != note || out[kept+1] != "the last one" {
+	note := fmt.Sprintf("(%d lines were left out: the output was not read)", lines-kept)
+	if kept < 900 || len(out) != kept+2 || out[kept] != note || out[kept+1] != "the last one" {
 		t.Errorf("%d lines were kept, then came %q", kept, out[kept:])
 	}
 }

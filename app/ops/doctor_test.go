@@ -298,7 +298,8 @@ func TestDoctorOnALaptop(t *testing.T) {
 	if err := local.Prepare(unsound); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(unsound, "imagery.db"), []byte("this is no database, but a text that is long enough to be one"), 0o600); err != nil {
+	text := []byte("this is no database, but a text that is long enough to be one")
+	if err := os.WriteFile(filepath.Join(unsound, "imagery.db"), text, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	e, err = look("--data", unsound)

@@ -188,8 +188,9 @@ func TestInspectOfFilter(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c, err := (sepia.Filter{}).Inspect(raw); err != nil || c.Memory != p.Peak() || c.Memory <= 0 || c.Work != p.Work() || c.Size != int64(len(raw)) {
-		t.Errorf("%+v, %v; want %d bytes", c, err, p.Peak())
+	want := imagery.Cost{Memory: p.Peak(), Work: p.Work(), Size: int64(len(raw))}
+	if c, err := (sepia.Filter{}).Inspect(raw); err != nil || c != want || c.Memory <= 0 {
+		t.Errorf("%+v, %v; want %+v", c, err, want)
 	}
 	small := sepia.Filter{MaxPixels: int64(p.Width*p.Height) - 1}
 	_, err = small.Inspect(raw)

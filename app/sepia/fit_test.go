@@ -50,7 +50,8 @@ func TestRefusalNamesASizeThatPasses(t *testing.T) {
 			}
 		})
 	}
-	if _, err := (sepia.Filter{MaxMemory: 1 << 20}).Check(bytes.NewReader(heavyGIF(100, 100))); err == nil || wouldPass.MatchString(fmt.Sprint(err)) {
+	_, err := sepia.Filter{MaxMemory: 1 << 20}.Check(bytes.NewReader(heavyGIF(100, 100)))
+	if err == nil || wouldPass.MatchString(fmt.Sprint(err)) {
 		t.Errorf("no size passes: %v", err)
 	}
 }

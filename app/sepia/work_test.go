@@ -36,7 +36,8 @@ func TestDear(t *testing.T) {
 		want bool
 	}{
 		"a GIF of one colour": {heavyGIF(7000, 7000), true}, "a small one": {heavyGIF(600, 600), false},
-		"a photo": {photoLike(t, 4000, 3000), false}, "a turned one": {withSegment(photoLike(t, 4000, 3000), exifSegment(6)), false},
+		"a photo":      {photoLike(t, 4000, 3000), false},
+		"a turned one": {withSegment(photoLike(t, 4000, 3000), exifSegment(6)), false},
 	} {
 		cost, err := sepia.Filter{}.Inspect(c.raw)
 		if err != nil || cost.Dear() != c.want {

@@ -309,14 +309,15 @@ func TestTinyUploadsTakeNoRoom(t *testing.T) {
 	}
 }
 
-// TestPartHeadersAreBounded: what a form has beside the file is kept in memory only a few KiB at a time, wherever in the
-// form it is.
+// TestPartHeadersAreBounded: of what a form has beside the file a few KiB at a time are kept in memory, wherever in the
+// form they are.
 func TestPartHeadersAreBounded(t *testing.T) {
 	t.Parallel()
 	w := newWorld()
 	s := start(t, w, unhurried())
-	photo := "--" + boundary + "\r\nContent-Disposition: form-data; name=f; filename=a.jpg\r\n\r\n" + string(jpegPhoto(1)) + "\r\n"
-	end := "--" + boundary + "--\r\n"
+	photo := "--" + boundary + "\r\nContent-Disposition: form-data; name=f; filename=a.jpg\r\n\r\n" +
+		string(jpegPhoto(1)) + "\r\n"
+	end, delimiter := "--"+boundary+"--\r\n", "--"+boundary+"\r\n"
 	part := func(header string) string { return "--" + boundary + "\r\n" + header + "\r\n\r\nx\r\n" }
 	long := "Content-Disposition: form-data; name=x\r\nX-Long: " + strings.Repeat("x", 2*maxPartHeader)
 	many := "Content-Disposition: form-data; name=x" + strings.Repeat("\r\na: b", 70)
@@ -331,7 +332,7 @@ func TestPartHeadersAreBounded(t *testing.T) {
 		"many fields before the file":   {part(many) + photo + end, 400},
 		"many parts behind the file":    {photo + strings.Repeat(short, 200) + end, 202},
 		"many parts before the file":    {strings.Repeat(short, 200) + photo + end, 202},
-		"a long field behind the file":  {photo + "--" + boundary + "\r\n\r\n" + strings.Repeat("x", 100<<10) + "\r\n" + end, 202},
+		"a long field behind the file":  {photo + delimiter + "\r\n" + strings.Repeat("x", 100<<10) + "\r\n" + end, 202},
 		"a long preamble":               {strings.Repeat("x", 20<<10) + "\r\n" + photo + end, 400},
 		"a long epilogue":               {photo + end + strings.Repeat("x", 100<<10), 202},
 	} {

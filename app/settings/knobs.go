@@ -60,7 +60,8 @@ var knobs = []knob{
 		usage: "what this process does: server, worker, or local (a load balancer with two servers and two workers)"}.
 		with(func(s *Settings, v string) error { s.Role = Role(v); return nil }, func(s Settings) string { return string(s.Role) }),
 	knob{flag: "listen", env: []string{"IMAGERY_LISTEN", "PORT"}, def: "8080",
-		usage: "address or port of the HTTP listener; a bare port means all interfaces for a server, else 127.0.0.1; port 0 picks one"}.
+		usage: "address or port of the HTTP listener; a bare port means all interfaces for a server, else 127.0.0.1; " +
+			"port 0 picks one"}.
 		with(text(func(s *Settings) *string { return &s.Listen })),
 	knob{flag: "table", env: []string{"IMAGERY_TABLE"}, usage: "DynamoDB table; table, bucket and queue together select AWS, none of them local"}.
 		with(text(func(s *Settings) *string { return &s.Table })),
@@ -77,7 +78,8 @@ var knobs = []knob{
 	knob{flag: "instance", env: []string{"IMAGERY_INSTANCE"}, usage: "name of this process in logs and histories; else the host's name"}.
 		with(text(func(s *Settings) *string { return &s.Instance })),
 	knob{flag: "consume", env: []string{"IMAGERY_CONSUME"}, def: "true", isBool: true,
-		usage: "worker: receive from the queue; false leaves that to the Elastic Beanstalk daemon of this machine, which posts to /sqs"}.
+		usage: "worker: receive from the queue; false leaves that to the Elastic Beanstalk daemon of this machine, " +
+			"which posts to /sqs"}.
 		with(boolean(func(s *Settings) *bool { return &s.Consume })),
 	knob{flag: "visibility", env: []string{"IMAGERY_VISIBILITY"},
 		usage: "how long a received message stays hidden unless extended (local: 10s, AWS: as the queue says)"}.

@@ -12,6 +12,7 @@ const MiB = 1 << 20
 
 // TestPlanWorker: cores decide as long as memory allows.
 func TestPlanWorker(t *testing.T) {
+	largest := settings.LargestPeak(settings.DefaultMaxPixels)
 	for _, c := range []struct {
 		cores          int
 		memory         int64
@@ -19,8 +20,8 @@ func TestPlanWorker(t *testing.T) {
 		photos         int64 // at least
 	}{
 		{1, 64 * MiB, 1, 0, 20 * MiB}, {8, 128 * MiB, 1, 0, 84 * MiB}, {2, 256 * MiB, 1, 0, 200 * MiB},
-		{2, 512 * MiB, 2, 2, 400 * MiB}, {1, 1 << 30, 2, 2, 900 * MiB}, {2, 1228 * MiB, 2, 2, settings.LargestPeak(settings.DefaultMaxPixels)},
-		{8, 1228 * MiB, 8, 8, settings.LargestPeak(settings.DefaultMaxPixels)}, {64, 16 << 30, 64, 64, 13 << 30},
+		{2, 512 * MiB, 2, 2, 400 * MiB}, {1, 1 << 30, 2, 2, 900 * MiB}, {2, 1228 * MiB, 2, 2, largest}, {8, 1228 * MiB, 8, 8, largest},
+		{64, 16 << 30, 64, 64, 13 << 30},
 	} {
 		p := settings.PlanWorker(c.cores, c.memory, settings.DefaultMaxPixels)
 		if p.Slots != c.slots || p.Waiting != c.waiting || p.Photos < c.photos {

@@ -126,6 +126,7 @@ func TestHelpNamesEverySetting(t *testing.T) {
 func TestEnvRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		d := func(name string) time.Duration { return time.Duration(rapid.Int64Range(1e9, 1e13).Draw(t, name)) }
+		memory := rapid.OneOf(rapid.Just(int64(0)), rapid.Int64Range(settings.LeastMemory, 1e15))
 		word := rapid.StringMatching(`[a-zA-Z0-9:/._-]{1,20}`)
 		s := settings.Settings{
 			Role:   rapid.SampledFrom([]settings.Role{settings.Server, settings.Worker, settings.Local}).Draw(t, "role"),
@@ -134,7 +135,7 @@ func TestEnvRoundTrip(t *testing.T) {
 			Consume: rapid.Bool().Draw(t, "consume"), S3PathStyle: rapid.Bool().Draw(t, "path style"),
 			Visibility: d("visibility"), MaxReceives: rapid.IntRange(1, 1000).Draw(t, "receives"),
 			ResendAfter: d("resend"), Outage: d("outage"), UploadLife: d("life"),
-			MaxPixels: rapid.Int64Range(1, 1<<32).Draw(t, "pixels"), Memory: rapid.OneOf(rapid.Just(int64(0)), rapid.Int64Range(settings.LeastMemory, 1e15)).Draw(t, "memory"),
+			MaxPixels: rapid.Int64Range(1, 1<<32).Draw(t, "pixels"), Memory: memory.Draw(t, "memory"),
 			PhotoMemory: rapid.Int64Range(0, 1e15).Draw(t, "photo memory"),
 		}
 		if rapid.Bool().Draw(t, "aws") {

@@ -94,8 +94,8 @@ func (w *Worker) sqs(rw http.ResponseWriter, r *http.Request) {
 }
 
 // sqsJob reads the daemon's headers. No delivery is the last one here: a header is no proof, and a forged count would
-// fail a good photo in a bad moment. When the queue gives the message up, the reconciler finds it among the dead letters
-// and says on the image why.
+// fail a good photo in a bad moment. When the queue gives the message up, the reconciler finds it among the dead
+// letters and says on the image why.
 func (w *Worker) sqsJob(ctx context.Context, hint imagery.Hint, h http.Header) imagery.Job {
 	receives, err := strconv.Atoi(h.Get("X-Aws-Sqsd-Receive-Count"))
 	if err != nil || receives < 1 {

@@ -14,8 +14,8 @@ import (
 	"imagery/app/worker"
 )
 
-// TestDearPhotosWaitBehindOthers: of many dear photos one at a time is processed, the others go to the end of the queue,
-// and honest photos that came later are done before them. None is lost or failed.
+// TestDearPhotosWaitBehindOthers: of many dear photos one at a time is processed, the others go to the end of the
+// queue, and honest photos that came later are done before them. None is lost or failed.
 func TestDearPhotosWaitBehindOthers(t *testing.T) {
 	for _, waiting := range []int{0, 2} {
 		synctest.Test(t, func(t *testing.T) {

@@ -177,7 +177,8 @@ func TestDeadLetterOfTheDaemonIsExplained(t *testing.T) {
 			t.Errorf("the image says %q", got.Error)
 		}
 	}()
-	for deadline := time.Now().Add(10 * time.Second); w.state(t, img.ID) != imagery.Failed; time.Sleep(10 * time.Millisecond) {
+	deadline := time.Now().Add(10 * time.Second)
+	for ; w.state(t, img.ID) != imagery.Failed; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("the image of a dead letter is %s", w.state(t, img.ID))
 		}
@@ -191,10 +192,12 @@ func TestOnlyTheDaemonMayPost(t *testing.T) {
 		name, value string
 		want        int
 	}{
-		{"X-Forwarded-For", "127.0.0.1", 400}, {"X-Forwarded-For", "203.0.113.9, ::1", 400}, {"X-Forwarded-For", "203.0.113.9", 403},
-		{"X-Forwarded-For", "127.0.0.1, 203.0.113.9", 403}, {"X-Forwarded-For", "unknown", 403}, {"Sec-Fetch-Site", "cross-site", 403},
+		{"X-Forwarded-For", "127.0.0.1", 400}, {"X-Forwarded-For", "203.0.113.9, ::1", 400},
+		{"X-Forwarded-For", "203.0.113.9", 403}, {"X-Forwarded-For", "127.0.0.1, 203.0.113.9", 403},
+		{"X-Forwarded-For", "unknown", 403}, {"Sec-Fetch-Site", "cross-site", 403},
 		{"Sec-Fetch-Site", "same-site", 403}, {"Sec-Fetch-Site", "none", 400}, {"User-Agent", "curl", 400},
-		{"Sec-Fetch-Site", "same-origin", 403}, {"Origin", "http://localhost", 403}, {"X-Forwarded-For", "", 403}, {"X-Forwarded-For", "127.0.0.1,", 403}, {"Forwarded", "for=127.0.0.1", 403},
+		{"Sec-Fetch-Site", "same-origin", 403}, {"Origin", "http://localhost", 403}, {"X-Forwarded-For", "", 403},
+		{"X-Forwarded-For", "127.0.0.1,", 403}, {"Forwarded", "for=127.0.0.1", 403},
 		{"Host", "rebound.example", 403}, {"Host", "localhost", 400}, {"Host", "[::1]:8080", 400},
 	} {
 		req, err := http.NewRequest(http.MethodPost, url+"/sqs", strings.NewReader("no hint"))

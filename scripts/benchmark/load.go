@@ -65,7 +65,8 @@ func (c *client) send(ctx context.Context, method, path, contentType string, bod
 }
 
 // sendFor is send for callers that look at the header of the answer.
-func (c *client) sendFor(ctx context.Context, method, path, contentType string, body []byte) (status int, answer []byte, header http.Header, err error) {
+func (c *client) sendFor(ctx context.Context, method, path, contentType string, body []byte) (
+	status int, answer []byte, header http.Header, err error) {
 	req, err := http.NewRequestWithContext(ctx, method, c.url+path, bytes.NewReader(body))
 	if err != nil {
 		return 0, nil, nil, err

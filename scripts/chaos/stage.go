@@ -37,7 +37,8 @@ func newStage(ctx context.Context, r *row, s setup, dir string) (st *stage, err 
 	return st, err
 }
 
-// startFleet starts the fleet, or a server alone where no worker may run yet, and sends requests there once it is ready.
+// startFleet starts the fleet, or a server alone where no worker may run yet, and sends requests there once it is
+// ready.
 func (s *stage) startFleet(ctx context.Context) (err error) {
 	role := "local"
 	if s.idle {

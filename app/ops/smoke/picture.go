@@ -108,8 +108,8 @@ func (r *run) upload(ctx context.Context, v *view, name string) (string, error) 
 	return fmt.Sprintf("%d bytes", len(photo)), err
 }
 
-// Pause returns how long a client should leave an image alone after an answer to a wait: as long as Retry-After says, in
-// seconds, and at least a second if the answer was early, which is to say that it came before its time and brought no
+// Pause returns how long a client should leave an image alone after an answer to a wait: as long as Retry-After says,
+// in seconds, and at least a second if the answer was early, which is to say that it came before its time and brought no
 // change. A server that is full, or stops, answers at once, and to ask again at once would be a storm. Up to half is
 // added at random, so that many clients do not come back in step.
 func Pause(header http.Header, early bool) time.Duration {
