@@ -130,3 +130,29 @@ func TestProductLinksWhatItCalls(t *testing.T) {
 		}
 	}
 }
+
+// TestOneMakerOfListeners: every listener has the bounds of app/httpserver, so no other package makes a server.
+func TestOneMakerOfListeners(t *testing.T) {
+	files, err := filepath.Glob("*/*.go")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	deeper, err := filepath.Glob("*/*/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range append(files, deeper...) {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasSuffix(name, "_test.go") || strings.HasPrefix(name, "httpserver/") || strings.Contains(name, "test/") {
+			continue
+		}
+		for _, makes := range []string{"http.Server{", "http.ListenAndServe", "http.Serve("} {
+			if strings.Contains(string(text), makes) {
+				t.Errorf("%s has %s: use app/httpserver", name, makes)
+			}
+		}
+	}
+}

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"imagery/app/settings"
 )
 
 // started serves handler on a port of its own until the test ends, and returns the address.
@@ -303,6 +305,31 @@ func TestStalledClients(t *testing.T) {
 	case <-time.After(20 * time.Second):
 		t.Error("a client that reads nothing is still served")
 	}
+}
+
+// A header that does not end, and a connection that is idle, end in time.
+func TestSlowHeadersAndIdleConnections(t *testing.T) {
+	t.Parallel()
+	s, addr := started(t, ok, 10, func(s *Server) {
+		if s.ReadHeaderTimeout != settings.ReadHeaderTimeout || s.IdleTimeout != settings.IdleTimeout {
+			t.Errorf("header %s, idle %s", s.ReadHeaderTimeout, s.IdleTimeout)
+		}
+		s.ReadHeaderTimeout, s.IdleTimeout = 100*time.Millisecond, 100*time.Millisecond
+	})
+	slow := dial(t, addr)
+	slow.send("GET / HTTP/1.1\r\nHo")
+	rested := dial(t, addr)
+	rested.send(get)
+	if got := rested.status(); got != 200 {
+		t.Error(got)
+	}
+	for name, c := range map[string]*client{"slow": slow, "idle": rested} {
+		if _, err := io.Copy(io.Discard, c.in); err != nil { // up to its end, before the client's own deadline
+			t.Errorf("the %s connection: %v", name, err)
+		}
+	}
+	s.await(t, reading, 0)
+	s.await(t, idle, 0)
 }
 
 // broken is a listener that fails as one does without file descriptors.

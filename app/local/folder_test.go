@@ -391,3 +391,29 @@ func TestSweepPutsBackWhatWasSetAside(t *testing.T) {
 		}
 	}
 }
+
+// A folder of ours that is taken away, or replaced by a link while a process runs, takes no object, and is not ready.
+func TestFolderReplacedByLink(t *testing.T) {
+	for _, name := range []string{"objects", "tmp"} {
+		dir := newDir(t)
+		s := open(t, dir)
+		must(t, s.Blobs().Ping(t.Context()))
+		path := filepath.Join(dir, name)
+		must(t, os.Rename(path, path+"-aside"))
+		if err := s.Blobs().Ping(t.Context()); err == nil {
+			t.Errorf("ready without %s", name)
+		}
+		must(t, os.Mkdir(filepath.Join(dir, "mine"), 0o700))
+		must(t, os.Symlink("mine", path))
+		key := imagery.RawKey(imagery.NewID(), anyHash)
+		if err := s.Blobs().Put(t.Context(), key, "", strings.NewReader("x"), 1); err == nil {
+			t.Errorf("an object was put though %s is a link", name)
+		}
+		if err := s.Blobs().Ping(t.Context()); err == nil {
+			t.Errorf("ready though %s is a link", name)
+		}
+		if left := files(t, filepath.Join(dir, "mine")); len(left) > 0 {
+			t.Errorf("through the link of %s came %v", name, left)
+		}
+	}
+}

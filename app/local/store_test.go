@@ -92,8 +92,14 @@ func TestLockedDatabaseIsTransient(t *testing.T) {
 	img := imagery.Image{ID: imagery.NewID(), State: imagery.Created, Created: time.Now(), Updated: time.Now()}
 	must(t, s.Catalog().Create(t.Context(), img, time.Now()))
 	must(t, s.Queue().Send(t.Context(), []byte("m"), ""))
+	idle := open(t, dir)
 	lock, err := database(t, dir).Begin()
 	must(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if err := idle.Catalog().Ping(ctx); err == nil {
+		t.Error("a table that cannot be written answers a ping of a process that has not written lately")
+	}
 
 	to := img
 	to.State, to.Version = imagery.Uploaded, 1
