@@ -25,7 +25,10 @@ func (r *run) goBack(ctx context.Context, f *failure) error {
 	name := short(r.want.Release)
 	if r.fresh {
 		out.Outcome = "release " + name + " does not work, and there is none to return to; everything is left as it is, to be looked at"
-		return first(r.close(ctx, cmp.Or(f.ends, record.Failed), f.reason), out)
+		if f.ends == record.NotJudged {
+			out.Outcome = "release " + name + " was not judged, and there is none to return to; run this again when the cause is gone"
+		}
+		return first(errors.Join(r.pause(ctx), r.close(ctx, cmp.Or(f.ends, record.Failed), f.reason)), out)
 	}
 	r.say("release %s goes back: %s", name, f.reason)
 	// Written first: whoever comes after us must go back as well.
@@ -40,7 +43,11 @@ func (r *run) goBack(ctx context.Context, f *failure) error {
 		return err
 	} else if err != nil {
 		out.Outcome, out.Reason = "release "+name+" failed, and "+err.Error(), out.Reason+" (went wrong first)"
-		return first(r.close(ctx, record.Failed, f.reason+"; "+err.Error()), out)
+		result := record.Failed
+		if f.ends == record.NotJudged {
+			result = f.ends
+		}
+		return first(r.close(ctx, result, f.reason+"; "+err.Error()), out)
 	}
 	out.Outcome = fmt.Sprintf("release %s was taken back, both groups run %s again", name, short(r.from))
 	if f.ends != "" {
@@ -68,6 +75,7 @@ func (r *run) restore(ctx context.Context, old map[settings.Role]string) error {
 		back[role] = &roll{group: r.groups[role], began: time.Now()}
 	}
 	r.lost = map[string]*failure{} // what failed of the other release is no matter of this one
+	clear(r.blocked)
 	err := r.poll(ctx, func() (bool, error) {
 		all := true
 		for _, role := range slices.Sorted(maps.Keys(back)) {
@@ -113,6 +121,9 @@ func (r *run) halt(ctx context.Context, g *group) (done bool, err error) {
 func (r *run) retreat(ctx context.Context, to *roll, version string) (done bool, err error) {
 	g := to.group
 	if err := r.read(ctx, g); err != nil {
+		return false, err
+	}
+	if err := r.checkProcesses(g); err != nil {
 		return false, err
 	}
 	switch active := g.active(); {

@@ -25,6 +25,12 @@ type Clients struct {
 		RollbackInstanceRefresh(context.Context, *autoscaling.RollbackInstanceRefreshInput, ...func(*autoscaling.Options)) (*autoscaling.RollbackInstanceRefreshOutput, error)
 		CancelInstanceRefresh(context.Context, *autoscaling.CancelInstanceRefreshInput, ...func(*autoscaling.Options)) (*autoscaling.CancelInstanceRefreshOutput, error)
 		UpdateAutoScalingGroup(context.Context, *autoscaling.UpdateAutoScalingGroupInput, ...func(*autoscaling.Options)) (*autoscaling.UpdateAutoScalingGroupOutput, error)
+		SuspendProcesses(
+			context.Context, *autoscaling.SuspendProcessesInput, ...func(*autoscaling.Options),
+		) (*autoscaling.SuspendProcessesOutput, error)
+		ResumeProcesses(
+			context.Context, *autoscaling.ResumeProcessesInput, ...func(*autoscaling.Options),
+		) (*autoscaling.ResumeProcessesOutput, error)
 	}
 	Targets interface {
 		elasticloadbalancingv2.DescribeTargetHealthAPIClient

@@ -42,7 +42,7 @@ type witness struct {
 type failure struct {
 	reason string
 	witness
-	ends record.Result // of the rollout when it is back, if not RolledBack
+	ends record.Result // of the rollout when it is back, if not RolledBack; NotJudged speaks of no release
 }
 
 func (f *failure) Error() string { return f.reason }
@@ -65,7 +65,7 @@ func (r *run) roll(ctx context.Context, role settings.Role) (bool, error) {
 	return false, r.poll(ctx, func() (bool, error) {
 		done, err := r.advance(ctx, to)
 		if err == nil && !done && time.Since(to.began) > rollFor {
-			err = &failure{reason: fmt.Sprintf("the %ss took more than %s", role, rollFor)}
+			err = &failure{reason: fmt.Sprintf("the %ss took more than %s", role, rollFor), ends: record.NotJudged}
 		}
 		return done, err
 	})
@@ -109,6 +109,9 @@ func (r *run) advance(ctx context.Context, to *roll) (done bool, err error) {
 	if err := r.read(ctx, g); err != nil {
 		return false, err
 	}
+	if err := r.checkProcesses(g); err != nil {
+		return false, err
+	}
 	if g.role == settings.Server && !r.Start {
 		if err := r.watch(ctx, to.began); err != nil {
 			return false, err
@@ -120,7 +123,8 @@ func (r *run) advance(ctx context.Context, to *roll) (done bool, err error) {
 	// A refresh is under way.
 	case active != nil && active.version() != want:
 		// Whoever it was had a reason; to fight about it would help nobody.
-		return false, &failure{reason: fmt.Sprintf("somebody started a refresh of the %ss to version %s meanwhile", g.role, active.version())}
+		return false, &failure{ends: record.NotJudged, reason: fmt.Sprintf("somebody started a refresh of the %ss to version %s meanwhile",
+			g.role, active.version())}
 	case active != nil && !active.forward():
 		// AWS takes it back, or somebody does. It need not have ended for that to be clear.
 		return false, r.failed(ctx, g, *active)
@@ -146,7 +150,8 @@ func (r *run) advance(ctx context.Context, to *roll) (done bool, err error) {
 	case g.version == want && !g.serves(want):
 		return r.arrived(ctx, to) // those that are left of the old version fail and go by themselves
 	case to.started >= starts:
-		return false, &failure{reason: fmt.Sprintf("%d refreshes of the %ss ended, and there are still other instances", to.started, g.role)}
+		return false, &failure{ends: record.NotJudged,
+			reason: fmt.Sprintf("%d refreshes of the %ss ended, and there are still other instances", to.started, g.role)}
 	}
 	if quiet, err := r.quiet(ctx); !quiet || err != nil { // a red alarm would stop it at once
 		return false, err
@@ -162,9 +167,10 @@ func (r *run) watch(ctx context.Context, since time.Time) error {
 		return err
 	}
 	if f := g.active(); f != nil && f.version() != want {
-		return &failure{reason: fmt.Sprintf("somebody started a refresh of the %ss to version %s meanwhile", g.role, f.version())}
+		return &failure{ends: record.NotJudged,
+			reason: fmt.Sprintf("somebody started a refresh of the %ss to version %s meanwhile", g.role, f.version())}
 	} else if g.version != want {
-		return &failure{reason: fmt.Sprintf("somebody gave the %ss version %s meanwhile", g.role, g.version)}
+		return &failure{ends: record.NotJudged, reason: fmt.Sprintf("somebody gave the %ss version %s meanwhile", g.role, g.version)}
 	}
 	return r.launches(ctx, g, want, failedLaunches, func(a types.Activity) bool { return a.StartTime.After(since) })
 }
@@ -201,7 +207,7 @@ func (r *run) arrived(ctx context.Context, to *roll) (bool, error) {
 	}); err != nil {
 		return false, err
 	}
-	if time.Since(to.began) > settleFor {
+	if r.blocked[to.Name] == nil && time.Since(to.began) > settleFor {
 		return false, &failure{reason: fmt.Sprintf("the %ss are not well after %s: %s", to.role, settleFor, missing)}
 	}
 	return false, nil

@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
+
+	"imagery/app/ops/record"
 )
 
 // bootFailed is what the boot script says last; what follows is the shutdown.
@@ -24,9 +27,12 @@ var (
 	escapes  = regexp.MustCompile(`\x1b\[[0-9;?]*[A-Za-z]`)
 )
 
-// launches counts the instances of a version that failed to come up, among the activities that count, or that came
-// into service and fell ill. It is the failure of as many as may be: AWS itself would go on for an hour.
-func (r *run) launches(ctx context.Context, g *group, version string, most int, counts func(types.Activity) bool) error {
+// launches returns a *failure once most instances of version have failed to come up or have become unhealthy, among
+// the activities that count, or once AWS has launched none for as long as the cause of that allows (see classify).
+// Auto Scaling itself would keep trying for an hour.
+func (r *run) launches(
+	ctx context.Context, g *group, version string, most int, counts func(types.Activity) bool,
+) error {
 	failures, last := 0, (*failure)(nil)
 	for _, i := range g.instances {
 		if i.version == version && !i.healthy && g.served[i.id] {
@@ -39,31 +45,73 @@ func (r *run) launches(ctx context.Context, g *group, version string, most int, 
 			last = f
 		}
 	}
-	out, err := r.Clients.Groups.DescribeScalingActivities(ctx, &autoscaling.DescribeScalingActivitiesInput{AutoScalingGroupName: &g.Name})
+	out, err := r.Clients.Groups.DescribeScalingActivities(ctx,
+		&autoscaling.DescribeScalingActivitiesInput{AutoScalingGroupName: &g.Name})
 	if err != nil {
 		// Then AWS's own patience decides. A right that is missing must not stop a release that is well.
 		r.once("activities", "%s: launches that fail are not counted: %v", g.role, err)
 		return nil
 	}
+	launching := false // a newer activity than the present one launched an instance
+	var blocked *blockedLaunch
 	for _, a := range out.Activities { // newest first; a page of them is longer than a rollout
 		m := launched.FindStringSubmatch(deref(a.Description))
-		// That a hook which was not passed shows as Cancelled is not documented; both are failures.
-		if m == nil || a.StartTime == nil || !counts(a) || a.StatusCode != types.ScalingActivityStatusCodeFailed && a.StatusCode != types.ScalingActivityStatusCodeCancelled {
+		if m == nil || a.StartTime == nil {
 			continue
 		}
-		if v, known := g.versions[m[1]]; known && v != version {
+		id := m[1]
+		if v, known := g.versions[id]; known && v != version {
 			continue // an old one, from before the group got this version
 		}
+		// That a hook which was not passed shows as Cancelled is not documented; both are failures.
+		if a.StatusCode != types.ScalingActivityStatusCodeFailed && a.StatusCode != types.ScalingActivityStatusCodeCancelled {
+			launching = launching || id != ""
+			continue
+		}
+		why, advice := classify(id, deref(a.StatusMessage))
+		if why == causeRelease {
+			launching = true
+		}
+		if !counts(a) {
+			continue
+		}
+		if why != causeRelease {
+			if blocked == nil && !launching {
+				blocked = &blockedLaunch{cause: why, message: strings.TrimSuffix(deref(a.StatusMessage), "."), advice: advice}
+			}
+			r.once(deref(a.ActivityId), "%s: AWS could not launch an instance (cause: %s): %s", g.role, why, deref(a.StatusMessage))
+			continue
+		}
 		failures++
-		f := r.note(ctx, g, deref(a.ActivityId), m[1], deref(a.StatusMessage))
+		f := r.note(ctx, g, deref(a.ActivityId), id, deref(a.StatusMessage))
 		if last == nil || last.instance == "" {
 			last = f
 		}
 	}
-	if failures < most {
+	if failures >= most {
+		return &failure{reason: fmt.Sprintf("%d new %ss failed, one of them: %s", failures, g.role, last.reason),
+			witness: last.witness}
+	}
+	return r.wait(g, blocked)
+}
+
+// wait keeps the time for which a group has been blocked; nil is a group that is not. It returns a *failure without a
+// verdict when the time is over.
+func (r *run) wait(g *group, b *blockedLaunch) error {
+	if b == nil {
+		delete(r.blocked, g.Name)
 		return nil
 	}
-	return &failure{reason: fmt.Sprintf("%d new %ss failed, one of them: %s", failures, g.role, last.reason), witness: last.witness}
+	b.since = time.Now()
+	if before := r.blocked[g.Name]; before != nil {
+		b.since = before.since
+	}
+	r.blocked[g.Name] = b
+	if waited := time.Since(b.since); waited > timeouts[b.cause] {
+		return &failure{ends: record.NotJudged,
+			reason: fmt.Sprintf("AWS has launched no new %s for %s: %s", g.role, waited.Round(time.Second), b)}
+	}
+	return nil
 }
 
 // note says once that an instance failed, and keeps what the instance wrote before it is forgotten.
@@ -89,6 +137,10 @@ func (r *run) failed(ctx context.Context, g *group, f refresh) error {
 	}
 	if err := r.asked(); err != nil {
 		return err
+	}
+	if b := r.blocked[g.Name]; b != nil {
+		return &failure{ends: record.NotJudged, reason: fmt.Sprintf("the refresh of the %ss to version %s ended while AWS "+
+			"launched no instance: %s", g.role, f.version(), b)}
 	}
 	reason := f.why()
 	if reason == "" {

@@ -26,8 +26,9 @@ type group struct {
 	minHealthy, maxHealthy *int32 // percent
 	targets                []string
 	instances              []instance
-	dead                   bool      // nobody served when the run began
-	refreshes              []refresh // newest first
+	suspended              map[string]string // processes that are suspended -> why
+	dead                   bool              // nobody served when the run began
+	refreshes              []refresh         // newest first
 
 	versions map[string]string // of all instances that were ever seen
 	served   map[string]bool   // those of them that were seen in service
@@ -175,6 +176,10 @@ func (g *group) take(a types.AutoScalingGroup) error {
 	g.minHealthy, g.maxHealthy = nil, nil
 	if p := a.InstanceMaintenancePolicy; p != nil {
 		g.minHealthy, g.maxHealthy = p.MinHealthyPercentage, p.MaxHealthyPercentage
+	}
+	g.suspended = map[string]string{}
+	for _, p := range a.SuspendedProcesses {
+		g.suspended[deref(p.ProcessName)] = deref(p.SuspensionReason)
 	}
 	g.instances = nil
 	for _, i := range a.Instances {

@@ -69,7 +69,7 @@ func (r *run) refresh(ctx context.Context, g *group, version string, guarded boo
 		return nil // an answer was lost, or somebody was quicker: the next look tells
 	case guarded && answered(err):
 		// A right or a limit, most likely. That is not the release's fault, so that it may come again.
-		return &failure{reason: fmt.Sprintf("AWS refused to refresh the %ss: %v", g.role, err), ends: record.Superseded}
+		return &failure{reason: fmt.Sprintf("AWS refused to refresh the %ss: %v", g.role, err), ends: record.NotJudged}
 	case err != nil:
 		return fmt.Errorf("start the instance refresh of %s: %w", g.Name, err)
 	}

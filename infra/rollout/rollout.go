@@ -107,17 +107,21 @@ type run struct {
 	smoked  chan error               // gets the result of the smoke; nil: it has not begun
 	lost    map[string]*failure      // launches that failed, by activity and by instance
 	told    map[string]bool
+	blocked map[string]*blockedLaunch // by name of the group, see wait
 }
 
 // Run makes want what both groups run. Its error is an *Error if the release was judged, and says so if AWS goes on
 // without us; any other is a refusal, and nothing was touched. It may run at the same time as others: all but one
 // are refused.
 func Run(ctx context.Context, o Options, want Target) (Outcome, error) {
-	r := &run{Options: o, want: want, outcome: Runs, began: time.Now(), lost: map[string]*failure{}, told: map[string]bool{}}
+	r := &run{Options: o, want: want, outcome: Runs, began: time.Now(), lost: map[string]*failure{}, told: map[string]bool{},
+		blocked: map[string]*blockedLaunch{}}
 	err := r.locked(ctx, "release "+short(want.Release)+", "+o.Why, func(ctx context.Context) error {
 		for _, step := range []func(context.Context) (done bool, err error){
 			r.look,       // at both groups
 			r.settle,     // what somebody else began and left
+			r.unpause,    // launches that a failed first deploy suspended
+			r.processes,  // both groups can replace instances
 			r.converged,  // nothing to do?
 			r.refuse,     // what is held, or went back before
 			r.preflight,  // what can be checked while nothing is touched

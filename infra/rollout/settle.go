@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
 
 	"imagery/app/ops/record"
 	"imagery/app/settings"
@@ -154,6 +157,11 @@ func (r *run) well(ctx context.Context) error {
 					name, role, settleFor, missing, g.Logs)}
 			default:
 				r.once("waits "+missing, "%s: nothing to roll out, waiting: %s", role, missing)
+				// Only for a launch that AWS refuses: what fails otherwise is judged by no rollout here.
+				err = r.launches(ctx, g, r.want.Versions[role], math.MaxInt, func(types.Activity) bool { return true })
+				if f := (*failure)(nil); errors.As(err, &f) {
+					err = &refusal{fmt.Sprintf("both groups have release %s already, but %s. Nothing was touched", name, f.reason)}
+				}
 			}
 			looked = false
 			return false, err

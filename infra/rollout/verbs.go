@@ -112,7 +112,8 @@ func Abort(ctx context.Context, o Options) (by string, err error) {
 var errHolderGone = errors.New("whoever drove the rollout is gone")
 
 func abortOnce(ctx context.Context, o Options) (by string, err error) {
-	r := &run{Options: o, outcome: Runs, began: time.Now(), lost: map[string]*failure{}, told: map[string]bool{}}
+	r := &run{Options: o, outcome: Runs, began: time.Now(), lost: map[string]*failure{}, told: map[string]bool{},
+		blocked: map[string]*blockedLaunch{}}
 	err = r.locked(ctx, "abort", func(ctx context.Context) error {
 		if _, err := r.look(ctx); err != nil {
 			return err
@@ -215,6 +216,8 @@ type GroupReport struct {
 	// Instances by id: version and state.
 	Instances map[string]InstanceReport `json:"instances"`
 	Refresh   *RefreshReport            `json:"refresh,omitempty"` // the newest, if there is one
+	// Suspended maps the processes of the group that are suspended to the reason of each.
+	Suspended map[string]string `json:"suspended,omitempty"`
 }
 
 // InstanceReport is one instance.
@@ -248,7 +251,8 @@ func Status(ctx context.Context, o Options) (Report, error) {
 		if err != nil {
 			return Report{}, err
 		}
-		one := GroupReport{Role: role, Name: g.Name, Version: g.version, Release: known[g.version].release, Minimum: g.min, Instances: map[string]InstanceReport{}}
+		one := GroupReport{Role: role, Name: g.Name, Version: g.version, Release: known[g.version].release, Minimum: g.min, Instances: map[string]InstanceReport{},
+			Suspended: g.suspended}
 		for _, i := range g.instances {
 			one.Instances[i.id] = InstanceReport{i.version, string(i.state), i.healthy}
 		}

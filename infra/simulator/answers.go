@@ -38,6 +38,10 @@ func (s *Simulator) describeGroups(f form) ([]node, error) {
 			number("DefaultInstanceWarmup", int(cmp.Or(g.Warmup, g.Grace)/time.Second)), text("NewInstancesProtectedFromScaleIn", "false"),
 			list("Instances", instances, func(i Instance) []node { return describe(g, i) }),
 		}
+		suspended := s.Suspended(name)
+		kids = append(kids, list("SuspendedProcesses", slices.Sorted(maps.Keys(suspended)), func(p string) []node {
+			return []node{text("ProcessName", p), text("SuspensionReason", suspended[p])}
+		}))
 		if g.TargetGroup != "" {
 			kids = append(kids, el("TargetGroupARNs", text("member", g.TargetGroup)))
 		}

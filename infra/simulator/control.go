@@ -109,6 +109,49 @@ func (s *Simulator) Terminate(id string, decrement bool) (*Activity, error) {
 	return nil, invalid("Instance Id not found - No managed instance found for instance ID: %s", id)
 }
 
+// Suspend is SuspendProcesses, of a user if reason is empty: "If you omit this property, all processes are specified."
+func (s *Simulator) Suspend(name, reason string, processes ...string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g, err := s.group(name)
+	if err != nil {
+		return err
+	}
+	for _, p := range orAll(processes) {
+		g.suspended[p] = cmp.Or(reason, "User suspended at "+time.Now().UTC().Format(time.RFC3339))
+	}
+	return nil
+}
+
+// Resume is ResumeProcesses.
+func (s *Simulator) Resume(name string, processes ...string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g, err := s.group(name)
+	if err != nil {
+		return err
+	}
+	for _, p := range orAll(processes) {
+		delete(g.suspended, p)
+	}
+	return nil
+}
+
+// Suspended returns the suspended processes of a group with the reason of each.
+func (s *Simulator) Suspended(name string) map[string]string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.groups[name].suspended)
+}
+
+func orAll(processes []string) []string {
+	if len(processes) > 0 {
+		return processes
+	}
+	return []string{"Launch", "Terminate", "AddToLoadBalancer", "AlarmNotification", "AZRebalance", "HealthCheck",
+		"InstanceRefresh", "ReplaceUnhealthy", "ScheduledActions"}
+}
+
 // Instance is one instance as DescribeAutoScalingGroups tells of it.
 type Instance struct {
 	Machine

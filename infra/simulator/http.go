@@ -67,6 +67,12 @@ func (s *Simulator) Handler() http.Handler {
 			return refreshID(s.CancelRefresh(f.of("AutoScalingGroupName"), f.of("WaitForTransitioningInstances") != "false")) // "The default is true."
 		},
 		"SetInstanceProtection": s.setProtection,
+		"SuspendProcesses": func(f form) ([]node, error) {
+			return nil, s.Suspend(f.of("AutoScalingGroupName"), "", f.members("ScalingProcesses")...)
+		},
+		"ResumeProcesses": func(f form) ([]node, error) {
+			return nil, s.Resume(f.of("AutoScalingGroupName"), f.members("ScalingProcesses")...)
+		},
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, cloudWatchPath) {

@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -35,7 +36,11 @@ const hookDelay = 2 * time.Second
 // across all Availability Zones." The lock is held.
 func (s *Simulator) launch(g *group, cause string) *instance {
 	s.serial++
-	zone := slices.MinFunc(g.Zones, func(a, b string) int { return g.count(a) - g.count(b) })
+	// User guide: "When one Availability Zone becomes unhealthy or unavailable, Amazon EC2 Auto Scaling launches new
+	// instances in an unaffected zone", and capacity: "Auto Scaling tries to launch in another Availability Zone".
+	zone := slices.MinFunc(g.Zones, func(a, b string) int {
+		return 1000*(btoi(g.full[a])-btoi(g.full[b])) + g.count(a) - g.count(b)
+	})
 	i := &instance{Machine: Machine{ID: fmt.Sprintf("i-%017x", s.serial), Group: g.Name, Zone: zone, Version: g.wanted()},
 		seq: s.serial, state: types.LifecycleStatePending, launched: time.Now(), left: make(chan struct{})}
 	g.instances[i.ID] = i
@@ -66,11 +71,7 @@ func (g *group) hook(transition string) *Hook {
 // enter takes an instance from its start into service, or to its end.
 func (s *Simulator) enter(g *group, i *instance, a *Activity) {
 	if err := s.Driver.Start(s.ctx, i.Machine); err != nil {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.failed(g)
-		s.end(a, types.ScalingActivityStatusCodeFailed, err.Error())
-		delete(g.instances, i.ID)
+		s.refused(g, i, a, err)
 		return
 	}
 	result := Continue
@@ -98,8 +99,35 @@ func (s *Simulator) enter(g *group, i *instance, a *Activity) {
 	}
 	i.state, i.served = types.LifecycleStateInService, time.Now()
 	g.failures = 0
+	clear(g.full)
 	s.changed(g)
 	s.end(a, types.ScalingActivityStatusCodeSuccessful, fmt.Sprintf("in service after %.1f s", time.Since(i.launched).Seconds()))
+}
+
+// refused ends the launch of an instance that EC2 did not start, or ended again at once. The former has no id in its
+// activity. The next launch tries another zone without delay, as long as there is one that was not tried.
+func (s *Simulator) refused(g *group, i *instance, a *Activity, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if g.full[i.Zone] = true; len(g.full) >= len(g.Zones) {
+		clear(g.full)
+		s.failed(g)
+	}
+	died := &DiedError{}
+	if !errors.As(err, &died) {
+		a.Instance, a.Description = "", "Launching a new EC2 instance"
+	}
+	a.Description += ".  Status Reason: " + err.Error()
+	s.end(a, types.ScalingActivityStatusCodeFailed, err.Error())
+	delete(g.instances, i.ID)
+	s.changed(g)
+}
+
+// DiedError is returned by Driver.Start for an instance that had an id and was ended before it could boot.
+type DiedError struct{ Reason string }
+
+func (e *DiedError) Error() string {
+	return "Instance became unhealthy while waiting for instance to be in InService state. Termination Reason: " + e.Reason
 }
 
 // failed puts the next launch off: longer with every failure. Not documented beyond that AWS does so.

@@ -20,8 +20,8 @@ type Fate struct {
 	Sick   bool
 	// Drain is how long it takes to answer its terminate hook; negative: it never does.
 	Drain time.Duration
-	// Refused, if set, is why EC2 does not start it.
-	Refused string
+	// Refused, if set, is why EC2 does not start it, Died why EC2 ends it before it boots.
+	Refused, Died string
 	// SickAfter, if set, is how long the balancer's checks pass once they began.
 	SickAfter time.Duration
 	// Alarm, if set, is red from AlarmAfter after the checks began, and green again when the machine is gone.
@@ -54,6 +54,9 @@ func (m *Memory) Start(ctx context.Context, machine Machine) error {
 	fate := m.Fate(machine)
 	if fate.Refused != "" {
 		return errors.New(fate.Refused)
+	}
+	if fate.Died != "" {
+		return &DiedError{fate.Died}
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -137,7 +137,7 @@ func (s *Simulator) roll(g *group, r *refresh) int {
 // replace launches and terminates.
 func (s *Simulator) replace(g *group, r *refresh, c census, l *rolling, b bounds) {
 	live := len(c.good) + len(c.unhealthy)
-	for n := l.fresh; len(l.old) > 0 && n < g.Desired && live < b.most && !time.Now().Before(g.notBefore); n++ {
+	for n := l.fresh; len(l.old) > 0 && n < g.Desired && live < b.most && g.launches(); n++ {
 		s.launch(g, "an instance was launched in response to an instance refresh")
 		live++
 	}

@@ -107,6 +107,9 @@ type group struct {
 	// notBefore puts off the next launch after failed ones.
 	notBefore time.Time
 	failures  int
+	// full are the zones in which EC2 launched nothing, since the last launch that succeeded.
+	full      map[string]bool
+	suspended map[string]string // process -> reason
 }
 
 // Activity is a scaling activity.
@@ -145,7 +148,7 @@ const lookEvery = time.Second
 // Create makes a group and begins to fill it.
 func (s *Simulator) Create(g Group) {
 	s.mu.Lock()
-	made := &group{Group: g, instances: map[string]*instance{}}
+	made := &group{Group: g, instances: map[string]*instance{}, full: map[string]bool{}, suspended: map[string]string{}}
 	made.Desired = max(g.Desired, g.Min)
 	s.groups[g.Name] = made
 	s.mu.Unlock()
@@ -203,7 +206,7 @@ func (s *Simulator) tend(g *group) {
 	s.checkHealth(g)
 	surplus := s.refresh(g)
 	c, b := g.census(), g.limits()
-	for len(c.good) < g.Desired && len(c.good)+len(c.unhealthy) < b.most && !time.Now().Before(g.notBefore) {
+	for len(c.good) < g.Desired && len(c.good)+len(c.unhealthy) < b.most && g.launches() {
 		c.good = append(c.good, s.launch(g, "an instance was started in response to a difference between desired and actual capacity"))
 	}
 	// "MinHealthyPercentage: the minimum percentage of the group to keep in service, healthy, and ready to use to
@@ -225,6 +228,14 @@ func (s *Simulator) tend(g *group) {
 		c.good = slices.DeleteFunc(c.good, func(o *instance) bool { return o == i })
 		s.terminate(g, i, "an instance was taken out of service in response to a difference between desired and actual capacity")
 	}
+}
+
+// launches reports whether a group starts instances now: "If you suspend Launch, your Auto Scaling group does not
+// scale out for alarms or scheduled actions", and "ReplaceUnhealthy continues to terminate unhealthy instances, but does
+// not launch replacements".
+func (g *group) launches() bool {
+	_, suspended := g.suspended["Launch"]
+	return !suspended && !time.Now().Before(g.notBefore)
 }
 
 // bounds of a group while instances are replaced.

@@ -3,6 +3,7 @@
 //	go run ./scripts/rollout status
 //	go run ./scripts/rollout to 0123abcd
 //	go run ./scripts/rollout abort
+//	go run ./scripts/rollout resume
 package main
 
 import (
@@ -14,6 +15,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -28,6 +30,7 @@ const help = `Usage: rollout VERB [flags]
   to RELEASE    roll out a release that was here before, by the beginning of its hash; to an older one this is the
                 rollback by hand: no alarm and no smoke judges it, and the release that is left is held
   abort         take back what is being rolled out
+  resume        resume the suspended processes of both Auto Scaling groups
 
 Flags:
 `
@@ -91,10 +94,10 @@ func parse(args []string, errs io.Writer) (*call, error) {
 			c.words, args = append(c.words, args[0]), args[1:]
 		}
 	}
-	want := map[string]int{"status": 1, "to": 2, "abort": 1}
+	want := map[string]int{"status": 1, "to": 2, "abort": 1, "resume": 1}
 	switch {
 	case len(c.words) == 0 || want[c.words[0]] == 0:
-		return nil, usageError{errors.New("say status, to RELEASE or abort (see -h)")}
+		return nil, usageError{errors.New("say status, to RELEASE, abort or resume (see -h)")}
 	case len(c.words) != want[c.words[0]]:
 		return nil, usageError{fmt.Errorf("%s takes %d words, not %d (see -h)", c.words[0], want[c.words[0]]-1, len(c.words)-1)}
 	}
@@ -127,6 +130,13 @@ func do(ctx context.Context, args []string, out, errs io.Writer) error {
 		}
 		did, err := rollout.To(ctx, o, c.words[1])
 		return c.end(out, fmt.Sprintf("release %s %s", c.words[1], did), err)
+	case "resume":
+		resumed, err := rollout.Resume(ctx, o)
+		text := "nothing is suspended"
+		if len(resumed) > 0 {
+			text = "resumed " + strings.Join(resumed, ", ")
+		}
+		return c.end(out, text, err)
 	default:
 		by, err := rollout.Abort(ctx, o)
 		text := "taken back"

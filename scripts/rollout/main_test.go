@@ -55,7 +55,7 @@ func (a *account) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // stack starts an account with two groups that serve, and a pulumi that knows where they are.
-func stack(t *testing.T) {
+func stack(t *testing.T) *simulator.Simulator {
 	t.Helper()
 	m := &simulator.Memory{Fate: func(simulator.Machine) simulator.Fate {
 		return simulator.Fate{Boot: time.Second, Answer: simulator.Continue}
@@ -94,6 +94,7 @@ esac
 			}
 		}
 	}
+	return sim
 }
 
 // verb runs the program.
@@ -104,14 +105,17 @@ func verb(args ...string) (code int, out, errs string) {
 }
 
 func TestVerbs(t *testing.T) {
-	stack(t)
+	sim := stack(t)
+	if err := sim.Suspend("imagery-x-worker", "somebody looks at it", "Launch"); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		args string
 		code int
 		says []string // on either
 	}{
-		{"", 2, []string{"say status, to RELEASE or abort"}},
-		{"destroy", 2, []string{"say status, to RELEASE or abort"}},
+		{"", 2, []string{"say status, to RELEASE, abort or resume"}},
+		{"destroy", 2, []string{"say status, to RELEASE, abort or resume"}},
 		{"to", 2, []string{"to takes 1 words, not 0"}},
 		{"status -colour", 2, []string{"not defined: -colour (see -h)"}},
 		{"status -table images", 2, []string{"go together"}},
@@ -122,6 +126,10 @@ func TestVerbs(t *testing.T) {
 		{"to ffff --stack x", 1, []string{`no version starts release "ffff"`}},
 		{"abort --stack x", 1, []string{"nothing is being rolled out"}},
 		{"abort --stack x --json", 1, []string{`{"ok":false,"outcome":"nothing is being rolled out"}`}},
+		{"status --stack x", 0, []string{"process Launch is suspended: somebody looks at it"}},
+		{"--stack x to 0A0a", 1, []string{"imagery-x-worker are suspended: Launch (somebody looks at it)", "rollout resume"}},
+		{"resume --stack x", 0, []string{"resumed imagery-x-worker/Launch"}},
+		{"resume --stack x", 0, []string{"nothing is suspended"}},
 		{"--stack x to 0A0a", 0, []string{"release 0A0a runs"}}, // which proves the first deploy
 		{"status -region eu-central-1 -table images -server-group imagery-x-server -worker-group imagery-x-worker", 0, []string{"successful", "0a0a0a0a0a0a"}},
 	} {

@@ -41,6 +41,9 @@ func print(out io.Writer, r rollout.Report, now time.Time) {
 			release = "unknown"
 		}
 		fmt.Fprintf(out, "%s: release %.12s, version %s, %s\n", g.Role, release, g.Version, instances(g))
+		for _, process := range slices.Sorted(maps.Keys(g.Suspended)) {
+			fmt.Fprintf(out, "  process %s is suspended: %s\n", process, g.Suspended[process])
+		}
 		if f := g.Refresh; f != nil && f.Active {
 			fmt.Fprintf(out, "  on the way to version %s: %s %s\n", f.Version, f.Status, f.Reason)
 		}

@@ -41,6 +41,9 @@ type Record struct {
 	Abort   *Abort          `json:"abort,omitempty"` // nil: nobody asked for it
 	Entries []Entry         `json:"entries"`         // newest first
 	Held    map[string]Hold `json:"held,omitempty"`  // by release
+	// Paused are the roles whose groups were told to launch no instance after a first deploy that failed. The next
+	// rollout resumes them.
+	Paused []string `json:"paused,omitempty"`
 
 	unknown map[string]json.RawMessage
 }
@@ -88,6 +91,7 @@ const (
 	RolledBack  Result = "rolled back" // everything runs the release before
 	Failed      Result = "failed"      // it failed, and nothing went back: there was nothing, or that failed, too
 	Superseded  Result = "superseded"  // another one began before it ended
+	NotJudged   Result = "not judged"  // the account, AWS or a person ended it; it says nothing about the release
 )
 
 // Open reports whether the rollout has not ended: it is under way, or whoever drove it is gone.
