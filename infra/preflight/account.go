@@ -1,0 +1,206 @@
+package preflight
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+)
+
+// Quotas of a region. Codes are those of the Service Quotas console.
+const (
+	addressQuota = "L-0263D0A3" // EC2-VPC Elastic IPs
+	vpcQuota     = "L-F678F1CE" // VPCs per Region
+	ruleQuota    = "L-0EA8095F" // Inbound or outbound rules per security group
+)
+
+func filter(name string, values ...string) []types.Filter {
+	return []types.Filter{{Name: &name, Values: values}}
+}
+
+// own reports whether tags are those of this stack.
+func (p *check) own(tags []types.Tag) bool {
+	found := map[string]string{}
+	for _, t := range tags {
+		found[aws.ToString(t.Key)] = aws.ToString(t.Value)
+	}
+	return found["project"] == p.want.Project && found["stack"] == p.want.Stack
+}
+
+// compare reports on a quota of which others use some and the stack needs some.
+func (p *check) compare(ctx context.Context, what, service, code string, others, need int, instead string) error {
+	limit, err := p.quota(ctx, service, code)
+	if err != nil {
+		return err
+	}
+	if others+need <= limit {
+		p.note("%s: the quota is %d, %d are in use by others, this stack needs %d", what, limit, others, need)
+		return nil
+	}
+	p.problem("%s: the quota is %d, %d are in use by others, this stack needs %d. Raise it (aws service-quotas "+
+		"request-service-quota-increase --service-code %s --quota-code %s --region %s --desired-value %d), or %s",
+		what, limit, others, need, service, code, p.want.Region, others+need, instead)
+	return nil
+}
+
+func (p *check) addresses(ctx context.Context) error {
+	if p.want.NATs == 0 {
+		return nil
+	}
+	out, err := p.Compute.DescribeAddresses(ctx, &ec2.DescribeAddressesInput{})
+	if err != nil {
+		return err
+	}
+	others := 0
+	for _, a := range out.Addresses {
+		if !p.own(a.Tags) {
+			others++
+		}
+	}
+	return p.compare(ctx, "elastic addresses", "ec2", addressQuota, others, p.want.NATs,
+		"choose another imagery:egress: endpoints and public need none")
+}
+
+func (p *check) vpcs(ctx context.Context) error {
+	others := 0
+	pages := ec2.NewDescribeVpcsPaginator(p.Compute, &ec2.DescribeVpcsInput{})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return err
+		}
+		for _, v := range page.Vpcs {
+			if !p.own(v.Tags) {
+				others++
+			}
+		}
+	}
+	return p.compare(ctx, "VPCs", "vpc", vpcQuota, others, 1, "delete one that is not used, or choose another region")
+}
+
+func (p *check) rules(ctx context.Context) error {
+	return p.compare(ctx, "inbound rules of the load balancer's security group", "vpc", ruleQuota, 0, p.want.Rules,
+		"shorten imagery:allowedCidrs")
+}
+
+// imageAge is how old a machine image may be before a warning. Amazon Linux 2023 gets security updates about every
+// two weeks, and an image installs those of its own date only.
+const imageAge = 30 * 24 * time.Hour
+
+func (p *check) image(ctx context.Context) error {
+	id := p.want.Image
+	if p.want.ImageFrozen && p.was.Image != "" {
+		id = p.was.Image
+	}
+	out, err := p.Compute.DescribeImages(ctx, &ec2.DescribeImagesInput{ImageIds: []string{id}})
+	if hasCode(err, "InvalidAMIID.NotFound", "InvalidAMIID.Unavailable", "InvalidAMIID.Malformed") ||
+		err == nil && len(out.Images) == 0 {
+		p.problem("machine image %s is not in %s: no instance could start. Pin one that is (imagery:amiId), or set "+
+			"imagery:amiFollow true", id, p.want.Region)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	arch := map[string]string{"arm64": "arm64", "amd64": "x86_64"}[p.want.Arch]
+	if got := string(out.Images[0].Architecture); got != "" && got != arch {
+		p.problem("machine image %s is for %s, imagery:arch is %s: pin another one (imagery:amiId), or set imagery:amiFollow "+
+			"true", id, got, p.want.Arch)
+	}
+	made, err := time.Parse(time.RFC3339, aws.ToString(out.Images[0].CreationDate))
+	if err != nil {
+		return fmt.Errorf("read the date of image %s: %w", id, err)
+	}
+	if age := time.Since(made); age > imageAge {
+		p.warn("machine image %s is %d days old, and instances install no security updates: take a newer one by pulumi config "+
+			"set imagery:amiFollow true (today's image at every update, rolled out like a release), or pin one "+
+			"(imagery:amiId)", id, int(age.Hours()/24))
+	}
+	return nil
+}
+
+// serviceRoles are those that AWS makes when the first group and the first load balancer of an account are made.
+var serviceRoles = map[string]string{
+	"AWSServiceRoleForAutoScaling":          "autoscaling.amazonaws.com",
+	"AWSServiceRoleForElasticLoadBalancing": "elasticloadbalancing.amazonaws.com",
+}
+
+func (p *check) roles(ctx context.Context) error {
+	for _, name := range []string{"AWSServiceRoleForAutoScaling", "AWSServiceRoleForElasticLoadBalancing"} {
+		_, err := p.Roles.GetRole(ctx, &iam.GetRoleInput{RoleName: &name})
+		switch {
+		case hasCode(err, "NoSuchEntity"):
+			p.warn("service-linked role %s is missing, as in a new account: AWS makes it with the first resource that needs it, "+
+				"and may refuse launches for a minute; to have it before: aws iam create-service-linked-role "+
+				"--aws-service-name %s", name, serviceRoles[name])
+		case err != nil:
+			return err
+		}
+	}
+	return nil
+}
+
+// admits reports whether a statement of a key policy allows a principal that is everybody, or whose name contains role.
+// Its conditions are not read: a key that is refused here could not work, one that is let through may still not.
+func admits(document, role string) bool {
+	var policy struct {
+		Statement []struct {
+			Effect    string
+			Principal json.RawMessage
+		}
+	}
+	if err := json.Unmarshal([]byte(document), &policy); err != nil {
+		return false
+	}
+	for _, s := range policy.Statement {
+		if p := string(s.Principal); s.Effect == "Allow" && (strings.Contains(p, role) || strings.Contains(p, `"*"`)) {
+			return true
+		}
+	}
+	return false
+}
+
+// key tells of a default key for disks that Auto Scaling may not use. AWS's own key needs no grant.
+func (p *check) key(ctx context.Context) error {
+	out, err := p.Compute.GetEbsDefaultKmsKeyId(ctx, &ec2.GetEbsDefaultKmsKeyIdInput{})
+	if err != nil {
+		return err
+	}
+	id := aws.ToString(out.KmsKeyId)
+	if id == "" || strings.HasSuffix(id, "alias/aws/ebs") {
+		return nil
+	}
+	const role = "AWSServiceRoleForAutoScaling"
+	policy, err := p.Keys.GetKeyPolicy(ctx, &kms.GetKeyPolicyInput{KeyId: &id, PolicyName: aws.String("default")})
+	if err != nil {
+		return err
+	}
+	if admits(aws.ToString(policy.Policy), role) {
+		return nil
+	}
+	pages := kms.NewListGrantsPaginator(p.Keys, &kms.ListGrantsInput{KeyId: &id})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return err
+		}
+		for _, g := range page.Grants {
+			if strings.Contains(aws.ToString(g.GranteePrincipal), role) {
+				return nil
+			}
+		}
+	}
+	p.problem("disks are encrypted with %s, the default of this account and region, and neither its policy nor a grant names "+
+		"%s: every launch would end with Client.InternalError. Add a grant: aws kms create-grant --key-id %[1]s "+
+		"--grantee-principal arn:aws:iam::ACCOUNT:role/aws-service-role/autoscaling.amazonaws.com/%s --operations Encrypt "+
+		"Decrypt ReEncryptFrom ReEncryptTo GenerateDataKey GenerateDataKeyWithoutPlaintext DescribeKey CreateGrant",
+		id, role, role)
+	return nil
+}

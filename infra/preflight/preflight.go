@@ -1,0 +1,404 @@
+// Package preflight asks an AWS account, before the first resource of a stack, for everything that would stop or spoil
+// the deployment later: quotas, zones, names that are taken, keys, images, and changes that a stack cannot make.
+//
+// It changes nothing. A right that the deployer lacks for a question, or an answer that does not come, is a warning.
+package preflight
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/aws-sdk-go-v2/service/servicequotas"
+	"github.com/aws/smithy-go"
+)
+
+// Clients are the calls that a preflight makes.
+type Clients struct {
+	Quotas interface {
+		GetServiceQuota(
+			context.Context, *servicequotas.GetServiceQuotaInput, ...func(*servicequotas.Options),
+		) (*servicequotas.GetServiceQuotaOutput, error)
+		GetAWSDefaultServiceQuota(
+			context.Context, *servicequotas.GetAWSDefaultServiceQuotaInput, ...func(*servicequotas.Options),
+		) (*servicequotas.GetAWSDefaultServiceQuotaOutput, error)
+	}
+	Compute interface {
+		ec2.DescribeInstancesAPIClient
+		ec2.DescribeVpcsAPIClient
+		ec2.DescribeImagesAPIClient
+		ec2.DescribeInstanceTypeOfferingsAPIClient
+		ec2.DescribeLaunchTemplatesAPIClient
+		DescribeAddresses(
+			context.Context, *ec2.DescribeAddressesInput, ...func(*ec2.Options),
+		) (*ec2.DescribeAddressesOutput, error)
+		GetEbsDefaultKmsKeyId(
+			context.Context, *ec2.GetEbsDefaultKmsKeyIdInput, ...func(*ec2.Options),
+		) (*ec2.GetEbsDefaultKmsKeyIdOutput, error)
+	}
+	Groups interface {
+		autoscaling.DescribeAutoScalingGroupsAPIClient
+	}
+	Roles interface {
+		GetRole(context.Context, *iam.GetRoleInput, ...func(*iam.Options)) (*iam.GetRoleOutput, error)
+	}
+	Keys interface {
+		kms.ListGrantsAPIClient
+		GetKeyPolicy(context.Context, *kms.GetKeyPolicyInput, ...func(*kms.Options)) (*kms.GetKeyPolicyOutput, error)
+	}
+}
+
+// NewClients returns clients of AWS.
+func NewClients(cfg aws.Config) Clients {
+	return Clients{
+		Quotas: servicequotas.NewFromConfig(cfg), Compute: ec2.NewFromConfig(cfg), Groups: autoscaling.NewFromConfig(cfg),
+		Roles: iam.NewFromConfig(cfg), Keys: kms.NewFromConfig(cfg),
+	}
+}
+
+// Stack is what an update is about to make.
+type Stack struct {
+	Project, Stack string // values of the tags "project" and "stack"
+	Region         string
+	Arch           string // arm64 or amd64
+	Fleets         []Fleet
+	CIDR           netip.Prefix
+	// Zones in the order of their subnets; pinned by the configuration, or today's answer of AWS.
+	Zones       []string
+	ZonesPinned bool
+	NATs        int    // gateways, each with an elastic address
+	Rules       int    // inbound, of the load balancer's security group
+	Image       string // for instances that do not exist yet
+	ImageFrozen bool   // Image counts only if the state has none
+	Egress      string
+	// Waits reports whether this update replaces the instances before it deletes anything.
+	Waits bool
+}
+
+// Fleet is the Auto Scaling group of a role.
+type Fleet struct {
+	Role, Group, Template string // the last two are physical names
+	Type                  string
+	VCPUs, Min, Max       int
+}
+
+// State is what the last update left behind, from Pulumi's state and not from AWS. The zero State is that of a stack
+// that was never deployed.
+type State struct {
+	Unreadable bool // it could not be read: nothing that needs it is checked
+	CIDR       string
+	Zones      []string // in the order of their subnets
+	Groups     []string // physical names
+	Templates  []string // physical names
+	Image      string   // of the launch templates
+	Egress     string
+}
+
+// Deployed reports whether the stack has resources.
+func (s State) Deployed() bool { return s.CIDR != "" }
+
+// Report is the result. Each line says what is there, what is needed and what changes it.
+type Report struct {
+	Problems []string // the deployment cannot work
+	Warnings []string
+	Notes    []string
+}
+
+// Err returns an error that lists the problems, or nil.
+func (r *Report) Err() error {
+	if len(r.Problems) == 0 {
+		return nil
+	}
+	return &Error{r.Problems}
+}
+
+// Error is returned for a stack that cannot be deployed as it is configured.
+type Error struct{ Problems []string }
+
+func (e *Error) Error() string {
+	return "this account cannot take the stack as it is configured, nothing was touched:\n  - " +
+		strings.Join(e.Problems, "\n  - ")
+}
+
+// Check asks everything. It returns an error only if ctx ends.
+func Check(ctx context.Context, c Clients, want Stack, was State) (Report, error) {
+	p := &check{Clients: c, want: want, was: was}
+	p.changes()
+	for _, q := range []struct {
+		what string
+		ask  func(context.Context) error
+	}{
+		{"names of Auto Scaling groups and launch templates", p.names},
+		{"vCPU quota", p.vcpus},
+		{"elastic addresses", p.addresses},
+		{"VPCs", p.vpcs},
+		{"rules of a security group", p.rules},
+		{"instance types by zone", p.zones},
+		{"age of the machine image", p.image},
+		{"service-linked roles", p.roles},
+		{"key of encrypted disks", p.key},
+	} {
+		err := q.ask(ctx)
+		if ctx.Err() != nil {
+			return p.Report, context.Cause(ctx)
+		}
+		if err != nil {
+			p.warn("not checked: %s: %s", q.what, reason(err))
+		}
+	}
+	return p.Report, nil
+}
+
+// check is one run.
+type check struct {
+	Clients
+	Report
+	want Stack
+	was  State
+}
+
+func (p *check) problem(format string, args ...any) {
+	p.Problems = append(p.Problems, fmt.Sprintf(format, args...))
+}
+
+func (p *check) warn(format string, args ...any) {
+	p.Warnings = append(p.Warnings, fmt.Sprintf(format, args...))
+}
+
+func (p *check) note(format string, args ...any) {
+	p.Notes = append(p.Notes, fmt.Sprintf(format, args...))
+}
+
+// reason shortens an error of the SDK to what a person can act on.
+func reason(err error) string {
+	var api smithy.APIError
+	var op *smithy.OperationError
+	if errors.As(err, &api) && errors.As(err, &op) {
+		return fmt.Sprintf("%s %s: %s: %s", op.Service(), op.Operation(), api.ErrorCode(), api.ErrorMessage())
+	}
+	return err.Error()
+}
+
+func hasCode(err error, codes ...string) bool {
+	var api smithy.APIError
+	return errors.As(err, &api) && slices.Contains(codes, api.ErrorCode())
+}
+
+// changes refuses what an existing stack cannot do. AWS is not asked.
+func (p *check) changes() {
+	w, s := p.want, p.was
+	if s.Unreadable {
+		p.warn("not checked: changes of the network, names that are taken: the state of the stack could not be read")
+		return
+	}
+	if !s.Deployed() {
+		return
+	}
+	if s.CIDR != w.CIDR.String() {
+		p.problem("imagery:vpcCidr is %s, and the network has %s: a change would replace the network and all that is in it. "+
+			"Set it back, or make a new stack and move the service", w.CIDR, s.CIDR)
+	}
+	switch kept := s.Zones[:min(len(s.Zones), len(w.Zones))]; {
+	case len(w.Zones) < len(s.Zones):
+		p.problem("the configuration has %d zones (imagery:azs, azCount), the network spans %s: instances live in the "+
+			"subnets that would go. Name all of them", len(w.Zones), strings.Join(s.Zones, ","))
+	case w.ZonesPinned && !slices.Equal(kept, w.Zones[:len(kept)]):
+		p.problem("imagery:azs is %s, and the subnets are in %s: a zone's place in the list is its address range. Keep them "+
+			"in this order and append new ones", strings.Join(w.Zones, ","), strings.Join(s.Zones, ","))
+	case !w.ZonesPinned && len(w.Zones) > len(s.Zones):
+		p.problem("imagery:azCount %d is more than the %d zones of the network: say which one comes by pulumi config set "+
+			"imagery:azs %s,ZONE", len(w.Zones), len(s.Zones), strings.Join(s.Zones, ","))
+	}
+	if s.Egress != "" && s.Egress != w.Egress && !w.Waits {
+		p.problem("imagery:egress changes from %s to %s, and imagery:rollout is not \"wait\": running instances would lose "+
+			"their way out before they are replaced. Set imagery:rollout wait for this update", s.Egress, w.Egress)
+	}
+}
+
+// names refuses physical names that something else has. A stack of the same name in another state (another person's,
+// or one whose state was lost) would fail half-way, after the network was made.
+func (p *check) names(ctx context.Context) error {
+	if p.was.Unreadable {
+		return nil
+	}
+	var groups, templates []string
+	for _, f := range p.want.Fleets {
+		groups, templates = append(groups, f.Group), append(templates, f.Template)
+	}
+	out, err := p.Groups.DescribeAutoScalingGroups(ctx,
+		&autoscaling.DescribeAutoScalingGroupsInput{AutoScalingGroupNames: groups})
+	if err != nil {
+		return err
+	}
+	var taken []string
+	for _, g := range out.AutoScalingGroups {
+		if name := aws.ToString(g.AutoScalingGroupName); !slices.Contains(p.was.Groups, name) {
+			taken = append(taken, "Auto Scaling group "+name)
+		}
+	}
+	known, err := p.Compute.DescribeLaunchTemplates(ctx, &ec2.DescribeLaunchTemplatesInput{
+		Filters: filter("launch-template-name", templates...)})
+	if err != nil {
+		return err
+	}
+	for _, t := range known.LaunchTemplates {
+		if name := aws.ToString(t.LaunchTemplateName); !slices.Contains(p.was.Templates, name) {
+			taken = append(taken, "launch template "+name)
+		}
+	}
+	if slices.Sort(taken); len(taken) > 0 {
+		p.problem("%s %s there already, and not made by this stack: somebody else has a stack %q in this account and "+
+			"region, or its state was lost. Choose another name: pulumi stack init NAME; pulumi config cp --dest NAME",
+			strings.Join(taken, ", "), map[bool]string{true: "is", false: "are"}[len(taken) == 1], p.want.Stack)
+	}
+	return nil
+}
+
+// zones finds zones that do not offer the instance type of a fleet. Subnets that exist keep their zone.
+func (p *check) zones(ctx context.Context) error {
+	zones := p.want.Zones
+	if n := len(p.was.Zones); n > 0 && !p.want.ZonesPinned {
+		zones = slices.Concat(p.was.Zones, zones[min(n, len(zones)):])
+	}
+	var types []string
+	for _, f := range p.want.Fleets {
+		types = append(types, f.Type)
+	}
+	offered := map[string]bool{}
+	pages := ec2.NewDescribeInstanceTypeOfferingsPaginator(p.Compute, &ec2.DescribeInstanceTypeOfferingsInput{
+		LocationType: "availability-zone", Filters: filter("instance-type", types...)})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return err
+		}
+		for _, o := range page.InstanceTypeOfferings {
+			offered[aws.ToString(o.Location)+" "+string(o.InstanceType)] = true
+		}
+	}
+	for _, f := range p.want.Fleets {
+		var lack []string
+		for _, z := range zones {
+			if !offered[z+" "+f.Type] {
+				lack = append(lack, z)
+			}
+		}
+		if len(lack) > 0 {
+			p.problem("zone %s does not offer %s (imagery:%sType): choose another type, or in a new stack other zones "+
+				"(imagery:azs)", strings.Join(lack, ", "), f.Type, f.Role)
+		}
+	}
+	return nil
+}
+
+// vcpuQuota is "Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances". Its unit is vCPUs.
+const vcpuQuota = "L-1216C47A"
+
+// vcpus compares the quota of On-Demand vCPUs with what the stack needs at its smallest and may grow to at its
+// largest. Groups are never rolled at once, so that one instance more covers a replacement.
+func (p *check) vcpus(ctx context.Context) error {
+	limit, err := p.quota(ctx, "ec2", vcpuQuota)
+	if err != nil {
+		return err
+	}
+	others, err := p.usedVCPUs(ctx)
+	if err != nil {
+		return err
+	}
+	least, most, surge := 0, 0, 0
+	for _, f := range p.want.Fleets {
+		least, most, surge = least+f.Min*f.VCPUs, most+f.Max*f.VCPUs, max(surge, f.VCPUs)
+	}
+	there := fmt.Sprintf("vCPUs: the quota is %d, %d are in use by others", limit, others)
+	raise := fmt.Sprintf("aws service-quotas request-service-quota-increase --service-code ec2 --quota-code %s --region %s "+
+		"--desired-value %d (usually granted within hours)", vcpuQuota, p.want.Region, others+most+surge)
+	switch {
+	case others+least+surge > limit:
+		p.problem("%s, this stack needs %d at its smallest and %d while it replaces an instance. Raise the quota: %s. %s",
+			there, least, least+surge, raise, p.smaller(limit-others))
+	case others+most+surge > limit:
+		p.warn("%s, this stack may grow to %d and needs %d more while it replaces an instance: scaling will stop at the "+
+			"quota, and a rollout then waits. Raise the quota: %s", there, most, surge, raise)
+	default:
+		p.note("%s, this stack needs %d to %d", there, least, most+surge)
+	}
+	return nil
+}
+
+// smaller names a stack that fits free vCPUs: two instances of one vCPU in each role, or one.
+func (p *check) smaller(free int) string {
+	const set = "pulumi config set imagery:"
+	one := strings.Join([]string{set + "arch arm64", set + "serverType c7g.medium", set + "workerType c7g.medium"}, "; ")
+	for _, n := range []int{2, 1} {
+		if 2*n+1 > free {
+			continue
+		}
+		size := ""
+		for _, key := range []string{"server", "worker"} {
+			size += fmt.Sprintf("; %s%sMin %d; %s%sMax %d", set, key, n, set, key, n+1)
+		}
+		text := fmt.Sprintf("A stack that fits: %s%s", one, size)
+		if n == 1 {
+			text += " (profile dev only)"
+		}
+		return text
+	}
+	return "No stack fits: three vCPUs are the least (one server, one worker, and one while they are replaced)"
+}
+
+// standardFamilies are the first letters of instance types that count for vcpuQuota.
+const standardFamilies = "acdhimrtz"
+
+// usedVCPUs counts the vCPUs of running On-Demand instances that are not this stack's.
+func (p *check) usedVCPUs(ctx context.Context) (int, error) {
+	n := 0
+	pages := ec2.NewDescribeInstancesPaginator(p.Compute, &ec2.DescribeInstancesInput{
+		Filters: filter("instance-state-name", "pending", "running")})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return 0, err
+		}
+		for _, r := range page.Reservations {
+			for _, i := range r.Instances {
+				family := strings.ToLower(string(i.InstanceType))
+				if i.InstanceLifecycle != "" || family == "" || !strings.Contains(standardFamilies, family[:1]) || p.own(i.Tags) {
+					continue
+				}
+				if o := i.CpuOptions; o != nil {
+					n += int(cmp.Or(aws.ToInt32(o.CoreCount), 1) * cmp.Or(aws.ToInt32(o.ThreadsPerCore), 1))
+				}
+			}
+		}
+	}
+	return n, nil
+}
+
+// quota returns the value of a quota, or AWS's default if the account has none of its own.
+func (p *check) quota(ctx context.Context, service, code string) (int, error) {
+	out, err := p.Quotas.GetServiceQuota(ctx, &servicequotas.GetServiceQuotaInput{ServiceCode: &service, QuotaCode: &code})
+	if err == nil && out.Quota != nil && out.Quota.Value != nil {
+		return int(*out.Quota.Value), nil
+	}
+	if err != nil && !hasCode(err, "NoSuchResourceException") {
+		return 0, err
+	}
+	def, err := p.Quotas.GetAWSDefaultServiceQuota(ctx,
+		&servicequotas.GetAWSDefaultServiceQuotaInput{ServiceCode: &service, QuotaCode: &code})
+	if err != nil {
+		return 0, err
+	}
+	if def.Quota == nil || def.Quota.Value == nil {
+		return 0, fmt.Errorf("quota %s of %s has no value", code, service)
+	}
+	return int(*def.Quota.Value), nil
+}

@@ -1,0 +1,350 @@
+package preflight
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
+	autoscalingtypes "github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+	kmstypes "github.com/aws/aws-sdk-go-v2/service/kms/types"
+	"github.com/aws/aws-sdk-go-v2/service/servicequotas"
+	quotatypes "github.com/aws/aws-sdk-go-v2/service/servicequotas/types"
+	"github.com/aws/smithy-go"
+)
+
+// account is an account with room for everything; tests take something away.
+type account struct {
+	quotas    map[string]float64 // by code; 0: the account has none of its own, and the default is 5
+	instances []types.Instance
+	addresses []types.Address
+	vpcs      []types.Vpc
+	offers    map[string][]string // type -> zones
+	imageMade time.Time           // zero: there is no image
+	imageArch types.ArchitectureValues
+	groups    []string
+	templates []string
+	roles     []string
+	key       string
+	keyPolicy string
+	grants    []string
+	denied    []string // calls that end with UnauthorizedOperation
+}
+
+func healthy() *account {
+	return &account{
+		quotas:    map[string]float64{vcpuQuota: 64, addressQuota: 5, vpcQuota: 5, ruleQuota: 60},
+		offers:    map[string][]string{"t4g.micro": {"a", "b", "c"}, "t4g.small": {"a", "b", "c"}},
+		imageMade: time.Now().Add(-time.Hour), imageArch: types.ArchitectureValuesArm64,
+		roles: []string{"AWSServiceRoleForAutoScaling", "AWSServiceRoleForElasticLoadBalancing"}, key: "alias/aws/ebs",
+	}
+}
+
+func refuse(code string) error { return &smithy.GenericAPIError{Code: code, Message: "no " + code} }
+
+func (a *account) asked(call string) error {
+	if slices.Contains(a.denied, call) {
+		return &smithy.OperationError{ServiceID: "EC2", OperationName: call, Err: refuse("UnauthorizedOperation")}
+	}
+	return nil
+}
+
+func (a *account) GetServiceQuota(
+	_ context.Context, in *servicequotas.GetServiceQuotaInput, _ ...func(*servicequotas.Options),
+) (*servicequotas.GetServiceQuotaOutput, error) {
+	v := a.quotas[*in.QuotaCode]
+	if v == 0 {
+		return nil, refuse("NoSuchResourceException")
+	}
+	return &servicequotas.GetServiceQuotaOutput{Quota: &quotatypes.ServiceQuota{Value: &v}}, a.asked("GetServiceQuota")
+}
+
+func (a *account) GetAWSDefaultServiceQuota(
+	context.Context, *servicequotas.GetAWSDefaultServiceQuotaInput, ...func(*servicequotas.Options),
+) (*servicequotas.GetAWSDefaultServiceQuotaOutput, error) {
+	return &servicequotas.GetAWSDefaultServiceQuotaOutput{Quota: &quotatypes.ServiceQuota{Value: aws.Float64(5)}}, nil
+}
+
+func (a *account) DescribeInstances(
+	context.Context, *ec2.DescribeInstancesInput, ...func(*ec2.Options),
+) (*ec2.DescribeInstancesOutput, error) {
+	return &ec2.DescribeInstancesOutput{Reservations: []types.Reservation{{Instances: a.instances}}}, a.asked("DescribeInstances")
+}
+
+func (a *account) DescribeAddresses(
+	context.Context, *ec2.DescribeAddressesInput, ...func(*ec2.Options),
+) (*ec2.DescribeAddressesOutput, error) {
+	return &ec2.DescribeAddressesOutput{Addresses: a.addresses}, a.asked("DescribeAddresses")
+}
+
+func (a *account) DescribeVpcs(
+	context.Context, *ec2.DescribeVpcsInput, ...func(*ec2.Options),
+) (*ec2.DescribeVpcsOutput, error) {
+	return &ec2.DescribeVpcsOutput{Vpcs: a.vpcs}, a.asked("DescribeVpcs")
+}
+
+func (a *account) DescribeImages(
+	_ context.Context, in *ec2.DescribeImagesInput, _ ...func(*ec2.Options),
+) (*ec2.DescribeImagesOutput, error) {
+	if a.imageMade.IsZero() {
+		return nil, refuse("InvalidAMIID.NotFound")
+	}
+	return &ec2.DescribeImagesOutput{Images: []types.Image{{ImageId: &in.ImageIds[0], Architecture: a.imageArch,
+		CreationDate: aws.String(a.imageMade.UTC().Format("2006-01-02T15:04:05.000Z"))}}}, a.asked("DescribeImages")
+}
+
+func (a *account) DescribeInstanceTypeOfferings(
+	context.Context, *ec2.DescribeInstanceTypeOfferingsInput, ...func(*ec2.Options),
+) (*ec2.DescribeInstanceTypeOfferingsOutput, error) {
+	out := &ec2.DescribeInstanceTypeOfferingsOutput{}
+	for t, zones := range a.offers {
+		for _, z := range zones {
+			out.InstanceTypeOfferings = append(out.InstanceTypeOfferings,
+				types.InstanceTypeOffering{InstanceType: types.InstanceType(t), Location: aws.String(z)})
+		}
+	}
+	return out, a.asked("DescribeInstanceTypeOfferings")
+}
+
+func (a *account) DescribeLaunchTemplates(
+	context.Context, *ec2.DescribeLaunchTemplatesInput, ...func(*ec2.Options),
+) (*ec2.DescribeLaunchTemplatesOutput, error) {
+	out := &ec2.DescribeLaunchTemplatesOutput{}
+	for _, t := range a.templates {
+		out.LaunchTemplates = append(out.LaunchTemplates, types.LaunchTemplate{LaunchTemplateName: &t})
+	}
+	return out, a.asked("DescribeLaunchTemplates")
+}
+
+func (a *account) DescribeAutoScalingGroups(
+	context.Context, *autoscaling.DescribeAutoScalingGroupsInput, ...func(*autoscaling.Options),
+) (*autoscaling.DescribeAutoScalingGroupsOutput, error) {
+	out := &autoscaling.DescribeAutoScalingGroupsOutput{}
+	for _, g := range a.groups {
+		out.AutoScalingGroups = append(out.AutoScalingGroups, autoscalingtypes.AutoScalingGroup{AutoScalingGroupName: &g})
+	}
+	return out, a.asked("DescribeAutoScalingGroups")
+}
+
+func (a *account) GetRole(_ context.Context, in *iam.GetRoleInput, _ ...func(*iam.Options)) (*iam.GetRoleOutput, error) {
+	if !slices.Contains(a.roles, *in.RoleName) {
+		return nil, refuse("NoSuchEntity")
+	}
+	return &iam.GetRoleOutput{}, a.asked("GetRole")
+}
+
+func (a *account) GetEbsDefaultKmsKeyId(
+	context.Context, *ec2.GetEbsDefaultKmsKeyIdInput, ...func(*ec2.Options),
+) (*ec2.GetEbsDefaultKmsKeyIdOutput, error) {
+	return &ec2.GetEbsDefaultKmsKeyIdOutput{KmsKeyId: &a.key}, a.asked("GetEbsDefaultKmsKeyId")
+}
+
+func (a *account) GetKeyPolicy(
+	context.Context, *kms.GetKeyPolicyInput, ...func(*kms.Options),
+) (*kms.GetKeyPolicyOutput, error) {
+	return &kms.GetKeyPolicyOutput{Policy: &a.keyPolicy}, a.asked("GetKeyPolicy")
+}
+
+func (a *account) ListGrants(
+	context.Context, *kms.ListGrantsInput, ...func(*kms.Options),
+) (*kms.ListGrantsOutput, error) {
+	out := &kms.ListGrantsOutput{}
+	for _, g := range a.grants {
+		out.Grants = append(out.Grants, kmstypes.GrantListEntry{GranteePrincipal: &g})
+	}
+	return out, a.asked("ListGrants")
+}
+
+func dev() Stack {
+	return Stack{Project: "imagery", Stack: "dev", Region: "eu-central-1", Arch: "arm64",
+		Fleets: []Fleet{{"server", "imagery-dev-server", "imagery-dev-server", "t4g.micro", 2, 2, 4},
+			{"worker", "imagery-dev-worker", "imagery-dev-worker", "t4g.small", 2, 2, 4}},
+		CIDR: netip.MustParsePrefix("10.42.0.0/16"), Zones: []string{"a", "b"}, Rules: 1,
+		Image: "ami-0123456789abcdef0", ImageFrozen: true, Egress: "public", Waits: true}
+}
+
+func deployed() State {
+	return State{CIDR: "10.42.0.0/16", Zones: []string{"a", "b"}, Groups: []string{"imagery-dev-server", "imagery-dev-worker"},
+		Templates: []string{"imagery-dev-server", "imagery-dev-worker"}, Image: "ami-0123456789abcdef0", Egress: "public"}
+}
+
+func instance(kind string, cores, threads int32, tags ...string) types.Instance {
+	i := types.Instance{InstanceType: types.InstanceType(kind),
+		CpuOptions: &types.CpuOptions{CoreCount: &cores, ThreadsPerCore: &threads}}
+	for _, t := range tags {
+		k, v, _ := strings.Cut(t, "=")
+		i.Tags = append(i.Tags, types.Tag{Key: &k, Value: &v})
+	}
+	return i
+}
+
+func TestCheck(t *testing.T) {
+	ours := []string{"project=imagery", "stack=dev"}
+	for _, c := range []struct {
+		name    string
+		change  func(a *account, w *Stack, s *State)
+		problem string // of the only one; empty: there is none
+		warning string // of the only one; empty: there is none
+	}{
+		{"a healthy account", func(*account, *Stack, *State) {}, "", ""},
+		{"a healthy stack", func(a *account, _ *Stack, s *State) {
+			*s = deployed()
+			a.groups, a.templates = s.Groups, s.Templates
+		}, "", ""},
+		{"a new account's quota", func(a *account, _ *Stack, _ *State) { a.quotas[vcpuQuota] = 5 },
+			"vCPUs: the quota is 5, 0 are in use by others, this stack needs 8 at its smallest and 10 while it replaces an " +
+				"instance. Raise the quota: aws service-quotas request-service-quota-increase --service-code ec2 --quota-code " +
+				"L-1216C47A --region eu-central-1 --desired-value 18 (usually granted within hours). A stack that fits: " +
+				"pulumi config set imagery:arch arm64; pulumi config set imagery:serverType c7g.medium; pulumi config set " +
+				"imagery:workerType c7g.medium; pulumi config set imagery:serverMin 2", ""},
+		{"a quota of three", func(a *account, _ *Stack, _ *State) { a.quotas[vcpuQuota] = 3 }, "imagery:serverMin 1", ""},
+		{"a quota of one", func(a *account, _ *Stack, _ *State) { a.quotas[vcpuQuota] = 1 }, "No stack fits", ""},
+		{"AWS's default quota", func(a *account, _ *Stack, _ *State) { delete(a.quotas, vcpuQuota) }, "the quota is 5", ""},
+		{"that stack in a new account", func(a *account, w *Stack, _ *State) {
+			a.quotas[vcpuQuota] = 5
+			for i := range w.Fleets {
+				w.Fleets[i].VCPUs, w.Fleets[i].Min, w.Fleets[i].Max = 1, 1, 2
+			}
+		}, "", ""},
+		{"a quota for the smallest size only", func(a *account, _ *Stack, _ *State) { a.quotas[vcpuQuota] = 17 }, "",
+			"the quota is 17, 0 are in use by others, this stack may grow to 16 and needs 2 more while it replaces"},
+		{"a quota that fits exactly", func(a *account, _ *Stack, _ *State) { a.quotas[vcpuQuota] = 18 }, "", ""},
+		{"others use the quota", func(a *account, _ *Stack, _ *State) {
+			a.quotas[vcpuQuota] = 18
+			a.instances = []types.Instance{instance("m7i.large", 4, 2), instance("g5.xlarge", 2, 2), instance("t4g.small", 2, 1, ours...)}
+		}, "", "8 are in use by others"},
+		{"spot has a quota of its own", func(a *account, _ *Stack, _ *State) {
+			a.quotas[vcpuQuota] = 18
+			a.instances = []types.Instance{instance("m7i.large", 4, 2)}
+			a.instances[0].InstanceLifecycle = types.InstanceLifecycleTypeSpot
+		}, "", ""},
+		{"addresses are not needed", func(a *account, _ *Stack, _ *State) { a.addresses = make([]types.Address, 5) }, "", ""},
+		{"addresses", func(a *account, w *Stack, _ *State) { a.addresses, w.NATs = make([]types.Address, 3), 3 },
+			"elastic addresses: the quota is 5, 3 are in use by others, this stack needs 3. Raise it (aws service-quotas " +
+				"request-service-quota-increase --service-code ec2 --quota-code L-0263D0A3 --region eu-central-1 " +
+				"--desired-value 6), or choose another imagery:egress", ""},
+		{"VPCs", func(a *account, _ *Stack, _ *State) { a.vpcs = make([]types.Vpc, 5) }, "VPCs: the quota is 5, 5 are in use", ""},
+		{"our own VPC", func(a *account, _ *Stack, _ *State) {
+			a.vpcs = make([]types.Vpc, 5)
+			a.vpcs[2].Tags = instance("", 0, 0, ours...).Tags
+		}, "", ""},
+		{"rules", func(_ *account, w *Stack, _ *State) { w.Rules = 61 }, "security group: the quota is 60", ""},
+		{"zone without the type", func(a *account, _ *Stack, _ *State) { a.offers["t4g.small"] = []string{"a"} },
+			"zone b does not offer t4g.small (imagery:workerType)", ""},
+		{"kept zone without the type", func(a *account, w *Stack, s *State) {
+			*s = deployed()
+			s.Zones, w.Zones = []string{"a", "c"}, []string{"a", "b"}
+			a.offers["t4g.micro"] = []string{"a", "b"}
+		}, "zone c does not offer t4g.micro (imagery:serverType)", ""},
+		{"no image", func(a *account, _ *Stack, _ *State) { a.imageMade = time.Time{} }, "is not in eu-central-1", ""},
+		{"old image", func(a *account, _ *Stack, _ *State) { a.imageMade = time.Now().Add(-31 * 24 * time.Hour) }, "",
+			"ami-0123456789abcdef0 is 31 days old, and instances install no security updates"},
+		{"old image of the stack", func(a *account, w *Stack, s *State) {
+			*s, w.Image = deployed(), "ami-00000000000000002"
+			a.imageMade = time.Now().Add(-91 * 24 * time.Hour)
+		}, "", "ami-0123456789abcdef0 is 91 days old"},
+		{"image of another CPU", func(a *account, _ *Stack, _ *State) { a.imageArch = types.ArchitectureValuesX8664 },
+			"is for x86_64, imagery:arch is arm64", ""},
+		{"no service-linked role", func(a *account, _ *Stack, _ *State) { a.roles = a.roles[1:] }, "",
+			"AWSServiceRoleForAutoScaling is missing, as in a new account"},
+		{"a key without a grant", func(a *account, _ *Stack, _ *State) {
+			a.key, a.keyPolicy = "arn:aws:kms:eu-central-1:1:key/2", `{"Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::1:root"}}]}`
+		}, "neither its policy nor a grant names AWSServiceRoleForAutoScaling: every launch would end with Client.InternalError", ""},
+		{"a key with a grant", func(a *account, _ *Stack, _ *State) {
+			a.key, a.grants = "arn:aws:kms:eu-central-1:1:key/2", []string{"arn:aws:iam::1:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"}
+		}, "", ""},
+		{"a key with a policy", func(a *account, _ *Stack, _ *State) {
+			a.key, a.keyPolicy = "arn:aws:kms:eu-central-1:1:key/2", `{"Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::1:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"}}]}`
+		}, "", ""},
+		{"somebody else's group", func(a *account, _ *Stack, _ *State) { a.groups = []string{"imagery-dev-server"} },
+			`Auto Scaling group imagery-dev-server is there already, and not made by this stack: somebody else has a stack "dev"`, ""},
+		{"somebody else's template", func(a *account, _ *Stack, _ *State) { a.templates = []string{"imagery-dev-worker"} },
+			"launch template imagery-dev-worker is there already", ""},
+		{"another range", func(_ *account, w *Stack, s *State) {
+			*s, w.CIDR = deployed(), netip.MustParsePrefix("10.43.0.0/16")
+		}, "imagery:vpcCidr is 10.43.0.0/16, and the network has 10.42.0.0/16: a change would replace the network", ""},
+		{"a zone less", func(_ *account, w *Stack, s *State) {
+			*s = deployed()
+			s.Zones = []string{"a", "b", "c"}
+		}, "the configuration has 2 zones (imagery:azs, azCount), the network spans a,b,c", ""},
+		{"zones in another order", func(_ *account, w *Stack, s *State) {
+			*s, w.Zones, w.ZonesPinned = deployed(), []string{"b", "a"}, true
+		}, "imagery:azs is b,a, and the subnets are in a,b", ""},
+		{"a zone more, pinned", func(_ *account, w *Stack, s *State) {
+			*s, w.Zones, w.ZonesPinned = deployed(), []string{"a", "b", "c"}, true
+		}, "", ""},
+		{"a zone more, not pinned", func(_ *account, w *Stack, s *State) {
+			*s, w.Zones = deployed(), []string{"a", "b", "c"}
+		}, "pulumi config set imagery:azs a,b,ZONE", ""},
+		{"today's answer differs from the subnets", func(_ *account, w *Stack, s *State) {
+			*s, w.Zones = deployed(), []string{"a", "c"}
+		}, "", ""},
+		{"egress with a rollout", func(_ *account, w *Stack, s *State) { *s, w.Egress = deployed(), "nat" }, "", ""},
+		{"egress without a rollout", func(_ *account, w *Stack, s *State) {
+			*s, w.Egress, w.Waits = deployed(), "endpoints", false
+		}, "imagery:egress changes from public to endpoints, and imagery:rollout is not \"wait\"", ""},
+		{"no state", func(a *account, w *Stack, s *State) {
+			s.Unreadable, a.groups = true, []string{"imagery-dev-server"}
+		}, "", "the state of the stack could not be read"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			a, w, s := healthy(), dev(), State{}
+			c.change(a, &w, &s)
+			r, err := Check(t.Context(), Clients{a, a, a, a, a}, w, s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, l := range []struct {
+				got  []string
+				want string
+			}{{r.Problems, c.problem}, {r.Warnings, c.warning}} {
+				if n := len(l.got); l.want == "" && n > 0 || l.want != "" && (n != 1 || !strings.Contains(l.got[0], l.want)) {
+					t.Errorf("got %q, want %q", l.got, l.want)
+				}
+			}
+			if err := r.Err(); (err != nil) != (c.problem != "") || err != nil && !strings.Contains(err.Error(), "nothing was touched") {
+				t.Errorf("the error is %v", err)
+			}
+		})
+	}
+}
+
+// Each right that is missing is a warning that names the call, and stops no other question.
+func TestMissingRights(t *testing.T) {
+	for _, call := range []string{"GetServiceQuota", "DescribeInstances", "DescribeAddresses", "DescribeVpcs", "DescribeImages",
+		"DescribeInstanceTypeOfferings", "DescribeLaunchTemplates", "DescribeAutoScalingGroups", "GetRole",
+		"GetEbsDefaultKmsKeyId", "GetKeyPolicy", "ListGrants"} {
+		a, w := healthy(), dev()
+		w.NATs, a.key, a.denied = 1, "arn:aws:kms:eu-central-1:1:key/2", []string{call}
+		if call != "GetKeyPolicy" && call != "ListGrants" {
+			a.grants = []string{"AWSServiceRoleForAutoScaling"}
+		}
+		r, err := Check(t.Context(), Clients{a, a, a, a, a}, w, State{})
+		if err != nil || len(r.Problems) > 0 {
+			t.Errorf("%s: %v, %q", call, err, r.Problems)
+		}
+		if text := strings.Join(r.Warnings, "\n"); !strings.Contains(text, "not checked: ") ||
+			!strings.Contains(text, call+": UnauthorizedOperation") {
+			t.Errorf("%s: %q", call, r.Warnings)
+		}
+	}
+}
+
+func TestCheckEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	why := errors.New("interrupted")
+	cancel(why)
+	a := healthy()
+	if _, err := Check(ctx, Clients{a, a, a, a, a}, dev(), State{}); !errors.Is(err, why) {
+		t.Error(err)
+	}
+}
