@@ -127,7 +127,7 @@ func cloudOptions(s settings.Settings, log *slog.Logger) cloud.Options {
 }
 
 // selftestBound is how long one attempt of a selftest may take; a boot waits for it.
-const selftestBound = 100 * time.Second
+const selftestBound = 60 * time.Second
 
 // selftestPause separates the attempts of a selftest that is repeated.
 const selftestPause = 5 * time.Second
