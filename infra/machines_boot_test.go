@@ -19,8 +19,8 @@ const slowCPU = 0.1
 // lateRights is when the last right arrives, from the first call on.
 const lateRights = 200 * time.Second
 
-// dnf stands in for the package manager. It takes 2 seconds of CPU time, fails twice, and installs an agent that stands in
-// for Amazon's: it follows the log and writes what it saw into /var/shipped.
+// dnf stands in for the package manager. It takes 2 seconds of CPU time, fails twice, and installs an agent that stands
+// in for Amazon's: it follows the log and writes what it saw into /var/shipped.
 const dnf = `#!/bin/bash
 echo x >>/var/dnf-calls
 bash -c 'ulimit -t 2; while :; do :; done' 2>/dev/null
@@ -28,7 +28,8 @@ bash -c 'ulimit -t 2; while :; do :; done' 2>/dev/null
 mkdir -p /opt/aws/amazon-cloudwatch-agent/bin
 cat >/opt/aws/amazon-cloudwatch-agent/bin/amazon-cloudwatch-agent-ctl <<'END'
 #!/bin/bash
-grep -q /var/log/imagery/imagery.log /etc/imagery/cloudwatch-agent.json && systemctl enable -q --now amazon-cloudwatch-agent
+grep -q /var/log/imagery/imagery.log /etc/imagery/cloudwatch-agent.json || exit 1
+systemctl enable -q --now amazon-cloudwatch-agent
 END
 chmod +x /opt/aws/amazon-cloudwatch-agent/bin/amazon-cloudwatch-agent-ctl
 cat >/etc/systemd/system/amazon-cloudwatch-agent.service <<'END'
@@ -49,7 +50,7 @@ const (
 // slowFiles are the machines' own. Amazon Linux names rotated logs by their date, Debian does not.
 var slowFiles = map[string]string{
 	"/usr/bin/dnf": dnf,
-	"/etc/systemd/system/imagery-agent.timer.d/test.conf": "[Timer]\nOnUnitInactiveSec=\nOnActiveSec=1s\nOnUnitInactiveSec=5s\n",
+	"/etc/systemd/system/imagery-agent.timer.d/test.conf": "[Timer]\nOnActiveSec=\nOnActiveSec=1s\nOnUnitInactiveSec=5s\n",
 	"/etc/systemd/system/logrotate.timer.d/test.conf":     "[Timer]\nOnCalendar=\nOnCalendar=*:*:0/10\n",
 	"/etc/systemd/system/imagery.service.d/test.conf":     fmt.Sprintf("[Service]\nLimitFSIZE=%d\n", logLimit),
 	"/etc/logrotate.conf":                                 "weekly\nrotate 4\ncreate\ndateext\ninclude /etc/logrotate.d\n",
@@ -108,8 +109,8 @@ func (r *real) lateBoot(late time.Duration) {
 			r.until("two servers and two workers in service", full)
 		}
 	}
-	r.say("slow boot: two servers and two workers in service %.1f s after their groups were made, %.1f s after the first call; "+
-		"rights arrived over %s, refused calls %v", time.Since(from).Seconds(), time.Since(first).Seconds(), late, refused)
+	r.say("slow boot: two servers and two workers in service %.1f s after their groups were made, "+
+		"%.1f s after the first call; rights arrived over %s, refused calls %v", time.Since(from).Seconds(), time.Since(first).Seconds(), late, refused)
 	if time.Since(first) < late || refused["s3"] == 0 || refused["dynamodb"] == 0 || refused["sqs"] == 0 {
 		r.Errorf("nothing waited for the rights of each service: %v", refused)
 	}
@@ -184,11 +185,12 @@ func (r *real) rotates() {
 	r.Helper()
 	id := r.in(servers, "")[0].ID
 	const file = "/etc/logrotate.d/imagery"
-	shrink := fmt.Sprintf("sed -i 's/size 64M/size %s/' %s && grep -q 'size %s' %s", rotationSize, file, rotationSize, file)
+	shrink := fmt.Sprintf("sed -i 's/size 64M/size %[1]s/' %[2]s && grep -q 'size %[1]s' %[2]s", rotationSize, file)
 	if out, err := r.host.Exec(id, "bash", "-c", shrink); err != nil {
 		r.Fatal(err, out)
 	}
-	if owner, err := r.host.Exec(id, "stat", "-c", "%U:%G %a", "/var/log/imagery/imagery.log"); err != nil || owner != "imagery:imagery 640" {
+	owner, err := r.host.Exec(id, "stat", "-c", "%U:%G %a", "/var/log/imagery/imagery.log")
+	if err != nil || owner != "imagery:imagery 640" {
 		r.Errorf("the log belongs to %s, %v", owner, err)
 	}
 	from := time.Now()
@@ -219,14 +221,16 @@ func (r *real) rotates() {
 	if rate := float64(answered) / took.Minutes(); rate < perMinute*0.8 {
 		r.Errorf("flood: %.0f requests a minute, want %d", rate, perMinute)
 	}
-	if result, err := r.host.Exec(id, "systemctl", "show", "-P", "Result", "logrotate.service"); err != nil || result != "success" {
+	result, err := r.host.Exec(id, "systemctl", "show", "-P", "Result", "logrotate.service")
+	if err != nil || result != "success" {
 		r.Errorf("logrotate ended with %s, %v", result, err)
 	}
 	files, _ := r.host.Exec(id, "ls", "-ln", "/var/log/imagery")
 	time.Sleep(time.Second) // the agent follows
 	shipped := r.number(id, `grep -c '"route":"/image/:id","status":404' /var/shipped`)
-	r.say("flood: %d requests in %.1f s (%.0f a minute), 0 failed; %d rotations; at most %d KiB of logs; the agent saw %d of %d lines",
-		answered, took.Seconds(), float64(answered)/took.Minutes(), rotations, most, shipped, answered)
+	r.say("flood: %d requests in %.1f s (%.0f a minute), %d failed; %d rotations; at most %d KiB of logs; "+
+		"the agent saw %d of %d lines", answered, took.Seconds(), float64(answered)/took.Minutes(), failed,
+		rotations, most, shipped, answered)
 	if lost := answered - shipped; lost > answered/50 || lost < 0 {
 		r.Errorf("flood: %d of %d lines were lost", lost, answered)
 	}

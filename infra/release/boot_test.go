@@ -457,8 +457,7 @@ func TestGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	files := map[string]string{"user-data.sh": text, "imagery.service": w.read("etc/systemd/system/imagery.service"),
-		"env": w.read("etc/imagery/env"), "leave": w.read("opt/imagery/leave"), "cloudwatch-agent.json": w.read("etc/imagery/cloudwatch-agent.json"),
-		"retry.conf": w.read("etc/systemd/system/imagery-selftest.service.d/retry.conf")}
+		"env": w.read("etc/imagery/env"), "leave": w.read("opt/imagery/leave"), "cloudwatch-agent.json": w.read("etc/imagery/cloudwatch-agent.json")}
 	for name, got := range files {
 		golden := filepath.Join("testdata", "golden", name)
 		if *update {
