@@ -87,6 +87,9 @@ func runServer(ctx context.Context, s settings.Settings, stdout, stderr io.Write
 	}
 	defer p.backend.close()
 	supervise(ctx, p.listener, p.log)
+	if s.OnAWS() {
+		go heartbeat(ctx, p.log)
+	}
 	return server.New(server.Options{
 		Service: p.service, Sniff: sniff,
 		Inspect: func(r io.Reader) error {
@@ -108,11 +111,29 @@ func runWorker(ctx context.Context, s settings.Settings, stdout, stderr io.Write
 	plan := p.memory.worker
 	p.service.Filter = sepia.Filter{MaxPixels: s.MaxPixels, MaxMemory: plan.Photos}
 	supervise(ctx, p.listener, p.log)
+	if s.OnAWS() {
+		go heartbeat(ctx, p.log)
+	}
 	return worker.New(worker.Options{
 		Service: p.service, Queue: p.backend.queue, Memory: p.memory.photos, Slots: plan.Slots, Waiting: plan.Waiting,
 		Outage: s.Outage, ReconcileEvery: reconcileEvery(s), Probe: p.backend.probe,
 		Housekeeping: p.backend.housekeeping, Consume: s.Consume, Instance: p.instance, Release: p.release, Log: p.log,
 	}).Run(ctx, p.listener)
+}
+
+// heartbeat counts 1 at once and every settings.HeartbeatEvery until ctx ends, so that CloudWatch can tell an instance
+// whose log does not arrive from one that has nothing to say.
+func heartbeat(ctx context.Context, log *slog.Logger) {
+	ticks := time.NewTicker(settings.HeartbeatEvery)
+	defer ticks.Stop()
+	for {
+		observe.Line(ctx, log, slog.LevelInfo, "heartbeat", []observe.Measure{observe.Count(settings.MetricHeartbeat, 1)})
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticks.C:
+		}
+	}
 }
 
 // sniff is the content type of a photo from its first bytes.

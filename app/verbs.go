@@ -23,8 +23,7 @@ import (
 )
 
 // verbs are what an operator can ask for instead of a role. They take the flags and variables of the roles, too.
-var verbs = slices.Concat(ops.Verbs, []ops.Verb{{Name: "selftest", About: aboutSelftest,
-	Setup: func(*flag.FlagSet) func(context.Context, ops.Call) error { return runSelftest }}})
+var verbs = slices.Concat(ops.Verbs, []ops.Verb{{Name: "selftest", About: aboutSelftest, Setup: runSelftest}})
 
 // runVerb runs the verb that args begin with to its exit code.
 func runVerb(args []string, stdout, stderr io.Writer) int {
@@ -127,28 +126,49 @@ func cloudOptions(s settings.Settings, log *slog.Logger) cloud.Options {
 	return cloud.Options{Table: s.Table, Bucket: s.Bucket, QueueURL: s.QueueURL, DLQURL: s.DLQURL, S3PathStyle: s.S3PathStyle, Log: log}
 }
 
-// selftestBound is how long a selftest may take; a boot waits for it.
-const selftestBound = 100 * time.Second
+// selftestBound is how long one attempt of a selftest may take; a boot waits for it.
+const selftestBound = 60 * time.Second
+
+// selftestPause separates the attempts of a selftest that is repeated.
+const selftestPause = 5 * time.Second
 
 const aboutSelftest = `Does the whole job once on built-in pictures, through the real bucket, table and queue: what an instance must pass
-before it gets traffic. It touches nothing but its own, and cleans up.`
+before it gets traffic. It touches nothing but its own, and cleans up. A wrong result is final; with --retry a refusal, a
+timeout or another error of a service is not: rights that were granted minutes ago may not work everywhere yet.`
 
-// runSelftest proves that this machine can do the job on AWS.
-func runSelftest(ctx context.Context, c ops.Call) error {
-	s := c.Settings
-	if len(c.Args) > 0 {
-		return &settings.UsageError{Problems: []string{fmt.Sprintf("unexpected argument %q (see -h)", c.Args[0])}}
+// runSelftest is the verb selftest. It proves that this machine can do the job on AWS.
+func runSelftest(fs *flag.FlagSet) func(context.Context, ops.Call) error {
+	retry := fs.Duration("retry", 0, "how `long` to repeat a test that fails for a reason that may pass, such as 5m")
+	return func(ctx context.Context, c ops.Call) error {
+		s := c.Settings
+		if len(c.Args) > 0 {
+			return &settings.UsageError{Problems: []string{fmt.Sprintf("unexpected argument %q (see -h)", c.Args[0])}}
+		}
+		if *retry < 0 {
+			return &settings.UsageError{Problems: []string{fmt.Sprintf("--retry %s is negative", *retry)}}
+		}
+		if !s.OnAWS() {
+			return &settings.UsageError{Problems: []string{
+				fmt.Sprintf("selftest proves access to AWS: it needs a table, a bucket and a queue (%s; %s; %s)",
+					settings.Named("table"), settings.Named("bucket"), settings.Named("queue-url"))}}
+		}
+		log := observe.NewLogger(c.Err, observe.Identity{Stack: s.Stack, Role: "selftest"})
+		return selftest.Retry(ctx, *retry, selftestPause, func(ctx context.Context, out io.Writer) error {
+			return trySelftest(ctx, s, log, out)
+		}, c.Out)
 	}
-	if !s.OnAWS() {
-		return &settings.UsageError{Problems: []string{fmt.Sprintf("selftest proves access to AWS: it needs a table, a bucket and a queue (%s; %s; %s)",
-			settings.Named("table"), settings.Named("bucket"), settings.Named("queue-url"))}}
-	}
+}
+
+// trySelftest runs the selftest once, with clients of its own.
+func trySelftest(ctx context.Context, s settings.Settings, log *slog.Logger, out io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, selftestBound)
 	defer cancel()
-	b, err := cloud.Open(ctx, cloudOptions(s, observe.NewLogger(c.Err, observe.Identity{Stack: s.Stack, Role: "selftest"})))
+	b, err := cloud.Open(ctx, cloudOptions(s, log))
 	if err != nil {
 		return fmt.Errorf("open AWS: %w", err)
 	}
-	return selftest.Run(ctx, selftest.Backend{Catalog: b.Catalog(), Blobs: b.Blobs(), Queue: b.Queue(),
-		Filter: sepia.Filter{MaxPixels: s.MaxPixels}, DeleteItem: b.DeleteItem, DeleteObject: b.DeleteObject, Now: time.Now}, c.Out)
+	return selftest.Run(ctx, selftest.Backend{
+		Catalog: b.Catalog(), Blobs: b.Blobs(), Queue: b.Queue(), Filter: sepia.Filter{MaxPixels: s.MaxPixels},
+		DeleteItem: b.DeleteItem, DeleteObject: b.DeleteObject, Now: time.Now,
+	}, out)
 }

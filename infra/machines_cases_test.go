@@ -21,7 +21,10 @@ var all = flag.Bool("all", false, "every case on real machines, not only those o
 // TestMachines boots the prod stack on real machines and does to it what happens to machines. The cases share the
 // stack and follow one another.
 func TestMachines(t *testing.T) {
-	r := newReal(t)
+	if *factor == 0 {
+		*factor = map[bool]int{false: 20, true: 10}[*all]
+	}
+	r := newReal(t, scene{factor: *factor, retry: 30 * time.Second})
 	r.say("durations of hooks, health checks, drains, warm-ups, bakes and alarms are divided by %d; those of unit and user-data are as they are", *factor)
 	r.boot()
 	r.load.Start()
@@ -150,7 +153,7 @@ func (r *real) missingRight() {
 	r.withoutRight(func() { r.bad("missing right", r.release(r.good, r.good), "do the job once") })
 }
 
-// hangingBoot: a program that does not come back. The script would end it after the two minutes that it gives a
+// hangingBoot: a program that does not come back. The script would end it after the 110 seconds that it gives a
 // selftest; here the hook, whose time is divided and the script's is not, gives up first.
 func (r *real) hangingBoot() {
 	r.Helper()

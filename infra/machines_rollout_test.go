@@ -68,7 +68,7 @@ func (r *real) alarm(of *pulumitest.Resource, role string) machines.Alarm {
 	if name := of.Text("metricName"); name != "" {
 		a.Metrics["m"] = machines.Metric{Name: name, Stat: of.Text("statistic") + of.Text("extendedStatistic")}
 		if name == settings.MetricRequestTime {
-			a.Threshold = max(a.Threshold/float64(*factor), leastLatency)
+			a.Threshold = max(a.Threshold/float64(r.scene.factor), leastLatency)
 		}
 	}
 	queries, _ := of.Get("metricQueries").([]any)
@@ -81,7 +81,7 @@ func (r *real) alarm(of *pulumitest.Resource, role string) machines.Alarm {
 		period = of.Number(at + "metric.period")
 		a.Metrics[of.Text(at+"id")] = machines.Metric{Name: of.Text(at + "metric.metricName"), Stat: of.Text(at + "metric.stat")}
 	}
-	if a.Period = time.Duration(period) * time.Second / time.Duration(*factor); len(a.Metrics) == 0 || a.Period <= 0 || of.Text("comparisonOperator") != "GreaterThanThreshold" {
+	if a.Period = time.Duration(period) * time.Second / time.Duration(r.scene.factor); len(a.Metrics) == 0 || a.Period <= 0 || of.Text("comparisonOperator") != "GreaterThanThreshold" {
 		r.Fatalf("alarm %s is not understood: %+v", of.Name, a)
 	}
 	return a
@@ -93,7 +93,7 @@ func (r *real) up(version string, bake time.Duration) error {
 	o := rollout.Options{
 		Clients: rollout.Clients{Groups: autoscaling.NewFromConfig(cfg), Targets: elasticloadbalancingv2.NewFromConfig(cfg), Compute: ec2.NewFromConfig(cfg),
 			Alarms: cloudwatch.NewFromConfig(cfg), Objects: r.cloud.S3(), Table: r.cloud.DynamoDB()},
-		Table: r.stack.Table, By: "test@host", Why: "pulumi up", Bake: bake, Poll: 10 * time.Second / time.Duration(*factor),
+		Table: r.stack.Table, By: "test@host", Why: "pulumi up", Bake: bake, Poll: 10 * time.Second / time.Duration(r.scene.factor),
 		Groups: map[settings.Role]rollout.Group{settings.Worker: {Name: workers, Guards: r.guards[settings.Worker]}, settings.Server: {Name: servers, Guards: r.guards[settings.Server]}},
 		Log:    func(line string) { r.say("rollout: %s", line) },
 		Smoke: func(ctx context.Context, release string) (string, error) {

@@ -48,6 +48,7 @@ type real struct {
 	good  []byte // the binary
 	slow  []byte // the same, but bad under load; nil: it was not built
 
+	scene  scene
 	names  []string                   // the mock cloud's, each before the emulator's
 	guards map[settings.Role][]string // names of alarms
 
@@ -62,17 +63,22 @@ const emulator, control = machines.Address + ":4566", machines.Address + ":4567"
 // servers and workers are the names of the stack's groups.
 const servers, workers = "imagery-test-server", "imagery-test-worker"
 
+// scene is what one stack of machines has of its own.
+type scene struct {
+	factor int               // of the simulator and the balancer
+	retry  time.Duration     // how long a boot waits for rights
+	cpu    float64           // of one core, for each machine; 0: no bound
+	files  map[string]string // put into every machine
+}
+
 // newReal makes network, emulators and an empty stack. The environment is that of scripts/boot-test.
-func newReal(t *testing.T) *real {
+func newReal(t *testing.T, s scene) *real {
 	t.Helper()
 	root, binary := os.Getenv("IMAGERY_MACHINE_ROOT"), os.Getenv("IMAGERY_MACHINE_BINARY")
 	if root == "" || binary == "" {
 		t.Skip("real machines are started by scripts/boot-test, which is a check of its own")
 	}
-	if *factor == 0 {
-		*factor = map[bool]int{false: 20, true: 10}[*all]
-	}
-	r := &real{T: t, dir: t.TempDir(), userData: map[string]string{}}
+	r := &real{T: t, dir: t.TempDir(), userData: map[string]string{}, scene: s}
 	var err error
 	if r.good, err = os.ReadFile(binary); err != nil {
 		t.Fatal(err)
@@ -85,7 +91,7 @@ func newReal(t *testing.T) *real {
 	g, _ := r.render(r.good)
 	target := g.Of("lb/targetGroup:TargetGroup")[0]
 	seconds := func(path string) time.Duration {
-		return time.Duration(target.Number(path)*float64(time.Second)) / time.Duration(*factor)
+		return time.Duration(target.Number(path)*float64(time.Second)) / time.Duration(s.factor)
 	}
 	r.host, err = machines.New(machines.Options{Dir: r.dir, Root: root, Zones: []string{"eu-central-1a", "eu-central-1b"},
 		Check: machines.Check{Path: target.Text("healthCheck.path"), Interval: seconds("healthCheck.interval"), Timeout: seconds("healthCheck.timeout"),
@@ -94,6 +100,8 @@ func newReal(t *testing.T) *real {
 		Log:         r.say,
 		Role:        func(group string) string { return group[strings.LastIndex(group, "-")+1:] },
 		Environment: []string{"AWS_ENDPOINT_URL=http://" + emulator, "AWS_ENDPOINT_URL_AUTO_SCALING=http://" + control},
+		CPU:         s.cpu,
+		Files:       s.files,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -101,7 +109,7 @@ func newReal(t *testing.T) *real {
 	t.Cleanup(r.host.Close)
 	r.cloud = cloudtest.New()
 	t.Cleanup(r.cloud.Close)
-	limits := imagery.Limits{Visibility: settings.QueueVisibility / time.Duration(*factor), MaxReceives: settings.QueueMaxReceives}
+	limits := imagery.Limits{Visibility: settings.QueueVisibility / time.Duration(s.factor), MaxReceives: settings.QueueMaxReceives}
 	if r.stack, err = r.cloud.NewStack(t.Context(), "imagery", limits); err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +123,7 @@ func newReal(t *testing.T) *real {
 	}
 	r.must(r.cloud.NewBucket(t.Context(), "releases"))
 	r.publish(r.good, r.good)
-	r.sim = simulator.New(simulator.Options{Driver: r.host, Factor: *factor, Log: r.say})
+	r.sim = simulator.New(simulator.Options{Driver: r.host, Factor: s.factor, Log: r.say})
 	t.Cleanup(r.sim.Close)
 	r.host.Simulator = r.sim
 	r.listen(emulator, r.cloud.Edge)
@@ -167,7 +175,7 @@ func photo(t *testing.T) []byte {
 func (r *real) render(binary []byte) (g *pulumitest.Graph, version string) {
 	r.Helper()
 	config := map[string]string{"profile": "prod", "arch": "amd64", "serverType": "t3.small", "workerType": "c7i.large", "azs": "eu-central-1a,eu-central-1b",
-		"amiId": image1, "bootRetrySeconds": "30"}
+		"amiId": image1, "bootRetrySeconds": strconv.Itoa(int(r.scene.retry / time.Second))}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.releases = append(r.releases, hash(binary))

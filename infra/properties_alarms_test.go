@@ -38,8 +38,20 @@ var alarmProperties = []property{
 				return fmt.Errorf("%s looks at %s", name, got)
 			}
 		}
-		if g.One("MetricAlarm", "-workers-low").Text("dimensions.AutoScalingGroupName") != g.One(asg, "-worker").Text("name") {
-			return fmt.Errorf("workers-low looks at another group")
+		for _, role := range roles {
+			a, group := g.One("MetricAlarm", "-"+role+"s-low"), g.One(asg, "-"+role)
+			if a.Text("dimensions.AutoScalingGroupName") != group.Text("name") ||
+				a.Number("threshold") != group.Number("minSize") || a.Text("metricName") != "GroupInServiceInstances" {
+				return fmt.Errorf("%s looks at another group or number", a.Name)
+			}
+			a = g.One("MetricAlarm", "-"+role+"s-silent")
+			var seen []string
+			for _, d := range dimensionsOf(a) {
+				seen = append(seen, fmt.Sprint(d["AutoScalingGroupName"], d[settings.DimensionRole]))
+			}
+			if want := []string{group.Text("name") + "<nil>", "<nil>" + role}; !slices.Equal(seen, want) {
+				return fmt.Errorf("%s looks at %v, not at %v", a.Name, seen, want)
+			}
 		}
 		return nil
 	}, damage: func(g *pulumitest.Graph) {
@@ -65,20 +77,24 @@ var alarmProperties = []property{
 		}
 		return nil
 	}, damage: set("MetricAlarm", "alarmDescription", "{table}")},
-	{name: "silence is a fault where it can be one", check: func(g *pulumitest.Graph) error {
+	{name: "no alarm rings because it has no data yet", check: func(g *pulumitest.Graph) error {
 		for _, a := range g.Of("MetricAlarm") {
-			want := "notBreaching"
-			for _, name := range []string{"-lag", "-servers-low", "-workers-low"} {
-				if strings.HasSuffix(a.Name, name) {
-					want = "breaching"
-				}
-			}
-			if a.Text("treatMissingData") != want {
+			if a.Text("treatMissingData") != "notBreaching" {
 				return fmt.Errorf("%s: %s", a.Name, a.Text("treatMissingData"))
 			}
 		}
 		return nil
-	}, damage: func(g *pulumitest.Graph) { g.One("MetricAlarm", "-lag").Set("treatMissingData", "notBreaching") }},
+	}, damage: func(g *pulumitest.Graph) { g.One("MetricAlarm", "-lag").Set("treatMissingData", "breaching") }},
+	{name: "a group that fills for the first time rings nothing", check: func(g *pulumitest.Graph) error {
+		for _, role := range roles {
+			a := g.One("MetricAlarm", "-"+role+"s-low")
+			points := a.Number("datapointsToAlarm")
+			if a.Number("period")*points < 600 || points != a.Number("evaluationPeriods") {
+				return fmt.Errorf("%s rings within ten minutes", a.Name)
+			}
+		}
+		return nil
+	}, damage: func(g *pulumitest.Graph) { g.One("MetricAlarm", "-servers-low").Set("datapointsToAlarm", 3.0) }},
 	{name: "CloudWatch may publish to the topic, for this account only, and no key stands between", check: func(g *pulumitest.Graph) error {
 		p := g.Of("TopicPolicy")[0].Text("policy")
 		if g.Of("Topic")[0].Get("kmsMasterKeyId") != nil {

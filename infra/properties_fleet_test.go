@@ -48,12 +48,12 @@ var fleetProperties = []property{
 			}
 			return nil
 		}, damage: func(g *pulumitest.Graph) { g.Of("pulumi:providers:aws")[0].Set("defaultTags", nil) }},
-	{name: "burstable instances never bill surplus",
+	{name: "burstable instances boot at full speed: they get no launch credits, so that standard mode would throttle them",
 		check: func(g *pulumitest.Graph) error {
 			for _, l := range g.Of("LaunchTemplate") {
 				want := ""
 				if strings.HasPrefix(l.Text("instanceType"), "t") {
-					want = "standard"
+					want = "unlimited"
 				}
 				if l.Text("creditSpecification.cpuCredits") != want {
 					return fmt.Errorf("%s: %s with credits %q", l.Name, l.Text("instanceType"), l.Text("creditSpecification.cpuCredits"))
@@ -61,7 +61,7 @@ var fleetProperties = []property{
 			}
 			return nil
 		}, damage: func(g *pulumitest.Graph) {
-			g.One("LaunchTemplate", "-server").Set("creditSpecification.cpuCredits", "unlimited")
+			g.One("LaunchTemplate", "-server").Set("creditSpecification.cpuCredits", "standard")
 		}},
 	{name: "a template is of its own role: profile, firewall, image",
 		check: func(g *pulumitest.Graph) error {

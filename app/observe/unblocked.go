@@ -11,16 +11,23 @@ import (
 const mostWaiting = 1 << 20
 
 // Unblocked passes output on without making its writers wait: a paused terminal, or a reader that hangs, must not stop
-// the service. What does not fit is dropped, and a line says how much. It is safe for concurrent use.
+// the service. What does not fit or cannot be written is dropped, and a line says how much once writing works again. It
+// is safe for concurrent use.
 type Unblocked struct {
 	to io.Writer
 
 	mu      sync.Mutex
 	changed *sync.Cond
-	waiting [][]byte
+	waiting []output
 	size    int
 	dropped int  // writes
 	writing bool // one is under way
+}
+
+// output is a piece of output that waits to be written.
+type output struct {
+	text   []byte
+	writes int // lost with it: 1, or as many as a note tells of
 }
 
 // NewUnblocked returns a writer to to, which it uses from one goroutine.
@@ -39,7 +46,7 @@ func (u *Unblocked) Write(p []byte) (int, error) {
 		u.dropped++
 		return len(p), nil
 	}
-	u.waiting = append(u.waiting, append([]byte(nil), p...))
+	u.waiting = append(u.waiting, output{append([]byte(nil), p...), 1})
 	u.size += len(p)
 	u.changed.Broadcast()
 	return len(p), nil
@@ -57,14 +64,17 @@ func (u *Unblocked) run() {
 		u.writing = true
 		u.mu.Unlock()
 
-		_, _ = u.to.Write(next) // without a reader it is lost
+		_, err := u.to.Write(next.text)
 
 		u.mu.Lock()
 		u.writing = false
-		u.size -= len(next)
-		if u.dropped > 0 && u.size < mostWaiting/2 {
-			note := fmt.Appendf(nil, "(%d lines were left out: the output was not read)\n", u.dropped)
-			u.waiting, u.size, u.dropped = append(u.waiting, note), u.size+len(note), 0
+		u.size -= len(next.text)
+		switch {
+		case err != nil: // nobody reads it, the disk is full, or the log has reached its limit
+			u.dropped += next.writes
+		case u.dropped > 0 && u.size < mostWaiting/2:
+			note := fmt.Appendf(nil, "(%d lines were left out: the output was not read, or full)\n", u.dropped)
+			u.waiting, u.size, u.dropped = append(u.waiting, output{note, u.dropped}), u.size+len(note), 0
 		}
 		u.changed.Broadcast()
 		u.mu.Unlock()

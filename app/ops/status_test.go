@@ -166,7 +166,7 @@ ROLLOUT  bad0bad0bad0: rolling back for 4m, by ann@laptop (pulumi up)
          bad0bad0bad0 is held by bob@desk since 2026-03-01T00:00:00Z: too slow
 QUEUE    3 waiting, 2 in flight, 1 delayed, 1 dead letter; see imagery dlq ls
 OLDEST   20m old: ` + d.ids[0] + `; see imagery why
-ALARMS   1 of 13 ring; without data: workers-low; switched off: servers-low
+ALARMS   1 of 15 ring; without data: workers-low; switched off: servers-low
          lag  rings for 5m  docs/runbook.md#lag
 `
 	if err != nil || got != want {

@@ -16,7 +16,7 @@ func ShortStack(stack string) string { return stack[strings.LastIndexByte(stack,
 var Alarms = []string{
 	"dead-letters", "queue-age", "lag",
 	"server-errors", "server-latency", "server-full", "worker-failures",
-	"balancer-errors", "servers-unhealthy", "servers-low", "workers-low",
+	"balancer-errors", "servers-unhealthy", "servers-low", "workers-low", "servers-silent", "workers-silent",
 	"table-throttled", "table-errors",
 }
 

@@ -24,7 +24,7 @@ func (w Watched) charts() []chart {
 		return metric{"", "AWS/SQS", name, stat, pulumi.StringMap{"QueueName": w.Queue}}
 	}
 	group := func(of pulumi.StringInput) metric {
-		return metric{"", "AWS/AutoScaling", "GroupInServiceInstances", "Average", pulumi.StringMap{"AutoScalingGroupName": of}}
+		return metric{"", "AWS/AutoScaling", inService, "Average", pulumi.StringMap{"AutoScalingGroupName": of}}
 	}
 	server, worker := w.own(settings.Server), w.own(settings.Worker)
 	mine := func(dimensions pulumi.StringMap, stat string, names ...string) []metric {

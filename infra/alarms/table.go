@@ -3,17 +3,16 @@ package alarms
 import (
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"imagery/app/settings"
 )
 
-// What missing data means: some metrics exist only when something went wrong, of others silence is the fault.
-const (
-	quiet    = "notBreaching"
-	breaking = "breaching"
-)
+// quiet is what missing data means for every alarm: a metric that has no data yet, or only when something went wrong,
+// rings for nobody. Where silence is the fault, an expression compares it with a metric that AWS itself publishes.
+const quiet = "notBreaching"
 
 const (
 	above = "GreaterThanThreshold"
@@ -59,6 +58,7 @@ func (w Watched) rows() []alarm {
 func (w Watched) photos() []alarm {
 	queue := pulumi.StringMap{"QueueName": w.Queue}
 	dead := pulumi.StringMap{"QueueName": w.DeadLetters}
+	worker := w.own(settings.Worker)
 	return []alarm{
 		// One is enough, at once: it is a photo that will not be finished without a person.
 		{name: "dead-letters", means: "Photos failed at every attempt and wait in the dead-letter queue for a person.",
@@ -72,10 +72,15 @@ func (w Watched) photos() []alarm {
 			compare: above, threshold: 300, period: 60, datapoints: 3, of: 5, missing: quiet},
 		// The reconciler repairs after five and ten minutes; what is older it could not repair. The queue's own
 		// age leaves out messages that were received three times, so it cannot see this.
-		{name: "lag", means: "A user waits for a photo for more than 15 minutes, or no worker reports: then nobody repairs lost messages.",
-			do:      "imagery status --stack {stack} names the oldest image; imagery why ID --stack {stack}; aws logs tail {workerLogs} --since 30m.",
-			metrics: one(settings.MetricNamespace, settings.MetricOldestUnfinished, "Maximum", w.own(settings.Worker)),
-			compare: above, threshold: 900, period: 300, datapoints: 2, of: 2, missing: breaking},
+		// Workers that are heard, but of which none completes a pass, count as lag, too: nobody repairs then. Before
+		// the first worker is heard there is no value.
+		{name: "lag", means: "A user waits for a photo for more than 15 minutes, or no worker repairs what messages lost.",
+			do: "imagery status --stack {stack} names the oldest image; imagery why ID --stack {stack}; " +
+				"aws logs tail {workerLogs} --since 30m.",
+			metrics: []metric{{"oldest", settings.MetricNamespace, settings.MetricOldestUnfinished, "Maximum", worker},
+				{"beats", settings.MetricNamespace, settings.MetricHeartbeat, "Sum", worker}},
+			expression: "IF(FILL(oldest, -1) < 0, IF(beats > 0, 901, 0), oldest)",
+			compare:    above, threshold: 900, period: 300, datapoints: 2, of: 2, missing: quiet},
 	}
 }
 
@@ -116,6 +121,8 @@ func (w Watched) processes() []alarm {
 // machines are too few or ill.
 func (w Watched) machines() []alarm {
 	targets := pulumi.StringMap{"LoadBalancer": w.Balancer, "TargetGroup": w.Targets}
+	servers := pulumi.StringMap{"AutoScalingGroupName": w.ServerGroup}
+	workers := pulumi.StringMap{"AutoScalingGroupName": w.WorkerGroup}
 	return []alarm{
 		// Only the balancer's own answers; those of the servers are counted by the servers.
 		{name: "balancer-errors", means: "The load balancer itself answers 5xx: no server takes a request, or one closes connections.",
@@ -126,17 +133,45 @@ func (w Watched) machines() []alarm {
 			do:      "imagery status --stack {stack}; aws elbv2 describe-target-health --target-group-arn {targetGroup}.",
 			metrics: one("AWS/ApplicationELB", "UnHealthyHostCount", "Maximum", targets),
 			compare: above, period: 60, datapoints: 3, of: 3, missing: quiet},
-		// Without a single registered server the metric is not there at all, hence the missing data rule.
-		{name: "servers-low", means: "Fewer healthy servers than serverMin, " + strconv.Itoa(w.ServerMin) + ": one more death may be an outage.",
-			do:      "imagery status --stack {stack}; aws autoscaling describe-scaling-activities --auto-scaling-group-name {serverGroup}.",
-			metrics: one("AWS/ApplicationELB", "HealthyHostCount", "Minimum", targets),
-			compare: below, threshold: float64(w.ServerMin), period: 60, datapoints: 3, of: 3, missing: breaking},
-		// Five minutes: a replacement after a death takes three.
+		// The group's own number, which is there, and 0, from the moment when the group is made: ten minutes outlast the
+		// first boot, and the three of a replacement after a death. The balancer's number would come from each of its
+		// nodes, and a node that AWS adds knows no healthy server at first.
+		{name: "servers-low", means: "Fewer servers in service than serverMin, " + strconv.Itoa(w.ServerMin) +
+			": one more death may be an outage.",
+			do: "imagery status --stack {stack}; " +
+				"aws autoscaling describe-scaling-activities --auto-scaling-group-name {serverGroup}.",
+			metrics: one("AWS/AutoScaling", inService, "Minimum", servers),
+			compare: below, threshold: float64(w.ServerMin), period: 60, datapoints: 10, of: 10, missing: quiet},
 		{name: "workers-low", means: "Fewer workers in service than workerMin, " + strconv.Itoa(w.WorkerMin) + ".",
 			do:      "imagery status --stack {stack}; aws autoscaling describe-scaling-activities --auto-scaling-group-name {workerGroup}.",
-			metrics: one("AWS/AutoScaling", "GroupInServiceInstances", "Minimum", pulumi.StringMap{"AutoScalingGroupName": w.WorkerGroup}),
-			compare: below, threshold: float64(w.WorkerMin), period: 60, datapoints: 5, of: 5, missing: breaking},
+			metrics: one("AWS/AutoScaling", inService, "Minimum", workers),
+			compare: below, threshold: float64(w.WorkerMin), period: 60, datapoints: 10, of: 10, missing: quiet},
+		w.silent("servers-silent", settings.Server, servers, "{serverLogs}", "{serverGroup}"),
+		w.silent("workers-silent", settings.Worker, workers, "{workerLogs}", "{workerGroup}"),
 	}
+}
+
+// inService is the metric of a group that counts the instances in service.
+const inService = "GroupInServiceInstances"
+
+// silentPeriod is how long the alarms on silent instances count heartbeats at once.
+const silentPeriod = 5 * time.Minute
+
+// silent rings when fewer heartbeats of a role arrive than its group has instances in service: the log of at least one
+// does not leave its machine, and with it no metric that judges a release. The sum needs no metric for each instance.
+// Half an instance is slack for heartbeats that fall into the next period, and three periods are what an agent may take
+// to be installed: it ships what was written before, with the times at which it was written.
+func (w Watched) silent(name string, role settings.Role, group pulumi.StringMap, logs, groupName string) alarm {
+	each := strconv.Itoa(int(silentPeriod / settings.HeartbeatEvery))
+	return alarm{name: name,
+		means: "A " + string(role) + " in service sends no logs and no metrics: alarms and rollouts do not see it.",
+		do: "imagery status --stack {stack}; " +
+			"aws logs describe-log-streams --order-by LastEventTime --descending --log-group-name " + logs + "; replace the instance without a stream with aws autoscaling terminate-instance-in-auto-scaling-group " +
+			"(group " + groupName + ").",
+		metrics: []metric{{"instances", "AWS/AutoScaling", inService, "Minimum", group},
+			{"beats", settings.MetricNamespace, settings.MetricHeartbeat, "Sum", w.own(role)}},
+		expression: "instances - FILL(beats, 0) / " + each,
+		compare:    above, threshold: 0.5, period: int(silentPeriod / time.Second), datapoints: 3, of: 3, missing: quiet}
 }
 
 // table is the dependency that everything waits for.

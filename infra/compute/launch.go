@@ -73,8 +73,10 @@ func (f *Fleet) template(ctx *pulumi.Context, profile *iam.InstanceProfile) erro
 	}
 	var credits ec2.LaunchTemplateCreditSpecificationPtrInput
 	if f.args.Burstable {
-		// "unlimited", the default, bills surplus without a bound.
-		credits = ec2.LaunchTemplateCreditSpecificationArgs{CpuCredits: pulumi.String("standard")}
+		// T3, T3a and T4g get no launch credits: in standard mode each instance boots at its baseline, a fifth of a
+		// core on t4g.micro, and each rollout starts there again. AWS recommends unlimited mode for Auto Scaling
+		// groups. The groups' maximum sizes bound its surcharge, which the estimate of costs names.
+		credits = ec2.LaunchTemplateCreditSpecificationArgs{CpuCredits: pulumi.String("unlimited")}
 	}
 	var err error
 	f.Template, err = ec2.NewLaunchTemplate(ctx, f.name, &ec2.LaunchTemplateArgs{

@@ -77,9 +77,14 @@ func (a Alarm) value(b *book, from, to time.Time) float64 {
 		}
 		values[id] = v
 	}
-	e, err := parser.ParseExpr(a.Expression)
+	return Calculate(a.Expression, values)
+}
+
+// Calculate evaluates an expression of CloudWatch over the values of its metrics in one period. NaN is a missing value.
+func Calculate(expression string, values map[string]float64) float64 {
+	e, err := parser.ParseExpr(expression)
 	if err != nil {
-		panic(fmt.Errorf("alarm %s: %w", a.Name, err)) // a test's alarms are those of the program
+		panic(fmt.Errorf("expression %s: %w", expression, err)) // a test's alarms are those of the program
 	}
 	return calculate(e, values)
 }
@@ -131,15 +136,21 @@ func calculate(e ast.Expr, of map[string]float64) float64 {
 		switch e.Op {
 		case token.ADD:
 			return x + y
+		case token.SUB:
+			return x - y
 		case token.MUL:
 			return x * y
 		case token.QUO:
 			return x / y
-		case token.GTR:
-			if x > y {
+		case token.GTR, token.LSS:
+			if e.Op == token.GTR && x > y || e.Op == token.LSS && x < y {
 				return 1
 			}
 			return 0 * (x + y) // missing stays missing
+		}
+	case *ast.UnaryExpr:
+		if e.Op == token.SUB {
+			return -calculate(e.X, of)
 		}
 	case *ast.CallExpr:
 		name, _ := e.Fun.(*ast.Ident)

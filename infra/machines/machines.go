@@ -9,6 +9,7 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -45,6 +46,10 @@ type Options struct {
 	// Role names the credentials that a machine of a group gets from its metadata.
 	Role func(group string) string
 	Log  func(format string, args ...any)
+	// Files are put into every machine, by their paths there; they are executable.
+	Files map[string]string
+	// CPU bounds each machine to this share of one core, until FullSpeed; 0: no bound.
+	CPU float64
 }
 
 // Host runs machines. Make it with New and end it with Close.
@@ -155,6 +160,7 @@ func (h *Host) Start(_ context.Context, of simulator.Machine) error {
 		_ = m.cmd.Wait() // a machine that was killed is off, like one that shut down
 		close(m.off)
 		removeCgroup(group.Name())
+		_ = os.Remove(cpuGroup(of.ID)) // there is none without a bound
 		if _, why, failed := strings.Cut(h.Console(of.ID), failure); failed {
 			why, _, _ = strings.Cut(why, "\n")
 			h.Log("%s %s: %s%s", of.Group, of.ID, failure, strings.TrimSpace(why))
@@ -179,19 +185,42 @@ func (h *Host) prepare(m *machine, zone int) error {
 			return err
 		}
 	}
+	for at, text := range h.Files {
+		if err := os.WriteFile(filepath.Join(dir, fileName(at)), []byte(text), 0o755); err != nil {
+			return err
+		}
+	}
+	if h.CPU > 0 {
+		return limitCPU(m.ID, h.CPU)
+	}
 	return nil
 }
+
+// fileName is the name on the host of a file that a machine has at a path.
+func fileName(at string) string { return strings.ReplaceAll(at, "/", "_") }
 
 // command is the machine's power switch.
 func (h *Host) command(m *machine, number, zone int) *exec.Cmd {
 	bind := func(name, at string) string {
 		return "--bind-ro=" + filepath.Join(h.Dir, m.ID, name) + ":" + at
 	}
-	c := exec.Command("systemd-nspawn", "-q", "-D", h.Root, "--volatile=overlay", "--machine=m"+strconv.Itoa(number), "--network-bridge="+bridge(zone),
+	args := []string{"-q", "-D", h.Root, "--volatile=overlay",
+		"--machine=m" + strconv.Itoa(number), "--network-bridge=" + bridge(zone),
 		"--boot", "--register=no", "--keep-unit", "--console=read-only", "--tmpfs=/var/log/imagery:size=32M,mode=0755",
 		bind("host0.network", "/etc/systemd/network/10-host0.network"), bind("boot.service", "/etc/systemd/system/boot.service"),
-		bind("aws.conf", "/etc/systemd/system.conf.d/10-aws.conf"), bind("user-data", "/user-data"), "--bind-ro="+filepath.Join(h.Dir, "aws")+":/usr/local/bin/aws",
-		"systemd.wants=boot.service", "systemd.wants=systemd-networkd.service")
+		bind("aws.conf", "/etc/systemd/system.conf.d/10-aws.conf"), bind("user-data", "/user-data"),
+		"--bind-ro=" + filepath.Join(h.Dir, "aws") + ":/usr/local/bin/aws",
+	}
+	for _, at := range slices.Sorted(maps.Keys(h.Files)) {
+		args = append(args, bind(fileName(at), at))
+	}
+	args = append(args, "systemd.wants=boot.service", "systemd.wants=systemd-networkd.service")
+	c := exec.Command("systemd-nspawn", args...)
+	if h.CPU > 0 {
+		// It moves itself there before it starts anything.
+		within := []string{"-c", `echo 0 >"$0/cgroup.procs" && exec systemd-nspawn "$@"`, cpuGroup(m.ID)}
+		c = exec.Command("/bin/sh", append(within, args...)...)
+	}
 	c.Env = append(os.Environ(), "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1")
 	return c
 }

@@ -14,9 +14,10 @@ done) 2>&1
 export AWS_DEFAULT_REGION=$REGION AWS_RETRY_MODE=standard AWS_MAX_ATTEMPTS=4
 
 INSTANCE=
+LOG=/var/log/imagery/imagery.log
 # The network may come up later than this script, so that any error is worth repeating. The second call must not go
 # without a token: its refusal would hide that the first one failed.
-imds() { curl -sf --retry 20 --retry-delay 2 --retry-max-time 60 --retry-all-errors --max-time 5 "${@:2}" "http://169.254.169.254/latest/$1"; }
+imds() { curl -sf --retry 20 --retry-delay 2 --retry-max-time 30 --retry-all-errors --max-time 5 "${@:2}" "http://169.254.169.254/latest/$1"; }
 md() {
   local token
   token=$(imds api/token -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 300') && imds "meta-data/$1" -H "X-aws-ec2-metadata-token: $token"
@@ -24,7 +25,7 @@ md() {
 # Until the instance reaches Pending:Wait there is no hook to complete, so an answer is worth repeating.
 signal() {
   for ((n = 0; n < $2; n++)); do
-    timeout 20 aws autoscaling complete-lifecycle-action --auto-scaling-group-name "$GROUP" \
+    timeout 40 aws autoscaling complete-lifecycle-action --auto-scaling-group-name "$GROUP" \
       --lifecycle-hook-name "$HOOK" --instance-id "$INSTANCE" --lifecycle-action-result "$1" && return 0
     sleep 6
   done
@@ -38,7 +39,7 @@ fail() {
   set +e
   systemctl stop --no-block imagery # else its restarts would fill the console
   journalctl -u imagery -u imagery-selftest --no-pager -n 100
-  tail -n 100 /var/log/imagery/imagery.log
+  tail -n 100 "$LOG"
   echo "IMAGERY BOOT FAILED: $step ($where)"
   [[ -z $INSTANCE ]] || signal ABANDON 3 # without a name there is nobody to abandon
   sleep 3
@@ -59,19 +60,22 @@ INSTANCE=$(md instance-id)
 try "fetch release $SHA"
 dir=/opt/imagery/$SHA
 install -d -m 0755 "$dir" /etc/imagery
-# New rights and endpoints look like refusals, missing things and timeouts for some minutes. Nothing else passes
-# by waiting.
-passing='\((403|404|AccessDenied|Forbidden|InvalidAccessKeyId|NoSuchKey|NoSuchBucket)\)|[Tt]im(ed ?out|eout)|Could not connect|Unable to locate credentials'
+# New rights, new endpoints and an ill service look like refusals, missing things, timeouts and server errors for some
+# minutes. What no waiting changes is the exception: a full or read-only disk, and a command that the CLI does not
+# understand (252) or that is not there (126, 127). The deadline is that of everything below that waits for AWS.
+final='No space left on device|Errno 28|Read-only file system|Errno 30'
 deadline=$((SECONDS + RETRY_SECONDS))
+left() { echo $((deadline > SECONDS ? deadline - SECONDS : 0)); }
 until said=$(timeout 60 aws s3api get-object --bucket "$BUCKET" --key "$KEY" "$dir/imagery.tmp" 2>&1 >/dev/null); do
   code=$?
-  echo "$said"
-  if [[ $code != 124 && ! $said =~ $passing ]]; then
+  echo "$said (exit code $code)"
+  if [[ $code =~ ^(252|126|127)$ || $said =~ $final ]]; then
     step+=': an answer that waiting does not change'
     exit 1
   fi
-  if ((SECONDS >= deadline)); then
-    step+=": still refused after $RETRY_SECONDS s"
+  if (($(left) == 0)); then
+    step+=": no success within $RETRY_SECONDS s; at last: ${said:-no answer} (exit code $code)"
+    step=${step//$'\n'/ }
     exit 1
   fi
   sleep 5
@@ -86,26 +90,36 @@ ln -sfn "$dir" /opt/imagery/current
 try 'install'
 id imagery >/dev/null 2>&1 || useradd --system --no-create-home --shell /sbin/nologin imagery
 install -d -m 0750 -o imagery -g imagery /var/log/imagery # systemd opens the log before the program could make its folder
+# systemd would make the file as root, and logrotate, which works as its owner, could not shorten it.
+[[ -e $LOG ]] || install -m 0640 -o imagery -g imagery /dev/null "$LOG"
 write /etc/imagery/env "$ENVIRONMENT"
 echo "IMAGERY_INSTANCE=$INSTANCE" >>/etc/imagery/env
 write /etc/imagery/cloudwatch-agent.json "$AGENT"
 write /etc/logrotate.d/imagery "$ROTATION"
+install -d -m 0755 /etc/systemd/system/logrotate.timer.d /etc/systemd/system/imagery-selftest.service.d
+write /etc/systemd/system/logrotate.timer.d/imagery.conf "$ROTATION_TIMER"
+write /etc/systemd/system/imagery-agent.service "$AGENT_UNIT"
+write /etc/systemd/system/imagery-agent.timer "$AGENT_TIMER"
 write /etc/systemd/system/imagery.service "$UNIT"
 write /etc/systemd/system/imagery-selftest.service "$UNIT"
-install -d -m 0755 /etc/systemd/system/imagery-selftest.service.d
 write /etc/systemd/system/imagery-selftest.service.d/once.conf "$SELFTEST"
 write /opt/imagery/leave "$LEAVE"
 write /etc/systemd/system/imagery-leave.service "$LEAVE_UNIT"
 [[ $SSM == true ]] || systemctl disable --now amazon-ssm-agent || true
 
-try 'ship logs'
-# A service without logs is better than none: the alarm on missing metrics tells.
-(timeout 150 dnf -y -q install amazon-cloudwatch-agent &&
-  timeout 30 /opt/aws/amazon-cloudwatch-agent/bin/amazon-cloudwatch-agent-ctl -a fetch-config -m ec2 -s -c file:/etc/imagery/cloudwatch-agent.json) ||
-  echo "WARNING: logs and metrics are not shipped"
+try 'rotate and ship logs'
+systemctl daemon-reload
+# Neither decides about this instance. The log has a limit of its own, and the timer installs the agent in the
+# background and repeats that until it works; the alarm on silent instances tells when it never does.
+{ systemctl enable logrotate.timer && systemctl restart logrotate.timer; } || echo "WARNING: logs are not rotated"
+systemctl enable --now imagery-agent.timer || echo "WARNING: logs and metrics are not shipped"
 
-# Before the service starts: a worker takes work from its first second on.
+# Before the service starts: a worker takes work from its first second on. Rights arrive one by one, so that a test
+# that is refused is repeated until the same deadline; what the machine does wrong is final.
 try 'do the job once'
+rest=$(left)
+printf '[Service]\nEnvironment=RETRY=%ds\nTimeoutStartSec=%d\n' "$rest" $((rest + 80)) \
+  >/etc/systemd/system/imagery-selftest.service.d/retry.conf
 systemctl daemon-reload
 systemctl start imagery-selftest
 
@@ -113,7 +127,9 @@ try 'start the service'
 systemctl enable --now imagery imagery-leave # Type=notify: returns when the service says that it is ready, or fails
 
 try 'wait until it can do its job'
-curl -sf --retry 60 --retry-delay 2 --retry-max-time 120 --retry-all-errors --max-time 5 "http://127.0.0.1:$PORT/readyz" >/dev/null
+rest=$(left)
+curl -sf --retry 300 --retry-delay 2 --retry-max-time $((rest > 60 ? rest : 60)) --retry-all-errors --max-time 5 \
+  "http://127.0.0.1:$PORT/readyz" >/dev/null
 
 try "ask the service for its release, which must be $SHA"
 [[ $(curl -sf --retry 5 --retry-delay 2 --retry-max-time 30 --retry-all-errors --max-time 5 "http://127.0.0.1:$PORT/version") == "$SHA" ]]

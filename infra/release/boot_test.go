@@ -4,15 +4,18 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"flag"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"imagery/app/settings"
+	"imagery/infra/compute"
 	"imagery/infra/pulumitest"
 )
 
@@ -44,7 +47,7 @@ func newWorld(t *testing.T, answers string) world {
 	t.Helper()
 	pulumitest.Need(t, "bash")
 	root := t.TempDir()
-	for _, d := range []string{"bin", "dev", "var/log/imagery", "etc/systemd/system", "etc/logrotate.d", "opt"} {
+	for _, d := range []string{"bin", "dev", "var/log/imagery", "etc/systemd/system", "etc/logrotate.d", "opt", "usr/bin"} {
 		if err := os.MkdirAll(filepath.Join(root, d), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -107,6 +110,7 @@ func TestBoot(t *testing.T) {
 	refuse := func(what string) string {
 		return `download() { (( $(nth get) > 2 )) && { file "$@"; return; }; echo "` + what + `" >&2; return 254; }`
 	}
+	const refusedForEver = `download() { sleep; command sleep 0.3; printf "first line\n(AccessDenied)\n" >&2; return 254; }`
 	for name, c := range map[string]struct {
 		answers string
 		reason  string // on the console; empty: the boot must end in service
@@ -117,20 +121,37 @@ func TestBoot(t *testing.T) {
 		"missing twice":    {answers: refuse("An error occurred (404) when calling the GetObject operation"), gets: 3},
 		"no way twice":     {answers: refuse("Connect timeout on endpoint URL"), gets: 3},
 		"hangs twice":      {answers: `download() { (( $(nth get) > 2 )) && { file "$@"; return; }; return 124; }`, gets: 3},
-		"refused for ever": {answers: `download() { sleep; command sleep 0.3; echo "(AccessDenied)" >&2; return 254; }`, reason: "still refused after 1 s", gets: -1},
-		"another answer":   {answers: `download() { echo "[Errno 28] No space left on device: /opt/403AccessDenied404" >&2; return 255; }`, reason: "waiting does not change"},
-		"wrong bytes":      {answers: `download() { file "$@"; echo more >>"${!#}"; }`, reason: "check that the file is release " + sha(content)},
-		"unit fails":       {answers: `systemctl() { [[ $* != "enable --now imagery"* ]]; }`, reason: "start the service"},
-		"selftest fails":   {answers: `systemctl() { [[ $* != "start imagery-selftest" ]]; }`, reason: "do the job once"},
-		"not ready":        {answers: `ready() { return 22; }`, reason: "wait until it can do its job"},
-		"wrong version":    {answers: `version() { echo 0000; }`, reason: "ask the service for its release"},
-		"hook race":        {answers: `complete() { (( $(nth hook) > 4 )) || { echo "No active Lifecycle Action found" >&2; return 254; }; }`},
-		"no hook at all":   {answers: `complete() { return 254; }`, reason: "enter service"},
-		"dnf fails":        {answers: `dnf() { return 1; }`},
-		"no token":         {answers: `curl() { [[ ${!#} == */instance-id ]] && echo i-0123456789abcdef0; }`, reason: "ask for the name of this instance"},
-		"no metadata":      {answers: `curl() { return 7; }`, reason: "ask for the name of this instance"},
-		"killed":           {answers: `dnf() { kill -TERM $(ps -o ppid= $(ps -o ppid= $PPID)); command sleep 1; }`, reason: "ship logs"},
-		"disk full":        {answers: `useradd() { return 1; }`, reason: "install"},
+		"server error":     {answers: refuse("An error occurred (InternalError) when calling the GetObject operation"), gets: 3},
+		"too many":         {answers: refuse("An error occurred (SlowDown) when calling the GetObject operation"), gets: 3},
+		"unavailable":      {answers: refuse("An error occurred (503) when calling the GetObject operation"), gets: 3},
+		"old credentials":  {answers: refuse("An error occurred (ExpiredToken) when calling the GetObject operation"), gets: 3},
+		"bad credentials":  {answers: refuse("An error occurred (InvalidToken) when calling the GetObject operation"), gets: 3},
+		"clock is off":     {answers: refuse("An error occurred (RequestTimeTooSkewed) when calling the GetObject operation"), gets: 3},
+		"connection ends":  {answers: refuse("Connection was closed before we received a valid response"), gets: 3},
+		"slow answer":      {answers: refuse("Read timeout on endpoint URL"), gets: 3},
+		"no credentials":   {answers: strings.Replace(refuse("Unable to locate credentials"), "254", "253", 1), gets: 3},
+		"never heard of":   {answers: refuse("something that nobody knows yet"), gets: 3},
+		"refused for ever": {answers: refusedForEver, reason: "no success within 1 s; at last: first line (AccessDenied) (exit code 254)", gets: -1},
+		"full disk": {answers: `download() { echo "[Errno 28] No space left on device: /opt/403AccessDenied404" >&2; return 255; }`,
+			reason: "waiting does not change"},
+		"read-only disk": {answers: `download() { echo "[Errno 30] Read-only file system: /opt/x" >&2; return 255; }`,
+			reason: "waiting does not change"},
+		"wrong usage": {answers: `download() { echo "aws: error: Unknown options: --frob" >&2; return 252; }`,
+			reason: "waiting does not change"},
+		"no CLI":         {answers: `download() { echo "aws: command not found" >&2; return 127; }`, reason: "waiting does not change"},
+		"wrong bytes":    {answers: `download() { file "$@"; echo more >>"${!#}"; }`, reason: "check that the file is release " + sha(content)},
+		"unit fails":     {answers: `systemctl() { [[ $* != "enable --now imagery"* ]]; }`, reason: "start the service"},
+		"selftest fails": {answers: `systemctl() { [[ $* != "start imagery-selftest" ]]; }`, reason: "do the job once"},
+		"not ready":      {answers: `ready() { return 22; }`, reason: "wait until it can do its job"},
+		"wrong version":  {answers: `version() { echo 0000; }`, reason: "ask the service for its release"},
+		"hook race":      {answers: `complete() { (( $(nth hook) > 4 )) || { echo "No active Lifecycle Action found" >&2; return 254; }; }`},
+		"no hook at all": {answers: `complete() { return 254; }`, reason: "enter service"},
+		"no timers":      {answers: `systemctl() { [[ $* != *.timer ]]; }`},
+		"no token":       {answers: `curl() { [[ ${!#} == */instance-id ]] && echo i-0123456789abcdef0; }`, reason: "ask for the name of this instance"},
+		"no metadata":    {answers: `curl() { return 7; }`, reason: "ask for the name of this instance"},
+		"killed": {answers: `systemctl() { [[ $* != *agent.timer ]] || { kill -TERM $PPID; command sleep 1; }; }`,
+			reason: "rotate and ship logs"},
+		"disk full": {answers: `useradd() { return 1; }`, reason: "install"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -199,12 +220,172 @@ func TestSelftestComesBeforeTheService(t *testing.T) {
 		t.Fatal(err)
 	}
 	calls := w.read("calls")
-	if test, start := strings.Index(calls, "systemctl start imagery-selftest"), strings.Index(calls, "systemctl enable --now imagery"); test < 0 || start < test {
+	test, start := strings.Index(calls, "systemctl start imagery-selftest"), strings.Index(calls, "systemctl enable --now imagery imagery-leave")
+	if test < 0 || start < test {
 		t.Errorf("selftest at %d, service at %d", test, start)
 	}
 	if env := w.read("etc/imagery/env"); !strings.HasSuffix(env, "IMAGERY_INSTANCE=i-0123456789abcdef0\n") {
 		t.Errorf("environment: %s", env)
 	}
+}
+
+// The selftest may wait for late rights as long as the download left of the deadline, and has 80 seconds for itself: a
+// program that hangs ends.
+func TestSelftestWaitsUntilTheSameDeadline(t *testing.T) {
+	w := newWorld(t, `download() { (( $(nth get) > 2 )) && { file "$@"; return; }; command sleep 1.1; return 124; }`)
+	boot := example(settings.Worker)
+	boot.Retry = 100 * time.Second
+	text, err := UserData(boot)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.run(t, text); err != nil {
+		t.Fatal(err)
+	}
+	conf := w.read("etc/systemd/system/imagery-selftest.service.d/retry.conf")
+	var retry, limit int
+	if _, err := fmt.Sscanf(conf, "[Service]\nEnvironment=RETRY=%ds\nTimeoutStartSec=%d\n", &retry, &limit); err != nil {
+		t.Fatalf("%v: %s", err, conf)
+	}
+	if retry > 98 || retry < 50 || limit != retry+80 {
+		t.Errorf("the selftest may repeat for %d s and run for %d s", retry, limit)
+	}
+	if !strings.Contains(w.read("etc/systemd/system/imagery-selftest.service.d/once.conf"), "selftest --retry ${RETRY}\n") {
+		t.Error("the selftest does not repeat")
+	}
+}
+
+// execs are the commands of a unit, in the order in which systemd runs them.
+var execs = regexp.MustCompile(`(?m)^(ExecCondition|ExecStart)=(.+)$`)
+
+// turn runs the commands of the agent's unit once, as its timer does every two minutes.
+func (w world) turn(t *testing.T) error {
+	t.Helper()
+	for _, m := range execs.FindAllStringSubmatch(w.read("etc/systemd/system/imagery-agent.service"), -1) {
+		command := strings.ReplaceAll(m[2], "/usr/bin/dnf", filepath.Join(w.root, "bin", "dnf"))
+		command = strings.ReplaceAll(command, " systemctl", " "+filepath.Join(w.root, "bin", "systemctl"))
+		if err := w.run(t, command); err != nil {
+			if m[1] == "ExecCondition" {
+				return nil // skipped
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// The boot does not wait for the agent. Its timer installs it, again and again until it works, and does nothing then.
+func TestAgentIsInstalledUntilItWorks(t *testing.T) {
+	w := newWorld(t, `dnf() { (( $(nth dnf) > 2 )); }
+		systemctl() { [[ $* != "-q is-active amazon-cloudwatch-agent" || -e $WORLD/agent-runs ]]; }`)
+	text, err := UserData(example(settings.Worker))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.run(t, text); err != nil {
+		t.Fatal(err)
+	}
+	calls := w.read("calls")
+	start := strings.Index(calls, "systemctl enable --now imagery-agent.timer\n")
+	if strings.Contains(calls, "dnf") || start < 0 || start > strings.Index(calls, "systemctl start imagery-selftest") {
+		t.Errorf("the boot installs the agent, or does not start its timer:\n%s", calls)
+	}
+	ctl := "opt/aws/amazon-cloudwatch-agent/bin/amazon-cloudwatch-agent-ctl"
+	if err := os.MkdirAll(filepath.Join(w.root, filepath.Dir(ctl)), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	w.write(t, ctl, "#!/bin/bash\necho \"ctl $*\" >>\"$WORLD/calls\"\n[[ -e $WORLD/ctl-works ]] && touch \"$WORLD/agent-runs\"\n")
+	if err := os.Chmod(filepath.Join(w.root, ctl), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	w.write(t, "calls", "")
+	for n, works := range []bool{false, false, false, true, true, true} {
+		if n == 3 {
+			w.write(t, "ctl-works", "")
+		}
+		if err := w.turn(t); (err == nil) != works {
+			t.Errorf("turn %d: %v", n+1, err)
+		}
+	}
+	calls = w.read("calls")
+	if n := strings.Count(calls, "dnf -y -q install amazon-cloudwatch-agent\n"); n != 4 {
+		t.Errorf("%d installations, want two that fail, one before the agent starts and one before it does:\n%s", n, calls)
+	}
+	if n := strings.Count(calls, "ctl -a fetch-config -m ec2 -s -c file:"); n != 2 {
+		t.Errorf("the agent was started %d times, want one that fails and one:\n%s", n, calls)
+	}
+	timer := w.read("etc/systemd/system/imagery-agent.timer")
+	for _, line := range []string{"OnActiveSec=1s", "OnUnitInactiveSec=2min", "WantedBy=timers.target"} {
+		if !strings.Contains(timer, line+"\n") {
+			t.Errorf("the timer lacks %s:\n%s", line, timer)
+		}
+	}
+}
+
+// The log is the service user's before systemd opens it, or logrotate, working as that user, cannot shorten it.
+func TestLogBelongsToWhoRotatesIt(t *testing.T) {
+	w := newWorld(t, `install() { echo "install $*" >>"$WORLD/calls"; real_install "$@"; }`)
+	if err := os.Remove(filepath.Join(w.root, "var/log/imagery/imagery.log")); err != nil {
+		t.Fatal(err)
+	}
+	text, err := UserData(example(settings.Worker))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.run(t, text); err != nil {
+		t.Fatal(err)
+	}
+	calls, log := w.read("calls"), filepath.Join(w.root, "var/log/imagery/imagery.log")
+	made := strings.Index(calls, "install -m 0640 -o imagery -g imagery /dev/null "+log)
+	if start := strings.Index(calls, "systemctl start imagery-selftest"); made < 0 || start < made {
+		t.Errorf("the log is made at %d, the first unit starts at %d:\n%s", made, start, calls)
+	}
+	if info, err := os.Stat(log); err != nil || info.Mode().Perm() != 0o640 {
+		t.Errorf("the log: %v, %v", info, err)
+	}
+	rotation, timer := w.read("etc/logrotate.d/imagery"), w.read("etc/systemd/system/logrotate.timer.d/imagery.conf")
+	for _, line := range []string{"su imagery imagery", "size 64M", "rotate 2", "nodateext", "copytruncate"} {
+		if !strings.Contains(rotation, "\n    "+line+"\n") {
+			t.Errorf("the rotation lacks %q:\n%s", line, rotation)
+		}
+	}
+	for _, line := range []string{"OnCalendar=", "OnCalendar=*:0/15", "AccuracySec=1s", "RandomizedDelaySec=0"} {
+		if !strings.Contains(timer, "\n"+line+"\n") {
+			t.Errorf("the timer of the rotation lacks %q:\n%s", line, timer)
+		}
+	}
+}
+
+// Every number that bounds a step of the boot, with the most that a stack may set for late rights.
+func TestBootEndsBeforeItsHook(t *testing.T) {
+	text, err := UserData(example(settings.Worker))
+	if err != nil {
+		t.Fatal(err)
+	}
+	number := func(text, pattern string) int {
+		m := regexp.MustCompile(pattern).FindStringSubmatch(text)
+		if m == nil {
+			t.Fatalf("nothing is like %s", pattern)
+		}
+		n, err := strconv.Atoi(m[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	perCall := number(text, `--max-time (\d+) "\$\{@:2\}"`)
+	const mostRetry, attempt, system = 400, 60, 60 // of a selftest; until cloud-init runs the script
+	total := system +
+		2*(number(text, `imds\(\).*--retry-max-time (\d+)`)+perCall) +
+		mostRetry + number(text, `timeout (\d+) aws s3api`) + attempt +
+		number(unitText, `TimeoutStartSec=(\d+)`) +
+		number(text, `rest > 60 \? rest : (\d+)`) + 5 +
+		number(text, `--retry-max-time (\d+) --retry-all-errors --max-time 5 "http://127.0.0.1:\$PORT/version`) + 5 +
+		number(text, `timeout (\d+) aws autoscaling`)
+	if hook := int(compute.LaunchTimeout / time.Second); total > hook {
+		t.Errorf("a boot may take %d s, its launch hook %d s", total, hook)
+	}
+	t.Logf("a boot ends within %d s", total)
 }
 
 // A worker is stopped, which drains it, before its instance is let go; a server is not, its balancer drains it.

@@ -151,6 +151,23 @@ func TestUserDataRefusesWhatAShellCouldMisread(t *testing.T) {
 	}
 }
 
+// What AWS allows is far off even with the longest names, so that the next line of the script is no problem.
+func TestUserDataHasRoom(t *testing.T) {
+	b := example(settings.Worker)
+	long := strings.Repeat("n", 100)
+	b.Settings.Table, b.Settings.Bucket, b.Settings.Stack, b.Group = long, long, long, long
+	b.Settings.QueueURL, b.Settings.DLQURL = "https://"+long, "https://"+long
+	b.Bucket, b.LogGroup, b.Region = long, "/"+long, "ap-southeast-2"
+	text, err := UserData(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if room := userDataLimit - len(text); room < 1500 {
+		t.Errorf("user-data has %d bytes left", room)
+	}
+	t.Logf("%d bytes of %d", len(text), userDataLimit)
+}
+
 func TestUserDataKeepsTheLimit(t *testing.T) {
 	b := Boot{Settings: settings.Settings{Role: settings.Worker, Table: strings.Repeat("x", userDataLimit)}, Region: "r", Group: "g", Hook: "h", TerminateHook: "t", Bucket: "b", Key: "k", SHA: "s", LogGroup: "/l"}
 	if _, err := UserData(b); err == nil || !strings.Contains(err.Error(), "AWS takes 16384") {

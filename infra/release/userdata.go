@@ -32,6 +32,12 @@ var (
 	leaveUnitText string
 	//go:embed logrotate.conf
 	rotationText string
+	//go:embed logrotate.timer.conf
+	rotationTimerText string
+	//go:embed agent.service
+	agentUnitText string
+	//go:embed agent.timer
+	agentTimerText string
 
 	boot  = parse("boot.sh", bootText)
 	leave = parse("leave.sh", leaveText)
@@ -77,8 +83,9 @@ func UserData(b Boot) (string, error) {
 	}
 	out, err := script(boot, "REGION="+b.Region, "GROUP="+b.Group, "HOOK="+b.Hook, "BUCKET="+b.Bucket, "KEY="+b.Key, "SHA="+b.SHA,
 		fmt.Sprintf("PORT=%d", Port), fmt.Sprintf("RETRY_SECONDS=%d", int(b.Retry/time.Second)), fmt.Sprintf("SSM=%t", b.SSM),
-		"ENVIRONMENT="+encode(strings.Join(b.Environment(), "\n")+"\n"), "AGENT="+encode(string(agent)), "ROTATION="+encode(rotationText),
-		"UNIT="+encode(unitFile), "SELFTEST="+encode(selftestText), "LEAVE="+encode(leaveScript), "LEAVE_UNIT="+encode(leaveUnitText))
+		"ENVIRONMENT="+encode(strings.Join(b.Environment(), "\n")+"\n"), "AGENT="+encode(string(agent)), "ROTATION="+file(rotationText),
+		"ROTATION_TIMER="+file(rotationTimerText), "AGENT_UNIT="+file(agentUnitText), "AGENT_TIMER="+file(agentTimerText),
+		"UNIT="+file(unitFile), "SELFTEST="+file(selftestText), "LEAVE="+file(leaveScript), "LEAVE_UNIT="+file(leaveUnitText))
 	if err != nil {
 		return "", err
 	}
@@ -116,6 +123,12 @@ func (b Boot) Environment() []string {
 }
 
 func encode(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
+
+// comments are whole lines; the first line of a script is none.
+var comments = regexp.MustCompile(`(?m)^# .*\n`)
+
+// file encodes a file of the instance without its comments: user-data has little room, and its source keeps them.
+func file(s string) string { return encode(comments.ReplaceAllString(s, "")) }
 
 // logAgent ships the two logs of an instance; metrics travel inside them.
 func logAgent(group string) any {

@@ -75,7 +75,7 @@ func Run(ctx context.Context, b Backend, out io.Writer) error {
 func (b Backend) picture(ctx context.Context, folder, name string) (err error) {
 	raw, err := pictures.ReadFile("pictures/" + name)
 	if err != nil {
-		return err
+		return permanent(err)
 	}
 	original := folder + "/raw-" + name
 	defer func() { err = errors.Join(err, b.DeleteObject(context.WithoutCancel(ctx), original)) }()
@@ -85,14 +85,20 @@ func (b Backend) picture(ctx context.Context, folder, name string) (err error) {
 	}
 	result, err := b.Filter.Apply(ctx, stored)
 	if err != nil {
-		return fmt.Errorf("filter: %w", err)
+		if err = fmt.Errorf("filter: %w", err); ctx.Err() == nil {
+			err = permanent(err)
+		}
+		return err
 	}
 	key := folder + "/" + strings.TrimSuffix(name, path.Ext(name)) + "." + result.Ext
 	defer func() { err = errors.Join(err, b.DeleteObject(context.WithoutCancel(ctx), key)) }()
 	if stored, err = b.roundTrip(ctx, key, result.ContentType, result.Body); err != nil {
 		return err
 	}
-	return compare(stored, result.Ext)
+	if err := compare(stored, result.Ext); err != nil {
+		return permanent(err)
+	}
+	return nil
 }
 
 // roundTrip puts an object and reads it back.
@@ -105,7 +111,7 @@ func (b Backend) roundTrip(ctx context.Context, key, contentType string, data []
 		return nil, fmt.Errorf("get %s: %w", key, err)
 	}
 	if !bytes.Equal(back, data) {
-		return nil, fmt.Errorf("get %s: other bytes came back than were put", key)
+		return nil, permanent(fmt.Errorf("get %s: other bytes came back than were put", key))
 	}
 	return back, nil
 }
@@ -153,7 +159,7 @@ func (b Backend) table(ctx context.Context, id string) error {
 		return fmt.Errorf("read item %s: %w", id, err)
 	}
 	if got.Version != to.Version || got.State != to.State {
-		return fmt.Errorf("read item %s: version %d came back, %d was written", id, got.Version, to.Version)
+		return permanent(fmt.Errorf("read item %s: version %d came back, %d was written", id, got.Version, to.Version))
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"imagery/app/imagery"
@@ -67,6 +68,16 @@ func (wrong) Apply(_ context.Context, raw []byte) (imagery.Result, error) {
 	return imagery.Result{Body: raw, Ext: "png", ContentType: "image/png"}, nil
 }
 
+type broken struct{ sepia.Filter }
+
+func (broken) Apply(context.Context, []byte) (imagery.Result, error) {
+	return imagery.Result{}, errors.New("cannot decode")
+}
+
+type otherBytes struct{ *memory.Blobs }
+
+func (otherBytes) Get(context.Context, string, int64) ([]byte, error) { return []byte("others"), nil }
+
 var errDenied = errors.New("denied")
 
 type noGet struct{ *memory.Blobs }
@@ -89,6 +100,8 @@ func (noSend) Send(context.Context, []byte, string) error { return errDenied }
 func TestSelftestNotices(t *testing.T) {
 	for name, breakIt := range map[string]func(*world){
 		"another filter":   func(w *world) { w.Filter = wrong{} },
+		"broken filter":    func(w *world) { w.Filter = broken{} },
+		"other bytes":      func(w *world) { w.Blobs = otherBytes{w.blobs} },
 		"no right to get":  func(w *world) { w.Blobs = noGet{w.blobs} },
 		"no right to put":  func(w *world) { w.Blobs = noPut{w.blobs} },
 		"no right to move": func(w *world) { w.Catalog = noMove{w.catalog} },
@@ -96,11 +109,77 @@ func TestSelftestNotices(t *testing.T) {
 	} {
 		w := newWorld()
 		breakIt(w)
-		if err := selftest.Run(t.Context(), w.Backend, io.Discard); err == nil {
+		err := selftest.Run(t.Context(), w.Backend, io.Discard)
+		if err == nil {
 			t.Errorf("%s: the selftest passed", name)
+		}
+		if got, want := selftest.IsPermanent(err), !strings.HasPrefix(name, "no right"); got != want {
+			t.Errorf("%s: permanent %t, want %t: %v", name, got, want, err)
 		}
 		if len(w.blobs.Keys()) != 0 || len(w.items) != 1 {
 			t.Errorf("%s: left %v, deleted %v", name, w.blobs.Keys(), w.items)
 		}
+	}
+}
+
+// Rights arrive one after the other, and a wrong result is not worth a second look.
+func TestSelftestWaitsForLateRights(t *testing.T) {
+	const pause = 5 * time.Second
+	type result struct {
+		lines string
+		err   error
+	}
+	results := map[string]result{} // of real runs; the filter keeps goroutines that no bubble may use
+	for name, breakIt := range map[string]func(*world){
+		"":      func(*world) {},
+		"put":   func(w *world) { w.Blobs = noPut{w.blobs} },
+		"send":  func(w *world) { w.Queue = noSend{w.queue} },
+		"wrong": func(w *world) { w.Filter = wrong{} },
+	} {
+		w := newWorld()
+		breakIt(w)
+		var out strings.Builder
+		err := selftest.Run(t.Context(), w.Backend, &out)
+		results[name] = result{out.String(), err}
+	}
+	for name, c := range map[string]struct {
+		late, within time.Duration
+		wrong        bool
+		attempts     int
+		passes       bool
+	}{
+		"at once":        {within: 5 * time.Minute, attempts: 1, passes: true},
+		"late":           {late: 200 * time.Second, within: 5 * time.Minute, attempts: 41, passes: true},
+		"too late":       {late: 400 * time.Second, within: 5 * time.Minute, attempts: 61},
+		"late, no retry": {late: 200 * time.Second, attempts: 1},
+		"wrong":          {wrong: true, within: 5 * time.Minute, attempts: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				begun, attempts := time.Now(), 0
+				var out strings.Builder
+				err := selftest.Retry(t.Context(), c.within, pause, func(_ context.Context, out io.Writer) error {
+					attempts++
+					fault := ""
+					switch since := time.Since(begun); {
+					case c.wrong:
+						fault = "wrong"
+					case since < c.late/2:
+						fault = "put"
+					case since < c.late:
+						fault = "send"
+					}
+					io.WriteString(out, results[fault].lines)
+					return results[fault].err
+				}, &out)
+				if (err == nil) != c.passes || attempts != c.attempts {
+					t.Errorf("%d attempts, want %d: %v", attempts, c.attempts, err)
+				}
+				waits := strings.Count(out.String(), "not yet, repeated for ")
+				if waits != min(2, (c.attempts-1)/20) || strings.Count(out.String(), "clean up table") != 1 {
+					t.Errorf("%d reasons to wait:\n%s", waits, out.String())
+				}
+			})
+		})
 	}
 }

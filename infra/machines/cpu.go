@@ -1,0 +1,49 @@
+package machines
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// cpuPeriod is how often a machine's share of the CPU is given out, in microseconds.
+const cpuPeriod = 100_000
+
+// cpuGroup is a machine's control group in the hierarchy of the CPU controller, version 1. The unified hierarchy, which
+// the machine sees, has no controllers there.
+func cpuGroup(id string) string { return filepath.Join("/sys/fs/cgroup/cpu", "imagery-"+id) }
+
+// limitCPU makes the control group of a machine, with a share of one core.
+func limitCPU(id string, share float64) error {
+	dir := cpuGroup(id)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("limit the CPU: %w", err)
+	}
+	for name, value := range map[string]int{"cpu.cfs_period_us": cpuPeriod, "cpu.cfs_quota_us": int(share * cpuPeriod)} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(strconv.Itoa(value)), 0o644); err != nil {
+			return fmt.Errorf("limit the CPU: %w", err)
+		}
+	}
+	return nil
+}
+
+// FullSpeed lifts the bound on a machine's CPU and returns how long its bound kept it waiting.
+func (h *Host) FullSpeed(id string) (throttled time.Duration, err error) {
+	stat, err := os.ReadFile(filepath.Join(cpuGroup(id), "cpu.stat"))
+	if err != nil {
+		return 0, fmt.Errorf("read what the bound on the CPU did: %w", err)
+	}
+	for line := range strings.Lines(string(stat)) {
+		if ns, ok := strings.CutPrefix(strings.TrimSpace(line), "throttled_time "); ok {
+			n, err := strconv.ParseInt(ns, 10, 64)
+			if err != nil {
+				return 0, fmt.Errorf("read what the bound on the CPU did: %w", err)
+			}
+			throttled = time.Duration(n)
+		}
+	}
+	return throttled, os.WriteFile(filepath.Join(cpuGroup(id), "cpu.cfs_quota_us"), []byte("-1"), 0o644)
+}
