@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
@@ -30,6 +31,11 @@ const (
 	alarmMetrics       = 33 // of our alarms and the four behind target tracking; a test counts them
 	freeAlarmMetrics   = 10
 	smallServiceMonth  = 3.9 // a million writes and five million reads, 20 GB of photos, two million messages, 2 GB of logs
+	customMetricMonth  = 0.30
+	customMetrics      = 14 // of our log lines; a test counts them
+	freeCustomMetrics  = 10
+	logGB              = 0.50
+	requestLogBytes    = 670 // 610 to 670 of a request's line, as measured, and CloudWatch's 26 of overhead
 	endpointServices   = 3
 	sessionServices    = 2
 	addressesPerServer = 1
@@ -41,10 +47,12 @@ type item struct {
 	usd  float64
 }
 
-// Estimate is what a stack costs in a month at its smallest size, the dearest line first.
+// Estimate is what a stack costs in a month at its smallest size, the dearest line first, and what comes on top at its
+// largest size under the load that scaling aims at, all month.
 type Estimate struct {
 	items []item
 	total float64
+	more  []item
 }
 
 // estimate adds up a configuration.
@@ -67,7 +75,7 @@ func estimate(c Config) Estimate {
 		{"workers", float64(c.WorkerMin) * instanceTypes[c.WorkerType].hourly * monthHours},
 		{"egress " + string(c.Egress), egress * monthHours},
 		{"disks", instances * diskGiB * diskGiBMonth},
-		{"alarms", (alarmMetrics - freeAlarmMetrics) * alarmMetricMonth},
+		{"alarms and metrics", (alarmMetrics-freeAlarmMetrics)*alarmMetricMonth + (customMetrics-freeCustomMetrics)*customMetricMonth},
 		{"table, photos, messages and logs of a small service", smallServiceMonth},
 	}}
 	// Dearest first, so that the head of the list is the answer to what dominates.
@@ -75,22 +83,50 @@ func estimate(c Config) Estimate {
 	for _, i := range e.items {
 		e.total += i.usd
 	}
+	e.more = atMost(c)
 	return e
+}
+
+// atMost adds up what the largest size under full load costs beside the smallest at rest. Traffic to users is not in it.
+func atMost(c Config) []item {
+	server, worker := instanceTypes[c.ServerType], instanceTypes[c.WorkerType]
+	added := float64(c.ServerMax-c.ServerMin)*server.hourly + float64(c.WorkerMax-c.WorkerMin)*worker.hourly
+	instances := float64(c.ServerMax + c.WorkerMax - c.ServerMin - c.WorkerMin)
+	if c.Egress == network.Public {
+		added += instances * addressesPerServer * publicAddressHour
+	}
+	requests := float64(c.RequestsPerTarget*c.ServerMax) * 60 * monthHours
+	more := []item{
+		{"instances", added*monthHours + instances*diskGiB*diskGiBMonth},
+		{"logs", requests * requestLogBytes / 1e9 * logGB},
+	}
+	if surplus := float64(c.ServerMax)*server.surplus() + float64(c.WorkerMax)*worker.surplus(); surplus > 0 {
+		more = append(more, item{"CPU credits, if every core is busy all month", surplus * monthHours})
+	}
+	return more
 }
 
 // String is the line of the preview.
 func (e Estimate) String() string {
 	share := func(i item) string { return fmt.Sprintf("%s %.0f %%", i.name, 100*i.usd/e.total) }
-	return fmt.Sprintf("about $%.0f a month (list prices of %s in %s, smallest size): %s, %s, %s",
-		e.total, priceRegion, priceDate, share(e.items[0]), share(e.items[1]), share(e.items[2]))
+	var most []string
+	for _, i := range e.more {
+		most = append(most, fmt.Sprintf("$%.0f for %s", i.usd, i.name))
+	}
+	return fmt.Sprintf("about $%.0f a month (list prices of %s in %s, smallest size): %s, %s, %s; at the largest size under "+
+		"full load up to %s more", e.total, priceRegion, priceDate, share(e.items[0]), share(e.items[1]), share(e.items[2]),
+		strings.Join(most, ", "))
 }
 
 func (e Estimate) output() pulumi.Map {
-	lines := pulumi.Map{}
+	lines, more := pulumi.Map{}, pulumi.Map{}
 	for _, i := range e.items {
 		lines[i.name] = pulumi.Float64(cents(i.usd))
 	}
-	return pulumi.Map{"total": pulumi.Float64(cents(e.total)), "lines": lines,
+	for _, i := range e.more {
+		more[i.name] = pulumi.Float64(cents(i.usd))
+	}
+	return pulumi.Map{"total": pulumi.Float64(cents(e.total)), "lines": lines, "moreAtMost": more,
 		"prices": pulumi.String(fmt.Sprintf("list prices of %s in %s", priceRegion, priceDate)), "dominates": pulumi.String(e.items[0].name)}
 }
 

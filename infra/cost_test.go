@@ -3,8 +3,12 @@ package main
 import (
 	"fmt"
 	"math"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
+
+	"imagery/app/settings"
 )
 
 func costOf(t *testing.T, keys map[string]string) Estimate {
@@ -78,5 +82,51 @@ func TestAlarmsAreCounted(t *testing.T) {
 	}
 	if n != alarmMetrics {
 		t.Errorf("%d metrics are watched, the estimate says %d", n, alarmMetrics)
+	}
+}
+
+// CloudWatch bills each name of a metric once for every set of dimensions: stack and role.
+func TestMetricsAreCounted(t *testing.T) {
+	source, err := os.ReadFile("../app/settings/limits.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, m := range regexp.MustCompile(`(?m)^\tMetric\w+ += "([a-z]\w+)"`).FindAllStringSubmatch(string(source), -1) {
+		if n++; m[1] == settings.MetricHeartbeat {
+			n++ // of both roles
+		}
+	}
+	if n != customMetrics {
+		t.Errorf("the roles write %d metrics, the estimate says %d", n, customMetrics)
+	}
+}
+
+// Worked out by hand: 4 t4g.micro and 4 t4g.small, 2 vCPUs each, of which AWS bills 90 % and 80 % at most.
+func TestEstimateBoundsCreditsAndLogs(t *testing.T) {
+	e := costOf(t, nil)
+	want := map[string]float64{
+		"instances": 730*(2*0.0084+2*0.0168+4*0.005) + 4*8*0.08,
+		"logs":      600 * 4 * 60 * 730 * 670 / 1e9 * 0.5,
+		"CPU credits, if every core is busy all month": 730 * 0.04 * (4*2*0.9 + 4*2*0.8),
+	}
+	for _, i := range e.more {
+		if math.Abs(i.usd-want[i.name]) > 0.005 {
+			t.Errorf("%s: $%.2f, want $%.2f", i.name, i.usd, want[i.name])
+		}
+		if !strings.Contains(e.String(), fmt.Sprintf("$%.0f for %s", i.usd, i.name)) {
+			t.Errorf("%q does not say what %s may cost", e, i.name)
+		}
+	}
+	if len(e.more) != len(want) {
+		t.Errorf("%+v", e.more)
+	}
+	if prod := costOf(t, map[string]string{"profile": "prod", "serverType": "c7g.medium"}); len(prod.more) != 2 {
+		t.Errorf("types without credits: %+v", prod.more)
+	}
+	for name, kind := range instanceTypes {
+		if kind.burstable && (baselines[kind.memoryMiB] == 0 || surplusVCPUHour[kind.arch] == 0) {
+			t.Errorf("%s: the price of its credits is not known", name)
+		}
 	}
 }

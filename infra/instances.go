@@ -53,6 +53,23 @@ func (t instanceType) photoMemory() int64 {
 	return settings.PlanWorker(t.cores, t.budget(), settings.DefaultMaxPixels).Photos
 }
 
+// surplusVCPUHour is what AWS bills for CPU credits beyond the earned ones, per vCPU and hour, for Linux.
+// https://aws.amazon.com/ec2/pricing/on-demand/#T2.2FT3.2FT4g_Unlimited_Mode_Pricing
+var surplusVCPUHour = map[string]float64{"arm64": 0.04, "amd64": 0.05}
+
+// baselines are the shares of each vCPU that a burstable type earns credits for, by memory in MiB.
+// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/burstable-credits-baseline-concepts.html
+var baselines = map[int64]float64{1024: 0.10, 2048: 0.20, 4096: 0.20, 8192: 0.30}
+
+// surplus returns the US dollars per hour that the credits of an instance cost when all its cores are busy. It is the
+// bound of what "unlimited" adds to a bill.
+func (t instanceType) surplus() float64 {
+	if !t.burstable {
+		return 0
+	}
+	return float64(t.cores) * (1 - baselines[t.memoryMiB]) * surplusVCPUHour[t.arch]
+}
+
 func (t instanceType) gcLimit() int64 { return t.memoryMiB << 20 * gcLimitPercent / 100 }
 
 // typesOf lists the known types of an architecture, of both if it is empty.
