@@ -181,7 +181,7 @@ func (s *Stack) userData(role settings.Role, kind string) pulumi.StringOutput {
 				},
 				GCLimit: instanceTypes[kind].gcLimit(), Region: cfg.Region, Group: cfg.groupName(role), Hook: compute.LaunchHook, TerminateHook: compute.TerminateHook,
 				Bucket: string(v[2].(pulumi.ID)), Key: s.binary.Key(), SHA: s.binary.SHA, LogGroup: cfg.logGroup(role), SSM: cfg.SSM,
-				Retry: time.Duration(cfg.BootRetrySeconds) * time.Second,
+				Retry: time.Duration(cfg.BootRetrySeconds) * time.Second, Egress: string(cfg.Egress),
 			})
 		}).(pulumi.StringOutput)
 }

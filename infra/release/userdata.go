@@ -1,6 +1,7 @@
 package release
 
 import (
+	"cmp"
 	_ "embed"
 	"encoding/base64"
 	"encoding/json"
@@ -55,6 +56,9 @@ type Boot struct {
 	LogGroup            string
 	SSM                 bool // keep the Session Manager agent
 	Retry               time.Duration
+	// Egress names the way out of the network. Nothing reads it: it makes a change of egress a new launch template
+	// version, so that the rollout replaces every instance before Pulumi deletes the old way out.
+	Egress string
 }
 
 // plain is what may stand in a shell assignment without quotes: every name that AWS makes for us does.
@@ -78,7 +82,8 @@ func UserData(b Boot) (string, error) {
 	out, err := script(boot, "REGION="+b.Region, "GROUP="+b.Group, "HOOK="+b.Hook, "BUCKET="+b.Bucket, "KEY="+b.Key, "SHA="+b.SHA,
 		fmt.Sprintf("PORT=%d", Port), fmt.Sprintf("RETRY_SECONDS=%d", int(b.Retry/time.Second)), fmt.Sprintf("SSM=%t", b.SSM),
 		"ENVIRONMENT="+encode(strings.Join(b.Environment(), "\n")+"\n"), "AGENT="+encode(string(agent)), "ROTATION="+encode(rotationText),
-		"UNIT="+encode(unitFile), "SELFTEST="+encode(selftestText), "LEAVE="+encode(leaveScript), "LEAVE_UNIT="+encode(leaveUnitText))
+		"UNIT="+encode(unitFile), "SELFTEST="+encode(selftestText), "LEAVE="+encode(leaveScript), "LEAVE_UNIT="+encode(leaveUnitText),
+		"export EGRESS="+cmp.Or(b.Egress, "unknown")) // exported, or shellcheck would call it unused
 	if err != nil {
 		return "", err
 	}
