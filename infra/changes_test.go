@@ -20,6 +20,7 @@ type changeCase struct {
 	roles         []string          // whose instances are replaced; nil with replaced: both
 	nothing       bool              // an exception from the row: this value changes no resource
 	refused       string            // an exception from the row, or the text of its refusal
+	effect        effect            // an exception from the row, where other keys change along
 }
 
 // prodBase is the configuration of a protected stack with every optional part, and devBase the smallest.
@@ -64,6 +65,8 @@ var changeCases = map[string][]changeCase{
 		{before: devBase, after: with(devBase, "arch", "amd64"), refused: "imagery:serverType t4g.micro is arm64"},
 		{before: devBase, refused: "the image that this stack keeps is of arm64",
 			after: map[string]string{"arch": "amd64", "serverType": "t3.micro", "workerType": "t3.small"}},
+		{before: devBase, effect: replaced, after: map[string]string{"arch": "amd64", "serverType": "t3.micro",
+			"workerType": "t3.small", "amiFollow": "true"}},
 	},
 	"serverType": {
 		{before: devBase, after: with(devBase, "serverType", "t4g.small"), roles: []string{"server"}},
@@ -166,6 +169,9 @@ func (c changeCase) check(t *testing.T, want effect) error {
 	}
 	if len(refusals) > 0 {
 		return fmt.Errorf("refused: %q", refusals)
+	}
+	if c.effect != "" {
+		want = c.effect
 	}
 	d := diff(before, after)
 	if err := d.safe(); err != nil {
@@ -301,21 +307,23 @@ var wayOut = []string{"Subnet", "Route", "RouteTable", "RouteTableAssociation", 
 	"VpcEndpoint", "SecurityGroupEgressRule", "SecurityGroup", "RolePolicy", "Role", "InstanceProfile", "Queue", "Table",
 	"LogGroup"}
 
-// inputsOfBirth lists the inputs that AWS cannot change: a new value is a new resource, by type. The bucket's object of
-// a release is left out, since every release has its own.
-var inputsOfBirth = map[string][]string{
+// fixedInputs lists, by type, the inputs that must never change: AWS would make a new resource of it, or, with the peer
+// of a rule, take the old way out from instances that still run. The bucket's object of a release is left out, since
+// every release has its own.
+var fixedInputs = map[string][]string{
 	"Vpc": {"cidrBlock"}, "Subnet": {"vpcId", "cidrBlock", "availabilityZone"}, "InternetGateway": {"vpcId"},
 	"RouteTable": {"vpcId"}, "RouteTableAssociation": {"subnetId"}, "Route": {"routeTableId", "destinationCidrBlock"},
 	"NatGateway": {"subnetId", "allocationId"}, "VpcEndpoint": {"vpcId", "serviceName", "vpcEndpointType"},
-	"SecurityGroup": {"vpcId", "name", "description"}, "SecurityGroupEgressRule": {"securityGroupId"},
-	"SecurityGroupIngressRule": {"securityGroupId"}, "LaunchTemplate": {"name"}, "Group": {"name"}, "LogGroup": {"name"},
+	"SecurityGroup": {"vpcId", "name", "description"}, "SecurityGroupIngressRule": {"securityGroupId"},
+	"SecurityGroupEgressRule": {"securityGroupId", "cidrIpv4", "prefixListId", "referencedSecurityGroupId"},
+	"LaunchTemplate":          {"name"}, "Group": {"name"}, "LogGroup": {"name"},
 	"LoadBalancer": {"name", "loadBalancerType", "internal"}, "Listener": {"loadBalancerArn"},
 	"TargetGroup": {"name", "port", "protocol", "vpcId", "targetType"},
 	"Table":       {"name", "hashKey"}, "Queue": {"name"}, "BucketV2": {"bucket"},
 }
 
 // safe returns an error if an instance that still runs could lose what it needs: something of it vanishes although not
-// both roles get a new version, or anything at all is replaced.
+// both roles get a new version, or something changes that must not.
 func (d graphDiff) safe() error {
 	for _, r := range d.gone {
 		kind := r.Type[strings.LastIndex(r.Type, ":")+1:]
@@ -324,9 +332,9 @@ func (d graphDiff) safe() error {
 		}
 	}
 	for r, inputs := range d.changed {
-		for _, name := range inputsOfBirth[r.Type[strings.LastIndex(r.Type, ":")+1:]] {
+		for _, name := range fixedInputs[r.Type[strings.LastIndex(r.Type, ":")+1:]] {
 			if slices.Contains(inputs, name) {
-				return fmt.Errorf("%s of %s changes, which replaces it", name, r.URN())
+				return fmt.Errorf("%s of %s changes under running instances", name, r.URN())
 			}
 		}
 	}
