@@ -15,7 +15,7 @@ type effect string
 const (
 	// replaced is a change that makes a new launch template version. The rollout replaces every instance during the
 	// same `up`, and Pulumi deletes what is no longer needed only after the program, and with it the rollout, has ended
-	// without an error.
+	// without an error (deploymentExecutor.Execute in pulumi's pkg/resource/deploy).
 	replaced effect = "replaced by the rollout"
 	// inPlace is a change of what surrounds the instances. None of them is replaced or loses its way out.
 	inPlace effect = "left alone, resources change in place"
