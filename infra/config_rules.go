@@ -9,11 +9,16 @@ import (
 	"strings"
 
 	"imagery/infra/data"
+	"imagery/infra/edge"
 	"imagery/infra/network"
 )
 
 // maxNameLength keeps "<project>-<stack>-lb" plus Pulumi's eight characters within the 32 of a load balancer.
 const maxNameLength = 21
+
+// maxInboundRules is the default of AWS's quota L-0EA8095F, inbound rules per security group. Every range of
+// allowedCidrs takes one, with a certificate two.
+const maxInboundRules = 60
 
 var (
 	nameForm   = regexp.MustCompile(`^[a-z][a-z0-9-]*[a-z0-9]$`)
@@ -104,6 +109,10 @@ func (c Config) checkNetwork(say func(string, ...any)) {
 			say("imagery:allowedCidrs: %s is named twice", cidr)
 		}
 	}
+	if n := edge.InboundRules(len(c.AllowedCIDRs), c.CertificateARN); n > maxInboundRules {
+		say("imagery:allowedCidrs: %d ranges need %d inbound rules of one security group, AWS allows %d "+
+			"(quota L-0EA8095F): name wider ranges", len(c.AllowedCIDRs), n, maxInboundRules)
+	}
 }
 
 // checkFleet holds an instance type against the budget without which the role's process refuses to start.
@@ -131,6 +140,9 @@ func (c Config) warnings() []string {
 	}
 	if c.Egress == network.NAT && c.AZCount == 3 {
 		w = append(w, "egress nat keeps one NAT gateway for three zones: the loss of its zone cuts all instances off; natPerAz and endpoints do not have this")
+	}
+	if c.CertificateARN == "" && c.Profile == Prod {
+		w = append(w, "certificateArn is not set in prod: photos and links travel unencrypted, over plain HTTP")
 	}
 	if c.AlarmEmail == "" && c.Profile == Prod {
 		w = append(w, "alarmEmail is not set: alarms ring where nobody hears them")

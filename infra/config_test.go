@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -55,6 +56,9 @@ func TestRefusals(t *testing.T) {
 		"named twice":                                {"azs": "eu-central-1a,eu-central-1a"},
 		`"us-east-1a" is not a zone of eu-central-1`: {"azs": `["us-east-1a","eu-central-1b"]`},
 		"is not an IPv4 range":                       {"allowedCidrs": "1.2.3.4"},
+		"61 ranges need 61 inbound rules":            {"allowedCidrs": ranges(61)},
+		"31 ranges need 62 inbound rules":            {"allowedCidrs": ranges(31), "certificateArn": certificate},
+		"quota L-0EA8095F":                           {"allowedCidrs": ranges(200)},
 		"imagery:arch":                               {"arch": "riscv"},
 		"serverType t3.small is amd64":               {"serverType": "t3.small"},
 		"not in the table of known instance types":   {"workerType": "x9.huge"},
@@ -80,6 +84,26 @@ func TestRefusals(t *testing.T) {
 		}
 		if len(g.Resources) > 0 {
 			t.Errorf("%v: registered %s", keys, g.Resources[0].URN())
+		}
+	}
+}
+
+// ranges lists n ranges for allowedCidrs.
+func ranges(n int) string {
+	var out []string
+	for i := range n {
+		out = append(out, fmt.Sprintf("10.%d.0.0/16", i))
+	}
+	return strings.Join(out, ",")
+}
+
+// As many rules as AWS allows are no problem, and the program makes as many as the rule counts.
+func TestRulesUpToTheQuotaAreAccepted(t *testing.T) {
+	for certificateARN, n := range map[string]int{"": 60, certificate: 30} {
+		config := map[string]string{"allowedCidrs": ranges(n), "certificateArn": certificateARN}
+		g := run(t, "test", config, binary(t, "a release"))
+		if rules := opens(g, "SecurityGroupIngressRule", group(g, "-lb")); len(rules) != maxInboundRules {
+			t.Errorf("%d ranges make %d rules", n, len(rules))
 		}
 	}
 }
@@ -136,8 +160,19 @@ func TestLateRefusalsMakeNothing(t *testing.T) {
 
 func TestWarnings(t *testing.T) {
 	_, warnings, err := load(t, "live", map[string]string{"profile": "prod", "protectData": "false", "egress": "nat", "azCount": "3"})
-	if err != nil || len(warnings) != 3 {
-		t.Errorf("%v, warnings %q; want unprotected data, one NAT for three zones, nobody told", err, warnings)
+	if err != nil || len(warnings) != 4 {
+		t.Errorf("%v, warnings %q; want unprotected data, one NAT for three zones, plain HTTP, nobody told", err, warnings)
+	}
+	warned := func(imagery map[string]string) bool {
+		_, warnings, err := load(t, "live", imagery)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return slices.ContainsFunc(warnings, func(w string) bool { return strings.Contains(w, "plain HTTP") })
+	}
+	prod := map[string]string{"profile": "prod"}
+	if !warned(prod) || warned(with(prod, "certificateArn", certificate)) || warned(nil) {
+		t.Error("plain HTTP is warned about in prod without a certificate, and nowhere else")
 	}
 }
 

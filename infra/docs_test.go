@@ -17,6 +17,7 @@ var documents = []string{"docs/aws.md", "README.md"}
 
 var sections = map[string]func(t *testing.T) string{
 	"keys":     keyTable,
+	"changes":  changeTable,
 	"outputs":  outputTable,
 	"cost":     costTable,
 	"policies": policyBlocks,

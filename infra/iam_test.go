@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -138,6 +139,13 @@ func TestPoliciesAreReadable(t *testing.T) {
 			t.Fatal(err)
 		}
 		fmt.Fprintf(&b, "%s\n%s\n", p.Name, text)
+	}
+	for _, e := range graphOf(t, "prod").Of("VpcEndpoint") {
+		var text bytes.Buffer
+		if err := json.Indent(&text, []byte(e.Text("policy")), "", "  "); err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&b, "%s\n%s\n", e.Name, &text)
 	}
 	golden(t, "policies-prod.txt", b.String())
 }

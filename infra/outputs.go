@@ -17,8 +17,11 @@ type output struct {
 
 // outputs are all of them, the one that people want first.
 var outputs = []output{
-	{"url", "where the service is; with a certificate, point your domain at albDns", func(s *Stack) pulumi.Input { return s.edge.URL }},
+	{"url", "address of the service; with a certificate a sentence: a name that it covers must first point at `albDns`",
+		func(s *Stack) pulumi.Input { return s.url() }},
 	{"albDns", "name of the load balancer", func(s *Stack) pulumi.Input { return s.edge.Balancer.DnsName }},
+	{"balancerUrl", "address of the service under `albDns`, for the rollout's smoke; with a certificate no client trusts it",
+		func(s *Stack) pulumi.Input { return s.edge.URL }},
 	{"imagesBucket", "bucket of originals and results", func(s *Stack) pulumi.Input { return s.storage.Images.Bucket.ID() }},
 	{"releaseBucket", "bucket of releases", func(s *Stack) pulumi.Input { return s.storage.Releases.Bucket.ID() }},
 	{"release", "SHA-256 of the shipped binary, as GET /version answers", func(s *Stack) pulumi.Input { return pulumi.String(s.binary.SHA) }},
@@ -51,6 +54,16 @@ func (s *Stack) export(ctx *pulumi.Context) error {
 		ctx.Export(o.name, o.value(s))
 	}
 	return ctx.Log.Info(estimate(s.cfg).String(), nil)
+}
+
+// url returns where clients find the service. A certificate never covers the balancer's own name, and its ARN does not
+// tell which name it covers, so with one the output says what is left to do.
+func (s *Stack) url() pulumi.StringOutput {
+	if s.cfg.CertificateARN == "" {
+		return s.edge.URL
+	}
+	return pulumi.Sprintf("point a name that the certificate covers at %s (CNAME or alias record), then use https://<that name>",
+		s.edge.Balancer.DnsName)
 }
 
 // subscription is in words. AWS tells whether the link was clicked only when it is asked, so the state of the

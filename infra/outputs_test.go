@@ -43,7 +43,9 @@ func TestOutputsAreForReaders(t *testing.T) {
 	got := published(t, "prod")
 	release := strings.Split(graphOf(t, "prod").Of("BucketObjectv2")[0].Text("key"), "/")[1]
 	for name, want := range map[string]string{
-		"url": "https://LoadBalancer.imagery-test-lb.dnsName", "albDns": "LoadBalancer.imagery-test-lb.dnsName",
+		"url": "point a name that the certificate covers at LoadBalancer.imagery-test-lb.dnsName (CNAME or alias record), " +
+			"then use https://<that name>",
+		"balancerUrl": "https://LoadBalancer.imagery-test-lb.dnsName", "albDns": "LoadBalancer.imagery-test-lb.dnsName",
 		"imagesBucket": "BucketV2.imagery-test-images.id", "releaseBucket": "BucketV2.imagery-test-releases.id",
 		"table": "Table.imagery-test-images.name", "queueUrl": "Queue.imagery-test-queue.url", "dlqUrl": "Queue.imagery-test-dead-letters.url",
 		"serverGroup": "imagery-test-server", "workerGroup": "imagery-test-worker", "templateVersions": "map[server:7 worker:7]",
@@ -70,7 +72,8 @@ func TestOutputsAreForReaders(t *testing.T) {
 			t.Errorf("%s has no value or no explanation", o.name)
 		}
 	}
-	if url := fmt.Sprint(published(t, "dev")["url"]); !strings.HasPrefix(url, "http://") {
-		t.Errorf("url without a certificate: %s", url)
+	const plain = "http://LoadBalancer.imagery-test-lb.dnsName"
+	if out := published(t, "dev"); out["url"] != plain || out["balancerUrl"] != plain {
+		t.Errorf("without a certificate: url %v, balancerUrl %v", out["url"], out["balancerUrl"])
 	}
 }

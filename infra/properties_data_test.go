@@ -194,6 +194,15 @@ var edgeProperties = []property{
 			}
 			return nil
 		}, damage: func(g *pulumitest.Graph) { g.One("Listener", "-https").Set("sslPolicy", "ELBSecurityPolicy-2016-08") }},
+	{name: "HTTP redirects only when HTTPS answers",
+		check: func(g *pulumitest.Graph) error {
+			for _, l := range g.Of("Listener") {
+				if l.Text("defaultActions.0.type") == "redirect" && !l.DependsOn("Listener", "-https") {
+					return fmt.Errorf("%s does not wait for HTTPS", l.Name)
+				}
+			}
+			return nil
+		}, damage: func(g *pulumitest.Graph) { g.One("Listener", "-http").Dependencies = nil }},
 	{name: "the balancer is in a public subnet of every zone, and waits for their routes",
 		check: func(g *pulumitest.Graph) error {
 			b := g.Of("LoadBalancer")[0]

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 
+	"imagery/app/rights"
+	"imagery/infra/policy"
 	"imagery/infra/pulumitest"
 )
 
@@ -117,6 +120,16 @@ var networkProperties = []property{
 			}
 			return nil
 		}, damage: drop("VpcEndpoint", "-autoscaling")},
+	{name: "an endpoint admits what instances call on resources of this stack, S3 also the distribution's packages",
+		check: endpointsAdmitOnlyOurs, damage: set("VpcEndpoint", "policy", nil)},
+	{name: "an endpoint admits no bucket of others", check: endpointsAdmitOnlyOurs,
+		damage: inPolicy("-s3", `"BucketV2.imagery-test-images.arn/upload/*"`, `"*"`), in: "nat"},
+	{name: "an endpoint admits no keys of another account", check: endpointsAdmitOnlyOurs,
+		damage: inPolicy("-ssmmessages", `,"Condition":{"StringEquals":{"aws:PrincipalAccount":["111122223333"]}}`, "")},
+	{name: "an endpoint admits both roles' logs", check: endpointsAdmitOnlyOurs,
+		damage: inPolicy("-logs", `,"arn:aws:logs:eu-central-1:111122223333:log-group:/imagery/test/server:*"`, "")},
+	{name: "the S3 endpoint admits packages without credentials", check: endpointsAdmitOnlyOurs,
+		damage: inPolicy("-s3", "al2023-repos-eu-central-1-de612dc2", "al2023-repos-us-east-1-de612dc2"), in: "dev"},
 	{name: "subnets are in distinct zones and ranges",
 		check: func(g *pulumitest.Graph) error {
 			seen := map[string]bool{}
@@ -190,6 +203,59 @@ var networkProperties = []property{
 			}
 			return nil
 		}, damage: set("Subnet", "mapPublicIpOnLaunch", true)},
+}
+
+// inPolicy is the damage that replaces a text in the policy of an endpoint.
+func inPolicy(endpoint, old, with string) func(*pulumitest.Graph) {
+	return func(g *pulumitest.Graph) {
+		e := g.One("VpcEndpoint", endpoint)
+		if !strings.Contains(e.Text("policy"), old) {
+			panic("nothing to damage in " + e.Text("policy"))
+		}
+		e.Set("policy", strings.Replace(e.Text("policy"), old, with, 1))
+	}
+}
+
+// endpointsAdmitOnlyOurs compares the policy of every endpoint with the tables of calls.
+func endpointsAdmitOnlyOurs(g *pulumitest.Graph) error {
+	for _, e := range g.Of("VpcEndpoint") {
+		var doc policy.Document
+		if err := json.Unmarshal([]byte(e.Text("policy")), &doc); err != nil {
+			return fmt.Errorf("%s: policy %q: %w", e.Name, e.Text("policy"), err)
+		}
+		var got []string
+		for _, s := range doc.Statement {
+			if s.Effect != policy.Allow || s.Principal != "*" || s.Sid == "" {
+				return fmt.Errorf("%s: %+v", e.Name, s)
+			}
+			for _, action := range s.Action {
+				for _, resource := range s.Resource {
+					got = append(got, strings.TrimSpace(fmt.Sprint(action, " ", resource, " ",
+						strings.Join(s.Condition["StringEquals"]["aws:PrincipalAccount"], ","))))
+				}
+			}
+		}
+		service := e.Text("serviceName")[strings.LastIndex(e.Text("serviceName"), ".")+1:]
+		want := []string{}
+		if service == "s3" {
+			want = append(want, "s3:GetObject arn:aws:s3:::al2023-repos-eu-central-1-de612dc2/*")
+		}
+		for role, calls := range map[string][]rights.Call{
+			"server": slices.Concat(rights.Server, rights.Retired.Server), "worker": slices.Concat(rights.Worker, rights.Retired.Worker),
+		} {
+			for _, c := range slices.Concat(calls, rights.Selftest, rights.Boot, rights.Retired.Boot, rights.Sessions) {
+				if c.Service == service {
+					want = append(want, c.Action()+" "+strings.ReplaceAll(arns[c.Resource], "ROLE", role)+" 111122223333")
+				}
+			}
+		}
+		slices.Sort(got)
+		slices.Sort(want)
+		if want = slices.Compact(want); !slices.Equal(got, want) {
+			return fmt.Errorf("%s:\n%s", e.Name, lineDiff(strings.Join(want, "\n"), strings.Join(got, "\n")))
+		}
+	}
+	return nil
 }
 
 var roles = []string{"server", "worker"}

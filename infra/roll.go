@@ -27,7 +27,7 @@ type Plan struct {
 	Target          rollout.Target
 	Region          string
 	CLIProfile      string
-	URL             string // of the service, for the smoke; empty: none
+	URL             string // of the service under the balancer's own name, for the smoke; empty: none
 }
 
 // rollOut has the groups run the release that was shipped. Nothing may depend on its outcome but the outputs: through

@@ -70,11 +70,6 @@ func Build(ctx *pulumi.Context, cfg Config, builder release.Builder) (*Stack, er
 // buildGround makes what outlives every release.
 func (s *Stack) buildGround(ctx *pulumi.Context, in pulumi.ResourceOption) (err error) {
 	cfg, name := s.cfg, s.cfg.Name()
-	if s.network, err = network.New(ctx, name, &network.Args{
-		Region: cfg.Region, CIDR: cfg.VPCCIDR, Zones: s.place.Zones, ZonesPinned: len(cfg.AZs) > 0, Egress: cfg.Egress, SSM: cfg.SSM,
-	}, in); err != nil {
-		return err
-	}
 	// Access logs are kept as long as the others.
 	storage := &data.StorageArgs{Protect: cfg.ProtectData, UploadExpireDays: cfg.UploadExpireDays}
 	if cfg.AccessLogs {
@@ -85,6 +80,17 @@ func (s *Stack) buildGround(ctx *pulumi.Context, in pulumi.ResourceOption) (err 
 	}
 	if s.messaging, err = data.NewMessaging(ctx, name, &data.MessagingArgs{
 		Protect: cfg.ProtectData, Visibility: settings.QueueVisibility, MaxReceives: settings.QueueMaxReceives,
+	}, in); err != nil {
+		return err
+	}
+	// After the data, since the policies of its endpoints name it.
+	policies, err := s.endpointPolicies()
+	if err != nil {
+		return err
+	}
+	if s.network, err = network.New(ctx, name, &network.Args{
+		Region: cfg.Region, CIDR: cfg.VPCCIDR, Zones: s.place.Zones, ZonesPinned: len(cfg.AZs) > 0,
+		Egress: cfg.Egress, SSM: cfg.SSM, Policies: policies,
 	}, in); err != nil {
 		return err
 	}
@@ -111,7 +117,6 @@ func (s *Stack) buildFleets(ctx *pulumi.Context, in pulumi.ResourceOption) (err 
 	ready := slices.Concat(s.network.Ready(), s.storage.Ready(), s.messaging.Ready(), []pulumi.Resource{s.object})
 	server := s.fleet(settings.Server, s.cfg.ServerType)
 	server.Min, server.Max = s.cfg.ServerMin, s.cfg.ServerMax
-	server.Grants = []compute.Grant{{Name: "calls", Calls: slices.Concat(rights.Server, rights.Selftest)}, {Name: "retired", Calls: rights.Retired.Server}}
 	server.Ingress = &compute.Ingress{From: s.edge.SecurityGroup.ID(), Port: release.Port}
 	server.Targets = pulumi.StringArray{s.edge.Targets.Arn}
 	server.Scaling = compute.RequestsPerTarget(pulumi.Sprintf("%s/%s", s.edge.Balancer.ArnSuffix, s.edge.Targets.ArnSuffix), s.cfg.RequestsPerTarget)
@@ -119,7 +124,6 @@ func (s *Stack) buildFleets(ctx *pulumi.Context, in pulumi.ResourceOption) (err 
 
 	worker := s.fleet(settings.Worker, s.cfg.WorkerType)
 	worker.Min, worker.Max = s.cfg.WorkerMin, s.cfg.WorkerMax
-	worker.Grants = []compute.Grant{{Name: "calls", Calls: slices.Concat(rights.Worker, rights.Selftest)}, {Name: "retired", Calls: rights.Retired.Worker}}
 	worker.Scaling = compute.BacklogPerInstance(s.messaging.Queue.Name, s.cfg.BacklogPerWorker)
 	worker.After = ready
 
@@ -127,11 +131,6 @@ func (s *Stack) buildFleets(ctx *pulumi.Context, in pulumi.ResourceOption) (err 
 		args *compute.Args
 		at   **compute.Fleet
 	}{{worker, &s.worker}, {server, &s.server}} {
-		boot := slices.Concat(rights.Boot, rights.Retired.Boot)
-		if s.cfg.SSM {
-			boot = append(boot, rights.Sessions...)
-		}
-		f.args.Grants = append(f.args.Grants, compute.Grant{Name: "boot", Calls: boot})
 		if *f.at, err = compute.New(ctx, f.args.Group, f.args, in); err != nil {
 			return err
 		}
@@ -149,13 +148,7 @@ func (s *Stack) fleet(role settings.Role, kind string) *compute.Args {
 		Egress:       compute.Egress{Gateways: map[string]pulumi.StringInput{}},
 		InstanceType: kind, Burstable: instanceTypes[kind].burstable,
 		Image: s.place.Image, ImageFrozen: cfg.AMIID == "" && !cfg.AMIFollow,
-		UserData: s.userData(role, kind),
-		Resources: map[rights.Resource]pulumi.StringInput{
-			rights.Table: s.storage.Table.Arn, "bucket": s.storage.Images.Bucket.Arn, "releases": s.storage.Releases.Bucket.Arn,
-			rights.Queue: s.messaging.Queue.Arn, rights.DeadLetters: s.messaging.DeadLetters.Arn,
-			rights.Group: pulumi.String(s.arn("autoscaling", "autoScalingGroup:*:autoScalingGroupName/"+group)),
-			rights.Logs:  pulumi.String(s.arn("logs", "log-group:"+cfg.logGroup(role)+":*")),
-		},
+		UserData: s.userData(role, kind), Grants: s.grants(role), Resources: s.resources(role),
 	}
 	for i, name := range []string{"s3", "dynamodb"} {
 		args.Egress.Gateways[name] = s.network.Gateways[i].PrefixListId
@@ -164,6 +157,32 @@ func (s *Stack) fleet(role settings.Role, kind string) *compute.Args {
 		args.Egress.Endpoints = g.ID()
 	}
 	return args
+}
+
+// grants lists what an instance of a role may call. The policies of its role and of the network's endpoints are both
+// rendered from it.
+func (s *Stack) grants(role settings.Role) []compute.Grant {
+	calls, retired := rights.Server, rights.Retired.Server
+	if role == settings.Worker {
+		calls, retired = rights.Worker, rights.Retired.Worker
+	}
+	boot := slices.Concat(rights.Boot, rights.Retired.Boot)
+	if s.cfg.SSM {
+		boot = append(boot, rights.Sessions...)
+	}
+	return []compute.Grant{
+		{Name: "calls", Calls: slices.Concat(calls, rights.Selftest)}, {Name: "retired", Calls: retired}, {Name: "boot", Calls: boot},
+	}
+}
+
+// resources returns the ARN of each resource that the grants of a role name.
+func (s *Stack) resources(role settings.Role) map[rights.Resource]pulumi.StringInput {
+	return map[rights.Resource]pulumi.StringInput{
+		rights.Table: s.storage.Table.Arn, "bucket": s.storage.Images.Bucket.Arn, "releases": s.storage.Releases.Bucket.Arn,
+		rights.Queue: s.messaging.Queue.Arn, rights.DeadLetters: s.messaging.DeadLetters.Arn,
+		rights.Group: pulumi.String(s.arn("autoscaling", "autoScalingGroup:*:autoScalingGroupName/"+s.cfg.groupName(role))),
+		rights.Logs:  pulumi.String(s.arn("logs", "log-group:"+s.cfg.logGroup(role)+":*")),
+	}
 }
 
 // userData is the one place where outputs become the text that an instance reads.
@@ -181,7 +200,7 @@ func (s *Stack) userData(role settings.Role, kind string) pulumi.StringOutput {
 				},
 				GCLimit: instanceTypes[kind].gcLimit(), Region: cfg.Region, Group: cfg.groupName(role), Hook: compute.LaunchHook, TerminateHook: compute.TerminateHook,
 				Bucket: string(v[2].(pulumi.ID)), Key: s.binary.Key(), SHA: s.binary.SHA, LogGroup: cfg.logGroup(role), SSM: cfg.SSM,
-				Retry: time.Duration(cfg.BootRetrySeconds) * time.Second,
+				Retry: time.Duration(cfg.BootRetrySeconds) * time.Second, Egress: string(cfg.Egress),
 			})
 		}).(pulumi.StringOutput)
 }

@@ -27,7 +27,7 @@ var errNoPulumi = errors.New("pulumi is not on PATH")
 // outputs are what `pulumi stack output` says, as far as verbs need it. A field that the stack does not have is
 // empty.
 type outputs struct {
-	URL              string         `json:"url"`
+	URL              string         `json:"url"` // empty if the stack has a certificate, whose name it does not know
 	BalancerDNS      string         `json:"albDns"`
 	ImagesBucket     string         `json:"imagesBucket"`
 	ReleaseBucket    string         `json:"releaseBucket"`
@@ -99,6 +99,9 @@ func readOutputs(ctx context.Context, stack string) (o outputs, err error) {
 	}
 	if err := json.Unmarshal(out, &o); err != nil {
 		return outputs{}, fmt.Errorf("%s: pulumi printed no outputs: %w", subject, err)
+	}
+	if !strings.HasPrefix(o.URL, "http") { // a sentence: which name must point where
+		o.URL = ""
 	}
 	if o.Table == "" || o.ImagesBucket == "" || o.QueueURL == "" {
 		return outputs{}, fmt.Errorf("%s: it has no table, bucket or queue: `pulumi up` did not end well, or it is no stack of imagery", subject)

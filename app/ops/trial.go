@@ -77,7 +77,7 @@ func (c Call) serviceURL(ctx context.Context) (string, error) {
 		return "", err
 	}
 	if p.out.URL == "" {
-		return "", usage("give the URL of a service, or --stack (see -h)")
+		return "", usage("give the URL of a service, or --stack of one without a certificate (see -h)")
 	}
 	return p.out.URL, nil
 }

@@ -48,7 +48,8 @@ type Edge struct {
 	SecurityGroup *ec2.SecurityGroup
 	Balancer      *lb.LoadBalancer
 	Targets       *lb.TargetGroup
-	URL           pulumi.StringOutput
+	// URL is the address of the service under the balancer's own name, which no certificate covers.
+	URL pulumi.StringOutput
 
 	ready []pulumi.Resource
 }
@@ -127,6 +128,14 @@ func (e *Edge) door(ctx *pulumi.Context, name string, args *Args) error {
 	return nil
 }
 
+// InboundRules returns how many rules the balancer's security group needs: one a port for each of so many ranges.
+func InboundRules(ranges int, certificate string) int {
+	if certificate != "" {
+		return 2 * ranges
+	}
+	return ranges
+}
+
 // targets is what servers join.
 func (e *Edge) targets(ctx *pulumi.Context, name string, args *Args) (err error) {
 	e.Targets, err = lb.NewTargetGroup(ctx, name+"-tg", &lb.TargetGroupArgs{
@@ -162,10 +171,11 @@ func (e *Edge) listen(ctx *pulumi.Context, name, certificate string) error {
 		}
 		e.ready = append(e.ready, https)
 	}
+	// After HTTPS, so that a first certificate redirects nobody to a port that does not answer yet.
 	http, err := lb.NewListener(ctx, name+"-http", &lb.ListenerArgs{
 		LoadBalancerArn: e.Balancer.Arn, Port: pulumi.Int(80), Protocol: pulumi.String("HTTP"),
 		DefaultActions: lb.ListenerDefaultActionArray{plain},
-	}, pulumi.Parent(e))
+	}, pulumi.Parent(e), pulumi.DependsOn(e.ready))
 	e.ready = append(e.ready, http)
 	return err
 }

@@ -2,6 +2,7 @@ package network
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/ec2"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -43,20 +44,40 @@ func (n *Network) nat(ctx *pulumi.Context, private []*ec2.RouteTable, internet *
 	return nil
 }
 
+// Services lists the AWS services that a network of this mode reaches through endpoints; each needs a policy.
+func Services(egress Egress, ssm bool) []string {
+	if egress != Endpoints {
+		return gatewayServices
+	}
+	return slices.Concat(gatewayServices, interfaceServices(ssm))
+}
+
+var gatewayServices = []string{"s3", "dynamodb"}
+
+// interfaceServices lists all that an instance calls besides S3 and DynamoDB: work, logs with the metrics in them, the
+// launch hook, and Session Manager. A call to a service that is missing here does not fail, it hangs.
+func interfaceServices(ssm bool) []string {
+	services := []string{"sqs", "logs", "autoscaling"}
+	if ssm {
+		services = append(services, "ssm", "ssmmessages")
+	}
+	return services
+}
+
 // gatewayEndpoints keep the traffic to S3 and DynamoDB inside AWS. They are free, so every mode has them, and
-// on every route table. The AL2023 package mirror is in S3 too and is asked without credentials: a policy that
-// admits only our own principals would break the log agent's installation.
+// on every route table. The Amazon Linux packages are in S3 too and are asked for without credentials.
 func (n *Network) gatewayEndpoints(ctx *pulumi.Context, tables []*ec2.RouteTable) error {
 	var ids pulumi.StringArray
 	for _, t := range tables {
 		ids = append(ids, t.ID())
 	}
-	for _, service := range []string{"s3", "dynamodb"} {
+	for _, service := range gatewayServices {
 		e, err := ec2.NewVpcEndpoint(ctx, n.name+"-"+service, &ec2.VpcEndpointArgs{
 			VpcId:           n.VPC.ID(),
 			VpcEndpointType: pulumi.String("Gateway"),
 			ServiceName:     pulumi.String(fmt.Sprintf("com.amazonaws.%s.%s", n.args.Region, service)),
 			RouteTableIds:   ids,
+			Policy:          n.args.Policies[service].ToStringOutput(),
 			Tags:            n.tags(service),
 		}, n.child())
 		if err != nil {
@@ -77,13 +98,7 @@ func (n *Network) interfaceEndpoints(ctx *pulumi.Context) error {
 	if err != nil {
 		return err
 	}
-	// Work, logs with the metrics in them, and the launch hook: all that an instance calls beside S3 and DynamoDB.
-	// One that is missing here does not fail, it hangs.
-	services := []string{"sqs", "logs", "autoscaling"}
-	if n.args.SSM {
-		services = append(services, "ssm", "ssmmessages")
-	}
-	for _, service := range services {
+	for _, service := range interfaceServices(n.args.SSM) {
 		e, err := ec2.NewVpcEndpoint(ctx, n.name+"-"+service, &ec2.VpcEndpointArgs{
 			VpcId:             n.VPC.ID(),
 			VpcEndpointType:   pulumi.String("Interface"),
@@ -91,6 +106,7 @@ func (n *Network) interfaceEndpoints(ctx *pulumi.Context) error {
 			SubnetIds:         IDs(n.Private),
 			SecurityGroupIds:  pulumi.StringArray{n.EndpointGroup.ID()},
 			PrivateDnsEnabled: pulumi.Bool(true),
+			Policy:            n.args.Policies[service].ToStringOutput(),
 			Tags:              n.tags(service),
 		}, n.child())
 		if err != nil {

@@ -33,6 +33,9 @@ type Args struct {
 	ZonesPinned bool     // false: Zones is today's answer of AWS, and counts only for subnets that do not exist yet
 	Egress      Egress
 	SSM         bool // Session Manager needs two endpoints of its own
+	// Policies holds the policy of each endpoint, by the service that Services lists. Without one an endpoint would
+	// admit every account's resources.
+	Policies map[string]pulumi.StringInput
 }
 
 // Network is the component.
@@ -61,6 +64,11 @@ func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOp
 	}
 	if n := len(args.Zones); n < 2 || n > 3 {
 		return nil, fmt.Errorf("network %s: %d zones, want 2 or 3", name, n)
+	}
+	for _, service := range Services(args.Egress, args.SSM) {
+		if args.Policies[service] == nil {
+			return nil, fmt.Errorf("network %s: the endpoint of %s has no policy", name, service)
+		}
 	}
 	n := &Network{name: name, args: args}
 	if err := ctx.RegisterComponentResource("imagery:infra:Network", name, n, opts...); err != nil {

@@ -9,7 +9,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -71,7 +70,6 @@ type Stack struct {
 	Region         string
 	Arch           string // arm64 or amd64
 	Fleets         []Fleet
-	CIDR           netip.Prefix
 	// Zones in the order of their subnets; pinned by the configuration, or today's answer of AWS.
 	Zones       []string
 	ZonesPinned bool
@@ -79,9 +77,6 @@ type Stack struct {
 	Rules       int    // inbound, of the load balancer's security group
 	Image       string // for instances that do not exist yet
 	ImageFrozen bool   // Image counts only if the state has none
-	Egress      string
-	// Waits reports whether this update replaces the instances before it deletes anything.
-	Waits bool
 }
 
 // Fleet is the Auto Scaling group of a role.
@@ -94,17 +89,12 @@ type Fleet struct {
 // State is what the last update left behind, from Pulumi's state and not from AWS. The zero State is that of a stack
 // that was never deployed.
 type State struct {
-	Unreadable bool // it could not be read: nothing that needs it is checked
-	CIDR       string
+	Unreadable bool     // it could not be read: nothing that needs it is checked
 	Zones      []string // in the order of their subnets
 	Groups     []string // physical names
 	Templates  []string // physical names
 	Image      string   // of the launch templates
-	Egress     string
 }
-
-// Deployed reports whether the stack has resources.
-func (s State) Deployed() bool { return s.CIDR != "" }
 
 // Report is the result. Each line says what is there, what is needed and what changes it.
 type Report struct {
@@ -132,7 +122,6 @@ func (e *Error) Error() string {
 // Check asks everything. It returns an error only if ctx ends.
 func Check(ctx context.Context, c Clients, want Stack, was State) (Report, error) {
 	p := &check{Clients: c, want: want, was: was}
-	p.changes()
 	for _, q := range []struct {
 		what string
 		ask  func(context.Context) error
@@ -193,42 +182,11 @@ func hasCode(err error, codes ...string) bool {
 	return errors.As(err, &api) && slices.Contains(codes, api.ErrorCode())
 }
 
-// changes refuses what an existing stack cannot do. AWS is not asked.
-func (p *check) changes() {
-	w, s := p.want, p.was
-	if s.Unreadable {
-		p.warn("not checked: changes of the network, names that are taken: the state of the stack could not be read")
-		return
-	}
-	if !s.Deployed() {
-		return
-	}
-	if s.CIDR != w.CIDR.String() {
-		p.problem("imagery:vpcCidr is %s, and the network has %s: a change would replace the network and all that is in it. "+
-			"Set it back, or make a new stack and move the service", w.CIDR, s.CIDR)
-	}
-	switch kept := s.Zones[:min(len(s.Zones), len(w.Zones))]; {
-	case len(w.Zones) < len(s.Zones):
-		p.problem("the configuration has %d zones (imagery:azs, azCount), the network spans %s: instances live in the "+
-			"subnets that would go. Name all of them", len(w.Zones), strings.Join(s.Zones, ","))
-	case w.ZonesPinned && !slices.Equal(kept, w.Zones[:len(kept)]):
-		p.problem("imagery:azs is %s, and the subnets are in %s: a zone's place in the list is its address range. Keep them "+
-			"in this order and append new ones", strings.Join(w.Zones, ","), strings.Join(s.Zones, ","))
-	case !w.ZonesPinned && len(w.Zones) > len(s.Zones):
-		p.problem("imagery:azCount %d is more than the %d zones of the network: say which one comes by pulumi config set "+
-			"imagery:azs %s,ZONE", len(w.Zones), len(s.Zones), strings.Join(s.Zones, ","))
-	}
-	if s.Egress != "" && s.Egress != w.Egress && !w.Waits {
-		p.problem("imagery:egress changes from %s to %s, and imagery:rollout is not \"wait\": running instances would lose "+
-			"their way out before they are replaced. Set imagery:rollout wait for this update", s.Egress, w.Egress)
-	}
-}
-
 // names refuses physical names that something else has. A stack of the same name in another state (another person's,
 // or one whose state was lost) would fail half-way, after the network was made.
 func (p *check) names(ctx context.Context) error {
 	if p.was.Unreadable {
-		return nil
+		return errors.New("the state of the stack could not be read")
 	}
 	var groups, templates []string
 	for _, f := range p.want.Fleets {

@@ -3,7 +3,6 @@ package preflight
 import (
 	"context"
 	"errors"
-	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -168,13 +167,12 @@ func dev() Stack {
 	return Stack{Project: "imagery", Stack: "dev", Region: "eu-central-1", Arch: "arm64",
 		Fleets: []Fleet{{"server", "imagery-dev-server", "imagery-dev-server", "t4g.micro", 2, 2, 4},
 			{"worker", "imagery-dev-worker", "imagery-dev-worker", "t4g.small", 2, 2, 4}},
-		CIDR: netip.MustParsePrefix("10.42.0.0/16"), Zones: []string{"a", "b"}, Rules: 1,
-		Image: "ami-0123456789abcdef0", ImageFrozen: true, Egress: "public", Waits: true}
+		Zones: []string{"a", "b"}, Rules: 1, Image: "ami-0123456789abcdef0", ImageFrozen: true}
 }
 
 func deployed() State {
-	return State{CIDR: "10.42.0.0/16", Zones: []string{"a", "b"}, Groups: []string{"imagery-dev-server", "imagery-dev-worker"},
-		Templates: []string{"imagery-dev-server", "imagery-dev-worker"}, Image: "ami-0123456789abcdef0", Egress: "public"}
+	return State{Zones: []string{"a", "b"}, Groups: []string{"imagery-dev-server", "imagery-dev-worker"},
+		Templates: []string{"imagery-dev-server", "imagery-dev-worker"}, Image: "ami-0123456789abcdef0"}
 }
 
 func instance(kind string, cores, threads int32, tags ...string) types.Instance {
@@ -269,29 +267,6 @@ func TestCheck(t *testing.T) {
 			`Auto Scaling group imagery-dev-server is there already, and not made by this stack: somebody else has a stack "dev"`, ""},
 		{"somebody else's template", func(a *account, _ *Stack, _ *State) { a.templates = []string{"imagery-dev-worker"} },
 			"launch template imagery-dev-worker is there already", ""},
-		{"another range", func(_ *account, w *Stack, s *State) {
-			*s, w.CIDR = deployed(), netip.MustParsePrefix("10.43.0.0/16")
-		}, "imagery:vpcCidr is 10.43.0.0/16, and the network has 10.42.0.0/16: a change would replace the network", ""},
-		{"a zone less", func(_ *account, w *Stack, s *State) {
-			*s = deployed()
-			s.Zones = []string{"a", "b", "c"}
-		}, "the configuration has 2 zones (imagery:azs, azCount), the network spans a,b,c", ""},
-		{"zones in another order", func(_ *account, w *Stack, s *State) {
-			*s, w.Zones, w.ZonesPinned = deployed(), []string{"b", "a"}, true
-		}, "imagery:azs is b,a, and the subnets are in a,b", ""},
-		{"a zone more, pinned", func(_ *account, w *Stack, s *State) {
-			*s, w.Zones, w.ZonesPinned = deployed(), []string{"a", "b", "c"}, true
-		}, "", ""},
-		{"a zone more, not pinned", func(_ *account, w *Stack, s *State) {
-			*s, w.Zones = deployed(), []string{"a", "b", "c"}
-		}, "pulumi config set imagery:azs a,b,ZONE", ""},
-		{"today's answer differs from the subnets", func(_ *account, w *Stack, s *State) {
-			*s, w.Zones = deployed(), []string{"a", "c"}
-		}, "", ""},
-		{"egress with a rollout", func(_ *account, w *Stack, s *State) { *s, w.Egress = deployed(), "nat" }, "", ""},
-		{"egress without a rollout", func(_ *account, w *Stack, s *State) {
-			*s, w.Egress, w.Waits = deployed(), "endpoints", false
-		}, "imagery:egress changes from public to endpoints, and imagery:rollout is not \"wait\"", ""},
 		{"no state", func(a *account, w *Stack, s *State) {
 			s.Unreadable, a.groups = true, []string{"imagery-dev-server"}
 		}, "", "the state of the stack could not be read"},

@@ -22,6 +22,8 @@ type Resource struct {
 	DeleteTimeout  string
 	Protect        bool
 	RetainOnDelete bool
+	// DeleteBeforeReplace is what the program asks for; a provider may ask for it as well.
+	DeleteBeforeReplace bool
 }
 
 // URN is the part of the URN that the program decides: parents' types, type, name.

@@ -67,7 +67,8 @@ func (r *recorder) NewResource(args pulumi.MockResourceArgs) (string, resource.P
 	rpc := args.RegisterRPC
 	made := &Resource{Type: args.TypeToken, Name: args.Name, ID: id, Inputs: args.Inputs.Mappable(), Provider: args.Provider,
 		Parent: rpc.GetParent(), Dependencies: rpc.GetDependencies(), Ignore: rpc.GetIgnoreChanges(), Protect: rpc.GetProtect(),
-		RetainOnDelete: rpc.GetRetainOnDelete(), DeleteTimeout: rpc.GetCustomTimeouts().GetDelete()}
+		DeleteBeforeReplace: rpc.GetDeleteBeforeReplace(),
+		RetainOnDelete:      rpc.GetRetainOnDelete(), DeleteTimeout: rpc.GetCustomTimeouts().GetDelete()}
 	r.mu.Lock()
 	r.resources = append(r.resources, made)
 	r.mu.Unlock()

@@ -1,6 +1,7 @@
 package release
 
 import (
+	"cmp"
 	_ "embed"
 	"encoding/base64"
 	"encoding/json"
@@ -61,6 +62,9 @@ type Boot struct {
 	LogGroup            string
 	SSM                 bool // keep the Session Manager agent
 	Retry               time.Duration
+	// Egress names the way out of the network. Nothing reads it: it makes a change of egress a new launch template
+	// version, so that the rollout replaces every instance before Pulumi deletes the old way out.
+	Egress string
 }
 
 // plain is what may stand in a shell assignment without quotes: every name that AWS makes for us does.
@@ -85,7 +89,8 @@ func UserData(b Boot) (string, error) {
 		fmt.Sprintf("PORT=%d", Port), fmt.Sprintf("RETRY_SECONDS=%d", int(b.Retry/time.Second)), fmt.Sprintf("SSM=%t", b.SSM),
 		"ENVIRONMENT="+encode(strings.Join(b.Environment(), "\n")+"\n"), "AGENT="+encode(string(agent)), "ROTATION="+file(rotationText),
 		"ROTATION_TIMER="+file(rotationTimerText), "AGENT_UNIT="+file(agentUnitText), "AGENT_TIMER="+file(agentTimerText),
-		"UNIT="+file(unitFile), "SELFTEST="+file(selftestText), "LEAVE="+file(leaveScript), "LEAVE_UNIT="+file(leaveUnitText))
+		"UNIT="+file(unitFile), "SELFTEST="+file(selftestText), "LEAVE="+file(leaveScript), "LEAVE_UNIT="+file(leaveUnitText),
+		"export EGRESS="+cmp.Or(b.Egress, "unknown")) // exported, or shellcheck would call it unused
 	if err != nil {
 		return "", err
 	}

@@ -22,7 +22,7 @@ type place struct {
 	Table       string              `json:"table"`
 	ServerGroup string              `json:"serverGroup"`
 	WorkerGroup string              `json:"workerGroup"`
-	URL         string              `json:"url"`
+	URL         string              `json:"balancerUrl"` // the output url need not be an address
 	Guards      map[string][]string `json:"guardAlarms"`
 }
 

@@ -1,0 +1,414 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"imagery/infra/network"
+	"imagery/infra/pulumitest"
+)
+
+// changeCase is one change of one key on a living stack.
+type changeCase struct {
+	before, after map[string]string // configurations; they differ in the key
+	roles         []string          // whose instances are replaced; nil with replaced: both
+	nothing       bool              // an exception from the row: this value changes no resource
+	refused       string            // an exception from the row, or the text of its refusal
+	effect        effect            // an exception from the row, where other keys change along
+}
+
+// prodBase is the configuration of a protected stack with every optional part, and devBase the smallest.
+var prodBase, devBase = variants["prod"], map[string]string{}
+
+// with returns a configuration with one key set; "" removes it.
+func with(base map[string]string, key, value string) map[string]string {
+	out := maps.Clone(base)
+	if out[key] = value; value == "" {
+		delete(out, key)
+	}
+	return out
+}
+
+// turn is the case that sets a key of a configuration.
+func turn(base map[string]string, key, value string) changeCase {
+	return changeCase{before: base, after: with(base, key, value)}
+}
+
+// changeCases has the cases of each key, at least one.
+var changeCases = map[string][]changeCase{
+	"profile": {
+		{before: devBase, after: map[string]string{"profile": "prod"}}, {before: map[string]string{"profile": "prod"}, after: devBase},
+	},
+	"egress":  egressCases(),
+	"vpcCidr": {{before: devBase, after: with(devBase, "vpcCidr", "10.43.0.0/16"), refused: "vpcCidr 10.43.0.0/16"}},
+	"azCount": {
+		turn(devBase, "azCount", "3"), turn(map[string]string{"egress": "natPerAz"}, "azCount", "3"),
+		{before: with(devBase, "azCount", "3"), after: devBase, refused: "instances run in 3 zones"},
+	},
+	"azs": {
+		{before: devBase, after: with(devBase, "azs", "eu-central-1b,eu-central-1c"), nothing: true},
+		{before: devBase, after: with(devBase, "azs", "eu-central-1c,eu-central-1b"), refused: "in this order"},
+		{before: devBase, after: with(devBase, "azs", "eu-central-1b,eu-central-1d"), refused: "only append"},
+		{before: with(devBase, "azs", "eu-central-1b,eu-central-1c"),
+			after: map[string]string{"azs": "eu-central-1b,eu-central-1c,eu-central-1d", "azCount": "3"}},
+	},
+	"allowedCidrs":   {turn(prodBase, "allowedCidrs", "192.0.2.0/24")},
+	"certificateArn": {turn(devBase, "certificateArn", certificate), turn(prodBase, "certificateArn", "")},
+	"accessLogs":     {turn(devBase, "accessLogs", "true"), turn(prodBase, "accessLogs", "")},
+	"arch": {
+		{before: devBase, after: with(devBase, "arch", "amd64"), refused: "imagery:serverType t4g.micro is arm64"},
+		{before: devBase, refused: "the image that this stack keeps is of arm64",
+			after: map[string]string{"arch": "amd64", "serverType": "t3.micro", "workerType": "t3.small"}},
+		{before: devBase, effect: replaced, after: map[string]string{"arch": "amd64", "serverType": "t3.micro",
+			"workerType": "t3.small", "amiFollow": "true"}},
+	},
+	"serverType": {
+		{before: devBase, after: with(devBase, "serverType", "t4g.small"), roles: []string{"server"}},
+	},
+	"workerType":        {turn(devBase, "workerType", "t4g.medium")},
+	"serverMin":         {turn(devBase, "serverMin", "3")},
+	"serverMax":         {turn(devBase, "serverMax", "3")},
+	"workerMin":         {turn(devBase, "workerMin", "3")},
+	"workerMax":         {turn(devBase, "workerMax", "3")},
+	"requestsPerTarget": {turn(devBase, "requestsPerTarget", "500")},
+	"backlogPerWorker":  {turn(devBase, "backlogPerWorker", "10")},
+	"amiId": {
+		turn(devBase, "amiId", "ami-00000000000000002"), turn(prodBase, "amiId", "ami-00000000000000002"),
+	},
+	"amiFollow": {
+		turn(devBase, "amiFollow", "true"), {before: with(devBase, "amiFollow", "true"), after: devBase, nothing: true},
+	},
+	"ssm": {
+		turn(devBase, "ssm", "true"), turn(prodBase, "ssm", ""), turn(map[string]string{"egress": "endpoints"}, "ssm", "true"),
+	},
+	"alarmEmail":       {turn(devBase, "alarmEmail", "ops@example.com"), turn(prodBase, "alarmEmail", "")},
+	"protectData":      {turn(devBase, "protectData", "true"), turn(prodBase, "protectData", "false")},
+	"logRetentionDays": {turn(devBase, "logRetentionDays", "30")},
+	"uploadExpireDays": {turn(devBase, "uploadExpireDays", "60")},
+	"bootRetrySeconds": {turn(devBase, "bootRetrySeconds", "200")},
+	"rollout":          {turn(devBase, "rollout", "off"), turn(devBase, "rollout", "start")},
+	"rolloutForce":     {turn(devBase, "rolloutForce", "true")},
+	"bakeSeconds":      {turn(devBase, "bakeSeconds", "0")},
+	"smoke":            {turn(devBase, "smoke", "off")},
+	"artifact":         {turn(with(devBase, "artifact", "one"), "artifact", "two")},
+}
+
+// egressCases are all ordered pairs of modes, in two and in three zones, and those that the rollout mode refuses.
+func egressCases() []changeCase {
+	var cases []changeCase
+	for _, from := range network.Modes {
+		for _, to := range network.Modes {
+			if from == to {
+				continue
+			}
+			for _, count := range []string{"2", "3"} {
+				base := map[string]string{"egress": string(from), "azCount": count}
+				cases = append(cases, turn(base, "egress", string(to)))
+			}
+			for _, mode := range []string{"start", "off"} {
+				base := map[string]string{"egress": string(from), "rollout": mode}
+				cases = append(cases, changeCase{before: base, after: with(base, "egress", string(to)), refused: "set it to wait"})
+			}
+		}
+	}
+	return cases
+}
+
+// A key without a row, or a row that says another thing than the program does, fails here.
+func TestChanges(t *testing.T) {
+	var names, rows []string
+	for _, k := range keys {
+		names = append(names, k.name)
+	}
+	for _, c := range changes {
+		rows = append(rows, c.key)
+	}
+	if !slices.Equal(names, rows) {
+		t.Fatalf("the rows of changes (changes.go) are\n%v\nthe keys are\n%v", rows, names)
+	}
+	for _, row := range changes {
+		t.Run(row.key, func(t *testing.T) {
+			t.Parallel()
+			if len(changeCases[row.key]) == 0 {
+				t.Fatal("the row has no case in changeCases")
+			}
+			for _, c := range changeCases[row.key] {
+				if err := c.check(t, row.effect); err != nil {
+					t.Errorf("%v -> %v: %v", c.before, c.after, err)
+				}
+			}
+		})
+	}
+}
+
+// check holds a case against the row of its key.
+func (c changeCase) check(t *testing.T, want effect) error {
+	before, _, err := planned(t, c.before)
+	if err != nil {
+		return err
+	}
+	after, cfg, err := planned(t, c.after)
+	if c.refused != "" && err != nil && strings.Contains(err.Error(), c.refused) {
+		return nil // by a rule of the configuration
+	} else if err != nil {
+		return err
+	}
+	old := livingAs(t, before, c.before)
+	refusals := cfg.refusals(old, zonesOf(after))
+	if c.refused != "" {
+		if len(refusals) != 1 || !strings.Contains(refusals[0], c.refused) {
+			return fmt.Errorf("refused with %q, want %q", refusals, c.refused)
+		}
+		return nil
+	}
+	if len(refusals) > 0 {
+		return fmt.Errorf("refused: %q", refusals)
+	}
+	if c.effect != "" {
+		want = c.effect
+	}
+	d := diff(before, after)
+	if err := d.safe(); err != nil {
+		return err
+	}
+	roles := c.roles
+	if want == replaced && roles == nil {
+		roles = []string{"server", "worker"}
+	}
+	switch {
+	case c.nothing || want == untouched:
+		if d.any() {
+			return fmt.Errorf("changes something: %s", d)
+		}
+	case want == refused:
+		return fmt.Errorf("is not refused")
+	case want == replaced && !slices.Equal(d.newVersions(), roles):
+		return fmt.Errorf("new launch template versions of %v, want %v: %s", d.newVersions(), roles, d)
+	case want == inPlace && (len(d.newVersions()) > 0 || !d.any()):
+		return fmt.Errorf("new launch template versions of %v, want a change and none: %s", d.newVersions(), d)
+	}
+	return nil
+}
+
+// planned runs the program with a configuration; that of a key artifact ships a file of this name.
+func planned(t *testing.T, config map[string]string) (*pulumitest.Graph, Config, error) {
+	t.Helper()
+	root := t.TempDir()
+	run := program(binary(t, "a release"), &fakeRoller{})
+	if name := config["artifact"]; name != "" {
+		if err := os.WriteFile(filepath.Join(root, name), []byte("release "+name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		run = program(nil, &fakeRoller{})
+	}
+	cfg, _, err := load(t, "test", config)
+	if err != nil {
+		return nil, cfg, err
+	}
+	g, err := pulumitest.Run(run, "test", root, keysOf(config))
+	return g, cfg, err
+}
+
+// livingAs returns what AWS would tell about a stack, and ages it: an image that was looked up is older than today's.
+func livingAs(t *testing.T, g *pulumitest.Graph, config map[string]string) living {
+	t.Helper()
+	cfg, _, err := load(t, "test", config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg.AMIID == "" && !cfg.AMIFollow {
+		for _, l := range g.Of("LaunchTemplate") {
+			l.Set("imageId", "ami-0000000000000001d")
+		}
+	}
+	return living{VPCCIDR: cfg.VPCCIDR, Zones: zonesOf(g), Egress: cfg.Egress, Arch: cfg.Arch}
+}
+
+// graphDiff is what an update would do.
+type graphDiff struct {
+	made, gone []*pulumitest.Resource
+	changed    map[*pulumitest.Resource][]string // top-level inputs, by the resource as it will be
+}
+
+// diff compares two graphs as the engine does: by URN, and without the inputs that the program ignores.
+func diff(before, after *pulumitest.Graph) graphDiff {
+	d := graphDiff{changed: map[*pulumitest.Resource][]string{}}
+	old := map[string]*pulumitest.Resource{}
+	for _, r := range before.Resources {
+		old[r.URN()] = r
+	}
+	for _, r := range after.Clone().Resources {
+		was := old[r.URN()]
+		if delete(old, r.URN()); was == nil {
+			d.made = append(d.made, r)
+			continue
+		}
+		for _, path := range r.Ignore {
+			r.Set(path, was.Get(path))
+		}
+		names := slices.AppendSeq(slices.Collect(maps.Keys(r.Inputs)), maps.Keys(was.Inputs))
+		slices.Sort(names)
+		for _, name := range slices.Compact(names) {
+			// The file of a release is compared by its key.
+			if name != "source" && fmt.Sprint(r.Inputs[name]) != fmt.Sprint(was.Inputs[name]) {
+				d.changed[r] = append(d.changed[r], name)
+			}
+		}
+		if r.Protect != was.Protect {
+			d.changed[r] = append(d.changed[r], "protect")
+		}
+	}
+	for _, r := range old {
+		d.gone = append(d.gone, r)
+	}
+	return d
+}
+
+// any reports whether there is a change at all.
+func (d graphDiff) any() bool { return len(d.made)+len(d.gone)+len(d.changed) > 0 }
+
+// String lists the changes.
+func (d graphDiff) String() string {
+	var lines []string
+	for _, r := range d.made {
+		lines = append(lines, "+ "+r.URN())
+	}
+	for _, r := range d.gone {
+		lines = append(lines, "- "+r.URN())
+	}
+	for r, inputs := range d.changed {
+		lines = append(lines, fmt.Sprintf("~ %s %v", r.URN(), inputs))
+	}
+	slices.Sort(lines)
+	return "\n  " + strings.Join(lines, "\n  ")
+}
+
+// newVersions lists the roles whose launch template changes.
+func (d graphDiff) newVersions() []string {
+	var out []string
+	for r := range d.changed {
+		if strings.HasSuffix(r.Type, ":LaunchTemplate") {
+			out = append(out, r.Name[strings.LastIndex(r.Name, "-")+1:])
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// wayOut lists the types of what a running instance cannot lose: its subnet, its routes and what they lead to, its
+// rules, its rights, and the data that it works on.
+var wayOut = []string{"Subnet", "Route", "RouteTable", "RouteTableAssociation", "NatGateway", "Eip", "InternetGateway",
+	"VpcEndpoint", "SecurityGroupEgressRule", "SecurityGroup", "RolePolicy", "Role", "InstanceProfile", "Queue", "Table",
+	"LogGroup"}
+
+// fixedInputs lists, by type, the inputs that must never change: AWS would make a new resource of it, or, with the peer
+// of a rule, take the old way out from instances that still run. The bucket's object of a release is left out, since
+// every release has its own.
+var fixedInputs = map[string][]string{
+	"Vpc": {"cidrBlock"}, "Subnet": {"vpcId", "cidrBlock", "availabilityZone"}, "InternetGateway": {"vpcId"},
+	"RouteTable": {"vpcId"}, "RouteTableAssociation": {"subnetId"}, "Route": {"routeTableId", "destinationCidrBlock"},
+	"NatGateway": {"subnetId", "allocationId"}, "VpcEndpoint": {"vpcId", "serviceName", "vpcEndpointType"},
+	"SecurityGroup": {"vpcId", "name", "description"}, "SecurityGroupIngressRule": {"securityGroupId"},
+	"SecurityGroupEgressRule": {"securityGroupId", "cidrIpv4", "prefixListId", "referencedSecurityGroupId"},
+	"LaunchTemplate":          {"name"}, "Group": {"name"}, "LogGroup": {"name"},
+	"LoadBalancer": {"name", "loadBalancerType", "internal"}, "Listener": {"loadBalancerArn"},
+	"TargetGroup": {"name", "port", "protocol", "vpcId", "targetType"},
+	"Table":       {"name", "hashKey"}, "Queue": {"name"}, "BucketV2": {"bucket"},
+}
+
+// safe returns an error if an instance that still runs could lose what it needs: something of it vanishes although not
+// both roles get a new version, or something changes that must not.
+func (d graphDiff) safe() error {
+	for _, r := range d.gone {
+		kind := r.Type[strings.LastIndex(r.Type, ":")+1:]
+		if slices.Contains(wayOut, kind) && !slices.Equal(d.newVersions(), []string{"server", "worker"}) {
+			return fmt.Errorf("%s vanishes, and instances that use it stay: %s", r.URN(), d)
+		}
+	}
+	for r, inputs := range d.changed {
+		for _, name := range fixedInputs[r.Type[strings.LastIndex(r.Type, ":")+1:]] {
+			if slices.Contains(inputs, name) {
+				return fmt.Errorf("%s of %s changes under running instances", name, r.URN())
+			}
+		}
+	}
+	return nil
+}
+
+// A resource that is deleted before its successor exists would leave running instances without it, whatever the rollout
+// does later.
+func TestNothingIsDeletedBeforeItsSuccessorExists(t *testing.T) {
+	for variant := range variants {
+		for _, r := range graphOf(t, variant).Resources {
+			if r.DeleteBeforeReplace {
+				t.Errorf("%s: %s", variant, r.URN())
+			}
+		}
+	}
+}
+
+// The groups move to the new subnets only when the way out of those exists: an instance that Auto Scaling starts in
+// between would fail its boot.
+func TestGroupsWaitForEveryWayOut(t *testing.T) {
+	for _, mode := range network.Modes {
+		g := run(t, "test", map[string]string{"egress": string(mode)}, binary(t, "a release"))
+		for _, group := range fleetGroups(g) {
+			for _, kind := range []string{"NatGateway", "Route", "VpcEndpoint", "RouteTableAssociation"} {
+				for _, r := range g.Of(kind) {
+					if !group.DependsOn(kind, "::"+r.Name) {
+						t.Errorf("%s: %s does not wait for %s", mode, group.Name, r.URN())
+					}
+				}
+			}
+		}
+	}
+}
+
+// Each reason of a refusal, and no other, is said.
+func TestRefusalsOfALivingStack(t *testing.T) {
+	cfg, _, err := load(t, "test", map[string]string{"rollout": "off"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	same := living{VPCCIDR: cfg.VPCCIDR, Zones: []string{"a", "b"}, Egress: cfg.Egress, Arch: cfg.Arch}
+	for name, c := range map[string]struct {
+		zones []string
+		edit  func(*living)
+		want  string
+	}{
+		"nothing":                 {zones: []string{"a", "b"}},
+		"other zones today":       {zones: []string{"x", "y"}},
+		"one more":                {zones: []string{"a", "b", "c"}},
+		"one more, AWS answers b": {zones: []string{"x", "a", "b"}, want: "which has subnets already"},
+		"one less":                {zones: []string{"a"}, want: "cannot be deleted"},
+		"egress":                  {same.Zones, func(l *living) { l.Egress = network.NAT }, "since imagery:rollout is off"},
+		"arch":                    {same.Zones, func(l *living) { l.Arch = "amd64" }, "imagery:amiFollow in the same"},
+		"vpcCidr": {same.Zones, func(l *living) { l.VPCCIDR = netip.MustParsePrefix("10.42.0.0/20") },
+			"cannot change it"},
+	} {
+		old := same
+		if c.edit != nil {
+			c.edit(&old)
+		}
+		got := cfg.refusals(old, c.zones)
+		if c.want == "" && len(got) > 0 || c.want != "" && (len(got) != 1 || !strings.Contains(got[0], c.want)) {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+// changeTable renders the table for the documentation.
+func changeTable(*testing.T) string {
+	var b strings.Builder
+	b.WriteString("| Key | Running instances are | |\n|---|---|---|\n")
+	for _, c := range changes {
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", c.key, c.effect, c.note)
+	}
+	return b.String()
+}
