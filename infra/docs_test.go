@@ -107,7 +107,7 @@ func costTable(t *testing.T) string {
 
 func policyBlocks(t *testing.T) string {
 	var b strings.Builder
-	unscoped, scoped := deployerPolicies()
+	unscoped, scoped := deployerPolicies(policyOptions{Partition: "aws"})
 	for _, p := range []string{unscoped, scoped} {
 		var doc any
 		if err := json.Unmarshal([]byte(p), &doc); err != nil {
