@@ -170,7 +170,9 @@ func TestLimitedActionsCanBeLimited(t *testing.T) {
 	for _, s := range deployerStatements(t, policyOptions{Partition: "aws", Boundary: longestBoundary}) {
 		for _, a := range s.Action {
 			service, _, _ := strings.Cut(a, ":")
-			fits := slices.ContainsFunc(scopeTypes[service], func(kind string) bool { return slices.Contains(rows[a].types, kind) })
+			fits := slices.ContainsFunc(scopeTypes[service], func(kind string) bool {
+				return slices.Contains(rows[a].types, kind)
+			})
 			if !slices.Contains(s.Resource, "*") && !fits {
 				t.Errorf("%s is limited to %v, AWS checks it on %v", a, s.Resource, rows[a].types)
 			}
@@ -190,7 +192,9 @@ func TestLimitedActionsCanBeLimited(t *testing.T) {
 
 // allowed lists the statements that grant an action.
 func allowed(all []policy.Statement, action string) []policy.Statement {
-	return slices.DeleteFunc(slices.Clone(all), func(s policy.Statement) bool { return !slices.Contains(s.Action, action) })
+	return slices.DeleteFunc(slices.Clone(all), func(s policy.Statement) bool {
+		return !slices.Contains(s.Action, action)
+	})
 }
 
 // condition returns the values of a condition, of whatever operator.
@@ -204,7 +208,8 @@ func condition(s policy.Statement, key string) []string {
 
 func TestRolesGoToEC2Only(t *testing.T) {
 	for partition, want := range map[string][]string{
-		"aws": {"ec2.amazonaws.com"}, "aws-us-gov": {"ec2.amazonaws.com"}, "aws-cn": {"ec2.amazonaws.com", "ec2.amazonaws.com.cn"},
+		"aws": {"ec2.amazonaws.com"}, "aws-us-gov": {"ec2.amazonaws.com"},
+		"aws-cn": {"ec2.amazonaws.com", "ec2.amazonaws.com.cn"},
 	} {
 		all := deployerStatements(t, policyOptions{Partition: partition})
 		pass := allowed(all, "iam:PassRole")
