@@ -302,7 +302,8 @@ func awsJSON(at func(*AWSSettings) any) func(*AWSSettings, string) error {
 	return func(a *AWSSettings, v string) error { return object(v, at(a)) }
 }
 
-// object reads a JSON value into out. A field that out does not have is an error: it would be ignored silently. Numbers and truth values become texts where out has texts, since YAML writes an account id without quotes.
+// object reads a JSON value into out. A field that out does not have is an error: it would be ignored silently.
+// Numbers and truth values become texts, since YAML writes an account id without quotes.
 func object(v string, out any) error {
 	var any any
 	numbers := json.NewDecoder(strings.NewReader(v))

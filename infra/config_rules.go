@@ -103,6 +103,8 @@ func (c Config) checkAccount(say func(string, ...any)) {
 	}
 }
 
+func hasKey(m map[string]string, k string) bool { _, ok := m[k]; return ok }
+
 // mostTags is how many tags a user may add: an object in S3 takes ten, and three are ours.
 const mostTags = 7
 
@@ -126,7 +128,7 @@ func (c Config) checkTags(say func(string, ...any)) {
 			case utf8.RuneCountInString(value) > 256 || !tagForm.MatchString(value):
 				say("%s: the value of %q has more than 256 characters, or others than letters, digits, spaces and _.:/=+-@",
 					from.key, name)
-			case names[low] != "" && (names[low] != "imagery:tags" || c.Tags[name] == ""):
+			case names[low] != "" && !(from.key == "aws:defaultTags" && hasKey(c.Tags, name)): // imagery:tags win
 				say("%s: %q is set by %s already", from.key, name, names[low])
 			}
 			names[low] = from.key

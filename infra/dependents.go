@@ -14,7 +14,8 @@ type dependent struct {
 const (
 	tagOnCreate  = "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/supported-iam-actions-tagging.html"
 	balancerPage = "https://docs.aws.amazon.com/elasticloadbalancing/latest/userguide/elb-api-permissions.html"
-	templatePage = "https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-launch-template-permissions.html"
+	templatePage = "https://docs.aws.amazon.com/autoscaling/ec2/userguide/" +
+		"ec2-auto-scaling-launch-template-permissions.html"
 	authorityEC2 = "https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html"
 	authorityELB = "https://docs.aws.amazon.com/service-authorization/latest/reference/list_awselasticloadbalancingv2.html"
 	authorityIAM = "https://docs.aws.amazon.com/IAM/latest/APIReference/"
@@ -75,12 +76,13 @@ var dependentNeeds = []dependent{
 		"https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_CreateLogGroup.html"},
 	{"cloudwatch:PutMetricAlarm", on("cloudwatch", "TagResource"),
 		"https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html"},
-	{"s3:CreateBucket", on("s3", "TagResource"), "https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html"},
+	{"s3:CreateBucket", on("s3", "TagResource"),
+		"https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html"},
 	{"s3:PutObject", on("s3", "PutObjectTagging"), "https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html"},
 }
 
-// notNeeded are dependent actions of AWS's reference that a deployer is not given, as "action dependent" with "*" for any
-// action or any dependent, each with its reason.
+// notNeeded are dependent actions of AWS's reference that a deployer is not given, as "action dependent" with "*" for
+// any action or any dependent, each with its reason.
 var notNeeded = map[string]string{
 	"* ssm:GetParameters":                 "only for launch templates that name their image by a parameter",
 	"sns:CreateTopic iam:PassRole":        "only for topics that log their deliveries with a role",
