@@ -177,8 +177,8 @@ func TestClientsRefuseOtherAccounts(t *testing.T) {
 	}
 }
 
-// honoured has for each honoured key a value and, unless the key is one of providerOnlyKeys, a proof that the clients of
-// the rollout heed it.
+// honoured has for each honoured key a value and, unless the key is one of providerOnlyKeys, a proof that the clients
+// of the rollout heed it.
 func honoured(t *testing.T) map[string]struct {
 	with  map[string]string
 	value string
@@ -199,7 +199,8 @@ func honoured(t *testing.T) map[string]struct {
 	}
 	tlsServer := httptest.NewTLSServer(http.NotFoundHandler())
 	t.Cleanup(tlsServer.Close)
-	bundle := write("ca.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: tlsServer.Certificate().Raw})))
+	bundle := write("ca.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE",
+		Bytes: tlsServer.Certificate().Raw})))
 	stsServer := httptest.NewServer(&stsDouble{})
 	t.Cleanup(stsServer.Close)
 	key := func(want string) func(sdk.Config, AWSSettings) bool {
@@ -230,10 +231,10 @@ func honoured(t *testing.T) map[string]struct {
 	}
 	static := map[string]string{"accessKey": "one", "secretKey": "two", "token": "three"}
 	toSTS := map[string]string{"accessKey": "k", "secretKey": "s", "endpoints": `{"sts":"` + stsServer.URL + `"}`}
-	files := map[string]string{"sharedCredentialsFiles": `["` + write("credentials", "[mine]\naws_access_key_id=from-file\n"+
-		"aws_secret_access_key=s\n") + `"]`, "profile": "mine"}
-	settings := map[string]string{"sharedConfigFiles": `["` + write("config", "[profile mine]\naws_access_key_id=from-config\n"+
-		"aws_secret_access_key=s\n") + `"]`, "profile": "mine"}
+	files := map[string]string{"profile": "mine", "sharedCredentialsFiles": `["` +
+		write("credentials", "[mine]\naws_access_key_id=from-file\naws_secret_access_key=s\n") + `"]`}
+	settings := map[string]string{"profile": "mine", "sharedConfigFiles": `["` +
+		write("config", "[profile mine]\naws_access_key_id=from-config\naws_secret_access_key=s\n") + `"]`}
 	source := func(name string, want string) func(sdk.Config, AWSSettings) bool {
 		return func(cfg sdk.Config, _ AWSSettings) bool {
 			for _, s := range cfg.ConfigSources {
@@ -246,20 +247,24 @@ func honoured(t *testing.T) map[string]struct {
 		}
 	}
 	return map[string]row{
-		"region":                    {nil, "eu-north-1", func(c sdk.Config, _ AWSSettings) bool { return c.Region == "eu-north-1" }},
-		"profile":                   {files, "mine", key("from-file")},
-		"sharedCredentialsFiles":    {files, files["sharedCredentialsFiles"], key("from-file")},
-		"sharedConfigFiles":         {settings, settings["sharedConfigFiles"], key("from-config")},
-		"accessKey":                 {static, "one", key("one")},
-		"secretKey":                 {static, "two", key("two")},
-		"token":                     {static, "three", key("three")},
-		"assumeRole":                {toSTS, `{"roleArn":"arn:aws:iam::444455556666:role/r"}`, key("role-r")},
-		"assumeRoleWithWebIdentity": {toSTS, `{"roleArn":"arn:aws:iam::444455556666:role/w","webIdentityToken":"t"}`, key("role-w")},
+		"region": {nil, "eu-north-1", func(c sdk.Config, _ AWSSettings) bool {
+			return c.Region == "eu-north-1"
+		}},
+		"profile":                {files, "mine", key("from-file")},
+		"sharedCredentialsFiles": {files, files["sharedCredentialsFiles"], key("from-file")},
+		"sharedConfigFiles":      {settings, settings["sharedConfigFiles"], key("from-config")},
+		"accessKey":              {static, "one", key("one")},
+		"secretKey":              {static, "two", key("two")},
+		"token":                  {static, "three", key("three")},
+		"assumeRole":             {toSTS, `{"roleArn":"arn:aws:iam::444455556666:role/r"}`, key("role-r")},
+		"assumeRoleWithWebIdentity": {toSTS,
+			`{"roleArn":"arn:aws:iam::444455556666:role/w","webIdentityToken":"t"}`, key("role-w")},
 		"allowedAccountIds": {toSTS, `["111122223333"]`, func(_ sdk.Config, a AWSSettings) bool {
 			return a.checkAccount("1") != nil
 		}},
 		"forbiddenAccountIds": {toSTS, `["1"]`, func(_ sdk.Config, a AWSSettings) bool { return a.checkAccount("1") != nil }},
-		"endpoints": {nil, `[{"autoscaling":"http://a.example"},{"elbv2":"http://b.example"}]`, func(c sdk.Config, _ AWSSettings) bool {
+		"endpoints": {nil, `[{"autoscaling":"http://a.example"},{"elbv2":"http://b.example"}]`, func(c sdk.Config,
+			_ AWSSettings) bool {
 			return sdk.ToString(autoscaling.NewFromConfig(c).Options().BaseEndpoint) == "http://a.example" &&
 				ec2.NewFromConfig(c).Options().BaseEndpoint == nil
 		}},
@@ -267,7 +272,9 @@ func honoured(t *testing.T) map[string]struct {
 			c.RetryMaxAttempts = 10 // as the rollout does
 			return autoscaling.NewFromConfig(c).Options().Retryer.MaxAttempts() == 7
 		}},
-		"retryMode": {nil, "adaptive", func(c sdk.Config, _ AWSSettings) bool { return c.RetryMode == sdk.RetryModeAdaptive }},
+		"retryMode": {nil, "adaptive", func(c sdk.Config, _ AWSSettings) bool {
+			return c.RetryMode == sdk.RetryModeAdaptive
+		}},
 		"tokenBucketRateLimiterCapacity": {nil, "3", func(c sdk.Config, _ AWSSettings) bool {
 			if c.Retryer == nil {
 				return false
@@ -275,15 +282,17 @@ func honoured(t *testing.T) map[string]struct {
 			_, err := c.Retryer().GetRetryToken(t.Context(), io.ErrUnexpectedEOF) // costs five
 			return err != nil
 		}},
-		"httpProxy":      {nil, "http://p.example:1", proxied("https://ec2.example/", "http://p.example:1")},
-		"httpsProxy":     {nil, "http://q.example:1", proxied("https://ec2.example/", "http://q.example:1")},
-		"noProxy":        {map[string]string{"httpsProxy": "http://q.example:1"}, "ec2.example", proxied("https://ec2.example/", "<nil>")},
+		"httpProxy":  {nil, "http://p.example:1", proxied("https://ec2.example/", "http://p.example:1")},
+		"httpsProxy": {nil, "http://q.example:1", proxied("https://ec2.example/", "http://q.example:1")},
+		"noProxy": {map[string]string{"httpsProxy": "http://q.example:1"}, "ec2.example",
+			proxied("https://ec2.example/", "<nil>")},
 		"insecure":       {nil, "true", reaches("/", true)},
 		"customCaBundle": {nil, bundle, reaches("/", true)},
 		"ec2MetadataServiceEndpoint": {nil, "http://169.254.169.253/", source("EC2IMDSEndpoint",
 			"http://169.254.169.253/")},
-		"ec2MetadataServiceEndpointMode": {nil, "IPv6", source("EC2IMDSEndpointMode", fmt.Sprint(imds.EndpointModeStateIPv6))},
-		"skipMetadataApiCheck":           {nil, "true", source("EC2IMDSClientEnableState", fmt.Sprint(imds.ClientDisabled))},
+		"ec2MetadataServiceEndpointMode": {nil, "IPv6", source("EC2IMDSEndpointMode",
+			fmt.Sprint(imds.EndpointModeStateIPv6))},
+		"skipMetadataApiCheck": {nil, "true", source("EC2IMDSClientEnableState", fmt.Sprint(imds.ClientDisabled))},
 		"stsRegion": {nil, "us-west-2", func(c sdk.Config, a AWSSettings) bool {
 			return a.sts(c).Options().Region == "us-west-2"
 		}},
@@ -317,7 +326,8 @@ func TestHonouredKeysReachProviderAndClients(t *testing.T) {
 		maps.Copy(keys, row.with)
 		keys[name] = row.value
 		a := settingsOf(t, keys)
-		field := reflect.ValueOf(a.provider(map[string]string{"stack": "x"})).Elem().FieldByName(strings.ToUpper(name[:1]) + name[1:])
+		args := reflect.ValueOf(a.provider(map[string]string{"stack": "x"})).Elem()
+		field := args.FieldByName(strings.ToUpper(name[:1]) + name[1:])
 		if field.IsNil() {
 			t.Errorf("aws:%s does not reach the provider", name)
 		}
@@ -392,7 +402,8 @@ func TestTheWrongAccountIsNotTouched(t *testing.T) {
 }
 
 func TestUnknownAWSKeysStopTheProgram(t *testing.T) {
-	t.Setenv("PULUMI_CONFIG", `{"aws:region":"eu-central-1","aws:asumeRole":"{}","aws-native:region":"x"}`) // as an engine does
+	// As an engine does:
+	t.Setenv("PULUMI_CONFIG", `{"aws:region":"eu-central-1","aws:asumeRole":"{}","aws-native:region":"x"}`)
 	g, err := withKeys(t, nil)
 	if err == nil || !strings.Contains(err.Error(), "aws:asumeRole is not a key") || len(g.Resources) > 0 {
 		t.Errorf("%v, %d resources", err, len(g.Resources))
@@ -454,13 +465,15 @@ func TestWrongTagsAndAccountsAreRefused(t *testing.T) {
 		`"a?" cannot be the name`:                {"imagery:tags": "a?=1"},
 		"cannot be the name of a tag":            {"imagery:tags": strings.Repeat("k", 129) + "=1"},
 		"more than 256 characters":               {"imagery:tags": "k=" + strings.Repeat("v", 257)},
-		"are 8 tags, 7 fit":                      {"imagery:tags": "a=1,b=1,c=1,d=1", "aws:defaultTags": `{"tags":{"e":"1","f":"1","g":"1","h":"1"}}`},
-		"is not a list such as":                  {"imagery:tags": "team"},
-		"with different names":                   {"imagery:tags": "a=1,a=2"},
-		`"a" is set by imagery:tags already`:     {"imagery:tags": "a=1,A=2"},
-		"not the 12 digits":                      {"imagery:accountId": "12"},
-		"is not the ARN of an IAM policy":        {"imagery:permissionsBoundary": "arn:aws:iam::111122223333:role/x"},
-		"is of account 999999999999":             {"imagery:permissionsBoundary": "arn:aws:iam::999999999999:policy/x", "imagery:accountId": "111122223333"},
+		"are 8 tags, 7 fit": {"imagery:tags": "a=1,b=1,c=1,d=1",
+			"aws:defaultTags": `{"tags":{"e":"1","f":"1","g":"1","h":"1"}}`},
+		"is not a list such as":              {"imagery:tags": "team"},
+		"with different names":               {"imagery:tags": "a=1,a=2"},
+		`"a" is set by imagery:tags already`: {"imagery:tags": "a=1,A=2"},
+		"not the 12 digits":                  {"imagery:accountId": "12"},
+		"is not the ARN of an IAM policy":    {"imagery:permissionsBoundary": "arn:aws:iam::111122223333:role/x"},
+		"is of account 999999999999": {"imagery:accountId": "111122223333",
+			"imagery:permissionsBoundary": "arn:aws:iam::999999999999:policy/x"},
 	} {
 		g, err := withKeys(t, keys)
 		if err == nil || !strings.Contains(err.Error(), problem) || len(g.Resources) > 0 {
@@ -489,11 +502,13 @@ func TestEveryRoleHasTheBoundary(t *testing.T) {
 
 // What the configuration encrypts is a secret of the provider too.
 func TestSecretSettingsStaySecret(t *testing.T) {
-	a := settingsOf(t, map[string]string{"assumeRole": `{"roleArn":"arn:aws:iam::1:role/r","externalId":"x"}`, "httpProxy": "http://u:p@h"})
+	a := settingsOf(t, map[string]string{"httpProxy": "http://u:p@h",
+		"assumeRole": `{"roleArn":"arn:aws:iam::1:role/r","externalId":"x"}`})
 	plain := reflect.TypeOf(a.provider(nil).AssumeRole)
 	a.secret = []string{"assumeRole", "httpProxy", "retryMode"}
 	p := a.provider(nil)
-	if reflect.TypeOf(p.AssumeRole) == plain || !strings.HasSuffix(fmt.Sprintf("%T", p.HttpProxy), "Output") || p.RetryMode != nil {
+	if reflect.TypeOf(p.AssumeRole) == plain || !strings.HasSuffix(fmt.Sprintf("%T", p.HttpProxy), "Output") ||
+		p.RetryMode != nil {
 		t.Errorf("%T, %T", p.AssumeRole, p.HttpProxy)
 	}
 }

@@ -45,7 +45,8 @@ var deployerNeeds = map[string][]string{
 		DetachLoadBalancerTargetGroups`),
 	"aws:autoscaling/lifecycleHook:LifecycleHook": on("autoscaling", "PutLifecycleHook DescribeLifecycleHooks DeleteLifecycleHook"),
 	"aws:autoscaling/policy:Policy":               on("autoscaling", "PutScalingPolicy DescribePolicies DeletePolicy"),
-	"aws:lb/loadBalancer:LoadBalancer": on("elasticloadbalancing", `CreateLoadBalancer DeleteLoadBalancer DescribeLoadBalancers
+	"aws:lb/loadBalancer:LoadBalancer": on("elasticloadbalancing", `CreateLoadBalancer DeleteLoadBalancer
+		DescribeLoadBalancers
 		DescribeLoadBalancerAttributes
 		ModifyLoadBalancerAttributes DescribeCapacityReservation SetSecurityGroups SetSubnets AddTags
 		RemoveTags DescribeTags`),

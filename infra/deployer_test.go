@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"imagery/infra/policy"
 	"imagery/infra/rollout"
 )
 
@@ -31,7 +32,8 @@ func TestDeployerNeedsAreThoseOfWhatStacksHold(t *testing.T) {
 }
 
 func TestDeployerPoliciesFitIAM(t *testing.T) {
-	for _, o := range []policyOptions{{Partition: "aws"}, {Partition: "aws-us-gov", Boundary: longestBoundary}, {Partition: "aws-cn"}} {
+	for _, o := range []policyOptions{{Partition: "aws"}, {Partition: "aws-us-gov", Boundary: longestBoundary},
+		{Partition: "aws-cn"}} {
 		unscoped, scoped := deployerPolicies(o)
 		for i, p := range []string{unscoped, scoped} {
 			// The rendering has no white space, which IAM would not count.
@@ -46,11 +48,10 @@ func TestDeployerPoliciesFitIAM(t *testing.T) {
 	}
 }
 
-// A rollout has clients for these calls and no others, so that it can make no other.
-func TestDeployerMayRollOut(t *testing.T) {
-	services := map[string]string{"Groups": "autoscaling", "Targets": "elasticloadbalancing", "Compute": "ec2", "Alarms": "cloudwatch", "Objects": "s3", "Table": "dynamodb"}
+// callsOf lists the actions that a struct of clients can ask for. Each field is an interface, so that it can ask for no
+// other; services has the IAM prefix of each field. It serves for the clients of the preflight as for a rollout's.
+func callsOf(clients reflect.Type, services map[string]string) []string {
 	var calls []string
-	clients := reflect.TypeFor[rollout.Clients]()
 	for i := range clients.NumField() {
 		f := clients.Field(i)
 		for m := range f.Type.NumMethod() {
@@ -58,11 +59,34 @@ func TestDeployerMayRollOut(t *testing.T) {
 			calls = append(calls, strings.Replace(call, "s3:HeadObject", "s3:GetObject", 1)) // IAM has no right to a HEAD
 		}
 	}
-	allowed := slices.Concat(rolloutNeeds, rolloutItem.Action)
 	slices.Sort(calls)
+	return calls
+}
+
+func TestDeployerMayRollOut(t *testing.T) {
+	calls := callsOf(reflect.TypeFor[rollout.Clients](), map[string]string{"Groups": "autoscaling",
+		"Targets": "elasticloadbalancing", "Compute": "ec2", "Alarms": "cloudwatch", "Objects": "s3", "Table": "dynamodb"})
+	allowed := slices.Concat(rolloutNeeds, rolloutItem.Action)
 	slices.Sort(allowed)
 	if !slices.Equal(calls, allowed) {
 		t.Errorf("a rollout calls %v, a deployer may %v", calls, allowed)
+	}
+}
+
+// The preflight's clients, when they exist, are compared as those of a rollout are: callsOf against preflightNeeds and
+// iam:GetRole.
+func TestDeployerMayCheckBefore(t *testing.T) {
+	all := deployerStatements(t, policyOptions{Partition: "aws"})
+	for _, a := range preflightNeeds {
+		if s := allowed(all, a); len(s) != 1 || len(s[0].Condition) > 0 {
+			t.Errorf("%s is granted by %+v", a, s)
+		}
+	}
+	linked := slices.ContainsFunc(allowed(all, "iam:GetRole"), func(s policy.Statement) bool {
+		return slices.Contains(s.Resource, "arn:aws:iam::*:role/aws-service-role/*")
+	})
+	if !linked {
+		t.Error("the preflight cannot see service-linked roles")
 	}
 }
 

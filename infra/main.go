@@ -5,6 +5,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"os"
 	"slices"
@@ -15,7 +16,16 @@ import (
 	"imagery/infra/release"
 )
 
-func main() { pulumi.Run(program(nil, onAWS{})) }
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == "policies" { // by hand; an engine gives no arguments
+		if err := printPolicies(os.Stdout, os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(2)
+		}
+		return
+	}
+	pulumi.Run(program(nil, onAWS{}))
+}
 
 // program is the whole run: read and check, build, roll out. A nil builder takes what the configuration says; tests
 // give their own.

@@ -158,6 +158,18 @@ func TestDependentActionsAreGranted(t *testing.T) {
 	}
 }
 
+// Without these the stack cannot be made, and no rehearsal shows it: findings F13 to F15 of the review.
+func TestLoadBalancersAndEndpointsCanBeMade(t *testing.T) {
+	for _, a := range slices.Concat(on("ec2", "DescribeAccountAttributes GetSecurityGroupsForVpc RunInstances CreateTags"),
+		on("route53", "AssociateVPCWithHostedZone"), on("iam", "PassRole CreateServiceLinkedRole")) {
+		for _, o := range []policyOptions{{Partition: "aws"}, {Partition: "aws", Boundary: longestBoundary}} {
+			if len(allowed(deployerStatements(t, o), a)) == 0 {
+				t.Errorf("a deployer may not %s (%+v)", a, o)
+			}
+		}
+	}
+}
+
 // scopeTypes are the resource types of AWS that the ARNs of a scope are of.
 var scopeTypes = map[string][]string{
 	"s3": {"bucket", "object"}, "dynamodb": {"table"}, "sqs": {"queue"}, "sns": {"topic"}, "logs": {"log-group"},
@@ -186,6 +198,44 @@ func TestLimitedActionsCanBeLimited(t *testing.T) {
 			if !slices.Contains(s.Resource, "*") && len(rows[a].types) == 0 {
 				t.Errorf("an instance's %s is limited to %v, AWS checks it on nothing", a, s.Resource)
 			}
+		}
+	}
+}
+
+// What the boundary lacks, no policy of a role can give.
+func TestTheBoundaryAllowsWhatInstancesDo(t *testing.T) {
+	text := boundaryPolicy("aws")
+	if len(text) > policyLimit {
+		t.Errorf("the boundary has %d characters", len(text))
+	}
+	most := statements(t, text)
+	for _, s := range instanceStatements(t) {
+		for _, a := range s.Action {
+			if len(allowed(most, a)) != 1 {
+				t.Errorf("the boundary allows %s %d times", a, len(allowed(most, a)))
+			}
+		}
+	}
+	for _, s := range most {
+		for _, a := range s.Action {
+			if strings.HasPrefix(a, "iam:") || strings.Contains(a, "*") {
+				t.Errorf("the boundary allows %s", a)
+			}
+		}
+	}
+}
+
+func TestPoliciesArePrinted(t *testing.T) {
+	for args, want := range map[string]string{
+		"": "arn:aws:sqs", "-partition aws-cn": "arn:aws-cn:sqs", "-for-boundary": "ssmmessages:OpenDataChannel",
+		"-policy 2 -boundary arn:aws:iam::111122223333:policy/b": "iam:PermissionsBoundary", "-boundary b": "is not the ARN",
+	} {
+		var b strings.Builder
+		if err := printPolicies(&b, strings.Fields(args)); err != nil {
+			b.WriteString(err.Error())
+		}
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("policies %s printed %q", args, b.String())
 		}
 	}
 }
