@@ -112,11 +112,14 @@ func policyBlocks(*testing.T) string {
 Both come from ` + "`go run ./infra policies`" + `, which has ` + "`-partition aws-cn`" + ` for another
 partition of AWS.
 
-Whoever may make roles and write their policies may do anything that such a role may. Where that is too much, make a
-policy of what ` + "`go run ./infra policies -for-boundary`" + ` prints, set
-` + "`imagery:permissionsBoundary`" + ` to its ARN, run one ` + "`up`" + ` so that roles which exist have it, and give
-deployers what ` + "`go run ./infra policies -boundary ARN`" + ` prints: roles can then be made, and given rights, only with this boundary, and nobody of them can take it off or change it. A release that
-needs a new right needs it in the boundary first. The statement that makes the difference:
+Whoever may make roles and write their policies may do anything that such a role may. Where that is too much:
+
+1. Make a policy of what ` + "`go run ./infra policies -for-boundary`" + ` prints.
+2. Set ` + "`imagery:permissionsBoundary`" + ` to its ARN and run one ` + "`up`" + `, so that roles which exist have it.
+3. Give deployers what ` + "`go run ./infra policies -boundary ARN`" + ` prints.
+
+Deployers can then make roles, and give them rights, only with this boundary, and can neither change it nor take it off.
+A release that needs a new right needs it in the boundary first. The statement that makes the difference:
 
 ` + block(policy.JSON(bounded(boundary)))
 }
