@@ -12,8 +12,8 @@ import (
 // stack will be is known, and refused if wrong, before the first resource is registered.
 type Config struct {
 	Project, Stack string
-	Region         string // aws:region, else AWS_REGION
-	CLIProfile     string // aws:profile, the credentials profile of whoever deploys
+	Region         string      // aws:region, else AWS_REGION
+	AWS            AWSSettings // every aws: key, the region included
 
 	// The keys, in the order of the table below, which explains each.
 	Profile           string
@@ -46,6 +46,9 @@ type Config struct {
 	BakeSeconds       int
 	Smoke             string
 	Artifact          string
+	AccountID         string
+	Tags              map[string]string
+	Boundary          string // ARN of a policy
 }
 
 // Name prefixes everything that the stack creates. Two stacks of one account differ in it, and so in all their names.
@@ -125,20 +128,29 @@ var keys = []key{
 	same("smoke", "on \\| off", "on", "whether `up` sends photos through the load balancer while a new release bakes; off where no instance boots, as in a rehearsal on an emulator",
 		choice(func(c *Config) *string { return &c.Smoke }, "on", "off")),
 	same("artifact", "path", "", "a Linux binary to ship as it is, relative to the project; empty: build ./app", text(func(c *Config) *string { return &c.Artifact })),
+	same("accountId", "12 digits", "", "the AWS account that this stack belongs to: with credentials of another one "+
+		"nothing is touched", text(func(c *Config) *string { return &c.AccountID })),
+	same("tags", "a=b,c=d or object", "", "tags of everything that can have them, beside `project`, `stack` and "+
+		"`managed-by`; with those of aws:defaultTags at most seven, as objects in S3 have ten at most", readTags),
+	same("permissionsBoundary", "ARN", "", "the policy that bounds every role of the stack, for accounts in which roles "+
+		"may only be made with one", text(func(c *Config) *string { return &c.Boundary })),
 }
 
 // Origin says where a stack lives; it comes from the engine, not from the keys.
 type Origin struct {
-	Project, Stack, Region, CLIProfile string
-	Given                              []string // names of all imagery: keys that are set, known or not
+	Project, Stack, Region string
+	AWS                    AWSSettings
+	Given                  []string // names of all imagery: keys that are set, known or not
+	Problems               []string // of the aws: keys
 }
 
 // LoadConfig reads every key through get ("" is unset), fills the rest from the preset and checks all of it. The
 // error names every problem. Warnings are choices that are legal and probably unwanted.
 func LoadConfig(from Origin, get func(key string) string) (c Config, warnings []string, err error) {
-	c = Config{Project: from.Project, Stack: from.Stack, Region: from.Region, CLIProfile: from.CLIProfile}
+	c = Config{Project: from.Project, Stack: from.Stack, Region: from.Region, AWS: from.AWS}
+	c.AWS.Region = from.Region
 	// The preset is needed before its own key is read; if it is misspelt, dev fills in and the key is refused below.
-	bad := unknown(from.Given)
+	bad := append(unknown(from.Given), from.Problems...)
 	prod := get("profile") == Prod
 	for _, k := range keys {
 		v := strings.TrimSpace(get(k.name))

@@ -85,3 +85,25 @@ func readVPC(c *Config, v string) error {
 	c.VPCCIDR = p
 	return network.CheckCIDR(p)
 }
+
+// readTags reads "a=b,c=d" and the JSON object that `pulumi config set --path` writes.
+func readTags(c *Config, v string) error {
+	tags := map[string]string{}
+	if strings.HasPrefix(v, "{") {
+		if err := object(v, &tags); err != nil {
+			return err
+		}
+		c.Tags = tags
+		return nil
+	}
+	for _, item := range strings.Split(v, ",") {
+		name, value, found := strings.Cut(item, "=")
+		name = strings.TrimSpace(name)
+		if _, twice := tags[name]; twice || !found {
+			return fmt.Errorf("is not a list such as team=photos,cost-centre=4711 with different names")
+		}
+		tags[name] = strings.TrimSpace(value)
+	}
+	c.Tags = tags
+	return nil
+}

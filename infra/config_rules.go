@@ -2,11 +2,13 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"net/mail"
 	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"imagery/infra/data"
 	"imagery/infra/edge"
@@ -21,11 +23,14 @@ const maxNameLength = 21
 const maxInboundRules = 60
 
 var (
-	nameForm   = regexp.MustCompile(`^[a-z][a-z0-9-]*[a-z0-9]$`)
-	regionForm = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-\d$`)
-	zoneForm   = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-\d[a-z]$`)
-	amiForm    = regexp.MustCompile(`^ami-[0-9a-f]{8,17}$`)
-	certForm   = regexp.MustCompile(`^arn:aws[a-z-]*:acm:([a-z0-9-]+):\d{12}:certificate/[0-9A-Za-z-]+$`)
+	nameForm     = regexp.MustCompile(`^[a-z][a-z0-9-]*[a-z0-9]$`)
+	regionForm   = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-\d$`)
+	zoneForm     = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-\d[a-z]$`)
+	amiForm      = regexp.MustCompile(`^ami-[0-9a-f]{8,17}$`)
+	accountForm  = regexp.MustCompile(`^\d{12}$`)
+	boundaryForm = regexp.MustCompile(`^arn:aws[a-z-]*:iam::(\d{12}|aws):policy/([!-~]+/)?[\w+=,.@-]{1,128}$`)
+	tagForm      = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$`)
+	certForm     = regexp.MustCompile(`^arn:aws[a-z-]*:acm:([a-z0-9-]+):\d{12}:certificate/[0-9A-Za-z-]+$`)
 )
 
 // retentions are the only periods that CloudWatch Logs accepts.
@@ -37,6 +42,8 @@ func (c Config) problems() []string {
 	var bad []string
 	say := func(format string, args ...any) { bad = append(bad, fmt.Sprintf(format, args...)) }
 	c.checkNames(say)
+	c.checkAccount(say)
+	c.checkTags(say)
 	c.checkNetwork(say)
 	c.checkFleet(say, "server", c.ServerType, c.ServerMin, c.ServerMax)
 	c.checkFleet(say, "worker", c.WorkerType, c.WorkerMin, c.WorkerMax)
@@ -85,6 +92,55 @@ func (c Config) checkNames(say func(string, ...any)) {
 		say("imagery:certificateArn %q is not the ARN of an ACM certificate", c.CertificateARN)
 	} else if m != nil && m[1] != c.Region {
 		say("imagery:certificateArn is of region %s, the load balancer of %s", m[1], c.Region)
+	}
+}
+
+// checkAccount checks what belongs to one AWS account.
+func (c Config) checkAccount(say func(string, ...any)) {
+	if c.AccountID != "" && !accountForm.MatchString(c.AccountID) {
+		say("imagery:accountId %q is not the 12 digits of an AWS account", c.AccountID)
+	}
+	m := boundaryForm.FindStringSubmatch(c.Boundary)
+	if c.Boundary != "" && m == nil {
+		say("imagery:permissionsBoundary %q is not the ARN of an IAM policy", c.Boundary)
+	} else if m != nil && c.AccountID != "" && m[1] != "aws" && m[1] != c.AccountID {
+		say("imagery:permissionsBoundary is of account %s, imagery:accountId is %s", m[1], c.AccountID)
+	}
+}
+
+func hasKey(m map[string]string, k string) bool { _, ok := m[k]; return ok }
+
+// mostTags is how many tags a user may add: an object in S3 takes ten, and three are ours.
+const mostTags = 7
+
+// checkTags holds the tags of a user against AWS's limits. Names that differ only in case are one name for IAM.
+func (c Config) checkTags(say func(string, ...any)) {
+	names := map[string]string{}
+	for name := range c.ownTags() {
+		names[name] = "this program"
+	}
+	for _, from := range []struct {
+		key  string
+		tags map[string]string
+	}{{"imagery:tags", c.Tags}, {"aws:defaultTags", c.AWS.DefaultTags}} {
+		for _, name := range slices.Sorted(maps.Keys(from.tags)) {
+			value, low := from.tags[name], strings.ToLower(name)
+			switch n := utf8.RuneCountInString(name); {
+			case n < 1 || n > 128 || !tagForm.MatchString(name):
+				say("%s: %q cannot be the name of a tag: 1 to 128 letters, digits, spaces and _.:/=+-@", from.key, name)
+			case strings.HasPrefix(low, "aws:"):
+				say("%s: %q begins with aws:, which is AWS's own", from.key, name)
+			case utf8.RuneCountInString(value) > 256 || !tagForm.MatchString(value):
+				say("%s: the value of %q has more than 256 characters, or others than letters, digits, spaces and _.:/=+-@",
+					from.key, name)
+			case names[low] != "" && !(from.key == "aws:defaultTags" && hasKey(c.Tags, name)): // imagery:tags win
+				say("%s: %q is set by %s already", from.key, name, names[low])
+			}
+			names[low] = from.key
+		}
+	}
+	if n := len(c.tags()) - len(c.ownTags()); n > mostTags {
+		say("imagery:tags and aws:defaultTags are %d tags, %d fit beside those of the program", n, mostTags)
 	}
 }
 

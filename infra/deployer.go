@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -35,23 +36,20 @@ var deployerNeeds = map[string][]string{
 		ModifySecurityGroupRules`),
 	"aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule": on("ec2", `AuthorizeSecurityGroupEgress RevokeSecurityGroupEgress DescribeSecurityGroupRules
 		ModifySecurityGroupRules`),
-	// RunInstances and PassRole are asked of whoever gives a launch template to a group.
 	"aws:ec2/launchTemplate:LaunchTemplate": on("ec2", `CreateLaunchTemplate CreateLaunchTemplateVersion ModifyLaunchTemplate DeleteLaunchTemplate
-		DescribeLaunchTemplates DescribeLaunchTemplateVersions DescribeInstanceTypes RunInstances`),
-	// The first group and the first balancer of an account create service-linked roles.
-	"aws:autoscaling/group:Group": slices.Concat(
-		on("autoscaling", `CreateAutoScalingGroup UpdateAutoScalingGroup DeleteAutoScalingGroup DescribeAutoScalingGroups
+		DescribeLaunchTemplates DescribeLaunchTemplateVersions DescribeInstanceTypes`),
+	"aws:autoscaling/group:Group": on("autoscaling", `CreateAutoScalingGroup UpdateAutoScalingGroup
+		DeleteAutoScalingGroup DescribeAutoScalingGroups
 		DescribeScalingActivities DescribeWarmPool CreateOrUpdateTags DeleteTags EnableMetricsCollection
 		DisableMetricsCollection SetInstanceProtection AttachLoadBalancerTargetGroups
 		DetachLoadBalancerTargetGroups`),
-		on("iam", "PassRole CreateServiceLinkedRole")),
 	"aws:autoscaling/lifecycleHook:LifecycleHook": on("autoscaling", "PutLifecycleHook DescribeLifecycleHooks DeleteLifecycleHook"),
 	"aws:autoscaling/policy:Policy":               on("autoscaling", "PutScalingPolicy DescribePolicies DeletePolicy"),
-	"aws:lb/loadBalancer:LoadBalancer": slices.Concat(
-		on("elasticloadbalancing", `CreateLoadBalancer DeleteLoadBalancer DescribeLoadBalancers DescribeLoadBalancerAttributes
+	"aws:lb/loadBalancer:LoadBalancer": on("elasticloadbalancing", `CreateLoadBalancer DeleteLoadBalancer
+		DescribeLoadBalancers
+		DescribeLoadBalancerAttributes
 		ModifyLoadBalancerAttributes DescribeCapacityReservation SetSecurityGroups SetSubnets AddTags
 		RemoveTags DescribeTags`),
-		on("iam", "CreateServiceLinkedRole")),
 	"aws:lb/targetGroup:TargetGroup": on("elasticloadbalancing", `CreateTargetGroup DeleteTargetGroup DescribeTargetGroups ModifyTargetGroup
 		DescribeTargetGroupAttributes ModifyTargetGroupAttributes`),
 	"aws:lb/listener:Listener": on("elasticloadbalancing", `CreateListener DeleteListener DescribeListeners DescribeListenerAttributes ModifyListener
@@ -74,7 +72,8 @@ var deployerNeeds = map[string][]string{
 		UntagQueue`),
 	"aws:sqs/redriveAllowPolicy:RedriveAllowPolicy": on("sqs", "GetQueueAttributes SetQueueAttributes"),
 	"aws:iam/role:Role": on("iam", `CreateRole DeleteRole GetRole UpdateRole UpdateAssumeRolePolicy ListRolePolicies
-		ListAttachedRolePolicies ListInstanceProfilesForRole TagRole UntagRole`),
+		ListAttachedRolePolicies ListInstanceProfilesForRole TagRole UntagRole PutRolePermissionsBoundary
+		DeleteRolePermissionsBoundary`),
 	"aws:iam/rolePolicy:RolePolicy": on("iam", "PutRolePolicy GetRolePolicy DeleteRolePolicy"),
 	"aws:iam/instanceProfile:InstanceProfile": on("iam", `CreateInstanceProfile DeleteInstanceProfile GetInstanceProfile AddRoleToInstanceProfile
 		RemoveRoleFromInstanceProfile TagInstanceProfile UntagInstanceProfile`),
@@ -99,9 +98,42 @@ var rolloutNeeds = slices.Concat(
 	on("cloudwatch", "DescribeAlarms"),
 	on("s3", "GetObject")) // for a HEAD
 
+// preflightNeeds are the calls of the checks before the first resource. Without one of them its check is skipped with
+// a warning. Those of service-linked roles are apart, see linkedRoles.
+var preflightNeeds = slices.Concat(
+	on("servicequotas", "GetServiceQuota GetAWSDefaultServiceQuota"),
+	on("ec2", `DescribeInstances DescribeAddresses DescribeVpcs DescribeSubnets DescribeInstanceTypeOfferings
+		DescribeImages DescribeLaunchTemplates DescribeNatGateways GetEbsEncryptionByDefault GetEbsDefaultKmsKeyId`),
+	on("autoscaling", "DescribeAutoScalingGroups ResumeProcesses"))
+
 // rolloutItem lets whoever deploys read and write the release record, and no image.
 var rolloutItem = policy.Statement{Sid: "RECORD", Effect: policy.Allow, Action: on("dynamodb", "GetItem PutItem"), Resource: scopes["dynamodb"],
 	Condition: policy.Conditions{"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": {record.ID}}}}
+
+// linkedRoles limits the service-linked roles that AWS makes with the caller's rights, for the first Auto Scaling group
+// and the first load balancer of an account, to those of these two services; and lets the preflight see whether they
+// exist.
+func linkedRoles() []policy.Statement {
+	roles := []string{"arn:aws:iam::*:role/aws-service-role/*"}
+	return []policy.Statement{
+		{Sid: "LINKEDROLES", Effect: policy.Allow, Action: on("iam", "CreateServiceLinkedRole"), Resource: roles,
+			Condition: policy.Conditions{"StringEquals": {"iam:AWSServiceName": {
+				"autoscaling.amazonaws.com", "elasticloadbalancing.amazonaws.com"}}}},
+		{Sid: "SEELINKEDROLES", Effect: policy.Allow, Action: on("iam", "GetRole"), Resource: roles},
+	}
+}
+
+// passRole lets the roles of instances be given to EC2 and to no other service, which could do with them what no
+// instance may.
+func passRole(partition string) policy.Statement {
+	services := []string{"ec2.amazonaws.com"}
+	if partition == "aws-cn" {
+		services = append(services, "ec2.amazonaws.com.cn")
+	}
+	return policy.Statement{Sid: "PASSROLE", Effect: policy.Allow, Action: on("iam", "PassRole"),
+		Resource:  []string{"arn:aws:iam::*:role/imagery-*"},
+		Condition: policy.Conditions{"StringEquals": {"iam:PassedToService": services}}}
+}
 
 // on names operations of a service as IAM does.
 func on(service, operations string) []string {
@@ -125,29 +157,90 @@ var scopes = map[string][]string{
 }
 
 // everywhere are the actions of a scoped service that AWS grants only on everything, or on what is not ours.
-var everywhere = []string{"logs:DescribeLogGroups", "sns:Unsubscribe", "sns:GetSubscriptionAttributes", "sns:SetSubscriptionAttributes", "iam:CreateServiceLinkedRole"}
+var everywhere = slices.Concat(on("logs", "DescribeLogGroups"),
+	on("sns", "Unsubscribe GetSubscriptionAttributes SetSubscriptionAttributes"))
 
-// policyLimit is how many characters a managed policy of IAM may have.
+// apart are the actions that have a statement of their own.
+var apart = []string{"iam:PassRole", "iam:CreateServiceLinkedRole"}
+
+// policyLimit is how many characters a managed policy of IAM may have; white space does not count.
 const policyLimit = 6144
 
-// deployerPolicies renders the policies of whoever deploys, for an AWS partition of the normal kind: one of the
-// actions that AWS cannot limit, one of those that it can. IAM would not take both in one.
-func deployerPolicies() (unscoped, scoped string) {
-	by := map[string][]string{}
-	for _, actions := range append(slices.Collect(maps.Values(deployerNeeds)), rolloutNeeds) {
-		for _, a := range actions {
-			service, _, _ := strings.Cut(a, ":")
-			if slices.Contains(everywhere, a) || scopes[service] == nil {
-				service = ""
-			}
-			by[service] = append(by[service], a)
-		}
+// policyOptions are what a deployer policy can be rendered for.
+type policyOptions struct {
+	Partition string // of AWS: aws, aws-cn, aws-us-gov ...
+	// Boundary is the ARN of the only permissions boundary with which roles may be made or given rights; empty: none
+	// is asked for.
+	Boundary string
+}
+
+// wantedActions returns every action that a deployer needs, except those of rolloutItem.
+func wantedActions() []string {
+	var all []string
+	for _, actions := range deployerNeeds {
+		all = append(all, actions...)
 	}
-	limited := []policy.Statement{rolloutItem}
+	for _, d := range dependentNeeds {
+		all = append(all, d.needs...)
+	}
+	all = slices.Concat(all, rolloutNeeds, preflightNeeds)
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// deployerPolicies renders the two policies of a deployer: one of the actions that AWS cannot limit before the things
+// exist, one of those that it can. IAM would not take both in one. A partition cannot be left open: IAM documents no
+// wildcard in that part of an ARN.
+func deployerPolicies(o policyOptions) (unscoped, scoped string) {
+	by := map[string][]string{}
+	for _, a := range wantedActions() {
+		service, _, _ := strings.Cut(a, ":")
+		if slices.Contains(apart, a) || o.Boundary != "" && slices.Contains(boundedActions, a) ||
+			o.Boundary != "" && a == unbinding {
+			continue
+		}
+		if slices.Contains(everywhere, a) || scopes[service] == nil {
+			service = ""
+		}
+		by[service] = append(by[service], a)
+	}
+	limited := append([]policy.Statement{rolloutItem, passRole(o.Partition)}, linkedRoles()...)
+	if o.Boundary != "" {
+		limited = append(limited, bounded(o.Boundary))
+	}
 	for _, service := range slices.Sorted(maps.Keys(by)) {
 		if service != "" {
 			limited = append(limited, policy.Statement{Sid: strings.ToUpper(service), Effect: policy.Allow, Action: by[service], Resource: scopes[service]})
 		}
 	}
+	for i := range limited {
+		limited[i].Resource = inPartition(o.Partition, limited[i].Resource)
+	}
 	return policy.JSON(policy.Statement{Effect: policy.Allow, Action: by[""], Resource: []string{"*"}}), policy.JSON(limited...)
+}
+
+// boundedActions are those that give a role rights, and for which IAM compares its boundary.
+var boundedActions = on("iam", "CreateRole PutRolePolicy PutRolePermissionsBoundary")
+
+// unbinding is the action that a deployer who may make only bounded roles must not have.
+const unbinding = "iam:DeleteRolePermissionsBoundary"
+
+// bounded lets a deployer make roles, and give them rights, only with a permissions boundary: such a role can do no
+// more than the boundary allows, whatever its policies say.
+func bounded(boundary string) policy.Statement {
+	return policy.Statement{Sid: "BOUNDED", Effect: policy.Allow, Action: boundedActions,
+		Resource:  []string{"arn:aws:iam::*:role/imagery-*"},
+		Condition: policy.Conditions{"StringEquals": {"iam:PermissionsBoundary": {boundary}}}}
+}
+
+// inPartition returns ARNs of the partition aws in another one.
+func inPartition(partition string, arns []string) []string {
+	out := make([]string, len(arns))
+	for i, arn := range arns {
+		out[i] = arn
+		if rest, found := strings.CutPrefix(arn, "arn:aws:"); found {
+			out[i] = fmt.Sprintf("arn:%s:%s", partition, rest)
+		}
+	}
+	return out
 }

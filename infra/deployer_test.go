@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"imagery/infra/policy"
 	"imagery/infra/rollout"
 )
 
@@ -31,22 +32,26 @@ func TestDeployerNeedsAreThoseOfWhatStacksHold(t *testing.T) {
 }
 
 func TestDeployerPoliciesFitIAM(t *testing.T) {
-	unscoped, scoped := deployerPolicies()
-	for _, p := range []string{unscoped, scoped} {
-		if len(p) > policyLimit {
-			t.Errorf("a policy has %d characters, IAM takes %d", len(p), policyLimit)
-		}
-		if strings.Contains(p, `:*"`) && strings.Contains(p, `"Action":["*`) {
-			t.Error("a policy allows everything")
+	for _, o := range []policyOptions{{Partition: "aws"}, {Partition: "aws-us-gov", Boundary: longestBoundary},
+		{Partition: "aws-cn"}} {
+		unscoped, scoped := deployerPolicies(o)
+		for i, p := range []string{unscoped, scoped} {
+			// The rendering has no white space, which IAM would not count.
+			if len(p) > policyLimit || strings.ContainsAny(p, " \n\t") {
+				t.Errorf("policy %d for %+v has %d characters, IAM takes %d", i+1, o, len(p), policyLimit)
+			}
+			if strings.Contains(p, `:*"`) && strings.Contains(p, `"Action":["*`) {
+				t.Error("a policy allows everything")
+			}
+			t.Logf("policy %d for %s: %d characters", i+1, o.Partition, len(p))
 		}
 	}
 }
 
-// A rollout has clients for these calls and no others, so that it can make no other.
-func TestDeployerMayRollOut(t *testing.T) {
-	services := map[string]string{"Groups": "autoscaling", "Targets": "elasticloadbalancing", "Compute": "ec2", "Alarms": "cloudwatch", "Objects": "s3", "Table": "dynamodb"}
+// callsOf lists the actions that a struct of clients can ask for. Each field is an interface, so that it can ask for no
+// other; services has the IAM prefix of each field. It serves for the clients of the preflight as for a rollout's.
+func callsOf(clients reflect.Type, services map[string]string) []string {
 	var calls []string
-	clients := reflect.TypeFor[rollout.Clients]()
 	for i := range clients.NumField() {
 		f := clients.Field(i)
 		for m := range f.Type.NumMethod() {
@@ -54,11 +59,34 @@ func TestDeployerMayRollOut(t *testing.T) {
 			calls = append(calls, strings.Replace(call, "s3:HeadObject", "s3:GetObject", 1)) // IAM has no right to a HEAD
 		}
 	}
-	allowed := slices.Concat(rolloutNeeds, rolloutItem.Action)
 	slices.Sort(calls)
+	return calls
+}
+
+func TestDeployerMayRollOut(t *testing.T) {
+	calls := callsOf(reflect.TypeFor[rollout.Clients](), map[string]string{"Groups": "autoscaling",
+		"Targets": "elasticloadbalancing", "Compute": "ec2", "Alarms": "cloudwatch", "Objects": "s3", "Table": "dynamodb"})
+	allowed := slices.Concat(rolloutNeeds, rolloutItem.Action)
 	slices.Sort(allowed)
 	if !slices.Equal(calls, allowed) {
 		t.Errorf("a rollout calls %v, a deployer may %v", calls, allowed)
+	}
+}
+
+// The preflight's clients, when they exist, are compared as those of a rollout are: callsOf against preflightNeeds and
+// iam:GetRole.
+func TestDeployerMayCheckBefore(t *testing.T) {
+	all := deployerStatements(t, policyOptions{Partition: "aws"})
+	for _, a := range preflightNeeds {
+		if s := allowed(all, a); len(s) != 1 || len(s[0].Condition) > 0 {
+			t.Errorf("%s is granted by %+v", a, s)
+		}
+	}
+	linked := slices.ContainsFunc(allowed(all, "iam:GetRole"), func(s policy.Statement) bool {
+		return slices.Contains(s.Resource, "arn:aws:iam::*:role/aws-service-role/*")
+	})
+	if !linked {
+		t.Error("the preflight cannot see service-linked roles")
 	}
 }
 
@@ -68,10 +96,7 @@ func TestDeployerMayCallWhatRehearsalsCalled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var allowed []string
-	for _, actions := range deployerNeeds {
-		allowed = append(allowed, actions...)
-	}
+	allowed := wantedActions()
 	calls := strings.Fields(string(b))
 	if len(calls) < 100 {
 		t.Errorf("only %d calls were seen", len(calls))

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,6 +8,7 @@ import (
 	"testing"
 
 	"imagery/infra/network"
+	"imagery/infra/policy"
 )
 
 // documents may have sections between "<!-- begin NAME -->" and "<!-- end NAME -->", which are written by this test
@@ -106,19 +106,24 @@ func costTable(t *testing.T) string {
 	return b.String()
 }
 
-func policyBlocks(t *testing.T) string {
-	var b strings.Builder
-	unscoped, scoped := deployerPolicies()
-	for _, p := range []string{unscoped, scoped} {
-		var doc any
-		if err := json.Unmarshal([]byte(p), &doc); err != nil {
-			t.Fatal(err)
-		}
-		text, err := json.MarshalIndent(doc, "", " ")
-		if err != nil {
-			t.Fatal(err)
-		}
-		fmt.Fprintf(&b, "```json\n%s\n```\n", text)
-	}
-	return b.String()
+func policyBlocks(*testing.T) string {
+	unscoped, scoped := deployerPolicies(policyOptions{Partition: "aws"})
+	const boundary = "arn:aws:iam::111122223333:policy/imagery-boundary"
+	return block(unscoped) + block(scoped) + `
+Both come from ` + "`go run ./infra policies`" + `, which has ` + "`-partition aws-cn`" + ` for another
+partition of AWS.
+
+Whoever may make roles and write their policies may do anything that such a role may. Where that is too much:
+
+1. Make a policy of what ` + "`go run ./infra policies -for-boundary`" + ` prints.
+2. Set ` + "`imagery:permissionsBoundary`" + ` to its ARN and run one ` + "`up`" + `, so that roles which exist have it.
+3. Give deployers what ` + "`go run ./infra policies -boundary ARN`" + ` prints.
+
+Deployers can then make roles, and give them rights, only with this boundary, and can neither change it nor take it off.
+A release that needs a new right needs it in the boundary first. The statement that makes the difference:
+
+` + block(policy.JSON(bounded(boundary)))
 }
+
+// block shows a policy.
+func block(p string) string { return "```json\n" + indented(p) + "\n```\n" }

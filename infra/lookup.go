@@ -32,6 +32,9 @@ func lookUp(ctx *pulumi.Context, cfg Config, opt pulumi.InvokeOption) (Place, er
 	if err != nil {
 		return Place{}, fmt.Errorf("ask AWS for the account: %w", err)
 	}
+	if err := cfg.checkCaller(who.AccountId); err != nil {
+		return Place{}, err
+	}
 	where, err := aws.GetPartition(ctx, &aws.GetPartitionArgs{}, opt)
 	if err != nil {
 		return Place{}, fmt.Errorf("ask AWS for the partition: %w", err)
@@ -60,6 +63,15 @@ func lookUp(ctx *pulumi.Context, cfg Config, opt pulumi.InvokeOption) (Place, er
 		}
 	}
 	return p, nil
+}
+
+// checkCaller returns an error unless the stack may live in the account of the credentials.
+func (c Config) checkCaller(account string) error {
+	if c.AccountID != "" && c.AccountID != account {
+		return fmt.Errorf("the credentials are of AWS account %s, imagery:accountId says %s: nothing was touched",
+			account, c.AccountID)
+	}
+	return c.AWS.checkAccount(account)
 }
 
 // zones are the first ones that offer every configured type: some zones lack whole families.

@@ -5,6 +5,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"os"
 	"slices"
@@ -15,7 +16,16 @@ import (
 	"imagery/infra/release"
 )
 
-func main() { pulumi.Run(program(nil, onAWS{})) }
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == "policies" { // by hand; an engine gives no arguments
+		if err := printPolicies(os.Stdout, os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(2)
+		}
+		return
+	}
+	pulumi.Run(program(nil, onAWS{}))
+}
 
 // program is the whole run: read and check, build, roll out. A nil builder takes what the configuration says; tests
 // give their own.
@@ -39,16 +49,16 @@ func program(builder release.Builder, roller Roller) pulumi.RunFunc {
 	}
 }
 
-// given lists the imagery: keys of the configuration as the engine hands it over; the SDK tells only the value of
+// given lists the keys of a namespace in the configuration as the engine hands it over; the SDK tells only the value of
 // a key that one can name.
-func given(config string) []string {
+func given(config, namespace string) []string {
 	var all map[string]string
 	if json.Unmarshal([]byte(config), &all) != nil { // not run by an engine
 		return nil
 	}
 	var names []string
 	for _, k := range slices.Sorted(maps.Keys(all)) {
-		if name, ours := strings.CutPrefix(k, "imagery:"); ours {
+		if name, ours := strings.CutPrefix(k, namespace+":"); ours {
 			names = append(names, name)
 		}
 	}
@@ -60,8 +70,15 @@ func configOf(ctx *pulumi.Context) (Config, error) {
 	of := func(namespace string) func(string) string {
 		return func(key string) string { v, _ := ctx.GetConfig(namespace + ":" + key); return v }
 	}
-	from := Origin{Project: ctx.Project(), Stack: ctx.Stack(), Region: of("aws")("region"), CLIProfile: of("aws")("profile"),
-		Given: given(os.Getenv(pulumi.EnvConfig))}
+	from := Origin{Project: ctx.Project(), Stack: ctx.Stack(), Given: given(os.Getenv(pulumi.EnvConfig), "imagery")}
+	var secret []string
+	for _, name := range slices.Sorted(maps.Keys(awsKeys)) {
+		if ctx.IsConfigSecret("aws:" + name) {
+			secret = append(secret, name)
+		}
+	}
+	from.AWS, from.Problems = readAWS(given(os.Getenv(pulumi.EnvConfig), "aws"), secret, of("aws"))
+	from.Region = from.AWS.Region
 	for _, variable := range []string{"AWS_REGION", "AWS_DEFAULT_REGION"} { // as the provider itself would
 		if from.Region == "" {
 			from.Region = os.Getenv(variable)

@@ -8,7 +8,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"imagery/app/settings"
@@ -25,8 +24,7 @@ type Roller interface {
 type Plan struct {
 	rollout.Options // without clients and smoke, which the roller makes
 	Target          rollout.Target
-	Region          string
-	CLIProfile      string
+	AWS             AWSSettings
 	URL             string // of the service under the balancer's own name, for the smoke; empty: none
 }
 
@@ -42,10 +40,12 @@ func (s *Stack) rollOut(ctx *pulumi.Context, roller Roller) {
 		return
 	}
 	// The policies are no input of a rollout, but a group should be whole before it is rolled.
+	aws := cfg.AWS
+	aws.AccountID = s.place.AccountID // the provider's
 	outcome := pulumi.All(s.storage.Table.Name, s.edge.URL, s.worker.Group.Name, s.worker.Template.LatestVersion, s.alarms.Guards[settings.Worker],
 		s.server.Group.Name, s.server.Template.LatestVersion, s.alarms.Guards[settings.Server], s.worker.Policy.ID(), s.server.Policy.ID()).
 		ApplyTWithContext(ctx.Context(), func(c context.Context, v []any) (map[string]string, error) {
-			p := Plan{Region: cfg.Region, CLIProfile: cfg.CLIProfile, Target: rollout.Target{Release: s.binary.SHA, Versions: map[settings.Role]string{
+			p := Plan{AWS: aws, Target: rollout.Target{Release: s.binary.SHA, Versions: map[settings.Role]string{
 				settings.Worker: strconv.Itoa(v[3].(int)), settings.Server: strconv.Itoa(v[6].(int))}}}
 			p.Options = rollout.Options{Table: v[0].(string), By: rollout.Whoami(), Why: "pulumi up of stack " + cfg.Stack, Bake: time.Duration(cfg.BakeSeconds) * time.Second,
 				Force: cfg.RolloutForce, Start: cfg.Rollout == "start", Log: func(line string) { _ = ctx.Log.Info(line, nil) }, // the engine is gone if this fails
@@ -71,14 +71,14 @@ func (s *Stack) rollOut(ctx *pulumi.Context, roller Roller) {
 // onAWS rolls out for real.
 type onAWS struct{}
 
-// Roll runs the controller with the credentials that the provider uses, too.
+// Roll runs the rollout with the settings of the provider.
 func (onAWS) Roll(ctx context.Context, p Plan) (rollout.Outcome, error) {
 	// Ctrl-C reaches this process as well; what it leaves behind is said, and the lock is given back.
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	aws, err := config.LoadDefaultConfig(ctx, config.WithRegion(p.Region), config.WithSharedConfigProfile(p.CLIProfile))
+	aws, err := p.AWS.sdk(ctx)
 	if err != nil {
-		return "", fmt.Errorf("find credentials for the rollout: %w", err)
+		return "", fmt.Errorf("begin the rollout: %w", err)
 	}
 	p.Clients = rollout.NewClients(aws)
 	if p.URL != "" {

@@ -41,7 +41,8 @@ func TestRollerIsToldEverything(t *testing.T) {
 		!slices.Equal(server.Guards, []string{"MetricAlarm.imagery-test-server-errors.name", "MetricAlarm.imagery-test-server-latency.name"}) {
 		t.Errorf("guards %v, %v", worker.Guards, server.Guards)
 	}
-	if p.Table != "Table.imagery-test-images.name" || p.URL != "http://LoadBalancer.imagery-test-lb.dnsName" || p.Region != region ||
+	if p.Table != "Table.imagery-test-images.name" || p.URL != "http://LoadBalancer.imagery-test-lb.dnsName" ||
+		p.AWS.Region != region || p.AWS.AccountID != "111122223333" ||
 		p.Bake != 240*time.Second || p.Force || p.Start || !strings.Contains(p.By, "@") || p.Why != "pulumi up of stack test" {
 		t.Errorf("%+v", p)
 	}
@@ -93,7 +94,8 @@ var _ Roller = onAWS{}
 func TestOnAWSNeedsCredentials(t *testing.T) {
 	t.Setenv("AWS_CONFIG_FILE", t.TempDir()+"/none")
 	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", t.TempDir()+"/none")
-	_, err := onAWS{}.Roll(t.Context(), Plan{Region: region, CLIProfile: "nobody", Options: rollout.Options{Table: "images"}})
+	_, err := onAWS{}.Roll(t.Context(), Plan{AWS: AWSSettings{Region: region, Profile: "nobody"},
+		Options: rollout.Options{Table: "images"}})
 	if err == nil || !strings.Contains(err.Error(), "nobody") {
 		t.Error(err)
 	}

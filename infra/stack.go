@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -46,10 +47,7 @@ func Build(ctx *pulumi.Context, cfg Config, builder release.Builder) (*Stack, er
 		return nil, err
 	}
 	// An explicit provider, so that nothing is ever made without the tags that tell stacks apart.
-	provider, err := aws.NewProvider(ctx, "aws", &aws.ProviderArgs{
-		Region: pulumi.String(cfg.Region), Profile: optional(cfg.CLIProfile),
-		DefaultTags: aws.ProviderDefaultTagsArgs{Tags: pulumi.ToStringMap(cfg.tags())},
-	})
+	provider, err := aws.NewProvider(ctx, "aws", cfg.AWS.provider(cfg.tags()))
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +142,8 @@ func (s *Stack) fleet(role settings.Role, kind string) *compute.Args {
 	// The names of group and log group are decided here, since rights and user-data name them before they exist.
 	args := &compute.Args{
 		Role: string(role), Group: group, LogGroup: cfg.logGroup(role), LogDays: cfg.LogRetentionDays, Tags: cfg.tags(),
-		VPC: s.network.VPC.ID(), Subnets: s.network.InstanceSubnets(),
+		Boundary: cfg.Boundary,
+		VPC:      s.network.VPC.ID(), Subnets: s.network.InstanceSubnets(),
 		Egress:       compute.Egress{Gateways: map[string]pulumi.StringInput{}},
 		InstanceType: kind, Burstable: instanceTypes[kind].burstable,
 		Image: s.place.Image, ImageFrozen: cfg.AMIID == "" && !cfg.AMIFollow,
@@ -229,8 +228,17 @@ func (c Config) logGroup(role settings.Role) string {
 	return fmt.Sprintf("/%s/%s/%s", c.Project, c.Stack, role)
 }
 
-// tags tell stacks apart. Nothing that changes by itself may stand here: every resource would change with it.
+// tags returns the tags of every resource: those that the user wants, and those of the program, which win.
 func (c Config) tags() map[string]string {
+	all := map[string]string{}
+	for _, tags := range []map[string]string{c.AWS.DefaultTags, c.Tags, c.ownTags()} {
+		maps.Copy(all, tags)
+	}
+	return all
+}
+
+// ownTags tell stacks apart. Nothing that changes by itself may stand here: every resource would change with it.
+func (c Config) ownTags() map[string]string {
 	return map[string]string{"project": c.Project, "stack": c.Stack, "managed-by": "pulumi"}
 }
 

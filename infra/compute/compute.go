@@ -34,7 +34,8 @@ type Args struct {
 	ImageFrozen bool
 	UserData    pulumi.StringInput // plain text
 
-	Grants []Grant
+	Boundary string // ARN of the permissions boundary of the role; empty: none
+	Grants   []Grant
 	// Resources holds the ARN of each resource that a grant may name, by the part before its first slash.
 	Resources map[rights.Resource]pulumi.StringInput
 
@@ -113,7 +114,11 @@ func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOp
 
 // identity is the instance profile and the policies of its role.
 func (f *Fleet) identity(ctx *pulumi.Context) (*iam.InstanceProfile, []pulumi.Resource, error) {
-	role, err := iam.NewRole(ctx, f.name, &iam.RoleArgs{AssumeRolePolicy: pulumi.String(trust)}, pulumi.Parent(f))
+	of := &iam.RoleArgs{AssumeRolePolicy: pulumi.String(trust)}
+	if f.args.Boundary != "" {
+		of.PermissionsBoundary = pulumi.String(f.args.Boundary)
+	}
+	role, err := iam.NewRole(ctx, f.name, of, pulumi.Parent(f))
 	if err != nil {
 		return nil, nil, err
 	}

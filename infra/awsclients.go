@@ -1,0 +1,228 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"reflect"
+	"strings"
+	"time"
+
+	sdk "github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
+	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/aws-sdk-go-v2/service/sts/types"
+	"golang.org/x/net/http/httpproxy"
+)
+
+// sdk returns the configuration of SDK clients that see AWS as the provider does. It refuses an account that the
+// settings do not allow.
+func (a AWSSettings) sdk(ctx context.Context) (sdk.Config, error) {
+	options, err := a.options()
+	if err != nil {
+		return sdk.Config{}, err
+	}
+	cfg, err := config.LoadDefaultConfig(ctx, options...)
+	if err != nil {
+		return sdk.Config{}, fmt.Errorf("find credentials: %w", err)
+	}
+	cfg.ServiceOptions = append(cfg.ServiceOptions, a.serviceOptions)
+	// A token of another identity provider comes first, then the role, as in the provider.
+	if r := a.AssumeRoleWithWebIdentity; r != nil {
+		cfg.Credentials = sdk.NewCredentialsCache(stscreds.NewWebIdentityRoleProvider(a.sts(cfg), r.RoleArn,
+			r.token(), func(o *stscreds.WebIdentityRoleOptions) {
+				o.RoleSessionName, o.Policy, o.PolicyARNs = r.SessionName, pointer(r.Policy), policies(r.PolicyArns)
+				o.Duration = span(r.Duration)
+			}))
+	}
+	if r := a.AssumeRole; r != nil {
+		cfg.Credentials = sdk.NewCredentialsCache(stscreds.NewAssumeRoleProvider(a.sts(cfg), r.RoleArn,
+			func(o *stscreds.AssumeRoleOptions) {
+				o.RoleSessionName, o.ExternalID, o.SourceIdentity = r.SessionName, pointer(r.ExternalId), pointer(r.SourceIdentity)
+				o.Policy, o.PolicyARNs, o.TransitiveTagKeys = pointer(r.Policy), policies(r.PolicyArns), r.TransitiveTagKeys
+				o.Duration = span(r.Duration)
+				for k, v := range r.Tags {
+					o.Tags = append(o.Tags, types.Tag{Key: &k, Value: &v})
+				}
+			}))
+	}
+	if a.AccountID == "" && len(a.AllowedAccountIds)+len(a.ForbiddenAccountIds) == 0 {
+		return cfg, nil
+	}
+	who, err := a.sts(cfg).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+	if err != nil {
+		return sdk.Config{}, fmt.Errorf("ask AWS for the account of the credentials: %w", err)
+	}
+	if err := a.checkAccount(sdk.ToString(who.Account)); err != nil {
+		return sdk.Config{}, err
+	}
+	return cfg, nil
+}
+
+// options translates the settings that the SDK knows by itself. What is unset is left to the SDK's own sources, which
+// are the provider's: environment, files, instance metadata.
+func (a AWSSettings) options() ([]func(*config.LoadOptions) error, error) {
+	var out []func(*config.LoadOptions) error
+	add := func(set bool, option config.LoadOptionsFunc) {
+		if set {
+			out = append(out, option)
+		}
+	}
+	add(a.Region != "", config.WithRegion(a.Region))
+	add(a.Profile != "", config.WithSharedConfigProfile(a.Profile))
+	add(len(a.SharedConfigFiles) > 0, config.WithSharedConfigFiles(a.SharedConfigFiles))
+	add(len(a.SharedCredentialsFiles) > 0, config.WithSharedCredentialsFiles(a.SharedCredentialsFiles))
+	add(a.AccessKey != "", config.WithCredentialsProvider(
+		credentials.NewStaticCredentialsProvider(a.AccessKey, a.SecretKey, a.Token)))
+	add(a.MaxRetries > 0, config.WithRetryMaxAttempts(a.MaxRetries))
+	add(a.RetryMode != "", config.WithRetryMode(sdk.RetryMode(a.RetryMode)))
+	add(a.TokenBucketRateLimiterCapacity > 0, config.WithRetryer(a.retryer))
+	add(a.EC2MetadataServiceEndpoint != "", config.WithEC2IMDSEndpoint(a.EC2MetadataServiceEndpoint))
+	mode := imds.EndpointModeStateIPv4
+	if a.EC2MetadataMode == "IPv6" {
+		mode = imds.EndpointModeStateIPv6
+	}
+	add(a.EC2MetadataMode != "", config.WithEC2IMDSEndpointMode(mode))
+	add(is(a.SkipMetadataAPICheck), config.WithEC2IMDSClientEnableState(imds.ClientDisabled))
+	add(is(a.UseDualstackEndpoint), config.WithUseDualStackEndpoint(sdk.DualStackEndpointStateEnabled))
+	add(is(a.UseFIPSEndpoint), config.WithUseFIPSEndpoint(sdk.FIPSEndpointStateEnabled))
+	add(a.HTTPProxy+a.HTTPSProxy+a.NoProxy != "" || is(a.Insecure), config.WithHTTPClient(a.client()))
+	if a.CustomCABundle != "" {
+		bundle, err := os.ReadFile(a.CustomCABundle)
+		if err != nil {
+			return nil, fmt.Errorf("aws:customCaBundle: %w", err)
+		}
+		add(true, config.WithCustomCABundle(strings.NewReader(string(bundle))))
+	}
+	return out, nil
+}
+
+// retryer is the SDK's, with the rate limiter that the settings ask for.
+func (a AWSSettings) retryer() sdk.Retryer {
+	limited := func(o *retry.StandardOptions) {
+		o.RateLimiter = ratelimit.NewTokenRateLimit(uint(a.TokenBucketRateLimiterCapacity))
+	}
+	if a.RetryMode == string(sdk.RetryModeAdaptive) {
+		return retry.NewAdaptiveMode(func(o *retry.AdaptiveModeOptions) {
+			o.StandardOptions = append(o.StandardOptions, limited)
+		})
+	}
+	return retry.NewStandard(limited)
+}
+
+// client reaches AWS through the proxies of the settings.
+func (a AWSSettings) client() *awshttp.BuildableClient {
+	proxies := httpproxy.FromEnvironment()
+	if a.HTTPProxy != "" {
+		proxies.HTTPProxy = a.HTTPProxy
+		if proxies.HTTPSProxy == "" { // the provider of this version uses it for both
+			proxies.HTTPSProxy = a.HTTPProxy
+		}
+	}
+	if a.HTTPSProxy != "" {
+		proxies.HTTPSProxy = a.HTTPSProxy
+	}
+	if a.NoProxy != "" {
+		proxies.NoProxy = a.NoProxy
+	}
+	choose := proxies.ProxyFunc()
+	return awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
+		t.Proxy = func(r *http.Request) (*url.URL, error) { return choose(r.URL) }
+		if is(a.Insecure) {
+			if t.TLSClientConfig == nil {
+				t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+			}
+			t.TLSClientConfig.InsecureSkipVerify = true // asked for by name
+		}
+	})
+}
+
+// endpointNames are the provider's names of the services that SDK clients of ours ask, by the SDK's name of each.
+var endpointNames = map[string][]string{
+	"Auto Scaling":              {"autoscaling"},
+	"CloudWatch":                {"cloudwatch"},
+	"CloudWatch Logs":           {"logs", "cloudwatchlogs", "cloudwatchlog"},
+	"DynamoDB":                  {"dynamodb"},
+	"EC2":                       {"ec2"},
+	"Elastic Load Balancing v2": {"elbv2", "elasticloadbalancingv2"},
+	"IAM":                       {"iam"},
+	"S3":                        {"s3", "s3api"},
+	"SNS":                       {"sns"},
+	"SQS":                       {"sqs"},
+	"SSM":                       {"ssm"},
+	"STS":                       {"sts"},
+	"Service Quotas":            {"servicequotas"},
+}
+
+// serviceOptions sets in the options of one service what no option of the SDK's configuration can. The types of the
+// options differ by service, their fields do not.
+func (a AWSSettings) serviceOptions(service string, options any) {
+	fields := reflect.ValueOf(options).Elem()
+	for _, name := range endpointNames[service] {
+		if endpoint, ok := a.Endpoints[name]; ok {
+			fields.FieldByName("BaseEndpoint").Set(reflect.ValueOf(&endpoint))
+		}
+	}
+	// Clients that have a number of attempts of their own would not ask for the configured one.
+	if a.MaxRetries > 0 {
+		fields.FieldByName("RetryMaxAttempts").SetInt(int64(a.MaxRetries))
+	}
+	if f := fields.FieldByName("UsePathStyle"); f.IsValid() && a.S3UsePathStyle != nil {
+		f.SetBool(*a.S3UsePathStyle)
+	}
+}
+
+// sts returns a client for credentials, in the region that the settings have for it.
+func (a AWSSettings) sts(cfg sdk.Config) *sts.Client {
+	return sts.NewFromConfig(cfg, func(o *sts.Options) {
+		if a.STSRegion != "" {
+			o.Region = a.STSRegion
+		}
+	})
+}
+
+// token returns the source of the web identity's token.
+func (r webIdentityRole) token() stscreds.IdentityTokenRetriever {
+	if r.WebIdentityTokenFile != "" {
+		return stscreds.IdentityTokenFile(r.WebIdentityTokenFile)
+	}
+	return identityToken(r.WebIdentityToken)
+}
+
+// identityToken is a token that is known already.
+type identityToken string
+
+// GetIdentityToken returns the token.
+func (t identityToken) GetIdentityToken() ([]byte, error) { return []byte(t), nil }
+
+func is(b *bool) bool { return b != nil && *b }
+
+func pointer(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+// span reads a duration that was checked when it was configured; 0 means the SDK's default.
+func span(s string) time.Duration {
+	d, _ := time.ParseDuration(s)
+	return d
+}
+
+func policies(arns []string) []types.PolicyDescriptorType {
+	var out []types.PolicyDescriptorType
+	for _, arn := range arns {
+		out = append(out, types.PolicyDescriptorType{Arn: &arn})
+	}
+	return out
+}

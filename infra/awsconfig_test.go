@@ -1,0 +1,514 @@
+package main
+
+import (
+	"encoding/pem"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	sdk "github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws"
+
+	"imagery/infra/pulumitest"
+)
+
+// keyOf is the key of a field of aws.ProviderArgs.
+func keyOf(field string) string { return strings.ToLower(field[:1]) + field[1:] }
+
+func TestEverySettingOfTheProviderIsDecided(t *testing.T) {
+	fields := reflect.TypeFor[aws.ProviderArgs]()
+	known := map[string]bool{}
+	for i := range fields.NumField() {
+		key := keyOf(fields.Field(i).Name)
+		known[key] = true
+		if (awsKeys[key] != nil) == (refusedAWSKeys[key] != "") {
+			t.Errorf("aws:%s must be either honoured or refused", key)
+		}
+	}
+	for key := range awsKeys {
+		if !known[key] {
+			t.Errorf("aws:%s is honoured, and the provider does not have it", key)
+		}
+	}
+}
+
+// isolate keeps the settings of the machine that runs the test away.
+func isolate(t *testing.T) {
+	t.Helper()
+	for _, name := range []string{"AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE", "AWS_ACCESS_KEY_ID",
+		"AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"} {
+		t.Setenv(name, "")
+		if err := os.Unsetenv(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("AWS_CONFIG_FILE", t.TempDir()+"/none")
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", t.TempDir()+"/none")
+}
+
+// settingsOf reads aws: keys that must be right.
+func settingsOf(t *testing.T, keys map[string]string) AWSSettings {
+	t.Helper()
+	a, problems := readAWS(slices.Collect(maps.Keys(keys)), nil, func(k string) string { return keys[k] })
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	return a
+}
+
+// stsDouble answers as STS: whoever assumes a role gets that role's name as access key. The account of an identity is
+// the one of the role that it has, else 111122223333.
+type stsDouble struct {
+	mu    sync.Mutex
+	calls []url.Values
+	as    []string // access key that signed each call
+}
+
+func (s *stsDouble) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	form, err := url.ParseQuery(string(body))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	_, key, _ := strings.Cut(r.Header.Get("Authorization"), "Credential=")
+	key, _, _ = strings.Cut(key, "/")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calls, s.as = append(s.calls, form), append(s.as, key)
+	action := form.Get("Action")
+	if action == "GetCallerIdentity" {
+		account := "111122223333"
+		if strings.HasPrefix(key, "role-") {
+			account = "444455556666"
+		}
+		fmt.Fprintf(w, `<GetCallerIdentityResponse><GetCallerIdentityResult><Account>%s</Account>`+
+			`</GetCallerIdentityResult></GetCallerIdentityResponse>`, account)
+		return
+	}
+	arn := form.Get("RoleArn")
+	fmt.Fprintf(w, `<%[1]sResponse><%[1]sResult><Credentials><AccessKeyId>role-%[2]s</AccessKeyId>`+
+		`<SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken><Expiration>%[3]s</Expiration></Credentials>`+
+		`</%[1]sResult></%[1]sResponse>`, action, arn[strings.LastIndex(arn, "/")+1:],
+		time.Now().Add(time.Hour).UTC().Format(time.RFC3339))
+}
+
+func TestRolesAreAssumedInAChain(t *testing.T) {
+	isolate(t)
+	double := &stsDouble{}
+	server := httptest.NewServer(double)
+	defer server.Close()
+	a := settingsOf(t, map[string]string{
+		"region": region, "endpoints": `[{"sts":"` + server.URL + `"}]`,
+		"assumeRoleWithWebIdentity": `{"roleArn":"arn:aws:iam::444455556666:role/first","webIdentityToken":"a-token"}`,
+		"assumeRole": `{"roleArn":"arn:aws:iam::444455556666:role/second","sessionName":"deploy","externalId":"x-1",
+			"duration":"30m","policy":"{}","policyArns":["arn:aws:iam::aws:policy/ReadOnlyAccess"],"tags":{"team":"photos"},
+			"transitiveTagKeys":["team"],"sourceIdentity":"ann"}`,
+		"allowedAccountIds": `["444455556666"]`,
+	})
+	cfg, err := a.sdk(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c, err := cfg.Credentials.Retrieve(t.Context()); err != nil || c.AccessKeyID != "role-second" {
+		t.Errorf("%v, %v", c.AccessKeyID, err)
+	}
+	if len(double.calls) != 3 || !slices.Equal(double.as, []string{"", "role-first", "role-second"}) {
+		t.Fatalf("%d calls as %q", len(double.calls), double.as)
+	}
+	for i, want := range []map[string]string{
+		{"Action": "AssumeRoleWithWebIdentity", "WebIdentityToken": "a-token"},
+		{"Action": "AssumeRole", "RoleArn": "arn:aws:iam::444455556666:role/second", "RoleSessionName": "deploy",
+			"ExternalId": "x-1", "DurationSeconds": "1800", "Policy": "{}", "SourceIdentity": "ann",
+			"PolicyArns.member.1.arn": "arn:aws:iam::aws:policy/ReadOnlyAccess", "Tags.member.1.Key": "team",
+			"Tags.member.1.Value": "photos", "TransitiveTagKeys.member.1": "team"},
+		{"Action": "GetCallerIdentity"},
+	} {
+		for k, v := range want {
+			if got := double.calls[i].Get(k); got != v {
+				t.Errorf("call %d: %s is %q, want %q", i+1, k, got, v)
+			}
+		}
+	}
+}
+
+func TestClientsRefuseOtherAccounts(t *testing.T) {
+	isolate(t)
+	server := httptest.NewServer(&stsDouble{})
+	defer server.Close()
+	base := map[string]string{"region": region, "accessKey": "k", "secretKey": "s",
+		"endpoints": `{"sts":"` + server.URL + `"}`}
+	for name, test := range map[string]struct {
+		keys    map[string]string
+		account string
+		problem string
+	}{
+		"allowed":     {map[string]string{"allowedAccountIds": `["111122223333"]`}, "", ""},
+		"as a number": {map[string]string{"allowedAccountIds": `[111122223333]`}, "", ""},
+		"not allowed": {map[string]string{"allowedAccountIds": `["999999999999"]`}, "", "allows 999999999999"},
+		"forbidden":   {map[string]string{"forbiddenAccountIds": `["111122223333"]`}, "", "forbids"},
+		"the stack's": {nil, "111122223333", ""},
+		"another":     {nil, "999999999999", "of AWS account 111122223333, the stack is of account 999999999999"},
+	} {
+		keys := maps.Clone(base)
+		maps.Copy(keys, test.keys)
+		a := settingsOf(t, keys)
+		a.AccountID = test.account
+		_, err := a.sdk(t.Context())
+		if (err == nil) != (test.problem == "") || err != nil && !strings.Contains(err.Error(), test.problem) {
+			t.Errorf("%s: %v, want %q", name, err, test.problem)
+		}
+	}
+}
+
+// honoured has for each honoured key a value and, unless the key is one of providerOnlyKeys, a proof that the clients
+// of the rollout heed it.
+func honoured(t *testing.T) map[string]struct {
+	with  map[string]string
+	value string
+	proof func(sdk.Config, AWSSettings) bool
+} {
+	type row = struct {
+		with  map[string]string
+		value string
+		proof func(sdk.Config, AWSSettings) bool
+	}
+	folder := t.TempDir()
+	write := func(name, content string) string {
+		path := filepath.Join(folder, name)
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	tlsServer := httptest.NewTLSServer(http.NotFoundHandler())
+	t.Cleanup(tlsServer.Close)
+	bundle := write("ca.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE",
+		Bytes: tlsServer.Certificate().Raw})))
+	stsServer := httptest.NewServer(&stsDouble{})
+	t.Cleanup(stsServer.Close)
+	key := func(want string) func(sdk.Config, AWSSettings) bool {
+		return func(cfg sdk.Config, _ AWSSettings) bool {
+			c, err := cfg.Credentials.Retrieve(t.Context())
+			return err == nil && strings.Contains(c.AccessKeyID+" "+c.SecretAccessKey+" "+c.SessionToken, want)
+		}
+	}
+	transport := func(cfg sdk.Config) *http.Transport { return cfg.HTTPClient.(*awshttp.BuildableClient).GetTransport() }
+	proxied := func(to, want string) func(sdk.Config, AWSSettings) bool {
+		return func(cfg sdk.Config, _ AWSSettings) bool {
+			u, err := transport(cfg).Proxy(httptest.NewRequest("GET", to, nil))
+			return err == nil && fmt.Sprint(u) == want
+		}
+	}
+	reaches := func(path string, works bool) func(sdk.Config, AWSSettings) bool {
+		return func(cfg sdk.Config, _ AWSSettings) bool {
+			r, err := http.NewRequestWithContext(t.Context(), "GET", tlsServer.URL+path, nil)
+			if err != nil {
+				return false
+			}
+			answer, err := (&http.Client{Transport: transport(cfg)}).Do(r)
+			if err == nil {
+				answer.Body.Close()
+			}
+			return (err == nil) == works
+		}
+	}
+	static := map[string]string{"accessKey": "one", "secretKey": "two", "token": "three"}
+	toSTS := map[string]string{"accessKey": "k", "secretKey": "s", "endpoints": `{"sts":"` + stsServer.URL + `"}`}
+	files := map[string]string{"profile": "mine", "sharedCredentialsFiles": `["` +
+		write("credentials", "[mine]\naws_access_key_id=from-file\naws_secret_access_key=s\n") + `"]`}
+	settings := map[string]string{"profile": "mine", "sharedConfigFiles": `["` +
+		write("config", "[profile mine]\naws_access_key_id=from-config\naws_secret_access_key=s\n") + `"]`}
+	source := func(name string, want string) func(sdk.Config, AWSSettings) bool {
+		return func(cfg sdk.Config, _ AWSSettings) bool {
+			for _, s := range cfg.ConfigSources {
+				if v := reflect.ValueOf(s); v.Kind() == reflect.Struct && v.FieldByName(name).IsValid() &&
+					fmt.Sprint(v.FieldByName(name)) == want {
+					return true
+				}
+			}
+			return false
+		}
+	}
+	return map[string]row{
+		"region": {nil, "eu-north-1", func(c sdk.Config, _ AWSSettings) bool {
+			return c.Region == "eu-north-1"
+		}},
+		"profile":                {files, "mine", key("from-file")},
+		"sharedCredentialsFiles": {files, files["sharedCredentialsFiles"], key("from-file")},
+		"sharedConfigFiles":      {settings, settings["sharedConfigFiles"], key("from-config")},
+		"accessKey":              {static, "one", key("one")},
+		"secretKey":              {static, "two", key("two")},
+		"token":                  {static, "three", key("three")},
+		"assumeRole":             {toSTS, `{"roleArn":"arn:aws:iam::444455556666:role/r"}`, key("role-r")},
+		"assumeRoleWithWebIdentity": {toSTS,
+			`{"roleArn":"arn:aws:iam::444455556666:role/w","webIdentityToken":"t"}`, key("role-w")},
+		"allowedAccountIds": {toSTS, `["111122223333"]`, func(_ sdk.Config, a AWSSettings) bool {
+			return a.checkAccount("1") != nil
+		}},
+		"forbiddenAccountIds": {toSTS, `["1"]`, func(_ sdk.Config, a AWSSettings) bool { return a.checkAccount("1") != nil }},
+		"endpoints": {nil, `[{"autoscaling":"http://a.example"},{"elbv2":"http://b.example"}]`, func(c sdk.Config,
+			_ AWSSettings) bool {
+			return sdk.ToString(autoscaling.NewFromConfig(c).Options().BaseEndpoint) == "http://a.example" &&
+				ec2.NewFromConfig(c).Options().BaseEndpoint == nil
+		}},
+		"maxRetries": {nil, "7", func(c sdk.Config, _ AWSSettings) bool {
+			c.RetryMaxAttempts = 10 // as the rollout does
+			return autoscaling.NewFromConfig(c).Options().Retryer.MaxAttempts() == 7
+		}},
+		"retryMode": {nil, "adaptive", func(c sdk.Config, _ AWSSettings) bool {
+			return c.RetryMode == sdk.RetryModeAdaptive
+		}},
+		"tokenBucketRateLimiterCapacity": {nil, "3", func(c sdk.Config, _ AWSSettings) bool {
+			if c.Retryer == nil {
+				return false
+			}
+			_, err := c.Retryer().GetRetryToken(t.Context(), io.ErrUnexpectedEOF) // costs five
+			return err != nil
+		}},
+		"httpProxy":  {nil, "http://p.example:1", proxied("https://ec2.example/", "http://p.example:1")},
+		"httpsProxy": {nil, "http://q.example:1", proxied("https://ec2.example/", "http://q.example:1")},
+		"noProxy": {map[string]string{"httpsProxy": "http://q.example:1"}, "ec2.example",
+			proxied("https://ec2.example/", "<nil>")},
+		"insecure":       {nil, "true", reaches("/", true)},
+		"customCaBundle": {nil, bundle, reaches("/", true)},
+		"ec2MetadataServiceEndpoint": {nil, "http://169.254.169.253/", source("EC2IMDSEndpoint",
+			"http://169.254.169.253/")},
+		"ec2MetadataServiceEndpointMode": {nil, "IPv6", source("EC2IMDSEndpointMode",
+			fmt.Sprint(imds.EndpointModeStateIPv6))},
+		"skipMetadataApiCheck": {nil, "true", source("EC2IMDSClientEnableState", fmt.Sprint(imds.ClientDisabled))},
+		"stsRegion": {nil, "us-west-2", func(c sdk.Config, a AWSSettings) bool {
+			return a.sts(c).Options().Region == "us-west-2"
+		}},
+		"useDualstackEndpoint": {nil, "true", func(c sdk.Config, _ AWSSettings) bool {
+			return ec2.NewFromConfig(c).Options().EndpointOptions.UseDualStackEndpoint == sdk.DualStackEndpointStateEnabled
+		}},
+		"useFipsEndpoint": {nil, "true", func(c sdk.Config, _ AWSSettings) bool {
+			return ec2.NewFromConfig(c).Options().EndpointOptions.UseFIPSEndpoint == sdk.FIPSEndpointStateEnabled
+		}},
+		"s3UsePathStyle": {nil, "true", func(c sdk.Config, _ AWSSettings) bool {
+			return s3.NewFromConfig(c).Options().UsePathStyle
+		}},
+		"defaultTags":               {nil, `{"tags":{"team":"photos"}}`, nil},
+		"ignoreTags":                {nil, `{"keyPrefixes":["org:"]}`, nil},
+		"skipCredentialsValidation": {nil, "true", nil},
+		"skipRegionValidation":      {nil, "true", nil},
+		"skipRequestingAccountId":   {nil, "true", nil},
+	}
+}
+
+func TestHonouredKeysReachProviderAndClients(t *testing.T) {
+	isolate(t)
+	rows := honoured(t)
+	for name := range awsKeys {
+		row, ok := rows[name]
+		if !ok {
+			t.Errorf("aws:%s has no row", name)
+			continue
+		}
+		keys := map[string]string{"region": region}
+		maps.Copy(keys, row.with)
+		keys[name] = row.value
+		a := settingsOf(t, keys)
+		args := reflect.ValueOf(a.provider(map[string]string{"stack": "x"})).Elem()
+		field := args.FieldByName(strings.ToUpper(name[:1]) + name[1:])
+		if field.IsNil() {
+			t.Errorf("aws:%s does not reach the provider", name)
+		}
+		if (row.proof == nil) != (providerOnlyKeys[name] != "") {
+			t.Errorf("aws:%s needs a proof or a reason why the SDK's clients do not need it", name)
+		}
+		if row.proof == nil {
+			continue
+		}
+		cfg, err := a.sdk(t.Context())
+		if err != nil {
+			t.Errorf("aws:%s: %v", name, err)
+		} else if !row.proof(cfg, a) {
+			t.Errorf("aws:%s does not reach the SDK's clients", name)
+		}
+		// Without the key the proof must fail.
+		delete(keys, name)
+		if name == "accessKey" || name == "secretKey" || name == "token" || len(row.with) > 0 && row.with[name] != "" {
+			continue // the key is half of a pair, which the reader refuses
+		}
+		a = settingsOf(t, keys)
+		if cfg, err := a.sdk(t.Context()); err == nil && row.proof(cfg, a) {
+			t.Errorf("aws:%s: the proof proves nothing", name)
+		}
+	}
+}
+
+func TestWrongAWSKeysAreRefusedByName(t *testing.T) {
+	for name, value := range map[string]string{
+		"assumeRoles": `[{"roleArn":"arn:aws:iam::1:role/r"}]`, "s3UsEast1RegionalEndpoint": "legacy", "assumeRolle": "{}",
+		"assumeRole": `{"rolearn2":"x"}`, "assumeRoleWithWebIdentity": `{"roleArn":"arn:aws:iam::1:role/r"}`,
+		"maxRetries": "many", "retryMode": "legacy", "insecure": "perhaps", "endpoints": `[{"ec3":"http://x"}]`,
+		"allowedAccountIds": "111122223333,", "secretKey": "s3cr3t", "defaultTags": `{"team":"photos"}`,
+		"ec2MetadataServiceEndpointMode": "ipv5",
+	} {
+		_, problems := readAWS([]string{name}, nil, func(k string) string { return map[string]string{name: value}[k] })
+		if len(problems) == 0 || !strings.Contains(problems[0], "aws:"+name) && name != "secretKey" ||
+			strings.Contains(strings.Join(problems, " "), "s3cr3t") {
+			t.Errorf("aws:%s %s: %q", name, value, problems)
+		}
+	}
+}
+
+// withKeys runs the program with keys of any namespace beside those of a dev stack.
+func withKeys(t *testing.T, keys map[string]string) (*pulumitest.Graph, error) {
+	t.Helper()
+	all := keysOf(nil)
+	maps.Copy(all, keys)
+	return pulumitest.Run(program(binary(t, "a release"), &fakeRoller{}), "test", t.TempDir(), all)
+}
+
+// The mock cloud is of account 111122223333.
+func TestTheWrongAccountIsNotTouched(t *testing.T) {
+	for problem, keys := range map[string]map[string]string{
+		"account 111122223333, imagery:accountId says 999999999999": {"imagery:accountId": "999999999999"},
+		"account 111122223333, aws:allowedAccountIds allows 999":    {"aws:allowedAccountIds": `["999999999999"]`},
+		"account 111122223333, which aws:forbiddenAccountIds":       {"aws:forbiddenAccountIds": `["111122223333"]`},
+	} {
+		g, err := withKeys(t, keys)
+		if err == nil || !strings.Contains(err.Error(), problem) {
+			t.Errorf("%v: %v, want %q", keys, err, problem)
+		}
+		for _, r := range g.Resources {
+			if strings.HasPrefix(r.Type, "aws:") {
+				t.Errorf("%v: registered %s", keys, r.URN())
+			}
+		}
+	}
+	if _, err := withKeys(t, map[string]string{"imagery:accountId": "111122223333"}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestUnknownAWSKeysStopTheProgram(t *testing.T) {
+	// As an engine does:
+	t.Setenv("PULUMI_CONFIG", `{"aws:region":"eu-central-1","aws:asumeRole":"{}","aws-native:region":"x"}`)
+	g, err := withKeys(t, nil)
+	if err == nil || !strings.Contains(err.Error(), "aws:asumeRole is not a key") || len(g.Resources) > 0 {
+		t.Errorf("%v, %d resources", err, len(g.Resources))
+	}
+}
+
+// TestTheRehearsalsKeysAreHonoured: /work/shared/rehearsal/up sets these.
+func TestTheRehearsalsKeysAreHonoured(t *testing.T) {
+	g, err := withKeys(t, map[string]string{"aws:s3UsePathStyle": "true", "aws:skipCredentialsValidation": "true",
+		"aws:skipMetadataApiCheck": "true"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range g.Resources {
+		if r.Type == "pulumi:providers:aws" && (fmt.Sprint(r.Get("s3UsePathStyle")) != "true" ||
+			fmt.Sprint(r.Get("skipCredentialsValidation")) != "true") {
+			t.Errorf("the provider has %v", r.Inputs)
+		}
+	}
+}
+
+func TestTagsOfTheUserReachEverything(t *testing.T) {
+	g, err := withKeys(t, map[string]string{"imagery:tags": "team=photos,cost-centre=4711",
+		"aws:defaultTags": `{"tags":{"org":"x"}}`})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{"team": "photos", "cost-centre": "4711", "org": "x", "stack": "test", "project": "imagery"}
+	found := 0
+	for _, r := range g.Resources {
+		var text string
+		switch {
+		case r.Type == "pulumi:providers:aws":
+			text = fmt.Sprint(r.Get("defaultTags"))
+		case strings.HasSuffix(r.Type, ":LaunchTemplate"):
+			text = fmt.Sprint(r.Get("tagSpecifications"))
+		case r.Type == "aws:autoscaling/group:Group":
+			text = fmt.Sprint(r.Get("tags"))
+		default:
+			continue
+		}
+		found++
+		for name, value := range want {
+			if !strings.Contains(text, name) || !strings.Contains(text, value) {
+				t.Errorf("%s lacks the tag %s: %s", r.URN(), name, text)
+			}
+		}
+	}
+	if found != 5 {
+		t.Errorf("%d places for tags, want the provider, two templates and two groups", found)
+	}
+}
+
+func TestWrongTagsAndAccountsAreRefused(t *testing.T) {
+	for problem, keys := range map[string]map[string]string{
+		`"Stack" is set by this program already`: {"imagery:tags": "Stack=mine"},
+		`"stack" is set by this program`:         {"aws:defaultTags": `{"tags":{"stack":"mine"}}`},
+		`"aws:x" begins with aws:`:               {"imagery:tags": "aws:x=1"},
+		`"a?" cannot be the name`:                {"imagery:tags": "a?=1"},
+		"cannot be the name of a tag":            {"imagery:tags": strings.Repeat("k", 129) + "=1"},
+		"more than 256 characters":               {"imagery:tags": "k=" + strings.Repeat("v", 257)},
+		"are 8 tags, 7 fit": {"imagery:tags": "a=1,b=1,c=1,d=1",
+			"aws:defaultTags": `{"tags":{"e":"1","f":"1","g":"1","h":"1"}}`},
+		"is not a list such as":              {"imagery:tags": "team"},
+		"with different names":               {"imagery:tags": "a=1,a=2"},
+		`"a" is set by imagery:tags already`: {"imagery:tags": "a=1,A=2"},
+		"not the 12 digits":                  {"imagery:accountId": "12"},
+		"is not the ARN of an IAM policy":    {"imagery:permissionsBoundary": "arn:aws:iam::111122223333:role/x"},
+		"is of account 999999999999": {"imagery:accountId": "111122223333",
+			"imagery:permissionsBoundary": "arn:aws:iam::999999999999:policy/x"},
+	} {
+		g, err := withKeys(t, keys)
+		if err == nil || !strings.Contains(err.Error(), problem) || len(g.Resources) > 0 {
+			t.Errorf("%v: %v with %d resources, want %q", keys, err, len(g.Resources), problem)
+		}
+	}
+}
+
+func TestEveryRoleHasTheBoundary(t *testing.T) {
+	const boundary = "arn:aws:iam::111122223333:policy/team/imagery-boundary"
+	g, err := withKeys(t, map[string]string{"imagery:permissionsBoundary": boundary})
+	if err != nil || len(g.Of("iam/role:Role")) != 2 {
+		t.Fatal(err, len(g.Of("iam/role:Role")))
+	}
+	for _, r := range g.Of("iam/role:Role") {
+		if r.Text("permissionsBoundary") != boundary {
+			t.Errorf("%s has the boundary %q", r.URN(), r.Text("permissionsBoundary"))
+		}
+	}
+	for _, r := range graphOf(t, "dev").Of("iam/role:Role") {
+		if r.Get("permissionsBoundary") != nil {
+			t.Errorf("%s has a boundary that nobody asked for", r.URN())
+		}
+	}
+}
+
+// What the configuration encrypts is a secret of the provider too.
+func TestSecretSettingsStaySecret(t *testing.T) {
+	a := settingsOf(t, map[string]string{"httpProxy": "http://u:p@h",
+		"assumeRole": `{"roleArn":"arn:aws:iam::1:role/r","externalId":"x"}`})
+	plain := reflect.TypeOf(a.provider(nil).AssumeRole)
+	a.secret = []string{"assumeRole", "httpProxy", "retryMode"}
+	p := a.provider(nil)
+	if reflect.TypeOf(p.AssumeRole) == plain || !strings.HasSuffix(fmt.Sprintf("%T", p.HttpProxy), "Output") ||
+		p.RetryMode != nil {
+		t.Errorf("%T, %T", p.AssumeRole, p.HttpProxy)
+	}
+}

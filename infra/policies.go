@@ -1,0 +1,78 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"imagery/app/rights"
+	"imagery/infra/policy"
+)
+
+// printPolicies runs `go run ./infra policies`: it writes the policies of a deployer, for a partition and a permissions
+// boundary, or with -for-boundary the policy to make that boundary of.
+func printPolicies(out io.Writer, args []string) error {
+	var o policyOptions
+	flags := flag.NewFlagSet("policies", flag.ContinueOnError)
+	flags.SetOutput(out)
+	flags.StringVar(&o.Partition, "partition", "aws", "AWS partition: aws, aws-cn, aws-us-gov ...")
+	flags.StringVar(&o.Boundary, "boundary", "", "ARN of the permissions boundary that every role must have")
+	which := flags.Int("policy", 0, "1 or 2: print only this policy")
+	most := flags.Bool("for-boundary", false, "print the policy to make a permissions boundary of")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if o.Boundary != "" && boundaryForm.FindString(o.Boundary) == "" {
+		return fmt.Errorf("-boundary %q is not the ARN of an IAM policy", o.Boundary)
+	}
+	unscoped, scoped := deployerPolicies(o)
+	texts := []string{unscoped, scoped}
+	if *most {
+		texts = []string{boundaryPolicy(o.Partition)}
+	} else if *which == 1 || *which == 2 {
+		texts = texts[*which-1 : *which]
+	}
+	for _, p := range texts {
+		if _, err := fmt.Fprintln(out, indented(p)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// indented writes a policy for people; IAM does not count the white space.
+func indented(p string) string {
+	var b bytes.Buffer
+	if err := json.Indent(&b, []byte(p), "", " "); err != nil {
+		panic(err) // of our own rendering
+	}
+	return b.String()
+}
+
+// boundaryPolicy renders the most that the roles of instances may do in any stack, as a permissions boundary.
+func boundaryPolicy(partition string) string {
+	by := map[string][]string{}
+	for _, c := range slices.Concat(rights.Server, rights.Worker, rights.Selftest, rights.Boot, rights.Sessions,
+		rights.Retired.Server, rights.Retired.Worker, rights.Retired.Boot) {
+		service, _, _ := strings.Cut(c.Action(), ":")
+		if !slices.Contains([]string{"s3", "dynamodb", "sqs", "logs"}, service) {
+			service = "" // limited by the role's own policy
+		}
+		by[service] = append(by[service], c.Action())
+	}
+	var all []policy.Statement
+	for _, service := range slices.Sorted(maps.Keys(by)) {
+		resources := []string{"*"}
+		if service != "" {
+			resources = inPartition(partition, scopes[service])
+		}
+		all = append(all, policy.Statement{Sid: strings.ToUpper(service), Effect: policy.Allow, Action: by[service],
+			Resource: resources})
+	}
+	return policy.JSON(all...)
+}

@@ -1,0 +1,320 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"imagery/app/rights"
+	"imagery/infra/policy"
+)
+
+// longestBoundary has the longest name and path that IAM gives to a policy of this partition.
+var longestBoundary = "arn:aws-us-gov:iam::111122223333:policy/" + strings.Repeat("p", 128)
+
+// reference is a row of testdata/iam-reference.txt.
+type reference struct {
+	level             string
+	types, dependents []string
+	source            string
+}
+
+// readReference reads AWS's service authorization reference, as far as the project uses it.
+func readReference(t *testing.T) map[string]reference {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("testdata", "iam-reference.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := map[string]reference{}
+	for line := range strings.Lines(string(b)) {
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		f := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
+		if len(f) != 5 || rows[f[0]].source != "" || !strings.HasPrefix(f[4], "https://") {
+			t.Fatalf("%q is no row, or the second of its action", line)
+		}
+		items := func(s string) []string {
+			if s == "-" {
+				return nil
+			}
+			return strings.Split(strings.ReplaceAll(s, "*", ""), ",")
+		}
+		rows[f[0]] = reference{f[1], items(f[2]), items(f[3]), f[4]}
+	}
+	return rows
+}
+
+// observed are the calls that rehearsals were seen to make.
+func observed(t *testing.T) []string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("testdata", "deployer-calls.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Fields(string(b))
+}
+
+// statements parses policies.
+func statements(t *testing.T, policies ...string) []policy.Statement {
+	t.Helper()
+	var all []policy.Statement
+	for _, p := range policies {
+		var doc policy.Document
+		if err := json.Unmarshal([]byte(p), &doc); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, doc.Statement...)
+	}
+	return all
+}
+
+// deployerStatements are those of both policies.
+func deployerStatements(t *testing.T, o policyOptions) []policy.Statement {
+	t.Helper()
+	unscoped, scoped := deployerPolicies(o)
+	return statements(t, unscoped, scoped)
+}
+
+// instanceStatements are those of the roles of instances, in the variant with most of them.
+func instanceStatements(t *testing.T) []policy.Statement {
+	t.Helper()
+	var texts []string
+	for _, p := range graphOf(t, "prod").Of("RolePolicy") {
+		texts = append(texts, p.Text("policy"))
+	}
+	return statements(t, texts...)
+}
+
+func TestEveryActionIsInAWSsReference(t *testing.T) {
+	rows := readReference(t)
+	used := map[string]string{}
+	for _, a := range observed(t) {
+		used[a] = "rehearsals call"
+	}
+	for _, s := range deployerStatements(t, policyOptions{Partition: "aws"}) {
+		for _, a := range s.Action {
+			used[a] = "deployers may"
+		}
+	}
+	for _, s := range instanceStatements(t) {
+		for _, a := range s.Action {
+			used[a] = "instances may"
+		}
+	}
+	for _, c := range slices.Concat(rights.Operator, rights.Status, rights.OnCall) {
+		used[c.Action()] = "operators need"
+	}
+	for a, why := range used {
+		if _, ok := rows[a]; !ok {
+			t.Errorf("%s %s, which has no row: go run ./scripts/iam-reference ... %s", why, a, a)
+		}
+	}
+	for a := range rows {
+		if used[a] == "" {
+			t.Errorf("%s has a row and nobody uses it", a)
+		}
+	}
+}
+
+func TestDependentActionsAreGranted(t *testing.T) {
+	granted := wantedActions()
+	written := map[string]bool{}
+	for _, d := range dependentNeeds {
+		if !slices.Contains(granted, d.of) || !strings.HasPrefix(d.source, "https://") || len(d.needs) == 0 {
+			t.Errorf("the row of %s: not an action of a deployer, or without a source", d.of)
+		}
+		for _, a := range d.needs {
+			written[d.of+" "+a] = true
+		}
+	}
+	used := map[string]bool{}
+	for action, row := range readReference(t) {
+		if !slices.Contains(granted, action) {
+			continue
+		}
+		for _, d := range row.dependents {
+			needed := true
+			for _, key := range []string{action + " " + d, "* " + d, action + " *"} {
+				if notNeeded[key] != "" {
+					needed, used[key] = false, true
+				}
+			}
+			if written[action+" "+d] == needed {
+				continue
+			}
+			t.Errorf("AWS checks %s when %s is called: dependentNeeds and notNeeded name it %v and %v", d, action,
+				written[action+" "+d], !needed)
+		}
+	}
+	for key := range notNeeded {
+		if !used[key] {
+			t.Errorf("notNeeded names %s, which no row of the reference has", key)
+		}
+	}
+}
+
+// Without these the stack cannot be made, and no rehearsal shows it: findings F13 to F15 of the review.
+func TestLoadBalancersAndEndpointsCanBeMade(t *testing.T) {
+	for _, a := range slices.Concat(on("ec2", "DescribeAccountAttributes GetSecurityGroupsForVpc RunInstances CreateTags"),
+		on("route53", "AssociateVPCWithHostedZone"), on("iam", "PassRole CreateServiceLinkedRole")) {
+		for _, o := range []policyOptions{{Partition: "aws"}, {Partition: "aws", Boundary: longestBoundary}} {
+			if len(allowed(deployerStatements(t, o), a)) == 0 {
+				t.Errorf("a deployer may not %s (%+v)", a, o)
+			}
+		}
+	}
+}
+
+// scopeTypes are the resource types of AWS that the ARNs of a scope are of.
+var scopeTypes = map[string][]string{
+	"s3": {"bucket", "object"}, "dynamodb": {"table"}, "sqs": {"queue"}, "sns": {"topic"}, "logs": {"log-group"},
+	"iam": {"role", "instance-profile"}, "ssm": {"parameter"},
+}
+
+// An action that AWS checks on no resource, or on another kind of it, never matches a statement that names ARNs.
+func TestLimitedActionsCanBeLimited(t *testing.T) {
+	rows := readReference(t)
+	for _, s := range deployerStatements(t, policyOptions{Partition: "aws", Boundary: longestBoundary}) {
+		for _, a := range s.Action {
+			service, _, _ := strings.Cut(a, ":")
+			fits := slices.ContainsFunc(scopeTypes[service], func(kind string) bool {
+				return slices.Contains(rows[a].types, kind)
+			})
+			if !slices.Contains(s.Resource, "*") && !fits {
+				t.Errorf("%s is limited to %v, AWS checks it on %v", a, s.Resource, rows[a].types)
+			}
+			if slices.Contains(s.Resource, "*") && fits && !slices.Contains(everywhere, a) {
+				t.Errorf("%s is granted everywhere and could be limited", a)
+			}
+		}
+	}
+	for _, s := range instanceStatements(t) {
+		for _, a := range s.Action {
+			if !slices.Contains(s.Resource, "*") && len(rows[a].types) == 0 {
+				t.Errorf("an instance's %s is limited to %v, AWS checks it on nothing", a, s.Resource)
+			}
+		}
+	}
+}
+
+// What the boundary lacks, no policy of a role can give.
+func TestTheBoundaryAllowsWhatInstancesDo(t *testing.T) {
+	text := boundaryPolicy("aws")
+	if len(text) > policyLimit {
+		t.Errorf("the boundary has %d characters", len(text))
+	}
+	most := statements(t, text)
+	for _, s := range instanceStatements(t) {
+		for _, a := range s.Action {
+			if len(allowed(most, a)) != 1 {
+				t.Errorf("the boundary allows %s %d times", a, len(allowed(most, a)))
+			}
+		}
+	}
+	for _, s := range most {
+		for _, a := range s.Action {
+			if strings.HasPrefix(a, "iam:") || strings.Contains(a, "*") {
+				t.Errorf("the boundary allows %s", a)
+			}
+		}
+	}
+}
+
+func TestPoliciesArePrinted(t *testing.T) {
+	for args, want := range map[string]string{
+		"": "arn:aws:sqs", "-partition aws-cn": "arn:aws-cn:sqs", "-for-boundary": "ssmmessages:OpenDataChannel",
+		"-policy 2 -boundary arn:aws:iam::111122223333:policy/b": "iam:PermissionsBoundary", "-boundary b": "is not the ARN",
+	} {
+		var b strings.Builder
+		if err := printPolicies(&b, strings.Fields(args)); err != nil {
+			b.WriteString(err.Error())
+		}
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("policies %s printed %q", args, b.String())
+		}
+	}
+}
+
+// allowed lists the statements that grant an action.
+func allowed(all []policy.Statement, action string) []policy.Statement {
+	return slices.DeleteFunc(slices.Clone(all), func(s policy.Statement) bool {
+		return !slices.Contains(s.Action, action)
+	})
+}
+
+// condition returns the values of a condition, of whatever operator.
+func condition(s policy.Statement, key string) []string {
+	var out []string
+	for _, keys := range s.Condition {
+		out = append(out, keys[key]...)
+	}
+	return out
+}
+
+func TestRolesGoToEC2Only(t *testing.T) {
+	for partition, want := range map[string][]string{
+		"aws": {"ec2.amazonaws.com"}, "aws-us-gov": {"ec2.amazonaws.com"},
+		"aws-cn": {"ec2.amazonaws.com", "ec2.amazonaws.com.cn"},
+	} {
+		all := deployerStatements(t, policyOptions{Partition: partition})
+		pass := allowed(all, "iam:PassRole")
+		if len(pass) != 1 || !slices.Equal(condition(pass[0], "iam:PassedToService"), want) ||
+			!slices.Equal(pass[0].Resource, []string{"arn:" + partition + ":iam::*:role/imagery-*"}) {
+			t.Errorf("%s: roles are passed by %+v", partition, pass)
+		}
+		linked := allowed(all, "iam:CreateServiceLinkedRole")
+		services := []string{"autoscaling.amazonaws.com", "elasticloadbalancing.amazonaws.com"}
+		if len(linked) != 1 || !slices.Equal(condition(linked[0], "iam:AWSServiceName"), services) {
+			t.Errorf("%s: service-linked roles are made by %+v", partition, linked)
+		}
+	}
+}
+
+// With a boundary no statement gives rights to a role without it, and none takes it off.
+func TestABoundedDeployerMakesBoundedRoles(t *testing.T) {
+	const boundary = "arn:aws:iam::111122223333:policy/imagery-boundary"
+	all := deployerStatements(t, policyOptions{Partition: "aws", Boundary: boundary})
+	for _, a := range on("iam", "CreateRole PutRolePolicy PutRolePermissionsBoundary") {
+		for _, s := range allowed(all, a) {
+			if !slices.Equal(condition(s, "iam:PermissionsBoundary"), []string{boundary}) {
+				t.Errorf("%s is granted by %+v", a, s)
+			}
+		}
+		if len(allowed(all, a)) != 1 {
+			t.Errorf("%s is granted %d times", a, len(allowed(all, a)))
+		}
+	}
+	if s := allowed(all, "iam:DeleteRolePermissionsBoundary"); len(s) > 0 {
+		t.Errorf("the boundary can be taken off: %+v", s)
+	}
+	for _, a := range on("iam", "AttachRolePolicy CreateUser CreatePolicy CreatePolicyVersion SetDefaultPolicyVersion") {
+		if s := allowed(all, a); len(s) > 0 {
+			t.Errorf("%s is a way around the boundary: %+v", a, s)
+		}
+	}
+	// The rest of the rights is the same.
+	var with, without []string
+	for _, s := range all {
+		with = append(with, s.Action...)
+	}
+	for _, s := range deployerStatements(t, policyOptions{Partition: "aws"}) {
+		without = append(without, s.Action...)
+	}
+	for _, a := range without {
+		if a != unbinding && !slices.Contains(with, a) {
+			t.Errorf("the boundary takes %s away", a)
+		}
+	}
+}
+
+func TestPoliciesAreOfOnePartition(t *testing.T) {
+	unscoped, scoped := deployerPolicies(policyOptions{Partition: "aws-cn"})
+	if n := strings.Count(unscoped+scoped, "arn:"); n < 8 || n != strings.Count(unscoped+scoped, "arn:aws-cn:") {
+		t.Errorf("%d ARNs, %d of the partition", n, strings.Count(unscoped+scoped, "arn:aws-cn:"))
+	}
+}
