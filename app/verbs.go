@@ -133,8 +133,8 @@ const selftestBound = 60 * time.Second
 const selftestPause = 5 * time.Second
 
 const aboutSelftest = `Does the whole job once on built-in pictures, through the real bucket, table and queue: what an instance must pass
-before it gets traffic. It touches nothing but its own, and cleans up. A wrong result is final; with --retry a refusal, a
-timeout or another error of a service is not: rights that were granted minutes ago may not work everywhere yet.`
+before it gets traffic. It touches nothing but its own, and cleans up. A wrong result is final; with --retry a refusal,
+a timeout or another error of a service is not: rights that were granted minutes ago may not work everywhere yet.`
 
 // runSelftest is the verb selftest. It proves that this machine can do the job on AWS.
 func runSelftest(fs *flag.FlagSet) func(context.Context, ops.Call) error {

@@ -109,7 +109,9 @@ func newReal(t *testing.T, s scene) *real {
 	t.Cleanup(r.host.Close)
 	r.cloud = cloudtest.New()
 	t.Cleanup(r.cloud.Close)
-	limits := imagery.Limits{Visibility: settings.QueueVisibility / time.Duration(s.factor), MaxReceives: settings.QueueMaxReceives}
+	limits := imagery.Limits{
+		Visibility: settings.QueueVisibility / time.Duration(s.factor), MaxReceives: settings.QueueMaxReceives,
+	}
 	if r.stack, err = r.cloud.NewStack(t.Context(), "imagery", limits); err != nil {
 		t.Fatal(err)
 	}

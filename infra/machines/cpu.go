@@ -13,12 +13,14 @@ import (
 const cpuPeriod = 100_000
 
 // cpuGroup is a machine's control group in the hierarchy of the CPU controller, version 1. The unified hierarchy, which
-// the machine sees, has no controllers there.
-func cpuGroup(id string) string { return filepath.Join("/sys/fs/cgroup/cpu", "imagery-"+id) }
+// the machine sees, has no controllers there. Its name holds the folder of the host: two tests may run at once.
+func (h *Host) cpuGroup(id string) string {
+	return filepath.Join("/sys/fs/cgroup/cpu", "imagery"+fileName(h.Dir)+"-"+id)
+}
 
 // limitCPU makes the control group of a machine, with a share of one core.
-func limitCPU(id string, share float64) error {
-	dir := cpuGroup(id)
+func (h *Host) limitCPU(id string, share float64) error {
+	dir := h.cpuGroup(id)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("limit the CPU: %w", err)
 	}
@@ -32,7 +34,7 @@ func limitCPU(id string, share float64) error {
 
 // FullSpeed lifts the bound on a machine's CPU and returns how long its bound kept it waiting.
 func (h *Host) FullSpeed(id string) (throttled time.Duration, err error) {
-	stat, err := os.ReadFile(filepath.Join(cpuGroup(id), "cpu.stat"))
+	stat, err := os.ReadFile(filepath.Join(h.cpuGroup(id), "cpu.stat"))
 	if err != nil {
 		return 0, fmt.Errorf("read what the bound on the CPU did: %w", err)
 	}
@@ -45,5 +47,5 @@ func (h *Host) FullSpeed(id string) (throttled time.Duration, err error) {
 			throttled = time.Duration(n)
 		}
 	}
-	return throttled, os.WriteFile(filepath.Join(cpuGroup(id), "cpu.cfs_quota_us"), []byte("-1"), 0o644)
+	return throttled, os.WriteFile(filepath.Join(h.cpuGroup(id), "cpu.cfs_quota_us"), []byte("-1"), 0o644)
 }

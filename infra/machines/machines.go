@@ -160,7 +160,7 @@ func (h *Host) Start(_ context.Context, of simulator.Machine) error {
 		_ = m.cmd.Wait() // a machine that was killed is off, like one that shut down
 		close(m.off)
 		removeCgroup(group.Name())
-		_ = os.Remove(cpuGroup(of.ID)) // there is none without a bound
+		_ = os.Remove(h.cpuGroup(of.ID)) // there is none without a bound
 		if _, why, failed := strings.Cut(h.Console(of.ID), failure); failed {
 			why, _, _ = strings.Cut(why, "\n")
 			h.Log("%s %s: %s%s", of.Group, of.ID, failure, strings.TrimSpace(why))
@@ -191,7 +191,7 @@ func (h *Host) prepare(m *machine, zone int) error {
 		}
 	}
 	if h.CPU > 0 {
-		return limitCPU(m.ID, h.CPU)
+		return h.limitCPU(m.ID, h.CPU)
 	}
 	return nil
 }
@@ -218,7 +218,7 @@ func (h *Host) command(m *machine, number, zone int) *exec.Cmd {
 	c := exec.Command("systemd-nspawn", args...)
 	if h.CPU > 0 {
 		// It moves itself there before it starts anything.
-		within := []string{"-c", `echo 0 >"$0/cgroup.procs" && exec systemd-nspawn "$@"`, cpuGroup(m.ID)}
+		within := []string{"-c", `echo 0 >"$0/cgroup.procs" && exec systemd-nspawn "$@"`, h.cpuGroup(m.ID)}
 		c = exec.Command("/bin/sh", append(within, args...)...)
 	}
 	c.Env = append(os.Environ(), "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1")

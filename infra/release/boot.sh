@@ -17,7 +17,10 @@ INSTANCE=
 LOG=/var/log/imagery/imagery.log
 # The network may come up later than this script, so that any error is worth repeating. The second call must not go
 # without a token: its refusal would hide that the first one failed.
-imds() { curl -sf --retry 20 --retry-delay 2 --retry-max-time 30 --retry-all-errors --max-time 5 "${@:2}" "http://169.254.169.254/latest/$1"; }
+imds() {
+  curl -sf --retry 20 --retry-delay 2 --retry-max-time 30 --retry-all-errors --max-time 5 "${@:2}" \
+    "http://169.254.169.254/latest/$1"
+}
 md() {
   local token
   token=$(imds api/token -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 300') && imds "meta-data/$1" -H "X-aws-ec2-metadata-token: $token"

@@ -47,7 +47,7 @@ func newWorld(t *testing.T, answers string) world {
 	t.Helper()
 	pulumitest.Need(t, "bash")
 	root := t.TempDir()
-	for _, d := range []string{"bin", "dev", "var/log/imagery", "etc/systemd/system", "etc/logrotate.d", "opt", "usr/bin"} {
+	for _, d := range []string{"bin", "dev", "var/log/imagery", "etc/systemd/system", "etc/logrotate.d", "opt"} {
 		if err := os.MkdirAll(filepath.Join(root, d), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -110,35 +110,42 @@ func TestBoot(t *testing.T) {
 	refuse := func(what string) string {
 		return `download() { (( $(nth get) > 2 )) && { file "$@"; return; }; echo "` + what + `" >&2; return 254; }`
 	}
-	const refusedForEver = `download() { sleep; command sleep 0.3; printf "first line\n(AccessDenied)\n" >&2; return 254; }`
+	code := func(c string) string {
+		return refuse("An error occurred (" + c + ") when calling the GetObject operation")
+	}
+	const refusedForEver = `download() {
+		command sleep 0.3; printf "first line\n(AccessDenied)\n" >&2; return 254; }`
 	for name, c := range map[string]struct {
 		answers string
 		reason  string // on the console; empty: the boot must end in service
 		gets    int    // downloads; 0: 1
 	}{
-		"good":             {},
-		"refused twice":    {answers: refuse("An error occurred (AccessDenied) when calling the GetObject operation: Access Denied"), gets: 3},
-		"missing twice":    {answers: refuse("An error occurred (404) when calling the GetObject operation"), gets: 3},
-		"no way twice":     {answers: refuse("Connect timeout on endpoint URL"), gets: 3},
-		"hangs twice":      {answers: `download() { (( $(nth get) > 2 )) && { file "$@"; return; }; return 124; }`, gets: 3},
-		"server error":     {answers: refuse("An error occurred (InternalError) when calling the GetObject operation"), gets: 3},
-		"too many":         {answers: refuse("An error occurred (SlowDown) when calling the GetObject operation"), gets: 3},
-		"unavailable":      {answers: refuse("An error occurred (503) when calling the GetObject operation"), gets: 3},
-		"old credentials":  {answers: refuse("An error occurred (ExpiredToken) when calling the GetObject operation"), gets: 3},
-		"bad credentials":  {answers: refuse("An error occurred (InvalidToken) when calling the GetObject operation"), gets: 3},
-		"clock is off":     {answers: refuse("An error occurred (RequestTimeTooSkewed) when calling the GetObject operation"), gets: 3},
-		"connection ends":  {answers: refuse("Connection was closed before we received a valid response"), gets: 3},
-		"slow answer":      {answers: refuse("Read timeout on endpoint URL"), gets: 3},
-		"no credentials":   {answers: strings.Replace(refuse("Unable to locate credentials"), "254", "253", 1), gets: 3},
-		"never heard of":   {answers: refuse("something that nobody knows yet"), gets: 3},
-		"refused for ever": {answers: refusedForEver, reason: "no success within 1 s; at last: first line (AccessDenied) (exit code 254)", gets: -1},
-		"full disk": {answers: `download() { echo "[Errno 28] No space left on device: /opt/403AccessDenied404" >&2; return 255; }`,
+		"good":            {},
+		"refused twice":   {answers: refuse("An error occurred (AccessDenied) when calling the GetObject operation: Access Denied"), gets: 3},
+		"missing twice":   {answers: refuse("An error occurred (404) when calling the GetObject operation"), gets: 3},
+		"no way twice":    {answers: refuse("Connect timeout on endpoint URL"), gets: 3},
+		"hangs twice":     {answers: `download() { (( $(nth get) > 2 )) && { file "$@"; return; }; return 124; }`, gets: 3},
+		"server error":    {answers: code("InternalError"), gets: 3},
+		"too many":        {answers: code("SlowDown"), gets: 3},
+		"unavailable":     {answers: code("503"), gets: 3},
+		"old credentials": {answers: code("ExpiredToken"), gets: 3},
+		"bad credentials": {answers: code("InvalidToken"), gets: 3},
+		"clock is off":    {answers: code("RequestTimeTooSkewed"), gets: 3},
+		"connection ends": {answers: refuse("Connection was closed before we received a valid response"), gets: 3},
+		"slow answer":     {answers: refuse("Read timeout on endpoint URL"), gets: 3},
+		"no credentials":  {answers: strings.Replace(refuse("Unable to locate credentials"), "254", "253", 1), gets: 3},
+		"never heard of":  {answers: refuse("something that nobody knows yet"), gets: 3},
+		"refused for ever": {answers: refusedForEver, gets: -1,
+			reason: "no success within 1 s; at last: first line (AccessDenied) (exit code 254)"},
+		"full disk": {answers: `download() {
+			echo "[Errno 28] No space left on device: /opt/403AccessDenied404" >&2; return 255; }`,
 			reason: "waiting does not change"},
 		"read-only disk": {answers: `download() { echo "[Errno 30] Read-only file system: /opt/x" >&2; return 255; }`,
 			reason: "waiting does not change"},
 		"wrong usage": {answers: `download() { echo "aws: error: Unknown options: --frob" >&2; return 252; }`,
 			reason: "waiting does not change"},
-		"no CLI":         {answers: `download() { echo "aws: command not found" >&2; return 127; }`, reason: "waiting does not change"},
+		"no CLI": {answers: `download() { echo "aws: command not found" >&2; return 127; }`,
+			reason: "waiting does not change"},
 		"wrong bytes":    {answers: `download() { file "$@"; echo more >>"${!#}"; }`, reason: "check that the file is release " + sha(content)},
 		"unit fails":     {answers: `systemctl() { [[ $* != "enable --now imagery"* ]]; }`, reason: "start the service"},
 		"selftest fails": {answers: `systemctl() { [[ $* != "start imagery-selftest" ]]; }`, reason: "do the job once"},
@@ -220,7 +227,8 @@ func TestSelftestComesBeforeTheService(t *testing.T) {
 		t.Fatal(err)
 	}
 	calls := w.read("calls")
-	test, start := strings.Index(calls, "systemctl start imagery-selftest"), strings.Index(calls, "systemctl enable --now imagery imagery-leave")
+	test := strings.Index(calls, "systemctl start imagery-selftest")
+	start := strings.Index(calls, "systemctl enable --now imagery imagery-leave")
 	if test < 0 || start < test {
 		t.Errorf("selftest at %d, service at %d", test, start)
 	}
@@ -250,7 +258,8 @@ func TestSelftestWaitsUntilTheSameDeadline(t *testing.T) {
 	if retry > 98 || retry < 50 || limit != retry+80 {
 		t.Errorf("the selftest may repeat for %d s and run for %d s", retry, limit)
 	}
-	if !strings.Contains(w.read("etc/systemd/system/imagery-selftest.service.d/once.conf"), "selftest --retry ${RETRY}\n") {
+	once := w.read("etc/systemd/system/imagery-selftest.service.d/once.conf")
+	if !strings.Contains(once, "selftest --retry ${RETRY}\n") {
 		t.Error("the selftest does not repeat")
 	}
 }
@@ -261,7 +270,8 @@ var execs = regexp.MustCompile(`(?m)^(ExecCondition|ExecStart)=(.+)$`)
 // turn runs the commands of the agent's unit once, as its timer does every two minutes.
 func (w world) turn(t *testing.T) error {
 	t.Helper()
-	for _, m := range execs.FindAllStringSubmatch(w.read("etc/systemd/system/imagery-agent.service"), -1) {
+	unit := w.read("etc/systemd/system/imagery-agent.service")
+	for _, m := range execs.FindAllStringSubmatch(strings.ReplaceAll(unit, "\\\n", ""), -1) {
 		command := strings.ReplaceAll(m[2], "/usr/bin/dnf", filepath.Join(w.root, "bin", "dnf"))
 		command = strings.ReplaceAll(command, " systemctl", " "+filepath.Join(w.root, "bin", "systemctl"))
 		if err := w.run(t, command); err != nil {
@@ -294,7 +304,9 @@ func TestAgentIsInstalledUntilItWorks(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(w.root, filepath.Dir(ctl)), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	w.write(t, ctl, "#!/bin/bash\necho \"ctl $*\" >>\"$WORLD/calls\"\n[[ -e $WORLD/ctl-works ]] && touch \"$WORLD/agent-runs\"\n")
+	w.write(t, ctl, `#!/bin/bash
+		echo "ctl $*" >>"$WORLD/calls"
+		[[ -e $WORLD/ctl-works ]] && touch "$WORLD/agent-runs"`)
 	if err := os.Chmod(filepath.Join(w.root, ctl), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -376,7 +388,7 @@ func TestBootEndsBeforeItsHook(t *testing.T) {
 	perCall := number(text, `--max-time (\d+) "\$\{@:2\}"`)
 	const mostRetry, attempt, system = 400, 60, 60 // of a selftest; until cloud-init runs the script
 	total := system +
-		2*(number(text, `imds\(\).*--retry-max-time (\d+)`)+perCall) +
+		2*(number(text, `--retry 20 .*--retry-max-time (\d+)`)+perCall) +
 		mostRetry + number(text, `timeout (\d+) aws s3api`) + attempt +
 		number(unitText, `TimeoutStartSec=(\d+)`) +
 		number(text, `rest > 60 \? rest : (\d+)`) + 5 +

@@ -87,8 +87,9 @@ func UserData(b Boot) (string, error) {
 	}
 	out, err := script(boot, "REGION="+b.Region, "GROUP="+b.Group, "HOOK="+b.Hook, "BUCKET="+b.Bucket, "KEY="+b.Key, "SHA="+b.SHA,
 		fmt.Sprintf("PORT=%d", Port), fmt.Sprintf("RETRY_SECONDS=%d", int(b.Retry/time.Second)), fmt.Sprintf("SSM=%t", b.SSM),
-		"ENVIRONMENT="+encode(strings.Join(b.Environment(), "\n")+"\n"), "AGENT="+encode(string(agent)), "ROTATION="+file(rotationText),
-		"ROTATION_TIMER="+file(rotationTimerText), "AGENT_UNIT="+file(agentUnitText), "AGENT_TIMER="+file(agentTimerText),
+		"ENVIRONMENT="+encode(strings.Join(b.Environment(), "\n")+"\n"), "AGENT="+encode(string(agent)),
+		"ROTATION="+file(rotationText), "ROTATION_TIMER="+file(rotationTimerText),
+		"AGENT_UNIT="+file(agentUnitText), "AGENT_TIMER="+file(agentTimerText),
 		"UNIT="+file(unitFile), "SELFTEST="+file(selftestText), "LEAVE="+file(leaveScript), "LEAVE_UNIT="+file(leaveUnitText),
 		"export EGRESS="+cmp.Or(b.Egress, "unknown")) // exported, or shellcheck would call it unused
 	if err != nil {
