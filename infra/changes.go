@@ -69,15 +69,19 @@ var changes = []change{
 	{"rolloutForce", untouched, "it counts for the rollout of the same `up`"},
 	{"bakeSeconds", untouched, "it counts for the rollout of the same `up`"},
 	{"smoke", untouched, "it counts for the rollout of the same `up`"},
+	{"preflight", untouched, "it counts for the checks of the same `up`"},
 	{"artifact", replaced, "if its bytes are another release"},
+	{"accountId", untouched, "with credentials of another account the `up` is refused"},
+	{"tags", replaced, "instances and their disks have the tags from their launch template"},
+	{"permissionsBoundary", inPlace, "it bounds running instances at once: calls that it does not allow fail from then on"},
 }
 
-// living is what AWS can tell about a stack that exists.
+// living describes a stack that exists, from Pulumi's state.
 type living struct {
 	VPCCIDR netip.Prefix
-	Zones   []string // of the subnets, in the order of their address ranges
-	Egress  network.Egress
-	Arch    string
+	Zones   []string       // of the subnets, in the order of their address ranges
+	Egress  network.Egress // "": no instance runs
+	Arch    string         // "": there is no launch template
 }
 
 // refusals returns why an `up` must not turn a living stack into what c asks for, one text for each reason. Zones are
@@ -90,11 +94,11 @@ func (c Config) refusals(old living, zones []string) []string {
 			c.VPCCIDR, old.VPCCIDR)
 	}
 	c.refuseZones(say, old.Zones, zones)
-	if c.Egress != old.Egress && c.Rollout != "wait" {
+	if old.Egress != "" && c.Egress != old.Egress && c.Rollout != "wait" {
 		say("imagery:egress %s: running instances use %s, which this `up` would delete under them, since imagery:rollout "+
 			"is %s: set it to wait for this change", c.Egress, old.Egress, c.Rollout)
 	}
-	if c.Arch != old.Arch && c.AMIID == "" && !c.AMIFollow {
+	if old.Arch != "" && c.Arch != old.Arch && c.AMIID == "" && !c.AMIFollow {
 		say("imagery:arch %s: the image that this stack keeps is of %s: set imagery:amiId or imagery:amiFollow "+
 			"in the same `up`", c.Arch, old.Arch)
 	}

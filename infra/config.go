@@ -45,6 +45,7 @@ type Config struct {
 	RolloutForce      bool
 	BakeSeconds       int
 	Smoke             string
+	Preflight         string
 	Artifact          string
 	AccountID         string
 	Tags              map[string]string
@@ -127,6 +128,8 @@ var keys = []key{
 		integer(func(c *Config) *int { return &c.BakeSeconds }, 0, 3600)),
 	same("smoke", "on \\| off", "on", "whether `up` sends photos through the load balancer while a new release bakes; off where no instance boots, as in a rehearsal on an emulator",
 		choice(func(c *Config) *string { return &c.Smoke }, "on", "off")),
+	same("preflight", "stop \\| warn", "stop", "what a problem that the checks before the first resource find does to an `up`: end it, or only warn",
+		choice(func(c *Config) *string { return &c.Preflight }, "stop", "warn")),
 	same("artifact", "path", "", "a Linux binary to ship as it is, relative to the project; empty: build ./app", text(func(c *Config) *string { return &c.Artifact })),
 	same("accountId", "12 digits", "", "the AWS account that this stack belongs to: with credentials of another one "+
 		"nothing is touched", text(func(c *Config) *string { return &c.AccountID })),

@@ -85,7 +85,10 @@ func (c Config) checkNames(say func(string, ...any)) {
 		say("stack %q: %q must be lower-case letters, digits and hyphens, at most %d of them (load balancer names end at 32)",
 			c.Stack, n, maxNameLength)
 	}
-	if !regionForm.MatchString(c.Region) {
+	if name := partitionOf(c.Region); name != "" {
+		say("aws:region %s is in %s, on which Imagery was never tried: its names, prices and policies are those of AWS's "+
+			"commercial regions", c.Region, name)
+	} else if !regionForm.MatchString(c.Region) {
 		say("aws:region %q: set it, for example `pulumi config set aws:region eu-central-1`", c.Region)
 	}
 	if m := certForm.FindStringSubmatch(c.CertificateARN); c.CertificateARN != "" && m == nil {
@@ -93,6 +96,17 @@ func (c Config) checkNames(say func(string, ...any)) {
 	} else if m != nil && m[1] != c.Region {
 		say("imagery:certificateArn is of region %s, the load balancer of %s", m[1], c.Region)
 	}
+}
+
+// partitionOf returns the name of the partition of a region, and "" for the commercial one.
+func partitionOf(region string) string {
+	for _, p := range [][2]string{{"cn-", "AWS China"}, {"us-gov-", "AWS GovCloud (US)"}, {"us-iso", "an AWS isolated partition"},
+		{"eu-iso", "an AWS isolated partition"}, {"eusc-", "the AWS European Sovereign Cloud"}} {
+		if strings.HasPrefix(region, p[0]) {
+			return p[1]
+		}
+	}
+	return ""
 }
 
 // checkAccount checks what belongs to one AWS account.

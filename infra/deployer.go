@@ -92,7 +92,7 @@ var deployerNeeds = map[string][]string{
 // of the table are apart, see rolloutItem.
 var rolloutNeeds = slices.Concat(
 	on("autoscaling", `DescribeAutoScalingGroups DescribeScalingActivities DescribeInstanceRefreshes StartInstanceRefresh RollbackInstanceRefresh
-		CancelInstanceRefresh UpdateAutoScalingGroup`),
+		CancelInstanceRefresh UpdateAutoScalingGroup SuspendProcesses ResumeProcesses`),
 	on("elasticloadbalancing", "DescribeTargetHealth"),
 	on("ec2", "DescribeLaunchTemplateVersions GetConsoleOutput"),
 	on("cloudwatch", "DescribeAlarms"),
@@ -102,9 +102,10 @@ var rolloutNeeds = slices.Concat(
 // a warning. Those of service-linked roles are apart, see linkedRoles.
 var preflightNeeds = slices.Concat(
 	on("servicequotas", "GetServiceQuota GetAWSDefaultServiceQuota"),
-	on("ec2", `DescribeInstances DescribeAddresses DescribeVpcs DescribeSubnets DescribeInstanceTypeOfferings
-		DescribeImages DescribeLaunchTemplates DescribeNatGateways GetEbsEncryptionByDefault GetEbsDefaultKmsKeyId`),
-	on("autoscaling", "DescribeAutoScalingGroups ResumeProcesses"))
+	on("ec2", `DescribeInstances DescribeAddresses DescribeVpcs DescribeInstanceTypeOfferings DescribeImages
+		DescribeLaunchTemplates GetEbsDefaultKmsKeyId`),
+	on("autoscaling", "DescribeAutoScalingGroups"),
+	on("kms", "ListGrants GetKeyPolicy"))
 
 // rolloutItem lets whoever deploys read and write the release record, and no image.
 var rolloutItem = policy.Statement{Sid: "RECORD", Effect: policy.Allow, Action: on("dynamodb", "GetItem PutItem"), Resource: scopes["dynamodb"],

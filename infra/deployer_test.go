@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"imagery/infra/policy"
+	"imagery/infra/preflight"
 	"imagery/infra/rollout"
 )
 
@@ -73,9 +74,15 @@ func TestDeployerMayRollOut(t *testing.T) {
 	}
 }
 
-// The preflight's clients, when they exist, are compared as those of a rollout are: callsOf against preflightNeeds and
-// iam:GetRole.
+// The preflight's clients make no other calls, either. GetRole is limited to service-linked roles.
 func TestDeployerMayCheckBefore(t *testing.T) {
+	calls := callsOf(reflect.TypeFor[preflight.Clients](), map[string]string{"Quotas": "servicequotas", "Compute": "ec2",
+		"Groups": "autoscaling", "Roles": "iam", "Keys": "kms"})
+	want := append(slices.Clone(preflightNeeds), "iam:GetRole")
+	slices.Sort(want)
+	if !slices.Equal(calls, want) {
+		t.Errorf("a preflight calls %v, a deployer may %v", calls, want)
+	}
 	all := deployerStatements(t, policyOptions{Partition: "aws"})
 	for _, a := range preflightNeeds {
 		if s := allowed(all, a); len(s) != 1 || len(s[0].Condition) > 0 {

@@ -151,7 +151,7 @@ func TestNewReleaseChangesOnlyWhatItMust(t *testing.T) {
 // A first preview knows no name that the cloud will give; it must still show every resource.
 func TestFirstPreviewShowsEverything(t *testing.T) {
 	for variant, config := range variants {
-		g, err := pulumitest.Preview(program(binary(t, "a release"), nil), "test", t.TempDir(), keysOf(config))
+		g, err := pulumitest.Preview(program(binary(t, "a release"), &fakeRoller{}), "test", t.TempDir(), keysOf(config))
 		if err != nil {
 			t.Errorf("%s: %v", variant, err)
 		}

@@ -40,7 +40,7 @@ func program(builder release.Builder, roller Roller) pulumi.RunFunc {
 		} else if builder == nil {
 			builder = release.GoBuild{}
 		}
-		stack, err := Build(ctx, cfg, builder)
+		stack, err := Build(ctx, cfg, builder, roller)
 		if err != nil {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 
+	"imagery/infra/preflight"
 	"imagery/infra/pulumitest"
 	"imagery/infra/rollout"
 )
@@ -26,11 +27,23 @@ func binary(t *testing.T, content string) fakeBuild {
 	return fakeBuild{path}
 }
 
-// fakeRoller stands in for the rollout: it keeps what it is told.
+// fakeRoller stands in for AWS's answers to the preflight, and for the rollout: it keeps what it is told.
 type fakeRoller struct {
-	mu    sync.Mutex
-	plans []Plan
-	err   error
+	mu     sync.Mutex
+	plans  []Plan
+	err    error
+	report preflight.Report
+	want   preflight.Stack
+	was    preflight.State
+}
+
+func (r *fakeRoller) Preflight(
+	_ context.Context, _ AWSSettings, want preflight.Stack, was preflight.State,
+) (preflight.Report, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.want, r.was = want, was
+	return r.report, nil
 }
 
 func (r *fakeRoller) Roll(_ context.Context, p Plan) (rollout.Outcome, error) {

@@ -19,7 +19,7 @@ func published(t *testing.T, variant string) map[string]any {
 		if err != nil {
 			return err
 		}
-		s, err := Build(ctx, cfg, b)
+		s, err := Build(ctx, cfg, b, &fakeRoller{})
 		if err != nil {
 			return err
 		}

@@ -11,12 +11,16 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"imagery/app/settings"
+	"imagery/infra/preflight"
 	"imagery/infra/rollout"
 )
 
-// Roller brings a release onto the instances. It is asked at every update, never in a preview, and its error fails
-// the update.
+// Roller is what the program asks of AWS by itself, beside what the provider does.
 type Roller interface {
+	// Preflight checks the account before the first resource, in previews too.
+	Preflight(ctx context.Context, a AWSSettings, want preflight.Stack, was preflight.State) (preflight.Report, error)
+	// Roll brings a release onto the instances. It is asked at every update, never in a preview, and its error fails
+	// the update.
 	Roll(ctx context.Context, p Plan) (rollout.Outcome, error)
 }
 
@@ -70,6 +74,22 @@ func (s *Stack) rollOut(ctx *pulumi.Context, roller Roller) {
 
 // onAWS rolls out for real.
 type onAWS struct{}
+
+// Preflight asks with the settings of the provider.
+func (onAWS) Preflight(
+	ctx context.Context, a AWSSettings, want preflight.Stack, was preflight.State,
+) (preflight.Report, error) {
+	cfg, err := a.sdk(ctx)
+	if err != nil {
+		return preflight.Report{}, fmt.Errorf("begin the preflight: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, preflightTimeout)
+	defer cancel()
+	return preflight.Check(ctx, preflight.NewClients(cfg), want, was)
+}
+
+// preflightTimeout bounds about fifteen calls, some of them paged and throttled in a large account.
+const preflightTimeout = 5 * time.Minute
 
 // Roll runs the rollout with the settings of the provider.
 func (onAWS) Roll(ctx context.Context, p Plan) (rollout.Outcome, error) {

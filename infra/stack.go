@@ -40,7 +40,7 @@ type Stack struct {
 
 // Build makes a stack. What can be refused is refused before the first resource: the configuration by the
 // caller, the source by the compiler, the place by AWS's answers.
-func Build(ctx *pulumi.Context, cfg Config, builder release.Builder) (*Stack, error) {
+func Build(ctx *pulumi.Context, cfg Config, builder release.Builder, roller Roller) (*Stack, error) {
 	s := &Stack{cfg: cfg}
 	var err error
 	if s.binary, err = release.Make(ctx, builder, cfg.Arch); err != nil {
@@ -52,6 +52,9 @@ func Build(ctx *pulumi.Context, cfg Config, builder release.Builder) (*Stack, er
 		return nil, err
 	}
 	if s.place, err = lookUp(ctx, cfg, pulumi.Provider(provider)); err != nil {
+		return nil, err
+	}
+	if err := s.checkFirst(ctx, roller); err != nil {
 		return nil, err
 	}
 	// From here on resources are registered.
@@ -146,7 +149,7 @@ func (s *Stack) fleet(role settings.Role, kind string) *compute.Args {
 		VPC:      s.network.VPC.ID(), Subnets: s.network.InstanceSubnets(),
 		Egress:       compute.Egress{Gateways: map[string]pulumi.StringInput{}},
 		InstanceType: kind, Burstable: instanceTypes[kind].burstable,
-		Image: s.place.Image, ImageFrozen: cfg.AMIID == "" && !cfg.AMIFollow,
+		Image: s.place.Image, ImageFrozen: cfg.imageFrozen(),
 		UserData: s.userData(role, kind), Grants: s.grants(role), Resources: s.resources(role),
 	}
 	for i, name := range []string{"s3", "dynamodb"} {
@@ -221,6 +224,9 @@ func (s *Stack) watch(ctx *pulumi.Context, in pulumi.ResourceOption) (err error)
 func (s *Stack) arn(service, rest string) string {
 	return fmt.Sprintf("arn:%s:%s:%s:%s:%s", s.place.Partition, service, s.cfg.Region, s.place.AccountID, rest)
 }
+
+// imageFrozen reports whether a looked-up image counts only for launch templates that do not exist yet.
+func (c Config) imageFrozen() bool { return c.AMIID == "" && !c.AMIFollow }
 
 func (c Config) groupName(role settings.Role) string { return c.Name() + "-" + string(role) }
 

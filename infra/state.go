@@ -2,11 +2,13 @@ package main
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"imagery/app/settings"
 	"imagery/infra/network"
 	"imagery/infra/preflight"
 )
@@ -48,38 +50,113 @@ func readState(ctx *pulumi.Context) ([]stateResource, error) {
 	return found, nil
 }
 
-// stateOf picks what a preflight compares.
-func stateOf(resources []stateResource) preflight.State {
-	var s preflight.State
+// found is what the state of a stack says of it.
+type found struct {
+	preflight.State
+	living *living // nil: the stack has no network yet
+}
+
+// stateOf picks what an update is compared with.
+func stateOf(resources []stateResource) found {
+	var f found
+	var old living
 	nats, private := 0, false
 	for _, r := range resources {
 		switch r.kind {
 		case "aws:ec2/vpc:Vpc":
-			s.CIDR = r.text("cidrBlock")
+			old.VPCCIDR, _ = netip.ParsePrefix(r.text("cidrBlock"))
+			f.living = &old
 		case "aws:ec2/subnet:Subnet": // sorted by name, and so by place
 			if strings.Contains(r.urn[strings.LastIndex(r.urn, "::")+2:], "-private-") {
-				s.Zones = append(s.Zones, r.text("availabilityZone"))
+				f.Zones = append(f.Zones, r.text("availabilityZone"))
 			}
 		case "aws:autoscaling/group:Group":
-			s.Groups = append(s.Groups, r.text("name"))
+			f.Groups = append(f.Groups, r.text("name"))
 		case "aws:ec2/launchTemplate:LaunchTemplate":
-			s.Templates, s.Image = append(s.Templates, r.text("name")), r.text("imageId")
+			f.Templates, f.Image = append(f.Templates, r.text("name")), r.text("imageId")
+			old.Arch = instanceTypes[r.text("instanceType")].arch
 		case "aws:ec2/natGateway:NatGateway":
 			nats++
 		case "aws:ec2/vpcEndpoint:VpcEndpoint":
 			private = private || r.text("vpcEndpointType") == "Interface"
 		}
 	}
-	switch {
-	case s.CIDR == "" || len(s.Groups) == 0: // no instance runs yet
-	case private:
-		s.Egress = string(network.Endpoints)
-	case nats > 1:
-		s.Egress = string(network.NATPerAZ)
-	case nats == 1:
-		s.Egress = string(network.NAT)
-	default:
-		s.Egress = string(network.Public)
+	if old.Zones = f.Zones; len(f.Groups) == 0 {
+		return f // no instance runs that could lose its way out
 	}
-	return s
+	switch {
+	case private:
+		old.Egress = network.Endpoints
+	case nats > 1:
+		old.Egress = network.NATPerAZ
+	case nats == 1:
+		old.Egress = network.NAT
+	default:
+		old.Egress = network.Public
+	}
+	return f
+}
+
+// checkFirst asks AWS and the state of the stack for all that would stop the update half-way, or cut running instances
+// off. It runs in a preview, too.
+func (s *Stack) checkFirst(ctx *pulumi.Context, roller Roller) error {
+	cfg := s.cfg
+	was := found{}
+	resources, err := readState(ctx)
+	if err == nil {
+		was = stateOf(resources)
+	} else {
+		was.Unreadable = true
+		if err := ctx.Log.Warn(fmt.Sprintf("not checked: whether this update can change the stack: %v", err), nil); err != nil {
+			return err
+		}
+	}
+	var problems []string
+	if was.living != nil {
+		problems = cfg.refusals(*was.living, s.place.Zones)
+	}
+	aws := cfg.AWS
+	aws.AccountID = s.place.AccountID // the provider's
+	report, err := roller.Preflight(ctx.Context(), aws, s.wanted(), was.State)
+	if err != nil {
+		return err
+	}
+	report.Problems = append(problems, report.Problems...)
+	for _, w := range report.Warnings {
+		if err := ctx.Log.Warn(w, nil); err != nil {
+			return err
+		}
+	}
+	for _, n := range report.Notes {
+		if err := ctx.Log.Info(n, nil); err != nil {
+			return err
+		}
+	}
+	if err := report.Err(); err != nil && cfg.Preflight == "warn" {
+		return ctx.Log.Warn(err.Error()+"\nimagery:preflight is \"warn\": going on", nil)
+	} else if err != nil {
+		return err
+	}
+	return nil
+}
+
+// wanted describes the stack for the preflight.
+func (s *Stack) wanted() preflight.Stack {
+	cfg := s.cfg
+	rules := 1
+	if cfg.CertificateARN != "" {
+		rules = 2
+	}
+	want := preflight.Stack{Project: cfg.Project, Stack: cfg.Stack, Region: cfg.Region, Arch: cfg.Arch, Zones: s.place.Zones,
+		ZonesPinned: len(cfg.AZs) > 0, NATs: network.NATs(cfg.Egress, len(s.place.Zones)), Rules: rules * len(cfg.AllowedCIDRs),
+		Image: s.place.Image, ImageFrozen: cfg.imageFrozen()}
+	for _, f := range []struct {
+		role        settings.Role
+		kind        string
+		least, most int
+	}{{settings.Server, cfg.ServerType, cfg.ServerMin, cfg.ServerMax}, {settings.Worker, cfg.WorkerType, cfg.WorkerMin, cfg.WorkerMax}} {
+		want.Fleets = append(want.Fleets, preflight.Fleet{Role: string(f.role), Group: cfg.groupName(f.role),
+			Template: cfg.groupName(f.role), Type: f.kind, VCPUs: instanceTypes[f.kind].cores, Min: f.least, Max: f.most})
+	}
+	return want
 }

@@ -8,9 +8,12 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
+// NATs returns how many NAT gateways a mode has in so many zones, each with an elastic address.
+func NATs(mode Egress, zones int) int { return map[Egress]int{NAT: 1, NATPerAZ: zones}[mode] }
+
 // nat makes one gateway, or one in each zone, and the private routes to it.
 func (n *Network) nat(ctx *pulumi.Context, private []*ec2.RouteTable, internet *ec2.InternetGateway) error {
-	count := map[Egress]int{NAT: 1, NATPerAZ: len(private)}[n.args.Egress]
+	count := NATs(n.args.Egress, len(private))
 	var gateways []*ec2.NatGateway
 	for i := range count {
 		what := fmt.Sprintf("nat-%d", i)

@@ -4,6 +4,7 @@ package pulumitest
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -21,6 +22,13 @@ func Run(program pulumi.RunFunc, stack, root string, config map[string]string) (
 // Preview is Run as a first preview sees it: what only the cloud can tell is not known yet.
 func Preview(program pulumi.RunFunc, stack, root string, config map[string]string) (*Graph, error) {
 	return run(&recorder{preview: true}, program, stack, root, config)
+}
+
+// Update is Run on a stack that an earlier run left as before.
+func Update(
+	before *Graph, program pulumi.RunFunc, stack, root string, config map[string]string,
+) (*Graph, error) {
+	return run(&recorder{before: before}, program, stack, root, config)
 }
 
 func run(r *recorder, program pulumi.RunFunc, stack, root string, config map[string]string) (*Graph, error) {
@@ -43,6 +51,7 @@ func ID(kind, name string) string { return Mark(kind, name, "id") }
 
 type recorder struct {
 	preview   bool
+	before    *Graph // what the state of the stack holds; nil: nothing
 	mu        sync.Mutex
 	resources []*Resource
 }
@@ -94,6 +103,9 @@ func (r *recorder) NewResource(args pulumi.MockResourceArgs) (string, resource.P
 
 // Call answers the few questions that the program may ask; any other fails the run.
 func (r *recorder) Call(args pulumi.MockCallArgs) (resource.PropertyMap, error) {
+	if args.Token == "pulumi:pulumi:readStackResourceOutputs" {
+		return r.state(args.Args["stackName"].StringValue())
+	}
 	answer := map[string]map[string]any{
 		"aws:index/getCallerIdentity:getCallerIdentity": {"accountId": "111122223333"},
 		"aws:index/getPartition:getPartition":           {"partition": "aws"},
@@ -109,6 +121,21 @@ func (r *recorder) Call(args pulumi.MockCallArgs) (resource.PropertyMap, error) 
 		return nil, fmt.Errorf("the mock cloud has no answer to %s", args.Token)
 	}
 	return resource.NewPropertyMapFromMap(answer), nil
+}
+
+// state answers as the engine does for the stack's own state.
+func (r *recorder) state(stack string) (resource.PropertyMap, error) {
+	if strings.Count(stack, "/") != 2 {
+		return nil, fmt.Errorf("the engine wants organization/project/stack, not %q", stack)
+	}
+	outputs := map[string]any{}
+	if r.before != nil {
+		for _, made := range r.before.Resources {
+			urn := "urn:pulumi:" + stack + "::imagery::" + made.URN()
+			outputs[urn] = map[string]any{"type": made.Type, "outputs": maps.Clone(made.Inputs)}
+		}
+	}
+	return resource.NewPropertyMapFromMap(map[string]any{"name": stack, "outputs": outputs}), nil
 }
 
 // ScarceType is offered in one zone of the mock cloud only.
