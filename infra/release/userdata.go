@@ -82,8 +82,8 @@ func UserData(b Boot) (string, error) {
 	out, err := script(boot, "REGION="+b.Region, "GROUP="+b.Group, "HOOK="+b.Hook, "BUCKET="+b.Bucket, "KEY="+b.Key, "SHA="+b.SHA,
 		fmt.Sprintf("PORT=%d", Port), fmt.Sprintf("RETRY_SECONDS=%d", int(b.Retry/time.Second)), fmt.Sprintf("SSM=%t", b.SSM),
 		"ENVIRONMENT="+encode(strings.Join(b.Environment(), "\n")+"\n"), "AGENT="+encode(string(agent)), "ROTATION="+encode(rotationText),
-		"UNIT="+encode(unitFile), "SELFTEST="+encode(selftestText), "LEAVE="+encode(leaveScript), "LEAVE_UNIT="+encode(leaveUnitText),
-		"export EGRESS="+cmp.Or(b.Egress, "unknown")) // exported, or shellcheck would call it unused
+		"UNIT="+encode(unitFile), "SELFTEST="+encode(selftestText), "LEAVE="+encode(leaveScript),
+		"LEAVE_UNIT="+encode(leaveUnitText), "export EGRESS="+cmp.Or(b.Egress, "unknown")) // exported, or shellcheck would call it unused
 	if err != nil {
 		return "", err
 	}
