@@ -83,7 +83,8 @@ func UserData(b Boot) (string, error) {
 		fmt.Sprintf("PORT=%d", Port), fmt.Sprintf("RETRY_SECONDS=%d", int(b.Retry/time.Second)), fmt.Sprintf("SSM=%t", b.SSM),
 		"ENVIRONMENT="+encode(strings.Join(b.Environment(), "\n")+"\n"), "AGENT="+encode(string(agent)), "ROTATION="+encode(rotationText),
 		"UNIT="+encode(unitFile), "SELFTEST="+encode(selftestText), "LEAVE="+encode(leaveScript),
-		"LEAVE_UNIT="+encode(leaveUnitText), "export EGRESS="+cmp.Or(b.Egress, "unknown")) // exported, or shellcheck would call it unused
+		"LEAVE_UNIT="+encode(leaveUnitText),
+		"export EGRESS="+cmp.Or(b.Egress, "unknown")) // exported for shellcheck: nothing here uses it
 	if err != nil {
 		return "", err
 	}
