@@ -43,7 +43,8 @@ func turn(base map[string]string, key, value string) changeCase {
 // changeCases has the cases of each key, at least one.
 var changeCases = map[string][]changeCase{
 	"profile": {
-		{before: devBase, after: map[string]string{"profile": "prod"}}, {before: map[string]string{"profile": "prod"}, after: devBase},
+		{before: devBase, after: map[string]string{"profile": "prod"}},
+		{before: map[string]string{"profile": "prod"}, after: devBase},
 	},
 	"egress":  egressCases(),
 	"vpcCidr": {{before: devBase, after: with(devBase, "vpcCidr", "10.43.0.0/16"), refused: "vpcCidr 10.43.0.0/16"}},
@@ -85,7 +86,8 @@ var changeCases = map[string][]changeCase{
 		turn(devBase, "amiFollow", "true"), {before: with(devBase, "amiFollow", "true"), after: devBase, nothing: true},
 	},
 	"ssm": {
-		turn(devBase, "ssm", "true"), turn(prodBase, "ssm", ""), turn(map[string]string{"egress": "endpoints"}, "ssm", "true"),
+		turn(devBase, "ssm", "true"), turn(prodBase, "ssm", ""),
+		turn(map[string]string{"egress": "endpoints"}, "ssm", "true"),
 	},
 	"alarmEmail":          {turn(devBase, "alarmEmail", "ops@example.com"), turn(prodBase, "alarmEmail", "")},
 	"protectData":         {turn(devBase, "protectData", "true"), turn(prodBase, "protectData", "false")},

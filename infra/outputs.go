@@ -20,7 +20,8 @@ var outputs = []output{
 	{"url", "address of the service; with a certificate a sentence: a name that it covers must first point at `albDns`",
 		func(s *Stack) pulumi.Input { return s.url() }},
 	{"albDns", "name of the load balancer", func(s *Stack) pulumi.Input { return s.edge.Balancer.DnsName }},
-	{"balancerUrl", "address of the service under `albDns`, for the rollout's smoke; with a certificate no client trusts it",
+	{"balancerUrl",
+		"address of the service under `albDns`, for the rollout's smoke; with a certificate no client trusts it",
 		func(s *Stack) pulumi.Input { return s.edge.URL }},
 	{"imagesBucket", "bucket of originals and results", func(s *Stack) pulumi.Input { return s.storage.Images.Bucket.ID() }},
 	{"releaseBucket", "bucket of releases", func(s *Stack) pulumi.Input { return s.storage.Releases.Bucket.ID() }},
@@ -62,8 +63,8 @@ func (s *Stack) url() pulumi.StringOutput {
 	if s.cfg.CertificateARN == "" {
 		return s.edge.URL
 	}
-	return pulumi.Sprintf("point a name that the certificate covers at %s (CNAME or alias record), then use https://<that name>",
-		s.edge.Balancer.DnsName)
+	const todo = "point a name that the certificate covers at %s (CNAME or alias record), then use https://<that name>"
+	return pulumi.Sprintf(todo, s.edge.Balancer.DnsName)
 }
 
 // subscription is in words. AWS tells whether the link was clicked only when it is asked, so the state of the

@@ -241,7 +241,8 @@ func endpointsAdmitOnlyOurs(g *pulumitest.Graph) error {
 			want = append(want, "s3:GetObject arn:aws:s3:::al2023-repos-eu-central-1-de612dc2/*")
 		}
 		for role, calls := range map[string][]rights.Call{
-			"server": slices.Concat(rights.Server, rights.Retired.Server), "worker": slices.Concat(rights.Worker, rights.Retired.Worker),
+			"server": slices.Concat(rights.Server, rights.Retired.Server),
+			"worker": slices.Concat(rights.Worker, rights.Retired.Worker),
 		} {
 			for _, c := range slices.Concat(calls, rights.Selftest, rights.Boot, rights.Retired.Boot, rights.Sessions) {
 				if c.Service == service {

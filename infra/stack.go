@@ -173,7 +173,9 @@ func (s *Stack) grants(role settings.Role) []compute.Grant {
 		boot = append(boot, rights.Sessions...)
 	}
 	return []compute.Grant{
-		{Name: "calls", Calls: slices.Concat(calls, rights.Selftest)}, {Name: "retired", Calls: retired}, {Name: "boot", Calls: boot},
+		{Name: "calls", Calls: slices.Concat(calls, rights.Selftest)},
+		{Name: "retired", Calls: retired},
+		{Name: "boot", Calls: boot},
 	}
 }
 

@@ -66,7 +66,7 @@ func TestStackOutputs(t *testing.T) {
 // With a certificate the output url is a sentence, and no command takes it for an address.
 func TestServiceURLOfAStack(t *testing.T) {
 	const plain = `"url":"http://alb.example"`
-	sentence := `"url":"point a name that the certificate covers at alb.example (CNAME or alias record), then use https://<it>"`
+	sentence := `"url":"point a name that the certificate covers at alb.example, then use https://<that name>"`
 	for text, want := range map[string]string{plain: "http://alb.example", sentence: ""} {
 		fakePulumi(t, "cat <<'END'\n"+strings.Replace(someOutputs, plain, text, 1)+"\nEND")
 		got, err := callOn(settings.Settings{Stack: "dev"}).serviceURL(t.Context())
