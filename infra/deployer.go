@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -126,14 +125,10 @@ func linkedRoles() []policy.Statement {
 
 // passRole lets the roles of instances be given to EC2 and to no other service, which could do with them what no
 // instance may.
-func passRole(partition string) policy.Statement {
-	services := []string{"ec2.amazonaws.com"}
-	if partition == "aws-cn" {
-		services = append(services, "ec2.amazonaws.com.cn")
-	}
+func passRole() policy.Statement {
 	return policy.Statement{Sid: "PASSROLE", Effect: policy.Allow, Action: on("iam", "PassRole"),
 		Resource:  []string{"arn:aws:iam::*:role/imagery-*"},
-		Condition: policy.Conditions{"StringEquals": {"iam:PassedToService": services}}}
+		Condition: policy.Conditions{"StringEquals": {"iam:PassedToService": {"ec2.amazonaws.com"}}}}
 }
 
 // on names operations of a service as IAM does.
@@ -169,7 +164,6 @@ const policyLimit = 6144
 
 // policyOptions are what a deployer policy can be rendered for.
 type policyOptions struct {
-	Partition string // of AWS: aws, aws-cn, aws-us-gov ...
 	// Boundary is the ARN of the only permissions boundary with which roles may be made or given rights; empty: none
 	// is asked for.
 	Boundary string
@@ -190,8 +184,7 @@ func wantedActions() []string {
 }
 
 // deployerPolicies renders the two policies of a deployer: one of the actions that AWS cannot limit before the things
-// exist, one of those that it can. IAM would not take both in one. A partition cannot be left open: IAM documents no
-// wildcard in that part of an ARN.
+// exist, one of those that it can. IAM would not take both in one.
 func deployerPolicies(o policyOptions) (unscoped, scoped string) {
 	by := map[string][]string{}
 	for _, a := range wantedActions() {
@@ -205,7 +198,7 @@ func deployerPolicies(o policyOptions) (unscoped, scoped string) {
 		}
 		by[service] = append(by[service], a)
 	}
-	limited := append([]policy.Statement{rolloutItem, passRole(o.Partition)}, linkedRoles()...)
+	limited := append([]policy.Statement{rolloutItem, passRole()}, linkedRoles()...)
 	if o.Boundary != "" {
 		limited = append(limited, bounded(o.Boundary))
 	}
@@ -213,9 +206,6 @@ func deployerPolicies(o policyOptions) (unscoped, scoped string) {
 		if service != "" {
 			limited = append(limited, policy.Statement{Sid: strings.ToUpper(service), Effect: policy.Allow, Action: by[service], Resource: scopes[service]})
 		}
-	}
-	for i := range limited {
-		limited[i].Resource = inPartition(o.Partition, limited[i].Resource)
 	}
 	return policy.JSON(policy.Statement{Effect: policy.Allow, Action: by[""], Resource: []string{"*"}}), policy.JSON(limited...)
 }
@@ -232,16 +222,4 @@ func bounded(boundary string) policy.Statement {
 	return policy.Statement{Sid: "BOUNDED", Effect: policy.Allow, Action: boundedActions,
 		Resource:  []string{"arn:aws:iam::*:role/imagery-*"},
 		Condition: policy.Conditions{"StringEquals": {"iam:PermissionsBoundary": {boundary}}}}
-}
-
-// inPartition returns ARNs of the partition aws in another one.
-func inPartition(partition string, arns []string) []string {
-	out := make([]string, len(arns))
-	for i, arn := range arns {
-		out[i] = arn
-		if rest, found := strings.CutPrefix(arn, "arn:aws:"); found {
-			out[i] = fmt.Sprintf("arn:%s:%s", partition, rest)
-		}
-	}
-	return out
 }

@@ -107,11 +107,10 @@ func costTable(t *testing.T) string {
 }
 
 func policyBlocks(*testing.T) string {
-	unscoped, scoped := deployerPolicies(policyOptions{Partition: "aws"})
+	unscoped, scoped := deployerPolicies(policyOptions{})
 	const boundary = "arn:aws:iam::111122223333:policy/imagery-boundary"
 	return block(unscoped) + block(scoped) + `
-Both come from ` + "`go run ./infra policies`" + `, which has ` + "`-partition aws-cn`" + ` for another
-partition of AWS.
+Both come from ` + "`go run ./infra policies`" + `.
 
 Whoever may make roles and write their policies may do anything that such a role may. Where that is too much:
 

@@ -14,13 +14,12 @@ import (
 	"imagery/infra/policy"
 )
 
-// printPolicies runs `go run ./infra policies`: it writes the policies of a deployer, for a partition and a permissions
-// boundary, or with -for-boundary the policy to make that boundary of.
+// printPolicies runs `go run ./infra policies`: it writes the policies of a deployer, for a permissions boundary
+// if one is given, or with -for-boundary the policy to make that boundary of.
 func printPolicies(out io.Writer, args []string) error {
 	var o policyOptions
 	flags := flag.NewFlagSet("policies", flag.ContinueOnError)
 	flags.SetOutput(out)
-	flags.StringVar(&o.Partition, "partition", "aws", "AWS partition: aws, aws-cn, aws-us-gov ...")
 	flags.StringVar(&o.Boundary, "boundary", "", "ARN of the permissions boundary that every role must have")
 	which := flags.Int("policy", 0, "1 or 2: print only this policy")
 	most := flags.Bool("for-boundary", false, "print the policy to make a permissions boundary of")
@@ -33,7 +32,7 @@ func printPolicies(out io.Writer, args []string) error {
 	unscoped, scoped := deployerPolicies(o)
 	texts := []string{unscoped, scoped}
 	if *most {
-		texts = []string{boundaryPolicy(o.Partition)}
+		texts = []string{boundaryPolicy()}
 	} else if *which == 1 || *which == 2 {
 		texts = texts[*which-1 : *which]
 	}
@@ -55,7 +54,7 @@ func indented(p string) string {
 }
 
 // boundaryPolicy renders the most that the roles of instances may do in any stack, as a permissions boundary.
-func boundaryPolicy(partition string) string {
+func boundaryPolicy() string {
 	by := map[string][]string{}
 	for _, c := range slices.Concat(rights.Server, rights.Worker, rights.Selftest, rights.Boot, rights.Sessions,
 		rights.Retired.Server, rights.Retired.Worker, rights.Retired.Boot) {
@@ -69,7 +68,7 @@ func boundaryPolicy(partition string) string {
 	for _, service := range slices.Sorted(maps.Keys(by)) {
 		resources := []string{"*"}
 		if service != "" {
-			resources = inPartition(partition, scopes[service])
+			resources = scopes[service]
 		}
 		all = append(all, policy.Statement{Sid: strings.ToUpper(service), Effect: policy.Allow, Action: by[service],
 			Resource: resources})

@@ -13,7 +13,7 @@ import (
 )
 
 // longestBoundary has the longest name and path that IAM gives to a policy of this partition.
-var longestBoundary = "arn:aws-us-gov:iam::111122223333:policy/" + strings.Repeat("p", 128)
+var longestBoundary = "arn:aws:iam::111122223333:policy/" + strings.Repeat("p", 128)
 
 // reference is a row of testdata/iam-reference.txt.
 type reference struct {
@@ -96,7 +96,7 @@ func TestEveryActionIsInAWSsReference(t *testing.T) {
 	for _, a := range observed(t) {
 		used[a] = "rehearsals call"
 	}
-	for _, s := range deployerStatements(t, policyOptions{Partition: "aws"}) {
+	for _, s := range deployerStatements(t, policyOptions{}) {
 		for _, a := range s.Action {
 			used[a] = "deployers may"
 		}
@@ -162,7 +162,7 @@ func TestDependentActionsAreGranted(t *testing.T) {
 func TestLoadBalancersAndEndpointsCanBeMade(t *testing.T) {
 	for _, a := range slices.Concat(on("ec2", "DescribeAccountAttributes GetSecurityGroupsForVpc RunInstances CreateTags"),
 		on("route53", "AssociateVPCWithHostedZone"), on("iam", "PassRole CreateServiceLinkedRole")) {
-		for _, o := range []policyOptions{{Partition: "aws"}, {Partition: "aws", Boundary: longestBoundary}} {
+		for _, o := range []policyOptions{{}, {Boundary: longestBoundary}} {
 			if len(allowed(deployerStatements(t, o), a)) == 0 {
 				t.Errorf("a deployer may not %s (%+v)", a, o)
 			}
@@ -179,7 +179,7 @@ var scopeTypes = map[string][]string{
 // An action that AWS checks on no resource, or on another kind of it, never matches a statement that names ARNs.
 func TestLimitedActionsCanBeLimited(t *testing.T) {
 	rows := readReference(t)
-	for _, s := range deployerStatements(t, policyOptions{Partition: "aws", Boundary: longestBoundary}) {
+	for _, s := range deployerStatements(t, policyOptions{Boundary: longestBoundary}) {
 		for _, a := range s.Action {
 			service, _, _ := strings.Cut(a, ":")
 			fits := slices.ContainsFunc(scopeTypes[service], func(kind string) bool {
@@ -204,7 +204,7 @@ func TestLimitedActionsCanBeLimited(t *testing.T) {
 
 // What the boundary lacks, no policy of a role can give.
 func TestTheBoundaryAllowsWhatInstancesDo(t *testing.T) {
-	text := boundaryPolicy("aws")
+	text := boundaryPolicy()
 	if len(text) > policyLimit {
 		t.Errorf("the boundary has %d characters", len(text))
 	}
@@ -227,7 +227,7 @@ func TestTheBoundaryAllowsWhatInstancesDo(t *testing.T) {
 
 func TestPoliciesArePrinted(t *testing.T) {
 	for args, want := range map[string]string{
-		"": "arn:aws:sqs", "-partition aws-cn": "arn:aws-cn:sqs", "-for-boundary": "ssmmessages:OpenDataChannel",
+		"": "arn:aws:sqs", "-for-boundary": "ssmmessages:OpenDataChannel",
 		"-policy 2 -boundary arn:aws:iam::111122223333:policy/b": "iam:PermissionsBoundary", "-boundary b": "is not the ARN",
 	} {
 		var b strings.Builder
@@ -257,28 +257,23 @@ func condition(s policy.Statement, key string) []string {
 }
 
 func TestRolesGoToEC2Only(t *testing.T) {
-	for partition, want := range map[string][]string{
-		"aws": {"ec2.amazonaws.com"}, "aws-us-gov": {"ec2.amazonaws.com"},
-		"aws-cn": {"ec2.amazonaws.com", "ec2.amazonaws.com.cn"},
-	} {
-		all := deployerStatements(t, policyOptions{Partition: partition})
-		pass := allowed(all, "iam:PassRole")
-		if len(pass) != 1 || !slices.Equal(condition(pass[0], "iam:PassedToService"), want) ||
-			!slices.Equal(pass[0].Resource, []string{"arn:" + partition + ":iam::*:role/imagery-*"}) {
-			t.Errorf("%s: roles are passed by %+v", partition, pass)
-		}
-		linked := allowed(all, "iam:CreateServiceLinkedRole")
-		services := []string{"autoscaling.amazonaws.com", "elasticloadbalancing.amazonaws.com"}
-		if len(linked) != 1 || !slices.Equal(condition(linked[0], "iam:AWSServiceName"), services) {
-			t.Errorf("%s: service-linked roles are made by %+v", partition, linked)
-		}
+	all := deployerStatements(t, policyOptions{})
+	pass := allowed(all, "iam:PassRole")
+	if len(pass) != 1 || !slices.Equal(condition(pass[0], "iam:PassedToService"), []string{"ec2.amazonaws.com"}) ||
+		!slices.Equal(pass[0].Resource, []string{"arn:aws:iam::*:role/imagery-*"}) {
+		t.Errorf("roles are passed by %+v", pass)
+	}
+	linked := allowed(all, "iam:CreateServiceLinkedRole")
+	services := []string{"autoscaling.amazonaws.com", "elasticloadbalancing.amazonaws.com"}
+	if len(linked) != 1 || !slices.Equal(condition(linked[0], "iam:AWSServiceName"), services) {
+		t.Errorf("service-linked roles are made by %+v", linked)
 	}
 }
 
 // With a boundary no statement gives rights to a role without it, and none takes it off.
 func TestABoundedDeployerMakesBoundedRoles(t *testing.T) {
 	const boundary = "arn:aws:iam::111122223333:policy/imagery-boundary"
-	all := deployerStatements(t, policyOptions{Partition: "aws", Boundary: boundary})
+	all := deployerStatements(t, policyOptions{Boundary: boundary})
 	for _, a := range on("iam", "CreateRole PutRolePolicy PutRolePermissionsBoundary") {
 		for _, s := range allowed(all, a) {
 			if !slices.Equal(condition(s, "iam:PermissionsBoundary"), []string{boundary}) {
@@ -302,19 +297,12 @@ func TestABoundedDeployerMakesBoundedRoles(t *testing.T) {
 	for _, s := range all {
 		with = append(with, s.Action...)
 	}
-	for _, s := range deployerStatements(t, policyOptions{Partition: "aws"}) {
+	for _, s := range deployerStatements(t, policyOptions{}) {
 		without = append(without, s.Action...)
 	}
 	for _, a := range without {
 		if a != unbinding && !slices.Contains(with, a) {
 			t.Errorf("the boundary takes %s away", a)
 		}
-	}
-}
-
-func TestPoliciesAreOfOnePartition(t *testing.T) {
-	unscoped, scoped := deployerPolicies(policyOptions{Partition: "aws-cn"})
-	if n := strings.Count(unscoped+scoped, "arn:"); n < 8 || n != strings.Count(unscoped+scoped, "arn:aws-cn:") {
-		t.Errorf("%d ARNs, %d of the partition", n, strings.Count(unscoped+scoped, "arn:aws-cn:"))
 	}
 }
