@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// A write beyond the limit of the log (LimitFSIZE in the unit) fails, and the process goes on: Go's runtime makes nothing
-// of the signal, whose default ends a program.
+// A write beyond the limit of the log (LimitFSIZE in the unit) fails, and the process goes on: Go's runtime makes
+// nothing of the signal, whose default ends a program.
 func TestOutlivesFileSize(t *testing.T) {
 	if path := os.Getenv("IMAGERY_TEST_FILESIZE"); path != "" {
 		f, err := os.Create(path)

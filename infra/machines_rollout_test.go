@@ -94,7 +94,7 @@ func (r *real) up(version string, bake time.Duration) error {
 		Clients: rollout.Clients{Groups: autoscaling.NewFromConfig(cfg), Targets: elasticloadbalancingv2.NewFromConfig(cfg), Compute: ec2.NewFromConfig(cfg),
 			Alarms: cloudwatch.NewFromConfig(cfg), Objects: r.cloud.S3(), Table: r.cloud.DynamoDB()},
 		Table: r.stack.Table, By: "test@host", Why: "pulumi up", Bake: bake,
-		Poll: 10 * time.Second / time.Duration(r.scene.factor),
+		Poll:   10 * time.Second / time.Duration(r.scene.factor),
 		Groups: map[settings.Role]rollout.Group{settings.Worker: {Name: workers, Guards: r.guards[settings.Worker]}, settings.Server: {Name: servers, Guards: r.guards[settings.Server]}},
 		Log:    func(line string) { r.say("rollout: %s", line) },
 		Smoke: func(ctx context.Context, release string) (string, error) {
