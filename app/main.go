@@ -27,7 +27,6 @@ const (
 func main() {
 	// Whoever read our first line may stop reading; that is an error of a write, not the end of a fleet.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	outliveFileSize()
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 

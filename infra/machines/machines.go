@@ -279,7 +279,9 @@ func (h *Host) Stop(id string) {
 		return
 	}
 	const rtmin = 34
-	_ = syscall.Kill(m.leader(), syscall.Signal(rtmin+4)) // it may be going already
+	if pid := m.leader(); pid > 1 { // one that has just gone has none, and 0 would be this process and its group
+		_ = syscall.Kill(pid, syscall.Signal(rtmin+4)) // it may be going already
+	}
 	select {
 	case <-m.off:
 	case <-time.After(stopBound):
