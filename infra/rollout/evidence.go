@@ -69,9 +69,6 @@ func (r *run) launches(
 			continue
 		}
 		why, advice := classify(id, deref(a.StatusMessage))
-		if why == causeRelease {
-			launching = true
-		}
 		if !counts(a) {
 			continue
 		}
@@ -137,10 +134,6 @@ func (r *run) failed(ctx context.Context, g *group, f refresh) error {
 	}
 	if err := r.asked(); err != nil {
 		return err
-	}
-	if b := r.blocked[g.Name]; b != nil {
-		return &failure{ends: record.NotJudged, reason: fmt.Sprintf("the refresh of the %ss to version %s ended while AWS "+
-			"launched no instance: %s", g.role, f.version(), b)}
 	}
 	reason := f.why()
 	if reason == "" {

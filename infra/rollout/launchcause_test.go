@@ -177,6 +177,49 @@ func (s scene) isPaused(w *world) {
 	}
 }
 
+// A group that is blocked late, after an instance of the release failed, is not judged by the time that passed.
+func TestBlockedLate(t *testing.T) {
+	inEmptyWorld(t, func(w *world) {
+		w.fates[key(worker, 1)] = func(n int) simulator.Fate {
+			switch n {
+			case 1:
+				return good()
+			case 2:
+				return simulator.Hangs() // until its hook times out, after 15 minutes
+			default:
+				return simulator.Refused("Request limit exceeded.")
+			}
+		}
+		w.create()
+		_, err := w.up(1)
+		judged(t, err, "was not judged", "AWS has launched no new worker for 15m")
+		w.wantEntry(1, record.NotJudged, "")
+	})
+}
+
+// When AWS launches nothing at all any more, the way back is blocked as well, and that speaks of no release, either.
+func TestWayBackIsBlocked(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.proven()
+		refused := false
+		w.mem.Fate = func(m simulator.Machine) simulator.Fate {
+			if refused && m.Group == "worker" {
+				return simulator.Refused("Request limit exceeded.")
+			}
+			refused = refused || m.Group == "worker" && m.Version == "2"
+			return w.fate(m)
+		}
+		_, err := w.up(2)
+		judged(t, err, "the way back does not work", "AWS has launched no new worker for 15m")
+		w.wantEntry(2, record.NotJudged, "the way back does not work")
+		w.mem.Fate = w.fate
+		if _, err := w.up(2); err != nil {
+			t.Fatal(err)
+		}
+		w.all(2)
+	})
+}
+
 // Processes that a person or AWS suspended are named at once, and resumed by the command that the error names.
 func TestSuspendedProcesses(t *testing.T) {
 	inWorld(t, func(w *world) {
