@@ -204,6 +204,8 @@ func TestCheck(t *testing.T) {
 				"L-1216C47A --region eu-central-1 --desired-value 18 (usually granted within hours). A stack that fits: " +
 				"pulumi config set imagery:arch arm64; pulumi config set imagery:serverType c7g.medium; pulumi config set " +
 				"imagery:workerType c7g.medium; pulumi config set imagery:serverMin 2", ""},
+		{"a quota without room to replace", func(a *account, _ *Stack, _ *State) { a.quotas[vcpuQuota] = 9 },
+			"needs 8 at its smallest and 10 while", ""},
 		{"a quota of three", func(a *account, _ *Stack, _ *State) { a.quotas[vcpuQuota] = 3 }, "imagery:serverMin 1", ""},
 		{"a quota of one", func(a *account, _ *Stack, _ *State) { a.quotas[vcpuQuota] = 1 }, "No stack fits", ""},
 		{"AWS's default quota", func(a *account, _ *Stack, _ *State) { delete(a.quotas, vcpuQuota) }, "the quota is 5", ""},
@@ -225,7 +227,7 @@ func TestCheck(t *testing.T) {
 			a.instances = []types.Instance{instance("m7i.large", 4, 2)}
 			a.instances[0].InstanceLifecycle = types.InstanceLifecycleTypeSpot
 		}, "", ""},
-		{"addresses are not needed", func(a *account, _ *Stack, _ *State) { a.addresses = make([]types.Address, 5) }, "", ""},
+		{"addresses are not needed", func(a *account, _ *Stack, _ *State) { a.addresses = make([]types.Address, 6) }, "", ""},
 		{"addresses", func(a *account, w *Stack, _ *State) { a.addresses, w.NATs = make([]types.Address, 3), 3 },
 			"elastic addresses: the quota is 5, 3 are in use by others, this stack needs 3. Raise it (aws service-quotas " +
 				"request-service-quota-increase --service-code ec2 --quota-code L-0263D0A3 --region eu-central-1 " +
@@ -257,6 +259,9 @@ func TestCheck(t *testing.T) {
 		{"a key without a grant", func(a *account, _ *Stack, _ *State) {
 			a.key, a.keyPolicy = "arn:aws:kms:eu-central-1:1:key/2", `{"Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::1:root"}}]}`
 		}, "neither its policy nor a grant names AWSServiceRoleForAutoScaling: every launch would end with Client.InternalError", ""},
+		{"a key that denies", func(a *account, _ *Stack, _ *State) {
+			a.key, a.keyPolicy = "arn:aws:kms:eu-central-1:1:key/2", `{"Statement":[{"Effect":"Deny","Principal":"*"}]}`
+		}, "neither its policy nor a grant", ""},
 		{"a key with a grant", func(a *account, _ *Stack, _ *State) {
 			a.key, a.grants = "arn:aws:kms:eu-central-1:1:key/2", []string{"arn:aws:iam::1:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"}
 		}, "", ""},
