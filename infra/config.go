@@ -88,7 +88,8 @@ var keys = []key{
 	same("azs", "list", "", "the zones by name, `us-east-1a,us-east-1b`; empty: looked up at the first `up` and kept. "+
 		"Pin the output `azs` before you raise azCount, and append only: a zone's place in the list is its address range",
 		list(func(c *Config) *[]string { return &c.AZs })),
-	same("allowedCidrs", "list", "0.0.0.0/0", "address ranges that may reach the load balancer; at most 60 inbound rules, two for each range with HTTPS", list(func(c *Config) *[]string { return &c.AllowedCIDRs })),
+	same("allowedCidrs", "list", "0.0.0.0/0", "address ranges that may reach the load balancer; at most 60 inbound rules, "+
+		"two for each range with HTTPS", list(func(c *Config) *[]string { return &c.AllowedCIDRs })),
 	same("certificateArn", "ARN", "", "ACM certificate of the same region: HTTPS, and HTTP redirects to it",
 		text(func(c *Config) *string { return &c.CertificateARN })),
 	same("accessLogs", "bool", "false", "keep the load balancer's access logs for logRetentionDays in a bucket of their own",
@@ -97,7 +98,8 @@ var keys = []key{
 		"with amiId or amiFollow", choice(func(c *Config) *string { return &c.Arch }, "arm64", "amd64")),
 	{"serverType", "instance type", "of the servers; they only pass bytes on", "t4g.micro", "t4g.small",
 		text(func(c *Config) *string { return &c.ServerType })},
-	{"workerType", "instance type", "of the workers; servers refuse a photo that needs more memory than a worker of this type can give to one, with a size that passes; t4g.small and up take every legal photo. In dev burstable, with CPU credits `unlimited` " +
+	{"workerType", "instance type", "of the workers; servers refuse a photo that needs more memory than a worker of this "+
+		"type can give to one, with a size that passes; t4g.small and up take every legal photo. In dev burstable, with CPU credits `unlimited` " +
 		"(the estimate names their bound), in prod a whole core, since filtering is all CPU", "t4g.small", "c7g.medium", text(func(c *Config) *string { return &c.WorkerType })},
 	same("serverMin", "count", "2", "two, so that one may die unnoticed", integer(func(c *Config) *int { return &c.ServerMin }, 1, 100)),
 	{"serverMax", "count", "above serverMin", "4", "6", integer(func(c *Config) *int { return &c.ServerMax }, 1, 100)},
@@ -113,14 +115,16 @@ var keys = []key{
 		boolean(func(c *Config) *bool { return &c.AMIFollow })),
 	same("ssm", "bool", "false", "shell access through Session Manager (with egress endpoints: two more of them)",
 		boolean(func(c *Config) *bool { return &c.SSM })),
-	same("alarmEmail", "address", "", "e-mail address that gets the alarms; AWS sends a confirmation link that must be opened once", text(func(c *Config) *string { return &c.AlarmEmail })),
+	same("alarmEmail", "address", "", "e-mail address that gets the alarms; AWS sends a confirmation link that "+
+		"must be opened once", text(func(c *Config) *string { return &c.AlarmEmail })),
 	{"protectData", "bool", "table, images, queues and load balancer cannot be deleted", "false", "true",
 		boolean(func(c *Config) *bool { return &c.ProtectData })},
 	{"logRetentionDays", "days", "of the log groups; one of the periods that CloudWatch knows", "7", "30",
 		integer(func(c *Config) *int { return &c.LogRetentionDays }, 1, 3653)},
 	same("uploadExpireDays", "days", "30", "originals are removed after this; more than the 14 days of a dead letter, so that it can still be sent again",
 		integer(func(c *Config) *int { return &c.UploadExpireDays }, 1, 3650)),
-	same("bootRetrySeconds", "seconds", "300", "how long a booting instance repeats what is refused (its download, the self-test, the service's readiness): "+
+	same("bootRetrySeconds", "seconds", "300", "how long a booting instance repeats what is refused "+
+		"(its download, the self-test, the service's readiness): "+
 		"new rights and endpoints take minutes to work; the launch hook gives the whole boot 900",
 		integer(func(c *Config) *int { return &c.BootRetrySeconds }, 30, 400)),
 	same("rollout", "wait \\| start \\| off", "wait", "what `up` does with a new release: roll it out and take it back if it fails, only begin, or nothing", choice(func(c *Config) *string { return &c.Rollout }, "wait", "start", "off")),
@@ -129,7 +133,8 @@ var keys = []key{
 		integer(func(c *Config) *int { return &c.BakeSeconds }, 0, 3600)),
 	same("smoke", "on \\| off", "on", "whether `up` sends photos through the load balancer while a new release bakes; off where no instance boots, as in a rehearsal on an emulator",
 		choice(func(c *Config) *string { return &c.Smoke }, "on", "off")),
-	same("preflight", "stop \\| warn", "stop", "what a problem that the checks before the first resource find does to an `up`: end it, or only warn",
+	same("preflight", "stop \\| warn", "stop", "what a problem found by the checks before the first resource does to an "+
+		"`up`: end it, or only warn",
 		choice(func(c *Config) *string { return &c.Preflight }, "stop", "warn")),
 	same("artifact", "path", "", "a Linux binary to ship as it is, relative to the project; empty: build ./app", text(func(c *Config) *string { return &c.Artifact })),
 	same("accountId", "12 digits", "", "the AWS account that this stack belongs to: with credentials of another one "+
