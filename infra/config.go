@@ -98,7 +98,7 @@ var keys = []key{
 		"with amiId or amiFollow", choice(func(c *Config) *string { return &c.Arch }, "arm64", "amd64")),
 	{"serverType", "instance type", "of the servers; they only pass bytes on", "t4g.micro", "t4g.small",
 		text(func(c *Config) *string { return &c.ServerType })},
-	{"workerType", "instance type", "of the workers; servers refuse a photo that needs more memory than a worker of this "+
+	{"workerType", "instance type", "of the workers; servers refuse a photo that needs more memory than a worker of this " +
 		"type can give to one, with a size that passes; t4g.small and up take every legal photo. In dev burstable, with CPU credits `unlimited` " +
 		"(the estimate names their bound), in prod a whole core, since filtering is all CPU", "t4g.small", "c7g.medium", text(func(c *Config) *string { return &c.WorkerType })},
 	same("serverMin", "count", "2", "two, so that one may die unnoticed", integer(func(c *Config) *int { return &c.ServerMin }, 1, 100)),
