@@ -101,7 +101,7 @@ func atMost(c Config) []item {
 		{"logs", requests * requestLogBytes / 1e9 * logGB},
 	}
 	if surplus := float64(c.ServerMax)*server.surplus() + float64(c.WorkerMax)*worker.surplus(); surplus > 0 {
-		more = append(more, item{"CPU credits, if every core is busy all month", surplus * monthHours})
+		more = append(more, item{"CPU credits", surplus * monthHours})
 	}
 	return more
 }
@@ -110,12 +110,14 @@ func atMost(c Config) []item {
 func (e Estimate) String() string {
 	share := func(i item) string { return fmt.Sprintf("%s %.0f %%", i.name, 100*i.usd/e.total) }
 	var most []string
+	sum := 0.0
 	for _, i := range e.more {
+		sum += i.usd
 		most = append(most, fmt.Sprintf("$%.0f for %s", i.usd, i.name))
 	}
-	return fmt.Sprintf("about $%.0f a month (list prices of %s in %s, smallest size): %s, %s, %s; at the largest size under "+
-		"full load up to %s more", e.total, priceRegion, priceDate, share(e.items[0]), share(e.items[1]), share(e.items[2]),
-		strings.Join(most, ", "))
+	return fmt.Sprintf("about $%.0f a month (list prices of %s in %s, smallest size): %s, %s, %s; up to $%.0f more at the "+
+		"largest size with every core busy all month: %s", e.total, priceRegion, priceDate, share(e.items[0]), share(e.items[1]),
+		share(e.items[2]), sum, strings.Join(most, ", "))
 }
 
 func (e Estimate) output() pulumi.Map {

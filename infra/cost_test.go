@@ -106,9 +106,9 @@ func TestMetricsAreCounted(t *testing.T) {
 func TestEstimateBoundsCreditsAndLogs(t *testing.T) {
 	e := costOf(t, nil)
 	want := map[string]float64{
-		"instances": 730*(2*0.0084+2*0.0168+4*0.005) + 4*8*0.08,
-		"logs":      600 * 4 * 60 * 730 * 670 / 1e9 * 0.5,
-		"CPU credits, if every core is busy all month": 730 * 0.04 * (4*2*0.9 + 4*2*0.8),
+		"instances":   730*(2*0.0084+2*0.0168+4*0.005) + 4*8*0.08,
+		"logs":        600 * 4 * 60 * 730 * 670 / 1e9 * 0.5,
+		"CPU credits": 730 * 0.04 * (4*2*0.9 + 4*2*0.8),
 	}
 	for _, i := range e.more {
 		if math.Abs(i.usd-want[i.name]) > 0.005 {

@@ -28,8 +28,10 @@ func SmokeAt(url string, log func(string)) func(context.Context, string) (string
 	}
 }
 
+// verdict turns what says nothing about the release into a warning: a balancer that does not admit this machine, and a
+// name that this machine cannot resolve.
 func verdict(err error) (warning string, _ error) {
-	if errors.Is(err, smoke.ErrClosed) {
+	if name := (*net.DNSError)(nil); errors.Is(err, smoke.ErrClosed) || errors.As(err, &name) {
 		return fmt.Sprintf("nobody could try the release: %v", err), nil
 	}
 	return "", err

@@ -3,6 +3,7 @@ package rollout
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -30,5 +31,9 @@ func TestSmokeAt(t *testing.T) {
 	}
 	if warning, err := verdict(fmt.Errorf("answers: %w", smoke.ErrClosed)); err != nil || !strings.Contains(warning, "allowedCidrs") {
 		t.Errorf("a closed door: %q, %v", warning, err)
+	}
+	unknown := fmt.Errorf("answers: %w", &net.DNSError{Err: "no such host", Name: "lb"})
+	if warning, err := verdict(unknown); err != nil || !strings.Contains(warning, "no such host") {
+		t.Errorf("a name that does not resolve: %q, %v", warning, err)
 	}
 }
