@@ -146,7 +146,7 @@ func (a AWSSettings) client() *awshttp.BuildableClient {
 	})
 }
 
-// endpointNames are the provider's names of the services that SDK clients of ours ask, by the SDK's name of each.
+// endpointNames maps each service that the program's own SDK clients call to the names that aws:endpoints may use for it.
 var endpointNames = map[string][]string{
 	"Auto Scaling":              {"autoscaling"},
 	"CloudWatch":                {"cloudwatch"},
@@ -155,6 +155,7 @@ var endpointNames = map[string][]string{
 	"EC2":                       {"ec2"},
 	"Elastic Load Balancing v2": {"elbv2", "elasticloadbalancingv2"},
 	"IAM":                       {"iam"},
+	"KMS":                       {"kms"},
 	"S3":                        {"s3", "s3api"},
 	"SNS":                       {"sns"},
 	"SQS":                       {"sqs"},

@@ -15,9 +15,9 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// AWSSettings holds the aws: keys of a stack. The explicit provider knows only what it is given, and so do the SDK
-// clients of the rollout: both are made from here, so that they always work in the same account, with the same
-// credentials. The names are those of aws.ProviderArgs.
+// AWSSettings holds the aws: keys of a stack. The provider and the SDK clients of the preflight and the rollout are all
+// made from it, so that they work in the same account with the same credentials. The names are those of
+// aws.ProviderArgs.
 type AWSSettings struct {
 	Region, Profile, AccessKey, SecretKey, Token string
 	SharedConfigFiles, SharedCredentialsFiles    []string
@@ -109,7 +109,7 @@ var refusedAWSKeys = map[string]string{
 // providerOnlyKeys are honoured keys that change nothing in the SDK's clients, with the reason.
 var providerOnlyKeys = map[string]string{
 	"defaultTags":               "the rollout makes nothing that has tags",
-	"ignoreTags":                "the rollout reads no tags",
+	"ignoreTags":                "it concerns the tags that the provider compares; the preflight always reads project and stack",
 	"skipCredentialsValidation": "a check that only the provider makes",
 	"skipRegionValidation":      "a check that only the provider makes",
 	"skipRequestingAccountId":   "the rollout always compares its account",

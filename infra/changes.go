@@ -41,11 +41,12 @@ var changes = []change{
 	{"vpcCidr", refused, "AWS cannot change the range of a network; make a new stack"},
 	{"azCount", inPlace, "raising it adds a zone and Auto Scaling moves instances there, new before old; " +
 		"lowering it is refused, since a subnet with instances cannot be deleted"},
-	{"azs", inPlace, "names may be appended, or the zones in use pinned; to drop, replace or reorder one is refused"},
+	{"azs", inPlace, "pin the zones in use, or append one and raise azCount in the same `up`; to drop, replace or reorder " +
+		"one is refused"},
 	{"allowedCidrs", inPlace, "new ranges open before old ones close; " +
-		"for that moment both must fit the quota of 60 rules"},
-	{"certificateArn", inPlace, "HTTPS answers before HTTP redirects to it; " +
-		"without a certificate again HTTPS closes, last of all"},
+		"for that moment both must fit the quota of rules"},
+	{"certificateArn", inPlace, "the HTTPS listener is made before HTTP redirects to it; " +
+		"when the certificate is removed, the redirect goes first and the HTTPS listener last"},
 	{"accessLogs", inPlace, "the bucket of the logs is made, or deleted with all that is in it"},
 	{"arch", refused, "instance types of one architecture cannot boot an image of the other; change serverType, " +
 		"workerType and amiId in the same `up`, or set amiFollow, and the instances are replaced by the rollout"},
@@ -61,16 +62,16 @@ var changes = []change{
 	{"amiFollow", replaced, "if today's image is newer than the one in use; turned off, nothing changes"},
 	{"ssm", replaced, "the Session Manager agent is switched on or off at boot; open sessions end"},
 	{"alarmEmail", inPlace, "a new address gets a link to confirm"},
-	{"protectData", inPlace, "only what may be deleted changes"},
+	{"protectData", inPlace, "only deletion protection changes"},
 	{"logRetentionDays", inPlace, "a shorter period deletes older lines"},
 	{"uploadExpireDays", replaced, "both roles know how long an original lives"},
 	{"bootRetrySeconds", replaced, "it is part of the boot script"},
-	{"rollout", untouched, "it counts from the next release on"},
+	{"rollout", untouched, "it counts for the rollout of the same `up`; a release that was shipped with `off` is then rolled out"},
 	{"rolloutForce", untouched, "it counts for the rollout of the same `up`"},
 	{"bakeSeconds", untouched, "it counts for the rollout of the same `up`"},
 	{"smoke", untouched, "it counts for the rollout of the same `up`"},
 	{"preflight", untouched, "it counts for the checks of the same `up`"},
-	{"artifact", replaced, "if its bytes are another release"},
+	{"artifact", replaced, "if its SHA-256 differs"},
 	{"accountId", untouched, "with credentials of another account the `up` is refused"},
 	{"tags", replaced, "instances and their disks have the tags from their launch template"},
 	{"permissionsBoundary", inPlace, "it bounds running instances at once: calls that it does not allow fail from then on"},
@@ -110,8 +111,8 @@ func (c Config) refusals(old living, zones []string) []string {
 func (c Config) refuseZones(say func(string, ...any), old, zones []string) {
 	keep := "`pulumi config set imagery:azs " + strings.Join(old, ",") + "`"
 	if len(zones) < len(old) {
-		say("imagery:azCount %d: instances run in %d zones, and a subnet with instances cannot be deleted: %s",
-			len(zones), len(old), keep)
+		say("imagery:azCount %d: instances run in %d zones, and a subnet with instances cannot be deleted: `pulumi config "+
+			"set imagery:azCount %[2]d`, and if zones are pinned %[3]s", len(zones), len(old), keep)
 		return
 	}
 	if len(c.AZs) > 0 && !slices.Equal(zones[:len(old)], old) {

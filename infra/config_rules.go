@@ -18,9 +18,9 @@ import (
 // maxNameLength keeps "<project>-<stack>-lb" plus Pulumi's eight characters within the 32 of a load balancer.
 const maxNameLength = 21
 
-// maxInboundRules is the default of AWS's quota L-0EA8095F, inbound rules per security group. Every range of
-// allowedCidrs takes one, with a certificate two.
-const maxInboundRules = 60
+// maxInboundRules is the most that AWS's quota L-0EA8095F, inbound rules per security group, can be raised to; its
+// default is 60, and the preflight asks for the account's. Every range of allowedCidrs takes one, with a certificate two.
+const maxInboundRules = 1000
 
 var (
 	nameForm     = regexp.MustCompile(`^[a-z][a-z0-9-]*[a-z0-9]$`)
@@ -42,7 +42,7 @@ func (c Config) problems() []string {
 	var bad []string
 	say := func(format string, args ...any) { bad = append(bad, fmt.Sprintf(format, args...)) }
 	c.checkNames(say)
-	c.checkAccount(say)
+	c.checkAccountKeys(say)
 	c.checkTags(say)
 	c.checkNetwork(say)
 	c.checkFleet(say, "server", c.ServerType, c.ServerMin, c.ServerMax)
@@ -109,8 +109,8 @@ func partitionOf(region string) string {
 	return ""
 }
 
-// checkAccount checks what belongs to one AWS account.
-func (c Config) checkAccount(say func(string, ...any)) {
+// checkAccountKeys checks what belongs to one AWS account.
+func (c Config) checkAccountKeys(say func(string, ...any)) {
 	if c.AccountID != "" && !accountForm.MatchString(c.AccountID) {
 		say("imagery:accountId %q is not the 12 digits of an AWS account", c.AccountID)
 	}
@@ -181,7 +181,7 @@ func (c Config) checkNetwork(say func(string, ...any)) {
 	}
 	if n := edge.InboundRules(len(c.AllowedCIDRs), c.CertificateARN); n > maxInboundRules {
 		say("imagery:allowedCidrs: %d ranges need %d inbound rules of one security group, AWS allows %d "+
-			"(quota L-0EA8095F): name wider ranges", len(c.AllowedCIDRs), n, maxInboundRules)
+			"at most (quota L-0EA8095F): name wider ranges", len(c.AllowedCIDRs), n, maxInboundRules)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"imagery/app/settings"
 	"imagery/infra/data"
+	"imagery/infra/edge"
 	"imagery/infra/network"
 	"imagery/infra/pulumitest"
 )
@@ -56,9 +57,9 @@ func TestRefusals(t *testing.T) {
 		"named twice":                                {"azs": "eu-central-1a,eu-central-1a"},
 		`"us-east-1a" is not a zone of eu-central-1`: {"azs": `["us-east-1a","eu-central-1b"]`},
 		"is not an IPv4 range":                       {"allowedCidrs": "1.2.3.4"},
-		"61 ranges need 61 inbound rules":            {"allowedCidrs": ranges(61)},
-		"31 ranges need 62 inbound rules":            {"allowedCidrs": ranges(31), "certificateArn": certificate},
-		"quota L-0EA8095F":                           {"allowedCidrs": ranges(200)},
+		"1001 ranges need 1001 inbound rules":        {"allowedCidrs": ranges(1001)},
+		"501 ranges need 1002 inbound rules":         {"allowedCidrs": ranges(501), "certificateArn": certificate},
+		"quota L-0EA8095F":                           {"allowedCidrs": ranges(1200)},
 		"imagery:arch":                               {"arch": "riscv"},
 		"serverType t3.small is amd64":               {"serverType": "t3.small"},
 		"not in the table of known instance types":   {"workerType": "x9.huge"},
@@ -92,17 +93,17 @@ func TestRefusals(t *testing.T) {
 func ranges(n int) string {
 	var out []string
 	for i := range n {
-		out = append(out, fmt.Sprintf("10.%d.0.0/16", i))
+		out = append(out, fmt.Sprintf("10.%d.%d.0/24", i/256, i%256))
 	}
 	return strings.Join(out, ",")
 }
 
-// As many rules as AWS allows are no problem, and the program makes as many as the rule counts.
+// As many rules as AWS may allow are no problem, and the program makes as many as the preflight counts.
 func TestRulesUpToTheQuotaAreAccepted(t *testing.T) {
-	for certificateARN, n := range map[string]int{"": 60, certificate: 30} {
+	for certificateARN, n := range map[string]int{"": 60, certificate: 500} {
 		config := map[string]string{"allowedCidrs": ranges(n), "certificateArn": certificateARN}
 		g := run(t, "test", config, binary(t, "a release"))
-		if rules := opens(g, "SecurityGroupIngressRule", group(g, "-lb")); len(rules) != maxInboundRules {
+		if rules := opens(g, "SecurityGroupIngressRule", group(g, "-lb")); len(rules) != edge.InboundRules(n, certificateARN) {
 			t.Errorf("%d ranges make %d rules", n, len(rules))
 		}
 	}

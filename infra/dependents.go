@@ -2,8 +2,8 @@ package main
 
 import "slices"
 
-// dependent says which other actions AWS checks when a deployer makes a call. Nobody sees them made, so no rehearsal
-// can find them: each row is by hand and names its source.
+// dependent lists the other actions that AWS checks when a deployer makes a call. They do not appear as calls, so
+// rehearsals cannot find them; each row names its source.
 type dependent struct {
 	of     string
 	needs  []string
@@ -18,7 +18,7 @@ const (
 		"ec2-auto-scaling-launch-template-permissions.html"
 	authorityEC2 = "https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html"
 	authorityELB = "https://docs.aws.amazon.com/service-authorization/latest/reference/list_awselasticloadbalancingv2.html"
-	authorityIAM = "https://docs.aws.amazon.com/IAM/latest/APIReference/"
+	apiIAM       = "https://docs.aws.amazon.com/IAM/latest/APIReference/"
 )
 
 // launching are the actions that AWS checks when a launch template with tags and a role is given to a group.
@@ -51,7 +51,7 @@ var dependentNeeds = []dependent{
 	{"ec2:AuthorizeSecurityGroupIngress", on("ec2", "CreateTags"), tagOnCreate},
 	{"ec2:AuthorizeSecurityGroupEgress", on("ec2", "CreateTags"), tagOnCreate},
 	{"ec2:CreateLaunchTemplate", on("ec2", "CreateTags"), tagOnCreate},
-	// Whoever names a launch template in a group must be allowed to start by hand what it describes: an instance with
+	// A caller who names a launch template in a group must also be allowed to run what it describes: an instance with
 	// tags and with a role.
 	{"autoscaling:CreateAutoScalingGroup", launching, templatePage},
 	{"autoscaling:UpdateAutoScalingGroup", launching, templatePage},
@@ -61,7 +61,7 @@ var dependentNeeds = []dependent{
 	{"autoscaling:CreateAutoScalingGroup", on("autoscaling", "CreateOrUpdateTags"),
 		"https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-tagging.html"},
 	{"ec2:RunInstances", slices.Concat(on("ec2", "CreateTags"), on("iam", "PassRole")), authorityEC2},
-	{"iam:AddRoleToInstanceProfile", on("iam", "PassRole"), authorityIAM + "API_AddRoleToInstanceProfile.html"},
+	{"iam:AddRoleToInstanceProfile", on("iam", "PassRole"), apiIAM + "API_AddRoleToInstanceProfile.html"},
 	{"iam:CreateRole", on("iam", "TagRole"), "https://docs.aws.amazon.com/IAM/latest/UserGuide/id_tags_roles.html"},
 	{"iam:CreateRole", on("iam", "PutRolePermissionsBoundary"),
 		"https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_boundaries.html"},

@@ -21,9 +21,9 @@ import (
 // shows both with `dnf repolist -v`.
 const packageBucket = "al2023-repos-%s-de612dc2"
 
-// endpointPolicies renders the policy of every VPC endpoint, by service. A policy admits the calls of our instances to
-// the resources of this stack, and that of S3 also the packages of the distribution. A process that decodes a photo and
-// was taken over therefore reaches nobody else's bucket, table, queue or log group, even with credentials of its own.
+// endpointPolicies renders the policy of every VPC endpoint, by service. A policy allows the calls of the stack's
+// instances to the stack's resources; that of S3 also allows the distribution's packages. A compromised photo decoder
+// therefore cannot reach another bucket, table, queue or log group, even with foreign credentials.
 //
 // AWS says that a change of such a policy may take minutes to work. The rollout comes after it, and the boot repeats
 // what is refused.

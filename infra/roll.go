@@ -44,12 +44,10 @@ func (s *Stack) rollOut(ctx *pulumi.Context, roller Roller) {
 		return
 	}
 	// The policies are no input of a rollout, but a group should be whole before it is rolled.
-	aws := cfg.AWS
-	aws.AccountID = s.place.AccountID // the provider's
 	outcome := pulumi.All(s.storage.Table.Name, s.edge.URL, s.worker.Group.Name, s.worker.Template.LatestVersion, s.alarms.Guards[settings.Worker],
 		s.server.Group.Name, s.server.Template.LatestVersion, s.alarms.Guards[settings.Server], s.worker.Policy.ID(), s.server.Policy.ID()).
 		ApplyTWithContext(ctx.Context(), func(c context.Context, v []any) (map[string]string, error) {
-			p := Plan{AWS: aws, Target: rollout.Target{Release: s.binary.SHA, Versions: map[settings.Role]string{
+			p := Plan{AWS: s.awsSettings(), Target: rollout.Target{Release: s.binary.SHA, Versions: map[settings.Role]string{
 				settings.Worker: strconv.Itoa(v[3].(int)), settings.Server: strconv.Itoa(v[6].(int))}}}
 			p.Options = rollout.Options{Table: v[0].(string), By: rollout.Whoami(), Why: "pulumi up of stack " + cfg.Stack, Bake: time.Duration(cfg.BakeSeconds) * time.Second,
 				Force: cfg.RolloutForce, Start: cfg.Rollout == "start", Log: func(line string) { _ = ctx.Log.Info(line, nil) }, // the engine is gone if this fails
@@ -83,13 +81,8 @@ func (onAWS) Preflight(
 	if err != nil {
 		return preflight.Report{}, fmt.Errorf("begin the preflight: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, preflightTimeout)
-	defer cancel()
 	return preflight.Check(ctx, preflight.NewClients(cfg), want, was)
 }
-
-// preflightTimeout bounds about fifteen calls, some of them paged and throttled in a large account.
-const preflightTimeout = 5 * time.Minute
 
 // Roll runs the rollout with the settings of the provider.
 func (onAWS) Roll(ctx context.Context, p Plan) (rollout.Outcome, error) {

@@ -152,7 +152,7 @@ func (s *Stack) fleet(role settings.Role, kind string) *compute.Args {
 		Image: s.place.Image, ImageFrozen: cfg.imageFrozen(),
 		UserData: s.userData(role, kind), Grants: s.grants(role), Resources: s.resources(role),
 	}
-	for i, name := range []string{"s3", "dynamodb"} {
+	for i, name := range network.Services(network.Public, false) {
 		args.Egress.Gateways[name] = s.network.Gateways[i].PrefixListId
 	}
 	if g := s.network.EndpointGroup; g != nil {
@@ -220,6 +220,13 @@ func (s *Stack) watch(ctx *pulumi.Context, in pulumi.ResourceOption) (err error)
 		ServerLogs: s.server.LogGroup.Name, WorkerLogs: s.worker.LogGroup.Name,
 	}, in)
 	return err
+}
+
+// awsSettings returns the settings of SDK clients, bound to the provider's account.
+func (s *Stack) awsSettings() AWSSettings {
+	a := s.cfg.AWS
+	a.AccountID = s.place.AccountID
+	return a
 }
 
 // arn names something of this account and region before it exists.

@@ -9,6 +9,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"imagery/app/settings"
+	"imagery/infra/edge"
 	"imagery/infra/network"
 	"imagery/infra/preflight"
 )
@@ -25,8 +26,8 @@ func (r stateResource) text(key string) string {
 	return s
 }
 
-// readState returns the resources of this stack from Pulumi's own state. AWS could not tell them from those of another
-// stack of the same name. The engine answers the call itself, as it does for stack references.
+// readState returns the stack's resources from Pulumi's state. AWS cannot be asked instead: it does not tell them from
+// those of another stack of the same name. Pulumi's engine answers the call, as for stack references.
 func readState(ctx *pulumi.Context) ([]stateResource, error) {
 	var out struct {
 		Outputs map[string]any `pulumi:"outputs"`
@@ -50,15 +51,15 @@ func readState(ctx *pulumi.Context) ([]stateResource, error) {
 	return found, nil
 }
 
-// found is what the state of a stack says of it.
-type found struct {
+// priorState is what Pulumi's state says about the stack.
+type priorState struct {
 	preflight.State
 	living *living // nil: the stack has no network yet
 }
 
-// stateOf picks what an update is compared with.
-func stateOf(resources []stateResource) found {
-	var f found
+// stateOf extracts from resources what an update is compared with.
+func stateOf(resources []stateResource) priorState {
+	var f priorState
 	var old living
 	nats, private := 0, false
 	for _, r := range resources {
@@ -97,11 +98,11 @@ func stateOf(resources []stateResource) found {
 	return f
 }
 
-// checkFirst asks AWS and the state of the stack for all that would stop the update half-way, or cut running instances
-// off. It runs in a preview, too.
+// checkFirst runs the preflight and compares the configuration with the state, before the first resource and in previews
+// too.
 func (s *Stack) checkFirst(ctx *pulumi.Context, roller Roller) error {
 	cfg := s.cfg
-	was := found{}
+	was := priorState{}
 	resources, err := readState(ctx)
 	if err == nil {
 		was = stateOf(resources)
@@ -115,9 +116,7 @@ func (s *Stack) checkFirst(ctx *pulumi.Context, roller Roller) error {
 	if was.living != nil {
 		problems = cfg.refusals(*was.living, s.place.Zones)
 	}
-	aws := cfg.AWS
-	aws.AccountID = s.place.AccountID // the provider's
-	report, err := roller.Preflight(ctx.Context(), aws, s.wanted(), was.State)
+	report, err := roller.Preflight(ctx.Context(), s.awsSettings(), s.wanted(), was.State)
 	if err != nil {
 		return err
 	}
@@ -143,12 +142,8 @@ func (s *Stack) checkFirst(ctx *pulumi.Context, roller Roller) error {
 // wanted describes the stack for the preflight.
 func (s *Stack) wanted() preflight.Stack {
 	cfg := s.cfg
-	rules := 1
-	if cfg.CertificateARN != "" {
-		rules = 2
-	}
 	want := preflight.Stack{Project: cfg.Project, Stack: cfg.Stack, Region: cfg.Region, Arch: cfg.Arch, Zones: s.place.Zones,
-		ZonesPinned: len(cfg.AZs) > 0, NATs: network.NATs(cfg.Egress, len(s.place.Zones)), Rules: rules * len(cfg.AllowedCIDRs),
+		ZonesPinned: len(cfg.AZs) > 0, NATs: network.NATs(cfg.Egress, len(s.place.Zones)), Rules: edge.InboundRules(len(cfg.AllowedCIDRs), cfg.CertificateARN),
 		Image: s.place.Image, ImageFrozen: cfg.imageFrozen()}
 	for _, f := range []struct {
 		role        settings.Role

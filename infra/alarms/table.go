@@ -166,8 +166,8 @@ func (w Watched) silent(name string, role settings.Role, group pulumi.StringMap,
 	return alarm{name: name,
 		means: "A " + string(role) + " in service sends no logs and no metrics: alarms and rollouts do not see it.",
 		do: "imagery status --stack {stack}; " +
-			"aws logs describe-log-streams --order-by LastEventTime --descending --log-group-name " + logs +
-			"; replace the instance without a stream with aws autoscaling terminate-instance-in-auto-scaling-group " +
+			"aws logs tail " + logs + " --since 5m --filter-pattern heartbeat" +
+			"; replace the instance without a line with aws autoscaling terminate-instance-in-auto-scaling-group " +
 			"(group " + groupName + ").",
 		metrics: []metric{{"instances", "AWS/AutoScaling", inService, "Minimum", group},
 			{"beats", settings.MetricNamespace, settings.MetricHeartbeat, "Sum", w.own(role)}},

@@ -12,8 +12,8 @@ import (
 // cpuPeriod is how often a machine's share of the CPU is given out, in microseconds.
 const cpuPeriod = 100_000
 
-// cpuGroup is a machine's control group in the hierarchy of the CPU controller, version 1. The unified hierarchy, which
-// the machine sees, has no controllers there. Its name holds the folder of the host: two tests may run at once.
+// cpuGroup returns the machine's control group of the version 1 CPU controller: on this host the unified hierarchy has no
+// controllers. The name contains the host's folder, since two tests may run at once.
 func (h *Host) cpuGroup(id string) string {
 	return filepath.Join("/sys/fs/cgroup/cpu", "imagery"+fileName(h.Dir)+"-"+id)
 }
@@ -32,7 +32,7 @@ func (h *Host) limitCPU(id string, share float64) error {
 	return nil
 }
 
-// FullSpeed lifts the bound on a machine's CPU and returns how long its bound kept it waiting.
+// FullSpeed removes a machine's CPU limit and returns for how long the limit throttled it.
 func (h *Host) FullSpeed(id string) (throttled time.Duration, err error) {
 	stat, err := os.ReadFile(filepath.Join(h.cpuGroup(id), "cpu.stat"))
 	if err != nil {

@@ -16,7 +16,7 @@ type Flood struct {
 	answered, failed atomic.Int64
 }
 
-// floodID is the id of no image.
+// floodID is a valid id that no image has.
 const floodID = "00000000-0000-4000-8000-00000000f100"
 
 // StartFlood sends perMinute requests a minute to a host and port.
@@ -26,7 +26,7 @@ func StartFlood(address string, perMinute int) *Flood {
 	f.all.Go(func() {
 		defer close(work)
 		begun := time.Now()
-		for n := 0; ; n++ { // by the clock: what a busy moment held up follows
+		for n := 0; ; n++ { // paced by the clock: after a stall the missed requests are sent at once
 			select {
 			case <-f.stop:
 				return

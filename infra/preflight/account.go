@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,7 +36,7 @@ func (p *check) own(tags []types.Tag) bool {
 	return found["project"] == p.want.Project && found["stack"] == p.want.Stack
 }
 
-// compare reports on a quota of which others use some and the stack needs some.
+// compare reports whether a quota has room for need more beside what others use.
 func (p *check) compare(ctx context.Context, what, service, code string, others, need int, instead string) error {
 	limit, err := p.quota(ctx, service, code)
 	if err != nil {
@@ -126,14 +128,14 @@ func (p *check) image(ctx context.Context) error {
 	return nil
 }
 
-// serviceRoles are those that AWS makes when the first group and the first load balancer of an account are made.
+// serviceRoles maps each service-linked role that AWS makes on first use to its service.
 var serviceRoles = map[string]string{
 	"AWSServiceRoleForAutoScaling":          "autoscaling.amazonaws.com",
 	"AWSServiceRoleForElasticLoadBalancing": "elasticloadbalancing.amazonaws.com",
 }
 
 func (p *check) roles(ctx context.Context) error {
-	for _, name := range []string{"AWSServiceRoleForAutoScaling", "AWSServiceRoleForElasticLoadBalancing"} {
+	for _, name := range slices.Sorted(maps.Keys(serviceRoles)) {
 		_, err := p.Roles.GetRole(ctx, &iam.GetRoleInput{RoleName: &name})
 		switch {
 		case hasCode(err, "NoSuchEntity"):
@@ -147,8 +149,8 @@ func (p *check) roles(ctx context.Context) error {
 	return nil
 }
 
-// admits reports whether a statement of a key policy allows a principal that is everybody, or whose name contains role.
-// Its conditions are not read: a key that is refused here could not work, one that is let through may still not.
+// admits reports whether a key policy allows every principal, or one whose name contains role. Conditions are ignored,
+// so true does not prove that the key works.
 func admits(document, role string) bool {
 	var policy struct {
 		Statement []struct {
@@ -167,7 +169,7 @@ func admits(document, role string) bool {
 	return false
 }
 
-// key tells of a default key for disks that Auto Scaling may not use. AWS's own key needs no grant.
+// key reports a default disk key that Auto Scaling may not use. AWS's own key (alias/aws/ebs) needs no grant.
 func (p *check) key(ctx context.Context) error {
 	out, err := p.Compute.GetEbsDefaultKmsKeyId(ctx, &ec2.GetEbsDefaultKmsKeyIdInput{})
 	if err != nil {

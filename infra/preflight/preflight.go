@@ -1,5 +1,5 @@
-// Package preflight asks an AWS account, before the first resource of a stack, for everything that would stop or spoil
-// the deployment later: quotas, zones, names that are taken, keys, images, and changes that a stack cannot make.
+// Package preflight checks an AWS account, before the first resource of a stack is made, for what would make the
+// deployment fail later: quotas, zones, names that are taken, keys and images.
 //
 // It changes nothing. A right that the deployer lacks for a question, or an answer that does not come, is a warning.
 package preflight
@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
@@ -86,8 +87,8 @@ type Fleet struct {
 	VCPUs, Min, Max       int
 }
 
-// State is what the last update left behind, from Pulumi's state and not from AWS. The zero State is that of a stack
-// that was never deployed.
+// State describes the stack as the last update left it, from Pulumi's state. It is zero for a stack that was never
+// deployed.
 type State struct {
 	Unreadable bool     // it could not be read: nothing that needs it is checked
 	Zones      []string // in the order of their subnets
@@ -119,6 +120,10 @@ func (e *Error) Error() string {
 		strings.Join(e.Problems, "\n  - ")
 }
 
+// questionTimeout bounds one question, some of which take several pages. One that is not answered in time becomes a
+// warning.
+const questionTimeout = time.Minute
+
 // Check asks everything. It returns an error only if ctx ends.
 func Check(ctx context.Context, c Clients, want Stack, was State) (Report, error) {
 	p := &check{Clients: c, want: want, was: was}
@@ -136,7 +141,9 @@ func Check(ctx context.Context, c Clients, want Stack, was State) (Report, error
 		{"service-linked roles", p.roles},
 		{"key of encrypted disks", p.key},
 	} {
-		err := q.ask(ctx)
+		asked, cancel := context.WithTimeout(ctx, questionTimeout)
+		err := q.ask(asked)
+		cancel()
 		if ctx.Err() != nil {
 			return p.Report, context.Cause(ctx)
 		}
@@ -214,8 +221,8 @@ func (p *check) names(ctx context.Context) error {
 		}
 	}
 	if slices.Sort(taken); len(taken) > 0 {
-		p.problem("%s %s there already, and not made by this stack: somebody else has a stack %q in this account and "+
-			"region, or its state was lost. Choose another name: pulumi stack init NAME; pulumi config cp --dest NAME",
+		p.problem("%s %s there already, but not in the state of this stack: another stack %q is in this account and region, or "+
+			"the state was lost. Choose another name: pulumi stack init NAME --copy-config-from %[3]s",
 			strings.Join(taken, ", "), map[bool]string{true: "is", false: "are"}[len(taken) == 1], p.want.Stack)
 	}
 	return nil
@@ -292,7 +299,8 @@ func (p *check) vcpus(ctx context.Context) error {
 	return nil
 }
 
-// smaller names a stack that fits free vCPUs: two instances of one vCPU in each role, or one.
+// smaller returns commands for the largest of two small stacks that fits free vCPUs: two instances of one vCPU in each
+// role, or one.
 func (p *check) smaller(free int) string {
 	const set = "pulumi config set imagery:"
 	one := strings.Join([]string{set + "arch arm64", set + "serverType c7g.medium", set + "workerType c7g.medium"}, "; ")

@@ -269,7 +269,7 @@ func TestCheck(t *testing.T) {
 			a.key, a.keyPolicy = "arn:aws:kms:eu-central-1:1:key/2", `{"Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::1:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"}}]}`
 		}, "", ""},
 		{"somebody else's group", func(a *account, _ *Stack, _ *State) { a.groups = []string{"imagery-dev-server"} },
-			`Auto Scaling group imagery-dev-server is there already, and not made by this stack: somebody else has a stack "dev"`, ""},
+			`Auto Scaling group imagery-dev-server is there already, but not in the state of this stack: another stack "dev" is`, ""},
 		{"somebody else's template", func(a *account, _ *Stack, _ *State) { a.templates = []string{"imagery-dev-worker"} },
 			"launch template imagery-dev-worker is there already", ""},
 		{"no state", func(a *account, w *Stack, s *State) {

@@ -68,15 +68,16 @@ func (r *run) launches(
 			launching = launching || id != ""
 			continue
 		}
-		why, advice := classify(id, deref(a.StatusMessage))
+		why := classify(id, deref(a.StatusMessage))
 		if !counts(a) {
 			continue
 		}
-		if why != causeRelease {
+		if why.cause != causeRelease {
 			if blocked == nil && !launching {
-				blocked = &blockedLaunch{cause: why, message: strings.TrimSuffix(deref(a.StatusMessage), "."), advice: advice}
+				blocked = &blockedLaunch{cause: why.cause, message: strings.TrimSuffix(deref(a.StatusMessage), "."),
+					advice: why.advice}
 			}
-			r.once(deref(a.ActivityId), "%s: AWS could not launch an instance (cause: %s): %s", g.role, why, deref(a.StatusMessage))
+			r.once(deref(a.ActivityId), "%s: AWS could not launch an instance (cause: %s): %s", g.role, why.cause, deref(a.StatusMessage))
 			continue
 		}
 		failures++

@@ -17,8 +17,8 @@ func LaunchMessages() []LaunchMessage {
 	return out
 }
 
-// Classify is classify, with the cause as text.
-func Classify(instance, message string) (cause, advice string) {
-	c, a := classify(instance, message)
-	return c.String(), a
+// Classify returns the name of the row that classify picks, and its cause.
+func Classify(instance, message string) (name, cause string) {
+	m := classify(instance, message)
+	return m.name, m.cause.String()
 }

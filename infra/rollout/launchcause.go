@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// cause says what a failed launch speaks of. Only causeRelease judges a release: with every other cause Auto Scaling
-// goes on trying, the rollout waits for as long as timeouts allows, and then ends without a verdict.
+// cause says why a launch failed. Only causeRelease counts against the release: for every other cause the rollout waits
+// while Auto Scaling retries, and after the timeout ends without a verdict.
 type cause int
 
 const (
@@ -60,9 +60,13 @@ const (
 
 const unhealthy = "Instance became unhealthy while waiting for instance to be in InService state. Termination Reason: "
 
-// launchMessages is the table, searched from top to bottom. A message that no row knows speaks of the release if an
-// instance was there, and of nothing known (causeUnknown) if none was.
+// launchMessages is searched from top to bottom. classify returns causeRelease for an unknown message if an instance
+// existed, else causeUnknown.
 var launchMessages = []launchMessage{
+	// Above the quotas: "RequestLimitExceeded" contains "LimitExceeded".
+	{"throttled", form(`[Rr]equest limit exceeded|Rate exceeded|RequestLimitExceeded|Throttling`), causeTransient,
+		"AWS throttles the account's API calls: try again later", "Request limit exceeded. Launching EC2 instance failed.",
+		docsErrors},
 	{"vcpu quota", form(`vCPU (capacity|limit)|VcpuLimitExceeded`), causeAccount,
 		"Raise the quota \"Running On-Demand Standard instances\" (aws service-quotas request-service-quota-increase " +
 			"--service-code ec2 --quota-code L-1216C47A --desired-value N), or use fewer or smaller instances",
@@ -143,9 +147,6 @@ var launchMessages = []launchMessage{
 			"system will be working on provisioning additional capacity. You can currently get t4g.small capacity by not " +
 			"specifying an Availability Zone in your request or choosing us-east-1a. Launching EC2 instance failed.",
 		docsCapacity},
-	{"no capacity after the start", form(`Server\.InsufficientInstanceCapacity`), causeZone,
-		"AWS has no capacity for the type there: wait, or choose another type",
-		unhealthy + "Server.InsufficientInstanceCapacity: Insufficient capacity to satisfy instance request", docsState},
 	{"no spot capacity", form(`no Spot capacity`), causeZone, "AWS has no Spot capacity for the types: wait, or add types",
 		"There is no Spot capacity available that matches your request. Launching EC2 instance failed.", docsCapacity},
 	{"type not offered", form(`not supported in your requested Availability Zone`), causeZone,
@@ -170,9 +171,6 @@ var launchMessages = []launchMessage{
 			"instances. Launching EC2 instance failed.",
 		docsErrors},
 
-	{"throttled", form(`[Rr]equest limit exceeded|Rate exceeded|RequestLimitExceeded|Throttling`), causeTransient,
-		"AWS throttles the account's API calls: try again later", "Request limit exceeded. Launching EC2 instance failed.",
-		docsErrors},
 	{"internal error", form(`Server\.InternalError|[Ii]nternal [Ee]rror|InternalFailure`), causeTransient,
 		"AWS had an internal error: try again, and look at https://health.aws.amazon.com",
 		unhealthy + "Server.InternalError: Internal error on launch", docsState},
@@ -202,25 +200,24 @@ var launchMessages = []launchMessage{
 
 func form(text string) *regexp.Regexp { return regexp.MustCompile(text) }
 
-// classify returns the cause of a launch that failed with message, and advice for the reader if the cause is not the
-// release. Instance is empty if EC2 launched none.
-func classify(instance, message string) (cause, string) {
+// classify returns the row of launchMessages for a launch that failed with message, or one without a name for a message
+// that is in no row. Instance is empty if EC2 launched none.
+func classify(instance, message string) launchMessage {
 	for _, m := range launchMessages {
 		if m.form.MatchString(message) {
 			if m.cause == causeRelease && instance == "" {
 				break
 			}
-			return m.cause, m.advice
+			return m
 		}
 	}
 	if instance != "" {
-		return causeRelease, ""
+		return launchMessage{cause: causeRelease}
 	}
-	return causeUnknown, "See the scaling activities of the group, and " + docsLaunch
+	return launchMessage{cause: causeUnknown, advice: "See the scaling activities of the group, and " + docsLaunch}
 }
 
-// blockedLaunch is the newest launch of a group that failed for a reason that is not the release's, while none has
-// succeeded since.
+// blockedLaunch is a group's newest failed launch whose cause is not the release, if no launch has succeeded since.
 type blockedLaunch struct {
 	cause           cause
 	message, advice string

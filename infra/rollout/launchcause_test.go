@@ -23,9 +23,8 @@ func TestLaunchMessages(t *testing.T) {
 		if strings.Contains(m.Example, "Termination Reason") || m.Cause == "release" {
 			instance = "i-0123456789abcdef0"
 		}
-		cause, advice := rollout.Classify(instance, m.Example)
-		if cause != m.Cause || advice != m.Advice {
-			t.Errorf("%s: its example is classified as %s (%s)", m.Name, cause, advice)
+		if name, cause := rollout.Classify(instance, m.Example); name != m.Name || cause != m.Cause {
+			t.Errorf("%s: its example is classified as %s, cause %s", m.Name, name, cause)
 		}
 		if !strings.HasPrefix(m.Source, "https://") || seen[m.Name] || (m.Advice == "") != (m.Cause == "release") {
 			t.Errorf("%s: source %q, advice %q", m.Name, m.Source, m.Advice)
@@ -36,9 +35,10 @@ func TestLaunchMessages(t *testing.T) {
 		{"i-1", "", "release"},
 		{"i-1", "something new", "release"},
 		{"", "something new", "unknown"},
+		{"", "RequestLimitExceeded - Request limit exceeded.", "transient"},
 		{"", "Instance became unhealthy while waiting for instance to be in InService state.", "unknown"},
 	} {
-		if cause, _ := rollout.Classify(c.instance, c.message); cause != c.cause {
+		if _, cause := rollout.Classify(c.instance, c.message); cause != c.cause {
 			t.Errorf("%q of instance %q is classified as %s, want %s", c.message, c.instance, cause, c.cause)
 		}
 	}

@@ -13,11 +13,11 @@ import (
 	"imagery/app/settings"
 )
 
-// launchProcess is the one that a rollout suspends, see pause.
+// launchProcess is the process that pause suspends.
 const launchProcess = "Launch"
 
-// needed are the processes of an Auto Scaling group without which instances cannot be replaced, or a new one is not
-// seen to fail. A rollout runs without the others (AZRebalance, AlarmNotification, ScheduledActions).
+// needed lists the processes without which a group cannot replace instances or a rollout cannot see a new one fail.
+// Others (AZRebalance, AlarmNotification, ScheduledActions) may stay suspended.
 var needed = []string{launchProcess, "Terminate", "AddToLoadBalancer", "HealthCheck", "InstanceRefresh", "ReplaceUnhealthy"}
 
 // checkProcesses returns a *refusal if a needed process of the group is suspended: a person did that, or AWS, which
@@ -40,7 +40,7 @@ func (r *run) checkProcesses(g *group) error {
 		"go run ./scripts/rollout resume, and run this again", g.Name, strings.Join(lines, ", "))}
 }
 
-// processes refuses a rollout of groups that cannot replace instances.
+// processes returns a *refusal if a group cannot replace instances, also when there is nothing to roll out.
 func (r *run) processes(context.Context) (bool, error) {
 	for _, role := range Order {
 		if err := r.checkProcesses(r.groups[role]); err != nil {
@@ -72,7 +72,7 @@ func (r *run) pause(ctx context.Context) error {
 	if len(paused) == 0 {
 		return nil
 	}
-	// Recorded first: a suspension that nobody remembers would have to be lifted by hand.
+	// Recorded first: a suspension that is not in the record would have to be resumed by hand.
 	if err := r.journal.mine(ctx, func(rec *record.Record) { rec.Paused = paused }); err != nil {
 		return err
 	}
