@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"path"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -25,7 +26,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws"
 
+	"imagery/infra/preflight"
 	"imagery/infra/pulumitest"
+	"imagery/infra/rollout"
 )
 
 // keyOf is the key of a field of aws.ProviderArgs.
@@ -510,5 +513,24 @@ func TestSecretSettingsStaySecret(t *testing.T) {
 	if reflect.TypeOf(p.AssumeRole) == plain || !strings.HasSuffix(fmt.Sprintf("%T", p.HttpProxy), "Output") ||
 		p.RetryMode != nil {
 		t.Errorf("%T, %T", p.AssumeRole, p.HttpProxy)
+	}
+}
+
+// Every client that the program makes can be sent elsewhere by aws:endpoints.
+func TestEndpointsReachEveryClient(t *testing.T) {
+	known := map[string]bool{}
+	for _, names := range endpointNames {
+		for _, n := range names {
+			known[n] = true
+		}
+	}
+	for _, clients := range []any{rollout.NewClients(sdk.Config{}), preflight.NewClients(sdk.Config{})} {
+		fields := reflect.ValueOf(clients)
+		for i := range fields.NumField() {
+			service := path.Base(fields.Field(i).Elem().Type().Elem().PkgPath())
+			if !known[service] {
+				t.Errorf("aws:endpoints has no name for %s", service)
+			}
+		}
 	}
 }
