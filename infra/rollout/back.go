@@ -138,7 +138,7 @@ func (r *run) retreat(ctx context.Context, to *roll, version string) (done bool,
 	case time.Since(to.began) > rollFor:
 		return false, fmt.Errorf("%w: the %ss are not back at version %s after %s", errWayBack, g.role, version, rollFor)
 	case active != nil && active.forward() && active.version() == version:
-		err := r.launches(ctx, g, version, failedReturns, func(a types.Activity) bool { return active.StartTime != nil && !a.StartTime.Before(*active.StartTime) })
+		err := r.launches(ctx, g, version, failedReturns, active.covers)
 		if f := (*failure)(nil); errors.As(err, &f) {
 			return false, fmt.Errorf("%w: version %s of the %ss does not come up any more: %s", errWayBack, version, g.role, f.reason)
 		}

@@ -50,13 +50,16 @@ func (f *failure) Error() string { return f.reason }
 // roll is the way of one group to a version.
 type roll struct {
 	*group
-	began    time.Time
-	started  int       // refreshes
-	replaced time.Time // when the group got the version without one; zero: it did not
+	began   time.Time
+	started int // refreshes
 }
 
 func (r *run) rollWorker(ctx context.Context) (bool, error) { return r.roll(ctx, settings.Worker) }
-func (r *run) rollServer(ctx context.Context) (bool, error) { return r.roll(ctx, settings.Server) }
+
+func (r *run) rollServer(ctx context.Context) (bool, error) {
+	delete(r.marked, r.groups[settings.Worker].Name) // watch counts what fails from now on
+	return r.roll(ctx, settings.Server)
+}
 
 // roll brings a group to the wanted version. It only ever looks at what is there and does the next thing, so it does
 // not matter what was done before it was called.
@@ -113,9 +116,12 @@ func (r *run) advance(ctx context.Context, to *roll) (done bool, err error) {
 		return false, err
 	}
 	if g.role == settings.Server && !r.Start {
-		if err := r.watch(ctx, to.began); err != nil {
+		if err := r.watch(ctx); err != nil {
 			return false, err
 		}
+	}
+	if err := r.unpause(ctx, to, want); err != nil {
+		return false, err
 	}
 	ours := g.since(r.before[string(g.role)], want)
 	active := g.active()
@@ -133,7 +139,7 @@ func (r *run) advance(ctx context.Context, to *roll) (done bool, err error) {
 		if active.Status == types.InstanceRefreshStatusBaking && g.role == settings.Server && !r.Start {
 			r.smoke(ctx)
 		}
-		return false, r.launches(ctx, g, want, failedLaunches, func(a types.Activity) bool { return active.StartTime != nil && !a.StartTime.Before(*active.StartTime) })
+		return false, r.launches(ctx, g, want, failedLaunches, active.covers)
 	// None is, and one of this rollout has ended.
 	case len(ours) > 0 && ours[0].Status != types.InstanceRefreshStatusSuccessful:
 		return false, r.failed(ctx, g, ours[0])
@@ -161,7 +167,7 @@ func (r *run) advance(ctx context.Context, to *roll) (done bool, err error) {
 
 // watch looks after the workers while the servers roll: their own refresh is over, and nobody else would see that they
 // fail, or that somebody replaces them.
-func (r *run) watch(ctx context.Context, since time.Time) error {
+func (r *run) watch(ctx context.Context) error {
 	g, want := r.groups[settings.Worker], r.want.Versions[settings.Worker]
 	if err := r.read(ctx, g); err != nil {
 		return err
@@ -172,7 +178,7 @@ func (r *run) watch(ctx context.Context, since time.Time) error {
 	} else if g.version != want {
 		return &failure{ends: record.NotJudged, reason: fmt.Sprintf("somebody gave the %ss version %s meanwhile", g.role, g.version)}
 	}
-	return r.launches(ctx, g, want, failedLaunches, func(a types.Activity) bool { return a.StartTime.After(since) })
+	return r.launches(ctx, g, want, failedLaunches, r.sinceMark(ctx, g))
 }
 
 // asked is the failure that somebody asked for, or that the smoke found while the servers bake.
@@ -202,9 +208,7 @@ func (r *run) arrived(ctx context.Context, to *roll) (bool, error) {
 	if ok || err != nil {
 		return ok, err
 	}
-	if err := r.launches(ctx, to.group, r.want.Versions[to.role], failedLaunches, func(a types.Activity) bool {
-		return a.EndTime != nil && a.EndTime.After(r.began) && a.StartTime.After(to.replaced)
-	}); err != nil {
+	if err := r.launches(ctx, to.group, r.want.Versions[to.role], failedLaunches, r.sinceMark(ctx, to.group)); err != nil {
 		return false, err
 	}
 	if r.blocked[to.Name] == nil && time.Since(to.began) > settleFor {

@@ -33,28 +33,51 @@ var (
 func (r *run) launches(
 	ctx context.Context, g *group, version string, most int, counts func(types.Activity) bool,
 ) error {
-	failures, last := 0, (*failure)(nil)
 	for _, i := range g.instances {
 		if i.version == version && !i.healthy && g.served[i.id] {
 			r.note(ctx, g, "ill "+i.id, i.id, "it was in service and is unhealthy")
 		}
 	}
-	for activity, f := range r.lost {
-		if strings.HasPrefix(activity, "ill ") && f.group == g.Name {
-			failures++
-			last = f
-		}
-	}
-	out, err := r.Clients.Groups.DescribeScalingActivities(ctx,
-		&autoscaling.DescribeScalingActivitiesInput{AutoScalingGroupName: &g.Name})
+	seen, err := r.examine(ctx, g, version, counts)
 	if err != nil {
 		// Then AWS's own patience decides. A right that is missing must not stop a release that is well.
 		r.once("activities", "%s: launches that fail are not counted: %v", g.role, err)
 		return nil
 	}
-	launching := false // a newer activity than the present one launched an instance
-	var blocked *blockedLaunch
-	for _, a := range out.Activities { // newest first; a page of them is longer than a rollout
+	for activity, f := range r.lost {
+		if strings.HasPrefix(activity, "ill ") && f.group == g.Name {
+			if seen.failures++; seen.last == nil || seen.last.instance == "" {
+				seen.last = f
+			}
+		}
+	}
+	if seen.failures >= most {
+		return &failure{reason: fmt.Sprintf("%d new %ss failed, one of them: %s", seen.failures, g.role, seen.last.reason),
+			witness: seen.last.witness}
+	}
+	return r.wait(g, version, seen)
+}
+
+// launchHistory is what the scaling activities of a group say of launches of a version.
+type launchHistory struct {
+	failures int      // that count and whose cause is the release
+	last     *failure // one of them, with an instance if there is one
+	// blocked is the newest failure of another cause, if nothing was launched since; outside the newest one at all.
+	blocked, outside *blockedLaunch
+	pending          bool // a newer launch is under way
+}
+
+// examine reads the launches of a version.
+func (r *run) examine(
+	ctx context.Context, g *group, version string, counts func(types.Activity) bool,
+) (launchHistory, error) {
+	var seen launchHistory
+	activities, err := r.activities(ctx, g)
+	if err != nil {
+		return seen, err
+	}
+	launching := false             // an activity newer than the present one brought an instance up, or to its boot
+	for _, a := range activities { // newest first
 		m := launched.FindStringSubmatch(deref(a.Description))
 		if m == nil || a.StartTime == nil {
 			continue
@@ -64,39 +87,76 @@ func (r *run) launches(
 			continue // an old one, from before the group got this version
 		}
 		// That a hook which was not passed shows as Cancelled is not documented; both are failures.
-		if a.StatusCode != types.ScalingActivityStatusCodeFailed && a.StatusCode != types.ScalingActivityStatusCodeCancelled {
-			launching = launching || id != ""
+		failed := a.StatusCode == types.ScalingActivityStatusCodeFailed || a.StatusCode == types.ScalingActivityStatusCodeCancelled
+		if !failed {
+			launching = launching || a.StatusCode == types.ScalingActivityStatusCodeSuccessful
+			// An instance that EC2 is about to end for want of a key has an id for some seconds, too.
+			seen.pending = seen.pending || id != "" && seen.outside == nil
 			continue
 		}
 		why := classify(id, deref(a.StatusMessage))
+		launching = launching || why.cause == causeRelease
 		if !counts(a) {
 			continue
 		}
-		if why.cause != causeRelease {
-			if blocked == nil && !launching {
-				blocked = &blockedLaunch{cause: why.cause, message: strings.TrimSuffix(deref(a.StatusMessage), "."),
-					advice: why.advice}
+		if why.cause == causeRelease {
+			seen.failures++
+			if f := r.note(ctx, g, deref(a.ActivityId), id, deref(a.StatusMessage)); seen.last == nil || seen.last.instance == "" {
+				seen.last = f
 			}
-			r.once(deref(a.ActivityId), "%s: AWS could not launch an instance (cause: %s): %s", g.role, why.cause, deref(a.StatusMessage))
 			continue
 		}
-		failures++
-		f := r.note(ctx, g, deref(a.ActivityId), id, deref(a.StatusMessage))
-		if last == nil || last.instance == "" {
-			last = f
+		r.once(deref(a.ActivityId), "%s: AWS could not launch an instance (cause: %s): %s", g.role, why.cause, deref(a.StatusMessage))
+		b := &blockedLaunch{cause: why.cause, message: strings.TrimSuffix(deref(a.StatusMessage), "."), advice: why.advice}
+		if seen.outside == nil {
+			seen.outside = b
+		}
+		if seen.blocked == nil && !launching {
+			seen.blocked = b
 		}
 	}
-	if failures >= most {
-		return &failure{reason: fmt.Sprintf("%d new %ss failed, one of them: %s", failures, g.role, last.reason),
-			witness: last.witness}
-	}
-	return r.wait(g, blocked)
+	return seen, nil
 }
 
-// wait keeps the time for which a group has been blocked; nil is a group that is not. It returns a *failure without a
-// verdict when the time is over.
-func (r *run) wait(g *group, b *blockedLaunch) error {
-	if b == nil {
+// activities returns the newest scaling activities of a group, newest first; a page of them is longer than a rollout.
+func (r *run) activities(ctx context.Context, g *group) ([]types.Activity, error) {
+	out, err := r.Clients.Groups.DescribeScalingActivities(ctx,
+		&autoscaling.DescribeScalingActivitiesInput{AutoScalingGroupName: &g.Name})
+	if err != nil {
+		return nil, fmt.Errorf("look at the scaling activities of %s: %w", g.Name, err)
+	}
+	return out.Activities, nil
+}
+
+// mark has sinceMark count only what happens to a group from now on: launches that end later, or with all set, that begin
+// later. It compares ids and not times, since the clock of this machine may differ from AWS's.
+func (r *run) mark(ctx context.Context, g *group, all bool) {
+	old := map[string]bool{}
+	activities, err := r.activities(ctx, g)
+	if err != nil {
+		r.once("activities", "%s: launches that fail are not counted: %v", g.role, err)
+	}
+	for _, a := range activities {
+		if all || a.EndTime != nil {
+			old[deref(a.ActivityId)] = true
+		}
+	}
+	r.marked[g.Name] = old
+}
+
+// sinceMark returns a condition for launches: activities since the group was marked, which the first call does.
+func (r *run) sinceMark(ctx context.Context, g *group) func(types.Activity) bool {
+	if r.marked[g.Name] == nil {
+		r.mark(ctx, g, false)
+	}
+	return func(a types.Activity) bool { return !r.marked[g.Name][deref(a.ActivityId)] }
+}
+
+// wait keeps the time for which a group has been blocked. It returns a *failure without a verdict when the time is
+// over. A group that has its minimum of the version and nothing else only wants to grow, which is no matter of a rollout.
+func (r *run) wait(g *group, version string, seen launchHistory) error {
+	b := seen.blocked
+	if b == nil || g.whole(version) {
 		delete(r.blocked, g.Name)
 		return nil
 	}
@@ -105,11 +165,12 @@ func (r *run) wait(g *group, b *blockedLaunch) error {
 		b.since = before.since
 	}
 	r.blocked[g.Name] = b
-	if waited := time.Since(b.since); waited > timeouts[b.cause] {
-		return &failure{ends: record.NotJudged,
-			reason: fmt.Sprintf("AWS has launched no new %s for %s: %s", g.role, waited.Round(time.Second), b)}
+	waited, most := time.Since(b.since), timeouts[b.cause]
+	if waited <= most || seen.pending && waited <= 2*most {
+		return nil
 	}
-	return nil
+	return &failure{ends: record.NotJudged,
+		reason: fmt.Sprintf("AWS has launched no new %s for %s: %s", g.role, waited.Round(time.Second), b)}
 }
 
 // note says once that an instance failed, and keeps what the instance wrote before it is forgotten.
@@ -137,6 +198,12 @@ func (r *run) failed(ctx context.Context, g *group, f refresh) error {
 		return err
 	}
 	reason := f.why()
+	// Nobody may have watched: with Start, or after a kill. An alarm judges the release whatever else happened.
+	if seen, err := r.examine(ctx, g, f.version(), f.covers); err == nil && seen.failures == 0 && seen.outside != nil &&
+		!strings.Contains(strings.ToLower(reason), "alarm") {
+		return &failure{ends: record.NotJudged, reason: fmt.Sprintf("the refresh of the %ss to version %s ended (%s) while AWS "+
+			"refused launches: %s", g.role, f.version(), strings.TrimSuffix(reason, "."), seen.outside)}
+	}
 	if reason == "" {
 		reason = "AWS does not say why"
 	}

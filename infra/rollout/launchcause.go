@@ -130,14 +130,14 @@ var launchMessages = []launchMessage{
 		"You are not authorized to perform this operation. Encoded authorization failure message: 4GIOHlTkIaWHQD0Q. " +
 			"Launching EC2 instance failed.",
 		docsErrors},
-	{"disk key", form(`Client\.InternalError|Client error on launch|KMSKey|KMS key`), causeAccount,
+	{"disk key", form(`Client\.InternalError|KMSKey|KMS key`), causeAccount,
 		"The account encrypts disks with a key that Auto Scaling may not use: grant it to AWSServiceRoleForAutoScaling, " +
 			"see " + docsKeys + ", or make alias/aws/ebs the default key",
 		unhealthy + "Client.InternalError: Client error on launch", docsLaunch + "#ts-as-instancelaunchfailure-12"},
-	{"image", form(`image id .* does not exist|InvalidAMIID|InvalidSnapshot`), causeAccount,
+	{"image", form(`image id .* does not exist|InvalidAMIID|Client\.InvalidSnapshot`), causeAccount,
 		"The machine image is gone: pin another one with imagery:amiId, or set imagery:amiFollow",
 		"The image id '[ami-02c7e84c65fcfecee]' does not exist. Launching EC2 instance failed.", docsLaunch},
-	{"configuration", form(`does not exist\b|Invalid IAM Instance Profile|not match the architecture|InvalidParameter`),
+	{"configuration", form(`does not exist\.|does not exist$|Invalid IAM Instance Profile|not match the architecture|InvalidParameter`),
 		causeAccount, "Something that the launch template names is gone or does not fit; see `pulumi preview --refresh`",
 		"The security group 'sg-0123456789abcdef0' does not exist. Launching EC2 instance failed.", docsLaunch},
 
@@ -183,13 +183,13 @@ var launchMessages = []launchMessage{
 		"A person or a program ended the instance: CloudTrail tells who called TerminateInstances",
 		unhealthy + "Client.UserInitiatedShutdown: User initiated shutdown", docsState},
 
-	{"hook abandoned", form(`ABANDON|was abandoned`), causeRelease, "",
-		"Instance failed to complete user's Lifecycle Action: Lifecycle Action with token " +
-			"a054c99b-cda0-4210-b3c5-4774e971c307 was abandoned: Lifecycle Action Completed with ABANDON Result",
-		docsHooks},
 	{"hook timed out", form(`Heartbeat Timeout`), causeRelease, "",
 		"Instance failed to complete user's Lifecycle Action: Lifecycle Action with token " +
 			"a054c99b-cda0-4210-b3c5-4774e971c307 was abandoned: Heartbeat Timeout",
+		docsHooks},
+	{"hook abandoned", form(`ABANDON|was abandoned`), causeRelease, "",
+		"Instance failed to complete user's Lifecycle Action: Lifecycle Action with token " +
+			"a054c99b-cda0-4210-b3c5-4774e971c307 was abandoned: Lifecycle Action Completed with ABANDON Result",
 		docsHooks},
 	{"powered off", form(`Client\.InstanceInitiatedShutdown`), causeRelease, "",
 		unhealthy + "Client.InstanceInitiatedShutdown: Instance initiated shutdown", docsState},

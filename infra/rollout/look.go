@@ -83,6 +83,11 @@ func (f refresh) ended() bool {
 		types.InstanceRefreshStatusRollbackSuccessful, types.InstanceRefreshStatusRollbackFailed}, f.Status)
 }
 
+// covers reports whether an activity began during the refresh.
+func (f refresh) covers(a types.Activity) bool {
+	return f.StartTime != nil && !a.StartTime.Before(*f.StartTime) && (f.EndTime == nil || !a.StartTime.After(*f.EndTime))
+}
+
 // active is the refresh that has not ended; there is one at most.
 func (g *group) active() *refresh {
 	if n := slices.IndexFunc(g.refreshes, func(f refresh) bool { return !f.ended() }); n >= 0 {
@@ -109,6 +114,20 @@ func (g *group) at(version string) bool {
 // serves reports whether an instance of another version than the given one serves; of any if it is empty.
 func (g *group) serves(except string) bool {
 	return slices.ContainsFunc(g.instances, func(i instance) bool { return i.serves() && i.version != except })
+}
+
+// whole reports whether the group has its minimum of a version in service, and nothing of another one.
+func (g *group) whole(version string) bool {
+	n := 0
+	for _, i := range g.instances {
+		if i.here() && i.version != version {
+			return false
+		}
+		if i.serves() {
+			n++
+		}
+	}
+	return n >= max(1, g.min)
 }
 
 // look reads both groups.

@@ -107,7 +107,8 @@ type run struct {
 	smoked  chan error               // gets the result of the smoke; nil: it has not begun
 	lost    map[string]*failure      // launches that failed, by activity and by instance
 	told    map[string]bool
-	blocked map[string]*blockedLaunch // by name of the group, see wait
+	blocked map[string]*blockedLaunch  // by name of the group, see wait
+	marked  map[string]map[string]bool // by name of the group, ids of activities that do not count, see mark
 }
 
 // Run makes want what both groups run. Its error is an *Error if the release was judged, and says so if AWS goes on
@@ -115,12 +116,11 @@ type run struct {
 // are refused.
 func Run(ctx context.Context, o Options, want Target) (Outcome, error) {
 	r := &run{Options: o, want: want, outcome: Runs, began: time.Now(), lost: map[string]*failure{}, told: map[string]bool{},
-		blocked: map[string]*blockedLaunch{}}
+		blocked: map[string]*blockedLaunch{}, marked: map[string]map[string]bool{}}
 	err := r.locked(ctx, "release "+short(want.Release)+", "+o.Why, func(ctx context.Context) error {
 		for _, step := range []func(context.Context) (done bool, err error){
 			r.look,       // at both groups
 			r.settle,     // what somebody else began and left
-			r.unpause,    // launches that a failed first deploy suspended
 			r.processes,  // both groups can replace instances
 			r.converged,  // nothing to do?
 			r.refuse,     // what is held, or went back before

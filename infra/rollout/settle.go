@@ -9,8 +9,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
-
 	"imagery/app/ops/record"
 	"imagery/app/settings"
 )
@@ -28,6 +26,12 @@ func (r *run) settle(ctx context.Context) (bool, error) {
 	e := rec.Current()
 	switch {
 	case e == nil:
+		return false, r.clear(ctx)
+	case r.same(*e) && e.Result == record.RollingBack && e.Ends == record.Superseded && len(e.Old) == 0:
+		// Another release began to take its place and was killed. Nothing was judged, and nothing is there to return to.
+		if err := r.close(ctx, record.Superseded, e.Reason); err != nil {
+			return false, err
+		}
 		return false, r.clear(ctx)
 	case r.same(*e):
 		r.resumed, r.fresh, r.from, r.old, r.before = true, len(e.Old) == 0, e.From, roles(e.Old), e.Before
@@ -158,7 +162,7 @@ func (r *run) well(ctx context.Context) error {
 			default:
 				r.once("waits "+missing, "%s: nothing to roll out, waiting: %s", role, missing)
 				// Only for a launch that AWS refuses: what fails otherwise is judged by no rollout here.
-				err = r.launches(ctx, g, r.want.Versions[role], math.MaxInt, func(types.Activity) bool { return true })
+				err = r.launches(ctx, g, r.want.Versions[role], math.MaxInt, r.sinceMark(ctx, g))
 				if f := (*failure)(nil); errors.As(err, &f) {
 					err = &refusal{fmt.Sprintf("both groups have release %s already, but %s. Nothing was touched", name, f.reason)}
 				}

@@ -70,6 +70,11 @@ func (r *run) origin() (old map[settings.Role]string, release string) {
 
 // start begins both at once for a run that nobody waits for. A later run sees how that ended.
 func (r *run) start(ctx context.Context) (done bool, err error) {
+	rec := r.journal.now()
+	if e := rec.Current(); r.Start && r.resumed && r.fresh && e != nil && time.Since(e.Begin) > settleFor {
+		r.say("the first deploy began %s ago and does not serve yet: watching it", time.Since(e.Begin).Round(time.Minute))
+		r.Start = false // nobody else would ever judge it, and its groups would launch for ever
+	}
 	if !r.Start {
 		return false, nil
 	}

@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -27,6 +28,9 @@ func (r *run) checkProcesses(g *group) error {
 	var lines []string
 	for _, p := range slices.Sorted(maps.Keys(g.suspended)) {
 		why := g.suspended[p]
+		if p == launchProcess && r.paused(g) {
+			continue // unpause resumes it when the group is rolled
+		}
 		if slices.Contains(needed, p) {
 			lines = append(lines, fmt.Sprintf("%s (%s)", p, why))
 		} else {
@@ -65,7 +69,7 @@ func (r *run) pause(ctx context.Context) error {
 				n++
 			}
 		}
-		if n < max(1, g.min) {
+		if n < max(1, g.min) || r.paused(g) { // or is still suspended from an earlier run
 			paused = append(paused, string(role))
 		}
 	}
@@ -76,34 +80,50 @@ func (r *run) pause(ctx context.Context) error {
 	if err := r.journal.mine(ctx, func(rec *record.Record) { rec.Paused = paused }); err != nil {
 		return err
 	}
+	var problem error
+	var done []string
 	for _, role := range paused {
 		g := r.groups[settings.Role(role)]
 		if _, err := r.Clients.Groups.SuspendProcesses(ctx, &autoscaling.SuspendProcessesInput{
 			AutoScalingGroupName: &g.Name, ScalingProcesses: []string{launchProcess}}); err != nil {
-			return fmt.Errorf("suspend the launches of group %s: %w", g.Name, err)
-		}
-		r.say("%s: launches are suspended until the next rollout", role)
-	}
-	return nil
-}
-
-// unpause resumes the launches that an earlier run suspended by pause.
-func (r *run) unpause(ctx context.Context) (bool, error) {
-	for _, role := range r.journal.now().Paused {
-		g := r.groups[settings.Role(role)]
-		if g == nil {
+			problem = errors.Join(problem, fmt.Errorf("suspend the launches of group %s: %w", g.Name, err))
 			continue
 		}
-		if _, suspended := g.suspended[launchProcess]; suspended {
-			if err := r.resume(ctx, g, launchProcess); err != nil {
-				return false, err
-			}
+		done = append(done, role)
+		r.say("%s: launches are suspended until the next rollout", role)
+	}
+	if problem != nil {
+		problem = errors.Join(problem, r.journal.mine(ctx, func(rec *record.Record) { rec.Paused = done }))
+	}
+	return problem
+}
+
+// paused reports whether an earlier run suspended the launches of the group by pause.
+func (r *run) paused(g *group) bool {
+	return r.journal != nil && slices.Contains(r.journal.now().Paused, string(g.role))
+}
+
+// unpause resumes the launches that an earlier run suspended by pause. A group of which nothing serves gets the wanted
+// version first, so that it does not launch the one that failed.
+func (r *run) unpause(ctx context.Context, to *roll, want string) error {
+	g := to.group
+	if !r.paused(g) {
+		return nil
+	}
+	if g.version != want && !g.serves("") && g.active() == nil {
+		if err := r.replace(ctx, to, want); err != nil {
+			return err
+		}
+		g.version = want
+	}
+	if _, suspended := g.suspended[launchProcess]; suspended {
+		if err := r.resume(ctx, g, launchProcess); err != nil {
+			return err
 		}
 	}
-	if len(r.journal.now().Paused) == 0 {
-		return false, nil
-	}
-	return false, r.journal.mine(ctx, func(rec *record.Record) { rec.Paused = nil })
+	return r.journal.mine(ctx, func(rec *record.Record) {
+		rec.Paused = slices.DeleteFunc(slices.Clone(rec.Paused), func(role string) bool { return role == string(g.role) })
+	})
 }
 
 // resume resumes processes of a group, all of them if none is named.

@@ -113,7 +113,7 @@ var errHolderGone = errors.New("whoever drove the rollout is gone")
 
 func abortOnce(ctx context.Context, o Options) (by string, err error) {
 	r := &run{Options: o, outcome: Runs, began: time.Now(), lost: map[string]*failure{}, told: map[string]bool{},
-		blocked: map[string]*blockedLaunch{}}
+		blocked: map[string]*blockedLaunch{}, marked: map[string]map[string]bool{}}
 	err = r.locked(ctx, "abort", func(ctx context.Context) error {
 		if _, err := r.look(ctx); err != nil {
 			return err

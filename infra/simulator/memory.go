@@ -49,6 +49,9 @@ type memory struct {
 	registered time.Time
 }
 
+// diesAfter is how long an instance that EC2 ends before its boot is shown as pending. Not documented.
+const diesAfter = 20 * time.Second
+
 // Start begins the boot.
 func (m *Memory) Start(ctx context.Context, machine Machine) error {
 	fate := m.Fate(machine)
@@ -56,6 +59,7 @@ func (m *Memory) Start(ctx context.Context, machine Machine) error {
 		return errors.New(fate.Refused)
 	}
 	if fate.Died != "" {
+		m.Simulator.sleep(diesAfter)
 		return &DiedError{fate.Died}
 	}
 	m.mu.Lock()

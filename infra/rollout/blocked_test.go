@@ -1,0 +1,215 @@
+package rollout_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
+
+	"imagery/app/ops/record"
+	"imagery/infra/rollout"
+	"imagery/infra/simulator"
+)
+
+const (
+	noVCPU = "You have requested more vCPU capacity than your current vCPU limit of 16 allows for the instance bucket that " +
+		"the specified instance type belongs to. Launching EC2 instance failed."
+	noCapacity = "We currently do not have sufficient t4g.small capacity in the Availability Zone you requested (a)."
+)
+
+// A refresh that nobody watched, because the update only started it or was killed, may end in AWS's own time limit. What
+// stopped it decides then, too.
+func TestUnwatchedRefreshIsJudgedByItsCause(t *testing.T) {
+	start := func(o *rollout.Options) { o.Start = true }
+	for name, c := range map[string]struct {
+		message string
+		begin   func(w *world)
+	}{
+		"started only": {noVCPU, func(w *world) {
+			if out, err := w.up(2, start); err != nil || out != rollout.Started {
+				w.t.Error(out, err)
+			}
+		}},
+		"killed": {noCapacity, func(w *world) {
+			ctx, cancel := context.WithCancel(context.Background())
+			go func() { time.Sleep(3 * time.Minute); cancel() }()
+			_, err := w.upWith(ctx, 2)
+			refused(w.t, err, "interrupted")
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				w.proven()
+				w.fates[key(worker, 2)] = always(simulator.Refused(c.message))
+				c.begin(w)
+				time.Sleep(3 * time.Hour)
+				_, err := w.up(2)
+				judged(t, err, "taken back without a verdict and may come again", strings.TrimSuffix(c.message, "."))
+				w.wantEntry(2, record.NotJudged, "")
+				delete(w.fates, key(worker, 2))
+				if _, err := w.up(2); err != nil {
+					t.Fatal(err)
+				}
+				w.all(2)
+			})
+		})
+	}
+}
+
+// What a group wants beyond its minimum, when all its instances are new, is scaling's and not the rollout's.
+func TestScaleOutThatIsRefused(t *testing.T) {
+	for _, role := range rollout.Order {
+		t.Run(string(role), func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				w.proven()
+				n := 0
+				w.mem.Fate = func(m simulator.Machine) simulator.Fate {
+					f := w.fate(m)
+					f.Boot = 150 * time.Second
+					if m.Group == string(role) && m.Version == "2" {
+						if n++; n > 2 {
+							return simulator.Refused(noVCPU)
+						}
+					}
+					return f
+				}
+				go func() {
+					for !w.said(string(role) + " to version 2: Baking") {
+						time.Sleep(time.Second)
+					}
+					four := 4
+					if err := w.sim.Update(string(role), simulator.Change{Desired: &four}); err != nil {
+						t.Error(err)
+					}
+				}()
+				if _, err := w.up(2, func(o *rollout.Options) { o.Bake = 20 * time.Minute }); err != nil {
+					t.Fatal(err)
+				}
+				w.wantEntry(2, record.Successful, "")
+			})
+		})
+	}
+}
+
+// failedFirst makes a first deploy of version 1 fail, after which launches of the workers are suspended.
+func failedFirst(w *world) {
+	w.t.Helper()
+	w.fates[key(worker, 1)] = always(dead())
+	w.create()
+	_, err := w.up(1)
+	judged(w.t, err, "does not work", "")
+	if _, suspended := w.sim.Suspended("worker")["Launch"]; !suspended {
+		w.t.Fatal("the workers are not suspended")
+	}
+}
+
+// An update that is refused leaves what is suspended alone, and one that goes on launches no instance of the version
+// that failed.
+func TestPausedGroupResumesForARolloutOnly(t *testing.T) {
+	inEmptyWorld(t, func(w *world) {
+		failedFirst(w)
+		_, err := w.up(7)
+		refused(t, err, "has no version 7")
+		launches := w.started[key(worker, 1)]
+		time.Sleep(2 * time.Hour)
+		if _, suspended := w.sim.Suspended("worker")["Launch"]; !suspended || w.started[key(worker, 1)] != launches {
+			t.Errorf("suspended %t, %d more launches", suspended, w.started[key(worker, 1)]-launches)
+		}
+		if _, err := w.up(2); err != nil {
+			t.Fatal(err)
+		}
+		w.all(2)
+		if n := w.started[key(worker, 1)] - launches; n > 0 || len(w.record().Paused) > 0 {
+			t.Errorf("%d launches of the version that failed, paused: %v", n, w.record().Paused)
+		}
+	})
+}
+
+// A first deploy that was only started is judged by the next update, when it had the time to serve.
+func TestStartedFirstDeployIsJudgedOnce(t *testing.T) {
+	inEmptyWorld(t, func(w *world) {
+		start := func(o *rollout.Options) { o.Start = true }
+		w.fates[key(worker, 1)] = always(dead())
+		w.create()
+		if out, err := w.up(1, start); err != nil || out != rollout.Started {
+			t.Fatal(out, err)
+		}
+		time.Sleep(12 * time.Hour)
+		_, err := w.up(1, start)
+		judged(t, err, "does not work, and there is none to return to", "2 new workers failed")
+		if _, suspended := w.sim.Suspended("worker")["Launch"]; !suspended {
+			t.Error("the workers launch for ever")
+		}
+	})
+}
+
+// groupsAPI is the part of the clients that skewed wraps.
+type groupsAPI = interface {
+	autoscaling.DescribeAutoScalingGroupsAPIClient
+	autoscaling.DescribeScalingActivitiesAPIClient
+	autoscaling.DescribeInstanceRefreshesAPIClient
+	StartInstanceRefresh(
+		context.Context, *autoscaling.StartInstanceRefreshInput, ...func(*autoscaling.Options),
+	) (*autoscaling.StartInstanceRefreshOutput, error)
+	RollbackInstanceRefresh(
+		context.Context, *autoscaling.RollbackInstanceRefreshInput, ...func(*autoscaling.Options),
+	) (*autoscaling.RollbackInstanceRefreshOutput, error)
+	CancelInstanceRefresh(
+		context.Context, *autoscaling.CancelInstanceRefreshInput, ...func(*autoscaling.Options),
+	) (*autoscaling.CancelInstanceRefreshOutput, error)
+	UpdateAutoScalingGroup(
+		context.Context, *autoscaling.UpdateAutoScalingGroupInput, ...func(*autoscaling.Options),
+	) (*autoscaling.UpdateAutoScalingGroupOutput, error)
+	SuspendProcesses(
+		context.Context, *autoscaling.SuspendProcessesInput, ...func(*autoscaling.Options),
+	) (*autoscaling.SuspendProcessesOutput, error)
+	ResumeProcesses(
+		context.Context, *autoscaling.ResumeProcessesInput, ...func(*autoscaling.Options),
+	) (*autoscaling.ResumeProcessesOutput, error)
+}
+
+// skewed shifts the times of scaling activities against the clock of this machine.
+type skewed struct {
+	groupsAPI
+	by time.Duration
+}
+
+func (s skewed) DescribeScalingActivities(
+	ctx context.Context, in *autoscaling.DescribeScalingActivitiesInput, o ...func(*autoscaling.Options),
+) (*autoscaling.DescribeScalingActivitiesOutput, error) {
+	out, err := s.groupsAPI.DescribeScalingActivities(ctx, in, o...)
+	if err != nil {
+		return nil, err
+	}
+	for i := range out.Activities {
+		for _, at := range []**time.Time{&out.Activities[i].StartTime, &out.Activities[i].EndTime} {
+			if *at != nil {
+				shifted := (*at).Add(s.by)
+				*at = &shifted
+			}
+		}
+	}
+	return out, nil
+}
+
+// A clock that is wrong by minutes does not charge a release with the failures of the one before, or hide its own.
+func TestClockOfTheDeployerIsWrong(t *testing.T) {
+	for _, by := range []time.Duration{-4 * time.Minute, 4 * time.Minute} {
+		inEmptyWorld(t, func(w *world) {
+			shift := func(o *rollout.Options) {
+				o.Clients.Groups = skewed{o.Clients.Groups, by}
+			}
+			failedFirst(w)
+			time.Sleep(time.Minute)
+			if _, err := w.up(2, shift); err != nil {
+				t.Errorf("%s: %v", by, err)
+			}
+			w.fates[key(worker, 3)] = always(dead())
+			if _, err := w.up(3, shift); err == nil || !strings.Contains(err.Error(), "2 new workers failed") {
+				t.Errorf("%s: %v", by, err)
+			}
+		})
+	}
+}
