@@ -121,17 +121,17 @@ func runWorker(ctx context.Context, s settings.Settings, stdout, stderr io.Write
 	}).Run(ctx, p.listener)
 }
 
-// heartbeat counts 1 at once and every settings.HeartbeatEvery until ctx ends, so that CloudWatch can tell an instance
-// whose log does not arrive from one that has nothing to say.
+// heartbeat counts 1 every settings.HeartbeatEvery until ctx ends, so that CloudWatch can tell an instance whose log does
+// not arrive from one that has nothing to say. A process that is restarted again and again counts nothing.
 func heartbeat(ctx context.Context, log *slog.Logger) {
 	ticks := time.NewTicker(settings.HeartbeatEvery)
 	defer ticks.Stop()
 	for {
-		observe.Line(ctx, log, slog.LevelInfo, "heartbeat", []observe.Measure{observe.Count(settings.MetricHeartbeat, 1)})
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticks.C:
+			observe.Line(ctx, log, slog.LevelInfo, "heartbeat", []observe.Measure{observe.Count(settings.MetricHeartbeat, 1)})
 		}
 	}
 }

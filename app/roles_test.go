@@ -23,7 +23,7 @@ func TestHeartbeat(t *testing.T) {
 		stop()
 		time.Sleep(time.Hour)
 		beats := strings.Count(out.String(), `"`+settings.MetricHeartbeat+`":1,`)
-		if beats != 61 || strings.Count(out.String(), `"Dimensions":[["stack","role"]]`) != beats {
+		if beats != 60 || strings.Count(out.String(), `"Dimensions":[["stack","role"]]`) != beats {
 			t.Errorf("%d heartbeats:\n%s", beats, out.String()[:min(1000, out.Len())])
 		}
 	})

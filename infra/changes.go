@@ -80,7 +80,7 @@ var changes = []change{
 // living describes a stack that exists, from Pulumi's state.
 type living struct {
 	VPCCIDR netip.Prefix
-	Zones   []string       // of the subnets, in the order of their address ranges
+	Zones   []string       // by the place of their subnets; "" for one that is missing
 	Egress  network.Egress // "": no instance runs
 	Arch    string         // "": there is no launch template
 }
@@ -90,7 +90,7 @@ type living struct {
 func (c Config) refusals(old living, zones []string) []string {
 	var bad []string
 	say := func(format string, args ...any) { bad = append(bad, fmt.Sprintf(format, args...)) }
-	if c.VPCCIDR != old.VPCCIDR {
+	if old.VPCCIDR.IsValid() && c.VPCCIDR != old.VPCCIDR {
 		say("imagery:vpcCidr %s: the network of this stack is %s, and AWS cannot change it: set it back, or make a new stack",
 			c.VPCCIDR, old.VPCCIDR)
 	}
@@ -107,23 +107,42 @@ func (c Config) refusals(old living, zones []string) []string {
 }
 
 // refuseZones refuses every change of zones but an append. The address range of a subnet is its place in the list, so
-// another zone at a place would be a second subnet of the same range.
+// another zone at a place would be a second subnet of the same range. A place of old without a zone is free: its subnet
+// was never made, or is gone.
 func (c Config) refuseZones(say func(string, ...any), old, zones []string) {
-	keep := "`pulumi config set imagery:azs " + strings.Join(old, ",") + "`"
 	if len(zones) < len(old) {
 		say("imagery:azCount %d: instances run in %d zones, and a subnet with instances cannot be deleted: `pulumi config "+
-			"set imagery:azCount %[2]d`, and if zones are pinned %[3]s", len(zones), len(old), keep)
+			"set imagery:azCount %[2]d`", len(zones), len(old))
 		return
 	}
-	if len(c.AZs) > 0 && !slices.Equal(zones[:len(old)], old) {
-		say("imagery:azs %s: the subnets of this stack are in %s, in this order; only append to it: %s",
-			strings.Join(zones, ","), strings.Join(old, ","), keep)
-		return
+	used := map[string]bool{}
+	for _, z := range old {
+		used[z] = z != ""
 	}
-	for _, added := range zones[len(old):] {
-		if slices.Contains(old, added) {
-			say("imagery:azCount %d: the new zone would be %s, which has subnets already: %s, with one more zone appended",
-				len(zones), added, keep)
+	// What the list must be: the zones in use at their places, and others at the free ones.
+	keep := slices.Clone(zones)
+	for i, z := range old {
+		if z != "" {
+			keep[i] = z
+		}
+	}
+	for i := range keep {
+		if i >= len(old) || old[i] == "" {
+			if used[keep[i]] {
+				keep[i] = "ZONE"
+			}
+		}
+	}
+	set := "`pulumi config set imagery:azs " + strings.Join(keep, ",") + "`"
+	for i, z := range zones {
+		switch free := i >= len(old) || old[i] == ""; {
+		case !free && len(c.AZs) > 0 && z != old[i]:
+			say("imagery:azs %s: the subnets of this stack are in %s, in this order; only append to it: %s",
+				strings.Join(zones, ","), strings.Join(old, ","), set)
+			return
+		case free && used[z]:
+			say("imagery:azCount %d: the new zone would be %s, which has subnets already: %s, with another one for ZONE",
+				len(zones), z, set)
 		}
 	}
 }

@@ -126,7 +126,7 @@ var keys = []key{
 	same("bootRetrySeconds", "seconds", "300", "how long a booting instance repeats what is refused "+
 		"(its download, the self-test, the service's readiness): "+
 		"new rights and endpoints take minutes to work; the launch hook gives the whole boot 900",
-		integer(func(c *Config) *int { return &c.BootRetrySeconds }, 30, 400)),
+		integer(func(c *Config) *int { return &c.BootRetrySeconds }, 30, 340)),
 	same("rollout", "wait \\| start \\| off", "wait", "what `up` does with a new release: roll it out and take it back if it fails, only begin, or nothing", choice(func(c *Config) *string { return &c.Rollout }, "wait", "start", "off")),
 	same("rolloutForce", "bool", "false", "roll out although an alarm rings, or this release failed before or is held", boolean(func(c *Config) *bool { return &c.RolloutForce })),
 	same("bakeSeconds", "seconds", "180", "how long alarms and the smoke watch a new release after it is in service; a failure in that time rolls it "+

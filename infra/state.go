@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"imagery/app/settings"
+	"imagery/infra/compute"
 	"imagery/infra/edge"
 	"imagery/infra/network"
 	"imagery/infra/preflight"
@@ -51,6 +53,9 @@ func readState(ctx *pulumi.Context) ([]stateResource, error) {
 	return found, nil
 }
 
+// maxZones is the most that imagery:azCount takes.
+const maxZones = 3
+
 // priorState is what Pulumi's state says about the stack.
 type priorState struct {
 	preflight.State
@@ -67,9 +72,13 @@ func stateOf(resources []stateResource) priorState {
 		case "aws:ec2/vpc:Vpc":
 			old.VPCCIDR, _ = netip.ParsePrefix(r.text("cidrBlock"))
 			f.living = &old
-		case "aws:ec2/subnet:Subnet": // sorted by name, and so by place
-			if strings.Contains(r.urn[strings.LastIndex(r.urn, "::")+2:], "-private-") {
-				f.Zones = append(f.Zones, r.text("availabilityZone"))
+		case "aws:ec2/subnet:Subnet": // the end of its name is its place
+			_, place, private := strings.Cut(r.urn[strings.LastIndex(r.urn, "::")+2:], "-private-")
+			if i, err := strconv.Atoi(place); private && err == nil && i < maxZones {
+				for len(f.Zones) <= i {
+					f.Zones = append(f.Zones, "")
+				}
+				f.Zones[i] = r.text("availabilityZone")
 			}
 		case "aws:autoscaling/group:Group":
 			f.Groups = append(f.Groups, r.text("name"))
@@ -112,15 +121,16 @@ func (s *Stack) checkFirst(ctx *pulumi.Context, roller Roller) error {
 			return err
 		}
 	}
-	var problems []string
 	if was.living != nil {
-		problems = cfg.refusals(*was.living, s.place.Zones)
+		// Not to be overruled: running instances and the data are at stake.
+		if bad := cfg.refusals(*was.living, s.place.Zones); len(bad) > 0 {
+			return &ConfigError{bad}
+		}
 	}
 	report, err := roller.Preflight(ctx.Context(), s.awsSettings(), s.wanted(), was.State)
 	if err != nil {
 		return err
 	}
-	report.Problems = append(problems, report.Problems...)
 	for _, w := range report.Warnings {
 		if err := ctx.Log.Warn(w, nil); err != nil {
 			return err
@@ -142,7 +152,8 @@ func (s *Stack) checkFirst(ctx *pulumi.Context, roller Roller) error {
 // wanted describes the stack for the preflight.
 func (s *Stack) wanted() preflight.Stack {
 	cfg := s.cfg
-	want := preflight.Stack{Project: cfg.Project, Stack: cfg.Stack, Region: cfg.Region, Arch: cfg.Arch, Zones: s.place.Zones,
+	want := preflight.Stack{Project: cfg.Project, Stack: cfg.Stack, AccountID: s.place.AccountID, Region: cfg.Region,
+		Together: cfg.Rollout == "start", Arch: cfg.Arch, Zones: s.place.Zones,
 		ZonesPinned: len(cfg.AZs) > 0, NATs: network.NATs(cfg.Egress, len(s.place.Zones)), Rules: edge.InboundRules(len(cfg.AllowedCIDRs), cfg.CertificateARN),
 		Image: s.place.Image, ImageFrozen: cfg.imageFrozen()}
 	for _, f := range []struct {
@@ -151,7 +162,8 @@ func (s *Stack) wanted() preflight.Stack {
 		least, most int
 	}{{settings.Server, cfg.ServerType, cfg.ServerMin, cfg.ServerMax}, {settings.Worker, cfg.WorkerType, cfg.WorkerMin, cfg.WorkerMax}} {
 		want.Fleets = append(want.Fleets, preflight.Fleet{Role: string(f.role), Group: cfg.groupName(f.role),
-			Template: cfg.groupName(f.role), Type: f.kind, VCPUs: instanceTypes[f.kind].cores, Min: f.least, Max: f.most})
+			Template: cfg.groupName(f.role), Type: f.kind, VCPUs: instanceTypes[f.kind].cores, Min: f.least, Max: f.most,
+			MaxHealthy: compute.MaxHealthyPercent(f.least)})
 	}
 	return want
 }

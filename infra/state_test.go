@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -42,12 +43,12 @@ func TestPreflightIsToldTheStackAndItsState(t *testing.T) {
 	}
 	zones := []string{"eu-central-1b", "eu-central-1c", "eu-central-1d"}
 	w, s := r.want, r.was
-	if w.Project != "imagery" || w.Stack != "test" || w.Region != region || w.Arch != "arm64" || w.NATs != 3 || w.Rules != 1 ||
+	if w.Project != "imagery" || w.Stack != "test" || w.Region != region || w.AccountID != "111122223333" || w.Together || w.Arch != "arm64" || w.NATs != 3 || w.Rules != 1 ||
 		!slices.Equal(w.Zones, zones) || w.ZonesPinned || w.ImageFrozen || w.Image == "" {
 		t.Errorf("%+v", w)
 	}
-	if want := []preflight.Fleet{{Role: "server", Group: "imagery-test-server", Template: "imagery-test-server", Type: "t4g.micro", VCPUs: 2, Min: 2, Max: 4},
-		{Role: "worker", Group: "imagery-test-worker", Template: "imagery-test-worker", Type: "t4g.small", VCPUs: 2, Min: 2, Max: 4}}; !slices.Equal(w.Fleets, want) {
+	if want := []preflight.Fleet{{Role: "server", Group: "imagery-test-server", Template: "imagery-test-server", Type: "t4g.micro", VCPUs: 2, Min: 2, Max: 4, MaxHealthy: 150},
+		{Role: "worker", Group: "imagery-test-worker", Template: "imagery-test-worker", Type: "t4g.small", VCPUs: 2, Min: 2, Max: 4, MaxHealthy: 150}}; !slices.Equal(w.Fleets, want) {
 		t.Errorf("%+v", w.Fleets)
 	}
 	names := []string{"imagery-test-server", "imagery-test-worker"}
@@ -127,6 +128,43 @@ func TestHalfMadeStackMayChangeItsEgress(t *testing.T) {
 	}
 }
 
+// Half of the network may be missing, after an up or a destroy that failed. The zones that are there keep their places.
+func TestHalfMadeZones(t *testing.T) {
+	old, _, err := planned(t, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	half := &pulumitest.Graph{Resources: slices.DeleteFunc(slices.Clone(old.Resources), func(r *pulumitest.Resource) bool {
+		return strings.HasSuffix(r.Name, "-private-0") && strings.HasSuffix(r.Type, ":Subnet")
+	})}
+	for azs, refused := range map[string]string{
+		"": "", "eu-central-1b,eu-central-1c": "", "eu-central-1d,eu-central-1c": "",
+		"eu-central-1b,eu-central-1d": "imagery:azs eu-central-1b,eu-central-1c`",
+	} {
+		config := keysOf(map[string]string{"azs": azs})
+		_, err := pulumitest.Update(half, program(binary(t, "a release"), &fakeRoller{}), "test", t.TempDir(), config)
+		if (err != nil) != (refused != "") || err != nil && !strings.Contains(err.Error(), refused) {
+			t.Errorf("azs %q: %v", azs, err)
+		}
+	}
+	// Today's answer of AWS puts the zone of the other subnet at the free place.
+	c := Config{AZCount: 2}
+	var said []string
+	c.refuseZones(func(f string, args ...any) { said = append(said, fmt.Sprintf(f, args...)) },
+		[]string{"", "eu-central-1b"}, []string{"eu-central-1b", "eu-central-1c"})
+	if len(said) != 1 || !strings.Contains(said[0], "imagery:azs ZONE,eu-central-1b`") {
+		t.Errorf("%q", said)
+	}
+}
+
+// What protects instances and data that exist cannot be overruled.
+func TestPreflightWarnDoesNotDisarmRefusals(t *testing.T) {
+	g, err := updated(t, &fakeRoller{}, devBase, map[string]string{"vpcCidr": "10.43.0.0/16", "preflight": "warn"})
+	if err == nil || !strings.Contains(err.Error(), "AWS cannot change it") || awsResources(g) > 0 {
+		t.Errorf("%v, %d resources", err, awsResources(g))
+	}
+}
+
 // A problem of the account ends an up and a preview before the first resource; it may be overruled.
 func TestPreflightProblems(t *testing.T) {
 	r := &fakeRoller{report: preflight.Report{Problems: []string{"no room"}, Warnings: []string{"old"}, Notes: []string{"fine"}}}
@@ -134,7 +172,7 @@ func TestPreflightProblems(t *testing.T) {
 		"up": pulumitest.Run, "preview": pulumitest.Preview,
 	} {
 		g, err := run(program(binary(t, "a release"), r), "test", t.TempDir(), keysOf(nil))
-		if err == nil || !strings.Contains(err.Error(), "nothing was touched:\n  - no room") || awsResources(g) > 0 {
+		if err == nil || !strings.Contains(err.Error(), "only shows this):\n  - no room") || awsResources(g) > 0 {
 			t.Errorf("%s: %v, %d resources", what, err, awsResources(g))
 		}
 	}

@@ -52,7 +52,7 @@ const (
 	MetricQueueWait        = "queue_wait_ms"             // worker: from the send of a hint to its receive
 	MetricJobTime          = "job_ms"                    // worker: from receive to the end of the job
 	MetricOldestUnfinished = "oldest_unfinished_seconds" // reconciler: once a minute, 0 when there is none
-	MetricHeartbeat        = "heartbeat"                 // server and worker: 1 at the start and every HeartbeatEvery
+	MetricHeartbeat        = "heartbeat"                 // server and worker: 1 every HeartbeatEvery
 )
 
 // HeartbeatEvery separates the heartbeats of a process. Alarms compare their number with that of the instances.

@@ -79,7 +79,8 @@ func (p *check) vpcs(ctx context.Context) error {
 			return err
 		}
 		for _, v := range page.Vpcs {
-			if !p.own(v.Tags) {
+			shared := aws.ToString(v.OwnerId) != "" && aws.ToString(v.OwnerId) != p.want.AccountID // counts for its owner
+			if !shared && !p.own(v.Tags) {
 				others++
 			}
 		}
@@ -151,22 +152,29 @@ func (p *check) roles(ctx context.Context) error {
 
 // admits reports whether a key policy allows every principal, or one whose name contains role. Conditions are ignored,
 // so true does not prove that the key works.
-func admits(document, role string) bool {
-	var policy struct {
-		Statement []struct {
-			Effect    string
-			Principal json.RawMessage
-		}
+func admits(document, role string) (bool, error) {
+	type statement struct {
+		Effect    string
+		Principal json.RawMessage
 	}
-	if err := json.Unmarshal([]byte(document), &policy); err != nil {
-		return false
+	var policy struct{ Statement json.RawMessage } // a list, or one statement without a list
+	var statements []statement
+	err := json.Unmarshal([]byte(document), &policy)
+	if err == nil && !strings.HasPrefix(string(policy.Statement), "[") {
+		policy.Statement = json.RawMessage("[" + string(policy.Statement) + "]")
 	}
-	for _, s := range policy.Statement {
+	if err == nil {
+		err = json.Unmarshal(policy.Statement, &statements)
+	}
+	if err != nil {
+		return false, fmt.Errorf("read the policy of the key: %w", err)
+	}
+	for _, s := range statements {
 		if p := string(s.Principal); s.Effect == "Allow" && (strings.Contains(p, role) || strings.Contains(p, `"*"`)) {
-			return true
+			return true, nil
 		}
 	}
-	return false
+	return false, nil
 }
 
 // key reports a default disk key that Auto Scaling may not use. AWS's own key (alias/aws/ebs) needs no grant.
@@ -184,8 +192,8 @@ func (p *check) key(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if admits(aws.ToString(policy.Policy), role) {
-		return nil
+	if ok, err := admits(aws.ToString(policy.Policy), role); ok || err != nil {
+		return err
 	}
 	pages := kms.NewListGrantsPaginator(p.Keys, &kms.ListGrantsInput{KeyId: &id})
 	for pages.HasMorePages() {

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/servicequotas"
@@ -68,8 +70,10 @@ func NewClients(cfg aws.Config) Clients {
 // Stack is what an update is about to make.
 type Stack struct {
 	Project, Stack string // values of the tags "project" and "stack"
+	AccountID      string
 	Region         string
 	Arch           string // arm64 or amd64
+	Together       bool   // both groups may be rolled at the same time
 	Fleets         []Fleet
 	// Zones in the order of their subnets; pinned by the configuration, or today's answer of AWS.
 	Zones       []string
@@ -85,13 +89,17 @@ type Fleet struct {
 	Role, Group, Template string // the last two are physical names
 	Type                  string
 	VCPUs, Min, Max       int
+	MaxHealthy            int // percent of the size that a replacement may have, above 100
 }
+
+// surge returns how many instances a replacement may add to n. AWS rounds down and adds one at least.
+func (f Fleet) surge(n int) int { return max(1, n*(f.MaxHealthy-100)/100) }
 
 // State describes the stack as the last update left it, from Pulumi's state. It is zero for a stack that was never
 // deployed.
 type State struct {
 	Unreadable bool     // it could not be read: nothing that needs it is checked
-	Zones      []string // in the order of their subnets
+	Zones      []string // by the place of their subnets; "" for one that is missing
 	Groups     []string // physical names
 	Templates  []string // physical names
 	Image      string   // of the launch templates
@@ -116,8 +124,8 @@ func (r *Report) Err() error {
 type Error struct{ Problems []string }
 
 func (e *Error) Error() string {
-	return "this account cannot take the stack as it is configured, nothing was touched:\n  - " +
-		strings.Join(e.Problems, "\n  - ")
+	return "this account cannot take the stack as it is configured, nothing was touched (imagery:preflight warn only shows " +
+		"this):\n  - " + strings.Join(e.Problems, "\n  - ")
 }
 
 // questionTimeout bounds one question, some of which take several pages. One that is not answered in time becomes a
@@ -230,9 +238,13 @@ func (p *check) names(ctx context.Context) error {
 
 // zones finds zones that do not offer the instance type of a fleet. Subnets that exist keep their zone.
 func (p *check) zones(ctx context.Context) error {
-	zones := p.want.Zones
-	if n := len(p.was.Zones); n > 0 && !p.want.ZonesPinned {
-		zones = slices.Concat(p.was.Zones, zones[min(n, len(zones)):])
+	zones := slices.Clone(p.want.Zones)
+	if !p.want.ZonesPinned {
+		for i, kept := range p.was.Zones {
+			if i < len(zones) && kept != "" {
+				zones[i] = kept
+			}
+		}
 	}
 	var types []string
 	for _, f := range p.want.Fleets {
@@ -269,7 +281,7 @@ func (p *check) zones(ctx context.Context) error {
 const vcpuQuota = "L-1216C47A"
 
 // vcpus compares the quota of On-Demand vCPUs with what the stack needs at its smallest and may grow to at its
-// largest. Groups are never rolled at once, so that one instance more covers a replacement.
+// largest. Groups are rolled one after the other, unless the update only starts them, so that the larger surge counts.
 func (p *check) vcpus(ctx context.Context) error {
 	limit, err := p.quota(ctx, "ec2", vcpuQuota)
 	if err != nil {
@@ -279,22 +291,31 @@ func (p *check) vcpus(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	least, most, surge := 0, 0, 0
+	least, most, surge, largest := 0, 0, 0, 0
 	for _, f := range p.want.Fleets {
-		least, most, surge = least+f.Min*f.VCPUs, most+f.Max*f.VCPUs, max(surge, f.VCPUs)
+		least, most = least+f.Min*f.VCPUs, most+f.Max*f.VCPUs
+		small, large := f.surge(f.Min)*f.VCPUs, f.surge(f.Max)*f.VCPUs
+		if p.want.Together {
+			surge, largest = surge+small, largest+large
+		} else {
+			surge, largest = max(surge, small), max(largest, large)
+		}
 	}
 	there := fmt.Sprintf("vCPUs: the quota is %d, %d are in use by others", limit, others)
 	raise := fmt.Sprintf("aws service-quotas request-service-quota-increase --service-code ec2 --quota-code %s --region %s "+
-		"--desired-value %d (usually granted within hours)", vcpuQuota, p.want.Region, others+most+surge)
+		"--desired-value %d (usually granted within hours)", vcpuQuota, p.want.Region, others+most+largest)
 	switch {
+	case others+least+surge > limit && len(p.was.Groups) > 0:
+		p.warn("%s, this stack needs %d at its smallest and %d while it replaces an instance: a rollout will wait, and end "+
+			"without a verdict. Raise the quota: %s", there, least, least+surge, raise)
 	case others+least+surge > limit:
 		p.problem("%s, this stack needs %d at its smallest and %d while it replaces an instance. Raise the quota: %s. %s",
 			there, least, least+surge, raise, p.smaller(limit-others))
-	case others+most+surge > limit:
-		p.warn("%s, this stack may grow to %d and needs %d more while it replaces an instance: scaling will stop at the "+
-			"quota, and a rollout then waits. Raise the quota: %s", there, most, surge, raise)
+	case others+most+largest > limit:
+		p.warn("%s, this stack may grow to %d and needs %d more while it replaces instances: scaling will stop at the "+
+			"quota, and a rollout then waits. Raise the quota: %s", there, most, largest, raise)
 	default:
-		p.note("%s, this stack needs %d to %d", there, least, most+surge)
+		p.note("%s, this stack needs %d to %d", there, least, most+largest)
 	}
 	return nil
 }
@@ -321,8 +342,9 @@ func (p *check) smaller(free int) string {
 	return "No stack fits: three vCPUs are the least (one server, one worker, and one while they are replaced)"
 }
 
-// standardFamilies are the first letters of instance types that count for vcpuQuota.
-const standardFamilies = "acdhimrtz"
+// standardFamily matches the instance types that count for vcpuQuota. Families such as inf, trn, dl, hpc and mac begin
+// with the same letters and have quotas of their own.
+var standardFamily = regexp.MustCompile(`^(a|c|d|h|i|im|is|m|r|t|z)\d`)
 
 // usedVCPUs counts the vCPUs of running On-Demand instances that are not this stack's.
 func (p *check) usedVCPUs(ctx context.Context) (int, error) {
@@ -336,8 +358,8 @@ func (p *check) usedVCPUs(ctx context.Context) (int, error) {
 		}
 		for _, r := range page.Reservations {
 			for _, i := range r.Instances {
-				family := strings.ToLower(string(i.InstanceType))
-				if i.InstanceLifecycle != "" || family == "" || !strings.Contains(standardFamilies, family[:1]) || p.own(i.Tags) {
+				onHost := i.Placement != nil && i.Placement.Tenancy == types.TenancyHost // counted by hosts
+				if i.InstanceLifecycle != "" || onHost || !standardFamily.MatchString(string(i.InstanceType)) || p.own(i.Tags) {
 					continue
 				}
 				if o := i.CpuOptions; o != nil {

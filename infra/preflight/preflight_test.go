@@ -41,6 +41,7 @@ type account struct {
 
 func healthy() *account {
 	return &account{
+		keyPolicy: `{"Statement":[]}`,
 		quotas:    map[string]float64{vcpuQuota: 64, addressQuota: 5, vpcQuota: 5, ruleQuota: 60},
 		offers:    map[string][]string{"t4g.micro": {"a", "b", "c"}, "t4g.small": {"a", "b", "c"}},
 		imageMade: time.Now().Add(-time.Hour), imageArch: types.ArchitectureValuesArm64,
@@ -165,8 +166,8 @@ func (a *account) ListGrants(
 
 func dev() Stack {
 	return Stack{Project: "imagery", Stack: "dev", Region: "eu-central-1", Arch: "arm64",
-		Fleets: []Fleet{{"server", "imagery-dev-server", "imagery-dev-server", "t4g.micro", 2, 2, 4},
-			{"worker", "imagery-dev-worker", "imagery-dev-worker", "t4g.small", 2, 2, 4}},
+		Fleets: []Fleet{{"server", "imagery-dev-server", "imagery-dev-server", "t4g.micro", 2, 2, 4, 150},
+			{"worker", "imagery-dev-worker", "imagery-dev-worker", "t4g.small", 2, 2, 4, 150}},
 		Zones: []string{"a", "b"}, Rules: 1, Image: "ami-0123456789abcdef0", ImageFrozen: true}
 }
 
@@ -201,7 +202,7 @@ func TestCheck(t *testing.T) {
 		{"a new account's quota", func(a *account, _ *Stack, _ *State) { a.quotas[vcpuQuota] = 5 },
 			"vCPUs: the quota is 5, 0 are in use by others, this stack needs 8 at its smallest and 10 while it replaces an " +
 				"instance. Raise the quota: aws service-quotas request-service-quota-increase --service-code ec2 --quota-code " +
-				"L-1216C47A --region eu-central-1 --desired-value 18 (usually granted within hours). A stack that fits: " +
+				"L-1216C47A --region eu-central-1 --desired-value 20 (usually granted within hours). A stack that fits: " +
 				"pulumi config set imagery:arch arm64; pulumi config set imagery:serverType c7g.medium; pulumi config set " +
 				"imagery:workerType c7g.medium; pulumi config set imagery:serverMin 2", ""},
 		{"a quota without room to replace", func(a *account, _ *Stack, _ *State) { a.quotas[vcpuQuota] = 9 },
@@ -212,18 +213,32 @@ func TestCheck(t *testing.T) {
 		{"that stack in a new account", func(a *account, w *Stack, _ *State) {
 			a.quotas[vcpuQuota] = 5
 			for i := range w.Fleets {
-				w.Fleets[i].VCPUs, w.Fleets[i].Min, w.Fleets[i].Max = 1, 1, 2
+				w.Fleets[i].VCPUs, w.Fleets[i].Min, w.Fleets[i].Max, w.Fleets[i].MaxHealthy = 1, 1, 2, 150
 			}
 		}, "", ""},
-		{"a quota for the smallest size only", func(a *account, _ *Stack, _ *State) { a.quotas[vcpuQuota] = 17 }, "",
-			"the quota is 17, 0 are in use by others, this stack may grow to 16 and needs 2 more while it replaces"},
-		{"a quota that fits exactly", func(a *account, _ *Stack, _ *State) { a.quotas[vcpuQuota] = 18 }, "", ""},
+		{"a quota for the smallest size only", func(a *account, _ *Stack, _ *State) { a.quotas[vcpuQuota] = 19 }, "",
+			"the quota is 19, 0 are in use by others, this stack may grow to 16 and needs 4 more while it replaces"},
+		{"a quota that fits exactly", func(a *account, _ *Stack, _ *State) { a.quotas[vcpuQuota] = 20 }, "", ""},
+		{"both groups at once", func(a *account, w *Stack, _ *State) { a.quotas[vcpuQuota], w.Together = 20, true }, "",
+			"may grow to 16 and needs 8 more"},
+		{"a stack that runs already", func(a *account, _ *Stack, s *State) {
+			*s, a.quotas[vcpuQuota] = deployed(), 9
+		}, "", "needs 8 at its smallest and 10 while it replaces an instance: a rollout will wait"},
 		{"others use the quota", func(a *account, _ *Stack, _ *State) {
-			a.quotas[vcpuQuota] = 18
-			a.instances = []types.Instance{instance("m7i.large", 4, 2), instance("g5.xlarge", 2, 2), instance("t4g.small", 2, 1, ours...)}
-		}, "", "8 are in use by others"},
+			a.quotas[vcpuQuota] = 20
+			a.instances = []types.Instance{instance("m7i.large", 4, 2), instance("im4gn.large", 1, 1), instance("t4g.small", 2, 1, ours...)}
+		}, "", "9 are in use by others"},
+		{"others use other quotas", func(a *account, _ *Stack, _ *State) {
+			a.quotas[vcpuQuota] = 20
+			for _, kind := range []string{"g5.xlarge", "trn1.2xlarge", "hpc7g.4xlarge", "inf2.xlarge", "dl1.24xlarge", "mac2.metal", "x2gd.medium", "u-6tb1.metal", "vt1.3xlarge"} {
+				a.instances = append(a.instances, instance(kind, 4, 2))
+			}
+			host := instance("m7i.large", 4, 2)
+			host.Placement = &types.Placement{Tenancy: types.TenancyHost}
+			a.instances = append(a.instances, host)
+		}, "", ""},
 		{"spot has a quota of its own", func(a *account, _ *Stack, _ *State) {
-			a.quotas[vcpuQuota] = 18
+			a.quotas[vcpuQuota] = 20
 			a.instances = []types.Instance{instance("m7i.large", 4, 2)}
 			a.instances[0].InstanceLifecycle = types.InstanceLifecycleTypeSpot
 		}, "", ""},
@@ -233,6 +248,10 @@ func TestCheck(t *testing.T) {
 				"request-service-quota-increase --service-code ec2 --quota-code L-0263D0A3 --region eu-central-1 " +
 				"--desired-value 6), or choose another imagery:egress", ""},
 		{"VPCs", func(a *account, _ *Stack, _ *State) { a.vpcs = make([]types.Vpc, 5) }, "VPCs: the quota is 5, 5 are in use", ""},
+		{"VPCs that other accounts share", func(a *account, w *Stack, _ *State) {
+			a.vpcs, w.AccountID = make([]types.Vpc, 5), "111122223333"
+			a.vpcs[0].OwnerId = aws.String("444455556666")
+		}, "", ""},
 		{"our own VPC", func(a *account, _ *Stack, _ *State) {
 			a.vpcs = make([]types.Vpc, 5)
 			a.vpcs[2].Tags = instance("", 0, 0, ours...).Tags
@@ -240,6 +259,11 @@ func TestCheck(t *testing.T) {
 		{"rules", func(_ *account, w *Stack, _ *State) { w.Rules = 61 }, "security group: the quota is 60", ""},
 		{"zone without the type", func(a *account, _ *Stack, _ *State) { a.offers["t4g.small"] = []string{"a"} },
 			"zone b does not offer t4g.small (imagery:workerType)", ""},
+		{"kept zone is missing", func(a *account, w *Stack, s *State) {
+			*s = deployed()
+			s.Zones, w.Zones = []string{"", "c"}, []string{"a", "b"}
+			a.offers["t4g.micro"] = []string{"a", "c"}
+		}, "", ""},
 		{"kept zone without the type", func(a *account, w *Stack, s *State) {
 			*s = deployed()
 			s.Zones, w.Zones = []string{"a", "c"}, []string{"a", "b"}
@@ -262,6 +286,13 @@ func TestCheck(t *testing.T) {
 		{"a key that denies", func(a *account, _ *Stack, _ *State) {
 			a.key, a.keyPolicy = "arn:aws:kms:eu-central-1:1:key/2", `{"Statement":[{"Effect":"Deny","Principal":"*"}]}`
 		}, "neither its policy nor a grant", ""},
+		{"a key whose policy is one statement", func(a *account, _ *Stack, _ *State) {
+			a.key = "arn:aws:kms:eu-central-1:1:key/2"
+			a.keyPolicy = `{"Statement":{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::1:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"}}}`
+		}, "", ""},
+		{"a key whose policy nobody can read", func(a *account, _ *Stack, _ *State) {
+			a.key, a.keyPolicy = "arn:aws:kms:eu-central-1:1:key/2", `{`
+		}, "", "not checked: key of encrypted disks: read the policy of the key"},
 		{"a key with a grant", func(a *account, _ *Stack, _ *State) {
 			a.key, a.grants = "arn:aws:kms:eu-central-1:1:key/2", []string{"arn:aws:iam::1:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"}
 		}, "", ""},

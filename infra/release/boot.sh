@@ -25,9 +25,10 @@ md() {
   local token
   token=$(imds api/token -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 300') && imds "meta-data/$1" -H "X-aws-ec2-metadata-token: $token"
 }
-# Until the instance reaches Pending:Wait there is no hook to complete, so an answer is worth repeating.
+# Until the instance reaches Pending:Wait there is no hook to complete, so an answer is worth repeating, for a minute.
 signal() {
-  for ((n = 0; n < $2; n++)); do
+  local end=$((SECONDS + 60))
+  for ((n = 0; n < $2 && SECONDS < end; n++)); do
     timeout 40 aws autoscaling complete-lifecycle-action --auto-scaling-group-name "$GROUP" \
       --lifecycle-hook-name "$HOOK" --instance-id "$INSTANCE" --lifecycle-action-result "$1" && return 0
     sleep 6

@@ -386,14 +386,14 @@ func TestBootEndsBeforeItsHook(t *testing.T) {
 		return n
 	}
 	perCall := number(text, `--max-time (\d+) "\$\{@:2\}"`)
-	const mostRetry, attempt, system = 400, 60, 60 // of a selftest; until cloud-init runs the script
+	const mostRetry, attempt, system = 340, 60, 60 // of a selftest; until cloud-init runs the script
 	total := system +
 		2*(number(text, `--retry 20 .*--retry-max-time (\d+)`)+perCall) +
 		mostRetry + number(text, `timeout (\d+) aws s3api`) + attempt +
 		number(unitText, `TimeoutStartSec=(\d+)`) +
 		number(text, `rest > 60 \? rest : (\d+)`) + 5 +
 		number(text, `--retry-max-time (\d+) --retry-all-errors --max-time 5 "http://127.0.0.1:\$PORT/version`) + 5 +
-		number(text, `timeout (\d+) aws autoscaling`)
+		number(text, `end=\$\(\(SECONDS \+ (\d+)`) + number(text, `timeout (\d+) aws autoscaling`)
 	if hook := int(compute.LaunchTimeout / time.Second); total > hook {
 		t.Errorf("a boot may take %d s, its launch hook %d s", total, hook)
 	}
