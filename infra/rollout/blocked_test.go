@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
+	"github.com/aws/smithy-go"
 
 	"imagery/app/ops/record"
 	"imagery/infra/rollout"
@@ -212,4 +213,59 @@ func TestClockOfTheDeployerIsWrong(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A group whose launches cannot be suspended does not keep the other one from it, and the record names only what is
+// suspended.
+func TestPauseWithoutARight(t *testing.T) {
+	inEmptyWorld(t, func(w *world) {
+		w.fates[key(worker, 1)], w.fates[key(server, 1)] = always(dead()), always(dead())
+		w.create()
+		refusedOnce := false
+		w.setHook(func(call string, _ int) (error, error) {
+			if call == "SuspendProcesses" && !refusedOnce {
+				refusedOnce = true
+				return &smithy.GenericAPIError{Code: "AccessDenied", Message: "no"}, nil
+			}
+			return nil, nil
+		})
+		_, err := w.up(1)
+		judged(t, err, "does not work", "")
+		if !strings.Contains(err.Error(), "suspend the launches of group worker") {
+			t.Error(err)
+		}
+		_, workers := w.sim.Suspended("worker")["Launch"]
+		_, servers := w.sim.Suspended("server")["Launch"]
+		if p := w.record().Paused; workers || !servers || len(p) != 1 || p[0] != "server" {
+			t.Errorf("workers suspended %t, servers %t, recorded %v", workers, servers, p)
+		}
+	})
+}
+
+// A first deploy that another release began to replace, by a run that was killed, was not judged: it begins anew.
+func TestSupersededFirstDeployBeginsAnew(t *testing.T) {
+	inEmptyWorld(t, func(w *world) {
+		w.create()
+		ctx, cancel := context.WithCancel(context.Background())
+		go func() { time.Sleep(5 * time.Second); cancel() }()
+		_, err := w.upWith(ctx, 1)
+		refused(t, err, "interrupted")
+		ctx, cancel = context.WithCancel(context.Background())
+		w.setHook(func(call string, _ int) (error, error) {
+			rec := w.record()
+			if e := rec.Current(); e != nil && e.Result == record.RollingBack {
+				cancel()
+			}
+			return nil, nil
+		})
+		if _, err := w.upWith(ctx, 2); err == nil {
+			t.Fatal("it was not interrupted")
+		}
+		w.setHook(nil)
+		if _, err := w.up(1); err != nil {
+			t.Fatal(err)
+		}
+		w.all(1)
+		w.wantEntry(1, record.Successful, "")
+	})
 }
