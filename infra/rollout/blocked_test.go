@@ -2,6 +2,7 @@ package rollout_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -92,6 +93,28 @@ func TestScaleOutThatIsRefused(t *testing.T) {
 			})
 		})
 	}
+}
+
+// An instance that boots when the time for launches is over is waited for.
+func TestQuotaIsRaisedInTime(t *testing.T) {
+	inEmptyWorld(t, func(w *world) {
+		begun := time.Now()
+		w.fates[key(worker, 1)] = func(int) simulator.Fate {
+			f := good()
+			if f.Boot = 4 * time.Minute; time.Since(begun) < 7*time.Minute {
+				f.Refused = noVCPU
+			}
+			return f
+		}
+		w.create()
+		if _, err := w.up(1); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(begun); took < 10*time.Minute {
+			t.Errorf("it took only %s", took)
+		}
+		w.wantEntry(1, record.Successful, "")
+	})
 }
 
 // failedFirst makes a first deploy of version 1 fail, after which launches of the workers are suspended.
@@ -250,18 +273,21 @@ func TestSupersededFirstDeployBeginsAnew(t *testing.T) {
 		go func() { time.Sleep(5 * time.Second); cancel() }()
 		_, err := w.upWith(ctx, 1)
 		refused(t, err, "interrupted")
-		ctx, cancel = context.WithCancel(context.Background())
-		w.setHook(func(call string, _ int) (error, error) {
+		w.setHook(func(string, int) (error, error) { // dead from then on
 			rec := w.record()
 			if e := rec.Current(); e != nil && e.Result == record.RollingBack {
-				cancel()
+				return errors.New("killed"), nil
 			}
 			return nil, nil
 		})
-		if _, err := w.upWith(ctx, 2); err == nil {
+		if _, err := w.up(2); err == nil {
 			t.Fatal("it was not interrupted")
 		}
 		w.setHook(nil)
+		if e := w.record().Entries[0]; e.Release != release(1) || e.Result != record.RollingBack || e.Ends != record.Superseded {
+			t.Fatalf("%+v", e)
+		}
+		time.Sleep(3 * time.Minute) // its lock ends
 		if _, err := w.up(1); err != nil {
 			t.Fatal(err)
 		}

@@ -120,7 +120,7 @@ func (r *run) advance(ctx context.Context, to *roll) (done bool, err error) {
 			return false, err
 		}
 	}
-	if err := r.unpause(ctx, to, want); err != nil {
+	if err := r.unpause(ctx, g); err != nil {
 		return false, err
 	}
 	ours := g.since(r.before[string(g.role)], want)

@@ -128,16 +128,16 @@ func (r *run) activities(ctx context.Context, g *group) ([]types.Activity, error
 	return out.Activities, nil
 }
 
-// mark has sinceMark count only what happens to a group from now on: launches that end later, or with all set, that begin
-// later. It compares ids and not times, since the clock of this machine may differ from AWS's.
-func (r *run) mark(ctx context.Context, g *group, all bool) {
+// mark has sinceMark count only launches that end from now on. It compares ids and not times, since the clock of this
+// machine may differ from AWS's.
+func (r *run) mark(ctx context.Context, g *group) {
 	old := map[string]bool{}
 	activities, err := r.activities(ctx, g)
 	if err != nil {
 		r.once("activities", "%s: launches that fail are not counted: %v", g.role, err)
 	}
 	for _, a := range activities {
-		if all || a.EndTime != nil {
+		if a.EndTime != nil {
 			old[deref(a.ActivityId)] = true
 		}
 	}
@@ -147,7 +147,7 @@ func (r *run) mark(ctx context.Context, g *group, all bool) {
 // sinceMark returns a condition for launches: activities since the group was marked, which the first call does.
 func (r *run) sinceMark(ctx context.Context, g *group) func(types.Activity) bool {
 	if r.marked[g.Name] == nil {
-		r.mark(ctx, g, false)
+		r.mark(ctx, g)
 	}
 	return func(a types.Activity) bool { return !r.marked[g.Name][deref(a.ActivityId)] }
 }

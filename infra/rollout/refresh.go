@@ -90,7 +90,6 @@ func (r *run) replace(ctx context.Context, to *roll, version string) error {
 	if err != nil {
 		return fmt.Errorf("update group %s: %w", g.Name, err)
 	}
-	r.mark(ctx, g, true) // what launches of the old version come to says nothing about this one
 	return nil
 }
 

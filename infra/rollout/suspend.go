@@ -103,18 +103,10 @@ func (r *run) paused(g *group) bool {
 	return r.journal != nil && slices.Contains(r.journal.now().Paused, string(g.role))
 }
 
-// unpause resumes the launches that an earlier run suspended by pause. A group of which nothing serves gets the wanted
-// version first, so that it does not launch the one that failed.
-func (r *run) unpause(ctx context.Context, to *roll, want string) error {
-	g := to.group
+// unpause resumes the launches that an earlier run suspended by pause, when the group is about to get its version.
+func (r *run) unpause(ctx context.Context, g *group) error {
 	if !r.paused(g) {
 		return nil
-	}
-	if g.version != want && !g.serves("") && g.active() == nil {
-		if err := r.replace(ctx, to, want); err != nil {
-			return err
-		}
-		g.version = want
 	}
 	if _, suspended := g.suspended[launchProcess]; suspended {
 		if err := r.resume(ctx, g, launchProcess); err != nil {
