@@ -47,13 +47,15 @@ var layers = map[string][]string{
 	"imagery/scripts/benchmark":              {"imagery/app/", "imagery/scripts/benchmark/", "github.com/disintegration/imaging", "github.com/aws/", "golang.org/x/image/"}, // links emulators, too
 	"imagery/scripts/benchmark/ours":         {"imagery/app/sepia", "imagery/app/budget", "imagery/scripts/benchmark/", "github.com/disintegration/imaging"},
 	"imagery/scripts/benchmark/frame":        {},
+	"imagery/scripts/iam-reference":          {}, // by hand, when an action of AWS is added
 	"imagery/app":                            {"imagery/app/", "github.com/coreos/go-systemd/v22/daemon"},
 }
 
 // ofInfra is what every package of the deployer may import: of the product only what tells both sides the same, and
 // of that only what needs nothing but the standard library. The record is written by a rollout and read by a verb;
-// the smoke is what an operator runs as well.
-var ofInfra = []string{"imagery/app/settings", "imagery/app/rights", "imagery/app/ops/record", "imagery/app/ops/smoke", "imagery/infra/", "github.com/pulumi/", "github.com/aws/"}
+// the smoke is what an operator runs as well. httpproxy is the standard library's own reading of proxy settings.
+var ofInfra = []string{"imagery/app/settings", "imagery/app/rights", "imagery/app/ops/record", "imagery/app/ops/smoke",
+	"imagery/infra/", "github.com/pulumi/", "github.com/aws/", "golang.org/x/net/http/httpproxy"}
 
 // emulators must not be linked into the product, nor what only the deployer needs.
 var emulators = []string{"gofakes3", "goaws", "minidyn", "chromedp", "pulumi", "imagerytest", "cloudtest", "accounttest", "rapid"}
