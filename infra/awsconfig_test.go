@@ -212,7 +212,12 @@ func honoured(t *testing.T) map[string]struct {
 			return err == nil && strings.Contains(c.AccessKeyID+" "+c.SecretAccessKey+" "+c.SessionToken, want)
 		}
 	}
-	transport := func(cfg sdk.Config) *http.Transport { return cfg.HTTPClient.(*awshttp.BuildableClient).GetTransport() }
+	transport := func(cfg sdk.Config) *http.Transport {
+		if c, ok := cfg.HTTPClient.(*awshttp.BuildableClient); ok {
+			return c.GetTransport()
+		}
+		return awshttp.NewBuildableClient().GetTransport() // as the SDK makes it later
+	}
 	proxied := func(to, want string) func(sdk.Config, AWSSettings) bool {
 		return func(cfg sdk.Config, _ AWSSettings) bool {
 			u, err := transport(cfg).Proxy(httptest.NewRequest("GET", to, nil))

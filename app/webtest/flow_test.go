@@ -273,6 +273,7 @@ func TestRemoveAndUndo(t *testing.T) {
 	tb.run(`undo.click()`)
 	tb.turned("kept.jpg")
 	tb.click("away.jpg", "remove")
+	tb.until("it is gone, too", "!"+card("away.jpg"))
 	tb.reload()
 	tb.turned("kept.jpg")
 	tb.until("with its copy", card("kept.jpg")+`.classList.contains('comparable')`)
