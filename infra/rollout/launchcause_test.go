@@ -95,15 +95,18 @@ func TestLaunchFailuresAreJudgedByTheirCause(t *testing.T) {
 		for _, rolls := range []bool{false, true} {
 			what := map[bool]string{false: "first deploy", true: "rollout"}[rolls]
 			t.Run(m.Name+"/"+what+"/both zones", func(t *testing.T) {
+				t.Parallel()
 				inEmptyWorld(t, func(w *world) { scene{m, rolls, "ab", 0}.endsWithout(w) })
 			})
 			if m.Cause == "release" {
 				continue
 			}
 			t.Run(m.Name+"/"+what+"/one zone", func(t *testing.T) {
+				t.Parallel()
 				inEmptyWorld(t, func(w *world) { scene{m, rolls, "a", 0}.succeeds(w) })
 			})
 			t.Run(m.Name+"/"+what+"/for six minutes", func(t *testing.T) {
+				t.Parallel()
 				inEmptyWorld(t, func(w *world) { scene{m, rolls, "ab", 6 * time.Minute}.succeeds(w) })
 			})
 		}
