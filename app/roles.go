@@ -121,8 +121,8 @@ func runWorker(ctx context.Context, s settings.Settings, stdout, stderr io.Write
 	}).Run(ctx, p.listener)
 }
 
-// heartbeat counts 1 every settings.HeartbeatEvery until ctx ends, so that CloudWatch can tell an instance whose log does
-// not arrive from one that has nothing to say. A process that is restarted again and again counts nothing.
+// heartbeat counts 1 every settings.HeartbeatEvery until ctx ends, so that CloudWatch can tell an instance whose log
+// does not arrive from one that has nothing to log. A process that is restarted again and again counts nothing.
 func heartbeat(ctx context.Context, log *slog.Logger) {
 	ticks := time.NewTicker(settings.HeartbeatEvery)
 	defer ticks.Stop()

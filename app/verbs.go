@@ -126,7 +126,7 @@ func cloudOptions(s settings.Settings, log *slog.Logger) cloud.Options {
 	return cloud.Options{Table: s.Table, Bucket: s.Bucket, QueueURL: s.QueueURL, DLQURL: s.DLQURL, S3PathStyle: s.S3PathStyle, Log: log}
 }
 
-// selftestBound is how long one attempt of a selftest may take; a boot waits for it.
+// selftestBound limits one attempt of a selftest; a boot waits for it.
 const selftestBound = 60 * time.Second
 
 // selftestPause separates the attempts of a selftest that is repeated.

@@ -146,7 +146,8 @@ func (a AWSSettings) client() *awshttp.BuildableClient {
 	})
 }
 
-// endpointNames maps each service that the program's own SDK clients call to the names that aws:endpoints may use for it.
+// endpointNames maps each service that the program's own SDK clients call to the names that aws:endpoints may use for
+// it.
 var endpointNames = map[string][]string{
 	"Auto Scaling":              {"autoscaling"},
 	"CloudWatch":                {"cloudwatch"},

@@ -75,7 +75,7 @@ func settingsOf(t *testing.T, keys map[string]string) AWSSettings {
 	return a
 }
 
-// stsDouble answers as STS: whoever assumes a role gets that role's name as access key. The account of an identity is
+// stsDouble answers as STS: the access key of an assumed role is the role's name. The account of an identity is
 // the one of the role that it has, else 111122223333.
 type stsDouble struct {
 	mu    sync.Mutex
@@ -418,8 +418,8 @@ func TestUnknownAWSKeysStopTheProgram(t *testing.T) {
 	}
 }
 
-// TestTheRehearsalsKeysAreHonoured: /work/shared/rehearsal/up sets these.
-func TestTheRehearsalsKeysAreHonoured(t *testing.T) {
+// Emulators need these keys.
+func TestKeysForEmulatorsAreHonoured(t *testing.T) {
 	g, err := withKeys(t, map[string]string{"aws:s3UsePathStyle": "true", "aws:skipCredentialsValidation": "true",
 		"aws:skipMetadataApiCheck": "true"})
 	if err != nil {

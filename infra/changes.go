@@ -41,8 +41,8 @@ var changes = []change{
 	{"vpcCidr", refused, "AWS cannot change the range of a network; make a new stack"},
 	{"azCount", inPlace, "raising it adds a zone and Auto Scaling moves instances there, new before old; " +
 		"lowering it is refused, since a subnet with instances cannot be deleted"},
-	{"azs", inPlace, "pin the zones in use, or append one and raise azCount in the same `up`; to drop, replace or reorder " +
-		"one is refused"},
+	{"azs", inPlace, "pin the zones in use, or append one and raise azCount in the same `up`; " +
+		"to drop, replace or reorder one is refused"},
 	{"allowedCidrs", inPlace, "new ranges open before old ones close; " +
 		"for that moment both must fit the quota of rules"},
 	{"certificateArn", inPlace, "the HTTPS listener is made before HTTP redirects to it; " +
@@ -66,7 +66,8 @@ var changes = []change{
 	{"logRetentionDays", inPlace, "a shorter period deletes older lines"},
 	{"uploadExpireDays", replaced, "both roles know how long an original lives"},
 	{"bootRetrySeconds", replaced, "it is part of the boot script"},
-	{"rollout", untouched, "it counts for the rollout of the same `up`; a release that was shipped with `off` is then rolled out"},
+	{"rollout", untouched, "it counts for the rollout of the same `up`; " +
+		"a release that was shipped with `off` is then rolled out"},
 	{"rolloutForce", untouched, "it counts for the rollout of the same `up`"},
 	{"bakeSeconds", untouched, "it counts for the rollout of the same `up`"},
 	{"smoke", untouched, "it counts for the rollout of the same `up`"},
@@ -74,7 +75,8 @@ var changes = []change{
 	{"artifact", replaced, "if its SHA-256 differs"},
 	{"accountId", untouched, "with credentials of another account the `up` is refused"},
 	{"tags", replaced, "instances and their disks have the tags from their launch template"},
-	{"permissionsBoundary", inPlace, "it bounds running instances at once: calls that it does not allow fail from then on"},
+	{"permissionsBoundary", inPlace, "it bounds running instances at once: " +
+		"calls that it does not allow fail from then on"},
 }
 
 // living describes a stack that exists, from Pulumi's state.

@@ -236,7 +236,7 @@ func livingAs(t *testing.T, g *pulumitest.Graph, config map[string]string) livin
 	return living{VPCCIDR: cfg.VPCCIDR, Zones: zonesOf(g), Egress: cfg.Egress, Arch: cfg.Arch}
 }
 
-// graphDiff is what an update would do.
+// graphDiff holds the changes that an update would make.
 type graphDiff struct {
 	made, gone []*pulumitest.Resource
 	changed    map[*pulumitest.Resource][]string // top-level inputs, by the resource as it will be

@@ -86,7 +86,8 @@ var keys = []key{
 	same("azCount", "2 \\| 3", "2", "zones to spread over; a load balancer needs two",
 		integer(func(c *Config) *int { return &c.AZCount }, 2, 3)),
 	same("azs", "list", "", "the zones by name, `us-east-1a,us-east-1b`; empty: looked up at the first `up` and kept. "+
-		"Pin the output `azs` first; then raise azCount and append one zone in the same `up`: a zone's place in the list is its address range",
+		"Pin the output `azs` first; then raise azCount and append one zone in the same `up`: "+
+		"a zone's place in the list is its address range",
 		list(func(c *Config) *[]string { return &c.AZs })),
 	same("allowedCidrs", "list", "0.0.0.0/0", "address ranges that may reach the load balancer; an account has room for "+
 		"60 by default, with HTTPS for 30 (quota L-0EA8095F)", list(func(c *Config) *[]string { return &c.AllowedCIDRs })),
@@ -98,12 +99,14 @@ var keys = []key{
 		"with amiId or amiFollow", choice(func(c *Config) *string { return &c.Arch }, "arm64", "amd64")),
 	{"serverType", "instance type", "of the servers; they only pass bytes on", "t4g.micro", "t4g.small",
 		text(func(c *Config) *string { return &c.ServerType })},
-	{"workerType", "instance type", "of the workers; servers refuse a photo that needs more memory than a worker of this " +
-		"type can give to one, with a size that passes; t4g.small and up take every legal photo. In dev burstable, with CPU credits `unlimited` " +
-		"(the estimate names their bound), in prod a whole core, since filtering is all CPU", "t4g.small", "c7g.medium", text(func(c *Config) *string { return &c.WorkerType })},
+	{"workerType", "instance type", "of the workers. Servers refuse an upload that needs more memory than a worker of " +
+		"this type has for one photo, and say which size passes; from t4g.small up every legal photo passes. In dev " +
+		"burstable, with CPU credits `unlimited` (the estimate names their bound), in prod a whole core, since filtering " +
+		"is all CPU", "t4g.small", "c7g.medium", text(func(c *Config) *string { return &c.WorkerType })},
 	same("serverMin", "count", "2", "two, so that one may die unnoticed", integer(func(c *Config) *int { return &c.ServerMin }, 1, 100)),
 	{"serverMax", "count", "above serverMin", "4", "6", integer(func(c *Config) *int { return &c.ServerMax }, 1, 100)},
-	same("workerMin", "count", "2", "never 0: no photo would be processed", integer(func(c *Config) *int { return &c.WorkerMin }, 1, 100)),
+	same("workerMin", "count", "2", "never 0: no photo would be processed",
+		integer(func(c *Config) *int { return &c.WorkerMin }, 1, 100)),
 	{"workerMax", "count", "above workerMin", "4", "6", integer(func(c *Config) *int { return &c.WorkerMax }, 1, 100)},
 	same("requestsPerTarget", "count", "600", "requests per minute and server that scaling aims at",
 		integer(func(c *Config) *int { return &c.RequestsPerTarget }, 1, 1_000_000)),
@@ -129,8 +132,8 @@ var keys = []key{
 		integer(func(c *Config) *int { return &c.BootRetrySeconds }, 30, 340)),
 	same("rollout", "wait \\| start \\| off", "wait", "what `up` does with a new release: roll it out and take it back if it fails, only begin, or nothing", choice(func(c *Config) *string { return &c.Rollout }, "wait", "start", "off")),
 	same("rolloutForce", "bool", "false", "roll out although an alarm rings, or this release failed before or is held", boolean(func(c *Config) *bool { return &c.RolloutForce })),
-	same("bakeSeconds", "seconds", "180", "how long alarms and the smoke watch a new release after it is in service; a failure in that time rolls it "+
-		"back. Alarms need three minutes",
+	same("bakeSeconds", "seconds", "180", "how long alarms and the smoke watch a new release after it is in "+
+		"service; a failure in that time rolls it back. Alarms need three minutes",
 		integer(func(c *Config) *int { return &c.BakeSeconds }, 0, 3600)),
 	same("smoke", "on \\| off", "on", "whether `up` sends photos through the load balancer while a new release bakes; off where no instance boots, as in a rehearsal on an emulator",
 		choice(func(c *Config) *string { return &c.Smoke }, "on", "off")),

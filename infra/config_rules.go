@@ -19,7 +19,8 @@ import (
 const maxNameLength = 21
 
 // maxInboundRules is the most that AWS's quota L-0EA8095F, inbound rules per security group, can be raised to; its
-// default is 60, and the preflight asks for the account's. Every range of allowedCidrs takes one, with a certificate two.
+// default is 60, and the preflight asks for the account's. Every range of allowedCidrs takes one, with a certificate
+// two.
 const maxInboundRules = 1000
 
 var (
@@ -100,8 +101,10 @@ func (c Config) checkNames(say func(string, ...any)) {
 
 // partitionOf returns the name of the partition of a region, and "" for the commercial one.
 func partitionOf(region string) string {
-	for _, p := range [][2]string{{"cn-", "AWS China"}, {"us-gov-", "AWS GovCloud (US)"}, {"us-iso", "an AWS isolated partition"},
-		{"eu-iso", "an AWS isolated partition"}, {"eusc-", "the AWS European Sovereign Cloud"}} {
+	for _, p := range [][2]string{
+		{"cn-", "AWS China"}, {"us-gov-", "AWS GovCloud (US)"}, {"us-iso", "an AWS isolated partition"}, {"eu-iso", "an AWS isolated partition"},
+		{"eusc-", "the AWS European Sovereign Cloud"},
+	} {
 		if strings.HasPrefix(region, p[0]) {
 			return p[1]
 		}
@@ -124,7 +127,7 @@ func (c Config) checkAccountKeys(say func(string, ...any)) {
 
 func hasKey(m map[string]string, k string) bool { _, ok := m[k]; return ok }
 
-// mostTags is how many tags a user may add: an object in S3 takes ten, and three are ours.
+// mostTags limits the tags that a user may add: an object in S3 takes ten, and three are ours.
 const mostTags = 7
 
 // checkTags holds the tags of a user against AWS's limits. Names that differ only in case are one name for IAM.

@@ -103,7 +103,8 @@ func TestRulesUpToTheQuotaAreAccepted(t *testing.T) {
 	for certificateARN, n := range map[string]int{"": 60, certificate: 500} {
 		config := map[string]string{"allowedCidrs": ranges(n), "certificateArn": certificateARN}
 		g := run(t, "test", config, binary(t, "a release"))
-		if rules := opens(g, "SecurityGroupIngressRule", group(g, "-lb")); len(rules) != edge.InboundRules(n, certificateARN) {
+		rules := opens(g, "SecurityGroupIngressRule", group(g, "-lb"))
+		if len(rules) != edge.InboundRules(n, certificateARN) {
 			t.Errorf("%d ranges make %d rules", n, len(rules))
 		}
 	}
@@ -162,7 +163,7 @@ func TestLateRefusalsMakeNothing(t *testing.T) {
 func TestWarnings(t *testing.T) {
 	_, warnings, err := load(t, "live", map[string]string{"profile": "prod", "protectData": "false", "egress": "nat", "azCount": "3"})
 	if err != nil || len(warnings) != 4 {
-		t.Errorf("%v, warnings %q; want unprotected data, one NAT for three zones, plain HTTP, nobody told", err, warnings)
+		t.Errorf("%v, warnings %q; want unprotected data, one NAT for three zones, plain HTTP, no address for alarms", err, warnings)
 	}
 	warned := func(imagery map[string]string) bool {
 		_, warnings, err := load(t, "live", imagery)

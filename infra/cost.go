@@ -47,8 +47,8 @@ type item struct {
 	usd  float64
 }
 
-// Estimate is what a stack costs in a month at its smallest size, the dearest line first, and what comes on top at its
-// largest size under the load that scaling aims at, all month.
+// Estimate holds the monthly cost of a stack at its smallest size, the dearest line first, and of its largest size under
+// the load that scaling aims at on top of it.
 type Estimate struct {
 	items []item
 	total float64
@@ -75,7 +75,8 @@ func estimate(c Config) Estimate {
 		{"workers", float64(c.WorkerMin) * instanceTypes[c.WorkerType].hourly * monthHours},
 		{"egress " + string(c.Egress), egress * monthHours},
 		{"disks", instances * diskGiB * diskGiBMonth},
-		{"alarms and metrics", (alarmMetrics-freeAlarmMetrics)*alarmMetricMonth + (customMetrics-freeCustomMetrics)*customMetricMonth},
+		{"alarms and metrics",
+			(alarmMetrics-freeAlarmMetrics)*alarmMetricMonth + (customMetrics-freeCustomMetrics)*customMetricMonth},
 		{"table, photos, messages and logs of a small service", smallServiceMonth},
 	}}
 	// Dearest first, so that the head of the list is the answer to what dominates.
@@ -87,7 +88,7 @@ func estimate(c Config) Estimate {
 	return e
 }
 
-// atMost adds up what the largest size under full load costs beside the smallest at rest. Traffic to users is not in it.
+// atMost returns what the largest size under full load costs beside the smallest at rest. Traffic to users is not in it.
 func atMost(c Config) []item {
 	server, worker := instanceTypes[c.ServerType], instanceTypes[c.WorkerType]
 	added := float64(c.ServerMax-c.ServerMin)*server.hourly + float64(c.WorkerMax-c.WorkerMin)*worker.hourly
@@ -115,9 +116,9 @@ func (e Estimate) String() string {
 		sum += i.usd
 		most = append(most, fmt.Sprintf("$%.0f for %s", i.usd, i.name))
 	}
-	return fmt.Sprintf("about $%.0f a month (list prices of %s in %s, smallest size): %s, %s, %s; up to $%.0f more at the "+
-		"largest size with every core busy all month: %s", e.total, priceRegion, priceDate, share(e.items[0]), share(e.items[1]),
-		share(e.items[2]), sum, strings.Join(most, ", "))
+	return fmt.Sprintf("about $%.0f a month (list prices of %s in %s, smallest size): %s, %s, %s; "+
+		"up to $%.0f more at the largest size with every core busy all month: %s", e.total, priceRegion, priceDate,
+		share(e.items[0]), share(e.items[1]), share(e.items[2]), sum, strings.Join(most, ", "))
 }
 
 func (e Estimate) output() pulumi.Map {

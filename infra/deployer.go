@@ -159,10 +159,10 @@ var everywhere = slices.Concat(on("logs", "DescribeLogGroups"),
 // apart are the actions that have a statement of their own.
 var apart = []string{"iam:PassRole", "iam:CreateServiceLinkedRole"}
 
-// policyLimit is how many characters a managed policy of IAM may have; white space does not count.
+// policyLimit is the most characters of a managed policy of IAM; white space does not count.
 const policyLimit = 6144
 
-// policyOptions are what a deployer policy can be rendered for.
+// policyOptions select the variant of the deployer policies.
 type policyOptions struct {
 	// Boundary is the ARN of the only permissions boundary with which roles may be made or given rights; empty: none
 	// is asked for.
@@ -213,7 +213,7 @@ func deployerPolicies(o policyOptions) (unscoped, scoped string) {
 // boundedActions are those that give a role rights, and for which IAM compares its boundary.
 var boundedActions = on("iam", "CreateRole PutRolePolicy PutRolePermissionsBoundary")
 
-// unbinding is the action that a deployer who may make only bounded roles must not have.
+// unbinding is not granted to deployers that may make only bounded roles.
 const unbinding = "iam:DeleteRolePermissionsBoundary"
 
 // bounded lets a deployer make roles, and give them rights, only with a permissions boundary: such a role can do no

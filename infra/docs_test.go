@@ -112,7 +112,7 @@ func policyBlocks(*testing.T) string {
 	return block(unscoped) + block(scoped) + `
 Both come from ` + "`go run ./infra policies`" + `.
 
-Whoever may make roles and write their policies may do anything that such a role may. Where that is too much:
+A deployer who can make roles and write their policies can do anything that such a role can. Where that is too much:
 
 1. Make a policy of what ` + "`go run ./infra policies -for-boundary`" + ` prints.
 2. Set ` + "`imagery:permissionsBoundary`" + ` to its ARN and run one ` + "`up`" + `, so that roles which exist have it.

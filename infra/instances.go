@@ -53,7 +53,7 @@ func (t instanceType) photoMemory() int64 {
 	return settings.PlanWorker(t.cores, t.budget(), settings.DefaultMaxPixels).Photos
 }
 
-// surplusVCPUHour is what AWS bills for CPU credits beyond the earned ones, per vCPU and hour, for Linux.
+// surplusVCPUHour holds the price of CPU credits beyond the earned ones, in US dollars per vCPU and hour, for Linux.
 // https://aws.amazon.com/ec2/pricing/on-demand/#T2.2FT3.2FT4g_Unlimited_Mode_Pricing
 var surplusVCPUHour = map[string]float64{"arm64": 0.04, "amd64": 0.05}
 

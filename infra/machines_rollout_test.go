@@ -81,7 +81,8 @@ func (r *real) alarm(of *pulumitest.Resource, role string) machines.Alarm {
 		period = of.Number(at + "metric.period")
 		a.Metrics[of.Text(at+"id")] = machines.Metric{Name: of.Text(at + "metric.metricName"), Stat: of.Text(at + "metric.stat")}
 	}
-	if a.Period = time.Duration(period) * time.Second / time.Duration(r.scene.factor); len(a.Metrics) == 0 || a.Period <= 0 || of.Text("comparisonOperator") != "GreaterThanThreshold" {
+	a.Period = time.Duration(period) * time.Second / time.Duration(r.scene.factor)
+	if len(a.Metrics) == 0 || a.Period <= 0 || of.Text("comparisonOperator") != "GreaterThanThreshold" {
 		r.Fatalf("alarm %s is not understood: %+v", of.Name, a)
 	}
 	return a

@@ -39,13 +39,15 @@ var outputs = []output{
 	{"guardAlarms", "alarms that stop a rollout, by role", func(s *Stack) pulumi.Input {
 		return pulumi.StringArrayMap{string(settings.Server): s.alarms.Guards[settings.Server], string(settings.Worker): s.alarms.Guards[settings.Worker]}
 	}},
-	{"alarmTopic", "ARN of the topic that every alarm publishes to", func(s *Stack) pulumi.Input { return s.alarms.Topic.Arn }},
-	{"alarmSubscription", "whether the e-mail subscription is confirmed, as of the last `pulumi refresh`", func(s *Stack) pulumi.Input { return s.subscription() }},
+	{"alarmTopic", "ARN of the topic that every alarm publishes to",
+		func(s *Stack) pulumi.Input { return s.alarms.Topic.Arn }},
+	{"alarmSubscription", "whether the e-mail subscription is confirmed, as of the last `pulumi refresh`",
+		func(s *Stack) pulumi.Input { return s.subscription() }},
 	{"region", "region of everything", func(s *Stack) pulumi.Input { return pulumi.String(s.cfg.Region) }},
 	{"azs", "zones in use, for imagery:azs", func(s *Stack) pulumi.Input { return s.network.Zones() }},
 	{"egress", "how instances reach AWS", func(s *Stack) pulumi.Input { return pulumi.String(string(s.cfg.Egress)) }},
-	{"monthlyCostUsd", "estimate from a small price table: total and its lines, what dominates, what comes on top at the " +
-		"largest size (moreAtMost), date and region of the prices",
+	{"monthlyCostUsd", "estimate from a small price table: total and its lines, what dominates, what comes on top at " +
+		"the largest size (moreAtMost), date and region of the prices",
 		func(s *Stack) pulumi.Input { return estimate(s.cfg).output() }},
 	{"consoleLinks", "dashboard, logs and groups in the browser", func(s *Stack) pulumi.Input { return s.links() }},
 }

@@ -15,7 +15,7 @@ import (
 	"imagery/infra/rollout"
 )
 
-// Roller is what the program asks of AWS by itself, beside what the provider does.
+// Roller makes the calls to AWS that the provider does not make.
 type Roller interface {
 	// Preflight checks the account before the first resource, in previews too.
 	Preflight(ctx context.Context, a AWSSettings, want preflight.Stack, was preflight.State) (preflight.Report, error)

@@ -56,7 +56,7 @@ func readState(ctx *pulumi.Context) ([]stateResource, error) {
 // maxZones is the most that imagery:azCount takes.
 const maxZones = 3
 
-// priorState is what Pulumi's state says about the stack.
+// priorState holds what Pulumi's state says about the stack.
 type priorState struct {
 	preflight.State
 	living *living // nil: the stack has no network yet
@@ -107,17 +107,16 @@ func stateOf(resources []stateResource) priorState {
 	return f
 }
 
-// checkFirst runs the preflight and compares the configuration with the state, before the first resource and in previews
-// too.
+// checkFirst runs the preflight and compares the configuration with the state, before the first resource and in
+// previews too.
 func (s *Stack) checkFirst(ctx *pulumi.Context, roller Roller) error {
 	cfg := s.cfg
-	was := priorState{}
 	resources, err := readState(ctx)
-	if err == nil {
-		was = stateOf(resources)
-	} else {
+	was := stateOf(resources)
+	if err != nil {
 		was.Unreadable = true
-		if err := ctx.Log.Warn(fmt.Sprintf("not checked: whether this update can change the stack: %v", err), nil); err != nil {
+		text := fmt.Sprintf("not checked: whether this update can change the stack: %v", err)
+		if err := ctx.Log.Warn(text, nil); err != nil {
 			return err
 		}
 	}
@@ -154,13 +153,17 @@ func (s *Stack) wanted() preflight.Stack {
 	cfg := s.cfg
 	want := preflight.Stack{Project: cfg.Project, Stack: cfg.Stack, AccountID: s.place.AccountID, Region: cfg.Region,
 		Together: cfg.Rollout == "start", Arch: cfg.Arch, Zones: s.place.Zones,
-		ZonesPinned: len(cfg.AZs) > 0, NATs: network.NATs(cfg.Egress, len(s.place.Zones)), Rules: edge.InboundRules(len(cfg.AllowedCIDRs), cfg.CertificateARN),
+		ZonesPinned: len(cfg.AZs) > 0, NATs: network.NATs(cfg.Egress, len(s.place.Zones)),
+		Rules: edge.InboundRules(len(cfg.AllowedCIDRs), cfg.CertificateARN),
 		Image: s.place.Image, ImageFrozen: cfg.imageFrozen()}
 	for _, f := range []struct {
 		role        settings.Role
 		kind        string
 		least, most int
-	}{{settings.Server, cfg.ServerType, cfg.ServerMin, cfg.ServerMax}, {settings.Worker, cfg.WorkerType, cfg.WorkerMin, cfg.WorkerMax}} {
+	}{
+		{settings.Server, cfg.ServerType, cfg.ServerMin, cfg.ServerMax},
+		{settings.Worker, cfg.WorkerType, cfg.WorkerMin, cfg.WorkerMax},
+	} {
 		want.Fleets = append(want.Fleets, preflight.Fleet{Role: string(f.role), Group: cfg.groupName(f.role),
 			Template: cfg.groupName(f.role), Type: f.kind, VCPUs: instanceTypes[f.kind].cores, Min: f.least, Max: f.most,
 			MaxHealthy: compute.MaxHealthyPercent(f.least)})

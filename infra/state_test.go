@@ -43,20 +43,25 @@ func TestPreflightIsToldTheStackAndItsState(t *testing.T) {
 	}
 	zones := []string{"eu-central-1b", "eu-central-1c", "eu-central-1d"}
 	w, s := r.want, r.was
-	if w.Project != "imagery" || w.Stack != "test" || w.Region != region || w.AccountID != "111122223333" || w.Together || w.Arch != "arm64" || w.NATs != 3 || w.Rules != 1 ||
+	if w.Project != "imagery" || w.Stack != "test" || w.Region != region || w.AccountID != "111122223333" || w.Together ||
+		w.Arch != "arm64" || w.NATs != 3 || w.Rules != 1 ||
 		!slices.Equal(w.Zones, zones) || w.ZonesPinned || w.ImageFrozen || w.Image == "" {
 		t.Errorf("%+v", w)
 	}
-	if want := []preflight.Fleet{{Role: "server", Group: "imagery-test-server", Template: "imagery-test-server", Type: "t4g.micro", VCPUs: 2, Min: 2, Max: 4, MaxHealthy: 150},
-		{Role: "worker", Group: "imagery-test-worker", Template: "imagery-test-worker", Type: "t4g.small", VCPUs: 2, Min: 2, Max: 4, MaxHealthy: 150}}; !slices.Equal(w.Fleets, want) {
+	names := []string{"imagery-test-server", "imagery-test-worker"}
+	if want := []preflight.Fleet{
+		{Role: "server", Group: names[0], Template: names[0], Type: "t4g.micro", VCPUs: 2, Min: 2, Max: 4, MaxHealthy: 150},
+		{Role: "worker", Group: names[1], Template: names[1], Type: "t4g.small", VCPUs: 2, Min: 2, Max: 4, MaxHealthy: 150},
+	}; !slices.Equal(w.Fleets, want) {
 		t.Errorf("%+v", w.Fleets)
 	}
-	names := []string{"imagery-test-server", "imagery-test-worker"}
-	if s.Unreadable || !slices.Equal(s.Zones, zones) || !slices.Equal(s.Groups, names) || !slices.Equal(s.Templates, names) || s.Image != w.Image {
+	if s.Unreadable || !slices.Equal(s.Zones, zones) || !slices.Equal(s.Groups, names) ||
+		!slices.Equal(s.Templates, names) || s.Image != w.Image {
 		t.Errorf("%+v", s)
 	}
 	r = &fakeRoller{}
-	if _, err := pulumitest.Run(program(binary(t, "a release"), r), "test", t.TempDir(), keysOf(variants["prod"])); err != nil {
+	prod := keysOf(variants["prod"])
+	if _, err := pulumitest.Run(program(binary(t, "a release"), r), "test", t.TempDir(), prod); err != nil {
 		t.Fatal(err)
 	}
 	if r.want.Rules != 4 || r.want.NATs != 0 || !r.want.ZonesPinned || len(r.was.Groups) > 0 {
@@ -77,7 +82,8 @@ func TestStateOfEveryEgress(t *testing.T) {
 		}
 		slices.SortFunc(resources, func(a, b stateResource) int { return strings.Compare(a.urn, b.urn) })
 		f := stateOf(resources)
-		if f.living == nil || f.living.Egress != mode || f.living.Arch != "arm64" || f.living.VPCCIDR != cfg.VPCCIDR || len(f.Zones) != 2 {
+		if f.living == nil || f.living.Egress != mode || f.living.Arch != "arm64" || f.living.VPCCIDR != cfg.VPCCIDR ||
+			len(f.Zones) != 2 {
 			t.Errorf("%s: %+v", mode, f.living)
 		}
 	}
@@ -113,7 +119,7 @@ func TestRefusedChangesTouchNothing(t *testing.T) {
 	}
 }
 
-// A stack whose network exists and whose groups were never made, as after a first up that failed, may change its way out.
+// A stack whose network exists and whose groups were never made, as after a first up that failed, may change its egress.
 func TestHalfMadeStackMayChangeItsEgress(t *testing.T) {
 	old, _, err := planned(t, nil)
 	if err != nil {
@@ -123,7 +129,8 @@ func TestHalfMadeStackMayChangeItsEgress(t *testing.T) {
 		return strings.HasSuffix(r.Type, ":Group")
 	})}
 	config := keysOf(map[string]string{"egress": "nat", "rollout": "off"})
-	if _, err := pulumitest.Update(half, program(binary(t, "a release"), &fakeRoller{}), "test", t.TempDir(), config); err != nil {
+	run := program(binary(t, "a release"), &fakeRoller{})
+	if _, err := pulumitest.Update(half, run, "test", t.TempDir(), config); err != nil {
 		t.Error(err)
 	}
 }
@@ -167,7 +174,8 @@ func TestPreflightWarnDoesNotDisarmRefusals(t *testing.T) {
 
 // A problem of the account ends an up and a preview before the first resource; it may be overruled.
 func TestPreflightProblems(t *testing.T) {
-	r := &fakeRoller{report: preflight.Report{Problems: []string{"no room"}, Warnings: []string{"old"}, Notes: []string{"fine"}}}
+	r := &fakeRoller{report: preflight.Report{
+		Problems: []string{"no room"}, Warnings: []string{"old"}, Notes: []string{"fine"}}}
 	for what, run := range map[string]func(pulumi.RunFunc, string, string, map[string]string) (*pulumitest.Graph, error){
 		"up": pulumitest.Run, "preview": pulumitest.Preview,
 	} {
@@ -176,7 +184,8 @@ func TestPreflightProblems(t *testing.T) {
 			t.Errorf("%s: %v, %d resources", what, err, awsResources(g))
 		}
 	}
-	g, err := pulumitest.Run(program(binary(t, "a release"), r), "test", t.TempDir(), keysOf(map[string]string{"preflight": "warn"}))
+	warn := keysOf(map[string]string{"preflight": "warn"})
+	g, err := pulumitest.Run(program(binary(t, "a release"), r), "test", t.TempDir(), warn)
 	if err != nil || awsResources(g) == 0 {
 		t.Errorf("overruled: %v", err)
 	}

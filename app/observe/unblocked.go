@@ -70,7 +70,7 @@ func (u *Unblocked) run() {
 		u.writing = false
 		u.size -= len(next.text)
 		switch {
-		case err != nil: // nobody reads it, the disk is full, or the log has reached its limit
+		case err != nil: // no reader, a full disk, or the limit of the log
 			u.dropped += next.writes
 		case u.dropped > 0 && u.size < mostWaiting/2:
 			note := fmt.Appendf(nil, "(%d lines were left out: the output was not read, or full)\n", u.dropped)

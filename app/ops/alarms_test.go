@@ -177,7 +177,8 @@ func TestAlarmsTestAsks(t *testing.T) {
 		if rang := slices.Contains(a.Calls(), "cloudwatch:SetAlarmState"); rang != c.rings || (err == nil) != c.rings || errors.As(err, &usage) != c.usage {
 			t.Errorf("rang %t, %v, asked %q", rang, err, said)
 		}
-		if c.rings && (!strings.Contains(said, "oncall@example.com, confirmed") || !strings.Contains(said, "15 alarms of stack test")) {
+		if c.rings && (!strings.Contains(said, "oncall@example.com, confirmed") ||
+			!strings.Contains(said, "15 alarms of stack test")) {
 			t.Errorf("asked %q", said)
 		}
 	}

@@ -10,8 +10,7 @@ import (
 	"imagery/app/settings"
 )
 
-// quiet is what missing data means for every alarm: a metric that has no data yet, or only when something went wrong,
-// rings for nobody. Where silence is the fault, an expression compares it with a metric that AWS itself publishes.
+// quiet makes missing data ring no alarm: many metrics have no data yet, or only when something went wrong. Where silence is the fault, an expression compares it with a metric that AWS itself publishes.
 const quiet = "notBreaching"
 
 const (
@@ -72,7 +71,7 @@ func (w Watched) photos() []alarm {
 			compare: above, threshold: 300, period: 60, datapoints: 3, of: 5, missing: quiet},
 		// The reconciler repairs after five and ten minutes; what is older it could not repair. The queue's own
 		// age leaves out messages that were received three times, so it cannot see this.
-		// Workers that are heard, but of which none completes a pass, count as lag, too: nobody repairs then. Before
+		// Workers that are heard, but of which none completes a pass, count as lag, too: lost messages are not repaired then. Before
 		// the first worker is heard there is no value.
 		{name: "lag", means: "A user waits for a photo for more than 15 minutes, or no worker repairs what messages lost.",
 			do: "imagery status --stack {stack} names the oldest image; imagery why ID --stack {stack}; " +
@@ -154,7 +153,7 @@ func (w Watched) machines() []alarm {
 // inService is the metric of a group that counts the instances in service.
 const inService = "GroupInServiceInstances"
 
-// silentPeriod is how long the alarms on silent instances count heartbeats at once.
+// silentPeriod is the period of the alarms on silent instances.
 const silentPeriod = 5 * time.Minute
 
 // silent rings when fewer heartbeats of a role arrive than its group has instances in service: the log of at least one

@@ -171,7 +171,7 @@ func (e *Edge) listen(ctx *pulumi.Context, name, certificate string) error {
 		}
 		e.ready = append(e.ready, https)
 	}
-	// After HTTPS, so that a first certificate redirects nobody to a port that does not answer yet.
+	// After HTTPS, so that a first certificate does not redirect to a port that does not answer yet.
 	http, err := lb.NewListener(ctx, name+"-http", &lb.ListenerArgs{
 		LoadBalancerArn: e.Balancer.Arn, Port: pulumi.Int(80), Protocol: pulumi.String("HTTP"),
 		DefaultActions: lb.ListenerDefaultActionArray{plain},

@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-// cpuPeriod is how often a machine's share of the CPU is given out, in microseconds.
+// cpuPeriod is the period of the CPU limit, in microseconds.
 const cpuPeriod = 100_000
 
-// cpuGroup returns the machine's control group of the version 1 CPU controller: on this host the unified hierarchy has no
-// controllers. The name contains the host's folder, since two tests may run at once.
+// cpuGroup returns the machine's control group of the version 1 CPU controller: on this host the unified hierarchy has
+// no controllers. The name contains the host's folder, since two tests may run at once.
 func (h *Host) cpuGroup(id string) string {
 	return filepath.Join("/sys/fs/cgroup/cpu", "imagery"+fileName(h.Dir)+"-"+id)
 }

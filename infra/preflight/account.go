@@ -93,7 +93,7 @@ func (p *check) rules(ctx context.Context) error {
 		"shorten imagery:allowedCidrs")
 }
 
-// imageAge is how old a machine image may be before a warning. Amazon Linux 2023 gets security updates about every
+// imageAge is the age of a machine image from which on a warning is given. Amazon Linux 2023 gets security updates about every
 // two weeks, and an image installs those of its own date only.
 const imageAge = 30 * 24 * time.Hour
 
@@ -114,16 +114,16 @@ func (p *check) image(ctx context.Context) error {
 	}
 	arch := map[string]string{"arm64": "arm64", "amd64": "x86_64"}[p.want.Arch]
 	if got := string(out.Images[0].Architecture); got != "" && got != arch {
-		p.problem("machine image %s is for %s, imagery:arch is %s: pin another one (imagery:amiId), or set imagery:amiFollow "+
-			"true", id, got, p.want.Arch)
+		p.problem("machine image %s is for %s, imagery:arch is %s: pin another one (imagery:amiId), or set "+
+			"imagery:amiFollow true", id, got, p.want.Arch)
 	}
 	made, err := time.Parse(time.RFC3339, aws.ToString(out.Images[0].CreationDate))
 	if err != nil {
 		return fmt.Errorf("read the date of image %s: %w", id, err)
 	}
 	if age := time.Since(made); age > imageAge {
-		p.warn("machine image %s is %d days old, and instances install no security updates: take a newer one by pulumi config "+
-			"set imagery:amiFollow true (today's image at every update, rolled out like a release), or pin one "+
+		p.warn("machine image %s is %d days old, and instances install no security updates: take a newer one by pulumi "+
+			"config set imagery:amiFollow true (today's image at every update, rolled out like a release), or pin one "+
 			"(imagery:amiId)", id, int(age.Hours()/24))
 	}
 	return nil
@@ -140,8 +140,8 @@ func (p *check) roles(ctx context.Context) error {
 		_, err := p.Roles.GetRole(ctx, &iam.GetRoleInput{RoleName: &name})
 		switch {
 		case hasCode(err, "NoSuchEntity"):
-			p.warn("service-linked role %s is missing, as in a new account: AWS makes it with the first resource that needs it, "+
-				"and may refuse launches for a minute; to have it before: aws iam create-service-linked-role "+
+			p.warn("service-linked role %s is missing, as in a new account: AWS makes it with the first resource that needs "+
+				"it, and may refuse launches for a minute; to have it before: aws iam create-service-linked-role "+
 				"--aws-service-name %s", name, serviceRoles[name])
 		case err != nil:
 			return err
@@ -207,8 +207,8 @@ func (p *check) key(ctx context.Context) error {
 			}
 		}
 	}
-	p.problem("disks are encrypted with %s, the default of this account and region, and neither its policy nor a grant names "+
-		"%s: every launch would end with Client.InternalError. Add a grant: aws kms create-grant --key-id %[1]s "+
+	p.problem("disks are encrypted with %s, the default of this account and region, and neither its policy nor a grant "+
+		"names %s: every launch would end with Client.InternalError. Add a grant: aws kms create-grant --key-id %[1]s "+
 		"--grantee-principal arn:aws:iam::ACCOUNT:role/aws-service-role/autoscaling.amazonaws.com/%s --operations Encrypt "+
 		"Decrypt ReEncryptFrom ReEncryptTo GenerateDataKey GenerateDataKeyWithoutPlaintext DescribeKey CreateGrant",
 		id, role, role)

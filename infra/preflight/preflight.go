@@ -67,7 +67,7 @@ func NewClients(cfg aws.Config) Clients {
 	}
 }
 
-// Stack is what an update is about to make.
+// Stack describes what an update is about to make.
 type Stack struct {
 	Project, Stack string // values of the tags "project" and "stack"
 	AccountID      string
@@ -124,8 +124,8 @@ func (r *Report) Err() error {
 type Error struct{ Problems []string }
 
 func (e *Error) Error() string {
-	return "this account cannot take the stack as it is configured, nothing was touched (imagery:preflight warn only shows " +
-		"this):\n  - " + strings.Join(e.Problems, "\n  - ")
+	return "this account cannot take the stack as it is configured, nothing was touched " +
+		"(imagery:preflight warn only shows this):\n  - " + strings.Join(e.Problems, "\n  - ")
 }
 
 // questionTimeout bounds one question, some of which take several pages. One that is not answered in time becomes a
@@ -229,8 +229,8 @@ func (p *check) names(ctx context.Context) error {
 		}
 	}
 	if slices.Sort(taken); len(taken) > 0 {
-		p.problem("%s %s there already, but not in the state of this stack: another stack %q is in this account and region, or "+
-			"the state was lost. Choose another name: pulumi stack init NAME --copy-config-from %[3]s",
+		p.problem("%s %s there already, but not in the state of this stack: another stack %q is in this account and region, "+
+			"or the state was lost. Choose another name: pulumi stack init NAME --copy-config-from %[3]s",
 			strings.Join(taken, ", "), map[bool]string{true: "is", false: "are"}[len(taken) == 1], p.want.Stack)
 	}
 	return nil
@@ -302,8 +302,8 @@ func (p *check) vcpus(ctx context.Context) error {
 		}
 	}
 	there := fmt.Sprintf("vCPUs: the quota is %d, %d are in use by others", limit, others)
-	raise := fmt.Sprintf("aws service-quotas request-service-quota-increase --service-code ec2 --quota-code %s --region %s "+
-		"--desired-value %d (usually granted within hours)", vcpuQuota, p.want.Region, others+most+largest)
+	raise := fmt.Sprintf("aws service-quotas request-service-quota-increase --service-code ec2 --quota-code %s "+
+		"--region %s --desired-value %d (usually granted within hours)", vcpuQuota, p.want.Region, others+most+largest)
 	switch {
 	case others+least+surge > limit && len(p.was.Groups) > 0:
 		p.warn("%s, this stack needs %d at its smallest and %d while it replaces an instance: a rollout will wait, and end "+

@@ -77,7 +77,8 @@ func (a *account) GetAWSDefaultServiceQuota(
 func (a *account) DescribeInstances(
 	context.Context, *ec2.DescribeInstancesInput, ...func(*ec2.Options),
 ) (*ec2.DescribeInstancesOutput, error) {
-	return &ec2.DescribeInstancesOutput{Reservations: []types.Reservation{{Instances: a.instances}}}, a.asked("DescribeInstances")
+	out := &ec2.DescribeInstancesOutput{Reservations: []types.Reservation{{Instances: a.instances}}}
+	return out, a.asked("DescribeInstances")
 }
 
 func (a *account) DescribeAddresses(
@@ -135,7 +136,9 @@ func (a *account) DescribeAutoScalingGroups(
 	return out, a.asked("DescribeAutoScalingGroups")
 }
 
-func (a *account) GetRole(_ context.Context, in *iam.GetRoleInput, _ ...func(*iam.Options)) (*iam.GetRoleOutput, error) {
+func (a *account) GetRole(
+	_ context.Context, in *iam.GetRoleInput, _ ...func(*iam.Options),
+) (*iam.GetRoleOutput, error) {
 	if !slices.Contains(a.roles, *in.RoleName) {
 		return nil, refuse("NoSuchEntity")
 	}
@@ -162,6 +165,17 @@ func (a *account) ListGrants(
 		out.Grants = append(out.Grants, kmstypes.GrantListEntry{GranteePrincipal: &g})
 	}
 	return out, a.asked("ListGrants")
+}
+
+// ownKey is a key that is not AWS's, scalingRole the one that must be able to use it.
+const (
+	ownKey      = "arn:aws:kms:eu-central-1:1:key/2"
+	scalingRole = "arn:aws:iam::1:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
+)
+
+// allows returns a statement of a key policy.
+func allows(principal string) string {
+	return `{"Effect":"Allow","Principal":{"AWS":"` + principal + `"}}`
 }
 
 func dev() Stack {
@@ -226,11 +240,13 @@ func TestCheck(t *testing.T) {
 		}, "", "needs 8 at its smallest and 10 while it replaces an instance: a rollout will wait"},
 		{"others use the quota", func(a *account, _ *Stack, _ *State) {
 			a.quotas[vcpuQuota] = 20
-			a.instances = []types.Instance{instance("m7i.large", 4, 2), instance("im4gn.large", 1, 1), instance("t4g.small", 2, 1, ours...)}
+			a.instances = []types.Instance{
+				instance("m7i.large", 4, 2), instance("im4gn.large", 1, 1), instance("t4g.small", 2, 1, ours...)}
 		}, "", "9 are in use by others"},
 		{"others use other quotas", func(a *account, _ *Stack, _ *State) {
 			a.quotas[vcpuQuota] = 20
-			for _, kind := range []string{"g5.xlarge", "trn1.2xlarge", "hpc7g.4xlarge", "inf2.xlarge", "dl1.24xlarge", "mac2.metal", "x2gd.medium", "u-6tb1.metal", "vt1.3xlarge"} {
+			for _, kind := range strings.Fields("g5.xlarge trn1.2xlarge hpc7g.4xlarge inf2.xlarge dl1.24xlarge mac2.metal " +
+				"x2gd.medium u-6tb1.metal vt1.3xlarge") {
 				a.instances = append(a.instances, instance(kind, 4, 2))
 			}
 			host := instance("m7i.large", 4, 2)
@@ -247,7 +263,8 @@ func TestCheck(t *testing.T) {
 			"elastic addresses: the quota is 5, 3 are in use by others, this stack needs 3. Raise it (aws service-quotas " +
 				"request-service-quota-increase --service-code ec2 --quota-code L-0263D0A3 --region eu-central-1 " +
 				"--desired-value 6), or choose another imagery:egress", ""},
-		{"VPCs", func(a *account, _ *Stack, _ *State) { a.vpcs = make([]types.Vpc, 5) }, "VPCs: the quota is 5, 5 are in use", ""},
+		{"VPCs", func(a *account, _ *Stack, _ *State) { a.vpcs = make([]types.Vpc, 5) },
+			"VPCs: the quota is 5, 5 are in use", ""},
 		{"VPCs that other accounts share", func(a *account, w *Stack, _ *State) {
 			a.vpcs, w.AccountID = make([]types.Vpc, 5), "111122223333"
 			a.vpcs[0].OwnerId = aws.String("444455556666")
@@ -281,27 +298,26 @@ func TestCheck(t *testing.T) {
 		{"no service-linked role", func(a *account, _ *Stack, _ *State) { a.roles = a.roles[1:] }, "",
 			"AWSServiceRoleForAutoScaling is missing, as in a new account"},
 		{"a key without a grant", func(a *account, _ *Stack, _ *State) {
-			a.key, a.keyPolicy = "arn:aws:kms:eu-central-1:1:key/2", `{"Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::1:root"}}]}`
-		}, "neither its policy nor a grant names AWSServiceRoleForAutoScaling: every launch would end with Client.InternalError", ""},
+			a.key, a.keyPolicy = ownKey, `{"Statement":[`+allows("arn:aws:iam::1:root")+`]}`
+		}, "neither its policy nor a grant names AWSServiceRoleForAutoScaling: every launch would end with Client.", ""},
 		{"a key that denies", func(a *account, _ *Stack, _ *State) {
-			a.key, a.keyPolicy = "arn:aws:kms:eu-central-1:1:key/2", `{"Statement":[{"Effect":"Deny","Principal":"*"}]}`
+			a.key, a.keyPolicy = ownKey, `{"Statement":[{"Effect":"Deny","Principal":"*"}]}`
 		}, "neither its policy nor a grant", ""},
 		{"a key whose policy is one statement", func(a *account, _ *Stack, _ *State) {
-			a.key = "arn:aws:kms:eu-central-1:1:key/2"
-			a.keyPolicy = `{"Statement":{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::1:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"}}}`
+			a.key, a.keyPolicy = ownKey, `{"Statement":`+allows(scalingRole)+`}`
 		}, "", ""},
-		{"a key whose policy nobody can read", func(a *account, _ *Stack, _ *State) {
-			a.key, a.keyPolicy = "arn:aws:kms:eu-central-1:1:key/2", `{`
+		{"a key whose policy is no JSON", func(a *account, _ *Stack, _ *State) {
+			a.key, a.keyPolicy = ownKey, `{`
 		}, "", "not checked: key of encrypted disks: read the policy of the key"},
 		{"a key with a grant", func(a *account, _ *Stack, _ *State) {
-			a.key, a.grants = "arn:aws:kms:eu-central-1:1:key/2", []string{"arn:aws:iam::1:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"}
+			a.key, a.grants = ownKey, []string{scalingRole}
 		}, "", ""},
 		{"a key with a policy", func(a *account, _ *Stack, _ *State) {
-			a.key, a.keyPolicy = "arn:aws:kms:eu-central-1:1:key/2", `{"Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::1:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"}}]}`
+			a.key, a.keyPolicy = ownKey, `{"Statement":[`+allows(scalingRole)+`]}`
 		}, "", ""},
-		{"somebody else's group", func(a *account, _ *Stack, _ *State) { a.groups = []string{"imagery-dev-server"} },
-			`Auto Scaling group imagery-dev-server is there already, but not in the state of this stack: another stack "dev" is`, ""},
-		{"somebody else's template", func(a *account, _ *Stack, _ *State) { a.templates = []string{"imagery-dev-worker"} },
+		{"another stack's group", func(a *account, _ *Stack, _ *State) { a.groups = []string{"imagery-dev-server"} },
+			`group imagery-dev-server is there already, but not in the state of this stack: another stack "dev" is`, ""},
+		{"another stack's template", func(a *account, _ *Stack, _ *State) { a.templates = []string{"imagery-dev-worker"} },
 			"launch template imagery-dev-worker is there already", ""},
 		{"no state", func(a *account, w *Stack, s *State) {
 			s.Unreadable, a.groups = true, []string{"imagery-dev-server"}
@@ -331,11 +347,11 @@ func TestCheck(t *testing.T) {
 
 // Each right that is missing is a warning that names the call, and stops no other question.
 func TestMissingRights(t *testing.T) {
-	for _, call := range []string{"GetServiceQuota", "DescribeInstances", "DescribeAddresses", "DescribeVpcs", "DescribeImages",
-		"DescribeInstanceTypeOfferings", "DescribeLaunchTemplates", "DescribeAutoScalingGroups", "GetRole",
-		"GetEbsDefaultKmsKeyId", "GetKeyPolicy", "ListGrants"} {
+	for _, call := range strings.Fields("GetServiceQuota DescribeInstances DescribeAddresses DescribeVpcs DescribeImages " +
+		"DescribeInstanceTypeOfferings DescribeLaunchTemplates DescribeAutoScalingGroups GetRole " +
+		"GetEbsDefaultKmsKeyId GetKeyPolicy ListGrants") {
 		a, w := healthy(), dev()
-		w.NATs, a.key, a.denied = 1, "arn:aws:kms:eu-central-1:1:key/2", []string{call}
+		w.NATs, a.key, a.denied = 1, ownKey, []string{call}
 		if call != "GetKeyPolicy" && call != "ListGrants" {
 			a.grants = []string{"AWSServiceRoleForAutoScaling"}
 		}

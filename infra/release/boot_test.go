@@ -120,8 +120,9 @@ func TestBoot(t *testing.T) {
 		reason  string // on the console; empty: the boot must end in service
 		gets    int    // downloads; 0: 1
 	}{
-		"good":            {},
-		"refused twice":   {answers: refuse("An error occurred (AccessDenied) when calling the GetObject operation: Access Denied"), gets: 3},
+		"good": {},
+		"refused twice": {
+			answers: refuse("An error occurred (AccessDenied) when calling the GetObject operation: Access Denied"), gets: 3},
 		"missing twice":   {answers: refuse("An error occurred (404) when calling the GetObject operation"), gets: 3},
 		"no way twice":    {answers: refuse("Connect timeout on endpoint URL"), gets: 3},
 		"hangs twice":     {answers: `download() { (( $(nth get) > 2 )) && { file "$@"; return; }; return 124; }`, gets: 3},
@@ -134,7 +135,7 @@ func TestBoot(t *testing.T) {
 		"connection ends": {answers: refuse("Connection was closed before we received a valid response"), gets: 3},
 		"slow answer":     {answers: refuse("Read timeout on endpoint URL"), gets: 3},
 		"no credentials":  {answers: strings.Replace(refuse("Unable to locate credentials"), "254", "253", 1), gets: 3},
-		"never heard of":  {answers: refuse("something that nobody knows yet"), gets: 3},
+		"never heard of":  {answers: refuse("something new"), gets: 3},
 		"refused for ever": {answers: refusedForEver, gets: -1,
 			reason: "no success within 1 s; at last: first line (AccessDenied) (exit code 254)"},
 		"full disk": {answers: `download() {
@@ -146,16 +147,19 @@ func TestBoot(t *testing.T) {
 			reason: "waiting does not change"},
 		"no CLI": {answers: `download() { echo "aws: command not found" >&2; return 127; }`,
 			reason: "waiting does not change"},
-		"wrong bytes":    {answers: `download() { file "$@"; echo more >>"${!#}"; }`, reason: "check that the file is release " + sha(content)},
+		"wrong bytes": {answers: `download() { file "$@"; echo more >>"${!#}"; }`,
+			reason: "check that the file is release " + sha(content)},
 		"unit fails":     {answers: `systemctl() { [[ $* != "enable --now imagery"* ]]; }`, reason: "start the service"},
 		"selftest fails": {answers: `systemctl() { [[ $* != "start imagery-selftest" ]]; }`, reason: "do the job once"},
 		"not ready":      {answers: `ready() { return 22; }`, reason: "wait until it can do its job"},
 		"wrong version":  {answers: `version() { echo 0000; }`, reason: "ask the service for its release"},
-		"hook race":      {answers: `complete() { (( $(nth hook) > 4 )) || { echo "No active Lifecycle Action found" >&2; return 254; }; }`},
+		"hook race": {
+			answers: `complete() { (( $(nth hook) > 4 )) || { echo "No active Lifecycle Action found" >&2; return 254; }; }`},
 		"no hook at all": {answers: `complete() { return 254; }`, reason: "enter service"},
 		"no timers":      {answers: `systemctl() { [[ $* != *.timer ]]; }`},
-		"no token":       {answers: `curl() { [[ ${!#} == */instance-id ]] && echo i-0123456789abcdef0; }`, reason: "ask for the name of this instance"},
-		"no metadata":    {answers: `curl() { return 7; }`, reason: "ask for the name of this instance"},
+		"no token": {answers: `curl() { [[ ${!#} == */instance-id ]] && echo i-0123456789abcdef0; }`,
+			reason: "ask for the name of this instance"},
+		"no metadata": {answers: `curl() { return 7; }`, reason: "ask for the name of this instance"},
 		"killed": {answers: `systemctl() { [[ $* != *agent.timer ]] || { kill -TERM $PPID; command sleep 1; }; }`,
 			reason: "rotate and ship logs"},
 		"disk full": {answers: `useradd() { return 1; }`, reason: "install"},

@@ -26,7 +26,8 @@ func (r *run) goBack(ctx context.Context, f *failure) error {
 	if r.fresh {
 		out.Outcome = "release " + name + " does not work, and there is none to return to; everything is left as it is, to be looked at"
 		if f.ends == record.NotJudged {
-			out.Outcome = "release " + name + " was not judged, and there is none to return to; run this again when the cause is gone"
+			out.Outcome = "release " + name + " was not judged, and there is none to return to; " +
+				"run this again when the cause is gone"
 		}
 		return first(errors.Join(r.pause(ctx), r.close(ctx, cmp.Or(f.ends, record.Failed), f.reason)), out)
 	}

@@ -16,13 +16,13 @@ import (
 )
 
 const (
-	noVCPU = "You have requested more vCPU capacity than your current vCPU limit of 16 allows for the instance bucket that " +
-		"the specified instance type belongs to. Launching EC2 instance failed."
+	noVCPU = "You have requested more vCPU capacity than your current vCPU limit of 16 allows for the instance bucket " +
+		"that the specified instance type belongs to. Launching EC2 instance failed."
 	noCapacity = "We currently do not have sufficient t4g.small capacity in the Availability Zone you requested (a)."
 )
 
-// A refresh that nobody watched, because the update only started it or was killed, may end in AWS's own time limit. What
-// stopped it decides then, too.
+// A refresh without a controller, because the update only started it or was killed, may end in AWS's own time limit.
+// What stopped it decides then, too.
 func TestUnwatchedRefreshIsJudgedByItsCause(t *testing.T) {
 	start := func(o *rollout.Options) { o.Start = true }
 	for name, c := range map[string]struct {
@@ -169,41 +169,16 @@ func TestStartedFirstDeployIsJudgedOnce(t *testing.T) {
 	})
 }
 
-// groupsAPI is the part of the clients that skewed wraps.
-type groupsAPI = interface {
-	autoscaling.DescribeAutoScalingGroupsAPIClient
-	autoscaling.DescribeScalingActivitiesAPIClient
-	autoscaling.DescribeInstanceRefreshesAPIClient
-	StartInstanceRefresh(
-		context.Context, *autoscaling.StartInstanceRefreshInput, ...func(*autoscaling.Options),
-	) (*autoscaling.StartInstanceRefreshOutput, error)
-	RollbackInstanceRefresh(
-		context.Context, *autoscaling.RollbackInstanceRefreshInput, ...func(*autoscaling.Options),
-	) (*autoscaling.RollbackInstanceRefreshOutput, error)
-	CancelInstanceRefresh(
-		context.Context, *autoscaling.CancelInstanceRefreshInput, ...func(*autoscaling.Options),
-	) (*autoscaling.CancelInstanceRefreshOutput, error)
-	UpdateAutoScalingGroup(
-		context.Context, *autoscaling.UpdateAutoScalingGroupInput, ...func(*autoscaling.Options),
-	) (*autoscaling.UpdateAutoScalingGroupOutput, error)
-	SuspendProcesses(
-		context.Context, *autoscaling.SuspendProcessesInput, ...func(*autoscaling.Options),
-	) (*autoscaling.SuspendProcessesOutput, error)
-	ResumeProcesses(
-		context.Context, *autoscaling.ResumeProcessesInput, ...func(*autoscaling.Options),
-	) (*autoscaling.ResumeProcessesOutput, error)
-}
-
 // skewed shifts the times of scaling activities against the clock of this machine.
 type skewed struct {
-	groupsAPI
+	rollout.GroupsClient
 	by time.Duration
 }
 
 func (s skewed) DescribeScalingActivities(
 	ctx context.Context, in *autoscaling.DescribeScalingActivitiesInput, o ...func(*autoscaling.Options),
 ) (*autoscaling.DescribeScalingActivitiesOutput, error) {
-	out, err := s.groupsAPI.DescribeScalingActivities(ctx, in, o...)
+	out, err := s.GroupsClient.DescribeScalingActivities(ctx, in, o...)
 	if err != nil {
 		return nil, err
 	}

@@ -37,7 +37,7 @@ func TestBothAreWatchedToTheEnd(t *testing.T) {
 			if _, err := w.sim.StartRefresh("worker", "lt-worker", "3", simulator.Preferences{MinHealthy: &percent, MaxHealthy: &most, SkipMatching: true}); err != nil {
 				w.t.Error(err)
 			}
-		}, "somebody started a refresh of the workers to version 3"},
+		}, "another refresh, of the workers to version 3, was started"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			inWorld(t, func(w *world) {
@@ -50,7 +50,7 @@ func TestBothAreWatchedToTheEnd(t *testing.T) {
 				judged(t, <-done, "both groups run "+release(1)[:12]+" again", c.reason)
 				w.all(1)
 				result := record.RolledBack
-				if strings.HasPrefix(c.reason, "somebody") { // what a person did says nothing about the release
+				if strings.HasPrefix(c.reason, "another refresh") { // what a person did says nothing about the release
 					result = record.NotJudged
 				}
 				w.wantEntry(2, result, c.reason)

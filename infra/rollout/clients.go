@@ -15,23 +15,26 @@ import (
 	"github.com/aws/smithy-go"
 )
 
+// GroupsClient makes the calls of Auto Scaling.
+type GroupsClient interface {
+	autoscaling.DescribeAutoScalingGroupsAPIClient
+	autoscaling.DescribeScalingActivitiesAPIClient
+	autoscaling.DescribeInstanceRefreshesAPIClient
+	StartInstanceRefresh(context.Context, *autoscaling.StartInstanceRefreshInput, ...func(*autoscaling.Options)) (*autoscaling.StartInstanceRefreshOutput, error)
+	RollbackInstanceRefresh(context.Context, *autoscaling.RollbackInstanceRefreshInput, ...func(*autoscaling.Options)) (*autoscaling.RollbackInstanceRefreshOutput, error)
+	CancelInstanceRefresh(context.Context, *autoscaling.CancelInstanceRefreshInput, ...func(*autoscaling.Options)) (*autoscaling.CancelInstanceRefreshOutput, error)
+	UpdateAutoScalingGroup(context.Context, *autoscaling.UpdateAutoScalingGroupInput, ...func(*autoscaling.Options)) (*autoscaling.UpdateAutoScalingGroupOutput, error)
+	SuspendProcesses(
+		context.Context, *autoscaling.SuspendProcessesInput, ...func(*autoscaling.Options),
+	) (*autoscaling.SuspendProcessesOutput, error)
+	ResumeProcesses(
+		context.Context, *autoscaling.ResumeProcessesInput, ...func(*autoscaling.Options),
+	) (*autoscaling.ResumeProcessesOutput, error)
+}
+
 // Clients are the calls that a rollout makes; whoever deploys needs the right to each.
 type Clients struct {
-	Groups interface {
-		autoscaling.DescribeAutoScalingGroupsAPIClient
-		autoscaling.DescribeScalingActivitiesAPIClient
-		autoscaling.DescribeInstanceRefreshesAPIClient
-		StartInstanceRefresh(context.Context, *autoscaling.StartInstanceRefreshInput, ...func(*autoscaling.Options)) (*autoscaling.StartInstanceRefreshOutput, error)
-		RollbackInstanceRefresh(context.Context, *autoscaling.RollbackInstanceRefreshInput, ...func(*autoscaling.Options)) (*autoscaling.RollbackInstanceRefreshOutput, error)
-		CancelInstanceRefresh(context.Context, *autoscaling.CancelInstanceRefreshInput, ...func(*autoscaling.Options)) (*autoscaling.CancelInstanceRefreshOutput, error)
-		UpdateAutoScalingGroup(context.Context, *autoscaling.UpdateAutoScalingGroupInput, ...func(*autoscaling.Options)) (*autoscaling.UpdateAutoScalingGroupOutput, error)
-		SuspendProcesses(
-			context.Context, *autoscaling.SuspendProcessesInput, ...func(*autoscaling.Options),
-		) (*autoscaling.SuspendProcessesOutput, error)
-		ResumeProcesses(
-			context.Context, *autoscaling.ResumeProcessesInput, ...func(*autoscaling.Options),
-		) (*autoscaling.ResumeProcessesOutput, error)
-	}
+	Groups  GroupsClient
 	Targets interface {
 		elasticloadbalancingv2.DescribeTargetHealthAPIClient
 	}

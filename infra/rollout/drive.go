@@ -129,8 +129,8 @@ func (r *run) advance(ctx context.Context, to *roll) (done bool, err error) {
 	// A refresh is under way.
 	case active != nil && active.version() != want:
 		// Whoever it was had a reason; to fight about it would help nobody.
-		return false, &failure{ends: record.NotJudged, reason: fmt.Sprintf("somebody started a refresh of the %ss to version %s meanwhile",
-			g.role, active.version())}
+		return false, &failure{ends: record.NotJudged,
+			reason: fmt.Sprintf("another refresh, of the %ss to version %s, was started meanwhile", g.role, active.version())}
 	case active != nil && !active.forward():
 		// AWS takes it back, or somebody does. It need not have ended for that to be clear.
 		return false, r.failed(ctx, g, *active)
@@ -174,9 +174,10 @@ func (r *run) watch(ctx context.Context) error {
 	}
 	if f := g.active(); f != nil && f.version() != want {
 		return &failure{ends: record.NotJudged,
-			reason: fmt.Sprintf("somebody started a refresh of the %ss to version %s meanwhile", g.role, f.version())}
+			reason: fmt.Sprintf("another refresh, of the %ss to version %s, was started meanwhile", g.role, f.version())}
 	} else if g.version != want {
-		return &failure{ends: record.NotJudged, reason: fmt.Sprintf("somebody gave the %ss version %s meanwhile", g.role, g.version)}
+		return &failure{ends: record.NotJudged,
+			reason: fmt.Sprintf("the %ss were given version %s meanwhile", g.role, g.version)}
 	}
 	return r.launches(ctx, g, want, failedLaunches, r.sinceMark(ctx, g))
 }

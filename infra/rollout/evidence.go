@@ -58,7 +58,7 @@ func (r *run) launches(
 	return r.wait(g, version, seen)
 }
 
-// launchHistory is what the scaling activities of a group say of launches of a version.
+// launchHistory summarizes the scaling activities of a group that launch a version.
 type launchHistory struct {
 	failures int      // that count and whose cause is the release
 	last     *failure // one of them, with an instance if there is one
@@ -87,8 +87,9 @@ func (r *run) examine(
 			continue // an old one, from before the group got this version
 		}
 		// That a hook which was not passed shows as Cancelled is not documented; both are failures.
-		failed := a.StatusCode == types.ScalingActivityStatusCodeFailed || a.StatusCode == types.ScalingActivityStatusCodeCancelled
-		if !failed {
+		switch a.StatusCode {
+		case types.ScalingActivityStatusCodeFailed, types.ScalingActivityStatusCodeCancelled:
+		default:
 			launching = launching || a.StatusCode == types.ScalingActivityStatusCodeSuccessful
 			// An instance that EC2 is about to end for want of a key has an id for some seconds, too.
 			seen.pending = seen.pending || id != "" && seen.outside == nil
@@ -101,12 +102,14 @@ func (r *run) examine(
 		}
 		if why.cause == causeRelease {
 			seen.failures++
-			if f := r.note(ctx, g, deref(a.ActivityId), id, deref(a.StatusMessage)); seen.last == nil || seen.last.instance == "" {
+			f := r.note(ctx, g, deref(a.ActivityId), id, deref(a.StatusMessage))
+			if seen.last == nil || seen.last.instance == "" {
 				seen.last = f
 			}
 			continue
 		}
-		r.once(deref(a.ActivityId), "%s: AWS could not launch an instance (cause: %s): %s", g.role, why.cause, deref(a.StatusMessage))
+		r.once(deref(a.ActivityId), "%s: AWS could not launch an instance (cause: %s): %s", g.role, why.cause,
+			deref(a.StatusMessage))
 		b := &blockedLaunch{cause: why.cause, message: strings.TrimSuffix(deref(a.StatusMessage), "."), advice: why.advice}
 		if seen.outside == nil {
 			seen.outside = b
@@ -153,7 +156,7 @@ func (r *run) sinceMark(ctx context.Context, g *group) func(types.Activity) bool
 }
 
 // wait keeps the time for which a group has been blocked. It returns a *failure without a verdict when the time is
-// over. A group that has its minimum of the version and nothing else only wants to grow, which is no matter of a rollout.
+// over. A group that has its minimum of the version and nothing else only wants to grow: that does not concern a rollout.
 func (r *run) wait(g *group, version string, seen launchHistory) error {
 	b := seen.blocked
 	if b == nil || g.whole(version) {
@@ -198,11 +201,12 @@ func (r *run) failed(ctx context.Context, g *group, f refresh) error {
 		return err
 	}
 	reason := f.why()
-	// Nobody may have watched: with Start, or after a kill. An alarm judges the release whatever else happened.
+	// It may have run without a controller: with Start, or after a kill. An alarm judges the release whatever else happened.
 	if seen, err := r.examine(ctx, g, f.version(), f.covers); err == nil && seen.failures == 0 && seen.outside != nil &&
 		!strings.Contains(strings.ToLower(reason), "alarm") {
-		return &failure{ends: record.NotJudged, reason: fmt.Sprintf("the refresh of the %ss to version %s ended (%s) while AWS "+
-			"refused launches: %s", g.role, f.version(), strings.TrimSuffix(reason, "."), seen.outside)}
+		return &failure{ends: record.NotJudged,
+			reason: fmt.Sprintf("the refresh of the %ss to version %s ended (%s) while AWS refused launches: %s",
+				g.role, f.version(), strings.TrimSuffix(reason, "."), seen.outside)}
 	}
 	if reason == "" {
 		reason = "AWS does not say why"

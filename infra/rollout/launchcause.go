@@ -84,7 +84,8 @@ var launchMessages = []launchMessage{
 		"Raise the quota \"All Standard Spot Instance Requests\" (L-34B43A08)",
 		"Max spot instance count exceeded. Launching EC2 instance failed.",
 		"https://github.com/aws-deepracer-community/deepracer-on-the-spot/issues/55"},
-	{"other quota", form(`reached your quota|LimitExceeded|limit (on|for) the number of|[Mm]aximum number of .* (reached|exceeded)`),
+	{"other quota",
+		form(`reached your quota|LimitExceeded|limit (on|for) the number of|[Mm]aximum number of .* (reached|exceeded)`),
 		causeAccount, "Raise the quota that the message names (Service Quotas), or delete what is not needed",
 		unhealthy + "Client.VolumeLimitExceeded: Volume limit exceeded", docsState},
 	{"account in validation", form(`PendingVerification|being (validated|verified)|pending verification`), causeAccount,
@@ -137,11 +138,13 @@ var launchMessages = []launchMessage{
 	{"image", form(`image id .* does not exist|InvalidAMIID|Client\.InvalidSnapshot`), causeAccount,
 		"The machine image is gone: pin another one with imagery:amiId, or set imagery:amiFollow",
 		"The image id '[ami-02c7e84c65fcfecee]' does not exist. Launching EC2 instance failed.", docsLaunch},
-	{"configuration", form(`does not exist\.|does not exist$|Invalid IAM Instance Profile|not match the architecture|InvalidParameter`),
+	{"configuration",
+		form(`does not exist\.|does not exist$|Invalid IAM Instance Profile|not match the architecture|InvalidParameter`),
 		causeAccount, "Something that the launch template names is gone or does not fit; see `pulumi preview --refresh`",
 		"The security group 'sg-0123456789abcdef0' does not exist. Launching EC2 instance failed.", docsLaunch},
 
-	{"no capacity", form(`do(es)? not have (sufficient|enough) .*capacity|InsufficientInstanceCapacity|[Ii]nsufficient capacity`),
+	{"no capacity",
+		form(`do(es)? not have (sufficient|enough) .*capacity|InsufficientInstanceCapacity|[Ii]nsufficient capacity`),
 		causeZone, "AWS has no capacity for the type there: wait, or choose another type",
 		"We currently do not have sufficient t4g.small capacity in the Availability Zone you requested (us-east-1c). Our " +
 			"system will be working on provisioning additional capacity. You can currently get t4g.small capacity by not " +
@@ -179,8 +182,9 @@ var launchMessages = []launchMessage{
 		"The service is unavailable. Please try again shortly. Launching EC2 instance failed.", docsErrors},
 	{"taken by AWS", form(`Server\.(Spot|Scheduled)`), causeTransient, "AWS took the instance back: try again",
 		unhealthy + "Server.SpotInstanceTermination: Spot instance termination", docsState},
-	{"ended by a person", form(`Client\.(UserInitiatedShutdown|InstanceTerminated|UserInitiatedHibernate)`), causeTransient,
-		"A person or a program ended the instance: CloudTrail tells who called TerminateInstances",
+	{"ended by a person", form(`Client\.(UserInitiatedShutdown|InstanceTerminated|UserInitiatedHibernate)`),
+		causeTransient,
+		"A person or a program ended the instance: see the calls of TerminateInstances in CloudTrail",
 		unhealthy + "Client.UserInitiatedShutdown: User initiated shutdown", docsState},
 
 	{"hook timed out", form(`Heartbeat Timeout`), causeRelease, "",

@@ -121,8 +121,9 @@ func (s scene) succeeds(w *world) {
 	w.all(n)
 	w.wantEntry(n, record.Successful, "")
 	failed := func(a simulator.Activity) bool { return a.Status == types.ScalingActivityStatusCodeFailed }
-	if !slices.ContainsFunc(w.sim.Activities("worker"), failed) || !w.said("AWS could not launch an instance (cause: "+s.Cause) {
-		w.t.Error("no launch failed, or nobody was told")
+	if !slices.ContainsFunc(w.sim.Activities("worker"), failed) ||
+		!w.said("AWS could not launch an instance (cause: "+s.Cause) {
+		w.t.Error("no launch failed, or it was not shown")
 	}
 }
 

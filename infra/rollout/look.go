@@ -27,7 +27,7 @@ type group struct {
 	targets                []string
 	instances              []instance
 	suspended              map[string]string // processes that are suspended -> why
-	dead                   bool              // nobody served when the run began
+	dead                   bool              // no instance served when the run began
 	refreshes              []refresh         // newest first
 
 	versions map[string]string // of all instances that were ever seen

@@ -115,8 +115,7 @@ type run struct {
 // without us; any other is a refusal, and nothing was touched. It may run at the same time as others: all but one
 // are refused.
 func Run(ctx context.Context, o Options, want Target) (Outcome, error) {
-	r := &run{Options: o, want: want, outcome: Runs, began: time.Now(), lost: map[string]*failure{}, told: map[string]bool{},
-		blocked: map[string]*blockedLaunch{}, marked: map[string]map[string]bool{}}
+	r := newRun(o, want)
 	err := r.locked(ctx, "release "+short(want.Release)+", "+o.Why, func(ctx context.Context) error {
 		for _, step := range []func(context.Context) (done bool, err error){
 			r.look,       // at both groups
@@ -138,6 +137,12 @@ func Run(ctx context.Context, o Options, want Target) (Outcome, error) {
 		return nil
 	})
 	return r.outcome, err
+}
+
+// newRun returns a run that has not begun.
+func newRun(o Options, want Target) *run {
+	return &run{Options: o, want: want, outcome: Runs, began: time.Now(), lost: map[string]*failure{},
+		told: map[string]bool{}, blocked: map[string]*blockedLaunch{}, marked: map[string]map[string]bool{}}
 }
 
 // say tells what happens.

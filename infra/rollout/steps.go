@@ -73,7 +73,7 @@ func (r *run) start(ctx context.Context) (done bool, err error) {
 	rec := r.journal.now()
 	if e := rec.Current(); r.Start && r.resumed && r.fresh && e != nil && time.Since(e.Begin) > settleFor {
 		r.say("the first deploy began %s ago and does not serve yet: watching it", time.Since(e.Begin).Round(time.Minute))
-		r.Start = false // nobody else would ever judge it, and its groups would launch for ever
+		r.Start = false // else it would never be judged, and its groups would launch for ever
 	}
 	if !r.Start {
 		return false, nil

@@ -19,7 +19,8 @@ const launchProcess = "Launch"
 
 // needed lists the processes without which a group cannot replace instances or a rollout cannot see a new one fail.
 // Others (AZRebalance, AlarmNotification, ScheduledActions) may stay suspended.
-var needed = []string{launchProcess, "Terminate", "AddToLoadBalancer", "HealthCheck", "InstanceRefresh", "ReplaceUnhealthy"}
+var needed = []string{launchProcess, "Terminate", "AddToLoadBalancer", "HealthCheck", "InstanceRefresh",
+	"ReplaceUnhealthy"}
 
 // checkProcesses returns a *refusal if a needed process of the group is suspended: a person did that, or AWS, which
 // does it to "groups that have been trying to launch instances for over 24 hours but have not succeeded". A rollout
@@ -137,7 +138,7 @@ func (r *run) resume(ctx context.Context, g *group, processes ...string) error {
 
 // Resume resumes every suspended process of both groups, and returns what it resumed, as group/process.
 func Resume(ctx context.Context, o Options) (resumed []string, err error) {
-	r := &run{Options: o, told: map[string]bool{}}
+	r := newRun(o, Target{})
 	err = r.locked(ctx, "resume", func(ctx context.Context) error {
 		if _, err := r.look(ctx); err != nil {
 			return err

@@ -112,8 +112,7 @@ func Abort(ctx context.Context, o Options) (by string, err error) {
 var errHolderGone = errors.New("whoever drove the rollout is gone")
 
 func abortOnce(ctx context.Context, o Options) (by string, err error) {
-	r := &run{Options: o, outcome: Runs, began: time.Now(), lost: map[string]*failure{}, told: map[string]bool{},
-		blocked: map[string]*blockedLaunch{}, marked: map[string]map[string]bool{}}
+	r := newRun(o, Target{})
 	err = r.locked(ctx, "abort", func(ctx context.Context) error {
 		if _, err := r.look(ctx); err != nil {
 			return err
@@ -251,8 +250,8 @@ func Status(ctx context.Context, o Options) (Report, error) {
 		if err != nil {
 			return Report{}, err
 		}
-		one := GroupReport{Role: role, Name: g.Name, Version: g.version, Release: known[g.version].release, Minimum: g.min, Instances: map[string]InstanceReport{},
-			Suspended: g.suspended}
+		one := GroupReport{Role: role, Name: g.Name, Version: g.version, Release: known[g.version].release, Minimum: g.min,
+			Instances: map[string]InstanceReport{}, Suspended: g.suspended}
 		for _, i := range g.instances {
 			one.Instances[i.id] = InstanceReport{i.version, string(i.state), i.healthy}
 		}

@@ -111,30 +111,14 @@ func (s *Simulator) Terminate(id string, decrement bool) (*Activity, error) {
 
 // Suspend is SuspendProcesses, of a user if reason is empty: "If you omit this property, all processes are specified."
 func (s *Simulator) Suspend(name, reason string, processes ...string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	g, err := s.group(name)
-	if err != nil {
-		return err
-	}
-	for _, p := range orAll(processes) {
-		g.suspended[p] = cmp.Or(reason, "User suspended at "+time.Now().UTC().Format(time.RFC3339))
-	}
-	return nil
+	return s.eachProcess(name, processes, func(g *group, process string) {
+		g.suspended[process] = cmp.Or(reason, "User suspended at "+time.Now().UTC().Format(time.RFC3339))
+	})
 }
 
 // Resume is ResumeProcesses.
 func (s *Simulator) Resume(name string, processes ...string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	g, err := s.group(name)
-	if err != nil {
-		return err
-	}
-	for _, p := range orAll(processes) {
-		delete(g.suspended, p)
-	}
-	return nil
+	return s.eachProcess(name, processes, func(g *group, process string) { delete(g.suspended, process) })
 }
 
 // Suspended returns the suspended processes of a group with the reason of each.
@@ -144,12 +128,22 @@ func (s *Simulator) Suspended(name string) map[string]string {
 	return maps.Clone(s.groups[name].suspended)
 }
 
-func orAll(processes []string) []string {
-	if len(processes) > 0 {
-		return processes
+// eachProcess calls do with each of the processes of a group, all of them if none is named.
+func (s *Simulator) eachProcess(name string, processes []string, do func(*group, string)) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g, err := s.group(name)
+	if err != nil {
+		return err
 	}
-	return []string{"Launch", "Terminate", "AddToLoadBalancer", "AlarmNotification", "AZRebalance", "HealthCheck",
-		"InstanceRefresh", "ReplaceUnhealthy", "ScheduledActions"}
+	if len(processes) == 0 {
+		processes = []string{"Launch", "Terminate", "AddToLoadBalancer", "AlarmNotification", "AZRebalance", "HealthCheck",
+			"InstanceRefresh", "ReplaceUnhealthy", "ScheduledActions"}
+	}
+	for _, p := range processes {
+		do(g, p)
+	}
+	return nil
 }
 
 // Instance is one instance as DescribeAutoScalingGroups tells of it.

@@ -49,7 +49,7 @@ type memory struct {
 	registered time.Time
 }
 
-// diesAfter is how long an instance that EC2 ends before its boot is shown as pending. Not documented.
+// diesAfter passes until EC2 ends an instance that it cannot boot. Not documented.
 const diesAfter = 20 * time.Second
 
 // Start begins the boot.

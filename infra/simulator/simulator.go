@@ -231,8 +231,8 @@ func (s *Simulator) tend(g *group) {
 }
 
 // launches reports whether a group starts instances now: "If you suspend Launch, your Auto Scaling group does not
-// scale out for alarms or scheduled actions", and "ReplaceUnhealthy continues to terminate unhealthy instances, but does
-// not launch replacements".
+// scale out for alarms or scheduled actions", and "ReplaceUnhealthy continues to terminate unhealthy instances, but
+// does not launch replacements".
 func (g *group) launches() bool {
 	_, suspended := g.suspended["Launch"]
 	return !suspended && !time.Now().Before(g.notBefore)
