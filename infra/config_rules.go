@@ -102,7 +102,8 @@ func (c Config) checkNames(say func(string, ...any)) {
 // partitionOf returns the name of the partition of a region, and "" for the commercial one.
 func partitionOf(region string) string {
 	for _, p := range [][2]string{
-		{"cn-", "AWS China"}, {"us-gov-", "AWS GovCloud (US)"}, {"us-iso", "an AWS isolated partition"}, {"eu-iso", "an AWS isolated partition"},
+		{"cn-", "AWS China"}, {"us-gov-", "AWS GovCloud (US)"}, {"us-iso", "an AWS isolated partition"},
+		{"eu-iso", "an AWS isolated partition"},
 		{"eusc-", "the AWS European Sovereign Cloud"},
 	} {
 		if strings.HasPrefix(region, p[0]) {

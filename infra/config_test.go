@@ -163,7 +163,8 @@ func TestLateRefusalsMakeNothing(t *testing.T) {
 func TestWarnings(t *testing.T) {
 	_, warnings, err := load(t, "live", map[string]string{"profile": "prod", "protectData": "false", "egress": "nat", "azCount": "3"})
 	if err != nil || len(warnings) != 4 {
-		t.Errorf("%v, warnings %q; want unprotected data, one NAT for three zones, plain HTTP, no address for alarms", err, warnings)
+		t.Errorf("%v, warnings %q; want unprotected data, one NAT for three zones, plain HTTP, no address for alarms",
+			err, warnings)
 	}
 	warned := func(imagery map[string]string) bool {
 		_, warnings, err := load(t, "live", imagery)

@@ -47,8 +47,8 @@ type item struct {
 	usd  float64
 }
 
-// Estimate holds the monthly cost of a stack at its smallest size, the dearest line first, and of its largest size under
-// the load that scaling aims at on top of it.
+// Estimate holds the monthly cost of a stack at its smallest size, the dearest line first, and what its largest size
+// under the load that scaling aims at adds to that.
 type Estimate struct {
 	items []item
 	total float64
@@ -88,7 +88,7 @@ func estimate(c Config) Estimate {
 	return e
 }
 
-// atMost returns what the largest size under full load costs beside the smallest at rest. Traffic to users is not in it.
+// atMost returns what the largest size under full load costs beside the smallest at rest. Traffic to users is left out.
 func atMost(c Config) []item {
 	server, worker := instanceTypes[c.ServerType], instanceTypes[c.WorkerType]
 	added := float64(c.ServerMax-c.ServerMin)*server.hourly + float64(c.WorkerMax-c.WorkerMin)*worker.hourly

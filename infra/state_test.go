@@ -119,7 +119,7 @@ func TestRefusedChangesTouchNothing(t *testing.T) {
 	}
 }
 
-// A stack whose network exists and whose groups were never made, as after a first up that failed, may change its egress.
+// A stack whose network exists and whose groups were never made, after a first up that failed, may change its egress.
 func TestHalfMadeStackMayChangeItsEgress(t *testing.T) {
 	old, _, err := planned(t, nil)
 	if err != nil {

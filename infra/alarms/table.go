@@ -10,7 +10,8 @@ import (
 	"imagery/app/settings"
 )
 
-// quiet makes missing data ring no alarm: many metrics have no data yet, or only when something went wrong. Where silence is the fault, an expression compares it with a metric that AWS itself publishes.
+// quiet makes missing data ring no alarm: many metrics have no data yet, or only when something went wrong. Where
+// silence is the fault, an expression compares it with a metric that AWS itself publishes.
 const quiet = "notBreaching"
 
 const (
@@ -71,8 +72,8 @@ func (w Watched) photos() []alarm {
 			compare: above, threshold: 300, period: 60, datapoints: 3, of: 5, missing: quiet},
 		// The reconciler repairs after five and ten minutes; what is older it could not repair. The queue's own
 		// age leaves out messages that were received three times, so it cannot see this.
-		// Workers that are heard, but of which none completes a pass, count as lag, too: lost messages are not repaired then. Before
-		// the first worker is heard there is no value.
+		// Workers that are heard, but of which none completes a pass, count as lag, too: lost messages are not repaired
+		// then. Before the first worker is heard there is no value.
 		{name: "lag", means: "A user waits for a photo for more than 15 minutes, or no worker repairs what messages lost.",
 			do: "imagery status --stack {stack} names the oldest image; imagery why ID --stack {stack}; " +
 				"aws logs tail {workerLogs} --since 30m.",

@@ -338,7 +338,8 @@ func TestCheck(t *testing.T) {
 					t.Errorf("got %q, want %q", l.got, l.want)
 				}
 			}
-			if err := r.Err(); (err != nil) != (c.problem != "") || err != nil && !strings.Contains(err.Error(), "nothing was touched") {
+			if err := r.Err(); (err != nil) != (c.problem != "") ||
+				err != nil && !strings.Contains(err.Error(), "nothing was touched") {
 				t.Errorf("the error is %v", err)
 			}
 		})
@@ -347,8 +348,8 @@ func TestCheck(t *testing.T) {
 
 // Each right that is missing is a warning that names the call, and stops no other question.
 func TestMissingRights(t *testing.T) {
-	for _, call := range strings.Fields("GetServiceQuota DescribeInstances DescribeAddresses DescribeVpcs DescribeImages " +
-		"DescribeInstanceTypeOfferings DescribeLaunchTemplates DescribeAutoScalingGroups GetRole " +
+	for _, call := range strings.Fields("GetServiceQuota DescribeInstances DescribeAddresses DescribeVpcs " +
+		"DescribeImages DescribeInstanceTypeOfferings DescribeLaunchTemplates DescribeAutoScalingGroups GetRole " +
 		"GetEbsDefaultKmsKeyId GetKeyPolicy ListGrants") {
 		a, w := healthy(), dev()
 		w.NATs, a.key, a.denied = 1, ownKey, []string{call}

@@ -259,7 +259,8 @@ func TestSupersededFirstDeployBeginsAnew(t *testing.T) {
 			t.Fatal("it was not interrupted")
 		}
 		w.setHook(nil)
-		if e := w.record().Entries[0]; e.Release != release(1) || e.Result != record.RollingBack || e.Ends != record.Superseded {
+		e := w.record().Entries[0]
+		if e.Release != release(1) || e.Result != record.RollingBack || e.Ends != record.Superseded {
 			t.Fatalf("%+v", e)
 		}
 		time.Sleep(3 * time.Minute) // its lock ends

@@ -20,10 +20,18 @@ type GroupsClient interface {
 	autoscaling.DescribeAutoScalingGroupsAPIClient
 	autoscaling.DescribeScalingActivitiesAPIClient
 	autoscaling.DescribeInstanceRefreshesAPIClient
-	StartInstanceRefresh(context.Context, *autoscaling.StartInstanceRefreshInput, ...func(*autoscaling.Options)) (*autoscaling.StartInstanceRefreshOutput, error)
-	RollbackInstanceRefresh(context.Context, *autoscaling.RollbackInstanceRefreshInput, ...func(*autoscaling.Options)) (*autoscaling.RollbackInstanceRefreshOutput, error)
-	CancelInstanceRefresh(context.Context, *autoscaling.CancelInstanceRefreshInput, ...func(*autoscaling.Options)) (*autoscaling.CancelInstanceRefreshOutput, error)
-	UpdateAutoScalingGroup(context.Context, *autoscaling.UpdateAutoScalingGroupInput, ...func(*autoscaling.Options)) (*autoscaling.UpdateAutoScalingGroupOutput, error)
+	StartInstanceRefresh(
+		context.Context, *autoscaling.StartInstanceRefreshInput, ...func(*autoscaling.Options),
+	) (*autoscaling.StartInstanceRefreshOutput, error)
+	RollbackInstanceRefresh(
+		context.Context, *autoscaling.RollbackInstanceRefreshInput, ...func(*autoscaling.Options),
+	) (*autoscaling.RollbackInstanceRefreshOutput, error)
+	CancelInstanceRefresh(
+		context.Context, *autoscaling.CancelInstanceRefreshInput, ...func(*autoscaling.Options),
+	) (*autoscaling.CancelInstanceRefreshOutput, error)
+	UpdateAutoScalingGroup(
+		context.Context, *autoscaling.UpdateAutoScalingGroupInput, ...func(*autoscaling.Options),
+	) (*autoscaling.UpdateAutoScalingGroupOutput, error)
 	SuspendProcesses(
 		context.Context, *autoscaling.SuspendProcessesInput, ...func(*autoscaling.Options),
 	) (*autoscaling.SuspendProcessesOutput, error)

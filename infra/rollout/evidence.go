@@ -156,7 +156,7 @@ func (r *run) sinceMark(ctx context.Context, g *group) func(types.Activity) bool
 }
 
 // wait keeps the time for which a group has been blocked. It returns a *failure without a verdict when the time is
-// over. A group that has its minimum of the version and nothing else only wants to grow: that does not concern a rollout.
+// over. A group that has its minimum of the version and nothing else only wants to grow, which is scaling.
 func (r *run) wait(g *group, version string, seen launchHistory) error {
 	b := seen.blocked
 	if b == nil || g.whole(version) {
@@ -201,7 +201,7 @@ func (r *run) failed(ctx context.Context, g *group, f refresh) error {
 		return err
 	}
 	reason := f.why()
-	// It may have run without a controller: with Start, or after a kill. An alarm judges the release whatever else happened.
+	// It may have run without a controller: with Start, or after a kill. An alarm judges the release in any case.
 	if seen, err := r.examine(ctx, g, f.version(), f.covers); err == nil && seen.failures == 0 && seen.outside != nil &&
 		!strings.Contains(strings.ToLower(reason), "alarm") {
 		return &failure{ends: record.NotJudged,
