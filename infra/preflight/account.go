@@ -93,7 +93,7 @@ func (p *check) rules(ctx context.Context) error {
 		"shorten imagery:allowedCidrs")
 }
 
-// imageAge is the age of a machine image from which on a warning is given. Amazon Linux 2023 gets security updates about
+// imageAge is the age of a machine image that is warned about. Amazon Linux 2023 gets security updates about
 // every two weeks, and an image installs those of its own date only.
 const imageAge = 30 * 24 * time.Hour
 
