@@ -88,7 +88,9 @@ func (b blobs) publish(staged, path string) error {
 		return b.root.Rename(staged, path)
 	}
 	err := move()
-	if errors.Is(err, fs.ErrNotExist) { // Sweep removed the folder in between, as old and empty; a new one it spares
+	// Sweep may remove the folder in between, as old and empty: MkdirAll reports that it exists if it goes after the
+	// attempt to make it, and Rename that it does not. Sweep spares the new folder of the second try.
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrExist) {
 		err = move()
 	}
 	if err != nil {
