@@ -254,6 +254,16 @@ func (tb *tab) says(name, pattern string) {
 	tb.until(name+" says "+pattern, fmt.Sprintf(`/%s/.test(%s)`, pattern, said(name)))
 }
 
+// anySays waits until the card of one of the photos says something.
+func (tb *tab) anySays(names []string, pattern string) {
+	tb.t.Helper()
+	var texts []string
+	for _, name := range names {
+		texts = append(texts, said(name))
+	}
+	tb.until("a photo says "+pattern, fmt.Sprintf(`[%s].some(text => /%s/.test(text))`, strings.Join(texts, ", "), pattern))
+}
+
 func (tb *tab) idOf(name string) string {
 	tb.t.Helper()
 	return strings.TrimPrefix(eval[string](tb, card(name)+`.querySelector('.open').hash`), "#view=")
