@@ -88,6 +88,7 @@ func TestLateDeleteIsIgnored(t *testing.T) {
 
 // try is must for other goroutines.
 func try(t *testing.T, err error) {
+	t.Helper()
 	if err != nil {
 		t.Error(err)
 	}

@@ -75,7 +75,9 @@ func TestStates(t *testing.T) {
 
 	w.cut()
 	tb.line(-1, true)
-	tb.anySays(names, "offline")
+	for _, name := range names {
+		tb.says(name, "offline")
+	}
 	tb.look("offline")
 
 	pass := tb.intercept("*wait=*", hang)
