@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"net/http"
+	"syscall"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -40,20 +42,16 @@ func supervise(ctx context.Context, l net.Listener, log *slog.Logger) {
 	}()
 }
 
-// alive asks the process's own listener. A listener that is closed belongs to a process that is draining.
+// alive reports whether the process's own listener answers /healthz. Only a refused connection means that the listener
+// is closed, in a process that is draining; any other error (no file descriptors left, a full backlog) is a failure.
 func alive(client *http.Client, l net.Listener) bool {
 	_, port, err := net.SplitHostPort(l.Addr().String())
 	if err != nil {
 		return false
 	}
-	conn, err := net.DialTimeout("tcp", net.JoinHostPort("127.0.0.1", port), time.Second)
-	if err != nil {
-		return true
-	}
-	conn.Close()
 	res, err := client.Get("http://" + net.JoinHostPort("127.0.0.1", port) + "/healthz")
 	if err != nil {
-		return false
+		return errors.Is(err, syscall.ECONNREFUSED)
 	}
 	res.Body.Close()
 	return res.StatusCode == http.StatusOK

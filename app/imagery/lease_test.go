@@ -104,6 +104,88 @@ func TestDeadLettersAreReadOnce(t *testing.T) {
 	}
 }
 
+// While the table is away, a pass asks for few images, and for each dead letter once, however often it is received.
+func TestOutageEndsThePassOverDeadLetters(t *testing.T) {
+	w := newWorld(t)
+	for range 30 {
+		w.accept(t, w.create(t), "photo")
+	}
+	w.kill(t)
+	away := &tableAway{Catalog: w.catalog}
+	w.Catalog = away
+	r := w.NewReconciler("a", time.Minute)
+	if got, err := r.Pass(t.Context(), 3); !errors.Is(err, errAway) || away.gets > 5 {
+		t.Errorf("%d images were asked for during an outage: %+v, %v", away.gets, got, err)
+	}
+	w.Catalog = w.catalog
+	if got := run(t, r); got.Explained != 30 {
+		t.Errorf("the pass after the outage: %+v", got)
+	}
+}
+
+type tableAway struct {
+	imagery.Catalog
+	gets int
+}
+
+func (c *tableAway) Get(context.Context, string) (imagery.Image, error) {
+	c.gets++
+	return imagery.Image{}, errAway
+}
+
+// A slow table makes the visibility of dead letters end during the pass: the queue gives them again and again.
+func TestDeadLettersThatComeAgainEndThePass(t *testing.T) {
+	w := newWorld(t)
+	w.accept(t, w.create(t), "photo")
+	w.kill(t)
+	again := &alwaysVisible{Queue: w.dead}
+	w.DeadLetters = again
+	if got := w.reconcile(t); got.Dead != 1 || got.Reads != 1 || again.receives > 2 {
+		t.Errorf("after %d receives: %+v", again.receives, got)
+	}
+}
+
+// alwaysVisible gives the same messages at every receive.
+type alwaysVisible struct {
+	imagery.Queue
+	first    []imagery.Message
+	receives int
+}
+
+func (q *alwaysVisible) Receive(ctx context.Context, n int, wait time.Duration) (_ []imagery.Message, err error) {
+	if q.receives++; q.receives > 100 {
+		return nil, errAway
+	}
+	if q.first == nil {
+		q.first, err = q.Queue.Receive(ctx, n, wait)
+	}
+	return q.first, err
+}
+
+// A pass ends with the lease, for then another process may lead.
+func TestPassEndsWithItsLease(t *testing.T) {
+	w := newWorld(t)
+	var left time.Duration
+	w.DeadLetters = &watched{Queue: w.dead, receive: func(ctx context.Context) {
+		deadline, _ := ctx.Deadline()
+		left = time.Until(deadline)
+	}}
+	run(t, w.NewReconciler("a", time.Minute))
+	if left < 2*time.Minute || left > 3*time.Minute {
+		t.Errorf("the pass may take %v, its lease is 3 minutes", left)
+	}
+}
+
+type watched struct {
+	imagery.Queue
+	receive func(context.Context)
+}
+
+func (q *watched) Receive(ctx context.Context, n int, wait time.Duration) ([]imagery.Message, error) {
+	q.receive(ctx)
+	return q.Queue.Receive(ctx, n, wait)
+}
+
 // shardMates uploads n photos whose hints are lost and become due together, in one shard of the index.
 func (w *world) shardMates(t *testing.T, n int) (ids []string) {
 	t.Helper()

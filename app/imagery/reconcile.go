@@ -58,7 +58,8 @@ const (
 )
 
 // Pass repairs what is due now. attempts is how many receives the queue grants a hint, for the sentence that
-// users read. Errors of single images are joined, and their images are looked at again in the next pass.
+// users read. Errors of single images are joined, and their images are looked at again in the next pass. A pass of a
+// leader ends with its lease: what is left is due in the next one.
 func (r *Reconciler) Pass(ctx context.Context, attempts int) (Repairs, error) {
 	now, budget := r.service.Now(), -1
 	if r.holder != "" {
@@ -70,6 +71,9 @@ func (r *Reconciler) Pass(ctx context.Context, attempts int) (Repairs, error) {
 			return Repairs{}, nil
 		}
 		budget = max(pendingPage, int(readsPerSecond*r.every/time.Second))
+		bounded, cancel := context.WithTimeout(ctx, leasePasses*r.every)
+		defer cancel()
+		ctx = bounded
 	}
 	if r.covered == nil {
 		r.covered = map[step]time.Time{} // a new leader looks at everything once
@@ -115,9 +119,10 @@ func (p *pass) explainDeadLetters(ctx context.Context, attempts int) error {
 		}
 	}()
 	var errs []error
-	settled := map[string]bool{}
-	defer func() { p.settled = settled }()
-	for len(held) < maxDeadLetters {
+	inRow := 0 // errors since the last image that could be read
+	settled, seen := map[string]bool{}, map[string]bool{}
+	defer func() { p.settled, p.repairs.Dead = settled, len(seen) }()
+	for len(seen) < maxDeadLetters && inRow < maxErrors {
 		ms, err := p.service.DeadLetters.Receive(ctx, 10, 0)
 		if err != nil {
 			return errors.Join(append(errs, fmt.Errorf("read dead letters: %w", err))...)
@@ -126,17 +131,28 @@ func (p *pass) explainDeadLetters(ctx context.Context, attempts int) error {
 			break
 		}
 		held = append(held, ms...)
+		before := len(seen)
 		for _, m := range ms {
+			if seen[m.ID] {
+				continue // its visibility ended during this pass
+			}
+			seen[m.ID] = true
 			if !p.settled[m.ID] {
 				if err := p.explain(ctx, m, attempts); err != nil {
 					errs = append(errs, err)
+					if inRow++; inRow == maxErrors {
+						break
+					}
 					continue
 				}
+				inRow = 0
 			}
 			settled[m.ID] = true // what follows from a letter has followed: an upload after it is a new try
 		}
+		if len(seen) == before {
+			break // the queue gives the same ones again
+		}
 	}
-	p.repairs.Dead = len(held)
 	return errors.Join(errs...)
 }
 

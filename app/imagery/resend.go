@@ -18,7 +18,8 @@ const (
 	Shards = "0123456789abcdef"
 	// pendingPage is how many candidates one call lists.
 	pendingPage = 100
-	// maxErrors ends a window: one image may be broken, but when a few fail in a row, the table is away.
+	// maxErrors ends a window, or the reading of dead letters: one image may be broken, but when a few fail in a row,
+	// the table is away, and each further one would cost the full time of the SDK's retries.
 	maxErrors = 3
 	// resendCap bounds the doubling interval between two hints of one image.
 	resendCap = 6 * time.Hour
