@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,8 +38,8 @@ type entry struct {
 // client does what the page does: it retries every request, under ids of its own, and writes down each upload
 // that was accepted, at once.
 type client struct {
-	t   testing.TB
-	url string
+	t    testing.TB
+	base atomic.Value // string, the service's address
 
 	mu       sync.Mutex
 	journal  []entry
@@ -46,8 +47,13 @@ type client struct {
 }
 
 func newClient(t testing.TB, url string) *client {
-	return &client{t: t, url: url, versions: map[string]int64{}}
+	c := &client{t: t, versions: map[string]int64{}}
+	c.base.Store(url)
+	return c
 }
+
+// url returns the service's present address.
+func (c *client) url() string { return c.base.Load().(string) }
 
 // create makes an image with an id of the client's.
 func (c *client) create(ctx context.Context) (id string) {
@@ -60,7 +66,7 @@ func (c *client) create(ctx context.Context) (id string) {
 
 func (c *client) createAs(ctx context.Context, id string) error {
 	_, err := c.persist(ctx, func() (*http.Request, error) {
-		return http.NewRequestWithContext(ctx, http.MethodPost, c.url+"/image", strings.NewReader(`{"id":"`+id+`"}`))
+		return http.NewRequestWithContext(ctx, http.MethodPost, c.url()+"/image", strings.NewReader(`{"id":"`+id+`"}`))
 	}, http.StatusCreated, http.StatusOK)
 	if err != nil {
 		return fmt.Errorf("create %s: %w", id, err)
@@ -75,7 +81,7 @@ func (c *client) upload(ctx context.Context, id string, p photo) error {
 	}
 	body, contentType := form(c.t, p.body)
 	_, err := c.persist(ctx, func() (*http.Request, error) {
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url+"/image/"+id+"/upload", bytes.NewReader(body))
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url()+"/image/"+id+"/upload", bytes.NewReader(body))
 		if err == nil {
 			req.Header.Set("Content-Type", contentType)
 		}
@@ -142,7 +148,7 @@ func do(req *http.Request) (status int, body []byte, err error) {
 // get reads the image, waiting for a change for up to wait.
 func (c *client) get(ctx context.Context, id string, wait time.Duration) (view, error) {
 	body, err := c.persist(ctx, func() (*http.Request, error) {
-		return http.NewRequestWithContext(ctx, http.MethodGet, c.url+"/image/"+id+"?wait="+wait.String(), nil)
+		return http.NewRequestWithContext(ctx, http.MethodGet, c.url()+"/image/"+id+"?wait="+wait.String(), nil)
 	}, http.StatusOK)
 	if err != nil {
 		return view{}, err
@@ -179,7 +185,7 @@ func (c *client) final(ctx context.Context, id string) (view, error) {
 // download reads the result of a processed image.
 func (c *client) download(ctx context.Context, v view) ([]byte, error) {
 	body, err := c.persist(ctx, func() (*http.Request, error) {
-		return http.NewRequestWithContext(ctx, http.MethodGet, c.url+v.ProcessedImage, nil)
+		return http.NewRequestWithContext(ctx, http.MethodGet, c.url()+v.ProcessedImage, nil)
 	}, http.StatusOK)
 	if err != nil {
 		return nil, fmt.Errorf("download the result of %s: %w", v.ID, err)
@@ -190,7 +196,7 @@ func (c *client) download(ctx context.Context, v view) ([]byte, error) {
 // browserUpload uploads as a form of a page does and returns where the browser is sent.
 func (c *client) browserUpload(ctx context.Context, id string, file []byte) (location string) {
 	body, contentType := form(c.t, file)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url+"/image/"+id+"/upload", bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url()+"/image/"+id+"/upload", bytes.NewReader(body))
 	if err != nil {
 		c.t.Fatal(err)
 	}

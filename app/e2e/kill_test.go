@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"os"
 	"strings"
 	"sync"
@@ -42,13 +41,6 @@ func killEverything(t *testing.T, data string, env, flags []string, check func()
 	if long() {
 		count = 200
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String() // a fixed one, for clients must find the fleet again after its death
-	l.Close()
-	flags = append(flags, "-listen", address)
 	p := start(t, data, env, flags...)
 	c := newClient(t, p.url)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
@@ -57,7 +49,13 @@ func killEverything(t *testing.T, data string, env, flags []string, check func()
 	k := killer{t: t, fleet: p}
 	killing, stopKilling := context.WithCancel(ctx)
 	var killed sync.WaitGroup
-	killed.Go(func() { k.run(killing, func() *program { return start(t, data, env, flags...) }) })
+	killed.Go(func() {
+		k.run(killing, func() *program {
+			p := start(t, data, env, flags...)
+			c.base.Store(p.url) // clients must find the fleet again after its death
+			return p
+		})
+	})
 
 	list := photos(t, count)
 	var next atomic.Int64

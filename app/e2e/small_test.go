@@ -221,7 +221,7 @@ func (c *client) sent(ctx context.Context, p photo) (state string, err error) {
 	}
 	body, contentType := form(c.t, p.body)
 	answer, err := c.persist(ctx, func() (*http.Request, error) {
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url+"/image/"+id+"/upload", bytes.NewReader(body))
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url()+"/image/"+id+"/upload", bytes.NewReader(body))
 		if err == nil {
 			req.Header.Set("Content-Type", contentType)
 		}
@@ -267,7 +267,7 @@ func TestPhotoMemory(t *testing.T) {
 		return photo{name: "GIF", body: encodeGIF(t, image.NewPaletted(image.Rect(0, 0, w, h), palette.Plan9))}
 	}
 	body, contentType := form(t, gif(2400, 1800).body)
-	url := c.url + "/image/" + c.create(ctx) + "/upload"
+	url := c.url() + "/image/" + c.create(ctx) + "/upload"
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
 		t.Fatal(err)

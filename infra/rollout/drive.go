@@ -221,18 +221,27 @@ func (r *run) arrived(ctx context.Context, to *roll) (bool, error) {
 // smokeIsOver reports whether no smoke runs any more; its result is up to asked.
 func (r *run) smokeIsOver() bool { return r.smoked == nil || len(r.smoked) > 0 }
 
-// smoke begins the smoke, once.
+// smoke begins the smoke test, once. stopSmoke must be called before the run returns.
 func (r *run) smoke(ctx context.Context) {
 	if r.Smoke == nil || r.smoked != nil {
 		return
 	}
 	r.smoked = make(chan error, 1)
 	r.say("smoke: trying the service as a user does")
-	go func() {
+	ctx, r.cancelSmoke = context.WithCancel(ctx)
+	r.smoking.Go(func() {
 		warning, err := r.Smoke(ctx, r.want.Release)
 		if warning != "" {
 			r.say("smoke: WARNING: %s", warning)
 		}
 		r.smoked <- err
-	}()
+	})
+}
+
+// stopSmoke cancels a smoke test that still runs, and waits until it has ended.
+func (r *run) stopSmoke() {
+	if r.cancelSmoke != nil {
+		r.cancelSmoke()
+	}
+	r.smoking.Wait()
 }

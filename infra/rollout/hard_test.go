@@ -358,3 +358,25 @@ func templates(releases ...int) (out []simulator.TemplateVersion) {
 	}
 	return out
 }
+
+// A smoke test that still runs when a rollout ends would write its lines, and its photo, after the end.
+func TestSmokeEndsWithTheRollout(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.proven()
+		ctx, interrupt := context.WithCancel(context.Background())
+		defer interrupt()
+		ended := false
+		_, err := w.upWith(ctx, 2, func(o *rollout.Options) {
+			o.Smoke = func(ctx context.Context, _ string) (string, error) {
+				interrupt()
+				<-ctx.Done()
+				time.Sleep(time.Second) // the end of its last request
+				ended = true
+				return "", ctx.Err()
+			}
+		})
+		if err == nil || !ended {
+			t.Errorf("the rollout ended with %v, its smoke test with it: %v", err, ended)
+		}
+	})
+}

@@ -11,6 +11,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"imagery/app/settings"
@@ -105,10 +106,13 @@ type run struct {
 	runs    map[settings.Role]string // the releases of the groups' versions
 	before  map[string]string        // by role, the newest instance refresh that is none of this rollout
 	smoked  chan error               // gets the result of the smoke; nil: it has not begun
-	lost    map[string]*failure      // launches that failed, by activity and by instance
-	told    map[string]bool
-	blocked map[string]*blockedLaunch  // by name of the group, see wait
-	marked  map[string]map[string]bool // by name of the group, ids of activities that do not count, see mark
+	smoking sync.WaitGroup           // the smoke test's goroutine
+	// cancelSmoke ends the smoke test; nil: it has not begun.
+	cancelSmoke context.CancelFunc
+	lost        map[string]*failure // launches that failed, by activity and by instance
+	told        map[string]bool
+	blocked     map[string]*blockedLaunch  // by name of the group, see wait
+	marked      map[string]map[string]bool // by name of the group, ids of activities that do not count, see mark
 }
 
 // Run makes want what both groups run. Its error is an *Error if the release was judged, and says so if AWS goes on
@@ -116,6 +120,7 @@ type run struct {
 // are refused.
 func Run(ctx context.Context, o Options, want Target) (Outcome, error) {
 	r := newRun(o, want)
+	defer r.stopSmoke()
 	err := r.locked(ctx, "release "+short(want.Release)+", "+o.Why, func(ctx context.Context) error {
 		for _, step := range []func(context.Context) (done bool, err error){
 			r.look,       // at both groups
