@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"imagery/app/imagery"
+	"testing/synctest"
 )
 
 func TestWaitRefusals(t *testing.T) {
@@ -150,13 +151,25 @@ func TestWaitTooMany(t *testing.T) {
 	}
 	stop()
 	eventually(t, "clients that went away do not wait", func() bool { return s.waiting() == 0 })
-	w.mu.Lock()
-	reads := w.reads
-	w.mu.Unlock()
-	time.Sleep(3 * readEvery) // the time in which a forgotten reader would read
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.reads != reads {
-		t.Errorf("%d reads for nobody", w.reads-reads)
-	}
+}
+
+// The reader of an image ends with the last request that waits for it: a bubble does not end while one runs.
+func TestReaderEndsWithTheLastRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reads := 0
+		ws := newWaits(func(context.Context, string) (imagery.Image, error) {
+			reads++
+			return imagery.Image{State: imagery.Uploaded}, nil
+		}, nil, 10)
+		var waiting sync.WaitGroup
+		for _, d := range []time.Duration{time.Second, 3 * time.Second} {
+			waiting.Go(func() { _, _, _ = ws.wait(t.Context(), "a", wish{d, -1}) })
+		}
+		waiting.Wait()
+		synctest.Wait()
+		before := reads
+		if time.Sleep(3 * readEvery); reads != before || len(ws.watches) != 0 {
+			t.Errorf("%d reads after the last request, %d images are watched", reads-before, len(ws.watches))
+		}
+	})
 }

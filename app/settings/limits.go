@@ -28,8 +28,8 @@ const (
 	// StopTimeout is what a service manager grants between SIGTERM and SIGKILL.
 	StopTimeout = 110 * time.Second
 
-	// QueueVisibility, QueueMaxReceives and QueueRetention are the AWS queue's settings: five receives two
-	// minutes apart outlive an outage of ten minutes even if every worker dies.
+	// QueueVisibility and QueueMaxReceives are the AWS queue's settings: five receives two minutes apart outlive an
+	// outage of ten minutes even if every worker dies.
 	QueueVisibility  = 120 * time.Second
 	QueueMaxReceives = 5
 )

@@ -11,11 +11,10 @@ import (
 
 // Pauses of the receive loop.
 const (
-	longPoll    = 20 * time.Second       // SQS's longest: fewest empty receives
-	retryPause  = time.Second            // after a failed receive or probe
-	maxReceive  = 10                     // SQS's largest batch
-	handBackFor = 2 * time.Second        // bound of the call that hands messages back at the stop
-	ackPause    = 500 * time.Millisecond // between two tries to acknowledge
+	longPoll    = 20 * time.Second // SQS's longest: fewest empty receives
+	retryPause  = time.Second      // after a failed receive or probe
+	maxReceive  = 10               // SQS's largest batch
+	handBackFor = 2 * time.Second  // bound of the call that hands messages back at the stop
 )
 
 // consumer is the part of a worker that lives while it receives.

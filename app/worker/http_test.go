@@ -277,21 +277,43 @@ func status(t *testing.T, url string) int {
 	return res.StatusCode
 }
 
-// FuzzSQS: whatever is posted, the answer is 200, 400 or 503, and no image changes state illegally.
+// FuzzSQS posts messages of any form. The answer is 200 or 400, and only a hint of an image that waits for it changes
+// that image, and no other.
 func FuzzSQS(f *testing.F) {
 	w := newWorld()
 	w.filter.takes = 0
 	url := w.serve(f, false)
-	for _, seed := range []string{``, `{}`, `{"imageId":"0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9","desiredState":"processed"}`,
-		`{"imageId":null,"desiredState":"processed"}`, `[1]`, "\x00\xff", `{"imageId":"0A1B2C3D-4E5F-6071-8293-A4B5C6D7E8F9","desiredState":"processed","rawS3Key":{}}`} {
+	for _, seed := range []string{``, `{}`, `{"imageId":"UPLOADED","desiredState":"processed"}`,
+		`{"imageId":"CREATED","desiredState":"processed"}`, `{"imageId":"UPLOADED","desiredState":"failed"}`,
+		`{"imageId":null,"desiredState":"processed"}`, `[1]`, "\x00\xff",
+		`{"imageId":"UPLOADED","desiredState":"processed","rawS3Key":{}}`,
+		`{"imageId":"UPLOADED","desiredState":"processed","rawS3Key":"upload/x"}`} {
 		f.Add(seed, "1")
+		f.Add(seed, "9")
 	}
 	f.Fuzz(func(t *testing.T, body, receives string) {
 		if strings.ContainsFunc(receives, func(r rune) bool { return r < ' ' || r > '~' }) {
 			receives = ""
 		}
-		if got := post(t, url, body, receives); got != 200 && got != 400 {
+		uploaded := w.upload(t, "photo")
+		created, _, err := w.Create(t.Context(), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		body = strings.NewReplacer("UPLOADED", uploaded, "CREATED", created.ID).Replace(body)
+		got := post(t, url, body, receives)
+		if got != 200 && got != 400 {
 			t.Errorf("%q: %d", body, got)
+		}
+		want := imagery.Uploaded
+		if h, err := imagery.ParseHint([]byte(body)); err == nil && h.ImageID == uploaded && got == 200 {
+			want = imagery.Processed
+		}
+		if state := w.state(t, uploaded); state != want {
+			t.Errorf("%q: answered %d, the image is %s and should be %s", body, got, state, want)
+		}
+		if state := w.state(t, created.ID); state != imagery.Created {
+			t.Errorf("%q: an image without a photo is %s", body, state)
 		}
 	})
 }
