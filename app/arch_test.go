@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,51 +15,52 @@ import (
 // know each other. A package that is not listed, or an import that is not, fails the test; the reason belongs in
 // the change that adds it.
 var layers = map[string][]string{
-	"imagery/app/imagery":                    {}, // the product knows no technology
-	"imagery/app/imagery/imagerytest":        {"imagery/app/imagery"},
-	"imagery/app/imagery/imagerytest/memory": {"imagery/app/imagery"},
-	"imagery/app/settings":                   {}, // read by infra, too
-	"imagery/app/rights":                     {}, // read by infra, too
-	"imagery/app/observe":                    {"imagery/app/settings"},
-	"imagery/app/budget":                     {"github.com/KimMachineGun/automemlimit/"},
-	"imagery/app/sepia":                      {"imagery/app/imagery", "imagery/app/sepia/baseline", "github.com/disintegration/imaging", "golang.org/x/image/"},
-	"imagery/app/sepia/baseline":             {}, // a codec, on planes of the standard library
-	"imagery/app/local":                      {"imagery/app/imagery", "modernc.org/sqlite"},
-	"imagery/app/cloud":                      {"imagery/app/imagery", "github.com/aws/"},
-	"imagery/app/httpserver":                 {"imagery/app/settings"},
-	"imagery/app/server":                     {"imagery/app/httpserver", "imagery/app/imagery", "imagery/app/settings", "imagery/app/observe", "github.com/labstack/echo/v4"},
-	"imagery/app/worker":                     {"imagery/app/httpserver", "imagery/app/imagery", "imagery/app/settings", "imagery/app/observe", "imagery/app/budget"},
-	"imagery/app/panel":                      {},
-	"imagery/app/imagery/model":              {},
-	"imagery/app/fleet":                      {"imagery/app/httpserver", "imagery/app/settings", "imagery/app/observe"},
-	"imagery/app/ops":                        {"imagery/app/imagery", "imagery/app/local", "imagery/app/settings", "imagery/app/ops/fsck", "imagery/app/ops/doctor", "imagery/app/ops/alarms", "imagery/app/ops/record", "imagery/app/ops/smoke", "github.com/aws/"}, // the last shows operators what no role may see
-	"imagery/app/ops/fsck":                   {"modernc.org/sqlite", "github.com/aws/", "imagery/app/rights"},                                                                                                                                                        // nothing that writes: it checks what we wrote
-	"imagery/app/ops/record":                 {},                                                                                                                                                                                                                     // read by infra, too
-	"imagery/app/ops/alarms":                 {"imagery/app/settings", "github.com/aws/"},
-	"imagery/app/ops/doctor":                 {"imagery/app/local", "imagery/app/settings", "imagery/app/rights", "imagery/app/budget", "imagery/app/ops/alarms", "imagery/app/ops/fsck", "github.com/aws/"},
-	"imagery/app/ops/accounttest":            {"imagery/app/", "github.com/aws/"}, // an account around the emulators, for tests only
-	"imagery/app/ops/smoke":                  {},                                  // called by infra, too
-	"imagery/app/ops/selftest":               {"imagery/app/imagery", "imagery/app/rights"},
-	"imagery/app/e2e":                        {},
-	"imagery/app/webtest":                    {},
-	"imagery/scripts/rollout":                {"imagery/infra/rollout", "imagery/app/settings", "imagery/app/ops/record", "github.com/aws/"},                                // the deployer's, without Pulumi
-	"imagery/scripts/chaos":                  {"imagery/app/", "modernc.org/sqlite", "github.com/aws/"},                                                                     // links emulators, and so is a program of its own
-	"imagery/app/cloud/cloudtest":            {"imagery/app/", "github.com/", "golang.org/x/"},                                                                              // emulators, for tests only
-	"imagery/scripts/benchmark":              {"imagery/app/", "imagery/scripts/benchmark/", "github.com/disintegration/imaging", "github.com/aws/", "golang.org/x/image/"}, // links emulators, too
-	"imagery/scripts/benchmark/ours":         {"imagery/app/sepia", "imagery/app/budget", "imagery/scripts/benchmark/", "github.com/disintegration/imaging"},
-	"imagery/scripts/benchmark/frame":        {},
-	"imagery/scripts/iam-reference":          {}, // by hand, when an action of AWS is added
-	"imagery/app":                            {"imagery/app/", "github.com/coreos/go-systemd/v22/daemon"},
+	"imagery/app/imagery":                {}, // the product knows no technology
+	"imagery/app/testing/conformance":    {"imagery/app/imagery"},
+	"imagery/app/testing/memory":         {"imagery/app/imagery"},
+	"imagery/app/deploy/settings":        {}, // read by infra, too
+	"imagery/app/deploy/iam":             {}, // read by infra, too
+	"imagery/app/observe":                {"imagery/app/deploy/settings"},
+	"imagery/app/budget":                 {"github.com/KimMachineGun/automemlimit/"},
+	"imagery/app/sepia":                  {"imagery/app/imagery", "imagery/app/sepia/baseline", "github.com/disintegration/imaging", "golang.org/x/image/"},
+	"imagery/app/sepia/baseline":         {}, // a codec, on planes of the standard library
+	"imagery/app/store/local":            {"imagery/app/imagery", "modernc.org/sqlite"},
+	"imagery/app/store/aws":              {"imagery/app/imagery", "github.com/aws/"},
+	"imagery/app/httpserver":             {"imagery/app/deploy/settings"},
+	"imagery/app/server":                 {"imagery/app/httpserver", "imagery/app/imagery", "imagery/app/deploy/settings", "imagery/app/observe", "github.com/labstack/echo/v4"},
+	"imagery/app/worker":                 {"imagery/app/httpserver", "imagery/app/imagery", "imagery/app/deploy/settings", "imagery/app/observe", "imagery/app/budget"},
+	"imagery/app/fleet/panel":            {},
+	"imagery/app/testing/model":          {},
+	"imagery/app/fleet":                  {"imagery/app/httpserver", "imagery/app/deploy/settings", "imagery/app/observe"},
+	"imagery/app/cli":                    {"imagery/app/imagery", "imagery/app/store/local", "imagery/app/deploy/settings", "imagery/app/admin/fsck", "imagery/app/admin/doctor", "imagery/app/admin/alarms", "imagery/app/deploy/record", "imagery/app/admin/smoke", "github.com/aws/"}, // the last shows operators what no role may see
+	"imagery/app/admin/fsck":             {"modernc.org/sqlite", "github.com/aws/", "imagery/app/deploy/iam"},                                                                                                                                                                            // nothing that writes: it checks what we wrote
+	"imagery/app/deploy/record":          {},                                                                                                                                                                                                                                             // read by infra, too
+	"imagery/app/deploy/rollout":         {"imagery/app/deploy/", "imagery/app/admin/smoke", "github.com/aws/"},                                                                                                                                                                          // called by infra, too
+	"imagery/app/admin/alarms":           {"imagery/app/deploy/settings", "github.com/aws/"},
+	"imagery/app/admin/doctor":           {"imagery/app/store/local", "imagery/app/deploy/settings", "imagery/app/deploy/iam", "imagery/app/budget", "imagery/app/admin/alarms", "imagery/app/admin/fsck", "github.com/aws/"},
+	"imagery/app/testing/fakeaccount":    {"imagery/app/", "github.com/aws/"}, // an account around the emulators, for tests only
+	"imagery/app/admin/smoke":            {},                                  // called by infra, too
+	"imagery/app/admin/selftest":         {"imagery/app/imagery", "imagery/app/deploy/iam"},
+	"imagery/app/testing/e2e":            {},
+	"imagery/app/testing/browser":        {},
+	"imagery/scripts/rollout":            {"imagery/app/deploy/rollout", "imagery/app/deploy/settings", "imagery/app/deploy/record", "github.com/aws/"},                 // the deployer's, without Pulumi
+	"imagery/app/testing/chaos":          {"imagery/app/", "modernc.org/sqlite", "github.com/aws/"},                                                                     // links emulators, and so is a program of its own
+	"imagery/app/testing/fakeaws":        {"imagery/app/", "github.com/", "golang.org/x/"},                                                                              // emulators, for tests only
+	"imagery/app/testing/bench":          {"imagery/app/", "imagery/app/testing/bench/", "github.com/disintegration/imaging", "github.com/aws/", "golang.org/x/image/"}, // links emulators, too
+	"imagery/app/testing/bench/ours":     {"imagery/app/sepia", "imagery/app/budget", "imagery/app/testing/bench/", "github.com/disintegration/imaging"},
+	"imagery/app/testing/bench/frame":    {},
+	"imagery/infra/testing/iamreference": {}, // by hand, when an action of AWS is added
+	"imagery/app":                        {"imagery/app/", "github.com/coreos/go-systemd/v22/daemon"},
 }
 
 // ofInfra is what every package of the deployer may import: of the product only what tells both sides the same, and
 // of that only what needs nothing but the standard library. The record is written by a rollout and read by a verb;
 // the smoke is what an operator runs as well. httpproxy is the standard library's own reading of proxy settings.
-var ofInfra = []string{"imagery/app/settings", "imagery/app/rights", "imagery/app/ops/record", "imagery/app/ops/smoke",
+var ofInfra = []string{"imagery/app/deploy/settings", "imagery/app/deploy/iam", "imagery/app/deploy/record", "imagery/app/deploy/rollout", "imagery/app/admin/smoke",
 	"imagery/infra/", "github.com/pulumi/", "github.com/aws/", "golang.org/x/net/http/httpproxy"}
 
 // emulators must not be linked into the product, nor what only the deployer needs.
-var emulators = []string{"gofakes3", "goaws", "minidyn", "chromedp", "pulumi", "imagerytest", "cloudtest", "accounttest", "rapid"}
+var emulators = []string{"gofakes3", "goaws", "minidyn", "chromedp", "pulumi", "/testing/", "rapid"}
 
 func goList(t *testing.T, args ...string) []string {
 	t.Helper()
@@ -135,21 +137,25 @@ func TestProductLinksWhatItCalls(t *testing.T) {
 
 // TestOneMakerOfListeners: every listener has the bounds of app/httpserver, so no other package makes a server.
 func TestOneMakerOfListeners(t *testing.T) {
-	files, err := filepath.Glob("*/*.go")
+	var files []string
+	err := filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && (name == "testing" || name == "httpserver"):
+			return filepath.SkipDir
+		case strings.HasSuffix(name, ".go") && !strings.HasSuffix(name, "_test.go"):
+			files = append(files, name)
+		}
+		return nil
+	})
 	if err != nil || len(files) == 0 {
 		t.Fatal(files, err)
 	}
-	deeper, err := filepath.Glob("*/*/*.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range append(files, deeper...) {
+	for _, name := range files {
 		text, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
-		}
-		if strings.HasSuffix(name, "_test.go") || strings.HasPrefix(name, "httpserver/") || strings.Contains(name, "test/") {
-			continue
 		}
 		for _, makes := range []string{"http.Server{", "http.ListenAndServe", "http.Serve("} {
 			if strings.Contains(string(text), makes) {

@@ -6,10 +6,10 @@ import (
 	"log/slog"
 	"time"
 
-	"imagery/app/cloud"
+	"imagery/app/deploy/settings"
 	"imagery/app/imagery"
-	"imagery/app/local"
-	"imagery/app/settings"
+	awsstore "imagery/app/store/aws"
+	"imagery/app/store/local"
 )
 
 // backend is where images live, whichever it is.
@@ -30,7 +30,7 @@ var probeKeys = map[settings.Role]string{settings.Server: "processed/readyz", se
 // openBackend opens the backend that the settings select. It does not wait for AWS.
 func openBackend(ctx context.Context, s settings.Settings, log *slog.Logger) (*backend, error) {
 	if s.OnAWS() {
-		b, err := cloud.Open(ctx, cloud.Options{
+		b, err := awsstore.Open(ctx, awsstore.Options{
 			Table: s.Table, Bucket: s.Bucket, QueueURL: s.QueueURL, DLQURL: s.DLQURL,
 			Visibility: s.Visibility, MaxReceives: s.MaxReceives, S3PathStyle: s.S3PathStyle,
 			ProbeKey: probeKeys[s.Role], Log: log,

@@ -21,8 +21,8 @@ import (
 	"testing"
 	"time"
 
-	"imagery/app/ops"
-	"imagery/app/settings"
+	"imagery/app/cli"
+	"imagery/app/deploy/settings"
 )
 
 // TestCommandsParse: what pages tell people to type is understood, be it inline or in a block that is run nowhere.
@@ -63,7 +63,7 @@ func understood(t *testing.T, command string) (ours bool, err error) {
 	}
 	joined := strings.Join(words, " ")
 	switch {
-	case strings.HasPrefix(joined, "go run ./app"):
+	case strings.HasPrefix(joined+" ", "go run ./app "):
 		return true, binaryUnderstands(words[3:])
 	case len(words) > 1 && (words[0] == "imagery" || words[0] == "./imagery"):
 		return true, binaryUnderstands(words[1:])
@@ -91,7 +91,7 @@ func binaryUnderstands(args []string) error {
 		}
 		return nil
 	}
-	found, rest, err := ops.Find(verbs, args)
+	found, rest, err := cli.Find(verbs, args)
 	if err != nil && len(args) == 1 && slices.Contains(settings.Verbs, args[0]) {
 		return nil // a group of verbs, spoken of as a whole
 	}

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"imagery/app/rights"
+	"imagery/app/deploy/iam"
 )
 
 // root is the checkout, seen from here.
@@ -237,7 +237,7 @@ func TestStackDiagram(t *testing.T) {
 			}
 		}
 	}
-	for role, calls := range map[string][]rights.Call{"server": rights.Server, "worker": rights.Worker} {
+	for role, calls := range map[string][]iam.Call{"server": iam.Server, "worker": iam.Worker} {
 		may := map[string]bool{}
 		for _, c := range calls {
 			resource, _, _ := strings.Cut(string(c.Resource), "/")

@@ -9,8 +9,8 @@ import (
 	"sync/atomic"
 	"syscall"
 
+	"imagery/app/deploy/settings"
 	"imagery/app/imagery"
-	"imagery/app/settings"
 )
 
 // failpointsOnAWS must be 1 before a failpoint is armed in front of real data.

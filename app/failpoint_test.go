@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"imagery/app/deploy/settings"
 	"imagery/app/imagery"
-	"imagery/app/settings"
 )
 
 func TestFailpointsAreRead(t *testing.T) {

@@ -17,13 +17,13 @@ import (
 	"strings"
 	"time"
 
+	"imagery/app/deploy/settings"
 	"imagery/app/fleet"
+	"imagery/app/fleet/panel"
 	"imagery/app/httpserver"
 	"imagery/app/imagery"
-	"imagery/app/local"
 	"imagery/app/observe"
-	"imagery/app/panel"
-	"imagery/app/settings"
+	"imagery/app/store/local"
 	"imagery/app/worker"
 )
 

@@ -13,8 +13,8 @@ import (
 	"syscall"
 	"time"
 
+	"imagery/app/deploy/settings"
 	"imagery/app/observe"
-	"imagery/app/settings"
 )
 
 // Exit codes of the binary.

@@ -12,9 +12,9 @@ import (
 	"time"
 
 	"imagery/app/budget"
+	"imagery/app/deploy/settings"
 	"imagery/app/httpserver"
 	"imagery/app/server"
-	"imagery/app/settings"
 )
 
 // memory says what a server or worker does with its memory, in bytes.

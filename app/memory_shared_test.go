@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"imagery/app/settings"
+	"imagery/app/deploy/settings"
 )
 
 // TestSharedMemory: the workers of a local fleet lease from one pool, its servers from another, neither hands out more

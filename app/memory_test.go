@@ -3,9 +3,9 @@ package main
 import (
 	"testing"
 
+	"imagery/app/deploy/settings"
 	"imagery/app/imagery"
 	"imagery/app/sepia"
-	"imagery/app/settings"
 )
 
 // TestMemoryPlan: infra checks instances against settings.LargestPeak, for it may not import the filter; so that

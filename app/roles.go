@@ -9,12 +9,12 @@ import (
 	"os"
 	"time"
 
+	"imagery/app/deploy/settings"
 	"imagery/app/fleet"
 	"imagery/app/imagery"
 	"imagery/app/observe"
 	"imagery/app/sepia"
 	"imagery/app/server"
-	"imagery/app/settings"
 	"imagery/app/worker"
 )
 

@@ -8,8 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"imagery/app/deploy/settings"
 	"imagery/app/observe"
-	"imagery/app/settings"
 )
 
 // An hour has 60 heartbeats and the first one, each a datapoint of the role; a process that stops has none.

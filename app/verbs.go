@@ -11,30 +11,30 @@ import (
 	"slices"
 	"time"
 
-	"imagery/app/cloud"
-	"imagery/app/local"
+	"imagery/app/admin/fsck"
+	"imagery/app/admin/selftest"
+	"imagery/app/cli"
+	"imagery/app/deploy/record"
+	"imagery/app/deploy/settings"
 	"imagery/app/observe"
-	"imagery/app/ops"
-	"imagery/app/ops/fsck"
-	"imagery/app/ops/record"
-	"imagery/app/ops/selftest"
 	"imagery/app/sepia"
-	"imagery/app/settings"
+	awsstore "imagery/app/store/aws"
+	"imagery/app/store/local"
 )
 
 // verbs are what an operator can ask for instead of a role. They take the flags and variables of the roles, too.
-var verbs = slices.Concat(ops.Verbs, []ops.Verb{{Name: "selftest", About: aboutSelftest, Setup: runSelftest}})
+var verbs = slices.Concat(cli.Verbs, []cli.Verb{{Name: "selftest", About: aboutSelftest, Setup: runSelftest}})
 
 // runVerb runs the verb that args begin with to its exit code.
 func runVerb(args []string, stdout, stderr io.Writer) int {
-	found, rest, err := ops.Find(verbs, args)
+	found, rest, err := cli.Find(verbs, args)
 	if err != nil {
 		return exitCode(err, stderr)
 	}
-	var run func(context.Context, ops.Call) error
+	var run func(context.Context, cli.Call) error
 	s, rest, err := settings.ParseVerb(rest, os.Getenv, func(fs *flag.FlagSet) { run = found[0].Setup(fs) })
 	if errors.Is(err, settings.ErrHelp) {
-		ops.Usage(stdout, found)
+		cli.Usage(stdout, found)
 		return exitClean
 	}
 	if err == nil {
@@ -43,10 +43,10 @@ func runVerb(args []string, stdout, stderr io.Writer) int {
 			<-kill
 			os.Exit(exitFailure)
 		}()
-		err = run(ctx, ops.Call{Args: rest, Settings: s,
-			Console: ops.Console{Out: stdout, Err: stderr, Live: observe.IsTerminal(stderr), Screen: observe.IsTerminal(stdout), In: answers()},
+		err = run(ctx, cli.Call{Args: rest, Settings: s,
+			Console: cli.Console{Out: stdout, Err: stderr, Live: observe.IsTerminal(stderr), Screen: observe.IsTerminal(stdout), In: answers()},
 			Open:    openForOperator})
-		err = ops.Clear(err)
+		err = cli.Clear(err)
 	}
 	return exitCode(err, stderr)
 }
@@ -60,15 +60,15 @@ func answers() io.Reader {
 }
 
 // openForOperator opens what the settings select, and makes nothing: a data folder that is not there was mistyped.
-func openForOperator(ctx context.Context, s settings.Settings, region string) (ops.Backend, error) {
+func openForOperator(ctx context.Context, s settings.Settings, region string) (cli.Backend, error) {
 	release, err := observe.Release()
 	if err != nil {
-		return ops.Backend{}, err
+		return cli.Backend{}, err
 	}
 	if s.Instance == "" {
 		s.Instance, _ = os.Hostname() // an empty name only makes a history poorer
 	}
-	var o ops.Backend
+	var o cli.Backend
 	var b *backend
 	if s.OnAWS() {
 		o, b, err = operateCloud(ctx, s, region)
@@ -81,19 +81,19 @@ func openForOperator(ctx context.Context, s settings.Settings, region string) (o
 	return o, err
 }
 
-func operateCloud(ctx context.Context, s settings.Settings, region string) (ops.Backend, *backend, error) {
+func operateCloud(ctx context.Context, s settings.Settings, region string) (cli.Backend, *backend, error) {
 	options := cloudOptions(s, slog.New(slog.DiscardHandler))
 	options.Region = region
-	c, err := cloud.Open(ctx, options)
+	c, err := awsstore.Open(ctx, options)
 	if err != nil {
-		return ops.Backend{}, nil, fmt.Errorf("open AWS: %w", err)
+		return cli.Backend{}, nil, fmt.Errorf("open AWS: %w", err)
 	}
 	tables, objects := c.Clients()
-	return ops.Backend{Store: c, Close: func() error { return nil },
+	return cli.Backend{Store: c, Close: func() error { return nil },
 		Snapshot: func(ctx context.Context, hashes bool) (fsck.Snapshot, error) {
 			return fsck.AWS(ctx, tables, objects, s.Table, s.Bucket, hashes)
 		},
-		Depth: func(ctx context.Context) (d ops.Depth, err error) {
+		Depth: func(ctx context.Context) (d cli.Depth, err error) {
 			d.Visible, d.InFlight, d.Delayed, d.DeadLetters, err = c.Depth(ctx)
 			return d, err
 		},
@@ -101,29 +101,29 @@ func operateCloud(ctx context.Context, s settings.Settings, region string) (ops.
 	}, &backend{catalog: c.Catalog(), blobs: c.Blobs(), queue: c.Queue(), deadLetters: c.DeadLetters()}, nil
 }
 
-func operateLocal(s settings.Settings) (ops.Backend, *backend, error) {
+func operateLocal(s settings.Settings) (cli.Backend, *backend, error) {
 	if err := local.Check(s.Data); err != nil {
-		return ops.Backend{}, nil, fmt.Errorf("%w (%s)", err, settings.Named("data"))
+		return cli.Backend{}, nil, fmt.Errorf("%w (%s)", err, settings.Named("data"))
 	}
 	if !local.Prepared(s.Data) {
-		return ops.Backend{}, nil, fmt.Errorf("%s is no data folder of a local service (%s)", s.Data, settings.Named("data"))
+		return cli.Backend{}, nil, fmt.Errorf("%s is no data folder of a local service (%s)", s.Data, settings.Named("data"))
 	}
 	// What it would log, that it polls because the folder's path is too long for sockets, is nothing to a verb.
 	l, err := local.Open(local.Options{Dir: s.Data, Visibility: s.Visibility, MaxReceives: s.MaxReceives, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
-		return ops.Backend{}, nil, fmt.Errorf("%w (%s)", err, settings.Named("data"))
+		return cli.Backend{}, nil, fmt.Errorf("%w (%s)", err, settings.Named("data"))
 	}
-	return ops.Backend{Store: l, Close: l.Close,
+	return cli.Backend{Store: l, Close: l.Close,
 		Snapshot: func(context.Context, bool) (fsck.Snapshot, error) { return fsck.Local(s.Data) },
-		Depth: func(ctx context.Context) (d ops.Depth, err error) {
+		Depth: func(ctx context.Context) (d cli.Depth, err error) {
 			d.Visible, d.InFlight, d.DeadLetters, err = l.Depth(ctx)
 			return d, err
 		},
 	}, &backend{catalog: l.Catalog(), blobs: l.Blobs(), queue: l.Queue(), deadLetters: l.DeadLetters()}, nil
 }
 
-func cloudOptions(s settings.Settings, log *slog.Logger) cloud.Options {
-	return cloud.Options{Table: s.Table, Bucket: s.Bucket, QueueURL: s.QueueURL, DLQURL: s.DLQURL, S3PathStyle: s.S3PathStyle, Log: log}
+func cloudOptions(s settings.Settings, log *slog.Logger) awsstore.Options {
+	return awsstore.Options{Table: s.Table, Bucket: s.Bucket, QueueURL: s.QueueURL, DLQURL: s.DLQURL, S3PathStyle: s.S3PathStyle, Log: log}
 }
 
 // selftestBound limits one attempt of a selftest; a boot waits for it.
@@ -137,9 +137,9 @@ before it gets traffic. It touches nothing but its own, and cleans up. A wrong r
 a timeout or another error of a service is not: rights that were granted minutes ago may not work everywhere yet.`
 
 // runSelftest is the verb selftest. It proves that this machine can do the job on AWS.
-func runSelftest(fs *flag.FlagSet) func(context.Context, ops.Call) error {
+func runSelftest(fs *flag.FlagSet) func(context.Context, cli.Call) error {
 	retry := fs.Duration("retry", 0, "how `long` to repeat a test that fails for a reason that may pass, such as 5m")
-	return func(ctx context.Context, c ops.Call) error {
+	return func(ctx context.Context, c cli.Call) error {
 		s := c.Settings
 		if len(c.Args) > 0 {
 			return &settings.UsageError{Problems: []string{fmt.Sprintf("unexpected argument %q (see -h)", c.Args[0])}}
@@ -163,7 +163,7 @@ func runSelftest(fs *flag.FlagSet) func(context.Context, ops.Call) error {
 func trySelftest(ctx context.Context, s settings.Settings, log *slog.Logger, out io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, selftestBound)
 	defer cancel()
-	b, err := cloud.Open(ctx, cloudOptions(s, log))
+	b, err := awsstore.Open(ctx, cloudOptions(s, log))
 	if err != nil {
 		return fmt.Errorf("open AWS: %w", err)
 	}

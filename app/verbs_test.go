@@ -8,9 +8,9 @@ import (
 	"strings"
 	"testing"
 
-	"imagery/app/ops"
-	"imagery/app/rights"
-	"imagery/app/settings"
+	"imagery/app/cli"
+	"imagery/app/deploy/iam"
+	"imagery/app/deploy/settings"
 )
 
 var update = flag.Bool("update", false, "write what the program says into docs/operating.md")
@@ -59,7 +59,7 @@ func helpTexts() string {
 	var b strings.Builder
 	for _, v := range verbs {
 		var help strings.Builder
-		ops.Usage(&help, []ops.Verb{v})
+		cli.Usage(&help, []cli.Verb{v})
 		text, _, _ := strings.Cut(help.String(), "\nWhere the images are")
 		fmt.Fprintf(&b, "### %s\n\n```text\n%s```\n\n", v.Name, text)
 	}
@@ -69,7 +69,7 @@ func helpTexts() string {
 func operatorTable() string {
 	var b strings.Builder
 	b.WriteString("| Action | On | For |\n|---|---|---|\n")
-	for _, c := range slices.Concat(rights.Operator, rights.Status, rights.OnCall) {
+	for _, c := range slices.Concat(iam.Operator, iam.Status, iam.OnCall) {
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", c.Action(), c.Resource, c.Reason)
 	}
 	return b.String()

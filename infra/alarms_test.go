@@ -5,8 +5,8 @@ import (
 	"strconv"
 	"testing"
 
-	"imagery/infra/machines"
-	"imagery/infra/pulumitest"
+	"imagery/infra/testing/nspawn"
+	"imagery/infra/testing/pulumitest"
 )
 
 // missing is a period without a datapoint.
@@ -29,7 +29,7 @@ func rings(t *testing.T, a *pulumitest.Resource, ids []string, periods [][]float
 		for i, id := range ids {
 			of[id] = values[i]
 		}
-		v := machines.Calculate(expression, of)
+		v := nspawn.Calculate(expression, of)
 		breaches := v > a.Number("threshold")
 		if a.Text("comparisonOperator") == "LessThanThreshold" {
 			breaches = v < a.Number("threshold")

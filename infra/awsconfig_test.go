@@ -26,9 +26,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws"
 
+	"imagery/app/deploy/rollout"
 	"imagery/infra/preflight"
-	"imagery/infra/pulumitest"
-	"imagery/infra/rollout"
+	"imagery/infra/testing/pulumitest"
 )
 
 // keyOf is the key of a field of aws.ProviderArgs.

@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"imagery/infra/network"
-	"imagery/infra/pulumitest"
+	"imagery/infra/testing/pulumitest"
 )
 
 // changeCase is one change of one key on a living stack.

@@ -12,11 +12,11 @@ import (
 
 	"gopkg.in/yaml.v3"
 
-	"imagery/app/settings"
+	"imagery/app/deploy/settings"
 	"imagery/infra/data"
 	"imagery/infra/edge"
 	"imagery/infra/network"
-	"imagery/infra/pulumitest"
+	"imagery/infra/testing/pulumitest"
 )
 
 func load(t *testing.T, stack string, imagery map[string]string) (Config, []string, error) {

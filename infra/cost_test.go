@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"imagery/app/settings"
+	"imagery/app/deploy/settings"
 )
 
 func costOf(t *testing.T, keys map[string]string) Estimate {
@@ -87,7 +87,7 @@ func TestAlarmsAreCounted(t *testing.T) {
 
 // CloudWatch bills each name of a metric once for every set of dimensions: stack and role.
 func TestMetricsAreCounted(t *testing.T) {
-	source, err := os.ReadFile("../app/settings/limits.go")
+	source, err := os.ReadFile("../app/deploy/settings/limits.go")
 	if err != nil {
 		t.Fatal(err)
 	}

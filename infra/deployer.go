@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"imagery/app/ops/record"
+	"imagery/app/deploy/record"
 	"imagery/infra/policy"
 )
 

@@ -8,9 +8,9 @@ import (
 	"strings"
 	"testing"
 
+	"imagery/app/deploy/rollout"
 	"imagery/infra/policy"
 	"imagery/infra/preflight"
-	"imagery/infra/rollout"
 )
 
 func TestDeployerNeedsAreThoseOfWhatStacksHold(t *testing.T) {

@@ -8,12 +8,12 @@ import (
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
-	"imagery/app/rights"
-	"imagery/app/settings"
+	"imagery/app/deploy/iam"
+	"imagery/app/deploy/rollout"
+	"imagery/app/deploy/settings"
 	"imagery/infra/compute"
 	"imagery/infra/network"
 	"imagery/infra/policy"
-	"imagery/infra/rollout"
 )
 
 // packageBucket formats the name of the public S3 bucket, one in each region, from which dnf installs the packages of
@@ -43,25 +43,25 @@ func (s *Stack) endpointPolicies() (map[string]pulumi.StringInput, error) {
 func (s *Stack) endpointPolicy(service string) (pulumi.StringOutput, error) {
 	type named struct {
 		role settings.Role
-		name rights.Resource
+		name iam.Resource
 	}
-	calls := map[settings.Role][]rights.Call{}
+	calls := map[settings.Role][]iam.Call{}
 	var names []named
 	var values []any
 	for _, role := range rollout.Order {
 		calls[role] = s.callsTo(service, role)
 		arns := s.resources(role)
 		for _, name := range slices.Sorted(maps.Keys(arns)) {
-			if slices.ContainsFunc(calls[role], func(c rights.Call) bool { return baseOf(c.Resource) == name }) {
+			if slices.ContainsFunc(calls[role], func(c iam.Call) bool { return baseOf(c.Resource) == name }) {
 				names, values = append(names, named{role, name}), append(values, arns[name])
 			}
 		}
 	}
 	return pulumi.All(values...).ApplyT(func(resolved []any) (string, error) {
-		arns := map[settings.Role]map[rights.Resource]string{}
+		arns := map[settings.Role]map[iam.Resource]string{}
 		for i, n := range names {
 			if arns[n.role] == nil {
-				arns[n.role] = map[rights.Resource]string{}
+				arns[n.role] = map[iam.Resource]string{}
 			}
 			arns[n.role][n.name] = resolved[i].(string)
 		}
@@ -91,8 +91,8 @@ func (s *Stack) endpointPolicy(service string) (pulumi.StringOutput, error) {
 }
 
 // callsTo lists the calls of a role to a service.
-func (s *Stack) callsTo(service string, role settings.Role) []rights.Call {
-	var calls []rights.Call
+func (s *Stack) callsTo(service string, role settings.Role) []iam.Call {
+	var calls []iam.Call
 	for _, g := range s.grants(role) {
 		for _, c := range g.Calls {
 			if c.Service != service {
@@ -107,9 +107,9 @@ func (s *Stack) callsTo(service string, role settings.Role) []rights.Call {
 }
 
 // baseOf returns the part of a resource before its first slash, which has an ARN of its own.
-func baseOf(r rights.Resource) rights.Resource {
+func baseOf(r iam.Resource) iam.Resource {
 	base, _, _ := strings.Cut(string(r), "/")
-	return rights.Resource(base)
+	return iam.Resource(base)
 }
 
 // merge unites statements of one id, so that both roles share one: ids are unique within a document.

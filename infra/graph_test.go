@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"imagery/infra/pulumitest"
+	"imagery/infra/testing/pulumitest"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")

@@ -9,24 +9,24 @@ import (
 	"strings"
 	"testing"
 
-	"imagery/app/rights"
+	"imagery/app/deploy/iam"
 	"imagery/infra/policy"
-	"imagery/infra/pulumitest"
+	"imagery/infra/testing/pulumitest"
 )
 
 // arns writes out what each resource of the call tables is in the mock cloud, apart from the code that renders it.
-var arns = map[rights.Resource]string{
-	rights.Table:       "Table.imagery-test-images.arn",
-	rights.Pending:     "Table.imagery-test-images.arn/index/pending-index",
-	rights.Originals:   "BucketV2.imagery-test-images.arn/upload/*",
-	rights.Results:     "BucketV2.imagery-test-images.arn/processed/*",
-	rights.SelfObjects: "BucketV2.imagery-test-images.arn/selftest/*",
-	rights.Queue:       "Queue.imagery-test-queue.arn",
-	rights.DeadLetters: "Queue.imagery-test-dead-letters.arn",
-	rights.Releases:    "BucketV2.imagery-test-releases.arn/releases/*",
-	rights.Group:       "arn:aws:autoscaling:eu-central-1:111122223333:autoScalingGroup:*:autoScalingGroupName/imagery-test-ROLE",
-	rights.Logs:        "arn:aws:logs:eu-central-1:111122223333:log-group:/imagery/test/ROLE:*",
-	rights.Any:         "*",
+var arns = map[iam.Resource]string{
+	iam.Table:       "Table.imagery-test-images.arn",
+	iam.Pending:     "Table.imagery-test-images.arn/index/pending-index",
+	iam.Originals:   "BucketV2.imagery-test-images.arn/upload/*",
+	iam.Results:     "BucketV2.imagery-test-images.arn/processed/*",
+	iam.SelfObjects: "BucketV2.imagery-test-images.arn/selftest/*",
+	iam.Queue:       "Queue.imagery-test-queue.arn",
+	iam.DeadLetters: "Queue.imagery-test-dead-letters.arn",
+	iam.Releases:    "BucketV2.imagery-test-releases.arn/releases/*",
+	iam.Group:       "arn:aws:autoscaling:eu-central-1:111122223333:autoScalingGroup:*:autoScalingGroupName/imagery-test-ROLE",
+	iam.Logs:        "arn:aws:logs:eu-central-1:111122223333:log-group:/imagery/test/ROLE:*",
+	iam.Any:         "*",
 }
 
 // granted lists "action resource [limit]" of all policies of a role.
@@ -55,7 +55,7 @@ func granted(t *testing.T, g *pulumitest.Graph, role string) []string {
 }
 
 // wanted is the same, from the tables.
-func wanted(role string, calls ...[]rights.Call) []string {
+func wanted(role string, calls ...[]iam.Call) []string {
 	var out []string
 	for _, c := range slices.Concat(calls...) {
 		arn := strings.ReplaceAll(arns[c.Resource], "ROLE", role)
@@ -70,15 +70,15 @@ func wanted(role string, calls ...[]rights.Call) []string {
 }
 
 func TestPoliciesEqualTheCalls(t *testing.T) {
-	calls := map[string][]rights.Call{"server": rights.Server, "worker": rights.Worker}
-	retired := map[string][]rights.Call{"server": rights.Retired.Server, "worker": rights.Retired.Worker}
+	calls := map[string][]iam.Call{"server": iam.Server, "worker": iam.Worker}
+	retired := map[string][]iam.Call{"server": iam.Retired.Server, "worker": iam.Retired.Worker}
 	for variant, config := range variants {
-		boot := slices.Concat(rights.Boot, rights.Retired.Boot)
+		boot := slices.Concat(iam.Boot, iam.Retired.Boot)
 		if config["ssm"] == "true" {
-			boot = slices.Concat(boot, rights.Sessions)
+			boot = slices.Concat(boot, iam.Sessions)
 		}
 		for role := range calls {
-			got, want := granted(t, graphOf(t, variant), role), wanted(role, calls[role], rights.Selftest, retired[role], boot)
+			got, want := granted(t, graphOf(t, variant), role), wanted(role, calls[role], iam.Selftest, retired[role], boot)
 			if !slices.Equal(got, want) {
 				t.Errorf("%s %s:\n%s", variant, role, lineDiff(strings.Join(want, "\n"), strings.Join(got, "\n")))
 			}
@@ -106,22 +106,22 @@ func TestNoStarsBeyondWhatAWSForces(t *testing.T) {
 // Three releases: the first makes a call, the second does not, the third neither. The policy is changed before
 // the fleet is, so the second's must still allow it.
 func TestARightGoesOneReleaseAfterItsLastUse(t *testing.T) {
-	server, retired := rights.Server, rights.Retired
-	t.Cleanup(func() { rights.Server, rights.Retired = server, retired })
-	gone := rights.Call{Service: "s3", Operation: "DeleteObject", Resource: rights.Results, Reason: "once"}
-	right := wanted("server", []rights.Call{gone})[0]
+	server, retired := iam.Server, iam.Retired
+	t.Cleanup(func() { iam.Server, iam.Retired = server, retired })
+	gone := iam.Call{Service: "s3", Operation: "DeleteObject", Resource: iam.Results, Reason: "once"}
+	right := wanted("server", []iam.Call{gone})[0]
 	has := func() bool {
 		return slices.Contains(granted(t, run(t, "test", nil, binary(t, "a release")), "server"), right)
 	}
-	rights.Server = slices.Concat(server, []rights.Call{gone})
+	iam.Server = slices.Concat(server, []iam.Call{gone})
 	if !has() {
 		t.Error("the first release lacks the right to a call that it makes")
 	}
-	rights.Server, rights.Retired.Server = server, []rights.Call{gone}
+	iam.Server, iam.Retired.Server = server, []iam.Call{gone}
 	if !has() {
 		t.Error("the second release takes a right away from the one that it replaces")
 	}
-	rights.Retired.Server = nil
+	iam.Retired.Server = nil
 	if has() {
 		t.Error("the third release keeps a right that nobody uses")
 	}
@@ -151,7 +151,7 @@ func TestPoliciesAreReadable(t *testing.T) {
 }
 
 func TestEveryResourceOfTheTablesIsKnown(t *testing.T) {
-	for _, c := range slices.Concat(rights.Server, rights.Worker, rights.Selftest, rights.Boot, rights.Sessions) {
+	for _, c := range slices.Concat(iam.Server, iam.Worker, iam.Selftest, iam.Boot, iam.Sessions) {
 		if !slices.Contains(slices.Collect(maps.Keys(arns)), c.Resource) {
 			t.Errorf("%s on %s: the test does not know what that is", c.Action(), c.Resource)
 		}

@@ -4,7 +4,7 @@ import (
 	"maps"
 	"slices"
 
-	"imagery/app/settings"
+	"imagery/app/deploy/settings"
 )
 
 // instanceType is what the program must know of a type before it asks AWS for one.

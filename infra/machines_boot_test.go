@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"imagery/app/cloud/cloudtest"
-	"imagery/infra/machines"
+	"imagery/app/testing/fakeaws"
+	"imagery/infra/testing/nspawn"
 )
 
 // slowCPU is the share of one core that a machine has until it is in service: the baseline of a burstable instance that
@@ -71,7 +71,7 @@ func TestSlowBoot(t *testing.T) {
 }
 
 // order is in which rights arrive, a quarter of the time each.
-func order(c cloudtest.Call) time.Duration {
+func order(c fakeaws.Call) time.Duration {
 	switch {
 	case c.Service == "s3" && c.Bucket == "releases":
 		return 1
@@ -96,7 +96,7 @@ func (r *real) lateBoot(late time.Duration) {
 	var mu sync.Mutex
 	var first, firstTest time.Time // call of a boot, and of a selftest
 	refused := map[string]int{}
-	r.cloud.Edge.Inject(func(c cloudtest.Call) cloudtest.Fault {
+	r.cloud.Edge.Inject(func(c fakeaws.Call) fakeaws.Fault {
 		mu.Lock()
 		defer mu.Unlock()
 		if first.IsZero() {
@@ -112,9 +112,9 @@ func (r *real) lateBoot(late time.Duration) {
 		}
 		if time.Now().Before(at) {
 			refused[c.Service]++
-			return cloudtest.Fault{Kind: cloudtest.Denied}
+			return fakeaws.Fault{Kind: fakeaws.Denied}
 		}
-		return cloudtest.Fault{}
+		return fakeaws.Fault{}
 	})
 	defer r.cloud.Edge.Inject(nil)
 	from := time.Now()
@@ -210,7 +210,7 @@ func (r *real) rotates() {
 		r.Errorf("the log belongs to %s, %v", owner, err)
 	}
 	from := time.Now()
-	flood := machines.StartFlood(r.host.Address(id)+":8080", perMinute)
+	flood := nspawn.StartFlood(r.host.Address(id)+":8080", perMinute)
 	inode := func() int {
 		out, err := r.host.Exec(id, "stat", "-c", "%i", "/var/log/imagery/imagery.log.1")
 		n, _ := strconv.Atoi(out)
@@ -262,7 +262,7 @@ func (r *real) logIsBounded() {
 		r.Fatal(err, out)
 	}
 	pid, _ := r.host.Exec(id, "systemctl", "show", "-P", "MainPID", "imagery")
-	flood := machines.StartFlood(r.host.Address(id)+":8080", 3*perMinute)
+	flood := nspawn.StartFlood(r.host.Address(id)+":8080", 3*perMinute)
 	size := func() int { return r.number(id, "stat -c %s /var/log/imagery/imagery.log") }
 	r.until("the log is full", func() bool { return size() >= logLimit })
 	time.Sleep(5 * time.Second)

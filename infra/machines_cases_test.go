@@ -10,10 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"imagery/app/cloud/cloudtest"
+	"imagery/app/testing/fakeaws"
 	"imagery/infra/compute"
-	"imagery/infra/machines"
-	"imagery/infra/simulator"
+	"imagery/infra/testing/asgsim"
+	"imagery/infra/testing/nspawn"
 )
 
 var all = flag.Bool("all", false, "every case on real machines, not only those of about a minute")
@@ -88,7 +88,7 @@ func (r *real) unharmed(what string, since time.Time) {
 	r.say("%s: %d requests, %d failed, by server %v", what, len(reqs), failed, by)
 }
 
-func ids(of []simulator.Instance) []string {
+func ids(of []asgsim.Instance) []string {
 	var out []string
 	for _, i := range of {
 		out = append(out, i.ID)
@@ -104,7 +104,7 @@ func (r *real) bad(what, version, reason string) time.Duration {
 	before := ids(r.in(servers, ""))
 	three, two := 3, 2
 	live := r.in(servers, "")[0].Version
-	r.change(servers, simulator.Change{Version: version, Desired: &three})
+	r.change(servers, asgsim.Change{Version: version, Desired: &three})
 	id := ""
 	took := r.until(what+": a launch is abandoned", func() bool {
 		for _, a := range r.sim.Activities(servers) {
@@ -115,7 +115,7 @@ func (r *real) bad(what, version, reason string) time.Duration {
 		}
 		return false
 	})
-	r.change(servers, simulator.Change{Version: live, Desired: &two})
+	r.change(servers, asgsim.Change{Version: live, Desired: &two})
 	r.until(what+": the machine is off", func() bool { return !r.host.Running(id) })
 	if console := r.host.Console(id); reason != "" && !strings.Contains(console, "IMAGERY BOOT FAILED: "+reason) {
 		r.Errorf("%s: the console does not say %q:\n%s", what, reason, console[max(0, len(console)-3000):])
@@ -138,11 +138,11 @@ func (r *real) badRelease(what string, binary []byte, reason string) time.Durati
 
 // withoutRight does something while servers may not do one of their calls. Which role asks is known by its key.
 func (r *real) withoutRight(do func()) {
-	r.cloud.Edge.Inject(func(c cloudtest.Call) cloudtest.Fault {
+	r.cloud.Edge.Inject(func(c fakeaws.Call) fakeaws.Fault {
 		if c.Caller == "server" && c.Operation == "PutObject" && strings.HasPrefix(c.Object, "selftest/") {
-			return cloudtest.Fault{Kind: cloudtest.Denied}
+			return fakeaws.Fault{Kind: fakeaws.Denied}
 		}
-		return cloudtest.Fault{}
+		return fakeaws.Fault{}
 	})
 	defer r.cloud.Edge.Inject(nil)
 	do()
@@ -209,7 +209,7 @@ func (r *real) goOn(what string) {
 // failedSince counts, for cases in which a request may fail.
 func (r *real) failedSince(what string, t time.Time) {
 	reqs := r.load.Since(t)
-	failed := slices.DeleteFunc(slices.Clone(reqs), machines.Request.OK)
+	failed := slices.DeleteFunc(slices.Clone(reqs), nspawn.Request.OK)
 	r.say("%s: %d requests, %d failed", what, len(reqs), len(failed))
 }
 

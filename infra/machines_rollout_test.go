@@ -17,12 +17,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 
-	"imagery/app/ops/smoke"
-	"imagery/app/settings"
-	"imagery/infra/machines"
-	"imagery/infra/pulumitest"
-	"imagery/infra/rollout"
-	"imagery/infra/simulator"
+	"imagery/app/admin/smoke"
+	"imagery/app/deploy/rollout"
+	"imagery/app/deploy/settings"
+	"imagery/infra/testing/asgsim"
+	"imagery/infra/testing/nspawn"
+	"imagery/infra/testing/pulumitest"
 )
 
 // guards are the alarms that judge a release, by the ends of their names.
@@ -34,7 +34,7 @@ const metricAlarm = "cloudwatch/metricAlarm:MetricAlarm"
 func (r *real) judge(g *pulumitest.Graph) {
 	r.Helper()
 	r.guards = map[settings.Role][]string{}
-	var watched []machines.Alarm
+	var watched []nspawn.Alarm
 	for role, ends := range guards {
 		for _, end := range ends {
 			a := r.alarm(g.One(metricAlarm, end), string(role))
@@ -61,12 +61,12 @@ func (r *real) judge(g *pulumitest.Graph) {
 const leastLatency = 2000.0 // ms
 
 // alarm reads a row of the program. Its period is divided like every duration, and so is a threshold that is one.
-func (r *real) alarm(of *pulumitest.Resource, role string) machines.Alarm {
-	a := machines.Alarm{Name: of.Name, Role: role, Metrics: map[string]machines.Metric{}, Threshold: of.Number("threshold"),
+func (r *real) alarm(of *pulumitest.Resource, role string) nspawn.Alarm {
+	a := nspawn.Alarm{Name: of.Name, Role: role, Metrics: map[string]nspawn.Metric{}, Threshold: of.Number("threshold"),
 		Datapoints: int(of.Number("datapointsToAlarm")), Of: int(of.Number("evaluationPeriods"))}
 	period := of.Number("period")
 	if name := of.Text("metricName"); name != "" {
-		a.Metrics["m"] = machines.Metric{Name: name, Stat: of.Text("statistic") + of.Text("extendedStatistic")}
+		a.Metrics["m"] = nspawn.Metric{Name: name, Stat: of.Text("statistic") + of.Text("extendedStatistic")}
 		if name == settings.MetricRequestTime {
 			a.Threshold = max(a.Threshold/float64(r.scene.factor), leastLatency)
 		}
@@ -79,7 +79,7 @@ func (r *real) alarm(of *pulumitest.Resource, role string) machines.Alarm {
 			continue
 		}
 		period = of.Number(at + "metric.period")
-		a.Metrics[of.Text(at+"id")] = machines.Metric{Name: of.Text(at + "metric.metricName"), Stat: of.Text(at + "metric.stat")}
+		a.Metrics[of.Text(at+"id")] = nspawn.Metric{Name: of.Text(at + "metric.metricName"), Stat: of.Text(at + "metric.stat")}
 	}
 	a.Period = time.Duration(period) * time.Second / time.Duration(r.scene.factor)
 	if len(a.Metrics) == 0 || a.Period <= 0 || of.Text("comparisonOperator") != "GreaterThanThreshold" {
@@ -99,7 +99,7 @@ func (r *real) up(version string, bake time.Duration) error {
 		Groups: map[settings.Role]rollout.Group{settings.Worker: {Name: workers, Guards: r.guards[settings.Worker]}, settings.Server: {Name: servers, Guards: r.guards[settings.Server]}},
 		Log:    func(line string) { r.say("rollout: %s", line) },
 		Smoke: func(ctx context.Context, release string) (string, error) {
-			_, err := smoke.Run(ctx, smoke.Options{URL: "http://" + machines.Address, Release: release})
+			_, err := smoke.Run(ctx, smoke.Options{URL: "http://" + nspawn.Address, Release: release})
 			return "", err
 		},
 	}
@@ -124,7 +124,7 @@ func (r *real) rolled(version string) {
 		r.until(name+" has version "+version+" and nothing else", func() bool {
 			g, all, err := r.sim.Snapshot(name)
 			r.must(err)
-			others := slices.ContainsFunc(all, func(i simulator.Instance) bool {
+			others := slices.ContainsFunc(all, func(i asgsim.Instance) bool {
 				return i.Version != version && !strings.HasPrefix(string(i.State), "Terminat")
 			})
 			return g.Version == version && !others && len(r.in(name, version)) == 2

@@ -25,13 +25,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
-	"imagery/app/cloud/cloudtest"
+	"imagery/app/admin/fsck"
+	"imagery/app/deploy/settings"
 	"imagery/app/imagery"
-	"imagery/app/ops/fsck"
-	"imagery/app/settings"
-	"imagery/infra/machines"
-	"imagery/infra/pulumitest"
-	"imagery/infra/simulator"
+	"imagery/app/testing/fakeaws"
+	"imagery/infra/testing/asgsim"
+	"imagery/infra/testing/nspawn"
+	"imagery/infra/testing/pulumitest"
 )
 
 var factor = flag.Int("factor", 0, "divides every duration of hooks, health checks, drains, warm-ups, bakes and alarms of the machines; 0: 20, or 10 with -all")
@@ -39,11 +39,11 @@ var factor = flag.Int("factor", 0, "divides every duration of hooks, health chec
 // real is the rendered prod stack on machines: two servers, two workers, two zones, and an emulated AWS.
 type real struct {
 	*testing.T
-	host  *machines.Host
-	sim   *simulator.Simulator
-	cloud *cloudtest.Cloud
-	stack cloudtest.Stack
-	load  *machines.Load
+	host  *nspawn.Host
+	sim   *asgsim.Simulator
+	cloud *fakeaws.Cloud
+	stack fakeaws.Stack
+	load  *nspawn.Load
 	dir   string
 	good  []byte // the binary
 	slow  []byte // the same, but bad under load; nil: it was not built
@@ -58,7 +58,7 @@ type real struct {
 }
 
 // emulator and control are where AWS is: its stores and queues, and what the simulator plays.
-const emulator, control = machines.Address + ":4566", machines.Address + ":4567"
+const emulator, control = nspawn.Address + ":4566", nspawn.Address + ":4567"
 
 // servers and workers are the names of the stack's groups.
 const servers, workers = "imagery-test-server", "imagery-test-worker"
@@ -93,8 +93,8 @@ func newReal(t *testing.T, s scene) *real {
 	seconds := func(path string) time.Duration {
 		return time.Duration(target.Number(path)*float64(time.Second)) / time.Duration(s.factor)
 	}
-	r.host, err = machines.New(machines.Options{Dir: r.dir, Root: root, Zones: []string{"eu-central-1a", "eu-central-1b"},
-		Check: machines.Check{Path: target.Text("healthCheck.path"), Interval: seconds("healthCheck.interval"), Timeout: seconds("healthCheck.timeout"),
+	r.host, err = nspawn.New(nspawn.Options{Dir: r.dir, Root: root, Zones: []string{"eu-central-1a", "eu-central-1b"},
+		Check: nspawn.Check{Path: target.Text("healthCheck.path"), Interval: seconds("healthCheck.interval"), Timeout: seconds("healthCheck.timeout"),
 			Healthy: int(target.Number("healthCheck.healthyThreshold")), Unhealthy: int(target.Number("healthCheck.unhealthyThreshold")), Port: int(target.Number("port"))},
 		UserData:    r.userDataOf,
 		Log:         r.say,
@@ -107,7 +107,7 @@ func newReal(t *testing.T, s scene) *real {
 		t.Fatal(err)
 	}
 	t.Cleanup(r.host.Close)
-	r.cloud = cloudtest.New()
+	r.cloud = fakeaws.New()
 	t.Cleanup(r.cloud.Close)
 	limits := imagery.Limits{
 		Visibility: settings.QueueVisibility / time.Duration(s.factor), MaxReceives: settings.QueueMaxReceives,
@@ -125,12 +125,12 @@ func newReal(t *testing.T, s scene) *real {
 	}
 	r.must(r.cloud.NewBucket(t.Context(), "releases"))
 	r.publish(r.good, r.good)
-	r.sim = simulator.New(simulator.Options{Driver: r.host, Factor: s.factor, Log: r.say})
+	r.sim = asgsim.New(asgsim.Options{Driver: r.host, Factor: s.factor, Log: r.say})
 	t.Cleanup(r.sim.Close)
 	r.host.Simulator = r.sim
 	r.listen(emulator, r.cloud.Edge)
 	r.listen(control, r.sim.Handler())
-	r.load = &machines.Load{Address: machines.Address + ":80", NewID: imagery.NewID, Photo: photo(t)}
+	r.load = &nspawn.Load{Address: nspawn.Address + ":80", NewID: imagery.NewID, Photo: photo(t)}
 	r.judge(g)
 	r.tellTemplates()
 	for _, role := range roles {
@@ -207,10 +207,10 @@ func (r *real) release(binary, content []byte) (version string) {
 // tellTemplates has the simulator know every version that was rendered.
 func (r *real) tellTemplates() {
 	for _, role := range roles {
-		var versions []simulator.TemplateVersion
+		var versions []asgsim.TemplateVersion
 		for n := range r.releases {
-			m := simulator.Machine{Group: "-" + role, Version: strconv.Itoa(n + 1)}
-			versions = append(versions, simulator.TemplateVersion{Number: n + 1, Image: image1, UserData: r.userDataOf(m)})
+			m := asgsim.Machine{Group: "-" + role, Version: strconv.Itoa(n + 1)}
+			versions = append(versions, asgsim.TemplateVersion{Number: n + 1, Image: image1, UserData: r.userDataOf(m)})
 		}
 		r.sim.SetTemplate("lt-"+role, versions...)
 	}
@@ -222,7 +222,7 @@ func hash(b []byte) string {
 }
 
 // userDataOf is what a machine reads: the rendered bytes with the cloud's names.
-func (r *real) userDataOf(m simulator.Machine) string {
+func (r *real) userDataOf(m asgsim.Machine) string {
 	r.mu.Lock()
 	text := r.userData[m.Version+m.Group[strings.LastIndex(m.Group, "-")+1:]]
 	r.mu.Unlock()
@@ -242,10 +242,10 @@ func (r *real) userDataOf(m simulator.Machine) string {
 }
 
 // groupOf reads what the program told Auto Scaling.
-func groupOf(g *pulumitest.Graph, role string, target *pulumitest.Resource) simulator.Group {
+func groupOf(g *pulumitest.Graph, role string, target *pulumitest.Resource) asgsim.Group {
 	of := g.One(asg, "-"+role)
 	s := func(path string) time.Duration { return time.Duration(of.Number(path)) * time.Second }
-	out := simulator.Group{Name: of.Text("name"), Min: int(of.Number("minSize")), Max: int(of.Number("maxSize")), Template: "lt-" + role, Version: "1",
+	out := asgsim.Group{Name: of.Text("name"), Min: int(of.Number("minSize")), Max: int(of.Number("maxSize")), Template: "lt-" + role, Version: "1",
 		Zones: []string{"eu-central-1a", "eu-central-1b"}, ELB: of.Text("healthCheckType") == "ELB", Grace: s("healthCheckGracePeriod"), Warmup: s("defaultInstanceWarmup"),
 		MinHealthy: int(of.Number("instanceMaintenancePolicy.minHealthyPercentage")), MaxHealthy: int(of.Number("instanceMaintenancePolicy.maxHealthyPercentage"))}
 	if out.ELB {
@@ -253,7 +253,7 @@ func groupOf(g *pulumitest.Graph, role string, target *pulumitest.Resource) simu
 	}
 	for n := range of.Get("initialLifecycleHooks").([]any) {
 		at := "initialLifecycleHooks." + strconv.Itoa(n) + "."
-		out.Hooks = append(out.Hooks, simulator.Hook{Name: of.Text(at + "name"), Transition: of.Text(at + "lifecycleTransition"),
+		out.Hooks = append(out.Hooks, asgsim.Hook{Name: of.Text(at + "name"), Transition: of.Text(at + "lifecycleTransition"),
 			DefaultResult: of.Text(at + "defaultResult"), Timeout: s(at + "heartbeatTimeout")})
 	}
 	return out
@@ -268,12 +268,12 @@ func (r *real) publish(named, content []byte) {
 }
 
 // in lists a group's instances in service, of a version if one is given.
-func (r *real) in(group, version string) []simulator.Instance {
+func (r *real) in(group, version string) []asgsim.Instance {
 	_, all, err := r.sim.Snapshot(group)
 	if err != nil {
 		panic(err)
 	}
-	return slices.DeleteFunc(all, func(i simulator.Instance) bool {
+	return slices.DeleteFunc(all, func(i asgsim.Instance) bool {
 		return i.State != types.LifecycleStateInService || !i.Healthy || version != "" && i.Version != version || group == servers && i.Target != "healthy"
 	})
 }
@@ -289,7 +289,7 @@ func (r *real) until(what string, ok func() bool) time.Duration {
 		for _, g := range []string{servers, workers} {
 			_, now, _ := r.sim.Snapshot(g)
 			r.Logf("%s: %+v", g, now)
-			if acts := slices.DeleteFunc(r.sim.Activities(g), func(a simulator.Activity) bool { return a.Status != "Cancelled" }); len(acts) > 0 {
+			if acts := slices.DeleteFunc(r.sim.Activities(g), func(a asgsim.Activity) bool { return a.Status != "Cancelled" }); len(acts) > 0 {
 				console := r.host.Console(acts[0].Instance)
 				r.Logf("the last words of %s:\n%s", acts[0].Instance, console[max(0, strings.Index(console, "imagery boot: ask")):])
 			}
@@ -314,7 +314,7 @@ func (r *real) full() {
 	r.until("two servers and two workers in service", func() bool { return len(r.in(servers, "")) == 2 && len(r.in(workers, "")) == 2 })
 }
 
-func (r *real) change(group string, c simulator.Change) {
+func (r *real) change(group string, c asgsim.Change) {
 	r.Helper()
 	r.must(r.sim.Update(group, c))
 }

@@ -7,9 +7,9 @@ import (
 	"sync"
 	"testing"
 
+	"imagery/app/deploy/rollout"
 	"imagery/infra/preflight"
-	"imagery/infra/pulumitest"
-	"imagery/infra/rollout"
+	"imagery/infra/testing/pulumitest"
 )
 
 // fakeBuild stands in for the compiler: a file whose bytes the test decides.

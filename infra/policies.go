@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"imagery/app/rights"
+	"imagery/app/deploy/iam"
 	"imagery/infra/policy"
 )
 
@@ -56,8 +56,8 @@ func indented(p string) string {
 // boundaryPolicy renders the most that the roles of instances may do in any stack, as a permissions boundary.
 func boundaryPolicy() string {
 	by := map[string][]string{}
-	for _, c := range slices.Concat(rights.Server, rights.Worker, rights.Selftest, rights.Boot, rights.Sessions,
-		rights.Retired.Server, rights.Retired.Worker, rights.Retired.Boot) {
+	for _, c := range slices.Concat(iam.Server, iam.Worker, iam.Selftest, iam.Boot, iam.Sessions,
+		iam.Retired.Server, iam.Retired.Worker, iam.Retired.Boot) {
 		service, _, _ := strings.Cut(c.Action(), ":")
 		if !slices.Contains([]string{"s3", "dynamodb", "sqs", "logs"}, service) {
 			service = "" // limited by the role's own policy

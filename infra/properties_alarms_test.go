@@ -5,8 +5,8 @@ import (
 	"slices"
 	"strings"
 
-	"imagery/app/settings"
-	"imagery/infra/pulumitest"
+	"imagery/app/deploy/settings"
+	"imagery/infra/testing/pulumitest"
 )
 
 var alarmProperties = []property{

@@ -7,9 +7,9 @@ import (
 	"slices"
 	"strings"
 
-	"imagery/app/settings"
+	"imagery/app/deploy/settings"
 	"imagery/infra/edge"
-	"imagery/infra/pulumitest"
+	"imagery/infra/testing/pulumitest"
 )
 
 var dataProperties = []property{

@@ -5,9 +5,9 @@ import (
 	"slices"
 	"strings"
 
-	"imagery/app/settings"
+	"imagery/app/deploy/settings"
 	"imagery/infra/compute"
-	"imagery/infra/pulumitest"
+	"imagery/infra/testing/pulumitest"
 )
 
 // fleetGroups are the Auto Scaling groups; "Group" alone would find more.

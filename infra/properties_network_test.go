@@ -6,9 +6,9 @@ import (
 	"slices"
 	"strings"
 
-	"imagery/app/rights"
+	"imagery/app/deploy/iam"
 	"imagery/infra/policy"
-	"imagery/infra/pulumitest"
+	"imagery/infra/testing/pulumitest"
 )
 
 var networkProperties = []property{
@@ -240,11 +240,11 @@ func endpointsAdmitOnlyOurs(g *pulumitest.Graph) error {
 		if service == "s3" {
 			want = append(want, "s3:GetObject arn:aws:s3:::al2023-repos-eu-central-1-de612dc2/*")
 		}
-		for role, calls := range map[string][]rights.Call{
-			"server": slices.Concat(rights.Server, rights.Retired.Server),
-			"worker": slices.Concat(rights.Worker, rights.Retired.Worker),
+		for role, calls := range map[string][]iam.Call{
+			"server": slices.Concat(iam.Server, iam.Retired.Server),
+			"worker": slices.Concat(iam.Worker, iam.Retired.Worker),
 		} {
-			for _, c := range slices.Concat(calls, rights.Selftest, rights.Boot, rights.Retired.Boot, rights.Sessions) {
+			for _, c := range slices.Concat(calls, iam.Selftest, iam.Boot, iam.Retired.Boot, iam.Sessions) {
 				if c.Service == service {
 					want = append(want, c.Action()+" "+strings.ReplaceAll(arns[c.Resource], "ROLE", role)+" 111122223333")
 				}

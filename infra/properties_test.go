@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"imagery/infra/pulumitest"
+	"imagery/infra/testing/pulumitest"
 )
 
 // property is something that holds in every variant, and a damage to the graph that must make it red: a row

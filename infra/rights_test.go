@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"imagery/app/rights"
+	"imagery/app/deploy/iam"
 	"imagery/infra/policy"
 )
 
@@ -106,12 +106,12 @@ func TestEveryActionIsInAWSsReference(t *testing.T) {
 			used[a] = "instances may"
 		}
 	}
-	for _, c := range slices.Concat(rights.Operator, rights.Status, rights.OnCall) {
+	for _, c := range slices.Concat(iam.Operator, iam.Status, iam.OnCall) {
 		used[c.Action()] = "operators need"
 	}
 	for a, why := range used {
 		if _, ok := rows[a]; !ok {
-			t.Errorf("%s %s, which has no row: go run ./scripts/iam-reference ... %s", why, a, a)
+			t.Errorf("%s %s, which has no row: go run ./infra/testing/iamreference ... %s", why, a, a)
 		}
 	}
 	for a := range rows {

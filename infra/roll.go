@@ -10,9 +10,9 @@ import (
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
-	"imagery/app/settings"
+	"imagery/app/deploy/rollout"
+	"imagery/app/deploy/settings"
 	"imagery/infra/preflight"
-	"imagery/infra/rollout"
 )
 
 // Roller makes the calls to AWS that the provider does not make.

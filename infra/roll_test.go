@@ -8,9 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"imagery/app/settings"
-	"imagery/infra/pulumitest"
-	"imagery/infra/rollout"
+	"imagery/app/deploy/rollout"
+	"imagery/app/deploy/settings"
+	"imagery/infra/testing/pulumitest"
 )
 
 // rolled runs an update with a roller and a configuration.

@@ -9,8 +9,8 @@ import (
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
-	"imagery/app/rights"
-	"imagery/app/settings"
+	"imagery/app/deploy/iam"
+	"imagery/app/deploy/settings"
 	"imagery/infra/alarms"
 	"imagery/infra/compute"
 	"imagery/infra/data"
@@ -164,28 +164,28 @@ func (s *Stack) fleet(role settings.Role, kind string) *compute.Args {
 // grants lists what an instance of a role may call. The policies of its role and of the network's endpoints are both
 // rendered from it.
 func (s *Stack) grants(role settings.Role) []compute.Grant {
-	calls, retired := rights.Server, rights.Retired.Server
+	calls, retired := iam.Server, iam.Retired.Server
 	if role == settings.Worker {
-		calls, retired = rights.Worker, rights.Retired.Worker
+		calls, retired = iam.Worker, iam.Retired.Worker
 	}
-	boot := slices.Concat(rights.Boot, rights.Retired.Boot)
+	boot := slices.Concat(iam.Boot, iam.Retired.Boot)
 	if s.cfg.SSM {
-		boot = append(boot, rights.Sessions...)
+		boot = append(boot, iam.Sessions...)
 	}
 	return []compute.Grant{
-		{Name: "calls", Calls: slices.Concat(calls, rights.Selftest)},
+		{Name: "calls", Calls: slices.Concat(calls, iam.Selftest)},
 		{Name: "retired", Calls: retired},
 		{Name: "boot", Calls: boot},
 	}
 }
 
 // resources returns the ARN of each resource that the grants of a role name.
-func (s *Stack) resources(role settings.Role) map[rights.Resource]pulumi.StringInput {
-	return map[rights.Resource]pulumi.StringInput{
-		rights.Table: s.storage.Table.Arn, "bucket": s.storage.Images.Bucket.Arn, "releases": s.storage.Releases.Bucket.Arn,
-		rights.Queue: s.messaging.Queue.Arn, rights.DeadLetters: s.messaging.DeadLetters.Arn,
-		rights.Group: pulumi.String(s.arn("autoscaling", "autoScalingGroup:*:autoScalingGroupName/"+s.cfg.groupName(role))),
-		rights.Logs:  pulumi.String(s.arn("logs", "log-group:"+s.cfg.logGroup(role)+":*")),
+func (s *Stack) resources(role settings.Role) map[iam.Resource]pulumi.StringInput {
+	return map[iam.Resource]pulumi.StringInput{
+		iam.Table: s.storage.Table.Arn, "bucket": s.storage.Images.Bucket.Arn, "releases": s.storage.Releases.Bucket.Arn,
+		iam.Queue: s.messaging.Queue.Arn, iam.DeadLetters: s.messaging.DeadLetters.Arn,
+		iam.Group: pulumi.String(s.arn("autoscaling", "autoScalingGroup:*:autoScalingGroupName/"+s.cfg.groupName(role))),
+		iam.Logs:  pulumi.String(s.arn("logs", "log-group:"+s.cfg.logGroup(role)+":*")),
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
-	"imagery/app/settings"
+	"imagery/app/deploy/settings"
 	"imagery/infra/compute"
 	"imagery/infra/edge"
 	"imagery/infra/network"

@@ -12,7 +12,7 @@ import (
 
 	"imagery/infra/network"
 	"imagery/infra/preflight"
-	"imagery/infra/pulumitest"
+	"imagery/infra/testing/pulumitest"
 )
 
 // updated runs an update of a stack that an earlier run left.

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"imagery/app/settings"
-	"imagery/infra/pulumitest"
+	"imagery/app/deploy/settings"
+	"imagery/infra/testing/pulumitest"
 )
 
 // assignment reads NAME=value of the script's head.

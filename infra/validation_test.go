@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"imagery/infra/pulumitest"
+	"imagery/infra/testing/pulumitest"
 )
 
 // suffix is what Pulumi adds to a logical name to make the physical one.

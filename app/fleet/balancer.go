@@ -12,8 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"imagery/app/deploy/settings"
 	"imagery/app/httpserver"
-	"imagery/app/settings"
 )
 
 const (

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"imagery/app/settings"
+	"imagery/app/deploy/settings"
 )
 
 const (

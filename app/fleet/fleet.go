@@ -17,7 +17,7 @@ import (
 	"sync"
 	"time"
 
-	"imagery/app/settings"
+	"imagery/app/deploy/settings"
 )
 
 // Options describe a fleet.

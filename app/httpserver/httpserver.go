@@ -12,7 +12,7 @@ import (
 	"net/http"
 	"time"
 
-	"imagery/app/settings"
+	"imagery/app/deploy/settings"
 )
 
 const (

@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"imagery/app/settings"
+	"imagery/app/deploy/settings"
 )
 
 // started serves handler on a port of its own until the test ends, and returns the address.

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"imagery/app/imagery"
-	"imagery/app/imagery/imagerytest/memory"
+	"imagery/app/testing/memory"
 )
 
 // finder lists the objects of a world.

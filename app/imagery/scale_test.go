@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"imagery/app/imagery"
-	"imagery/app/imagery/imagerytest/memory"
+	"imagery/app/testing/memory"
 )
 
 // bigCatalog is a catalog with a large backlog that nobody works off. It pages as DynamoDB does: by the limit, and

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"imagery/app/imagery"
-	"imagery/app/imagery/imagerytest/memory"
+	"imagery/app/testing/memory"
 )
 
 // world is a service over in-memory ports, with a clock that tests turn.

@@ -10,7 +10,7 @@ import (
 	"os"
 	"time"
 
-	"imagery/app/settings"
+	"imagery/app/deploy/settings"
 )
 
 // Identity is what every line of a process says about it.

@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"imagery/app/deploy/settings"
 	"imagery/app/observe"
-	"imagery/app/settings"
 )
 
 // TestLineIsAMetric: a line has the form that CloudWatch extracts metrics from, and its dimensions exist as members.

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"imagery/app/settings"
+	"imagery/app/deploy/settings"
 )
 
 // Sizes of a form, in bytes.

@@ -7,9 +7,9 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"imagery/app/deploy/settings"
 	"imagery/app/imagery"
 	"imagery/app/observe"
-	"imagery/app/settings"
 )
 
 // logRequest writes the one line of a request, with its metrics. It says nothing about who asked: no address,

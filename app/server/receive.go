@@ -8,7 +8,7 @@ import (
 	"io"
 	"mime/multipart"
 
-	"imagery/app/settings"
+	"imagery/app/deploy/settings"
 )
 
 // sniffBytes are enough to tell every format, and whether a WebP is animated.

@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"imagery/app/deploy/settings"
 	"imagery/app/imagery"
-	"imagery/app/settings"
 )
 
 // gigapixels is a PNG header that claims 30000 x 30000 pixels.

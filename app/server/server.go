@@ -12,9 +12,9 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"imagery/app/deploy/settings"
 	"imagery/app/httpserver"
 	"imagery/app/imagery"
-	"imagery/app/settings"
 )
 
 // Options are what a server needs; all fields are required but ObjectOrigin and MaxPixels.

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"testing"
 
-	"imagery/app/settings"
+	"imagery/app/deploy/settings"
 )
 
 // The page refuses what the server would refuse, so it has to know the same limit, and to be fetched anew when

@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"imagery/app/deploy/settings"
 	"imagery/app/imagery"
-	"imagery/app/settings"
 )
 
 func keyOf(id string, photo []byte) string {

@@ -5,8 +5,8 @@ import (
 	"sync"
 	"time"
 
+	"imagery/app/deploy/settings"
 	"imagery/app/imagery"
-	"imagery/app/settings"
 )
 
 // Pauses of the receive loop.

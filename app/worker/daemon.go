@@ -11,9 +11,9 @@ import (
 	"strings"
 	"time"
 
+	"imagery/app/deploy/settings"
 	"imagery/app/imagery"
 	"imagery/app/observe"
-	"imagery/app/settings"
 )
 
 // maxSQSBody is much more than a hint has, in bytes; SQS itself would allow a MiB.

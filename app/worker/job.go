@@ -7,9 +7,9 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"imagery/app/deploy/settings"
 	"imagery/app/imagery"
 	"imagery/app/observe"
-	"imagery/app/settings"
 )
 
 // handle takes one delivery to its end: acknowledged, put off, or handed back. stop ends when the worker

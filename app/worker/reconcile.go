@@ -6,9 +6,9 @@ import (
 	"sync"
 	"time"
 
+	"imagery/app/deploy/settings"
 	"imagery/app/imagery"
 	"imagery/app/observe"
-	"imagery/app/settings"
 )
 
 // limits are the queue's settings, read once they can be.

@@ -14,9 +14,9 @@ import (
 	"time"
 
 	"imagery/app/budget"
+	"imagery/app/deploy/settings"
 	"imagery/app/httpserver"
 	"imagery/app/imagery"
-	"imagery/app/settings"
 )
 
 // Options are what a worker needs. All fields must be set unless they say otherwise.

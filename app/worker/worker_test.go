@@ -18,7 +18,7 @@ import (
 
 	"imagery/app/budget"
 	"imagery/app/imagery"
-	"imagery/app/imagery/imagerytest/memory"
+	"imagery/app/testing/memory"
 	"imagery/app/worker"
 )
 

@@ -9,7 +9,7 @@ import (
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/cloudwatch"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
-	"imagery/app/settings"
+	"imagery/app/deploy/settings"
 )
 
 // chart is one picture of the dashboard.

@@ -10,8 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"imagery/app/ops"
-	"imagery/app/settings"
+	"imagery/app/cli"
+	"imagery/app/deploy/settings"
 )
 
 // The names that verbs and runbook know are those of the table.
@@ -65,7 +65,7 @@ func TestAlarmTextsNameAVerb(t *testing.T) {
 
 // understood parses a command as the binary does.
 func understood(command string) error {
-	found, rest, err := ops.Find(ops.Verbs, strings.Fields(command)[1:])
+	found, rest, err := cli.Find(cli.Verbs, strings.Fields(command)[1:])
 	if err != nil {
 		return err
 	}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
-	"imagery/app/settings"
+	"imagery/app/deploy/settings"
 )
 
 // quiet makes missing data ring no alarm: many metrics have no data yet, or only when something went wrong. Where

@@ -11,7 +11,7 @@ import (
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/iam"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
-	"imagery/app/rights"
+	rights "imagery/app/deploy/iam"
 )
 
 // Args describe a fleet.

@@ -9,7 +9,7 @@ import (
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/autoscaling"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
-	"imagery/app/settings"
+	"imagery/app/deploy/settings"
 )
 
 // Lifecycle hooks of every fleet. The launch hook outlasts all that a boot may take and gives up the instance;

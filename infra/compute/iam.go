@@ -8,7 +8,7 @@ import (
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
-	"imagery/app/rights"
+	rights "imagery/app/deploy/iam"
 	"imagery/infra/policy"
 )
 

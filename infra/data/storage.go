@@ -11,12 +11,12 @@ import (
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/dynamodb"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
-	"imagery/app/rights"
+	"imagery/app/deploy/iam"
 	"imagery/infra/policy"
 )
 
 // PendingIndex is the index of unfinished images, as the binary queries it.
-var PendingIndex = strings.TrimPrefix(string(rights.Pending), string(rights.Table)+"/index/")
+var PendingIndex = strings.TrimPrefix(string(iam.Pending), string(iam.Table)+"/index/")
 
 const (
 	originals    = "upload/"   // as in the keys of the contract

@@ -10,7 +10,7 @@ import (
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/vpc"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
-	"imagery/app/settings"
+	"imagery/app/deploy/settings"
 )
 
 // Times that the server's own must surround.

@@ -8,7 +8,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"imagery/infra/network"
-	"imagery/infra/pulumitest"
+	"imagery/infra/testing/pulumitest"
 )
 
 // The policy that AWS gives an endpoint without one admits every resource of every account.

@@ -14,9 +14,9 @@ import (
 	"testing"
 	"time"
 
-	"imagery/app/settings"
+	"imagery/app/deploy/settings"
 	"imagery/infra/compute"
-	"imagery/infra/pulumitest"
+	"imagery/infra/testing/pulumitest"
 )
 
 var update = flag.Bool("update", false, "write the golden files")

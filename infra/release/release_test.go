@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"imagery/app/settings"
-	"imagery/infra/pulumitest"
+	"imagery/app/deploy/settings"
+	"imagery/infra/testing/pulumitest"
 )
 
 const source = `package main

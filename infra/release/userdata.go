@@ -11,7 +11,7 @@ import (
 	"text/template"
 	"time"
 
-	"imagery/app/settings"
+	"imagery/app/deploy/settings"
 )
 
 // Limit of user-data at AWS, in bytes before base64.

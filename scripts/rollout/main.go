@@ -21,7 +21,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/config"
 
-	"imagery/infra/rollout"
+	"imagery/app/deploy/rollout"
 )
 
 const help = `Usage: rollout VERB [flags]

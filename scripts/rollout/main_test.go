@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"imagery/infra/rollout"
-	"imagery/infra/simulator"
+	"imagery/app/deploy/rollout"
+	"imagery/infra/testing/asgsim"
 )
 
 var current = strings.Repeat("0a", 32)
@@ -55,17 +55,17 @@ func (a *account) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // stack starts an account with two groups that serve, and a pulumi that knows where they are.
-func stack(t *testing.T) *simulator.Simulator {
+func stack(t *testing.T) *asgsim.Simulator {
 	t.Helper()
-	m := &simulator.Memory{Fate: func(simulator.Machine) simulator.Fate {
-		return simulator.Fate{Boot: time.Second, Answer: simulator.Continue}
+	m := &asgsim.Memory{Fate: func(asgsim.Machine) asgsim.Fate {
+		return asgsim.Fate{Boot: time.Second, Answer: asgsim.Continue}
 	}}
-	sim := simulator.New(simulator.Options{Driver: m, Factor: 100})
+	sim := asgsim.New(asgsim.Options{Driver: m, Factor: 100})
 	m.Simulator = sim
 	t.Cleanup(sim.Close)
 	for _, role := range []string{"worker", "server"} {
-		sim.SetTemplate("lt-"+role, simulator.TemplateVersion{Number: 1, Image: "ami-1", UserData: "BUCKET=releases\nKEY=k\nSHA=" + current + "\n"})
-		sim.Create(simulator.Group{Name: "imagery-x-" + role, Min: 1, Max: 2, Template: "lt-" + role, Version: "1", Zones: []string{"a"}, MinHealthy: 100, MaxHealthy: 200})
+		sim.SetTemplate("lt-"+role, asgsim.TemplateVersion{Number: 1, Image: "ami-1", UserData: "BUCKET=releases\nKEY=k\nSHA=" + current + "\n"})
+		sim.Create(asgsim.Group{Name: "imagery-x-" + role, Min: 1, Max: 2, Template: "lt-" + role, Version: "1", Zones: []string{"a"}, MinHealthy: 100, MaxHealthy: 200})
 	}
 	at := httptest.NewServer(&account{sim: sim.Handler()})
 	t.Cleanup(at.Close)

@@ -11,8 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"imagery/app/settings"
-	"imagery/infra/rollout"
+	"imagery/app/deploy/rollout"
+	"imagery/app/deploy/settings"
 )
 
 // place is where everything is, under the names of the stack's outputs, which infra's own table holds. Without guards

@@ -11,8 +11,8 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"imagery/app/ops/record"
-	"imagery/infra/rollout"
+	"imagery/app/deploy/record"
+	"imagery/app/deploy/rollout"
 )
 
 // shown is how many rollouts status prints; the document has all of them.

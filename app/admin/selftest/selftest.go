@@ -1,0 +1,178 @@
+// Package selftest does the product's whole job once, on built-in pictures, through the real bucket, table and
+// queue permission: what an instance must pass before it gets traffic. It touches nothing but its own: objects
+// under selftest/, an item whose id begins with iam.SelftestIDPrefix, and a message that names it.
+package selftest
+
+import (
+	"bytes"
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"image/jpeg"
+	"image/png"
+	"io"
+	"path"
+	"strings"
+	"time"
+
+	"imagery/app/deploy/iam"
+	"imagery/app/imagery"
+)
+
+// pictures are 32 x 32 pixels with a colour in each quarter, one for each format that the service accepts.
+//
+//go:embed pictures
+var pictures embed.FS
+
+// quarters are the colours that the filter makes of the four quarters, from its definition.
+var quarters = [4]color.NRGBA{{194, 123, 120, 255}, {172, 223, 164, 255}, {135, 139, 180, 255}, {207, 201, 188, 255}}
+
+// tolerance is what two lossy encodings of a flat patch may change in a channel, out of 255.
+const tolerance = 8
+
+// Backend is what the test runs through.
+type Backend struct {
+	Catalog imagery.Catalog
+	Blobs   imagery.Blobs
+	Queue   imagery.Queue
+	Filter  imagery.Filter
+	// DeleteItem and DeleteObject clean up.
+	DeleteItem   func(ctx context.Context, id string) error
+	DeleteObject func(ctx context.Context, key string) error
+	Now          func() time.Time
+}
+
+// Run does the test and writes one line per step to out. It cleans up even when a step fails, and returns every
+// problem it met. It may run on many machines at once.
+func Run(ctx context.Context, b Backend, out io.Writer) error {
+	files, err := pictures.ReadDir("pictures")
+	if err != nil {
+		return fmt.Errorf("list the built-in pictures: %w", err)
+	}
+	id := iam.SelftestIDPrefix + imagery.NewID()[len(iam.SelftestIDPrefix):]
+	var errs []error
+	step := func(name string, err error) {
+		verdict := "ok"
+		if err != nil {
+			verdict = err.Error()
+			errs = append(errs, fmt.Errorf("selftest %s: %w", name, err))
+		}
+		fmt.Fprintf(out, "%-24s %s\n", name, verdict)
+	}
+	for _, f := range files {
+		step(f.Name(), b.picture(ctx, "selftest/"+id, f.Name()))
+	}
+	step("table", b.table(ctx, id))
+	step("queue", b.queue(ctx, id))
+	step("clean up table", b.DeleteItem(ctx, id))
+	return errors.Join(errs...)
+}
+
+// picture takes one picture the way of every photo: stored, read, filtered, stored, read, compared.
+func (b Backend) picture(ctx context.Context, folder, name string) (err error) {
+	raw, err := pictures.ReadFile("pictures/" + name)
+	if err != nil {
+		return permanent(err)
+	}
+	original := folder + "/raw-" + name
+	defer func() { err = errors.Join(err, b.DeleteObject(context.WithoutCancel(ctx), original)) }()
+	stored, err := b.roundTrip(ctx, original, "application/octet-stream", raw)
+	if err != nil {
+		return err
+	}
+	result, err := b.Filter.Apply(ctx, stored)
+	if err != nil {
+		if err = fmt.Errorf("filter: %w", err); ctx.Err() == nil {
+			err = permanent(err)
+		}
+		return err
+	}
+	key := folder + "/" + strings.TrimSuffix(name, path.Ext(name)) + "." + result.Ext
+	defer func() { err = errors.Join(err, b.DeleteObject(context.WithoutCancel(ctx), key)) }()
+	if stored, err = b.roundTrip(ctx, key, result.ContentType, result.Body); err != nil {
+		return err
+	}
+	if err := compare(stored, result.Ext); err != nil {
+		return permanent(err)
+	}
+	return nil
+}
+
+// roundTrip puts an object and reads it back.
+func (b Backend) roundTrip(ctx context.Context, key, contentType string, data []byte) ([]byte, error) {
+	if err := b.Blobs.Put(ctx, key, contentType, bytes.NewReader(data), int64(len(data))); err != nil {
+		return nil, fmt.Errorf("put %s: %w", key, err)
+	}
+	back, err := b.Blobs.Get(ctx, key, int64(len(data)))
+	if err != nil {
+		return nil, fmt.Errorf("get %s: %w", key, err)
+	}
+	if !bytes.Equal(back, data) {
+		return nil, permanent(fmt.Errorf("get %s: other bytes came back than were put", key))
+	}
+	return back, nil
+}
+
+// compare holds the middle of each quarter against what the filter must make of it.
+func compare(result []byte, ext string) error {
+	decode := png.Decode
+	if ext == "jpg" {
+		decode = jpeg.Decode
+	}
+	m, err := decode(bytes.NewReader(result))
+	if err != nil {
+		return fmt.Errorf("decode the result: %w", err)
+	}
+	if m.Bounds().Size() != (image.Point{X: 32, Y: 32}) {
+		return fmt.Errorf("the result is %v large", m.Bounds().Size())
+	}
+	for i, want := range quarters {
+		got := color.NRGBAModel.Convert(m.At(8+16*(i%2), 8+16*(i/2))).(color.NRGBA)
+		if off(got.R, want.R) || off(got.G, want.G) || off(got.B, want.B) || got.A != 255 {
+			return fmt.Errorf("quarter %d is %v, want %v", i, got, want)
+		}
+	}
+	return nil
+}
+
+func off(a, b uint8) bool { return int(a)-int(b) > tolerance || int(b)-int(a) > tolerance }
+
+// table writes, reads and changes an item that is processed from the start, so that neither a worker nor the
+// reconciler takes it for work. If cleaning up fails, its expiry removes it.
+func (b Backend) table(ctx context.Context, id string) error {
+	now := b.Now().Truncate(time.Millisecond)
+	img := imagery.Image{ID: id, State: imagery.Processed, Created: now, Updated: now,
+		Expires: now.Add(time.Hour).Truncate(time.Second), ProcessedKey: "selftest/" + id}
+	if err := b.Catalog.Create(ctx, img, now); err != nil {
+		return fmt.Errorf("create item %s: %w", id, err)
+	}
+	to := img
+	to.Version++
+	if err := b.Catalog.Move(ctx, img, to); err != nil {
+		return fmt.Errorf("change item %s: %w", id, err)
+	}
+	got, err := b.Catalog.Get(ctx, id)
+	if err != nil {
+		return fmt.Errorf("read item %s: %w", id, err)
+	}
+	if got.Version != to.Version || got.State != to.State {
+		return permanent(fmt.Errorf("read item %s: version %d came back, %d was written", id, got.Version, to.Version))
+	}
+	return nil
+}
+
+// queue sends a hint that any release of the worker acknowledges: its image is processed, or gone by then.
+// Nothing is received, for that would take real work away from workers.
+func (b Backend) queue(ctx context.Context, id string) error {
+	if _, err := b.Queue.Limits(ctx); err != nil {
+		return fmt.Errorf("read the queue's settings: %w", err)
+	}
+	body := fmt.Sprintf(`{"imageId":%q,"desiredState":%q}`, id, imagery.Processed)
+	if err := b.Queue.Send(ctx, []byte(body), ""); err != nil {
+		return fmt.Errorf("send a hint: %w", err)
+	}
+	return nil
+}

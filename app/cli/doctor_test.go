@@ -1,0 +1,366 @@
+package cli_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"imagery/app/admin/doctor"
+	"imagery/app/deploy/iam"
+	"imagery/app/deploy/settings"
+	"imagery/app/store/local"
+	"imagery/app/testing/fakeaccount"
+)
+
+type examined struct {
+	Wrong    int
+	Findings []doctor.Finding
+}
+
+// examine runs doctor on the account.
+func examine(t *testing.T, a *fakeaccount.Account, args ...string) (e examined, err error) {
+	t.Helper()
+	out, _, err := asked(t, t.Context(), nil, slices.Concat([]string{"doctor", "--json"}, a.Flags(), args)...)
+	if jsonErr := json.Unmarshal([]byte(out), &e); jsonErr != nil {
+		t.Fatalf("%v: %s, %v", jsonErr, out, err)
+	}
+	return e, err
+}
+
+// pulumiSays puts a pulumi on PATH that prints those outputs and that export.
+func pulumiSays(t *testing.T, outputs, export string) {
+	t.Helper()
+	dir := t.TempDir()
+	script := fmt.Sprintf("#!/bin/sh\ncase \"$2\" in output) cat <<'END'\n%s\nEND\n;; export) cat <<'END'\n%s\nEND\n;; esac\n", outputs, export)
+	if err := os.WriteFile(filepath.Join(dir, "pulumi"), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir+":/usr/bin:/bin")
+}
+
+const (
+	noState = `{"version":3,"deployment":{"resources":[]}}`
+	emailed = "email oncall@example.com"
+)
+
+// A stack as infra makes it has nothing wrong and nothing to warn of, and every call of the doctor is a harmless one.
+func TestDoctorOnAHealthyStack(t *testing.T) {
+	a := fakeaccount.Start(t)
+	pulumiSays(t, "{}", noState)
+	e, err := examine(t, a)
+	if err != nil {
+		t.Errorf("%v: %+v", err, e.Findings)
+	}
+	areas := map[string]bool{}
+	for _, f := range e.Findings {
+		areas[f.Area] = true
+		if f.Level == doctor.Warning || f.Level == doctor.Wrong {
+			t.Errorf("%+v", f)
+		}
+	}
+	for _, area := range []string{"credentials", "clock", "settings", "table", "bucket", "queue", "rights", "alarms", "leftovers"} {
+		if !areas[area] {
+			t.Errorf("nothing about %s", area)
+		}
+	}
+	for _, call := range a.Calls() {
+		if _, operation, _ := strings.Cut(call, ":"); !strings.HasPrefix(operation, "Get") && !strings.HasPrefix(operation, "Describe") &&
+			!slices.Contains([]string{"GET", "ListSubscriptionsByTopic", "Scan", "UpdateItem", "ChangeMessageVisibilityBatch", "DeleteMessageBatch"}, operation) {
+			t.Errorf("the doctor called %s", call)
+		}
+	}
+	e, _ = examine(t, a) // nothing is left behind by the first one
+	if items := a.Items(t); items != 0 {
+		t.Errorf("%d items are in the table", items)
+	}
+}
+
+// Each thing that can be wrong is found, with what it means and what to type, and nothing else is.
+func TestDoctorFinds(t *testing.T) {
+	topic := func(attribute, value string) string {
+		return `<GetTopicAttributesResponse><GetTopicAttributesResult><Attributes><entry><key>` + attribute + `</key><value>` + value + `</value></entry></Attributes></GetTopicAttributesResult></GetTopicAttributesResponse>`
+	}
+	table := func(old, new string) func(*testing.T, *fakeaccount.Account) {
+		return func(t *testing.T, a *fakeaccount.Account) {
+			damaged := strings.Replace(fakeaccount.Table, old, new, 1)
+			if damaged == fakeaccount.Table {
+				t.Fatalf("the table has no %s", old)
+			}
+			a.Answers("dynamodb:DescribeTable", 200, damaged)
+		}
+	}
+	answer := func(operation string, status int, body string) func(*testing.T, *fakeaccount.Account) {
+		return func(_ *testing.T, a *fakeaccount.Account) { a.Answers(operation, status, body) }
+	}
+	queue := func(name string, with map[string]string) func(*testing.T, *fakeaccount.Account) {
+		return func(t *testing.T, a *fakeaccount.Account) { a.Queue(t, name, with) }
+	}
+	const source, dlq = "imagery-test", "imagery-test-dlq"
+	xmlError := func(code string) string {
+		return `<Error><Code>` + code + `</Code><Message>none</Message></Error>`
+	}
+	for name, c := range map[string]struct {
+		damage func(*testing.T, *fakeaccount.Account)
+		level  doctor.Level
+		area   string
+		want   string
+	}{
+		"no credentials":    {answer("sts:GetCallerIdentity", 403, `<ErrorResponse><Error><Code>ExpiredToken</Code><Message>old</Message></Error></ErrorResponse>`), doctor.Wrong, "credentials", "ExpiredToken"},
+		"clock":             {func(_ *testing.T, a *fakeaccount.Account) { a.Skew(-10 * time.Minute) }, doctor.Wrong, "clock", "differ by 10m"},
+		"clock a little":    {func(_ *testing.T, a *fakeaccount.Account) { a.Skew(30 * time.Second) }, doctor.Warning, "clock", "differ by"},
+		"no table":          {answer("dynamodb:DescribeTable", 400, `{"__type":"com.amazonaws#ResourceNotFoundException"}`), doctor.Wrong, "table", "there is no table"},
+		"another table":     {table(`{"AttributeName":"id","KeyType":"HASH"}`, `{"AttributeName":"pending","KeyType":"HASH"}`), doctor.Wrong, "table", "key is pending HASH S"},
+		"no index":          {table("pending-index", "other-index"), doctor.Wrong, "table", "there is no pending-index"},
+		"index keys":        {table(`"updated","KeyType":"RANGE"`, `"id","KeyType":"RANGE"`), doctor.Wrong, "table", "has the keys pending HASH S, id RANGE S"},
+		"index is made":     {table(`"IndexStatus":"ACTIVE"`, `"IndexStatus":"CREATING"`), doctor.Warning, "table", "pending-index is CREATING"},
+		"index projection":  {table("KEYS_ONLY", "ALL"), doctor.Warning, "table", "projects ALL"},
+		"TTL off":           {answer("dynamodb:DescribeTimeToLive", 200, `{"TimeToLiveDescription":{"TimeToLiveStatus":"DISABLED"}}`), doctor.Wrong, "table", "TTL is off"},
+		"TTL elsewhere":     {answer("dynamodb:DescribeTimeToLive", 200, `{"TimeToLiveDescription":{"AttributeName":"updated","TimeToLiveStatus":"ENABLED"}}`), doctor.Wrong, "table", "TTL is on updated"},
+		"no PITR":           {answer("dynamodb:DescribeContinuousBackups", 200, `{"ContinuousBackupsDescription":{"ContinuousBackupsStatus":"ENABLED"}}`), doctor.Info, "table", "recovery is off"},
+		"unprotected":       {table(`"DeletionProtectionEnabled":true`, `"DeletionProtectionEnabled":false`), doctor.Info, "table", "may be deleted"},
+		"no bucket":         {answer("s3:GetPublicAccessBlock", 404, xmlError("NoSuchBucket")), doctor.Wrong, "bucket", "there is no bucket"},
+		"no block":          {answer("s3:GetPublicAccessBlock", 404, xmlError("NoSuchPublicAccessBlockConfiguration")), doctor.Wrong, "bucket", "has no public access block"},
+		"half a block":      {answer("s3:GetPublicAccessBlock", 200, `<PublicAccessBlockConfiguration><BlockPublicAcls>true</BlockPublicAcls></PublicAccessBlockConfiguration>`), doctor.Wrong, "bucket", "only some"},
+		"public":            {answer("s3:GetBucketPolicyStatus", 200, `<PolicyStatus><IsPublic>true</IsPublic></PolicyStatus>`), doctor.Wrong, "bucket", "is public"},
+		"originals go soon": {answer("s3:GetBucketLifecycleConfiguration", 200, fakeaccount.Lifecycle("upload/", 14)), doctor.Wrong, "bucket", "removed after 14 days, dead letters after 14 days"},
+		"originals stay":    {answer("s3:GetBucketLifecycleConfiguration", 404, xmlError("NoSuchLifecycleConfiguration")), doctor.Warning, "bucket", "never removed"},
+		"results go":        {answer("s3:GetBucketLifecycleConfiguration", 200, fakeaccount.Lifecycle("", 30)), doctor.Wrong, "bucket", "results are removed after 30 days"},
+		"no rights to see":  {answer("s3:GetBucketPolicyStatus", 403, xmlError("AccessDenied")), doctor.Wrong, "bucket", "AccessDenied"},
+		"short visibility":  {queue(source, map[string]string{"VisibilityTimeout": "30"}), doctor.Wrong, "queue", "stay hidden for 30s"},
+		"long visibility":   {queue(source, map[string]string{"VisibilityTimeout": "300"}), doctor.Warning, "queue", "stay hidden for 5m0s"},
+		"no redrive":        {queue(source, map[string]string{"RedrivePolicy": ""}), doctor.Wrong, "queue", "no dead-letter queue"},
+		"few receives":      {queue(source, map[string]string{"RedrivePolicy": `{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:imagery-test-dlq","maxReceiveCount":2}`}), doctor.Wrong, "queue", "2 receives, 2m0s apart"},
+		"letters are lost":  {queue(dlq, map[string]string{"MessageRetentionPeriod": "345600"}), doctor.Wrong, "queue", "kept for 4 days, messages for 4 days"},
+		"in the clear":      {queue(source, map[string]string{"SqsManagedSseEnabled": "false"}), doctor.Warning, "queue", "the queue is not encrypted"},
+		"key of KMS":        {queue(dlq, map[string]string{"KmsMasterKeyId": "alias/x"}), doctor.Warning, "queue", "key of KMS"},
+		"redrive denied":    {queue(dlq, map[string]string{"RedriveAllowPolicy": `{"redrivePermission":"denyAll"}`}), doctor.Wrong, "queue", "takes nothing"},
+		"a right":           {answer("dynamodb:Scan", 400, fakeaccount.RefusalJSON), doctor.Wrong, "rights", "no right to dynamodb:Scan on the table"},
+		"missing alarm":     {func(_ *testing.T, a *fakeaccount.Account) { a.Remove("lag") }, doctor.Wrong, "alarms", "missing: lag"},
+		"alarm rings":       {func(_ *testing.T, a *fakeaccount.Account) { a.Alarm("lag").State = "ALARM" }, doctor.Warning, "alarms", "lag rings"},
+		"alarm is mute":     {func(_ *testing.T, a *fakeaccount.Account) { a.Alarm("lag").Enabled = false }, doctor.Wrong, "alarms", "nobody will receive lag"},
+		"pending": {func(_ *testing.T, a *fakeaccount.Account) {
+			a.Subscribe(fakeaccount.Subscription{Protocol: "email", Endpoint: "oncall@example.com"})
+		}, doctor.Wrong, "alarms", "any alarm: " + emailed + " has not confirmed"},
+		"topic key": {answer("sns:GetTopicAttributes", 200, topic("KmsMasterKeyId", "alias/aws/sns")), doctor.Wrong, "alarms", "AWS's own key"},
+		"leftover": {func(_ *testing.T, a *fakeaccount.Account) {
+			a.Tag("arn:aws:ec2:us-east-1:000000000000:natgateway/nat-1")
+		}, doctor.Warning, "leftovers", "natgateway/nat-1"},
+		"stray instance": {func(_ *testing.T, a *fakeaccount.Account) { a.Tag("arn:aws:ec2:us-east-1:000000000000:instance/i-1") }, doctor.Warning, "leftovers", "instance/i-1"},
+		"tags refused":   {answer("tag:GetResources", 400, fakeaccount.RefusalJSON), doctor.Wrong, "leftovers", "AccessDenied"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := fakeaccount.Start(t)
+			pulumiSays(t, "{}", noState)
+			c.damage(t, a)
+			e, err := examine(t, a)
+			if (err != nil) != (c.level == doctor.Wrong) || (e.Wrong > 0) != (err != nil) {
+				t.Errorf("%d wrong, %v", e.Wrong, err)
+			}
+			found := 0
+			for _, f := range e.Findings {
+				switch {
+				case f.Level == c.level && f.Area == c.area && strings.Contains(f.Text, c.want):
+					if found++; f.Means == "" || f.Do == "" {
+						t.Errorf("it says too little: %+v", f)
+					}
+				case f.Level == doctor.Wrong || f.Level == doctor.Warning:
+					t.Errorf("also: %+v", f)
+				}
+			}
+			if found != 1 {
+				t.Errorf("%d findings with %q: %+v", found, c.want, e.Findings)
+			}
+		})
+	}
+}
+
+// What the state knows by id or ARN, and what belongs to a group, is no leftover, over all pages of tags.
+func TestDoctorKnowsItsOwn(t *testing.T) {
+	a := fakeaccount.Start(t)
+	pulumiSays(t, "{}", `{"deployment":{"resources":[{"urn":"urn:vpc","id":"vpc-1"},{"id":"https://queue","outputs":{"arn":"arn:aws:sqs:us-east-1:000000000000:q"}},
+{"outputs":{"arn":{"secret":"x"}}},{"id":"lg","outputs":{"arn":"arn:aws:logs:us-east-1:000000000000:log-group:/imagery/test/server:*"}}]}}`)
+	const ec2 = "arn:aws:ec2:us-east-1:000000000000:"
+	a.Tag(ec2+"vpc/vpc-1", "arn:aws:sqs:us-east-1:000000000000:q", "arn:aws:logs:us-east-1:000000000000:log-group:/imagery/test/server", ec2+"instance/i-1", ec2+"volume/vol-1")
+	a.Instance("i-1", "imagery-test-server")
+	e, err := examine(t, a)
+	if err != nil || !slices.ContainsFunc(e.Findings, func(f doctor.Finding) bool {
+		return f.Text == "5 resources carry the stack's tags, and none is left over"
+	}) {
+		t.Errorf("%v %+v", err, e.Findings)
+	}
+}
+
+// Without pulumi the tags are counted and it is said what is missing; with a stack that is gone, what it left is found.
+func TestDoctorWithoutState(t *testing.T) {
+	a := fakeaccount.Start(t)
+	a.Tag("arn:aws:ec2:us-east-1:000000000000:natgateway/nat-1")
+	t.Setenv("PATH", t.TempDir())
+	e, err := examine(t, a)
+	if err != nil || !slices.ContainsFunc(e.Findings, func(f doctor.Finding) bool {
+		return f.Level == doctor.Info && f.Area == "leftovers" && strings.Contains(f.Text, "1 ec2 natgateway") && strings.Contains(f.Means, "pulumi is not on PATH")
+	}) {
+		t.Errorf("%v %+v", err, e.Findings)
+	}
+	pulumiSays(t, "{}", noState)
+	out, _, err := asked(t, t.Context(), nil, "doctor", "--stack", "test")
+	out = strings.Join(strings.Fields(out), " ")
+	if err == nil || !strings.Contains(out, "it has no table, bucket or queue") || !strings.Contains(out, "no state knows") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// The outputs of a stack say everything; a service that runs another release, or cannot be reached, is told.
+func TestDoctorOnOutputs(t *testing.T) {
+	a := fakeaccount.Start(t)
+	release, ready := strings.Repeat("ab", 32), 200
+	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/readyz" {
+			w.WriteHeader(ready)
+		} else {
+			fmt.Fprintln(w, release)
+		}
+	}))
+	defer service.Close()
+	outputs := fmt.Sprintf(`{"url":%q,"table":%q,"imagesBucket":%q,"releaseBucket":"releases","queueUrl":%q,"dlqUrl":%q,"alarmTopic":%q,"region":"us-east-1","release":%q}`,
+		service.URL, a.Stack.Table, a.Stack.Bucket, a.Stack.QueueURL, a.Stack.DLQURL, a.Topic, release)
+	pulumiSays(t, outputs, noState)
+	look := func(want string, wrong bool) {
+		t.Helper()
+		out, _, err := asked(t, t.Context(), nil, "doctor", "--stack", "test", "--s3-path-style", "--all")
+		if (err != nil) != wrong || !strings.Contains(strings.Join(strings.Fields(out), " "), want) {
+			t.Errorf("%v, want %q\n%s", err, want, out)
+		}
+		for line := range strings.Lines(out) {
+			if len(line) > 81 && strings.Contains(strings.TrimSpace(line[20:]), " ") && !strings.Contains(line, "arn:") {
+				t.Errorf("a line of %d columns: %s", len(line)-1, line)
+			}
+		}
+	}
+	look("release abababababab answers at", false)
+	look("bucket releases blocks all public access", false)
+	ready = 503
+	look("/readyz answers 503", true)
+	ready, release = 200, strings.Repeat("cd", 32)
+	look("a server runs release cdcdcdcdcdcd, the stack shipped abababababab", false)
+	release = "hello"
+	look("and no release", true)
+	service.Close()
+	look("does not answer from here", false)
+	a.Topic += "-other"
+	pulumiSays(t, strings.Replace(outputs, "1a2b3c4", "9999999", 1), noState)
+	look("do not tell the stack's topic", true)
+}
+
+// On a laptop it looks at the machine.
+func TestDoctorOnALaptop(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	look := func(args ...string) (e examined, err error) {
+		t.Helper()
+		out, _, err := asked(t, t.Context(), nil, append([]string{"doctor", "--json", "--listen", "127.0.0.1:0", "--memory", "4GiB"}, args...)...)
+		if jsonErr := json.Unmarshal([]byte(out), &e); jsonErr != nil {
+			t.Fatalf("%v: %s, %v", jsonErr, out, err)
+		}
+		return e, err
+	}
+	has := func(e examined, level doctor.Level, text string) {
+		t.Helper()
+		if !slices.ContainsFunc(e.Findings, func(f doctor.Finding) bool { return f.Level == level && strings.Contains(f.Text, text) }) {
+			t.Errorf("no %s with %q: %+v", level, text, e.Findings)
+		}
+	}
+	e, err := look("--data", dir)
+	has(e, doctor.Info, "there is no data folder")
+	if _, statErr := os.Stat(dir); err != nil || statErr == nil {
+		t.Errorf("%v; the folder was made: %t", err, statErr == nil)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "imagery.db"), []byte("this is no database, but a text that is long enough to be one"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	e, err = look("--data", dir)
+	if has(e, doctor.Wrong, "was not made by Imagery"); err == nil {
+		t.Error("it is content")
+	}
+	if err := os.Remove(filepath.Join(dir, "imagery.db")); err != nil {
+		t.Fatal(err)
+	}
+	unsound := filepath.Join(t.TempDir(), "unsound")
+	if err := local.Prepare(unsound); err != nil {
+		t.Fatal(err)
+	}
+	text := []byte("this is no database, but a text that is long enough to be one")
+	if err := os.WriteFile(filepath.Join(unsound, "imagery.db"), text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	e, err = look("--data", unsound)
+	if has(e, doctor.Wrong, "the database is not sound"); err == nil {
+		t.Error("it is content")
+	}
+	e, err = look("--data", dir)
+	if has(e, doctor.OK, "can be written"); err != nil {
+		t.Error(err)
+	}
+	if left, _ := os.ReadDir(dir); len(left) > 0 {
+		t.Errorf("the doctor left %v", left)
+	}
+	e, _ = look("--data", filepath.Join(dir, strings.Repeat("x", 90)))
+	has(e, doctor.Warning, "too long for sockets")
+	e, err = look("--data", dir, "--memory", "300MiB")
+	if has(e, doctor.Info, "one photo can have"); err != nil {
+		t.Error(err)
+	}
+	taken := httptest.NewServer(http.NotFoundHandler())
+	defer taken.Close()
+	address := strings.TrimPrefix(taken.URL, "http://")
+	e, _ = look("--data", dir, "--listen", address)
+	has(e, doctor.Wrong, "taken by another program")
+	taken.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, strings.Repeat("ab", 32)) })
+	e, _ = look("--data", dir, "--listen", address)
+	has(e, doctor.OK, "a service of release abababababab runs")
+}
+
+func TestDoctorUsage(t *testing.T) {
+	a := fakeaccount.Start(t)
+	for _, args := range [][]string{{"extra"}, {"--nothing"}, {"--max-pixels", "0"}} {
+		_, _, err := asked(t, t.Context(), nil, slices.Concat([]string{"doctor"}, a.Flags(), args)...)
+		if usage := (*settings.UsageError)(nil); !errors.As(err, &usage) {
+			t.Errorf("%v: %v", args, err)
+		}
+	}
+}
+
+// The verbs on call do what the operators' table says, and all of it.
+func TestOnCallRights(t *testing.T) {
+	a := fakeaccount.Start(t)
+	pulumiSays(t, fmt.Sprintf(`{"table":%q,"imagesBucket":%q,"releaseBucket":"releases","queueUrl":%q,"region":"us-east-1"}`, a.Stack.Table, a.Stack.Bucket, a.Stack.QueueURL), noState)
+	a.Tag("arn:aws:ec2:us-east-1:000000000000:instance/i-1")
+	for _, verb := range []string{"doctor", "alarms ls", "alarms test --yes"} {
+		if _, _, err := asked(t, t.Context(), nil, append(strings.Fields(verb), "--stack", "test", "--s3-path-style")...); err != nil {
+			t.Errorf("%s: %v", verb, err)
+		}
+	}
+	listed, seen := map[string]bool{"sts:GetCallerIdentity": true}, map[string]bool{} // everybody may ask who they are
+	for _, c := range slices.Concat(iam.Operator, iam.OnCall) {
+		listed[c.Service+":"+c.Operation] = true
+	}
+	for _, call := range a.Calls() {
+		if seen[call] = true; !listed[call] && call != "s3:GET" && !strings.Contains(call, " ") { // the emulator's view of GetObject and ListObjectsV2
+			t.Errorf("%s is not in the table", call)
+		}
+	}
+	for _, c := range iam.OnCall {
+		if !seen[c.Service+":"+c.Operation] {
+			t.Errorf("%s:%s is in the table, and nobody calls it", c.Service, c.Operation)
+		}
+	}
+}

@@ -1,0 +1,94 @@
+// Package iam says which AWS calls each role of the binary makes. The IAM policies are rendered from it, and
+// a test holds it against the calls that the roles are seen to make, so that a role has exactly the rights it
+// uses. It imports the standard library only.
+package iam
+
+// Resource is what a call acts on; infra turns it into an ARN of the stack.
+type Resource string
+
+// The resources of a stack.
+const (
+	Table       Resource = "table"
+	Pending     Resource = "table/index/pending-index"
+	Originals   Resource = "bucket/upload/*"
+	Results     Resource = "bucket/processed/*"
+	SelfObjects Resource = "bucket/selftest/*"
+	Queue       Resource = "queue"
+	DeadLetters Resource = "dead-letters"
+)
+
+// SelftestIDPrefix begins the id of every image that a selftest makes, so that its right to delete items can
+// be limited to those (condition dynamodb:LeadingKeys).
+const SelftestIDPrefix = "5e1f7e57-"
+
+// Call is one SDK operation that a role may make on a resource.
+type Call struct {
+	Service   string // endpoint prefix, as in an IAM action: dynamodb, s3, sqs
+	Operation string // SDK operation, for example DeleteMessageBatch
+	Resource  Resource
+	// LeadingKey limits a table call to ids with this prefix; empty for no limit.
+	LeadingKey string
+	// Reason is where the call comes from, for the reader of a policy.
+	Reason string
+}
+
+// actions maps the SDK operations whose IAM action has another name.
+var actions = map[string]string{
+	"s3:HeadObject":                      "s3:GetObject",
+	"s3:ListObjectsV2":                   "s3:ListBucket",
+	"s3:GetPublicAccessBlock":            "s3:GetBucketPublicAccessBlock",
+	"s3:GetBucketLifecycleConfiguration": "s3:GetLifecycleConfiguration",
+	"sqs:SendMessageBatch":               "sqs:SendMessage",
+	"sqs:DeleteMessageBatch":             "sqs:DeleteMessage",
+	"sqs:ChangeMessageVisibilityBatch":   "sqs:ChangeMessageVisibility",
+}
+
+// Action is the IAM action that the call needs.
+func (c Call) Action() string {
+	name := c.Service + ":" + c.Operation
+	if a, ok := actions[name]; ok {
+		return a
+	}
+	return name
+}
+
+// Server lists the calls of the server role.
+var Server = []Call{
+	{"dynamodb", "GetItem", Table, "", "read an image; readiness"},
+	{"dynamodb", "PutItem", Table, "", "create an image"},
+	{"dynamodb", "UpdateItem", Table, "", "accept an upload"},
+	{"s3", "PutObject", Originals, "", "store an upload"},
+	{"s3", "GetObject", Results, "", "presigned links to results are checked against their signer"},
+	{"s3", "HeadObject", Results, "", "readiness"},
+	{"sqs", "SendMessage", Queue, "", "hint after an upload"},
+	{"sqs", "GetQueueAttributes", Queue, "", "readiness"},
+}
+
+// Worker lists the calls of the worker role.
+var Worker = []Call{
+	{"dynamodb", "GetItem", Table, "", "read an image; readiness"},
+	{"dynamodb", "UpdateItem", Table, "", "record a result, a failure, a hint sent again"},
+	{"dynamodb", "Query", Pending, "", "find overdue images"},
+	{"s3", "GetObject", Originals, "", "read an original"},
+	{"s3", "HeadObject", Originals, "", "readiness"},
+	{"s3", "PutObject", Results, "", "store a result"},
+	{"sqs", "ReceiveMessage", Queue, "", "take hints"},
+	{"sqs", "ChangeMessageVisibilityBatch", Queue, "", "heartbeat, hand back"},
+	{"sqs", "DeleteMessageBatch", Queue, "", "acknowledge"},
+	{"sqs", "SendMessage", Queue, "", "send the hint of an overdue image again"},
+	{"sqs", "GetQueueAttributes", Queue, "", "visibility, receives, dead-letter queue; readiness"},
+	{"sqs", "ReceiveMessage", DeadLetters, "", "explain dead letters on their images"},
+	{"sqs", "ChangeMessageVisibilityBatch", DeadLetters, "", "give dead letters back"},
+}
+
+// Selftest lists what `imagery selftest` does beyond its role, in either role.
+var Selftest = []Call{
+	{"s3", "PutObject", SelfObjects, "", "built-in pictures"},
+	{"s3", "GetObject", SelfObjects, "", "compare"},
+	{"s3", "DeleteObject", SelfObjects, "", "clean up"},
+	{"dynamodb", "PutItem", Table, SelftestIDPrefix, "its own image"},
+	{"dynamodb", "UpdateItem", Table, SelftestIDPrefix, "its own image"},
+	{"dynamodb", "GetItem", Table, SelftestIDPrefix, "its own image"},
+	{"dynamodb", "DeleteItem", Table, SelftestIDPrefix, "clean up"},
+	{"sqs", "SendMessage", Queue, "", "a hint that names its own image"},
+}

@@ -1,0 +1,39 @@
+package rollout
+
+import (
+	"encoding/base64"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"imagery/app/deploy/settings"
+	"imagery/infra/release"
+)
+
+// What the Pulumi program renders is what the controller reads: the release, where it lies, and how a boot says that
+// it failed.
+func TestTemplateIsReadAsItIsWritten(t *testing.T) {
+	sha := strings.Repeat("0a", 32)
+	script, err := release.UserData(release.Boot{
+		Settings: settings.Settings{Role: settings.Server, Listen: "8080", Table: "t", Bucket: "b", QueueURL: "q", DLQURL: "d", Stack: "x", Consume: true, Memory: 1 << 30},
+		GCLimit:  1 << 30, Region: "eu-central-1", Group: "g", Hook: "launch", TerminateHook: "terminate", Bucket: "imagery-x-releases-1234567",
+		Key: release.Binary{SHA: sha}.Key(), SHA: sha, LogGroup: "/imagery/x/server", Retry: time.Minute,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := readTemplate(types.LaunchTemplateVersion{VersionNumber: aws.Int64(12), LaunchTemplateData: &types.ResponseLaunchTemplateData{
+		ImageId: aws.String("ami-1"), UserData: aws.String(base64.StdEncoding.EncodeToString([]byte(script)))}})
+	if want := (template{"12", "ami-1", sha, "imagery-x-releases-1234567", release.Prefix + sha + "/imagery"}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	if !strings.Contains(script, `echo "`+bootFailed) {
+		t.Errorf("no boot says %q any more", bootFailed)
+	}
+	if none := readTemplate(types.LaunchTemplateVersion{}); none != (template{}) {
+		t.Errorf("%+v", none)
+	}
+}

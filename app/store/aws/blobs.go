@@ -1,0 +1,145 @@
+package aws
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"imagery/app/imagery"
+)
+
+// blobs is imagery.Blobs on a bucket whose owner owns every object: no ACLs.
+type blobs struct {
+	api     *s3.Client
+	presign *s3.PresignClient
+	bucket  string
+	probe   string
+}
+
+// linkLife is the longest that the port allows. A link dies earlier when the credentials that signed it do.
+const linkLife = 15 * time.Minute
+
+// Put stores the object with a SHA-256 checksum, which S3 verifies before it answers.
+func (b *blobs) Put(ctx context.Context, key, contentType string, body io.ReadSeeker, size int64) error {
+	if _, err := body.Seek(0, io.SeekStart); err != nil {
+		return fmt.Errorf("rewind the body: %w", err)
+	}
+	_, err := call(ctx, boundFor(size), b.api.PutObject, &s3.PutObjectInput{
+		Bucket: &b.bucket, Key: &key, ContentType: &contentType, Body: body, ContentLength: &size,
+		ChecksumAlgorithm: types.ChecksumAlgorithmSha256,
+	})
+	return err
+}
+
+// Get reads the object and verifies its checksum, if it has one. A transfer that breaks off half-way is not taken
+// up again: that is the caller's to repeat, with the whole object.
+func (b *blobs) Get(ctx context.Context, key string, limit int64) ([]byte, error) {
+	bound := boundFor(limit)
+	within, cancel := context.WithTimeout(ctx, bound)
+	defer cancel()
+	body, err := b.get(within, key, limit)
+	return body, blame(ctx, within, bound, err)
+}
+
+func (b *blobs) get(ctx context.Context, key string, limit int64) ([]byte, error) {
+	out, err := b.api.GetObject(ctx, &s3.GetObjectInput{Bucket: &b.bucket, Key: &key, ChecksumMode: types.ChecksumModeEnabled})
+	if err != nil {
+		return nil, mapObject(err)
+	}
+	defer out.Body.Close()
+	size := aws.ToInt64(out.ContentLength)
+	if size > limit { // said before a byte of it is in memory
+		return nil, fmt.Errorf("object %s has %d bytes, more than %d", key, size, limit)
+	}
+	var buf bytes.Buffer
+	buf.Grow(int(size) + bytes.MinRead) // in one piece: a worker's memory is planned with the photo's bytes once
+	if _, err := buf.ReadFrom(io.LimitReader(out.Body, limit+1)); err != nil {
+		return nil, fmt.Errorf("read object %s: %w", key, err)
+	}
+	if int64(buf.Len()) > limit {
+		return nil, fmt.Errorf("object %s has more than %d bytes", key, limit)
+	}
+	return buf.Bytes(), nil
+}
+
+// Link signs a URL; it makes no call and does not know whether the object exists. The right to read is checked when
+// the link is followed, and is that of the role that signed. Browsers keep no copy: the link is all that
+// protects the photo, and it expires.
+func (b *blobs) Link(ctx context.Context, key, filename string) (imagery.Link, error) {
+	in := &s3.GetObjectInput{Bucket: &b.bucket, Key: &key, ResponseCacheControl: aws.String("no-store")}
+	if filename != "" {
+		in.ResponseContentDisposition = aws.String(mime.FormatMediaType("attachment", map[string]string{"filename": filename}))
+	}
+	within, cancel := context.WithTimeout(ctx, callBound) // the credentials may have to be fetched
+	defer cancel()
+	signed, err := b.presign.PresignGetObject(within, in, s3.WithPresignExpires(linkLife))
+	if err := blame(ctx, within, callBound, err); err != nil {
+		return imagery.Link{}, fmt.Errorf("sign a link to %s: %w", key, err)
+	}
+	return imagery.Link{URL: signed.URL}, nil
+}
+
+// linkOrigin is where all links lead. The link it looks at is signed with no real credentials: they may not be
+// there yet.
+func (b *blobs) linkOrigin(ctx context.Context) (string, error) {
+	nobody := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+		return aws.Credentials{AccessKeyID: "nobody", SecretAccessKey: "nothing"}, nil
+	})
+	signed, err := b.presign.PresignGetObject(ctx, &s3.GetObjectInput{Bucket: &b.bucket, Key: &b.probe}, func(p *s3.PresignOptions) {
+		p.ClientOptions = append(p.ClientOptions, func(o *s3.Options) { o.Credentials, o.APIOptions = nobody, nil })
+	})
+	if err != nil {
+		return "", err
+	}
+	u, err := url.Parse(signed.URL)
+	if err != nil {
+		return "", err
+	}
+	return u.Scheme + "://" + u.Host, nil
+}
+
+// Ping asks for an object that need not exist. "Not there" and "not allowed" are answers too: S3 says the
+// second for the first to those who may not list the bucket.
+func (b *blobs) Ping(ctx context.Context) error {
+	_, err := call(ctx, callBound, b.api.HeadObject, &s3.HeadObjectInput{Bucket: &b.bucket, Key: &b.probe})
+	if res, ok := errors.AsType[*smithyhttp.ResponseError](err); ok {
+		switch res.HTTPStatusCode() {
+		case http.StatusNotFound, http.StatusForbidden:
+			return nil
+		}
+	}
+	return err
+}
+
+func (b *blobs) delete(ctx context.Context, key string) error {
+	_, err := call(ctx, callBound, b.api.DeleteObject, &s3.DeleteObjectInput{Bucket: &b.bucket, Key: &key})
+	return err
+}
+
+// mapObject tells a missing and a denied object from a bad moment, by the code: a missing bucket is a 404 too,
+// and an expired token or a clock that is off a 403, which later credentials or a later clock mend.
+func mapObject(err error) error {
+	api, ok := errors.AsType[smithy.APIError](err)
+	if !ok {
+		return err
+	}
+	switch api.ErrorCode() {
+	case "NoSuchKey":
+		return fmt.Errorf("%w: %w", imagery.ErrNotFound, err)
+	case "AccessDenied":
+		return fmt.Errorf("%w: %w", imagery.ErrDenied, err)
+	}
+	return err
+}

@@ -1,0 +1,191 @@
+package aws_test
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"imagery/app/imagery"
+	awsstore "imagery/app/store/aws"
+	"imagery/app/testing/fakeaws"
+)
+
+// operation is one call of a port, prepared so that it succeeds if nothing disturbs it. Its name is that of the
+// SDK operation. Lost is the answer to a repetition whose first attempt took effect.
+type operation struct {
+	name string
+	lost error
+	run  func(t *testing.T, b *awsstore.Backend) error
+	// prepare runs before faults begin.
+	prepare func(t *testing.T, b *awsstore.Backend)
+}
+
+func operations() []operation {
+	img := newImage()
+	moved := uploaded(img)
+	create := func(t *testing.T, b *awsstore.Backend) { must(t, b.Catalog().Create(t.Context(), img, time.Now())) }
+	object := func(t *testing.T, b *awsstore.Backend) { must(t, put(t, b, "processed/x", []byte("stored"))) }
+	var held []imagery.Message
+	receive := func(t *testing.T, b *awsstore.Backend) {
+		must(t, b.Queue().Send(t.Context(), []byte("hint"), ""))
+		var err error
+		held, err = b.Queue().Receive(t.Context(), 10, time.Second)
+		must(t, err)
+	}
+	nothing := func(*testing.T, *awsstore.Backend) {}
+	return []operation{
+		{"PutItem", imagery.ErrExists, func(t *testing.T, b *awsstore.Backend) error { return b.Catalog().Create(t.Context(), img, time.Now()) }, nothing},
+		{"GetItem", nil, func(t *testing.T, b *awsstore.Backend) error {
+			_, err := b.Catalog().Get(t.Context(), img.ID)
+			return err
+		}, create},
+		{"UpdateItem", imagery.ErrConflict, func(t *testing.T, b *awsstore.Backend) error { return b.Catalog().Move(t.Context(), img, moved) }, create},
+		{"Query", nil, func(t *testing.T, b *awsstore.Backend) error {
+			_, _, err := b.Catalog().Pending(t.Context(), "0", time.Time{}, time.Now(), "", 10)
+			return err
+		}, nothing},
+		{"PutObject", nil, func(t *testing.T, b *awsstore.Backend) error { return put(t, b, "upload/x", []byte("photo")) }, nothing},
+		{"GetObject", nil, func(t *testing.T, b *awsstore.Backend) error {
+			got, err := b.Blobs().Get(t.Context(), "processed/x", 100)
+			if err == nil && string(got) != "stored" {
+				err = fmt.Errorf("got %q", got)
+			}
+			return err
+		}, object},
+		{"HeadObject", nil, func(t *testing.T, b *awsstore.Backend) error { return b.Blobs().Ping(t.Context()) }, nothing},
+		{"SendMessage", nil, func(t *testing.T, b *awsstore.Backend) error {
+			return b.Queue().Send(t.Context(), []byte("hint"), "trace")
+		}, nothing},
+		{"ChangeMessageVisibilityBatch", nil, func(t *testing.T, b *awsstore.Backend) error {
+			lost, err := b.Queue().Extend(t.Context(), time.Minute, held...)
+			if len(lost) > 0 {
+				err = errors.New("the message was lost")
+			}
+			return err
+		}, receive},
+		{"DeleteMessageBatch", nil, func(t *testing.T, b *awsstore.Backend) error { return b.Queue().Delete(t.Context(), held...) }, receive},
+		{"GetQueueAttributes", nil, func(t *testing.T, b *awsstore.Backend) error { _, err := b.Queue().Limits(t.Context()); return err }, nothing},
+		{"ReceiveMessage", nil, func(t *testing.T, b *awsstore.Backend) error {
+			_, err := b.Queue().Receive(t.Context(), 1, 0)
+			return err
+		}, nothing},
+	}
+}
+
+// named says whether the error is one that callers act on; the others are transient.
+func named(err error) bool {
+	for _, e := range []error{imagery.ErrNotFound, imagery.ErrDenied, imagery.ErrExists, imagery.ErrConflict, imagery.ErrInvalidID, imagery.ErrTaken} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// sideBySide runs subtests sixteen at a time, for they only wait; t.Parallel allows as many as there are cores.
+// The caller waits for them before it returns.
+func sideBySide(t *testing.T) (run func(name string, test func(t *testing.T)), wait func()) {
+	var all sync.WaitGroup
+	free := make(chan struct{}, 16)
+	return func(name string, test func(t *testing.T)) {
+		free <- struct{}{}
+		all.Go(func() {
+			defer func() { <-free }()
+			t.Run(name, test)
+		})
+	}, all.Wait
+}
+
+// One bad moment of any kind costs no call its success, except that a write which took effect is refused its
+// repetition. A receive is repeated by its caller.
+func TestOneFaultIsRepeated(t *testing.T) {
+	run, wait := sideBySide(t)
+	defer wait()
+	for _, kind := range []fakeaws.Kind{fakeaws.ServerError, fakeaws.Throttled, fakeaws.Silence, fakeaws.Reset,
+		fakeaws.AnswerLost, fakeaws.Twice, fakeaws.Late} {
+		for _, o := range operations() {
+			if o.name == "ReceiveMessage" && kind == fakeaws.Silence {
+				continue // a silent poll may be one that waits for a message: see TestSilence
+			}
+			run(fmt.Sprintf("%s/%s", o.name, kind), func(t *testing.T) {
+				at, _, b := started(t)
+				o.prepare(t, b)
+				at.Edge.Clear()
+				at.Edge.Inject(first(kind, o.name))
+				start := time.Now()
+				err := o.run(t, b)
+				if at.Edge.Injected(kind) != 1 {
+					t.Fatalf("%d faults were injected", at.Edge.Injected(kind))
+				}
+				var want error
+				if kind == fakeaws.AnswerLost || kind == fakeaws.Twice {
+					want = o.lost
+				}
+				if o.name == "ReceiveMessage" && kind != fakeaws.Twice && kind != fakeaws.Late {
+					if err == nil || named(err) {
+						t.Errorf("got %v, want a transient error", err)
+					}
+				} else if !errors.Is(err, want) {
+					t.Errorf("got %v, want %v", err, want)
+				}
+				if took := time.Since(start); took > contractBound {
+					t.Errorf("took %s", took)
+				}
+			})
+		}
+	}
+}
+
+// While a service refuses or breaks off everything, each call ends with a transient error, within its bound.
+func TestOutageIsTransientAndBounded(t *testing.T) {
+	run, wait := sideBySide(t)
+	defer wait()
+	for _, kind := range []fakeaws.Kind{fakeaws.ServerError, fakeaws.Throttled, fakeaws.Expired, fakeaws.Reset} {
+		for _, o := range operations() {
+			if o.name == "HeadObject" && kind == fakeaws.Expired {
+				continue // an answer without a body is 403, which may say "missing" too
+			}
+			run(fmt.Sprintf("%s/%s", o.name, kind), func(t *testing.T) {
+				at, _, b := started(t)
+				o.prepare(t, b)
+				at.Edge.Inject(always(kind))
+				start := time.Now()
+				if err := o.run(t, b); err == nil || named(err) {
+					t.Errorf("got %v, want a transient error", err)
+				}
+				if took := time.Since(start); took > contractBound {
+					t.Errorf("took %s", took)
+				}
+				at.Edge.Inject(nil)
+				if err := o.run(t, b); err != nil && !errors.Is(err, o.lost) {
+					t.Errorf("after the outage: %v", err)
+				}
+			})
+		}
+	}
+}
+
+func TestMissingAndDeniedObjects(t *testing.T) {
+	at, stack, b := started(t)
+	_, err := b.Blobs().Get(t.Context(), "upload/none", 10)
+	if !errors.Is(err, imagery.ErrNotFound) {
+		t.Errorf("a missing object: %v, want ErrNotFound", err)
+	}
+	at.Edge.Inject(always(fakeaws.Denied))
+	if _, err = b.Blobs().Get(t.Context(), "upload/none", 10); !errors.Is(err, imagery.ErrDenied) {
+		t.Errorf("a denied object: %v, want ErrDenied", err)
+	}
+	if err := b.Blobs().Ping(t.Context()); err != nil {
+		t.Errorf("a denied probe: %v, want an answer that counts", err)
+	}
+	if err := put(t, b, "upload/x", nil); err == nil || named(err) {
+		t.Errorf("a denied put: %v, want a transient error", err)
+	}
+	at.Edge.Inject(nil)
+	stack.Bucket = "no-such-bucket"
+	if _, err := open(t, at, stack).Blobs().Get(t.Context(), "upload/none", 10); err == nil || named(err) {
+		t.Errorf("a missing bucket: %v, want a transient error", err)
+	}
+}

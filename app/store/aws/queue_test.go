@@ -1,0 +1,200 @@
+package aws_test
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"imagery/app/imagery"
+	awsstore "imagery/app/store/aws"
+	"imagery/app/testing/fakeaws"
+)
+
+// X-Ray gets a trace in its own form as its own attribute, for SQS refuses any other there.
+func TestTraceAttributes(t *testing.T) {
+	at, stack, b := started(t)
+	for trace, xray := range map[string]string{
+		"Root=1-67891233-abcdef012345678912345678;Parent=53995c3f42cd8ad8;Sampled=1": "Root=1-67891233-abcdef012345678912345678;Parent=53995c3f42cd8ad8;Sampled=1",
+		"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01":                    "",
+		"Self=1-67891233-abcdef012345678912345678;Root=1-67891233-abcdef":            "",
+		"": "",
+	} {
+		must(t, b.Queue().Send(t.Context(), []byte("hint"), trace))
+		out, err := at.SQS().ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &stack.QueueURL,
+			MessageSystemAttributeNames: []types.MessageSystemAttributeName{"All"}, MessageAttributeNames: []string{"All"}})
+		must(t, err)
+		if len(out.Messages) != 1 {
+			t.Fatalf("received %d messages", len(out.Messages))
+		}
+		m := out.Messages[0]
+		if m.Attributes["AWSTraceHeader"] != xray {
+			t.Errorf("trace %q: X-Ray's is %q", trace, m.Attributes["AWSTraceHeader"])
+		}
+		a, ok := m.MessageAttributes["traceparent"]
+		if ok != (trace != "") || ok && *a.StringValue != trace {
+			t.Errorf("trace %q is sent as %+v", trace, m.MessageAttributes)
+		}
+	}
+}
+
+func TestReceiptsThatAreNoLongerValid(t *testing.T) {
+	at, stack, b := started(t)
+	must(t, b.Queue().Send(t.Context(), []byte("held"), ""))
+	must(t, b.Queue().Send(t.Context(), []byte("handed back"), ""))
+	must(t, b.Queue().Send(t.Context(), []byte("deleted"), ""))
+	byBody := map[string]imagery.Message{}
+	ms, err := b.Queue().Receive(t.Context(), 10, 0)
+	must(t, err)
+	for _, m := range ms {
+		byBody[string(m.Body)] = m
+	}
+	_, err = b.Queue().Extend(t.Context(), 0, byBody["handed back"]) // in view, in nobody's hands
+	must(t, err)
+	must(t, b.Queue().Delete(t.Context(), byBody["deleted"]))
+	ms = append(ms, imagery.Message{Receipt: "no receipt at all"})
+	lost, err := b.Queue().Extend(t.Context(), time.Minute, ms...)
+	must(t, err)
+	if len(lost) != 3 || slices.ContainsFunc(lost, func(m imagery.Message) bool { return string(m.Body) == "held" }) {
+		t.Errorf("lost are %+v", lost)
+	}
+	must(t, b.Queue().Delete(t.Context(), ms...))
+	if left := at.Queues.Messages(stack.QueueURL); len(left) != 0 {
+		t.Errorf("left are %+v", left)
+	}
+}
+
+// When ctx ends, a poll that is about to be answered keeps its messages: they would be out of reach for a
+// visibility timeout otherwise, and one delivery poorer.
+func TestReceiveKeepsWhatIsOnTheWay(t *testing.T) {
+	at, stack, b := started(t)
+	must(t, b.Queue().Send(t.Context(), []byte("on the way"), ""))
+	ctx, cancel := context.WithCancel(t.Context())
+	at.Edge.Inject(func(fakeaws.Call) fakeaws.Fault {
+		cancel() // the request is out
+		return fakeaws.Fault{Kind: fakeaws.Late, Delay: 50 * time.Millisecond}
+	})
+	ms, err := b.Queue().Receive(ctx, 10, 20*time.Second)
+	if err != nil || len(ms) != 1 {
+		t.Errorf("received %d messages, %v, of %+v", len(ms), err, at.Queues.Messages(stack.QueueURL))
+	}
+}
+
+// A poll that waits in vain when ctx ends is given up within a second, and takes no message that comes later.
+func TestReceiveLeavesWhatComesLater(t *testing.T) {
+	at, stack, b := started(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	polling := make(chan struct{})
+	at.Edge.Inject(func(c fakeaws.Call) fakeaws.Fault {
+		if c.Operation == "ReceiveMessage" {
+			close(polling)
+		}
+		return fakeaws.Fault{}
+	})
+	ended := make(chan error, 1)
+	go func() {
+		ms, err := b.Queue().Receive(ctx, 10, 20*time.Second)
+		if len(ms) > 0 {
+			t.Errorf("received %+v", ms)
+		}
+		ended <- err
+	}()
+	<-polling
+	cancel()
+	start := time.Now()
+	must(t, <-ended)
+	if took := time.Since(start); took > time.Second {
+		t.Errorf("the poll ended after %s", took)
+	}
+	at.Edge.Inject(nil)
+	must(t, b.Queue().Send(t.Context(), []byte("later"), ""))
+	ms, err := b.Queue().Receive(t.Context(), 10, 5*time.Second)
+	if err != nil || len(ms) != 1 || ms[0].Receives != 1 {
+		t.Errorf("received %+v, %v, of %+v", ms, err, at.Queues.Messages(stack.QueueURL))
+	}
+}
+
+// The dead letters are found with one question about the queue, asked when they are first needed; not at all
+// when their URL is known.
+func TestDeadLettersAreFoundOnce(t *testing.T) {
+	at, stack, _ := started(t)
+	for _, known := range []string{"", stack.DLQURL} {
+		at.Edge.Clear()
+		b := open(t, at, fakeaws.Stack{QueueURL: stack.QueueURL, DLQURL: known})
+		if calls := at.Edge.Calls(); len(calls) != 0 {
+			t.Errorf("opening made the calls %+v", calls)
+		}
+		for range 2 {
+			must(t, b.DeadLetters().Send(t.Context(), []byte("dead"), ""))
+		}
+		asked := 0
+		for _, c := range at.Edge.Calls() {
+			if c.Operation == "GetQueueAttributes" && c.QueueURL == stack.QueueURL {
+				asked++
+			} else if c.Operation != "SendMessage" || c.QueueURL != stack.DLQURL {
+				t.Errorf("unexpected call %+v", c)
+			}
+		}
+		if want := map[bool]int{true: 1, false: 0}[known == ""]; asked != want {
+			t.Errorf("asked %d times, want %d", asked, want)
+		}
+	}
+}
+
+func TestQueueWithoutDeadLetters(t *testing.T) {
+	at, _, _ := started(t)
+	url, _, err := at.NewQueue(t.Context(), "alone", imagery.Limits{Visibility: 30 * time.Second})
+	must(t, err)
+	b := open(t, at, fakeaws.Stack{QueueURL: url})
+	if ms, err := b.DeadLetters().Receive(t.Context(), 10, 0); err != nil || len(ms) != 0 {
+		t.Errorf("received %d messages, %v", len(ms), err)
+	}
+	if err := b.DeadLetters().Send(t.Context(), []byte("x"), ""); err == nil {
+		t.Error("a message was sent to nowhere")
+	}
+	if l, err := b.Queue().Limits(t.Context()); err != nil || l != (imagery.Limits{Visibility: 30 * time.Second}) {
+		t.Errorf("limits %+v, %v", l, err)
+	}
+}
+
+// What the settings say goes before what the queue says, and holds for its receives.
+func TestLimitsOfTheSettings(t *testing.T) {
+	at, stack, _ := started(t)
+	b, err := awsstore.Open(t.Context(), awsstore.Options{QueueURL: stack.QueueURL, AWS: at.Config("test"), Visibility: time.Second, MaxReceives: 7})
+	must(t, err)
+	if l, err := b.Queue().Limits(t.Context()); err != nil || l != (imagery.Limits{Visibility: time.Second, MaxReceives: 7}) {
+		t.Errorf("limits %+v, %v", l, err)
+	}
+	must(t, b.Queue().Send(t.Context(), []byte("x"), ""))
+	for i := range 2 {
+		ms, err := b.Queue().Receive(t.Context(), 1, 10*time.Second)
+		if err != nil || len(ms) != 1 || ms[0].Receives != i+1 {
+			t.Fatalf("receive %d: %+v, %v", i+1, ms, err)
+		}
+	}
+}
+
+// A batch in which SQS fails an entry for a reason of its own is a transient error, for Delete too.
+func TestFailedEntryIsTransient(t *testing.T) {
+	b := strange(t, answering(t, `{"Successful":[],"Failed":[{"Id":"0","Code":"InternalError","SenderFault":false,"Message":"a bad moment"}]}`))
+	lost, err := b.Queue().Extend(t.Context(), time.Minute, imagery.Message{Receipt: "r"})
+	if err == nil || named(err) || len(lost) != 0 {
+		t.Errorf("extend: lost %+v, %v", lost, err)
+	}
+	if err := b.Queue().Delete(t.Context(), imagery.Message{Receipt: "r"}); err == nil || named(err) {
+		t.Errorf("delete: %v", err)
+	}
+}
+
+// Some tools write numbers of a redrive policy as strings.
+func TestRedrivePolicyInWords(t *testing.T) {
+	policy := strconv.Quote(`{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:1:dlq","maxReceiveCount":"4"}`)
+	b := strange(t, answering(t, `{"Attributes":{"VisibilityTimeout":"120","RedrivePolicy":`+policy+`}}`))
+	if l, err := b.Queue().Limits(t.Context()); err != nil || l != (imagery.Limits{Visibility: 2 * time.Minute, MaxReceives: 4}) {
+		t.Errorf("limits %+v, %v", l, err)
+	}
+}

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"image"
+	"image/jpeg"
+	"io"
+	"testing"
+
+	"imagery/app/sepia"
+	"imagery/app/testing/bench/frame"
+)
+
+// TestServe asks for photos as the benchmark does.
+func TestServe(t *testing.T) {
+	var photo bytes.Buffer
+	if err := jpeg.Encode(&photo, image.NewYCbCr(image.Rect(0, 0, 40, 30), image.YCbCrSubsampleRatio420), nil); err != nil {
+		t.Fatal(err)
+	}
+	raw := photo.Bytes()
+	want, err := sepia.Filter{}.Apply(t.Context(), raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var in, out bytes.Buffer
+	w := bufio.NewWriter(&in)
+	asks := []struct {
+		look, format string
+		body         []byte
+		fails        bool
+	}{{"ours", "jpeg", raw, false}, {"plain", "jpeg", raw, false}, {"ours", "png", raw, true}, {"ours", "jpeg", raw[:50], true}, {"nobody", "jpeg", raw, true}}
+	for _, a := range asks {
+		if err := frame.Write(w, frame.Request{Look: a.look, Format: a.format, Size: len(a.body)}, a.body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := serve(bufio.NewReader(&in), bufio.NewWriter(&out)); err != nil {
+		t.Fatal(err)
+	}
+	r := bufio.NewReader(&out)
+	var hello frame.Hello
+	if err := frame.ReadHead(r, &hello); err != nil || hello.Versions == "" {
+		t.Fatalf("%+v, %v", hello, err)
+	}
+	for i, a := range asks {
+		var reply frame.Reply
+		if err := frame.ReadHead(r, &reply); err != nil {
+			t.Fatal(err)
+		}
+		body, err := frame.ReadBody(r, reply.Size)
+		if err != nil || (reply.Error != "") != a.fails {
+			t.Errorf("%s, %s: %+v, %v", a.look, a.format, reply, err)
+		}
+		if a.fails {
+			continue
+		}
+		if reply.Nanos <= 0 || reply.CPUMicros <= 0 || reply.Mallocs == 0 || reply.Allocated == 0 {
+			t.Errorf("%s: the costs are %+v", a.look, reply)
+		}
+		if i == 0 && !bytes.Equal(body, want.Body) {
+			t.Error("the result is not the filter's")
+		}
+	}
+	if err := frame.ReadHead(r, &frame.Reply{}); !errors.Is(err, io.EOF) {
+		t.Errorf("after the last reply: %v", err)
+	}
+}

@@ -1,0 +1,104 @@
+package browser
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+)
+
+// shots is where the States tests leave a picture of every state; empty means that it only checks them.
+var shots = flag.String("screenshots", "", "folder for a picture of every state of the pages")
+
+// foreignHost resolves to this machine, but is no localhost: on plain HTTP the browser takes away what it
+// gives to secure contexts only, as it does behind a load balancer without a certificate.
+const foreignHost = "imagery.test"
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	code := m.Run()
+	if stopBrowser != nil {
+		stopBrowser()
+	}
+	if shared.stop != nil {
+		shared.stop()
+	}
+	if built != "" {
+		os.RemoveAll(filepath.Dir(built))
+	}
+	os.Exit(code)
+}
+
+// skipUnless skips when a tool that a machine may lack is missing, and fails instead when REQUIRE_ALL=1.
+func skipUnless(t *testing.T, err error) {
+	t.Helper()
+	switch {
+	case err == nil:
+	case os.Getenv("REQUIRE_ALL") == "1":
+		t.Fatal(err)
+	default:
+		t.Skip("SKIPPED, REQUIRE_ALL=1 makes this a failure: ", err)
+	}
+}
+
+var built string // the binary, if this run built it
+
+// program is the binary under test, built once per run.
+var program = sync.OnceValues(func() (string, error) {
+	if path := os.Getenv("IMAGERY_BINARY"); path != "" {
+		return path, nil
+	}
+	dir, err := os.MkdirTemp("", "browser")
+	if err != nil {
+		return "", err
+	}
+	built = filepath.Join(dir, "imagery")
+	out, err := exec.Command("go", "build", "-o", built, "imagery/app").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("build the program: %w\n%s", err, out)
+	}
+	return built, nil
+})
+
+var stopBrowser func()
+
+// browser is the one Chromium of this run. Every tab gets a profile of its own, so tests share no storage.
+// It can reach this machine only: a page that asks for anything else sees a name that does not resolve.
+var browser = sync.OnceValues(func() (context.Context, error) {
+	path, err := exec.LookPath("chromium")
+	if err != nil {
+		return nil, err
+	}
+	profile, err := os.MkdirTemp("", "browser-profile")
+	if err != nil {
+		return nil, err
+	}
+	opts := []chromedp.ExecAllocatorOption{chromedp.ExecPath(path), chromedp.UserDataDir(profile)}
+	for _, name := range []string{
+		"headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking",
+		"disable-component-update", "disable-sync", "disable-dev-shm-usage", "hide-scrollbars",
+		"disable-background-timer-throttling", "disable-renderer-backgrounding", "disable-backgrounding-occluded-windows",
+	} {
+		opts = append(opts, chromedp.Flag(name, true))
+	}
+	opts = append(opts,
+		chromedp.Flag("host-resolver-rules", "MAP "+foreignHost+" 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"),
+		chromedp.Flag("force-color-profile", "srgb"))
+	alloc, stop := chromedp.NewExecAllocator(context.Background(), opts...)
+	ctx, cancel := chromedp.NewContext(alloc, chromedp.WithErrorf(func(string, ...any) {}))
+	stopBrowser = func() {
+		cancel()
+		stop()
+		os.RemoveAll(profile)
+	}
+	if err := chromedp.Do(ctx); err != nil {
+		return nil, fmt.Errorf("start %s: %w", path, err)
+	}
+	return ctx, nil
+})

@@ -1,0 +1,165 @@
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"imagery/app/admin/fsck"
+	"imagery/app/imagery"
+)
+
+// testSeed is where all chaos of a run comes from: IMAGERY_TEST_SEED, or a fresh one.
+var testSeed = sync.OnceValue(func() int64 {
+	if v := os.Getenv("IMAGERY_TEST_SEED"); v != "" {
+		n, err := strconv.ParseInt(v, 10, 64)
+		if err != nil || n == 0 {
+			panic("IMAGERY_TEST_SEED is not a number other than 0: " + v)
+		}
+		return n
+	}
+	return 1 + rand.Int64N(1<<31)
+})
+
+// hostile is the flags of a program with those args: by default a local queue misbehaves in tests. Those that
+// choose its numbers by hand count deliveries, and say themselves whether it does.
+func hostile(t testing.TB, args []string) []string {
+	t.Helper()
+	for _, own := range []string{"-table", "-visibility", "-queue-chaos"} {
+		if slices.Contains(args, own) {
+			return args
+		}
+	}
+	t.Logf("the queue misbehaves with the seed %d; IMAGERY_TEST_SEED=%[1]d replays it", testSeed())
+	return append(slices.Clone(args), "-queue-chaos", strconv.FormatInt(testSeed(), 10))
+}
+
+// job is what a worker logs about one delivery.
+type job struct {
+	Msg, Outcome string
+	Receives     int
+}
+
+// jobs reads the deliveries from a fleet's log.
+func (p *program) jobs(t *testing.T) (list []job) {
+	t.Helper()
+	data, err := os.ReadFile(p.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(bytes.NewReader(data))
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		_, line, _ := bytes.Cut(lines.Bytes(), []byte(" | "))
+		var j job
+		if json.Unmarshal(line, &j) == nil && j.Msg == "job" {
+			list = append(list, j)
+		}
+	}
+	return list
+}
+
+// drained waits until no message waits or is in flight, and returns what is stored then.
+func drained(ctx context.Context, t *testing.T, data string) fsck.Snapshot {
+	t.Helper()
+	for {
+		s, err := fsck.Local(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.ContainsFunc(s.Messages, func(m fsck.Message) bool { return !m.Dead }) {
+			return s
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("%d messages are left", len(s.Messages))
+		case <-time.After(300 * time.Millisecond):
+		}
+	}
+}
+
+// TestAdversarialQueue: hints come twice, late, in another order, and again after they were acknowledged; each
+// photo is settled once all the same.
+func TestAdversarialQueue(t *testing.T) {
+	t.Parallel()
+	const count = 60
+	seed := strconv.FormatInt(testSeed(), 10)
+	t.Logf("the seed is %s; IMAGERY_TEST_SEED=%[1]s replays it", seed)
+	data := t.TempDir()
+	p := start(t, data, nil, "-visibility", "2s", "-queue-chaos", seed)
+	c := newClient(t, p.url)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	defer cancel()
+	var uploads sync.WaitGroup
+	next := make(chan photo)
+	for range 6 {
+		uploads.Go(func() {
+			for photo := range next {
+				if err := c.upload(ctx, imagery.NewID(), photo); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for _, photo := range photos(t, count) {
+		next <- photo
+	}
+	close(next)
+	uploads.Wait()
+	c.settle(ctx, 2*time.Minute)
+	s := drained(ctx, t, data)
+	p.stop(t)
+	report(t, s)
+	once(t, s, count)
+
+	settled, again, all := 0, 0, p.jobs(t)
+	for _, j := range all {
+		if o := imagery.Outcome(j.Outcome); o == imagery.Done || o == imagery.GivenUp {
+			settled++
+		}
+		if j.Receives > 1 {
+			again++
+		}
+	}
+	t.Logf("%d deliveries of %d photos, %d of them a repetition", len(all), count, again)
+	if settled != count {
+		t.Errorf("%d photos were settled %d times", count, settled)
+	}
+	if len(all) < count*5/4 || again < count/8 {
+		t.Errorf("%d deliveries, %d repeated: the queue behaved too well to prove anything", len(all), again)
+	}
+}
+
+// once checks that so many images were uploaded and settled, each once and with at most one result.
+func once(t *testing.T, s fsck.Snapshot, count int) {
+	t.Helper()
+	if len(s.Items) != count {
+		t.Errorf("%d images, want %d", len(s.Items), count)
+	}
+	processed, results := 0, 0
+	for _, i := range s.Items {
+		if i.Version != 2 || len(i.History) != 2 {
+			t.Errorf("image %s has version %d after %v", i.ID, i.Version, i.History)
+		}
+		if i.State == "processed" {
+			processed++
+		}
+	}
+	for key := range s.Objects {
+		if strings.HasPrefix(key, "processed/") {
+			results++
+		}
+	}
+	if processed != results {
+		t.Errorf("%d processed images have %d results", processed, results)
+	}
+}

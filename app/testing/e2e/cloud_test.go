@@ -1,0 +1,192 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"imagery/app/admin/fsck"
+	"imagery/app/deploy/iam"
+	"imagery/app/imagery"
+	"imagery/app/testing/fakeaws"
+)
+
+// aws is the emulated AWS of one test, and how a process of ours is pointed at it.
+type aws struct {
+	*fakeaws.Cloud
+	fakeaws.Stack
+}
+
+// newAWS starts emulators whose queue has the visibility and receives of the local defaults, so that tests of
+// both backends take the same time.
+func newAWS(t testing.TB) aws {
+	t.Helper()
+	c, s := fakeaws.Start(t, imagery.Limits{Visibility: 10 * time.Second, MaxReceives: 5})
+	return aws{c, s}
+}
+
+// args select the stack.
+func (a aws) args(more ...string) []string {
+	return append([]string{"-table", a.Table, "-bucket", a.Bucket, "-queue-url", a.QueueURL, "-s3-path-style"}, more...)
+}
+
+// role starts one process of a role under its own credentials.
+func (a aws) role(t testing.TB, role string, more ...string) *program {
+	t.Helper()
+	return start(t, t.TempDir(), a.Env(role), a.args(append([]string{"-role", role}, more...)...)...)
+}
+
+// sound checks the invariants on what is stored.
+func (a aws) sound(t *testing.T) {
+	t.Helper()
+	s, err := fsck.AWS(t.Context(), a.DynamoDB(), a.S3(), a.Table, a.Bucket, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	report(t, s)
+}
+
+// TestKillEverythingOnAWS is the same run on AWS: the emulators live, our processes die.
+func TestKillEverythingOnAWS(t *testing.T) {
+	t.Parallel()
+	a := newAWS(t)
+	killEverything(t, t.TempDir(), a.Env("fleet"), a.args("-resend-after", "15s"), func() { a.sound(t) })
+}
+
+// TestChapter is the request sequence of the book's page: create, upload and be sent back, look until it is done.
+func TestChapter(t *testing.T) {
+	a := newAWS(t)
+	server := a.role(t, "server")
+	a.role(t, "worker")
+	c := newClient(t, server.url)
+	id := c.create(t.Context())
+	location := c.browserUpload(t.Context(), id, encodeJPEG(t, scene(1, 60, 40)))
+	if want := "/#view=" + id; location != want {
+		t.Errorf("after the upload the browser is sent to %q, want %q", location, want)
+	}
+	v, err := c.final(t.Context(), id)
+	if err != nil || v.State != "processed" || v.Version != 2 {
+		t.Fatalf("image: %+v, %v", v, err)
+	}
+	if v.ProcessedImage != "/image/"+id+"/processed" || !strings.HasPrefix(v.RawKey, "upload/"+id+"/") || !strings.HasPrefix(v.ProcessedKey, "processed/"+id+"/") {
+		t.Errorf("image: %+v", v)
+	}
+	c.compare(t.Context(), entry{id, photo{"chapter", encodeJPEG(t, scene(1, 60, 40)), "processed"}}, v)
+	a.sound(t)
+}
+
+// TestRightsAreExactlyTheCalls: what the roles were seen to do, in all that they ever do, is what the table of rights
+// says, in both directions.
+func TestRightsAreExactlyTheCalls(t *testing.T) {
+	a := newAWS(t)
+	server := a.role(t, "server")
+	worker := a.role(t, "worker", "-resend-after", "1s")
+	c := newClient(t, server.url)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for _, p := range []*program{server, worker} {
+		c.ready(ctx, p)
+	}
+	// The hint of the photo is lost, so that the reconciler sends it again.
+	a.Edge.Inject(func(call fakeaws.Call) fakeaws.Fault {
+		if call.Operation == "SendMessage" && call.Caller == "server" {
+			return fakeaws.Fault{Kind: fakeaws.ServerError}
+		}
+		return fakeaws.Fault{}
+	})
+	id := imagery.NewID()
+	if err := c.upload(ctx, id, photo{name: "jpeg", body: encodeJPEG(t, scene(1, 60, 40))}); err != nil {
+		t.Fatal(err)
+	}
+	v, err := c.final(ctx, id)
+	if err != nil || v.State != "processed" {
+		t.Fatalf("image: %+v, %v", v, err)
+	}
+	if _, err := c.download(ctx, v); err != nil {
+		t.Fatal(err)
+	}
+	// A malformed message is put off, and a dead letter is looked at and given back.
+	a.send(t, a.QueueURL, "not a hint")
+	a.send(t, a.DLQURL, "not a hint either")
+	for role, allowed := range map[string][]iam.Call{"server": iam.Server, "worker": iam.Worker} {
+		var problems []string
+		for {
+			var seen []fakeaws.Call
+			for _, call := range a.Edge.Calls() {
+				// A link is signed by the server, and followed with that signature by whoever has it.
+				if call.Caller == role {
+					seen = append(seen, call)
+				}
+			}
+			if problems = a.Compare(allowed, seen); len(problems) == 0 || ctx.Err() != nil {
+				break
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		for _, p := range problems {
+			t.Errorf("%s: %s", role, p)
+		}
+	}
+}
+
+// send queues a message past the product.
+func (a aws) send(t *testing.T, queue, body string) {
+	t.Helper()
+	if _, err := a.SQS().SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: &queue, MessageBody: &body}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestSelftest: the verb passes where the job can be done, leaves nothing, uses exactly its rights, and fails
+// where a right is missing. Its message is acknowledged by a worker.
+func TestSelftest(t *testing.T) {
+	a := newAWS(t)
+	selftest := func(flags ...string) ([]byte, error) {
+		cmd := exec.Command(exe, append([]string{"selftest"}, flags...)...)
+		cmd.Env = append(os.Environ(), a.Env("selftest")...)
+		return cmd.CombinedOutput()
+	}
+	if out, err := selftest(a.args()...); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	// Its role has the right to look at the queue already.
+	allowed := append(slices.Clone(iam.Selftest), iam.Call{Service: "sqs", Operation: "GetQueueAttributes", Resource: iam.Queue})
+	var seen []fakeaws.Call
+	for _, call := range a.Edge.Calls() {
+		if call.Caller == "selftest" {
+			seen = append(seen, call)
+		}
+	}
+	for _, p := range a.Compare(allowed, seen) {
+		t.Error(p)
+	}
+	a.role(t, "worker")
+	for deadline := time.Now().Add(20 * time.Second); len(a.Queues.Messages(a.QueueURL)) > 0; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("no worker acknowledged the message of the selftest")
+		}
+	}
+	s, err := fsck.AWS(t.Context(), a.DynamoDB(), a.S3(), a.Table, a.Bucket, false)
+	if err != nil || len(s.Items)+len(s.Objects)+len(a.Queues.Messages(a.DLQURL)) > 0 {
+		t.Errorf("the selftest left %+v, %v", s, err)
+	}
+	for _, missing := range allowed {
+		a.Edge.Inject(func(call fakeaws.Call) fakeaws.Fault {
+			if call.Caller == "selftest" && call.Operation == missing.Operation {
+				return fakeaws.Fault{Kind: fakeaws.Denied}
+			}
+			return fakeaws.Fault{}
+		})
+		out, err := selftest(a.args()...)
+		if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 1 {
+			t.Errorf("without %s: %v\n%s", missing.Action(), err, out)
+		}
+	}
+}

@@ -1,0 +1,221 @@
+package e2e
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"imagery/app/admin/fsck"
+	"imagery/app/deploy/iam"
+	"imagery/app/imagery"
+	"imagery/app/testing/fakeaws"
+)
+
+// TestVerbsRefuseBadInput: whatever is wrong is said in one line, with the exit code of its kind, and nothing is
+// made or changed.
+func TestVerbsRefuseBadInput(t *testing.T) {
+	t.Parallel()
+	d := localDesk(t)
+	created := d.image("r1", 0)
+	processed := d.image("r1", 0, imagery.Uploaded, imagery.Processed)
+	lost := d.image("r1", 0, imagery.Uploaded, imagery.Failed)
+	d.remove(lost.RawKey)
+	unknown := imagery.NewID()
+	nowhere := filepath.Join(t.TempDir(), "nowhere")
+	d.unchanged(func() {
+		for _, c := range []struct {
+			args string
+			code int
+			says string
+		}{
+			{"dlq", 2, "ls, show, redrive"},
+			{"dlq purge", 2, "ls, show, redrive"},
+			{"dlq ls extra", 2, `"extra"`},
+			{"dlq show", 2, "give one id"},
+			{"dlq show " + unknown, 1, "no dead letter has the id " + unknown},
+			{"dlq redrive --rate 0", 2, "--rate 0"},
+			{"dlq redrive --rate soon", 2, "soon"},
+			{"dlq redrive extra", 2, `"extra"`},
+			{"dlq redrive --id " + unknown, 1, "no dead letter"},
+			{"requeue", 2, "give one id"},
+			{"requeue 7", 2, "not a UUID"},
+			{"requeue " + unknown + " " + unknown, 2, "give one id"},
+			{"requeue " + unknown + " --failed", 2, "leave out"},
+			{"requeue --release abc " + unknown, 2, "--failed"},
+			{"requeue --failed --since soon", 2, "soon"},
+			{"requeue --failed --since 2999-01-02T15:04:05Z", 2, "2999"},
+			{"requeue --failed --since -2h", 2, "-2h"},
+			{"requeue --failed --rate -1", 2, "--rate -1"},
+			{"requeue " + unknown, 1, unknown + ": not found"},
+			{"requeue " + created.ID, 1, "is created: nothing to bring back"},
+			{"requeue " + processed.ID, 1, "is processed: nothing to bring back"},
+			{"requeue --dry-run " + processed.ID, 1, "is processed: nothing to bring back"},
+			{"requeue " + lost.ID, 1, "its user must upload it again"},
+			{"requeue --dry-run " + lost.ID, 1, "its user must upload it again"},
+			{"why", 2, "give one id"},
+			{"why 7", 2, "not a UUID"},
+			{"why " + unknown, 1, "there is no image " + unknown},
+			{"fsck extra", 2, `"extra"`},
+			{"fsck --repair --older-than 1s", 2, "2m0s"},
+			{"why --nonsense " + unknown, 2, "nonsense"},
+			{"selftest", 2, "-table, IMAGERY_TABLE"},
+			{"why " + unknown + " -table images", 2, "-table is set but -bucket"},
+			{"fsck -max-pixels many", 2, "-max-pixels, IMAGERY_MAX_PIXELS"},
+		} {
+			_, says := d.verb(c.code, strings.Fields(c.args)...)
+			d.says(says, "imagery: ", c.says)
+		}
+	})
+	d.flags = []string{"-data", nowhere}
+	for _, verb := range []string{"dlq ls", "dlq show 1", "dlq redrive", "requeue --failed", "requeue " + unknown, "why " + unknown, "fsck"} {
+		_, says := d.verb(1, strings.Fields(verb)...)
+		d.says(says, nowhere, "-data, IMAGERY_DATA")
+	}
+	if _, err := os.Stat(nowhere); err == nil {
+		t.Error("a verb made the folder that somebody mistyped")
+	}
+}
+
+// TestVerbsHelp: every verb and group documents itself.
+func TestVerbsHelp(t *testing.T) {
+	for verb, flags := range map[string][]string{
+		"dlq":         {"dlq ls", "dlq show", "dlq redrive"},
+		"dlq ls":      {"--reason", "--id", "--json"},
+		"dlq show":    {"--json"},
+		"dlq redrive": {"--reason", "--id", "--rate", "--dry-run", "--drop-malformed", "--json"},
+		"requeue":     {"--failed", "--release", "--since", "--reason", "--rate", "--dry-run", "--json"},
+		"why":         {"--json"},
+		"fsck":        {"--repair", "--hashes", "--older-than", "--dry-run", "--json"},
+		"selftest":    {"built-in"},
+	} {
+		for _, h := range []string{"-h", "--help"} {
+			out, err := exec.Command(exe, append(strings.Fields(verb), h)...).CombinedOutput()
+			if err != nil {
+				t.Errorf("%s %s: %v", verb, h, err)
+			}
+			for _, want := range append(flags, "Usage: imagery "+verb, "IMAGERY_TABLE", "Exit codes") {
+				if !strings.Contains(string(out), want) {
+					t.Errorf("%s %s does not say %q:\n%s", verb, h, want, out)
+				}
+			}
+		}
+	}
+}
+
+// verbCalls are the verbs in a form that comes to every kind of call.
+func verbCalls(id string) []string {
+	return []string{"dlq ls", "dlq show " + id, "dlq redrive", "requeue --failed", "requeue " + id, "why " + id, "fsck --hashes --repair", "status"}
+}
+
+// TestVerbsOnAWSSayWhatIsMissing: no access, no queue, no table, no region: one line, with the name of it.
+func TestVerbsOnAWSSayWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	d := cloudDesk(t)
+	id := d.image("r1", 0, imagery.Uploaded, imagery.Failed).ID
+	edge := d.aws.Edge
+	for _, verb := range verbCalls(id) {
+		edge.Inject(func(c fakeaws.Call) fakeaws.Fault {
+			if c.Caller == "operator" {
+				return fakeaws.Fault{Kind: fakeaws.Denied}
+			}
+			return fakeaws.Fault{}
+		})
+		_, says := d.verb(1, strings.Fields(verb)...)
+		d.says(says, " refused ", "AccessDenied")
+		if len(says) > 200 {
+			t.Errorf("%s: too long for a person: %s", verb, says)
+		}
+	}
+	edge.Inject(nil)
+	alone, _, err := d.aws.NewQueue(t.Context(), "alone", imagery.Limits{Visibility: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		args []string
+		says string
+	}{
+		{[]string{"dlq", "ls", "-queue-url", alone}, "the queue has no dead letters"},
+		{[]string{"dlq", "ls", "-queue-url", d.aws.QueueURL + "-x"}, "SQS refused GetQueueAttributes"},
+		{[]string{"fsck", "-table", "nothing"}, "DynamoDB refused Scan"},
+		{[]string{"why", id, "-table", "nothing"}, "DynamoDB refused GetItem"},
+		{[]string{"fsck", "-bucket", "nothing"}, "NoSuchBucket"},
+		{[]string{"requeue", id, "-bucket", "nothing"}, "NoSuchBucket"},
+	} {
+		args := c.args
+		flags := d.flags
+		d.flags = nil // a later flag wins: those of the row must stand behind
+		_, says := d.verb(1, append(append(args[:len(args)-2:len(args)-2], flags...), args[len(args)-2:]...)...)
+		d.flags = flags
+		d.says(says, c.says)
+	}
+	d.env = append(d.env, "AWS_REGION=", "AWS_DEFAULT_REGION=")
+	_, says := d.verb(1, "why", id)
+	d.says(says, "AWS_REGION")
+}
+
+// TestOperatorsRights: what the verbs were seen to do is what the table of an operator's rights says, in both
+// directions. Objects that are old enough to be removed cannot be planted here; the backend's own test shows those
+// two calls.
+func TestOperatorsRights(t *testing.T) {
+	t.Parallel()
+	d := cloudDesk(t)
+	failed := d.image("r1", time.Hour, imagery.Uploaded, imagery.Failed)
+	d.image("r1", time.Hour, imagery.Uploaded, imagery.Failed)
+	d.image("r1", time.Hour, imagery.Uploaded, imagery.Processed)
+	d.image("r1", time.Hour, imagery.Uploaded)
+	d.bury(hintOf(failed))
+	d.bury("junk")
+	for _, verb := range verbCalls(failed.ID) {
+		d.verb(0, strings.Fields(verb)...)
+	}
+	allowed := slices.DeleteFunc(slices.Concat(iam.Operator, iam.Status), func(c iam.Call) bool {
+		return c.Operation == "DeleteObject" || !slices.Contains([]string{"dynamodb", "s3", "sqs"}, c.Service) // a stack without a name has no groups
+	})
+	calls := slices.DeleteFunc(d.aws.Edge.Calls(), func(c fakeaws.Call) bool { return c.Caller != "operator" })
+	for _, problem := range d.aws.Compare(allowed, calls) {
+		t.Error(problem)
+	}
+}
+
+// TestInterruptedVerbs: Ctrl-C ends a long redrive cleanly: what was done is printed, and the other letters are
+// visible at once.
+func TestInterruptedVerbs(t *testing.T) {
+	t.Parallel()
+	d := localDesk(t)
+	d.flags = append(d.flags, "-visibility", "1m")
+	for range 30 {
+		d.bury(hintOf(d.image("r1", time.Hour, imagery.Uploaded, imagery.Failed)))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	cmd := exec.CommandContext(ctx, exe, append([]string{"dlq", "redrive", "--rate", "2"}, d.flags...)...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	var out, errs strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	hinted := func() bool {
+		return slices.ContainsFunc(d.store().Messages, func(m fsck.Message) bool { return !m.Dead })
+	}
+	for deadline := time.Now().Add(20 * time.Second); !hinted(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("nothing was sent back")
+		}
+	}
+	cancel()
+	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 1 || errs.String() != "imagery: interrupted\n" {
+		t.Errorf("%v: %s", err, errs.String())
+	}
+	done := strings.Count(out.String(), " requeue ")
+	var left []letter
+	if d.ask(0, &left, "dlq", "ls"); done == 0 || len(left) != 30-done {
+		t.Errorf("%d letters were done, %d are left:\n%s", done, len(left), out.String())
+	}
+}

@@ -1,0 +1,228 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"imagery/app/admin/fsck"
+	"imagery/app/imagery"
+	"imagery/app/testing/fakeaws"
+)
+
+// TestOutages: each service in turn is away for a while, in every way that a service is away. Uploads are answered
+// within the contract's 10 s, those that were accepted are processed, and nothing fails or is given up. The
+// settings scale ten minutes down to ten seconds.
+func TestOutages(t *testing.T) {
+	for _, service := range []string{"dynamodb", "s3", "sqs"} {
+		t.Run(service, func(t *testing.T) {
+			t.Parallel()
+			c, s := fakeaws.Start(t, imagery.Limits{Visibility: 2 * time.Second, MaxReceives: 5})
+			a := aws{c, s}
+			scaled := []string{"-outage", "12s", "-resend-after", "5s"}
+			server := a.role(t, "server", scaled...)
+			worker := a.role(t, "worker", scaled...)
+			client := newClient(t, server.url)
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+			defer cancel()
+			client.ready(ctx, worker)
+			body := encodeJPEG(t, scene(1, 400, 300))
+			var uploads sync.WaitGroup
+			upload := func() {
+				id := imagery.NewID()
+				uploads.Go(func() {
+					if err := client.upload(ctx, id, photo{"jpeg", body, "processed"}); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			for range 5 {
+				upload()
+			}
+			faults := []fakeaws.Kind{fakeaws.ServerError, fakeaws.Silence, fakeaws.Reset, fakeaws.Throttled}
+			a.Edge.Inject(func(call fakeaws.Call) fakeaws.Fault {
+				if call.Service != service || call.Caller == "test" {
+					return fakeaws.Fault{}
+				}
+				return fakeaws.Fault{Kind: faults[call.Ordinal%len(faults)]}
+			})
+			for range 10 {
+				upload()
+				client.bounded(ctx, server)
+				time.Sleep(time.Second)
+			}
+			a.Edge.Inject(nil)
+			back := time.Now()
+			upload()
+			uploads.Wait()
+			client.settle(ctx, time.Minute)
+			t.Logf("recovered: %s was away for 10 s, all photos were final %.1f s after it was back", service, time.Since(back).Seconds())
+			if n := len(a.Queues.Messages(a.DLQURL)); n > 0 {
+				t.Errorf("%d dead letters", n)
+			}
+			for _, p := range []*program{server, worker} {
+				client.ready(ctx, p)
+			}
+			a.sound(t)
+		})
+	}
+}
+
+// bounded asks each kind of route once and checks that it answers within 10 s, whatever it says.
+func (c *client) bounded(ctx context.Context, p *program) {
+	for _, path := range []string{"/healthz", "/readyz", "/image/" + imagery.NewID()} {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url+path, nil)
+		if err != nil {
+			c.t.Error(err)
+			return
+		}
+		began := time.Now()
+		status, body, err := do(req)
+		if took := time.Since(began); err != nil || took > 10*time.Second {
+			c.t.Errorf("GET %s during the outage: %d %s, %v after %s", path, status, body, err, took)
+		}
+	}
+}
+
+// inFlight waits until the queue shows a message in flight.
+func (a aws) inFlight(ctx context.Context, t *testing.T) {
+	t.Helper()
+	for ctx.Err() == nil {
+		for _, m := range a.Queues.Messages(a.QueueURL) {
+			if m.InFlight {
+				return
+			}
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	t.Fatal("no message came into flight")
+}
+
+// TestFrozenWorker: a worker that is frozen in the middle of a job, for longer than the visibility timeout, changes
+// nothing that is not its own any more when it thaws.
+func TestFrozenWorker(t *testing.T) {
+	c, s := fakeaws.Start(t, imagery.Limits{Visibility: 2 * time.Second, MaxReceives: 5})
+	a := aws{c, s}
+	server, frozen := a.role(t, "server"), a.role(t, "worker")
+	client := newClient(t, server.url)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	client.ready(ctx, frozen)
+	id := imagery.NewID()
+	large := photo{"large jpeg", encodeJPEG(t, noisy(scene(1, 4000, 3000), 1)), "processed"}
+	if err := client.upload(ctx, id, large); err != nil {
+		t.Fatal(err)
+	}
+	a.inFlight(ctx, t)
+	if err := frozen.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	defer frozen.cmd.Process.Signal(syscall.SIGCONT)
+	froze := time.Now()
+	second := start(t, t.TempDir(), a.Env("second"), a.args("-role", "worker")...)
+	v, err := client.final(ctx, id)
+	if err != nil || v.State != "processed" {
+		t.Fatalf("the second worker: %+v, %v", v, err)
+	}
+	t.Logf("recovered: a worker froze, another one had finished its photo after %.1f s", time.Since(froze).Seconds())
+	if err := frozen.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	// The thawed worker proves that it is back by taking another photo alone.
+	second.stop(t)
+	again := imagery.NewID()
+	if err := client.upload(ctx, again, large); err != nil {
+		t.Fatal(err)
+	}
+	if v, err := client.final(ctx, again); err != nil || v.State != "processed" {
+		t.Fatalf("the thawed worker: %+v, %v", v, err)
+	}
+	if after, err := client.get(ctx, id, 0); err != nil || after != v {
+		t.Errorf("the thawed worker changed %+v to %+v, %v", v, after, err)
+	}
+	a.sound(t)
+}
+
+// TestRollingRestarts: workers are restarted three times, each while it holds a message; the deploys use up no
+// deliveries, for each worker finishes what it has begun.
+func TestRollingRestarts(t *testing.T) {
+	a := newAWS(t)
+	server := a.role(t, "server")
+	client := newClient(t, server.url)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	for i := range 12 {
+		large := photo{"large jpeg", encodeJPEG(t, noisy(scene(uint64(i), 2400, 1600), uint64(i))), "processed"}
+		if err := client.upload(ctx, imagery.NewID(), large); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 3 {
+		worker := a.role(t, "worker")
+		a.inFlight(ctx, t)
+		worker.stop(t)
+		for _, m := range a.Queues.Messages(a.QueueURL) {
+			if m.InFlight {
+				t.Error("a stopped worker left a message in flight")
+			}
+		}
+	}
+	a.role(t, "worker")
+	client.settle(ctx, time.Minute)
+	s, err := fsck.AWS(ctx, a.DynamoDB(), a.S3(), a.Table, a.Bucket, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range s.Items {
+		if n := i.History[len(i.History)-1].Receives; n > 2 {
+			t.Errorf("image %s took %d deliveries", i.ID, n)
+		}
+	}
+	report(t, s)
+}
+
+// TestDeadLetterExplained: a photo that kills its workers becomes a dead letter that its image explains; a bad
+// photo never becomes one, nor does a message about no image.
+func TestDeadLetterExplained(t *testing.T) {
+	c, s := fakeaws.Start(t, imagery.Limits{Visibility: time.Second, MaxReceives: 3})
+	a := aws{c, s}
+	poison := imagery.NewID()
+	fleet := start(t, t.TempDir(), append(a.Env("fleet"), "IMAGERY_FAILPOINTS_ON_AWS=1"), a.args("-resend-after", "3s",
+		"-failpoint", fmt.Sprint(imagery.MidFilter, "@", poison))...)
+	client := newClient(t, fleet.url)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	good := encodeJPEG(t, scene(1, 100, 80))
+	if err := client.upload(ctx, poison, photo{"poison", good, "failed"}); err != nil {
+		t.Fatal(err)
+	}
+	bad := imagery.NewID()
+	if err := client.upload(ctx, bad, photo{"broken", good[:len(good)/2], "failed"}); err != nil {
+		t.Fatal(err)
+	}
+	a.send(t, a.QueueURL, fmt.Sprintf(`{"imageId":%q,"desiredState":"processed"}`, imagery.NewID()))
+	for id, reason := range map[string]string{poison: "no worker lived through 3 attempts", bad: "decode"} {
+		if v, err := client.final(ctx, id); err != nil || v.State != "failed" || !strings.Contains(v.Error, reason) && id == poison || v.Error == "" {
+			t.Errorf("image %s: %+v, %v; want the reason %q", id, v, err, reason)
+		}
+	}
+	for len(a.Queues.Messages(a.QueueURL)) > 0 && ctx.Err() == nil {
+		time.Sleep(50 * time.Millisecond)
+	}
+	letters := a.Queues.Messages(a.DLQURL)
+	for _, m := range letters {
+		if !bytes.Contains([]byte(m.Body), []byte(poison)) {
+			t.Errorf("a dead letter that is not the poison's: %s", m.Body)
+		}
+	}
+	if len(letters) == 0 {
+		t.Error("the poison left no dead letter")
+	}
+	a.sound(t)
+}

@@ -1,0 +1,274 @@
+// Package fakeaccount is what an operator sees of AWS in a test: the emulators of table, bucket and queue, and around
+// them alarms with a history, topics, tags and the settings that the emulators do not have. Answers have the shapes of
+// the SDK's own protocols, so that real clients, and the real binary, read them.
+//
+// Nothing of the product may import this package.
+package fakeaccount
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"imagery/app/deploy/settings"
+	"imagery/app/imagery"
+	"imagery/app/testing/fakeaws"
+)
+
+// ID is the number of the account.
+const ID = "000000000000"
+
+// Account is one account with one stack called test, which is healthy until a test changes that.
+type Account struct {
+	Cloud *fakeaws.Cloud
+	Stack fakeaws.Stack
+	URL   string // the endpoint of everything
+	Topic string // ARN of the topic that all alarms tell
+
+	mu        sync.Mutex
+	alarms    []*Alarm
+	subs      []Subscription
+	answers   map[string]Answer // by service:Operation
+	calls     []string          // service:Operation, and of an alarm what was done
+	hook      func(call string)
+	tagged    []string
+	instances map[string]string // group by instance
+	skew      time.Duration
+}
+
+// Answer replaces what an operation would answer.
+type Answer struct {
+	Status int
+	Body   string
+}
+
+// Start makes the account, until the test ends, and points the SDK's variables at it.
+func Start(t *testing.T) *Account {
+	t.Helper()
+	cloud := fakeaws.New()
+	t.Cleanup(cloud.Close)
+	a := &Account{Cloud: cloud, answers: healthy(), instances: map[string]string{}, Topic: "arn:aws:sns:" + fakeaws.Region + ":" + ID + ":imagery-test-alarms-1a2b3c4",
+		subs: []Subscription{{"email", "oncall@example.com", true}}}
+	for _, name := range settings.Alarms {
+		a.alarms = append(a.alarms, &Alarm{Name: "imagery-test-" + name + "-1a2b3c4", State: "OK", Enabled: true, Since: time.Now().Add(-time.Hour),
+			Actions: []string{a.Topic}, Over: []string{a.Topic}, Delivers: true})
+	}
+	a.makeStack(t)
+	server := httptest.NewServer(a)
+	t.Cleanup(server.Close)
+	a.URL = server.URL
+	for _, line := range cloud.Env("operator") {
+		name, value, _ := strings.Cut(line, "=")
+		if strings.HasPrefix(name, "AWS_ENDPOINT_URL") {
+			value = a.URL
+		}
+		t.Setenv(name, value)
+	}
+	return a
+}
+
+// makeStack makes table, bucket and queues as infra does.
+func (a *Account) makeStack(t *testing.T) {
+	t.Helper()
+	ctx := t.Context()
+	var err error
+	if a.Stack, err = a.Cloud.NewStack(ctx, "imagery-test", imagery.Limits{Visibility: settings.QueueVisibility, MaxReceives: settings.QueueMaxReceives}); err != nil {
+		t.Fatal(err)
+	}
+	a.Queue(t, "imagery-test-dlq", nil)
+	a.Queue(t, "imagery-test", nil)
+}
+
+// Queue makes a queue anew with those attributes; what they do not say is as infra says.
+func (a *Account) Queue(t *testing.T, name string, with map[string]string) {
+	t.Helper()
+	all := map[string]string{"VisibilityTimeout": "120", "MessageRetentionPeriod": "345600", "SqsManagedSseEnabled": "true"}
+	if strings.HasSuffix(name, "-dlq") {
+		all["VisibilityTimeout"], all["MessageRetentionPeriod"] = "30", "1209600"
+	} else {
+		all["RedrivePolicy"] = fmt.Sprintf(`{"deadLetterTargetArn":"arn:aws:sqs:%s:%s:imagery-test-dlq","maxReceiveCount":5}`, fakeaws.Region, ID)
+	}
+	for k, v := range with {
+		if all[k] = v; v == "" {
+			delete(all, k)
+		}
+	}
+	if _, err := a.Cloud.SQS().CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: &name, Attributes: all}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Flags are those of a verb on the account's stack.
+func (a *Account) Flags() []string {
+	return []string{"--stack", "test", "--table", a.Stack.Table, "--bucket", a.Stack.Bucket, "--queue-url", a.Stack.QueueURL, "--s3-path-style"}
+}
+
+// Answers lets an operation, such as s3:GetPublicAccessBlock, answer that from now on.
+func (a *Account) Answers(operation string, status int, body string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.answers[operation] = Answer{status, body}
+}
+
+// Hook is called at each call with its service:Operation.
+func (a *Account) Hook(hook func(call string)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.hook = hook
+}
+
+// Calls are those so far.
+func (a *Account) Calls() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.calls)
+}
+
+// Tag puts the stack's tags on what has those ARNs.
+func (a *Account) Tag(arns ...string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.tagged = append(a.tagged, arns...)
+}
+
+// Instance puts an instance into a group.
+func (a *Account) Instance(id, group string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.instances[id] = group
+}
+
+// Skew lets the clocks of AWS be ahead by so much.
+func (a *Account) Skew(d time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.skew = d
+}
+
+// ServeHTTP answers what the account knows itself, and asks the emulators else.
+func (a *Account) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	call := nameOf(r, body)
+	a.mu.Lock()
+	a.calls = append(a.calls, call)
+	answer, ok := a.answers[call]
+	hook := a.hook
+	w.Header().Set("Date", time.Now().Add(a.skew).UTC().Format(http.TimeFormat))
+	a.mu.Unlock()
+	if hook != nil {
+		hook(call)
+	}
+	service, operation, _ := strings.Cut(call, ":")
+	switch {
+	case ok:
+		write(w, service, answer)
+	case service == "cloudwatch":
+		a.cloudWatch(w, operation, body)
+	case operation == "ListSubscriptionsByTopic":
+		write(w, service, Answer{200, a.subscriptions()})
+	case operation == "GetResources":
+		write(w, service, Answer{200, a.resources(body)})
+	case operation == "DescribeAutoScalingInstances":
+		write(w, service, Answer{200, a.members(body)})
+	default:
+		target, _ := url.Parse(a.Cloud.Endpoint)
+		proxy := &httputil.ReverseProxy{Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(target) },
+			ModifyResponse: func(answer *http.Response) error { answer.Header.Del("Date"); return nil }}
+		proxy.ServeHTTP(w, r)
+	}
+}
+
+// versions of the query protocols tell the services apart.
+var versions = map[string]string{"2010-03-31": "sns", "2011-06-15": "sts", "2011-01-01": "autoscaling", "2015-12-01": "elasticloadbalancing"}
+
+// nameOf is service:Operation of a request.
+func nameOf(r *http.Request, body []byte) string {
+	if operation, ok := strings.CutPrefix(r.URL.Path, "/service/GraniteServiceVersion20100801/operation/"); ok {
+		return "cloudwatch:" + operation
+	}
+	if service, operation, ok := strings.Cut(r.Header.Get("X-Amz-Target"), "."); ok {
+		return map[string]string{"DynamoDB_20120810": "dynamodb", "AmazonSQS": "sqs", "ResourceGroupsTaggingAPI_20170126": "tag"}[service] + ":" + operation
+	}
+	if form, err := url.ParseQuery(string(body)); err == nil && form.Get("Action") != "" {
+		return versions[form.Get("Version")] + ":" + form.Get("Action")
+	}
+	for parameter, operation := range map[string]string{"publicAccessBlock": "GetPublicAccessBlock", "policyStatus": "GetBucketPolicyStatus", "lifecycle": "GetBucketLifecycleConfiguration"} {
+		if r.URL.Query().Has(parameter) {
+			return "s3:" + operation
+		}
+	}
+	return "s3:" + r.Method
+}
+
+// write gives an answer in the service's protocol.
+func write(w http.ResponseWriter, service string, a Answer) {
+	kind := map[string]string{"dynamodb": "application/x-amz-json-1.0", "sqs": "application/x-amz-json-1.0", "tag": "application/x-amz-json-1.1"}[service]
+	if kind == "" {
+		kind = "text/xml"
+	}
+	w.Header().Set("Content-Type", kind)
+	w.WriteHeader(a.Status)
+	_, _ = io.WriteString(w, a.Body)
+}
+
+// resources answers GetResources, in pages of two.
+func (a *Account) resources(body []byte) string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var in struct{ PaginationToken string }
+	_ = json.Unmarshal(body, &in)
+	from := 0
+	_, _ = fmt.Sscan(in.PaginationToken, &from)
+	to, next := min(from+2, len(a.tagged)), ""
+	if to < len(a.tagged) {
+		next = fmt.Sprint(to)
+	}
+	list := []map[string]string{}
+	for _, arn := range a.tagged[from:to] {
+		list = append(list, map[string]string{"ResourceARN": arn})
+	}
+	out, _ := json.Marshal(map[string]any{"PaginationToken": next, "ResourceTagMappingList": list})
+	return string(out)
+}
+
+// members answers DescribeAutoScalingInstances.
+func (a *Account) members(body []byte) string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	form, _ := url.ParseQuery(string(body))
+	var b strings.Builder
+	for key, v := range form {
+		if group := a.instances[v[0]]; strings.HasPrefix(key, "InstanceIds.") && group != "" {
+			fmt.Fprintf(&b, "<member><InstanceId>%s</InstanceId><AutoScalingGroupName>%s</AutoScalingGroupName></member>", v[0], group)
+		}
+	}
+	return `<DescribeAutoScalingInstancesResponse><DescribeAutoScalingInstancesResult><AutoScalingInstances>` + b.String() +
+		`</AutoScalingInstances></DescribeAutoScalingInstancesResult></DescribeAutoScalingInstancesResponse>`
+}
+
+// Items counts the items of the table.
+func (a *Account) Items(t *testing.T) int {
+	t.Helper()
+	out, err := a.Cloud.DynamoDB().Scan(t.Context(), &dynamodb.ScanInput{TableName: &a.Stack.Table})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(out.Items)
+}

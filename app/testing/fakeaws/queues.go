@@ -1,0 +1,230 @@
+package fakeaws
+
+import (
+	"crypto/md5"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Queues is a double of SQS's standard queues: visibility timeouts, a receipt per receive, receive counts,
+// redrive to dead letters, long polls, delays. Order is that of becoming visible, which callers must not rely
+// on; nothing is lost or duplicated unless the edge makes it so.
+type Queues struct {
+	endpoint string
+
+	mu     sync.Mutex
+	queues map[string]*msgQueue // by name
+	next   int                  // number of the next message or receipt
+	change chan struct{}        // closed, and replaced, when a message may have become visible
+}
+
+type msgQueue struct {
+	name        string
+	attributes  map[string]string
+	visibility  time.Duration
+	maxReceives int
+	deadLetters string // name
+	messages    []*message
+}
+
+type message struct {
+	id, body   string
+	attributes map[string]attribute
+	system     map[string]attribute
+	sent       time.Time
+	visible    time.Time // not before
+	receives   int
+	receipt    string // of the last receive; "" before the first
+}
+
+type attribute struct{ DataType, StringValue string }
+
+// account is the one account there is.
+const account = "000000000000"
+
+func newQueues() *Queues {
+	return &Queues{queues: map[string]*msgQueue{}, change: make(chan struct{})}
+}
+
+// Message is a stored message, for a test that looks past the API.
+type Message struct {
+	ID, Body string
+	InFlight bool
+	Receives int
+}
+
+// Messages lists what a queue holds, in flight or not.
+func (q *Queues) Messages(queueURL string) []Message {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	var list []Message
+	if mq, err := q.find(queueURL); err == nil {
+		for _, m := range mq.messages {
+			list = append(list, Message{m.id, m.body, m.inFlight(time.Now()), m.receives})
+		}
+	}
+	return list
+}
+
+// Purge empties a queue, as a lost queue would be found empty.
+func (q *Queues) Purge(queueURL string) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	mq, err := q.find(queueURL)
+	if err == nil {
+		mq.messages = nil
+	}
+	return err
+}
+
+func (m *message) inFlight(now time.Time) bool { return m.receipt != "" && now.Before(m.visible) }
+
+var errNoSuchQueue = errors.New("the specified queue does not exist")
+
+// find is called with the lock held, as are all functions below but the wait.
+func (q *Queues) find(queueURL string) (*msgQueue, error) {
+	mq, ok := q.queues[queueURL[strings.LastIndexByte(queueURL, '/')+1:]]
+	if !ok {
+		return nil, errNoSuchQueue
+	}
+	return mq, nil
+}
+
+func (q *Queues) number() string {
+	q.next++
+	return fmt.Sprintf("%08d", q.next)
+}
+
+// changed wakes the long polls.
+func (q *Queues) changed() {
+	close(q.change)
+	q.change = make(chan struct{})
+}
+
+func (q *Queues) send(mq *msgQueue, m message, delay time.Duration) (id string) {
+	m.id, m.sent = "message-"+q.number(), time.Now()
+	m.visible = m.sent.Add(delay)
+	mq.messages = append(mq.messages, &m)
+	q.changed()
+	return m.id
+}
+
+// receive takes up to n visible messages, or says how long it is until the next one becomes visible.
+func (q *Queues) receive(mq *msgQueue, n int, visibility time.Duration) (got []*message, next time.Duration) {
+	now := time.Now()
+	next = time.Hour
+	for _, m := range slices.Clone(mq.messages) {
+		if wait := m.visible.Sub(now); wait > 0 {
+			next = min(next, wait)
+			continue
+		}
+		if mq.maxReceives > 0 && m.receives >= mq.maxReceives {
+			q.bury(mq, m, now)
+			continue
+		}
+		if len(got) == n {
+			return got, 0
+		}
+		m.receives++
+		m.receipt = m.id + "/" + q.number()
+		m.visible = now.Add(visibility)
+		got = append(got, m)
+	}
+	return got, next
+}
+
+// bury moves a message to the dead letters. It keeps its id, its count and the time it was sent, which is why SQS
+// wants the dead letters to be kept for longer than the messages.
+func (q *Queues) bury(mq *msgQueue, m *message, now time.Time) {
+	mq.remove(m)
+	if dead, ok := q.queues[mq.deadLetters]; ok {
+		m.visible, m.receipt = now, ""
+		dead.messages = append(dead.messages, m)
+		q.changed()
+	}
+}
+
+func (mq *msgQueue) remove(m *message) {
+	mq.messages = slices.DeleteFunc(mq.messages, func(other *message) bool { return other == m })
+}
+
+// receiptError is why a receipt was refused, by its code.
+type receiptError string
+
+func (e receiptError) Error() string { return "the receipt handle is not valid: " + string(e) }
+
+// owned finds the message to which the receipt belongs. The codes are SQS's for a handle it cannot read, one of
+// a message that is gone or was received again, and one whose visibility is over.
+func (mq *msgQueue) owned(receipt string, now time.Time) (*message, error) {
+	id, _, ok := strings.Cut(receipt, "/")
+	if !ok {
+		return nil, receiptError("ReceiptHandleIsInvalid")
+	}
+	i := slices.IndexFunc(mq.messages, func(m *message) bool { return m.id == id })
+	if i < 0 || mq.messages[i].receipt != receipt {
+		return nil, receiptError("InvalidParameterValue")
+	}
+	if !mq.messages[i].inFlight(now) {
+		return nil, receiptError("MessageNotInflight")
+	}
+	return mq.messages[i], nil
+}
+
+// extend hides a message for d from now.
+func (q *Queues) extend(mq *msgQueue, receipt string, d time.Duration) error {
+	now := time.Now()
+	m, err := mq.owned(receipt, now)
+	if err != nil {
+		return err
+	}
+	m.visible = now.Add(d)
+	q.changed() // also when it is hidden for longer: the polls ask again when the next one is due
+	return nil
+}
+
+// delete removes the message whose last receipt it is, in flight or not. An older receipt deletes nothing,
+// which is no error; SQS promises no more.
+func (q *Queues) delete(mq *msgQueue, receipt string) error {
+	if _, err := mq.owned(receipt, time.Now()); err == receiptError("ReceiptHandleIsInvalid") {
+		return err
+	}
+	mq.messages = slices.DeleteFunc(mq.messages, func(m *message) bool { return m.receipt == receipt })
+	return nil
+}
+
+// describe is what GetQueueAttributes answers. The counts are exact, where SQS's lag behind.
+func (mq *msgQueue) describe() map[string]string {
+	now, visible, hidden, delayed := time.Now(), 0, 0, 0
+	for _, m := range mq.messages {
+		switch {
+		case m.inFlight(now):
+			hidden++
+		case now.Before(m.visible):
+			delayed++
+		default:
+			visible++
+		}
+	}
+	all := map[string]string{
+		"QueueArn":                              "arn:aws:sqs:" + Region + ":" + account + ":" + mq.name,
+		"VisibilityTimeout":                     strconv.Itoa(int(mq.visibility.Seconds())),
+		"ApproximateNumberOfMessages":           strconv.Itoa(visible),
+		"ApproximateNumberOfMessagesNotVisible": strconv.Itoa(hidden),
+		"ApproximateNumberOfMessagesDelayed":    strconv.Itoa(delayed),
+	}
+	for name, v := range mq.attributes {
+		all[name] = v
+	}
+	return all
+}
+
+func md5Hex(s string) string {
+	sum := md5.Sum([]byte(s))
+	return hex.EncodeToString(sum[:])
+}

@@ -1,0 +1,235 @@
+package fakeaws
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// queueRequest are the members of the requests of all operations. A number that may be left out, and is then the
+// queue's own, is a pointer: 0 says something else.
+type queueRequest struct {
+	QueueName, QueueUrl                         string
+	Attributes                                  map[string]string
+	AttributeNames, MessageSystemAttributeNames []string
+	MessageAttributeNames                       []string
+	MessageBody                                 string
+	MessageAttributes, MessageSystemAttributes  map[string]attribute
+	DelaySeconds                                int
+	MaxNumberOfMessages                         int
+	WaitTimeSeconds                             int
+	VisibilityTimeout                           *int
+	ReceiptHandle                               string
+	Entries                                     []struct {
+		Id, ReceiptHandle string
+		VisibilityTimeout int
+	}
+}
+
+// queueOperations are what the double can do, by the name of the operation. They are called with the lock held.
+var queueOperations = map[string]func(q *Queues, ctx context.Context, in queueRequest) (any, error){
+	"CreateQueue":                  (*Queues).doCreate,
+	"DeleteQueue":                  (*Queues).doRemove,
+	"GetQueueAttributes":           (*Queues).doDescribe,
+	"SendMessage":                  (*Queues).doSend,
+	"ReceiveMessage":               (*Queues).doReceive,
+	"DeleteMessage":                (*Queues).doDelete,
+	"DeleteMessageBatch":           (*Queues).doDelete,
+	"ChangeMessageVisibility":      (*Queues).doExtend,
+	"ChangeMessageVisibilityBatch": (*Queues).doExtend,
+}
+
+// ServeHTTP speaks AWS's JSON protocol. The prefix of error codes is part of it: SDKs strip it.
+func (q *Queues) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	var in queueRequest
+	if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
+		failJSON(w, http.StatusBadRequest, "SerializationException", err.Error())
+		return
+	}
+	operation, ok := queueOperations[operationOf(r)]
+	if !ok {
+		failJSON(w, http.StatusBadRequest, "com.amazonaws.sqs#UnsupportedOperation", "the double cannot do "+operationOf(r))
+		return
+	}
+	q.mu.Lock()
+	answer, err := operation(q, r.Context(), in)
+	q.mu.Unlock()
+	var receipt receiptError
+	switch {
+	case err == nil:
+		replyJSON(w, answer)
+	case errors.Is(err, errNoSuchQueue):
+		failJSON(w, http.StatusBadRequest, "com.amazonaws.sqs#QueueDoesNotExist", err.Error())
+	case errors.As(err, &receipt):
+		failJSON(w, http.StatusBadRequest, "com.amazonaws.sqs#"+string(receipt), err.Error())
+	default:
+		failJSON(w, http.StatusBadRequest, "com.amazonaws.sqs#InvalidParameterValue", err.Error())
+	}
+}
+
+// doCreate does not mind a queue of that name: it is a new one then. The defaults are SQS's.
+func (q *Queues) doCreate(_ context.Context, in queueRequest) (any, error) {
+	mq := &msgQueue{name: in.QueueName, attributes: in.Attributes, visibility: 30 * time.Second}
+	if v := in.Attributes["VisibilityTimeout"]; v != "" {
+		seconds, err := strconv.Atoi(v)
+		if err != nil {
+			return nil, err
+		}
+		mq.visibility = time.Duration(seconds) * time.Second
+	}
+	if v := in.Attributes["RedrivePolicy"]; v != "" {
+		var policy struct {
+			DeadLetterTargetARN string `json:"deadLetterTargetArn"`
+			MaxReceiveCount     int    `json:"maxReceiveCount"`
+		}
+		if err := json.Unmarshal([]byte(v), &policy); err != nil {
+			return nil, err
+		}
+		mq.maxReceives = policy.MaxReceiveCount
+		mq.deadLetters = policy.DeadLetterTargetARN[strings.LastIndexByte(policy.DeadLetterTargetARN, ':')+1:]
+	}
+	q.queues[in.QueueName] = mq
+	return map[string]string{"QueueUrl": q.endpoint + "/" + account + "/" + in.QueueName}, nil
+}
+
+func (q *Queues) doRemove(_ context.Context, in queueRequest) (any, error) {
+	mq, err := q.find(in.QueueUrl)
+	if err == nil {
+		delete(q.queues, mq.name)
+	}
+	return struct{}{}, err
+}
+
+func (q *Queues) doDescribe(_ context.Context, in queueRequest) (any, error) {
+	mq, err := q.find(in.QueueUrl)
+	if err != nil {
+		return nil, err
+	}
+	return map[string]any{"Attributes": asked(mq.describe(), in.AttributeNames)}, nil
+}
+
+// asked are the attributes whose names a request lists.
+func asked[V any](all map[string]V, names []string) map[string]V {
+	some := map[string]V{}
+	for name, v := range all {
+		if slices.Contains(names, name) || slices.Contains(names, "All") {
+			some[name] = v
+		}
+	}
+	return some
+}
+
+func (q *Queues) doSend(_ context.Context, in queueRequest) (any, error) {
+	mq, err := q.find(in.QueueUrl)
+	if err != nil {
+		return nil, err
+	}
+	for name, a := range in.MessageAttributes {
+		if a.StringValue == "" {
+			return nil, errors.New("message attribute " + name + " must not be empty")
+		}
+	}
+	m := message{body: in.MessageBody, attributes: in.MessageAttributes, system: in.MessageSystemAttributes}
+	id := q.send(mq, m, time.Duration(in.DelaySeconds)*time.Second)
+	return map[string]string{"MessageId": id, "MD5OfMessageBody": md5Hex(m.body)}, nil
+}
+
+// doReceive gives the lock back while it waits. A client that is gone is given nothing.
+func (q *Queues) doReceive(ctx context.Context, in queueRequest) (any, error) {
+	in.MaxNumberOfMessages = cmp.Or(in.MaxNumberOfMessages, 1)
+	if in.MaxNumberOfMessages < 1 || in.MaxNumberOfMessages > 10 || in.WaitTimeSeconds < 0 || in.WaitTimeSeconds > 20 {
+		return nil, errors.New("MaxNumberOfMessages or WaitTimeSeconds out of range")
+	}
+	end := time.NewTimer(time.Duration(in.WaitTimeSeconds) * time.Second)
+	defer end.Stop()
+	for over := in.WaitTimeSeconds == 0; ; {
+		mq, err := q.find(in.QueueUrl)
+		if err != nil {
+			return nil, err
+		}
+		visibility := mq.visibility
+		if in.VisibilityTimeout != nil {
+			visibility = time.Duration(*in.VisibilityTimeout) * time.Second
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		got, next := q.receive(mq, in.MaxNumberOfMessages, visibility)
+		if len(got) > 0 || over {
+			return describeMessages(got, in), nil
+		}
+		change := q.change
+		q.mu.Unlock()
+		due := time.NewTimer(next)
+		select {
+		case <-ctx.Done():
+		case <-change:
+		case <-due.C:
+		case <-end.C:
+			over = true // a last look: the message that was due now may be there
+		}
+		due.Stop()
+		q.mu.Lock()
+	}
+}
+
+// describeMessages has the attributes that were asked for and no others, as SQS does; SDKs that forget to ask
+// would work here only.
+func describeMessages(got []*message, in queueRequest) any {
+	list := []map[string]any{}
+	for _, m := range got {
+		system := map[string]string{"ApproximateReceiveCount": strconv.Itoa(m.receives), "SentTimestamp": strconv.FormatInt(m.sent.UnixMilli(), 10)}
+		for name, v := range m.system {
+			system[name] = v.StringValue
+		}
+		system, attributes := asked(system, in.MessageSystemAttributeNames), asked(m.attributes, in.MessageAttributeNames)
+		list = append(list, map[string]any{"MessageId": m.id, "ReceiptHandle": m.receipt, "Body": m.body,
+			"MD5OfBody": md5Hex(m.body), "Attributes": system, "MessageAttributes": attributes})
+	}
+	return map[string]any{"Messages": list}
+}
+
+// doDelete and doExtend serve single receipts and batches.
+func (q *Queues) doDelete(_ context.Context, in queueRequest) (any, error) {
+	return q.each(in, func(mq *msgQueue, receipt string, _ time.Duration) error { return q.delete(mq, receipt) })
+}
+
+func (q *Queues) doExtend(_ context.Context, in queueRequest) (any, error) {
+	return q.each(in, q.extend)
+}
+
+// each does something with every entry of a batch, whose failures are part of the answer, or with the single
+// receipt of a request.
+func (q *Queues) each(in queueRequest, do func(mq *msgQueue, receipt string, d time.Duration) error) (any, error) {
+	mq, err := q.find(in.QueueUrl)
+	if err != nil {
+		return nil, err
+	}
+	if in.ReceiptHandle != "" {
+		var seconds int
+		if in.VisibilityTimeout != nil {
+			seconds = *in.VisibilityTimeout
+		}
+		return struct{}{}, do(mq, in.ReceiptHandle, time.Duration(seconds)*time.Second)
+	}
+	if len(in.Entries) == 0 || len(in.Entries) > 10 {
+		return nil, errors.New("a batch has 1 to 10 entries")
+	}
+	done, failed := []map[string]any{}, []map[string]any{}
+	for _, e := range in.Entries {
+		if err := do(mq, e.ReceiptHandle, time.Duration(e.VisibilityTimeout)*time.Second); err != nil {
+			var receipt receiptError
+			errors.As(err, &receipt)
+			failed = append(failed, map[string]any{"Id": e.Id, "Code": string(receipt), "Message": err.Error(), "SenderFault": true})
+			continue
+		}
+		done = append(done, map[string]any{"Id": e.Id})
+	}
+	return map[string]any{"Successful": done, "Failed": failed}, nil
+}

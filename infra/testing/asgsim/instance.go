@@ -1,0 +1,202 @@
+package asgsim
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
+	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
+)
+
+// instance is one life: Pending, Pending:Wait, Pending:Proceed, InService, Terminating, Terminating:Wait,
+// Terminating:Proceed, gone.
+type instance struct {
+	Machine
+	state            types.LifecycleState
+	launched, served time.Time
+	seq              int // the order of launches
+	unhealthy        bool
+	protected        bool // from scale-in
+	leaving          bool
+	registered       bool
+	draining         bool
+	action           *action       // what it waits for
+	left             chan struct{} // closed when it is told to go
+}
+
+func (i *instance) number() int { n, _ := strconv.Atoi(i.Version); return n }
+
+// hookDelay is between the power and Pending:Wait. Not documented; a fast script is known to come too early.
+const hookDelay = 2 * time.Second
+
+// launch starts a life in the zone that has the fewest: "By default, Amazon EC2 Auto Scaling balances instances
+// across all Availability Zones." The lock is held.
+func (s *Simulator) launch(g *group, cause string) *instance {
+	s.serial++
+	// User guide: "When one Availability Zone becomes unhealthy or unavailable, Amazon EC2 Auto Scaling launches new
+	// instances in an unaffected zone", and capacity: "Auto Scaling tries to launch in another Availability Zone".
+	zone := slices.MinFunc(g.Zones, func(a, b string) int {
+		return 1000*(btoi(g.full[a])-btoi(g.full[b])) + g.count(a) - g.count(b)
+	})
+	i := &instance{Machine: Machine{ID: fmt.Sprintf("i-%017x", s.serial), Group: g.Name, Zone: zone, Version: g.wanted()},
+		seq: s.serial, state: types.LifecycleStatePending, launched: time.Now(), left: make(chan struct{})}
+	g.instances[i.ID] = i
+	a := s.begin(g, i, "Launching a new EC2 instance: ", cause)
+	s.all.Go(func() { s.enter(g, i, a) })
+	return i
+}
+
+func (g *group) count(zone string) int {
+	n := 0
+	for _, i := range g.instances {
+		if i.Zone == zone && !i.leaving && !i.unhealthy {
+			n++
+		}
+	}
+	return n
+}
+
+func (g *group) hook(transition string) *Hook {
+	for n := range g.Hooks {
+		if g.Hooks[n].Transition == transition {
+			return &g.Hooks[n]
+		}
+	}
+	return nil
+}
+
+// enter takes an instance from its start into service, or to its end.
+func (s *Simulator) enter(g *group, i *instance, a *Activity) {
+	if err := s.Driver.Start(s.ctx, i.Machine); err != nil {
+		s.refused(g, i, a, err)
+		return
+	}
+	result := Continue
+	if h := g.hook(Launching); h != nil && s.sleep(hookDelay) {
+		result = s.await(i, h, types.LifecycleStatePendingWait, a)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ctx.Err() != nil || i.leaving {
+		s.end(a, types.ScalingActivityStatusCodeCancelled, "the instance was told to go")
+		return
+	}
+	if result == Abandon {
+		s.failed(g)
+		// That an abandoned launch is Cancelled is not documented; Failed is possible as well.
+		s.end(a, types.ScalingActivityStatusCodeCancelled, fmt.Sprintf("Instance failed to complete user's Lifecycle Action: Lifecycle Action with token %s was abandoned", i.ID))
+		s.terminate(g, i, "a lifecycle action was abandoned")
+		return
+	}
+	// Only now, after the hook, does the balancer know the instance.
+	i.state = types.LifecycleStatePendingProceed
+	if g.TargetGroup != "" {
+		s.Driver.Register(i.ID)
+		i.registered = true
+	}
+	i.state, i.served = types.LifecycleStateInService, time.Now()
+	g.failures = 0
+	clear(g.full)
+	s.changed(g)
+	s.end(a, types.ScalingActivityStatusCodeSuccessful, fmt.Sprintf("in service after %.1f s", time.Since(i.launched).Seconds()))
+}
+
+// refused ends the launch of an instance that EC2 did not start, or ended again at once. The former has no id in its
+// activity. The next launch tries another zone without delay, as long as there is one that was not tried.
+func (s *Simulator) refused(g *group, i *instance, a *Activity, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if g.full[i.Zone] = true; len(g.full) >= len(g.Zones) {
+		clear(g.full)
+		s.failed(g)
+	}
+	died := &DiedError{}
+	if !errors.As(err, &died) {
+		a.Instance, a.Description = "", "Launching a new EC2 instance"
+	}
+	a.Description += ".  Status Reason: " + err.Error()
+	s.end(a, types.ScalingActivityStatusCodeFailed, err.Error())
+	delete(g.instances, i.ID)
+	s.changed(g)
+}
+
+// DiedError is returned by Driver.Start for an instance that had an id and was ended before it could boot.
+type DiedError struct{ Reason string }
+
+func (e *DiedError) Error() string {
+	return "Instance became unhealthy while waiting for instance to be in InService state. Termination Reason: " + e.Reason
+}
+
+// failed puts the next launch off: longer with every failure. Not documented beyond that AWS does so.
+func (s *Simulator) failed(g *group) {
+	g.failures++
+	g.notBefore = time.Now().Add(s.scaled(min(time.Duration(g.failures)*30*time.Second, 5*time.Minute)))
+}
+
+// terminate begins the end of an instance. The lock is held.
+func (s *Simulator) terminate(g *group, i *instance, cause string) *Activity {
+	inService := i.state == types.LifecycleStateInService
+	i.leaving, i.draining, i.state = true, i.registered, types.LifecycleStateTerminating
+	close(i.left)
+	s.changed(g)
+	a := s.begin(g, i, "Terminating EC2 instance: ", cause)
+	if i.draining {
+		a.Status = types.ScalingActivityStatusCodeWaitingForELBConnectionDraining
+	}
+	s.all.Go(func() { s.leave(g, i, a, inService) })
+	return a
+}
+
+// leave drains an instance, has its hook say so, and takes its power.
+func (s *Simulator) leave(g *group, i *instance, a *Activity, inService bool) {
+	if i.draining {
+		s.Driver.Drain(i.ID)
+		// "deregistration_delay.timeout_seconds - The amount of time, in seconds, for Elastic Load Balancing to wait
+		// before changing the state of a deregistering target from draining to unused." A machine without power is
+		// unused at once: "Target.InvalidState - The target is in the stopped or terminated state."
+		for until := time.Now().Add(s.scaled(g.DrainDelay)); time.Now().Before(until) && s.Driver.Running(i.ID); {
+			if !s.sleep(lookEvery) {
+				return
+			}
+		}
+		s.Driver.Deregister(i.ID)
+	}
+	// An instance that never was in service leaves without the hook. Not documented.
+	if h := g.hook(Terminating); h != nil && inService {
+		// "ABANDON" or "CONTINUE" both end in its termination.
+		s.await(i, h, types.LifecycleStateTerminatingWait, a)
+	}
+	s.setState(i, types.LifecycleStateTerminatingProceed)
+	s.Driver.Stop(i.ID)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i.state = types.LifecycleStateTerminated
+	delete(g.instances, i.ID)
+	s.changed(g)
+	s.end(a, types.ScalingActivityStatusCodeSuccessful, "")
+}
+
+func (s *Simulator) setState(i *instance, state types.LifecycleState) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i.state = state
+}
+
+// targetHealth is a target as ELB describes it. The lock is held.
+func (s *Simulator) targetHealth(i *instance) (elb.TargetHealthStateEnum, elb.TargetHealthReasonEnum) {
+	switch health := s.Driver.Health(i.ID); {
+	case !s.Driver.Running(i.ID):
+		return elb.TargetHealthStateEnumUnused, elb.TargetHealthReasonEnumInvalidState
+	case i.draining:
+		return elb.TargetHealthStateEnumDraining, elb.TargetHealthReasonEnumDeregistrationInProgress
+	case health == elb.TargetHealthStateEnumHealthy: // "If the target state is healthy, a reason code is not provided."
+		return health, ""
+	case health == elb.TargetHealthStateEnumInitial:
+		return health, elb.TargetHealthReasonEnumInitialHealthChecking
+	default:
+		return health, elb.TargetHealthReasonEnumFailedHealthChecks
+	}
+}

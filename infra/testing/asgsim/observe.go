@@ -1,0 +1,103 @@
+package asgsim
+
+import (
+	"fmt"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
+)
+
+// View is a group at one moment.
+type View struct {
+	Time      time.Time
+	Group     Group
+	Instances []Instance
+	Refresh   *Refresh // the newest; nil: there was none
+}
+
+// changed tells the observer. The lock is held.
+func (s *Simulator) changed(g *group) {
+	if s.Observe == nil {
+		return
+	}
+	v := View{Time: time.Now(), Group: g.Group, Instances: s.instances(g)}
+	if n := len(g.refreshes); n > 0 {
+		r := g.refreshes[n-1].shown()
+		v.Refresh = &r
+	}
+	s.Observe(v)
+}
+
+// Guard watches that a release takes no good instance away: whenever an old instance that serves well is taken, the
+// old ones that still do and the new ones that were proven are together no fewer than the group's minimum. Old is who
+// has another version than the newest refresh's desired configuration. One that falls ill by itself is nobody's
+// fault. Its Observe is an Options.Observe; it watches nothing before Arm.
+type Guard struct {
+	// Broken is told, a line each.
+	Broken func(string)
+
+	mu     sync.Mutex
+	armed  bool
+	old    map[string]map[string]bool // ids of the old ones that served well at the last look, by group
+	proven map[string]struct{}        // new instances that were proven once, while they are there
+	looks  int
+}
+
+// Arm begins the watch.
+func (w *Guard) Arm() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.armed = true
+}
+
+// Disarm ends the watch: somebody does what no release may.
+func (w *Guard) Disarm() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.armed, w.old = false, nil
+}
+
+// Looks is how often the guard compared; a test that ends at 0 watched nothing.
+func (w *Guard) Looks() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.looks
+}
+
+// Observe is for Options.Observe.
+func (w *Guard) Observe(v View) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.armed || v.Refresh == nil || v.Refresh.Version == "" {
+		return
+	}
+	if w.old == nil {
+		w.old, w.proven = map[string]map[string]bool{}, map[string]struct{}{}
+	}
+	w.looks++
+	before, old, fresh, taken := w.old[v.Group.Name], map[string]bool{}, 0, maps.Clone(w.old[v.Group.Name])
+	for _, i := range v.Instances {
+		if i.State == types.LifecycleStateInService || !i.Healthy {
+			delete(taken, i.ID) // it is there, or failed its checks a moment ago
+		}
+		if i.Version != v.Refresh.Version {
+			if i.Passes {
+				old[i.ID] = true
+			}
+			continue
+		}
+		if i.Proven {
+			w.proven[i.ID] = struct{}{}
+		}
+		if _, was := w.proven[i.ID]; was && i.State == types.LifecycleStateInService {
+			fresh++
+		}
+	}
+	w.old[v.Group.Name] = old
+	if len(taken) > 0 && len(old)+fresh < v.Group.Min {
+		w.Broken(fmt.Sprintf("%s %s: of %d old instances that served %d are left, with %d proven new ones: fewer than the minimum of %d (refresh %s)",
+			v.Time.Format(time.TimeOnly), v.Group.Name, len(before), len(old), fresh, v.Group.Min, v.Refresh.Status))
+	}
+}

@@ -1,0 +1,87 @@
+package nspawn
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+func bridge(n int) string { return "zone" + strconv.Itoa(n) }
+
+// networkText is a machine's network: its address and its gateway. Nobody speaks IPv6, whose search for other owners
+// of an address would only put the boot off.
+const networkText = `[Match]
+Name=host0
+[Network]
+Address=%s/24
+Gateway=10.99.%d.1
+LinkLocalAddressing=no
+IPv6AcceptRA=no
+`
+
+// network gives the host its addresses and a bridge for each zone.
+func network(zones int) error {
+	steps := []string{"link set lo up", "addr add " + Address + "/32 dev lo", "addr add " + metadata + "/32 dev lo"}
+	for n := range zones {
+		br := bridge(n)
+		// An address of its own: otherwise a bridge takes the lowest of its ports', and with every machine that comes
+		// or goes the others speak to a gateway that is gone, for seconds.
+		steps = append(steps, fmt.Sprintf("link add %s address 02:00:0a:63:%02x:01 type bridge", br, n+1), fmt.Sprintf("addr add 10.99.%d.1/24 dev %s", n+1, br), "link set "+br+" up")
+	}
+	for _, s := range steps {
+		if out, err := exec.Command("ip", strings.Fields(s)...).CombinedOutput(); err != nil {
+			return fmt.Errorf("ip %s: %w: %s", s, err, out)
+		}
+	}
+	return nil
+}
+
+// Zone takes a whole zone off the network, or puts it back.
+func (h *Host) Zone(name string, up bool) error {
+	n := slices.Index(h.Zones, name)
+	if n < 0 {
+		return fmt.Errorf("there is no zone %s", name)
+	}
+	return exec.Command("ip", "link", "set", bridge(n), map[bool]string{true: "up", false: "down"}[up]).Run()
+}
+
+// ownCgroup is this process's folder in the unified hierarchy.
+func ownCgroup() (string, error) {
+	b, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		return "", fmt.Errorf("find the control group: %w", err)
+	}
+	for line := range strings.Lines(string(b)) {
+		path, unified := strings.CutPrefix(strings.TrimSpace(line), "0::")
+		for _, at := range []string{"/sys/fs/cgroup/unified", "/sys/fs/cgroup"} {
+			dir := filepath.Join(at, path)
+			if _, err := os.Stat(filepath.Join(dir, "cgroup.procs")); unified && err == nil {
+				return dir, nil
+			}
+		}
+	}
+	return "", fmt.Errorf("find the control group: no unified hierarchy is mounted")
+}
+
+// newCgroup is where a machine keeps its services. Left to themselves all machines would take the same one, and each
+// would wait for, and count, the processes of the others.
+func (h *Host) newCgroup(id string) (*os.File, error) {
+	dir, err := os.MkdirTemp(h.cgroups, id+"-")
+	if err != nil {
+		return nil, err
+	}
+	return os.Open(dir)
+}
+
+// removeCgroup removes what a machine left, children first. One that is still used stays, which harms nobody.
+func removeCgroup(dir string) {
+	inside, _ := filepath.Glob(filepath.Join(dir, "*", "cgroup.procs"))
+	for _, file := range inside {
+		removeCgroup(filepath.Dir(file))
+	}
+	_ = os.Remove(dir)
+}

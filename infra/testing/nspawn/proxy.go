@@ -1,0 +1,178 @@
+package nspawn
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
+)
+
+// Check are a target group's health checks.
+type Check struct {
+	Path               string
+	Interval, Timeout  time.Duration
+	Healthy, Unhealthy int
+	Port               int
+}
+
+// places at the balancer; each machine takes one and none is used twice, so that figures stay apart.
+const places = 60
+
+// proxy is HAProxy as an application load balancer: it repeats nothing, sends nothing to a target whose checks have
+// not passed, and drains.
+type proxy struct {
+	cmd    *exec.Cmd
+	socket string
+	port   int
+
+	mu   sync.Mutex
+	next int
+}
+
+// A check may take half a second at least, however short the times are that a test works with: how fast machines are
+// is not up to it.
+const proxyConfig = `global
+  stats socket %[1]s level admin
+  maxconn 2000
+defaults
+  mode http
+  timeout connect 5s
+  timeout client 60s
+  timeout server 60s
+  timeout http-request 60s
+  timeout queue 5s
+  retries 0
+frontend door
+  bind %[2]s:80
+  use_backend open if { nbsrv(servers) eq 0 }
+  default_backend servers
+backend servers
+  balance leastconn
+  option httpchk GET %[3]s
+  http-check expect status 200
+  timeout check %[4]dms
+  http-response set-header X-Served-By %%s
+  server-template m 1-%[5]d 10.99.0.2:%[6]d disabled check inter %[7]dms rise %[8]d fall %[9]d
+# An application load balancer whose targets are all unhealthy sends requests to all of them.
+backend open
+  balance leastconn
+  http-response set-header X-Served-By %%s
+  server-template m 1-%[5]d 10.99.0.2:%[6]d disabled
+`
+
+func startProxy(dir string, c Check) (*proxy, error) {
+	p := &proxy{socket: filepath.Join(dir, "proxy.sock"), port: c.Port}
+	config := filepath.Join(dir, "proxy.cfg")
+	text := fmt.Sprintf(proxyConfig, p.socket, Address, c.Path, max(500, c.Timeout.Milliseconds()), places, c.Port, c.Interval.Milliseconds(), c.Healthy, c.Unhealthy)
+	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
+		return nil, fmt.Errorf("configure the balancer: %w", err)
+	}
+	p.cmd = exec.Command("haproxy", "-db", "-f", config)
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := p.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start the balancer: %w", err)
+	}
+	for range 100 {
+		if _, err := p.ask("show info"); err == nil {
+			return p, nil
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	p.close()
+	return nil, fmt.Errorf("the balancer does not answer on its socket")
+}
+
+func (p *proxy) close() {
+	_ = p.cmd.Process.Kill() // it may be gone
+	_ = p.cmd.Wait()
+}
+
+// ask sends one command to the runtime API.
+func (p *proxy) ask(command string) (string, error) {
+	c, err := net.DialTimeout("unix", p.socket, 2*time.Second)
+	if err != nil {
+		return "", err
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(2 * time.Second))
+	if _, err := io.WriteString(c, command+"\n"); err != nil {
+		return "", err
+	}
+	out, err := io.ReadAll(c)
+	return strings.TrimSpace(string(out)), err
+}
+
+// set tells both backends of a place; only one of them knows of health.
+func (p *proxy) set(slot, what string) {
+	if slot != "" {
+		_, _ = p.ask("set server servers/" + slot + " " + what + ";set server open/" + slot + " " + what) // what it does is seen in the state
+	}
+}
+
+// add gives an address a place, down until the checks pass.
+func (p *proxy) add(address string) string {
+	p.mu.Lock()
+	p.next++
+	slot := fmt.Sprintf("m%d", p.next)
+	p.mu.Unlock()
+	p.set(slot, fmt.Sprintf("addr %s port %d", address, p.port))
+	p.set(slot, "state drain")
+	_, _ = p.ask("set server servers/" + slot + " health down") // until its checks pass
+	p.set(slot, "state ready")
+	return slot
+}
+
+func (p *proxy) remove(slot string) { p.set(slot, "state maint") }
+
+// up reports whether requests are sent to the place.
+func (p *proxy) up(slot string) bool {
+	out, err := p.ask("show stat servers 4 -1") // servers only
+	if err != nil || slot == "" {
+		return false
+	}
+	const status = 17 // column of the CSV
+	for line := range strings.Lines(out) {
+		if f := strings.Split(line, ","); len(f) > status && f[1] == slot {
+			return strings.HasPrefix(f[status], "UP") || strings.HasPrefix(f[status], "DRAIN")
+		}
+	}
+	return false
+}
+
+// Register gives the machine a place at the balancer.
+func (h *Host) Register(id string) {
+	m := h.get(id)
+	m.since = time.Now()
+	m.slot = h.proxy.add(m.address)
+}
+
+// Drain ends new requests.
+func (h *Host) Drain(id string) { h.proxy.set(h.get(id).slot, "state drain") }
+
+// Deregister takes the place away.
+func (h *Host) Deregister(id string) { h.proxy.remove(h.get(id).slot) }
+
+// Health is what the balancer's checks say.
+func (h *Host) Health(id string) elb.TargetHealthStateEnum {
+	m := h.get(id)
+	up := h.proxy.up(m.slot)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case up:
+		m.healthy = true
+		return elb.TargetHealthStateEnumHealthy
+	case !m.healthy && time.Since(m.since) < time.Duration(h.Check.Unhealthy+h.Check.Healthy)*h.Check.Interval:
+		return elb.TargetHealthStateEnumInitial
+	default:
+		return elb.TargetHealthStateEnumUnhealthy
+	}
+}
