@@ -71,7 +71,7 @@ func ofMachines() []failure {
 		{what: "a release that is bad only under load", kind: "tolerated", sees: "slow or failing answers of new instances, until they go",
 			heals: "the guard alarms; both groups go back to the release before", measured: `slow under load: taken back by the controller in ([\d.]+) s`, test: infra + " TestMachines"},
 		{what: "whoever deploys, in the middle of it", kind: "tolerated", sees: "nothing",
-			heals: "AWS goes on by itself, the next `pulumi up` finds where things stand", why: "at the next `pulumi up`", test: infra + "/rollout TestKilledAtEachCall"},
+			heals: "AWS goes on by itself, the next `pulumi up` finds where things stand", why: "at the next `pulumi up`", test: "app/deploy/rollout TestKilledAtEachCall"},
 		{what: "a missing right", kind: "tolerated", sees: "nothing, if it is missing at boot; else photos are late",
 			heals: "the launch gate holds new instances back; later it counts as an outage", measured: `missing right: abandoned after ([\d.]+) s`, test: e2e + " TestFaultMatrix"},
 		{what: "a boot that hangs", kind: "tolerated", sees: "nothing",
