@@ -237,7 +237,7 @@ func TestStackDiagram(t *testing.T) {
 			}
 		}
 	}
-	for role, calls := range map[string][]iam.Call{"server": iam.Server, "worker": iam.Worker} {
+	for role, calls := range map[string][]iam.Action{"server": iam.Server, "worker": iam.Worker} {
 		may := map[string]bool{}
 		for _, c := range calls {
 			resource, _, _ := strings.Cut(string(c.Resource), "/")

@@ -18,14 +18,14 @@ const failpointsOnAWS = "IMAGERY_FAILPOINTS_ON_AWS"
 
 // failpoint is one armed commit point: POINT[@IMAGE-ID][#N].
 type failpoint struct {
-	point  imagery.Point
+	point  imagery.Failpoint
 	image  string // empty: any
 	nth    int64  // the pass at which the process dies, from 1
 	passed atomic.Int64
 }
 
 // failpoints arms what the setting names; nil, and so free, when it names nothing.
-func failpoints(s settings.Settings) (func(imagery.Point, string), error) {
+func failpoints(s settings.Settings) (func(imagery.Failpoint, string), error) {
 	if s.Failpoint == "" {
 		return nil, nil
 	}
@@ -42,7 +42,7 @@ func failpoints(s settings.Settings) (func(imagery.Point, string), error) {
 		}
 		armed = append(armed, f)
 	}
-	return func(p imagery.Point, id string) {
+	return func(p imagery.Failpoint, id string) {
 		for _, f := range armed {
 			f.pass(p, id)
 		}
@@ -52,9 +52,9 @@ func failpoints(s settings.Settings) (func(imagery.Point, string), error) {
 func parseFailpoint(spec string) (*failpoint, error) {
 	rest, nth, counted := strings.Cut(spec, "#")
 	point, image, _ := strings.Cut(rest, "@")
-	f := &failpoint{point: imagery.Point(point), image: image, nth: 1}
-	if !slices.Contains(imagery.Points, f.point) {
-		return nil, fmt.Errorf("no point, but one of %v is", imagery.Points)
+	f := &failpoint{point: imagery.Failpoint(point), image: image, nth: 1}
+	if !slices.Contains(imagery.Failpoints, f.point) {
+		return nil, fmt.Errorf("no point, but one of %v is", imagery.Failpoints)
 	}
 	if counted {
 		n, err := strconv.ParseInt(nth, 10, 64)
@@ -67,7 +67,7 @@ func parseFailpoint(spec string) (*failpoint, error) {
 }
 
 // pass counts, and kills the process at the armed pass. The line before it is the proof that the point was it.
-func (f *failpoint) pass(p imagery.Point, id string) {
+func (f *failpoint) pass(p imagery.Failpoint, id string) {
 	if f.point != p || f.image != "" && f.image != id || f.passed.Add(1) != f.nth {
 		return
 	}

@@ -12,7 +12,7 @@ import (
 func TestFailpointsAreRead(t *testing.T) {
 	const id = "6a0e2a4e-5b3c-4b9a-8a77-0f6d3c1b2a90"
 	for spec, want := range map[string]struct {
-		point imagery.Point
+		point imagery.Failpoint
 		image string
 		nth   int64
 	}{

@@ -70,7 +70,7 @@ func operatorTable() string {
 	var b strings.Builder
 	b.WriteString("| Action | On | For |\n|---|---|---|\n")
 	for _, c := range slices.Concat(iam.Operator, iam.Status, iam.OnCall) {
-		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", c.Action(), c.Resource, c.Reason)
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", c.Name(), c.Resource, c.Reason)
 	}
 	return b.String()
 }

@@ -45,14 +45,14 @@ func (s *Stack) endpointPolicy(service string) (pulumi.StringOutput, error) {
 		role settings.Role
 		name iam.Resource
 	}
-	calls := map[settings.Role][]iam.Call{}
+	calls := map[settings.Role][]iam.Action{}
 	var names []named
 	var values []any
 	for _, role := range rollout.Order {
 		calls[role] = s.callsTo(service, role)
 		arns := s.resources(role)
 		for _, name := range slices.Sorted(maps.Keys(arns)) {
-			if slices.ContainsFunc(calls[role], func(c iam.Call) bool { return baseOf(c.Resource) == name }) {
+			if slices.ContainsFunc(calls[role], func(c iam.Action) bool { return baseOf(c.Resource) == name }) {
 				names, values = append(names, named{role, name}), append(values, arns[name])
 			}
 		}
@@ -91,8 +91,8 @@ func (s *Stack) endpointPolicy(service string) (pulumi.StringOutput, error) {
 }
 
 // callsTo lists the calls of a role to a service.
-func (s *Stack) callsTo(service string, role settings.Role) []iam.Call {
-	var calls []iam.Call
+func (s *Stack) callsTo(service string, role settings.Role) []iam.Action {
+	var calls []iam.Action
 	for _, g := range s.grants(role) {
 		for _, c := range g.Calls {
 			if c.Service != service {

@@ -55,7 +55,7 @@ func granted(t *testing.T, g *pulumitest.Graph, role string) []string {
 }
 
 // wanted is the same, from the tables.
-func wanted(role string, calls ...[]iam.Call) []string {
+func wanted(role string, calls ...[]iam.Action) []string {
 	var out []string
 	for _, c := range slices.Concat(calls...) {
 		arn := strings.ReplaceAll(arns[c.Resource], "ROLE", role)
@@ -63,15 +63,15 @@ func wanted(role string, calls ...[]iam.Call) []string {
 		if c.LeadingKey != "" {
 			limit = c.LeadingKey + "*"
 		}
-		out = append(out, strings.TrimSpace(fmt.Sprint(c.Action(), " ", arn, " ", limit)))
+		out = append(out, strings.TrimSpace(fmt.Sprint(c.Name(), " ", arn, " ", limit)))
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
 }
 
 func TestPoliciesEqualTheCalls(t *testing.T) {
-	calls := map[string][]iam.Call{"server": iam.Server, "worker": iam.Worker}
-	retired := map[string][]iam.Call{"server": iam.Retired.Server, "worker": iam.Retired.Worker}
+	calls := map[string][]iam.Action{"server": iam.Server, "worker": iam.Worker}
+	retired := map[string][]iam.Action{"server": iam.Retired.Server, "worker": iam.Retired.Worker}
 	for variant, config := range variants {
 		boot := slices.Concat(iam.Boot, iam.Retired.Boot)
 		if config["ssm"] == "true" {
@@ -108,16 +108,16 @@ func TestNoStarsBeyondWhatAWSForces(t *testing.T) {
 func TestARightGoesOneReleaseAfterItsLastUse(t *testing.T) {
 	server, retired := iam.Server, iam.Retired
 	t.Cleanup(func() { iam.Server, iam.Retired = server, retired })
-	gone := iam.Call{Service: "s3", Operation: "DeleteObject", Resource: iam.Results, Reason: "once"}
-	right := wanted("server", []iam.Call{gone})[0]
+	gone := iam.Action{Service: "s3", Operation: "DeleteObject", Resource: iam.Results, Reason: "once"}
+	right := wanted("server", []iam.Action{gone})[0]
 	has := func() bool {
 		return slices.Contains(granted(t, run(t, "test", nil, binary(t, "a release")), "server"), right)
 	}
-	iam.Server = slices.Concat(server, []iam.Call{gone})
+	iam.Server = slices.Concat(server, []iam.Action{gone})
 	if !has() {
 		t.Error("the first release lacks the right to a call that it makes")
 	}
-	iam.Server, iam.Retired.Server = server, []iam.Call{gone}
+	iam.Server, iam.Retired.Server = server, []iam.Action{gone}
 	if !has() {
 		t.Error("the second release takes a right away from the one that it replaces")
 	}
@@ -153,7 +153,7 @@ func TestPoliciesAreReadable(t *testing.T) {
 func TestEveryResourceOfTheTablesIsKnown(t *testing.T) {
 	for _, c := range slices.Concat(iam.Server, iam.Worker, iam.Selftest, iam.Boot, iam.Sessions) {
 		if !slices.Contains(slices.Collect(maps.Keys(arns)), c.Resource) {
-			t.Errorf("%s on %s: the test does not know what that is", c.Action(), c.Resource)
+			t.Errorf("%s on %s: the test does not know what that is", c.Name(), c.Resource)
 		}
 	}
 }

@@ -58,11 +58,11 @@ func boundaryPolicy() string {
 	by := map[string][]string{}
 	for _, c := range slices.Concat(iam.Server, iam.Worker, iam.Selftest, iam.Boot, iam.Sessions,
 		iam.Retired.Server, iam.Retired.Worker, iam.Retired.Boot) {
-		service, _, _ := strings.Cut(c.Action(), ":")
+		service, _, _ := strings.Cut(c.Name(), ":")
 		if !slices.Contains([]string{"s3", "dynamodb", "sqs", "logs"}, service) {
 			service = "" // limited by the role's own policy
 		}
-		by[service] = append(by[service], c.Action())
+		by[service] = append(by[service], c.Name())
 	}
 	var all []policy.Statement
 	for _, service := range slices.Sorted(maps.Keys(by)) {

@@ -240,13 +240,13 @@ func endpointsAdmitOnlyOurs(g *pulumitest.Graph) error {
 		if service == "s3" {
 			want = append(want, "s3:GetObject arn:aws:s3:::al2023-repos-eu-central-1-de612dc2/*")
 		}
-		for role, calls := range map[string][]iam.Call{
+		for role, calls := range map[string][]iam.Action{
 			"server": slices.Concat(iam.Server, iam.Retired.Server),
 			"worker": slices.Concat(iam.Worker, iam.Retired.Worker),
 		} {
 			for _, c := range slices.Concat(calls, iam.Selftest, iam.Boot, iam.Retired.Boot, iam.Sessions) {
 				if c.Service == service {
-					want = append(want, c.Action()+" "+strings.ReplaceAll(arns[c.Resource], "ROLE", role)+" 111122223333")
+					want = append(want, c.Name()+" "+strings.ReplaceAll(arns[c.Resource], "ROLE", role)+" 111122223333")
 				}
 			}
 		}

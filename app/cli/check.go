@@ -145,7 +145,7 @@ func (r *checking) repairAll(ctx context.Context, s fsck.Snapshot, now time.Time
 func (r *checking) sendHint(ctx context.Context, id string) error {
 	unfinished := func(img imagery.Image) bool { return img.State == imagery.Uploaded }
 	_, _, err := r.Service.Requeue(context.WithoutCancel(ctx), id, r.Store, unfinished)
-	if errors.Is(err, imagery.ErrNotMeant) || errors.Is(err, imagery.ErrNotFound) {
+	if errors.Is(err, imagery.ErrNotSelected) || errors.Is(err, imagery.ErrNotFound) {
 		return nil // it was finished meanwhile
 	}
 	return err

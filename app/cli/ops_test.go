@@ -225,7 +225,7 @@ func TestProgressIsForPeople(t *testing.T) {
 func TestRequeueLooksAgain(t *testing.T) {
 	w := newWorld(t)
 	first, second := w.image(imagery.Failed, time.Now()), w.image(imagery.Failed, time.Now())
-	w.ports.Hook = func(p imagery.Point, _ string) {
+	w.ports.Hook = func(p imagery.Failpoint, _ string) {
 		if p == imagery.AfterMove {
 			second.State = imagery.Processed
 			w.catalog.Put(second)

@@ -104,7 +104,7 @@ func (r *redriver) act(ctx context.Context, l Letter, a Action) error {
 		if _, _, err := r.Service.Requeue(ctx, l.ImageID, r.Store, same); err != nil {
 			return err
 		}
-		r.Service.Pass(imagery.BeforeAck, l.ImageID)
+		r.Service.Hit(imagery.BeforeAck, l.ImageID)
 	}
 	if err := r.Service.DeadLetters.Delete(ctx, l.message); err != nil {
 		return fmt.Errorf("delete dead letter %s: %w", l.ID, err)

@@ -146,7 +146,7 @@ func (r *requeueing) all(ctx context.Context, c Call) error {
 		if !r.dry && !r.pace.wait(ctx) || ctx.Err() != nil {
 			return errInterrupted
 		}
-		if err := r.one(ctx, id, r.meant); errors.Is(err, imagery.ErrNotFound) || errors.Is(err, imagery.ErrNotMeant) {
+		if err := r.one(ctx, id, r.meant); errors.Is(err, imagery.ErrNotFound) || errors.Is(err, imagery.ErrNotSelected) {
 			continue // somebody else was faster
 		} else if err != nil {
 			r.results = append(r.results, requeued{ImageID: id, Action: Keep, Error: say(err)})
@@ -171,7 +171,7 @@ func (r *requeueing) one(ctx context.Context, id string, meant func(imagery.Imag
 	}
 	if r.dry {
 		if before.State == imagery.Processed || before.State == imagery.Created {
-			return fmt.Errorf("image %s is %s: %w", before.ID, before.State, imagery.ErrSettled)
+			return fmt.Errorf("image %s is %s: %w", before.ID, before.State, imagery.ErrNothingToRequeue)
 		}
 		if err := r.Store.Find(ctx, before.RawKey); errors.Is(err, imagery.ErrNotFound) {
 			return fmt.Errorf("image %s: %w", before.ID, imagery.ErrOriginalGone)

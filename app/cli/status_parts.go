@@ -150,10 +150,10 @@ func (l look) oldestOf(ctx context.Context, shard string, now time.Time) (id str
 // rolloutPart is the newest rollout, and what stands in the way of the next one.
 type rolloutPart struct {
 	part
-	Newest *record.Entry          `json:"newest,omitempty"` // nil: there was none
-	Lock   *record.Lock           `json:"lock,omitempty"`   // of who rolls out now
-	Abort  *record.Abort          `json:"abort,omitempty"`
-	Held   map[string]record.Hold `json:"held,omitempty"` // releases that must not go out
+	Newest  *record.Entry           `json:"newest,omitempty"` // nil: there was none
+	Lock    *record.Lock            `json:"lock,omitempty"`   // of who rolls out now
+	Abort   *record.Abort           `json:"abort,omitempty"`
+	Blocked map[string]record.Block `json:"held,omitempty"` // releases that must not go out
 }
 
 // rollout reads the release record. Releases tells which release a version of a role's launch template runs, as in
@@ -181,7 +181,7 @@ func (l look) rollout(ctx context.Context) (r rolloutPart, releases map[string]s
 			releases[role+" "+version] = e.Release
 		}
 	}
-	r = rolloutPart{Abort: rec.Abort, Held: rec.Held}
+	r = rolloutPart{Abort: rec.Abort, Blocked: rec.Blocked}
 	if rec.Lock.Live(l.Service.Now()) {
 		r.Lock = rec.Lock
 	}

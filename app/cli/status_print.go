@@ -169,8 +169,8 @@ func (c Console) rolloutPart(r rolloutPart, now time.Time) {
 	if r.Abort != nil {
 		c.wrapped(indent, indent, oneLine(fmt.Sprintf("%s asked it to go back %s ago", r.Abort.By, age(now.Sub(r.Abort.Since)))))
 	}
-	for _, release := range slices.Sorted(maps.Keys(r.Held)) {
-		h := r.Held[release]
+	for _, release := range slices.Sorted(maps.Keys(r.Blocked)) {
+		h := r.Blocked[release]
 		c.wrapped(indent, indent, oneLine(fmt.Sprintf("%s is held by %s since %s: %s", short(release), h.By, stamp(h.Since), h.Why)))
 	}
 }

@@ -134,7 +134,7 @@ func night(t *testing.T) (*desk, *fakeaccount.Account) {
 			instance("i-0aaaaaaaaaaaaaaa4", "1b", "Terminating:Wait", "Unhealthy", "6"))))
 	a.Answers(describeHealth, 200, healthXML("i-0aaaaaaaaaaaaaaa1", "healthy", "", "i-0aaaaaaaaaaaaaaa2", "unhealthy", "Target.FailedHealthChecks"))
 	document, err := record.Record{Lock: &record.Lock{ID: "x", Holder: "ann@laptop", Why: "pulumi up", Since: midnight.Add(-4 * time.Minute), Until: midnight.Add(time.Minute)},
-		Abort: &record.Abort{By: "bob@desk", Since: midnight.Add(-time.Minute)}, Held: map[string]record.Hold{newRelease: {By: "bob@desk", Since: midnight, Why: "too slow"}},
+		Abort: &record.Abort{By: "bob@desk", Since: midnight.Add(-time.Minute)}, Blocked: map[string]record.Block{newRelease: {By: "bob@desk", Since: midnight, Why: "too slow"}},
 		Entries: []record.Entry{{Release: newRelease, From: oldRelease, By: "ann@laptop", Why: "pulumi up", Begin: midnight.Add(-4 * time.Minute), Result: record.RollingBack,
 			New: map[string]string{"server": "7", "worker": "7"}, Old: map[string]string{"server": "6", "worker": "6"}}}}.Document()
 	if err != nil {

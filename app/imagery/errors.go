@@ -16,8 +16,8 @@ var (
 	ErrExists = errors.New("exists already")
 	// ErrConflict: a conditional write lost to another one; read again before deciding what to do.
 	ErrConflict = errors.New("changed by somebody else")
-	// ErrTaken: the image already has other bytes and takes no more.
-	ErrTaken = errors.New("this image already has another photo; make a new image for this one")
+	// ErrAlreadyUploaded: the image already has other bytes and takes no more.
+	ErrAlreadyUploaded = errors.New("this image already has another photo; make a new image for this one")
 )
 
 // BadKind says which refusal a bad photo gets.

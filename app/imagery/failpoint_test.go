@@ -11,7 +11,7 @@ import (
 // has some armed elsewhere, and with the empty loop around them.
 func BenchmarkPass(b *testing.B) {
 	off := &imagery.Service{}
-	armed := &imagery.Service{Hook: func(p imagery.Point, id string) {
+	armed := &imagery.Service{Hook: func(p imagery.Failpoint, id string) {
 		if p == imagery.BeforeAck && id == "0" {
 			panic("the armed point")
 		}
@@ -28,8 +28,8 @@ func BenchmarkPass(b *testing.B) {
 	}
 	for b.Loop() {
 		measure(&empty, func() {})
-		measure(&without, func() { off.Pass(imagery.AfterMove, id) })
-		measure(&with, func() { armed.Pass(imagery.AfterMove, id) })
+		measure(&without, func() { off.Hit(imagery.AfterMove, id) })
+		measure(&with, func() { armed.Hit(imagery.AfterMove, id) })
 	}
 	per := func(d time.Duration) float64 { return float64(d.Nanoseconds()) / float64(b.N) / passes }
 	b.ReportMetric(0, "ns/op") // of three loops, which says nothing

@@ -18,7 +18,7 @@ func (w *world) skewed(by time.Duration) *imagery.Service {
 
 func run(t *testing.T, r *imagery.Reconciler) imagery.Repairs {
 	t.Helper()
-	got, err := r.Pass(t.Context(), 3)
+	got, err := r.RunOnce(t.Context(), 3)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +114,7 @@ func TestOutageEndsThePassOverDeadLetters(t *testing.T) {
 	away := &tableAway{Catalog: w.catalog}
 	w.Catalog = away
 	r := w.NewReconciler("a", time.Minute)
-	if got, err := r.Pass(t.Context(), 3); !errors.Is(err, errAway) || away.gets > 5 {
+	if got, err := r.RunOnce(t.Context(), 3); !errors.Is(err, errAway) || away.gets > 5 {
 		t.Errorf("%d images were asked for during an outage: %+v, %v", away.gets, got, err)
 	}
 	w.Catalog = w.catalog
@@ -229,7 +229,7 @@ func TestOneBrokenImageKeepsNoOtherWaiting(t *testing.T) {
 	broken := &brokenItem{Catalog: w.catalog, id: ids[4]}
 	w.Catalog = broken
 	r := w.NewReconciler("a", time.Minute)
-	if got, err := r.Pass(t.Context(), 3); !errors.Is(err, errAway) || got.Resent != 9 {
+	if got, err := r.RunOnce(t.Context(), 3); !errors.Is(err, errAway) || got.Resent != 9 {
 		t.Fatalf("with a broken image: %+v, %v", got, err)
 	}
 	broken.id = ""

@@ -114,12 +114,12 @@ type Cost struct {
 // to 10 for each of its bytes, a flat drawing up to 350. A GIF of 35 bytes may have a million, a progressive JPEG of
 // 200 KB with a hundred scans 10,000.
 const (
-	dearWork    = 10_000_000
-	dearPerByte = 500
+	expensiveWork    = 10_000_000
+	expensivePerByte = 500
 )
 
-// Dear reports whether the photo is much more work than a photo of its size is: cheap for its sender, dear for us.
-func (c Cost) Dear() bool { return c.Work >= dearWork && c.Work >= dearPerByte*c.Size }
+// Expensive reports whether the photo is much more work than a photo of its size is: cheap for its sender, dear for us.
+func (c Cost) Expensive() bool { return c.Work >= expensiveWork && c.Work >= expensivePerByte*c.Size }
 
 // Result is a processed photo.
 type Result struct {

@@ -27,16 +27,16 @@ type Job struct {
 	Receives int
 	Last     bool      // no delivery follows this one
 	Sent     time.Time // when the hint was queued; zero if unknown
-	// Held reports whether the delivery still belongs to this process. A worker that lost its message may
+	// Owned reports whether the delivery still belongs to this process. A worker that lost its message may
 	// finish the image, but records no failure: another worker may be about to succeed.
-	Held func() bool
+	Owned func() bool
 	// Admit waits until there is room for a photo of that cost, and returns the function that gives the room back. With
-	// ErrNotNow the photo is left as it is, even at its last delivery: nothing was tried.
+	// ErrDeferred the photo is left as it is, even at its last delivery: nothing was tried.
 	Admit func(ctx context.Context, c Cost) (release func(), err error)
 }
 
-// ErrNotNow is returned by Admit for a photo that has to let others go first.
-var ErrNotNow = errors.New("other photos go first")
+// ErrDeferred is returned by Admit for a photo that has to let others go first.
+var ErrDeferred = errors.New("other photos go first")
 
 // Report is what happened, for one log line and the metrics. After equals Before when nothing moved.
 type Report struct {
@@ -73,7 +73,7 @@ func (s *Service) Process(ctx context.Context, j Job) (Report, error) {
 	if bad := (*BadPhoto)(nil); errors.As(err, &bad) {
 		r.Cause = bad
 		err = s.giveUp(ctx, j, &r, bad.Reason)
-	} else if err != nil && j.Last && !errors.Is(err, ErrNotNow) && j.Hint.speaksOf(img, j.Sent) {
+	} else if err != nil && j.Last && !errors.Is(err, ErrDeferred) && j.Hint.speaksOf(img, j.Sent) {
 		err = s.lastTry(ctx, j, &r, err)
 	}
 	return r, err
@@ -113,7 +113,7 @@ func (s *Service) work(ctx context.Context, j Job, r *Report) error {
 		return fmt.Errorf("wait for room for %d bytes: %w", cost.Memory, err)
 	}
 	defer release()
-	s.Pass(MidFilter, img.ID)
+	s.Hit(MidFilter, img.ID)
 	result, err := s.Filter.Apply(ctx, raw)
 	if err != nil {
 		return err
@@ -124,7 +124,7 @@ func (s *Service) work(ctx context.Context, j Job, r *Report) error {
 	if err := s.Blobs.Put(ctx, key, result.ContentType, body, body.Size()); err != nil {
 		return fmt.Errorf("store %s: %w", key, err)
 	}
-	s.Pass(AfterResult, img.ID)
+	s.Hit(AfterResult, img.ID)
 	return s.settle(ctx, r, Processed, Event{Receives: j.Receives}, func(to *Image) { to.ProcessedKey = key })
 }
 
@@ -159,7 +159,7 @@ func userCause(err error) string {
 
 // giveUp moves the image to Failed with a sentence for its user, if the message is still this process's own.
 func (s *Service) giveUp(ctx context.Context, j Job, r *Report, reason string) error {
-	if !j.Held() {
+	if !j.Owned() {
 		return fmt.Errorf("image %s: the message was lost to another worker, no failure recorded: %w", r.Image.ID, r.Cause)
 	}
 	e := Event{Receives: j.Receives, Cause: r.Cause.Error()}
@@ -195,7 +195,7 @@ func (s *Service) settle(ctx context.Context, r *Report, final State, e Event, s
 		if err == nil {
 			r.Outcome, r.Image, r.After = outcomeOf[final], to, final
 			if final == Processed {
-				s.Pass(AfterProcessed, at.ID)
+				s.Hit(AfterProcessed, at.ID)
 			}
 			return nil
 		}

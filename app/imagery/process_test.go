@@ -202,8 +202,8 @@ func TestTransientErrorsRetryAndTheLastOneExplains(t *testing.T) {
 		{"the last try of an old hint", func(j *imagery.Job) { j.Last, j.Hint.RawKey = true, "upload/old" }, 0, errAway, imagery.Uploaded, ""},
 		{"the last try of a hint without key", func(j *imagery.Job) { j.Last, j.Hint.RawKey = true, "" }, 0, errAway, imagery.Uploaded, ""},
 		{"the last try of a hint from before the upload", func(j *imagery.Job) { j.Last, j.Sent = true, time.Unix(1, 0) }, 0, errAway, imagery.Uploaded, ""},
-		{"the last try of a lost message", func(j *imagery.Job) { j.Last, j.Held = true, func() bool { return false } }, 0, errAway, imagery.Uploaded, ""},
-		{"an expired original of a lost message", func(j *imagery.Job) { j.Held = func() bool { return false } }, 31 * 24 * time.Hour, imagery.ErrNotFound, imagery.Uploaded, ""},
+		{"the last try of a lost message", func(j *imagery.Job) { j.Last, j.Owned = true, func() bool { return false } }, 0, errAway, imagery.Uploaded, ""},
+		{"an expired original of a lost message", func(j *imagery.Job) { j.Owned = func() bool { return false } }, 31 * 24 * time.Hour, imagery.ErrNotFound, imagery.Uploaded, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t)

@@ -21,9 +21,9 @@ type Repairs struct {
 // overdue images again. Any number may run, one of them leads: it holds a lease, which only saves cost. Two
 // leaders, or clocks that differ, cost calls and time and harm nothing. Use it from one goroutine.
 type Reconciler struct {
-	// Posted says that hints are posted by another program, which takes a last try for any other: then a dead letter
+	// PushDelivery says that hints are posted by another program, which takes a last try for any other: then a dead letter
 	// does not tell that workers died.
-	Posted bool
+	PushDelivery bool
 
 	service *Service
 	holder  string
@@ -43,7 +43,7 @@ func (s *Service) NewReconciler(holder string, every time.Duration) *Reconciler 
 
 // Reconcile is one pass over everything, without lease and without bound: for tests, and for operators.
 func (s *Service) Reconcile(ctx context.Context, attempts int) (Repairs, error) {
-	return (&Reconciler{service: s}).Pass(ctx, attempts)
+	return (&Reconciler{service: s}).RunOnce(ctx, attempts)
 }
 
 const (
@@ -57,10 +57,10 @@ const (
 	maxDeadLetters = 500
 )
 
-// Pass repairs what is due now. attempts is how many receives the queue grants a hint, for the sentence that
+// RunOnce repairs what is due now. attempts is how many receives the queue grants a hint, for the sentence that
 // users read. Errors of single images are joined, and their images are looked at again in the next pass. A pass of a
 // leader ends with its lease: what is left is due in the next one.
-func (r *Reconciler) Pass(ctx context.Context, attempts int) (Repairs, error) {
+func (r *Reconciler) RunOnce(ctx context.Context, attempts int) (Repairs, error) {
 	now, budget := r.service.Now(), -1
 	if r.holder != "" {
 		leads, err := r.service.Catalog.Lease(ctx, leaseName, r.holder, now, now.Add(leasePasses*r.every))
@@ -174,7 +174,7 @@ func (p *pass) explain(ctx context.Context, m Message, attempts int) error {
 		return nil
 	}
 	reason := fmt.Sprintf("It could not be processed: no worker lived through %d attempts.", attempts)
-	if p.Posted {
+	if p.PushDelivery {
 		reason = fmt.Sprintf("It could not be processed in %d attempts.", attempts)
 	}
 	rep := Report{Image: img}

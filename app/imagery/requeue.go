@@ -9,12 +9,12 @@ import (
 
 // The reasons for which Requeue leaves an image alone.
 var (
-	// ErrSettled: the image is neither failed nor unfinished, so there is nothing to bring back.
-	ErrSettled = errors.New("nothing to bring back")
+	// ErrNothingToRequeue: the image is neither failed nor unfinished, so there is nothing to bring back.
+	ErrNothingToRequeue = errors.New("nothing to bring back")
 	// ErrOriginalGone: without its original an image cannot be processed; only its user can help.
 	ErrOriginalGone = errors.New("the original is gone, its user must upload it again")
-	// ErrNotMeant: the caller's own condition does not hold for the image as it is now.
-	ErrNotMeant = errors.New("the image is not, or no longer, one of those that were asked for")
+	// ErrNotSelected: the caller's own condition does not hold for the image as it is now.
+	ErrNotSelected = errors.New("the image is not, or no longer, one of those that were asked for")
 )
 
 // Finder knows whether an object exists without reading it. It is no port of the roles: they have no right to
@@ -38,10 +38,10 @@ func (s *Service) Requeue(ctx context.Context, id string, objects Finder, meant 
 			return Image{}, false, err
 		}
 		if meant != nil && !meant(img) {
-			return img, false, ErrNotMeant
+			return img, false, ErrNotSelected
 		}
 		if img.State != Uploaded && img.State != Failed {
-			return img, false, fmt.Errorf("image %s is %s: %w", img.ID, img.State, ErrSettled)
+			return img, false, fmt.Errorf("image %s is %s: %w", img.ID, img.State, ErrNothingToRequeue)
 		}
 		if err := objects.Find(ctx, img.RawKey); errors.Is(err, ErrNotFound) {
 			return img, false, fmt.Errorf("image %s: %w", img.ID, ErrOriginalGone)
@@ -55,7 +55,7 @@ func (s *Service) Requeue(ctx context.Context, id string, objects Finder, meant 
 		to.Hinted = to.Updated
 		err = s.Catalog.Move(ctx, img, to)
 		if err == nil {
-			s.Pass(AfterMove, img.ID)
+			s.Hit(AfterMove, img.ID)
 			return to, true, s.hint(ctx, to, "")
 		}
 		if !errors.Is(err, ErrConflict) {

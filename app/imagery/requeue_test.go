@@ -74,16 +74,16 @@ func TestRequeueLeavesAlone(t *testing.T) {
 			w.clock = w.clock.Add(25 * time.Hour)
 			return id
 		}, nil, imagery.ErrNotFound},
-		"created": {func(t *testing.T, w *world) string { return w.create(t) }, nil, imagery.ErrSettled},
+		"created": {func(t *testing.T, w *world) string { return w.create(t) }, nil, imagery.ErrNothingToRequeue},
 		"processed": {func(t *testing.T, w *world) string {
 			img := w.accept(t, w.create(t), "photo")
 			if _, err := w.Process(t.Context(), job(img)); err != nil {
 				t.Fatal(err)
 			}
 			return img.ID
-		}, nil, imagery.ErrSettled},
+		}, nil, imagery.ErrNothingToRequeue},
 		"not meant": {func(t *testing.T, w *world) string { return w.fail(t).ID },
-			func(img imagery.Image) bool { return img.State != imagery.Failed }, imagery.ErrNotMeant},
+			func(img imagery.Image) bool { return img.State != imagery.Failed }, imagery.ErrNotSelected},
 		"original gone": {func(t *testing.T, w *world) string {
 			img := w.fail(t)
 			w.blobs.Remove(img.RawKey)
@@ -131,7 +131,7 @@ func TestRequeueLosesToASlowWorker(t *testing.T) {
 	done := failed
 	done.State, done.Version, done.Error, done.ProcessedKey = imagery.Processed, failed.Version+1, "", "processed/x"
 	w.Service.Catalog = &racing{Catalog: w.catalog, race: func() { w.catalog.Put(done) }}
-	if img, moved, err := w.Requeue(t.Context(), failed.ID, finder{w.blobs}, nil); !errors.Is(err, imagery.ErrSettled) || moved {
+	if img, moved, err := w.Requeue(t.Context(), failed.ID, finder{w.blobs}, nil); !errors.Is(err, imagery.ErrNothingToRequeue) || moved {
 		t.Errorf("%+v, %t, %v", img, moved, err)
 	}
 	if now := w.get(t, failed.ID); now.State != imagery.Processed {

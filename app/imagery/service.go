@@ -24,7 +24,7 @@ type Service struct {
 	// ResendAfter is the age at which an unfinished image gets its hint again for the first time.
 	ResendAfter time.Duration
 	// Hook, if set, is called at every commit point; tests crash the process there.
-	Hook func(p Point, id string)
+	Hook func(p Failpoint, id string)
 }
 
 // maxConflicts bounds the read-decide-write loop. Each lost race means that somebody else made progress, and

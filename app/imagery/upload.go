@@ -20,7 +20,7 @@ type Upload struct {
 // Accept stores the upload and asks for its processing; the image it returns is kept whatever dies next.
 //
 // The order is object, item, hint, so that a crash leaves at worst an object that nobody names, or an image
-// whose hint the reconciler sends. Nothing is stored when the image takes no more bytes (ErrTaken), except
+// whose hint the reconciler sends. Nothing is stored when the image takes no more bytes (ErrAlreadyUploaded), except
 // by the loser of a race. The same bytes again succeed in every state; ErrNotFound if there is no such
 // image. hintErr reports a hint that could not be sent: for the log, the upload is a success all the same.
 // Retries are the caller's: every repetition is safe.
@@ -35,7 +35,7 @@ func (s *Service) Accept(ctx context.Context, u Upload) (img Image, hintErr, err
 		}
 		open := CanMove(img.State, Uploaded)
 		if !open && img.RawKey != key {
-			return Image{}, nil, ErrTaken
+			return Image{}, nil, ErrAlreadyUploaded
 		}
 		if img.State == Processed {
 			return img, nil, nil
@@ -45,7 +45,7 @@ func (s *Service) Accept(ctx context.Context, u Upload) (img Image, hintErr, err
 				return Image{}, nil, fmt.Errorf("store %s: %w", key, err)
 			}
 			stored = true
-			s.Pass(AfterObject, u.ID)
+			s.Hit(AfterObject, u.ID)
 		}
 		if !open { // uploaded before, with these bytes: only the hint again
 			return img, s.hint(ctx, img, u.Trace), nil
@@ -54,7 +54,7 @@ func (s *Service) Accept(ctx context.Context, u Upload) (img Image, hintErr, err
 		to.RawKey, to.Hinted = key, to.Updated
 		err = s.Catalog.Move(ctx, img, to)
 		if err == nil {
-			s.Pass(AfterMove, u.ID)
+			s.Hit(AfterMove, u.ID)
 			return to, s.hint(ctx, to, u.Trace), nil
 		}
 		if !errors.Is(err, ErrConflict) {
@@ -69,10 +69,10 @@ func (s *Service) hint(ctx context.Context, img Image, trace string) error {
 	// The client may hang up now; its photo is accepted and should not wait for the reconciler.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendTimeout)
 	defer cancel()
-	s.Pass(BeforeHint, img.ID)
+	s.Hit(BeforeHint, img.ID)
 	if err := s.Queue.Send(ctx, hintFor(img), trace); err != nil {
 		return fmt.Errorf("send hint for image %s: %w", img.ID, err)
 	}
-	s.Pass(AfterHint, img.ID)
+	s.Hit(AfterHint, img.ID)
 	return nil
 }

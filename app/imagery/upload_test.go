@@ -61,9 +61,9 @@ func TestUploadInEveryState(t *testing.T) {
 	}{
 		{imagery.Created, false, nil, true, 1},
 		{imagery.Uploaded, true, nil, false, 1},
-		{imagery.Uploaded, false, imagery.ErrTaken, false, 0},
+		{imagery.Uploaded, false, imagery.ErrAlreadyUploaded, false, 0},
 		{imagery.Processed, true, nil, false, 0},
-		{imagery.Processed, false, imagery.ErrTaken, false, 0},
+		{imagery.Processed, false, imagery.ErrAlreadyUploaded, false, 0},
 		{imagery.Failed, true, nil, true, 1},
 		{imagery.Failed, false, nil, true, 1},
 	} {
@@ -128,7 +128,7 @@ func TestRaceOfTwoUploads(t *testing.T) {
 				if img := w.get(t, id); !strings.HasSuffix(img.RawKey, upload(id, fmt.Sprint("photo ", i)).Hash) {
 					t.Fatalf("upload %d was accepted but %s is stored", i, img.RawKey)
 				}
-			} else if !errors.Is(err, imagery.ErrTaken) {
+			} else if !errors.Is(err, imagery.ErrAlreadyUploaded) {
 				t.Fatal(err)
 			}
 		}
@@ -142,7 +142,7 @@ func TestOldRowsOfTheBookTakeNoOtherBytes(t *testing.T) {
 	w := newWorld(t)
 	id := imagery.NewID()
 	w.catalog.Put(imagery.Image{ID: id, Version: 1, State: imagery.Uploaded, RawKey: "upload/" + id + "-1700000000000"})
-	if _, _, err := w.Accept(t.Context(), upload(id, "a")); !errors.Is(err, imagery.ErrTaken) {
+	if _, _, err := w.Accept(t.Context(), upload(id, "a")); !errors.Is(err, imagery.ErrAlreadyUploaded) {
 		t.Fatalf("upload: %v", err)
 	}
 }

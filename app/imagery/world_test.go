@@ -85,7 +85,7 @@ func job(img imagery.Image) imagery.Job {
 	return imagery.Job{
 		Hint:     imagery.Hint{ImageID: img.ID, DesiredState: imagery.Processed, RawKey: img.RawKey},
 		Receives: 1,
-		Held:     func() bool { return true },
+		Owned:    func() bool { return true },
 		Admit:    func(context.Context, imagery.Cost) (func(), error) { return func() {}, nil },
 	}
 }

@@ -40,8 +40,8 @@ func TestDear(t *testing.T) {
 		"a turned one": {withSegment(photoLike(t, 4000, 3000), exifSegment(6)), false},
 	} {
 		cost, err := sepia.Filter{}.Inspect(c.raw)
-		if err != nil || cost.Dear() != c.want {
-			t.Errorf("%s: %+v is dear: %t, %v", name, cost, cost.Dear(), err)
+		if err != nil || cost.Expensive() != c.want {
+			t.Errorf("%s: %+v is dear: %t, %v", name, cost, cost.Expensive(), err)
 		}
 	}
 }

@@ -54,7 +54,7 @@ var refusals = []struct {
 }{
 	{imagery.ErrInvalidID, &refusal{http.StatusBadRequest, "The image id is not a UUID of the form xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx.", false}},
 	{imagery.ErrNotFound, &refusal{http.StatusNotFound, "There is no such image; an image without a photo expires after a day.", false}},
-	{imagery.ErrTaken, &refusal{http.StatusConflict, "This image already has another photo; make a new image for this one.", false}},
+	{imagery.ErrAlreadyUploaded, &refusal{http.StatusConflict, "This image already has another photo; make a new image for this one.", false}},
 	{echo.ErrNotFound, errNoRoute},
 	{echo.ErrMethodNotAllowed, errNotMethod},
 	{context.Canceled, errGone},

@@ -89,7 +89,7 @@ func (w *Worker) sqs(rw http.ResponseWriter, r *http.Request) {
 		problem(rw, http.StatusServiceUnavailable, "not done, deliver it again")
 		return
 	}
-	w.Service.Pass(imagery.BeforeAck, report.Image.ID)
+	w.Service.Hit(imagery.BeforeAck, report.Image.ID)
 	writeJSON(rw, http.StatusOK, map[string]string{"imageId": hint.ImageID, "outcome": string(report.Outcome)})
 }
 
@@ -103,7 +103,7 @@ func (w *Worker) sqsJob(ctx context.Context, hint imagery.Hint, h http.Header) i
 	}
 	return imagery.Job{
 		Hint: hint, Receives: receives,
-		Held:  func() bool { return ctx.Err() == nil }, // the daemon holds the message while it waits for us
+		Owned: func() bool { return ctx.Err() == nil }, // the daemon holds the message while it waits for us
 		Admit: func(ctx context.Context, c imagery.Cost) (func(), error) { return w.admitInTurn(ctx, c, anyWait) },
 	}
 }

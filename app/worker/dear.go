@@ -18,9 +18,9 @@ const (
 
 // admitInTurn is admit for one dear photo after the other: a worker gives at most one of its cores to photos that are
 // cheap to send and much work to process. A dear photo that waits leaves its slot to others, and after
-// the given time it gives up with imagery.ErrNotNow.
+// the given time it gives up with imagery.ErrDeferred.
 func (w *Worker) admitInTurn(ctx context.Context, c imagery.Cost, wait time.Duration) (release func(), err error) {
-	if !c.Dear() {
+	if !c.Expensive() {
 		return w.admit(ctx, c)
 	}
 	if err := w.awaitTurn(ctx, wait); err != nil {
@@ -52,7 +52,7 @@ func (w *Worker) awaitTurn(ctx context.Context, wait time.Duration) error {
 	case w.dear <- struct{}{}:
 		return nil
 	case <-enough:
-		return imagery.ErrNotNow
+		return imagery.ErrDeferred
 	case <-ctx.Done():
 		return ctx.Err()
 	}

@@ -35,20 +35,20 @@ func (c *consumer) handle(stop context.Context, h *hold) {
 	}
 	job := imagery.Job{
 		Hint: hint, Receives: h.Receives, Sent: h.Sent, Last: last,
-		Held:  func() bool { return h.own(c.limits.Visibility) },
+		Owned: func() bool { return h.own(c.limits.Visibility) },
 		Admit: func(ctx context.Context, cost imagery.Cost) (func(), error) { return c.admit(ctx, stop, cost, wait) },
 	}
 	from := delivery{message: h.ID, trace: h.Trace, taken: h.taken}
 	report, err := c.w.run(ctx, job, from)
-	if errors.Is(err, imagery.ErrNotNow) && !c.sendBehind(ctx, h) {
+	if errors.Is(err, imagery.ErrDeferred) && !c.sendBehind(ctx, h) {
 		wait = anyWait
 		report, err = c.w.run(ctx, job, from)
 	}
 	switch {
-	case errors.Is(err, imagery.ErrNotNow):
+	case errors.Is(err, imagery.ErrDeferred):
 		c.acks <- h // its hint was sent again
 	case err == nil:
-		c.w.Service.Pass(imagery.BeforeAck, report.Image.ID)
+		c.w.Service.Hit(imagery.BeforeAck, report.Image.ID)
 		c.acks <- h
 	case stop.Err() != nil && report.After != imagery.Failed:
 		c.handBack(h, 0)
@@ -153,7 +153,7 @@ func (w *Worker) run(ctx context.Context, j imagery.Job, d delivery) (imagery.Re
 	}
 	level := slog.LevelInfo
 	switch {
-	case errors.Is(err, imagery.ErrNotNow):
+	case errors.Is(err, imagery.ErrDeferred):
 		attrs = append(attrs, slog.String("behind", "a dear photo waits behind others"))
 	case err != nil:
 		level = slog.LevelWarn

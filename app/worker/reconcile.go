@@ -51,7 +51,7 @@ func (l *limits) wait(ctx context.Context, log *slog.Logger) (imagery.Limits, bo
 func (w *Worker) reconcile(ctx context.Context) {
 	l, ok := w.limits.wait(ctx, w.Log)
 	reconciler := w.Service.NewReconciler(w.Instance, w.ReconcileEvery)
-	reconciler.Posted = !w.Consume
+	reconciler.PushDelivery = !w.Consume
 	defer func() {
 		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), handBackFor)
 		defer cancel()
@@ -65,7 +65,7 @@ func (w *Worker) reconcile(ctx context.Context) {
 				w.Log.Warn("housekeeping", "error", err)
 			}
 		}
-		r, err := reconciler.Pass(ctx, l.MaxReceives)
+		r, err := reconciler.RunOnce(ctx, l.MaxReceives)
 		if ctx.Err() != nil {
 			return
 		}

@@ -15,14 +15,14 @@ import (
 // Grant is one policy of a role: the calls of one concern.
 type Grant struct {
 	Name  string
-	Calls []rights.Call
+	Calls []rights.Action
 }
 
 var trust = policy.AssumedBy("ec2.amazonaws.com")
 
 // Statements renders calls as statements, one for each resource and limit, in the order of the names. An ARN
 // that is missing is an error: a right that is dropped in silence is an outage later.
-func Statements(calls []rights.Call, arns map[rights.Resource]string) ([]policy.Statement, error) {
+func Statements(calls []rights.Action, arns map[rights.Resource]string) ([]policy.Statement, error) {
 	type subject struct {
 		resource rights.Resource
 		leading  string
@@ -30,7 +30,7 @@ func Statements(calls []rights.Call, arns map[rights.Resource]string) ([]policy.
 	actions := map[subject][]string{}
 	for _, c := range calls {
 		s := subject{c.Resource, c.LeadingKey}
-		actions[s] = append(actions[s], c.Action())
+		actions[s] = append(actions[s], c.Name())
 	}
 	subjects := make([]subject, 0, len(actions))
 	for s := range actions {

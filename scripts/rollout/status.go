@@ -53,8 +53,8 @@ func print(out io.Writer, r rollout.Report, now time.Time) {
 	} else if e := r.Record.Current(); e != nil {
 		fmt.Fprintf(out, "nobody drives the rollout of %.12s that %s began on %s: run pulumi up to see it through, or abort it\n", e.Release, e.By, stamp(e.Begin))
 	}
-	for _, release := range slices.Sorted(maps.Keys(r.Record.Held)) {
-		h := r.Record.Held[release]
+	for _, release := range slices.Sorted(maps.Keys(r.Record.Blocked)) {
+		h := r.Record.Blocked[release]
 		fmt.Fprintf(out, "release %.12s is held by %s since %s: %s\n", release, h.By, stamp(h.Since), h.Why)
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)

@@ -85,7 +85,7 @@ func queueAttributes(at func(Cloud) string) probe {
 }
 
 // right is how probes and lists call a right.
-func right(call iam.Call) string { return call.Action() + " " + string(call.Resource) }
+func right(call iam.Action) string { return call.Name() + " " + string(call.Resource) }
 
 // rights tries what the verbs about images need.
 func (c Cloud) rights(ctx context.Context, a *area) {
@@ -104,7 +104,7 @@ func (c Cloud) rights(ctx context.Context, a *area) {
 		// Whatever else goes wrong is said where the thing itself is looked at.
 		if err := try(ctx, c); refused(err) {
 			missing++
-			a.wrong(fmt.Sprintf("no right to %s on the %s", call.Action(), call.Resource), "it is needed to: "+call.Reason, "give your user the rights in docs/operating.md")
+			a.wrong(fmt.Sprintf("no right to %s on the %s", call.Name(), call.Resource), "it is needed to: "+call.Reason, "give your user the rights in docs/operating.md")
 		}
 	}
 	if missing == 0 {

@@ -9,7 +9,7 @@ const (
 )
 
 // Boot lists the calls of an instance around the binary: its boot script and its log agent, in either role.
-var Boot = []Call{
+var Boot = []Action{
 	// The whole prefix: an instance of an older launch template version fetches an older release.
 	{"s3", "GetObject", Releases, "", "fetch the release"},
 	{"autoscaling", "CompleteLifecycleAction", Group, "", "enter service, give up, or leave"},
@@ -19,7 +19,7 @@ var Boot = []Call{
 }
 
 // Sessions lists the calls of the Session Manager agent. AWS's managed policy would let it read parameters too.
-var Sessions = []Call{
+var Sessions = []Action{
 	{"ssm", "UpdateInstanceInformation", Any, "", "be listed"},
 	{"ssmmessages", "CreateControlChannel", Any, "", "wait for sessions"},
 	{"ssmmessages", "OpenControlChannel", Any, "", "wait for sessions"},
@@ -30,4 +30,4 @@ var Sessions = []Call{
 // Retired are the calls that this release makes no more and the release before it made. Both run side by side
 // during a rollout, and the policy is changed first, so a right goes one release after its last use: whoever
 // removes a call from a list above moves it here, and whoever cuts the next release empties this.
-var Retired = struct{ Server, Worker, Boot []Call }{}
+var Retired = struct{ Server, Worker, Boot []Action }{}

@@ -5,7 +5,7 @@ const Bucket Resource = "bucket"
 
 // Operator lists what the verbs dlq, requeue, why and fsck do. It is attached to nothing: whoever types a verb
 // uses rights of their own, and this is what they need.
-var Operator = []Call{
+var Operator = []Action{
 	{"dynamodb", "GetItem", Table, "", "read an image; status: the release record"},
 	{"dynamodb", "UpdateItem", Table, "", "dlq redrive, requeue: move a failed image back"},
 	{"dynamodb", "Scan", Table, "", "requeue --failed, fsck: look at every image"},
@@ -30,7 +30,7 @@ const (
 )
 
 // Status lists what the verb status does beyond Operator.
-var Status = []Call{
+var Status = []Action{
 	{"dynamodb", "Query", Pending, "", "status: the oldest unfinished image"},
 	{"autoscaling", "DescribeAutoScalingGroups", Any, "", "status: instances, and which release they run"},
 	{"elasticloadbalancing", "DescribeTargetHealth", Any, "", "status: what the balancer thinks of the servers"},
@@ -39,7 +39,7 @@ var Status = []Call{
 
 // OnCall lists what the verbs doctor and alarms do beyond Operator. Who asks for what has no name yet, or for a list,
 // is granted it on everything.
-var OnCall = []Call{
+var OnCall = []Action{
 	{"dynamodb", "DescribeTable", Table, "", "doctor: keys and index"},
 	{"dynamodb", "DescribeTimeToLive", Table, "", "doctor"},
 	{"dynamodb", "DescribeContinuousBackups", Table, "", "doctor: point-in-time recovery"},

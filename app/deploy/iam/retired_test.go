@@ -16,10 +16,10 @@ var update = flag.Bool("update", false, "write down what this release may do, as
 // released is what the last release may do, one call in a line; empty before the first.
 const released = "testdata/released.txt"
 
-func lines(role string, lists ...[]iam.Call) []string {
+func lines(role string, lists ...[]iam.Action) []string {
 	var out []string
 	for _, c := range slices.Concat(lists...) {
-		out = append(out, strings.TrimSpace(fmt.Sprint(role, " ", c.Action(), " ", c.Resource, " ", c.LeadingKey)))
+		out = append(out, strings.TrimSpace(fmt.Sprint(role, " ", c.Name(), " ", c.Resource, " ", c.LeadingKey)))
 	}
 	slices.Sort(out)
 	return slices.Compact(out)

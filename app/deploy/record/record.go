@@ -28,7 +28,7 @@ const (
 // Bounds keep the item below 300 KB, however much needs a backslash; DynamoDB takes 400.
 const (
 	maxEntries   = 50
-	maxHeld      = 50
+	maxBlocked   = 50
 	maxLinesKept = 10 // of the newest entries; older ones lose their lines
 	maxLines     = 30 // of one entry
 	maxText      = 400
@@ -37,10 +37,10 @@ const (
 
 // Record is everything. What a newer release wrote beside the fields known here is kept.
 type Record struct {
-	Lock    *Lock           `json:"lock,omitempty"`  // nil: nobody rolls out
-	Abort   *Abort          `json:"abort,omitempty"` // nil: nobody asked for it
-	Entries []Entry         `json:"entries"`         // newest first
-	Held    map[string]Hold `json:"held,omitempty"`  // by release
+	Lock    *Lock            `json:"lock,omitempty"`  // nil: nobody rolls out
+	Abort   *Abort           `json:"abort,omitempty"` // nil: nobody asked for it
+	Entries []Entry          `json:"entries"`         // newest first
+	Blocked map[string]Block `json:"held,omitempty"`  // by release
 	// Paused are the roles whose groups were told to launch no instance after a first deploy that failed. The next
 	// rollout resumes them.
 	Paused []string `json:"paused,omitempty"`
@@ -71,8 +71,8 @@ type Abort struct {
 	unknown map[string]json.RawMessage
 }
 
-// Hold forbids a release until somebody forces it.
-type Hold struct {
+// Block forbids a release until somebody forces it.
+type Block struct {
 	By    string    `json:"by"`
 	Since time.Time `json:"since"`
 	Why   string    `json:"why"`
@@ -168,7 +168,7 @@ func (r Record) Document() (string, error) {
 			entries[i].Lines = nil
 		}
 	}
-	r.Entries, r.Held = entries, youngest(r.Held)
+	r.Entries, r.Blocked = entries, youngest(r.Blocked)
 	out, err := marshal(r)
 	if err != nil {
 		return "", fmt.Errorf("write the release record: %w", err)
@@ -204,13 +204,13 @@ func clean(s string, most int) string {
 	return s[:cut] + "…"
 }
 
-func youngest(held map[string]Hold) map[string]Hold {
-	if len(held) <= maxHeld {
+func youngest(held map[string]Block) map[string]Block {
+	if len(held) <= maxBlocked {
 		return held
 	}
 	releases := slices.SortedFunc(maps.Keys(held), func(a, b string) int { return held[b].Since.Compare(held[a].Since) })
-	out := map[string]Hold{}
-	for _, release := range releases[:maxHeld] {
+	out := map[string]Block{}
+	for _, release := range releases[:maxBlocked] {
 		out[release] = held[release]
 	}
 	return out

@@ -40,10 +40,10 @@ func TestDocumentReadsBack(t *testing.T) {
 	e := entry(1)
 	e.Lines = e.Lines[:3]
 	in := record.Record{Lock: &record.Lock{ID: "x", Holder: "ann@laptop", Why: "pulumi up", Since: noon, Until: noon.Add(time.Minute)},
-		Abort: &record.Abort{By: "bob@desk", Since: noon}, Entries: []record.Entry{e}, Held: map[string]record.Hold{"a": {By: "bob", Since: noon, Why: "slow"}}}
+		Abort: &record.Abort{By: "bob@desk", Since: noon}, Entries: []record.Entry{e}, Blocked: map[string]record.Block{"a": {By: "bob", Since: noon, Why: "slow"}}}
 	out, document := again(t, in)
 	out2, same := again(t, out)
-	if same != document || !reflect.DeepEqual(out2, out) || !reflect.DeepEqual(out.Held, in.Held) || !reflect.DeepEqual(out.Lock, in.Lock) {
+	if same != document || !reflect.DeepEqual(out2, out) || !reflect.DeepEqual(out.Blocked, in.Blocked) || !reflect.DeepEqual(out.Lock, in.Lock) {
 		t.Errorf("%+v", out)
 	}
 	empty, err := record.Parse("")
@@ -58,7 +58,7 @@ func TestDocumentReadsBack(t *testing.T) {
 // An item of DynamoDB ends at 400 KB, and a record that cannot be written would end all releases.
 func TestDocumentIsBounded(t *testing.T) {
 	var r record.Record
-	r.Held = map[string]record.Hold{}
+	r.Blocked = map[string]record.Block{}
 	bad := strings.Repeat("\x01<\"\\\xff", 5000)
 	for n := range 200 {
 		e := entry(n)
@@ -67,7 +67,7 @@ func TestDocumentIsBounded(t *testing.T) {
 			e.Lines[i] = bad
 		}
 		r.Entries = append(r.Entries, e)
-		r.Held[e.Release] = record.Hold{By: "ann", Since: noon.Add(time.Duration(n) * time.Hour), Why: "because"}
+		r.Blocked[e.Release] = record.Block{By: "ann", Since: noon.Add(time.Duration(n) * time.Hour), Why: "because"}
 	}
 	out, document := again(t, r)
 	if len(document) > 300_000 {
@@ -76,7 +76,7 @@ func TestDocumentIsBounded(t *testing.T) {
 	if len(out.Entries) != 50 || len(out.Entries[0].Lines) != 30 || out.Entries[49].Lines != nil || strings.ContainsAny(document, "\x01") {
 		t.Errorf("%d entries, %d lines", len(out.Entries), len(out.Entries[0].Lines))
 	}
-	if len(out.Held) != 50 || out.Held[r.Entries[199].Release].By != "ann" {
+	if len(out.Blocked) != 50 || out.Blocked[r.Entries[199].Release].By != "ann" {
 		t.Error("the youngest hold is gone")
 	}
 	if len(r.Entries[0].Lines) != 100 {

@@ -60,16 +60,16 @@ func (a Abort) MarshalJSON() ([]byte, error) {
 	return join(plain(a), a.unknown)
 }
 
-// UnmarshalJSON reads a hold.
-func (h *Hold) UnmarshalJSON(data []byte) (err error) {
-	type plain Hold
+// UnmarshalJSON reads a block.
+func (h *Block) UnmarshalJSON(data []byte) (err error) {
+	type plain Block
 	h.unknown, err = split(data, (*plain)(h))
 	return err
 }
 
-// MarshalJSON writes a hold.
-func (h Hold) MarshalJSON() ([]byte, error) {
-	type plain Hold
+// MarshalJSON writes a block.
+func (h Block) MarshalJSON() ([]byte, error) {
+	type plain Block
 	return join(plain(h), h.unknown)
 }
 

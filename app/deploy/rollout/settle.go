@@ -130,11 +130,11 @@ func (r *run) converged(ctx context.Context) (done bool, err error) {
 // rollout would mend it.
 func (r *run) well(ctx context.Context) error {
 	name := short(r.want.Release)
-	if h, held := r.journal.now().Held[r.want.Release]; held && !r.Force {
+	if h, held := r.journal.now().Blocked[r.want.Release]; held && !r.Force {
 		return &refusal{fmt.Sprintf("both groups run release %s, but %s holds it since %s: %s. Roll out another one, or force it (imagery:rolloutForce true, or -force), which ends the hold",
 			name, h.By, h.Since.Format(time.RFC3339), h.Why)}
 	} else if held {
-		if err := r.journal.mine(ctx, func(rec *record.Record) { delete(rec.Held, r.want.Release) }); err != nil {
+		if err := r.journal.mine(ctx, func(rec *record.Record) { delete(rec.Blocked, r.want.Release) }); err != nil {
 			return err
 		}
 	}
@@ -200,7 +200,7 @@ func (r *run) refuse(context.Context) (bool, error) {
 	}
 	rec := r.journal.now()
 	name, why := short(r.want.Release), ""
-	if h, held := rec.Held[r.want.Release]; held {
+	if h, held := rec.Blocked[r.want.Release]; held {
 		why = fmt.Sprintf("%s holds release %s since %s: %s", h.By, name, h.Since.Format(time.RFC3339), h.Why)
 	} else if e, ok := rec.Last(r.want.Release); ok && e.Result.Bad() && len(e.Old) > 0 && (e.From != e.Release || r.same(e)) {
 		why = fmt.Sprintf("release %s failed on %s (%s): %s", name, e.Begin.Format(time.RFC3339), e.Result, e.Reason)

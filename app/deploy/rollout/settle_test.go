@@ -42,7 +42,7 @@ func TestInterruptedRollbackByHandStands(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.all(1)
-		if h := w.record().Held; h[release(2)].By != "ann@laptop" {
+		if h := w.record().Blocked; h[release(2)].By != "ann@laptop" {
 			t.Errorf("held: %+v", h)
 		}
 	})
@@ -87,13 +87,13 @@ func TestHeldReleaseThatRuns(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.nothing()
 		w.proven()
-		w.edit(func(r *record.Record) { r.Held = map[string]record.Hold{release(1): {By: "bob@desk", Why: "slow"}} })
+		w.edit(func(r *record.Record) { r.Blocked = map[string]record.Block{release(1): {By: "bob@desk", Why: "slow"}} })
 		_, err := w.up(1)
 		refused(t, err, "both groups run release "+release(1)[:12]+", but bob@desk holds it")
 		if _, err := w.up(1, force); err != nil {
 			t.Fatal(err)
 		}
-		if h := w.record().Held; len(h) > 0 {
+		if h := w.record().Blocked; len(h) > 0 {
 			t.Errorf("the hold outlived the force: %+v", h)
 		}
 		if _, err := w.up(1); err != nil {

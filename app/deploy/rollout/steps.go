@@ -46,10 +46,10 @@ func (r *run) begin(ctx context.Context) (bool, error) {
 			if r.Hold == "" || left == "" || left == e.Release {
 				continue
 			}
-			if rec.Held == nil {
-				rec.Held = map[string]record.Hold{}
+			if rec.Blocked == nil {
+				rec.Blocked = map[string]record.Block{}
 			}
-			rec.Held[left] = record.Hold{By: r.By, Since: e.Begin, Why: r.Hold}
+			rec.Blocked[left] = record.Block{By: r.By, Since: e.Begin, Why: r.Hold}
 		}
 	})
 }
@@ -122,7 +122,7 @@ func (r *run) succeed(ctx context.Context) (bool, error) {
 	r.say("release %s runs in both groups", short(r.want.Release))
 	return true, r.journal.mine(ctx, func(rec *record.Record) {
 		rec.Abort = nil
-		delete(rec.Held, r.want.Release) // who forced it has lifted the hold
+		delete(rec.Blocked, r.want.Release) // who forced it has lifted the hold
 		end(rec, record.Successful, "")
 	})
 }

@@ -39,7 +39,7 @@ func TestToAnOlderRelease(t *testing.T) {
 		if e := w.wantEntry(1, record.Successful, ""); e.From != release(2) || e.Why != "to "+release(1)[:12] {
 			t.Errorf("%+v", e)
 		}
-		if h := w.record().Held[release(2)]; h.By != "ann@laptop" || h.Why != "rolled back by hand to "+release(1)[:12] {
+		if h := w.record().Blocked[release(2)]; h.By != "ann@laptop" || h.Why != "rolled back by hand to "+release(1)[:12] {
 			t.Errorf("%+v", h)
 		}
 		// An update with the same source does not bring it back, a verb neither.
@@ -53,8 +53,8 @@ func TestToAnOlderRelease(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.all(2)
-		if r := w.record(); len(r.Held) > 0 {
-			t.Errorf("the hold outlived the force: %+v", r.Held)
+		if r := w.record(); len(r.Blocked) > 0 {
+			t.Errorf("the hold outlived the force: %+v", r.Blocked)
 		}
 		if _, err := w.up(2); err != nil {
 			t.Error(err)
@@ -74,8 +74,8 @@ func TestToANewerRelease(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.all(2)
-		if r := w.record(); len(r.Held) > 0 {
-			t.Errorf("%+v", r.Held)
+		if r := w.record(); len(r.Blocked) > 0 {
+			t.Errorf("%+v", r.Blocked)
 		}
 	})
 }
@@ -257,8 +257,8 @@ func TestToHoldsWhatIsDead(t *testing.T) {
 				t.Fatal(err)
 			}
 			w.all(1)
-			if h := w.record().Held[release(2)]; h.By != "ann@laptop" {
-				t.Errorf("%+v", w.record().Held)
+			if h := w.record().Blocked[release(2)]; h.By != "ann@laptop" {
+				t.Errorf("%+v", w.record().Blocked)
 			}
 			_, err := w.up(2)
 			refused(t, err, "ann@laptop holds release "+release(2)[:12])
@@ -281,7 +281,7 @@ func TestToWhatWasReverted(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.all(3)
-		if h := w.record().Held; h[release(2)].Why != "rolled back by hand to "+release(1)[:12] || len(h) != 1 {
+		if h := w.record().Blocked; h[release(2)].Why != "rolled back by hand to "+release(1)[:12] || len(h) != 1 {
 			t.Errorf("%+v", h)
 		}
 	})

@@ -34,7 +34,7 @@ var motoCannot = map[string]string{
 func TestConformance(t *testing.T) {
 	emulators := fakeaws.New()
 	t.Cleanup(emulators.Close)
-	backends := []conformance.Backend{conforming("emulators", emulators)}
+	backends := []conformance.Target{conforming("emulators", emulators)}
 	t.Logf("emulators at %s", emulators.Endpoint)
 	if endpoint := os.Getenv(endpointVariable); endpoint != "" {
 		at, err := fakeaws.At(t.Context(), endpoint)
@@ -54,8 +54,8 @@ func TestConformance(t *testing.T) {
 }
 
 // conforming makes each case its own table, bucket or queue.
-func conforming(name string, at *fakeaws.Cloud) conformance.Backend {
-	return conformance.Backend{
+func conforming(name string, at *fakeaws.Cloud) conformance.Target {
+	return conformance.Target{
 		Name:       name,
 		Visibility: time.Second, // SQS counts in seconds
 		Exact:      at.Endpoint != fakeaws.Itself,
@@ -115,7 +115,7 @@ func setUp(t *testing.T, at *fakeaws.Cloud, s fakeaws.Stack, err error) {
 }
 
 // open is a handle with clients of its own, as another process would have.
-func open(t *testing.T, at *fakeaws.Cloud, s fakeaws.Stack) *awsstore.Backend {
+func open(t *testing.T, at *fakeaws.Cloud, s fakeaws.Stack) *awsstore.Store {
 	t.Helper()
 	b, err := awsstore.Open(t.Context(), awsstore.Options{
 		Table: s.Table, Bucket: s.Bucket, QueueURL: s.QueueURL, DLQURL: s.DLQURL, AWS: at.Config("test"), S3PathStyle: at.Endpoint != fakeaws.Itself})

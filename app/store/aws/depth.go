@@ -17,7 +17,7 @@ import (
 
 // Depth counts the messages that wait, those in flight, those that are delayed, and the dead letters, also those
 // that somebody looks at. SQS counts over many hosts: the numbers are of about a minute ago.
-func (b *Backend) Depth(ctx context.Context) (visible, inFlight, delayed, dead int, err error) {
+func (b *Store) Depth(ctx context.Context) (visible, inFlight, delayed, dead int, err error) {
 	if visible, inFlight, delayed, err = b.queue.depth(ctx); err != nil {
 		return 0, 0, 0, 0, fmt.Errorf("count messages: %w", err)
 	}
@@ -66,7 +66,7 @@ func (q *queue) depth(ctx context.Context) (visible, inFlight, delayed int, err 
 
 // ReleaseRecord reads the document with that attribute's name in the item of the release record; empty if nothing
 // was ever rolled out.
-func (b *Backend) ReleaseRecord(ctx context.Context, attribute string) (document string, err error) {
+func (b *Store) ReleaseRecord(ctx context.Context, attribute string) (document string, err error) {
 	out, err := call(ctx, callBound, b.catalog.db.GetItem, &dynamodb.GetItemInput{
 		TableName: &b.catalog.table, Key: item{"id": &types.AttributeValueMemberS{Value: releaseRecord}}, ConsistentRead: aws.Bool(true)})
 	if err != nil {

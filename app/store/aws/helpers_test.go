@@ -14,7 +14,7 @@ import (
 var someLimits = imagery.Limits{Visibility: 30 * time.Second, MaxReceives: 3}
 
 // started is a backend on emulators of its own.
-func started(t *testing.T) (*fakeaws.Cloud, fakeaws.Stack, *awsstore.Backend) {
+func started(t *testing.T) (*fakeaws.Cloud, fakeaws.Stack, *awsstore.Store) {
 	t.Helper()
 	at, stack := fakeaws.Start(t, someLimits)
 	return at, stack, open(t, at, stack)
@@ -41,7 +41,7 @@ func uploaded(img imagery.Image) imagery.Image {
 	return img
 }
 
-func put(t *testing.T, b *awsstore.Backend, key string, body []byte) error {
+func put(t *testing.T, b *awsstore.Store, key string, body []byte) error {
 	t.Helper()
 	return b.Blobs().Put(t.Context(), key, "image/png", bytes.NewReader(body), int64(len(body)))
 }

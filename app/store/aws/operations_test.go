@@ -17,57 +17,57 @@ import (
 type operation struct {
 	name string
 	lost error
-	run  func(t *testing.T, b *awsstore.Backend) error
+	run  func(t *testing.T, b *awsstore.Store) error
 	// prepare runs before faults begin.
-	prepare func(t *testing.T, b *awsstore.Backend)
+	prepare func(t *testing.T, b *awsstore.Store)
 }
 
 func operations() []operation {
 	img := newImage()
 	moved := uploaded(img)
-	create := func(t *testing.T, b *awsstore.Backend) { must(t, b.Catalog().Create(t.Context(), img, time.Now())) }
-	object := func(t *testing.T, b *awsstore.Backend) { must(t, put(t, b, "processed/x", []byte("stored"))) }
+	create := func(t *testing.T, b *awsstore.Store) { must(t, b.Catalog().Create(t.Context(), img, time.Now())) }
+	object := func(t *testing.T, b *awsstore.Store) { must(t, put(t, b, "processed/x", []byte("stored"))) }
 	var held []imagery.Message
-	receive := func(t *testing.T, b *awsstore.Backend) {
+	receive := func(t *testing.T, b *awsstore.Store) {
 		must(t, b.Queue().Send(t.Context(), []byte("hint"), ""))
 		var err error
 		held, err = b.Queue().Receive(t.Context(), 10, time.Second)
 		must(t, err)
 	}
-	nothing := func(*testing.T, *awsstore.Backend) {}
+	nothing := func(*testing.T, *awsstore.Store) {}
 	return []operation{
-		{"PutItem", imagery.ErrExists, func(t *testing.T, b *awsstore.Backend) error { return b.Catalog().Create(t.Context(), img, time.Now()) }, nothing},
-		{"GetItem", nil, func(t *testing.T, b *awsstore.Backend) error {
+		{"PutItem", imagery.ErrExists, func(t *testing.T, b *awsstore.Store) error { return b.Catalog().Create(t.Context(), img, time.Now()) }, nothing},
+		{"GetItem", nil, func(t *testing.T, b *awsstore.Store) error {
 			_, err := b.Catalog().Get(t.Context(), img.ID)
 			return err
 		}, create},
-		{"UpdateItem", imagery.ErrConflict, func(t *testing.T, b *awsstore.Backend) error { return b.Catalog().Move(t.Context(), img, moved) }, create},
-		{"Query", nil, func(t *testing.T, b *awsstore.Backend) error {
+		{"UpdateItem", imagery.ErrConflict, func(t *testing.T, b *awsstore.Store) error { return b.Catalog().Move(t.Context(), img, moved) }, create},
+		{"Query", nil, func(t *testing.T, b *awsstore.Store) error {
 			_, _, err := b.Catalog().Pending(t.Context(), "0", time.Time{}, time.Now(), "", 10)
 			return err
 		}, nothing},
-		{"PutObject", nil, func(t *testing.T, b *awsstore.Backend) error { return put(t, b, "upload/x", []byte("photo")) }, nothing},
-		{"GetObject", nil, func(t *testing.T, b *awsstore.Backend) error {
+		{"PutObject", nil, func(t *testing.T, b *awsstore.Store) error { return put(t, b, "upload/x", []byte("photo")) }, nothing},
+		{"GetObject", nil, func(t *testing.T, b *awsstore.Store) error {
 			got, err := b.Blobs().Get(t.Context(), "processed/x", 100)
 			if err == nil && string(got) != "stored" {
 				err = fmt.Errorf("got %q", got)
 			}
 			return err
 		}, object},
-		{"HeadObject", nil, func(t *testing.T, b *awsstore.Backend) error { return b.Blobs().Ping(t.Context()) }, nothing},
-		{"SendMessage", nil, func(t *testing.T, b *awsstore.Backend) error {
+		{"HeadObject", nil, func(t *testing.T, b *awsstore.Store) error { return b.Blobs().Ping(t.Context()) }, nothing},
+		{"SendMessage", nil, func(t *testing.T, b *awsstore.Store) error {
 			return b.Queue().Send(t.Context(), []byte("hint"), "trace")
 		}, nothing},
-		{"ChangeMessageVisibilityBatch", nil, func(t *testing.T, b *awsstore.Backend) error {
+		{"ChangeMessageVisibilityBatch", nil, func(t *testing.T, b *awsstore.Store) error {
 			lost, err := b.Queue().Extend(t.Context(), time.Minute, held...)
 			if len(lost) > 0 {
 				err = errors.New("the message was lost")
 			}
 			return err
 		}, receive},
-		{"DeleteMessageBatch", nil, func(t *testing.T, b *awsstore.Backend) error { return b.Queue().Delete(t.Context(), held...) }, receive},
-		{"GetQueueAttributes", nil, func(t *testing.T, b *awsstore.Backend) error { _, err := b.Queue().Limits(t.Context()); return err }, nothing},
-		{"ReceiveMessage", nil, func(t *testing.T, b *awsstore.Backend) error {
+		{"DeleteMessageBatch", nil, func(t *testing.T, b *awsstore.Store) error { return b.Queue().Delete(t.Context(), held...) }, receive},
+		{"GetQueueAttributes", nil, func(t *testing.T, b *awsstore.Store) error { _, err := b.Queue().Limits(t.Context()); return err }, nothing},
+		{"ReceiveMessage", nil, func(t *testing.T, b *awsstore.Store) error {
 			_, err := b.Queue().Receive(t.Context(), 1, 0)
 			return err
 		}, nothing},
@@ -76,7 +76,7 @@ func operations() []operation {
 
 // named says whether the error is one that callers act on; the others are transient.
 func named(err error) bool {
-	for _, e := range []error{imagery.ErrNotFound, imagery.ErrDenied, imagery.ErrExists, imagery.ErrConflict, imagery.ErrInvalidID, imagery.ErrTaken} {
+	for _, e := range []error{imagery.ErrNotFound, imagery.ErrDenied, imagery.ErrExists, imagery.ErrConflict, imagery.ErrInvalidID, imagery.ErrAlreadyUploaded} {
 		if errors.Is(err, e) {
 			return true
 		}

@@ -91,7 +91,7 @@ func TestEveryReleaseIsRead(t *testing.T) {
 }
 
 // goOn brings an image of any state to its end as its user and a worker would.
-func goOn(t *testing.T, b *awsstore.Backend, id string, hints []string) imagery.State {
+func goOn(t *testing.T, b *awsstore.Store, id string, hints []string) imagery.State {
 	t.Helper()
 	s := serviceOn(b, false)
 	img, err := s.Get(t.Context(), id)
@@ -217,7 +217,7 @@ func (f filter) Apply(_ context.Context, raw []byte) (imagery.Result, error) {
 	return imagery.Result{Body: raw, ContentType: "image/png", Ext: "png"}, nil
 }
 
-func serviceOn(b *awsstore.Backend, broken bool) *imagery.Service {
+func serviceOn(b *awsstore.Store, broken bool) *imagery.Service {
 	return &imagery.Service{Catalog: b.Catalog(), Blobs: b.Blobs(), Queue: b.Queue(), DeadLetters: b.DeadLetters(), Filter: filter{broken},
 		Now: time.Now, Release: strings.Repeat("5a", 32), Instance: "i-0123456789abcdef0", UploadLife: 24 * time.Hour, ResendAfter: time.Minute}
 }
@@ -228,7 +228,7 @@ func accept(ctx context.Context, s *imagery.Service, id string) (imagery.Image, 
 }
 
 func job(h imagery.Hint) imagery.Job {
-	return imagery.Job{Hint: h, Receives: 1, Held: func() bool { return true }, Admit: func(context.Context, imagery.Cost) (func(), error) { return func() {}, nil }}
+	return imagery.Job{Hint: h, Receives: 1, Owned: func() bool { return true }, Admit: func(context.Context, imagery.Cost) (func(), error) { return func() {}, nil }}
 }
 
 func stored(t *testing.T, at *fakeaws.Cloud, table, id string) map[string]types.AttributeValue {

@@ -16,11 +16,11 @@ import (
 // roles are what each role does with the ports, in short. That the whole program does no more and no less is
 // shown where it runs as processes; here the adapters are, call by call.
 var roles = map[string]struct {
-	allowed []iam.Call
+	allowed []iam.Action
 	probe   string
-	live    func(t *testing.T, b *awsstore.Backend, img imagery.Image)
+	live    func(t *testing.T, b *awsstore.Store, img imagery.Image)
 }{
-	"server": {iam.Server, "processed/readyz", func(t *testing.T, b *awsstore.Backend, img imagery.Image) {
+	"server": {iam.Server, "processed/readyz", func(t *testing.T, b *awsstore.Store, img imagery.Image) {
 		ready(t, b)
 		must(t, b.Catalog().Create(t.Context(), img, time.Now()))
 		_, err := b.Catalog().Get(t.Context(), img.ID)
@@ -31,7 +31,7 @@ var roles = map[string]struct {
 		_, err = b.Blobs().Link(t.Context(), imagery.ProcessedKey(img.ID, "hash", "png"), "")
 		must(t, err)
 	}},
-	"worker": {iam.Worker, "upload/readyz", func(t *testing.T, b *awsstore.Backend, img imagery.Image) {
+	"worker": {iam.Worker, "upload/readyz", func(t *testing.T, b *awsstore.Store, img imagery.Image) {
 		ready(t, b)
 		ms, err := b.Queue().Receive(t.Context(), 10, time.Second)
 		must(t, err)
@@ -51,7 +51,7 @@ var roles = map[string]struct {
 		_, err = b.DeadLetters().Extend(t.Context(), 0, ms...)
 		must(t, err)
 	}},
-	"selftest": {iam.Selftest, "processed/readyz", func(t *testing.T, b *awsstore.Backend, _ imagery.Image) {
+	"selftest": {iam.Selftest, "processed/readyz", func(t *testing.T, b *awsstore.Store, _ imagery.Image) {
 		img := newImage()
 		img.ID = iam.SelftestIDPrefix + img.ID[len(iam.SelftestIDPrefix):]
 		must(t, b.Catalog().Create(t.Context(), img, time.Now()))
@@ -68,7 +68,7 @@ var roles = map[string]struct {
 }
 
 // ready is what readiness asks.
-func ready(t *testing.T, b *awsstore.Backend) {
+func ready(t *testing.T, b *awsstore.Store) {
 	t.Helper()
 	must(t, b.Catalog().Ping(t.Context()))
 	must(t, b.Blobs().Ping(t.Context()))
@@ -110,7 +110,7 @@ func TestAdaptersCallWhatTheirRoleMay(t *testing.T) {
 // The comparison finds a call too many, a right too many, an inconsistent read and a key outside of its prefix.
 func TestCompareFindsDifferences(t *testing.T) {
 	stack := fakeaws.Stack{Table: "t", Bucket: "b", QueueURL: "http://sqs/0/q", DLQURL: "http://sqs/0/q-dlq"}
-	allowed := []iam.Call{
+	allowed := []iam.Action{
 		{Service: "dynamodb", Operation: "GetItem", Resource: iam.Table},
 		{Service: "dynamodb", Operation: "DeleteItem", Resource: iam.Table, LeadingKey: "5e1f"},
 		{Service: "dynamodb", Operation: "Query", Resource: iam.Pending},

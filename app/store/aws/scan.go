@@ -17,14 +17,14 @@ import (
 // What follows is for operators: the roles have the right to none of it, see rights.Operator.
 
 // Clients are the clients of table and bucket, for a checker that reads them with its own code.
-func (b *Backend) Clients() (*dynamodb.Client, *s3.Client) { return b.catalog.db, b.blobs.api }
+func (b *Store) Clients() (*dynamodb.Client, *s3.Client) { return b.catalog.db, b.blobs.api }
 
 // releaseRecord is the id of the item that says which release went out when; see app/deploy/record.
 const releaseRecord = "rollout"
 
 // Scan hands every image to each, expired ones too, until each returns an error. It reads the whole table, at
 // its cost, page by page; images that are written meanwhile come as they were or as they are.
-func (b *Backend) Scan(ctx context.Context, each func(imagery.Image) error) error {
+func (b *Store) Scan(ctx context.Context, each func(imagery.Image) error) error {
 	in := &dynamodb.ScanInput{TableName: &b.catalog.table, ConsistentRead: aws.Bool(true)}
 	for {
 		out, err := call(ctx, callBound, b.catalog.db.Scan, in)
@@ -53,13 +53,13 @@ func (b *Backend) Scan(ctx context.Context, each func(imagery.Image) error) erro
 
 // Find implements imagery.Finder. It lists, because an answer to a HEAD does not tell a missing object from a
 // missing bucket.
-func (b *Backend) Find(ctx context.Context, key string) error {
+func (b *Store) Find(ctx context.Context, key string) error {
 	_, err := b.list(ctx, key)
 	return err
 }
 
 // list returns the entry of one object.
-func (b *Backend) list(ctx context.Context, key string) (types.Object, error) {
+func (b *Store) list(ctx context.Context, key string) (types.Object, error) {
 	out, err := call(ctx, callBound, b.blobs.api.ListObjectsV2, &s3.ListObjectsV2Input{
 		Bucket: &b.blobs.bucket, Prefix: &key, MaxKeys: aws.Int32(1)}) // the name itself sorts before longer ones
 	if err != nil {
@@ -73,7 +73,7 @@ func (b *Backend) list(ctx context.Context, key string) (types.Object, error) {
 
 // RemoveObject removes an object that was put before the given time; removed is false if it is gone or newer.
 // S3 cannot do both in one step, so whoever calls this knows that nobody puts the object again just now.
-func (b *Backend) RemoveObject(ctx context.Context, key string, before time.Time) (removed bool, err error) {
+func (b *Store) RemoveObject(ctx context.Context, key string, before time.Time) (removed bool, err error) {
 	o, err := b.list(ctx, key)
 	if err == imagery.ErrNotFound || err == nil && (o.LastModified == nil || !o.LastModified.Before(before)) {
 		return false, nil

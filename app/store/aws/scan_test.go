@@ -20,7 +20,7 @@ import (
 )
 
 // operate opens a stack as an operator does, and says what that needed.
-func operate(t *testing.T) (b *awsstore.Backend, stack fakeaws.Stack, at *fakeaws.Cloud) {
+func operate(t *testing.T) (b *awsstore.Store, stack fakeaws.Stack, at *fakeaws.Cloud) {
 	t.Helper()
 	at, stack = fakeaws.Start(t, someLimits)
 	b, err := awsstore.Open(t.Context(), awsstore.Options{Table: stack.Table, Bucket: stack.Bucket, QueueURL: stack.QueueURL, AWS: at.Config("operator")})
@@ -104,7 +104,7 @@ func TestRemoveObjectSparesTheYoung(t *testing.T) {
 		t.Errorf("afterwards: %v", err)
 	}
 	// It takes two rights of the operator's, and no other.
-	allowed := slices.DeleteFunc(slices.Clone(iam.Operator), func(c iam.Call) bool {
+	allowed := slices.DeleteFunc(slices.Clone(iam.Operator), func(c iam.Action) bool {
 		return c.Operation != "ListObjectsV2" && (c.Operation != "DeleteObject" || c.Resource != iam.Originals)
 	})
 	calls := slices.DeleteFunc(at.Edge.Calls(), func(c fakeaws.Call) bool { return strings.HasPrefix(c.Operation, "Put") || c.Caller != "operator" })

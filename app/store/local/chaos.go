@@ -87,7 +87,7 @@ func (q chaosQueue) Receive(ctx context.Context, max int, wait time.Duration) ([
 		// The delivery has happened: a copy that cannot be made is no error of it.
 		if _, err := q.s.exec(ctx, "INSERT INTO messages (dead, visible, sent, receives, trace, body) VALUES (0, ?, ?, ?, ?, ?)",
 			time.Now().UnixMilli(), m.Sent.UnixMilli(), m.Receives-1, m.Trace, m.Body); err == nil {
-			q.s.bell.ring()
+			q.s.notifier.notify()
 		}
 	}
 	return list, err

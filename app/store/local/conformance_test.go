@@ -15,7 +15,7 @@ import (
 
 // Each handle of the suite is a process of its own, as in the fleet.
 func TestConformance(t *testing.T) {
-	conformance.Run(t, conformance.Backend{
+	conformance.Run(t, conformance.Target{
 		Name:       "local",
 		Visibility: 500 * time.Millisecond,
 		Exact:      true,

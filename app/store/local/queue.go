@@ -33,7 +33,7 @@ func (q queue) send(ctx context.Context, body []byte, trace string, after time.D
 	_, err := q.s.exec(ctx, "INSERT INTO messages (dead, visible, sent, trace, body) VALUES (?, ?, ?, ?, ?)",
 		q.dead, now.Add(after).UnixMilli(), now.UnixMilli(), trace, body)
 	if err == nil {
-		q.s.bell.ring()
+		q.s.notifier.notify()
 	}
 	return err
 }
@@ -43,7 +43,7 @@ func (q queue) send(ctx context.Context, body []byte, trace string, after time.D
 func (q queue) Receive(ctx context.Context, max int, wait time.Duration) ([]imagery.Message, error) {
 	deadline := time.Now().Add(wait)
 	for ctx.Err() == nil {
-		rung := q.s.bell.next() // before looking: a ring after the look must not be missed
+		notified := q.s.notifier.wait() // before looking: a ring after the look must not be missed
 		list, pause, err := q.look(ctx, max)
 		if ctx.Err() != nil && len(list) == 0 {
 			break
@@ -54,7 +54,7 @@ func (q queue) Receive(ctx context.Context, max int, wait time.Duration) ([]imag
 		}
 		timer := time.NewTimer(min(pause, left))
 		select {
-		case <-rung:
+		case <-notified:
 		case <-timer.C:
 		case <-ctx.Done():
 		}
@@ -150,7 +150,7 @@ func (q queue) Extend(ctx context.Context, d time.Duration, ms ...imagery.Messag
 		return nil, err
 	}
 	if d <= 0 && len(lost) < len(ms) { // visible at once, which no sleeping receiver could foresee
-		q.s.bell.ring()
+		q.s.notifier.notify()
 	}
 	return lost, nil
 }

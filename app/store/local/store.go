@@ -54,15 +54,15 @@ type Options struct {
 
 // Store is one process's handle on a data folder. Its methods are safe for concurrent use.
 type Store struct {
-	opts   Options
-	root   *os.Root               // no operation on files leaves the folder, whatever links are made in it
-	files  map[string]os.FileInfo // of the database, as they were opened
-	anchor *sql.Conn              // is never used: while it is open SQLite does not remove its files itself
-	writer *sql.DB                // one connection
-	reader *sql.DB
-	bell   *bell
-	poll   time.Duration // how long Receive trusts silence
-	wrote  atomic.Int64  // when the last commit succeeded, in Unix ms
+	opts     Options
+	root     *os.Root               // no operation on files leaves the folder, whatever links are made in it
+	files    map[string]os.FileInfo // of the database, as they were opened
+	anchor   *sql.Conn              // is never used: while it is open SQLite does not remove its files itself
+	writer   *sql.DB                // one connection
+	reader   *sql.DB
+	notifier *notifier
+	poll     time.Duration // how long Receive trusts silence
+	wrote    atomic.Int64  // when the last commit succeeded, in Unix ms
 }
 
 // Prepare makes the data folder, its sub-folders and the schema, adopts a folder of the release before, and leaves a
@@ -139,7 +139,7 @@ func (s *Store) open() error {
 	if err != nil {
 		return fmt.Errorf("open %s: %w", databasePath(dir), errors.Join(err, s.writer.Close()))
 	}
-	s.bell = newBell(dir, s.root, s.opts.Log)
+	s.notifier = newNotifier(dir, s.root, s.opts.Log)
 	return nil
 }
 
@@ -190,7 +190,7 @@ func (s *Store) intact() error {
 // Close gives the connections back; the last process to do so folds the write-ahead log into the database. Calls that
 // are under way fail; nothing that was answered is lost.
 func (s *Store) Close() error {
-	return errors.Join(s.bell.close(), s.anchor.Close(), s.reader.Close(), s.writer.Close(), s.root.Close())
+	return errors.Join(s.notifier.close(), s.anchor.Close(), s.reader.Close(), s.writer.Close(), s.root.Close())
 }
 
 // Catalog returns the table of images.

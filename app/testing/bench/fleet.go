@@ -55,7 +55,7 @@ func openStore(ctx context.Context, backend, dir string) (s store, err error) {
 	c := fakeaws.New()
 	stack, err := c.NewStack(ctx, "imagery", imagery.Limits{Visibility: time.Minute, MaxReceives: 5})
 	if err == nil {
-		var b *awsstore.Backend
+		var b *awsstore.Store
 		b, err = awsstore.Open(ctx, awsstore.Options{Table: stack.Table, Bucket: stack.Bucket, QueueURL: stack.QueueURL, S3PathStyle: true, AWS: c.Config("bench")})
 		if err == nil {
 			flags := []string{"-table", stack.Table, "-bucket", stack.Bucket, "-queue-url", stack.QueueURL, "-s3-path-style"}

@@ -45,14 +45,14 @@ const (
 
 // attacks lists all rows of one backend. The reconciler, in the worker role, passes the points around a hint, too.
 func attacks() (all []attack) {
-	for _, p := range []imagery.Point{imagery.AfterObject, imagery.AfterMove, imagery.BeforeHint, imagery.AfterHint} {
+	for _, p := range []imagery.Failpoint{imagery.AfterObject, imagery.AfterMove, imagery.BeforeHint, imagery.AfterHint} {
 		all = append(all, attack{point: string(p), role: "server", strike: atPoint("server", p)})
 	}
 	all = append(all, attack{point: string(imagery.AfterObject), role: "server", strike: atPoint("server", imagery.AfterObject), hasty: true})
-	for _, p := range []imagery.Point{imagery.MidFilter, imagery.AfterResult, imagery.AfterProcessed, imagery.BeforeAck} {
+	for _, p := range []imagery.Failpoint{imagery.MidFilter, imagery.AfterResult, imagery.AfterProcessed, imagery.BeforeAck} {
 		all = append(all, attack{point: string(p), role: "worker", strike: atPoint("worker", p)})
 	}
-	for _, p := range []imagery.Point{imagery.BeforeHint, imagery.AfterHint} {
+	for _, p := range []imagery.Failpoint{imagery.BeforeHint, imagery.AfterHint} {
 		all = append(all, attack{point: string(p), role: "reconciler", strike: resending(p), idle: true})
 	}
 	return append(all,
@@ -74,7 +74,7 @@ func points() (names []string) {
 
 // atPoint lets a further process of the role join the fleet, which kills itself at the point. It is replaced by
 // one that does not, as a service manager would do.
-func atPoint(role string, p imagery.Point) func(context.Context, *stage) (blow, error) {
+func atPoint(role string, p imagery.Failpoint) func(context.Context, *stage) (blow, error) {
 	return func(ctx context.Context, s *stage) (blow, error) {
 		victim, err := s.join(ctx, role, "-failpoint", fmt.Sprintf("%s#%d", p, s.nth))
 		if err != nil {
@@ -98,7 +98,7 @@ func atPoint(role string, p imagery.Point) func(context.Context, *stage) (blow, 
 
 // resending makes a reconciler send hints again, for all were lost, and die while it does. Only the workers that
 // join receive and reconcile here: which of several leads is nobody's choice.
-func resending(p imagery.Point) func(context.Context, *stage) (blow, error) {
+func resending(p imagery.Failpoint) func(context.Context, *stage) (blow, error) {
 	return func(ctx context.Context, s *stage) (blow, error) {
 		n, err := s.store.purge(ctx)
 		if err != nil {

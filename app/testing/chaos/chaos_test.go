@@ -15,7 +15,7 @@ import (
 
 // TestEveryPointIsAttacked: a commit point that is added needs a row.
 func TestEveryPointIsAttacked(t *testing.T) {
-	for _, p := range imagery.Points {
+	for _, p := range imagery.Failpoints {
 		if !slices.Contains(points(), string(p)) {
 			t.Errorf("no row kills a process at %s", p)
 		}

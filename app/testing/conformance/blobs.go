@@ -15,7 +15,7 @@ import (
 
 // onBlobs makes a case that gets two handles on a store of objects.
 func onBlobs(name string, run func(t *testing.T, writer, reader imagery.Blobs)) testCase {
-	return testCase{"Blobs." + name, func(t *testing.T, b Backend) {
+	return testCase{"Blobs." + name, func(t *testing.T, b Target) {
 		if b.Blobs == nil {
 			t.Skip("this backend has no blobs")
 		}

@@ -12,7 +12,7 @@ import (
 
 // onCatalog makes a case that gets a catalog with so many handles.
 func onCatalog(name string, handles int, run func(t *testing.T, s CatalogStorage)) testCase {
-	return testCase{"Catalog." + name, func(t *testing.T, b Backend) {
+	return testCase{"Catalog." + name, func(t *testing.T, b Target) {
 		if b.Catalog == nil {
 			t.Skip("this backend has no catalog")
 		}

@@ -12,7 +12,7 @@ import (
 
 // queueTest is what a case on a queue works with.
 type queueTest struct {
-	Backend
+	Target
 	QueueStorage
 	limits imagery.Limits
 }
@@ -27,7 +27,7 @@ const plenty = 50
 // onQueue makes a case that gets three handles on a queue whose visibility timeout is that many times the
 // backend's shortest.
 func onQueue(name string, visibility, maxReceives int, run func(t *testing.T, q queueTest)) testCase {
-	return testCase{name, func(t *testing.T, b Backend) {
+	return testCase{name, func(t *testing.T, b Target) {
 		if b.Queue == nil {
 			t.Skip("this backend has no queue")
 		}

@@ -115,7 +115,7 @@ func TestRightsAreExactlyTheCalls(t *testing.T) {
 	// A malformed message is put off, and a dead letter is looked at and given back.
 	a.send(t, a.QueueURL, "not a hint")
 	a.send(t, a.DLQURL, "not a hint either")
-	for role, allowed := range map[string][]iam.Call{"server": iam.Server, "worker": iam.Worker} {
+	for role, allowed := range map[string][]iam.Action{"server": iam.Server, "worker": iam.Worker} {
 		var problems []string
 		for {
 			var seen []fakeaws.Call
@@ -157,7 +157,7 @@ func TestSelftest(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	// Its role has the right to look at the queue already.
-	allowed := append(slices.Clone(iam.Selftest), iam.Call{Service: "sqs", Operation: "GetQueueAttributes", Resource: iam.Queue})
+	allowed := append(slices.Clone(iam.Selftest), iam.Action{Service: "sqs", Operation: "GetQueueAttributes", Resource: iam.Queue})
 	var seen []fakeaws.Call
 	for _, call := range a.Edge.Calls() {
 		if call.Caller == "selftest" {
@@ -186,7 +186,7 @@ func TestSelftest(t *testing.T) {
 		})
 		out, err := selftest(a.args()...)
 		if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 1 {
-			t.Errorf("without %s: %v\n%s", missing.Action(), err, out)
+			t.Errorf("without %s: %v\n%s", missing.Name(), err, out)
 		}
 	}
 }

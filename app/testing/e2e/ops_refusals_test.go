@@ -174,7 +174,7 @@ func TestOperatorsRights(t *testing.T) {
 	for _, verb := range verbCalls(failed.ID) {
 		d.verb(0, strings.Fields(verb)...)
 	}
-	allowed := slices.DeleteFunc(slices.Concat(iam.Operator, iam.Status), func(c iam.Call) bool {
+	allowed := slices.DeleteFunc(slices.Concat(iam.Operator, iam.Status), func(c iam.Action) bool {
 		return c.Operation == "DeleteObject" || !slices.Contains([]string{"dynamodb", "s3", "sqs"}, c.Service) // a stack without a name has no groups
 	})
 	calls := slices.DeleteFunc(d.aws.Edge.Calls(), func(c fakeaws.Call) bool { return c.Caller != "operator" })

@@ -136,7 +136,7 @@ type call struct {
 	effect  func() error // nil for a call that is only a place to stop at
 	fates   []fate       // what else may become of it
 	odds    []error
-	point   imagery.Point
+	point   imagery.Failpoint
 	by      *actor
 }
 

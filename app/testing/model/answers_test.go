@@ -47,7 +47,7 @@ func (w *world) checkUpload(op *operation, id, key string, img imagery.Image, hi
 		return m.exists && (m.img.State == imagery.Uploaded || m.img.State == imagery.Processed) && m.img.RawKey != key
 	}
 	switch {
-	case errors.Is(err, imagery.ErrTaken):
+	case errors.Is(err, imagery.ErrAlreadyUploaded):
 		w.seen["taken"]++
 		must(r.during(op.began, taken), trueAnswer, "%s was refused, while the row held %s", who, r.last())
 		must(op.puts == 0 || r.during(op.began, func(m moment) bool { return !taken(m) }), refusal, "%s was refused and stored %s", who, key)
@@ -83,11 +83,11 @@ func (w *world) checkRequeue(op *operation, id string, img imagery.Image, moved 
 		return r.during(op.began, func(m moment) bool { return m.exists && slices.Contains(states, m.img.State) })
 	}
 	switch {
-	case errors.Is(err, imagery.ErrSettled):
+	case errors.Is(err, imagery.ErrNothingToRequeue):
 		must(in(imagery.Created, imagery.Processed), trueAnswer, "%s: %v, while the row held %s", who, err, r.last())
 	case errors.Is(err, imagery.ErrOriginalGone):
 		must(op.missing, trueAnswer, "%s: %v", who, err)
-	case errors.Is(err, imagery.ErrNotMeant): // the condition is the caller's
+	case errors.Is(err, imagery.ErrNotSelected): // the condition is the caller's
 	case err != nil && !moved:
 		w.checkRead(op, id, img, err)
 	case err != nil:

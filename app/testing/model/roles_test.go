@@ -92,7 +92,7 @@ func (w *world) job(a *actor, d *delivery, m imagery.Message) {
 	}
 	report, err := a.proc.Process(context.Background(), imagery.Job{
 		Hint: hint, Receives: m.Receives, Sent: sent, Last: m.Receives >= w.cfg.maxReceives,
-		Held:  func() bool { return d.own(w.now) },
+		Owned: func() bool { return d.own(w.now) },
 		Admit: w.admit,
 	})
 	w.note("%-18s job of %s ends: outcome %q, %v", a.name, m.ID, report.Outcome, err)
@@ -101,7 +101,7 @@ func (w *world) job(a *actor, d *delivery, m imagery.Message) {
 		w.putOff(d, m)
 		return
 	}
-	a.proc.Pass(imagery.BeforeAck, report.Image.ID)
+	a.proc.Hit(imagery.BeforeAck, report.Image.ID)
 	_ = w.queue.Delete(context.Background(), m) // else it comes again and is found done before
 }
 
@@ -128,7 +128,7 @@ func (w *world) reconcile() bool {
 	p.passing = true
 	w.spawn(p, "reconcile", func(a *actor) {
 		op := a.begin(w)
-		r, err := p.reconciler.Pass(context.Background(), w.cfg.maxReceives)
+		r, err := p.reconciler.RunOnce(context.Background(), w.cfg.maxReceives)
 		w.checkReconciled(op, r, err)
 		p.passing = false
 	})

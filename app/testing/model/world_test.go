@@ -145,7 +145,7 @@ func (w *world) process(name string) *process {
 		Catalog: catalog{w}, Blobs: blobs{w}, Queue: w.queue, DeadLetters: w.dead, Filter: filter{w},
 		Now:        func() time.Time { return w.now.Add(p.skew) },
 		UploadLife: uploadLife, ResendAfter: resendAfter, Release: "model", Instance: name,
-		Hook: func(at imagery.Point, id string) {
+		Hook: func(at imagery.Failpoint, id string) {
 			_ = w.do(call{service: nothing, what: string(at), subject: id, point: at}) // only a place to stop at
 		},
 	}

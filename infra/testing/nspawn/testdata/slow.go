@@ -16,8 +16,8 @@ const hold = 2500 * time.Millisecond
 
 var last atomic.Int64 // upload, Unix milliseconds
 
-func failpoints(settings.Settings) (func(imagery.Point, string), error) {
-	return func(p imagery.Point, _ string) {
+func failpoints(settings.Settings) (func(imagery.Failpoint, string), error) {
+	return func(p imagery.Failpoint, _ string) {
 		if now := time.Now().UnixMilli(); p == imagery.AfterObject && now-last.Swap(now) < 1000 {
 			time.Sleep(hold)
 		}

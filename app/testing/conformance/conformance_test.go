@@ -30,8 +30,8 @@ func TestMemory(t *testing.T) {
 			return s
 		}
 	}
-	backend := func(name string, serve func(t *testing.T, p conformance.Ports) conformance.Ports) conformance.Backend {
-		return conformance.Backend{
+	backend := func(name string, serve func(t *testing.T, p conformance.Ports) conformance.Ports) conformance.Target {
+		return conformance.Target{
 			Name: name, Visibility: 200 * time.Millisecond, Exact: true, Double: true,
 			Catalog: func(t *testing.T, n int) (s conformance.CatalogStorage) {
 				c := &memory.Catalog{}
@@ -58,7 +58,7 @@ func TestMemory(t *testing.T) {
 // A backend that proves nothing is red where everything is required, and only there.
 func TestNothingIsSkippedSilently(t *testing.T) {
 	if os.Getenv("SUITE_RUNS_EMPTY") != "" {
-		conformance.Run(t, conformance.Backend{Name: "empty", NotRun: map[string]string{"Blobs.Get: the limit": "for a reason"}})
+		conformance.Run(t, conformance.Target{Name: "empty", NotRun: map[string]string{"Blobs.Get: the limit": "for a reason"}})
 		return
 	}
 	self, err := os.Executable()

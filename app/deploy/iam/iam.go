@@ -21,8 +21,8 @@ const (
 // be limited to those (condition dynamodb:LeadingKeys).
 const SelftestIDPrefix = "5e1f7e57-"
 
-// Call is one SDK operation that a role may make on a resource.
-type Call struct {
+// Action is one SDK operation that a role may make on a resource.
+type Action struct {
 	Service   string // endpoint prefix, as in an IAM action: dynamodb, s3, sqs
 	Operation string // SDK operation, for example DeleteMessageBatch
 	Resource  Resource
@@ -44,7 +44,7 @@ var actions = map[string]string{
 }
 
 // Action is the IAM action that the call needs.
-func (c Call) Action() string {
+func (c Action) Name() string {
 	name := c.Service + ":" + c.Operation
 	if a, ok := actions[name]; ok {
 		return a
@@ -53,7 +53,7 @@ func (c Call) Action() string {
 }
 
 // Server lists the calls of the server role.
-var Server = []Call{
+var Server = []Action{
 	{"dynamodb", "GetItem", Table, "", "read an image; readiness"},
 	{"dynamodb", "PutItem", Table, "", "create an image"},
 	{"dynamodb", "UpdateItem", Table, "", "accept an upload"},
@@ -65,7 +65,7 @@ var Server = []Call{
 }
 
 // Worker lists the calls of the worker role.
-var Worker = []Call{
+var Worker = []Action{
 	{"dynamodb", "GetItem", Table, "", "read an image; readiness"},
 	{"dynamodb", "UpdateItem", Table, "", "record a result, a failure, a hint sent again"},
 	{"dynamodb", "Query", Pending, "", "find overdue images"},
@@ -82,7 +82,7 @@ var Worker = []Call{
 }
 
 // Selftest lists what `imagery selftest` does beyond its role, in either role.
-var Selftest = []Call{
+var Selftest = []Action{
 	{"s3", "PutObject", SelfObjects, "", "built-in pictures"},
 	{"s3", "GetObject", SelfObjects, "", "compare"},
 	{"s3", "DeleteObject", SelfObjects, "", "clean up"},

@@ -22,7 +22,7 @@ import (
 const contractBound = 10 * time.Second
 
 // strange is a backend whose AWS is one listener with a will of its own.
-func strange(t *testing.T, endpoint string) *awsstore.Backend {
+func strange(t *testing.T, endpoint string) *awsstore.Store {
 	t.Helper()
 	b, err := awsstore.Open(t.Context(), awsstore.Options{Table: "table", Bucket: "bucket", QueueURL: endpoint + "/0/queue",
 		AWS: &aws.Config{Region: "us-east-1", BaseEndpoint: &endpoint, Credentials: credentials.NewStaticCredentialsProvider("k", "s", "")}})
@@ -55,7 +55,7 @@ func listening(t *testing.T, serve func(net.Conn)) string {
 
 // allCalls makes one call of each kind at the same time, with the photo of an upload that fills every buffer on
 // the way, and returns how they ended and how long the last one took.
-func allCalls(t *testing.T, b *awsstore.Backend) (errs map[string]error, took time.Duration) {
+func allCalls(t *testing.T, b *awsstore.Store) (errs map[string]error, took time.Duration) {
 	t.Helper()
 	photo := make([]byte, 20<<20)
 	calls := map[string]func() error{

@@ -15,10 +15,10 @@ import (
 	"imagery/app/imagery"
 )
 
-// Backend is what the suites need to know of a backend. Each case opens a fresh, empty storage and as many
+// Target is what the suites need to know of a backend. Each case opens a fresh, empty storage and as many
 // handles on it as it asks for; the functions release with t.Cleanup what they open. Cases run in parallel.
 // A port whose function is nil is not run.
-type Backend struct {
+type Target struct {
 	Name    string
 	Catalog func(t *testing.T, handles int) CatalogStorage
 	Blobs   func(t *testing.T, handles int) []imagery.Blobs
@@ -55,12 +55,12 @@ type QueueStorage struct {
 // testCase proves one promise of a port. The name begins with the operation.
 type testCase struct {
 	name string
-	run  func(t *testing.T, b Backend)
+	run  func(t *testing.T, b Target)
 }
 
 // Run proves the promises of all ports on the backends and logs a table of operations and backends. A cell
 // that was not run is a skipped test, and a failed one when REQUIRE_ALL=1.
-func Run(t *testing.T, backends ...Backend) {
+func Run(t *testing.T, backends ...Target) {
 	cases := slices.Concat(catalogCases(), pendingCases(), blobsCases(), queueCases(), redeliveryCases())
 	results := &table{cells: map[[2]string]string{}}
 	for _, b := range backends {
@@ -107,18 +107,18 @@ func (tb *table) record(t *testing.T, backend, name string, took time.Duration) 
 }
 
 // report logs the table. Cells that nobody recorded, because -run left them out for example, count as not run.
-func (tb *table) report(t *testing.T, cases []testCase, backends []Backend) {
+func (tb *table) report(t *testing.T, cases []testCase, backends []Target) {
 	var text strings.Builder
-	line := func(first string, cell func(b Backend) string) {
+	line := func(first string, cell func(b Target) string) {
 		fmt.Fprintf(&text, "\n%-79s", first)
 		for _, b := range backends {
 			fmt.Fprintf(&text, " %-12s", cell(b))
 		}
 	}
 	missing := 0
-	line("operation", func(b Backend) string { return b.Name })
+	line("operation", func(b Target) string { return b.Name })
 	for _, c := range cases {
-		line(c.name, func(b Backend) string {
+		line(c.name, func(b Target) string {
 			cell, ok := tb.cells[[2]string{b.Name, c.name}]
 			if !ok {
 				cell = notRun

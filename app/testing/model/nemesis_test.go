@@ -55,7 +55,7 @@ func vocabulary() []string {
 		words = append(words, e.name)
 	}
 	words = append(words, fateNames[1:]...)
-	for _, p := range imagery.Points {
+	for _, p := range imagery.Failpoints {
 		words = append(words, "died at "+string(p))
 	}
 	for from, moves := range legal {

@@ -50,8 +50,8 @@ func (r *Recorder) Calls() []Call {
 
 // Right is the right that a call on the stack uses, as the table of rights writes it. What the stack does not
 // know gives a resource that no table has.
-func (s Stack) Right(c Call) iam.Call {
-	r := iam.Call{Service: c.Service, Operation: c.Operation}
+func (s Stack) Right(c Call) iam.Action {
+	r := iam.Action{Service: c.Service, Operation: c.Operation}
 	prefix, _, _ := strings.Cut(c.Object, "/")
 	switch {
 	case c.Service == "dynamodb" && c.Table == s.Table && c.Index == "":
@@ -74,7 +74,7 @@ func (s Stack) Right(c Call) iam.Call {
 
 // Compare holds the calls of one role against the table of what it may call, and returns every difference: calls
 // that no row allows, rows that no call needs, and reads of items that are not consistent.
-func (s Stack) Compare(allowed []iam.Call, seen []Call) []string {
+func (s Stack) Compare(allowed []iam.Action, seen []Call) []string {
 	var problems []string
 	used := make([]bool, len(allowed))
 	for _, c := range seen {

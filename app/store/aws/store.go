@@ -41,8 +41,8 @@ type Options struct {
 	AWS *aws.Config
 }
 
-// Backend is the twin of the local one. It is safe for concurrent use and needs no closing.
-type Backend struct {
+// Store is the twin of the local one. It is safe for concurrent use and needs no closing.
+type Store struct {
 	catalog *catalog
 	blobs   *blobs
 	queue   *queue
@@ -58,7 +58,7 @@ var (
 
 // Open prepares the clients. It calls nobody: an AWS that is away shows in the first calls, which fail in
 // bounded time and work again when it is back. Its errors are mistakes in the settings.
-func Open(ctx context.Context, o Options) (*Backend, error) {
+func Open(ctx context.Context, o Options) (*Store, error) {
 	cfg, err := load(ctx, o.AWS, o.Region)
 	if err != nil {
 		return nil, err
@@ -80,7 +80,7 @@ func Open(ctx context.Context, o Options) (*Backend, error) {
 	})
 	messages := sqs.NewFromConfig(cfg, func(q *sqs.Options) { q.HTTPClient, q.Retryer = patient, newRetryer() })
 
-	b := &Backend{
+	b := &Store{
 		catalog: &catalog{db: db, table: o.Table},
 		blobs:   &blobs{api: objects, presign: s3.NewPresignClient(objects), bucket: o.Bucket, probe: o.ProbeKey},
 		queue:   &queue{api: messages, transport: transport, visibility: o.Visibility, maxReceives: o.MaxReceives},
@@ -136,24 +136,24 @@ func newTransport(cfg aws.Config) *http.Transport {
 }
 
 // Catalog is the table.
-func (b *Backend) Catalog() imagery.Catalog { return b.catalog }
+func (b *Store) Catalog() imagery.Catalog { return b.catalog }
 
 // Blobs is the bucket.
-func (b *Backend) Blobs() imagery.Blobs { return b.blobs }
+func (b *Store) Blobs() imagery.Blobs { return b.blobs }
 
 // Queue is the queue of hints.
-func (b *Backend) Queue() imagery.Queue { return b.queue }
+func (b *Store) Queue() imagery.Queue { return b.queue }
 
 // DeadLetters is the queue behind the queue. When the queue has none it is empty, and sending to it is an error.
-func (b *Backend) DeadLetters() imagery.Queue { return b.dead }
+func (b *Store) DeadLetters() imagery.Queue { return b.dead }
 
 // ObjectOrigin is the origin (scheme, host, port) that all links have, for the page's content security policy.
-func (b *Backend) ObjectOrigin() string { return b.origin }
+func (b *Store) ObjectOrigin() string { return b.origin }
 
 // DeleteItem removes an item, if there is one. The product never does; a selftest clears away its own.
-func (b *Backend) DeleteItem(ctx context.Context, id string) error { return b.catalog.delete(ctx, id) }
+func (b *Store) DeleteItem(ctx context.Context, id string) error { return b.catalog.delete(ctx, id) }
 
 // DeleteObject removes an object, if there is one. The product never does; a selftest clears away its own.
-func (b *Backend) DeleteObject(ctx context.Context, key string) error {
+func (b *Store) DeleteObject(ctx context.Context, key string) error {
 	return b.blobs.delete(ctx, key)
 }
