@@ -57,8 +57,8 @@ func (a *account) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // stack starts an account with two groups that serve, and a pulumi that knows where they are.
 func stack(t *testing.T) *asgsim.Simulator {
 	t.Helper()
-	m := &asgsim.Memory{Fate: func(asgsim.Machine) asgsim.Fate {
-		return asgsim.Fate{Boot: time.Second, Answer: asgsim.Continue}
+	m := &asgsim.Memory{Script: func(asgsim.Machine) asgsim.Script {
+		return asgsim.Script{Boot: time.Second, Answer: asgsim.Continue}
 	}}
 	sim := asgsim.New(asgsim.Options{Driver: m, Factor: 100})
 	m.Simulator = sim

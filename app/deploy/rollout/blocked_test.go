@@ -67,7 +67,7 @@ func TestScaleOutThatIsRefused(t *testing.T) {
 			inWorld(t, func(w *world) {
 				w.proven()
 				n := 0
-				w.mem.Fate = func(m asgsim.Machine) asgsim.Fate {
+				w.mem.Script = func(m asgsim.Machine) asgsim.Script {
 					f := w.fate(m)
 					f.Boot = 150 * time.Second
 					if m.Group == string(role) && m.Version == "2" {
@@ -99,7 +99,7 @@ func TestScaleOutThatIsRefused(t *testing.T) {
 func TestQuotaIsRaisedInTime(t *testing.T) {
 	inEmptyWorld(t, func(w *world) {
 		begun := time.Now()
-		w.fates[key(worker, 1)] = func(int) asgsim.Fate {
+		w.fates[key(worker, 1)] = func(int) asgsim.Script {
 			f := good()
 			if f.Boot = 4 * time.Minute; time.Since(begun) < 7*time.Minute {
 				f.Refused = noVCPU

@@ -69,20 +69,20 @@ func TestAnythingAtAnyTime(t *testing.T) {
 }
 
 // fateOf draws what becomes of a version's instances.
-func (s *trouble) fateOf(alarm string) func(int) asgsim.Fate {
+func (s *trouble) fateOf(alarm string) func(int) asgsim.Script {
 	bad := dead()
 	switch s.IntN(8) {
 	case 0:
 		return always(bad)
 	case 1:
-		return func(n int) asgsim.Fate { // the n-th
+		return func(n int) asgsim.Script { // the n-th
 			if n == 1+s.running%3 {
 				return bad
 			}
 			return good()
 		}
 	case 2:
-		return always(asgsim.Fate{Console: "boot: waits for ever\n"})
+		return always(asgsim.Script{Console: "boot: waits for ever\n"})
 	case 3:
 		f := good()
 		f.SickAfter = time.Duration(1+s.IntN(6)) * time.Minute

@@ -292,7 +292,7 @@ func TestStart(t *testing.T) {
 		w.all(2)
 		w.wantEntry(2, record.Successful, "")
 		// One group fails by itself; the next run sees to the other.
-		w.fates[key(server, 3)] = always(asgsim.Fate{Boot: time.Minute, Answer: asgsim.Continue, Sick: true})
+		w.fates[key(server, 3)] = always(asgsim.Script{Boot: time.Minute, Answer: asgsim.Continue, Sick: true})
 		if _, err := w.up(3, start); err != nil {
 			t.Fatal(err)
 		}
@@ -308,7 +308,7 @@ func TestWayBackFails(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.proven()
 		w.fates[key(server, 2)] = always(dead())
-		w.fates[key(worker, 1)] = func(n int) asgsim.Fate {
+		w.fates[key(worker, 1)] = func(n int) asgsim.Script {
 			if n <= 2 {
 				return good()
 			}

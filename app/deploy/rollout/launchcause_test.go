@@ -53,9 +53,9 @@ type scene struct {
 }
 
 // fails returns the fates of a version whose launches fail as m says, in the zones and for the time of the scene.
-func (s scene) fails(w *world, version string) func(asgsim.Machine) asgsim.Fate {
+func (s scene) fails(w *world, version string) func(asgsim.Machine) asgsim.Script {
 	begun := time.Now()
-	return func(m asgsim.Machine) asgsim.Fate {
+	return func(m asgsim.Machine) asgsim.Script {
 		f := w.fate(m)
 		over := s.for_ > 0 && time.Since(begun) > s.for_
 		if m.Version != version || over || !strings.Contains(s.zones, m.Zone) {
@@ -80,10 +80,10 @@ func (s scene) begin(w *world) int {
 		w.filled()
 		w.guard.Arm()
 		w.proven()
-		w.mem.Fate = s.fails(w, "2")
+		w.mem.Script = s.fails(w, "2")
 		return 2
 	}
-	w.mem.Fate = s.fails(w, "1")
+	w.mem.Script = s.fails(w, "1")
 	w.create()
 	return 1
 }
@@ -158,7 +158,7 @@ func (s scene) endsWithout(w *world) {
 	if s.Cause == "release" && s.rollout {
 		return // TestBadBinary shows that it is refused from now on
 	}
-	w.mem.Fate = w.fate
+	w.mem.Script = w.fate
 	if _, err := w.up(n); err != nil {
 		w.t.Fatalf("when the cause is gone: %v", err)
 	}
@@ -184,7 +184,7 @@ func (s scene) isPaused(w *world) {
 // A group that is blocked late, after an instance of the release failed, is not judged by the time that passed.
 func TestBlockedLate(t *testing.T) {
 	inEmptyWorld(t, func(w *world) {
-		w.fates[key(worker, 1)] = func(n int) asgsim.Fate {
+		w.fates[key(worker, 1)] = func(n int) asgsim.Script {
 			switch n {
 			case 1:
 				return good()
@@ -206,7 +206,7 @@ func TestWayBackIsBlocked(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.proven()
 		refused := false
-		w.mem.Fate = func(m asgsim.Machine) asgsim.Fate {
+		w.mem.Script = func(m asgsim.Machine) asgsim.Script {
 			if refused && m.Group == "worker" {
 				return asgsim.Refused("Request limit exceeded.")
 			}
@@ -216,7 +216,7 @@ func TestWayBackIsBlocked(t *testing.T) {
 		_, err := w.up(2)
 		judged(t, err, "the way back does not work", "AWS has launched no new worker for 15m")
 		w.wantEntry(2, record.NotJudged, "the way back does not work")
-		w.mem.Fate = w.fate
+		w.mem.Script = w.fate
 		if _, err := w.up(2); err != nil {
 			t.Fatal(err)
 		}

@@ -163,7 +163,7 @@ func TestInstancesThatFail(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			inWorld(t, func(w *world) {
 				w.proven()
-				w.fates[key(server, 2)] = func(n int) asgsim.Fate {
+				w.fates[key(server, 2)] = func(n int) asgsim.Script {
 					if c.fails(n) {
 						return dead()
 					}

@@ -51,7 +51,7 @@ type world struct {
 	guard *asgsim.Guard
 
 	mu      sync.Mutex
-	fates   map[string]func(n int) asgsim.Fate // by role and version; n counts its launches
+	fates   map[string]func(n int) asgsim.Script // by role and version; n counts its launches
 	started map[string]int
 	missing map[string]bool // objects
 	item    map[string]types.AttributeValue
@@ -61,15 +61,15 @@ type world struct {
 	hook    func(call string, n int) (before, after error) // of each call to AWS
 }
 
-func good() asgsim.Fate {
-	return asgsim.Fate{Boot: 40 * time.Second, Answer: asgsim.Continue, Checks: 20 * time.Second, Drain: 10 * time.Second}
+func good() asgsim.Script {
+	return asgsim.Script{Boot: 40 * time.Second, Answer: asgsim.Continue, Checks: 20 * time.Second, Drain: 10 * time.Second}
 }
 
-func always(f asgsim.Fate) func(int) asgsim.Fate { return func(int) asgsim.Fate { return f } }
+func always(f asgsim.Script) func(int) asgsim.Script { return func(int) asgsim.Script { return f } }
 
 // dead is a boot that fails, as the boot script ends it.
-func dead() asgsim.Fate {
-	return asgsim.Fate{Boot: 30 * time.Second, Answer: asgsim.Abandon,
+func dead() asgsim.Script {
+	return asgsim.Script{Boot: 30 * time.Second, Answer: asgsim.Abandon,
 		Console: "\x1b[0mWelcome to Amazon Linux\r\nimagery boot: run the selftest\npanic: no such table\nIMAGERY BOOT FAILED: run the selftest (line 99)\n[ OK ] Reached target Power-Off.\n"}
 }
 
@@ -92,10 +92,10 @@ func inWorld(t *testing.T, test func(*world)) {
 func inEmptyWorld(t *testing.T, test func(*world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, fates: map[string]func(int) asgsim.Fate{}, started: map[string]int{}, missing: map[string]bool{}}
+		w := &world{t: t, fates: map[string]func(int) asgsim.Script{}, started: map[string]int{}, missing: map[string]bool{}}
 		var broken []string
 		w.guard = &asgsim.Guard{Broken: func(s string) { w.mu.Lock(); broken = append(broken, s); w.mu.Unlock() }}
-		w.mem = &asgsim.Memory{Fate: w.fate}
+		w.mem = &asgsim.Memory{Script: w.fate}
 		w.sim = asgsim.New(asgsim.Options{Driver: w.mem, Observe: w.guard.Observe})
 		w.mem.Simulator = w.sim
 		defer w.sim.Close()
@@ -115,7 +115,7 @@ func inEmptyWorld(t *testing.T, test func(*world)) {
 	})
 }
 
-func (w *world) fate(m asgsim.Machine) asgsim.Fate {
+func (w *world) fate(m asgsim.Machine) asgsim.Script {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	k := m.Group + "/" + m.Version

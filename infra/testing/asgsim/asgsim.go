@@ -1,7 +1,7 @@
-// Package asgsim is Auto Scaling and Elastic Load Balancing as documented: instances boot, pass or fail their
-// hooks, register, drain and terminate, and a group keeps the size that it was told. It answers the clients of
-// aws-sdk-go-v2 over HTTP, see Handler, and leaves machines and requests to a Driver, which may be a table in
-// memory or real machines behind a real balancer.
+// Package asgsim simulates EC2 Auto Scaling and Elastic Load Balancing as documented: instances boot, pass or fail
+// their lifecycle hooks, register, drain and terminate, and a group keeps its desired capacity. Handler serves the
+// APIs to clients of aws-sdk-go-v2 over HTTP. A Driver runs the machines: Memory simulates them, package nspawn boots
+// real ones behind a real load balancer.
 //
 // Each rule stands beside the sentence of the SDK's documentation that it comes from. Where that says nothing the
 // comment says "not documented". Time is that of package time, so that a test may run it in a synctest bubble.
@@ -19,28 +19,28 @@ import (
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 )
 
-// Machine is an instance as its driver knows it.
+// Machine identifies an instance to its Driver.
 type Machine struct {
 	ID, Group, Zone string
 	Version         string // of the launch template
 }
 
-// Driver is EC2 and the data path of the balancer. Its methods may be called at the same time; those without an
-// error are asked often and must answer at once, from what they know.
+// Driver stands in for EC2 and the data path of the load balancer. Its methods may be called concurrently. Running and
+// Health are polled and must not block.
 type Driver interface {
-	// Start gives the machine power. It does not wait for the boot.
+	// Start powers the machine on. It does not wait for the boot.
 	Start(ctx context.Context, m Machine) error
-	// Running reports whether the machine has power.
+	// Running reports whether the machine is powered on.
 	Running(id string) bool
-	// Stop asks the machine to shut down and returns when it has no power any more.
+	// Stop shuts the machine down and returns once it is powered off.
 	Stop(id string)
-	// Register has the balancer check the machine, and send it requests while the checks pass.
+	// Register adds the machine as a target: it is health-checked, and receives requests while healthy.
 	Register(id string)
-	// Drain has the balancer send it no new requests. Those under way go on.
+	// Drain stops new requests to the machine. Requests in flight continue.
 	Drain(id string)
-	// Deregister takes the machine from the balancer; what is under way is cut.
+	// Deregister removes the target; requests in flight are cut.
 	Deregister(id string)
-	// Health is what the balancer's checks say of a registered machine: initial, healthy or unhealthy.
+	// Health returns the health of a registered machine: initial, healthy or unhealthy.
 	Health(id string) elb.TargetHealthStateEnum
 }
 
@@ -58,14 +58,14 @@ const (
 	Abandon     = "ABANDON"
 )
 
-// Group is what an Auto Scaling group is told.
+// Group holds the settings of an Auto Scaling group.
 type Group struct {
 	Name              string
 	Min, Max, Desired int
 	Template, Version string // id and number of the launch template
 	Zones             []string
 	TargetGroup       string // ARN; empty: none
-	// ELB is whether the balancer's checks count, beside those of EC2.
+	// ELB enables target health checks in addition to EC2 status checks.
 	ELB               bool
 	Grace, DrainDelay time.Duration
 	// Warmup is the DefaultInstanceWarmup; 0 is the grace period.
@@ -79,13 +79,13 @@ type Options struct {
 	Driver Driver
 	// Factor divides every duration; 0 is 1.
 	Factor int
-	// Log, if set, is told what happens, a line each.
+	// Log, if set, receives one line per event.
 	Log func(format string, args ...any)
-	// Observe, if set, is told of every change of a group, and once a second. It must not call the simulator.
+	// Observe, if set, receives a snapshot of a group at every change and once a second. It must not call the simulator.
 	Observe func(View)
 }
 
-// Simulator runs groups. Make it with New and end it with Close.
+// Simulator runs groups. Create it with New and stop it with Close.
 type Simulator struct {
 	Options
 	ctx    context.Context
@@ -135,17 +135,17 @@ func New(o Options) *Simulator {
 	return s
 }
 
-// Close ends all groups. Machines are left as they are.
+// Close stops all groups. Machines keep running.
 func (s *Simulator) Close() {
 	s.cancel()
 	s.all.Wait()
 }
 
-// lookEvery is how often a group is looked at. Not documented; EC2's own checks are a minute apart, so that
-// failures are found sooner here.
-const lookEvery = time.Second
+// reconcileInterval is the time between two reconciliations of a group. Not documented; EC2's own status checks are a
+// minute apart, so failures are detected earlier here.
+const reconcileInterval = time.Second
 
-// Create makes a group and begins to fill it.
+// Create creates a group and starts its instances.
 func (s *Simulator) Create(g Group) {
 	s.mu.Lock()
 	made := &group{Group: g, instances: map[string]*instance{}, full: map[string]bool{}, suspended: map[string]string{}}
@@ -153,19 +153,19 @@ func (s *Simulator) Create(g Group) {
 	s.groups[g.Name] = made
 	s.mu.Unlock()
 	s.all.Go(func() {
-		for s.sleep(lookEvery) {
+		for s.sleep(reconcileInterval) {
 			s.mu.Lock()
-			s.tend(made)
+			s.reconcile(made)
 			s.changed(made)
 			s.mu.Unlock()
 		}
 	})
 }
 
-// scaled is a duration of the documentation in the time of this simulator.
+// scaled divides a documented duration by Factor.
 func (s *Simulator) scaled(d time.Duration) time.Duration { return d / time.Duration(s.Factor) }
 
-// sleep reports false if the simulator ended meanwhile.
+// sleep reports false if the simulator was closed meanwhile.
 func (s *Simulator) sleep(d time.Duration) bool {
 	t := time.NewTimer(s.scaled(d))
 	defer t.Stop()
@@ -177,18 +177,18 @@ func (s *Simulator) sleep(d time.Duration) bool {
 	}
 }
 
-// census sorts the instances of a group that stay.
-type census struct {
-	good      []*instance // healthy, or still on their way
-	serving   []*instance // those of them that are in service
+// partition divides the instances of a group that are not terminating.
+type partition struct {
+	good      []*instance // healthy or pending
+	serving   []*instance // the subset in service
 	unhealthy []*instance
 }
 
-func (g *group) census() census {
-	var c census
+func (g *group) partition() partition {
+	var c partition
 	for _, id := range slices.Sorted(maps.Keys(g.instances)) {
 		switch i := g.instances[id]; {
-		case i.leaving || i.state == types.LifecycleStateStandby: // who stands by counts for nothing
+		case i.leaving || i.state == types.LifecycleStateStandby: // standby instances do not count
 		case i.unhealthy:
 			c.unhealthy = append(c.unhealthy, i)
 		default:
@@ -201,16 +201,16 @@ func (g *group) census() census {
 	return c
 }
 
-// tend does what a group needs now. The lock is held.
-func (s *Simulator) tend(g *group) {
+// reconcile replaces unhealthy instances and scales the group to its desired capacity. The lock is held.
+func (s *Simulator) reconcile(g *group) {
 	s.checkHealth(g)
 	surplus := s.refresh(g)
-	c, b := g.census(), g.limits()
+	c, b := g.partition(), g.limits()
 	for len(c.good) < g.Desired && len(c.good)+len(c.unhealthy) < b.most && g.launches() {
 		c.good = append(c.good, s.launch(g, "an instance was started in response to a difference between desired and actual capacity"))
 	}
 	// "MinHealthyPercentage: the minimum percentage of the group to keep in service, healthy, and ready to use to
-	// support your workload when replacing instances." One that has lost its power keeps nothing up.
+	// support your workload when replacing instances." One that is powered off serves nothing.
 	kept := len(c.serving) + len(c.unhealthy)
 	for _, i := range c.unhealthy {
 		if kept > b.least || b.most <= g.Desired || !s.Driver.Running(i.ID) {
@@ -230,7 +230,7 @@ func (s *Simulator) tend(g *group) {
 	}
 }
 
-// launches reports whether a group starts instances now: "If you suspend Launch, your Auto Scaling group does not
+// launches reports whether a group may launch instances now: "If you suspend Launch, your Auto Scaling group does not
 // scale out for alarms or scheduled actions", and "ReplaceUnhealthy continues to terminate unhealthy instances, but
 // does not launch replacements".
 func (g *group) launches() bool {
@@ -238,10 +238,10 @@ func (g *group) launches() bool {
 	return !suspended && !time.Now().Before(g.notBefore)
 }
 
-// bounds of a group while instances are replaced.
+// bounds limit the number of instances while some are replaced.
 type bounds struct{ least, most int }
 
-// limits are those of the refresh under way, else of the instance maintenance policy.
+// limits returns the bounds of the active refresh, else of the instance maintenance policy.
 func (g *group) limits() bounds {
 	if r := g.active(); r != nil {
 		return r.bounds(g)
@@ -251,7 +251,7 @@ func (g *group) limits() bounds {
 	return bounds{least: (g.Desired*g.MinHealthy + 99) / 100, most: max(g.Desired, g.Desired*g.MaxHealthy/100)}
 }
 
-// next is whom a scale-in takes: in the zone with the most instances, the one with the oldest launch template,
+// next selects the instance to terminate on scale-in: in the zone with the most instances, the one with the oldest launch template,
 // then the oldest. "Indicates whether the instance is protected from termination by Amazon EC2 Auto Scaling when
 // scaling in": nil if all are.
 func next(of []*instance) *instance {
@@ -274,14 +274,14 @@ func next(of []*instance) *instance {
 	})
 }
 
-// checkHealth marks instances. "Unhealthy means that the instance is unhealthy and that Amazon EC2 Auto Scaling
+// checkHealth marks unhealthy instances. "Unhealthy means that the instance is unhealthy and that Amazon EC2 Auto Scaling
 // should terminate and replace it."
 func (s *Simulator) checkHealth(g *group) {
 	for _, i := range g.instances {
 		if i.state != types.LifecycleStateInService || i.unhealthy || i.leaving {
 			continue
 		}
-		// "EC2 is the default health check and cannot be disabled." Lost power counts inside the grace period, too.
+		// "EC2 is the default health check and cannot be disabled." Power loss counts within the grace period, too.
 		if !s.Driver.Running(i.ID) {
 			i.unhealthy = true
 		}
@@ -304,7 +304,7 @@ func (s *Simulator) begin(g *group, i *instance, description, cause string) *Act
 	return a
 }
 
-// end closes an activity. The lock is held.
+// end completes an activity. The lock is held.
 func (s *Simulator) end(a *Activity, status types.ScalingActivityStatusCode, message string) {
 	a.Status, a.Message, a.End = status, message, time.Now()
 	s.Log("%s %s: %s %s", a.Group, a.Description, status, message)

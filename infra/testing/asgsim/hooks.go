@@ -6,7 +6,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
 )
 
-// action is a hook that waits for its answer.
+// action is a lifecycle action in a wait state.
 type action struct {
 	hook   *Hook
 	result chan string
@@ -17,7 +17,7 @@ type action struct {
 // seconds (48 hours) or 100 times HeartbeatTimeout, whichever is smaller."
 func globalLimit(h *Hook) time.Duration { return min(48*time.Hour, 100*h.Timeout) }
 
-// await keeps the instance in a wait state until somebody completes the action, and returns the result.
+// await keeps the instance in a wait state until the action is completed or times out, and returns the result.
 func (s *Simulator) await(i *instance, h *Hook, state types.LifecycleState, a *Activity) string {
 	act := &action{h, make(chan string, 1), make(chan struct{}, 1)}
 	s.mu.Lock()
@@ -36,8 +36,8 @@ func (s *Simulator) await(i *instance, h *Hook, state types.LifecycleState, a *A
 	defer global.Stop()
 	heartbeat := time.NewTimer(s.scaled(h.Timeout))
 	defer heartbeat.Stop()
-	look := time.NewTicker(s.scaled(lookEvery))
-	defer look.Stop()
+	poll := time.NewTicker(s.scaled(reconcileInterval))
+	defer poll.Stop()
 	for {
 		select {
 		case r := <-act.result:
@@ -52,12 +52,12 @@ func (s *Simulator) await(i *instance, h *Hook, state types.LifecycleState, a *A
 			return h.DefaultResult
 		case <-global.C:
 			return h.DefaultResult
-		case <-look.C:
+		case <-poll.C:
 			// "The action the Auto Scaling group takes when the lifecycle hook timeout elapses or if an unexpected
 			// failure occurs." A machine that lost its power is one; that it counts at once is not documented.
 			if !s.Driver.Running(i.ID) {
 				select {
-				case r := <-act.result: // it answered, and then went
+				case r := <-act.result: // completed before the power-off
 					return r
 				default:
 					return h.DefaultResult
@@ -82,7 +82,7 @@ func (s *Simulator) complete(groupName, hook, id, result string) error {
 	}
 	select {
 	case act.result <- result:
-	default: // answered already
+	default: // completed already
 	}
 	return nil
 }
@@ -93,7 +93,7 @@ func (s *Simulator) heartbeat(groupName, hook, id string) error {
 	if err == nil {
 		select {
 		case act.beat <- struct{}{}:
-		default: // one is waiting to be seen
+		default: // one is pending already
 		}
 	}
 	return err

@@ -11,8 +11,8 @@ import (
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 )
 
-// instance is one life: Pending, Pending:Wait, Pending:Proceed, InService, Terminating, Terminating:Wait,
-// Terminating:Proceed, gone.
+// instance is an EC2 instance. Its lifecycle is Pending, Pending:Wait, Pending:Proceed, InService, Terminating, Terminating:Wait,
+// Terminating:Proceed, terminated.
 type instance struct {
 	Machine
 	state            types.LifecycleState
@@ -23,16 +23,16 @@ type instance struct {
 	leaving          bool
 	registered       bool
 	draining         bool
-	action           *action       // what it waits for
-	left             chan struct{} // closed when it is told to go
+	action           *action       // pending lifecycle action
+	left             chan struct{} // closed when termination begins
 }
 
 func (i *instance) number() int { n, _ := strconv.Atoi(i.Version); return n }
 
-// hookDelay is between the power and Pending:Wait. Not documented; a fast script is known to come too early.
+// hookDelay is the time from power-on to Pending:Wait. Not documented; a fast script is known to come too early.
 const hookDelay = 2 * time.Second
 
-// launch starts a life in the zone that has the fewest: "By default, Amazon EC2 Auto Scaling balances instances
+// launch starts an instance in the zone with the fewest instances: "By default, Amazon EC2 Auto Scaling balances instances
 // across all Availability Zones." The lock is held.
 func (s *Simulator) launch(g *group, cause string) *instance {
 	s.serial++
@@ -45,7 +45,7 @@ func (s *Simulator) launch(g *group, cause string) *instance {
 		seq: s.serial, state: types.LifecycleStatePending, launched: time.Now(), left: make(chan struct{})}
 	g.instances[i.ID] = i
 	a := s.begin(g, i, "Launching a new EC2 instance: ", cause)
-	s.all.Go(func() { s.enter(g, i, a) })
+	s.all.Go(func() { s.bringUp(g, i, a) })
 	return i
 }
 
@@ -68,8 +68,8 @@ func (g *group) hook(transition string) *Hook {
 	return nil
 }
 
-// enter takes an instance from its start into service, or to its end.
-func (s *Simulator) enter(g *group, i *instance, a *Activity) {
+// bringUp starts an instance, waits for its launch hook and puts it in service or terminates it.
+func (s *Simulator) bringUp(g *group, i *instance, a *Activity) {
 	if err := s.Driver.Start(s.ctx, i.Machine); err != nil {
 		s.refused(g, i, a, err)
 		return
@@ -81,7 +81,7 @@ func (s *Simulator) enter(g *group, i *instance, a *Activity) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ctx.Err() != nil || i.leaving {
-		s.end(a, types.ScalingActivityStatusCodeCancelled, "the instance was told to go")
+		s.end(a, types.ScalingActivityStatusCodeCancelled, "the instance is being terminated")
 		return
 	}
 	if result == Abandon {
@@ -91,7 +91,7 @@ func (s *Simulator) enter(g *group, i *instance, a *Activity) {
 		s.terminate(g, i, "a lifecycle action was abandoned")
 		return
 	}
-	// Only now, after the hook, does the balancer know the instance.
+	// Only now, after the hook, is the instance registered with the load balancer.
 	i.state = types.LifecycleStatePendingProceed
 	if g.TargetGroup != "" {
 		s.Driver.Register(i.ID)
@@ -104,7 +104,7 @@ func (s *Simulator) enter(g *group, i *instance, a *Activity) {
 	s.end(a, types.ScalingActivityStatusCodeSuccessful, fmt.Sprintf("in service after %.1f s", time.Since(i.launched).Seconds()))
 }
 
-// refused ends the launch of an instance that EC2 did not start, or ended again at once. The former has no id in its
+// refused fails the launch of an instance that EC2 did not start, or terminated at once. The former has no id in its
 // activity. The next launch tries another zone without delay, as long as there is one that was not tried.
 func (s *Simulator) refused(g *group, i *instance, a *Activity, err error) {
 	s.mu.Lock()
@@ -130,13 +130,13 @@ func (e *DiedError) Error() string {
 	return "Instance became unhealthy while waiting for instance to be in InService state. Termination Reason: " + e.Reason
 }
 
-// failed puts the next launch off: longer with every failure. Not documented beyond that AWS does so.
+// failed delays the next launch, longer with every failure. Not documented beyond that AWS does so.
 func (s *Simulator) failed(g *group) {
 	g.failures++
 	g.notBefore = time.Now().Add(s.scaled(min(time.Duration(g.failures)*30*time.Second, 5*time.Minute)))
 }
 
-// terminate begins the end of an instance. The lock is held.
+// terminate begins the termination of an instance. The lock is held.
 func (s *Simulator) terminate(g *group, i *instance, cause string) *Activity {
 	inService := i.state == types.LifecycleStateInService
 	i.leaving, i.draining, i.state = true, i.registered, types.LifecycleStateTerminating
@@ -146,19 +146,19 @@ func (s *Simulator) terminate(g *group, i *instance, cause string) *Activity {
 	if i.draining {
 		a.Status = types.ScalingActivityStatusCodeWaitingForELBConnectionDraining
 	}
-	s.all.Go(func() { s.leave(g, i, a, inService) })
+	s.all.Go(func() { s.shutDown(g, i, a, inService) })
 	return a
 }
 
-// leave drains an instance, has its hook say so, and takes its power.
-func (s *Simulator) leave(g *group, i *instance, a *Activity, inService bool) {
+// shutDown drains an instance, waits for its terminate hook and stops it.
+func (s *Simulator) shutDown(g *group, i *instance, a *Activity, inService bool) {
 	if i.draining {
 		s.Driver.Drain(i.ID)
 		// "deregistration_delay.timeout_seconds - The amount of time, in seconds, for Elastic Load Balancing to wait
 		// before changing the state of a deregistering target from draining to unused." A machine without power is
 		// unused at once: "Target.InvalidState - The target is in the stopped or terminated state."
 		for until := time.Now().Add(s.scaled(g.DrainDelay)); time.Now().Before(until) && s.Driver.Running(i.ID); {
-			if !s.sleep(lookEvery) {
+			if !s.sleep(reconcileInterval) {
 				return
 			}
 		}
@@ -185,7 +185,7 @@ func (s *Simulator) setState(i *instance, state types.LifecycleState) {
 	i.state = state
 }
 
-// targetHealth is a target as ELB describes it. The lock is held.
+// targetHealth returns a target's health as ELB describes it. The lock is held.
 func (s *Simulator) targetHealth(i *instance) (elb.TargetHealthStateEnum, elb.TargetHealthReasonEnum) {
 	switch health := s.Driver.Health(i.ID); {
 	case !s.Driver.Running(i.ID):

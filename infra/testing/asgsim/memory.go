@@ -9,33 +9,35 @@ import (
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 )
 
-// Fate is what becomes of a machine in memory.
-type Fate struct {
-	// Boot is how long it takes until the machine answers its launch hook.
+// Script describes how a simulated machine behaves.
+type Script struct {
+	// Boot is the time from power-on to the completion of the launch hook.
 	Boot time.Duration
-	// Answer is the result it gives, after which it powers off unless it is Continue; empty: it hangs for ever.
+	// Answer is the lifecycle action result. Any result but Continue is followed by power-off; with "" the machine
+	// hangs.
 	Answer string
-	// Checks is how long the balancer needs to believe in it; Sick is whether it never does.
+	// Checks is the time from registration to the first healthy check; with Sick no check ever passes.
 	Checks time.Duration
 	Sick   bool
-	// Drain is how long it takes to answer its terminate hook; negative: it never does.
+	// Drain is the time until the terminate hook is completed; negative: never.
 	Drain time.Duration
-	// Refused, if set, is why EC2 does not start it, Died why EC2 ends it before it boots.
+	// Refused, if set, is the error of the launch request; Died is the reason for which EC2 terminates the instance
+	// before it boots.
 	Refused, Died string
-	// SickAfter, if set, is how long the balancer's checks pass once they began.
+	// SickAfter, if set, is the time after which passing health checks begin to fail.
 	SickAfter time.Duration
-	// Alarm, if set, is red from AlarmAfter after the checks began, and green again when the machine is gone.
+	// Alarm, if set, names the alarm that is in ALARM from AlarmAfter after the first check until the machine is gone.
 	Alarm      string
 	AlarmAfter time.Duration
-	// Console is what the machine wrote there.
+	// Console is the console output.
 	Console string
 }
 
-// Memory is a driver without machines. Set Simulator before the first group is made.
+// Memory is a Driver that simulates machines in memory. Set Simulator before the first group is created.
 type Memory struct {
 	Simulator *Simulator
-	// Fate decides by machine.
-	Fate func(Machine) Fate
+	// Script returns the script of a machine.
+	Script func(Machine) Script
 
 	mu       sync.Mutex
 	machines map[string]*memory
@@ -44,76 +46,76 @@ type Memory struct {
 
 type memory struct {
 	Machine
-	fate       Fate
+	script     Script
 	on, drains bool
 	registered time.Time
 }
 
-// diesAfter passes until EC2 ends an instance that it cannot boot. Not documented.
+// diesAfter is the delay after which EC2 terminates an instance that it cannot boot. Not documented.
 const diesAfter = 20 * time.Second
 
 // Start begins the boot.
 func (m *Memory) Start(ctx context.Context, machine Machine) error {
-	fate := m.Fate(machine)
-	if fate.Refused != "" {
-		return errors.New(fate.Refused)
+	script := m.Script(machine)
+	if script.Refused != "" {
+		return errors.New(script.Refused)
 	}
-	if fate.Died != "" {
+	if script.Died != "" {
 		m.Simulator.sleep(diesAfter)
-		return &DiedError{fate.Died}
+		return &DiedError{script.Died}
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.machines == nil {
 		m.machines = map[string]*memory{}
 	}
-	m.machines[machine.ID] = &memory{Machine: machine, fate: fate, on: true}
-	m.Simulator.all.Go(func() { m.live(machine, fate) })
+	m.machines[machine.ID] = &memory{Machine: machine, script: script, on: true}
+	m.Simulator.all.Go(func() { m.live(machine, script) })
 	return nil
 }
 
-// live is the machine's own doing: the boot script and the watch for its end.
-func (m *Memory) live(machine Machine, fate Fate) {
+// live runs a machine's script: boot, health, and the reaction to its termination.
+func (m *Memory) live(machine Machine, script Script) {
 	s := m.Simulator
-	if fate.Answer == "" || !s.sleep(fate.Boot) {
+	if script.Answer == "" || !s.sleep(script.Boot) {
 		return
 	}
-	if !m.answer(machine, Launching, fate.Answer) {
+	if !m.answer(machine, Launching, script.Answer) {
 		return
 	}
-	if fate.Answer != Continue {
+	if script.Answer != Continue {
 		m.PowerOff(machine.ID)
 		return
 	}
-	if fate.Alarm != "" {
-		s.all.Go(func() { m.ring(machine, fate) })
+	if script.Alarm != "" {
+		s.all.Go(func() { m.ring(machine, script) })
 	}
 	for s.TargetState(machine.ID) != "Terminated" {
 		if !s.sleep(5 * time.Second) {
 			return
 		}
 	}
-	if fate.Drain >= 0 && s.sleep(fate.Drain) {
+	if script.Drain >= 0 && s.sleep(script.Drain) {
 		m.answer(machine, Terminating, Continue)
 	}
 }
 
 // ring sets the alarm while the machine serves.
-func (m *Memory) ring(machine Machine, fate Fate) {
+func (m *Memory) ring(machine Machine, script Script) {
 	s := m.Simulator
 	red := false
 	for m.Running(machine.ID) && s.sleep(time.Second) {
 		m.mu.Lock()
 		at := m.machines[machine.ID]
-		due := !at.drains && !at.registered.IsZero() && time.Since(at.registered) >= s.scaled(fate.AlarmAfter)
+		due := !at.drains && !at.registered.IsZero() && time.Since(at.registered) >= s.scaled(script.AlarmAfter)
 		m.mu.Unlock()
 		if due != red {
 			red = due
-			m.rings(fate.Alarm, red)
+			m.rings(script.Alarm, red)
 		}
 	}
 	if red {
-		m.rings(fate.Alarm, false)
+		m.rings(script.Alarm, false)
 	}
 }
 
@@ -141,7 +143,7 @@ func (m *Memory) Console(id string) string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if at := m.machines[id]; at != nil {
-		return at.fate.Console
+		return at.script.Console
 	}
 	return ""
 }
@@ -176,7 +178,7 @@ func (m *Memory) PowerOff(id string) {
 func (m *Memory) Sicken(id string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.machines[id].fate.Sick = true
+	m.machines[id].script.Sick = true
 }
 
 // Running reports whether the machine has power.
@@ -211,15 +213,15 @@ func (m *Memory) target(id string, change func(*memory)) {
 	}
 }
 
-// Health follows the fate.
+// Health follows the script.
 func (m *Memory) Health(id string) elb.TargetHealthStateEnum {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	at := m.machines[id]
 	switch {
-	case at == nil || !at.on || at.fate.Sick || at.fate.SickAfter > 0 && !at.registered.IsZero() && time.Since(at.registered) >= m.Simulator.scaled(at.fate.SickAfter):
+	case at == nil || !at.on || at.script.Sick || at.script.SickAfter > 0 && !at.registered.IsZero() && time.Since(at.registered) >= m.Simulator.scaled(at.script.SickAfter):
 		return elb.TargetHealthStateEnumUnhealthy
-	case time.Since(at.registered) < m.Simulator.scaled(at.fate.Checks):
+	case time.Since(at.registered) < m.Simulator.scaled(at.script.Checks):
 		return elb.TargetHealthStateEnumInitial
 	default:
 		return elb.TargetHealthStateEnumHealthy

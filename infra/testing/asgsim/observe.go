@@ -9,7 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
 )
 
-// View is a group at one moment.
+// View is a snapshot of a group.
 type View struct {
 	Time      time.Time
 	Group     Group
@@ -17,7 +17,7 @@ type View struct {
 	Refresh   *Refresh // the newest; nil: there was none
 }
 
-// changed tells the observer. The lock is held.
+// changed passes a snapshot to Observe. The lock is held.
 func (s *Simulator) changed(g *group) {
 	if s.Observe == nil {
 		return
@@ -30,29 +30,29 @@ func (s *Simulator) changed(g *group) {
 	s.Observe(v)
 }
 
-// Guard watches that a release takes no good instance away: whenever an old instance that serves well is taken, the
-// old ones that still do and the new ones that were proven are together no fewer than the group's minimum. Old is who
-// has another version than the newest refresh's desired configuration. One that falls ill by itself is nobody's
-// fault. Its Observe is an Options.Observe; it watches nothing before Arm.
+// Guard asserts that a rollout never removes healthy capacity below the group's minimum: whenever a healthy old
+// instance is terminated, the remaining healthy old instances and the proven new ones number at least Group.Min. An
+// instance is old if its version differs from the newest refresh's desired configuration. Instances that fail their
+// own health checks are not counted as removed. Pass Observe as Options.Observe; nothing is checked before Arm.
 type Guard struct {
-	// Broken is told, a line each.
+	// Broken is called with one line per violation.
 	Broken func(string)
 
 	mu     sync.Mutex
 	armed  bool
-	old    map[string]map[string]bool // ids of the old ones that served well at the last look, by group
+	old    map[string]map[string]bool // ids of the old ones that served well at the last observation, by group
 	proven map[string]struct{}        // new instances that were proven once, while they are there
 	looks  int
 }
 
-// Arm begins the watch.
+// Arm starts checking.
 func (w *Guard) Arm() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.armed = true
 }
 
-// Disarm ends the watch: somebody does what no release may.
+// Disarm stops checking, for tests that terminate instances by hand.
 func (w *Guard) Disarm() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -66,7 +66,7 @@ func (w *Guard) Looks() int {
 	return w.looks
 }
 
-// Observe is for Options.Observe.
+// Observe checks a snapshot. It is meant for Options.Observe.
 func (w *Guard) Observe(v View) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -80,7 +80,7 @@ func (w *Guard) Observe(v View) {
 	before, old, fresh, taken := w.old[v.Group.Name], map[string]bool{}, 0, maps.Clone(w.old[v.Group.Name])
 	for _, i := range v.Instances {
 		if i.State == types.LifecycleStateInService || !i.Healthy {
-			delete(taken, i.ID) // it is there, or failed its checks a moment ago
+			delete(taken, i.ID) // still in service, or it failed its health checks
 		}
 		if i.Version != v.Refresh.Version {
 			if i.Passes {

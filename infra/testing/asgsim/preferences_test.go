@@ -203,13 +203,13 @@ func TestAlarmWithoutData(t *testing.T) {
 // Who goes back to what does not boot any more fails, too.
 func TestRollbackThatFails(t *testing.T) {
 	spoilt := false
-	fate := func(m asgsim.Machine) asgsim.Fate {
+	script := func(m asgsim.Machine) asgsim.Script {
 		if spoilt && m.Version == "1" {
 			return asgsim.FailsBoot("the artifact is gone")
 		}
 		return asgsim.Boots()
 	}
-	inBubble(t, fate, func(c *cloud) {
+	inBubble(t, script, func(c *cloud) {
 		c.guarded()
 		c.start("2", safe())
 		c.until("half is new", func() bool { return *c.refresh().PercentageComplete == 50 })

@@ -96,7 +96,7 @@ func (s *Simulator) StartRefresh(name, template, version string, p Preferences) 
 	if version != "" && template == "" {
 		r.Template = g.Template
 	}
-	for _, i := range g.census().good {
+	for _, i := range g.partition().good {
 		r.ToUpdate += btoi(r.outdated(g, i))
 	}
 	g.refreshes = append(g.refreshes, r)

@@ -14,7 +14,7 @@ import (
 // outdated reports whether the refresh replaces an instance. "SkipMatching: skips replacing instances that match the
 // desired configuration. If no desired configuration is specified, then it skips replacing instances that have the
 // same launch template that the Auto Scaling group was using before the start." A rollback "replaces any instances
-// that were replaced during the instance refresh", and nobody else.
+// that were replaced during the instance refresh", and no others.
 func (r *refresh) outdated(g *group, i *instance) bool {
 	switch {
 	case i.protected && r.Preferences.Protected == "Ignore":
@@ -55,17 +55,18 @@ func (s *Simulator) proven(g *group, r *refresh, i *instance) bool {
 	return s.passes(g, i) && time.Since(i.served) >= s.scaled(r.warmup(g))
 }
 
-// rolling is one look at a group that is refreshed.
+// rolling is a snapshot of a group during an instance refresh.
 type rolling struct {
 	old      []*instance // to be replaced
-	sick     int         // to be replaced, too, but the health checks see to them
-	fresh    int         // everybody else
-	ready    int         // who serves: old ones that pass, others that are proven
+	sick     int         // outdated and unhealthy: replaced by the health checks
+	fresh    int         // up to date
+	ready    int         // serving: old ones that pass, others that are proven
 	replaced int         // proven ones that this refresh launched
-	waiting  string      // for whom, and why
+	waiting  string      // status reason: the instance that is waited for, and why
 }
 
-func (s *Simulator) look(g *group, r *refresh, c census) rolling {
+// snapshot classifies the instances of a group that is being refreshed. The lock is held.
+func (s *Simulator) snapshot(g *group, r *refresh, c partition) rolling {
 	var l rolling
 	for _, i := range c.unhealthy {
 		l.sick += btoi(r.outdated(g, i))
@@ -99,9 +100,9 @@ func (s *Simulator) look(g *group, r *refresh, c census) rolling {
 // set to 100 percent. Check instances for health status and give them time to warm up before more instances are
 // replaced." The lock is held.
 func (s *Simulator) roll(g *group, r *refresh) int {
-	c, b := g.census(), r.bounds(g)
-	l := s.look(g, r, c)
-	if r.total == 0 { // it begins
+	c, b := g.partition(), r.bounds(g)
+	l := s.snapshot(g, r, c)
+	if r.total == 0 { // first iteration
 		r.total, r.done, r.left = max(len(l.old)+l.sick, 1), 0, len(l.old)
 		if r.Rollback == nil && r.Preferences.SkipMatching && len(l.old)+l.sick == 0 && !s.standby(g, r) {
 			// User guide: "If you enable skip matching but the launch template, the launch template version, and instance
@@ -123,7 +124,7 @@ func (s *Simulator) roll(g *group, r *refresh) int {
 	switch {
 	case len(l.old)+l.sick == 0 && !standby && l.ready >= g.Desired:
 		s.rolled(g, r)
-	case time.Since(r.moved) >= s.scaled(patience+r.warmup(g)):
+	case time.Since(r.moved) >= s.scaled(refreshTimeout+r.warmup(g)):
 		s.fail(g, r, "The instance refresh made no progress for an hour. "+l.waiting)
 	default:
 		r.Reason = l.waiting
@@ -134,15 +135,15 @@ func (s *Simulator) roll(g *group, r *refresh) int {
 	return 0
 }
 
-// replace launches and terminates.
-func (s *Simulator) replace(g *group, r *refresh, c census, l *rolling, b bounds) {
+// replace launches and terminates instances as far as b allows. The lock is held.
+func (s *Simulator) replace(g *group, r *refresh, c partition, l *rolling, b bounds) {
 	live := len(c.good) + len(c.unhealthy)
 	for n := l.fresh; len(l.old) > 0 && n < g.Desired && live < b.most && g.launches(); n++ {
 		s.launch(g, "an instance was launched in response to an instance refresh")
 		live++
 	}
 	order := slices.Clone(l.old)
-	slices.SortStableFunc(order, func(x, y *instance) int { // those that serve nobody first; not documented
+	slices.SortStableFunc(order, func(x, y *instance) int { // those that do not serve first; not documented
 		return btoi(s.passes(g, x)) - btoi(s.passes(g, y))
 	})
 	for _, i := range order {

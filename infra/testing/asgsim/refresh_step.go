@@ -10,11 +10,11 @@ import (
 const (
 	// pendingFor: user guide: "The status should then quickly change to InProgress."
 	pendingFor = 5 * time.Second
-	// patience: user guide: "When an instance refresh is unable to continue making replacements because it is waiting
+	// refreshTimeout: user guide: "When an instance refresh is unable to continue making replacements because it is waiting
 	// to replace instances on standby or protected from scale in, or the new instances do not pass their health
 	// checks, Amazon EC2 Auto Scaling keeps retrying for an hour. If the problem persists after an hour, the operation
 	// fails."
-	patience = time.Hour
+	refreshTimeout = time.Hour
 )
 
 // refresh takes the group's refresh a step on. It returns how many instances more than desired may live meanwhile.

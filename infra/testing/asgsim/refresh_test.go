@@ -163,9 +163,9 @@ func TestRefreshReplacesOneByOne(t *testing.T) {
 
 // The old ones serve on, and a launch is tried for an hour unless somebody rolls back.
 func TestRefreshWithBootsThatFail(t *testing.T) {
-	for what, fate := range map[string]asgsim.Fate{"gives up": asgsim.FailsBoot("bad hash"), "hangs": asgsim.Hangs(), "refused": asgsim.Refused("InsufficientInstanceCapacity")} {
+	for what, script := range map[string]asgsim.Script{"gives up": asgsim.FailsBoot("bad hash"), "hangs": asgsim.Hangs(), "refused": asgsim.Refused("InsufficientInstanceCapacity")} {
 		t.Run(what, func(t *testing.T) {
-			inBubble(t, asgsim.ByVersion(map[string]asgsim.Fate{"2": fate}), func(c *cloud) {
+			inBubble(t, asgsim.ByVersion(map[string]asgsim.Script{"2": script}), func(c *cloud) {
 				c.guarded()
 				old := c.health()
 				c.start("2", safe())
@@ -246,9 +246,9 @@ func TestAlarmDuringRefresh(t *testing.T) {
 }
 
 func TestFailsUnderLoad(t *testing.T) {
-	for what, fate := range map[string]asgsim.Fate{"checks": asgsim.FailsUnderLoad(100 * time.Second), "alarm": asgsim.Rings(guardAlarm, 100*time.Second)} {
+	for what, script := range map[string]asgsim.Script{"checks": asgsim.FailsUnderLoad(100 * time.Second), "alarm": asgsim.Rings(guardAlarm, 100*time.Second)} {
 		t.Run(what, func(t *testing.T) {
-			inBubble(t, asgsim.ByVersion(map[string]asgsim.Fate{"2": fate}), func(c *cloud) {
+			inBubble(t, asgsim.ByVersion(map[string]asgsim.Script{"2": script}), func(c *cloud) {
 				c.sim.Green(guardAlarm)
 				c.guarded()
 				p := safe()

@@ -45,7 +45,7 @@ func TestAlarmsOverHTTP(t *testing.T) {
 }
 
 func TestTemplatesAndConsolesOverHTTP(t *testing.T) {
-	inBubble(t, asgsim.ByVersion(map[string]asgsim.Fate{"2": asgsim.FailsBoot("bad hash")}), func(c *cloud) {
+	inBubble(t, asgsim.ByVersion(map[string]asgsim.Script{"2": asgsim.FailsBoot("bad hash")}), func(c *cloud) {
 		client, ctx := ec2.NewFromConfig(c.cfg), context.Background()
 		c.filled()
 		one := asgsim.TemplateVersion{Number: 1, Image: "ami-1", InstanceType: "t4g.small", UserData: "#!/bin/bash\n"}

@@ -48,10 +48,10 @@ type cloud struct {
 }
 
 // inBubble runs a test in virtual time against a group of two, of four at most, as the infra's are.
-func inBubble(t *testing.T, fate func(asgsim.Machine) asgsim.Fate, test func(*cloud)) {
+func inBubble(t *testing.T, script func(asgsim.Machine) asgsim.Script, test func(*cloud)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		m := &asgsim.Memory{Fate: fate}
+		m := &asgsim.Memory{Script: script}
 		guard := &asgsim.Guard{Broken: func(s string) { t.Error(s) }}
 		m.Simulator = asgsim.New(asgsim.Options{Driver: m, Log: t.Logf, Observe: guard.Observe})
 		defer m.Simulator.Close()
@@ -68,13 +68,13 @@ func inBubble(t *testing.T, fate func(asgsim.Machine) asgsim.Fate, test func(*cl
 	})
 }
 
-func good(asgsim.Machine) asgsim.Fate {
-	return asgsim.Fate{Boot: 40 * time.Second, Answer: asgsim.Continue, Checks: 20 * time.Second, Drain: 10 * time.Second}
+func good(asgsim.Machine) asgsim.Script {
+	return asgsim.Script{Boot: 40 * time.Second, Answer: asgsim.Continue, Checks: 20 * time.Second, Drain: 10 * time.Second}
 }
 
-// byVersion gives machines of version 2 another fate.
-func byVersion(f asgsim.Fate) func(asgsim.Machine) asgsim.Fate {
-	return func(m asgsim.Machine) asgsim.Fate {
+// byVersion gives machines of version 2 another script.
+func byVersion(f asgsim.Script) func(asgsim.Machine) asgsim.Script {
+	return func(m asgsim.Machine) asgsim.Script {
 		if m.Version == "2" {
 			return f
 		}
@@ -205,15 +205,15 @@ func TestGroupFillsThroughItsHook(t *testing.T) {
 // However a new release fails, those in service are not touched and the machine is not used.
 func TestBadReleaseNeverServes(t *testing.T) {
 	for what, c := range map[string]struct {
-		fate   asgsim.Fate
+		script asgsim.Script
 		status types.ScalingActivityStatusCode
 	}{
-		"gives up":    {asgsim.Fate{Boot: 30 * time.Second, Answer: asgsim.Abandon}, types.ScalingActivityStatusCodeCancelled},
-		"hangs":       {asgsim.Fate{}, types.ScalingActivityStatusCodeCancelled},
-		"not started": {asgsim.Fate{Refused: "InsufficientInstanceCapacity"}, types.ScalingActivityStatusCodeFailed},
+		"gives up":    {asgsim.Script{Boot: 30 * time.Second, Answer: asgsim.Abandon}, types.ScalingActivityStatusCodeCancelled},
+		"hangs":       {asgsim.Script{}, types.ScalingActivityStatusCodeCancelled},
+		"not started": {asgsim.Script{Refused: "InsufficientInstanceCapacity"}, types.ScalingActivityStatusCodeFailed},
 	} {
 		t.Run(what, func(t *testing.T) {
-			inBubble(t, byVersion(c.fate), func(w *cloud) {
+			inBubble(t, byVersion(c.script), func(w *cloud) {
 				w.filled()
 				old := w.health()
 				w.deploy("2")
@@ -281,8 +281,8 @@ func TestGraceOfTheBalancersChecks(t *testing.T) {
 func TestTerminateDrainsFirst(t *testing.T) {
 	for what, drain := range map[string]time.Duration{"completes its hook": 100 * time.Second, "never does": -1} {
 		t.Run(what, func(t *testing.T) {
-			fate := func(m asgsim.Machine) asgsim.Fate { f := good(m); f.Drain = drain; return f }
-			inBubble(t, fate, func(c *cloud) {
+			script := func(m asgsim.Machine) asgsim.Script { f := good(m); f.Drain = drain; return f }
+			inBubble(t, script, func(c *cloud) {
 				c.filled()
 				id := c.serving()[0].InstanceId
 				if _, err := c.as.TerminateInstanceInAutoScalingGroup(context.Background(),
@@ -326,7 +326,7 @@ func TestScaleInTakesTheOldestTemplate(t *testing.T) {
 }
 
 func TestLifecycleActions(t *testing.T) {
-	inBubble(t, byVersion(asgsim.Fate{}), func(c *cloud) {
+	inBubble(t, byVersion(asgsim.Script{}), func(c *cloud) {
 		c.filled()
 		c.deploy("2")
 		if err := c.desire(3); err != nil {

@@ -1,0 +1,45 @@
+package asgsim
+
+import "time"
+
+// ByVersion returns a Memory.Script that selects a script by launch template version. Other versions get Boots.
+func ByVersion(scripts map[string]Script) func(Machine) Script {
+	return func(m Machine) Script {
+		if f, named := scripts[m.Version]; named {
+			return f
+		}
+		return Boots()
+	}
+}
+
+// Boots returns the script of a healthy instance: 40 s boot, 20 s until healthy, 10 s to drain.
+func Boots() Script {
+	return Script{Boot: 40 * time.Second, Answer: Continue, Checks: 20 * time.Second, Drain: 10 * time.Second, Console: "boot: ready\n"}
+}
+
+// FailsBoot writes why on the console, completes the launch hook with ABANDON and powers off.
+func FailsBoot(why string) Script {
+	return Script{Boot: 30 * time.Second, Answer: Abandon, Console: "IMAGERY BOOT FAILED: " + why + "\n"}
+}
+
+// Hangs never completes its launch hook.
+func Hangs() Script { return Script{Console: "boot: waiting\n"} }
+
+// Refused makes EC2 reject the launch with why, as with insufficient capacity.
+func Refused(why string) Script { return Script{Refused: why} }
+
+// FailsUnderLoad boots; its target health checks fail once it has been in service for the given time.
+func FailsUnderLoad(after time.Duration) Script {
+	f := Boots()
+	f.SickAfter = after
+	f.Console += "panic: out of memory\n"
+	return f
+}
+
+// Rings boots and stays healthy; the alarm is in ALARM from the given time after it came into service until the
+// instance terminates.
+func Rings(alarm string, after time.Duration) Script {
+	f := Boots()
+	f.Alarm, f.AlarmAfter = alarm, after
+	return f
+}
