@@ -97,17 +97,17 @@ var keys = []key{
 		boolean(func(c *Config) *bool { return &c.AccessLogs })),
 	same("arch", "arm64 \\| amd64", "arm64", "CPU of both instance types (arm64 costs about a fifth less); on a living stack change it together "+
 		"with amiId or amiFollow", choice(func(c *Config) *string { return &c.Arch }, "arm64", "amd64")),
-	{"serverType", "instance type", "of the servers; they only pass bytes on", "t4g.micro", "t4g.small",
+	{"serverType", "instance type", "instance type of the servers; they need little CPU, since they only transfer bytes", "t4g.micro", "t4g.small",
 		text(func(c *Config) *string { return &c.ServerType })},
 	{"workerType", "instance type", "of the workers. Servers refuse an upload that needs more memory than a worker of " +
 		"this type has for one photo, and say which size passes; from t4g.small up every legal photo passes. In dev " +
 		"burstable, with CPU credits `unlimited` (the estimate names their bound), in prod a whole core, since filtering " +
 		"is all CPU", "t4g.small", "c7g.medium", text(func(c *Config) *string { return &c.WorkerType })},
-	same("serverMin", "count", "2", "two, so that one may die unnoticed", integer(func(c *Config) *int { return &c.ServerMin }, 1, 100)),
-	{"serverMax", "count", "above serverMin", "4", "6", integer(func(c *Config) *int { return &c.ServerMax }, 1, 100)},
-	same("workerMin", "count", "2", "never 0: no photo would be processed",
+	same("serverMin", "count", "2", "fewest servers; with two, the loss of one is no outage", integer(func(c *Config) *int { return &c.ServerMin }, 1, 100)),
+	{"serverMax", "count", "most servers; more than serverMin", "4", "6", integer(func(c *Config) *int { return &c.ServerMax }, 1, 100)},
+	same("workerMin", "count", "2", "fewest workers; at least 1, or no photo would be processed",
 		integer(func(c *Config) *int { return &c.WorkerMin }, 1, 100)),
-	{"workerMax", "count", "above workerMin", "4", "6", integer(func(c *Config) *int { return &c.WorkerMax }, 1, 100)},
+	{"workerMax", "count", "most workers; more than workerMin", "4", "6", integer(func(c *Config) *int { return &c.WorkerMax }, 1, 100)},
 	same("requestsPerTarget", "count", "600", "requests per minute and server that scaling aims at",
 		integer(func(c *Config) *int { return &c.RequestsPerTarget }, 1, 1_000_000)),
 	same("backlogPerWorker", "count", "50", "messages, waiting and in work, per worker that scaling aims at; about a minute's work",
@@ -118,20 +118,20 @@ var keys = []key{
 		boolean(func(c *Config) *bool { return &c.AMIFollow })),
 	same("ssm", "bool", "false", "shell access through Session Manager (with egress endpoints: two more of them)",
 		boolean(func(c *Config) *bool { return &c.SSM })),
-	same("alarmEmail", "address", "", "e-mail address that gets the alarms; AWS sends a confirmation link that "+
+	same("alarmEmail", "address", "", "e-mail address that receives alarm notifications; AWS sends a confirmation link that "+
 		"must be opened once", text(func(c *Config) *string { return &c.AlarmEmail })),
 	{"protectData", "bool", "table, images, queues and load balancer cannot be deleted", "false", "true",
 		boolean(func(c *Config) *bool { return &c.ProtectData })},
-	{"logRetentionDays", "days", "of the log groups; one of the periods that CloudWatch knows", "7", "30",
+	{"logRetentionDays", "days", "retention of the log groups; one of the periods that CloudWatch accepts", "7", "30",
 		integer(func(c *Config) *int { return &c.LogRetentionDays }, 1, 3653)},
 	same("uploadExpireDays", "days", "30", "originals are removed after this; more than the 14 days of a dead letter, so that it can still be sent again",
 		integer(func(c *Config) *int { return &c.UploadExpireDays }, 1, 3650)),
-	same("bootRetrySeconds", "seconds", "300", "how long a booting instance repeats what is refused "+
+	same("bootRetrySeconds", "seconds", "300", "how long a booting instance retries requests that are denied "+
 		"(its download, the self-test, the service's readiness): "+
 		"new rights and endpoints take minutes to work; the launch hook gives the whole boot 900",
 		integer(func(c *Config) *int { return &c.BootRetrySeconds }, 30, 340)),
-	same("rollout", "wait \\| start \\| off", "wait", "what `up` does with a new release: roll it out and take it back if it fails, only begin, or nothing", choice(func(c *Config) *string { return &c.Rollout }, "wait", "start", "off")),
-	same("rolloutForce", "bool", "false", "roll out although an alarm rings, or this release failed before or is held", boolean(func(c *Config) *bool { return &c.RolloutForce })),
+	same("rollout", "wait \\| start \\| off", "wait", "what `up` does with a new release: roll it out and roll back on failure, only start the rollout, or nothing", choice(func(c *Config) *string { return &c.Rollout }, "wait", "start", "off")),
+	same("rolloutForce", "bool", "false", "roll out even if an alarm is firing, or this release failed before or is held", boolean(func(c *Config) *bool { return &c.RolloutForce })),
 	same("bakeSeconds", "seconds", "180", "how long alarms and the smoke watch a new release after it is in "+
 		"service; a failure in that time rolls it back. Alarms need three minutes",
 		integer(func(c *Config) *int { return &c.BakeSeconds }, 0, 3600)),

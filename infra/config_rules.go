@@ -206,7 +206,7 @@ func (c Config) checkFleet(say func(string, ...any), role, kind string, least, m
 	}
 }
 
-// warnings are legal choices that somebody may not have meant.
+// warnings lists legal choices that are probably unintended.
 func (c Config) warnings() []string {
 	var w []string
 	if c.Profile == Prod && !c.ProtectData {
@@ -219,7 +219,7 @@ func (c Config) warnings() []string {
 		w = append(w, "certificateArn is not set in prod: photos and links travel unencrypted, over plain HTTP")
 	}
 	if c.AlarmEmail == "" && c.Profile == Prod {
-		w = append(w, "alarmEmail is not set: alarms ring where nobody hears them")
+		w = append(w, "alarmEmail is not set: no one is notified when an alarm fires")
 	}
 	return w
 }

@@ -106,7 +106,7 @@ var preflightNeeds = slices.Concat(
 	on("autoscaling", "DescribeAutoScalingGroups"),
 	on("kms", "ListGrants GetKeyPolicy"))
 
-// rolloutItem lets whoever deploys read and write the release record, and no image.
+// rolloutItem lets deployers read and write the release record, but no image.
 var rolloutItem = policy.Statement{Sid: "RECORD", Effect: policy.Allow, Action: on("dynamodb", "GetItem PutItem"), Resource: scopes["dynamodb"],
 	Condition: policy.Conditions{"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": {record.ID}}}}
 

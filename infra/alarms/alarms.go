@@ -1,4 +1,4 @@
-// Package alarms says what wakes somebody, whom, and what they see then: a table of alarms, a topic, a dashboard.
+// Package alarms creates a stack's CloudWatch alarms, the SNS topic that they notify, and a dashboard.
 package alarms
 
 import (
@@ -17,20 +17,19 @@ import (
 // Runbook is the page with a section for each alarm.
 const Runbook = "docs/runbook.md"
 
-// Watched names what is looked at. Every dimension of an alarm is one of these outputs: an alarm on a name
-// that somebody typed is silent for ever.
+// Watched names the monitored resources. Every dimension of an alarm is one of these outputs: an alarm on a mistyped
+// name would never fire.
 type Watched struct {
 	Stack, Region, AccountID, Partition string
-	Email                               string // empty: nobody is told
+	Email                               string // empty: no notifications
 
-	// Balancer and Targets are suffixes of ARNs, as metrics have them.
-	Balancer, Targets      pulumi.StringInput // ARN suffixes, as metrics have them
+	Balancer, Targets      pulumi.StringInput // ARN suffixes, as in metric dimensions
 	Queue, DeadLetters     pulumi.StringInput
 	Table                  pulumi.StringInput
 	ServerGroup            pulumi.StringInput
 	WorkerGroup            pulumi.StringInput
 	ServerMin, WorkerMin   int
-	Bucket, QueueURL       pulumi.StringInput // only for the texts
+	Bucket, QueueURL       pulumi.StringInput // this and the rest: only for the alarm texts
 	TargetGroup            pulumi.StringInput
 	ServerLogs, WorkerLogs pulumi.StringInput
 }
@@ -41,11 +40,11 @@ type Alarms struct {
 
 	Topic        *sns.Topic
 	Subscription *sns.TopicSubscription // nil without an address
-	// Guards are the names of the alarms that judge a release of a role.
+	// Guards holds, by role, the names of the alarms that roll a release back.
 	Guards map[settings.Role]pulumi.StringArray
 }
 
-// Watch makes the topic, an alarm for each row of the table, and the dashboard.
+// Watch creates the topic, an alarm for each row of the table, and the dashboard.
 func Watch(ctx *pulumi.Context, name string, w Watched, opts ...pulumi.ResourceOption) (*Alarms, error) {
 	a := &Alarms{Guards: map[settings.Role]pulumi.StringArray{}}
 	if err := ctx.RegisterComponentResource("imagery:infra:Alarms", name, a, opts...); err != nil {
@@ -59,7 +58,7 @@ func Watch(ctx *pulumi.Context, name string, w Watched, opts ...pulumi.ResourceO
 		args := row.args()
 		text := row.text()
 		args.AlarmDescription = names.ApplyT(func(m map[string]string) string { return fill(text, m) }).(pulumi.StringOutput)
-		// Also when it is over: whoever was woken wants to know.
+		// The topic also receives the return to OK.
 		args.AlarmActions, args.OkActions = pulumi.Array{a.Topic.Arn}, pulumi.Array{a.Topic.Arn}
 		made, err := cloudwatch.NewMetricAlarm(ctx, name+"-"+row.name, args, pulumi.Parent(a))
 		if err != nil {
@@ -75,12 +74,12 @@ func Watch(ctx *pulumi.Context, name string, w Watched, opts ...pulumi.ResourceO
 	return a, ctx.RegisterResourceOutputs(a, pulumi.Map{"topic": a.Topic.Arn})
 }
 
-// text is what whoever is woken reads; CloudWatch takes 1024 characters.
+// text returns the alarm description, which CloudWatch limits to 1024 characters.
 func (r alarm) text() string {
 	return r.means + " Do: " + r.do + " More: " + Runbook + "#" + r.name
 }
 
-// args is a row in the provider's words: one metric as it is, or several under an expression.
+// args returns the provider's arguments: a single metric, or an expression over several.
 func (r alarm) args() *cloudwatch.MetricAlarmArgs {
 	args := &cloudwatch.MetricAlarmArgs{
 		ComparisonOperator: pulumi.String(r.compare), Threshold: pulumi.Float64(r.threshold),
@@ -91,7 +90,7 @@ func (r alarm) args() *cloudwatch.MetricAlarmArgs {
 		args.Namespace, args.MetricName, args.Period, args.Dimensions = pulumi.String(m.namespace), pulumi.String(m.name), pulumi.Int(r.period), m.dimensions
 		if strings.HasPrefix(m.stat, "p") {
 			args.ExtendedStatistic = pulumi.String(m.stat)
-			args.EvaluateLowSampleCountPercentiles = pulumi.String("ignore") // the 95th of three requests means nothing
+			args.EvaluateLowSampleCountPercentiles = pulumi.String("ignore") // a percentile of three requests is not significant
 		} else {
 			args.Statistic = pulumi.String(m.stat)
 		}
@@ -109,7 +108,8 @@ func (r alarm) args() *cloudwatch.MetricAlarmArgs {
 	return args
 }
 
-// topic is not encrypted with a key: CloudWatch may not use AWS's own one for SNS, and its alarms would ring unheard.
+// topic creates the topic without encryption by a KMS key: CloudWatch has no access to the AWS managed key of SNS, and
+// notifications would be lost.
 func (a *Alarms) topic(ctx *pulumi.Context, name string, w Watched) error {
 	var err error
 	if a.Topic, err = sns.NewTopic(ctx, name+"-alarms", &sns.TopicArgs{}, pulumi.Parent(a)); err != nil {
@@ -136,7 +136,7 @@ func (a *Alarms) topic(ctx *pulumi.Context, name string, w Watched) error {
 	return err
 }
 
-// names resolves what the texts may mention, so that a command can be pasted as it is.
+// names returns the values of the placeholders in alarm texts, so that commands can be pasted unchanged.
 func (w Watched) names() pulumi.StringMapOutput {
 	return pulumi.StringMap{
 		"stack": pulumi.String(w.Stack), "table": w.Table, "bucket": w.Bucket, "queueUrl": w.QueueURL, "serverGroup": w.ServerGroup, "workerGroup": w.WorkerGroup,
@@ -144,7 +144,7 @@ func (w Watched) names() pulumi.StringMapOutput {
 	}.ToStringMapOutput()
 }
 
-// fill puts the resolved names into a text.
+// fill replaces the placeholders in a text.
 func fill(text string, names map[string]string) string {
 	var pairs []string
 	for _, k := range slices.Sorted(maps.Keys(names)) {

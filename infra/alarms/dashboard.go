@@ -12,7 +12,7 @@ import (
 	"imagery/app/deploy/settings"
 )
 
-// chart is one picture of the dashboard.
+// chart is one widget of the dashboard.
 type chart struct {
 	title   string
 	metrics []metric
@@ -50,7 +50,7 @@ func (w Watched) charts() []chart {
 	}
 }
 
-// dashboard draws the charts.
+// dashboard creates the CloudWatch dashboard.
 func (a *Alarms) dashboard(ctx *pulumi.Context, name string, w Watched) error {
 	// Names arrive together, in the order in which the charts ask for them.
 	var inputs []any
@@ -71,7 +71,7 @@ func (a *Alarms) dashboard(ctx *pulumi.Context, name string, w Watched) error {
 	return err
 }
 
-// render writes CloudWatch's dashboard language; dimensions answers those of the next metric.
+// render returns the dashboard body; dimensions returns the dimensions of the next metric.
 func render(region string, charts []chart, dimensions func() map[string]string) (string, error) {
 	// A line of a chart is [namespace, name, dimension, value, ..., {stat}], all in one list.
 	type properties struct {

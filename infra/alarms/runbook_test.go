@@ -36,7 +36,7 @@ func TestAlarmsAreKnown(t *testing.T) {
 	}
 }
 
-// Whoever is woken is told a verb that the binary understands, in a text that CloudWatch takes with the longest names.
+// Alarm texts name a command that the binary parses, and fit CloudWatch's limit with the longest resource names.
 func TestAlarmTextsNameAVerb(t *testing.T) {
 	names := map[string]string{}
 	for _, n := range []string{"table", "bucket", "queueUrl", "serverGroup", "workerGroup", "targetGroup", "serverLogs", "workerLogs"} {

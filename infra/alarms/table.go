@@ -10,20 +10,20 @@ import (
 	"imagery/app/deploy/settings"
 )
 
-// quiet makes missing data ring no alarm: many metrics have no data yet, or only when something went wrong. Where
-// silence is the fault, an expression compares it with a metric that AWS itself publishes.
-const quiet = "notBreaching"
+// missingOK treats missing data as good: many metrics have data only after the first use, or only after an error.
+// Where missing data is the fault itself, an expression compares the metric with one that AWS publishes.
+const missingOK = "notBreaching"
 
 const (
 	above = "GreaterThanThreshold"
 	below = "LessThanThreshold"
 )
 
-// alarm is one row. Texts may use the names of Watched.names in braces; whoever is woken reads them first, and finds
-// more in the section of that name in the runbook.
+// alarm is one alarm definition. Texts may use the keys of Watched.names in braces. The runbook has a section with the
+// alarm's name.
 type alarm struct {
 	name  string
-	guard settings.Role // rolling out this role stops and goes back while it rings; "" for none
+	guard settings.Role // a rollout of this role rolls back while the alarm is in ALARM; "" for none
 	means string
 	do    string
 
@@ -33,8 +33,8 @@ type alarm struct {
 	compare    string
 	threshold  float64
 	period     int // seconds
-	datapoints int // that must be over the threshold
-	of         int // of this many periods
+	datapoints int // breaching periods that trigger the alarm
+	of         int // out of this many periods
 	missing    string
 }
 
@@ -44,108 +44,108 @@ type metric struct {
 	dimensions          pulumi.StringMap
 }
 
-// one is the metric of a row that computes nothing.
+// one returns the metric of an alarm without an expression.
 func one(namespace, name, stat string, dimensions pulumi.StringMap) []metric {
 	return []metric{{"m", namespace, name, stat, dimensions}}
 }
 
-// rows is everything that can wake somebody.
+// rows returns all alarm definitions.
 func (w Watched) rows() []alarm {
 	return slices.Concat(w.photos(), w.processes(), w.machines(), w.table())
 }
 
-// photos are late or lost for users.
+// photos returns the alarms on photos that are late or not processed.
 func (w Watched) photos() []alarm {
 	queue := pulumi.StringMap{"QueueName": w.Queue}
 	dead := pulumi.StringMap{"QueueName": w.DeadLetters}
 	worker := w.own(settings.Worker)
 	return []alarm{
-		// One is enough, at once: it is a photo that will not be finished without a person.
-		{name: "dead-letters", means: "Photos failed at every attempt and wait in the dead-letter queue for a person.",
-			do:      "imagery dlq ls -table {table} -bucket {bucket} -queue-url {queueUrl}; mend the cause; imagery dlq redrive with the same flags.",
+		// One message is enough: its photo will not be processed without manual action.
+		{name: "dead-letters", means: "One or more photos failed every processing attempt and are in the dead-letter queue. They need manual action.",
+			do:      "imagery dlq ls -table {table} -bucket {bucket} -queue-url {queueUrl}; fix the cause; imagery dlq redrive with the same flags.",
 			metrics: one("AWS/SQS", "ApproximateNumberOfMessagesVisible", "Maximum", dead),
-			compare: above, period: 60, datapoints: 1, of: 1, missing: quiet},
-		// Five minutes is twice what a message that was lost with its worker waits before it is seen again.
-		{name: "queue-age", means: "A photo waits in the queue for more than five minutes: workers are too few, stuck, or without rights.",
+			compare: above, period: 60, datapoints: 1, of: 1, missing: missingOK},
+		// Five minutes is twice the time after which a message of a worker that died is received again.
+		{name: "queue-age", means: "A photo has waited in the queue for more than five minutes: there are too few workers, or they are stuck or lack permissions.",
 			do:      "imagery status --stack {stack}; aws autoscaling describe-scaling-activities --auto-scaling-group-name {workerGroup}; aws logs tail {workerLogs}.",
 			metrics: one("AWS/SQS", "ApproximateAgeOfOldestMessage", "Maximum", queue),
-			compare: above, threshold: 300, period: 60, datapoints: 3, of: 5, missing: quiet},
-		// The reconciler repairs after five and ten minutes; what is older it could not repair. The queue's own
-		// age leaves out messages that were received three times, so it cannot see this.
-		// Workers that are heard, but of which none completes a pass, count as lag, too: lost messages are not repaired
-		// then. Before the first worker is heard there is no value.
-		{name: "lag", means: "A user waits for a photo for more than 15 minutes, or no worker repairs what messages lost.",
+			compare: above, threshold: 300, period: 60, datapoints: 3, of: 5, missing: missingOK},
+		// The reconciler resends lost hints after five and ten minutes; an older image could not be repaired. The queue's
+		// own age metric leaves out messages that were received three times, so it does not show this.
+		// Heartbeats without a completed reconciler pass count as lag, too, since lost hints are then not repaired.
+		// Before the first heartbeat there is no value.
+		{name: "lag", means: "A photo has been unfinished for more than 15 minutes, or no worker completes a reconciler pass, which resends lost messages.",
 			do: "imagery status --stack {stack} names the oldest image; imagery why ID --stack {stack}; " +
 				"aws logs tail {workerLogs} --since 30m.",
 			metrics: []metric{{"oldest", settings.MetricNamespace, settings.MetricOldestUnfinished, "Maximum", worker},
 				{"beats", settings.MetricNamespace, settings.MetricHeartbeat, "Sum", worker}},
 			expression: "IF(FILL(oldest, -1) < 0, IF(beats > 0, 901, 0), oldest)",
-			compare:    above, threshold: 900, period: 300, datapoints: 2, of: 2, missing: quiet},
+			compare:    above, threshold: 900, period: 300, datapoints: 2, of: 2, missing: missingOK},
 	}
 }
 
-// processes report on themselves, and only they judge a release: dead letters stay until a person looks, and
-// would block the release that mends them; the balancer's times and 5xx count long polls, slow uploads and
-// planned refusals.
+// processes returns the alarms on metrics that servers and workers write themselves. Only these guard a rollout: dead
+// letters stay until an operator acts and would block the release that fixes them, and the load balancer's latency and
+// 5xx metrics include long polls, slow uploads and planned refusals.
 func (w Watched) processes() []alarm {
 	server, worker := w.own(settings.Server), w.own(settings.Worker)
 	own := settings.MetricNamespace
 	return []alarm{
-		// A ratio needs a crowd: below 50 requests a minute one failure says nothing about a release.
-		{name: "server-errors", guard: settings.Server, means: "More than 2 % of the requests end in an unplanned 5xx.",
-			do: "imagery status --stack {stack}; aws logs tail {serverLogs} --filter-pattern ERROR; if a release did it, deploy the one before.",
+		// Below 50 requests a minute the error rate is not significant.
+		{name: "server-errors", guard: settings.Server, means: "More than 2 % of the requests fail with an unplanned 5xx.",
+			do: "imagery status --stack {stack}; aws logs tail {serverLogs} --filter-pattern ERROR; if a new release caused it, deploy the previous one.",
 			metrics: []metric{{"requests", own, settings.MetricRequests, "Sum", server},
 				{"errors", own, settings.MetricServerErrors, "Sum", server}},
 			expression: "IF(requests > 50, 100 * FILL(errors, 0) / requests, 0)",
-			compare:    above, threshold: 2, period: 60, datapoints: 2, of: 3, missing: quiet},
-		// An upload from a slow line is slow; that one in twenty is so is not.
-		{name: "server-latency", guard: settings.Server, means: "One request in twenty takes more than five seconds, long polls left out.",
-			do:      "imagery status --stack {stack}; look at the table's and bucket's latency on the dashboard; aws logs tail {serverLogs}.",
+			compare:    above, threshold: 2, period: 60, datapoints: 2, of: 3, missing: missingOK},
+		// A few uploads over slow connections are normal, one request in twenty is not.
+		{name: "server-latency", guard: settings.Server, means: "One request in twenty takes more than five seconds, not counting long polls.",
+			do:      "imagery status --stack {stack}; check the table's latency on the dashboard; aws logs tail {serverLogs}.",
 			metrics: one(own, settings.MetricRequestTime, "p95", server),
-			compare: above, threshold: 5000, period: 60, datapoints: 3, of: 3, missing: quiet},
-		// No guard: refusing for want of room is what a server should do.
-		{name: "server-full", means: "Servers refuse uploads for want of memory: clients repeat them, but there are too few servers.",
+			compare: above, threshold: 5000, period: 60, datapoints: 3, of: 3, missing: missingOK},
+		// Not a guard: a server without free memory is meant to refuse uploads.
+		{name: "server-full", means: "Servers refuse uploads because their memory is in use. Clients retry, but there are too few servers.",
 			do:      "imagery status --stack {stack}; raise serverMax, or lower requestsPerTarget, and run pulumi up.",
 			metrics: one(own, settings.MetricPlanned503, "Sum", server),
-			compare: above, threshold: 10, period: 60, datapoints: 3, of: 5, missing: quiet},
-		// Half, since bad photos are the users' right; a release that fails all of them is meant here.
-		{name: "worker-failures", guard: settings.Worker, means: "More than half of the jobs fail or are tried again.",
-			do: "imagery status --stack {stack}; aws logs tail {workerLogs} --filter-pattern ERROR; if a release did it, deploy the one before, then imagery requeue --failed --since 2h --stack {stack}.",
+			compare: above, threshold: 10, period: 60, datapoints: 3, of: 5, missing: missingOK},
+		// Half, since users may upload broken photos; the alarm detects a release that fails on all of them.
+		{name: "worker-failures", guard: settings.Worker, means: "More than half of the jobs fail or are retried.",
+			do: "imagery status --stack {stack}; aws logs tail {workerLogs} --filter-pattern ERROR; if a new release caused it, deploy the previous one, then imagery requeue --failed --since 2h --stack {stack}.",
 			metrics: []metric{{"jobs", own, settings.MetricJobs, "Sum", worker}, {"retried", own, settings.MetricJobsRetried, "Sum", worker},
 				{"lost", own, settings.MetricJobsGivenUp, "Sum", worker}},
 			expression: "IF(jobs > 20, 100 * (FILL(retried, 0) + FILL(lost, 0)) / jobs, 0)",
-			compare:    above, threshold: 50, period: 60, datapoints: 3, of: 3, missing: quiet},
+			compare:    above, threshold: 50, period: 60, datapoints: 3, of: 3, missing: missingOK},
 	}
 }
 
-// machines are too few or ill.
+// machines returns the instance health alarms.
 func (w Watched) machines() []alarm {
 	targets := pulumi.StringMap{"LoadBalancer": w.Balancer, "TargetGroup": w.Targets}
 	servers := pulumi.StringMap{"AutoScalingGroupName": w.ServerGroup}
 	workers := pulumi.StringMap{"AutoScalingGroupName": w.WorkerGroup}
 	return []alarm{
-		// Only the balancer's own answers; those of the servers are counted by the servers.
-		{name: "balancer-errors", means: "The load balancer itself answers 5xx: no server takes a request, or one closes connections.",
+		// Only responses that the load balancer generates; servers count their own.
+		{name: "balancer-errors", means: "The load balancer itself returns 5xx: no healthy server accepts the request, or a server closes connections early.",
 			do:      "imagery status --stack {stack}; aws elbv2 describe-target-health --target-group-arn {targetGroup}; aws logs tail {serverLogs}.",
 			metrics: one("AWS/ApplicationELB", "HTTPCode_ELB_5XX_Count", "Sum", pulumi.StringMap{"LoadBalancer": w.Balancer}),
-			compare: above, threshold: 10, period: 60, datapoints: 3, of: 5, missing: quiet},
-		{name: "servers-unhealthy", means: "A server fails its health check and is about to be replaced.",
+			compare: above, threshold: 10, period: 60, datapoints: 3, of: 5, missing: missingOK},
+		{name: "servers-unhealthy", means: "A server fails its health check and will be replaced.",
 			do:      "imagery status --stack {stack}; aws elbv2 describe-target-health --target-group-arn {targetGroup}.",
 			metrics: one("AWS/ApplicationELB", "UnHealthyHostCount", "Maximum", targets),
-			compare: above, period: 60, datapoints: 3, of: 3, missing: quiet},
-		// The group's own number, which is there, and 0, from the moment when the group is made: ten minutes outlast the
-		// first boot, and the three of a replacement after a death. The balancer's number would come from each of its
-		// nodes, and a node that AWS adds knows no healthy server at first.
+			compare: above, period: 60, datapoints: 3, of: 3, missing: missingOK},
+		// The group's own metric exists, with value 0, from its creation. Ten minutes are longer than the first boot and
+		// than the three minutes of a replacement. The load balancer reports its metric for each of its nodes, and a node
+		// that AWS adds has no healthy server at first.
 		{name: "servers-low", means: "Fewer servers in service than serverMin, " + strconv.Itoa(w.ServerMin) +
-			": one more death may be an outage.",
+			": losing one more may be an outage.",
 			do: "imagery status --stack {stack}; " +
 				"aws autoscaling describe-scaling-activities --auto-scaling-group-name {serverGroup}.",
 			metrics: one("AWS/AutoScaling", inService, "Minimum", servers),
-			compare: below, threshold: float64(w.ServerMin), period: 60, datapoints: 10, of: 10, missing: quiet},
+			compare: below, threshold: float64(w.ServerMin), period: 60, datapoints: 10, of: 10, missing: missingOK},
 		{name: "workers-low", means: "Fewer workers in service than workerMin, " + strconv.Itoa(w.WorkerMin) + ".",
 			do:      "imagery status --stack {stack}; aws autoscaling describe-scaling-activities --auto-scaling-group-name {workerGroup}.",
 			metrics: one("AWS/AutoScaling", inService, "Minimum", workers),
-			compare: below, threshold: float64(w.WorkerMin), period: 60, datapoints: 10, of: 10, missing: quiet},
+			compare: below, threshold: float64(w.WorkerMin), period: 60, datapoints: 10, of: 10, missing: missingOK},
 		w.silent("servers-silent", settings.Server, servers, "{serverLogs}", "{serverGroup}"),
 		w.silent("workers-silent", settings.Worker, workers, "{workerLogs}", "{workerGroup}"),
 	}
@@ -154,17 +154,17 @@ func (w Watched) machines() []alarm {
 // inService is the metric of a group that counts the instances in service.
 const inService = "GroupInServiceInstances"
 
-// silentPeriod is the period of the alarms on silent instances.
+// silentPeriod is the period of the alarms on instances that send no logs.
 const silentPeriod = 5 * time.Minute
 
-// silent rings when fewer heartbeats of a role arrive than its group has instances in service: the log of at least one
-// does not leave its machine, and with it no metric that judges a release. The sum needs no metric for each instance.
-// Half an instance is slack for heartbeats that fall into the next period, and three periods are what an agent may take
-// to be installed: it ships what was written before, with the times at which it was written.
+// silent returns an alarm that fires when fewer heartbeats of a role arrive than its group has instances in service: at
+// least one instance does not ship its log, and with it none of the metrics that guard a rollout. A sum over the role
+// needs no metric for each instance. Half an instance is tolerance for heartbeats that fall into the next period. Three
+// periods are the time for installing the agent, which then ships earlier lines with their original timestamps.
 func (w Watched) silent(name string, role settings.Role, group pulumi.StringMap, logs, groupName string) alarm {
 	each := strconv.Itoa(int(silentPeriod / settings.HeartbeatEvery))
 	return alarm{name: name,
-		means: "A " + string(role) + " in service sends no logs and no metrics: alarms and rollouts do not see it.",
+		means: "A " + string(role) + " in service sends no logs and no metrics: alarms and rollouts cannot detect its failures.",
 		do: "imagery status --stack {stack}; " +
 			"aws logs tail " + logs + " --since 5m --filter-pattern heartbeat" +
 			"; replace the instance without a line with aws autoscaling terminate-instance-in-auto-scaling-group " +
@@ -172,33 +172,33 @@ func (w Watched) silent(name string, role settings.Role, group pulumi.StringMap,
 		metrics: []metric{{"instances", "AWS/AutoScaling", inService, "Minimum", group},
 			{"beats", settings.MetricNamespace, settings.MetricHeartbeat, "Sum", w.own(role)}},
 		expression: "instances - FILL(beats, 0) / " + each,
-		compare:    above, threshold: 0.5, period: int(silentPeriod / time.Second), datapoints: 3, of: 3, missing: quiet}
+		compare:    above, threshold: 0.5, period: int(silentPeriod / time.Second), datapoints: 3, of: 3, missing: missingOK}
 }
 
-// table is the dependency that everything waits for.
+// table returns the alarms on the DynamoDB table.
 func (w Watched) table() []alarm {
 	table := pulumi.StringMap{"TableName": w.Table}
 	return []alarm{
-		// The events of the table as a whole; ThrottledRequests is counted by operation only.
-		{name: "table-throttled", means: "DynamoDB refuses requests to {table}; they are repeated, so photos are late.",
-			do: "imagery status --stack {stack}; aws logs tail {serverLogs}: is one image asked for all the time?",
+		// Events of the whole table; ThrottledRequests is counted per operation only.
+		{name: "table-throttled", means: "DynamoDB throttles requests to {table}. They are retried, so photos are delayed.",
+			do: "imagery status --stack {stack}; aws logs tail {serverLogs}: is one image requested again and again?",
 			metrics: []metric{{"reads", "AWS/DynamoDB", "ReadThrottleEvents", "Sum", table},
 				{"writes", "AWS/DynamoDB", "WriteThrottleEvents", "Sum", table}},
 			expression: "FILL(reads, 0) + FILL(writes, 0)",
-			compare:    above, period: 60, datapoints: 3, of: 5, missing: quiet},
-		{name: "table-errors", means: "DynamoDB answers 5xx for {table}; requests are repeated, so photos are late.",
-			do:      "imagery doctor --stack {stack}; look at health.aws.amazon.com for the region; nothing is lost while it lasts.",
+			compare:    above, period: 60, datapoints: 3, of: 5, missing: missingOK},
+		{name: "table-errors", means: "DynamoDB returns 5xx for {table}. Requests are retried, so photos are delayed.",
+			do:      "imagery doctor --stack {stack}; check health.aws.amazon.com for the region; no data is lost meanwhile.",
 			metrics: w.tableErrors(), expression: "FILL(gets, 0) + FILL(puts, 0) + FILL(updates, 0) + FILL(queries, 0)",
-			compare: above, period: 60, datapoints: 3, of: 5, missing: quiet},
+			compare: above, period: 60, datapoints: 3, of: 5, missing: missingOK},
 	}
 }
 
-// own are the dimensions of the metrics that a role writes itself.
+// own returns the dimensions of the metrics that a role writes itself.
 func (w Watched) own(role settings.Role) pulumi.StringMap {
 	return pulumi.StringMap{settings.DimensionStack: pulumi.String(w.Stack), settings.DimensionRole: pulumi.String(string(role))}
 }
 
-// tableErrors: DynamoDB counts its 5xx by operation only.
+// tableErrors returns one metric per operation, since DynamoDB counts its 5xx per operation only.
 func (w Watched) tableErrors() []metric {
 	var out []metric
 	for _, o := range [][2]string{{"gets", "GetItem"}, {"puts", "PutItem"}, {"updates", "UpdateItem"}, {"queries", "Query"}} {

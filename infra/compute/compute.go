@@ -1,5 +1,5 @@
-// Package compute is a fleet of one role: who it may be, what it may reach, what an instance of it is, and how many
-// there are. A stack uses it twice, for servers and for workers.
+// Package compute creates the fleet of one role: IAM role, security group, launch template, Auto Scaling group and
+// scaling policy. A stack uses it twice, for servers and for workers.
 package compute
 
 import (
@@ -24,7 +24,7 @@ type Args struct {
 
 	VPC     pulumi.StringInput
 	Subnets pulumi.StringArray // one in each zone, so that a group spreads by itself
-	Ingress *Ingress           // nil: nobody may connect
+	Ingress *Ingress           // nil: no inbound connections
 	Egress  Egress
 
 	InstanceType string
@@ -60,7 +60,7 @@ type Egress struct {
 }
 
 // Fleet is the component. Its group keeps the launch template version that it was created with: a new version
-// is rolled out by whoever can watch it and take it back, never by an update.
+// is rolled out by the rollout controller, which can roll it back, never by an update.
 type Fleet struct {
 	pulumi.ResourceState
 

@@ -48,7 +48,7 @@ func NewBucket(ctx *pulumi.Context, name string, args *BucketArgs, opts ...pulum
 		return nil, err
 	}
 	id := b.Bucket.ID()
-	// No access lists at all: whoever writes, the account owns.
+	// ACLs are disabled: the account owns every object, whoever wrote it.
 	owner, err := s3.NewBucketOwnershipControls(ctx, name+"-owner", &s3.BucketOwnershipControlsArgs{
 		Bucket: id, Rule: s3.BucketOwnershipControlsRuleArgs{ObjectOwnership: pulumi.String("BucketOwnerEnforced")},
 	}, pulumi.Parent(b))

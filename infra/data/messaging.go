@@ -50,7 +50,7 @@ func NewMessaging(ctx *pulumi.Context, name string, args *MessagingArgs, opts ..
 		return nil, err
 	}
 	var err error
-	// Encrypted by SQS itself: a key of KMS would cost per call, and whoever sends would need rights to it.
+	// Encrypted by SQS itself: a key of KMS would cost per call, and every sender would need permission to use it.
 	m.DeadLetters, err = sqs.NewQueue(ctx, name+"-dead-letters", &sqs.QueueArgs{
 		MessageRetentionSeconds: seconds(DeadLetterDays * day),
 		SqsManagedSseEnabled:    pulumi.Bool(true),

@@ -59,8 +59,8 @@ func (e *Edge) Ready() []pulumi.Resource { return e.ready }
 
 // New builds an edge.
 func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOption) (*Edge, error) {
-	// The constants of both sides are compared here and not only in tests: whoever changes one must not be able
-	// to deploy it.
+	// The constants of both sides are compared here and not only in tests: an inconsistent change must not be
+	// deployable.
 	if settings.IdleTimeout <= IdleTimeout || settings.ReadHeaderTimeout <= IdleTimeout || DrainDelay <= settings.UploadTimeout || DrainDelay >= settings.StopTimeout {
 		return nil, fmt.Errorf("edge %s: its timeouts do not fit the server's", name)
 	}

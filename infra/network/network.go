@@ -1,6 +1,6 @@
 // Package network is the ground that a stack stands on: a VPC over two or three zones with public and private
 // subnets, free gateway endpoints for S3 and DynamoDB, and one of four ways out for the instances. It opens no
-// port; security groups belong to whoever listens.
+// port; security groups belong to the component that listens.
 package network
 
 import (

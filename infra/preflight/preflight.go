@@ -1,15 +1,13 @@
 // Package preflight checks an AWS account, before the first resource of a stack is made, for what would make the
 // deployment fail later: quotas, zones, names that are taken, keys and images.
 //
-// It changes nothing. A right that the deployer lacks for a question, or an answer that does not come, is a warning.
+// It only reads. A check that fails because the deployer lacks a permission or AWS does not answer is a warning.
 package preflight
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -17,14 +15,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
-	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/servicequotas"
 	"github.com/aws/smithy-go"
 )
 
-// Clients are the calls that a preflight makes.
+// Clients groups the AWS API calls that the preflight makes.
 type Clients struct {
 	Quotas interface {
 		GetServiceQuota(
@@ -59,7 +56,7 @@ type Clients struct {
 	}
 }
 
-// NewClients returns clients of AWS.
+// NewClients returns Clients that call AWS with cfg.
 func NewClients(cfg aws.Config) Clients {
 	return Clients{
 		Quotas: servicequotas.NewFromConfig(cfg), Compute: ec2.NewFromConfig(cfg), Groups: autoscaling.NewFromConfig(cfg),
@@ -67,7 +64,7 @@ func NewClients(cfg aws.Config) Clients {
 	}
 }
 
-// Stack describes what an update is about to make.
+// Stack describes the stack that the update will create.
 type Stack struct {
 	Project, Stack string // values of the tags "project" and "stack"
 	AccountID      string
@@ -128,16 +125,15 @@ func (e *Error) Error() string {
 		"(imagery:preflight warn only shows this):\n  - " + strings.Join(e.Problems, "\n  - ")
 }
 
-// questionTimeout bounds one question, some of which take several pages. One that is not answered in time becomes a
-// warning.
-const questionTimeout = time.Minute
+// checkTimeout bounds one check, some of which read several pages. A check that exceeds it becomes a warning.
+const checkTimeout = time.Minute
 
-// Check asks everything. It returns an error only if ctx ends.
+// Check runs all checks and returns their findings. It returns an error only if ctx ends.
 func Check(ctx context.Context, c Clients, want Stack, was State) (Report, error) {
 	p := &check{Clients: c, want: want, was: was}
-	for _, q := range []struct {
+	for _, c := range []struct {
 		what string
-		ask  func(context.Context) error
+		run  func(context.Context) error
 	}{
 		{"names of Auto Scaling groups and launch templates", p.names},
 		{"vCPU quota", p.vcpus},
@@ -149,20 +145,20 @@ func Check(ctx context.Context, c Clients, want Stack, was State) (Report, error
 		{"service-linked roles", p.roles},
 		{"key of encrypted disks", p.key},
 	} {
-		asked, cancel := context.WithTimeout(ctx, questionTimeout)
-		err := q.ask(asked)
+		checkCtx, cancel := context.WithTimeout(ctx, checkTimeout)
+		err := c.run(checkCtx)
 		cancel()
 		if ctx.Err() != nil {
 			return p.Report, context.Cause(ctx)
 		}
 		if err != nil {
-			p.warn("not checked: %s: %s", q.what, reason(err))
+			p.warn("not checked: %s: %s", c.what, reason(err))
 		}
 	}
 	return p.Report, nil
 }
 
-// check is one run.
+// check holds the state of one preflight.
 type check struct {
 	Clients
 	Report
@@ -182,7 +178,7 @@ func (p *check) note(format string, args ...any) {
 	p.Notes = append(p.Notes, fmt.Sprintf(format, args...))
 }
 
-// reason shortens an error of the SDK to what a person can act on.
+// reason shortens an SDK error to service, operation, code and message.
 func reason(err error) string {
 	var api smithy.APIError
 	var op *smithy.OperationError
@@ -197,7 +193,7 @@ func hasCode(err error, codes ...string) bool {
 	return errors.As(err, &api) && slices.Contains(codes, api.ErrorCode())
 }
 
-// names refuses physical names that something else has. A stack of the same name in another state (another person's,
+// names reports physical names that are already taken. A stack of the same name in another state (another person's,
 // or one whose state was lost) would fail half-way, after the network was made.
 func (p *check) names(ctx context.Context) error {
 	if p.was.Unreadable {
@@ -275,118 +271,4 @@ func (p *check) zones(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// vcpuQuota is "Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances". Its unit is vCPUs.
-const vcpuQuota = "L-1216C47A"
-
-// vcpus compares the quota of On-Demand vCPUs with what the stack needs at its smallest and may grow to at its
-// largest. Groups are rolled one after the other, unless the update only starts them, so that the larger surge counts.
-func (p *check) vcpus(ctx context.Context) error {
-	limit, err := p.quota(ctx, "ec2", vcpuQuota)
-	if err != nil {
-		return err
-	}
-	others, err := p.usedVCPUs(ctx)
-	if err != nil {
-		return err
-	}
-	least, most, surge, largest := 0, 0, 0, 0
-	for _, f := range p.want.Fleets {
-		least, most = least+f.Min*f.VCPUs, most+f.Max*f.VCPUs
-		small, large := f.surge(f.Min)*f.VCPUs, f.surge(f.Max)*f.VCPUs
-		if p.want.Together {
-			surge, largest = surge+small, largest+large
-		} else {
-			surge, largest = max(surge, small), max(largest, large)
-		}
-	}
-	there := fmt.Sprintf("vCPUs: the quota is %d, %d are in use by others", limit, others)
-	raise := fmt.Sprintf("aws service-quotas request-service-quota-increase --service-code ec2 --quota-code %s "+
-		"--region %s --desired-value %d (usually granted within hours)", vcpuQuota, p.want.Region, others+most+largest)
-	switch {
-	case others+least+surge > limit && len(p.was.Groups) > 0:
-		p.warn("%s, this stack needs %d at its smallest and %d while it replaces an instance: a rollout will wait, and end "+
-			"without a verdict. Raise the quota: %s", there, least, least+surge, raise)
-	case others+least+surge > limit:
-		p.problem("%s, this stack needs %d at its smallest and %d while it replaces an instance. Raise the quota: %s. %s",
-			there, least, least+surge, raise, p.smaller(limit-others))
-	case others+most+largest > limit:
-		p.warn("%s, this stack may grow to %d and needs %d more while it replaces instances: scaling will stop at the "+
-			"quota, and a rollout then waits. Raise the quota: %s", there, most, largest, raise)
-	default:
-		p.note("%s, this stack needs %d to %d", there, least, most+largest)
-	}
-	return nil
-}
-
-// smaller returns commands for the largest of two small stacks that fits free vCPUs: two instances of one vCPU in each
-// role, or one.
-func (p *check) smaller(free int) string {
-	const set = "pulumi config set imagery:"
-	one := strings.Join([]string{set + "arch arm64", set + "serverType c7g.medium", set + "workerType c7g.medium"}, "; ")
-	for _, n := range []int{2, 1} {
-		if 2*n+1 > free {
-			continue
-		}
-		size := ""
-		for _, key := range []string{"server", "worker"} {
-			size += fmt.Sprintf("; %s%sMin %d; %s%sMax %d", set, key, n, set, key, n+1)
-		}
-		text := fmt.Sprintf("A stack that fits: %s%s", one, size)
-		if n == 1 {
-			text += " (profile dev only)"
-		}
-		return text
-	}
-	return "No stack fits: three vCPUs are the least (one server, one worker, and one while they are replaced)"
-}
-
-// standardFamily matches the instance types that count for vcpuQuota. Families such as inf, trn, dl, hpc and mac begin
-// with the same letters and have quotas of their own.
-var standardFamily = regexp.MustCompile(`^(a|c|d|h|i|im|is|m|r|t|z)\d`)
-
-// usedVCPUs counts the vCPUs of running On-Demand instances that are not this stack's.
-func (p *check) usedVCPUs(ctx context.Context) (int, error) {
-	n := 0
-	pages := ec2.NewDescribeInstancesPaginator(p.Compute, &ec2.DescribeInstancesInput{
-		Filters: filter("instance-state-name", "pending", "running")})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return 0, err
-		}
-		for _, r := range page.Reservations {
-			for _, i := range r.Instances {
-				onHost := i.Placement != nil && i.Placement.Tenancy == types.TenancyHost // counted by hosts
-				if i.InstanceLifecycle != "" || onHost || !standardFamily.MatchString(string(i.InstanceType)) || p.own(i.Tags) {
-					continue
-				}
-				if o := i.CpuOptions; o != nil {
-					n += int(cmp.Or(aws.ToInt32(o.CoreCount), 1) * cmp.Or(aws.ToInt32(o.ThreadsPerCore), 1))
-				}
-			}
-		}
-	}
-	return n, nil
-}
-
-// quota returns the value of a quota, or AWS's default if the account has none of its own.
-func (p *check) quota(ctx context.Context, service, code string) (int, error) {
-	out, err := p.Quotas.GetServiceQuota(ctx, &servicequotas.GetServiceQuotaInput{ServiceCode: &service, QuotaCode: &code})
-	if err == nil && out.Quota != nil && out.Quota.Value != nil {
-		return int(*out.Quota.Value), nil
-	}
-	if err != nil && !hasCode(err, "NoSuchResourceException") {
-		return 0, err
-	}
-	def, err := p.Quotas.GetAWSDefaultServiceQuota(ctx,
-		&servicequotas.GetAWSDefaultServiceQuotaInput{ServiceCode: &service, QuotaCode: &code})
-	if err != nil {
-		return 0, err
-	}
-	if def.Quota == nil || def.Quota.Value == nil {
-		return 0, fmt.Errorf("quota %s of %s has no value", code, service)
-	}
-	return int(*def.Quota.Value), nil
 }

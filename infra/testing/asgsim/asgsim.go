@@ -10,8 +10,6 @@ package asgsim
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -174,125 +172,6 @@ func (s *Simulator) sleep(d time.Duration) bool {
 		return true
 	case <-s.ctx.Done():
 		return false
-	}
-}
-
-// partition divides the instances of a group that are not terminating.
-type partition struct {
-	good      []*instance // healthy or pending
-	serving   []*instance // the subset in service
-	unhealthy []*instance
-}
-
-func (g *group) partition() partition {
-	var c partition
-	for _, id := range slices.Sorted(maps.Keys(g.instances)) {
-		switch i := g.instances[id]; {
-		case i.leaving || i.state == types.LifecycleStateStandby: // standby instances do not count
-		case i.unhealthy:
-			c.unhealthy = append(c.unhealthy, i)
-		default:
-			c.good = append(c.good, i)
-			if i.state == types.LifecycleStateInService {
-				c.serving = append(c.serving, i)
-			}
-		}
-	}
-	return c
-}
-
-// reconcile replaces unhealthy instances and scales the group to its desired capacity. The lock is held.
-func (s *Simulator) reconcile(g *group) {
-	s.checkHealth(g)
-	surplus := s.refresh(g)
-	c, b := g.partition(), g.limits()
-	for len(c.good) < g.Desired && len(c.good)+len(c.unhealthy) < b.most && g.launches() {
-		c.good = append(c.good, s.launch(g, "an instance was started in response to a difference between desired and actual capacity"))
-	}
-	// "MinHealthyPercentage: the minimum percentage of the group to keep in service, healthy, and ready to use to
-	// support your workload when replacing instances." One that is powered off serves nothing.
-	kept := len(c.serving) + len(c.unhealthy)
-	for _, i := range c.unhealthy {
-		if kept > b.least || b.most <= g.Desired || !s.Driver.Running(i.ID) {
-			kept--
-			s.terminate(g, i, "an instance was taken out of service in response to a health check failure")
-		}
-	}
-	// "If a scale-in activity occurs as a result of a new DesiredCapacity value that is lower than the current size
-	// of the group, the Auto Scaling group uses its termination policy to determine which instances to terminate."
-	for len(c.good) > g.Desired+surplus {
-		i := next(c.good)
-		if i == nil {
-			break
-		}
-		c.good = slices.DeleteFunc(c.good, func(o *instance) bool { return o == i })
-		s.terminate(g, i, "an instance was taken out of service in response to a difference between desired and actual capacity")
-	}
-}
-
-// launches reports whether a group may launch instances now: "If you suspend Launch, your Auto Scaling group does not
-// scale out for alarms or scheduled actions", and "ReplaceUnhealthy continues to terminate unhealthy instances, but
-// does not launch replacements".
-func (g *group) launches() bool {
-	_, suspended := g.suspended["Launch"]
-	return !suspended && !time.Now().Before(g.notBefore)
-}
-
-// bounds limit the number of instances while some are replaced.
-type bounds struct{ least, most int }
-
-// limits returns the bounds of the active refresh, else of the instance maintenance policy.
-func (g *group) limits() bounds {
-	if r := g.active(); r != nil {
-		return r.bounds(g)
-	}
-	// "MaxHealthyPercentage: the maximum percentage of the group that can be in service and healthy, or pending, to
-	// support your workload when replacing instances."
-	return bounds{least: (g.Desired*g.MinHealthy + 99) / 100, most: max(g.Desired, g.Desired*g.MaxHealthy/100)}
-}
-
-// next selects the instance to terminate on scale-in: in the zone with the most instances, the one with the oldest launch template,
-// then the oldest. "Indicates whether the instance is protected from termination by Amazon EC2 Auto Scaling when
-// scaling in": nil if all are.
-func next(of []*instance) *instance {
-	of = slices.DeleteFunc(slices.Clone(of), func(i *instance) bool { return i.protected })
-	if len(of) == 0 {
-		return nil
-	}
-	crowd := map[string]int{}
-	for _, i := range of {
-		crowd[i.Zone]++
-	}
-	return slices.MinFunc(of, func(a, b *instance) int {
-		if d := crowd[b.Zone] - crowd[a.Zone]; d != 0 {
-			return d
-		}
-		if a.number() != b.number() {
-			return a.number() - b.number()
-		}
-		return a.launched.Compare(b.launched)
-	})
-}
-
-// checkHealth marks unhealthy instances. "Unhealthy means that the instance is unhealthy and that Amazon EC2 Auto Scaling
-// should terminate and replace it."
-func (s *Simulator) checkHealth(g *group) {
-	for _, i := range g.instances {
-		if i.state != types.LifecycleStateInService || i.unhealthy || i.leaving {
-			continue
-		}
-		// "EC2 is the default health check and cannot be disabled." Power loss counts within the grace period, too.
-		if !s.Driver.Running(i.ID) {
-			i.unhealthy = true
-		}
-		// "The amount of time, in seconds, that Amazon EC2 Auto Scaling waits before checking the health status of an
-		// EC2 instance that has come into service and marking it unhealthy due to a failed health check."
-		if g.ELB && time.Since(i.served) >= s.scaled(g.Grace) && s.Driver.Health(i.ID) == elb.TargetHealthStateEnumUnhealthy {
-			i.unhealthy = true
-		}
-		if i.unhealthy {
-			s.Log("%s %s is unhealthy", g.Name, i.ID)
-		}
 	}
 }
 

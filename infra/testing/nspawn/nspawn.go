@@ -1,11 +1,10 @@
-// Package nspawn starts real machines for tests: Debian with systemd in systemd-nspawn, one bridge for each zone,
+// Package nspawn boots real machines for tests: Debian with systemd in systemd-nspawn, one bridge for each zone,
 // instance metadata on the address that AWS uses, HAProxy as the load balancer, and alarms over what the services
-// write into their logs. It is a driver of the simulator of Auto Scaling. It changes addresses and links, so it must run
-// in a network namespace of its own.
+// write into their logs. It implements asgsim.Driver. It changes addresses and links, so it must run in a network
+// namespace of its own.
 package nspawn
 
 import (
-	"bytes"
 	"context"
 	_ "embed"
 	"fmt"
@@ -25,10 +24,10 @@ import (
 	"imagery/infra/testing/asgsim"
 )
 
-// Address is the host's, for whatever stands in for AWS.
+// Address is the host's address, on which tests serve their AWS emulators.
 const Address = "10.99.0.1"
 
-// metadata is where every instance asks for its own.
+// metadata is the address of the instance metadata service.
 const metadata = "169.254.169.254"
 
 //go:embed aws.sh
@@ -36,29 +35,29 @@ var awsCLI []byte
 
 // Options of a host.
 type Options struct {
-	Dir      string // scratch, for as long as the machines live
-	Root     string // a Debian root folder, which stays as it is
+	Dir      string // scratch directory for the lifetime of the machines
+	Root     string // a Debian root directory; it is not modified
 	Zones    []string
 	Check    Check
 	UserData func(asgsim.Machine) string
-	// Environment of every service of a machine, as a private network's DNS would be: where AWS is.
+	// Environment holds variables for every service of a machine: the endpoints of the AWS emulators.
 	Environment []string
-	// Role names the credentials that a machine of a group gets from its metadata.
+	// Role returns the IAM role that the metadata service names to machines of a group.
 	Role func(group string) string
 	Log  func(format string, args ...any)
-	// Files are put into every machine, by their paths there; they are executable.
+	// Files are mounted into every machine as executables, keyed by path.
 	Files map[string]string
-	// CPU bounds each machine to this share of one core, until FullSpeed; 0: no bound.
+	// CPU limits each machine to this share of one core until FullSpeed is called; 0: no limit.
 	CPU float64
 }
 
-// Host runs machines. Make it with New and end it with Close.
+// Host runs machines. Create it with New and stop it with Close.
 type Host struct {
 	Options
-	Simulator *asgsim.Simulator // whose metadata the machines read; set before the first start
+	Simulator *asgsim.Simulator // source of instance metadata; set before the first Start
 	proxy     *proxy
 	server    *http.Server
-	cgroups   string // folder that holds one for each machine
+	cgroups   string // parent of the machines' cgroups
 
 	mu       sync.Mutex
 	machines map[string]*machine
@@ -70,12 +69,12 @@ type machine struct {
 	address string
 	cmd     *exec.Cmd
 	off     chan struct{}
-	slot    string // of the balancer
-	healthy bool   // was, once
+	slot    string // HAProxy server name
+	healthy bool   // has passed a health check
 	since   time.Time
 }
 
-// New makes the network and the balancer.
+// New sets up the network, the metadata service and the load balancer.
 func New(o Options) (*Host, error) {
 	h := &Host{Options: o, machines: map[string]*machine{}}
 	if err := network(len(o.Zones)); err != nil {
@@ -100,7 +99,7 @@ func New(o Options) (*Host, error) {
 	return h, nil
 }
 
-// Close takes the power of all machines.
+// Close powers off all machines and stops the load balancer.
 func (h *Host) Close() {
 	h.mu.Lock()
 	all := make([]string, 0, len(h.machines))
@@ -115,7 +114,7 @@ func (h *Host) Close() {
 	h.proxy.close()
 }
 
-// The unit runs user-data when the network is up, as cloud-init does.
+// unitText runs user-data when the network is up, as cloud-init does.
 const unitText = `[Unit]
 Description=user-data
 Wants=network-online.target systemd-networkd-wait-online.service
@@ -126,7 +125,7 @@ TimeoutStartSec=infinity
 ExecStart=/bin/bash /user-data
 `
 
-// failure begins the reason that a boot gives on the console.
+// failure precedes the reason of a failed boot on the console.
 const failure = "IMAGERY BOOT FAILED: "
 
 // Start boots a machine.
@@ -157,7 +156,7 @@ func (h *Host) Start(_ context.Context, of asgsim.Machine) error {
 		return fmt.Errorf("start machine %s: %w", of.ID, err)
 	}
 	go func() {
-		_ = m.cmd.Wait() // a machine that was killed is off, like one that shut down
+		_ = m.cmd.Wait() // the exit status of a killed machine does not matter
 		close(m.off)
 		removeCgroup(group.Name())
 		_ = os.Remove(h.cpuGroup(of.ID)) // there is none without a bound
@@ -169,7 +168,7 @@ func (h *Host) Start(_ context.Context, of asgsim.Machine) error {
 	return nil
 }
 
-// prepare writes what is this machine's own.
+// prepare writes the files that are mounted into m.
 func (h *Host) prepare(m *machine, zone int) error {
 	dir := filepath.Join(h.Dir, m.ID)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -196,10 +195,10 @@ func (h *Host) prepare(m *machine, zone int) error {
 	return nil
 }
 
-// fileName is the name on the host of a file that a machine has at a path.
+// fileName returns the name on the host of the file mounted at a path.
 func fileName(at string) string { return strings.ReplaceAll(at, "/", "_") }
 
-// command is the machine's power switch.
+// command returns the systemd-nspawn command that boots m.
 func (h *Host) command(m *machine, number, zone int) *exec.Cmd {
 	bind := func(name, at string) string {
 		return "--bind-ro=" + filepath.Join(h.Dir, m.ID, name) + ":" + at
@@ -217,7 +216,7 @@ func (h *Host) command(m *machine, number, zone int) *exec.Cmd {
 	args = append(args, "systemd.wants=boot.service", "systemd.wants=systemd-networkd.service")
 	c := exec.Command("systemd-nspawn", args...)
 	if h.CPU > 0 {
-		// It moves itself there before it starts anything.
+		// The shell joins the cgroup first, so that all its children are limited.
 		within := []string{"-c", `echo 0 >"$0/cgroup.procs" && exec systemd-nspawn "$@"`, h.cpuGroup(m.ID)}
 		c = exec.Command("/bin/sh", append(within, args...)...)
 	}
@@ -225,7 +224,7 @@ func (h *Host) command(m *machine, number, zone int) *exec.Cmd {
 	return c
 }
 
-// powerOn makes a machine known once it has a process, which everybody who knows it may ask for.
+// powerOn starts m and then registers it: methods of a registered machine rely on its process.
 func (h *Host) powerOn(m *machine) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -234,95 +233,4 @@ func (h *Host) powerOn(m *machine) error {
 	}
 	h.machines[m.ID] = m
 	return nil
-}
-
-func (h *Host) get(id string) *machine {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.machines[id]
-}
-
-// Running reports whether the machine has power.
-func (h *Host) Running(id string) bool {
-	m := h.get(id)
-	if m == nil {
-		return false
-	}
-	select {
-	case <-m.off:
-		return false
-	default:
-		return true
-	}
-}
-
-// leader is the machine's process 1 as the host sees it; 0 if there is none. Signals to systemd-nspawn itself would
-// leave the machine running.
-func (m *machine) leader() int {
-	pid := m.cmd.Process.Pid
-	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid)) // gone is no child
-	for _, f := range strings.Fields(string(b)) {
-		if n, err := strconv.Atoi(f); err == nil {
-			return n
-		}
-	}
-	return 0
-}
-
-// stopBound is what a machine may take to shut down; services have their own bounds inside.
-const stopBound = 2 * time.Minute
-
-// Stop is the power button: systemd stops every service, and powers off.
-func (h *Host) Stop(id string) {
-	m := h.get(id)
-	if m == nil || !h.Running(id) {
-		return
-	}
-	const rtmin = 34
-	if pid := m.leader(); pid > 1 { // one that has just gone has none, and 0 would be this process and its group
-		_ = syscall.Kill(pid, syscall.Signal(rtmin+4)) // it may be going already
-	}
-	select {
-	case <-m.off:
-	case <-time.After(stopBound):
-		h.PowerOff(id)
-	}
-}
-
-// PowerOff takes the power, and returns when nothing of the machine is left.
-func (h *Host) PowerOff(id string) {
-	m := h.get(id)
-	for h.Running(id) {
-		if pid := m.leader(); pid > 1 {
-			_ = syscall.Kill(pid, syscall.SIGKILL)
-		}
-		select {
-		case <-m.off:
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
-}
-
-// Exec runs a command inside a machine and returns what it prints.
-func (h *Host) Exec(id string, command ...string) (string, error) {
-	m := h.get(id)
-	out, err := exec.Command("nsenter", append([]string{"-t", strconv.Itoa(m.leader()), "-a"}, command...)...).CombinedOutput()
-	return string(bytes.TrimSpace(out)), err
-}
-
-// Console is what the machine wrote on its console.
-func (h *Host) Console(id string) string {
-	b, _ := os.ReadFile(filepath.Join(h.Dir, id, "console"))
-	return string(b)
-}
-
-// Address is where a machine is.
-func (h *Host) Address(id string) string { return h.get(id).address }
-
-// Leader is the process 1 of a machine as the host sees it; -1 when it has no power.
-func (h *Host) Leader(id string) int {
-	if pid := h.get(id).leader(); pid > 1 {
-		return pid
-	}
-	return -1
 }
