@@ -1,8 +1,9 @@
-// Package imagery is the product: what an image is, which states it goes through, and how uploading,
-// processing and repairing move it along without ever losing an accepted photo.
+// Package imagery implements the domain: the state machine of an image, and the upload, processing and repair of
+// images, so that an accepted photo is never lost.
 //
-// The catalog is the truth, a queue message is a hint: every decision is made from a fresh read of the
-// item, every change is a conditional write, and every step may be repeated, reordered or lost.
-// The package imports the standard library only. Storage arrives through the ports Catalog, Blobs and
-// Queue, the photo filter through Filter; HTTP, AWS, SQLite and pixels are unknown here.
+// The catalog is the source of truth and a queue message is only a hint. Every decision is made from a fresh,
+// consistent read of the item, every change is a conditional write, and every step is safe to repeat, to reorder
+// and to lose.
+// The package imports the standard library only. Storage is reached through the ports Catalog, Blobs and Queue,
+// the photo filter through Filter. The package does not depend on HTTP, AWS, SQLite or an image codec.
 package imagery

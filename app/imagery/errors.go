@@ -2,25 +2,25 @@ package imagery
 
 import "errors"
 
-// The answers that callers tell apart with errors.Is. An error that is none of these, and no *BadPhoto,
-// is a bad moment of a dependency: transient, to be tried again later.
+// Errors that callers distinguish with errors.Is. Any other error, except a *BadPhoto, is a transient error of a
+// dependency: the caller should retry later.
 var (
-	// ErrInvalidID: the id is not a UUID in its 36 character form.
+	// ErrInvalidID is returned for an id that is not a UUID in its 36 character form.
 	ErrInvalidID = errors.New("the id is not a UUID of the form xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx")
-	// ErrNotFound: there is no such image, or no such object.
+	// ErrNotFound is returned when the image or the object does not exist.
 	ErrNotFound = errors.New("not found")
-	// ErrDenied: the object may exist, but may not be read. S3 answers so for a missing key when the
-	// caller has no right to list the bucket.
+	// ErrDenied is returned when access to an object is denied; the object may or may not exist. S3 also answers
+	// "access denied" for a missing key when the caller has no permission to list the bucket.
 	ErrDenied = errors.New("access denied")
-	// ErrExists: Catalog.Create found a living image under that id.
+	// ErrExists is returned by Catalog.Create when an unexpired image already has the id.
 	ErrExists = errors.New("exists already")
-	// ErrConflict: a conditional write lost to another one; read again before deciding what to do.
-	ErrConflict = errors.New("changed by somebody else")
-	// ErrAlreadyUploaded: the image already has other bytes and takes no more.
+	// ErrConflict is returned when the condition of a write does not hold; read the item again before retrying.
+	ErrConflict = errors.New("changed by another process")
+	// ErrAlreadyUploaded is returned when the image already has other bytes and accepts no more.
 	ErrAlreadyUploaded = errors.New("this image already has another photo; make a new image for this one")
 )
 
-// BadKind says which refusal a bad photo gets.
+// BadKind classifies a bad photo; the server derives the HTTP status from it.
 type BadKind int
 
 // The kinds of bad photos.
@@ -29,16 +29,16 @@ const (
 	Unreadable                     // an accepted format that cannot be read, is too large in pixels, or takes too long
 )
 
-// BadPhoto is a permanent error: the photo itself is the reason and no retry helps.
-// Reason is one sentence for the person who uploaded it. Err, if set, is the cause for the log;
-// it wraps io.ErrUnexpectedEOF when more bytes might have made the photo readable.
+// BadPhoto is a permanent error caused by the photo itself; a retry cannot succeed.
+// Reason is one sentence for the user. Err, if set, is the cause for the log; it wraps io.ErrUnexpectedEOF when
+// more bytes might have made the photo readable.
 type BadPhoto struct {
 	Kind   BadKind
 	Reason string
 	Err    error
 }
 
-// Error returns the sentence for the user and the cause behind it.
+// Error returns the reason, followed by the cause in parentheses if there is one.
 func (e *BadPhoto) Error() string {
 	if e.Err == nil {
 		return e.Reason

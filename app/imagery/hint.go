@@ -7,18 +7,18 @@ import (
 	"time"
 )
 
-// Hint is the message body: it says that an image may have work to do. It never chooses the work; RawKey only
-// decides whether a last failed receive, or a dead letter, speaks of the present upload.
+// Hint is the body of a queue message: the image may need processing. The item, not the hint, decides what is done.
+// RawKey only decides whether a failed last delivery, or a dead letter, refers to the current upload.
 type Hint struct {
 	ImageID      string `json:"imageId"`
 	DesiredState State  `json:"desiredState"`
 	RawKey       string `json:"rawS3Key,omitempty"`
 }
 
-// ErrBadHint: the message is not a hint, and no retry makes it one.
+// ErrBadHint is returned for a message that is not a hint. It is permanent.
 var ErrBadHint = errors.New("not a hint")
 
-// ParseHint reads a message body. Unknown members are ignored; what is no hint is an ErrBadHint.
+// ParseHint decodes a message body. It ignores unknown members and returns ErrBadHint for anything else.
 func ParseHint(body []byte) (Hint, error) {
 	var h Hint
 	if err := json.Unmarshal(body, &h); err != nil {
@@ -35,7 +35,7 @@ func ParseHint(body []byte) (Hint, error) {
 	return h, nil
 }
 
-// hintFor is the message that asks for the image's processing.
+// hintFor returns the message body that requests processing of the image.
 func hintFor(img Image) []byte {
 	b, err := json.Marshal(Hint{ImageID: img.ID, DesiredState: Processed, RawKey: img.RawKey})
 	if err != nil {
@@ -44,13 +44,13 @@ func hintFor(img Image) []byte {
 	return b
 }
 
-// speaksOf reports whether a hint that was sent at that time (zero: unknown) is about the upload that the
-// image holds now. An older hint, or one without a key, must not fail a newer upload; and a hint from before
-// the last transition belongs to an earlier try of the same bytes. A clock that runs late only hides the
-// match until the reconciler sends the next hint.
-func (h Hint) speaksOf(img Image, sent time.Time) bool {
-	if h.RawKey == "" && !img.ownKey() {
-		return true // the book's messages have no key, and its images take no other upload
+// refersTo reports whether a hint sent at that time (zero: unknown) belongs to the current upload of the image.
+// An older hint, or one without a key, must not fail a newer upload, and a hint sent before the last transition
+// belongs to an earlier attempt with the same bytes. If the sender's clock is behind, the match is missed until the
+// reconciler sends the next hint.
+func (h Hint) refersTo(img Image, sent time.Time) bool {
+	if h.RawKey == "" && !img.hasOwnKey() {
+		return true // messages of the original application have no key, and its images accept no second upload
 	}
 	return h.RawKey != "" && h.RawKey == img.RawKey && (sent.IsZero() || !sent.Before(img.Updated))
 }

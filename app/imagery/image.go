@@ -9,21 +9,21 @@ import (
 	"time"
 )
 
-// State is where an image stands. The strings are stored and answered as they are.
+// State is the state of an image. The strings are stored in the catalog and returned by the API unchanged.
 type State string
 
 // The states of an image. See transitions for the legal moves between them.
 const (
-	Created   State = "created"   // has an id, waits for its bytes
-	Uploaded  State = "uploaded"  // its original is stored; a worker will process it
-	Processed State = "processed" // its result is stored
+	Created   State = "created"   // has an id but no bytes yet
+	Uploaded  State = "uploaded"  // the original is stored; a worker will process it
+	Processed State = "processed" // the result is stored
 	Failed    State = "failed"    // it cannot be processed; Error says why
 )
 
-// transitions is the whole state machine: what may follow each state.
+// transitions lists the states that may follow each state.
 //
-// Failed is left by a new upload, a redrive or a requeue (to Uploaded), and by a slower worker of the same
-// upload that succeeds after all (to Processed).
+// Failed goes to Uploaded by a new upload, a redrive or a requeue, and to Processed when a slower worker of the same
+// upload succeeds.
 var transitions = map[State][]State{
 	Created:   {Uploaded},
 	Uploaded:  {Processed, Failed},
@@ -34,13 +34,13 @@ var transitions = map[State][]State{
 // CanMove reports whether an image may go from one state to the other.
 func CanMove(from, to State) bool { return slices.Contains(transitions[from], to) }
 
-// Final reports whether waiting for the image makes no more sense.
+// Final reports whether no more work is pending for the image.
 func (s State) Final() bool { return s == Processed || s == Failed }
 
-// createdLife is how long an id without bytes lives; the catalog may delete it any time after that.
+// createdLife is the lifetime of an image without bytes; the catalog may delete it at any time after that.
 const createdLife = 24 * time.Hour
 
-// historyCap bounds the history kept in the item: DynamoDB bills by item size, and on-call reads one page.
+// historyCap limits the transitions kept in the item, because DynamoDB bills by item size.
 const historyCap = 16
 
 // Image is one row of the catalog. Times have the resolution in which they are stored: milliseconds, Expires seconds.
@@ -58,22 +58,22 @@ type Image struct {
 	History      []Event   // the newest transitions, oldest first; for operators only
 }
 
-// Event is one transition as operators see it.
+// Event records one transition for operators.
 type Event struct {
 	At       time.Time `json:"at"`
 	State    State     `json:"state"`
 	Version  int64     `json:"version"`
 	Release  string    `json:"release,omitempty"`  // first 12 hex digits of the binary's sha256
-	Instance string    `json:"instance,omitempty"` // which process did it
+	Instance string    `json:"instance,omitempty"` // process that made the transition
 	Receives int       `json:"receives,omitempty"` // receive count of the hint that led to it
-	Cause    string    `json:"cause,omitempty"`    // what the log would say, for Failed
+	Cause    string    `json:"cause,omitempty"`    // error text for the log; only for Failed
 }
 
-// Expired reports whether the image is past its expiry and so counts as absent, deleted or not.
+// Expired reports whether the image is past its expiry. An expired image counts as absent even before it is deleted.
 func (i Image) Expired(now time.Time) bool { return !i.Expires.IsZero() && !now.Before(i.Expires) }
 
-// PendingShard is the partition of the pending index that lists the image: the first hex digit of its id
-// while it is Uploaded, else empty.
+// PendingShard returns the partition of the pending index that lists the image: the first hex digit of its id
+// while it is Uploaded, else the empty string.
 func (i Image) PendingShard() string {
 	if i.State != Uploaded {
 		return ""
@@ -81,8 +81,8 @@ func (i Image) PendingShard() string {
 	return i.ID[:1]
 }
 
-// move returns the image after a legal transition; what must not outlive a state is cleared.
-// An illegal move is a bug of the caller and panics: no input leads there.
+// move returns the image after a transition and clears the fields that are not valid in the new state.
+// It panics on an illegal transition, which is a bug in the caller.
 func (i Image) move(to State, now time.Time, e Event) Image {
 	if !CanMove(i.State, to) {
 		panic(fmt.Sprintf("imagery: illegal move of %s from %s to %s", i.ID, i.State, to))
@@ -107,7 +107,7 @@ func NewID() string {
 }
 
 // ParseID accepts a UUID of any version in the form 8-4-4-4-12, in any case, and returns it in lower case.
-// Every other form is an ErrInvalidID.
+// It returns ErrInvalidID for any other form.
 func ParseID(s string) (string, error) {
 	if len(s) != 36 {
 		return "", ErrInvalidID
@@ -122,11 +122,11 @@ func ParseID(s string) (string, error) {
 	return strings.ToLower(s), nil
 }
 
-// RawKey is the object name of an upload; hash is the lower-case hex SHA-256 of its bytes.
+// RawKey returns the object key of an upload; hash is the lower-case hex SHA-256 of its bytes.
 func RawKey(id, hash string) string { return "upload/" + id + "/" + hash }
 
-// ownKey reports whether the image's original has a name of ours, and not of the book's app.
-func (i Image) ownKey() bool { return strings.HasPrefix(i.RawKey, RawKey(i.ID, "")) }
+// hasOwnKey reports whether this service, and not the original application, named the image's original.
+func (i Image) hasOwnKey() bool { return strings.HasPrefix(i.RawKey, RawKey(i.ID, "")) }
 
-// ProcessedKey is the object name of the result of an upload; ext is "jpg" or "png".
+// ProcessedKey returns the object key of the result of an upload; ext is "jpg" or "png".
 func ProcessedKey(id, hash, ext string) string { return "processed/" + id + "/" + hash + "." + ext }

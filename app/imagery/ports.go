@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// Catalog keeps one item per image. All methods are safe for concurrent use by many goroutines and
-// processes. Errors that are not named below are transient; adapters bound every call in time and may
-// retry inside that bound, and because a retried write may have taken effect before, callers treat
-// ErrConflict and ErrExists as "read again", never as "did not happen".
+// Catalog stores one item per image. All methods are safe for concurrent use by goroutines and processes. Errors that
+// are not named below are transient. Adapters limit the time of every call and may retry within it. A retried write
+// may have taken effect before, so after ErrConflict or ErrExists callers must read the item again; the write may
+// have succeeded.
 type Catalog interface {
 	// Create stores img if no item has its id, or only one that expired before now; else ErrExists.
 	Create(ctx context.Context, img Image, now time.Time) error
 	// Get reads consistently: it sees every write that was answered before the call. ErrNotFound if there
-	// is no item. An expired item is returned as it is; Service decides what expiry means.
+	// is no item. It also returns expired items; Service treats those as absent.
 	Get(ctx context.Context, id string) (Image, error)
 	// Move writes to over from if the stored item still has from's version, state and RawKey, else
 	// ErrConflict (also if it is gone). Attributes of the item that are not fields of Image are kept.
@@ -24,28 +24,28 @@ type Catalog interface {
 	// Pending lists Uploaded images of one shard (see Image.PendingShard) whose Updated lies between the two times,
 	// both included, oldest first, at most limit; next continues after the last one, and is empty at the end. A
 	// zero from is the beginning. The list may be a little stale: read the item before acting on it.
-	Pending(ctx context.Context, shard string, from, to time.Time, after string, limit int) (list []Pending, next string, err error)
-	// Lease makes holder the owner of a named lease until the given time if nobody owns it, its time was over
-	// before now, or holder owns it already; held says whether. It saves cost and nothing else: clocks may
-	// differ, so two may believe that they own it.
+	Pending(ctx context.Context, shard string, from, to time.Time, after string, limit int) (
+		list []Pending, next string, err error)
+	// Lease makes holder the owner of a named lease until the given time if it is free, expired before
+	// now, or already owned by holder; held reports success. It only saves cost: with different clocks two holders
+	// may own it at once.
 	Lease(ctx context.Context, name, holder string, now, until time.Time) (held bool, err error)
 	// Ping makes the cheapest call that proves the table can be read.
 	Ping(ctx context.Context) error
 }
 
-// Pending is one row of the pending index.
+// Pending is a row of the pending index.
 type Pending struct {
 	ID      string
 	Updated time.Time
 }
 
-// Blobs keeps objects. A put object is durable when Put returns, and replaces an older one of that key
-// atomically: a reader sees all of the old bytes or all of the new. Safe for concurrent use.
+// Blobs stores objects. An object is durable when Put returns. Put replaces an object atomically: a reader sees all of
+// the old bytes or all of the new ones. Implementations are safe for concurrent use.
 type Blobs interface {
-	// Put stores size bytes of body, read from its start, as often as retries need.
+	// Put stores size bytes of body, which it reads from the start, again for each retry.
 	Put(ctx context.Context, key, contentType string, body io.ReadSeeker, size int64) error
-	// Get returns the object's bytes; ErrNotFound or ErrDenied when it cannot be had, and an error when it has
-	// more than limit bytes.
+	// Get returns the bytes of the object, ErrNotFound or ErrDenied, or another error if it is larger than limit bytes.
 	Get(ctx context.Context, key string, limit int64) ([]byte, error)
 	// Link returns how a client gets the object: a URL that lets anyone read it for at most 15 minutes, as a download
 	// under the name filename if that is not empty; or, from a backend that has no URLs, the object itself, open, which
@@ -55,7 +55,7 @@ type Blobs interface {
 	Ping(ctx context.Context) error
 }
 
-// Link leads to the bytes of an object. One of its fields is set.
+// Link is a URL of an object, or the open object. Exactly one field is set.
 type Link struct {
 	URL  string
 	Body io.ReadSeekCloser
@@ -71,7 +71,7 @@ type Queue interface {
 	// over or ctx ended.
 	Receive(ctx context.Context, max int, wait time.Duration) ([]Message, error)
 	// Extend makes the messages invisible for d from now; d = 0 hands them back at once. It returns those
-	// whose receipt is no longer valid: they belong to somebody else, or nobody, and nothing was changed.
+	// whose receipt is no longer valid: this process does not own them, and they were not changed.
 	Extend(ctx context.Context, d time.Duration, ms ...Message) (lost []Message, err error)
 	// Delete acknowledges the messages. A receipt that is no longer valid is ignored.
 	Delete(ctx context.Context, ms ...Message) error
@@ -89,36 +89,37 @@ type Message struct {
 	Trace    string
 }
 
-// Limits are the settings of a queue that its consumers must know.
+// Limits are the settings of a queue that consumers need.
 type Limits struct {
 	Visibility  time.Duration // how long a received message stays invisible unless extended
 	MaxReceives int           // deliveries before the dead letters; 0 for a queue without dead letters
 }
 
-// Filter turns a photo into its result. It does no I/O.
+// Filter produces the result of a photo. It does no I/O.
 type Filter interface {
-	// Inspect reads headers only and returns what Apply will take; a *BadPhoto if Apply would refuse from the header.
+	// Inspect reads headers only and returns the cost of Apply, or a *BadPhoto if the headers show that Apply would
+	// fail.
 	Inspect(raw []byte) (Cost, error)
-	// Apply returns the result. Its errors are *BadPhoto (permanent), or ctx's own when the caller gave up.
+	// Apply returns the result, a *BadPhoto (permanent), or the error of ctx.
 	Apply(ctx context.Context, raw []byte) (Result, error)
 }
 
-// Cost estimates from the headers of a photo what processing it takes.
+// Cost is an estimate, made from the headers of a photo, of the resources that processing needs.
 type Cost struct {
 	Memory int64 // bytes at the peak, beside the raw file
 	Work   int64 // pixels, times the passes of the decoder over them
 	Size   int64 // bytes of the raw file
 }
 
-// Limits beyond which a photo is dear. A core does some 50 million pixel passes per second, and an honest photo has up
-// to 10 for each of its bytes, a flat drawing up to 350. A GIF of 35 bytes may have a million, a progressive JPEG of
-// 200 KB with a hundred scans 10,000.
+// Thresholds of Cost.Expensive. A core does about 50 million pixel passes per second. A normal photo has up to 10
+// passes per byte, a flat drawing up to 350. A GIF of 35 bytes may have a million, a progressive JPEG of 200 KB with a
+// hundred scans 10,000.
 const (
 	expensiveWork    = 10_000_000
 	expensivePerByte = 500
 )
 
-// Expensive reports whether the photo is much more work than a photo of its size is: cheap for its sender, dear for us.
+// Expensive reports whether the photo takes far more work than its file size suggests, as in a decompression bomb.
 func (c Cost) Expensive() bool { return c.Work >= expensiveWork && c.Work >= expensivePerByte*c.Size }
 
 // Result is a processed photo.

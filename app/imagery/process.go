@@ -10,48 +10,49 @@ import (
 	"time"
 )
 
-// Outcome says how a job ended; every Outcome means that its message is done and may be acknowledged.
+// Outcome is the result of a job. Whatever the outcome, the message is done and should be deleted.
 type Outcome string
 
 // The outcomes of a job.
 const (
 	Done       Outcome = "done"        // this job moved the image to Processed
-	DoneBefore Outcome = "done_before" // the image was final already, or got a newer upload meanwhile
-	GivenUp    Outcome = "failed"      // the photo is bad for good; the image says why
+	DoneBefore Outcome = "done_before" // the image was already final, or got a newer upload meanwhile
+	GivenUp    Outcome = "failed"      // the photo cannot be processed; Image.Error says why
 	NoWork     Outcome = "no_work"     // unknown, expired, or not uploaded yet
 )
 
-// Job is one delivery of a hint, with what the process that received it can do.
+// Job is one delivery of a hint, with callbacks into the worker that received it.
 type Job struct {
 	Hint     Hint
 	Receives int
-	Last     bool      // no delivery follows this one
+	Last     bool      // this is the last delivery before the dead-letter queue
 	Sent     time.Time // when the hint was queued; zero if unknown
-	// Owned reports whether the delivery still belongs to this process. A worker that lost its message may
-	// finish the image, but records no failure: another worker may be about to succeed.
+	// Owned reports whether this process still owns the delivery. A worker that lost its message may complete the
+	// image, but must not record a failure, because another worker may be about to succeed.
 	Owned func() bool
-	// Admit waits until there is room for a photo of that cost, and returns the function that gives the room back. With
-	// ErrDeferred the photo is left as it is, even at its last delivery: nothing was tried.
+	// Admit blocks until memory for a photo of that cost is reserved, and returns the function that releases it.
+	// With ErrDeferred the image stays unchanged, even at its last delivery, because nothing was attempted.
 	Admit func(ctx context.Context, c Cost) (release func(), err error)
 }
 
-// ErrDeferred is returned by Admit for a photo that has to let others go first.
+// ErrDeferred is returned by Job.Admit when the photo must wait because other photos go first.
 var ErrDeferred = errors.New("other photos go first")
 
-// Report is what happened, for one log line and the metrics. After equals Before when nothing moved.
+// Report describes one job, for its log line and the metrics. After equals Before when the state did not change.
 type Report struct {
 	Outcome       Outcome
 	Image         Image // as last read or written
 	Before, After State
-	Cause         error // why the photo was given up
+	Cause         error // why the photo failed
 }
 
-// maxRaw bounds the original that a worker reads. Uploads end at 20 MiB; rows of the book's app may hold more.
+// maxRaw limits the bytes of an original that a worker reads. Uploads are limited to 20 MiB, but originals of the
+// original application may be larger.
 const maxRaw = 64 << 20
 
-// Process does what the hint's image needs, as its item says. An error means: not done, deliver it again
-// later; if it was the last delivery and the hint speaks of the present upload, the image is Failed then,
-// while the message is left to become a dead letter.
+// Process processes the image of a hint if its item is Uploaded. On an error the caller must not delete the message,
+// so that it is delivered again. If it was the last delivery and the hint refers to the current upload, Process also
+// moves the image to Failed, and the message becomes a dead letter.
 func (s *Service) Process(ctx context.Context, j Job) (Report, error) {
 	img, err := s.Get(ctx, j.Hint.ImageID)
 	if errors.Is(err, ErrNotFound) {
@@ -72,22 +73,22 @@ func (s *Service) Process(ctx context.Context, j Job) (Report, error) {
 	err = s.work(ctx, j, &r)
 	if bad := (*BadPhoto)(nil); errors.As(err, &bad) {
 		r.Cause = bad
-		err = s.giveUp(ctx, j, &r, bad.Reason)
-	} else if err != nil && j.Last && !errors.Is(err, ErrDeferred) && j.Hint.speaksOf(img, j.Sent) {
-		err = s.lastTry(ctx, j, &r, err)
+		err = s.fail(ctx, j, &r, bad.Reason)
+	} else if err != nil && j.Last && !errors.Is(err, ErrDeferred) && j.Hint.refersTo(img, j.Sent) {
+		err = s.failLastAttempt(ctx, j, &r, err)
 	}
 	return r, err
 }
 
-// lastTry records on the image why its last delivery failed. The error stays, so that the message becomes a
-// dead letter; only if somebody else settled the image meanwhile is there nothing left to explain.
-func (s *Service) lastTry(ctx context.Context, j Job, r *Report, err error) error {
+// failLastAttempt moves the image to Failed after its last delivery failed with err. It returns err, so that the
+// message becomes a dead letter, or nil if another process has moved the image to a final state meanwhile.
+func (s *Service) failLastAttempt(ctx context.Context, j Job, r *Report, err error) error {
 	r.Cause = err
-	// The job's own context may be what ended; this one write decides whether the user is told.
+	// The job's context may have ended, but the user must see the failure.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendTimeout)
 	defer cancel()
 	reason := fmt.Sprintf("It could not be processed in %d attempts: %s.", j.Receives, userCause(err))
-	if failErr := s.giveUp(ctx, j, r, reason); failErr != nil {
+	if failErr := s.fail(ctx, j, r, reason); failErr != nil {
 		return errors.Join(err, failErr)
 	}
 	if r.Outcome == GivenUp {
@@ -97,7 +98,7 @@ func (s *Service) lastTry(ctx context.Context, j Job, r *Report, err error) erro
 	return nil
 }
 
-// work takes an Uploaded image to Processed.
+// work processes the original of an Uploaded image and moves the image to Processed.
 func (s *Service) work(ctx context.Context, j Job, r *Report) error {
 	img := r.Image
 	raw, err := s.Blobs.Get(ctx, img.RawKey, maxRaw)
@@ -110,7 +111,7 @@ func (s *Service) work(ctx context.Context, j Job, r *Report) error {
 	}
 	release, err := j.Admit(ctx, cost)
 	if err != nil {
-		return fmt.Errorf("wait for room for %d bytes: %w", cost.Memory, err)
+		return fmt.Errorf("reserve %d bytes of memory: %w", cost.Memory, err)
 	}
 	defer release()
 	s.Hit(MidFilter, img.ID)
@@ -118,18 +119,18 @@ func (s *Service) work(ctx context.Context, j Job, r *Report) error {
 	if err != nil {
 		return err
 	}
-	hash := sha256.Sum256(raw) // not from the key: rows of the book's app have another form
+	hash := sha256.Sum256(raw) // not from the key: the original application names its originals otherwise
 	key := ProcessedKey(img.ID, hex.EncodeToString(hash[:]), result.Ext)
 	body := bytes.NewReader(result.Body)
 	if err := s.Blobs.Put(ctx, key, result.ContentType, body, body.Size()); err != nil {
 		return fmt.Errorf("store %s: %w", key, err)
 	}
 	s.Hit(AfterResult, img.ID)
-	return s.settle(ctx, r, Processed, Event{Receives: j.Receives}, func(to *Image) { to.ProcessedKey = key })
+	return s.finalize(ctx, r, Processed, Event{Receives: j.Receives}, func(to *Image) { to.ProcessedKey = key })
 }
 
-// errOriginal marks an original that is missing or may not be read. It stays transient: a wrong policy must
-// not fail good photos.
+// errOriginal marks an original that is missing or not readable. It is transient, because a wrong IAM policy must not
+// fail good photos.
 var errOriginal = errors.New("original missing or not readable")
 
 // originalError classifies a failed read of an original.
@@ -143,7 +144,7 @@ func (s *Service) originalError(img Image, err error) error {
 	return fmt.Errorf("read %s: %w: %w", img.RawKey, errOriginal, err)
 }
 
-// userCause says in the user's words why a photo could not be processed; details are for the log.
+// userCause returns the reason for a failure in words for the user, without details that belong in the log.
 func userCause(err error) string {
 	switch {
 	case errors.Is(err, errOriginal):
@@ -157,21 +158,22 @@ func userCause(err error) string {
 	}
 }
 
-// giveUp moves the image to Failed with a sentence for its user, if the message is still this process's own.
-func (s *Service) giveUp(ctx context.Context, j Job, r *Report, reason string) error {
+// fail moves the image to Failed with a sentence for the user. It returns an error if this process no longer owns the
+// message.
+func (s *Service) fail(ctx context.Context, j Job, r *Report, reason string) error {
 	if !j.Owned() {
 		return fmt.Errorf("image %s: the message was lost to another worker, no failure recorded: %w", r.Image.ID, r.Cause)
 	}
 	e := Event{Receives: j.Receives, Cause: r.Cause.Error()}
-	return s.settle(ctx, r, Failed, e, func(to *Image) { to.Error = reason })
+	return s.finalize(ctx, r, Failed, e, func(to *Image) { to.Error = reason })
 }
 
-// settle moves the image of r to a final state, for as long as that makes sense for the upload that was
-// worked on. When the image got other bytes meanwhile, or was settled by somebody else, that is DoneBefore.
-func (s *Service) settle(ctx context.Context, r *Report, final State, e Event, set func(*Image)) error {
+// finalize moves the image of r to a final state, retrying after lost races. If the image got other bytes meanwhile, or
+// another process moved it to a final state, the outcome is DoneBefore.
+func (s *Service) finalize(ctx context.Context, r *Report, final State, e Event, set func(*Image)) error {
 	at, worked := r.Image, r.Image.RawKey
 	for attempt := range maxConflicts {
-		if err := pause(ctx, attempt); err != nil {
+		if err := backoff(ctx, attempt); err != nil {
 			return err
 		}
 		if attempt > 0 {
@@ -183,7 +185,7 @@ func (s *Service) settle(ctx context.Context, r *Report, final State, e Event, s
 				return err
 			}
 		}
-		// A result is right for these bytes for ever, a failure only for the try in which it happened.
+		// A result is always valid for these bytes, a failure only for the attempt in which it happened.
 		newer := at.RawKey != worked || final == Failed && at.Version != r.Image.Version
 		if newer || !CanMove(at.State, final) {
 			r.Outcome, r.Image, r.After = DoneBefore, at, at.State
@@ -203,7 +205,7 @@ func (s *Service) settle(ctx context.Context, r *Report, final State, e Event, s
 			return fmt.Errorf("move image %s to %s: %w", at.ID, final, err)
 		}
 	}
-	return fmt.Errorf("settle image %s: %w", r.Image.ID, ErrConflict)
+	return fmt.Errorf("finalize image %s: %w", r.Image.ID, ErrConflict)
 }
 
 var outcomeOf = map[State]Outcome{Processed: Done, Failed: GivenUp}

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// Repairs is what one reconciler pass found and did.
+// Repairs counts what one reconciler pass found and did.
 type Repairs struct {
-	Leader    bool          // this process did the pass; else another one holds the lease
+	Leader    bool          // this process holds the lease and did the pass
 	OldestAge time.Duration // age of the oldest unfinished upload; 0 when there is none
 	Resent    int           // hints sent again
 	Explained int           // images failed because their hint is a dead letter
@@ -17,49 +17,49 @@ type Repairs struct {
 	Reads     int           // images read
 }
 
-// Reconciler makes the queue a mere hint: it turns dead letters into explained failures, and sends the hints of
-// overdue images again. Any number may run, one of them leads: it holds a lease, which only saves cost. Two
-// leaders, or clocks that differ, cost calls and time and harm nothing. Use it from one goroutine.
+// Reconciler repairs images whose hint was lost: it moves images with a dead letter to Failed, and sends the hints of
+// overdue images again. Any number of processes may run one. A lease elects the one that works, only to save cost:
+// two leaders, or different clocks, cause extra calls but no wrong result. It is not safe for concurrent use.
 type Reconciler struct {
-	// PushDelivery says that hints are posted by another program, which takes a last try for any other: then a dead letter
-	// does not tell that workers died.
+	// PushDelivery means that another program receives the hints and sends them by HTTP, so that a worker does not know
+	// which delivery is the last. A dead letter then does not imply that the workers crashed.
 	PushDelivery bool
 
 	service *Service
 	holder  string
 	every   time.Duration
 
-	leads   bool               // at the last pass
-	covered map[step]time.Time // per step, the Updated up to which its window has been looked at
-	settled map[string]bool    // dead letters of the last pass that nothing follows from any more
+	leads   bool               // held the lease at the last pass
+	covered map[step]time.Time // per step, the Updated up to which its window has been read
+	handled map[string]bool    // ids of dead letters of the last pass that need no more work
 	first   int                // the shard that the next pass begins with
 }
 
-// NewReconciler returns one of many reconcilers. Holder names it in the lease; every is the pause between two
-// passes, from which the lease's length and the bound of a pass follow.
+// NewReconciler returns a reconciler that takes the lease under the name holder. every is the interval between two
+// passes; it determines the duration of the lease and the time limit of a pass.
 func (s *Service) NewReconciler(holder string, every time.Duration) *Reconciler {
 	return &Reconciler{service: s, holder: holder, every: every}
 }
 
-// Reconcile is one pass over everything, without lease and without bound: for tests, and for operators.
+// Reconcile runs one pass over all images without lease and limits, for tests and operators.
 func (s *Service) Reconcile(ctx context.Context, attempts int) (Repairs, error) {
 	return (&Reconciler{service: s}).RunOnce(ctx, attempts)
 }
 
 const (
 	leaseName = "reconciler"
-	// leasePasses is how many passes a lease outlives: one may be late without a change of leaders.
+	// leasePasses is the duration of the lease in passes; a late pass does not change the leader.
 	leasePasses = 3
-	// readsPerSecond bounds what a pass reads and sends, on average over the time between passes: a backlog of
-	// a million costs no more than this, only longer.
+	// readsPerSecond limits the images read per second, averaged over the interval between passes, so that a large
+	// backlog takes longer but does not raise the load.
 	readsPerSecond = 50
-	// maxDeadLetters is how many dead letters a pass looks at; a queue gives others in the next one.
+	// maxDeadLetters limits the dead letters read in a pass; the next pass receives others.
 	maxDeadLetters = 500
 )
 
-// RunOnce repairs what is due now. attempts is how many receives the queue grants a hint, for the sentence that
-// users read. Errors of single images are joined, and their images are looked at again in the next pass. A pass of a
-// leader ends with its lease: what is left is due in the next one.
+// RunOnce runs one pass if this process gets or keeps the lease. attempts is the maximum receive count of the queue,
+// for the error text that users read. Errors of single images are joined; those images are retried in the next pass. A
+// pass ends when its lease does, and the next one continues.
 func (r *Reconciler) RunOnce(ctx context.Context, attempts int) (Repairs, error) {
 	now, budget := r.service.Now(), -1
 	if r.holder != "" {
@@ -76,15 +76,15 @@ func (r *Reconciler) RunOnce(ctx context.Context, attempts int) (Repairs, error)
 		ctx = bounded
 	}
 	if r.covered == nil {
-		r.covered = map[step]time.Time{} // a new leader looks at everything once
+		r.covered = map[step]time.Time{} // a new leader reads every window once
 	}
 	p := pass{Reconciler: r, now: now, budget: budget, repairs: Repairs{Leader: true}}
-	err := errors.Join(p.explainDeadLetters(ctx, attempts), p.resendOverdue(ctx))
+	err := errors.Join(p.failDeadLetters(ctx, attempts), p.resendOverdue(ctx))
 	return p.repairs, err
 }
 
-// Resign ends the lease, so that another process leads at once instead of when it runs out. It is for a clean
-// stop; an error costs only that time.
+// Resign releases the lease on a clean stop, so that another process can take it at once. After an error the lease
+// simply expires.
 func (r *Reconciler) Resign(ctx context.Context) error {
 	if !r.leads {
 		return nil
@@ -97,7 +97,7 @@ func (r *Reconciler) Resign(ctx context.Context) error {
 	return nil
 }
 
-// pass is one run of a Reconciler.
+// pass is the state of one RunOnce.
 type pass struct {
 	*Reconciler
 	now     time.Time
@@ -105,23 +105,23 @@ type pass struct {
 	repairs Repairs
 }
 
-// explainDeadLetters fails the images whose present upload became a dead letter and that do not say why: its workers
-// died, or its hints were posted, where no try is known to be the last. It deletes nothing; an alarm, and a person,
-// follow the letters.
-func (p *pass) explainDeadLetters(ctx context.Context, attempts int) error {
-	var held []Message
+// failDeadLetters moves images that are still Uploaded to Failed if the hint of their upload is a dead letter. Workers
+// do this themselves at the last delivery, unless they crash or do not know which delivery is the last. It deletes no
+// message: an alarm reports dead letters to the operator.
+func (p *pass) failDeadLetters(ctx context.Context, attempts int) error {
+	var received []Message
 	defer func() {
-		if len(held) > 0 {
-			// Given back at the end, for a letter given back at once would be received again in this pass.
-			give, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendTimeout)
+		if len(received) > 0 {
+			// Made visible only at the end: earlier, this pass would receive them again.
+			release, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendTimeout)
 			defer cancel()
-			_, _ = p.service.DeadLetters.Extend(give, 0, held...) // else they come back when their visibility ends
+			_, _ = p.service.DeadLetters.Extend(release, 0, received...) // on an error they return at their visibility timeout
 		}
 	}()
 	var errs []error
 	inRow := 0 // errors since the last image that could be read
-	settled, seen := map[string]bool{}, map[string]bool{}
-	defer func() { p.settled, p.repairs.Dead = settled, len(seen) }()
+	handled, seen := map[string]bool{}, map[string]bool{}
+	defer func() { p.handled, p.repairs.Dead = handled, len(seen) }()
 	for len(seen) < maxDeadLetters && inRow < maxErrors {
 		ms, err := p.service.DeadLetters.Receive(ctx, 10, 0)
 		if err != nil {
@@ -130,15 +130,15 @@ func (p *pass) explainDeadLetters(ctx context.Context, attempts int) error {
 		if len(ms) == 0 {
 			break
 		}
-		held = append(held, ms...)
+		received = append(received, ms...)
 		before := len(seen)
 		for _, m := range ms {
 			if seen[m.ID] {
 				continue // its visibility ended during this pass
 			}
 			seen[m.ID] = true
-			if !p.settled[m.ID] {
-				if err := p.explain(ctx, m, attempts); err != nil {
+			if !p.handled[m.ID] {
+				if err := p.failDeadLetter(ctx, m, attempts); err != nil {
 					errs = append(errs, err)
 					if inRow++; inRow == maxErrors {
 						break
@@ -147,20 +147,20 @@ func (p *pass) explainDeadLetters(ctx context.Context, attempts int) error {
 				}
 				inRow = 0
 			}
-			settled[m.ID] = true // what follows from a letter has followed: an upload after it is a new try
+			handled[m.ID] = true // an upload after this dead letter is a new attempt
 		}
 		if len(seen) == before {
-			break // the queue gives the same ones again
+			break // only messages that were seen before
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// explain fails the image of one dead letter if it is still Uploaded with the letter's bytes.
-func (p *pass) explain(ctx context.Context, m Message, attempts int) error {
+// failDeadLetter moves the image of one dead letter to Failed if it is still Uploaded with the same bytes.
+func (p *pass) failDeadLetter(ctx context.Context, m Message, attempts int) error {
 	h, err := ParseHint(m.Body)
 	if err != nil {
-		return nil // not about an image; the alarm on the dead letters speaks of it
+		return nil // not a hint; the alarm on dead letters reports it
 	}
 	p.repairs.Reads++
 	img, err := p.service.Get(ctx, h.ImageID)
@@ -170,7 +170,7 @@ func (p *pass) explain(ctx context.Context, m Message, attempts int) error {
 	if err != nil {
 		return err
 	}
-	if img.State != Uploaded || !h.speaksOf(img, m.Sent) {
+	if img.State != Uploaded || !h.refersTo(img, m.Sent) {
 		return nil
 	}
 	reason := fmt.Sprintf("It could not be processed: no worker lived through %d attempts.", attempts)
@@ -179,7 +179,7 @@ func (p *pass) explain(ctx context.Context, m Message, attempts int) error {
 	}
 	rep := Report{Image: img}
 	e := Event{Receives: attempts, Cause: "dead letter " + m.ID}
-	if err := p.service.settle(ctx, &rep, Failed, e, func(to *Image) { to.Error = reason }); err != nil {
+	if err := p.service.finalize(ctx, &rep, Failed, e, func(to *Image) { to.Error = reason }); err != nil {
 		return err
 	}
 	if rep.Outcome == GivenUp {

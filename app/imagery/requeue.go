@@ -7,37 +7,37 @@ import (
 	"time"
 )
 
-// The reasons for which Requeue leaves an image alone.
+// Errors for which Requeue does not change an image.
 var (
-	// ErrNothingToRequeue: the image is neither failed nor unfinished, so there is nothing to bring back.
+	// ErrNothingToRequeue is returned when the image is neither Failed nor Uploaded.
 	ErrNothingToRequeue = errors.New("nothing to bring back")
-	// ErrOriginalGone: without its original an image cannot be processed; only its user can help.
+	// ErrOriginalGone is returned when the original no longer exists; only a new upload can help.
 	ErrOriginalGone = errors.New("the original is gone, its user must upload it again")
-	// ErrNotSelected: the caller's own condition does not hold for the image as it is now.
+	// ErrNotSelected is returned when the current image does not meet the caller's condition.
 	ErrNotSelected = errors.New("the image is not, or no longer, one of those that were asked for")
 )
 
-// Finder knows whether an object exists without reading it. It is no port of the roles: they have no right to
-// list the bucket, and without it a missing object cannot be told from a forbidden one.
+// Finder checks whether an object exists without reading it. The roles do not use it: they have no permission to list
+// the bucket, without which a missing object cannot be distinguished from a forbidden one.
 type Finder interface {
 	// Find returns nil if the object exists, and ErrNotFound or ErrDenied like Blobs.Get.
 	Find(ctx context.Context, key string) error
 }
 
-// Requeue is how an operator brings an image back after the cause of its failure was mended: a failed image
-// becomes uploaded again, with the same original, and its hint is sent; moved says so. An unfinished image
-// only gets its hint again, so that Requeue may be repeated, also after a crash between its two steps. An
-// error with moved set is one of the hint alone, which the reconciler sends later. meant is asked of the image
-// as it was read last; nil asks nothing.
-func (s *Service) Requeue(ctx context.Context, id string, objects Finder, meant func(Image) bool) (img Image, moved bool, err error) {
+// Requeue processes an image again after an operator has fixed the cause of its failure. It moves a Failed image to
+// Uploaded with the same original, sends its hint, and reports moved. For an Uploaded image it only sends the hint, so
+// that it may be repeated, also after a crash between the two steps. An error with moved set means that only the hint
+// could not be sent; the reconciler sends it later. If selected is not nil, it must accept the image as last read.
+func (s *Service) Requeue(ctx context.Context, id string, objects Finder, selected func(Image) bool) (
+	img Image, moved bool, err error) {
 	for attempt := range maxConflicts {
-		if err := pause(ctx, attempt); err != nil {
+		if err := backoff(ctx, attempt); err != nil {
 			return Image{}, false, err
 		}
 		if img, err = s.Get(ctx, id); err != nil {
 			return Image{}, false, err
 		}
-		if meant != nil && !meant(img) {
+		if selected != nil && !selected(img) {
 			return img, false, ErrNotSelected
 		}
 		if img.State != Uploaded && img.State != Failed {
@@ -65,7 +65,7 @@ func (s *Service) Requeue(ctx context.Context, id string, objects Finder, meant 
 	return img, false, fmt.Errorf("requeue image %s: %w", img.ID, ErrConflict)
 }
 
-// NextHint is when the reconciler sends the hint of an unfinished image again.
+// NextHint returns the time at which the reconciler sends the hint of an unfinished image again.
 func (s *Service) NextHint(img Image) time.Time {
 	for n := 1; ; n++ {
 		if at := img.Updated.Add(dueAge(n, s.ResendAfter)); img.Hinted.Before(at) {

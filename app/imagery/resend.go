@@ -7,31 +7,30 @@ import (
 	"time"
 )
 
-// An unfinished image gets its hint again when its upload is 1, 3, 7, … times ResendAfter old: the intervals
-// double, up to resendCap. So the images that are due follow from the pending index alone, which is sorted by the
-// time of the upload: at each moment every n-th hint is due in one narrow window of it, and a pass reads only
-// what came into a window since the last pass. An image is read as often as its hint is due, however many
-// others wait.
+// The hint of an unfinished image is sent again when the upload is 1, 3, 7, … times ResendAfter old: the interval
+// doubles, up to resendCap. The pending index is sorted by upload time, so at any moment the images whose n-th hint
+// is due lie in one window of it. A pass reads only the part of each window that is new since the last pass.
+// Therefore an image is read once per hint, regardless of the size of the backlog.
 
 const (
-	// Shards are the partitions of the pending index, see Image.PendingShard.
+	// Shards lists the partitions of the pending index, one character each; see Image.PendingShard.
 	Shards = "0123456789abcdef"
-	// pendingPage is how many candidates one call lists.
+	// pendingPage is the page size of Catalog.Pending.
 	pendingPage = 100
-	// maxErrors ends a window, or the reading of dead letters: one image may be broken, but when a few fail in a row,
-	// the table is away, and each further one would cost the full time of the SDK's retries.
+	// maxErrors stops reading a window, or dead letters, after that many errors. One image may be broken, but several
+	// errors mean that the table is unavailable, and each further call would take the full time of the SDK's retries.
 	maxErrors = 3
-	// resendCap bounds the doubling interval between two hints of one image.
+	// resendCap limits the doubling interval between two hints of one image.
 	resendCap = 6 * time.Hour
 )
 
-// step is the n-th hint of the images of one shard.
+// step identifies the n-th hint of the images in one shard.
 type step struct {
 	shard byte
 	n     int
 }
 
-// dueAge is the age of an upload at which its n-th hint is due; the first one, with the upload, is number 0.
+// dueAge returns the age of an upload at which its n-th hint is due; hint 0 is sent with the upload.
 func dueAge(n int, resendAfter time.Duration) (age time.Duration) {
 	interval := resendAfter
 	for range n {
@@ -41,8 +40,8 @@ func dueAge(n int, resendAfter time.Duration) (age time.Duration) {
 	return age
 }
 
-// resendOverdue sends the hint of every overdue image again, the oldest first, as far as the budget goes. Each
-// pass begins with another shard, so that a long backlog keeps none waiting for ever.
+// resendOverdue sends the hints of overdue images again, oldest first, until the budget is used up. Each pass starts
+// with another shard, so that a large backlog in one shard cannot starve the others.
 func (p *pass) resendOverdue(ctx context.Context) error {
 	var errs []error
 	for i := range len(Shards) {
@@ -75,8 +74,8 @@ func (p *pass) resendShard(ctx context.Context, shard byte) error {
 	return nil
 }
 
-// oldest finds when the oldest unfinished image of a shard was uploaded; the zero time if there is none. The index
-// may be a little behind, so old rows are checked.
+// oldest returns the upload time of the oldest unfinished image of a shard, or the zero time if there is none. It
+// checks overdue rows against the catalog, because the index is eventually consistent.
 func (p *pass) oldest(ctx context.Context, shard byte) (time.Time, error) {
 	for after := ""; ; {
 		list, next, err := p.service.Catalog.Pending(ctx, string(shard), time.Time{}, p.now, after, 1)
@@ -106,7 +105,7 @@ func (p *pass) oldest(ctx context.Context, shard byte) (time.Time, error) {
 	}
 }
 
-// resendStep looks at the window in which the n-th hint of a shard's images is due.
+// resendStep reads the window in which the n-th hint of a shard's images is due, and sends those hints.
 func (p *pass) resendStep(ctx context.Context, at step) error {
 	base := p.service.ResendAfter
 	from := p.now.Add(-dueAge(at.n+1, base) + time.Millisecond)
@@ -121,7 +120,7 @@ func (p *pass) resendStep(ctx context.Context, at step) error {
 			return fmt.Errorf("list pending images of shard %c: %w", at.shard, err)
 		}
 		for _, candidate := range list {
-			before := candidate.Updated.Add(-time.Millisecond) // it, or its twin of the same time, is next
+			before := candidate.Updated.Add(-time.Millisecond) // the next pass starts with this image
 			if err := p.resend(ctx, candidate.ID, dueAge(at.n, base)); err != nil {
 				if errs = append(errs, err); len(errs) == 1 {
 					p.covered[at] = before
@@ -144,7 +143,7 @@ func (p *pass) resendStep(ctx context.Context, at step) error {
 	return errors.Join(errs...)
 }
 
-// resend sends the image's hint unless that was done since it became due.
+// resend sends the hint of an image unless one was sent since it became due.
 func (p *pass) resend(ctx context.Context, id string, due time.Duration) error {
 	p.budget--
 	p.repairs.Reads++
@@ -155,17 +154,17 @@ func (p *pass) resend(ctx context.Context, id string, due time.Duration) error {
 	if err != nil {
 		return err
 	}
-	// The index may have been behind; and another leader may have been faster.
+	// The index may be stale, or another leader may have sent the hint.
 	if at := img.Updated.Add(due); img.State != Uploaded || p.now.Before(at) || !img.Hinted.Before(at) {
 		return nil
 	}
-	// The hint first: a crash in between sends it twice, the other order could lose it for an interval.
+	// Send before Touch: a crash in between sends the hint twice; the reverse order would delay it by an interval.
 	if err := p.service.hint(ctx, img, ""); err != nil {
 		return err
 	}
 	p.repairs.Resent++
 	if err := p.service.Catalog.Touch(ctx, img, p.now); err != nil && !errors.Is(err, ErrConflict) {
-		return fmt.Errorf("note the hint of image %s: %w", img.ID, err)
+		return fmt.Errorf("record the hint of image %s: %w", img.ID, err)
 	}
 	return nil
 }

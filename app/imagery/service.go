@@ -8,33 +8,34 @@ import (
 	"time"
 )
 
-// Service moves images along. Fields without a remark must be set.
+// Service implements all operations on images. Fields are required unless their comment says otherwise.
 type Service struct {
 	Catalog     Catalog
 	Blobs       Blobs
 	Queue       Queue
 	DeadLetters Queue
-	Filter      Filter // nil in a process that never calls Process
+	Filter      Filter // may be nil in a process that never calls Process
 	Now         func() time.Time
 
-	// Release and Instance sign the history of an image.
+	// Release and Instance identify this process in the history of an image.
 	Release, Instance string
-	// UploadLife is the age at which the bucket may have deleted an original.
+	// UploadLife is the age after which the bucket's lifecycle rule may have deleted an original.
 	UploadLife time.Duration
-	// ResendAfter is the age at which an unfinished image gets its hint again for the first time.
+	// ResendAfter is the age of an upload at which its hint is sent again for the first time.
 	ResendAfter time.Duration
-	// Hook, if set, is called at every commit point; tests crash the process there.
+	// Hook, if set, is called at every failpoint; tests crash the process there.
 	Hook func(p Failpoint, id string)
 }
 
-// maxConflicts bounds the read-decide-write loop. Each lost race means that somebody else made progress, and
-// an image has at most a handful of writers at any moment.
+// maxConflicts limits the attempts of the read-decide-write loop. Each conflict means that another writer made
+// progress, and an image has only a few concurrent writers.
 const maxConflicts = 8
 
-// sendTimeout bounds the hint after an upload: the upload is already safe, and the reconciler sends lost hints.
+// sendTimeout limits sending the hint after an upload. The photo is already stored, and the reconciler sends lost
+// hints.
 const sendTimeout = 2 * time.Second
 
-// Get returns the image; ErrInvalidID, or ErrNotFound also when it is past its expiry.
+// Get returns the image, ErrInvalidID, or ErrNotFound if the image does not exist or has expired.
 func (s *Service) Get(ctx context.Context, id string) (Image, error) {
 	id, err := ParseID(id)
 	if err != nil {
@@ -50,8 +51,8 @@ func (s *Service) Get(ctx context.Context, id string) (Image, error) {
 	return img, nil
 }
 
-// Create makes a new image under the given id, or a random one if it is empty. When the id exists already
-// that image is returned as it is, and fresh is false: a repeated create is the same as one.
+// Create creates an image with the given id, or a random one if id is empty. If the image exists, Create returns it
+// unchanged with fresh false, so that a repeated call is safe.
 func (s *Service) Create(ctx context.Context, id string) (img Image, fresh bool, err error) {
 	if id == "" {
 		id = NewID()
@@ -60,7 +61,7 @@ func (s *Service) Create(ctx context.Context, id string) (img Image, fresh bool,
 		return Image{}, false, err
 	}
 	for attempt := range maxConflicts {
-		if err := pause(ctx, attempt); err != nil {
+		if err := backoff(ctx, attempt); err != nil {
 			return Image{}, false, err
 		}
 		now := s.Now().Truncate(time.Millisecond)
@@ -83,9 +84,9 @@ func (s *Service) Create(ctx context.Context, id string) (img Image, fresh bool,
 	return Image{}, false, fmt.Errorf("create image %s: %w", id, ErrConflict)
 }
 
-// pause waits a little before every attempt but the first: 0 to 20 ms, doubling, so that writers that
-// collided once do not collide in step.
-func pause(ctx context.Context, attempt int) error {
+// backoff sleeps before every attempt but the first: full jitter over 20 ms, doubling up to 640 ms. It returns the
+// error of ctx if that ends first.
+func backoff(ctx context.Context, attempt int) error {
 	if attempt == 0 {
 		return ctx.Err()
 	}
@@ -99,7 +100,7 @@ func pause(ctx context.Context, attempt int) error {
 	}
 }
 
-// sign adds to a transition who made it.
+// sign sets the release and instance of the process that makes the transition.
 func (s *Service) sign(e Event) Event {
 	e.Release, e.Instance = s.Release, s.Instance
 	return e

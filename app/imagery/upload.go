@@ -7,27 +7,28 @@ import (
 	"io"
 )
 
-// Upload is one photo that was received in full and passed Inspect.
+// Upload is one photo that was received completely and has passed Filter.Inspect.
 type Upload struct {
 	ID          string
 	Hash        string // lower-case hex SHA-256 of the bytes
 	ContentType string // of the sniffed format
 	Body        io.ReadSeeker
 	Size        int64
-	Trace       string // travels with the hint
+	Trace       string // trace context, sent with the hint
 }
 
-// Accept stores the upload and asks for its processing; the image it returns is kept whatever dies next.
+// Accept stores the upload, moves the image to Uploaded and sends its hint. When it returns without err, the upload is
+// durable.
 //
-// The order is object, item, hint, so that a crash leaves at worst an object that nobody names, or an image
-// whose hint the reconciler sends. Nothing is stored when the image takes no more bytes (ErrAlreadyUploaded), except
-// by the loser of a race. The same bytes again succeed in every state; ErrNotFound if there is no such
-// image. hintErr reports a hint that could not be sent: for the log, the upload is a success all the same.
-// Retries are the caller's: every repetition is safe.
+// The order is object, item, hint. A crash leaves at worst an object that no item refers to, or an image whose hint the
+// reconciler sends. Accept returns ErrNotFound if there is no such image, and ErrAlreadyUploaded if the image has other
+// bytes; then it stores nothing, unless it loses a race after storing. The same bytes succeed in every state. hintErr
+// reports a hint that could not be sent; it is for the log only, the upload has succeeded. Accept does not retry
+// transient errors; callers may repeat it safely.
 func (s *Service) Accept(ctx context.Context, u Upload) (img Image, hintErr, err error) {
 	key, stored := RawKey(u.ID, u.Hash), false
 	for attempt := range maxConflicts {
-		if err := pause(ctx, attempt); err != nil {
+		if err := backoff(ctx, attempt); err != nil {
 			return Image{}, nil, err
 		}
 		if img, err = s.Get(ctx, u.ID); err != nil {
@@ -47,7 +48,7 @@ func (s *Service) Accept(ctx context.Context, u Upload) (img Image, hintErr, err
 			stored = true
 			s.Hit(AfterObject, u.ID)
 		}
-		if !open { // uploaded before, with these bytes: only the hint again
+		if !open { // the same bytes were uploaded before: only send the hint again
 			return img, s.hint(ctx, img, u.Trace), nil
 		}
 		to := img.move(Uploaded, s.Now(), s.sign(Event{}))
@@ -64,9 +65,9 @@ func (s *Service) Accept(ctx context.Context, u Upload) (img Image, hintErr, err
 	return Image{}, nil, fmt.Errorf("upload to image %s: %w", u.ID, ErrConflict)
 }
 
-// hint sends the image's hint in bounded time.
+// hint sends the hint of the image within sendTimeout.
 func (s *Service) hint(ctx context.Context, img Image, trace string) error {
-	// The client may hang up now; its photo is accepted and should not wait for the reconciler.
+	// Send even if the client has disconnected, so that its photo does not wait for the reconciler.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendTimeout)
 	defer cancel()
 	s.Hit(BeforeHint, img.ID)

@@ -43,14 +43,14 @@ func (b *blobs) Put(ctx context.Context, key, contentType string, body io.ReadSe
 	return err
 }
 
-// Get reads the object and verifies its checksum, if it has one. A transfer that breaks off half-way is not taken
-// up again: that is the caller's to repeat, with the whole object.
+// Get reads the object and verifies its checksum, if it has one. It does not resume an interrupted transfer; the caller
+// retries with the whole object.
 func (b *blobs) Get(ctx context.Context, key string, limit int64) ([]byte, error) {
 	bound := boundFor(limit)
 	within, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
 	body, err := b.get(within, key, limit)
-	return body, blame(ctx, within, bound, err)
+	return body, boundError(ctx, within, bound, err)
 }
 
 func (b *blobs) get(ctx context.Context, key string, limit int64) ([]byte, error) {
@@ -85,14 +85,14 @@ func (b *blobs) Link(ctx context.Context, key, filename string) (imagery.Link, e
 	within, cancel := context.WithTimeout(ctx, callBound) // the credentials may have to be fetched
 	defer cancel()
 	signed, err := b.presign.PresignGetObject(within, in, s3.WithPresignExpires(linkLife))
-	if err := blame(ctx, within, callBound, err); err != nil {
+	if err := boundError(ctx, within, callBound, err); err != nil {
 		return imagery.Link{}, fmt.Errorf("sign a link to %s: %w", key, err)
 	}
 	return imagery.Link{URL: signed.URL}, nil
 }
 
-// linkOrigin is where all links lead. The link it looks at is signed with no real credentials: they may not be
-// there yet.
+// linkOrigin returns the origin of all presigned URLs. It signs one with placeholder credentials, because the real ones
+// may not be available yet.
 func (b *blobs) linkOrigin(ctx context.Context) (string, error) {
 	nobody := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 		return aws.Credentials{AccessKeyID: "nobody", SecretAccessKey: "nothing"}, nil
@@ -110,8 +110,8 @@ func (b *blobs) linkOrigin(ctx context.Context) (string, error) {
 	return u.Scheme + "://" + u.Host, nil
 }
 
-// Ping asks for an object that need not exist. "Not there" and "not allowed" are answers too: S3 says the
-// second for the first to those who may not list the bucket.
+// Ping requests an object that need not exist. ErrNotFound and ErrDenied also prove that S3 responds: without
+// permission to list the bucket, S3 answers "access denied" for a missing key.
 func (b *blobs) Ping(ctx context.Context) error {
 	_, err := call(ctx, callBound, b.api.HeadObject, &s3.HeadObjectInput{Bucket: &b.bucket, Key: &b.probe})
 	if res, ok := errors.AsType[*smithyhttp.ResponseError](err); ok {
@@ -128,8 +128,9 @@ func (b *blobs) delete(ctx context.Context, key string) error {
 	return err
 }
 
-// mapObject tells a missing and a denied object from a bad moment, by the code: a missing bucket is a 404 too,
-// and an expired token or a clock that is off a 403, which later credentials or a later clock mend.
+// mapObject maps the error codes of a missing and a denied object to ErrNotFound and ErrDenied. It does not use the
+// HTTP status: a missing bucket is also a 404, and an expired token or a skewed clock a 403, which are transient
+// errors.
 func mapObject(err error) error {
 	api, ok := errors.AsType[smithy.APIError](err)
 	if !ok {

@@ -55,7 +55,7 @@ func (c *catalog) Get(ctx context.Context, id string) (imagery.Image, error) {
 	return decode(it)
 }
 
-// Ping reads a key that nothing has.
+// Ping reads an id that no item has.
 func (c *catalog) Ping(ctx context.Context) error {
 	_, err := c.get(ctx, probeID)
 	return err

@@ -13,19 +13,19 @@ import (
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
 
-// What follows is for operators, as in scan.go.
+// Depth and ReleaseRecord are for operators, like the functions in scan.go.
 
-// Depth counts the messages that wait, those in flight, those that are delayed, and the dead letters, also those
-// that somebody looks at. SQS counts over many hosts: the numbers are of about a minute ago.
+// Depth returns the approximate numbers of visible, in-flight and delayed messages, and of dead letters in any state.
+// The numbers of SQS lag by about a minute.
 func (b *Store) Depth(ctx context.Context) (visible, inFlight, delayed, dead int, err error) {
 	if visible, inFlight, delayed, err = b.queue.depth(ctx); err != nil {
 		return 0, 0, 0, 0, fmt.Errorf("count messages: %w", err)
 	}
-	waiting, looked, _, err := b.dead.depth(ctx)
+	visibleDead, inFlightDead, _, err := b.dead.depth(ctx)
 	if err != nil && !errors.Is(err, errNoQueue) {
 		return 0, 0, 0, 0, fmt.Errorf("count dead letters: %w", err)
 	}
-	return visible, inFlight, delayed, waiting + looked, nil
+	return visible, inFlight, delayed, visibleDead + inFlightDead, nil
 }
 
 func (q *queue) depth(ctx context.Context) (visible, inFlight, delayed int, err error) {
@@ -55,7 +55,7 @@ func (q *queue) depth(ctx context.Context) (visible, inFlight, delayed int, err 
 	for _, c := range counts {
 		text, ok := out.Attributes[string(c.name)]
 		if !ok {
-			continue // an emulator may not know delays
+			continue // an emulator may not support delays
 		}
 		if *c.at, err = strconv.Atoi(text); err != nil {
 			return 0, 0, 0, fmt.Errorf("%s of %s: %w", c.name, url, err)
@@ -64,8 +64,7 @@ func (q *queue) depth(ctx context.Context) (visible, inFlight, delayed int, err 
 	return visible, inFlight, delayed, nil
 }
 
-// ReleaseRecord reads the document with that attribute's name in the item of the release record; empty if nothing
-// was ever rolled out.
+// ReleaseRecord returns the given attribute of the release record's item, or the empty string before the first rollout.
 func (b *Store) ReleaseRecord(ctx context.Context, attribute string) (document string, err error) {
 	out, err := call(ctx, callBound, b.catalog.db.GetItem, &dynamodb.GetItemInput{
 		TableName: &b.catalog.table, Key: item{"id": &types.AttributeValueMemberS{Value: releaseRecord}}, ConsistentRead: aws.Bool(true)})

@@ -65,8 +65,8 @@ func encodeEvent(e imagery.Event) types.AttributeValue {
 	return &types.AttributeValueMemberM{Value: m}
 }
 
-// decode reads an item of any release, or of the book's own app. That one writes no time of the last
-// transition; the time of creation is the best guess at it.
+// decode reads an item of any release, or of the original application. The latter stores no time of the last
+// transition; decode uses the time of creation instead.
 func decode(it item) (imagery.Image, error) {
 	r := reader{item: it}
 	img := imagery.Image{

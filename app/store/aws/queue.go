@@ -64,7 +64,7 @@ func (q *queue) Send(ctx context.Context, body []byte, trace string) error {
 
 var errNoQueue = errors.New("the queue has no dead letters")
 
-// lastMoment is how long a poll may still answer after its caller's ctx ended.
+// lastMoment is the time in which a poll may still complete after ctx has ended.
 const lastMoment = 300 * time.Millisecond
 
 // Receive polls once: the caller's loop is what repeats it.
@@ -94,9 +94,9 @@ func (q *queue) Receive(ctx context.Context, max int, wait time.Duration) ([]ima
 			types.MessageSystemAttributeNameApproximateReceiveCount, types.MessageSystemAttributeNameSentTimestamp},
 		MessageAttributeNames: []string{traceAttribute},
 	}
-	patience := time.Duration(in.WaitTimeSeconds)*time.Second + pollSlack
-	out, err := call(poll, patience, q.api.ReceiveMessage, in, func(o *sqs.Options) {
-		o.HTTPClient, o.Retryer = patientClient(q.transport, patience), aws.NopRetryer{}
+	bound := time.Duration(in.WaitTimeSeconds)*time.Second + pollGrace
+	out, err := call(poll, bound, q.api.ReceiveMessage, in, func(o *sqs.Options) {
+		o.HTTPClient, o.Retryer = idleTimeoutClient(q.transport, bound), aws.NopRetryer{}
 	})
 	if err != nil {
 		if ctx.Err() != nil {

@@ -14,7 +14,7 @@ import (
 	"imagery/app/imagery"
 )
 
-// What follows is for operators: the roles have the right to none of it, see rights.Operator.
+// What follows is for operators: the roles have the right to none of it, see iam.Operator.
 
 // Clients are the clients of table and bucket, for a checker that reads them with its own code.
 func (b *Store) Clients() (*dynamodb.Client, *s3.Client) { return b.catalog.db, b.blobs.api }
@@ -72,7 +72,7 @@ func (b *Store) list(ctx context.Context, key string) (types.Object, error) {
 }
 
 // RemoveObject removes an object that was put before the given time; removed is false if it is gone or newer.
-// S3 cannot do both in one step, so whoever calls this knows that nobody puts the object again just now.
+// S3 cannot do both in one step, so the caller must know that no process puts the object at the same time.
 func (b *Store) RemoveObject(ctx context.Context, key string, before time.Time) (removed bool, err error) {
 	o, err := b.list(ctx, key)
 	if err == imagery.ErrNotFound || err == nil && (o.LastModified == nil || !o.LastModified.Before(before)) {

@@ -20,28 +20,28 @@ import (
 	"imagery/app/imagery"
 )
 
-// Options say where the images are.
+// Options configures a Store.
 type Options struct {
 	Table    string
 	Bucket   string
 	QueueURL string
 	DLQURL   string // empty: from the queue's redrive policy
 
-	Visibility  time.Duration // of a receive; 0: the queue's own
+	Visibility  time.Duration // visibility timeout of a receive; 0: the queue's own
 	MaxReceives int           // reported by Limits; 0: the queue's own
 	S3PathStyle bool
-	Region      string // of a stack that an operator named; empty: as the SDK's own settings say
-	// ProbeKey is the object that Ping asks for; it need not exist, but the role must have the right to read it,
-	// for rights are granted by prefix. Empty: processed/readyz.
+	Region      string // empty: from the SDK's own settings
+	// ProbeKey is the object that Ping requests. It need not exist, but the role must have permission to read it;
+	// permissions are granted by prefix. Empty: processed/readyz.
 	ProbeKey string
 
-	Log *slog.Logger // repeated attempts, at level debug; nil: nobody wants to know
-	// AWS replaces what the SDK's own variables and files say; nil, outside of tests, leaves them in charge of
-	// region, credentials and endpoints.
+	Log *slog.Logger // logs retries at level debug; nil: they are not logged
+	// AWS replaces the configuration that the SDK loads from its variables and files: region, credentials and
+	// endpoints. It is nil outside of tests.
 	AWS *aws.Config
 }
 
-// Store is the twin of the local one. It is safe for concurrent use and needs no closing.
+// Store implements the storage ports on DynamoDB, S3 and SQS. It is safe for concurrent use and need not be closed.
 type Store struct {
 	catalog *catalog
 	blobs   *blobs
@@ -56,8 +56,8 @@ var (
 	_ imagery.Queue   = (*queue)(nil)
 )
 
-// Open prepares the clients. It calls nobody: an AWS that is away shows in the first calls, which fail in
-// bounded time and work again when it is back. Its errors are mistakes in the settings.
+// Open returns a Store with its clients. It makes no AWS call, so its errors are configuration errors; an outage shows
+// in the first calls.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	cfg, err := load(ctx, o.AWS, o.Region)
 	if err != nil {
@@ -70,15 +70,15 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		})
 	}
 	transport := newTransport(cfg)
-	patient := patientClient(transport, silence)
+	client := idleTimeoutClient(transport, idleTimeout)
 
-	db := dynamodb.NewFromConfig(cfg, func(d *dynamodb.Options) { d.HTTPClient, d.Retryer = patient, newRetryer() })
+	db := dynamodb.NewFromConfig(cfg, func(d *dynamodb.Options) { d.HTTPClient, d.Retryer = client, newRetryer() })
 	objects := s3.NewFromConfig(cfg, func(s *s3.Options) {
-		s.HTTPClient, s.Retryer = patient, newRetryer()
+		s.HTTPClient, s.Retryer = client, newRetryer()
 		s.UsePathStyle = o.S3PathStyle
-		s.DisableLogOutputChecksumValidationSkipped = true // objects of the book's app have no checksum
+		s.DisableLogOutputChecksumValidationSkipped = true // objects of the original application have no checksum
 	})
-	messages := sqs.NewFromConfig(cfg, func(q *sqs.Options) { q.HTTPClient, q.Retryer = patient, newRetryer() })
+	messages := sqs.NewFromConfig(cfg, func(q *sqs.Options) { q.HTTPClient, q.Retryer = client, newRetryer() })
 
 	b := &Store{
 		catalog: &catalog{db: db, table: o.Table},
@@ -95,17 +95,17 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		b.dead.url = func(context.Context) (string, error) { return o.DLQURL, nil }
 	}
 	if b.origin, err = b.blobs.linkOrigin(ctx); err != nil {
-		return nil, fmt.Errorf("find the origin of links into bucket %s: %w", o.Bucket, err)
+		return nil, fmt.Errorf("find the origin of URLs of bucket %s: %w", o.Bucket, err)
 	}
 	return b, nil
 }
 
-// load reads the SDK's own settings unless a test brings others.
+// load returns the given configuration, or the one from the SDK's variables and files.
 func load(ctx context.Context, given *aws.Config, region string) (aws.Config, error) {
 	if given != nil {
 		return given.Copy(), nil
 	}
-	cfg, err := config.LoadDefaultConfig(ctx, config.WithRegion(region)) // an empty one changes nothing
+	cfg, err := config.LoadDefaultConfig(ctx, config.WithRegion(region)) // an empty region changes nothing
 	if err != nil {
 		return aws.Config{}, fmt.Errorf("read the settings of the AWS SDK: %w", err)
 	}
@@ -115,8 +115,8 @@ func load(ctx context.Context, given *aws.Config, region string) (aws.Config, er
 	return cfg, nil
 }
 
-// newTransport is one pool of connections for all clients. As many may stay open to one host as to all, since
-// there are only three. What the SDK's settings say about TLS and proxies is kept.
+// newTransport returns the connection pool that all clients share. There are only three hosts, so the limit of idle
+// connections per host equals the total. TLS and proxy settings of the SDK are kept.
 func newTransport(cfg aws.Config) *http.Transport {
 	base, ok := cfg.HTTPClient.(*awshttp.BuildableClient)
 	if !ok {
@@ -128,32 +128,32 @@ func newTransport(cfg aws.Config) *http.Transport {
 	t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := dial(ctx, network, address)
 		if tcp, ok := conn.(*net.TCPConn); ok {
-			_ = tcp.SetWriteBuffer(sendBuffer) // a refusal leaves the system's default, which works but for slow lines
+			_ = tcp.SetWriteBuffer(sendBuffer) // on an error the system default stays, which works except on slow lines
 		}
 		return conn, err
 	}
 	return t
 }
 
-// Catalog is the table.
+// Catalog returns the table of images.
 func (b *Store) Catalog() imagery.Catalog { return b.catalog }
 
-// Blobs is the bucket.
+// Blobs returns the bucket.
 func (b *Store) Blobs() imagery.Blobs { return b.blobs }
 
-// Queue is the queue of hints.
+// Queue returns the queue of hints.
 func (b *Store) Queue() imagery.Queue { return b.queue }
 
-// DeadLetters is the queue behind the queue. When the queue has none it is empty, and sending to it is an error.
+// DeadLetters returns the dead-letter queue. If none is configured it receives nothing, and Send returns an error.
 func (b *Store) DeadLetters() imagery.Queue { return b.dead }
 
-// ObjectOrigin is the origin (scheme, host, port) that all links have, for the page's content security policy.
+// ObjectOrigin returns the origin (scheme, host, port) of all presigned URLs, for the Content-Security-Policy.
 func (b *Store) ObjectOrigin() string { return b.origin }
 
-// DeleteItem removes an item, if there is one. The product never does; a selftest clears away its own.
+// DeleteItem deletes an item if it exists. Only the selftest uses it, for its own item.
 func (b *Store) DeleteItem(ctx context.Context, id string) error { return b.catalog.delete(ctx, id) }
 
-// DeleteObject removes an object, if there is one. The product never does; a selftest clears away its own.
+// DeleteObject deletes an object if it exists. Only the selftest uses it, for its own objects.
 func (b *Store) DeleteObject(ctx context.Context, key string) error {
 	return b.blobs.delete(ctx, key)
 }

@@ -12,34 +12,34 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 )
 
-// How long AWS is waited for. With nobody there a call ends after at most 3 x silence + 1.2 s of pauses, before
-// its bound; the bound is for services that answer drop by drop.
+// Timeouts of AWS calls. When AWS does not respond, a call fails after at most 3 x idleTimeout + 1.2 s of backoff,
+// which is less than its bound. The bound also ends calls to a service that responds, but very slowly.
 const (
-	// silence is how long nothing may move on a connection before the attempt is given up. DynamoDB and SQS
-	// answer in milliseconds, S3 in tenths of a second; AWS advises to try again after 2 s.
-	silence = 2 * time.Second
-	// attempts of one call: the SDK's standard number.
+	// idleTimeout ends an attempt when no byte is sent or received for that time. DynamoDB and SQS respond in
+	// milliseconds, S3 in tenths of a second; AWS recommends to retry after 2 s.
+	idleTimeout = 2 * time.Second
+	// attempts is the number of attempts per call, the SDK's default.
 	attempts = 3
-	// callBound holds for a call with all its attempts, so that a server can answer 503 within 10 s.
+	// callBound limits a call including all its attempts, so that a server can answer 503 within 10 s.
 	callBound = 8 * time.Second
-	// slowest is the rate in bytes per second below which the transfer of an object is given up although it moves.
-	slowest = 1 << 20
-	// sendBuffer in bytes is small, so that a body that has been read is nearly on the wire: megabytes left in the
-	// system's buffer would still be on their way, on a slow line, when the answer seems to be late. It allows
-	// 250 MB/s inside of a region and 5 MB/s across an ocean.
+	// minRate is the rate in bytes per second below which the transfer of an object is aborted.
+	minRate = 1 << 20
+	// sendBuffer is the size of the socket's send buffer in bytes. It is small, so that reading the body measures
+	// progress on the wire: on a slow line, megabytes in the buffer would still be in transit when the idle timeout
+	// fires. It allows 250 MB/s within a region and 5 MB/s across an ocean.
 	sendBuffer = 256 << 10
-	// pollSlack is how much longer than asked for a long poll may take.
-	pollSlack = 5 * time.Second
+	// pollGrace is added to the wait time of a long poll.
+	pollGrace = 5 * time.Second
 )
 
-// boundFor is the bound of a call that moves an object of that size.
+// boundFor returns the bound of a call that transfers an object of size bytes.
 func boundFor(size int64) time.Duration {
-	return callBound + time.Duration(size)*time.Second/slowest
+	return callBound + time.Duration(size)*time.Second/minRate
 }
 
-// newRetryer is the SDK's standard mode: what it knows to be worth a repetition, until its quota of repetitions
-// is used up, which spares a service in trouble. Pauses are ours, since the standard ones of up to 4 s leave
-// no room for a third attempt: full jitter over 0.4 s, then 0.8 s.
+// newRetryer returns the SDK's standard retryer, with its choice of retryable errors and its retry quota, which
+// protects an overloaded service. The backoff is shorter, full jitter over 0.4 s and then 0.8 s, because the standard
+// one of up to 4 s leaves no time for a third attempt within the bound.
 func newRetryer() *retry.Standard {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts = attempts
@@ -49,51 +49,51 @@ func newRetryer() *retry.Standard {
 	})
 }
 
-// call makes one SDK call within the bound. When the bound is what ended it, the error does not look like the
-// end of the caller's own ctx, which would say something else about who was too slow.
+// call makes one SDK call within the bound. If the bound ends the call, the returned error is not a context error, so
+// that it cannot be mistaken for the end of ctx.
 func call[I, O, P any](ctx context.Context, bound time.Duration,
 	operation func(context.Context, *I, ...func(*P)) (*O, error), in *I, with ...func(*P)) (*O, error) {
 	within, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
 	out, err := operation(within, in, with...)
-	return out, blame(ctx, within, bound, err)
+	return out, boundError(ctx, within, bound, err)
 }
 
-// blame replaces an error that came from the bound.
-func blame(ctx, within context.Context, bound time.Duration, err error) error {
+// boundError returns err, or a replacement if the bound expired and ctx did not.
+func boundError(ctx, within context.Context, bound time.Duration, err error) error {
 	if err != nil && ctx.Err() == nil && within.Err() != nil {
 		return fmt.Errorf("no whole answer within %s: %v", bound, err)
 	}
 	return err
 }
 
-// errSilence ends an attempt on whose connection nothing moved.
-var errSilence = errors.New("nothing was sent or received for too long")
+// errIdle is the error of an attempt that was ended by the idle timeout.
+var errIdle = errors.New("nothing was sent or received for too long")
 
-// patientClient makes HTTP requests that end when nothing moves for so long. It follows no redirects, as a
-// signature is good for one host.
-func patientClient(transport http.RoundTripper, silence time.Duration) *http.Client {
+// idleTimeoutClient returns a client whose requests fail when nothing is sent or received for the given time. It does
+// not follow redirects, because a signature is valid for one host only.
+func idleTimeoutClient(transport http.RoundTripper, idleTimeout time.Duration) *http.Client {
 	return &http.Client{
-		Transport:     watched{transport, silence},
+		Transport:     idleTimeoutTransport{transport, idleTimeout},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
 
-// watched is a transport that ends a request on which nothing moved for the time of silence. A timeout for
-// the whole request would have to allow for 20 MiB on a slow line, and so wait far too long for a dead one.
-type watched struct {
-	next    http.RoundTripper
-	silence time.Duration
+// idleTimeoutTransport ends requests that make no progress. A timeout for the whole request would have to allow 20 MiB
+// on a slow line, and would detect a dead connection far too late.
+type idleTimeoutTransport struct {
+	next        http.RoundTripper
+	idleTimeout time.Duration
 }
 
-// RoundTrip counts the connection, each piece of the request's body and each of the answer's as movement.
-func (w watched) RoundTrip(req *http.Request) (*http.Response, error) {
+// RoundTrip resets the idle timer when the headers arrive and at each read of the request or response body.
+func (w idleTimeoutTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(req.Context())
-	watchdog := time.AfterFunc(w.silence, func() { cancel(errSilence) })
-	moved := func() { watchdog.Reset(w.silence) }
+	watchdog := time.AfterFunc(w.idleTimeout, func() { cancel(errIdle) })
+	moved := func() { watchdog.Reset(w.idleTimeout) }
 	explain := func(err error) error {
-		if context.Cause(ctx) == errSilence {
-			return errSilence
+		if context.Cause(ctx) == errIdle {
+			return errIdle
 		}
 		return err
 	}
@@ -103,7 +103,7 @@ func (w watched) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	req = req.WithContext(ctx)
 	if req.Body != nil && req.Body != http.NoBody {
-		req.Body = &movingBody{ReadCloser: req.Body, moved: moved, explain: explain, end: func() {}}
+		req.Body = &progressBody{ReadCloser: req.Body, moved: moved, explain: explain, end: func() {}}
 	}
 	res, err := w.next.RoundTrip(req)
 	if err != nil {
@@ -112,19 +112,19 @@ func (w watched) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	moved()
-	res.Body = &movingBody{ReadCloser: res.Body, moved: moved, explain: explain, end: end}
+	res.Body = &progressBody{ReadCloser: res.Body, moved: moved, explain: explain, end: end}
 	return res, nil
 }
 
-// movingBody reports the movement of a body.
-type movingBody struct {
+// progressBody calls moved after every read.
+type progressBody struct {
 	io.ReadCloser
 	moved   func()
 	explain func(error) error
 	end     func()
 }
 
-func (b *movingBody) Read(p []byte) (int, error) {
+func (b *progressBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.moved()
 	if err != nil && err != io.EOF {
@@ -133,7 +133,7 @@ func (b *movingBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (b *movingBody) Close() error {
+func (b *progressBody) Close() error {
 	b.end()
 	return b.ReadCloser.Close()
 }

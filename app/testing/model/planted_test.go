@@ -139,7 +139,7 @@ func readPatch(t *testing.T, path string) (p patch) {
 // once; where they stand does not matter.
 func (p patch) build(t *testing.T, goTool string) (binary string) {
 	t.Helper()
-	original, err := filepath.Abs(filepath.Join("..", p.file))
+	original, err := filepath.Abs(filepath.Join("..", "..", "imagery", p.file))
 	if err != nil {
 		t.Fatal(err)
 	}
