@@ -1,9 +1,9 @@
-// Package iam says which AWS calls each role of the binary makes. The IAM policies are rendered from it, and
-// a test holds it against the calls that the roles are seen to make, so that a role has exactly the rights it
-// uses. It imports the standard library only.
+// Package iam lists the AWS operations that each role of the binary uses. The IAM policies are generated from it, and a
+// test compares it with the calls that the roles make, so that each role has exactly the permissions that it uses.
+// It imports the standard library only.
 package iam
 
-// Resource is what a call acts on; infra turns it into an ARN of the stack.
+// Resource is the resource of an action in symbolic form; infra translates it into an ARN of the stack.
 type Resource string
 
 // The resources of a stack.
@@ -17,18 +17,18 @@ const (
 	DeadLetters Resource = "dead-letters"
 )
 
-// SelftestIDPrefix begins the id of every image that a selftest makes, so that its right to delete items can
-// be limited to those (condition dynamodb:LeadingKeys).
+// SelftestIDPrefix is the id prefix of every image that a selftest creates. The permission to delete items is limited
+// to this prefix (condition dynamodb:LeadingKeys).
 const SelftestIDPrefix = "5e1f7e57-"
 
-// Action is one SDK operation that a role may make on a resource.
+// Action is one SDK operation that a role may perform on a resource.
 type Action struct {
 	Service   string // endpoint prefix, as in an IAM action: dynamodb, s3, sqs
 	Operation string // SDK operation, for example DeleteMessageBatch
 	Resource  Resource
-	// LeadingKey limits a table call to ids with this prefix; empty for no limit.
+	// LeadingKey limits a table action to ids with this prefix; empty for no limit.
 	LeadingKey string
-	// Reason is where the call comes from, for the reader of a policy.
+	// Reason is the purpose of the action, for readers of a policy.
 	Reason string
 }
 
@@ -43,7 +43,7 @@ var actions = map[string]string{
 	"sqs:ChangeMessageVisibilityBatch":   "sqs:ChangeMessageVisibility",
 }
 
-// Action is the IAM action that the call needs.
+// Name returns the IAM name of the action, for example s3:GetObject.
 func (c Action) Name() string {
 	name := c.Service + ":" + c.Operation
 	if a, ok := actions[name]; ok {
@@ -52,7 +52,7 @@ func (c Action) Name() string {
 	return name
 }
 
-// Server lists the calls of the server role.
+// Server lists the actions of the server role.
 var Server = []Action{
 	{"dynamodb", "GetItem", Table, "", "read an image; readiness"},
 	{"dynamodb", "PutItem", Table, "", "create an image"},
@@ -64,7 +64,7 @@ var Server = []Action{
 	{"sqs", "GetQueueAttributes", Queue, "", "readiness"},
 }
 
-// Worker lists the calls of the worker role.
+// Worker lists the actions of the worker role.
 var Worker = []Action{
 	{"dynamodb", "GetItem", Table, "", "read an image; readiness"},
 	{"dynamodb", "UpdateItem", Table, "", "record a result, a failure, a hint sent again"},

@@ -1,6 +1,6 @@
 package iam
 
-// Resources that only the machine around the binary touches.
+// Resources that only the instance uses, outside of the binary.
 const (
 	Releases Resource = "releases/releases/*" // bucket/prefix
 	Group    Resource = "group"
@@ -8,7 +8,7 @@ const (
 	Any      Resource = "*" // actions that AWS grants on nothing smaller
 )
 
-// Boot lists the calls of an instance around the binary: its boot script and its log agent, in either role.
+// Boot lists the actions of an instance outside of the binary: its boot script and its log agent, in either role.
 var Boot = []Action{
 	// The whole prefix: an instance of an older launch template version fetches an older release.
 	{"s3", "GetObject", Releases, "", "fetch the release"},
@@ -18,7 +18,7 @@ var Boot = []Action{
 	{"logs", "DescribeLogStreams", Logs, "", "log agent"},
 }
 
-// Sessions lists the calls of the Session Manager agent. AWS's managed policy would let it read parameters too.
+// Sessions lists the actions of the Session Manager agent. AWS's managed policy would also allow reading parameters.
 var Sessions = []Action{
 	{"ssm", "UpdateInstanceInformation", Any, "", "be listed"},
 	{"ssmmessages", "CreateControlChannel", Any, "", "wait for sessions"},
@@ -27,7 +27,7 @@ var Sessions = []Action{
 	{"ssmmessages", "OpenDataChannel", Any, "", "a session"},
 }
 
-// Retired are the calls that this release makes no more and the release before it made. Both run side by side
-// during a rollout, and the policy is changed first, so a right goes one release after its last use: whoever
-// removes a call from a list above moves it here, and whoever cuts the next release empties this.
+// Retired lists the actions that the previous release uses and this one does not. Both releases run side by side during
+// a rollout, after the policy has changed, so a permission is removed one release after its last use. When you remove
+// an action from a list above, move it here; when you cut the next release, empty this list.
 var Retired = struct{ Server, Worker, Boot []Action }{}

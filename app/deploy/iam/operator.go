@@ -3,8 +3,8 @@ package iam
 // Bucket is the whole bucket, for listing it.
 const Bucket Resource = "bucket"
 
-// Operator lists what the verbs dlq, requeue, why and fsck do. It is attached to nothing: whoever types a verb
-// uses rights of their own, and this is what they need.
+// Operator lists the actions of the commands dlq, requeue, why and fsck. It is attached to no role: an operator needs
+// these permissions to run the commands.
 var Operator = []Action{
 	{"dynamodb", "GetItem", Table, "", "read an image; status: the release record"},
 	{"dynamodb", "UpdateItem", Table, "", "dlq redrive, requeue: move a failed image back"},
@@ -16,20 +16,20 @@ var Operator = []Action{
 	{"s3", "DeleteObject", Results, "", "fsck --repair: results that no image names"},
 	{"sqs", "GetQueueAttributes", Queue, "", "find the dead letters; status: count messages"},
 	{"sqs", "SendMessage", Queue, "", "dlq redrive, requeue, fsck --repair: send a hint again"},
-	{"sqs", "GetQueueAttributes", DeadLetters, "", "how long a letter stays hidden while it is looked at; status: count them"},
-	{"sqs", "ReceiveMessage", DeadLetters, "", "dlq: read letters"},
-	{"sqs", "ChangeMessageVisibilityBatch", DeadLetters, "", "dlq: give letters back"},
-	{"sqs", "DeleteMessageBatch", DeadLetters, "", "dlq redrive: delete letters that are done"},
+	{"sqs", "GetQueueAttributes", DeadLetters, "", "dlq: visibility timeout of dead letters; status: count them"},
+	{"sqs", "ReceiveMessage", DeadLetters, "", "dlq: read dead letters"},
+	{"sqs", "ChangeMessageVisibilityBatch", DeadLetters, "", "dlq: return dead letters"},
+	{"sqs", "DeleteMessageBatch", DeadLetters, "", "dlq redrive: delete dead letters that are done"},
 }
 
-// Resources that only operators look at.
+// Resources that only operators use.
 const (
 	ReleaseBucket Resource = "releases"
 	Alarms        Resource = "alarms"
 	AlarmTopic    Resource = "alarm-topic"
 )
 
-// Status lists what the verb status does beyond Operator.
+// Status lists the actions of the command status beyond Operator.
 var Status = []Action{
 	{"dynamodb", "Query", Pending, "", "status: the oldest unfinished image"},
 	{"autoscaling", "DescribeAutoScalingGroups", Any, "", "status: instances, and which release they run"},
@@ -37,8 +37,8 @@ var Status = []Action{
 	{"cloudwatch", "DescribeAlarms", Any, "", "status: which alarms ring"},
 }
 
-// OnCall lists what the verbs doctor and alarms do beyond Operator. Who asks for what has no name yet, or for a list,
-// is granted it on everything.
+// OnCall lists the actions of the commands doctor and alarms beyond Operator. Actions that list resources are allowed
+// on all resources.
 var OnCall = []Action{
 	{"dynamodb", "DescribeTable", Table, "", "doctor: keys and index"},
 	{"dynamodb", "DescribeTimeToLive", Table, "", "doctor"},

@@ -25,7 +25,7 @@ func lines(role string, lists ...[]iam.Action) []string {
 	return slices.Compact(out)
 }
 
-// Whoever removes a call is told to retire it; whoever cuts a release is told to let the retired ones go.
+// The test fails when an action is removed without retiring it, and when a release is cut without emptying Retired.
 func TestRetiredIsWhatTheLastReleaseDidAndThisOneDoesNot(t *testing.T) {
 	now := slices.Concat(lines("server", iam.Server, iam.Selftest), lines("worker", iam.Worker, iam.Selftest), lines("boot", iam.Boot))
 	if *update {

@@ -1,7 +1,7 @@
-// Package record is the release record: which release went out when, by whom, how it ended and why, what must not
-// go out again, and who is at it now. It is one item in the table of images, so that it lives as long as they do.
-// The rollout writes it, `imagery status` reads it. This package only knows its form; reading and writing the
-// table is left to whoever has a client of it.
+// Package record defines the release record: every rollout with its release, user, result and reason, the blocked
+// releases, and the lock of the running rollout. It is one item in the table of images, so that it has the same
+// lifetime. The rollout writes it and `imagery status` reads it. The package only encodes and decodes the document; its
+// callers read and write the table.
 package record
 
 import (
@@ -35,10 +35,10 @@ const (
 	maxLine      = 200 // bytes, as maxText
 )
 
-// Record is everything. What a newer release wrote beside the fields known here is kept.
+// Record is the whole document. Unknown fields, written by a newer release, are preserved.
 type Record struct {
-	Lock    *Lock            `json:"lock,omitempty"`  // nil: nobody rolls out
-	Abort   *Abort           `json:"abort,omitempty"` // nil: nobody asked for it
+	Lock    *Lock            `json:"lock,omitempty"`  // nil: no rollout is running
+	Abort   *Abort           `json:"abort,omitempty"` // nil: not requested
 	Entries []Entry          `json:"entries"`         // newest first
 	Blocked map[string]Block `json:"held,omitempty"`  // by release
 	// Paused are the roles whose groups were told to launch no instance after a first deploy that failed. The next
@@ -48,8 +48,7 @@ type Record struct {
 	unknown map[string]json.RawMessage
 }
 
-// Lock is held by the one rollout that may change anything. It is over when Until has passed: its holder renews it
-// while it lives.
+// Lock is held by the only rollout that may make changes. It expires at Until unless its holder renews it.
 type Lock struct {
 	ID     string    `json:"id"`     // unique per process
 	Holder string    `json:"holder"` // user@host
@@ -60,10 +59,10 @@ type Lock struct {
 	unknown map[string]json.RawMessage
 }
 
-// Live reports whether somebody holds the lock at now. A nil lock is held by nobody.
+// Live reports whether the lock is held at now. A nil lock is not held.
 func (l *Lock) Live(now time.Time) bool { return l != nil && now.Before(l.Until) }
 
-// Abort asks the rollout under way to go back.
+// Abort requests that the running rollout rolls back.
 type Abort struct {
 	By    string    `json:"by"`
 	Since time.Time `json:"since"`
@@ -71,7 +70,7 @@ type Abort struct {
 	unknown map[string]json.RawMessage
 }
 
-// Block forbids a release until somebody forces it.
+// Block prevents the rollout of a release until an operator forces it.
 type Block struct {
 	By    string    `json:"by"`
 	Since time.Time `json:"since"`
@@ -80,7 +79,7 @@ type Block struct {
 	unknown map[string]json.RawMessage
 }
 
-// Result says how a rollout ended, or that it has not.
+// Result is the result of a rollout, or its phase while it is running.
 type Result string
 
 // The results. A rollout that is not Open will not change any more.
@@ -94,10 +93,10 @@ const (
 	NotJudged   Result = "not judged"  // the account, AWS or a person ended it; it says nothing about the release
 )
 
-// Open reports whether the rollout has not ended: it is under way, or whoever drove it is gone.
+// Open reports whether the rollout has not ended: it is running, or its process has died.
 func (r Result) Open() bool { return r == Running || r == RollingBack }
 
-// Bad reports whether the release was judged and found bad.
+// Bad reports whether the release itself failed.
 func (r Result) Bad() bool { return r == RolledBack || r == Failed }
 
 // Entry is one rollout.
@@ -124,7 +123,7 @@ type Entry struct {
 	unknown map[string]json.RawMessage
 }
 
-// Took is how long the rollout took, until now if it is open.
+// Took returns the duration of the rollout, up to now if it has not ended.
 func (e Entry) Took(now time.Time) time.Duration {
 	if e.End.IsZero() {
 		return now.Sub(e.Begin)
@@ -132,7 +131,7 @@ func (e Entry) Took(now time.Time) time.Duration {
 	return e.End.Sub(e.Begin)
 }
 
-// Last is the newest entry of a release; ok is false if there is none.
+// Last returns the newest entry of a release; ok is false if there is none.
 func (r Record) Last(release string) (e Entry, ok bool) {
 	if n := slices.IndexFunc(r.Entries, func(e Entry) bool { return e.Release == release }); n >= 0 {
 		return r.Entries[n], true
@@ -140,7 +139,7 @@ func (r Record) Last(release string) (e Entry, ok bool) {
 	return Entry{}, false
 }
 
-// Current is the newest entry if it is open, else nil.
+// Current returns the newest entry if it is open, else nil.
 func (r *Record) Current() *Entry {
 	if len(r.Entries) > 0 && r.Entries[0].Result.Open() {
 		return &r.Entries[0]
@@ -148,7 +147,7 @@ func (r *Record) Current() *Entry {
 	return nil
 }
 
-// Parse reads a document. An empty one is an empty record.
+// Parse decodes a document. An empty string is an empty record.
 func Parse(document string) (Record, error) {
 	var r Record
 	if document == "" {
@@ -160,7 +159,7 @@ func Parse(document string) (Record, error) {
 	return r, nil
 }
 
-// Document renders the record, bounded: what is too old or too long is left out.
+// Document encodes the record. It drops entries that are too old and truncates long texts.
 func (r Record) Document() (string, error) {
 	entries := slices.Clone(r.Entries[:min(len(r.Entries), maxEntries)])
 	for i := range entries {
@@ -186,7 +185,7 @@ func (e *Entry) bound() {
 	}
 }
 
-// clean takes what a terminal must not see, and what is too long. JSON would need six bytes for some of that.
+// clean replaces control characters, which JSON would encode in six bytes, by spaces and truncates s to most bytes.
 func clean(s string, most int) string {
 	s = strings.Map(func(r rune) rune {
 		if r < ' ' || r >= 0x7f && r < 0xa0 || r == utf8.RuneError {

@@ -5,8 +5,8 @@ import (
 	"encoding/json"
 )
 
-// The methods below keep what this release does not know: the record is rewritten as a whole, and an older
-// controller must not forget for a newer one.
+// The methods below preserve unknown fields: every write replaces the whole record, and an older release must not drop
+// the fields of a newer one.
 
 // UnmarshalJSON reads a record.
 func (r *Record) UnmarshalJSON(data []byte) (err error) {

@@ -15,8 +15,8 @@ import (
 	"imagery/app/imagery"
 )
 
-// blobs implements imagery.Blobs on files. Content types are not kept: whoever serves an object knows its
-// type from its key.
+// blobs implements imagery.Blobs on files. Content types are not stored: the server derives
+// them from the key.
 type blobs struct{ root *os.Root }
 
 // keys are the names that an object may have: those of the contract, those of the book's app, which has

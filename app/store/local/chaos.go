@@ -77,7 +77,7 @@ func (q chaosQueue) Send(ctx context.Context, body []byte, trace string) error {
 }
 
 // Receive implements imagery.Queue. The copy of a duplicated message has its receive count of before this
-// delivery: a duplicate brings nobody nearer to the dead letters.
+// delivery: a duplicate does not count as a delivery.
 func (q chaosQueue) Receive(ctx context.Context, max int, wait time.Duration) ([]imagery.Message, error) {
 	list, err := q.queue.Receive(ctx, max, wait)
 	for _, m := range list {

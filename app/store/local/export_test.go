@@ -2,5 +2,5 @@ package local
 
 import "time"
 
-// SetPoll changes how long Receive trusts silence.
+// SetPoll changes the longest sleep of Receive between two attempts.
 func SetPoll(s *Store, d time.Duration) { s.poll = d }

@@ -14,16 +14,16 @@ import (
 	"time"
 )
 
-// notifier wakes receivers in all processes of the data folder. Each process that receives listens on a datagram
-// socket in the wake folder; a process that sends a message rings all of them. Where that is not possible
-// (no unixgram sockets, or a path longer than the 107 bytes that a socket's name may have) receivers poll.
+// notifier wakes receivers in all processes of the data folder. Each receiving process listens on a datagram socket in
+// the wake folder; a process that sends a message writes to all of them. Without sockets (no unixgram support, or a
+// path over the limit of 107 bytes for a socket name) receivers poll.
 type notifier struct {
 	dir  string
 	root *os.Root // of dir
 	log  *slog.Logger
 
-	mu       sync.Mutex    // guards what follows, but for once
-	notified chan struct{} // closed at the next ring, then replaced
+	mu       sync.Mutex    // guards notified and socket
+	notified chan struct{} // closed and replaced at each notification
 	once     sync.Once
 	socket   *net.UnixConn
 }
@@ -31,12 +31,12 @@ type notifier struct {
 // sockets numbers the sockets of this process: tests open several stores in one.
 var sockets atomic.Int64
 
-// newNotifier returns a notifier that does not listen yet.
+// newNotifier returns a notifier that does not listen until wait is called.
 func newNotifier(dir string, root *os.Root, log *slog.Logger) *notifier {
 	return &notifier{dir: dir, root: root, log: log, notified: make(chan struct{})}
 }
 
-// next returns a channel that is closed at the next ring. The first call starts to listen, so that processes
+// wait returns a channel that is closed at the next notification. The first call starts to listen, so that processes
 // that only send have no socket.
 func (n *notifier) wait() <-chan struct{} {
 	n.once.Do(n.listen)
@@ -45,17 +45,17 @@ func (n *notifier) wait() <-chan struct{} {
 	return n.notified
 }
 
-// listen makes this process's socket. Without one it is only slower, so that is a warning and no error.
+// listen creates the socket of this process. Without one receivers only react later, so listen logs a warning.
 func (n *notifier) listen() {
 	below := filepath.Join(wakeName, fmt.Sprintf("%d-%d.sock", os.Getpid(), sockets.Add(1)))
 	if info, err := n.root.Lstat(below); err == nil && isSocket(info.Mode()) {
-		n.root.Remove(below) // left by a process that died and had our number
+		n.root.Remove(below) // left by a dead process with the same pid
 	}
 	name := filepath.Join(n.dir, below)
 	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
 	if err != nil {
-		n.log.Warn("cannot be woken when a message arrives: polling instead, "+
-			"which reacts later; a shorter path of the data folder helps",
+		n.log.Warn("no notification of new messages, polling instead, which reacts later: "+
+			"use a shorter path for the data folder",
 			"socket", name, "bytes", len(name), "error", err)
 		return
 	}
@@ -67,7 +67,7 @@ func (n *notifier) listen() {
 			if _, err := socket.Read(buf); err != nil {
 				return // closed; on any other error, too, polling is better than spinning
 			}
-			n.mu.Lock() // one ring wakes all receivers of this process: each of them may have room
+			n.mu.Lock() // wake all receivers of this process: any of them may have capacity
 			close(n.notified)
 			n.notified = make(chan struct{})
 			n.mu.Unlock()
@@ -75,8 +75,8 @@ func (n *notifier) listen() {
 	}()
 }
 
-// ring wakes all receivers, and removes sockets that no process listens on any more. It is a hint: errors only
-// make a receiver find its message at its next poll. Files that are no sockets of ours are left alone.
+// notify wakes all receivers and removes sockets on which no process listens any more. It is best effort: after an
+// error a receiver finds its message at its next poll. Other files are left alone.
 func (n *notifier) notify() {
 	entries, _ := fs.ReadDir(n.root.FS(), wakeName)
 	for _, e := range entries {
@@ -92,7 +92,7 @@ func (n *notifier) notify() {
 		if err != nil {
 			continue
 		}
-		// A stopped process does not empty its socket: do not wait for it, it has been notified often enough.
+		// Do not block on a stopped process whose socket is full: it has enough notifications.
 		conn.SetWriteDeadline(time.Now().Add(10 * time.Millisecond))
 		conn.Write([]byte{1})
 		conn.Close()

@@ -8,8 +8,8 @@ import (
 	"imagery/app/imagery"
 )
 
-// queue implements imagery.Queue on the rows of messages that are dead, or on those that are not. A message
-// moves between the two by one column, so it is in exactly one of them whenever a process dies.
+// queue implements imagery.Queue on the rows of messages that are dead letters, or on those that are not. One column
+// decides, so a message is in exactly one of the two even after a crash.
 //
 // Times are the wall clock's, which all processes of the machine share. When it is set back, messages come
 // later; when it is set forward, some come twice.
@@ -38,13 +38,13 @@ func (q queue) send(ctx context.Context, body []byte, trace string, after time.D
 	return err
 }
 
-// Receive implements imagery.Queue. Between two looks it sleeps until somebody rings, until the next message
-// in flight becomes visible, or for the poll interval, whichever is first: rings are hints that may be lost.
+// Receive implements imagery.Queue. Between two attempts it sleeps until a notification, until the next message in
+// flight becomes visible, or for the poll interval, whichever comes first: notifications may be lost.
 func (q queue) Receive(ctx context.Context, max int, wait time.Duration) ([]imagery.Message, error) {
 	deadline := time.Now().Add(wait)
 	for ctx.Err() == nil {
-		notified := q.s.notifier.wait() // before looking: a ring after the look must not be missed
-		list, pause, err := q.look(ctx, max)
+		notified := q.s.notifier.wait() // before reading, so that no notification is missed
+		list, pause, err := q.tryReceive(ctx, max)
 		if ctx.Err() != nil && len(list) == 0 {
 			break
 		}
@@ -63,8 +63,9 @@ func (q queue) Receive(ctx context.Context, max int, wait time.Duration) ([]imag
 	return nil, nil
 }
 
-// look receives what is visible now, or says how long to sleep before the next look. An idle look only reads.
-func (q queue) look(ctx context.Context, max int) (list []imagery.Message, pause time.Duration, err error) {
+// tryReceive receives what is visible now, or returns how long to sleep before the next attempt. It takes the write
+// lock only if a message is visible.
+func (q queue) tryReceive(ctx context.Context, max int) (list []imagery.Message, pause time.Duration, err error) {
 	var first sql.NullInt64 // NULL when there is no message
 	if err := q.s.row(ctx, []any{&first}, "SELECT min(visible) FROM messages WHERE dead = ?", q.dead); err != nil {
 		return nil, 0, err
@@ -75,7 +76,7 @@ func (q queue) look(ctx context.Context, max int) (list []imagery.Message, pause
 	if pause = time.Until(time.UnixMilli(first.Int64)); pause > 0 {
 		return nil, min(pause, q.s.poll), nil
 	}
-	// Others may have taken it by the time we have the lock; the next look tells.
+	// Another process may have taken it before we have the lock; then the list is empty.
 	err = q.s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		for buried := true; buried && len(list) < max; {
 			if buried, err = q.take(ctx, tx, max-len(list), &list); err != nil {
@@ -115,7 +116,7 @@ func (q queue) take(ctx context.Context, tx *sql.Tx, n int, list *[]imagery.Mess
 		if err := rows.Scan(&m.ID, &m.Receipt, &m.Body, &m.Receives, &sent, &m.Trace); err != nil {
 			return false, err
 		}
-		if m.Receipt == "" { // nobody can answer for a message that was not delivered
+		if m.Receipt == "" { // it became a dead letter and was not delivered
 			buried = true
 			continue
 		}
@@ -155,8 +156,8 @@ func (q queue) Extend(ctx context.Context, d time.Duration, ms ...imagery.Messag
 	return lost, nil
 }
 
-// Delete implements imagery.Queue. It is stricter than SQS, which lets a late receipt delete until somebody
-// else has the message: here a receipt ends with its visibility timeout for all purposes.
+// Delete implements imagery.Queue. It is stricter than SQS, where a late receipt still deletes until another
+// consumer has the message: here a receipt is invalid after its visibility timeout.
 func (q queue) Delete(ctx context.Context, ms ...imagery.Message) error {
 	if len(ms) == 0 {
 		return nil

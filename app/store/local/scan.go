@@ -13,8 +13,7 @@ import (
 // scanPage bounds one read of Scan: a long one would keep SQLite from clearing its write-ahead log.
 const scanPage = 500
 
-// Prepared reports whether dir is a data folder: somebody who looks for images must not make one by a typing
-// error.
+// Prepared reports whether dir is a data folder, so that a mistyped path does not create one.
 func Prepared(dir string) bool {
 	info, err := os.Stat(databasePath(dir))
 	return err == nil && info.Mode().IsRegular()

@@ -1,14 +1,12 @@
-// Package local keeps images, objects and messages in one folder of one machine: the twin of the AWS
-// backend for a laptop. Any number of processes use the folder at the same time, and each of them may be
-// killed at any instruction.
+// Package local implements the storage ports in one folder of one machine, as package aws does on AWS. Any number of
+// processes may use the folder at the same time, and each may be killed at any instruction.
 //
 // The folder holds imagery.db (SQLite: table images, one JSON document per item, and table messages, the
 // queue with its dead letters) and what folder.go names. Files of others in it are left alone, and a folder in
 // which they are in the way is refused.
 //
-// The package translates and decides nothing. Errors that are not one of imagery's own come as the driver or
-// the operating system made them, a locked database and a full disk included: they are transient, and the
-// caller, who knows what was being done, names the operation.
+// The package contains no business rules. Errors of the driver and the operating system, such as a locked database or a
+// full disk, are returned unwrapped: they are transient, and the caller adds the operation.
 package local
 
 import (
@@ -32,8 +30,8 @@ import (
 )
 
 const (
-	// callTimeout bounds each call of a port, so that a locked database is an error before the edge has to
-	// answer (10 s).
+	// callTimeout limits each call of a port, so that a locked database is an error before the server must answer
+	// (10 s).
 	callTimeout = 5 * time.Second
 	// busyTimeout is how long SQLite itself waits for a lock. The deadline of the call ends the wait
 	// earlier; only opening has none.
@@ -61,7 +59,7 @@ type Store struct {
 	writer   *sql.DB                // one connection
 	reader   *sql.DB
 	notifier *notifier
-	poll     time.Duration // how long Receive trusts silence
+	poll     time.Duration // longest sleep of Receive between two attempts
 	wrote    atomic.Int64  // when the last commit succeeded, in Unix ms
 }
 
@@ -283,7 +281,7 @@ func openDatabase(dir, mode string, conns int, pragmas ...string) (*sql.DB, erro
 	return db, nil
 }
 
-// busy reports whether err is SQLite's "somebody else holds the lock".
+// busy reports whether err is SQLite's error that another connection holds the lock.
 func busy(err error) bool {
 	var e *sqlite.Error
 	return errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_BUSY

@@ -1,5 +1,5 @@
-// Package conformance holds what the backends of imagery have to prove: one conformance suite per port, run
-// over several handles on the same storage. It also serves the ports of one process to another, so that
+// Package conformance tests implementations of the storage ports: one suite per port, run on several handles of the
+// same storage. It also serves the ports of one process to another, so that
 // handles can be processes, and wraps ports in faults.
 package conformance
 
@@ -135,15 +135,15 @@ func (tb *table) report(t *testing.T, cases []testCase, backends []Target) {
 	}
 }
 
-// patience is how long a case waits for what must come. Only a broken backend makes it wait so long.
-const patience = 30 * time.Second
+// waitTimeout is how long a case waits for what must come. Only a broken backend makes it wait so long.
+const waitTimeout = 30 * time.Second
 
 // eventually asks until the answer is yes.
 func eventually(t *testing.T, what string, yes func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); !yes(); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(waitTimeout); !yes(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("not within %s: %s", patience, what)
+			t.Fatalf("not within %s: %s", waitTimeout, what)
 		}
 	}
 }

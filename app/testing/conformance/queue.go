@@ -77,7 +77,7 @@ func maxIsRespected(t *testing.T, q queueTest) {
 	}
 	seen := map[string]bool{}
 	for max := 1; len(seen) < n; max = max%10 + 3 {
-		list, err := q.Handles[1].Receive(t.Context(), max, patience/2)
+		list, err := q.Handles[1].Receive(t.Context(), max, waitTimeout/2)
 		must(t, err)
 		if len(list) == 0 || len(list) > max {
 			t.Fatalf("received %d messages, %d are left, max was %d", len(list), n-len(seen), max)
@@ -94,14 +94,14 @@ func receiversShare(t *testing.T, q queueTest) {
 	for i := range n {
 		must(t, q.Handles[i%3].Send(t.Context(), fmt.Appendf(nil, "message %d", i), ""))
 	}
-	ctx, stop := context.WithTimeout(t.Context(), patience)
+	ctx, stop := context.WithTimeout(t.Context(), waitTimeout)
 	defer stop()
 	var mu sync.Mutex
 	deliveries := map[string]int{}
 	race(6, func(i int) {
 		h := q.Handles[i%3]
 		for ctx.Err() == nil {
-			list, err := h.Receive(ctx, 3, patience)
+			list, err := h.Receive(ctx, 3, waitTimeout)
 			if err != nil {
 				t.Error(err)
 				return
@@ -153,12 +153,12 @@ func longPollWakes(t *testing.T, q queueTest) {
 func receiveEnds(t *testing.T, q queueTest) {
 	start := time.Now()
 	list, err := q.Handles[0].Receive(t.Context(), 10, time.Second)
-	if took := time.Since(start); len(list) != 0 || err != nil || took < 900*time.Millisecond || took > patience/2 {
+	if took := time.Since(start); len(list) != 0 || err != nil || took < 900*time.Millisecond || took > waitTimeout/2 {
 		t.Errorf("a poll of 1 s on an empty queue returned %d messages and %v after %s", len(list), err, took)
 	}
 	start = time.Now()
 	list, err = q.Handles[0].Receive(t.Context(), 10, 0)
-	if took := time.Since(start); len(list) != 0 || err != nil || took > patience/2 {
+	if took := time.Since(start); len(list) != 0 || err != nil || took > waitTimeout/2 {
 		t.Errorf("a look at an empty queue returned %d messages and %v after %s", len(list), err, took)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -211,9 +211,9 @@ func limitsAreKnown(t *testing.T, q queueTest) {
 func collect(t *testing.T, h imagery.Queue, n int) map[string]imagery.Message {
 	t.Helper()
 	all := map[string]imagery.Message{}
-	for deadline := time.Now().Add(patience); len(all) < n; {
+	for deadline := time.Now().Add(waitTimeout); len(all) < n; {
 		if time.Now().After(deadline) {
-			t.Fatalf("%d of %d messages arrived within %s", len(all), n, patience)
+			t.Fatalf("%d of %d messages arrived within %s", len(all), n, waitTimeout)
 		}
 		list, err := h.Receive(t.Context(), 10, 5*time.Second)
 		must(t, err)

@@ -245,14 +245,14 @@ func kill(t *testing.T, q queueTest, body, trace string) (alive, dead imagery.Me
 // receiveBody receives until that message comes, and deletes others.
 func receiveBody(t *testing.T, h imagery.Queue, body string) imagery.Message {
 	t.Helper()
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(waitTimeout); time.Now().Before(deadline); {
 		m := receive(t, h)
 		if string(m.Body) == body {
 			return m
 		}
 		must(t, h.Delete(t.Context(), m))
 	}
-	t.Fatalf("%q did not come within %s", body, patience)
+	t.Fatalf("%q did not come within %s", body, waitTimeout)
 	return imagery.Message{}
 }
 

@@ -41,7 +41,7 @@ func newLab(t *testing.T) *lab {
 
 // resource names what a call acts on, without ids.
 func (l *lab) resource(c fakeaws.Call) string {
-	r := string(l.Right(c).Resource)
+	r := string(l.Action(c).Resource)
 	return r
 }
 

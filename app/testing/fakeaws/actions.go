@@ -48,9 +48,9 @@ func (r *Recorder) Calls() []Call {
 	return slices.Clone(r.calls)
 }
 
-// Right is the right that a call on the stack uses, as the table of rights writes it. What the stack does not
-// know gives a resource that no table has.
-func (s Stack) Right(c Call) iam.Action {
+// Action returns the IAM action of a call on the stack. For resources outside of the stack, its Resource is one that no
+// list contains.
+func (s Stack) Action(c Call) iam.Action {
 	r := iam.Action{Service: c.Service, Operation: c.Operation}
 	prefix, _, _ := strings.Cut(c.Object, "/")
 	switch {
@@ -78,7 +78,7 @@ func (s Stack) Compare(allowed []iam.Action, seen []Call) []string {
 	var problems []string
 	used := make([]bool, len(allowed))
 	for _, c := range seen {
-		want, found := s.Right(c), false
+		want, found := s.Action(c), false
 		for i, row := range allowed {
 			if row.Service == want.Service && row.Operation == want.Operation && row.Resource == want.Resource &&
 				strings.HasPrefix(c.ID, row.LeadingKey) {

@@ -2,8 +2,8 @@
 // test's own clients and the real binary in child processes use alike. What passes the endpoint is recorded,
 // and may be hit by faults.
 //
-// The table is minidyn, the objects are gofakes3's; where they are wrong in something that the product relies
-// on, table.go puts it right. The queue is a double of our own. The conformance suite that checks the adapters
+// The table is minidyn, the objects are gofakes3's; where they differ from AWS in behaviour that the product
+// relies on, table.go corrects it. The queue is our own implementation. The conformance suite that checks the adapters
 // checks these semantics too, for it runs against other emulators, and AWS itself, with the same expectations.
 //
 // Nothing of the product may import this package.

@@ -27,7 +27,7 @@ type Stack struct {
 	Table, Bucket, QueueURL, DLQURL string
 }
 
-// Cloud is an endpoint. Edge and Queues are nil when it belongs to somebody else, see At.
+// Cloud is an AWS endpoint for tests. Edge and Queues are nil for an endpoint of another program, see At.
 type Cloud struct {
 	Endpoint string
 	Edge     *Edge
