@@ -11,14 +11,14 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// images is where AWS says which Amazon Linux 2023 is today's, by the name that it has for an architecture.
+// images is the prefix of the public SSM parameters that name the current Amazon Linux 2023 image, by architecture.
 const images = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-"
 
-// amazonArch is AWS's word for an architecture of ours.
+// amazonArch maps our architecture names to those of AWS.
 var amazonArch = map[string]string{"arm64": "arm64", "amd64": "x86_64"}
 
-// Place is what only AWS can say. Zones and image are asked for unless they are pinned, and then count only
-// for what does not exist yet.
+// Place holds what must be looked up in AWS. Zones and image are looked up unless they are pinned, and apply only to
+// resources that do not exist yet.
 type Place struct {
 	AccountID, Partition string
 	Zones                []string

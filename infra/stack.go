@@ -139,7 +139,7 @@ func (s *Stack) buildFleets(ctx *pulumi.Context, in pulumi.ResourceOption) (err 
 	return nil
 }
 
-// fleet is what both roles have in common.
+// fleet returns the arguments that both roles share.
 func (s *Stack) fleet(role settings.Role, kind string) *compute.Args {
 	cfg, group := s.cfg, s.cfg.groupName(role)
 	// The names of group and log group are decided here, since rights and user-data name them before they exist.

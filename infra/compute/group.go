@@ -21,8 +21,8 @@ const (
 	TerminateTimeout = 150 * time.Second
 )
 
-// grace is how long the balancer's checks are not believed after an instance came into service; two of them
-// are 20 s, and an instance comes into service only when it serves.
+// grace is the health check grace period after an instance came into service. Two target health checks take 20 s, and
+// an instance enters service only once it serves requests.
 const grace = 90 * time.Second
 
 type hook struct {
@@ -78,7 +78,7 @@ func (f *Fleet) group(ctx *pulumi.Context, after []pulumi.Resource) error {
 		EnabledMetrics:        pulumi.ToStringArray(metrics),
 		// A scale-in during or after a rollout takes what is left of the old release first.
 		TerminationPolicies: pulumi.ToStringArray([]string{"OldestLaunchTemplate", "OldestInstance"}),
-		// "0" is do not wait; health is proved by whoever rolls out.
+		// "0" disables waiting; the rollout controller verifies health.
 		WaitForCapacityTimeout: pulumi.String("0"),
 		Tags:                   f.groupTags(),
 	}, pulumi.Parent(f), pulumi.IgnoreChanges(ignored), pulumi.Timeouts(&pulumi.CustomTimeouts{Delete: "30m"}), pulumi.DependsOn(after))

@@ -65,7 +65,7 @@ func firstOf(a, b error) error {
 	return b
 }
 
-// template is what an instance is. A change makes a new version, which nothing uses until it is rolled out.
+// template creates the launch template. A change creates a new version, which is unused until it is rolled out.
 func (f *Fleet) template(ctx *pulumi.Context, profile *iam.InstanceProfile) error {
 	opts := []pulumi.ResourceOption{pulumi.Parent(f)}
 	if f.args.ImageFrozen {

@@ -5,7 +5,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// Tracking is what a fleet scales by, given the name of its group.
+// Tracking returns the target tracking configuration of the named group.
 type Tracking func(group pulumi.StringInput) autoscaling.PolicyTargetTrackingConfigurationArgs
 
 // RequestsPerTarget holds the requests per minute and instance at target. The label names the balancer and
@@ -28,8 +28,8 @@ func BacklogPerInstance(queue pulumi.StringInput, target int) Tracking {
 	return func(group pulumi.StringInput) autoscaling.PolicyTargetTrackingConfigurationArgs {
 		return autoscaling.PolicyTargetTrackingConfigurationArgs{
 			TargetValue: pulumi.Float64(float64(target)),
-			// The division needs the group's own metrics to be enabled; without them there is no value at all,
-			// and nobody would be told.
+			// The division needs the group's own metrics to be enabled; without them the metric has no value,
+			// and nothing reports that.
 			CustomizedMetricSpecification: autoscaling.PolicyTargetTrackingConfigurationCustomizedMetricSpecificationArgs{
 				Metrics: autoscaling.PolicyTargetTrackingConfigurationCustomizedMetricSpecificationMetricArray{
 					metric("visible", "AWS/SQS", "ApproximateNumberOfMessagesVisible", "Maximum", "QueueName", queue),

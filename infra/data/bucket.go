@@ -31,7 +31,7 @@ type Bucket struct {
 	ready []pulumi.Resource
 }
 
-// Ready is what must exist before the bucket is used: it is then as private as it will be.
+// Ready returns the resources that must exist before the bucket is used, so that its access settings are in force.
 func (b *Bucket) Ready() []pulumi.Resource { return b.ready }
 
 // NewBucket makes a private bucket. S3 refuses configuration calls that overlap (409 OperationAborted), so each
@@ -111,7 +111,7 @@ func tlsOnly(arn string) []policy.Statement {
 	}
 }
 
-// lifecycle always sweeps parts of uploads that nobody finished. Every rule has a filter, an empty one for the
+// lifecycle always removes the parts of incomplete multipart uploads. Every rule has a filter, an empty one for the
 // whole bucket: without it each preview shows a change.
 func lifecycle(expire map[string]int) s3.BucketLifecycleConfigurationV2RuleArray {
 	rules := s3.BucketLifecycleConfigurationV2RuleArray{s3.BucketLifecycleConfigurationV2RuleArgs{

@@ -37,7 +37,7 @@ type Messaging struct {
 	Queue, DeadLetters *sqs.Queue
 }
 
-// Ready is what an instance must wait for.
+// Ready returns the dependencies of instances.
 func (m *Messaging) Ready() []pulumi.Resource { return []pulumi.Resource{m.Queue, m.DeadLetters} }
 
 // NewMessaging makes both queues and lets only the one feed the other.

@@ -1,5 +1,5 @@
-// Package data is what a stack must not lose: the table, the buckets and the queues. How long things are kept and
-// who may delete them is decided here and nowhere else.
+// Package data creates the stateful resources of a stack: table, buckets and queues. All retention periods and deletion
+// protection are set here.
 package data
 
 import (
@@ -49,7 +49,7 @@ type Storage struct {
 	Logs     *Bucket // nil without access logs
 }
 
-// Ready is what an instance must wait for.
+// Ready returns the dependencies of instances.
 func (s *Storage) Ready() []pulumi.Resource {
 	return slices.Concat([]pulumi.Resource{s.Table}, s.Images.Ready(), s.Releases.Ready())
 }

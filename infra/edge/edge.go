@@ -35,8 +35,8 @@ type Args struct {
 	// Protect refuses to delete the balancer, and with it the name that clients know.
 	Protect   bool
 	LogBucket pulumi.StringInput // nil: no access logs
-	// After is what the balancer needs and no input names: AWS refuses one whose subnets have no way to the
-	// internet yet, and a log bucket that it may not write to.
+	// After lists dependencies that no input expresses: AWS rejects a load balancer whose subnets have no internet
+	// route yet, or whose log bucket does not grant it write access.
 	After []pulumi.Resource
 }
 
@@ -44,7 +44,7 @@ type Args struct {
 type Edge struct {
 	pulumi.ResourceState
 
-	// SecurityGroup is whom servers admit.
+	// SecurityGroup is the source that servers accept connections from.
 	SecurityGroup *ec2.SecurityGroup
 	Balancer      *lb.LoadBalancer
 	Targets       *lb.TargetGroup
@@ -54,7 +54,7 @@ type Edge struct {
 	ready []pulumi.Resource
 }
 
-// Ready is what the first server must wait for: a target group that no listener uses cannot be scaled by.
+// Ready returns the dependencies of the first server: scaling by request count needs a target group with a listener.
 func (e *Edge) Ready() []pulumi.Resource { return e.ready }
 
 // New builds an edge.
@@ -136,15 +136,15 @@ func InboundRules(ranges int, certificate string) int {
 	return ranges
 }
 
-// targets is what servers join.
+// targets creates the target group of the servers.
 func (e *Edge) targets(ctx *pulumi.Context, name string, args *Args) (err error) {
 	e.Targets, err = lb.NewTargetGroup(ctx, name+"-tg", &lb.TargetGroupArgs{
 		TargetType: pulumi.String("instance"), Port: pulumi.Int(args.Port), Protocol: pulumi.String("HTTP"), VpcId: args.VPC,
 		DeregistrationDelay: seconds(DrainDelay),
 		// Uploads and long polls differ too much in length for servers to take turns.
 		LoadBalancingAlgorithmType: pulumi.String("least_outstanding_requests"),
-		// /healthz asks no dependency: when the table is away every server would be ill at once, and
-		// replacing them would help nobody. In after 20 s, out after 30.
+		// /healthz checks no dependency: in an outage of the table every server would be unhealthy at once, and replacing
+		// them would not help. A target is healthy after 20 s, unhealthy after 30.
 		HealthCheck: lb.TargetGroupHealthCheckArgs{
 			Path: pulumi.String("/healthz"), Matcher: pulumi.String("200"), Interval: pulumi.Int(10), Timeout: pulumi.Int(5),
 			HealthyThreshold: pulumi.Int(2), UnhealthyThreshold: pulumi.Int(3),

@@ -11,7 +11,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// Egress is how instances reach AWS.
+// Egress selects how instances reach AWS.
 type Egress string
 
 // The four designs; their prices and weak points are in the documentation of the configuration.
@@ -52,9 +52,9 @@ type Network struct {
 	ready []pulumi.Resource
 }
 
-// Ready is what an instance or a balancer must wait for: one that boots before its way out exists cannot fetch
-// its binary. It lists the resources themselves, since to depend on a component only means its children that the
-// SDK has got round to, and it registers them in the background.
+// Ready returns the dependencies of instances and the load balancer: an instance that boots before its route exists
+// cannot download its binary. It lists the resources themselves, since depending on a component covers only the
+// children registered so far, and the SDK registers them in the background.
 func (n *Network) Ready() []pulumi.Resource { return n.ready }
 
 // New builds a network.

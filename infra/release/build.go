@@ -33,7 +33,7 @@ func (GoBuild) Build(ctx context.Context, root, arch string) (string, error) {
 	out := filepath.Join(root, ".build", arch, "imagery")
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid=", "-o", out, "./app")
 	cmd.Dir = root
-	// -s -w and the empty build id leave out what differs between machines and nobody reads.
+	// -s -w and the empty build id drop symbols and the build id, which differ between machines.
 	// What could change the bytes is pinned; of two values of one variable the last counts.
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch, "GOARM64=v8.0", "GOAMD64=v1",
 		"GOFLAGS=-mod=readonly", "GOWORK=off", "GOTOOLCHAIN="+toolchain, "GOEXPERIMENT=")

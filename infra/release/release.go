@@ -9,7 +9,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// Prefix is where releases lie in their bucket.
+// Prefix is the key prefix of releases in their bucket.
 const Prefix = "releases/"
 
 // Binary is a built release.
@@ -18,7 +18,7 @@ type Binary struct {
 	SHA  string // lower-case hex SHA-256, what GET /version answers
 }
 
-// Make builds the binary. It runs in a preview as well: without the hash nobody could say what would change.
+// Make builds the binary. It also runs in a preview, which needs the hash to show what would change.
 func Make(ctx *pulumi.Context, b Builder, arch string) (Binary, error) {
 	path, err := b.Build(ctx.Context(), ctx.RootDirectory(), arch)
 	if err != nil {

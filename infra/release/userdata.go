@@ -67,7 +67,7 @@ type Boot struct {
 	Egress string
 }
 
-// plain is what may stand in a shell assignment without quotes: every name that AWS makes for us does.
+// plain matches values that are safe in a shell assignment without quotes. All names that AWS generates match.
 var plain = regexp.MustCompile(`^[0-9A-Za-z._:/+=@-]*$`)
 
 // UserData renders the script. The same Boot gives the same bytes, so that nothing but a change of what runs
@@ -119,7 +119,7 @@ func render(t *template.Template, data any) (string, error) {
 	return out.String(), nil
 }
 
-// Environment is what the process finds set.
+// Environment returns the environment variables of the service.
 func (b Boot) Environment() []string {
 	return append(b.Settings.Env(),
 		"AWS_REGION="+b.Region,

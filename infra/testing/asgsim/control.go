@@ -244,8 +244,8 @@ func (s *Simulator) withInstance(id string, do func(*group, *instance) error) er
 	return invalid("Instance Id not found - No managed instance found for instance ID: %s", id)
 }
 
-// TargetState is what the instance reads in its metadata under autoscaling/target-lifecycle-state: where its group
-// wants it.
+// TargetState returns the value of the instance metadata autoscaling/target-lifecycle-state: the state to which the
+// group moves the instance.
 func (s *Simulator) TargetState(id string) types.LifecycleState {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -138,7 +138,7 @@ func (m *Memory) rings(alarm string, more bool) {
 	}
 }
 
-// Console is what the machine wrote there, also when it is gone.
+// Console returns the console output of a machine, also after its termination.
 func (m *Memory) Console(id string) string {
 	m.mu.Lock()
 	defer m.mu.Unlock()

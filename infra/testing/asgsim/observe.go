@@ -59,7 +59,7 @@ func (w *Guard) Disarm() {
 	w.armed, w.old = false, nil
 }
 
-// Looks is how often the guard compared; a test that ends at 0 watched nothing.
+// Looks returns the number of snapshots checked; a test that ends at 0 checked nothing.
 func (w *Guard) Looks() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -83,8 +83,8 @@ func (g *group) limits() bounds {
 	return bounds{least: (g.Desired*g.MinHealthy + 99) / 100, most: max(g.Desired, g.Desired*g.MaxHealthy/100)}
 }
 
-// next selects the instance to terminate on scale-in: in the zone with the most instances, the one with the oldest launch template,
-// then the oldest. "Indicates whether the instance is protected from termination by Amazon EC2 Auto Scaling when
+// next selects the instance to terminate on scale-in: in the zone with the most instances, the one with the oldest
+// launch template, then the oldest. "Indicates whether the instance is protected from termination by Amazon EC2 Auto Scaling when
 // scaling in": nil if all are.
 func next(of []*instance) *instance {
 	of = slices.DeleteFunc(slices.Clone(of), func(i *instance) bool { return i.protected })

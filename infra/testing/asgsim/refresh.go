@@ -21,7 +21,7 @@ type Refresh struct {
 	Rollback          *Rollback // nil: none began
 }
 
-// Rollback is how far a refresh had come when it was rolled back, and why it was.
+// Rollback holds the progress of a refresh when its rollback began, and the reason.
 type Rollback struct {
 	Start             time.Time
 	Reason            string
@@ -126,8 +126,8 @@ func (s *Simulator) RollbackRefresh(name string) (string, error) {
 	return r.ID, nil
 }
 
-// CancelRefresh is CancelInstanceRefresh: "Cancels an instance refresh or rollback that is in progress." "This does
-// not roll back any changes that it made." With wait it ends only when nobody is on the way in or out. It returns
+// CancelRefresh implements CancelInstanceRefresh: "Cancels an instance refresh or rollback that is in progress." "This does
+// not roll back any changes that it made." With wait it ends only when no instance is launching or terminating. It returns
 // the refresh's id.
 func (s *Simulator) CancelRefresh(name string, wait bool) (string, error) {
 	s.mu.Lock()

@@ -31,7 +31,7 @@ type Metric struct{ Name, Stat string }
 // Watch evaluates alarms at the end of each of their periods until stop is closed, and tells set what it finds:
 // whether the alarm rings, and the values of the periods, the oldest first.
 func (h *Host) Watch(stop <-chan struct{}, alarms []Alarm, set func(name string, rings bool, reason string)) {
-	b := &book{host: h, at: map[string]int64{}}
+	b := &metricLog{host: h, at: map[string]int64{}}
 	history := map[string][]float64{} // by alarm; not a number: no data
 	longest := slices.MaxFunc(alarms, func(a, b Alarm) int { return int(a.Period - b.Period) }).Period
 	ended := time.Now()
@@ -68,7 +68,7 @@ func (a Alarm) rings(history []float64) bool {
 }
 
 // value is that of one period; NaN without data.
-func (a Alarm) value(b *book, from, to time.Time) float64 {
+func (a Alarm) value(b *metricLog, from, to time.Time) float64 {
 	values := map[string]float64{}
 	for id, m := range a.Metrics {
 		v := m.of(b.values(a.Role, m.Name, from, to))
@@ -89,7 +89,7 @@ func Calculate(expression string, values map[string]float64) float64 {
 	return calculate(e, values)
 }
 
-// enough is how many values a percentile needs: of fewer the documentation says that they mean nothing.
+// enough is the fewest values for which CloudWatch documents p95 as significant.
 const enough = 10 / (1 - 0.95)
 
 func (m Metric) of(values []float64) float64 {

@@ -23,7 +23,7 @@ func TestCalculate(t *testing.T) {
 		"too few":           {50, 50, 0},
 		"no data is silent": {0, 0, math.NaN()},
 	} {
-		b := &book{}
+		b := &metricLog{}
 		for n := range c.requests {
 			b.entries = append(b.entries, entry{at, "server", "requests", 1}, entry{at, "worker", "requests", 1}, entry{at.Add(time.Minute), "server", "requests", 1})
 			if n < c.errors {
@@ -42,7 +42,7 @@ func TestPercentile(t *testing.T) {
 		values, slow int
 		want         float64
 	}{{400, 0, 10}, {400, 20, 10}, {400, 21, 900}, {199, 199, math.NaN()}} {
-		b := &book{}
+		b := &metricLog{}
 		for n := range c.values {
 			v := 10.0
 			if n < c.slow {
@@ -59,9 +59,9 @@ func TestPercentile(t *testing.T) {
 	}
 }
 
-// The book has the numbers that the line says are metrics, and no others.
+// The metric log holds the numbers that the line declares as metrics, and no others.
 func TestBook(t *testing.T) {
-	b := &book{}
+	b := &metricLog{}
 	line := func(namespace string) []byte {
 		return fmt.Appendf(nil, `{"msg":"request","%s":"server","ms":12.5,"requests":1,"status":200,"_aws":{"Timestamp":1700000000000,"CloudWatchMetrics":[`+
 			`{"Namespace":"%s","Dimensions":[["stack","role"]],"Metrics":[{"Name":"ms","Unit":"Milliseconds"},{"Name":"requests","Unit":"Count"}]}]}}`+"\n", settings.DimensionRole, namespace)

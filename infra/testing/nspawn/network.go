@@ -67,8 +67,8 @@ func ownCgroup() (string, error) {
 	return "", fmt.Errorf("find the control group: no unified hierarchy is mounted")
 }
 
-// newCgroup is where a machine keeps its services. Left to themselves all machines would take the same one, and each
-// would wait for, and count, the processes of the others.
+// newCgroup creates a cgroup for one machine. Otherwise all machines would share one, and each would wait for, and
+// count, the processes of the others.
 func (h *Host) newCgroup(id string) (*os.File, error) {
 	dir, err := os.MkdirTemp(h.cgroups, id+"-")
 	if err != nil {
@@ -77,7 +77,7 @@ func (h *Host) newCgroup(id string) (*os.File, error) {
 	return os.Open(dir)
 }
 
-// removeCgroup removes what a machine left, children first. One that is still used stays, which harms nobody.
+// removeCgroup removes a machine's cgroups, children first. One that is still in use stays.
 func removeCgroup(dir string) {
 	inside, _ := filepath.Glob(filepath.Join(dir, "*", "cgroup.procs"))
 	for _, file := range inside {

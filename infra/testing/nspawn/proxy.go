@@ -157,10 +157,10 @@ func (h *Host) Register(id string) {
 // Drain ends new requests.
 func (h *Host) Drain(id string) { h.proxy.set(h.get(id).slot, "state drain") }
 
-// Deregister takes the place away.
+// Deregister removes the machine from the load balancer.
 func (h *Host) Deregister(id string) { h.proxy.remove(h.get(id).slot) }
 
-// Health is what the balancer's checks say.
+// Health returns the result of the load balancer's health checks.
 func (h *Host) Health(id string) elb.TargetHealthStateEnum {
 	m := h.get(id)
 	up := h.proxy.up(m.slot)

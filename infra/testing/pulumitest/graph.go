@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Graph is what a program registered.
+// Graph holds the resources that a program registered.
 type Graph struct{ Resources []*Resource }
 
 // Resource is one registration. Inputs hold plain values: maps, slices, texts, numbers.
@@ -22,7 +22,7 @@ type Resource struct {
 	DeleteTimeout  string
 	Protect        bool
 	RetainOnDelete bool
-	// DeleteBeforeReplace is what the program asks for; a provider may ask for it as well.
+	// DeleteBeforeReplace is set by the program; a provider may require it as well.
 	DeleteBeforeReplace bool
 }
 

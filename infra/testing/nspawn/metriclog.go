@@ -12,10 +12,10 @@ import (
 	"imagery/app/deploy/settings"
 )
 
-// book holds what the services count of themselves, as CloudWatch would take it from their log lines.
-type book struct {
+// metricLog holds the metrics that services wrote into their logs, as CloudWatch would extract them.
+type metricLog struct {
 	host    *Host
-	at      map[string]int64 // how far each machine's log was read
+	at      map[string]int64 // offset read so far, by machine
 	entries []entry
 }
 
@@ -25,11 +25,11 @@ type entry struct {
 	value      float64
 }
 
-// serviceLog is where the service of a machine writes.
+// serviceLog is the path of a service's log.
 const serviceLog = "/var/log/imagery/imagery.log"
 
-// read takes the lines that are new. What a machine wrote last before it went off is lost, as it may be on AWS.
-func (b *book) read() {
+// read reads new log lines. The last lines before a machine powered off are lost, as they may be on AWS.
+func (b *metricLog) read() {
 	b.host.mu.Lock()
 	var on []*machine
 	for _, m := range b.host.machines {
@@ -43,7 +43,7 @@ func (b *book) read() {
 	}
 }
 
-func (b *book) readFrom(id, path string) {
+func (b *metricLog) readFrom(id, path string) {
 	f, err := os.Open(path)
 	if err != nil {
 		return // before the service was installed, or when the machine goes off
@@ -63,9 +63,9 @@ func (b *book) readFrom(id, path string) {
 	}
 }
 
-// note reads a line in the Embedded Metric Format: it names those of its members that are metrics.
-func (b *book) note(line []byte) {
-	var said struct {
+// note records the metrics of a line in the Embedded Metric Format, which names those members that are metrics.
+func (b *metricLog) note(line []byte) {
+	var emf struct {
 		AWS struct {
 			Timestamp         int64
 			CloudWatchMetrics []struct {
@@ -75,21 +75,21 @@ func (b *book) note(line []byte) {
 		} `json:"_aws"`
 	}
 	members := map[string]any{}
-	if json.Unmarshal(line, &said) != nil || said.AWS.Timestamp == 0 || json.Unmarshal(line, &members) != nil {
+	if json.Unmarshal(line, &emf) != nil || emf.AWS.Timestamp == 0 || json.Unmarshal(line, &members) != nil {
 		return // a line without metrics
 	}
 	role, _ := members[settings.DimensionRole].(string)
-	for _, d := range said.AWS.CloudWatchMetrics {
+	for _, d := range emf.AWS.CloudWatchMetrics {
 		for _, m := range d.Metrics {
 			if v, is := members[m.Name].(float64); is && d.Namespace == settings.MetricNamespace {
-				b.entries = append(b.entries, entry{time.UnixMilli(said.AWS.Timestamp), role, m.Name, v})
+				b.entries = append(b.entries, entry{time.UnixMilli(emf.AWS.Timestamp), role, m.Name, v})
 			}
 		}
 	}
 }
 
-// values are those of a metric from a time on and before another.
-func (b *book) values(role, name string, from, to time.Time) []float64 {
+// values returns the values of a metric in [from, to).
+func (b *metricLog) values(role, name string, from, to time.Time) []float64 {
 	var out []float64
 	for _, e := range b.entries {
 		if e.role == role && e.name == name && !e.time.Before(from) && e.time.Before(to) {
@@ -99,7 +99,7 @@ func (b *book) values(role, name string, from, to time.Time) []float64 {
 	return out
 }
 
-// forget drops what is older.
-func (b *book) forget(than time.Time) {
+// forget drops entries older than the given time.
+func (b *metricLog) forget(than time.Time) {
 	b.entries = slices.DeleteFunc(b.entries, func(e entry) bool { return e.time.Before(than) })
 }
