@@ -32,10 +32,10 @@ var layers = map[string][]string{
 	"imagery/app/fleet/panel":            {},
 	"imagery/app/testing/model":          {},
 	"imagery/app/fleet":                  {"imagery/app/httpserver", "imagery/app/deploy/settings", "imagery/app/observe"},
-	"imagery/app/cli":                    {"imagery/app/imagery", "imagery/app/store/local", "imagery/app/deploy/settings", "imagery/app/admin/fsck", "imagery/app/admin/doctor", "imagery/app/admin/alarms", "imagery/app/deploy/record", "imagery/app/admin/smoke", "github.com/aws/"}, // the last shows operators what no role may see
-	"imagery/app/admin/fsck":             {"modernc.org/sqlite", "github.com/aws/", "imagery/app/deploy/iam"},                                                                                                                                                                            // nothing that writes: it checks what we wrote
-	"imagery/app/deploy/record":          {},                                                                                                                                                                                                                                             // read by infra, too
-	"imagery/app/deploy/rollout":         {"imagery/app/deploy/", "imagery/app/admin/smoke", "github.com/aws/"},                                                                                                                                                                          // called by infra, too
+	"imagery/app/cli":                    {"imagery/app/deploy/rollout", "imagery/app/imagery", "imagery/app/store/local", "imagery/app/deploy/settings", "imagery/app/admin/fsck", "imagery/app/admin/doctor", "imagery/app/admin/alarms", "imagery/app/deploy/record", "imagery/app/admin/smoke", "github.com/aws/"}, // the last shows operators what no role may see
+	"imagery/app/admin/fsck":             {"modernc.org/sqlite", "github.com/aws/", "imagery/app/deploy/iam"},                                                                                                                                                                                                          // nothing that writes: it checks what we wrote
+	"imagery/app/deploy/record":          {},                                                                                                                                                                                                                                                                           // read by infra, too
+	"imagery/app/deploy/rollout":         {"imagery/app/deploy/", "imagery/app/admin/smoke", "github.com/aws/"},                                                                                                                                                                                                        // called by infra, too
 	"imagery/app/admin/alarms":           {"imagery/app/deploy/settings", "github.com/aws/"},
 	"imagery/app/admin/doctor":           {"imagery/app/store/local", "imagery/app/deploy/settings", "imagery/app/deploy/iam", "imagery/app/budget", "imagery/app/admin/alarms", "imagery/app/admin/fsck", "github.com/aws/"},
 	"imagery/app/testing/fakeaccount":    {"imagery/app/", "github.com/aws/"}, // an account around the emulators, for tests only
@@ -43,7 +43,6 @@ var layers = map[string][]string{
 	"imagery/app/admin/selftest":         {"imagery/app/imagery", "imagery/app/deploy/iam"},
 	"imagery/app/testing/e2e":            {},
 	"imagery/app/testing/browser":        {},
-	"imagery/scripts/rollout":            {"imagery/app/deploy/rollout", "imagery/app/deploy/settings", "imagery/app/deploy/record", "github.com/aws/"},                 // the deployer's, without Pulumi
 	"imagery/app/testing/chaos":          {"imagery/app/", "modernc.org/sqlite", "github.com/aws/"},                                                                     // links emulators, and so is a program of its own
 	"imagery/app/testing/fakeaws":        {"imagery/app/", "github.com/", "golang.org/x/"},                                                                              // emulators, for tests only
 	"imagery/app/testing/bench":          {"imagery/app/", "imagery/app/testing/bench/", "github.com/disintegration/imaging", "github.com/aws/", "golang.org/x/image/"}, // links emulators, too

@@ -91,6 +91,9 @@ func binaryUnderstands(args []string) error {
 		}
 		return nil
 	}
+	if args[0] == "rollout" {
+		return cli.CheckRollout(args[1:])
+	}
 	found, rest, err := cli.Find(verbs, args)
 	if err != nil && len(args) == 1 && slices.Contains(settings.Verbs, args[0]) {
 		return nil // a group of verbs, spoken of as a whole

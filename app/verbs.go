@@ -27,6 +27,14 @@ var verbs = slices.Concat(cli.Verbs, []cli.Verb{{Name: "selftest", About: aboutS
 
 // runVerb runs the verb that args begin with to its exit code.
 func runVerb(args []string, stdout, stderr io.Writer) int {
+	if args[0] == "rollout" { // its -table and -region name one stack's resources, and are not those of the roles
+		ctx, kill := stopSignals()
+		go func() {
+			<-kill
+			os.Exit(exitFailure)
+		}()
+		return exitCode(cli.Rollout(ctx, args[1:], stdout, stderr), stderr)
+	}
 	found, rest, err := cli.Find(verbs, args)
 	if err != nil {
 		return exitCode(err, stderr)

@@ -23,6 +23,7 @@ func TestVerbsAreListed(t *testing.T) {
 			names = append(names, name)
 		}
 	}
+	names = append(names, "rollout") // which parses its own flags
 	if !slices.Equal(names, settings.Verbs) {
 		t.Errorf("the help lists %v, there are %v", settings.Verbs, names)
 	}
@@ -63,7 +64,10 @@ func helpTexts() string {
 		text, _, _ := strings.Cut(help.String(), "\nWhere the images are")
 		fmt.Fprintf(&b, "### %s\n\n```text\n%s```\n\n", v.Name, text)
 	}
-	return strings.TrimSuffix(b.String(), "\n")
+	b.WriteString("### rollout\n\n```text\n")
+	cli.RolloutUsage(&b)
+	b.WriteString("```\n")
+	return b.String()
 }
 
 func operatorTable() string {

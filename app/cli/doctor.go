@@ -80,7 +80,7 @@ func (r doctoring) find(ctx context.Context, c Call) []doctor.Finding {
 
 // stateOf asks pulumi what the stack's state has. Secrets stay encrypted in it, and only ids and ARNs are read.
 func stateOf(ctx context.Context, stack string) doctor.State {
-	export, err := askPulumi(ctx, "read the state of stack "+stack, "stack", "export", "--non-interactive", "--stack="+stack)
+	export, err := askPulumi(ctx, "read the state of stack "+stack, "", "stack", "export", "--non-interactive", "--stack="+stack)
 	if errors.Is(err, errNoPulumi) {
 		err = errNoPulumi // flags would not help here
 	}

@@ -40,6 +40,9 @@ type outputs struct {
 	TemplateVersions map[string]int `json:"templateVersions"` // by role, the newest
 	AlarmTopic       string         `json:"alarmTopic"`       // ARN
 	Region           string         `json:"region"`
+
+	BalancerURL string              `json:"balancerUrl"` // the output url need not be an address
+	GuardAlarms map[string][]string `json:"guardAlarms"` // names of alarms by role
 }
 
 // place is what a verb works on: the settings, completed with the outputs of the stack that was asked for.
@@ -93,12 +96,9 @@ func (p place) aws(ctx context.Context) (aws.Config, error) {
 // readOutputs asks the pulumi program. Secret outputs stay hidden: they are not asked for.
 func readOutputs(ctx context.Context, stack string) (o outputs, err error) {
 	subject := fmt.Sprintf("read the outputs of stack %s", stack)
-	out, err := askPulumi(ctx, subject, "stack", "output", "--json", "--non-interactive", "--stack="+stack)
-	if err != nil {
+	instead := fmt.Sprintf("%s, %s and %s", settings.Named("table"), settings.Named("bucket"), settings.Named("queue-url"))
+	if o, err = queryOutputs(ctx, subject, instead, stack); err != nil {
 		return o, err
-	}
-	if err := json.Unmarshal(out, &o); err != nil {
-		return outputs{}, fmt.Errorf("%s: pulumi printed no outputs: %w", subject, err)
 	}
 	if !strings.HasPrefix(o.URL, "http") { // a sentence: which name must point where
 		o.URL = ""
@@ -109,9 +109,26 @@ func readOutputs(ctx context.Context, stack string) (o outputs, err error) {
 	return o, nil
 }
 
+// queryOutputs asks the pulumi program for the outputs of a stack, of the selected one if stack is empty. Its errors
+// begin with subject; instead names the flags that replace the outputs.
+func queryOutputs(ctx context.Context, subject, instead, stack string) (o outputs, err error) {
+	args := []string{"stack", "output", "--json", "--non-interactive"}
+	if stack != "" {
+		args = append(args, "--stack="+stack)
+	}
+	out, err := askPulumi(ctx, subject, instead, args...)
+	if err != nil {
+		return o, err
+	}
+	if err := json.Unmarshal(out, &o); err != nil {
+		return outputs{}, fmt.Errorf("%s: pulumi printed no outputs: %w", subject, err)
+	}
+	return o, nil
+}
+
 // askPulumi runs the pulumi program and returns what it printed. A stack belongs into one argument with its flag, so
 // that a name that begins with a dash is no flag of pulumi's.
-func askPulumi(ctx context.Context, subject string, args ...string) ([]byte, error) {
+func askPulumi(ctx context.Context, subject, instead string, args ...string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, pulumiBound)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "pulumi", args...)
@@ -121,8 +138,7 @@ func askPulumi(ctx context.Context, subject string, args ...string) ([]byte, err
 	out, err := cmd.Output()
 	switch {
 	case errors.Is(err, exec.ErrNotFound):
-		return nil, fmt.Errorf("%s: %w: install it, or give %s, %s and %s instead of --stack",
-			subject, errNoPulumi, settings.Named("table"), settings.Named("bucket"), settings.Named("queue-url"))
+		return nil, fmt.Errorf("%s: %w: install it, or give %s instead of --stack", subject, errNoPulumi, instead)
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("%s: pulumi did not answer: %w", subject, ctx.Err())
 	case err != nil:

@@ -96,7 +96,7 @@ func TestRunbook(t *testing.T) {
 		"\n## lag\n": "\n## lags\n", "\n## table-errors\n": "\n", "**Look.** The dashboard": "**See.** The dashboard",
 		"`imagery dlq ls --stack STACK`": "`imagery dlq list --stack STACK`", "--drop-malformed": "--drop-all", "`aws logs tail": "`rm -rf /; aws logs tail",
 		"**Do.** Nothing. Servers refuse": "**Do.**\n\n**Look.**", "imagery:serverMax": "imagery:serversMax",
-		"`go run ./scripts/rollout to RELEASE": "`go run ./scripts/rollout back RELEASE",
+		"`imagery rollout to RELEASE": "`imagery rollout back RELEASE",
 	} {
 		broken := strings.Replace(string(page), old, damaged, 1)
 		if broken == string(page) {
@@ -133,13 +133,13 @@ func readRunbook(page string) (problems []string) {
 		switch {
 		case strings.Contains(m[1], "\n"):
 			problems = append(problems, m[1]+" is broken into two lines: nobody can copy it")
+		case strings.HasPrefix(m[1], "imagery rollout "):
+			if err := cli.CheckRollout(words[2:]); err != nil || !strings.HasSuffix(m[1], " --stack STACK") {
+				problems = append(problems, fmt.Sprintf("%s is no command of the rollout: %v", m[1], err))
+			}
 		case words[0] == "imagery":
 			if err := understood(m[1]); err != nil {
 				problems = append(problems, fmt.Sprintf("%s: %v", m[1], err))
-			}
-		case strings.HasPrefix(m[1], "go run ./scripts/rollout ") && strings.HasSuffix(m[1], " --stack STACK"):
-			if help, err := os.ReadFile(filepath.Join("..", "..", "scripts", "rollout", "main.go")); err != nil || !strings.Contains(string(help), "\n  "+words[3]+" ") {
-				problems = append(problems, fmt.Sprintf("%s is no verb of the rollout: %v", m[1], err))
 			}
 		case len(words) > 1 && words[0] != "aws" && words[0] != "pulumi":
 			problems = append(problems, m[1]+" is a command of nobody")

@@ -234,7 +234,7 @@ func TestSuspendedProcesses(t *testing.T) {
 		}
 		_, err := w.up(2)
 		refused(t, err, "processes of Auto Scaling group server are suspended: Launch ("+reason+")")
-		refused(t, err, "go run ./scripts/rollout resume")
+		refused(t, err, "imagery rollout resume")
 		if !w.said("process AZRebalance is suspended") || strings.Contains(err.Error(), "AZRebalance") {
 			t.Error("AZRebalance is not needed, and only told")
 		}

@@ -157,15 +157,17 @@ func (r *run) read(ctx context.Context, g *group) error {
 		return err
 	}
 	g.refreshes = nil
-	pages := autoscaling.NewDescribeInstanceRefreshesPaginator(r.Clients.Groups, &autoscaling.DescribeInstanceRefreshesInput{AutoScalingGroupName: &g.Name})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
+	in := &autoscaling.DescribeInstanceRefreshesInput{AutoScalingGroupName: &g.Name}
+	for more := true; more; {
+		page, err := r.Clients.Groups.DescribeInstanceRefreshes(ctx, in)
 		if err != nil {
 			return fmt.Errorf("look at the instance refreshes of %s: %w", g.Name, err)
 		}
 		for _, f := range page.InstanceRefreshes {
 			g.refreshes = append(g.refreshes, refresh{f})
 		}
+		in.NextToken = page.NextToken
+		more = deref(in.NextToken) != ""
 	}
 	// One that is pending need not have begun.
 	slices.SortStableFunc(g.refreshes, func(a, b refresh) int { return begun(b).Compare(begun(a)) })

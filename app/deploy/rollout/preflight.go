@@ -152,9 +152,9 @@ func (r *run) templates(ctx context.Context, g *group, numbers ...string) (map[s
 	if slices.Sort(numbers); len(numbers) > 0 {
 		numbers = slices.Compact(numbers)
 	}
-	pages := ec2.NewDescribeLaunchTemplateVersionsPaginator(r.Clients.Compute, &ec2.DescribeLaunchTemplateVersionsInput{LaunchTemplateId: &g.template, Versions: numbers})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
+	in := &ec2.DescribeLaunchTemplateVersionsInput{LaunchTemplateId: &g.template, Versions: numbers}
+	for more := true; more; {
+		page, err := r.Clients.Compute.DescribeLaunchTemplateVersions(ctx, in)
 		if is(err, "InvalidLaunchTemplateId.VersionNotFound") {
 			if len(numbers) == 1 {
 				return out, nil
@@ -175,6 +175,8 @@ func (r *run) templates(ctx context.Context, g *group, numbers ...string) (map[s
 			t := readTemplate(v)
 			out[t.number] = t
 		}
+		in.NextToken = page.NextToken
+		more = deref(in.NextToken) != ""
 	}
 	return out, nil
 }

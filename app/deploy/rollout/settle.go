@@ -43,7 +43,7 @@ func (r *run) settle(ctx context.Context) (bool, error) {
 	}
 	// Before anything is taken back for the sake of a release that must not come.
 	if _, err := r.refuse(ctx); err != nil {
-		return false, fmt.Errorf("%w. The rollout of release %s that %s began is left where it is: see it through by go run ./scripts/rollout to %[2]s, or take it back by go run ./scripts/rollout abort",
+		return false, fmt.Errorf("%w. The rollout of release %s that %s began is left where it is: see it through by imagery rollout to %[2]s, or take it back by imagery rollout abort",
 			err, short(e.Release), e.By)
 	}
 	r.say("%s began to roll out release %s on %s and did not see it through: taking it back first", e.By, short(e.Release), e.Begin.Format(time.RFC3339))
@@ -157,7 +157,7 @@ func (r *run) well(ctx context.Context) error {
 				r.outcome = Started
 				return true, nil
 			case time.Since(r.began) > settleFor:
-				err = &refusal{fmt.Sprintf("both groups have release %s already, but the %ss are not well after %s: %s. Nothing was touched. Look at its instances and its log group %s, or go back by go run ./scripts/rollout to RELEASE",
+				err = &refusal{fmt.Sprintf("both groups have release %s already, but the %ss are not well after %s: %s. Nothing was touched. Look at its instances and its log group %s, or go back by imagery rollout to RELEASE",
 					name, role, settleFor, missing, g.Logs)}
 			default:
 				r.once("waits "+missing, "%s: nothing to roll out, waiting: %s", role, missing)

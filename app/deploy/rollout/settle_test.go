@@ -34,7 +34,7 @@ func TestInterruptedRollbackByHandStands(t *testing.T) {
 		_, err := w.up(2)
 		refused(t, err, "ann@laptop holds release "+release(2)[:12])
 		refused(t, err, "Nothing was touched.")
-		refused(t, err, "see it through by go run ./scripts/rollout to "+release(1)[:12])
+		refused(t, err, "see it through by imagery rollout to "+release(1)[:12])
 		if r := w.record(); r.Current() == nil || r.Entries[0].Release != release(1) || r.Entries[0].Result != record.Running {
 			t.Errorf("the way to release 1 was touched: %+v", r.Entries[0])
 		}

@@ -42,7 +42,7 @@ func (r *run) checkProcesses(g *group) error {
 		return nil
 	}
 	return &refusal{fmt.Sprintf("processes of Auto Scaling group %s are suspended: %s. Resume them by "+
-		"go run ./scripts/rollout resume, and run this again", g.Name, strings.Join(lines, ", "))}
+		"imagery rollout resume, and run this again", g.Name, strings.Join(lines, ", "))}
 }
 
 // processes returns a *refusal if a group cannot replace instances, also when there is nothing to roll out.

@@ -186,7 +186,7 @@ func (r *run) tellHolder(ctx context.Context, holder string) error {
 		n := slices.IndexFunc(now.Entries, func(e record.Entry) bool { return e.Begin.Equal(rec.Entries[0].Begin) })
 		switch {
 		case n >= 0 && now.Entries[n].Result == record.Successful:
-			return false, &refusal{"too late, the rollout was through first: go back by go run ./scripts/rollout to RELEASE"}
+			return false, &refusal{"too late, the rollout was through first: go back by imagery rollout to RELEASE"}
 		case n < 0 || !now.Entries[n].Result.Open():
 			return true, nil
 		}

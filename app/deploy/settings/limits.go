@@ -3,7 +3,7 @@ package settings
 import "time"
 
 // Verbs are the operator's verbs, in the order of the help.
-var Verbs = []string{"why", "dlq", "requeue", "fsck", "doctor", "alarms", "smoke", "status", "selftest"}
+var Verbs = []string{"why", "dlq", "requeue", "fsck", "doctor", "alarms", "smoke", "status", "selftest", "rollout"}
 
 // Numbers that more than one part of the house must agree on. infra renders or checks the AWS side of each.
 const (

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"context"
@@ -15,11 +15,11 @@ import (
 	"imagery/app/deploy/rollout"
 )
 
-// shown is how many rollouts status prints; the document has all of them.
-const shown = 10
+// shownRollouts is how many rollouts are printed as text; the JSON document has all of them.
+const shownRollouts = 10
 
-// status asks once. It takes no lock and may run beside a rollout.
-func status(ctx context.Context, o rollout.Options, asJSON bool, out io.Writer) error {
+// rolloutStatus prints the state of a stack's releases. It takes no lock and may run beside a rollout.
+func rolloutStatus(ctx context.Context, o rollout.Options, asJSON bool, out io.Writer) error {
 	r, err := rollout.Status(ctx, o)
 	if err != nil {
 		return err
@@ -29,18 +29,18 @@ func status(ctx context.Context, o rollout.Options, asJSON bool, out io.Writer) 
 		enc.SetIndent("", "  ")
 		return enc.Encode(r)
 	}
-	print(out, r, time.Now())
+	printRollout(out, r, time.Now())
 	return nil
 }
 
-// print writes a report for people: what runs, what is being done about it, what must not come back, and what was.
-func print(out io.Writer, r rollout.Report, now time.Time) {
+// printRollout writes a report as text: the groups, the lock, the held releases and the last rollouts.
+func printRollout(out io.Writer, r rollout.Report, now time.Time) {
 	for _, g := range r.Groups {
 		release := g.Release
 		if release == "" {
 			release = "unknown"
 		}
-		fmt.Fprintf(out, "%s: release %.12s, version %s, %s\n", g.Role, release, g.Version, instances(g))
+		fmt.Fprintf(out, "%s: release %.12s, version %s, %s\n", g.Role, release, g.Version, instanceCounts(g))
 		for _, process := range slices.Sorted(maps.Keys(g.Suspended)) {
 			fmt.Fprintf(out, "  process %s is suspended: %s\n", process, g.Suspended[process])
 		}
@@ -49,9 +49,10 @@ func print(out io.Writer, r rollout.Report, now time.Time) {
 		}
 	}
 	if l := r.Record.Lock; l.Live(now) {
-		fmt.Fprintf(out, "%s is at it since %s: %s\n", l.Holder, stamp(l.Since), l.Why)
+		fmt.Fprintf(out, "%s has held the lock since %s: %s\n", l.Holder, stamp(l.Since), l.Why)
 	} else if e := r.Record.Current(); e != nil {
-		fmt.Fprintf(out, "nobody drives the rollout of %.12s that %s began on %s: run pulumi up to see it through, or abort it\n", e.Release, e.By, stamp(e.Begin))
+		fmt.Fprintf(out, "the rollout of %.12s that %s began on %s was interrupted: finish it with pulumi up, or take it back with imagery rollout abort\n",
+			e.Release, e.By, stamp(e.Begin))
 	}
 	for _, release := range slices.Sorted(maps.Keys(r.Record.Blocked)) {
 		h := r.Record.Blocked[release]
@@ -59,13 +60,13 @@ func print(out io.Writer, r rollout.Report, now time.Time) {
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "\nBEGAN\tTOOK\tRELEASE\tFROM\tBY\tRESULT\tREASON")
-	for _, e := range r.Record.Entries[:min(shown, len(r.Record.Entries))] {
-		fmt.Fprintln(w, row(e, now))
+	for _, e := range r.Record.Entries[:min(shownRollouts, len(r.Record.Entries))] {
+		fmt.Fprintln(w, rolloutRow(e, now))
 	}
 	w.Flush()
 }
 
-func row(e record.Entry, now time.Time) string {
+func rolloutRow(e record.Entry, now time.Time) string {
 	from, reason := e.From, e.Reason
 	if from == "" {
 		from = "-"
@@ -73,11 +74,13 @@ func row(e record.Entry, now time.Time) string {
 	if reason == "" {
 		reason = "-"
 	}
-	return strings.Join([]string{stamp(e.Begin), e.Took(now).Round(time.Second).String(), fmt.Sprintf("%.12s", e.Release), fmt.Sprintf("%.12s", from), e.By, string(e.Result), reason}, "\t")
+	return strings.Join([]string{
+		stamp(e.Begin), e.Took(now).Round(time.Second).String(), fmt.Sprintf("%.12s", e.Release), fmt.Sprintf("%.12s", from), e.By, string(e.Result), reason,
+	}, "\t")
 }
 
-// instances counts them by version and state, since a fleet may be large and people look for the odd one.
-func instances(g rollout.GroupReport) string {
+// instanceCounts counts the instances of a group by version and state.
+func instanceCounts(g rollout.GroupReport) string {
 	counts := map[string]int{}
 	for _, i := range g.Instances {
 		text := "version " + i.Version + " " + i.State
@@ -95,5 +98,3 @@ func instances(g rollout.GroupReport) string {
 	}
 	return strings.Join(parts, ", ")
 }
-
-func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -1,10 +1,4 @@
-// Command rollout looks at the releases of a stack and moves them by hand, with the code that `pulumi up` uses:
-//
-//	go run ./scripts/rollout status
-//	go run ./scripts/rollout to 0123abcd
-//	go run ./scripts/rollout abort
-//	go run ./scripts/rollout resume
-package main
+package cli
 
 import (
 	"context"
@@ -13,10 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/config"
@@ -24,71 +15,58 @@ import (
 	"imagery/app/deploy/rollout"
 )
 
-const help = `Usage: rollout VERB [flags]
+const rolloutHelp = `Usage: imagery rollout COMMAND [flags]
+
+Shows the releases of a stack and changes them by hand, with the code that pulumi up uses.
 
   status        what runs in both groups, what is being done about it, and how the last rollouts ended
   to RELEASE    roll out a release that was here before, by the beginning of its hash; to an older one this is the
-                rollback by hand: no alarm and no smoke judges it, and the release that is left is held
+                rollback by hand: no alarm and no smoke judges it, and the release that is replaced is held
   abort         take back what is being rolled out
   resume        resume the suspended processes of both Auto Scaling groups
 
 Flags:
 `
 
-// usageError is one of whoever typed it.
-type usageError struct{ error }
-
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
-}
-
-// run is main with its exit code as a value: 0 done, 1 a failure, 2 bad usage.
-func run(ctx context.Context, args []string, out, errs io.Writer) int {
-	err := do(ctx, args, out, errs)
-	var usage usageError
-	switch {
-	case err == nil || errors.Is(err, flag.ErrHelp):
-		return 0
-	case errors.As(err, &usage):
-		fmt.Fprintln(errs, err)
-		return 2
-	}
-	fmt.Fprintln(errs, err)
-	return 1
-}
-
-// call is what somebody typed. The defaults are those of imagery:bakeSeconds and of the credentials' own chain.
-type call struct {
+// rolloutCmd is a parsed command line. The default of bake is that of imagery:bakeSeconds.
+type rolloutCmd struct {
 	stack, profile string
 	json, force    bool
 	bake           time.Duration
-	given          place // by flags
-	words          []string
+	given          rolloutTarget // by flags
+	words          []string      // the command and its argument
 }
 
-// parse reads the line. It knows nothing of a verb but how many words it takes.
-func parse(args []string, errs io.Writer) (*call, error) {
-	c := &call{}
+// newRolloutCmd returns a command with its flag set.
+func newRolloutCmd() (*rolloutCmd, *flag.FlagSet) {
+	c := &rolloutCmd{}
 	f := flag.NewFlagSet("rollout", flag.ContinueOnError)
 	f.SetOutput(io.Discard)
 	f.StringVar(&c.stack, "stack", "", "Pulumi `stack` whose outputs say where everything is (default: the selected one)")
 	f.StringVar(&c.profile, "profile", "", "credentials `profile` (default: that of the environment)")
 	f.BoolVar(&c.json, "json", false, "print one JSON document instead of text")
-	f.BoolVar(&c.force, "force", false, "also what is held or failed before, and while an alarm rings")
+	f.BoolVar(&c.force, "force", false, "also roll out a release that is held or failed before, and while an alarm rings")
 	f.DurationVar(&c.bake, "bake", 3*time.Minute, "how long a group is watched when it is replaced")
 	c.given.flags(f)
-	// Flags may stand before and behind the words.
+	return c, f
+}
+
+// RolloutUsage prints the help of imagery rollout.
+func RolloutUsage(w io.Writer) {
+	_, f := newRolloutCmd()
+	fmt.Fprint(w, rolloutHelp)
+	f.SetOutput(w)
+	f.PrintDefaults()
+}
+
+// parseRollout parses the command line. Flags may stand before and behind the command.
+func parseRollout(args []string) (*rolloutCmd, error) {
+	c, f := newRolloutCmd()
 	for len(args) > 0 {
 		if err := f.Parse(args); errors.Is(err, flag.ErrHelp) {
-			fmt.Fprint(errs, help)
-			f.SetOutput(errs)
-			f.PrintDefaults()
 			return nil, err
 		} else if err != nil {
-			return nil, usageError{fmt.Errorf("%w (see -h)", err)}
+			return nil, usage("%v; imagery rollout -h lists the flags", err)
 		}
 		if args = f.Args(); len(args) > 0 {
 			c.words, args = append(c.words, args[0]), args[1:]
@@ -97,16 +75,27 @@ func parse(args []string, errs io.Writer) (*call, error) {
 	want := map[string]int{"status": 1, "to": 2, "abort": 1, "resume": 1}
 	switch {
 	case len(c.words) == 0 || want[c.words[0]] == 0:
-		return nil, usageError{errors.New("say status, to RELEASE, abort or resume (see -h)")}
+		return nil, usage("say imagery rollout status, to RELEASE, abort or resume; imagery rollout -h explains them")
 	case len(c.words) != want[c.words[0]]:
-		return nil, usageError{fmt.Errorf("%s takes %d words, not %d (see -h)", c.words[0], want[c.words[0]]-1, len(c.words)-1)}
+		return nil, usage("imagery rollout %s takes %d words, not %d; imagery rollout -h explains it", c.words[0], want[c.words[0]]-1, len(c.words)-1)
 	}
 	return c, nil
 }
 
-// do runs one verb. Its error is printed, and is a usageError if nothing was asked of AWS because of it.
-func do(ctx context.Context, args []string, out, errs io.Writer) error {
-	c, err := parse(args, errs)
+// CheckRollout reports whether the arguments behind `imagery rollout` are well formed, without running anything.
+func CheckRollout(args []string) error {
+	_, err := parseRollout(args)
+	return err
+}
+
+// Rollout runs `imagery rollout` with the arguments behind that word. Progress goes to errs, so that the result stands
+// alone in out. It returns a *settings.UsageError before AWS is asked anything.
+func Rollout(ctx context.Context, args []string, out, errs io.Writer) error {
+	c, err := parseRollout(args)
+	if errors.Is(err, flag.ErrHelp) {
+		RolloutUsage(out)
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -118,13 +107,16 @@ func do(ctx context.Context, args []string, out, errs io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("find credentials: %w", err)
 	}
-	log := lines(errs)
-	o := rollout.Options{Clients: rollout.NewClients(aws), Table: at.Table, Groups: at.groups(), By: rollout.Whoami(), Bake: c.bake, Force: c.force, Log: log}
+	log := lineWriter(errs)
+	o := rollout.Options{
+		Clients: rollout.NewClients(aws), Table: at.Table, Groups: at.groups(),
+		By: rollout.Whoami(), Bake: c.bake, Force: c.force, Log: log,
+	}
 	switch c.words[0] {
 	case "status":
-		return status(ctx, o, c.json, out)
+		return rolloutStatus(ctx, o, c.json, out)
 	case "to":
-		// Only a release that goes forward is tried, see To.
+		// To runs the smoke test only when it rolls forward.
 		if at.URL != "" {
 			o.Smoke = rollout.SmokeAt(at.URL, log)
 		}
@@ -147,8 +139,8 @@ func do(ctx context.Context, args []string, out, errs io.Writer) error {
 	}
 }
 
-// end prints how a verb ended. What happened on the way went to standard error, so that the document stands alone.
-func (c *call) end(out io.Writer, text string, err error) error {
+// end prints the outcome of a command, as one JSON document if that was asked for, and returns err.
+func (c *rolloutCmd) end(out io.Writer, text string, err error) error {
 	if c.json {
 		doc := map[string]any{"ok": err == nil, "outcome": text}
 		if err != nil {
@@ -162,8 +154,8 @@ func (c *call) end(out io.Writer, text string, err error) error {
 	return err
 }
 
-// lines writes a line at a time, also for several who speak at once.
-func lines(w io.Writer) func(string) {
+// lineWriter returns a function that writes one line to w. It is safe for concurrent use.
+func lineWriter(w io.Writer) func(string) {
 	ch := make(chan struct{}, 1)
 	return func(line string) {
 		ch <- struct{}{}

@@ -1,8 +1,9 @@
-package main
+package cli
 
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -15,19 +16,20 @@ import (
 	"time"
 
 	"imagery/app/deploy/rollout"
+	"imagery/app/deploy/settings"
 	"imagery/infra/testing/asgsim"
 )
 
 var current = strings.Repeat("0a", 32)
 
-// account is a stack behind one address, the table and the bucket included.
-type account struct {
+// rolloutAccount is a stack behind one address, the table and the bucket included.
+type rolloutAccount struct {
 	mu   sync.Mutex
 	item json.RawMessage
 	sim  http.Handler
 }
 
-func (a *account) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (a *rolloutAccount) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch target := r.Header.Get("X-Amz-Target"); {
@@ -55,7 +57,7 @@ func (a *account) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // stack starts an account with two groups that serve, and a pulumi that knows where they are.
-func stack(t *testing.T) *asgsim.Simulator {
+func rolloutStack(t *testing.T) *asgsim.Simulator {
 	t.Helper()
 	m := &asgsim.Memory{Script: func(asgsim.Machine) asgsim.Script {
 		return asgsim.Script{Boot: time.Second, Answer: asgsim.Continue}
@@ -67,7 +69,7 @@ func stack(t *testing.T) *asgsim.Simulator {
 		sim.SetTemplate("lt-"+role, asgsim.TemplateVersion{Number: 1, Image: "ami-1", UserData: "BUCKET=releases\nKEY=k\nSHA=" + current + "\n"})
 		sim.Create(asgsim.Group{Name: "imagery-x-" + role, Min: 1, Max: 2, Template: "lt-" + role, Version: "1", Zones: []string{"a"}, MinHealthy: 100, MaxHealthy: 200})
 	}
-	at := httptest.NewServer(&account{sim: sim.Handler()})
+	at := httptest.NewServer(&rolloutAccount{sim: sim.Handler()})
 	t.Cleanup(at.Close)
 	bin := t.TempDir()
 	pulumi := `#!/bin/sh
@@ -97,15 +99,22 @@ esac
 	return sim
 }
 
-// verb runs the program.
-func verb(args ...string) (code int, out, errs string) {
+// rolloutCommand runs imagery rollout as main does.
+func rolloutCommand(args ...string) (code int, out, errs string) {
 	o, e := &strings.Builder{}, &strings.Builder{}
-	code = run(context.Background(), args, o, e)
+	err := Rollout(context.Background(), args, o, e)
+	if err != nil {
+		code = 1
+		fmt.Fprintln(e, err)
+	}
+	if usage := (*settings.UsageError)(nil); errors.As(err, &usage) {
+		code = 2
+	}
 	return code, o.String(), e.String()
 }
 
-func TestVerbs(t *testing.T) {
-	sim := stack(t)
+func TestRollout(t *testing.T) {
+	sim := rolloutStack(t)
 	if err := sim.Suspend("imagery-x-worker", "somebody looks at it", "Launch"); err != nil {
 		t.Fatal(err)
 	}
@@ -114,12 +123,12 @@ func TestVerbs(t *testing.T) {
 		code int
 		says []string // on either
 	}{
-		{"", 2, []string{"say status, to RELEASE, abort or resume"}},
-		{"destroy", 2, []string{"say status, to RELEASE, abort or resume"}},
+		{"", 2, []string{"say imagery rollout status, to RELEASE, abort or resume"}},
+		{"destroy", 2, []string{"say imagery rollout status, to RELEASE, abort or resume"}},
 		{"to", 2, []string{"to takes 1 words, not 0"}},
-		{"status -colour", 2, []string{"not defined: -colour (see -h)"}},
+		{"status -colour", 2, []string{"not defined: -colour; imagery rollout -h"}},
 		{"status -table images", 2, []string{"go together"}},
-		{"-h", 0, []string{"Usage: rollout VERB", "-server-guards"}},
+		{"-h", 0, []string{"Usage: imagery rollout COMMAND", "-server-guards"}},
 		{"status --stack nobody", 1, []string{"no stack named", "nobody"}},
 		{"status --stack empty", 1, []string{"was it ever deployed"}},
 		{"status --stack x", 0, []string{"worker: release 0a0a0a0a0a0a, version 1, 1 of version 1 InService", "server: release 0a0a0a0a0a0a", "BEGAN"}},
@@ -133,20 +142,20 @@ func TestVerbs(t *testing.T) {
 		{"--stack x to 0A0a", 0, []string{"release 0A0a runs"}}, // which proves the first deploy
 		{"status -region eu-central-1 -table images -server-group imagery-x-server -worker-group imagery-x-worker", 0, []string{"successful", "0a0a0a0a0a0a"}},
 	} {
-		code, out, errs := verb(strings.Fields(c.args)...)
+		code, out, errs := rolloutCommand(strings.Fields(c.args)...)
 		for _, s := range c.says {
 			if code != c.code || !strings.Contains(out+errs, s) {
 				t.Errorf("rollout %s: %d, want %d and %q:\n%s%s", c.args, code, c.code, s, out, errs)
 			}
 		}
 	}
-	code, out, _ := verb("status", "-stack=x", "-json")
+	code, out, _ := rolloutCommand("status", "-stack=x", "-json")
 	var r rollout.Report
 	if err := json.Unmarshal([]byte(out), &r); code != 0 || err != nil || len(r.Groups) != 2 || len(r.Record.Entries) != 1 || r.Record.Entries[0].Release != current {
 		t.Errorf("%d, %v: %s", code, err, out)
 	}
 	t.Setenv("PATH", t.TempDir())
-	if code, _, errs := verb("status", "--stack", "x"); code != 1 || !strings.Contains(errs, "pulumi is not on PATH") || !strings.Contains(errs, "-region, -table") {
+	if code, _, errs := rolloutCommand("status", "--stack", "x"); code != 1 || !strings.Contains(errs, "pulumi is not on PATH") || !strings.Contains(errs, "-region, -table") {
 		t.Errorf("without pulumi: %d, %s", code, errs)
 	}
 }
