@@ -50,6 +50,9 @@ const (
 	leaseName = "reconciler"
 	// leasePasses is the duration of the lease in passes; a late pass does not change the leader.
 	leasePasses = 3
+	// minPassTimeout is the least time of a pass: with the short intervals of tests and laptops a lease ends before the
+	// queries of all shards have been answered. A second leader meanwhile does no harm.
+	minPassTimeout = 10 * time.Second
 	// readsPerSecond limits the images read per second, averaged over the interval between passes, so that a large
 	// backlog takes longer but does not raise the load.
 	readsPerSecond = 50
@@ -59,7 +62,7 @@ const (
 
 // RunOnce runs one pass if this process gets or keeps the lease. attempts is the maximum receive count of the queue,
 // for the error text that users read. Errors of single images are joined; those images are retried in the next pass. A
-// pass ends when its lease does, and the next one continues.
+// pass ends when its lease does, but not within minPassTimeout, and the next one continues.
 func (r *Reconciler) RunOnce(ctx context.Context, attempts int) (Repairs, error) {
 	now, budget := r.service.Now(), -1
 	if r.holder != "" {
@@ -71,7 +74,7 @@ func (r *Reconciler) RunOnce(ctx context.Context, attempts int) (Repairs, error)
 			return Repairs{}, nil
 		}
 		budget = max(pendingPage, int(readsPerSecond*r.every/time.Second))
-		bounded, cancel := context.WithTimeout(ctx, leasePasses*r.every)
+		bounded, cancel := context.WithTimeout(ctx, max(leasePasses*r.every, minPassTimeout))
 		defer cancel()
 		ctx = bounded
 	}
