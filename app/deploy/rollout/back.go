@@ -15,8 +15,8 @@ import (
 	"imagery/app/deploy/settings"
 )
 
-// errWayBack is that of a way back that does not end.
-var errWayBack = errors.New("the way back does not work")
+// errRollbackStuck is that of a way back that does not end.
+var errRollbackStuck = errors.New("the way back does not work")
 
 // goBack takes a release back that was judged, in both groups, the one that was well included. The error says how that
 // went, and the entry is closed unless AWS could not be reached.
@@ -40,7 +40,7 @@ func (r *run) goBack(ctx context.Context, f *failure) error {
 	}); err != nil {
 		return err
 	}
-	if err := r.restore(ctx, r.old); err != nil && !errors.Is(err, errWayBack) {
+	if err := r.restore(ctx, r.old); err != nil && !errors.Is(err, errRollbackStuck) {
 		return err
 	} else if err != nil {
 		out.Outcome, out.Reason = "release "+name+" failed, and "+err.Error(), out.Reason+" (went wrong first)"
@@ -81,7 +81,7 @@ func (r *run) restore(ctx context.Context, old map[settings.Role]string) error {
 		all := true
 		for _, role := range slices.Sorted(maps.Keys(back)) {
 			done, err := r.retreat(ctx, back[role], old[role])
-			if errors.Is(err, errWayBack) && stuck[role] == nil {
+			if errors.Is(err, errRollbackStuck) && stuck[role] == nil {
 				// The other group still gets there, and nobody finds a refresh that leads nowhere.
 				stuck[role] = err
 				r.say("%v", err)
@@ -130,18 +130,18 @@ func (r *run) retreat(ctx context.Context, to *roll, version string) (done bool,
 	switch active := g.active(); {
 	case active == nil && g.at(version):
 		ok, missing, err := r.healthy(ctx, g)
-		if !ok && time.Since(to.began) > settleFor {
+		if !ok && time.Since(to.began) > healthyTimeout {
 			return true, nil // it is what it was; that it is not well has another cause, and alarms that ring
 		} else if !ok && err == nil {
 			r.once("waits "+missing, "%s: version %s is back, waiting: %s", g.role, version, missing)
 		}
 		return ok, err
-	case time.Since(to.began) > rollFor:
-		return false, fmt.Errorf("%w: the %ss are not back at version %s after %s", errWayBack, g.role, version, rollFor)
+	case time.Since(to.began) > refreshTimeout:
+		return false, fmt.Errorf("%w: the %ss are not back at version %s after %s", errRollbackStuck, g.role, version, refreshTimeout)
 	case active != nil && active.forward() && active.version() == version:
-		err := r.launches(ctx, g, version, failedReturns, active.covers)
+		err := r.launches(ctx, g, version, maxFailedRollbackLaunches, active.covers)
 		if f := (*failure)(nil); errors.As(err, &f) {
-			return false, fmt.Errorf("%w: version %s of the %ss does not come up any more: %s", errWayBack, version, g.role, f.reason)
+			return false, fmt.Errorf("%w: version %s of the %ss does not come up any more: %s", errRollbackStuck, version, g.role, f.reason)
 		}
 		return false, err
 	case active != nil && !active.forward():
@@ -153,9 +153,9 @@ func (r *run) retreat(ctx context.Context, to *roll, version string) (done bool,
 		return false, r.replace(ctx, to, version) // a refresh would wait for those that it must keep, in vain
 	case g.version == version && !g.serves(version):
 		return false, nil // what is left of the other version fails, and goes by itself
-	case to.started >= starts:
+	case to.started >= maxRefreshes:
 		return false, fmt.Errorf("%w: %d refreshes of the %ss to version %s ended, and there are still other instances: look at its scaling activities",
-			errWayBack, to.started, g.role, version)
+			errRollbackStuck, to.started, g.role, version)
 	}
 	// What has ended can only be undone by a refresh to the old number. It skips the instances that have it, and neither
 	// alarm nor bake may stop it: alarms ring because of what is being taken away.

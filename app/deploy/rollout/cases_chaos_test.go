@@ -250,7 +250,7 @@ func (s *trouble) verdict(n int, err error) {
 	}
 }
 
-// settle puts the world in order by an abort, which goes back if there is anything to go back from. Mostly it does
+// recover puts the world in order by an abort, which goes back if there is anything to go back from. Mostly it does
 // nothing, and the next release has to.
 func (s *trouble) settle() {
 	s.t.Helper()

@@ -14,24 +14,24 @@ import (
 )
 
 const (
-	// pollEvery is often enough for a person who watches, and far below AWS's limits with both groups and all calls.
-	pollEvery = 10 * time.Second
-	// awayFor is how long AWS may be out of reach, beyond what the SDK repeats, before a run gives up.
-	awayFor = 5 * time.Minute
-	// settleFor is how long instances may take to be well when no refresh watches them: one boot, with its hook.
-	settleFor = 20 * time.Minute
-	// rollFor ends a refresh that AWS never ends. AWS itself gives up after an hour without progress.
-	rollFor = 3 * time.Hour
-	// failedLaunches are enough to know: AWS itself repeats them for an hour.
-	failedLaunches = 2
-	// failedReturns are more of them: from a way back there is no other.
-	failedReturns = 6
+	// pollInterval is often enough for a person who watches, and far below AWS's limits with both groups and all calls.
+	pollInterval = 10 * time.Second
+	// apiOutageTimeout is how long AWS may be out of reach, beyond what the SDK repeats, before a run gives up.
+	apiOutageTimeout = 5 * time.Minute
+	// healthyTimeout is how long instances may take to be well when no refresh watches them: one boot, with its hook.
+	healthyTimeout = 20 * time.Minute
+	// refreshTimeout ends a refresh that AWS never ends. AWS itself gives up after an hour without progress.
+	refreshTimeout = 3 * time.Hour
+	// maxFailedLaunches are enough to know: AWS itself repeats them for an hour.
+	maxFailedLaunches = 2
+	// maxFailedRollbackLaunches are more of them: from a way back there is no other.
+	maxFailedRollbackLaunches = 6
 	// starts of refreshes in a run: one, and room for those that somebody else ended.
-	starts = 3
+	maxRefreshes = 3
 )
 
-// witness is an instance that can say what is wrong.
-type witness struct {
+// failedInstance is an instance that can say what is wrong.
+type failedInstance struct {
 	instance string   // empty: there is none
 	lines    []string // the last ones that it wrote on its console
 	group    string
@@ -41,7 +41,7 @@ type witness struct {
 // failure is the judgement that a release is bad, or that it cannot go on.
 type failure struct {
 	reason string
-	witness
+	failedInstance
 	ends record.Result // of the rollout when it is back, if not RolledBack; NotJudged speaks of no release
 }
 
@@ -67,21 +67,21 @@ func (r *run) roll(ctx context.Context, role settings.Role) (bool, error) {
 	to := &roll{group: r.groups[role], began: time.Now()}
 	return false, r.poll(ctx, func() (bool, error) {
 		done, err := r.advance(ctx, to)
-		if err == nil && !done && time.Since(to.began) > rollFor {
-			err = &failure{reason: fmt.Sprintf("the %ss took more than %s", role, rollFor), ends: record.NotJudged}
+		if err == nil && !done && time.Since(to.began) > refreshTimeout {
+			err = &failure{reason: fmt.Sprintf("the %ss took more than %s", role, refreshTimeout), ends: record.NotJudged}
 		}
 		return done, err
 	})
 }
 
 // poll repeats look until it is done, or wrong. A moment in which AWS cannot be reached is no judgement of a release:
-// the SDK has repeated the call by then, and this repeats it for awayFor more. What AWS refuses it would refuse again.
+// the SDK has repeated the call by then, and this repeats it for apiOutageTimeout more. What AWS refuses it would refuse again.
 func (r *run) poll(ctx context.Context, look func() (done bool, err error)) error {
 	var away time.Time
 	for {
 		done, err := look()
 		var judged *failure
-		var refused *refusal
+		var refused *rejected
 		switch {
 		case err == nil && done:
 			return nil
@@ -89,15 +89,15 @@ func (r *run) poll(ctx context.Context, look func() (done bool, err error)) erro
 			return context.Cause(ctx)
 		case err == nil:
 			away = time.Time{}
-		case errors.As(err, &judged) || errors.As(err, &refused) || answered(err) || errors.Is(err, errTaken):
+		case errors.As(err, &judged) || errors.As(err, &refused) || answered(err) || errors.Is(err, errLockLost):
 			return err
 		case away.IsZero():
 			away = time.Now()
 			r.say("AWS cannot be reached, trying again: %v", err)
-		case time.Since(away) > awayFor:
+		case time.Since(away) > apiOutageTimeout:
 			return err
 		}
-		if err := sleep(ctx, cmp.Or(r.Poll, pollEvery)); err != nil {
+		if err := sleep(ctx, cmp.Or(r.Poll, pollInterval)); err != nil {
 			return err
 		}
 	}
@@ -139,13 +139,13 @@ func (r *run) advance(ctx context.Context, to *roll) (done bool, err error) {
 		if active.Status == types.InstanceRefreshStatusBaking && g.role == settings.Server && !r.Start {
 			r.smoke(ctx)
 		}
-		return false, r.launches(ctx, g, want, failedLaunches, active.covers)
+		return false, r.launches(ctx, g, want, maxFailedLaunches, active.covers)
 	// None is, and one of this rollout has ended.
 	case len(ours) > 0 && ours[0].Status != types.InstanceRefreshStatusSuccessful:
 		return false, r.failed(ctx, g, ours[0])
 	case g.at(want):
 		return r.arrived(ctx, to)
-	case len(ours) > 0 && g.version != want && to.started < starts:
+	case len(ours) > 0 && g.version != want && to.started < maxRefreshes:
 		// The group may show the end of its refresh a moment later. It counts as a start, so that this ends.
 		to.started++
 		return false, nil
@@ -155,7 +155,7 @@ func (r *run) advance(ctx context.Context, to *roll) (done bool, err error) {
 		return false, r.replace(ctx, to, want)
 	case g.version == want && !g.serves(want):
 		return r.arrived(ctx, to) // those that are left of the old version fail and go by themselves
-	case to.started >= starts:
+	case to.started >= maxRefreshes:
 		return false, &failure{ends: record.NotJudged,
 			reason: fmt.Sprintf("%d refreshes of the %ss ended, and there are still other instances", to.started, g.role)}
 	}
@@ -179,7 +179,7 @@ func (r *run) watch(ctx context.Context) error {
 		return &failure{ends: record.NotJudged,
 			reason: fmt.Sprintf("the %ss were given version %s meanwhile", g.role, g.version)}
 	}
-	return r.launches(ctx, g, want, failedLaunches, r.sinceMark(ctx, g))
+	return r.launches(ctx, g, want, maxFailedLaunches, r.sinceMark(ctx, g))
 }
 
 // asked is the failure that somebody asked for, or that the smoke found while the servers bake.
@@ -209,11 +209,11 @@ func (r *run) arrived(ctx context.Context, to *roll) (bool, error) {
 	if ok || err != nil {
 		return ok, err
 	}
-	if err := r.launches(ctx, to.group, r.want.Versions[to.role], failedLaunches, r.sinceMark(ctx, to.group)); err != nil {
+	if err := r.launches(ctx, to.group, r.want.Versions[to.role], maxFailedLaunches, r.sinceMark(ctx, to.group)); err != nil {
 		return false, err
 	}
-	if r.blocked[to.Name] == nil && time.Since(to.began) > settleFor {
-		return false, &failure{reason: fmt.Sprintf("the %ss are not well after %s: %s", to.role, settleFor, missing)}
+	if r.blocked[to.Name] == nil && time.Since(to.began) > healthyTimeout {
+		return false, &failure{reason: fmt.Sprintf("the %ss are not well after %s: %s", to.role, healthyTimeout, missing)}
 	}
 	return false, nil
 }

@@ -53,7 +53,7 @@ func (r *run) launches(
 	}
 	if seen.failures >= most {
 		return &failure{reason: fmt.Sprintf("%d new %ss failed, one of them: %s", seen.failures, g.role, seen.last.reason),
-			witness: seen.last.witness}
+			failedInstance: seen.last.failedInstance}
 	}
 	return r.wait(g, version, seen)
 }
@@ -185,7 +185,7 @@ func (r *run) note(ctx context.Context, g *group, activity, instance, message st
 	r.lost[activity] = f
 	if instance != "" {
 		r.lost[instance] = f
-		f.witness = witness{instance, r.console(ctx, instance), g.Name, g.Logs}
+		f.failedInstance = failedInstance{instance, r.console(ctx, instance), g.Name, g.Logs}
 	}
 	r.say("%s %s failed: %s", g.role, instance, message)
 	return f
@@ -212,24 +212,24 @@ func (r *run) failed(ctx context.Context, g *group, f refresh) error {
 		reason = "AWS does not say why"
 	}
 	return &failure{reason: fmt.Sprintf("the refresh of the %ss to version %s went wrong: %s", g.role, f.version(), strings.TrimSuffix(reason, ".")),
-		witness: r.find(ctx, g, f.version())}
+		failedInstance: r.find(ctx, g, f.version())}
 }
 
 // find is the instance of a version that can say most: one that failed, else one that is ill, else any.
-func (r *run) find(ctx context.Context, g *group, version string) witness {
+func (r *run) find(ctx context.Context, g *group, version string) failedInstance {
 	best := ""
 	for _, i := range g.instances {
 		if f := r.lost[i.id]; f != nil {
-			return f.witness
+			return f.failedInstance
 		}
 		if i.version == version && (best == "" || !i.healthy) {
 			best = i.id
 		}
 	}
 	if best == "" {
-		return witness{}
+		return failedInstance{}
 	}
-	return witness{best, r.console(ctx, best), g.Name, g.Logs}
+	return failedInstance{best, r.console(ctx, best), g.Name, g.Logs}
 }
 
 // console is the end of what an instance wrote to its console, up to the point where its boot failed: the shutdown

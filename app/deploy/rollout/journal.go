@@ -23,8 +23,8 @@ const (
 	renewSlack = 5 * time.Second // for the call itself
 )
 
-// errTaken ends a run that was so slow, or so long without a network, that somebody took over.
-var errTaken = errors.New("somebody else took the rollout lock over")
+// errLockLost ends a run that was so slow, or so long without a network, that somebody took over.
+var errLockLost = errors.New("somebody else took the rollout lock over")
 
 // HeldError is the refusal of a second controller.
 type HeldError struct{ Lock record.Lock }
@@ -162,7 +162,7 @@ func (j *journal) lock(ctx context.Context, by, why string) error {
 func (j *journal) mine(ctx context.Context, change func(*record.Record)) error {
 	return j.edit(ctx, func(r *record.Record) error {
 		if r.Lock == nil || r.Lock.ID != j.id {
-			return errTaken
+			return errLockLost
 		}
 		r.Lock.Until = time.Now().UTC().Add(lockFor)
 		change(r)
@@ -175,7 +175,7 @@ func (j *journal) renew(ctx context.Context, lost context.CancelCauseFunc) {
 	for sleep(ctx, renewEvery) == nil {
 		// A table that is away for a moment costs one renewal, not the rollout.
 		err := j.mine(ctx, func(*record.Record) {})
-		if errors.Is(err, errTaken) || err != nil && ctx.Err() == nil && !j.now().Lock.Live(time.Now()) {
+		if errors.Is(err, errLockLost) || err != nil && ctx.Err() == nil && !j.now().Lock.Live(time.Now()) {
 			lost(fmt.Errorf("renew the rollout lock: %w", err))
 		}
 	}
@@ -185,7 +185,7 @@ func (j *journal) renew(ctx context.Context, lost context.CancelCauseFunc) {
 func (j *journal) unlock(ctx context.Context) error {
 	return j.edit(ctx, func(r *record.Record) error {
 		if r.Lock == nil || r.Lock.ID != j.id {
-			return errTaken
+			return errLockLost
 		}
 		r.Lock = nil
 		return nil
@@ -207,7 +207,7 @@ func (r *run) locked(ctx context.Context, why string, do func(context.Context) e
 	// Also after an interruption, so that the next run need not wait.
 	over, done := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer done()
-	if e := r.journal.unlock(over); e != nil && !errors.Is(e, errTaken) {
+	if e := r.journal.unlock(over); e != nil && !errors.Is(e, errLockLost) {
 		r.say("the rollout lock is not given back and ends in %s: %v", lockFor, e)
 	}
 	return err

@@ -61,10 +61,10 @@ func (r *run) preflight(ctx context.Context) (bool, error) {
 		quiet, err := r.quiet(ctx)
 		var rings *failure
 		if errors.As(err, &rings) {
-			return false, &refusal{fmt.Sprintf("%s. Nothing was touched. See to it, or force the rollout (imagery:rolloutForce true, or -force)", rings.reason)}
+			return false, &rejected{fmt.Sprintf("%s. Nothing was touched. See to it, or force the rollout (imagery:rolloutForce true, or -force)", rings.reason)}
 		}
 		if err == nil && !quiet && time.Since(r.began) > alarmsFor {
-			return false, &refusal{fmt.Sprintf("alarms that must judge the release know nothing after %s; do their metrics arrive? Nothing was touched", alarmsFor)}
+			return false, &rejected{fmt.Sprintf("alarms that must judge the release know nothing after %s; do their metrics arrive? Nothing was touched", alarmsFor)}
 		}
 		return quiet, err
 	})
@@ -134,16 +134,16 @@ func (r *run) quiet(ctx context.Context) (bool, error) {
 			r.once(name, "alarm %s knows nothing yet, waiting", name)
 			quiet = false
 		default:
-			return false, &refusal{"alarm " + name + " does not exist"}
+			return false, &rejected{"alarm " + name + " does not exist"}
 		}
 	}
 	return quiet, nil
 }
 
 // refusal is an error that repeating would not change.
-type refusal struct{ text string }
+type rejected struct{ text string }
 
-func (e *refusal) Error() string { return e.text }
+func (e *rejected) Error() string { return e.text }
 
 // templates reads what versions of a group's launch template start, of those that exist; of all if none is named. It
 // is read from the user-data: no other place could not disagree with what instances do.

@@ -123,20 +123,20 @@ func Run(ctx context.Context, o Options, want Target) (Outcome, error) {
 	defer r.stopSmoke()
 	err := r.locked(ctx, "release "+short(want.Release)+", "+o.Why, func(ctx context.Context) error {
 		for _, step := range []func(context.Context) (done bool, err error){
-			r.look,       // at both groups
-			r.settle,     // what somebody else began and left
-			r.processes,  // both groups can replace instances
-			r.converged,  // nothing to do?
-			r.refuse,     // what is held, or went back before
-			r.preflight,  // what can be checked while nothing is touched
-			r.begin,      // in the record: from here on it is all or nothing
-			r.start,      // both, if nobody is to wait
-			r.rollWorker, // and bake
-			r.rollServer, // and bake, while the smoke runs
+			r.describe,     // at both groups
+			r.recover,      // what somebody else began and left
+			r.processes,    // both groups can replace instances
+			r.converged,    // nothing to do?
+			r.checkBlocked, // what is held, or went back before
+			r.preflight,    // what can be checked while nothing is touched
+			r.begin,        // in the record: from here on it is all or nothing
+			r.start,        // both, if nobody is to wait
+			r.rollWorker,   // and bake
+			r.rollServer,   // and bake, while the smoke runs
 			r.succeed,
 		} {
 			if done, err := step(ctx); done || err != nil {
-				return r.judged(ctx, err)
+				return r.conclude(ctx, err)
 			}
 		}
 		return nil

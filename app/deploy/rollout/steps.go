@@ -71,7 +71,7 @@ func (r *run) origin() (old map[settings.Role]string, release string) {
 // start begins both at once for a run that nobody waits for. A later run sees how that ended.
 func (r *run) start(ctx context.Context) (done bool, err error) {
 	rec := r.journal.now()
-	if e := rec.Current(); r.Start && r.resumed && r.fresh && e != nil && time.Since(e.Begin) > settleFor {
+	if e := rec.Current(); r.Start && r.resumed && r.fresh && e != nil && time.Since(e.Begin) > healthyTimeout {
 		r.say("the first deploy began %s ago and does not serve yet: watching it", time.Since(e.Begin).Round(time.Minute))
 		r.Start = false // else it would never be judged, and its groups would launch for ever
 	}
@@ -154,16 +154,16 @@ func (r *run) close(ctx context.Context, result record.Result, reason string) er
 	})
 }
 
-// judged turns the end of a step into that of the run: a release that failed goes back, and what else went wrong, an
+// conclude turns the end of a step into that of the run: a release that failed goes back, and what else went wrong, an
 // interruption too, leaves AWS at work. Then the entry stays open, and the next run picks it up.
-func (r *run) judged(ctx context.Context, err error) error {
+func (r *run) conclude(ctx context.Context, err error) error {
 	var f *failure
 	if errors.As(err, &f) && ctx.Err() == nil {
 		err = r.goBack(ctx, f)
 	}
 	rec := r.journal.now()
 	e := rec.Current()
-	if refused := (*refusal)(nil); errors.As(err, &refused) && e != nil && !r.same(*e) {
+	if refused := (*rejected)(nil); errors.As(err, &refused) && e != nil && !r.same(*e) {
 		return err // whoever refuses has touched nothing, and what another run began is not its own
 	}
 	if err != nil && e != nil {

@@ -22,7 +22,7 @@ const launchProcess = "Launch"
 var needed = []string{launchProcess, "Terminate", "AddToLoadBalancer", "HealthCheck", "InstanceRefresh",
 	"ReplaceUnhealthy"}
 
-// checkProcesses returns a *refusal if a needed process of the group is suspended: a person did that, or AWS, which
+// checkProcesses returns a *rejected if a needed process of the group is suspended: a person did that, or AWS, which
 // does it to "groups that have been trying to launch instances for over 24 hours but have not succeeded". A rollout
 // would wait for it in vain.
 func (r *run) checkProcesses(g *group) error {
@@ -41,11 +41,11 @@ func (r *run) checkProcesses(g *group) error {
 	if len(lines) == 0 {
 		return nil
 	}
-	return &refusal{fmt.Sprintf("processes of Auto Scaling group %s are suspended: %s. Resume them by "+
+	return &rejected{fmt.Sprintf("processes of Auto Scaling group %s are suspended: %s. Resume them by "+
 		"imagery rollout resume, and run this again", g.Name, strings.Join(lines, ", "))}
 }
 
-// processes returns a *refusal if a group cannot replace instances, also when there is nothing to roll out.
+// processes returns a *rejected if a group cannot replace instances, also when there is nothing to roll out.
 func (r *run) processes(context.Context) (bool, error) {
 	for _, role := range Order {
 		if err := r.checkProcesses(r.groups[role]); err != nil {
@@ -140,7 +140,7 @@ func (r *run) resume(ctx context.Context, g *group, processes ...string) error {
 func Resume(ctx context.Context, o Options) (resumed []string, err error) {
 	r := newRun(o, Target{})
 	err = r.locked(ctx, "resume", func(ctx context.Context) error {
-		if _, err := r.look(ctx); err != nil {
+		if _, err := r.describe(ctx); err != nil {
 			return err
 		}
 		for _, role := range Order {

@@ -21,7 +21,7 @@ import (
 // but the instances themselves, and the release that is left is held.
 func To(ctx context.Context, o Options, release string) (Outcome, error) {
 	r := &run{Options: o}
-	if _, err := r.look(ctx); err != nil {
+	if _, err := r.describe(ctx); err != nil {
 		return "", err
 	}
 	want := Target{Versions: map[settings.Role]string{}}
@@ -114,10 +114,10 @@ var errHolderGone = errors.New("whoever drove the rollout is gone")
 func abortOnce(ctx context.Context, o Options) (by string, err error) {
 	r := newRun(o, Target{})
 	err = r.locked(ctx, "abort", func(ctx context.Context) error {
-		if _, err := r.look(ctx); err != nil {
+		if _, err := r.describe(ctx); err != nil {
 			return err
 		}
-		return r.judged(ctx, r.abort(ctx))
+		return r.conclude(ctx, r.abort(ctx))
 	})
 	var held *HeldError
 	if errors.As(err, &held) {
@@ -163,7 +163,7 @@ func (r *run) tellHolder(ctx context.Context, holder string) error {
 	}); err != nil {
 		return err
 	}
-	if _, err := r.look(ctx); err != nil {
+	if _, err := r.describe(ctx); err != nil {
 		return err
 	}
 	rec := r.journal.now()
@@ -186,7 +186,7 @@ func (r *run) tellHolder(ctx context.Context, holder string) error {
 		n := slices.IndexFunc(now.Entries, func(e record.Entry) bool { return e.Begin.Equal(rec.Entries[0].Begin) })
 		switch {
 		case n >= 0 && now.Entries[n].Result == record.Successful:
-			return false, &refusal{"too late, the rollout was through first: go back by imagery rollout to RELEASE"}
+			return false, &rejected{"too late, the rollout was through first: go back by imagery rollout to RELEASE"}
 		case n < 0 || !now.Entries[n].Result.Open():
 			return true, nil
 		}
@@ -240,7 +240,7 @@ func Status(ctx context.Context, o Options) (Report, error) {
 	if err := r.journal.read(ctx); err != nil {
 		return Report{}, err
 	}
-	if _, err := r.look(ctx); err != nil {
+	if _, err := r.describe(ctx); err != nil {
 		return Report{}, err
 	}
 	out := Report{Record: r.journal.now()}

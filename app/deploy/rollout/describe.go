@@ -130,8 +130,8 @@ func (g *group) whole(version string) bool {
 	return n >= max(1, g.min)
 }
 
-// look reads both groups.
-func (r *run) look(ctx context.Context) (bool, error) {
+// describe reads both groups.
+func (r *run) describe(ctx context.Context) (bool, error) {
 	r.groups = map[settings.Role]*group{}
 	for _, role := range Order {
 		r.groups[role] = &group{Group: r.Groups[role], role: role, versions: map[string]string{}, served: map[string]bool{}}

@@ -18,10 +18,10 @@ func (r *run) same(e record.Entry) bool {
 	return e.Release == r.want.Release && maps.Equal(e.New, versions(r.want.Versions))
 }
 
-// settle sees to what others left: the same rollout is picked up where it is, another one is taken back first. That
+// recover sees to what others left: the same rollout is picked up where it is, another one is taken back first. That
 // costs time, but then there is one release to return to again, and not the half of another. The lock is ours, so
 // whoever left it is gone, or stops at the next renewal.
-func (r *run) settle(ctx context.Context) (bool, error) {
+func (r *run) recover(ctx context.Context) (bool, error) {
 	rec := r.journal.now()
 	e := rec.Current()
 	switch {
@@ -42,7 +42,7 @@ func (r *run) settle(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	// Before anything is taken back for the sake of a release that must not come.
-	if _, err := r.refuse(ctx); err != nil {
+	if _, err := r.checkBlocked(ctx); err != nil {
 		return false, fmt.Errorf("%w. The rollout of release %s that %s began is left where it is: see it through by imagery rollout to %[2]s, or take it back by imagery rollout abort",
 			err, short(e.Release), e.By)
 	}
@@ -57,7 +57,7 @@ func (r *run) settle(ctx context.Context) (bool, error) {
 	}
 	err := r.restore(ctx, roles(e.Old))
 	switch {
-	case errors.Is(err, errWayBack):
+	case errors.Is(err, errRollbackStuck):
 		// What cannot be returned to must not keep out what may mend it.
 		r.say("going on from where the groups are")
 		result, stuck := record.Failed, err
@@ -76,7 +76,7 @@ func (r *run) settle(ctx context.Context) (bool, error) {
 
 // again is the judgement that the record has of an entry.
 func again(e *record.Entry) *failure {
-	return &failure{reason: e.Reason, witness: witness{instance: e.Instance, lines: e.Lines}, ends: e.Ends}
+	return &failure{reason: e.Reason, failedInstance: failedInstance{instance: e.Instance, lines: e.Lines}, ends: e.Ends}
 }
 
 // clear rolls back a refresh that no record knows of, begun in the console for example, unless it does what is wanted:
@@ -131,7 +131,7 @@ func (r *run) converged(ctx context.Context) (done bool, err error) {
 func (r *run) well(ctx context.Context) error {
 	name := short(r.want.Release)
 	if h, held := r.journal.now().Blocked[r.want.Release]; held && !r.Force {
-		return &refusal{fmt.Sprintf("both groups run release %s, but %s holds it since %s: %s. Roll out another one, or force it (imagery:rolloutForce true, or -force), which ends the hold",
+		return &rejected{fmt.Sprintf("both groups run release %s, but %s holds it since %s: %s. Roll out another one, or force it (imagery:rolloutForce true, or -force), which ends the hold",
 			name, h.By, h.Since.Format(time.RFC3339), h.Why)}
 	} else if held {
 		if err := r.journal.mine(ctx, func(rec *record.Record) { delete(rec.Blocked, r.want.Release) }); err != nil {
@@ -156,15 +156,15 @@ func (r *run) well(ctx context.Context) error {
 			case r.Start:
 				r.outcome = Started
 				return true, nil
-			case time.Since(r.began) > settleFor:
-				err = &refusal{fmt.Sprintf("both groups have release %s already, but the %ss are not well after %s: %s. Nothing was touched. Look at its instances and its log group %s, or go back by imagery rollout to RELEASE",
-					name, role, settleFor, missing, g.Logs)}
+			case time.Since(r.began) > healthyTimeout:
+				err = &rejected{fmt.Sprintf("both groups have release %s already, but the %ss are not well after %s: %s. Nothing was touched. Look at its instances and its log group %s, or go back by imagery rollout to RELEASE",
+					name, role, healthyTimeout, missing, g.Logs)}
 			default:
 				r.once("waits "+missing, "%s: nothing to roll out, waiting: %s", role, missing)
 				// Only for a launch that AWS refuses: what fails otherwise is judged by no rollout here.
 				err = r.launches(ctx, g, r.want.Versions[role], math.MaxInt, r.sinceMark(ctx, g))
 				if f := (*failure)(nil); errors.As(err, &f) {
-					err = &refusal{fmt.Sprintf("both groups have release %s already, but %s. Nothing was touched", name, f.reason)}
+					err = &rejected{fmt.Sprintf("both groups have release %s already, but %s. Nothing was touched", name, f.reason)}
 				}
 			}
 			looked = false
@@ -192,9 +192,9 @@ func (r *run) versions() map[settings.Role]string {
 	return out
 }
 
-// refuse stops a release that is held, or that went back before, so that an update that has nothing to do with it
+// checkBlocked stops a release that is held, or that went back before, so that an update that has nothing to do with it
 // does not try it again. Where there was nothing to go back to, trying again is all that one can do.
-func (r *run) refuse(context.Context) (bool, error) {
+func (r *run) checkBlocked(context.Context) (bool, error) {
 	if r.resumed {
 		return false, nil
 	}
@@ -212,5 +212,5 @@ func (r *run) refuse(context.Context) (bool, error) {
 		r.say("forced although %s", why)
 		return false, nil
 	}
-	return false, &refusal{why + ". Nothing was touched. Change the code and so the hash, or force it (imagery:rolloutForce true, or -force)"}
+	return false, &rejected{why + ". Nothing was touched. Change the code and so the hash, or force it (imagery:rolloutForce true, or -force)"}
 }
