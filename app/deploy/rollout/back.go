@@ -15,7 +15,7 @@ import (
 	"imagery/app/deploy/settings"
 )
 
-// errRollbackStuck is that of a way back that does not end.
+// errRollbackStuck is returned when a rollback cannot reach the old version.
 var errRollbackStuck = errors.New("the way back does not work")
 
 // goBack takes a release back that was judged, in both groups, the one that was well included. The error says how that

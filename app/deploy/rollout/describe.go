@@ -144,7 +144,8 @@ func (r *run) describe(ctx context.Context) (bool, error) {
 }
 
 // read asks AWS about a group and says what changed. It is the only source of what the controller knows of the
-// groups: nothing is remembered from one look to the next but what was said, and which version an instance had.
+// groups: nothing is kept between two reads but what was
+// logged, and which version an instance had.
 func (r *run) read(ctx context.Context, g *group) error {
 	out, err := r.Clients.Groups.DescribeAutoScalingGroups(ctx, &autoscaling.DescribeAutoScalingGroupsInput{AutoScalingGroupNames: []string{g.Name}})
 	if err != nil {
@@ -216,8 +217,8 @@ func (g *group) take(a types.AutoScalingGroup) error {
 	return nil
 }
 
-// tell says what changed since the last time: a line per instance, and one for the refresh. What is there at the
-// first look is no news.
+// tell says what changed since the last time: a line per instance, and one for the refresh. What the first
+// read finds is not logged.
 func (r *run) tell(g *group) {
 	now := map[string]string{}
 	for _, i := range g.instances {

@@ -16,21 +16,23 @@ import (
 const (
 	// pollInterval is often enough for a person who watches, and far below AWS's limits with both groups and all calls.
 	pollInterval = 10 * time.Second
-	// apiOutageTimeout is how long AWS may be out of reach, beyond what the SDK repeats, before a run gives up.
+	// apiOutageTimeout bounds how long a rollout tolerates AWS API errors, on top of the SDK's own retries.
 	apiOutageTimeout = 5 * time.Minute
-	// healthyTimeout is how long instances may take to be well when no refresh watches them: one boot, with its hook.
+	// healthyTimeout bounds how long instances may take to become healthy when no refresh watches them: one boot
+	// including its lifecycle hook.
 	healthyTimeout = 20 * time.Minute
-	// refreshTimeout ends a refresh that AWS never ends. AWS itself gives up after an hour without progress.
+	// refreshTimeout bounds how long a group may take to reach its version, in case AWS never ends the refresh.
+	// AWS itself gives up after an hour without progress.
 	refreshTimeout = 3 * time.Hour
-	// maxFailedLaunches are enough to know: AWS itself repeats them for an hour.
+	// maxFailedLaunches fail a release. Auto Scaling itself would keep retrying for an hour.
 	maxFailedLaunches = 2
-	// maxFailedRollbackLaunches are more of them: from a way back there is no other.
+	// maxFailedRollbackLaunches stop a rollback. It is higher since nothing is left to try after a rollback.
 	maxFailedRollbackLaunches = 6
-	// starts of refreshes in a run: one, and room for those that somebody else ended.
+	// maxRefreshes bounds the refreshes that a run starts per group: one, and two more if others cancel it.
 	maxRefreshes = 3
 )
 
-// failedInstance is an instance that can say what is wrong.
+// failedInstance identifies the instance that shows why a release failed, with the end of its console output.
 type failedInstance struct {
 	instance string   // empty: there is none
 	lines    []string // the last ones that it wrote on its console
@@ -38,7 +40,7 @@ type failedInstance struct {
 	logs     string // log group where there is more
 }
 
-// failure is the judgement that a release is bad, or that it cannot go on.
+// failure ends a rollout: the release is bad, or the rollout cannot continue.
 type failure struct {
 	reason string
 	failedInstance
@@ -47,7 +49,7 @@ type failure struct {
 
 func (f *failure) Error() string { return f.reason }
 
-// roll is the way of one group to a version.
+// roll is the progress of one group towards a launch template version.
 type roll struct {
 	*group
 	began   time.Time
@@ -61,8 +63,8 @@ func (r *run) rollServer(ctx context.Context) (bool, error) {
 	return r.roll(ctx, settings.Server)
 }
 
-// roll brings a group to the wanted version. It only ever looks at what is there and does the next thing, so it does
-// not matter what was done before it was called.
+// roll drives a group to the target launch template version. It is a reconcile loop: every iteration derives the next
+// action from the observed state, so roll may be restarted at any point.
 func (r *run) roll(ctx context.Context, role settings.Role) (bool, error) {
 	to := &roll{group: r.groups[role], began: time.Now()}
 	return false, r.poll(ctx, func() (bool, error) {
@@ -74,12 +76,13 @@ func (r *run) roll(ctx context.Context, role settings.Role) (bool, error) {
 	})
 }
 
-// poll repeats look until it is done, or wrong. A moment in which AWS cannot be reached is no judgement of a release:
-// the SDK has repeated the call by then, and this repeats it for apiOutageTimeout more. What AWS refuses it would refuse again.
-func (r *run) poll(ctx context.Context, look func() (done bool, err error)) error {
+// poll calls step every poll interval until it is done or fails. Transient AWS errors, which the SDK has already
+// retried, do not fail a release: poll tolerates them for apiOutageTimeout. Errors that a retry cannot change are
+// returned at once.
+func (r *run) poll(ctx context.Context, step func() (done bool, err error)) error {
 	var away time.Time
 	for {
-		done, err := look()
+		done, err := step()
 		var judged *failure
 		var refused *rejected
 		switch {

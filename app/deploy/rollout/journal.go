@@ -23,10 +23,10 @@ const (
 	renewSlack = 5 * time.Second // for the call itself
 )
 
-// errLockLost ends a run that was so slow, or so long without a network, that somebody took over.
+// errLockLost ends a run whose lock expired, because it was slow or had no network, and was taken by another run.
 var errLockLost = errors.New("somebody else took the rollout lock over")
 
-// HeldError is the refusal of a second controller.
+// HeldError is returned when another run holds the rollout lock.
 type HeldError struct{ Lock record.Lock }
 
 func (e *HeldError) Error() string {

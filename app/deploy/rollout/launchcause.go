@@ -225,7 +225,7 @@ func classify(instance, message string) launchMessage {
 type blockedLaunch struct {
 	cause           cause
 	message, advice string
-	since           time.Time // of the first look that saw the group blocked
+	since           time.Time // of the first read that found the group blocked
 }
 
 func (b *blockedLaunch) String() string { return fmt.Sprintf("%s. %s", b.message, b.advice) }

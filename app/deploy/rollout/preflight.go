@@ -140,7 +140,7 @@ func (r *run) quiet(ctx context.Context) (bool, error) {
 	return quiet, nil
 }
 
-// refusal is an error that repeating would not change.
+// rejected is an error that a retry would not change.
 type rejected struct{ text string }
 
 func (e *rejected) Error() string { return e.text }

@@ -18,9 +18,9 @@ func (r *run) same(e record.Entry) bool {
 	return e.Release == r.want.Release && maps.Equal(e.New, versions(r.want.Versions))
 }
 
-// recover sees to what others left: the same rollout is picked up where it is, another one is taken back first. That
-// costs time, but then there is one release to return to again, and not the half of another. The lock is ours, so
-// whoever left it is gone, or stops at the next renewal.
+// recover handles a rollout that an earlier run left unfinished: the same rollout is resumed, another one is rolled
+// back first, so that both groups have one release to return to. This run holds the lock, so the earlier run has
+// ended or stops at its next renewal.
 func (r *run) recover(ctx context.Context) (bool, error) {
 	rec := r.journal.now()
 	e := rec.Current()
@@ -74,7 +74,7 @@ func (r *run) recover(ctx context.Context) (bool, error) {
 	return false, r.clear(ctx)
 }
 
-// again is the judgement that the record has of an entry.
+// again returns the failure that the record holds for an entry.
 func again(e *record.Entry) *failure {
 	return &failure{reason: e.Reason, failedInstance: failedInstance{instance: e.Instance, lines: e.Lines}, ends: e.Ends}
 }

@@ -66,7 +66,7 @@ func (r *run) refresh(ctx context.Context, g *group, version string, guarded boo
 		DesiredConfiguration: &types.DesiredConfiguration{LaunchTemplate: &types.LaunchTemplateSpecification{LaunchTemplateId: &g.template, Version: &version}}})
 	switch {
 	case is(err, "InstanceRefreshInProgress"):
-		return nil // an answer was lost, or somebody was quicker: the next look tells
+		return nil // the response was lost, or another refresh was started first: the next read shows it
 	case guarded && answered(err):
 		// A right or a limit, most likely. That is not the release's fault, so that it may come again.
 		return &failure{reason: fmt.Sprintf("AWS refused to refresh the %ss: %v", g.role, err), ends: record.NotJudged}
@@ -109,7 +109,7 @@ func (r *run) undo(ctx context.Context, g *group) error {
 	if is(err, "IrreversibleInstanceRefresh") {
 		return r.cancel(ctx, g)
 	}
-	if err != nil && !is(err, "ActiveInstanceRefreshNotFound") { // it ended meanwhile: the next look tells
+	if err != nil && !is(err, "ActiveInstanceRefreshNotFound") { // it ended meanwhile: the next read shows it
 		return fmt.Errorf("roll back the instance refresh of %s: %w", g.Name, err)
 	}
 	return nil

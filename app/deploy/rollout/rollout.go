@@ -41,7 +41,7 @@ type Options struct {
 	Groups  map[settings.Role]Group
 	By, Why string        // who runs this, user@host, and what for; people who find the lock read it
 	Bake    time.Duration // how long a replaced group is watched
-	Poll    time.Duration // between two looks at AWS; 0: 10 s
+	Poll    time.Duration // interval between two reads of AWS; 0: 10 s
 	// Force rolls out what is held or was rolled back, and while an alarm rings.
 	Force bool
 	// Blind takes no notice of alarms, as Force does.
@@ -116,7 +116,7 @@ type run struct {
 }
 
 // Run makes want what both groups run. Its error is an *Error if the release was judged, and says so if AWS goes on
-// without us; any other is a refusal, and nothing was touched. It may run at the same time as others: all but one
+// without us; on any other error nothing was touched. It may run at the same time as others: all but one
 // are refused.
 func Run(ctx context.Context, o Options, want Target) (Outcome, error) {
 	r := newRun(o, want)

@@ -94,7 +94,7 @@ func Whoami() string {
 	return name + "@" + host
 }
 
-// ErrNothing is the refusal to abort what is not there.
+// ErrNothing is returned when there is no rollout to abort.
 var ErrNothing = errors.New("nothing is being rolled out")
 
 // Abort takes back what is being rolled out, and returns when it is back. If somebody drives it, that one is told and

@@ -269,7 +269,7 @@ func (w *world) wantEntry(n int, result record.Result, reason string) record.Ent
 	return e
 }
 
-// conclude fails unless the release was judged, for this reason.
+// judged fails unless the release was judged, for this reason.
 func judged(t *testing.T, err error, outcome, reason string) *rollout.Error {
 	t.Helper()
 	var e *rollout.Error
