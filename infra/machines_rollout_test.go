@@ -96,7 +96,7 @@ func (r *real) up(version string, bake time.Duration) error {
 			Alarms: cloudwatch.NewFromConfig(cfg), Objects: r.cloud.S3(), Table: r.cloud.DynamoDB()},
 		Table: r.stack.Table, By: "test@host", Why: "pulumi up", Bake: bake,
 		Poll:   10 * time.Second / time.Duration(r.scene.factor),
-		Groups: map[settings.Role]rollout.Group{settings.Worker: {Name: workers, Guards: r.guards[settings.Worker]}, settings.Server: {Name: servers, Guards: r.guards[settings.Server]}},
+		Groups: map[settings.Role]rollout.Group{settings.Worker: {Name: workers, Alarms: r.guards[settings.Worker]}, settings.Server: {Name: servers, Alarms: r.guards[settings.Server]}},
 		Log:    func(line string) { r.say("rollout: %s", line) },
 		Smoke: func(ctx context.Context, release string) (string, error) {
 			_, err := smoke.Run(ctx, smoke.Options{URL: "http://" + nspawn.Address, Release: release})
@@ -108,7 +108,7 @@ func (r *real) up(version string, bake time.Duration) error {
 	ctx, cancel := context.WithTimeout(r.Context(), 3*patience)
 	defer cancel()
 	outcome, err := rollout.Run(ctx, o, rollout.Target{Release: r.releases[n-1], Versions: map[settings.Role]string{settings.Worker: version, settings.Server: version}})
-	if err == nil && outcome != rollout.Runs {
+	if err == nil && outcome != rollout.Done {
 		err = fmt.Errorf("the rollout ended as %q", outcome)
 	}
 	return err
@@ -160,13 +160,13 @@ func (r *real) takenBack(what, version, reason string, bake time.Duration) {
 	g, _, err := r.sim.Snapshot(servers)
 	r.must(err)
 	var judged *rollout.Error
-	if err := r.up(version, bake); !errors.As(err, &judged) || !strings.Contains(judged.Outcome, "taken back") ||
+	if err := r.up(version, bake); !errors.As(err, &judged) || !strings.Contains(judged.Outcome, "rolled back") ||
 		!strings.Contains(judged.Reason+"\n"+strings.Join(judged.Lines, "\n"), reason) {
 		r.Fatalf("%s: %v", what, err)
 	}
 	r.say("%s: %v", what, judged)
 	r.rolled(g.Version)
-	r.unharmed(fmt.Sprintf("%s: taken back by the controller in %.1f s", what, time.Since(from).Seconds()), from)
+	r.unharmed(fmt.Sprintf("%s: rolled back by the controller in %.1f s", what, time.Since(from).Seconds()), from)
 }
 
 // rollBad has the controller try a release that does not boot. It costs two launches of workers and nothing else;
@@ -198,7 +198,7 @@ func (r *real) rollHalfBad() {
 // rollSlow has the controller try a release that passes selftest, /readyz and smoke, and whose servers hold uploads up
 // once they get more than one a second. As long as there are old servers the balancer gives the slow ones little; when
 // the last one goes, users wait, and the alarm on the servers' own figures takes the release back while it bakes. A
-// release that answers errors under load cannot be taken back without failed requests: they are what its guard sees.
+// release that answers errors under load cannot be rolled back without failed requests: they are what its guard sees.
 func (r *real) rollSlow() {
 	r.Helper()
 	from := time.Now()

@@ -50,7 +50,7 @@ func (r *fakeRoller) Roll(_ context.Context, p Plan) (rollout.Outcome, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.plans = append(r.plans, p)
-	return rollout.Runs, r.err
+	return rollout.Done, r.err
 }
 
 const region = "eu-central-1"

@@ -52,8 +52,8 @@ func (s *Stack) rollOut(ctx *pulumi.Context, roller Roller) {
 			p.Options = rollout.Options{Table: v[0].(string), By: rollout.Whoami(), Why: "pulumi up of stack " + cfg.Stack, Bake: time.Duration(cfg.BakeSeconds) * time.Second,
 				Force: cfg.RolloutForce, Start: cfg.Rollout == "start", Log: func(line string) { _ = ctx.Log.Info(line, nil) }, // the engine is gone if this fails
 				Groups: map[settings.Role]rollout.Group{
-					settings.Worker: {Name: v[2].(string), Guards: v[4].([]string), Logs: cfg.logGroup(settings.Worker)},
-					settings.Server: {Name: v[5].(string), Guards: v[7].([]string), Logs: cfg.logGroup(settings.Server)}}}
+					settings.Worker: {Name: v[2].(string), Alarms: v[4].([]string), Logs: cfg.logGroup(settings.Worker)},
+					settings.Server: {Name: v[5].(string), Alarms: v[7].([]string), Logs: cfg.logGroup(settings.Server)}}}
 			if cfg.Smoke == "on" {
 				p.URL = v[1].(string)
 			}

@@ -37,9 +37,9 @@ func TestRollerIsToldEverything(t *testing.T) {
 	if worker.Name != "imagery-test-worker" || server.Name != "imagery-test-server" || worker.Logs != "/imagery/test/worker" {
 		t.Errorf("%+v, %+v", worker, server)
 	}
-	if !slices.Equal(worker.Guards, []string{"MetricAlarm.imagery-test-worker-failures.name"}) ||
-		!slices.Equal(server.Guards, []string{"MetricAlarm.imagery-test-server-errors.name", "MetricAlarm.imagery-test-server-latency.name"}) {
-		t.Errorf("guards %v, %v", worker.Guards, server.Guards)
+	if !slices.Equal(worker.Alarms, []string{"MetricAlarm.imagery-test-worker-failures.name"}) ||
+		!slices.Equal(server.Alarms, []string{"MetricAlarm.imagery-test-server-errors.name", "MetricAlarm.imagery-test-server-latency.name"}) {
+		t.Errorf("guards %v, %v", worker.Alarms, server.Alarms)
 	}
 	if p.Table != "Table.imagery-test-images.name" || p.URL != "http://LoadBalancer.imagery-test-lb.dnsName" ||
 		p.AWS.Region != region || p.AWS.AccountID != "111122223333" ||

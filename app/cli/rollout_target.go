@@ -64,7 +64,7 @@ func (p rolloutTarget) find(ctx context.Context, stack string) (rolloutTarget, e
 // groups returns both Auto Scaling groups by role.
 func (p rolloutTarget) groups() map[settings.Role]rollout.Group {
 	return map[settings.Role]rollout.Group{
-		settings.Server: {Name: p.ServerGroup, Guards: p.Guards[string(settings.Server)]},
-		settings.Worker: {Name: p.WorkerGroup, Guards: p.Guards[string(settings.Worker)]},
+		settings.Server: {Name: p.ServerGroup, Alarms: p.Guards[string(settings.Server)]},
+		settings.Worker: {Name: p.WorkerGroup, Alarms: p.Guards[string(settings.Worker)]},
 	}
 }

@@ -36,7 +36,7 @@ func TestAWSIsUnwell(t *testing.T) {
 					if err := <-done; err != nil {
 						t.Error(err)
 					}
-					if !w.said("AWS cannot be reached, trying again") || !w.said(strings.TrimSuffix(a.code, "Exception")) {
+					if !w.said("AWS cannot be reached, retrying") || !w.said(strings.TrimSuffix(a.code, "Exception")) {
 						t.Error("nobody said that AWS is not well")
 					}
 					w.all(2)
@@ -66,7 +66,7 @@ func TestAWSRefusesToBegin(t *testing.T) {
 				})
 				_, err := w.up(2)
 				e := judged(t, err, "both groups run "+release(1)[:12]+" again", "AWS refused to refresh the "+string(rollout.Order[nth-1])+"s")
-				if !strings.Contains(e.Outcome, "without a verdict and may come again") || !strings.Contains(e.Reason, a.code) {
+				if !strings.Contains(e.Outcome, "without a verdict and may be rolled out again") || !strings.Contains(e.Reason, a.code) {
 					t.Errorf("%v", e)
 				}
 				w.all(1)
@@ -91,7 +91,7 @@ func TestAWSRefusesTheWayBack(t *testing.T) {
 			}
 			return nil, nil
 		})
-		if _, err := w.up(2); err == nil || !strings.Contains(err.Error(), "left as it is") || !strings.Contains(err.Error(), "AccessDenied") {
+		if _, err := w.up(2); err == nil || !strings.Contains(err.Error(), "stopped before the end") || !strings.Contains(err.Error(), "AccessDenied") {
 			t.Error(err)
 		}
 		w.setHook(nil)

@@ -48,7 +48,7 @@ func TestUnwatchedRefreshIsJudgedByItsCause(t *testing.T) {
 				c.begin(w)
 				time.Sleep(3 * time.Hour)
 				_, err := w.up(2)
-				judged(t, err, "taken back without a verdict and may come again", strings.TrimSuffix(c.message, "."))
+				judged(t, err, "rolled back without a verdict and may be rolled out again", strings.TrimSuffix(c.message, "."))
 				w.wantEntry(2, record.NotJudged, "")
 				delete(w.fates, key(worker, 2))
 				if _, err := w.up(2); err != nil {
@@ -162,7 +162,7 @@ func TestStartedFirstDeployIsJudgedOnce(t *testing.T) {
 		}
 		time.Sleep(12 * time.Hour)
 		_, err := w.up(1, start)
-		judged(t, err, "does not work, and there is none to return to", "2 new workers failed")
+		judged(t, err, "does not work, and there is none to roll back to", "2 new workers failed")
 		if _, suspended := w.sim.Suspended("worker")["Launch"]; !suspended {
 			t.Error("the workers launch for ever")
 		}

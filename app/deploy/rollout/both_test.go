@@ -23,9 +23,9 @@ func TestBothAreWatchedToTheEnd(t *testing.T) {
 		reason     string
 	}{
 		{"an alarm of the workers rings late", "server: refresh to version 2 started", 20 * time.Second,
-			func(w *world) { w.sim.Red("worker-failures") }, "the refresh of the servers to version 2 went wrong"},
+			func(w *world) { w.sim.Red("worker-failures") }, "the refresh of the servers to version 2 failed"},
 		{"an alarm of the servers rings after their bake", "server to version 2: Successful", 10 * time.Second,
-			func(w *world) { w.sim.Red("server-errors") }, "alarm server-errors rings"},
+			func(w *world) { w.sim.Red("server-errors") }, "alarm server-errors is in state ALARM"},
 		{"all workers die and do not come back", "server to version 2: Baking", 0, func(w *world) {
 			w.mu.Lock()
 			w.fates[key(worker, 2)] = always(dead())

@@ -61,7 +61,7 @@ func TestAnythingAtAnyTime(t *testing.T) {
 		}
 	}
 	t.Logf("%v", counts)
-	for _, what := range []string{"through", "taken back", "left", "refused"} {
+	for _, what := range []string{"through", "rolled back", "left", "refused"} {
 		if first == 0 && counts[what] == 0 {
 			t.Errorf("no run was %s", what)
 		}
@@ -227,15 +227,15 @@ func (s *trouble) verdict(n int, err error) {
 		s.counts["through"]++
 		s.running = n
 		s.only(n)
-	case errors.As(err, &judged) && strings.Contains(judged.Outcome, "was taken back"):
-		s.counts["taken back"]++
+	case errors.As(err, &judged) && strings.Contains(judged.Outcome, "was rolled back"):
+		s.counts["rolled back"]++
 		s.only(s.running)
 		if newest.Result != record.RolledBack && newest.Result != record.Superseded || newest.Release != release(n) {
 			s.t.Errorf("the record says %+v", newest)
 		}
 	case errors.As(err, &judged):
 		s.t.Errorf("a way back is there: %v", err)
-	case strings.Contains(err.Error(), "left as it is") || strings.Contains(err.Error(), "killed") || errors.Is(err, context.Canceled):
+	case strings.Contains(err.Error(), "stopped before the end") || strings.Contains(err.Error(), "killed") || errors.Is(err, context.Canceled):
 		s.counts["left"]++
 		// The lock ends, and who comes next sees to it.
 		time.Sleep(2*time.Minute + time.Second)

@@ -15,7 +15,7 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// GroupsClient makes the calls of Auto Scaling.
+// GroupsClient is the part of the Auto Scaling client that a rollout uses.
 type GroupsClient interface {
 	autoscaling.DescribeAutoScalingGroupsAPIClient
 	autoscaling.DescribeScalingActivitiesAPIClient
@@ -40,7 +40,7 @@ type GroupsClient interface {
 	) (*autoscaling.ResumeProcessesOutput, error)
 }
 
-// Clients are the calls that a rollout makes; whoever deploys needs the right to each.
+// Clients make the AWS calls of a rollout. The deployer's policy must allow each of them.
 type Clients struct {
 	Groups  GroupsClient
 	Targets interface {
@@ -48,7 +48,9 @@ type Clients struct {
 	}
 	Compute interface {
 		ec2.DescribeLaunchTemplateVersionsAPIClient
-		GetConsoleOutput(context.Context, *ec2.GetConsoleOutputInput, ...func(*ec2.Options)) (*ec2.GetConsoleOutputOutput, error)
+		GetConsoleOutput(
+			context.Context, *ec2.GetConsoleOutputInput, ...func(*ec2.Options),
+		) (*ec2.GetConsoleOutputOutput, error)
 	}
 	Alarms interface {
 		cloudwatch.DescribeAlarmsAPIClient
@@ -62,20 +64,21 @@ type Clients struct {
 	}
 }
 
-// attempts are how often a call is made that AWS throttles or does not answer; with the SDK's backoff this is about
-// two minutes.
+// attempts limits the attempts of a call that AWS throttles or does not answer: about two minutes with the SDK's
+// backoff.
 const attempts = 10
 
-// NewClients makes the clients of AWS.
+// NewClients returns clients of AWS.
 func NewClients(cfg aws.Config) Clients {
 	cfg.RetryMaxAttempts = attempts
 	return Clients{
-		Groups: autoscaling.NewFromConfig(cfg), Targets: elasticloadbalancingv2.NewFromConfig(cfg), Compute: ec2.NewFromConfig(cfg),
-		Alarms: cloudwatch.NewFromConfig(cfg), Table: dynamodb.NewFromConfig(cfg), Objects: s3.NewFromConfig(cfg),
+		Groups: autoscaling.NewFromConfig(cfg), Targets: elasticloadbalancingv2.NewFromConfig(cfg),
+		Compute: ec2.NewFromConfig(cfg), Alarms: cloudwatch.NewFromConfig(cfg), Table: dynamodb.NewFromConfig(cfg),
+		Objects: s3.NewFromConfig(cfg),
 	}
 }
 
-// is reports whether the service refused with one of the codes.
+// is reports whether err is an answer of AWS with one of the codes.
 func is(err error, codes ...string) bool {
 	var api smithy.APIError
 	if !errors.As(err, &api) {
@@ -89,8 +92,8 @@ func is(err error, codes ...string) bool {
 	return false
 }
 
-// answered reports whether AWS gave an answer that repeating would not change. Few services say in an error whose fault
-// it is, so that the HTTP status counts as well.
+// answered reports whether err is an answer of AWS that a retry would not change. The HTTP status counts as well, since
+// few services set the fault of an error.
 func answered(err error) bool {
 	var status interface{ HTTPStatusCode() int }
 	if errors.As(err, &status) && status.HTTPStatusCode() >= 500 {

@@ -37,14 +37,14 @@ func TestFirstDeployFails(t *testing.T) {
 			w.fates[role+"/1"] = always(dead())
 			w.create()
 			_, err := w.up(1)
-			e := judged(t, err, "there is none to return to; everything is left as it is", "2 new "+role+"s failed")
+			e := judged(t, err, "there is none to roll back to; its instances are left as they are", "2 new "+role+"s failed")
 			if e.Instance == "" || len(e.Lines) == 0 {
 				t.Errorf("%+v", e)
 			}
 			w.wantEntry(1, record.Failed, "new ")
 			// The same release again is tried: what was wrong may have been outside.
 			_, err = w.up(1)
-			judged(t, err, "there is none to return to", "new "+role+"s failed")
+			judged(t, err, "there is none to roll back to", "new "+role+"s failed")
 			// The next one needs no refresh: nothing is to be kept.
 			if _, err := w.up(2); err != nil {
 				t.Fatal(err)
@@ -66,7 +66,7 @@ func TestFirstDeployIsSick(t *testing.T) {
 		w.fates[key(server, 1)] = always(sick)
 		w.create()
 		_, err := w.up(1)
-		judged(t, err, "there is none to return to", "it was in service and is unhealthy")
+		judged(t, err, "there is none to roll back to", "it was in service and is unhealthy")
 		if _, err := w.up(2); err != nil {
 			t.Fatal(err)
 		}
@@ -189,7 +189,7 @@ func TestInterrupted(t *testing.T) {
 		if _, err := w.up(2); err != nil {
 			t.Error(err)
 		}
-		if !w.said("going on") {
+		if !w.said("continuing") {
 			t.Error("nobody said that it goes on")
 		}
 		w.all(2)
@@ -286,7 +286,7 @@ func TestStart(t *testing.T) {
 			t.Error(out, err)
 		}
 		time.Sleep(20 * time.Minute)
-		if out, err := w.up(2, start); err != nil || out != rollout.Runs {
+		if out, err := w.up(2, start); err != nil || out != rollout.Done {
 			t.Error(out, err)
 		}
 		w.all(2)
@@ -315,8 +315,8 @@ func TestWayBackFails(t *testing.T) {
 			return dead()
 		}
 		_, err := w.up(2)
-		e := judged(t, err, "the way back does not work", "2 new servers failed")
-		w.wantEntry(2, record.Failed, "the way back does not work")
+		e := judged(t, err, "the rollback does not work", "2 new servers failed")
+		w.wantEntry(2, record.Failed, "the rollback does not work")
 		if w.serving(worker, 2) != 2 {
 			t.Error("workers that serve were taken away:", e)
 		}

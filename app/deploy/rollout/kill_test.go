@@ -35,8 +35,8 @@ func (w *world) killedAt(at int, after bool, change func(*rollout.Options)) (cal
 	})
 	_, err := w.upWith(ctx, 2, change)
 	w.setHook(nil)
-	if at > 0 && err == nil && !w.said("is not given back") {
-		w.t.Errorf("killed at call %d, it says that all is well", at)
+	if at > 0 && err == nil && !w.said("is not released") {
+		w.t.Errorf("killed at call %d, it reports no error", at)
 	}
 	return calls
 }

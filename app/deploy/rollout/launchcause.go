@@ -30,7 +30,7 @@ func (c cause) String() string {
 
 // timeouts bound how long a group may be without a successful launch before a rollout ends without a verdict. "While
 // normally resolved within minutes" is what AWS says of the validation of a new account; a service-linked role is
-// usable after about a minute. All are shorter than healthyTimeout, after which instances that are there would be judged.
+// usable after about a minute. All are shorter than healthyTimeout, after which existing instances would be judged.
 var timeouts = map[cause]time.Duration{
 	causeAccount:   10 * time.Minute,
 	causeZone:      15 * time.Minute,

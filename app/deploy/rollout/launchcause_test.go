@@ -132,19 +132,19 @@ func (s scene) endsWithout(w *world) {
 	_, err := w.up(n)
 	switch {
 	case s.Cause == "release" && s.rollout:
-		judged(w.t, err, "was taken back, both groups run", "new workers failed")
+		judged(w.t, err, "was rolled back, both groups run", "new workers failed")
 		w.wantEntry(n, record.RolledBack, "")
 	case s.Cause == "release":
-		judged(w.t, err, "does not work, and there is none to return to", "new workers failed")
+		judged(w.t, err, "does not work, and there is none to roll back to", "new workers failed")
 		w.wantEntry(n, record.Failed, "")
 	case s.rollout:
-		e := judged(w.t, err, "taken back without a verdict and may come again", strings.TrimSuffix(s.Example, "."))
+		e := judged(w.t, err, "rolled back without a verdict and may be rolled out again", strings.TrimSuffix(s.Example, "."))
 		if !strings.Contains(e.Reason, s.Advice) {
 			w.t.Errorf("%q does not say %q", e.Reason, s.Advice)
 		}
 		w.wantEntry(n, record.NotJudged, "AWS has launched no new worker for 1")
 	default:
-		e := judged(w.t, err, "was not judged, and there is none to return to", strings.TrimSuffix(s.Example, "."))
+		e := judged(w.t, err, "was not judged, and there is none to roll back to", strings.TrimSuffix(s.Example, "."))
 		if !strings.Contains(e.Reason, s.Advice) {
 			w.t.Errorf("%q does not say %q", e.Reason, s.Advice)
 		}
@@ -214,8 +214,8 @@ func TestWayBackIsBlocked(t *testing.T) {
 			return w.fate(m)
 		}
 		_, err := w.up(2)
-		judged(t, err, "the way back does not work", "AWS has launched no new worker for 15m")
-		w.wantEntry(2, record.NotJudged, "the way back does not work")
+		judged(t, err, "the rollback does not work", "AWS has launched no new worker for 15m")
+		w.wantEntry(2, record.NotJudged, "the rollback does not work")
 		w.mem.Script = w.fate
 		if _, err := w.up(2); err != nil {
 			t.Fatal(err)
@@ -262,7 +262,7 @@ func TestSuspendedMeanwhile(t *testing.T) {
 			}
 		}()
 		_, err := w.up(2)
-		refused(t, err, "left as it is")
+		refused(t, err, "stopped before the end")
 		refused(t, err, "Launch (User suspended at ")
 		if e := w.record().Entries[0]; e.Result != record.Running {
 			t.Errorf("%+v", e)

@@ -64,7 +64,7 @@ func TestLockIsTaken(t *testing.T) {
 					time.Sleep(at - time.Second)
 					w.steal()
 					stolenAt := time.Now()
-					if err := <-done; err == nil || !strings.Contains(err.Error(), "somebody else took the rollout lock over") || time.Since(stolenAt) > 31*time.Second {
+					if err := <-done; err == nil || !strings.Contains(err.Error(), "another run took the rollout lock") || time.Since(stolenAt) > 31*time.Second {
 						t.Errorf("%v after %s", err, time.Since(stolenAt))
 					}
 					if r := w.record(); r.Lock == nil || r.Lock.Holder != "bob@desk" {

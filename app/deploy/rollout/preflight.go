@@ -2,41 +2,29 @@ package rollout
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
-	cloudwatchtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
-	"github.com/aws/aws-sdk-go-v2/service/ec2"
-	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"imagery/app/deploy/settings"
 )
 
-// template is a launch template version, as far as a rollout cares.
-type template struct {
-	number               string
-	image                string
-	release, bucket, key string // where its instances fetch what they run
-}
+// alarmsTimeout bounds how long new alarms may take to leave the state INSUFFICIENT_DATA.
+const alarmsTimeout = 10 * time.Minute
 
-// preflight refuses what cannot work while nothing is touched: a version that is missing or names another release, a
-// binary that is not there, an alarm that rings already and would stop the rollout.
-func (r *run) preflight(ctx context.Context) (bool, error) {
-	if r.resumed {
+// preflight returns an error for everything that would make the rollout fail and can be known before it changes
+// anything: a version that is missing or starts another release, a binary that is missing, an alarm in state ALARM.
+func (c *controller) preflight(ctx context.Context) (bool, error) {
+	if c.resumed {
 		return false, nil
 	}
-	r.runs = map[settings.Role]string{}
+	c.releases = map[settings.Role]string{}
 	for _, role := range Order {
-		g, want := r.groups[role], r.want.Versions[role]
-		known, err := r.templates(ctx, g, want, g.version)
+		g, want := c.groups[role], c.want.Versions[role]
+		known, err := c.observe.templates(ctx, g, want, g.version)
 		if err != nil {
 			return false, err
 		}
@@ -45,170 +33,53 @@ func (r *run) preflight(ctx context.Context) (bool, error) {
 		case !ok:
 			return false, fmt.Errorf("launch template %s of the %ss has no version %s", g.template, role, want)
 		case !strings.HasPrefix(t.image, "ami-"):
-			return false, fmt.Errorf("version %s of launch template %s has the image %q, and AWS could not roll back: name an ami-", want, g.template, t.image)
-		case t.release != r.want.Release:
-			return false, fmt.Errorf("version %s of launch template %s starts release %q, not %s", want, g.template, short(t.release), short(r.want.Release))
+			return false, fmt.Errorf("version %s of launch template %s has the image %q, which AWS cannot roll back: "+
+				"use the id of an image, ami-…", want, g.template, t.image)
+		case t.release != c.want.Release:
+			return false, fmt.Errorf("version %s of launch template %s starts release %q, not %s", want, g.template,
+				short(t.release), short(c.want.Release))
 		}
-		if err := r.canReturn(g, known[g.version]); err != nil {
+		if err := c.checkReversible(g, known[g.version]); err != nil {
 			return false, err
 		}
-		if _, err := r.Clients.Objects.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &t.bucket, Key: &t.key}); err != nil {
-			return false, fmt.Errorf("look for release %s in its bucket: %w", short(t.release), err)
+		object := &s3.HeadObjectInput{Bucket: &t.bucket, Key: &t.key}
+		if _, err := c.Clients.Objects.HeadObject(ctx, object); err != nil {
+			return false, fmt.Errorf("find release %s in its bucket: %w", short(t.release), err)
 		}
-		r.runs[role] = known[g.version].release
+		c.releases[role] = known[g.version].release
 	}
-	return false, r.poll(ctx, func() (bool, error) {
-		quiet, err := r.quiet(ctx)
-		var rings *failure
-		if errors.As(err, &rings) {
-			return false, &rejected{fmt.Sprintf("%s. Nothing was touched. See to it, or force the rollout (imagery:rolloutForce true, or -force)", rings.reason)}
+	return false, c.poll(ctx, func() (bool, error) {
+		ok, err := c.alarmsOK(ctx)
+		if f := (*failure)(nil); errors.As(err, &f) {
+			return false, &rejected{f.reason + ". Nothing was changed. Fix its cause, or force the rollout " +
+				"(imagery:rolloutForce true, or -force)"}
 		}
-		if err == nil && !quiet && time.Since(r.began) > alarmsFor {
-			return false, &rejected{fmt.Sprintf("alarms that must judge the release know nothing after %s; do their metrics arrive? Nothing was touched", alarmsFor)}
+		if err == nil && !ok && time.Since(c.began) > alarmsTimeout {
+			return false, &rejected{fmt.Sprintf("alarms that judge the release still have insufficient data after %s; do "+
+				"their metrics arrive? Nothing was changed", alarmsTimeout)}
 		}
-		return quiet, err
+		return ok, err
 	})
 }
 
-// canReturn refuses a group that AWS could not bring back to where it is: it rolls back to numbers and to images that are
-// named, and $Latest is the new release already.
-func (r *run) canReturn(g *group, now template) error {
-	set := fmt.Sprintf("aws autoscaling update-auto-scaling-group --auto-scaling-group-name %s --launch-template LaunchTemplateId=%s,Version=N", g.Name, g.template)
+// checkReversible returns an error for a group that AWS could not roll back to its current version: it rolls back to
+// versions with a number and an image id only.
+func (c *controller) checkReversible(g *group, now template) error {
+	set := fmt.Sprintf("aws autoscaling update-auto-scaling-group --auto-scaling-group-name %s "+
+		"--launch-template LaunchTemplateId=%s,Version=N", g.Name, g.template)
 	switch {
 	case number(g.version) == 0:
-		return fmt.Errorf("group %s is set to version %q, which is no number, and AWS could not roll back. Nothing was touched. Set it to the number of the version that its instances run: %s",
-			g.Name, g.version, set)
-	case r.fresh:
+		return fmt.Errorf("group %s has version %q, which is not a number, so that AWS could not roll back. Nothing was "+
+			"changed. Set it to the number of the version that its instances run: %s", g.Name, g.version, set)
+	case c.fresh:
 		return nil
 	case now.number == "":
-		return fmt.Errorf("group %s is at version %s of launch template %s, which does not exist any more, and nothing could return to it. Nothing was touched. Set it to one that exists: %s",
-			g.Name, g.version, g.template, set)
+		return fmt.Errorf("group %s has version %s of launch template %s, which does not exist any more, so that AWS could "+
+			"not roll back. Nothing was changed. Set it to one that exists: %s", g.Name, g.version, g.template, set)
 	case !strings.HasPrefix(now.image, "ami-"):
-		return fmt.Errorf("version %s of launch template %s, which group %s is at, has the image %q, and AWS could not roll back to it. Nothing was touched. Set the group to a version that names an ami-: %s",
+		return fmt.Errorf("version %s of launch template %s, which group %s has, has the image %q, so that AWS could not "+
+			"roll back. Nothing was changed. Set the group to a version with an image id, ami-…: %s",
 			g.version, g.template, g.Name, now.image, set)
 	}
 	return nil
-}
-
-// alarmsFor is how long a new alarm may take to find out that it is quiet.
-const alarmsFor = 10 * time.Minute
-
-// guards are the alarms that judge a group. Where nobody served they ring because of that, and a release that mends it
-// must not wait for them.
-func (r *run) guards(g *group) []string {
-	if r.Force || r.Blind || r.fresh || g.dead {
-		return nil
-	}
-	return g.Guards
-}
-
-// quiet reports whether every guard is known to be quiet: AWS starts no refresh while one rings or knows nothing. It
-// is a failure if one rings.
-func (r *run) quiet(ctx context.Context) (bool, error) {
-	var names []string
-	for _, role := range Order {
-		names = append(names, r.guards(r.groups[role])...)
-	}
-	if len(names) == 0 {
-		return true, nil
-	}
-	out, err := r.Clients.Alarms.DescribeAlarms(ctx, &cloudwatch.DescribeAlarmsInput{AlarmNames: names,
-		AlarmTypes: []cloudwatchtypes.AlarmType{cloudwatchtypes.AlarmTypeMetricAlarm, cloudwatchtypes.AlarmTypeCompositeAlarm}})
-	if err != nil {
-		return false, fmt.Errorf("ask for the state of the alarms: %w", err)
-	}
-	states := map[string]cloudwatchtypes.StateValue{}
-	for _, a := range out.MetricAlarms {
-		states[deref(a.AlarmName)] = a.StateValue
-	}
-	for _, a := range out.CompositeAlarms {
-		states[deref(a.AlarmName)] = a.StateValue
-	}
-	quiet := true
-	for _, name := range names {
-		switch states[name] {
-		case cloudwatchtypes.StateValueOk:
-		case cloudwatchtypes.StateValueAlarm:
-			return false, &failure{reason: "alarm " + name + " rings"}
-		case cloudwatchtypes.StateValueInsufficientData:
-			r.once(name, "alarm %s knows nothing yet, waiting", name)
-			quiet = false
-		default:
-			return false, &rejected{"alarm " + name + " does not exist"}
-		}
-	}
-	return quiet, nil
-}
-
-// rejected is an error that a retry would not change.
-type rejected struct{ text string }
-
-func (e *rejected) Error() string { return e.text }
-
-// templates reads what versions of a group's launch template start, of those that exist; of all if none is named. It
-// is read from the user-data: no other place could not disagree with what instances do.
-func (r *run) templates(ctx context.Context, g *group, numbers ...string) (map[string]template, error) {
-	out := map[string]template{}
-	if slices.Sort(numbers); len(numbers) > 0 {
-		numbers = slices.Compact(numbers)
-	}
-	in := &ec2.DescribeLaunchTemplateVersionsInput{LaunchTemplateId: &g.template, Versions: numbers}
-	for more := true; more; {
-		page, err := r.Clients.Compute.DescribeLaunchTemplateVersions(ctx, in)
-		if is(err, "InvalidLaunchTemplateId.VersionNotFound") {
-			if len(numbers) == 1 {
-				return out, nil
-			}
-			for _, n := range numbers { // AWS tells nothing of the others either
-				one, err := r.templates(ctx, g, n)
-				if err != nil {
-					return nil, err
-				}
-				maps.Copy(out, one)
-			}
-			return out, nil
-		}
-		if err != nil {
-			return nil, fmt.Errorf("look at launch template %s: %w", g.template, err)
-		}
-		for _, v := range page.LaunchTemplateVersions {
-			t := readTemplate(v)
-			out[t.number] = t
-		}
-		in.NextToken = page.NextToken
-		more = deref(in.NextToken) != ""
-	}
-	return out, nil
-}
-
-func readTemplate(v types.LaunchTemplateVersion) template {
-	var t template
-	if v.VersionNumber != nil {
-		t.number = strconv.FormatInt(*v.VersionNumber, 10)
-	}
-	if v.LaunchTemplateData == nil {
-		return t
-	}
-	t.image = deref(v.LaunchTemplateData.ImageId)
-	script, err := base64.StdEncoding.DecodeString(deref(v.LaunchTemplateData.UserData))
-	if err != nil {
-		return t
-	}
-	// The head of the script is assignments, see infra/release.
-	for line := range strings.Lines(string(script)) {
-		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
-		if at, ours := map[string]*string{"SHA": &t.release, "BUCKET": &t.bucket, "KEY": &t.key}[name]; ours && *at == "" {
-			*at = value
-		}
-	}
-	return t
-}
-
-// numbersDown sorts version numbers, the newest first.
-func numbersDown(of map[string]template) []string {
-	return slices.SortedFunc(maps.Keys(of), func(a, b string) int {
-		x, _ := strconv.Atoi(a)
-		y, _ := strconv.Atoi(b)
-		return y - x
-	})
 }

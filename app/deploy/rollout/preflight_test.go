@@ -22,15 +22,15 @@ func TestWhatCannotBeReturnedTo(t *testing.T) {
 		change func(*world)
 		why    string
 	}{
-		"the latest":  {at("$Latest"), `group server is set to version "$Latest", which is no number`},
-		"the default": {at("$Default"), `group server is set to version "$Default", which is no number`},
+		"the latest":  {at("$Latest"), `group server has version "$Latest", which is not a number`},
+		"the default": {at("$Default"), `group server has version "$Default", which is not a number`},
 		"none": {func(w *world) { w.sim.SetTemplate("lt-server", templates(1, 2)[1:]...) },
-			"group server is at version 1 of launch template lt-server, which does not exist any more"},
+			"group server has version 1 of launch template lt-server, which does not exist any more"},
 		"a parameter": {func(w *world) {
 			all := templates(1, 2)
 			all[0].Image = "resolve:ssm:/x"
 			w.sim.SetTemplate("lt-server", all...)
-		}, `version 1 of launch template lt-server, which group server is at, has the image "resolve:ssm:/x"`},
+		}, `version 1 of launch template lt-server, which group server has, has the image "resolve:ssm:/x"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, func(w *world) {
@@ -45,7 +45,7 @@ func TestWhatCannotBeReturnedTo(t *testing.T) {
 				})
 				_, err := w.up(2)
 				refused(t, err, c.why)
-				refused(t, err, "Nothing was touched")
+				refused(t, err, "Nothing was changed")
 				refused(t, err, "--auto-scaling-group-name server --launch-template LaunchTemplateId=lt-server,Version=N")
 				if len(w.record().Entries) != 1 {
 					t.Error("a rollout was begun")

@@ -32,9 +32,9 @@ func TestInterruptedRollbackByHandStands(t *testing.T) {
 			return rollout.To(ctx, w.options(), release(1)[:8])
 		})
 		_, err := w.up(2)
-		refused(t, err, "ann@laptop holds release "+release(2)[:12])
-		refused(t, err, "Nothing was touched.")
-		refused(t, err, "see it through by imagery rollout to "+release(1)[:12])
+		refused(t, err, "ann@laptop blocked release "+release(2)[:12])
+		refused(t, err, "Nothing was changed.")
+		refused(t, err, "complete it by imagery rollout to "+release(1)[:12])
 		if r := w.record(); r.Current() == nil || r.Entries[0].Release != release(1) || r.Entries[0].Result != record.Running {
 			t.Errorf("the way to release 1 was touched: %+v", r.Entries[0])
 		}
@@ -89,7 +89,7 @@ func TestHeldReleaseThatRuns(t *testing.T) {
 		w.proven()
 		w.edit(func(r *record.Record) { r.Blocked = map[string]record.Block{release(1): {By: "bob@desk", Why: "slow"}} })
 		_, err := w.up(1)
-		refused(t, err, "both groups run release "+release(1)[:12]+", but bob@desk holds it")
+		refused(t, err, "both groups run release "+release(1)[:12]+", but bob@desk blocked it")
 		if _, err := w.up(1, force); err != nil {
 			t.Fatal(err)
 		}
@@ -111,13 +111,13 @@ func TestConvergedAndDead(t *testing.T) {
 		w.kill(server)
 		time.Sleep(10 * time.Minute)
 		_, err := w.up(1)
-		refused(t, err, "the servers are not well after 20m0s: 0 of at least 2 instances are in service")
+		refused(t, err, "the servers are not healthy after 20m0s: 0 of at least 2 instances are in service")
 		if out, err := w.up(1, func(o *rollout.Options) { o.Start = true }); err != nil || out != rollout.Started {
 			t.Errorf("without waiting: %s, %v", out, err)
 		}
 		// It is only a moment: the run waits for it.
 		w.fates[key(server, 1)] = nil
-		if out, err := w.up(1); err != nil || out != rollout.Runs {
+		if out, err := w.up(1); err != nil || out != rollout.Done {
 			t.Errorf("%s, %v", out, err)
 		}
 		w.all(1)
@@ -145,7 +145,7 @@ func TestOldReleaseDoesNotReturn(t *testing.T) {
 		if e := w.wantEntry(3, record.Successful, ""); e.From != release(1) {
 			t.Errorf("%+v", e)
 		}
-		if e := w.record().Entries[1]; e.Result != record.Superseded || !strings.Contains(e.Reason, "the way back does not work") {
+		if e := w.record().Entries[1]; e.Result != record.Superseded || !strings.Contains(e.Reason, "the rollback does not work") {
 			t.Errorf("%+v", e)
 		}
 	})

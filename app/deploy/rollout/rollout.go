@@ -1,70 +1,75 @@
-// Package rollout replaces the instances of both groups by those of a new release, and takes it back if anything
-// about it is wrong: afterwards both groups run the new release or both run the one before. AWS's instance refresh
-// does the replacing, new before old; this package decides when one starts, watches it, and judges.
+// Package rollout replaces the instances of both groups by instances of a new release, and rolls both groups back if
+// the release fails: at the end both groups run the new release, or both run the old one. Instance refreshes of Auto
+// Scaling do the replacing and launch new instances before they terminate old ones; this package decides when one
+// starts, and watches it.
 //
-// A run may be killed at any point. It writes what it is about to do before it does it, see app/deploy/record, and the
-// next run looks at what is there and goes on, so that running it again is always right. It changes no capacity and
-// no resource that Pulumi manages. Time is that of package time, so that a test may run it in a synctest bubble.
+// A run may be killed at any point. It records what it is about to do before it does it, see app/deploy/record, and the
+// next run continues from the observed state, so that it is always safe to run it again. It changes no capacity and no
+// resource that Pulumi manages. It uses the time of package time only, so that tests may run in a synctest bubble.
+//
+// The package has four parts: journal (lock and record), observer (reads), the functions decide… (pure), and actor
+// (changes). The controller drives them.
 package rollout
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"strings"
 	"sync"
 	"time"
 
+	"imagery/app/deploy/record"
 	"imagery/app/deploy/settings"
 )
 
-// Order is the order of the groups. Workers go first: a server may only promise what every worker can keep.
+// Order is the order of the groups. Workers go first: every worker must be able to process what a server accepts.
 var Order = []settings.Role{settings.Worker, settings.Server}
 
 // Group is one Auto Scaling group.
 type Group struct {
 	Name   string
-	Guards []string // names of the alarms that judge a release, at most ten
-	Logs   string   // log group, for who reads an error; may be empty
+	Alarms []string // alarms that judge a release, at most ten
+	Logs   string   // log group that errors refer to; may be empty
 }
 
-// Target is what should run. The versions are numbers: $Latest would change under a refresh, and AWS rolls back to
-// numbers only.
+// Target is what the groups should run. The versions are numbers: the meaning of $Latest would change during a refresh,
+// and AWS rolls back to numbers only.
 type Target struct {
 	Release  string                   // SHA-256 of the binary, lower-case hex
 	Versions map[settings.Role]string // numbers of launch template versions
 }
 
-// Options of a run.
+// Options configure a run.
 type Options struct {
 	Clients Clients
-	Table   string // of images; it holds the record
+	Table   string // table of images, which holds the record
 	Groups  map[settings.Role]Group
-	By, Why string        // who runs this, user@host, and what for; people who find the lock read it
+	By, Why string        // user@host and reason of the run, shown to operators who find the lock
 	Bake    time.Duration // how long a replaced group is watched
 	Poll    time.Duration // interval between two reads of AWS; 0: 10 s
-	// Force rolls out what is held or was rolled back, and while an alarm rings.
+	// Force rolls out a release that is blocked or was rolled back, and ignores alarms.
 	Force bool
-	// Blind takes no notice of alarms, as Force does.
-	Blind bool
-	// Start begins the rollout and does not wait for it. AWS takes each group back by itself if it fails; that both
-	// end with the same release is then up to the next run.
+	// IgnoreAlarms starts although alarms are in state ALARM, and has none judge the release.
+	IgnoreAlarms bool
+	// Start begins the rollout without waiting for its end. AWS rolls each group back by itself if it fails; the next run
+	// then makes both groups run the same release.
 	Start bool
-	// Hold, if set, is why what the groups run now must not come back by itself.
-	Hold string
-	// Smoke, if set, tries the service as a user does. It runs while the servers bake; its error takes the release
-	// back. It is told the release that must answer, and may return a warning.
+	// Block, if set, blocks the releases that the groups run now, with this reason.
+	Block string
+	// Smoke, if set, uses the service as a client does, and expects that release. It runs while the servers bake, and
+	// its error fails the release. A warning is only logged.
 	Smoke func(ctx context.Context, release string) (warning string, err error)
-	// Log is told what happens, a line each, also by several goroutines at once.
+	// Log receives a line for each event, also from several goroutines at once.
 	Log func(line string)
 }
 
-// Error is a rollout that did not end with the release that was wanted.
+// Error is returned when a rollout did not end with the release that was wanted.
 type Error struct {
-	Outcome  string   // what runs now, a sentence
-	Reason   string   // why
-	Instance string   // that failed; empty: none in particular
-	Lines    []string // the last ones that it wrote
-	Logs     string   // log group where there is more
+	Outcome  string   // what the groups run now, a sentence
+	Reason   string   // why the release was not rolled out
+	Instance string   // instance that failed; empty: none in particular
+	Lines    []string // last lines of its console
+	Logs     string   // log group with more
 }
 
 func (e *Error) Error() string {
@@ -81,110 +86,140 @@ func (e *Error) Error() string {
 	return text
 }
 
-// Outcome is how a run without an error ended.
+// Outcome is the result of a run without an error.
 type Outcome string
 
 // The outcomes.
 const (
-	Runs    Outcome = "runs"    // both groups run what was wanted
-	Started Outcome = "started" // they are on their way, see Options.Start
+	Done    Outcome = "runs"    // both groups run the release
+	Started Outcome = "started" // the rollout has begun, see Options.Start
 )
 
-// run is one run. Its fields are of one goroutine but the journal, and smoked.
-type run struct {
-	Options
-	want    Target
-	journal *journal
-	groups  map[settings.Role]*group
-	outcome Outcome
-
-	began   time.Time
-	resumed bool                     // somebody began this very rollout and was killed
-	fresh   bool                     // nothing works that one could return to
-	old     map[settings.Role]string // versions to return to; empty if fresh
-	from    string                   // the release of old; empty: it has none in common
-	runs    map[settings.Role]string // the releases of the groups' versions
-	before  map[string]string        // by role, the newest instance refresh that is none of this rollout
-	smoked  chan error               // gets the result of the smoke; nil: it has not begun
-	smoking sync.WaitGroup           // the smoke test's goroutine
-	// cancelSmoke ends the smoke test; nil: it has not begun.
-	cancelSmoke context.CancelFunc
-	lost        map[string]*failure // launches that failed, by activity and by instance
-	told        map[string]bool
-	blocked     map[string]*blockedLaunch  // by name of the group, see wait
-	marked      map[string]map[string]bool // by name of the group, ids of activities that do not count, see mark
+// failedInstance is the instance that shows why a release failed, with the end of its console output.
+type failedInstance struct {
+	instance string   // empty: there is none
+	lines    []string // last lines of its console
+	group    string
+	logs     string // log group with more
 }
 
-// Run makes want what both groups run. Its error is an *Error if the release was judged, and says so if AWS goes on
-// without us; on any other error nothing was touched. It may run at the same time as others: all but one
-// are refused.
+// failure ends a rollout: the release is bad, or the rollout cannot continue.
+type failure struct {
+	reason string
+	failedInstance
+	ends record.Result // result of the rollout once it is rolled back; "": RolledBack
+}
+
+func (f *failure) Error() string { return f.reason }
+
+// rejected is an error that a retry does not change. The run has changed nothing.
+type rejected struct{ text string }
+
+func (e *rejected) Error() string { return e.text }
+
+// controller is one run.
+type controller struct {
+	Options
+	*progress
+	want     Target
+	journal  *journal
+	observe  *observer
+	act      *actor
+	smoke    *smokeTest
+	groups   map[settings.Role]*group
+	outcome  Outcome
+	began    time.Time
+	resumed  bool                     // an earlier run began the same rollout and was killed
+	fresh    bool                     // no working release to roll back to
+	old      map[settings.Role]string // versions to roll back to; empty if fresh
+	from     string                   // release of old; empty: the groups had different ones
+	releases map[settings.Role]string // releases of the groups' versions
+	before   map[string]string        // by role, the newest instance refresh that is older than this rollout
+}
+
+// newController returns a controller without the lock.
+func newController(o Options, want Target) *controller {
+	p, j := newProgress(o.Log), newJournal(o.Clients, o.Table)
+	return &controller{Options: o, want: want, progress: p, outcome: Done, began: time.Now(), journal: j,
+		observe: newObserver(o.Clients, p), act: &actor{o.Clients, j, p}, smoke: &smokeTest{try: o.Smoke, progress: p}}
+}
+
+// Run rolls out want to both groups. It returns an *Error if the release failed or could not be rolled out; the text of
+// other errors says so if AWS continues a rollout without a controller, else nothing was changed. Several runs may be
+// started at the same time: all but one return a *HeldError.
 func Run(ctx context.Context, o Options, want Target) (Outcome, error) {
-	r := newRun(o, want)
-	defer r.stopSmoke()
-	err := r.locked(ctx, "release "+short(want.Release)+", "+o.Why, func(ctx context.Context) error {
+	c := newController(o, want)
+	defer c.smoke.stop()
+	err := c.locked(ctx, "release "+short(want.Release)+", "+o.Why, func(ctx context.Context) error {
 		for _, step := range []func(context.Context) (done bool, err error){
-			r.describe,     // at both groups
-			r.recover,      // what somebody else began and left
-			r.processes,    // both groups can replace instances
-			r.converged,    // nothing to do?
-			r.checkBlocked, // what is held, or went back before
-			r.preflight,    // what can be checked while nothing is touched
-			r.begin,        // in the record: from here on it is all or nothing
-			r.start,        // both, if nobody is to wait
-			r.rollWorker,   // and bake
-			r.rollServer,   // and bake, while the smoke runs
-			r.succeed,
+			c.describe,       // both groups
+			c.recover,        // a rollout that an earlier run left unfinished
+			c.checkProcesses, // both groups can replace instances
+			c.converged,      // nothing to do?
+			c.checkBlocked,   // blocked, or failed before
+			c.preflight,      // all other checks that change nothing
+			c.begin,          // record it: from here on both groups or none
+			c.start,          // both groups at once, without waiting for the end
+			c.rollWorker,     // and bake
+			c.rollServer,     // and bake, with the smoke test
+			c.succeed,
 		} {
 			if done, err := step(ctx); done || err != nil {
-				return r.conclude(ctx, err)
+				return c.conclude(ctx, err)
 			}
 		}
 		return nil
 	})
-	return r.outcome, err
+	return c.outcome, err
 }
 
-// newRun returns a run that has not begun.
-func newRun(o Options, want Target) *run {
-	return &run{Options: o, want: want, outcome: Runs, began: time.Now(), lost: map[string]*failure{},
-		told: map[string]bool{}, blocked: map[string]*blockedLaunch{}, marked: map[string]map[string]bool{}}
-}
-
-// say tells what happens.
-func (r *run) say(format string, args ...any) {
-	if r.Log != nil {
-		r.Log(fmt.Sprintf(format, args...))
+// locked takes the lock, runs do while it renews the lock, and releases it, also after an interruption, so that the
+// next run need not wait. The context of do is cancelled when the lock is lost.
+func (c *controller) locked(ctx context.Context, why string, do func(context.Context) error) error {
+	if err := c.journal.lock(ctx, c.By, why); err != nil {
+		return err
 	}
-}
-
-// once says something the first time only.
-func (r *run) once(key, format string, args ...any) {
-	if !r.told[key] {
-		r.told[key] = true
-		r.say(format, args...)
+	held, cancel := context.WithCancelCause(ctx)
+	var renewing sync.WaitGroup
+	renewing.Go(func() { c.journal.renew(held, cancel) })
+	err := do(held)
+	cancel(nil)
+	renewing.Wait()
+	release, done := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer done()
+	if e := c.journal.unlock(release); e != nil && !errors.Is(e, errLockLost) {
+		c.log("the rollout lock is not released and expires in %s: %v", lockDuration, e)
 	}
+	return err
 }
 
-// short is a hash as people read it.
-func short(release string) string { return release[:min(12, len(release))] }
+// describe reads both groups.
+func (c *controller) describe(ctx context.Context) (bool, error) {
+	c.groups = map[settings.Role]*group{}
+	for _, role := range Order {
+		g := &group{Group: c.Groups[role], role: role, versions: map[string]string{}, served: map[string]bool{}}
+		if err := c.observe.group(ctx, g); err != nil {
+			return false, err
+		}
+		g.dead = !g.serves("")
+		c.groups[role] = g
+	}
+	return false, nil
+}
 
-// versions are the wanted ones as the record has them.
-func versions(of map[settings.Role]string) map[string]string {
-	out := map[string]string{}
-	for role, v := range of {
-		out[string(role)] = v
+// byRole and byName convert the versions of the record.
+func byRole(versions map[string]string) map[settings.Role]string {
+	out := map[settings.Role]string{}
+	for role, v := range versions {
+		out[settings.Role(role)] = v
 	}
 	return out
 }
 
-// sleep waits, or returns the error of ctx.
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
+func byName(versions map[settings.Role]string) map[string]string {
+	out := map[string]string{}
+	for role, v := range versions {
+		out[string(role)] = v
 	}
+	return out
 }

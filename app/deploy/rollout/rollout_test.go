@@ -18,7 +18,7 @@ func TestGoodRelease(t *testing.T) {
 		var smoked []string
 		began := time.Now()
 		out, err := w.up(2, func(o *rollout.Options) { o.Smoke = w.smoke(&smoked, time.Minute, nil) })
-		if err != nil || out != rollout.Runs {
+		if err != nil || out != rollout.Done {
 			t.Fatal(out, err)
 		}
 		w.all(2)
@@ -51,7 +51,7 @@ func TestConverged(t *testing.T) {
 		}
 		calls, entries := w.calls, len(w.record().Entries)
 		began := time.Now()
-		if out, err := w.up(2); err != nil || out != rollout.Runs {
+		if out, err := w.up(2); err != nil || out != rollout.Done {
 			t.Fatal(out, err)
 		}
 		if n := w.calls - calls; n > 8 || time.Since(began) > time.Second || len(w.record().Entries) != entries {
@@ -119,7 +119,7 @@ func TestAlarmIsRedBefore(t *testing.T) {
 		w.proven()
 		w.sim.Red("server-errors")
 		_, err := w.up(2)
-		refused(t, err, "alarm server-errors rings")
+		refused(t, err, "alarm server-errors is in state ALARM")
 		w.all(1)
 		w.wantEntry(1, record.Successful, "") // nothing was begun
 		// What mends it can be forced.
@@ -142,7 +142,7 @@ func TestAlarmKnowsNothingYet(t *testing.T) {
 		w.all(2)
 		w.sim.SetAlarm("worker-failures", "INSUFFICIENT_DATA", "")
 		_, err := w.up(3)
-		refused(t, err, "know nothing after 10m0s")
+		refused(t, err, "insufficient data after 10m0s")
 		w.all(2)
 	})
 }
@@ -206,7 +206,7 @@ func TestSmokeFails(t *testing.T) {
 				return nil, nil
 			})
 			_, err := w.up(2, func(o *rollout.Options) { o.Smoke = w.smoke(&smoked, delay, errSmoke) })
-			judged(t, err, "both groups run", "the smoke failed: the photo is green")
+			judged(t, err, "both groups run", "the smoke test failed: the photo is green")
 			w.all(1)
 			w.wantEntry(2, record.RolledBack, "the photo is green")
 			if g, _ := w.group(server); g.Version != "1" {
@@ -224,14 +224,14 @@ func TestPreflight(t *testing.T) {
 		refused(t, err, "has no version 9")
 		w.missing["releases/"+release(2)+"/imagery"] = true
 		_, err = w.up(2)
-		refused(t, err, "look for release "+release(2)[:12])
+		refused(t, err, "find release "+release(2)[:12])
 		want := target(3)
 		want.Release = release(4)
 		_, err = rollout.Run(context.Background(), w.options(), want)
 		refused(t, err, `starts release "`+release(3)[:12]+`", not `+release(4)[:12])
 		w.sim.SetTemplate("lt-worker", asgsim.TemplateVersion{Number: 1}, asgsim.TemplateVersion{Number: 5, Image: "resolve:ssm:/x"})
 		_, err = w.up(5)
-		refused(t, err, "name an ami-")
+		refused(t, err, "the id of an image, ami-")
 		w.all(1)
 		if len(w.record().Entries) != 1 {
 			t.Error("a rollout was begun")

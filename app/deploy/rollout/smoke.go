@@ -14,14 +14,16 @@ import (
 	"imagery/app/admin/smoke"
 )
 
-// smokeWait is for a balancer that is new: its name and its first healthy target take minutes.
+// smokeWait bounds the wait for a new load balancer: its name and its first healthy target take minutes.
 const smokeWait = 5 * time.Minute
 
-// SmokeAt returns an Options.Smoke that tries the service at address from this machine. It verifies TLS certificates except
-// under a load balancer's own name, which no certificate has. What says nothing about the release is a warning.
+// SmokeAt returns an Options.Smoke that uses the service at address from this machine. It verifies TLS certificates
+// except under a load balancer's own name, for which no certificate exists. Errors that say nothing about the release
+// are warnings.
 func SmokeAt(address string, log func(string)) func(context.Context, string) (string, error) {
 	return func(ctx context.Context, release string) (string, error) {
-		o := smoke.Options{URL: address, Wait: smokeWait, Release: release, Log: func(line string) { log("smoke: " + line) }}
+		o := smoke.Options{URL: address, Wait: smokeWait, Release: release,
+			Log: func(line string) { log("smoke: " + line) }}
 		if balancersOwnName(address) {
 			o.Client = unverified()
 		}
@@ -36,7 +38,7 @@ func SmokeAt(address string, log func(string)) func(context.Context, string) (st
 func verdict(err error) (warning string, _ error) {
 	name, certificate := (*net.DNSError)(nil), (*tls.CertificateVerificationError)(nil)
 	if errors.Is(err, smoke.ErrClosed) || errors.As(err, &name) || errors.As(err, &certificate) {
-		return fmt.Sprintf("nobody could try the release: %v", err), nil
+		return fmt.Sprintf("the release could not be tested: %v", err), nil
 	}
 	return "", err
 }
@@ -47,7 +49,7 @@ func balancersOwnName(address string) bool {
 	return err == nil && strings.HasSuffix(u.Hostname(), ".elb.amazonaws.com")
 }
 
-// unverified returns a client that accepts every certificate. It sends nothing but a photo that anybody may see.
+// unverified returns a client that accepts every certificate. The smoke test sends nothing confidential.
 func unverified() *http.Client {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.DialContext = (&net.Dialer{Timeout: 10 * time.Second}).DialContext

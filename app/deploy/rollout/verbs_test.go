@@ -32,7 +32,7 @@ func TestToAnOlderRelease(t *testing.T) {
 		red := func(o *rollout.Options) {
 			o.Smoke = func(context.Context, string) (string, error) { return "", errSmoke }
 		}
-		if out, err := w.to(release(1)[:8], red); err != nil || out != rollout.Runs {
+		if out, err := w.to(release(1)[:8], red); err != nil || out != rollout.Done {
 			t.Fatal(out, err)
 		}
 		w.all(1)
@@ -45,9 +45,9 @@ func TestToAnOlderRelease(t *testing.T) {
 		// An update with the same source does not bring it back, a verb neither.
 		w.sim.Green("server-errors")
 		_, err := w.up(2)
-		refused(t, err, "ann@laptop holds release "+release(2)[:12])
+		refused(t, err, "ann@laptop blocked release "+release(2)[:12])
 		_, err = w.to(release(2))
-		refused(t, err, "holds release")
+		refused(t, err, "blocked release")
 		w.all(1)
 		if _, err := w.to(release(2), force); err != nil {
 			t.Fatal(err)
@@ -68,7 +68,7 @@ func TestToANewerRelease(t *testing.T) {
 		w.proven()
 		w.sim.Red("server-errors")
 		_, err := w.to(release(2))
-		refused(t, err, "rings")
+		refused(t, err, "is in state ALARM")
 		w.sim.Green("server-errors")
 		if _, err := w.to(release(2)); err != nil {
 			t.Fatal(err)
@@ -83,7 +83,7 @@ func TestToANewerRelease(t *testing.T) {
 func TestToNeedsOneRelease(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.quiet = true
-		for prefix, why := range map[string]string{"": "no version starts", "ff": "no version starts", "0": "the beginning of several releases"} {
+		for prefix, why := range map[string]string{"": "no version starts", "ff": "no version starts", "0": "the prefix of several releases"} {
 			_, err := w.to(prefix)
 			refused(t, err, why)
 		}
@@ -188,7 +188,7 @@ func TestAbortOfTheWayBack(t *testing.T) {
 		w.fates[key(server, 2)] = always(dead())
 		done := make(chan error, 1)
 		go func() { _, err := w.up(2); done <- err }()
-		w.until("it goes back", func() bool { return w.said("goes back: 2 new servers failed") })
+		w.until("it goes back", func() bool { return w.said("is rolled back: 2 new servers failed") })
 		time.Sleep(30 * time.Second)
 		if _, err := abortBy(w.options()); err != nil {
 			t.Error(err)
@@ -261,7 +261,7 @@ func TestToHoldsWhatIsDead(t *testing.T) {
 				t.Errorf("%+v", w.record().Blocked)
 			}
 			_, err := w.up(2)
-			refused(t, err, "ann@laptop holds release "+release(2)[:12])
+			refused(t, err, "ann@laptop blocked release "+release(2)[:12])
 			w.all(1)
 		})
 	}

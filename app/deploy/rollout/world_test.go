@@ -212,8 +212,8 @@ func (w *world) said(what string) bool {
 
 func (w *world) options() rollout.Options {
 	return rollout.Options{Clients: w.clients(), Table: "images", By: "ann@laptop", Why: "pulumi up", Bake: 3 * time.Minute, Log: w.log,
-		Groups: map[settings.Role]rollout.Group{worker: {Name: "worker", Guards: []string{"worker-failures"}, Logs: "/imagery/dev/worker"},
-			server: {Name: "server", Guards: []string{"server-errors"}, Logs: "/imagery/dev/server"}}}
+		Groups: map[settings.Role]rollout.Group{worker: {Name: "worker", Alarms: []string{"worker-failures"}, Logs: "/imagery/dev/worker"},
+			server: {Name: "server", Alarms: []string{"server-errors"}, Logs: "/imagery/dev/server"}}}
 }
 
 // up is one `pulumi up`.

@@ -1,0 +1,116 @@
+package rollout
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"imagery/app/deploy/record"
+	"imagery/app/deploy/settings"
+)
+
+// ErrNothing is returned when there is no rollout to abort.
+var ErrNothing = errors.New("nothing is being rolled out")
+
+// Abort rolls back the rollout in progress, and returns when both groups are back. If another run has the lock, Abort
+// requests the rollback from it, and does it itself if that run turns out to be dead. By is the user@host of the run
+// that rolled back. It returns ErrNothing if there is no rollout.
+func Abort(ctx context.Context, o Options) (by string, err error) {
+	for {
+		by, err = abortOnce(ctx, o)
+		if !errors.Is(err, errHolderGone) {
+			return by, err
+		}
+	}
+}
+
+// errHolderGone is returned when the lock of another run expired before its rollout ended.
+var errHolderGone = errors.New("the run that held the rollout lock is gone")
+
+func abortOnce(ctx context.Context, o Options) (by string, err error) {
+	c := newController(o, Target{})
+	err = c.locked(ctx, "abort", func(ctx context.Context) error {
+		if _, err := c.describe(ctx); err != nil {
+			return err
+		}
+		return c.conclude(ctx, c.abort(ctx))
+	})
+	var held *HeldError
+	if errors.As(err, &held) {
+		return held.Lock.Holder, c.requestAbort(ctx, held.Lock.Holder)
+	}
+	return o.By, err
+}
+
+// abort rolls back under the lock.
+func (c *controller) abort(ctx context.Context) error {
+	rec := c.journal.latest()
+	e := rec.Current()
+	if e == nil {
+		if !slices.ContainsFunc(Order, func(role settings.Role) bool { return c.groups[role].refresh() != nil }) {
+			return ErrNothing
+		}
+		return c.clear(ctx) // no version is wanted, so that every refresh is rolled back
+	}
+	c.want, c.old, c.from, c.fresh = Target{Release: e.Release}, byRole(e.Old), e.From, len(e.Old) == 0
+	why := &failure{reason: c.By + " aborted it"}
+	if e.Result == record.RollingBack { // it has failed already
+		why = again(e)
+	}
+	var out *Error
+	err := c.goBack(ctx, why)
+	if rec := c.journal.latest(); errors.As(err, &out) && rec.Entries[0].Result != record.Failed {
+		c.log("%s", out.Outcome)
+		return nil
+	}
+	return err
+}
+
+// requestAbort records an abort, which the run with the lock reads at its next renewal, within half a minute, and has
+// AWS begin the rollback at once. It returns when the rollout has ended, or errHolderGone when the lock has expired.
+func (c *controller) requestAbort(ctx context.Context, holder string) error {
+	if err := c.journal.edit(ctx, func(rec *record.Record) error {
+		if rec.Current() == nil {
+			return ErrNothing
+		}
+		rec.Abort = &record.Abort{By: c.By, Since: time.Now().UTC()}
+		return nil
+	}); err != nil {
+		return err
+	}
+	if _, err := c.describe(ctx); err != nil {
+		return err
+	}
+	rec := c.journal.latest()
+	for _, role := range Order {
+		g := c.groups[role]
+		// A rollback in progress is left alone.
+		if f := g.refresh(); f != nil && f.forward() && f.version() != rec.Entries[0].Old[string(role)] {
+			if err := c.act.rollBackWithoutLock(ctx, g); err != nil {
+				return err
+			}
+		}
+	}
+	c.log("%s holds the rollout lock and is asked to roll back", holder)
+	gone := false
+	err := c.poll(ctx, func() (bool, error) {
+		if err := c.journal.read(ctx); err != nil {
+			return false, err
+		}
+		now := c.journal.latest()
+		n := slices.IndexFunc(now.Entries, func(e record.Entry) bool { return e.Begin.Equal(rec.Entries[0].Begin) })
+		switch {
+		case n >= 0 && now.Entries[n].Result == record.Successful:
+			return false, &rejected{"too late, the rollout has succeeded: go back by imagery rollout to RELEASE"}
+		case n < 0 || !now.Entries[n].Result.Open():
+			return true, nil
+		}
+		gone = !now.Lock.Live(time.Now())
+		return gone, nil
+	})
+	if err == nil && gone {
+		return errHolderGone
+	}
+	return err
+}

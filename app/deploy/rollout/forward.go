@@ -1,0 +1,266 @@
+package rollout
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"imagery/app/deploy/record"
+	"imagery/app/deploy/settings"
+)
+
+const (
+	// pollInterval keeps the calls for both groups far below AWS's rate limits.
+	pollInterval = 10 * time.Second
+	// apiOutageTimeout bounds how long a rollout tolerates AWS API errors, on top of the SDK's own retries.
+	apiOutageTimeout = 5 * time.Minute
+)
+
+// poll calls step every poll interval until it is done or fails. Transient AWS errors, which the SDK has already
+// retried, do not fail a release: poll tolerates them for apiOutageTimeout. Errors that a retry cannot change are
+// returned at once.
+func (c *controller) poll(ctx context.Context, step func() (done bool, err error)) error {
+	var since time.Time // of the outage
+	for {
+		done, err := step()
+		var failed *failure
+		var refused *rejected
+		switch {
+		case err == nil && done:
+			return nil
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case err == nil:
+			since = time.Time{}
+		case errors.As(err, &failed) || errors.As(err, &refused) || answered(err) || errors.Is(err, errLockLost):
+			return err
+		case since.IsZero():
+			since = time.Now()
+			c.log("AWS cannot be reached, retrying: %v", err)
+		case time.Since(since) > apiOutageTimeout:
+			return err
+		}
+		if err := sleep(ctx, cmp.Or(c.Poll, pollInterval)); err != nil {
+			return err
+		}
+	}
+}
+
+// forward returns the target of a group that is to get the new release.
+func (c *controller) forward(role settings.Role) *target {
+	return &target{group: c.groups[role], want: c.want.Versions[role], before: c.before[string(role)], began: time.Now()}
+}
+
+func (c *controller) rollWorker(ctx context.Context) (bool, error) {
+	return c.roll(ctx, settings.Worker)
+}
+
+func (c *controller) rollServer(ctx context.Context) (bool, error) {
+	delete(c.observe.marked, c.groups[settings.Worker].Name) // checkWorkers counts failures from now on
+	return c.roll(ctx, settings.Server)
+}
+
+// roll drives a group to the target launch template version. It is a reconcile loop: every iteration derives the next
+// action from the observed state, so that roll may be restarted at any point.
+func (c *controller) roll(ctx context.Context, role settings.Role) (bool, error) {
+	t := c.forward(role)
+	return false, c.poll(ctx, func() (bool, error) { return c.advance(ctx, t) })
+}
+
+// advance observes a group and takes the next action towards the new release; done is true when the group is there and
+// healthy.
+func (c *controller) advance(ctx context.Context, t *target) (done bool, err error) {
+	if err := c.stopRequested(); err != nil {
+		return false, err
+	}
+	if err := c.observe.group(ctx, t.group); err != nil {
+		return false, err
+	}
+	if err := c.checkSuspended(t.group); err != nil {
+		return false, err
+	}
+	smokes := t.role == settings.Server && !c.Start
+	if smokes {
+		if err := c.checkWorkers(ctx); err != nil {
+			return false, err
+		}
+	}
+	if err := c.unpause(ctx, t.group); err != nil {
+		return false, err
+	}
+	switch d := decideForward(t, time.Now()); d.action {
+	case actionWatchBake, actionWatchRefresh:
+		if d.action == actionWatchBake && smokes {
+			c.smoke.start(ctx, c.want.Release)
+		}
+		return false, c.observe.checkLaunches(ctx, t.group, t.want, maxFailedLaunches, d.refresh.covers)
+	case actionAwaitHealthy:
+		return c.healthy(ctx, t)
+	case actionAwaitVersion:
+		t.starts++
+		return false, nil
+	case actionSetVersion:
+		return false, c.act.setVersion(ctx, t.group, t.want)
+	case actionStartRefresh:
+		if ok, err := c.alarmsOK(ctx); !ok || err != nil { // an alarm would end the refresh at once
+			return false, err
+		}
+		return false, c.startRefresh(ctx, t, &autoRollback{c.Bake, c.refreshAlarms(t.group)})
+	case actionExplain:
+		if err := c.journal.read(ctx); err != nil { // an abort is recorded before AWS shows it
+			return false, err
+		}
+		if err := c.stopRequested(); err != nil {
+			return false, err
+		}
+		return false, c.observe.explain(ctx, t.group, *d.refresh)
+	default:
+		return false, d.err
+	}
+}
+
+// startRefresh starts a refresh and counts it, unless AWS could not be reached.
+func (c *controller) startRefresh(ctx context.Context, t *target, auto *autoRollback) error {
+	err := c.act.startRefresh(ctx, t.group, t.want, auto)
+	if err == nil {
+		t.starts++
+	}
+	return err
+}
+
+// stopRequested returns a *failure if an operator has requested an abort, as of the last renewal of the lock, or if the
+// smoke test has failed.
+func (c *controller) stopRequested() error {
+	if a := c.journal.latest().Abort; a != nil {
+		return &failure{reason: a.By + " aborted it"}
+	}
+	return c.smoke.failure()
+}
+
+// checkWorkers returns a *failure if the workers fail or are replaced while the servers are rolled: their own refresh
+// has ended, so that AWS does not watch them any more.
+func (c *controller) checkWorkers(ctx context.Context) error {
+	g, want := c.groups[settings.Worker], c.want.Versions[settings.Worker]
+	if err := c.observe.group(ctx, g); err != nil {
+		return err
+	}
+	if f := g.refresh(); f != nil && f.version() != want {
+		return inconclusive("another refresh, of the %ss to version %s, was started meanwhile", g.role, f.version()).err
+	} else if g.version != want {
+		return inconclusive("the %ss were given version %s meanwhile", g.role, g.version).err
+	}
+	return c.observe.checkLaunches(ctx, g, want, maxFailedLaunches, c.observe.sinceMark(ctx, g))
+}
+
+// healthy waits for the health of a group: the proof of a first deploy, and a formality after a refresh. It counts only
+// launches that failed since this run gave the group the version, since the same release may have failed before for
+// another reason.
+func (c *controller) healthy(ctx context.Context, t *target) (bool, error) {
+	ok, problem, err := c.observe.health(ctx, t.group)
+	if ok && !t.at(t.want) {
+		ok, problem = false, "instances of another version are left"
+	}
+	if ok || err != nil {
+		return ok, err
+	}
+	counts := c.observe.sinceMark(ctx, t.group)
+	if err := c.observe.checkLaunches(ctx, t.group, t.want, maxFailedLaunches, counts); err != nil {
+		return false, err
+	}
+	if c.observe.blocked[t.Name] == nil && time.Since(t.began) > healthyTimeout {
+		return false, &failure{reason: fmt.Sprintf("the %ss are not healthy after %s: %s", t.role, healthyTimeout, problem)}
+	}
+	return false, nil
+}
+
+// judges returns the alarms that judge a group. They are ignored where no instance served before: they are in state
+// ALARM because of that, and the release may be the fix.
+func (c *controller) judges(g *group) []string {
+	if c.Force || c.IgnoreAlarms || c.fresh || g.dead {
+		return nil
+	}
+	return g.Alarms
+}
+
+// refreshAlarms returns the alarms that AWS watches during a refresh of g. That of the servers includes those of the
+// workers, which may need longer than the bake time of the workers.
+func (c *controller) refreshAlarms(g *group) []string {
+	names := c.judges(g)
+	if g.role != settings.Server || c.Start {
+		return names
+	}
+	workers := slices.DeleteFunc(slices.Clone(c.judges(c.groups[settings.Worker])),
+		func(a string) bool { return slices.Contains(names, a) })
+	return slices.Concat(names, workers)
+}
+
+// alarmsOK reports whether all alarms that judge the release are in state OK, see observer.alarms.
+func (c *controller) alarmsOK(ctx context.Context) (bool, error) {
+	var names []string
+	for _, role := range Order {
+		names = append(names, c.judges(c.groups[role])...)
+	}
+	return c.observe.alarms(ctx, names)
+}
+
+// start begins the rollout of both groups if the run does not wait for its end.
+func (c *controller) start(ctx context.Context) (done bool, err error) {
+	rec := c.journal.latest()
+	e := rec.Current()
+	if c.Start && c.resumed && c.fresh && e != nil && time.Since(e.Begin) > healthyTimeout {
+		c.log("the first deploy began %s ago and does not serve yet: watching it", time.Since(e.Begin).Round(time.Minute))
+		c.Start = false // else it would never fail, and its groups would launch instances for ever
+	}
+	if !c.Start {
+		return false, nil
+	}
+	all := true
+	for _, role := range Order {
+		ok, err := c.advance(ctx, c.forward(role))
+		if err != nil {
+			return false, err
+		}
+		all = all && ok
+	}
+	if !all {
+		c.outcome = Started
+	}
+	return !all, nil
+}
+
+// succeed closes the record as successful once the smoke test has passed and both groups are healthy at the same time.
+// The smoke test may take longer than the bake: a failure is then rolled back by refreshes to the old versions.
+func (c *controller) succeed(ctx context.Context) (bool, error) {
+	if !c.Start {
+		c.smoke.start(ctx, c.want.Release)
+	}
+	var targets []*target
+	for _, role := range Order {
+		targets = append(targets, c.forward(role))
+	}
+	if err := c.poll(ctx, func() (bool, error) {
+		all := !c.smoke.running() // read before advance reads its result, which may come at any time
+		for _, t := range targets {
+			done, err := c.advance(ctx, t)
+			if err != nil {
+				return false, err
+			}
+			all = all && done
+		}
+		if _, err := c.alarmsOK(ctx); err != nil { // insufficient data does not fail a release
+			return false, err
+		}
+		return all, nil
+	}); err != nil {
+		return false, err
+	}
+	c.log("release %s runs in both groups", short(c.want.Release))
+	return true, c.journal.owned(ctx, func(rec *record.Record) {
+		rec.Abort = nil
+		delete(rec.Blocked, c.want.Release) // a forced release is no longer blocked
+		closeEntry(rec, record.Successful, "")
+	})
+}

@@ -1,0 +1,205 @@
+package rollout
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
+
+	"imagery/app/deploy/settings"
+)
+
+// group is an Auto Scaling group as AWS described it last. Its bounds are those of its maintenance policy, which the
+// Pulumi program sets: a new instance is launched before an old one is terminated.
+type group struct {
+	Group
+	role                   settings.Role
+	template, version      string // launch template: id, and number of the version
+	min                    int
+	minHealthy, maxHealthy *int32 // percent
+	targets                []string
+	instances              []instance        // by id
+	suspended              map[string]string // suspended processes, with the reason of each
+	dead                   bool              // no instance was in service when the run began
+	refreshes              []refresh         // newest first
+
+	versions map[string]string // of all instances that were ever read
+	served   map[string]bool   // those of them that were ever in service
+	logged   map[string]string // by instance, its state as it was logged last
+	// loggedRefresh is the state of the newest refresh as it was logged last.
+	loggedRefresh string
+}
+
+type instance struct {
+	id, version string
+	state       types.LifecycleState
+	healthy     bool
+}
+
+// active reports whether the instance is neither being removed nor in standby.
+func (i instance) active() bool {
+	for _, gone := range []string{"Terminat", "Detach", "Standby", "EnteringStandby"} {
+		if strings.HasPrefix(string(i.state), gone) {
+			return false
+		}
+	}
+	return true
+}
+
+func (i instance) serves() bool { return i.state == types.LifecycleStateInService && i.healthy }
+
+func (i instance) String() string {
+	text := fmt.Sprintf("version %s, %s", i.version, i.state)
+	if !i.healthy {
+		text += ", unhealthy"
+	}
+	return text
+}
+
+type refresh struct{ types.InstanceRefresh }
+
+// version returns the launch template version of the refresh, or "" if it uses that of the group.
+func (f refresh) version() string {
+	if d := f.DesiredConfiguration; d != nil && d.LaunchTemplate != nil && d.LaunchTemplate.Version != nil {
+		return *d.LaunchTemplate.Version
+	}
+	return ""
+}
+
+// reason returns the first reason that AWS gave: once a refresh rolls back, its status reason is about the rollback.
+func (f refresh) reason() string {
+	if d := f.RollbackDetails; d != nil && d.RollbackReason != nil {
+		return *d.RollbackReason
+	}
+	return deref(f.StatusReason)
+}
+
+// forward reports whether the refresh still replaces instances by those of its version. A refresh that is neither
+// forward nor ended is being cancelled or rolled back.
+func (f refresh) forward() bool {
+	switch f.Status {
+	case types.InstanceRefreshStatusPending, types.InstanceRefreshStatusInProgress, types.InstanceRefreshStatusBaking:
+		return true
+	}
+	return false
+}
+
+func (f refresh) ended() bool {
+	switch f.Status {
+	case types.InstanceRefreshStatusSuccessful, types.InstanceRefreshStatusFailed, types.InstanceRefreshStatusCancelled,
+		types.InstanceRefreshStatusRollbackSuccessful, types.InstanceRefreshStatusRollbackFailed:
+		return true
+	}
+	return false
+}
+
+// covers reports whether an activity started during the refresh.
+func (f refresh) covers(a types.Activity) bool {
+	return f.StartTime != nil && !a.StartTime.Before(*f.StartTime) &&
+		(f.EndTime == nil || !a.StartTime.After(*f.EndTime))
+}
+
+// started returns the start time of a refresh; a pending one is newer than all others.
+func (f refresh) started() time.Time {
+	if f.StartTime == nil {
+		return time.Unix(1<<40, 0)
+	}
+	return *f.StartTime
+}
+
+// refresh returns the refresh that has not ended, or nil. AWS allows one at a time.
+func (g *group) refresh() *refresh {
+	if n := slices.IndexFunc(g.refreshes, func(f refresh) bool { return !f.ended() }); n >= 0 {
+		return &g.refreshes[n]
+	}
+	return nil
+}
+
+// since returns the refreshes to a version that are newer than the one with the id, or all of them if the id is
+// unknown. With it a rollout finds its own refreshes after a kill, although it has not recorded their ids and its clock
+// may differ from that of AWS.
+func (g *group) since(id, version string) []refresh {
+	newer := g.refreshes
+	if n := slices.IndexFunc(newer, func(f refresh) bool { return deref(f.InstanceRefreshId) == id }); n >= 0 {
+		newer = newer[:n]
+	}
+	return slices.DeleteFunc(slices.Clone(newer), func(f refresh) bool { return f.version() != version })
+}
+
+// at reports whether the group has the version, and no instance of another one.
+func (g *group) at(version string) bool {
+	return g.version == version && !g.mixed(version)
+}
+
+// mixed reports whether the group has an active instance of another version.
+func (g *group) mixed(version string) bool {
+	return slices.ContainsFunc(g.instances, func(i instance) bool { return i.active() && i.version != version })
+}
+
+// serves reports whether an instance of another version than except is in service and healthy.
+func (g *group) serves(except string) bool {
+	return slices.ContainsFunc(g.instances, func(i instance) bool { return i.serves() && i.version != except })
+}
+
+// serving returns the ids of the instances that are in service and healthy.
+func (g *group) serving() map[string]bool {
+	ids := map[string]bool{}
+	for _, i := range g.instances {
+		if i.serves() {
+			ids[i.id] = true
+		}
+	}
+	return ids
+}
+
+// complete reports whether the group has its minimum of instances of a version in service, and no other ones.
+func (g *group) complete(version string) bool {
+	return !g.mixed(version) && len(g.serving()) >= g.minimum()
+}
+
+// minimum returns the number of instances without which the group is not healthy.
+func (g *group) minimum() int { return max(1, g.min) }
+
+// update copies from the answer of AWS what a rollout needs. An instance without a launch template, from a group that
+// was made otherwise, has version "" and so never counts as new.
+func (g *group) update(a types.AutoScalingGroup) error {
+	if a.LaunchTemplate == nil || a.LaunchTemplate.LaunchTemplateId == nil {
+		return fmt.Errorf("describe group %s: it has no launch template", g.Name)
+	}
+	g.template, g.version = *a.LaunchTemplate.LaunchTemplateId, deref(a.LaunchTemplate.Version)
+	g.targets = a.TargetGroupARNs
+	g.min = 0
+	if a.MinSize != nil {
+		g.min = int(*a.MinSize)
+	}
+	g.minHealthy, g.maxHealthy = nil, nil
+	if p := a.InstanceMaintenancePolicy; p != nil {
+		g.minHealthy, g.maxHealthy = p.MinHealthyPercentage, p.MaxHealthyPercentage
+	}
+	g.suspended = map[string]string{}
+	for _, p := range a.SuspendedProcesses {
+		g.suspended[deref(p.ProcessName)] = deref(p.SuspensionReason)
+	}
+	g.instances = nil
+	for _, i := range a.Instances {
+		it := instance{id: deref(i.InstanceId), state: i.LifecycleState, healthy: deref(i.HealthStatus) == "Healthy"}
+		if i.LaunchTemplate != nil {
+			it.version = deref(i.LaunchTemplate.Version)
+		}
+		g.versions[it.id] = it.version
+		g.served[it.id] = g.served[it.id] || it.state == types.LifecycleStateInService
+		g.instances = append(g.instances, it)
+	}
+	slices.SortFunc(g.instances, func(a, b instance) int { return cmp.Compare(a.id, b.id) })
+	return nil
+}
+
+func deref(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}

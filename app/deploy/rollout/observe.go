@@ -1,0 +1,172 @@
+package rollout
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	cloudwatchtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
+)
+
+// observer reads the state of a stack from AWS; it changes nothing. It remembers what AWS forgets: which launches
+// failed with what on their console, and how long a group has been blocked.
+type observer struct {
+	clients Clients
+	*progress
+	failures map[string]*failure        // failed launches, by activity and by instance
+	blocked  map[string]*blockedLaunch  // by name of the group, see blockedSince
+	marked   map[string]map[string]bool // by name of the group, ids of activities that do not count, see mark
+}
+
+func newObserver(clients Clients, p *progress) *observer {
+	return &observer{clients: clients, progress: p, failures: map[string]*failure{}, blocked: map[string]*blockedLaunch{},
+		marked: map[string]map[string]bool{}}
+}
+
+// group updates g from AWS and logs what changed. All decisions of a rollout follow from what it reads.
+func (o *observer) group(ctx context.Context, g *group) error {
+	out, err := o.clients.Groups.DescribeAutoScalingGroups(ctx,
+		&autoscaling.DescribeAutoScalingGroupsInput{AutoScalingGroupNames: []string{g.Name}})
+	if err != nil {
+		return fmt.Errorf("describe group %s: %w", g.Name, err)
+	}
+	if len(out.AutoScalingGroups) != 1 {
+		return fmt.Errorf("describe group %s: it does not exist", g.Name)
+	}
+	if err := g.update(out.AutoScalingGroups[0]); err != nil {
+		return err
+	}
+	g.refreshes = nil
+	in := &autoscaling.DescribeInstanceRefreshesInput{AutoScalingGroupName: &g.Name}
+	for more := true; more; more = deref(in.NextToken) != "" {
+		page, err := o.clients.Groups.DescribeInstanceRefreshes(ctx, in)
+		if err != nil {
+			return fmt.Errorf("describe the instance refreshes of group %s: %w", g.Name, err)
+		}
+		for _, f := range page.InstanceRefreshes {
+			g.refreshes = append(g.refreshes, refresh{f})
+		}
+		in.NextToken = page.NextToken
+	}
+	slices.SortStableFunc(g.refreshes, func(a, b refresh) int { return b.started().Compare(a.started()) })
+	o.changes(g)
+	return nil
+}
+
+// health reports whether the group has its minimum of instances in service, all healthy, also at the load balancer. If
+// not, problem says what is missing.
+func (o *observer) health(ctx context.Context, g *group) (ok bool, problem string, err error) {
+	for _, i := range g.instances {
+		if i.state == types.LifecycleStateInService && !i.healthy {
+			return false, i.id + " is unhealthy", nil
+		}
+	}
+	serving := g.serving()
+	if len(serving) < g.minimum() {
+		return false, fmt.Sprintf("%d of at least %d instances are in service", len(serving), g.minimum()), nil
+	}
+	// During its grace period Auto Scaling calls an instance healthy that does not serve yet.
+	for _, arn := range g.targets {
+		out, err := o.clients.Targets.DescribeTargetHealth(ctx,
+			&elasticloadbalancingv2.DescribeTargetHealthInput{TargetGroupArn: &arn})
+		if err != nil {
+			return false, "", fmt.Errorf("describe the targets of group %s: %w", g.Name, err)
+		}
+		registered := 0
+		for _, d := range out.TargetHealthDescriptions {
+			if d.Target == nil || d.TargetHealth == nil || !serving[deref(d.Target.Id)] {
+				continue // draining: its instance is being removed
+			}
+			if registered++; d.TargetHealth.State != elb.TargetHealthStateEnumHealthy {
+				return false, fmt.Sprintf("the load balancer reports %s as %s: %s", deref(d.Target.Id), d.TargetHealth.State,
+					d.TargetHealth.Reason), nil
+			}
+		}
+		if registered < len(serving) {
+			return false, fmt.Sprintf("%d of %d instances are registered with the load balancer", registered, len(serving)), nil
+		}
+	}
+	return true, "", nil
+}
+
+// alarms reports whether all alarms are in state OK: AWS starts no instance refresh with an alarm in another state. It
+// returns a *failure if one is in state ALARM, and a *rejected if one does not exist.
+func (o *observer) alarms(ctx context.Context, names []string) (ok bool, err error) {
+	if len(names) == 0 {
+		return true, nil
+	}
+	out, err := o.clients.Alarms.DescribeAlarms(ctx, &cloudwatch.DescribeAlarmsInput{AlarmNames: names,
+		AlarmTypes: []cloudwatchtypes.AlarmType{
+			cloudwatchtypes.AlarmTypeMetricAlarm, cloudwatchtypes.AlarmTypeCompositeAlarm}})
+	if err != nil {
+		return false, fmt.Errorf("describe the alarms: %w", err)
+	}
+	states := map[string]cloudwatchtypes.StateValue{}
+	for _, a := range out.MetricAlarms {
+		states[deref(a.AlarmName)] = a.StateValue
+	}
+	for _, a := range out.CompositeAlarms {
+		states[deref(a.AlarmName)] = a.StateValue
+	}
+	ok = true
+	for _, name := range names {
+		switch states[name] {
+		case cloudwatchtypes.StateValueOk:
+		case cloudwatchtypes.StateValueAlarm:
+			return false, &failure{reason: "alarm " + name + " is in state ALARM"}
+		case cloudwatchtypes.StateValueInsufficientData:
+			o.once(name, "alarm %s has insufficient data, waiting", name)
+			ok = false
+		default:
+			return false, &rejected{"alarm " + name + " does not exist"}
+		}
+	}
+	return ok, nil
+}
+
+// consoleLines suffice to show why a boot failed.
+const consoleLines = 20
+
+// bootFailed begins the last line of the boot script; the shutdown follows it.
+const bootFailed = "IMAGERY BOOT FAILED"
+
+var escapes = regexp.MustCompile(`\x1b\[[0-9;?]*[A-Za-z]`)
+
+// console returns the last lines that an instance wrote to its console, up to the failure of its boot. EC2 keeps them
+// for about an hour after termination. It returns nil if there are none or they cannot be read: a rollout does not
+// depend on them.
+func (o *observer) console(ctx context.Context, instance string) []string {
+	text := ""
+	for _, latest := range []*bool{aws.Bool(true), nil} { // only some instance types support Latest
+		out, err := o.clients.Compute.GetConsoleOutput(ctx,
+			&ec2.GetConsoleOutputInput{InstanceId: &instance, Latest: latest})
+		if err == nil && deref(out.Output) != "" {
+			text = *out.Output
+			break
+		}
+	}
+	if plain, err := base64.StdEncoding.DecodeString(text); err == nil {
+		text = string(plain)
+	}
+	if n := strings.LastIndex(text, bootFailed); n >= 0 {
+		line, _, _ := strings.Cut(text[n:], "\n")
+		text = text[:n] + line
+	}
+	var lines []string
+	for line := range strings.Lines(escapes.ReplaceAllString(text, "")) {
+		if line = strings.TrimSpace(line); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	return lines[max(0, len(lines)-consoleLines):]
+}
