@@ -39,7 +39,8 @@ var layers = map[string][]string{
 	"imagery/app/admin/alarms":           {"imagery/app/deploy/settings", "github.com/aws/"},
 	"imagery/app/admin/doctor":           {"imagery/app/store/local", "imagery/app/deploy/settings", "imagery/app/deploy/iam", "imagery/app/budget", "imagery/app/admin/alarms", "imagery/app/admin/fsck", "github.com/aws/"},
 	"imagery/app/testing/fakeaccount":    {"imagery/app/", "github.com/aws/"}, // an account around the emulators, for tests only
-	"imagery/app/admin/smoke":            {},                                  // called by infra, too
+	"imagery/app/client":                 {},                                  // the HTTP API, for smoke and tests
+	"imagery/app/admin/smoke":            {"imagery/app/client"},              // called by infra, too
 	"imagery/app/admin/selftest":         {"imagery/app/imagery", "imagery/app/deploy/iam"},
 	"imagery/app/testing/e2e":            {},
 	"imagery/app/testing/browser":        {},

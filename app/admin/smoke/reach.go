@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"syscall"
 	"time"
+
+	"imagery/app/client"
 )
 
 const (
@@ -63,16 +65,13 @@ func (r *run) reach(ctx context.Context) (string, error) {
 
 // alive asks the process behind the door, over a connection of its own: a name may lead elsewhere by now.
 func (r *run) alive(ctx context.Context) error {
-	a, err := r.get(ctx, "/healthz", mostAnswer, func(req *http.Request) { req.Close = true })
-	if err != nil {
-		return err
-	}
-	return a.want(http.StatusOK)
+	_, err := r.api.Expect(ctx, http.MethodGet, "/healthz", nil, newConnection, http.StatusOK)
+	return err
 }
 
 // obstacle says in words why the service cannot be reached, and whether time may help.
 func obstacle(host string, err error) (why error, worth bool) {
-	name, answer := (*net.DNSError)(nil), (*refusal)(nil)
+	name, answer := (*net.DNSError)(nil), (*client.StatusError)(nil)
 	cert, dial := (*tls.CertificateVerificationError)(nil), (*net.OpError)(nil)
 	wrongName := x509.HostnameError{}
 	switch {
@@ -86,7 +85,7 @@ func obstacle(host string, err error) (why error, worth bool) {
 		return fmt.Errorf("%s: %w", host, ErrClosed), true
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("nobody listens at the address: %w", err), true
-	case errors.As(err, &answer) && (answer.status == http.StatusBadGateway || answer.status == http.StatusServiceUnavailable || answer.status == http.StatusGatewayTimeout):
+	case errors.As(err, &answer) && (answer.Status == http.StatusBadGateway || answer.Status == http.StatusServiceUnavailable || answer.Status == http.StatusGatewayTimeout):
 		return fmt.Errorf("the balancer has no server that is ready: %w", answer), true
 	case errors.As(err, &answer):
 		return fmt.Errorf("this is no imagery, or a broken one: %w", answer), false

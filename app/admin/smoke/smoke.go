@@ -1,6 +1,6 @@
 // Package smoke does what a user does, against a service that runs somewhere: it opens the page, sends photos,
 // waits, and compares the results with the pixels that they must have. It knows nothing but the address. It
-// imports the standard library only, because the deployer uses it, too.
+// needs the standard library only, because the deployer uses it, too.
 package smoke
 
 import (
@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"imagery/app/client"
 )
 
 // Options say what is tried. Only URL is needed.
@@ -63,8 +65,8 @@ func (m Millis) MarshalJSON() ([]byte, error) {
 // need not be among those who may use the service.
 var ErrClosed = errors.New("connection timed out; is this machine in allowedCidrs?")
 
-// processBound is how long a photo may take. A fleet that lost every process but one still meets it.
-const processBound = 2 * time.Minute
+// processTimeout is how long a photo may take. A fleet that lost every process but one still meets it.
+const processTimeout = 2 * time.Minute
 
 // versionAnswers is how many answers of /version are looked at, each over a connection of its own, so that a
 // balancer shows more than one server.
@@ -86,7 +88,7 @@ func Run(ctx context.Context, o Options) (Report, error) {
 type run struct {
 	Options
 	base   *url.URL
-	client *http.Client
+	api    *client.Client
 	report Report
 }
 
@@ -99,10 +101,7 @@ func (r *run) all(ctx context.Context) error {
 		return fmt.Errorf("%q is not the SHA-256 of a release", r.Release)
 	}
 	r.report.URL = r.base.Redacted()
-	r.client = r.Client
-	if r.client == nil {
-		r.client = newClient()
-	}
+	r.api = newClient(r.base.String(), r.Client)
 	// Without an answer there is nothing to try.
 	if err := r.step("answers", func() (string, error) { return r.reach(ctx) }); err != nil {
 		return err
@@ -125,6 +124,14 @@ func address(text string) (*url.URL, error) {
 	}
 	u.Path = strings.TrimSuffix(u.Path, "/")
 	return u, nil
+}
+
+// redacted returns an address without its password, as far as it can be read.
+func redacted(text string) string {
+	if u, err := url.Parse(text); err == nil {
+		return u.Redacted()
+	}
+	return "this"
 }
 
 // step does one thing and reports it.
@@ -158,30 +165,24 @@ func (s Step) String() string {
 
 // page opens what a browser opens.
 func (r *run) page(ctx context.Context) (string, error) {
-	a, err := r.get(ctx, "/", mostAnswer)
+	res, err := r.api.Expect(ctx, http.MethodGet, "/", nil, nil, http.StatusOK)
 	if err != nil {
 		return "", err
 	}
-	if err := a.want(http.StatusOK); err != nil {
-		return "", err
-	}
-	if kind := a.header.Get("Content-Type"); !strings.HasPrefix(kind, "text/html") {
+	if kind := res.Header.Get("Content-Type"); !strings.HasPrefix(kind, "text/html") {
 		return "", fmt.Errorf("GET / answered %s, not a page", kind)
 	}
-	return fmt.Sprintf("%d bytes of HTML", len(a.body)), nil
+	return fmt.Sprintf("%d bytes of HTML", len(res.Body)), nil
 }
 
 // versions asks which releases answer.
 func (r *run) versions(ctx context.Context) (string, error) {
 	for range versionAnswers {
-		a, err := r.get(ctx, "/version", mostAnswer, func(req *http.Request) { req.Close = true })
+		res, err := r.api.Expect(ctx, http.MethodGet, "/version", nil, newConnection, http.StatusOK)
 		if err != nil {
 			return "", err
 		}
-		if err := a.want(http.StatusOK); err != nil {
-			return "", err
-		}
-		release := strings.TrimSpace(string(a.body))
+		release := strings.TrimSpace(string(res.Body))
 		if !isRelease(release) {
 			return "", errors.New("GET /version did not answer a SHA-256")
 		}

@@ -19,6 +19,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"imagery/app/client"
 )
 
 func TestServiceThatWorks(t *testing.T) {
@@ -174,7 +176,7 @@ func TestServiceThatIsSlow(t *testing.T) {
 	for _, changes := range []int{7, 1 << 30} {
 		synctest.Test(t, func(t *testing.T) {
 			asked := 0
-			client := &http.Client{Transport: round(func(req *http.Request) (*http.Response, error) {
+			h := &http.Client{Transport: round(func(req *http.Request) (*http.Response, error) {
 				asked++
 				if wait, err := time.ParseDuration(req.URL.Query().Get("wait")); err != nil || wait > 20*time.Second {
 					t.Errorf("asked %s", req.URL)
@@ -187,15 +189,14 @@ func TestServiceThatIsSlow(t *testing.T) {
 				}
 				return reply(200, `{"id":"0","version":1,"state":"`+state+`"}`), nil
 			})}
-			base, _ := address("http://service.example")
-			r := &run{base: base, client: client}
+			r := &run{api: newClient("http://service.example", h)}
 			began := time.Now()
-			_, err := r.follow(t.Context(), &view{ID: "0", Version: 1, State: "uploaded"})
+			_, err := r.wait(t.Context(), &client.Image{ID: "0", Version: 1, State: "uploaded"})
 			took := time.Since(began)
 			if changes < 100 && (err != nil || asked != changes) {
 				t.Errorf("%d requests, %v", asked, err)
 			}
-			if changes > 100 && (err == nil || !strings.Contains(err.Error(), "still uploaded after 2m0s") || took > processBound+10*time.Second || asked > 200) {
+			if changes > 100 && (err == nil || !strings.Contains(err.Error(), "still uploaded after 2m0s") || took > processTimeout+10*time.Second || asked > 200) {
 				t.Errorf("%d requests in %s, %v", asked, took, err)
 			}
 		})
@@ -257,7 +258,7 @@ func TestReach(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				began, attempts := time.Now(), 0
-				client := &http.Client{Transport: round(func(req *http.Request) (*http.Response, error) {
+				h := &http.Client{Transport: round(func(req *http.Request) (*http.Response, error) {
 					attempts++
 					switch {
 					case c.healed > 0 && time.Since(began) >= c.healed:
@@ -268,7 +269,7 @@ func TestReach(t *testing.T) {
 						return nil, c.other
 					case c.err != nil:
 						if c.err == dropped {
-							time.Sleep(dialBound)
+							time.Sleep(dialTimeout)
 						}
 						return nil, c.err
 					}
@@ -276,13 +277,13 @@ func TestReach(t *testing.T) {
 				})}
 				var log []string
 				base, _ := address("http://service.example")
-				r := &run{Options: Options{Wait: c.wait, Log: func(l string) { log = append(log, l) }}, base: base, client: client}
+				r := &run{Options: Options{Wait: c.wait, Log: func(l string) { log = append(log, l) }}, base: base, api: newClient(base.String(), h)}
 				_, err := r.reach(t.Context())
 				took := time.Since(began)
 				if (err != nil) != (c.want != "") || err != nil && !strings.Contains(err.Error(), c.want) || errors.Is(err, ErrClosed) != c.closed {
 					t.Errorf("%v, want %q", err, c.want)
 				}
-				if took < c.least || c.most > 0 && took > c.most || c.most == 0 && took > dialBound {
+				if took < c.least || c.most > 0 && took > c.most || c.most == 0 && took > dialTimeout {
 					t.Errorf("took %s, want %s to %s", took, c.least, c.most)
 				}
 				if waited := c.most > 0; waited != (len(log) == 1) && c.other == nil && c.name == 0 {

@@ -1,108 +1,44 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"math/rand/v2"
-	"mime/multipart"
 	"net/http"
 	"sync"
 	"time"
 
-	"imagery/app/admin/smoke"
+	api "imagery/app/client"
 	"imagery/app/imagery"
 )
 
-// form is a photo as a browser sends it.
-type form struct {
-	contentType string
-	body        []byte
-}
-
-func formOf(photo []byte) form {
-	var b bytes.Buffer
-	w := multipart.NewWriter(&b)
-	part, _ := w.CreateFormFile("file", "photo.jpg") // writing to memory cannot fail
-	_, _ = part.Write(photo)
-	_ = w.Close()
-	return form{w.FormDataContentType(), b.Bytes()}
-}
-
-// client uploads to one service.
-type client struct {
-	url  string
-	http *http.Client
-}
+// client uploads to one service, and sends each request once.
+type client struct{ *api.Client }
 
 func newClient(url string) *client {
-	return &client{url, &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256}}}
+	c := api.New(url)
+	c.HTTP = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256}}
+	return &client{c}
 }
 
-// upload creates an image and sends its photo. It was answered at that time; refused means 503.
-func (c *client) upload(ctx context.Context, f form) (id string, answered time.Time, refused bool, err error) {
-	id = imagery.NewID()
-	status, answer, err := c.send(ctx, "POST", "/image", "application/json", []byte(`{"id":"`+id+`"}`))
-	if err == nil && status == http.StatusCreated {
-		status, answer, err = c.send(ctx, "POST", "/image/"+id+"/upload", f.contentType, f.body)
+// upload creates an image and sends its photo; answered is the time of the answer. refused means that the status was 503.
+func (c *client) upload(ctx context.Context, photo []byte) (img api.Image, answered time.Time, refused bool, err error) {
+	if img, err = c.Create(ctx, imagery.NewID()); err == nil {
+		img, err = c.Upload(ctx, img.ID, "photo.jpg", photo)
 	}
-	switch {
-	case err != nil:
-		return id, answered, false, err
-	case status == http.StatusServiceUnavailable:
-		return id, answered, true, nil
-	case status != http.StatusAccepted:
-		return id, answered, false, fmt.Errorf("upload of %s: %d %s", id, status, answer)
+	if api.Status(err) == http.StatusServiceUnavailable {
+		return img, answered, true, nil
 	}
-	return id, time.Now(), false, nil
+	return img, time.Now(), false, err
 }
 
-func (c *client) send(ctx context.Context, method, path, contentType string, body []byte) (status int, answer []byte, err error) {
-	status, answer, _, err = c.sendFor(ctx, method, path, contentType, body)
-	return status, answer, err
-}
-
-// sendFor is send for callers that look at the header of the answer.
-func (c *client) sendFor(ctx context.Context, method, path, contentType string, body []byte) (
-	status int, answer []byte, header http.Header, err error) {
-	req, err := http.NewRequestWithContext(ctx, method, c.url+path, bytes.NewReader(body))
-	if err != nil {
-		return 0, nil, nil, err
+// wait waits until the image is processed.
+func (c *client) wait(ctx context.Context, img api.Image) error {
+	img, err := c.Wait(ctx, img)
+	if err == nil && img.State != string(imagery.Processed) {
+		err = fmt.Errorf("image %s is %s: %s", img.ID, img.State, img.Error)
 	}
-	req.Header.Set("Content-Type", contentType)
-	res, err := c.http.Do(req)
-	if err != nil {
-		return 0, nil, nil, err
-	}
-	defer res.Body.Close()
-	answer, err = io.ReadAll(res.Body)
-	return res.StatusCode, answer, res.Header, err
-}
-
-// wait waits until the image is final.
-func (c *client) wait(ctx context.Context, id string) error {
-	for {
-		const wait = 20 * time.Second
-		asked := time.Now()
-		status, answer, header, err := c.sendFor(ctx, "GET", "/image/"+id+"?wait="+wait.String(), "", nil)
-		if err != nil {
-			return err
-		}
-		var img struct{ State imagery.State }
-		if err := json.Unmarshal(answer, &img); err != nil || status != http.StatusOK || img.State == imagery.Failed {
-			return fmt.Errorf("wait for %s: %d %s", id, status, answer)
-		}
-		if img.State == imagery.Processed {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(smoke.Pause(header, time.Since(asked) < wait)):
-		}
-	}
+	return err
 }
 
 // accepted is one upload that was answered with success.
@@ -117,24 +53,24 @@ type accepted struct {
 func (a accepted) took() time.Duration { return max(0, a.updated.Sub(a.answered)) }
 
 // idle uploads one photo after the other, each when the one before is processed, with a pause in between.
-func (c *client) idle(ctx context.Context, catalog imagery.Catalog, f form, n int, pause time.Duration) (list []accepted, err error) {
+func (c *client) idle(ctx context.Context, catalog imagery.Catalog, photo []byte, n int, pause time.Duration) (list []accepted, err error) {
 	for range n {
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
-		id, answered, refused, err := c.upload(ctx, f)
+		img, answered, refused, err := c.upload(ctx, photo)
 		if err == nil && refused {
 			err = fmt.Errorf("an idle service has no room")
 		}
 		if err == nil {
-			err = c.wait(ctx, id)
+			err = c.wait(ctx, img)
 		}
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, accepted{id: id, answered: answered})
+		list = append(list, accepted{id: img.ID, answered: answered})
 	}
 	return list, settle(ctx, catalog, list)
 }
@@ -184,7 +120,7 @@ type flow struct {
 
 // offer uploads at this rate for so long, at random moments as independent users do, and whether or not the service
 // keeps up. The moments are the same in every run.
-func (c *client) offer(ctx context.Context, catalog imagery.Catalog, f form, rate float64, d time.Duration) (r flow, err error) {
+func (c *client) offer(ctx context.Context, catalog imagery.Catalog, photo []byte, rate float64, d time.Duration) (r flow, err error) {
 	r = flow{Offered: rate, Seconds: d.Seconds()}
 	var mu sync.Mutex
 	var list []accepted
@@ -198,7 +134,7 @@ func (c *client) offer(ctx context.Context, catalog imagery.Catalog, f form, rat
 		}
 		r.Sent++
 		uploads.Go(func() {
-			id, answered, refused, upErr := c.upload(ctx, f)
+			img, answered, refused, upErr := c.upload(ctx, photo)
 			mu.Lock()
 			defer mu.Unlock()
 			switch {
@@ -207,7 +143,7 @@ func (c *client) offer(ctx context.Context, catalog imagery.Catalog, f form, rat
 			case refused:
 				r.Refused++
 			default:
-				list = append(list, accepted{id: id, answered: answered})
+				list = append(list, accepted{id: img.ID, answered: answered})
 			}
 		})
 	}

@@ -171,7 +171,7 @@ func (b *bench) within(ctx context.Context, part func(*fleet, store, time.Durati
 // traffic is the idle part, the doubling, and the steady part.
 func (b *bench) traffic(ctx context.Context, f *fleet, s store) error {
 	c := newClient(f.url)
-	if _, err := c.idle(ctx, s.catalog, formOf(b.small), 2*localProcesses, 0); err != nil { // warms everybody up
+	if _, err := c.idle(ctx, s.catalog, b.small, 2*localProcesses, 0); err != nil { // warms everybody up
 		return err
 	}
 	for _, part := range []struct {
@@ -180,7 +180,7 @@ func (b *bench) traffic(ctx context.Context, f *fleet, s store) error {
 		n     int
 		pause time.Duration
 	}{{&b.Idle, b.small, b.idle, 0}, {&b.Rested, b.small, b.rested, silence}, {&b.Large, b.large, b.span.large, 0}} {
-		list, err := c.idle(ctx, s.catalog, formOf(part.photo), part.n, part.pause)
+		list, err := c.idle(ctx, s.catalog, part.photo, part.n, part.pause)
 		if err != nil {
 			return err
 		}
@@ -227,7 +227,7 @@ func (b *bench) offer(ctx context.Context, f *fleet, s store, c *client, rate fl
 	if err != nil {
 		return r, err
 	}
-	if r, err = c.offer(ctx, s.catalog, formOf(b.small), rate, d); err != nil {
+	if r, err = c.offer(ctx, s.catalog, b.small, rate, d); err != nil {
 		return r, err
 	}
 	if r.Server, err = largestPeak(servers); err == nil {

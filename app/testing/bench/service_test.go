@@ -34,6 +34,7 @@ func (a *actor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.URL.Path == "/image":
 		w.WriteHeader(http.StatusCreated)
+		_, _ = io.Copy(w, r.Body) // an image with the id of the request
 	case path.Base(r.URL.Path) == "upload":
 		a.mu.Lock()
 		a.reading++
@@ -50,13 +51,14 @@ func (a *actor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		id := strings.Split(r.URL.Path, "/")[2]
 		a.items[id] = imagery.Image{ID: id, State: imagery.Processed, Updated: time.Now().Add(time.Minute)}
 		w.WriteHeader(http.StatusAccepted)
+		fmt.Fprintf(w, `{"id":%q,"version":1,"state":"uploaded"}`, id)
 	default:
 		img, err := a.Get(r.Context(), path.Base(r.URL.Path))
-		if err != nil || r.URL.RawQuery != "wait=20s" {
+		if err != nil || r.URL.RawQuery != "wait=20s&version=1" {
 			http.NotFound(w, r)
 			return
 		}
-		_ = json.NewEncoder(w).Encode(map[string]any{"state": img.State}) // the client is there
+		_ = json.NewEncoder(w).Encode(map[string]any{"id": img.ID, "state": img.State}) // the client is there
 	}
 }
 
@@ -79,7 +81,7 @@ func newActor(t *testing.T) (*actor, *client) {
 // TestUploadToProcessed is measured from the answer to the item's own time.
 func TestUploadToProcessed(t *testing.T) {
 	a, c := newActor(t)
-	list, err := c.idle(t.Context(), a, formOf([]byte("photo")), 2, 0)
+	list, err := c.idle(t.Context(), a, []byte("photo"), 2, 0)
 	if err != nil || len(list) != 2 {
 		t.Fatalf("%v, %v", list, err)
 	}
@@ -88,7 +90,7 @@ func TestUploadToProcessed(t *testing.T) {
 			t.Errorf("took %s, want a minute less the way of the answer", d)
 		}
 	}
-	if _, err := c.idle(t.Context(), a, formOf([]byte("photo")), 1, 0); err == nil {
+	if _, err := c.idle(t.Context(), a, []byte("photo"), 1, 0); err == nil {
 		t.Error("an idle service refused, and that is no error")
 	}
 	if d := (accepted{answered: time.Now(), updated: time.Now().Add(-time.Second)}).took(); d != 0 {
@@ -98,7 +100,7 @@ func TestUploadToProcessed(t *testing.T) {
 
 func TestOffer(t *testing.T) {
 	a, c := newActor(t)
-	r, err := c.offer(t.Context(), a, formOf([]byte("photo")), 200, 300*time.Millisecond)
+	r, err := c.offer(t.Context(), a, []byte("photo"), 200, 300*time.Millisecond)
 	want := len(arrivals(200, 300*time.Millisecond))
 	if err != nil || r.Sent != want || r.Refused != want/3 || len(r.Took) != want-want/3 {
 		t.Errorf("%d uploads: %+v, %v", want, r, err)

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	api "imagery/app/client"
 	"imagery/app/imagery"
 )
 
@@ -65,7 +66,8 @@ func (s *slowly) Read(p []byte) (int, error) {
 
 // crowdIn has all of them upload at the same time, so that for a moment the servers hold everything that they admit.
 func (c *client) crowdIn(ctx context.Context, small []byte, r rush) (is crowd, err error) {
-	f := formOf(slices.Concat(small, make([]byte, r.bytes-len(small)))) // decoders stop at the end of the picture
+	photo := slices.Concat(small, make([]byte, r.bytes-len(small))) // decoders stop at the end of the picture
+	contentType, body := api.Form("photo.jpg", photo)
 	all := make(chan struct{})
 	here := 0
 	var mu sync.Mutex // guards here, is and err
@@ -81,8 +83,9 @@ func (c *client) crowdIn(ctx context.Context, small []byte, r rush) (is crowd, e
 		clients.Go(func() {
 			arrive := sync.OnceFunc(come)
 			defer arrive() // who was refused keeps nobody waiting
-			status, problem, upErr := c.uploadSlowly(ctx, f, &slowly{body: f.body, step: r.takes * slowPiece / time.Duration(r.bytes),
-				last: 1 << 10, ready: arrive, all: all, end: ctx.Done()})
+			slow := &slowly{body: body, step: r.takes * slowPiece / time.Duration(r.bytes),
+				last: 1 << 10, ready: arrive, all: all, end: ctx.Done()}
+			status, problem, upErr := c.uploadSlowly(ctx, contentType, slow)
 			mu.Lock()
 			defer mu.Unlock()
 			switch {
@@ -103,22 +106,14 @@ func (c *client) crowdIn(ctx context.Context, small []byte, r rush) (is crowd, e
 	return is, err
 }
 
-func (c *client) uploadSlowly(ctx context.Context, f form, body io.Reader) (status int, problem string, err error) {
-	id := imagery.NewID()
-	if _, _, err := c.send(ctx, "POST", "/image", "application/json", []byte(`{"id":"`+id+`"}`)); err != nil {
-		return 0, "", err
-	}
-	req, err := http.NewRequestWithContext(ctx, "POST", c.url+"/image/"+id+"/upload", body)
+func (c *client) uploadSlowly(ctx context.Context, contentType string, slow *slowly) (status int, problem string, err error) {
+	img, err := c.Create(ctx, imagery.NewID())
 	if err != nil {
 		return 0, "", err
 	}
-	req.ContentLength = int64(len(f.body))
-	req.Header.Set("Content-Type", f.contentType)
-	res, err := c.http.Do(req)
-	if err != nil {
-		return 0, "", err
-	}
-	defer res.Body.Close()
-	answer, err := io.ReadAll(res.Body)
-	return res.StatusCode, string(answer), err
+	res, err := c.Do(ctx, http.MethodPost, "/image/"+img.ID+"/upload", slow.body, func(req *http.Request) {
+		req.Header.Set("Content-Type", contentType)
+		req.Body, req.GetBody = io.NopCloser(slow), nil
+	})
+	return res.Status, string(res.Body), err
 }

@@ -48,7 +48,7 @@ func (s *stage) startFleet(ctx context.Context) (err error) {
 		return err
 	}
 	s.traffic.open(s.fleet.url)
-	_, err = s.traffic.persist(ctx, false, http.MethodGet, "/readyz", "", nil)
+	_, err = s.traffic.client.Expect(ctx, http.MethodGet, "/readyz", nil, nil, http.StatusOK)
 	return err
 }
 
@@ -87,7 +87,7 @@ func (s *stage) clear() {
 			p.kill()
 		}
 	}
-	s.traffic.client.CloseIdleConnections()
+	s.traffic.client.HTTP.CloseIdleConnections()
 	if s.store != nil {
 		s.store.close()
 	}

@@ -5,19 +5,16 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"image"
 	"image/jpeg"
-	"io"
-	"mime/multipart"
 	"net/http"
 	"slices"
 	"sync"
 	"time"
 
-	"imagery/app/admin/smoke"
+	"imagery/app/client"
 	"imagery/app/imagery"
 )
 
@@ -35,7 +32,7 @@ type upload struct {
 type traffic struct {
 	photos [][]byte
 	hasty  bool
-	client *http.Client
+	client *client.Client
 
 	mu      sync.Mutex
 	fronts  []string // where servers or balancers listen
@@ -47,7 +44,9 @@ type traffic struct {
 }
 
 func newTraffic(photos [][]byte, hasty bool) *traffic {
-	return &traffic{photos: photos, hasty: hasty, client: &http.Client{Transport: &http.Transport{}}, grown: make(chan struct{})}
+	t := &traffic{photos: photos, hasty: hasty, grown: make(chan struct{})}
+	t.client = &client.Client{URL: t.front, HTTP: &http.Client{Transport: &http.Transport{}}, Retry: 100 * time.Millisecond}
+	return t
 }
 
 // open and close say where requests can go.
@@ -128,10 +127,16 @@ func (t *traffic) upload(ctx context.Context, n int) (upload, error) {
 	body := t.photos[n%len(t.photos)]
 	sum := sha256.Sum256(body)
 	u := upload{id: imagery.NewID(), hash: hex.EncodeToString(sum[:]), begun: time.Now()}
-	_, err := t.persist(ctx, false, http.MethodPost, "/image", "application/json", []byte(`{"id":"`+u.id+`"}`))
+	_, err := t.client.Create(ctx, u.id)
 	if err == nil {
-		contentType, form := multipartOf(body)
-		_, err = t.persist(ctx, t.hasty, http.MethodPost, "/image/"+u.id+"/upload", contentType, form)
+		uploader := *t.client
+		if t.hasty {
+			uploader.Retry = 0
+		}
+		_, err = uploader.Upload(ctx, u.id, "photo.jpg", body)
+		if err != nil && t.hasty && client.Temporary(err) {
+			err = errGaveUp
+		}
 	}
 	u.accepted = time.Now()
 	if err != nil {
@@ -144,82 +149,28 @@ func (t *traffic) upload(ctx context.Context, n int) (upload, error) {
 // failed. Photos that were given up owe nothing, but those that arrived are waited for, too.
 func (t *traffic) settle(ctx context.Context) (errs []error) {
 	for _, u := range t.journal {
-		state, reason, err := t.final(ctx, u.id)
+		img, err := t.final(ctx, u.id)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("image %s was accepted and is not final: %w", u.id, err))
-		} else if state != imagery.Processed {
-			errs = append(errs, fmt.Errorf("image %s is %s though its photo is good: %s", u.id, state, reason))
+		} else if img.State != string(imagery.Processed) {
+			errs = append(errs, fmt.Errorf("image %s is %s though its photo is good: %s", u.id, img.State, img.Error))
 		}
 	}
 	for _, id := range t.givenUp {
-		if _, _, err := t.final(ctx, id); err != nil {
+		if _, err := t.final(ctx, id); err != nil {
 			errs = append(errs, fmt.Errorf("image %s arrived and is not final: %w", id, err))
 		}
 	}
 	return errs
 }
 
-// final follows an image for as long as it has work to come.
-func (t *traffic) final(ctx context.Context, id string) (state imagery.State, reason string, err error) {
-	for {
-		const wait = 5 * time.Second
-		asked := time.Now()
-		answer, err := t.persist(ctx, false, http.MethodGet, "/image/"+id+"?wait="+wait.String(), "", nil)
-		if err != nil {
-			return "", "", err
-		}
-		var view struct {
-			State imagery.State
-			Error string
-		}
-		if err := json.Unmarshal(answer, &view); err != nil || view.State != imagery.Uploaded {
-			return view.State, view.Error, err
-		}
-		select {
-		case <-ctx.Done(): // persist says so
-		case <-time.After(smoke.Pause(nil, time.Since(asked) < wait)): // a server that is full answers at once
-		}
+// final follows an image until it has no work to come. An image without a photo has none.
+func (t *traffic) final(ctx context.Context, id string) (client.Image, error) {
+	img, err := t.client.Get(ctx, id)
+	if err != nil || img.State == string(imagery.Created) {
+		return img, err
 	}
-}
-
-// persist sends a request until it is answered with success: again after errors and 5xx, at the next front. A
-// hasty one is sent once.
-func (t *traffic) persist(ctx context.Context, hasty bool, method, path, contentType string, body []byte) ([]byte, error) {
-	for {
-		answer, status, err := t.send(ctx, method, path, contentType, body)
-		switch {
-		case err == nil && status < 300:
-			return answer, nil
-		case err == nil && status < 500 && status != http.StatusRequestTimeout:
-			return nil, fmt.Errorf("%s %s: %d %s", method, path, status, answer)
-		case hasty:
-			return nil, errGaveUp
-		}
-		select {
-		case <-ctx.Done():
-			return nil, fmt.Errorf("%s %s: %w (last answer %d %s, %v)", method, path, ctx.Err(), status, answer, err)
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
-}
-
-func (t *traffic) send(ctx context.Context, method, path, contentType string, body []byte) (answer []byte, status int, err error) {
-	front, err := t.front()
-	if err != nil {
-		return nil, 0, err
-	}
-	req, err := http.NewRequestWithContext(ctx, method, front+path, bytes.NewReader(body))
-	if err != nil {
-		return nil, 0, err
-	}
-	req.Header.Set("Content-Type", contentType)
-	res, err := t.client.Do(req)
-	if err != nil {
-		return nil, 0, err
-	}
-	defer res.Body.Close()
-	answer, err = io.ReadAll(res.Body)
-	return answer, res.StatusCode, err
+	return t.client.Wait(ctx, img)
 }
 
 // photos draws a few different JPEGs.
@@ -236,14 +187,4 @@ func photos(width int) (list [][]byte) {
 		list = append(list, b.Bytes())
 	}
 	return list
-}
-
-// multipartOf is a form with one file.
-func multipartOf(file []byte) (contentType string, body []byte) {
-	var b bytes.Buffer
-	w := multipart.NewWriter(&b)
-	part, _ := w.CreateFormFile("file", "photo.jpg") // writing to memory cannot fail
-	_, _ = part.Write(file)
-	_ = w.Close()
-	return w.FormDataContentType(), b.Bytes()
 }

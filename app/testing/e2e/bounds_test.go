@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	api "imagery/app/client"
 	"imagery/app/imagery"
 	"imagery/app/store/local"
 )
@@ -33,7 +34,7 @@ func TestMostOfEverythingAtOnce(t *testing.T) {
 		ids = append(ids, c.create(ctx))
 	}
 	photo := append(encodeJPEG(t, scene(1, 400, 300)), make([]byte, 10<<20)...)
-	body, contentType := form(t, photo)
+	contentType, body := api.Form("photo", photo)
 	upload := func(i, length int) string {
 		return fmt.Sprintf("POST /image/%s/upload HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n",
 			ids[i%len(ids)], contentType, length)
@@ -44,7 +45,7 @@ func TestMostOfEverythingAtOnce(t *testing.T) {
 	}
 	wide := "X-Wide: " + strings.Repeat("x", 30<<10) + "\r\n"
 	blanks := strings.Repeat(" ", 999_999)
-	tiny, _ := form(t, encodeJPEG(t, scene(1, 40, 30)))
+	_, tiny := api.Form("photo", encodeJPEG(t, scene(1, 40, 30)))
 	end := bytes.LastIndex(tiny, []byte("--\r\n"))
 	trailing := string(tiny[:end]) + "\r\nX: " + strings.Repeat("x", 8<<20)
 	for name, send := range map[string]func(int) string{
@@ -76,13 +77,8 @@ func TestMostOfEverythingAtOnce(t *testing.T) {
 	probe := func(path string) bool {
 		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 		defer cancel()
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url+path, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Close = true
-		status, _, err := do(req)
-		return err == nil && status == http.StatusOK
+		res, err := c.Do(ctx, http.MethodGet, path, nil, func(req *http.Request) { req.Close = true })
+		return err == nil && res.Status == http.StatusOK
 	}
 	for range 20 {
 		if !probe("/healthz") {

@@ -97,29 +97,18 @@ func TestTableRemovedUnderRunningFleet(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	request := func(method, path string) int {
-		req, err := http.NewRequestWithContext(ctx, method, p.url+path, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		status, _, err := do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return status
-	}
 	deadline := time.Now().Add(30 * time.Second)
-	for request(http.MethodGet, "/readyz") != http.StatusServiceUnavailable {
+	for c.status(ctx, http.MethodGet, "/readyz") != http.StatusServiceUnavailable {
 		if time.Now().After(deadline) {
 			t.Fatal("readiness does not notice")
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
 	for range 10 {
-		if status := request(http.MethodPost, "/image"); status != http.StatusServiceUnavailable {
+		if status := c.status(ctx, http.MethodPost, "/image"); status != http.StatusServiceUnavailable {
 			t.Errorf("an image was made in a removed file: %d", status)
 		}
-		if status := request(http.MethodGet, "/image/"+id); status != http.StatusServiceUnavailable {
+		if status := c.status(ctx, http.MethodGet, "/image/"+id); status != http.StatusServiceUnavailable {
 			t.Errorf("an image was read from a removed file: %d", status)
 		}
 	}

@@ -125,11 +125,5 @@ func (p *program) table(t testing.TB) *sql.DB {
 func tryCreate(ctx context.Context, c *client) (status int) {
 	ctx, cancel := context.WithTimeout(ctx, 8*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url()+"/image", nil)
-	if err != nil {
-		c.t.Error(err)
-		return 0
-	}
-	status, _, _ = do(req)
-	return status
+	return c.status(ctx, http.MethodPost, "/image")
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	api "imagery/app/client"
 	"imagery/app/imagery"
 )
 
@@ -41,7 +42,7 @@ func TestSlowClients(t *testing.T) {
 	const budget = 160 // MiB; the 64 photos together are 1,280
 	p := start(t, t.TempDir(), nil, "-role", "server", "-memory", strconv.Itoa(budget)+"MiB")
 	c := newClient(t, p.url)
-	body, contentType := form(t, append(encodeJPEG(t, scene(1, 400, 300)), make([]byte, 19<<20)...))
+	contentType, body := api.Form("photo", append(encodeJPEG(t, scene(1, 400, 300)), make([]byte, 19<<20)...))
 	var slow sync.WaitGroup
 	stop := make(chan struct{})
 	var connected sync.WaitGroup

@@ -3,11 +3,12 @@ package e2e
 import (
 	"context"
 	"encoding/json"
-	"io"
 	"net/http"
 	"regexp"
 	"testing"
 	"time"
+
+	api "imagery/app/client"
 )
 
 // fleetState is what /_fleet.json shows.
@@ -25,13 +26,11 @@ func TestPanel(t *testing.T) {
 	p := start(t, t.TempDir(), nil)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
+	c := api.New(p.url)
 	look := func() (s fleetState) {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url+"/_fleet.json", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if status, body, err := do(req); err != nil || status != http.StatusOK || json.Unmarshal(body, &s) != nil {
-			t.Fatalf("%d %s, %v", status, body, err)
+		res, err := c.Expect(ctx, http.MethodGet, "/_fleet.json", nil, nil, http.StatusOK)
+		if err != nil || json.Unmarshal(res.Body, &s) != nil {
+			t.Fatalf("%s, %v", res.Body, err)
 		}
 		return s
 	}
@@ -63,26 +62,18 @@ func TestPanel(t *testing.T) {
 			t.Errorf("%s has no process %d", c.Name, c.PID)
 		}
 	}
-	res, err := http.Get(p.url + "/_fleet")
-	if err != nil {
-		t.Fatal(err)
-	}
-	page, err := io.ReadAll(res.Body)
-	res.Body.Close()
-	token := regexp.MustCompile(`name="fleet-token" content="([^"]+)"`).FindSubmatch(page)
+	page, err := c.Expect(ctx, http.MethodGet, "/_fleet", nil, nil, http.StatusOK)
+	token := regexp.MustCompile(`name="fleet-token" content="([^"]+)"`).FindSubmatch(page.Body)
 	if err != nil || token == nil {
-		t.Fatalf("the page: %s, %v", page, err)
+		t.Fatalf("the page: %s, %v", page.Body, err)
 	}
-	kill, err := http.NewRequestWithContext(ctx, http.MethodPost, p.url+"/_fleet/kill/worker-1", nil)
-	if err != nil {
-		t.Fatal(err)
+	const kill = "/_fleet/kill/worker-1"
+	if _, err := c.Expect(ctx, http.MethodPost, kill, nil, nil, http.StatusForbidden); err != nil {
+		t.Errorf("a kill without the token: %v", err)
 	}
-	if status, _, err := do(kill); err != nil || status != http.StatusForbidden {
-		t.Errorf("a kill without the token: %d, %v", status, err)
-	}
-	kill.Header.Set("X-Fleet-Token", string(token[1]))
-	if status, body, err := do(kill); err != nil || status != http.StatusNoContent {
-		t.Fatalf("a kill: %d %s, %v", status, body, err)
+	withToken := func(req *http.Request) { req.Header.Set("X-Fleet-Token", string(token[1])) }
+	if _, err := c.Expect(ctx, http.MethodPost, kill, nil, withToken, http.StatusNoContent); err != nil {
+		t.Fatalf("a kill: %v", err)
 	}
 	until("worker-1 is replaced", func(s fleetState) bool {
 		for i, c := range s.Processes {

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"imagery/app/admin/fsck"
+	api "imagery/app/client"
 	"imagery/app/imagery"
 )
 
@@ -48,12 +49,12 @@ type refusal struct {
 
 func refusals(t *testing.T) []refusal {
 	file := func(name string, body []byte, want int) refusal {
-		b, contentType := form(t, body)
+		contentType, b := api.Form("photo", body)
 		return refusal{name, http.MethodPost, "/image/ID/upload", b, contentType, want}
 	}
 	small := encodeJPEG(t, scene(1, 20, 20))
 	unknown := imagery.NewID()
-	b, contentType := form(t, small)
+	contentType, b := api.Form("photo", small)
 	list := []refusal{
 		file("text named .jpg", []byte("just some words"), 415),
 		file("SVG", []byte(`<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>`), 415),
@@ -126,7 +127,7 @@ func TestRefusalsLeaveNothingBehind(t *testing.T) {
 			t.Errorf("%s: a person cannot understand %+v", r.name, problem)
 		}
 	}
-	if v, err := c.get(t.Context(), id, 0); err != nil || v.State != "created" || v.Version != 0 {
+	if v, err := c.Get(t.Context(), id); err != nil || v.State != "created" || v.Version != 0 {
 		t.Errorf("the image after all refusals: %+v, %v", v, err)
 	}
 	p.stop(t)
@@ -150,14 +151,9 @@ func TestTwoUploadsRace(t *testing.T) {
 		var both sync.WaitGroup
 		for i, file := range [][]byte{a, b} {
 			both.Go(func() {
-				body, contentType := form(t, file)
-				req, err := http.NewRequest(http.MethodPost, p.url+"/image/"+id+"/upload", bytes.NewReader(body))
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				req.Header.Set("Content-Type", contentType)
-				if status[i], _, err = do(req); err != nil {
+				contentType, body := api.Form("photo", file)
+				res, err := c.Do(t.Context(), http.MethodPost, "/image/"+id+"/upload", body, api.ContentType(contentType))
+				if status[i] = res.Status; err != nil {
 					t.Error(err)
 				}
 			})

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	api "imagery/app/client"
 	"imagery/app/imagery"
 )
 
@@ -215,32 +215,20 @@ func smallMachine(t *testing.T, p *program, n int) {
 
 // sent uploads a photo and waits for its result, unless it is refused with a size that would pass.
 func (c *client) sent(ctx context.Context, p photo) (state string, err error) {
-	id := imagery.NewID()
-	if err := c.createAs(ctx, id); err != nil {
-		return "", err
+	img, err := c.Create(ctx, imagery.NewID())
+	if err == nil {
+		img, err = c.Upload(ctx, img.ID, "photo", p.body)
 	}
-	body, contentType := form(c.t, p.body)
-	answer, err := c.persist(ctx, func() (*http.Request, error) {
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url()+"/image/"+id+"/upload", bytes.NewReader(body))
-		if err == nil {
-			req.Header.Set("Content-Type", contentType)
-		}
-		return req, err
-	}, http.StatusAccepted, http.StatusUnprocessableEntity)
-	if err != nil {
-		return "", err
-	}
-	if bytes.Contains(answer, []byte("would pass")) {
+	if api.Status(err) == http.StatusUnprocessableEntity && strings.Contains(err.Error(), "would pass") {
 		return "refused", nil
 	}
-	v, err := c.final(ctx, id)
-	if err != nil {
-		return "", err
+	if err == nil {
+		img, err = c.Wait(ctx, img)
 	}
-	if v.State != "processed" {
-		return "", fmt.Errorf("%s: %s", v.State, answer)
+	if err == nil && img.State != "processed" {
+		err = fmt.Errorf("%s: %s", img.State, img.Error)
 	}
-	return v.State, nil
+	return img.State, err
 }
 
 // end stops the program and waits for its end.
@@ -266,21 +254,14 @@ func TestPhotoMemory(t *testing.T) {
 	gif := func(w, h int) photo {
 		return photo{name: "GIF", body: encodeGIF(t, image.NewPaletted(image.Rect(0, 0, w, h), palette.Plan9))}
 	}
-	body, contentType := form(t, gif(2400, 1800).body)
-	url := c.url() + "/image/" + c.create(ctx) + "/upload"
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Content-Type", contentType)
-	status, answer, err := do(req)
-	if err != nil || status != http.StatusUnprocessableEntity {
-		t.Fatalf("%d %s, %v", status, answer, err)
+	_, refused := c.Upload(ctx, c.create(ctx), "photo", gif(2400, 1800).body)
+	if api.Status(refused) != http.StatusUnprocessableEntity {
+		t.Fatal(refused)
 	}
 	var width, height int
-	_, text, _ := bytes.Cut(answer, []byte("Of this kind, "))
-	if _, err := fmt.Sscanf(string(text), "%d x %d pixels would pass", &width, &height); err != nil {
-		t.Fatalf("%s: %v", answer, err)
+	_, text, _ := strings.Cut(refused.Error(), "Of this kind, ")
+	if _, err := fmt.Sscanf(text, "%d x %d pixels would pass", &width, &height); err != nil {
+		t.Fatalf("%v: %v", refused, err)
 	}
 	if state, err := c.sent(ctx, gif(width, height)); err != nil || state != "processed" {
 		t.Errorf("%d x %d: %s, %v", width, height, state, err)
