@@ -24,8 +24,8 @@ import (
 	"golang.org/x/net/http/httpproxy"
 )
 
-// sdk returns the configuration of SDK clients that see AWS as the provider does. It refuses an account that the
-// settings do not allow.
+// sdk returns the configuration of SDK clients with the same credentials, region and endpoints as the provider's. It
+// returns an error if the settings do not allow the account of the credentials.
 func (a AWSSettings) sdk(ctx context.Context) (sdk.Config, error) {
 	options, err := a.options()
 	if err != nil {
@@ -36,12 +36,12 @@ func (a AWSSettings) sdk(ctx context.Context) (sdk.Config, error) {
 		return sdk.Config{}, fmt.Errorf("find credentials: %w", err)
 	}
 	cfg.ServiceOptions = append(cfg.ServiceOptions, a.serviceOptions)
-	// A token of another identity provider comes first, then the role, as in the provider.
+	// The web identity comes before the other role, as in the provider.
 	if r := a.AssumeRoleWithWebIdentity; r != nil {
 		cfg.Credentials = sdk.NewCredentialsCache(stscreds.NewWebIdentityRoleProvider(a.sts(cfg), r.RoleArn,
 			r.token(), func(o *stscreds.WebIdentityRoleOptions) {
 				o.RoleSessionName, o.Policy, o.PolicyARNs = r.SessionName, pointer(r.Policy), policies(r.PolicyArns)
-				o.Duration = span(r.Duration)
+				o.Duration = duration(r.Duration)
 			}))
 	}
 	if r := a.AssumeRole; r != nil {
@@ -49,7 +49,7 @@ func (a AWSSettings) sdk(ctx context.Context) (sdk.Config, error) {
 			func(o *stscreds.AssumeRoleOptions) {
 				o.RoleSessionName, o.ExternalID, o.SourceIdentity = r.SessionName, pointer(r.ExternalId), pointer(r.SourceIdentity)
 				o.Policy, o.PolicyARNs, o.TransitiveTagKeys = pointer(r.Policy), policies(r.PolicyArns), r.TransitiveTagKeys
-				o.Duration = span(r.Duration)
+				o.Duration = duration(r.Duration)
 				for k, v := range r.Tags {
 					o.Tags = append(o.Tags, types.Tag{Key: &k, Value: &v})
 				}
@@ -58,18 +58,18 @@ func (a AWSSettings) sdk(ctx context.Context) (sdk.Config, error) {
 	if a.AccountID == "" && len(a.AllowedAccountIds)+len(a.ForbiddenAccountIds) == 0 {
 		return cfg, nil
 	}
-	who, err := a.sts(cfg).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+	identity, err := a.sts(cfg).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
 	if err != nil {
-		return sdk.Config{}, fmt.Errorf("ask AWS for the account of the credentials: %w", err)
+		return sdk.Config{}, fmt.Errorf("look up the account of the credentials: %w", err)
 	}
-	if err := a.checkAccount(sdk.ToString(who.Account)); err != nil {
+	if err := a.checkAccount(sdk.ToString(identity.Account)); err != nil {
 		return sdk.Config{}, err
 	}
 	return cfg, nil
 }
 
-// options translates the settings that the SDK knows by itself. What is unset is left to the SDK's own sources, which
-// are the provider's: environment, files, instance metadata.
+// options translates the settings that the SDK's configuration has. For unset ones the SDK reads the same sources as
+// the provider: environment, files, instance metadata.
 func (a AWSSettings) options() ([]func(*config.LoadOptions) error, error) {
 	var out []func(*config.LoadOptions) error
 	add := func(set bool, option config.LoadOptionsFunc) {
@@ -92,21 +92,21 @@ func (a AWSSettings) options() ([]func(*config.LoadOptions) error, error) {
 		mode = imds.EndpointModeStateIPv6
 	}
 	add(a.EC2MetadataMode != "", config.WithEC2IMDSEndpointMode(mode))
-	add(is(a.SkipMetadataAPICheck), config.WithEC2IMDSClientEnableState(imds.ClientDisabled))
-	add(is(a.UseDualstackEndpoint), config.WithUseDualStackEndpoint(sdk.DualStackEndpointStateEnabled))
-	add(is(a.UseFIPSEndpoint), config.WithUseFIPSEndpoint(sdk.FIPSEndpointStateEnabled))
-	add(a.HTTPProxy+a.HTTPSProxy+a.NoProxy != "" || is(a.Insecure), config.WithHTTPClient(a.client()))
+	add(sdk.ToBool(a.SkipMetadataAPICheck), config.WithEC2IMDSClientEnableState(imds.ClientDisabled))
+	add(sdk.ToBool(a.UseDualstackEndpoint), config.WithUseDualStackEndpoint(sdk.DualStackEndpointStateEnabled))
+	add(sdk.ToBool(a.UseFIPSEndpoint), config.WithUseFIPSEndpoint(sdk.FIPSEndpointStateEnabled))
+	add(a.HTTPProxy+a.HTTPSProxy+a.NoProxy != "" || sdk.ToBool(a.Insecure), config.WithHTTPClient(a.client()))
 	if a.CustomCABundle != "" {
 		bundle, err := os.ReadFile(a.CustomCABundle)
 		if err != nil {
-			return nil, fmt.Errorf("aws:customCaBundle: %w", err)
+			return nil, fmt.Errorf("read aws:customCaBundle: %w", err)
 		}
 		add(true, config.WithCustomCABundle(strings.NewReader(string(bundle))))
 	}
 	return out, nil
 }
 
-// retryer is the SDK's, with the rate limiter that the settings ask for.
+// retryer returns the SDK's retryer with the configured rate limiter.
 func (a AWSSettings) retryer() sdk.Retryer {
 	limited := func(o *retry.StandardOptions) {
 		o.RateLimiter = ratelimit.NewTokenRateLimit(uint(a.TokenBucketRateLimiterCapacity))
@@ -119,12 +119,12 @@ func (a AWSSettings) retryer() sdk.Retryer {
 	return retry.NewStandard(limited)
 }
 
-// client reaches AWS through the proxies of the settings.
+// client returns an HTTP client that uses the configured proxies.
 func (a AWSSettings) client() *awshttp.BuildableClient {
 	proxies := httpproxy.FromEnvironment()
 	if a.HTTPProxy != "" {
 		proxies.HTTPProxy = a.HTTPProxy
-		if proxies.HTTPSProxy == "" { // the provider of this version uses it for both
+		if proxies.HTTPSProxy == "" { // this version of the provider uses it for both
 			proxies.HTTPSProxy = a.HTTPProxy
 		}
 	}
@@ -137,11 +137,11 @@ func (a AWSSettings) client() *awshttp.BuildableClient {
 	choose := proxies.ProxyFunc()
 	return awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
 		t.Proxy = func(r *http.Request) (*url.URL, error) { return choose(r.URL) }
-		if is(a.Insecure) {
+		if sdk.ToBool(a.Insecure) {
 			if t.TLSClientConfig == nil {
 				t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
 			}
-			t.TLSClientConfig.InsecureSkipVerify = true // asked for by name
+			t.TLSClientConfig.InsecureSkipVerify = true // aws:insecure
 		}
 	})
 }
@@ -165,8 +165,8 @@ var endpointNames = map[string][]string{
 	"Service Quotas":            {"servicequotas"},
 }
 
-// serviceOptions sets in the options of one service what no option of the SDK's configuration can. The types of the
-// options differ by service, their fields do not.
+// serviceOptions changes the options of one service's client where the SDK's configuration has no option. It uses
+// reflection: every service has an options type of its own, with the same field names.
 func (a AWSSettings) serviceOptions(service string, options any) {
 	fields := reflect.ValueOf(options).Elem()
 	for _, name := range endpointNames[service] {
@@ -174,7 +174,7 @@ func (a AWSSettings) serviceOptions(service string, options any) {
 			fields.FieldByName("BaseEndpoint").Set(reflect.ValueOf(&endpoint))
 		}
 	}
-	// Clients that have a number of attempts of their own would not ask for the configured one.
+	// Some clients set their own number of attempts and ignore the configured one.
 	if a.MaxRetries > 0 {
 		fields.FieldByName("RetryMaxAttempts").SetInt(int64(a.MaxRetries))
 	}
@@ -183,7 +183,7 @@ func (a AWSSettings) serviceOptions(service string, options any) {
 	}
 }
 
-// sts returns a client for credentials, in the region that the settings have for it.
+// sts returns an STS client for the configured STS region.
 func (a AWSSettings) sts(cfg sdk.Config) *sts.Client {
 	return sts.NewFromConfig(cfg, func(o *sts.Options) {
 		if a.STSRegion != "" {
@@ -200,14 +200,13 @@ func (r webIdentityRole) token() stscreds.IdentityTokenRetriever {
 	return identityToken(r.WebIdentityToken)
 }
 
-// identityToken is a token that is known already.
+// identityToken is the token itself, for stscreds.IdentityTokenRetriever.
 type identityToken string
 
 // GetIdentityToken returns the token.
 func (t identityToken) GetIdentityToken() ([]byte, error) { return []byte(t), nil }
 
-func is(b *bool) bool { return b != nil && *b }
-
+// pointer returns nil for "".
 func pointer(s string) *string {
 	if s == "" {
 		return nil
@@ -215,8 +214,8 @@ func pointer(s string) *string {
 	return &s
 }
 
-// span reads a duration that was checked when it was configured; 0 means the SDK's default.
-func span(s string) time.Duration {
+// duration parses a duration that LoadConfig has checked; 0 means the SDK's default.
+func duration(s string) time.Duration {
 	d, _ := time.ParseDuration(s)
 	return d
 }

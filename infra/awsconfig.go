@@ -36,7 +36,7 @@ type AWSSettings struct {
 	SkipCredentialsValidation, SkipMetadataAPICheck *bool
 	SkipRegionValidation, SkipRequestingAccountID   *bool
 
-	// AccountID is the account in which the SDK's clients must be, when it is known; no key of its own.
+	// AccountID is the only account that SDK clients may use; empty: any. It is not read from a key.
 	AccountID string
 	secret    []string // names of the keys that the stack's configuration encrypts
 }
@@ -57,13 +57,13 @@ type webIdentityRole struct {
 // ignoredTags holds aws:ignoreTags.
 type ignoredTags struct{ Keys, KeyPrefixes []string }
 
-// awsKeys read the aws: keys that are honoured. Errors finish the sentence that begins with the key.
+// awsKeys maps each supported aws: key to the function that reads it. The caller puts the key's name before the error.
 var awsKeys = map[string]func(a *AWSSettings, v string) error{
-	"region":                    awsText(func(a *AWSSettings) *string { return &a.Region }),
-	"profile":                   awsText(func(a *AWSSettings) *string { return &a.Profile }),
-	"accessKey":                 awsText(func(a *AWSSettings) *string { return &a.AccessKey }),
-	"secretKey":                 awsText(func(a *AWSSettings) *string { return &a.SecretKey }),
-	"token":                     awsText(func(a *AWSSettings) *string { return &a.Token }),
+	"region":                    text(func(a *AWSSettings) *string { return &a.Region }),
+	"profile":                   text(func(a *AWSSettings) *string { return &a.Profile }),
+	"accessKey":                 text(func(a *AWSSettings) *string { return &a.AccessKey }),
+	"secretKey":                 text(func(a *AWSSettings) *string { return &a.SecretKey }),
+	"token":                     text(func(a *AWSSettings) *string { return &a.Token }),
 	"sharedConfigFiles":         awsJSON(func(a *AWSSettings) any { return &a.SharedConfigFiles }),
 	"sharedCredentialsFiles":    awsJSON(func(a *AWSSettings) any { return &a.SharedCredentialsFiles }),
 	"allowedAccountIds":         awsJSON(func(a *AWSSettings) any { return &a.AllowedAccountIds }),
@@ -73,19 +73,19 @@ var awsKeys = map[string]func(a *AWSSettings, v string) error{
 	"assumeRoleWithWebIdentity": readWebIdentity,
 	"defaultTags":               readDefaultTags,
 	"endpoints":                 readEndpoints,
-	"maxRetries":                awsCount(func(a *AWSSettings) *int { return &a.MaxRetries }),
-	"tokenBucketRateLimiterCapacity": awsCount(
-		func(a *AWSSettings) *int { return &a.TokenBucketRateLimiterCapacity }),
-	"retryMode":                  awsChoice(func(a *AWSSettings) *string { return &a.RetryMode }, "standard", "adaptive"),
-	"httpProxy":                  awsText(func(a *AWSSettings) *string { return &a.HTTPProxy }),
-	"httpsProxy":                 awsText(func(a *AWSSettings) *string { return &a.HTTPSProxy }),
-	"noProxy":                    awsText(func(a *AWSSettings) *string { return &a.NoProxy }),
+	"maxRetries":                integer(func(a *AWSSettings) *int { return &a.MaxRetries }, 1, 1_000_000),
+	"tokenBucketRateLimiterCapacity": integer(
+		func(a *AWSSettings) *int { return &a.TokenBucketRateLimiterCapacity }, 1, 1_000_000),
+	"retryMode":                  choice(func(a *AWSSettings) *string { return &a.RetryMode }, "standard", "adaptive"),
+	"httpProxy":                  text(func(a *AWSSettings) *string { return &a.HTTPProxy }),
+	"httpsProxy":                 text(func(a *AWSSettings) *string { return &a.HTTPSProxy }),
+	"noProxy":                    text(func(a *AWSSettings) *string { return &a.NoProxy }),
 	"insecure":                   awsBool(func(a *AWSSettings) **bool { return &a.Insecure }),
-	"customCaBundle":             awsText(func(a *AWSSettings) *string { return &a.CustomCABundle }),
-	"ec2MetadataServiceEndpoint": awsText(func(a *AWSSettings) *string { return &a.EC2MetadataServiceEndpoint }),
-	"ec2MetadataServiceEndpointMode": awsChoice(
+	"customCaBundle":             text(func(a *AWSSettings) *string { return &a.CustomCABundle }),
+	"ec2MetadataServiceEndpoint": text(func(a *AWSSettings) *string { return &a.EC2MetadataServiceEndpoint }),
+	"ec2MetadataServiceEndpointMode": choice(
 		func(a *AWSSettings) *string { return &a.EC2MetadataMode }, "IPv4", "IPv6"),
-	"stsRegion":                 awsText(func(a *AWSSettings) *string { return &a.STSRegion }),
+	"stsRegion":                 text(func(a *AWSSettings) *string { return &a.STSRegion }),
 	"useDualstackEndpoint":      awsBool(func(a *AWSSettings) **bool { return &a.UseDualstackEndpoint }),
 	"useFipsEndpoint":           awsBool(func(a *AWSSettings) **bool { return &a.UseFIPSEndpoint }),
 	"s3UsePathStyle":            awsBool(func(a *AWSSettings) **bool { return &a.S3UsePathStyle }),
@@ -95,14 +95,14 @@ var awsKeys = map[string]func(a *AWSSettings, v string) error{
 	"skipRequestingAccountId":   awsBool(func(a *AWSSettings) **bool { return &a.SkipRequestingAccountID }),
 }
 
-// refusedAWSKeys are aws: keys that exist and are not honoured, with the end of the sentence that says so.
+// refusedAWSKeys maps keys of the provider that are not supported to the reason, which follows the key in an error.
 var refusedAWSKeys = map[string]string{
-	"s3UsEast1RegionalEndpoint": "is not honoured: S3 is asked at its regional endpoint everywhere",
-	"assumeRoles":               "is a key of version 7 of the provider; in this one it is aws:assumeRole, an object",
-	"version":                   "is not honoured: go.mod decides the version of the provider",
+	"s3UsEast1RegionalEndpoint": "is not supported: S3 is always called at its regional endpoint",
+	"assumeRoles":               "belongs to version 7 of the provider; use aws:assumeRole, an object",
+	"version":                   "is not supported: go.mod sets the version of the provider",
 }
 
-// providerOnlyKeys are honoured keys that change nothing in the SDK's clients, with the reason.
+// providerOnlyKeys maps keys that do not apply to SDK clients to the reason.
 var providerOnlyKeys = map[string]string{
 	"defaultTags":               "the rollout makes nothing that has tags",
 	"ignoreTags":                "it is about the provider's comparison; the preflight always reads project and stack",
@@ -138,11 +138,11 @@ func readAWS(names, secret []string, get func(key string) string) (a AWSSettings
 	return a, append(problems, a.problems()...)
 }
 
-// problems are the rules that cross keys.
+// problems checks the rules between keys.
 func (a AWSSettings) problems() []string {
 	var bad []string
 	if (a.AccessKey == "") != (a.SecretKey == "") || a.Token != "" && a.AccessKey == "" {
-		bad = append(bad, "aws:accessKey and aws:secretKey belong together, aws:token to both")
+		bad = append(bad, "aws:accessKey and aws:secretKey must be set together, aws:token only with both")
 	}
 	if len(a.AllowedAccountIds) > 0 && len(a.ForbiddenAccountIds) > 0 {
 		bad = append(bad, "aws:allowedAccountIds and aws:forbiddenAccountIds exclude each other")
@@ -154,12 +154,12 @@ func (a AWSSettings) problems() []string {
 func (a AWSSettings) checkAccount(id string) error {
 	switch {
 	case a.AccountID != "" && a.AccountID != id:
-		return fmt.Errorf("the credentials are of AWS account %s, the stack is of account %s", id, a.AccountID)
+		return fmt.Errorf("the credentials belong to AWS account %s, the stack to account %s", id, a.AccountID)
 	case len(a.AllowedAccountIds) > 0 && !slices.Contains(a.AllowedAccountIds, id):
-		return fmt.Errorf("the credentials are of AWS account %s, aws:allowedAccountIds allows %s", id,
+		return fmt.Errorf("the credentials belong to AWS account %s, aws:allowedAccountIds allows %s", id,
 			strings.Join(a.AllowedAccountIds, ", "))
 	case slices.Contains(a.ForbiddenAccountIds, id):
-		return fmt.Errorf("the credentials are of AWS account %s, which aws:forbiddenAccountIds forbids", id)
+		return fmt.Errorf("the credentials belong to AWS account %s, which aws:forbiddenAccountIds forbids", id)
 	}
 	return nil
 }
@@ -206,7 +206,7 @@ func (a AWSSettings) provider(tags map[string]string) *aws.ProviderArgs {
 		}
 		p.Endpoints = aws.ProviderEndpointArray{e}
 	}
-	// What the configuration encrypts stays encrypted in the state.
+	// Keys that the configuration encrypts stay encrypted in Pulumi's state.
 	fields := reflect.ValueOf(p).Elem()
 	for i := range fields.NumField() {
 		name := fields.Type().Field(i).Name
@@ -218,7 +218,7 @@ func (a AWSSettings) provider(tags map[string]string) *aws.ProviderArgs {
 	return p
 }
 
-// endpointField returns the index of a service in the provider's table of endpoints, -1 if it is not there.
+// endpointField returns the index of a service's field in aws.ProviderEndpointArgs, or -1.
 func endpointField(name string) int {
 	t := reflect.TypeFor[aws.ProviderEndpointArgs]()
 	for i := range t.NumField() {

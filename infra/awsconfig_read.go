@@ -4,57 +4,29 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 )
 
-// Readers turn the text of an aws: key into its setting. Their errors finish the sentence that begins with the key.
-
-func awsText(at func(*AWSSettings) *string) func(*AWSSettings, string) error {
-	return func(a *AWSSettings, v string) error { *at(a) = v; return nil }
-}
-
-func awsChoice(at func(*AWSSettings) *string, options ...string) func(*AWSSettings, string) error {
-	return func(a *AWSSettings, v string) error {
-		if !slices.Contains(options, v) {
-			return fmt.Errorf("is not one of %s", strings.Join(options, ", "))
-		}
-		*at(a) = v
-		return nil
-	}
-}
-
-func awsBool(at func(*AWSSettings) **bool) func(*AWSSettings, string) error {
+func awsBool(field func(*AWSSettings) **bool) func(*AWSSettings, string) error {
 	return func(a *AWSSettings, v string) error {
 		b, err := strconv.ParseBool(v)
 		if err != nil {
 			return fmt.Errorf("is not true or false")
 		}
-		*at(a) = &b
-		return nil
-	}
-}
-
-func awsCount(at func(*AWSSettings) *int) func(*AWSSettings, string) error {
-	return func(a *AWSSettings, v string) error {
-		n, err := strconv.Atoi(v)
-		if err != nil || n < 1 {
-			return fmt.Errorf("is not a whole number from 1")
-		}
-		*at(a) = n
+		*field(a) = &b
 		return nil
 	}
 }
 
 // awsJSON reads the JSON that `pulumi config set --path` writes.
-func awsJSON(at func(*AWSSettings) any) func(*AWSSettings, string) error {
-	return func(a *AWSSettings, v string) error { return object(v, at(a)) }
+func awsJSON(field func(*AWSSettings) any) func(*AWSSettings, string) error {
+	return func(a *AWSSettings, v string) error { return object(v, field(a)) }
 }
 
-// object reads a JSON value into out. A field that out does not have is an error: it would be ignored silently.
-// Numbers and truth values become texts, since YAML writes an account id without quotes.
+// object decodes a JSON value into out. A field that out does not have is an error, not ignored. Numbers and booleans
+// become strings, because YAML writes an account id without quotes.
 func object(v string, out any) error {
 	var any any
 	numbers := json.NewDecoder(strings.NewReader(v))
@@ -62,28 +34,28 @@ func object(v string, out any) error {
 	if err := numbers.Decode(&any); err != nil {
 		return fmt.Errorf("is not JSON, as `pulumi config set --path` writes it")
 	}
-	b, err := json.Marshal(scalarsToTexts(any))
+	b, err := json.Marshal(scalarsToStrings(any))
 	if err != nil {
 		return err
 	}
 	strict := json.NewDecoder(bytes.NewReader(b))
 	strict.DisallowUnknownFields()
 	if err := strict.Decode(out); err != nil {
-		return fmt.Errorf("cannot be read: %s", strings.TrimPrefix(err.Error(), "json: "))
+		return fmt.Errorf("cannot be decoded: %s", strings.TrimPrefix(err.Error(), "json: "))
 	}
 	return nil
 }
 
-// scalarsToTexts writes numbers and truth values within a JSON value as texts.
-func scalarsToTexts(v any) any {
+// scalarsToStrings replaces the numbers and booleans within a JSON value by strings.
+func scalarsToStrings(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
 		for k := range v {
-			v[k] = scalarsToTexts(v[k])
+			v[k] = scalarsToStrings(v[k])
 		}
 	case []any:
 		for i := range v {
-			v[i] = scalarsToTexts(v[i])
+			v[i] = scalarsToStrings(v[i])
 		}
 	case json.Number:
 		return v.String()
@@ -98,7 +70,7 @@ func readAssumeRole(a *AWSSettings, v string) error {
 	if err := object(v, a.AssumeRole); err != nil {
 		return err
 	}
-	return roleProblem(a.AssumeRole.RoleArn, a.AssumeRole.Duration)
+	return checkRole(a.AssumeRole.RoleArn, a.AssumeRole.Duration)
 }
 
 func readWebIdentity(a *AWSSettings, v string) error {
@@ -110,11 +82,11 @@ func readWebIdentity(a *AWSSettings, v string) error {
 	if (r.WebIdentityToken == "") == (r.WebIdentityTokenFile == "") {
 		return fmt.Errorf("needs either webIdentityToken or webIdentityTokenFile")
 	}
-	return roleProblem(r.RoleArn, r.Duration)
+	return checkRole(r.RoleArn, r.Duration)
 }
 
-// roleProblem checks what both ways to a role have.
-func roleProblem(arn, duration string) error {
+// checkRole checks the fields that both ways to assume a role have.
+func checkRole(arn, duration string) error {
 	if arn == "" {
 		return fmt.Errorf("has no roleArn")
 	}

@@ -167,7 +167,7 @@ func TestClientsRefuseOtherAccounts(t *testing.T) {
 		"not allowed": {map[string]string{"allowedAccountIds": `["999999999999"]`}, "", "allows 999999999999"},
 		"forbidden":   {map[string]string{"forbiddenAccountIds": `["111122223333"]`}, "", "forbids"},
 		"the stack's": {nil, "111122223333", ""},
-		"another":     {nil, "999999999999", "of AWS account 111122223333, the stack is of account 999999999999"},
+		"another":     {nil, "999999999999", "to AWS account 111122223333, the stack to account 999999999999"},
 	} {
 		keys := maps.Clone(base)
 		maps.Copy(keys, test.keys)
@@ -390,9 +390,9 @@ func withKeys(t *testing.T, keys map[string]string) (*pulumitest.Graph, error) {
 // The mock cloud is of account 111122223333.
 func TestTheWrongAccountIsNotTouched(t *testing.T) {
 	for problem, keys := range map[string]map[string]string{
-		"account 111122223333, imagery:accountId says 999999999999": {"imagery:accountId": "999999999999"},
-		"account 111122223333, aws:allowedAccountIds allows 999":    {"aws:allowedAccountIds": `["999999999999"]`},
-		"account 111122223333, which aws:forbiddenAccountIds":       {"aws:forbiddenAccountIds": `["111122223333"]`},
+		"account 111122223333, imagery:accountId is 999999999999": {"imagery:accountId": "999999999999"},
+		"account 111122223333, aws:allowedAccountIds allows 999":  {"aws:allowedAccountIds": `["999999999999"]`},
+		"account 111122223333, which aws:forbiddenAccountIds":     {"aws:forbiddenAccountIds": `["111122223333"]`},
 	} {
 		g, err := withKeys(t, keys)
 		if err == nil || !strings.Contains(err.Error(), problem) {
@@ -470,17 +470,17 @@ func TestWrongTagsAndAccountsAreRefused(t *testing.T) {
 		`"Stack" is set by this program already`: {"imagery:tags": "Stack=mine"},
 		`"stack" is set by this program`:         {"aws:defaultTags": `{"tags":{"stack":"mine"}}`},
 		`"aws:x" begins with aws:`:               {"imagery:tags": "aws:x=1"},
-		`"a?" cannot be the name`:                {"imagery:tags": "a?=1"},
-		"cannot be the name of a tag":            {"imagery:tags": strings.Repeat("k", 129) + "=1"},
-		"more than 256 characters":               {"imagery:tags": "k=" + strings.Repeat("v", 257)},
-		"are 8 tags, 7 fit": {"imagery:tags": "a=1,b=1,c=1,d=1",
+		`"a?" is not a valid tag name`:           {"imagery:tags": "a?=1"},
+		"is not a valid tag name":                {"imagery:tags": strings.Repeat("k", 129) + "=1"},
+		"up to 256 letters":                      {"imagery:tags": "k=" + strings.Repeat("v", 257)},
+		"are 8 tags together, at most 7": {"imagery:tags": "a=1,b=1,c=1,d=1",
 			"aws:defaultTags": `{"tags":{"e":"1","f":"1","g":"1","h":"1"}}`},
 		"is not a list such as":              {"imagery:tags": "team"},
 		"with different names":               {"imagery:tags": "a=1,a=2"},
 		`"a" is set by imagery:tags already`: {"imagery:tags": "a=1,A=2"},
 		"not the 12 digits":                  {"imagery:accountId": "12"},
 		"is not the ARN of an IAM policy":    {"imagery:permissionsBoundary": "arn:aws:iam::111122223333:role/x"},
-		"is of account 999999999999": {"imagery:accountId": "111122223333",
+		"belongs to account 999999999999": {"imagery:accountId": "111122223333",
 			"imagery:permissionsBoundary": "arn:aws:iam::999999999999:policy/x"},
 	} {
 		g, err := withKeys(t, keys)

@@ -55,7 +55,7 @@ var changeCases = map[string][]changeCase{
 	"azs": {
 		{before: devBase, after: with(devBase, "azs", "eu-central-1b,eu-central-1c"), nothing: true},
 		{before: devBase, after: with(devBase, "azs", "eu-central-1c,eu-central-1b"), refused: "in this order"},
-		{before: devBase, after: with(devBase, "azs", "eu-central-1b,eu-central-1d"), refused: "only append"},
+		{before: devBase, after: with(devBase, "azs", "eu-central-1b,eu-central-1d"), refused: "only be appended"},
 		{before: with(devBase, "azs", "eu-central-1b,eu-central-1c"),
 			after: map[string]string{"azs": "eu-central-1b,eu-central-1c,eu-central-1d", "azCount": "3"}},
 	},
@@ -64,7 +64,7 @@ var changeCases = map[string][]changeCase{
 	"accessLogs":     {turn(devBase, "accessLogs", "true"), turn(prodBase, "accessLogs", "")},
 	"arch": {
 		{before: devBase, after: with(devBase, "arch", "amd64"), refused: "imagery:serverType t4g.micro is arm64"},
-		{before: devBase, refused: "the image that this stack keeps is of arm64",
+		{before: devBase, refused: "the image that this stack keeps is for arm64",
 			after: map[string]string{"arch": "amd64", "serverType": "t3.micro", "workerType": "t3.small"}},
 		{before: devBase, effect: replaced, after: map[string]string{"arch": "amd64", "serverType": "t3.micro",
 			"workerType": "t3.small", "amiFollow": "true"}},
@@ -165,7 +165,7 @@ func (c changeCase) check(t *testing.T, want effect) error {
 	} else if err != nil {
 		return err
 	}
-	old := livingAs(t, before, c.before)
+	old := deployedAs(t, before, c.before)
 	refusals := cfg.refusals(old, zonesOf(after))
 	if c.refused != "" {
 		if len(refusals) != 1 || !strings.Contains(refusals[0], c.refused) {
@@ -221,8 +221,8 @@ func planned(t *testing.T, config map[string]string) (*pulumitest.Graph, Config,
 	return g, cfg, err
 }
 
-// livingAs returns what AWS would tell about a stack, and ages it: an image that was looked up is older than today's.
-func livingAs(t *testing.T, g *pulumitest.Graph, config map[string]string) living {
+// deployedAs returns what AWS would tell about a stack, and ages it: an image that was looked up is older than today's.
+func deployedAs(t *testing.T, g *pulumitest.Graph, config map[string]string) deployed {
 	t.Helper()
 	cfg, _, err := load(t, "test", config)
 	if err != nil {
@@ -233,7 +233,7 @@ func livingAs(t *testing.T, g *pulumitest.Graph, config map[string]string) livin
 			l.Set("imageId", "ami-0000000000000001d")
 		}
 	}
-	return living{VPCCIDR: cfg.VPCCIDR, Zones: zonesOf(g), Egress: cfg.Egress, Arch: cfg.Arch}
+	return deployed{VPCCIDR: cfg.VPCCIDR, Zones: zonesOf(g), Egress: cfg.Egress, Arch: cfg.Arch}
 }
 
 // graphDiff holds the changes that an update would make.
@@ -382,20 +382,20 @@ func TestRefusalsOfALivingStack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	same := living{VPCCIDR: cfg.VPCCIDR, Zones: []string{"a", "b"}, Egress: cfg.Egress, Arch: cfg.Arch}
+	same := deployed{VPCCIDR: cfg.VPCCIDR, Zones: []string{"a", "b"}, Egress: cfg.Egress, Arch: cfg.Arch}
 	for name, c := range map[string]struct {
 		zones []string
-		edit  func(*living)
+		edit  func(*deployed)
 		want  string
 	}{
 		"nothing":                 {zones: []string{"a", "b"}},
 		"other zones today":       {zones: []string{"x", "y"}},
 		"one more":                {zones: []string{"a", "b", "c"}},
-		"one more, AWS answers b": {zones: []string{"x", "a", "b"}, want: "which has subnets already"},
+		"one more, AWS answers b": {zones: []string{"x", "a", "b"}, want: "which already has subnets"},
 		"one less":                {zones: []string{"a"}, want: "cannot be deleted"},
-		"egress":                  {same.Zones, func(l *living) { l.Egress = network.NAT }, "since imagery:rollout is off"},
-		"arch":                    {same.Zones, func(l *living) { l.Arch = "amd64" }, "imagery:amiFollow in the same"},
-		"vpcCidr": {same.Zones, func(l *living) { l.VPCCIDR = netip.MustParsePrefix("10.42.0.0/20") },
+		"egress":                  {same.Zones, func(l *deployed) { l.Egress = network.NAT }, "since imagery:rollout is off"},
+		"arch":                    {same.Zones, func(l *deployed) { l.Arch = "amd64" }, "imagery:amiFollow in the same"},
+		"vpcCidr": {same.Zones, func(l *deployed) { l.VPCCIDR = netip.MustParsePrefix("10.42.0.0/20") },
 			"cannot change it"},
 	} {
 		old := same

@@ -8,14 +8,13 @@ import (
 	"imagery/infra/network"
 )
 
-// Config is every choice that a stack can make. Nothing else in the program reads configuration, so what a
-// stack will be is known, and refused if wrong, before the first resource is registered.
+// Config holds the configuration of a stack. LoadConfig checks all of it before the first resource is registered.
 type Config struct {
 	Project, Stack string
 	Region         string      // aws:region, else AWS_REGION
 	AWS            AWSSettings // every aws: key, the region included
 
-	// The keys, in the order of the table below, which explains each.
+	// The keys below, in the same order.
 	Profile           string
 	VPCCIDR           netip.Prefix
 	AZCount           int
@@ -52,104 +51,114 @@ type Config struct {
 	Boundary          string // ARN of a policy
 }
 
-// Name prefixes everything that the stack creates. Two stacks of one account differ in it, and so in all their names.
+// Name returns the prefix of the names of all resources.
 func (c Config) Name() string { return c.Project + "-" + c.Stack }
 
 // Presets of `profile`.
 const (
-	Dev  = "dev"  // cheap, gone without a trace after destroy
+	Dev  = "dev"  // cheap; destroy deletes everything
 	Prod = "prod" // private instances, protected data
 )
 
-// key is one configuration key: how it is documented, what the presets say, and where it goes.
+// key is one configuration key.
 type key struct {
 	name string
-	kind string // for the reader of the table
-	doc  string // what it does and why the default is what it is
-	dev  string // default as a person would type it
-	prod string
+	kind string // of its value, for the documentation
+	doc  string // purpose, and reason of the default
+	dev  string // default of profile dev, as in a configuration file
+	prod string // default of profile prod
 	read func(c *Config, v string) error
 }
 
-// same is for keys on which the presets agree.
+// same returns a key with the same default in both presets.
 func same(name, kind, def, doc string, read func(*Config, string) error) key {
 	return key{name, kind, doc, def, def, read}
 }
 
-// keys is the whole list, in the order of the documentation.
+// keys lists all keys in the order of the documentation.
 var keys = []key{
 	same("profile", "dev \\| prod", Dev, "the preset; it sets the default of every other key",
 		choice(func(c *Config) *string { return &c.Profile }, Dev, Prod)),
-	{"egress", "endpoints \\| nat \\| natPerAz \\| public", "how instances reach AWS: private endpoints (no path to the internet at all), " +
-		"one NAT gateway, one per zone, or public addresses without inbound access", string(network.Public), string(network.Endpoints), readEgress},
+	{"egress", "endpoints \\| nat \\| natPerAz \\| public", "how instances reach AWS: private endpoints (no path to the " +
+		"internet at all), one NAT gateway, one per zone, or public addresses without inbound access",
+		string(network.Public), string(network.Endpoints), readEgress},
 	same("vpcCidr", "CIDR", "10.42.0.0/16", "address range of the network, /16 to /22; it cannot change later", readVPC),
-	same("azCount", "2 \\| 3", "2", "zones to spread over; a load balancer needs two",
+	same("azCount", "2 \\| 3", "2", "number of availability zones; a load balancer needs two",
 		integer(func(c *Config) *int { return &c.AZCount }, 2, 3)),
 	same("azs", "list", "", "the zones by name, `us-east-1a,us-east-1b`; empty: looked up at the first `up` and kept. "+
-		"Pin the output `azs` first; then raise azCount and append one zone in the same `up`: "+
-		"a zone's place in the list is its address range",
+		"To add a zone, first pin the output `azs`, then raise azCount and append the zone in the same `up`: "+
+		"the position of a zone in the list decides its address range",
 		list(func(c *Config) *[]string { return &c.AZs })),
-	same("allowedCidrs", "list", "0.0.0.0/0", "address ranges that may reach the load balancer; an account has room for "+
-		"60 by default, with HTTPS for 30 (quota L-0EA8095F)", list(func(c *Config) *[]string { return &c.AllowedCIDRs })),
+	same("allowedCidrs", "list", "0.0.0.0/0", "address ranges that may reach the load balancer; the default quota of an "+
+		"account allows 60, with HTTPS 30 (quota L-0EA8095F)",
+		list(func(c *Config) *[]string { return &c.AllowedCIDRs })),
 	same("certificateArn", "ARN", "", "ACM certificate of the same region: HTTPS, and HTTP redirects to it",
 		text(func(c *Config) *string { return &c.CertificateARN })),
-	same("accessLogs", "bool", "false", "keep the load balancer's access logs for logRetentionDays in a bucket of their own",
+	same("accessLogs", "bool", "false", "keep the load balancer's access logs for logRetentionDays in a separate bucket",
 		boolean(func(c *Config) *bool { return &c.AccessLogs })),
-	same("arch", "arm64 \\| amd64", "arm64", "CPU of both instance types (arm64 costs about a fifth less); on a living stack change it together "+
-		"with amiId or amiFollow", choice(func(c *Config) *string { return &c.Arch }, "arm64", "amd64")),
-	{"serverType", "instance type", "instance type of the servers; they need little CPU, since they only transfer bytes", "t4g.micro", "t4g.small",
-		text(func(c *Config) *string { return &c.ServerType })},
-	{"workerType", "instance type", "of the workers. Servers refuse an upload that needs more memory than a worker of " +
-		"this type has for one photo, and say which size passes; from t4g.small up every legal photo passes. In dev " +
-		"burstable, with CPU credits `unlimited` (the estimate names their bound), in prod a whole core, since filtering " +
-		"is all CPU", "t4g.small", "c7g.medium", text(func(c *Config) *string { return &c.WorkerType })},
-	same("serverMin", "count", "2", "fewest servers; with two, the loss of one is no outage", integer(func(c *Config) *int { return &c.ServerMin }, 1, 100)),
-	{"serverMax", "count", "most servers; more than serverMin", "4", "6", integer(func(c *Config) *int { return &c.ServerMax }, 1, 100)},
-	same("workerMin", "count", "2", "fewest workers; at least 1, or no photo would be processed",
+	same("arch", "arm64 \\| amd64", "arm64", "CPU architecture of both instance types (arm64 costs about a fifth less); "+
+		"on a deployed stack change it together with amiId or amiFollow",
+		choice(func(c *Config) *string { return &c.Arch }, "arm64", "amd64")),
+	{"serverType", "instance type", "instance type of the servers, which need little CPU: they only transfer bytes",
+		"t4g.micro", "t4g.small", text(func(c *Config) *string { return &c.ServerType })},
+	{"workerType", "instance type", "instance type of the workers. Servers reject an upload that needs more memory than " +
+		"a worker of this type has for one photo, and the error names a size that passes; from t4g.small up every allowed " +
+		"photo passes. In dev burstable, with CPU credits `unlimited` (the cost estimate shows their maximum); in prod a " +
+		"whole core, since filtering needs only CPU", "t4g.small", "c7g.medium",
+		text(func(c *Config) *string { return &c.WorkerType })},
+	same("serverMin", "count", "2", "minimum number of servers; with two, the loss of one is no outage",
+		integer(func(c *Config) *int { return &c.ServerMin }, 1, 100)),
+	{"serverMax", "count", "maximum number of servers; more than serverMin", "4", "6",
+		integer(func(c *Config) *int { return &c.ServerMax }, 1, 100)},
+	same("workerMin", "count", "2", "minimum number of workers; at least 1, or no photo would be processed",
 		integer(func(c *Config) *int { return &c.WorkerMin }, 1, 100)),
-	{"workerMax", "count", "most workers; more than workerMin", "4", "6", integer(func(c *Config) *int { return &c.WorkerMax }, 1, 100)},
-	same("requestsPerTarget", "count", "600", "requests per minute and server that scaling aims at",
+	{"workerMax", "count", "maximum number of workers; more than workerMin", "4", "6",
+		integer(func(c *Config) *int { return &c.WorkerMax }, 1, 100)},
+	same("requestsPerTarget", "count", "600", "scaling target of the servers: requests per minute and server",
 		integer(func(c *Config) *int { return &c.RequestsPerTarget }, 1, 1_000_000)),
-	same("backlogPerWorker", "count", "50", "messages, waiting and in work, per worker that scaling aims at; about a minute's work",
-		integer(func(c *Config) *int { return &c.BacklogPerWorker }, 1, 1_000_000)),
+	same("backlogPerWorker", "count", "50", "scaling target of the workers: messages per worker, waiting and in flight; "+
+		"50 are about a minute's work", integer(func(c *Config) *int { return &c.BacklogPerWorker }, 1, 1_000_000)),
 	same("amiId", "AMI", "", "the machine image; empty: today's Amazon Linux 2023, looked up at the first `up` and kept",
 		text(func(c *Config) *string { return &c.AMIID })),
-	same("amiFollow", "bool", "false", "take a newer image when there is one: an `up` then replaces instances without a new release",
-		boolean(func(c *Config) *bool { return &c.AMIFollow })),
-	same("ssm", "bool", "false", "shell access through Session Manager (with egress endpoints: two more of them)",
+	same("amiFollow", "bool", "false", "use a newer image when there is one: an `up` then replaces instances without a "+
+		"new release", boolean(func(c *Config) *bool { return &c.AMIFollow })),
+	same("ssm", "bool", "false", "shell access through Session Manager (egress endpoints then has two more endpoints)",
 		boolean(func(c *Config) *bool { return &c.SSM })),
-	same("alarmEmail", "address", "", "e-mail address that receives alarm notifications; AWS sends a confirmation link that "+
-		"must be opened once", text(func(c *Config) *string { return &c.AlarmEmail })),
+	same("alarmEmail", "address", "", "e-mail address that receives alarm notifications; AWS sends a confirmation link "+
+		"that must be opened once", text(func(c *Config) *string { return &c.AlarmEmail })),
 	{"protectData", "bool", "table, images, queues and load balancer cannot be deleted", "false", "true",
 		boolean(func(c *Config) *bool { return &c.ProtectData })},
 	{"logRetentionDays", "days", "retention of the log groups; one of the periods that CloudWatch accepts", "7", "30",
 		integer(func(c *Config) *int { return &c.LogRetentionDays }, 1, 3653)},
-	same("uploadExpireDays", "days", "30", "originals are removed after this; more than the 14 days of a dead letter, so that it can still be sent again",
-		integer(func(c *Config) *int { return &c.UploadExpireDays }, 1, 3650)),
-	same("bootRetrySeconds", "seconds", "300", "how long a booting instance retries requests that are denied "+
-		"(its download, the self-test, the service's readiness): "+
-		"new rights and endpoints take minutes to work; the launch hook gives the whole boot 900",
-		integer(func(c *Config) *int { return &c.BootRetrySeconds }, 30, 340)),
-	same("rollout", "wait \\| start \\| off", "wait", "what `up` does with a new release: roll it out and roll back on failure, only start the rollout, or nothing", choice(func(c *Config) *string { return &c.Rollout }, "wait", "start", "off")),
-	same("rolloutForce", "bool", "false", "roll out even if an alarm is firing, or this release failed before or is held", boolean(func(c *Config) *bool { return &c.RolloutForce })),
-	same("bakeSeconds", "seconds", "180", "how long alarms and the smoke watch a new release after it is in "+
+	same("uploadExpireDays", "days", "30", "originals are deleted after this; more than the 14 days of a dead letter, "+
+		"whose redrive needs the original", integer(func(c *Config) *int { return &c.UploadExpireDays }, 1, 3650)),
+	same("bootRetrySeconds", "seconds", "300", "how long a booting instance retries requests that are denied (its "+
+		"download, the self-test, the service's readiness): new permissions and endpoints take minutes to apply; the launch "+
+		"hook allows 900 for the whole boot", integer(func(c *Config) *int { return &c.BootRetrySeconds }, 30, 340)),
+	same("rollout", "wait \\| start \\| off", "wait", "what `up` does with a new release: roll it out and roll back on "+
+		"failure, only start the rollout, or nothing",
+		choice(func(c *Config) *string { return &c.Rollout }, "wait", "start", "off")),
+	same("rolloutForce", "bool", "false", "roll out even if an alarm is firing, or this release failed before or is "+
+		"blocked", boolean(func(c *Config) *bool { return &c.RolloutForce })),
+	same("bakeSeconds", "seconds", "180", "how long alarms and the smoke test watch a new release after it entered "+
 		"service; a failure in that time rolls it back. Alarms need three minutes",
 		integer(func(c *Config) *int { return &c.BakeSeconds }, 0, 3600)),
-	same("smoke", "on \\| off", "on", "whether `up` sends photos through the load balancer while a new release bakes; off where no instance boots, as in a rehearsal on an emulator",
+	same("smoke", "on \\| off", "on", "whether `up` sends photos through the load balancer while a new release bakes; "+
+		"off where no instance boots, as in a rehearsal on an emulator",
 		choice(func(c *Config) *string { return &c.Smoke }, "on", "off")),
-	same("preflight", "stop \\| warn", "stop", "what a problem found by the checks before the first resource does to an "+
-		"`up`: end it, or only warn",
-		choice(func(c *Config) *string { return &c.Preflight }, "stop", "warn")),
-	same("artifact", "path", "", "a Linux binary to ship as it is, relative to the project; empty: build ./app", text(func(c *Config) *string { return &c.Artifact })),
-	same("accountId", "12 digits", "", "the AWS account that this stack belongs to: with credentials of another one "+
-		"nothing is touched", text(func(c *Config) *string { return &c.AccountID })),
-	same("tags", "a=b,c=d or object", "", "tags of everything that can have them, beside `project`, `stack` and "+
-		"`managed-by`; with those of aws:defaultTags at most seven, as objects in S3 have ten at most", readTags),
-	same("permissionsBoundary", "ARN", "", "the policy that bounds every role of the stack, for accounts in which roles "+
-		"may only be made with one", text(func(c *Config) *string { return &c.Boundary })),
+	same("preflight", "stop \\| warn", "stop", "whether a problem that the preflight finds stops the `up` or is only a "+
+		"warning", choice(func(c *Config) *string { return &c.Preflight }, "stop", "warn")),
+	same("artifact", "path", "", "a Linux binary to deploy instead of building ./app, relative to the project",
+		text(func(c *Config) *string { return &c.Artifact })),
+	same("accountId", "12 digits", "", "the AWS account of this stack; with credentials of another account `up` stops "+
+		"before it changes anything", text(func(c *Config) *string { return &c.AccountID })),
+	same("tags", "a=b,c=d or object", "", "tags of every resource that can have tags, beside `project`, `stack` and "+
+		"`managed-by`; at most seven together with those of aws:defaultTags, since S3 objects have ten at most", readTags),
+	same("permissionsBoundary", "ARN", "", "permissions boundary of every role of the stack, if the account requires one",
+		text(func(c *Config) *string { return &c.Boundary })),
 }
 
-// Origin says where a stack lives; it comes from the engine, not from the keys.
+// Origin identifies a stack. It comes from Pulumi's engine, not from the imagery: keys.
 type Origin struct {
 	Project, Stack, Region string
 	AWS                    AWSSettings
@@ -157,12 +166,12 @@ type Origin struct {
 	Problems               []string // of the aws: keys
 }
 
-// LoadConfig reads every key through get ("" is unset), fills the rest from the preset and checks all of it. The
-// error names every problem. Warnings are choices that are legal and probably unwanted.
+// LoadConfig reads every key through get ("" is unset), sets the others from the preset and checks them. The error is a
+// *ConfigError that lists every problem. Warnings are about valid values that are probably unintended.
 func LoadConfig(from Origin, get func(key string) string) (c Config, warnings []string, err error) {
 	c = Config{Project: from.Project, Stack: from.Stack, Region: from.Region, AWS: from.AWS}
 	c.AWS.Region = from.Region
-	// The preset is needed before its own key is read; if it is misspelt, dev fills in and the key is refused below.
+	// The preset is needed before its own key is read. If it is misspelt, dev is used, and the loop reports the key.
 	bad := append(unknown(from.Given), from.Problems...)
 	prod := get("profile") == Prod
 	for _, k := range keys {
@@ -179,7 +188,7 @@ func LoadConfig(from Origin, get func(key string) string) (c Config, warnings []
 			bad = append(bad, fmt.Sprintf("imagery:%s %q: %v", k.name, v, err))
 		}
 	}
-	// The rules run even then: a key that could not be read is left out of them by its zero value.
+	// A key that could not be read is zero, and the rules skip zero values.
 	bad = append(bad, c.problems()...)
 	if len(bad) > 0 {
 		return Config{}, nil, &ConfigError{bad}
@@ -187,9 +196,9 @@ func LoadConfig(from Origin, get func(key string) string) (c Config, warnings []
 	return c, c.warnings(), nil
 }
 
-// ConfigError holds every problem of a configuration.
+// ConfigError lists every problem of a configuration.
 type ConfigError struct{ Problems []string }
 
 func (e *ConfigError) Error() string {
-	return "the configuration cannot work, nothing was touched:\n  - " + strings.Join(e.Problems, "\n  - ")
+	return "the configuration is not valid; nothing was changed:\n  - " + strings.Join(e.Problems, "\n  - ")
 }

@@ -11,50 +11,50 @@ import (
 	"imagery/infra/network"
 )
 
-// Readers turn the text of a key into its field. Their errors finish the sentence that begins with key and value.
-
-func text(at func(*Config) *string) func(*Config, string) error {
-	return func(c *Config, v string) error { *at(c) = v; return nil }
+// text returns a reader that sets a string field. As with all readers, the caller puts key and value before its error.
+func text[C any](field func(*C) *string) func(*C, string) error {
+	return func(c *C, v string) error { *field(c) = v; return nil }
 }
 
-func choice(at func(*Config) *string, options ...string) func(*Config, string) error {
-	return func(c *Config, v string) error {
+func choice[C any](field func(*C) *string, options ...string) func(*C, string) error {
+	return func(c *C, v string) error {
 		if !slices.Contains(options, v) {
 			return fmt.Errorf("is not one of %s", strings.Join(options, ", "))
 		}
-		*at(c) = v
+		*field(c) = v
 		return nil
 	}
 }
 
-func boolean(at func(*Config) *bool) func(*Config, string) error {
+func boolean(field func(*Config) *bool) func(*Config, string) error {
 	return func(c *Config, v string) (err error) {
-		if *at(c), err = strconv.ParseBool(v); err != nil {
+		if *field(c), err = strconv.ParseBool(v); err != nil {
 			return fmt.Errorf("is not true or false")
 		}
 		return nil
 	}
 }
 
-// integer bounds every count: a typing error of three digits is money.
-func integer(at func(*Config) *int, least, most int) func(*Config, string) error {
-	return func(c *Config, v string) error {
+// integer returns a reader of a whole number from least to most. Every number has an upper bound, since a typing error
+// in a count of instances costs money.
+func integer[C any](field func(*C) *int, least, most int) func(*C, string) error {
+	return func(c *C, v string) error {
 		n, err := strconv.Atoi(v)
 		if err != nil || n < least || n > most {
 			return fmt.Errorf("is not a whole number from %d to %d", least, most)
 		}
-		*at(c) = n
+		*field(c) = n
 		return nil
 	}
 }
 
-// list reads "a,b" and the JSON that `pulumi config set --path` writes.
-func list(at func(*Config) *[]string) func(*Config, string) error {
+// list returns a reader of "a,b" or of the JSON list that `pulumi config set --path` writes.
+func list(field func(*Config) *[]string) func(*Config, string) error {
 	return func(c *Config, v string) error {
 		var items []string
 		if strings.HasPrefix(v, "[") {
 			if err := json.Unmarshal([]byte(v), &items); err != nil {
-				return fmt.Errorf("is not a list of texts")
+				return fmt.Errorf("is not a list of strings")
 			}
 		} else {
 			items = strings.Split(v, ",")
@@ -62,12 +62,12 @@ func list(at func(*Config) *[]string) func(*Config, string) error {
 		for i := range items {
 			items[i] = strings.TrimSpace(items[i])
 		}
-		*at(c) = items
+		*field(c) = items
 		return nil
 	}
 }
 
-// readEgress leaves the field empty when the value is wrong, so that no rule speaks about it a second time.
+// readEgress leaves the field empty when the value is wrong, so that no rule reports it a second time.
 func readEgress(c *Config, v string) error {
 	c.Egress = network.Egress(v)
 	if !slices.Contains(network.Modes, c.Egress) {

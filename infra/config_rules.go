@@ -15,12 +15,12 @@ import (
 	"imagery/infra/network"
 )
 
-// maxNameLength keeps "<project>-<stack>-lb" plus Pulumi's eight characters within the 32 of a load balancer.
+// maxNameLength keeps "<project>-<stack>-lb" and Pulumi's suffix of eight characters within 32, the longest name of a
+// load balancer.
 const maxNameLength = 21
 
-// maxInboundRules is the most that AWS's quota L-0EA8095F, inbound rules per security group, can be raised to; its
-// default is 60, and the preflight asks for the account's. Every range of allowedCidrs takes one, with a certificate
-// two.
+// maxInboundRules is the highest value of AWS's quota L-0EA8095F, inbound rules per security group. Its default is 60;
+// the preflight checks the account's value. Every range of allowedCidrs needs one rule, with a certificate two.
 const maxInboundRules = 1000
 
 var (
@@ -34,68 +34,69 @@ var (
 	certForm     = regexp.MustCompile(`^arn:aws[a-z-]*:acm:([a-z0-9-]+):\d{12}:certificate/[0-9A-Za-z-]+$`)
 )
 
-// retentions are the only periods that CloudWatch Logs accepts.
-var retentions = []int{1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653}
+// retentions lists the periods that CloudWatch Logs accepts, in days.
+var retentions = []int{1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922,
+	3288, 3653}
 
-// problems are the rules that cross keys or know AWS. Values that could not be read are zero here and skipped:
-// they have been reported already.
+// problems checks the rules between keys and those of AWS. It skips zero values: they could not be read, and LoadConfig
+// has reported them.
 func (c Config) problems() []string {
 	var bad []string
-	say := func(format string, args ...any) { bad = append(bad, fmt.Sprintf(format, args...)) }
-	c.checkNames(say)
-	c.checkAccountKeys(say)
-	c.checkTags(say)
-	c.checkNetwork(say)
-	c.checkFleet(say, "server", c.ServerType, c.ServerMin, c.ServerMax)
-	c.checkFleet(say, "worker", c.WorkerType, c.WorkerMin, c.WorkerMax)
+	add := func(format string, args ...any) { bad = append(bad, fmt.Sprintf(format, args...)) }
+	c.checkNames(add)
+	c.checkAccountKeys(add)
+	c.checkTags(add)
+	c.checkNetwork(add)
+	c.checkFleet(add, "server", c.ServerType, c.ServerMin, c.ServerMax)
+	c.checkFleet(add, "worker", c.WorkerType, c.WorkerMin, c.WorkerMax)
 	if c.AMIID != "" && !amiForm.MatchString(c.AMIID) {
-		say("imagery:amiId %q is not an image id such as ami-0123456789abcdef0", c.AMIID)
+		add("imagery:amiId %q is not an image id such as ami-0123456789abcdef0", c.AMIID)
 	}
 	if c.AMIID != "" && c.AMIFollow {
-		say("imagery:amiId pins the image and imagery:amiFollow follows it: set one of them")
+		add("imagery:amiId pins the image and imagery:amiFollow follows it: set one of them")
 	}
 	if c.AlarmEmail != "" {
 		if a, err := mail.ParseAddress(c.AlarmEmail); err != nil || a.Address != c.AlarmEmail {
-			say("imagery:alarmEmail %q is not an e-mail address", c.AlarmEmail)
+			add("imagery:alarmEmail %q is not an e-mail address", c.AlarmEmail)
 		}
 	}
 	if c.LogRetentionDays != 0 && !slices.Contains(retentions, c.LogRetentionDays) {
-		say("imagery:logRetentionDays %d is none of the periods of CloudWatch: %v", c.LogRetentionDays, retentions)
+		add("imagery:logRetentionDays %d is not a period that CloudWatch accepts: %v", c.LogRetentionDays, retentions)
 	}
-	// A dead letter may be sent again on its last day; its original must still be there.
+	// A dead letter can be redriven on its last day, and the worker then needs the original.
 	if c.UploadExpireDays != 0 && c.UploadExpireDays <= data.DeadLetterDays {
-		say("imagery:uploadExpireDays %d: originals must outlive the %d days of a dead letter, or sending it again cannot work",
-			c.UploadExpireDays, data.DeadLetterDays)
+		add("imagery:uploadExpireDays %d: must be above %d, the days that a dead letter is kept, "+
+			"since a redrive needs the original", c.UploadExpireDays, data.DeadLetterDays)
 	}
 	return bad
 }
 
-// unknown finds misspelt keys, which would else be defaults in silence.
+// unknown reports misspelt keys, whose values would otherwise be ignored.
 func unknown(given []string) []string {
 	var bad []string
 	for _, name := range given {
 		if !slices.ContainsFunc(keys, func(k key) bool { return k.name == name }) {
-			bad = append(bad, fmt.Sprintf("imagery:%s is not a key; see docs/aws.md for the list", name))
+			bad = append(bad, fmt.Sprintf("imagery:%s is not a key; docs/aws.md lists all keys", name))
 		}
 	}
 	return bad
 }
 
-func (c Config) checkNames(say func(string, ...any)) {
+func (c Config) checkNames(add func(string, ...any)) {
 	if n := c.Name(); len(n) > maxNameLength || !nameForm.MatchString(n) {
-		say("stack %q: %q must be lower-case letters, digits and hyphens, at most %d of them (load balancer names end at 32)",
+		add("stack %q: %q must be lower-case letters, digits and hyphens, at most %d of them (load balancer names end at 32)",
 			c.Stack, n, maxNameLength)
 	}
 	if name := partitionOf(c.Region); name != "" {
-		say("aws:region %s is in %s, on which Imagery was never tried: its names, prices and policies are those of AWS's "+
+		add("aws:region %s is in %s, which is not supported: ARNs, prices and policies are those of AWS's "+
 			"commercial regions", c.Region, name)
 	} else if !regionForm.MatchString(c.Region) {
-		say("aws:region %q: set it, for example `pulumi config set aws:region eu-central-1`", c.Region)
+		add("aws:region %q: set it, for example `pulumi config set aws:region eu-central-1`", c.Region)
 	}
 	if m := certForm.FindStringSubmatch(c.CertificateARN); c.CertificateARN != "" && m == nil {
-		say("imagery:certificateArn %q is not the ARN of an ACM certificate", c.CertificateARN)
+		add("imagery:certificateArn %q is not the ARN of an ACM certificate", c.CertificateARN)
 	} else if m != nil && m[1] != c.Region {
-		say("imagery:certificateArn is of region %s, the load balancer of %s", m[1], c.Region)
+		add("imagery:certificateArn is in region %s, the load balancer in %s", m[1], c.Region)
 	}
 }
 
@@ -113,26 +114,26 @@ func partitionOf(region string) string {
 	return ""
 }
 
-// checkAccountKeys checks what belongs to one AWS account.
-func (c Config) checkAccountKeys(say func(string, ...any)) {
+// checkAccountKeys checks the keys that refer to an AWS account.
+func (c Config) checkAccountKeys(add func(string, ...any)) {
 	if c.AccountID != "" && !accountForm.MatchString(c.AccountID) {
-		say("imagery:accountId %q is not the 12 digits of an AWS account", c.AccountID)
+		add("imagery:accountId %q is not the 12 digits of an AWS account", c.AccountID)
 	}
 	m := boundaryForm.FindStringSubmatch(c.Boundary)
 	if c.Boundary != "" && m == nil {
-		say("imagery:permissionsBoundary %q is not the ARN of an IAM policy", c.Boundary)
+		add("imagery:permissionsBoundary %q is not the ARN of an IAM policy", c.Boundary)
 	} else if m != nil && c.AccountID != "" && m[1] != "aws" && m[1] != c.AccountID {
-		say("imagery:permissionsBoundary is of account %s, imagery:accountId is %s", m[1], c.AccountID)
+		add("imagery:permissionsBoundary belongs to account %s, imagery:accountId is %s", m[1], c.AccountID)
 	}
 }
 
 func hasKey(m map[string]string, k string) bool { _, ok := m[k]; return ok }
 
-// mostTags limits the tags that a user may add: an object in S3 takes ten, and three are ours.
-const mostTags = 7
+// maxUserTags limits the tags that a user may add: an object in S3 has ten at most, and three are the program's.
+const maxUserTags = 7
 
-// checkTags holds the tags of a user against AWS's limits. Names that differ only in case are one name for IAM.
-func (c Config) checkTags(say func(string, ...any)) {
+// checkTags checks the user's tags against AWS's limits. IAM treats names that differ only in case as one name.
+func (c Config) checkTags(add func(string, ...any)) {
 	names := map[string]string{}
 	for name := range c.ownTags() {
 		names[name] = "this program"
@@ -145,64 +146,65 @@ func (c Config) checkTags(say func(string, ...any)) {
 			value, low := from.tags[name], strings.ToLower(name)
 			switch n := utf8.RuneCountInString(name); {
 			case n < 1 || n > 128 || !tagForm.MatchString(name):
-				say("%s: %q cannot be the name of a tag: 1 to 128 letters, digits, spaces and _.:/=+-@", from.key, name)
+				add("%s: %q is not a valid tag name: 1 to 128 letters, digits, spaces and _.:/=+-@", from.key, name)
 			case strings.HasPrefix(low, "aws:"):
-				say("%s: %q begins with aws:, which is AWS's own", from.key, name)
+				add("%s: %q begins with aws:, which AWS reserves", from.key, name)
 			case utf8.RuneCountInString(value) > 256 || !tagForm.MatchString(value):
-				say("%s: the value of %q has more than 256 characters, or others than letters, digits, spaces and _.:/=+-@",
-					from.key, name)
+				add("%s: the value of %q is not valid: up to 256 letters, digits, spaces and _.:/=+-@", from.key, name)
 			case names[low] != "" && !(from.key == "aws:defaultTags" && hasKey(c.Tags, name)): // imagery:tags win
-				say("%s: %q is set by %s already", from.key, name, names[low])
+				add("%s: %q is set by %s already", from.key, name, names[low])
 			}
 			names[low] = from.key
 		}
 	}
-	if n := len(c.tags()) - len(c.ownTags()); n > mostTags {
-		say("imagery:tags and aws:defaultTags are %d tags, %d fit beside those of the program", n, mostTags)
+	if n := len(c.tags()) - len(c.ownTags()); n > maxUserTags {
+		add("imagery:tags and aws:defaultTags are %d tags together, at most %d are allowed", n, maxUserTags)
 	}
 }
 
-func (c Config) checkNetwork(say func(string, ...any)) {
+func (c Config) checkNetwork(add func(string, ...any)) {
 	if len(c.AZs) > 0 && len(c.AZs) != c.AZCount && c.AZCount != 0 {
-		say("imagery:azs names %d zones, imagery:azCount says %d", len(c.AZs), c.AZCount)
+		add("imagery:azs names %d zones, imagery:azCount says %d", len(c.AZs), c.AZCount)
 	}
 	for i, z := range c.AZs {
 		if !zoneForm.MatchString(z) || !strings.HasPrefix(z, c.Region) {
-			say("imagery:azs: %q is not a zone of %s", z, c.Region)
+			add("imagery:azs: %q is not a zone of %s", z, c.Region)
 		}
 		if slices.Index(c.AZs, z) != i {
-			say("imagery:azs: %s is named twice", z)
+			add("imagery:azs: %s is named twice", z)
 		}
 	}
-	// The load balancer speaks IPv4 only.
+	// The load balancer has IPv4 addresses only.
 	for i, cidr := range c.AllowedCIDRs {
 		if p, err := netip.ParsePrefix(cidr); err != nil || !p.Addr().Is4() || p != p.Masked() {
-			say("imagery:allowedCidrs: %q is not an IPv4 range such as 203.0.113.0/24", cidr)
+			add("imagery:allowedCidrs: %q is not an IPv4 range such as 203.0.113.0/24", cidr)
 		}
 		if slices.Index(c.AllowedCIDRs, cidr) != i {
-			say("imagery:allowedCidrs: %s is named twice", cidr)
+			add("imagery:allowedCidrs: %s is named twice", cidr)
 		}
 	}
 	if n := edge.InboundRules(len(c.AllowedCIDRs), c.CertificateARN); n > maxInboundRules {
-		say("imagery:allowedCidrs: %d ranges need %d inbound rules of one security group, AWS allows %d "+
-			"at most (quota L-0EA8095F): name wider ranges", len(c.AllowedCIDRs), n, maxInboundRules)
+		add("imagery:allowedCidrs: %d ranges need %d inbound rules of one security group, AWS allows %d "+
+			"at most (quota L-0EA8095F): use fewer, wider ranges", len(c.AllowedCIDRs), n, maxInboundRules)
 	}
 }
 
-// checkFleet holds an instance type against the budget without which the role's process refuses to start.
-func (c Config) checkFleet(say func(string, ...any), role, kind string, least, most int) {
+// checkFleet checks the size and the instance type of a role's group.
+func (c Config) checkFleet(add func(string, ...any), role, kind string, least, most int) {
 	if least != 0 && most != 0 && most <= least {
-		say("imagery:%sMax %d must be above imagery:%sMin %d: a replacement starts before the old instance goes", role, most, role, least)
+		add("imagery:%sMax %d must be above imagery:%[1]sMin %d: a replacement starts before the old instance stops",
+			role, most, least)
 	}
 	if c.Profile == Prod && least == 1 {
-		say("imagery:%sMin 1: prod needs two, or the death of one is an outage", role)
+		add("imagery:%sMin 1: prod needs at least 2, so that the loss of one instance is not an outage", role)
 	}
 	t, ok := instanceTypes[kind]
 	switch {
 	case !ok:
-		say("imagery:%sType %q is not in the table of known instance types: %s", role, kind, strings.Join(typesOf(c.Arch), ", "))
+		add("imagery:%sType %q is not one of the known instance types: %s", role, kind,
+			strings.Join(typesOf(c.Arch), ", "))
 	case c.Arch != "" && t.arch != c.Arch:
-		say("imagery:%sType %s is %s, imagery:arch says %s", role, kind, t.arch, c.Arch)
+		add("imagery:%sType %s is %s, imagery:arch is %s", role, kind, t.arch, c.Arch)
 	}
 }
 
@@ -213,10 +215,11 @@ func (c Config) warnings() []string {
 		w = append(w, "protectData is false in prod: `pulumi destroy` will delete every photo")
 	}
 	if c.Egress == network.NAT && c.AZCount == 3 {
-		w = append(w, "egress nat keeps one NAT gateway for three zones: the loss of its zone cuts all instances off; natPerAz and endpoints do not have this")
+		w = append(w, "egress nat has one NAT gateway for three zones: if its zone fails, no instance reaches AWS; "+
+			"natPerAz and endpoints do not depend on one zone")
 	}
 	if c.CertificateARN == "" && c.Profile == Prod {
-		w = append(w, "certificateArn is not set in prod: photos and links travel unencrypted, over plain HTTP")
+		w = append(w, "certificateArn is not set in prod: photos and links are sent unencrypted, over plain HTTP")
 	}
 	if c.AlarmEmail == "" && c.Profile == Prod {
 		w = append(w, "alarmEmail is not set: no one is notified when an alarm fires")

@@ -12,8 +12,8 @@ import (
 	"imagery/infra/network"
 )
 
-// List prices in US dollars, without taxes, credits and free tiers. They are for orientation: other regions are
-// up to a fifth dearer, and AWS changes them.
+// List prices in US dollars, without taxes, credits and free tiers. The estimate is rough: other regions are up to a
+// fifth more expensive, and AWS changes prices.
 const (
 	priceRegion = "us-east-1"
 	priceDate   = "2025-06"
@@ -21,21 +21,21 @@ const (
 	monthHours         = 730
 	balancerHour       = 0.0225
 	capacityUnitHour   = 0.008
-	capacityUnits      = 0.2 // of a quiet service
+	capacityUnits      = 0.2 // with little traffic
 	publicAddressHour  = 0.005
 	natHour            = 0.045
 	endpointHour       = 0.01 // in each zone
 	diskGiBMonth       = 0.08
 	diskGiB            = 8
 	alarmMetricMonth   = 0.10
-	alarmMetrics       = 33 // of our alarms and the four behind target tracking; a test counts them
+	alarmMetrics       = 33 // of the stack's alarms and the four of target tracking; a test counts them
 	freeAlarmMetrics   = 10
-	smallServiceMonth  = 3.9 // a million writes and five million reads, 20 GB of photos, two million messages, 2 GB of logs
+	smallServiceMonth  = 3.9 // 1 million writes, 5 million reads, 20 GB of photos, 2 million messages, 2 GB of logs
 	customMetricMonth  = 0.30
-	customMetrics      = 14 // of our log lines; a test counts them
+	customMetrics      = 14 // of the log lines; a test counts them
 	freeCustomMetrics  = 10
 	logGB              = 0.50
-	requestLogBytes    = 670 // 610 to 670 of a request's line, as measured, and CloudWatch's 26 of overhead
+	requestLogBytes    = 670 // measured: 610 to 670 for the line of a request, with CloudWatch's overhead of 26
 	endpointServices   = 3
 	sessionServices    = 2
 	addressesPerServer = 1
@@ -47,22 +47,21 @@ type item struct {
 	usd  float64
 }
 
-// Estimate holds the monthly cost of a stack at its smallest size, the dearest line first, and what its largest size
-// under the load that scaling aims at adds to that.
+// Estimate is the monthly cost of a stack.
 type Estimate struct {
-	items []item
+	items []item // at the smallest size, the largest amount first
 	total float64
-	more  []item
+	more  []item // in addition, at the largest size under the load that scaling allows
 }
 
-// estimate adds up a configuration.
+// estimate estimates the cost of a configuration.
 func estimate(c Config) Estimate {
 	zones, instances := float64(c.AZCount), float64(c.ServerMin+c.WorkerMin)
 	endpoints := float64(endpointServices)
 	if c.SSM {
 		endpoints += sessionServices
 	}
-	// Per hour; traffic comes on top, and is free only through the gateway endpoints.
+	// US dollars per hour. Traffic costs extra, except through gateway endpoints.
 	egress := map[network.Egress]float64{
 		network.Endpoints: endpoints * zones * endpointHour,
 		network.NAT:       natHour + publicAddressHour,
@@ -79,7 +78,6 @@ func estimate(c Config) Estimate {
 			(alarmMetrics-freeAlarmMetrics)*alarmMetricMonth + (customMetrics-freeCustomMetrics)*customMetricMonth},
 		{"table, photos, messages and logs of a small service", smallServiceMonth},
 	}}
-	// Dearest first, so that the head of the list is the answer to what dominates.
 	slices.SortStableFunc(e.items, func(a, b item) int { return cmp.Compare(b.usd, a.usd) })
 	for _, i := range e.items {
 		e.total += i.usd
@@ -88,7 +86,8 @@ func estimate(c Config) Estimate {
 	return e
 }
 
-// atMost returns what the largest size under full load costs beside the smallest at rest. Traffic to users is left out.
+// atMost returns what the largest size under full load costs in addition to the smallest size without load. It leaves
+// out traffic to users.
 func atMost(c Config) []item {
 	server, worker := instanceTypes[c.ServerType], instanceTypes[c.WorkerType]
 	added := float64(c.ServerMax-c.ServerMin)*server.hourly + float64(c.WorkerMax-c.WorkerMin)*worker.hourly
@@ -107,7 +106,7 @@ func atMost(c Config) []item {
 	return more
 }
 
-// String is the line of the preview.
+// String returns the line that Pulumi shows in previews and updates.
 func (e Estimate) String() string {
 	share := func(i item) string { return fmt.Sprintf("%s %.0f %%", i.name, 100*i.usd/e.total) }
 	var most []string
@@ -130,8 +129,9 @@ func (e Estimate) output() pulumi.Map {
 		more[i.name] = pulumi.Float64(cents(i.usd))
 	}
 	return pulumi.Map{"total": pulumi.Float64(cents(e.total)), "lines": lines, "moreAtMost": more,
-		"prices": pulumi.String(fmt.Sprintf("list prices of %s in %s", priceRegion, priceDate)), "dominates": pulumi.String(e.items[0].name)}
+		"prices":    pulumi.String(fmt.Sprintf("list prices of %s in %s", priceRegion, priceDate)),
+		"dominates": pulumi.String(e.items[0].name)}
 }
 
-// cents rounds; an estimate with more digits would look like a bill.
+// cents rounds to cents.
 func cents(usd float64) float64 { return math.Round(usd*100) / 100 }

@@ -2,8 +2,8 @@ package main
 
 import "slices"
 
-// dependent lists the other actions that AWS checks when a deployer makes a call. They do not appear as calls, so
-// rehearsals cannot find them; each row names its source.
+// dependent lists the other actions that AWS checks when a deployer makes a call. A rehearsal does not show them, since
+// no call is made; source is the page that documents them.
 type dependent struct {
 	of     string
 	needs  []string
@@ -21,22 +21,22 @@ const (
 	apiIAM       = "https://docs.aws.amazon.com/IAM/latest/APIReference/"
 )
 
-// launching are the actions that AWS checks when a launch template with tags and a role is given to a group.
+// launching lists the actions that AWS checks when a group gets a launch template with tags and a role.
 var launching = slices.Concat(on("ec2", "RunInstances CreateTags"), on("iam", "PassRole"))
 
-// dependentNeeds are the dependent actions that a deployer needs. A test holds them against the dependent actions of
-// testdata/iam-reference.txt, which is AWS's own list and does not have all of them.
+// dependentNeeds lists the dependent actions that a deployer needs. A test compares them with
+// testdata/iam-reference.txt, AWS's own list, which is not complete.
 var dependentNeeds = []dependent{
 	{"elasticloadbalancing:CreateLoadBalancer", slices.Concat(
 		on("ec2", `DescribeAccountAttributes DescribeAddresses DescribeInternetGateways DescribeSecurityGroups
 		DescribeSubnets DescribeVpcs`), on("iam", "CreateServiceLinkedRole")), balancerPage},
-	// Accounts that had load balancers before October 2024 may not be asked for it.
+	// AWS may not check this in accounts that had load balancers before October 2024.
 	{"elasticloadbalancing:CreateLoadBalancer", on("ec2", "GetSecurityGroupsForVpc"),
 		"https://github.com/kubernetes-sigs/aws-load-balancer-controller/issues/3917"},
 	{"elasticloadbalancing:CreateLoadBalancer", on("elasticloadbalancing", "AddTags"), authorityELB},
 	{"elasticloadbalancing:CreateTargetGroup", on("elasticloadbalancing", "AddTags"), authorityELB},
 	{"elasticloadbalancing:CreateListener", on("elasticloadbalancing", "AddTags"), authorityELB},
-	// The zone is the one that AWS makes for the private name of the endpoint.
+	// The hosted zone that AWS creates for the private DNS name of the endpoint.
 	{"ec2:CreateVpcEndpoint", on("route53", "AssociateVPCWithHostedZone"), authorityEC2},
 	{"ec2:CreateVpcEndpoint", on("ec2", "CreateTags"), tagOnCreate},
 	{"route53:AssociateVPCWithHostedZone", on("ec2", "DescribeVpcs"),
@@ -51,8 +51,7 @@ var dependentNeeds = []dependent{
 	{"ec2:AuthorizeSecurityGroupIngress", on("ec2", "CreateTags"), tagOnCreate},
 	{"ec2:AuthorizeSecurityGroupEgress", on("ec2", "CreateTags"), tagOnCreate},
 	{"ec2:CreateLaunchTemplate", on("ec2", "CreateTags"), tagOnCreate},
-	// A caller who names a launch template in a group must also be allowed to run what it describes: an instance with
-	// tags and with a role.
+	// A caller who gives a group a launch template needs the permission to launch such an instance, with tags and a role.
 	{"autoscaling:CreateAutoScalingGroup", launching, templatePage},
 	{"autoscaling:UpdateAutoScalingGroup", launching, templatePage},
 	{"autoscaling:StartInstanceRefresh", launching, templatePage},
@@ -81,8 +80,8 @@ var dependentNeeds = []dependent{
 	{"s3:PutObject", on("s3", "PutObjectTagging"), "https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html"},
 }
 
-// notNeeded are dependent actions of AWS's reference that a deployer is not given, as "action dependent" with "*" for
-// any action or any dependent, each with its reason.
+// notNeeded maps dependent actions of AWS's reference that a deployer does not get to the reason. The key is "action
+// dependent", with "*" for any action or any dependent.
 var notNeeded = map[string]string{
 	"* ssm:GetParameters":                 "only for launch templates that name their image by a parameter",
 	"sns:CreateTopic iam:PassRole":        "only for topics that log their deliveries with a role",

@@ -16,17 +16,17 @@ import (
 	"imagery/infra/policy"
 )
 
-// packageBucket formats the name of the public S3 bucket, one in each region, from which dnf installs the packages of
-// Amazon Linux 2023. dnf sends no credentials. AWS documents neither the name nor the suffix as stable; an instance
-// shows both with `dnf repolist -v`.
+// packageBucket is the format of the name of the public S3 bucket, one in each region, from which dnf installs the
+// packages of Amazon Linux 2023. dnf sends no credentials. AWS does not document the name and its suffix as stable;
+// `dnf repolist -v` on an instance shows both.
 const packageBucket = "al2023-repos-%s-de612dc2"
 
-// endpointPolicies renders the policy of every VPC endpoint, by service. A policy allows the calls of the stack's
-// instances to the stack's resources; that of S3 also allows the distribution's packages. A compromised photo decoder
-// therefore cannot reach another bucket, table, queue or log group, even with foreign credentials.
+// endpointPolicies renders the policy of every VPC endpoint, by service. A policy allows the actions of the stack's
+// instances on the stack's resources; that of S3 also allows downloads of operating system packages. A compromised
+// photo decoder therefore cannot reach another bucket, table, queue or log group, even with foreign credentials.
 //
-// AWS says that a change of such a policy may take minutes to work. The rollout comes after it, and the boot repeats
-// what is refused.
+// A changed policy may take minutes to apply. The rollout starts after the change, and the boot script retries denied
+// requests.
 func (s *Stack) endpointPolicies() (map[string]pulumi.StringInput, error) {
 	policies := map[string]pulumi.StringInput{}
 	for _, service := range network.Services(s.cfg.Egress, s.cfg.SSM) {
@@ -39,20 +39,20 @@ func (s *Stack) endpointPolicies() (map[string]pulumi.StringInput, error) {
 	return policies, nil
 }
 
-// endpointPolicy renders the policy of the endpoint of one service, when the ARNs that it names are known.
+// endpointPolicy renders the policy of the endpoint of one service once its ARNs are known.
 func (s *Stack) endpointPolicy(service string) (pulumi.StringOutput, error) {
 	type named struct {
 		role settings.Role
 		name iam.Resource
 	}
-	calls := map[settings.Role][]iam.Action{}
+	actions := map[settings.Role][]iam.Action{}
 	var names []named
 	var values []any
 	for _, role := range rollout.Order {
-		calls[role] = s.callsTo(service, role)
+		actions[role] = s.actionsOf(service, role)
 		arns := s.resources(role)
 		for _, name := range slices.Sorted(maps.Keys(arns)) {
-			if slices.ContainsFunc(calls[role], func(c iam.Action) bool { return baseOf(c.Resource) == name }) {
+			if slices.ContainsFunc(actions[role], func(a iam.Action) bool { return baseOf(a.Resource) == name }) {
 				names, values = append(names, named{role, name}), append(values, arns[name])
 			}
 		}
@@ -67,22 +67,22 @@ func (s *Stack) endpointPolicy(service string) (pulumi.StringOutput, error) {
 		}
 		var statements []policy.Statement
 		for _, role := range rollout.Order {
-			more, err := compute.Statements(calls[role], arns[role])
+			more, err := compute.Statements(actions[role], arns[role])
 			if err != nil {
 				return "", err
 			}
 			statements = merge(statements, more)
 		}
 		if len(statements) == 0 {
-			// A document without a statement would be refused; one that admits everything would be a hole.
+			// AWS rejects a policy without statements, and allows everything if there is no policy.
 			return "", fmt.Errorf("render the endpoint policy of %s: no instance calls it", service)
 		}
 		for i := range statements {
 			statements[i].Principal = "*" // AWS accepts no other for gateway endpoints
-			statements[i].Condition = policy.Conditions{"StringEquals": {"aws:PrincipalAccount": {s.place.AccountID}}}
+			statements[i].Condition = policy.Conditions{"StringEquals": {"aws:PrincipalAccount": {s.location.AccountID}}}
 		}
 		if service == "s3" {
-			packages := fmt.Sprintf("arn:%s:s3:::"+packageBucket+"/*", s.place.Partition, s.cfg.Region)
+			packages := fmt.Sprintf("arn:%s:s3:::"+packageBucket+"/*", s.location.Partition, s.cfg.Region)
 			statements = append(statements, policy.Statement{Sid: "Packages", Effect: policy.Allow, Principal: "*",
 				Action: []string{"s3:GetObject"}, Resource: []string{packages}})
 		}
@@ -90,29 +90,28 @@ func (s *Stack) endpointPolicy(service string) (pulumi.StringOutput, error) {
 	}).(pulumi.StringOutput), nil
 }
 
-// callsTo lists the calls of a role to a service.
-func (s *Stack) callsTo(service string, role settings.Role) []iam.Action {
-	var calls []iam.Action
+// actionsOf lists the actions of a role on a service, without the limits to items of the table, which the policy of the
+// role has.
+func (s *Stack) actionsOf(service string, role settings.Role) []iam.Action {
+	var actions []iam.Action
 	for _, g := range s.grants(role) {
-		for _, c := range g.Calls {
-			if c.Service != service {
-				continue
+		for _, a := range g.Actions {
+			if a.Service == service {
+				a.LeadingKey = ""
+				actions = append(actions, a)
 			}
-			// Which items of the table a call may touch is left to the policy of the role.
-			c.LeadingKey = ""
-			calls = append(calls, c)
 		}
 	}
-	return calls
+	return actions
 }
 
-// baseOf returns the part of a resource before its first slash, which has an ARN of its own.
+// baseOf returns the part of a resource before its first slash.
 func baseOf(r iam.Resource) iam.Resource {
 	base, _, _ := strings.Cut(string(r), "/")
 	return iam.Resource(base)
 }
 
-// merge unites statements of one id, so that both roles share one: ids are unique within a document.
+// merge adds statements to a list. Statements of the same id become one, since ids are unique within a policy.
 func merge(into, more []policy.Statement) []policy.Statement {
 	for _, m := range more {
 		i := slices.IndexFunc(into, func(s policy.Statement) bool { return s.Sid == m.Sid })

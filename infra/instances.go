@@ -7,16 +7,16 @@ import (
 	"imagery/app/deploy/settings"
 )
 
-// instanceType is what the program must know of a type before it asks AWS for one.
+// instanceType describes an EC2 instance type.
 type instanceType struct {
 	arch      string
 	cores     int
 	memoryMiB int64
-	burstable bool
+	burstable bool    // it has CPU credits
 	hourly    float64 // US dollars, list price of priceRegion at priceDate
 }
 
-// instanceTypes are the types that a stack may use. Sizes below 1 GiB are left out: installing the log agent
+// instanceTypes maps the names of the types that a stack may use. There is none below 1 GiB: installing the log agent
 // alone needs 400 MB.
 var instanceTypes = map[string]instanceType{
 	"t4g.micro":  {"arm64", 2, 1024, true, 0.0084},
@@ -39,30 +39,30 @@ var instanceTypes = map[string]instanceType{
 	"m7i.large":  {"amd64", 2, 8192, false, 0.1008},
 }
 
-// Shares of an instance's memory. The rest is the kernel's, the log agent's and the page cache's; the unit's
-// MemoryMax (85 %) lies above both.
+// Shares of an instance's memory, both below the unit's MemoryMax (85 %). The rest is for the kernel, the log agent and
+// the page cache.
 const (
-	budgetPercent  = 70 // IMAGERY_MEMORY: what the process admits
-	gcLimitPercent = 75 // GOMEMLIMIT: where the collector starts to work hard
+	budgetPercent  = 70 // IMAGERY_MEMORY: the memory that the process uses for requests and photos
+	gcLimitPercent = 75 // GOMEMLIMIT: from here on the garbage collector runs more often
 )
 
 func (t instanceType) budget() int64 { return t.memoryMiB << 20 * budgetPercent / 100 }
 
-// photoMemory returns the bytes that a worker of this type can give to one photo. Servers refuse what needs more.
+// photoMemory returns the bytes that a worker of this type can use for one photo. Servers reject photos that need more.
 func (t instanceType) photoMemory() int64 {
 	return settings.PlanWorker(t.cores, t.budget(), settings.DefaultMaxPixels).Photos
 }
 
-// surplusVCPUHour holds the price of CPU credits beyond the earned ones, in US dollars per vCPU and hour, for Linux.
+// surplusVCPUHour is the price of surplus CPU credits in US dollars per vCPU and hour, for Linux, by architecture.
 // https://aws.amazon.com/ec2/pricing/on-demand/#T2.2FT3.2FT4g_Unlimited_Mode_Pricing
 var surplusVCPUHour = map[string]float64{"arm64": 0.04, "amd64": 0.05}
 
-// baselines are the shares of each vCPU that a burstable type earns credits for, by memory in MiB.
+// baselines maps the memory of a burstable type in MiB to the share of each vCPU for which it earns credits.
 // https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/burstable-credits-baseline-concepts.html
 var baselines = map[int64]float64{1024: 0.10, 2048: 0.20, 4096: 0.20, 8192: 0.30}
 
-// surplus returns the US dollars per hour that the credits of an instance cost when all its cores are busy. It is the
-// bound of what "unlimited" adds to a bill.
+// surplus returns the cost of an instance's surplus credits in US dollars per hour while all its cores are busy. It is
+// the most that mode "unlimited" can add to a bill.
 func (t instanceType) surplus() float64 {
 	if !t.burstable {
 		return 0
@@ -72,7 +72,7 @@ func (t instanceType) surplus() float64 {
 
 func (t instanceType) gcLimit() int64 { return t.memoryMiB << 20 * gcLimitPercent / 100 }
 
-// typesOf lists the known types of an architecture, of both if it is empty.
+// typesOf lists the known types of an architecture, or of both if arch is empty.
 func typesOf(arch string) []string {
 	var out []string
 	for _, name := range slices.Sorted(maps.Keys(instanceTypes)) {

@@ -11,77 +11,85 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// images is the prefix of the public SSM parameters that name the current Amazon Linux 2023 image, by architecture.
-const images = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-"
+// imageParameter is the prefix of the public SSM parameters that hold the id of the current Amazon Linux 2023 image;
+// the architecture follows.
+const imageParameter = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-"
 
 // amazonArch maps our architecture names to those of AWS.
 var amazonArch = map[string]string{"arm64": "arm64", "amd64": "x86_64"}
 
-// Place holds what must be looked up in AWS. Zones and image are looked up unless they are pinned, and apply only to
-// resources that do not exist yet.
-type Place struct {
+// Location holds what the program looks up in AWS. Zones and image are looked up unless the configuration pins them,
+// and apply only to resources that do not exist yet.
+type Location struct {
 	AccountID, Partition string
 	Zones                []string
 	Image                string
-	AccessLogRoot        string // who delivers access logs in regions older than 2022
+	AccessLogRoot        string // ARN of the account that delivers access logs in regions older than 2022
 }
 
-// lookUp asks AWS, all of it before the first resource.
-func lookUp(ctx *pulumi.Context, cfg Config, opt pulumi.InvokeOption) (Place, error) {
-	who, err := aws.GetCallerIdentity(ctx, &aws.GetCallerIdentityArgs{}, opt)
+// lookUp looks everything up, before the first resource.
+func lookUp(ctx *pulumi.Context, cfg Config, opt pulumi.InvokeOption) (Location, error) {
+	identity, err := aws.GetCallerIdentity(ctx, &aws.GetCallerIdentityArgs{}, opt)
 	if err != nil {
-		return Place{}, fmt.Errorf("ask AWS for the account: %w", err)
+		return Location{}, fmt.Errorf("look up the AWS account: %w", err)
 	}
-	if err := cfg.checkCaller(who.AccountId); err != nil {
-		return Place{}, err
+	if err := cfg.checkCaller(identity.AccountId); err != nil {
+		return Location{}, err
 	}
-	where, err := aws.GetPartition(ctx, &aws.GetPartitionArgs{}, opt)
+	partition, err := aws.GetPartition(ctx, &aws.GetPartitionArgs{}, opt)
 	if err != nil {
-		return Place{}, fmt.Errorf("ask AWS for the partition: %w", err)
+		return Location{}, fmt.Errorf("look up the AWS partition: %w", err)
 	}
-	p := Place{AccountID: who.AccountId, Partition: where.Partition, Zones: cfg.AZs, Image: cfg.AMIID}
-	if len(p.Zones) == 0 {
-		if p.Zones, err = zones(ctx, cfg, opt); err != nil {
-			return Place{}, err
+	l := Location{AccountID: identity.AccountId, Partition: partition.Partition, Zones: cfg.AZs, Image: cfg.AMIID}
+	if len(l.Zones) == 0 {
+		if l.Zones, err = zones(ctx, cfg, opt); err != nil {
+			return Location{}, err
 		}
 	}
-	if p.Image == "" {
-		// InsecureValue: the other one is marked secret, and would hide every template that contains it.
-		parameter, err := ssm.LookupParameter(ctx, &ssm.LookupParameterArgs{Name: images + amazonArch[cfg.Arch]}, opt)
+	if l.Image == "" {
+		name := imageParameter + amazonArch[cfg.Arch]
+		parameter, err := ssm.LookupParameter(ctx, &ssm.LookupParameterArgs{Name: name}, opt)
 		if err != nil {
-			return Place{}, fmt.Errorf("ask AWS for today's image, or pin it with imagery:amiId: %w", err)
+			return Location{}, fmt.Errorf("look up the machine image, or pin it with imagery:amiId: %w", err)
 		}
-		p.Image = parameter.InsecureValue
+		// Value is marked secret, and Pulumi would hide every launch template that contains it.
+		l.Image = parameter.InsecureValue
 	}
 	if cfg.AccessLogs {
-		// Newer regions have no such account and need none, so an error here decides nothing.
+		// Newer regions have no such account and need none, so an error is only logged.
 		account, err := elb.GetServiceAccount(ctx, &elb.GetServiceAccountArgs{}, opt)
 		if err == nil {
-			p.AccessLogRoot = account.Arn
-		} else if err := ctx.Log.Info(fmt.Sprintf("access logs in %s are delivered by the service alone: %v", cfg.Region, err), nil); err != nil {
-			return Place{}, err
+			l.AccessLogRoot = account.Arn
+			return l, nil
+		}
+		text := fmt.Sprintf("%s has no account that delivers access logs, the service delivers them itself: %v",
+			cfg.Region, err)
+		if err := ctx.Log.Info(text, nil); err != nil {
+			return Location{}, err
 		}
 	}
-	return p, nil
+	return l, nil
 }
 
-// checkCaller returns an error unless the stack may live in the account of the credentials.
+// checkCaller returns an error unless the configuration allows the account of the credentials.
 func (c Config) checkCaller(account string) error {
 	if c.AccountID != "" && c.AccountID != account {
-		return fmt.Errorf("the credentials are of AWS account %s, imagery:accountId says %s: nothing was touched",
+		return fmt.Errorf("the credentials belong to AWS account %s, imagery:accountId is %s; nothing was changed",
 			account, c.AccountID)
 	}
 	return c.AWS.checkAccount(account)
 }
 
-// zones are the first ones that offer every configured type: some zones lack whole families.
+// zones returns the first zones, sorted by name, that offer every configured instance type. Some zones lack whole
+// families.
 func zones(ctx *pulumi.Context, cfg Config, opt pulumi.InvokeOption) ([]string, error) {
 	available, err := aws.GetAvailabilityZones(ctx, &aws.GetAvailabilityZonesArgs{
-		State:   pulumi.StringRef("available"),
-		Filters: []aws.GetAvailabilityZonesFilter{{Name: "opt-in-status", Values: []string{"opt-in-not-required"}}}, // else Local Zones too
+		State: pulumi.StringRef("available"),
+		// Without this filter AWS also lists Local Zones.
+		Filters: []aws.GetAvailabilityZonesFilter{{Name: "opt-in-status", Values: []string{"opt-in-not-required"}}},
 	}, opt)
 	if err != nil {
-		return nil, fmt.Errorf("ask AWS for zones, or pin them with imagery:azs: %w", err)
+		return nil, fmt.Errorf("look up availability zones, or pin them with imagery:azs: %w", err)
 	}
 	types := []string{cfg.ServerType, cfg.WorkerType}
 	offers, err := ec2.GetInstanceTypeOfferings(ctx, &ec2.GetInstanceTypeOfferingsArgs{
@@ -89,13 +97,12 @@ func zones(ctx *pulumi.Context, cfg Config, opt pulumi.InvokeOption) ([]string, 
 		Filters:      []ec2.GetInstanceTypeOfferingsFilter{{Name: "instance-type", Values: types}},
 	}, opt)
 	if err != nil {
-		return nil, fmt.Errorf("ask AWS which zones offer %v: %w", types, err)
+		return nil, fmt.Errorf("look up the zones that offer %v: %w", types, err)
 	}
 	offered := map[string]bool{}
 	for i, zone := range offers.Locations {
 		offered[zone+" "+offers.InstanceTypes[i]] = true
 	}
-	// Sorted, so that the same zones come in the same order whatever AWS answers first.
 	var found []string
 	for _, zone := range slices.Sorted(slices.Values(available.Names)) {
 		if offered[zone+" "+cfg.ServerType] && offered[zone+" "+cfg.WorkerType] {
@@ -103,7 +110,8 @@ func zones(ctx *pulumi.Context, cfg Config, opt pulumi.InvokeOption) ([]string, 
 		}
 	}
 	if len(found) < cfg.AZCount {
-		return nil, fmt.Errorf("%d zones of %s offer both %s and %s, imagery:azCount asks for %d", len(found), cfg.Region, cfg.ServerType, cfg.WorkerType, cfg.AZCount)
+		return nil, fmt.Errorf("%d zones of %s offer both %s and %s, imagery:azCount is %d: choose other types",
+			len(found), cfg.Region, cfg.ServerType, cfg.WorkerType, cfg.AZCount)
 	}
 	return found[:cfg.AZCount], nil
 }

@@ -1,6 +1,5 @@
-// Command infra is the Pulumi program of Imagery: `pulumi up` builds the binary and everything that it runs on.
-//
-// Read on in stack.go, the whole stack on one page; config.go holds every choice that it can make.
+// Command infra is the Pulumi program of Imagery: `pulumi up` builds the binary, creates the AWS resources and rolls
+// the release out. stack.go creates the resources, config.go lists the configuration keys.
 package main
 
 import (
@@ -17,7 +16,7 @@ import (
 )
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == "policies" { // by hand; an engine gives no arguments
+	if len(os.Args) > 1 && os.Args[1] == "policies" { // run by a person; Pulumi's engine passes no arguments
 		if err := printPolicies(os.Stdout, os.Args[2:]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(2)
@@ -27,8 +26,7 @@ func main() {
 	pulumi.Run(program(nil, onAWS{}))
 }
 
-// program is the whole run: read and check, build, roll out. A nil builder takes what the configuration says; tests
-// give their own.
+// program returns the Pulumi program. A nil builder is chosen by the configuration; tests pass their own.
 func program(builder release.Builder, roller Roller) pulumi.RunFunc {
 	return func(ctx *pulumi.Context) error {
 		cfg, err := configOf(ctx)
@@ -49,11 +47,11 @@ func program(builder release.Builder, roller Roller) pulumi.RunFunc {
 	}
 }
 
-// given lists the keys of a namespace in the configuration as the engine hands it over; the SDK tells only the value of
-// a key that one can name.
+// given lists the keys of a namespace in the configuration that the engine passes in an environment variable. The SDK
+// has no function for this.
 func given(config, namespace string) []string {
 	var all map[string]string
-	if json.Unmarshal([]byte(config), &all) != nil { // not run by an engine
+	if json.Unmarshal([]byte(config), &all) != nil { // not started by Pulumi's engine
 		return nil
 	}
 	var names []string
@@ -65,7 +63,7 @@ func given(config, namespace string) []string {
 	return names
 }
 
-// configOf reads the stack's configuration and shows its warnings.
+// configOf reads the stack's configuration and logs its warnings.
 func configOf(ctx *pulumi.Context) (Config, error) {
 	of := func(namespace string) func(string) string {
 		return func(key string) string { v, _ := ctx.GetConfig(namespace + ":" + key); return v }
@@ -79,7 +77,7 @@ func configOf(ctx *pulumi.Context) (Config, error) {
 	}
 	from.AWS, from.Problems = readAWS(given(os.Getenv(pulumi.EnvConfig), "aws"), secret, of("aws"))
 	from.Region = from.AWS.Region
-	for _, variable := range []string{"AWS_REGION", "AWS_DEFAULT_REGION"} { // as the provider itself would
+	for _, variable := range []string{"AWS_REGION", "AWS_DEFAULT_REGION"} { // as the provider does
 		if from.Region == "" {
 			from.Region = os.Getenv(variable)
 		}

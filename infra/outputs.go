@@ -15,44 +15,54 @@ type output struct {
 	value func(s *Stack) pulumi.Input
 }
 
-// outputs are all of them, the one that people want first.
+// outputs lists all outputs, the most used first.
 var outputs = []output{
-	{"url", "address of the service; with a certificate a sentence: a name that it covers must first point at `albDns`",
+	{"url", "address of the service; with a certificate, the next step instead: point a name that it covers at `albDns`",
 		func(s *Stack) pulumi.Input { return s.url() }},
-	{"albDns", "name of the load balancer", func(s *Stack) pulumi.Input { return s.edge.Balancer.DnsName }},
+	{"albDns", "DNS name of the load balancer", func(s *Stack) pulumi.Input { return s.edge.Balancer.DnsName }},
 	{"balancerUrl",
-		"address of the service under `albDns`, for the rollout's smoke; with a certificate no client trusts it",
+		"URL of the service under `albDns`, for the rollout's smoke test; a certificate does not cover this name",
 		func(s *Stack) pulumi.Input { return s.edge.URL }},
-	{"imagesBucket", "bucket of originals and results", func(s *Stack) pulumi.Input { return s.storage.Images.Bucket.ID() }},
+	{"imagesBucket", "bucket of originals and results",
+		func(s *Stack) pulumi.Input { return s.storage.Images.Bucket.ID() }},
 	{"releaseBucket", "bucket of releases", func(s *Stack) pulumi.Input { return s.storage.Releases.Bucket.ID() }},
-	{"release", "SHA-256 of the shipped binary, as GET /version answers", func(s *Stack) pulumi.Input { return pulumi.String(s.binary.SHA) }},
+	{"release", "SHA-256 of the deployed binary, as in GET /version",
+		func(s *Stack) pulumi.Input { return pulumi.String(s.binary.SHA) }},
 	{"table", "table of images", func(s *Stack) pulumi.Input { return s.storage.Table.Name }},
-	{"queueUrl", "queue of hints", func(s *Stack) pulumi.Input { return s.messaging.Queue.Url }},
-	{"dlqUrl", "dead letters", func(s *Stack) pulumi.Input { return s.messaging.DeadLetters.Url }},
-	{"serverGroup", "Auto Scaling group of the servers", func(s *Stack) pulumi.Input { return s.server.Group.Name }},
-	{"workerGroup", "Auto Scaling group of the workers", func(s *Stack) pulumi.Input { return s.worker.Group.Name }},
-	{"templateVersions", "newest launch template version of each role; what runs is the group's", func(s *Stack) pulumi.Input {
-		return pulumi.IntMap{string(settings.Server): s.server.Template.LatestVersion, string(settings.Worker): s.worker.Template.LatestVersion}
-	}},
-	{"rolloutWorker", "what became of the workers' release", func(s *Stack) pulumi.Input { return s.outcome[settings.Worker] }},
-	{"rolloutServer", "what became of the servers'", func(s *Stack) pulumi.Input { return s.outcome[settings.Server] }},
+	{"queueUrl", "URL of the queue of hints", func(s *Stack) pulumi.Input { return s.messaging.Queue.Url }},
+	{"dlqUrl", "URL of the dead-letter queue", func(s *Stack) pulumi.Input { return s.messaging.DeadLetters.Url }},
+	{"serverGroup", "Auto Scaling group of the servers",
+		func(s *Stack) pulumi.Input { return s.server.Group.Name }},
+	{"workerGroup", "Auto Scaling group of the workers",
+		func(s *Stack) pulumi.Input { return s.worker.Group.Name }},
+	{"templateVersions", "newest launch template version of each role; the groups may run an older one",
+		func(s *Stack) pulumi.Input {
+			return pulumi.IntMap{string(settings.Server): s.server.Template.LatestVersion,
+				string(settings.Worker): s.worker.Template.LatestVersion}
+		}},
+	{"rolloutWorker", "result of the workers' rollout",
+		func(s *Stack) pulumi.Input { return s.outcome[settings.Worker] }},
+	{"rolloutServer", "result of the servers' rollout",
+		func(s *Stack) pulumi.Input { return s.outcome[settings.Server] }},
 	{"guardAlarms", "alarms that stop a rollout, by role", func(s *Stack) pulumi.Input {
-		return pulumi.StringArrayMap{string(settings.Server): s.alarms.Guards[settings.Server], string(settings.Worker): s.alarms.Guards[settings.Worker]}
+		return pulumi.StringArrayMap{string(settings.Server): s.alarms.Guards[settings.Server],
+			string(settings.Worker): s.alarms.Guards[settings.Worker]}
 	}},
 	{"alarmTopic", "ARN of the topic that every alarm publishes to",
 		func(s *Stack) pulumi.Input { return s.alarms.Topic.Arn }},
 	{"alarmSubscription", "whether the e-mail subscription is confirmed, as of the last `pulumi refresh`",
 		func(s *Stack) pulumi.Input { return s.subscription() }},
-	{"region", "region of everything", func(s *Stack) pulumi.Input { return pulumi.String(s.cfg.Region) }},
+	{"region", "AWS region", func(s *Stack) pulumi.Input { return pulumi.String(s.cfg.Region) }},
 	{"azs", "zones in use, for imagery:azs", func(s *Stack) pulumi.Input { return s.network.Zones() }},
 	{"egress", "how instances reach AWS", func(s *Stack) pulumi.Input { return pulumi.String(string(s.cfg.Egress)) }},
-	{"monthlyCostUsd", "estimate from a small price table: total and its lines, what dominates, what comes on top at " +
+	{"monthlyCostUsd", "estimate from a small price table: total and its lines, the largest line, the addition at " +
 		"the largest size (moreAtMost), date and region of the prices",
 		func(s *Stack) pulumi.Input { return estimate(s.cfg).output() }},
-	{"consoleLinks", "dashboard, logs and groups in the browser", func(s *Stack) pulumi.Input { return s.links() }},
+	{"consoleLinks", "links to dashboard, logs and groups in the AWS console",
+		func(s *Stack) pulumi.Input { return s.links() }},
 }
 
-// export publishes the outputs and says in the preview what the stack will cost.
+// export publishes the outputs and logs the cost estimate.
 func (s *Stack) export(ctx *pulumi.Context) error {
 	for _, o := range outputs {
 		ctx.Export(o.name, o.value(s))
@@ -60,8 +70,8 @@ func (s *Stack) export(ctx *pulumi.Context) error {
 	return ctx.Log.Info(estimate(s.cfg).String(), nil)
 }
 
-// url returns where clients find the service. A certificate never covers the balancer's own name, and its ARN does not
-// tell which name it covers, so with one the output says what is left to do.
+// url returns the URL of the service. With a certificate it returns the next step instead: a certificate does not cover
+// the load balancer's own name, and its ARN does not contain the name that it covers.
 func (s *Stack) url() pulumi.StringOutput {
 	if s.cfg.CertificateARN == "" {
 		return s.edge.URL
@@ -70,25 +80,27 @@ func (s *Stack) url() pulumi.StringOutput {
 	return pulumi.Sprintf(todo, s.edge.Balancer.DnsName)
 }
 
-// subscription is in words. AWS tells whether the link was clicked only when it is asked, so the state of the
-// stack has to be refreshed to know.
+// subscription describes the state of the e-mail subscription, which is as old as the last refresh of Pulumi's state.
 func (s *Stack) subscription() pulumi.StringInput {
 	if s.alarms.Subscription == nil {
 		return pulumi.String("none: set imagery:alarmEmail")
 	}
 	return s.alarms.Subscription.PendingConfirmation.ApplyT(func(pending bool) string {
 		if pending {
-			return fmt.Sprintf("PENDING: %s must click the link that AWS sent, then `pulumi up --refresh`", s.cfg.AlarmEmail)
+			return fmt.Sprintf("PENDING: open the link that AWS sent to %s, then run `pulumi up --refresh`", s.cfg.AlarmEmail)
 		}
 		return "confirmed: " + s.cfg.AlarmEmail
 	}).(pulumi.StringOutput)
 }
 
 func (s *Stack) links() pulumi.StringMap {
-	console := "https://" + s.cfg.Region + ".console.aws.amazon.com/"
+	link := func(service, page string) pulumi.String {
+		region := s.cfg.Region
+		return pulumi.String("https://" + region + ".console.aws.amazon.com/" + service + "/home?region=" + region + page)
+	}
 	return pulumi.StringMap{
-		"dashboard": pulumi.String(console + "cloudwatch/home?region=" + s.cfg.Region + "#dashboards/dashboard/" + s.cfg.Name()),
-		"logs":      pulumi.String(console + "cloudwatch/home?region=" + s.cfg.Region + "#logsV2:log-groups"),
-		"groups":    pulumi.String(console + "ec2/home?region=" + s.cfg.Region + "#AutoScalingGroups:"),
+		"dashboard": link("cloudwatch", "#dashboards/dashboard/"+s.cfg.Name()),
+		"logs":      link("cloudwatch", "#logsV2:log-groups"),
+		"groups":    link("ec2", "#AutoScalingGroups:"),
 	}
 }

@@ -58,7 +58,7 @@ func TestOutputsAreForReaders(t *testing.T) {
 			t.Errorf("%s is %v, want %s", name, got[name], want)
 		}
 	}
-	if s := fmt.Sprint(got["alarmSubscription"]); !strings.HasPrefix(s, "PENDING: ops@example.com") {
+	if s := fmt.Sprint(got["alarmSubscription"]); !strings.HasPrefix(s, "PENDING: open the link that AWS sent to ops@example.com") {
 		t.Errorf("alarmSubscription: %s", s)
 	}
 	if s := fmt.Sprint(published(t, "dev")["alarmSubscription"]); !strings.HasPrefix(s, "none") {

@@ -14,15 +14,15 @@ import (
 	"imagery/infra/policy"
 )
 
-// printPolicies runs `go run ./infra policies`: it writes the policies of a deployer, for a permissions boundary
-// if one is given, or with -for-boundary the policy to make that boundary of.
+// printPolicies runs `go run ./infra policies`: it writes the policies of a deployer, or with -for-boundary a policy
+// for the permissions boundary of instance roles.
 func printPolicies(out io.Writer, args []string) error {
 	var o policyOptions
 	flags := flag.NewFlagSet("policies", flag.ContinueOnError)
 	flags.SetOutput(out)
 	flags.StringVar(&o.Boundary, "boundary", "", "ARN of the permissions boundary that every role must have")
 	which := flags.Int("policy", 0, "1 or 2: print only this policy")
-	most := flags.Bool("for-boundary", false, "print the policy to make a permissions boundary of")
+	forBoundary := flags.Bool("for-boundary", false, "print a policy for the permissions boundary instead")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -31,7 +31,7 @@ func printPolicies(out io.Writer, args []string) error {
 	}
 	unscoped, scoped := deployerPolicies(o)
 	texts := []string{unscoped, scoped}
-	if *most {
+	if *forBoundary {
 		texts = []string{boundaryPolicy()}
 	} else if *which == 1 || *which == 2 {
 		texts = texts[*which-1 : *which]
@@ -44,23 +44,23 @@ func printPolicies(out io.Writer, args []string) error {
 	return nil
 }
 
-// indented writes a policy for people; IAM does not count the white space.
+// indented formats a policy for people. IAM does not count white space.
 func indented(p string) string {
 	var b bytes.Buffer
 	if err := json.Indent(&b, []byte(p), "", " "); err != nil {
-		panic(err) // of our own rendering
+		panic(err) // policy.JSON returns valid JSON
 	}
 	return b.String()
 }
 
-// boundaryPolicy renders the most that the roles of instances may do in any stack, as a permissions boundary.
+// boundaryPolicy renders a permissions boundary that allows every action which an instance of any stack needs.
 func boundaryPolicy() string {
 	by := map[string][]string{}
 	for _, c := range slices.Concat(iam.Server, iam.Worker, iam.Selftest, iam.Boot, iam.Sessions,
 		iam.Retired.Server, iam.Retired.Worker, iam.Retired.Boot) {
 		service, _, _ := strings.Cut(c.Name(), ":")
 		if !slices.Contains([]string{"s3", "dynamodb", "sqs", "logs"}, service) {
-			service = "" // limited by the role's own policy
+			service = "" // the role's own policy limits the resources
 		}
 		by[service] = append(by[service], c.Name())
 	}

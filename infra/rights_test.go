@@ -301,7 +301,7 @@ func TestABoundedDeployerMakesBoundedRoles(t *testing.T) {
 		without = append(without, s.Action...)
 	}
 	for _, a := range without {
-		if a != unbinding && !slices.Contains(with, a) {
+		if a != removeBoundary && !slices.Contains(with, a) {
 			t.Errorf("the boundary takes %s away", a)
 		}
 	}

@@ -16,7 +16,7 @@ import (
 	"imagery/infra/preflight"
 )
 
-// stateResource is a resource as the last update left it in Pulumi's state.
+// stateResource is a resource in Pulumi's state.
 type stateResource struct {
 	kind    string // type token
 	urn     string
@@ -28,8 +28,8 @@ func (r stateResource) text(key string) string {
 	return s
 }
 
-// readState returns the stack's resources from Pulumi's state. AWS cannot be asked instead: it does not tell them from
-// those of another stack of the same name. Pulumi's engine answers the call, as for stack references.
+// readState returns the stack's resources from Pulumi's state, with the call that stack references use. AWS cannot
+// answer this: it does not know whether a resource belongs to this stack or to another one of the same name.
 func readState(ctx *pulumi.Context) ([]stateResource, error) {
 	var out struct {
 		Outputs map[string]any `pulumi:"outputs"`
@@ -38,7 +38,7 @@ func readState(ctx *pulumi.Context) ([]stateResource, error) {
 	args := struct {
 		StackName string `pulumi:"stackName"`
 	}{name}
-	// Raw: with a plain Invoke one secret in the state, such as aws:secretKey, would be an error.
+	// Invoke would return an error if the state contains a secret, such as aws:secretKey.
 	if _, err := ctx.InvokePackageRaw("pulumi:pulumi:readStackResourceOutputs", &args, &out, ""); err != nil {
 		return nil, fmt.Errorf("read the state of stack %s: %w", name, err)
 	}
@@ -53,28 +53,28 @@ func readState(ctx *pulumi.Context) ([]stateResource, error) {
 	return found, nil
 }
 
-// maxZones is the most that imagery:azCount takes.
+// maxZones is the maximum of imagery:azCount.
 const maxZones = 3
 
-// priorState holds what Pulumi's state says about the stack.
+// priorState describes the stack as the last update left it.
 type priorState struct {
 	preflight.State
-	living *living // nil: the stack has no network yet
+	deployed *deployed // nil: the stack has no network yet
 }
 
-// stateOf extracts from resources what an update is compared with.
+// stateOf returns the prior state that resources describe.
 func stateOf(resources []stateResource) priorState {
 	var f priorState
-	var old living
+	var old deployed
 	nats, private := 0, false
 	for _, r := range resources {
 		switch r.kind {
 		case "aws:ec2/vpc:Vpc":
 			old.VPCCIDR, _ = netip.ParsePrefix(r.text("cidrBlock"))
-			f.living = &old
-		case "aws:ec2/subnet:Subnet": // the end of its name is its place
-			_, place, private := strings.Cut(r.urn[strings.LastIndex(r.urn, "::")+2:], "-private-")
-			if i, err := strconv.Atoi(place); private && err == nil && i < maxZones {
+			f.deployed = &old
+		case "aws:ec2/subnet:Subnet": // its name ends with its index
+			_, index, private := strings.Cut(r.urn[strings.LastIndex(r.urn, "::")+2:], "-private-")
+			if i, err := strconv.Atoi(index); private && err == nil && i < maxZones {
 				for len(f.Zones) <= i {
 					f.Zones = append(f.Zones, "")
 				}
@@ -92,7 +92,7 @@ func stateOf(resources []stateResource) priorState {
 		}
 	}
 	if old.Zones = f.Zones; len(f.Groups) == 0 {
-		return f // no instance runs that could lose its way out
+		return f // no instance runs that could lose its connection to AWS
 	}
 	switch {
 	case private:
@@ -115,14 +115,14 @@ func (s *Stack) checkFirst(ctx *pulumi.Context, roller Roller) error {
 	was := stateOf(resources)
 	if err != nil {
 		was.Unreadable = true
-		text := fmt.Sprintf("not checked: whether this update can change the stack: %v", err)
+		text := fmt.Sprintf("not checked: whether this update can change the deployed stack: %v", err)
 		if err := ctx.Log.Warn(text, nil); err != nil {
 			return err
 		}
 	}
-	if was.living != nil {
-		// Not to be overruled: running instances and the data are at stake.
-		if bad := cfg.refusals(*was.living, s.place.Zones); len(bad) > 0 {
+	if was.deployed != nil {
+		// imagery:preflight warn does not overrule these: running instances and the data would be lost.
+		if bad := cfg.refusals(*was.deployed, s.location.Zones); len(bad) > 0 {
 			return &ConfigError{bad}
 		}
 	}
@@ -141,7 +141,7 @@ func (s *Stack) checkFirst(ctx *pulumi.Context, roller Roller) error {
 		}
 	}
 	if err := report.Err(); err != nil && cfg.Preflight == "warn" {
-		return ctx.Log.Warn(err.Error()+"\nimagery:preflight is \"warn\": going on", nil)
+		return ctx.Log.Warn(err.Error()+"\nimagery:preflight is \"warn\": the update continues", nil)
 	} else if err != nil {
 		return err
 	}
@@ -151,11 +151,11 @@ func (s *Stack) checkFirst(ctx *pulumi.Context, roller Roller) error {
 // wanted describes the stack for the preflight.
 func (s *Stack) wanted() preflight.Stack {
 	cfg := s.cfg
-	want := preflight.Stack{Project: cfg.Project, Stack: cfg.Stack, AccountID: s.place.AccountID, Region: cfg.Region,
-		Together: cfg.Rollout == "start", Arch: cfg.Arch, Zones: s.place.Zones,
-		ZonesPinned: len(cfg.AZs) > 0, NATs: network.NATs(cfg.Egress, len(s.place.Zones)),
+	want := preflight.Stack{Project: cfg.Project, Stack: cfg.Stack, AccountID: s.location.AccountID, Region: cfg.Region,
+		Together: cfg.Rollout == "start", Arch: cfg.Arch, Zones: s.location.Zones,
+		ZonesPinned: len(cfg.AZs) > 0, NATs: network.NATs(cfg.Egress, len(s.location.Zones)),
 		Rules: edge.InboundRules(len(cfg.AllowedCIDRs), cfg.CertificateARN),
-		Image: s.place.Image, ImageFrozen: cfg.imageFrozen()}
+		Image: s.location.Image, ImageFrozen: cfg.imageFrozen()}
 	for _, f := range []struct {
 		role        settings.Role
 		kind        string

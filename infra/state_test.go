@@ -82,17 +82,17 @@ func TestStateOfEveryEgress(t *testing.T) {
 		}
 		slices.SortFunc(resources, func(a, b stateResource) int { return strings.Compare(a.urn, b.urn) })
 		f := stateOf(resources)
-		if f.living == nil || f.living.Egress != mode || f.living.Arch != "arm64" || f.living.VPCCIDR != cfg.VPCCIDR ||
+		if f.deployed == nil || f.deployed.Egress != mode || f.deployed.Arch != "arm64" || f.deployed.VPCCIDR != cfg.VPCCIDR ||
 			len(f.Zones) != 2 {
-			t.Errorf("%s: %+v", mode, f.living)
+			t.Errorf("%s: %+v", mode, f.deployed)
 		}
 	}
-	if f := stateOf(nil); f.living != nil {
-		t.Errorf("of nothing: %+v", f.living)
+	if f := stateOf(nil); f.deployed != nil {
+		t.Errorf("of nothing: %+v", f.deployed)
 	}
 	half := stateOf([]stateResource{{"aws:ec2/vpc:Vpc", "x::vpc", map[string]any{"cidrBlock": "10.1.0.0/16"}}})
-	if half.living == nil || half.living.Egress != "" || half.living.VPCCIDR != netip.MustParsePrefix("10.1.0.0/16") {
-		t.Errorf("a network without groups: %+v", half.living)
+	if half.deployed == nil || half.deployed.Egress != "" || half.deployed.VPCCIDR != netip.MustParsePrefix("10.1.0.0/16") {
+		t.Errorf("a network without groups: %+v", half.deployed)
 	}
 }
 

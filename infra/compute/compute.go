@@ -8,59 +8,58 @@ import (
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/autoscaling"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/cloudwatch"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/ec2"
-	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/iam"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
-	rights "imagery/app/deploy/iam"
+	"imagery/app/deploy/iam"
 )
 
 // Args describe a fleet.
 type Args struct {
 	Role     string // "server" or "worker", the last part of every name
-	Group    string // physical name of the Auto Scaling group: instances and rights name it before it exists
+	Group    string // physical name of the Auto Scaling group: instances and policies name it before it exists
 	LogGroup string // physical name
 	LogDays  int
 	Tags     map[string]string // for instances and volumes, which a provider's default tags do not reach
 
 	VPC     pulumi.StringInput
-	Subnets pulumi.StringArray // one in each zone, so that a group spreads by itself
+	Subnets pulumi.StringArray // one in each zone; the group spreads its instances over them
 	Ingress *Ingress           // nil: no inbound connections
 	Egress  Egress
 
 	InstanceType string
 	Burstable    bool // the type has CPU credits
 	Image        string
-	// ImageFrozen: Image is today's newest, which counts only for a fleet that does not exist yet.
+	// ImageFrozen is set when Image is the newest one of today. It is then used only for a fleet that does not exist yet.
 	ImageFrozen bool
 	UserData    pulumi.StringInput // plain text
 
 	Boundary string // ARN of the permissions boundary of the role; empty: none
 	Grants   []Grant
-	// Resources holds the ARN of each resource that a grant may name, by the part before its first slash.
-	Resources map[rights.Resource]pulumi.StringInput
+	// Resources maps the part of a resource before its first slash to its ARN.
+	Resources map[iam.Resource]pulumi.StringInput
 
 	Min, Max int
-	// Targets are target groups. With none, EC2's own checks decide about health.
+	// Targets are target groups. With none, the status checks of EC2 decide about health.
 	Targets pulumi.StringArray
 	Scaling Tracking
-	// After is all that must work before the first instance boots. Its own rights and rules come on top.
+	// After lists what must exist before the first instance boots, beside the fleet's own policies and rules.
 	After []pulumi.Resource
 }
 
-// Ingress is the one peer that may connect, and where. The fleet also lets that peer out to itself.
+// Ingress allows connections from one security group to one port. The fleet also adds the egress rule to that group.
 type Ingress struct {
 	From pulumi.StringInput // security group
 	Port int
 }
 
-// Egress is where instances may connect to, always by HTTPS.
+// Egress lists the destinations to which instances may connect, always by HTTPS.
 type Egress struct {
-	Gateways  map[string]pulumi.StringInput // prefix lists of gateway endpoints, by a name
+	Gateways  map[string]pulumi.StringInput // prefix lists of gateway endpoints, by service
 	Endpoints pulumi.StringInput            // security group of interface endpoints; nil: the internet
 }
 
-// Fleet is the component. Its group keeps the launch template version that it was created with: a new version
-// is rolled out by the rollout controller, which can roll it back, never by an update.
+// Fleet is the Pulumi component. A Pulumi update never changes the launch template version of its group: the rollout
+// controller rolls a new version out, and can roll it back.
 type Fleet struct {
 	pulumi.ResourceState
 
@@ -74,7 +73,7 @@ type Fleet struct {
 	args *Args
 }
 
-// New builds a fleet.
+// New creates a fleet.
 func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOption) (*Fleet, error) {
 	if args.Min < 1 || args.Max <= args.Min {
 		return nil, fmt.Errorf("fleet %s: %d to %d instances", name, args.Min, args.Max)
@@ -104,40 +103,11 @@ func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOp
 	if err := f.template(ctx, profile); err != nil {
 		return nil, err
 	}
-	// Rights and rules are no inputs of a group, so nothing but this keeps instances from booting without them.
+	// The group has no input that refers to policies and rules. Without this dependency, instances could boot before
+	// these exist.
 	after := append(append([]pulumi.Resource{f.LogGroup, profile}, rules...), policies...)
 	if err := f.group(ctx, append(after, args.After...)); err != nil {
 		return nil, err
 	}
 	return f, ctx.RegisterResourceOutputs(f, pulumi.Map{"group": f.Group.Name})
-}
-
-// identity is the instance profile and the policies of its role.
-func (f *Fleet) identity(ctx *pulumi.Context) (*iam.InstanceProfile, []pulumi.Resource, error) {
-	of := &iam.RoleArgs{AssumeRolePolicy: pulumi.String(trust)}
-	if f.args.Boundary != "" {
-		of.PermissionsBoundary = pulumi.String(f.args.Boundary)
-	}
-	role, err := iam.NewRole(ctx, f.name, of, pulumi.Parent(f))
-	if err != nil {
-		return nil, nil, err
-	}
-	var policies []pulumi.Resource
-	// One policy for each concern: a reader finds what a release may do apart from what its boot may.
-	for _, g := range f.args.Grants {
-		if len(g.Calls) == 0 {
-			continue
-		}
-		document, err := f.document(g)
-		if err != nil {
-			return nil, nil, err
-		}
-		p, err := iam.NewRolePolicy(ctx, f.name+"-"+g.Name, &iam.RolePolicyArgs{Role: role.Name, Policy: document}, pulumi.Parent(f))
-		if err != nil {
-			return nil, nil, err
-		}
-		policies = append(policies, p)
-	}
-	profile, err := iam.NewInstanceProfile(ctx, f.name, &iam.InstanceProfileArgs{Role: role.Name}, pulumi.Parent(f))
-	return profile, policies, err
 }

@@ -12,8 +12,9 @@ import (
 	"imagery/app/deploy/settings"
 )
 
-// Lifecycle hooks of every fleet. The launch hook outlasts all that a boot may take and gives up the instance;
-// the terminate hook outlasts a stop and lets the instance go.
+// Lifecycle hooks of every fleet. When the launch hook times out, which is later than the longest boot, Auto Scaling
+// terminates the instance. When the terminate hook times out, which is later than the longest stop of the service,
+// termination continues.
 const (
 	LaunchHook       = "launch"
 	TerminateHook    = "terminate"
@@ -21,9 +22,9 @@ const (
 	TerminateTimeout = 150 * time.Second
 )
 
-// grace is the health check grace period after an instance came into service. Two target health checks take 20 s, and
-// an instance enters service only once it serves requests.
-const grace = 90 * time.Second
+// healthCheckGrace is the health check grace period after an instance entered service. Two target health checks take
+// 20 s, and an instance enters service only once it serves requests.
+const healthCheckGrace = 90 * time.Second
 
 type hook struct {
 	name, transition, result string
@@ -35,26 +36,27 @@ var hooks = []hook{
 	{TerminateHook, "autoscaling:EC2_INSTANCE_TERMINATING", "CONTINUE", TerminateTimeout},
 }
 
-// metrics of the group; the worker's scaling divides by the first, the alarms watch it.
-var metrics = []string{"GroupInServiceInstances", "GroupDesiredCapacity", "GroupPendingInstances", "GroupTerminatingInstances",
-	"GroupTotalInstances", "GroupMinSize", "GroupMaxSize"}
+// metrics lists the enabled metrics of the group. BacklogPerInstance divides by the first one, and alarms use it.
+var metrics = []string{"GroupInServiceInstances", "GroupDesiredCapacity", "GroupPendingInstances",
+	"GroupTerminatingInstances", "GroupTotalInstances", "GroupMinSize", "GroupMaxSize"}
 
-// ignored lists what an update of the group leaves alone: the live version belongs to the rollout, the size to
-// scaling, and hooks given at creation cannot be edited (their twins below can).
+// ignored lists the properties that an update of the group does not change: the rollout sets the live version, scaling
+// sets the size, and AWS cannot edit hooks that were given at creation (group also creates them as resources of their
+// own, which it can).
 var ignored = []string{"launchTemplate.version", "initialLifecycleHooks", "desiredCapacity"}
 
-// group is the Auto Scaling group, its hooks and its scaling. It never waits for capacity: a group that fails
-// to fill within a deadline would be reported as not created, though it exists.
+// group creates the Auto Scaling group, its hooks and its scaling policy. It does not wait for capacity: Pulumi would
+// report a group that does not fill in time as not created, although it exists.
 func (f *Fleet) group(ctx *pulumi.Context, after []pulumi.Resource) error {
 	health, graceSeconds := "EC2", 0
 	if len(f.args.Targets) > 0 {
-		health, graceSeconds = "ELB", int(grace/time.Second)
+		health, graceSeconds = "ELB", int(healthCheckGrace/time.Second)
 	}
 	var initial autoscaling.GroupInitialLifecycleHookArray
 	for _, h := range hooks {
 		initial = append(initial, autoscaling.GroupInitialLifecycleHookArgs{
-			Name: pulumi.String(h.name), LifecycleTransition: pulumi.String(h.transition), DefaultResult: pulumi.String(h.result),
-			HeartbeatTimeout: pulumi.Int(int(h.timeout / time.Second)),
+			Name: pulumi.String(h.name), LifecycleTransition: pulumi.String(h.transition),
+			DefaultResult: pulumi.String(h.result), HeartbeatTimeout: pulumi.Int(int(h.timeout / time.Second)),
 		})
 	}
 	var err error
@@ -66,35 +68,37 @@ func (f *Fleet) group(ctx *pulumi.Context, after []pulumi.Resource) error {
 		LaunchTemplate: autoscaling.GroupLaunchTemplateArgs{
 			Id: f.Template.ID(), Version: f.Template.LatestVersion.ApplyT(strconv.Itoa).(pulumi.StringOutput),
 		},
-		// A group warms up for as long as its balancer takes to believe in an instance; until then a new
-		// instance does not count in what scaling measures.
-		HealthCheckType: pulumi.String(health), HealthCheckGracePeriod: pulumi.Int(graceSeconds), DefaultInstanceWarmup: pulumi.Int(90),
-		// Launch before terminate, with room for one more whatever AWS rounds.
+		HealthCheckType: pulumi.String(health), HealthCheckGracePeriod: pulumi.Int(graceSeconds),
+		// Scaling ignores the metrics of a new instance for as long as the load balancer needs to send it requests.
+		DefaultInstanceWarmup: pulumi.Int(90),
+		// A replacement launches before it terminates.
 		InstanceMaintenancePolicy: autoscaling.GroupInstanceMaintenancePolicyArgs{
 			MinHealthyPercentage: pulumi.Int(100), MaxHealthyPercentage: pulumi.Int(MaxHealthyPercent(f.args.Min)),
 		},
-		// Only hooks that the group is born with catch its first instances.
+		// Only hooks that are given at creation apply to the first instances.
 		InitialLifecycleHooks: initial,
 		EnabledMetrics:        pulumi.ToStringArray(metrics),
-		// A scale-in during or after a rollout takes what is left of the old release first.
+		// A scale-in during or after a rollout terminates instances of the old release first.
 		TerminationPolicies: pulumi.ToStringArray([]string{"OldestLaunchTemplate", "OldestInstance"}),
-		// "0" disables waiting; the rollout controller verifies health.
+		// "0" disables waiting; the rollout controller checks health.
 		WaitForCapacityTimeout: pulumi.String("0"),
 		Tags:                   f.groupTags(),
-	}, pulumi.Parent(f), pulumi.IgnoreChanges(ignored), pulumi.Timeouts(&pulumi.CustomTimeouts{Delete: "30m"}), pulumi.DependsOn(after))
+	}, pulumi.Parent(f), pulumi.IgnoreChanges(ignored), pulumi.Timeouts(&pulumi.CustomTimeouts{Delete: "30m"}),
+		pulumi.DependsOn(after))
 	if err != nil {
 		return err
 	}
-	// Hooks at creation catch the first instances; these, of the same names, carry later edits.
+	// The same hooks once more, as resources that a later update can change.
 	for _, h := range hooks {
 		if _, err := autoscaling.NewLifecycleHook(ctx, f.name+"-"+h.name, &autoscaling.LifecycleHookArgs{
-			Name: pulumi.String(h.name), AutoscalingGroupName: f.Group.Name, LifecycleTransition: pulumi.String(h.transition),
-			DefaultResult: pulumi.String(h.result), HeartbeatTimeout: pulumi.Int(int(h.timeout / time.Second)),
+			Name: pulumi.String(h.name), AutoscalingGroupName: f.Group.Name,
+			LifecycleTransition: pulumi.String(h.transition), DefaultResult: pulumi.String(h.result),
+			HeartbeatTimeout: pulumi.Int(int(h.timeout / time.Second)),
 		}, pulumi.Parent(f)); err != nil {
 			return err
 		}
 	}
-	// The policy names the target group by its balancer, and AWS refuses that before a listener forwards.
+	// The policy names the load balancer and the target group. AWS rejects it before a listener forwards to the group.
 	f.Policy, err = autoscaling.NewPolicy(ctx, f.name+"-scaling", &autoscaling.PolicyArgs{
 		AutoscalingGroupName: f.Group.Name, PolicyType: pulumi.String("TargetTrackingScaling"),
 		TargetTrackingConfiguration: f.args.Scaling(f.Group.Name),
@@ -102,21 +106,27 @@ func (f *Fleet) group(ctx *pulumi.Context, after []pulumi.Resource) error {
 	return err
 }
 
-// MaxHealthyPercent lets a group of least instances grow by one during a replacement.
-func MaxHealthyPercent(least int) int {
-	oneMore := (100*(least+1) + least - 1) / least
+// MaxHealthyPercent returns the maximum healthy percentage with which a group of n instances may launch one more
+// during a replacement. AWS accepts 100 to 200.
+func MaxHealthyPercent(n int) int {
+	oneMore := (100*(n+1) + n - 1) / n
 	return min(200, max(110, oneMore))
 }
 
 func (f *Fleet) groupTags() autoscaling.GroupTagArray {
-	tags := autoscaling.GroupTagArray{autoscaling.GroupTagArgs{Key: pulumi.String("Name"), Value: pulumi.String(f.name), PropagateAtLaunch: pulumi.Bool(true)}}
+	var tags autoscaling.GroupTagArray
+	add := func(key, value string) {
+		tags = append(tags, autoscaling.GroupTagArgs{Key: pulumi.String(key), Value: pulumi.String(value),
+			PropagateAtLaunch: pulumi.Bool(true)})
+	}
+	add("Name", f.name)
 	for _, k := range slices.Sorted(maps.Keys(f.args.Tags)) {
-		tags = append(tags, autoscaling.GroupTagArgs{Key: pulumi.String(k), Value: pulumi.String(f.args.Tags[k]), PropagateAtLaunch: pulumi.Bool(true)})
+		add(k, f.args.Tags[k])
 	}
 	return tags
 }
 
-// stopFits reports whether an instance that is told to go has the time that its process may take.
+// stopFits reports whether the terminate hook gives the service enough time to stop.
 func stopFits() bool {
 	return TerminateTimeout > settings.StopTimeout && settings.StopTimeout > settings.JobBound
 }

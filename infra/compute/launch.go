@@ -1,6 +1,7 @@
 package compute
 
 import (
+	"cmp"
 	"encoding/base64"
 	"maps"
 	"slices"
@@ -11,61 +12,59 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// diskGiB holds the system (3 GB), its logs and two releases.
+// diskGiB is enough for the system (3 GB), its logs and two releases.
 const diskGiB = 8
 
 const https = 443
 
-// firewall is the security group with every rule a resource of its own. The provider takes away the
-// allow-all egress that AWS gives, so what is not listed here is closed. Names and descriptions never change:
+// firewall creates the security group, with a resource for every rule, and returns the rules. The provider removes the
+// allow-all egress rule of AWS, so everything that is not listed here is closed. Do not change names or descriptions:
 // that would replace a group that instances use.
 func (f *Fleet) firewall(ctx *pulumi.Context) ([]pulumi.Resource, error) {
 	var err error
 	f.SecurityGroup, err = ec2.NewSecurityGroup(ctx, f.name, &ec2.SecurityGroupArgs{
-		VpcId: f.args.VPC, Description: pulumi.String("Instances of role " + f.args.Role), Tags: pulumi.StringMap{"Name": pulumi.String(f.name)},
+		VpcId: f.args.VPC, Description: pulumi.String("Instances of role " + f.args.Role),
+		Tags: pulumi.StringMap{"Name": pulumi.String(f.name)},
 	}, pulumi.Parent(f))
 	if err != nil {
 		return nil, err
 	}
-	// Nothing needs a rule for DNS, time and instance metadata: AWS does not filter them.
+	// DNS, time and instance metadata need no rule: security groups do not filter them.
 	var rules []pulumi.Resource
 	out := func(what string, rule vpc.SecurityGroupEgressRuleArgs, group pulumi.StringInput, port int) {
-		rule.SecurityGroupId, rule.IpProtocol, rule.FromPort, rule.ToPort = group, pulumi.String("tcp"), pulumi.Int(port), pulumi.Int(port)
+		rule.SecurityGroupId, rule.IpProtocol = group, pulumi.String("tcp")
+		rule.FromPort, rule.ToPort = pulumi.Int(port), pulumi.Int(port)
 		r, e := vpc.NewSecurityGroupEgressRule(ctx, f.name+"-"+what, &rule, pulumi.Parent(f))
-		rules, err = append(rules, r), firstOf(err, e)
+		rules, err = append(rules, r), cmp.Or(err, e)
 	}
 	in := func(what string, group, from pulumi.StringInput, port int) {
 		r, e := vpc.NewSecurityGroupIngressRule(ctx, f.name+"-"+what, &vpc.SecurityGroupIngressRuleArgs{
-			SecurityGroupId: group, ReferencedSecurityGroupId: from, IpProtocol: pulumi.String("tcp"), FromPort: pulumi.Int(port), ToPort: pulumi.Int(port),
+			SecurityGroupId: group, ReferencedSecurityGroupId: from, IpProtocol: pulumi.String("tcp"),
+			FromPort: pulumi.Int(port), ToPort: pulumi.Int(port),
 		}, pulumi.Parent(f))
-		rules, err = append(rules, r), firstOf(err, e)
+		rules, err = append(rules, r), cmp.Or(err, e)
 	}
 	self := f.SecurityGroup.ID()
 	for _, name := range slices.Sorted(maps.Keys(f.args.Egress.Gateways)) {
-		out("to-"+name, vpc.SecurityGroupEgressRuleArgs{PrefixListId: f.args.Egress.Gateways[name].ToStringOutput()}, self, https)
+		list := f.args.Egress.Gateways[name].ToStringOutput()
+		out("to-"+name, vpc.SecurityGroupEgressRuleArgs{PrefixListId: list}, self, https)
 	}
 	if endpoints := f.args.Egress.Endpoints; endpoints != nil {
-		out("to-endpoints", vpc.SecurityGroupEgressRuleArgs{ReferencedSecurityGroupId: endpoints.ToStringOutput()}, self, https)
+		group := endpoints.ToStringOutput()
+		out("to-endpoints", vpc.SecurityGroupEgressRuleArgs{ReferencedSecurityGroupId: group}, self, https)
 		in("at-endpoints", endpoints, self, https)
 	} else {
 		out("to-internet", vpc.SecurityGroupEgressRuleArgs{CidrIpv4: pulumi.String("0.0.0.0/0")}, self, https)
 	}
 	if i := f.args.Ingress; i != nil {
-		// Both ends of the connection are declared here, where both groups are known.
+		// Both ends of the connection are created here, where both groups are known.
 		in("from-peer", self, i.From, i.Port)
 		out("from-peer", vpc.SecurityGroupEgressRuleArgs{ReferencedSecurityGroupId: self}, i.From, i.Port)
 	}
 	return rules, err
 }
 
-func firstOf(a, b error) error {
-	if a != nil {
-		return a
-	}
-	return b
-}
-
-// template creates the launch template. A change creates a new version, which is unused until it is rolled out.
+// template creates the launch template. A change creates a new version, which no instance uses until it is rolled out.
 func (f *Fleet) template(ctx *pulumi.Context, profile *iam.InstanceProfile) error {
 	opts := []pulumi.ResourceOption{pulumi.Parent(f)}
 	if f.args.ImageFrozen {
@@ -73,39 +72,45 @@ func (f *Fleet) template(ctx *pulumi.Context, profile *iam.InstanceProfile) erro
 	}
 	var credits ec2.LaunchTemplateCreditSpecificationPtrInput
 	if f.args.Burstable {
-		// T3, T3a and T4g get no launch credits: in standard mode each instance boots at its baseline, a fifth of a
-		// core on t4g.micro, and each rollout starts there again. AWS recommends unlimited mode for Auto Scaling
-		// groups. The groups' maximum sizes bound its surcharge, which the estimate of costs names.
+		// T3, T3a and T4g get no launch credits: in standard mode every new instance boots at its baseline, a fifth of
+		// a core on t4g.micro. AWS recommends unlimited mode for Auto Scaling groups. The groups' maximum sizes bound
+		// its surcharge, which the cost estimate shows.
 		credits = ec2.LaunchTemplateCreditSpecificationArgs{CpuCredits: pulumi.String("unlimited")}
 	}
 	var err error
 	f.Template, err = ec2.NewLaunchTemplate(ctx, f.name, &ec2.LaunchTemplateArgs{
-		Name:                              pulumi.String(f.args.Group), // a new template would not have the version number that the group keeps
-		ImageId:                           pulumi.String(f.args.Image),
-		InstanceType:                      pulumi.String(f.args.InstanceType),
-		CreditSpecification:               credits,
-		UserData:                          f.args.UserData.ToStringOutput().ApplyT(encode).(pulumi.StringOutput),
-		VpcSecurityGroupIds:               pulumi.StringArray{f.SecurityGroup.ID()},
-		IamInstanceProfile:                ec2.LaunchTemplateIamInstanceProfileArgs{Arn: profile.Arn},
-		InstanceInitiatedShutdownBehavior: pulumi.String("terminate"), // so that a power-off needs no right and no network
-		// Tokens only, and one hop: a server that is tricked into fetching a URL cannot reach the role's keys.
+		// A fixed name: a new template would not have the version number that the group keeps.
+		Name:                pulumi.String(f.args.Group),
+		ImageId:             pulumi.String(f.args.Image),
+		InstanceType:        pulumi.String(f.args.InstanceType),
+		CreditSpecification: credits,
+		UserData:            f.args.UserData.ToStringOutput().ApplyT(encode).(pulumi.StringOutput),
+		VpcSecurityGroupIds: pulumi.StringArray{f.SecurityGroup.ID()},
+		IamInstanceProfile:  ec2.LaunchTemplateIamInstanceProfileArgs{Arn: profile.Arn},
+		// An instance can terminate itself by powering off, without permissions or network.
+		InstanceInitiatedShutdownBehavior: pulumi.String("terminate"),
+		// IMDSv2 only, and one hop, so that a forged request through the service cannot read the role's credentials.
 		MetadataOptions: ec2.LaunchTemplateMetadataOptionsArgs{
-			HttpEndpoint: pulumi.String("enabled"), HttpTokens: pulumi.String("required"), HttpPutResponseHopLimit: pulumi.Int(1),
+			HttpEndpoint: pulumi.String("enabled"), HttpTokens: pulumi.String("required"),
+			HttpPutResponseHopLimit: pulumi.Int(1),
 		},
 		BlockDeviceMappings: ec2.LaunchTemplateBlockDeviceMappingArray{ec2.LaunchTemplateBlockDeviceMappingArgs{
 			DeviceName: pulumi.String("/dev/xvda"),
-			Ebs: ec2.LaunchTemplateBlockDeviceMappingEbsArgs{VolumeType: pulumi.String("gp3"), VolumeSize: pulumi.Int(diskGiB),
-				Encrypted: pulumi.String("true"), DeleteOnTermination: pulumi.String("true")},
+			Ebs: ec2.LaunchTemplateBlockDeviceMappingEbsArgs{
+				VolumeType: pulumi.String("gp3"), VolumeSize: pulumi.Int(diskGiB),
+				Encrypted: pulumi.String("true"), DeleteOnTermination: pulumi.String("true"),
+			},
 		}},
 		TagSpecifications: f.tagSpecifications(),
 	}, opts...)
 	return err
 }
 
-// encode is base64, which neither the provider nor AWS would do.
+// encode encodes user-data in base64, which the provider does not do for launch templates.
 func encode(script string) string { return base64.StdEncoding.EncodeToString([]byte(script)) }
 
-// tagSpecifications repeats the tags for what instances bring along: default tags stop at the template itself.
+// tagSpecifications sets the tags of instances, volumes and network interfaces. The provider's default tags apply to
+// the template only.
 func (f *Fleet) tagSpecifications() ec2.LaunchTemplateTagSpecificationArray {
 	tags := pulumi.StringMap{"Name": pulumi.String(f.name)}
 	for k, v := range f.args.Tags {

@@ -5,11 +5,25 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
+// The provider's generated type names are longer than a line.
+type (
+	metricArray    = autoscaling.PolicyTargetTrackingConfigurationCustomizedMetricSpecificationMetricArray
+	metricArgs     = autoscaling.PolicyTargetTrackingConfigurationCustomizedMetricSpecificationMetricArgs
+	metricStatArgs = autoscaling.PolicyTargetTrackingConfigurationCustomizedMetricSpecificationMetricMetricStatArgs
+	statMetricArgs = autoscaling.PolicyTargetTrackingConfigurationCustomizedMetricSpecificationMetricMetricStatMetricArgs
+)
+
+type dimensions = autoscaling.
+	PolicyTargetTrackingConfigurationCustomizedMetricSpecificationMetricMetricStatMetricDimensionArray
+
+type dimensionArgs = autoscaling.
+	PolicyTargetTrackingConfigurationCustomizedMetricSpecificationMetricMetricStatMetricDimensionArgs
+
 // Tracking returns the target tracking configuration of the named group.
 type Tracking func(group pulumi.StringInput) autoscaling.PolicyTargetTrackingConfigurationArgs
 
-// RequestsPerTarget holds the requests per minute and instance at target. The label names the balancer and
-// target group that count.
+// RequestsPerTarget returns a policy that keeps the requests per minute and instance at target. The label names the
+// load balancer and the target group.
 func RequestsPerTarget(label pulumi.StringInput, target int) Tracking {
 	return func(pulumi.StringInput) autoscaling.PolicyTargetTrackingConfigurationArgs {
 		return autoscaling.PolicyTargetTrackingConfigurationArgs{
@@ -21,21 +35,21 @@ func RequestsPerTarget(label pulumi.StringInput, target int) Tracking {
 	}
 }
 
-// BacklogPerInstance holds the messages per instance at target. Messages in work count too: without them a
-// fleet that has just taken all of the queue would look idle and be shut down under its jobs. Missing values
-// are not filled with 0 for the same reason.
+// BacklogPerInstance returns a policy that keeps the messages per instance at target. It also counts messages in
+// flight: otherwise a fleet that has just received the whole queue would look idle and be scaled in while it works.
+// Missing values are not filled with 0 for the same reason.
 func BacklogPerInstance(queue pulumi.StringInput, target int) Tracking {
 	return func(group pulumi.StringInput) autoscaling.PolicyTargetTrackingConfigurationArgs {
 		return autoscaling.PolicyTargetTrackingConfigurationArgs{
 			TargetValue: pulumi.Float64(float64(target)),
-			// The division needs the group's own metrics to be enabled; without them the metric has no value,
-			// and nothing reports that.
+			// The group's own metrics must be enabled. Without them the expression has no value, and AWS reports no
+			// error.
 			CustomizedMetricSpecification: autoscaling.PolicyTargetTrackingConfigurationCustomizedMetricSpecificationArgs{
-				Metrics: autoscaling.PolicyTargetTrackingConfigurationCustomizedMetricSpecificationMetricArray{
+				Metrics: metricArray{
 					metric("visible", "AWS/SQS", "ApproximateNumberOfMessagesVisible", "Maximum", "QueueName", queue),
 					metric("flying", "AWS/SQS", "ApproximateNumberOfMessagesNotVisible", "Maximum", "QueueName", queue),
 					metric("instances", "AWS/AutoScaling", metrics[0], "Average", "AutoScalingGroupName", group),
-					autoscaling.PolicyTargetTrackingConfigurationCustomizedMetricSpecificationMetricArgs{
+					metricArgs{
 						Id: pulumi.String("backlog"), Label: pulumi.String("messages per worker"), ReturnData: pulumi.Bool(true),
 						Expression: pulumi.String("IF(instances > 0, (visible + flying) / instances, visible + flying)"),
 					},
@@ -45,19 +59,15 @@ func BacklogPerInstance(queue pulumi.StringInput, target int) Tracking {
 	}
 }
 
-// metric is one input of an expression.
-func metric(id, namespace, name, stat, dimension string, value pulumi.StringInput) autoscaling.PolicyTargetTrackingConfigurationCustomizedMetricSpecificationMetricArgs {
-	return autoscaling.PolicyTargetTrackingConfigurationCustomizedMetricSpecificationMetricArgs{
-		Id: pulumi.String(id), ReturnData: pulumi.Bool(false), // true is the default, and only one may
-		MetricStat: autoscaling.PolicyTargetTrackingConfigurationCustomizedMetricSpecificationMetricMetricStatArgs{
+// metric returns one input of the expression.
+func metric(id, namespace, name, stat, dimension string, value pulumi.StringInput) metricArgs {
+	return metricArgs{
+		Id: pulumi.String(id), ReturnData: pulumi.Bool(false), // the default is true, which only one metric may have
+		MetricStat: metricStatArgs{
 			Stat: pulumi.String(stat),
-			Metric: autoscaling.PolicyTargetTrackingConfigurationCustomizedMetricSpecificationMetricMetricStatMetricArgs{
+			Metric: statMetricArgs{
 				Namespace: pulumi.String(namespace), MetricName: pulumi.String(name),
-				Dimensions: autoscaling.PolicyTargetTrackingConfigurationCustomizedMetricSpecificationMetricMetricStatMetricDimensionArray{
-					autoscaling.PolicyTargetTrackingConfigurationCustomizedMetricSpecificationMetricMetricStatMetricDimensionArgs{
-						Name: pulumi.String(dimension), Value: value,
-					},
-				},
+				Dimensions: dimensions{dimensionArgs{Name: pulumi.String(dimension), Value: value}},
 			},
 		},
 	}

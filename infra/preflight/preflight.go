@@ -121,7 +121,7 @@ func (r *Report) Err() error {
 type Error struct{ Problems []string }
 
 func (e *Error) Error() string {
-	return "this account cannot take the stack as it is configured, nothing was touched " +
+	return "this account cannot take the stack as it is configured, nothing was changed " +
 		"(imagery:preflight warn only shows this):\n  - " + strings.Join(e.Problems, "\n  - ")
 }
 

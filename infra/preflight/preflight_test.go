@@ -339,7 +339,7 @@ func TestCheck(t *testing.T) {
 				}
 			}
 			if err := r.Err(); (err != nil) != (c.problem != "") ||
-				err != nil && !strings.Contains(err.Error(), "nothing was touched") {
+				err != nil && !strings.Contains(err.Error(), "nothing was changed") {
 				t.Errorf("the error is %v", err)
 			}
 		})
