@@ -45,7 +45,7 @@ func planMemory(s settings.Settings) (m memory, err error) {
 	bytes := cmp.Or(s.Memory, measured())
 	debug.SetMemoryLimit(min(bytes, debug.SetMemoryLimit(-1)))
 	m.connections = httpserver.Connections(bytes)
-	m.uploads = bytes - settings.ProcessBase - int64(m.connections-httpserver.FewConnections)*httpserver.PerConnection
+	m.uploads = bytes - settings.ProcessBase - int64(m.connections-httpserver.MinConnections)*httpserver.MemoryPerConnection
 	m.uploads = max(m.uploads, settings.MaxUploadBytes) // with less, no photo of full size would ever get in
 	m.worker = settings.PlanWorker(runtime.GOMAXPROCS(0), bytes, s.MaxPixels)
 	m.photos = budget.NewPool(m.worker.Photos)
@@ -92,7 +92,7 @@ func planShared(env string, s settings.Settings) (m memory, err error) {
 		h.limit += plan.Worker.Files()
 		m.photos, err = budget.Dial(address, photosPool, h.changed)
 	} else {
-		h.limit += int64(m.connections-httpserver.FewConnections) * httpserver.PerConnection
+		h.limit += int64(m.connections-httpserver.MinConnections) * httpserver.MemoryPerConnection
 		m.shared, err = budget.Dial(address, uploadsPool, h.changed)
 	}
 	h.changed(0)

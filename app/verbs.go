@@ -175,7 +175,7 @@ func trySelftest(ctx context.Context, s settings.Settings, log *slog.Logger, out
 	if err != nil {
 		return fmt.Errorf("open AWS: %w", err)
 	}
-	return selftest.Run(ctx, selftest.Backend{
+	return selftest.Run(ctx, selftest.Dependencies{
 		Catalog: b.Catalog(), Blobs: b.Blobs(), Queue: b.Queue(), Filter: sepia.Filter{MaxPixels: s.MaxPixels},
 		DeleteItem: b.DeleteItem, DeleteObject: b.DeleteObject, Now: time.Now,
 	}, out)

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Patience is how long a request that waits lets others pass that may delay it.
-const Patience = 10 * time.Second
+// MaxBypass is how long a request that waits lets others pass that may delay it.
+const MaxBypass = 10 * time.Second
 
 // Memory hands out bytes: a Pool in this process, or Leases from another one.
 type Memory interface {
@@ -21,7 +21,7 @@ type Memory interface {
 // Pool hands out a fixed number of bytes, first come first served, but a request that fits now may pass larger ones
 // that wait:
 //   - without limit, as long as all that have passed leave room for the one that waits: they do not delay it;
-//   - else until that one has waited for Patience. So nobody starves, and memory that the one at the head cannot use
+//   - else until that one has waited for MaxBypass. So nobody starves, and memory that the one at the head cannot use
 //     yet is not left idle meanwhile.
 //
 // Safe for concurrent use.
@@ -91,7 +91,7 @@ func (p *Pool) TryAcquire(n int64) (release func(), ok bool) {
 // lock, as for the next three.
 func (p *Pool) fits(n int64, waiting []*request) bool {
 	return n <= p.free && !slices.ContainsFunc(waiting, func(r *request) bool {
-		return r.passing+n > p.size-r.bytes && time.Since(r.since) >= Patience
+		return r.passing+n > p.size-r.bytes && time.Since(r.since) >= MaxBypass
 	})
 }
 

@@ -40,7 +40,7 @@ func TestSmallPassesWithoutDelay(t *testing.T) {
 		p := budget.NewPool(100)
 		running := acquire(t, p, 60)
 		large := acquire(t, p, 70)
-		time.Sleep(10 * budget.Patience)
+		time.Sleep(10 * budget.MaxBypass)
 		first, second, third := acquire(t, p, 20), acquire(t, p, 10), acquire(t, p, 10)
 		if large.got.Load() || !first.got.Load() || !second.got.Load() {
 			t.Errorf("large %t, small %t %t", large.got.Load(), first.got.Load(), second.got.Load())
@@ -71,7 +71,7 @@ func TestSmallPassesForAWhile(t *testing.T) {
 		if large.got.Load() || !early.got.Load() {
 			t.Errorf("large %t, small %t", large.got.Load(), early.got.Load())
 		}
-		time.Sleep(budget.Patience)
+		time.Sleep(budget.MaxBypass)
 		late := acquire(t, p, 10)
 		if _, ok := p.TryAcquire(10); ok || late.got.Load() {
 			t.Error("a small request still delays a large one that has waited long enough")
@@ -96,7 +96,7 @@ func TestGivingUpLetsOthersIn(t *testing.T) {
 		p := budget.NewPool(100)
 		acquire(t, p, 60)
 		large := acquire(t, p, 500) // as much as there is
-		time.Sleep(budget.Patience)
+		time.Sleep(budget.MaxBypass)
 		small := acquire(t, p, 40)
 		if large.got.Load() || small.got.Load() {
 			t.Fatalf("large %t, small %t", large.got.Load(), small.got.Load())

@@ -24,9 +24,9 @@ const (
 	maxFields = 128
 	// BodyTimeout bounds the body of a request, from the end of its header on. Uploads set their own bound.
 	BodyTimeout = 10 * time.Second
-	// PerConnection bounds the memory of one connection, in bytes: its header, two buffers of 4 KiB, two stacks.
+	// MemoryPerConnection bounds the memory of one connection, in bytes: its header, two buffers of 4 KiB, two stacks.
 	// Bodies are counted elsewhere.
-	PerConnection = 64 << 10
+	MemoryPerConnection = 64 << 10
 	// WriteStall bounds the time in which a write makes no progress. A write has at most some 32 KiB, so a client that
 	// reads a KiB per second keeps its connection.
 	WriteStall = 30 * time.Second
@@ -34,12 +34,12 @@ const (
 	socketBuffer = 64 << 10
 )
 
-// FewConnections is enough for some browsers and the probes of a load balancer. settings.ProcessBase has room for them.
-const FewConnections = 256
+// MinConnections is enough for some browsers and the probes of a load balancer. settings.ProcessBase has room for them.
+const MinConnections = 256
 
 // Connections returns how many connections a process with that many bytes of memory may have open: at 256 KiB for
 // each, the kernel's buffers included.
-func Connections(memory int64) int { return int(min(max(memory/(256<<10), FewConnections), 4096)) }
+func Connections(memory int64) int { return int(min(max(memory/(256<<10), MinConnections), 4096)) }
 
 // Server is an http.Server with bounds.
 type Server struct {

@@ -33,8 +33,8 @@ var quarters = [4]color.NRGBA{{194, 123, 120, 255}, {172, 223, 164, 255}, {135, 
 // tolerance is what two lossy encodings of a flat patch may change in a channel, out of 255.
 const tolerance = 8
 
-// Backend is what the test runs through.
-type Backend struct {
+// Dependencies is what the test runs through.
+type Dependencies struct {
 	Catalog imagery.Catalog
 	Blobs   imagery.Blobs
 	Queue   imagery.Queue
@@ -47,7 +47,7 @@ type Backend struct {
 
 // Run does the test and writes one line per step to out. It cleans up even when a step fails, and returns every
 // problem it met. It may run on many machines at once.
-func Run(ctx context.Context, b Backend, out io.Writer) error {
+func Run(ctx context.Context, d Dependencies, out io.Writer) error {
 	files, err := pictures.ReadDir("pictures")
 	if err != nil {
 		return fmt.Errorf("list the built-in pictures: %w", err)
@@ -63,27 +63,27 @@ func Run(ctx context.Context, b Backend, out io.Writer) error {
 		fmt.Fprintf(out, "%-24s %s\n", name, verdict)
 	}
 	for _, f := range files {
-		step(f.Name(), b.picture(ctx, "selftest/"+id, f.Name()))
+		step(f.Name(), d.picture(ctx, "selftest/"+id, f.Name()))
 	}
-	step("table", b.table(ctx, id))
-	step("queue", b.queue(ctx, id))
-	step("clean up table", b.DeleteItem(ctx, id))
+	step("table", d.table(ctx, id))
+	step("queue", d.queue(ctx, id))
+	step("clean up table", d.DeleteItem(ctx, id))
 	return errors.Join(errs...)
 }
 
 // picture takes one picture the way of every photo: stored, read, filtered, stored, read, compared.
-func (b Backend) picture(ctx context.Context, folder, name string) (err error) {
+func (d Dependencies) picture(ctx context.Context, folder, name string) (err error) {
 	raw, err := pictures.ReadFile("pictures/" + name)
 	if err != nil {
 		return permanent(err)
 	}
 	original := folder + "/raw-" + name
-	defer func() { err = errors.Join(err, b.DeleteObject(context.WithoutCancel(ctx), original)) }()
-	stored, err := b.roundTrip(ctx, original, "application/octet-stream", raw)
+	defer func() { err = errors.Join(err, d.DeleteObject(context.WithoutCancel(ctx), original)) }()
+	stored, err := d.roundTrip(ctx, original, "application/octet-stream", raw)
 	if err != nil {
 		return err
 	}
-	result, err := b.Filter.Apply(ctx, stored)
+	result, err := d.Filter.Apply(ctx, stored)
 	if err != nil {
 		if err = fmt.Errorf("filter: %w", err); ctx.Err() == nil {
 			err = permanent(err)
@@ -91,8 +91,8 @@ func (b Backend) picture(ctx context.Context, folder, name string) (err error) {
 		return err
 	}
 	key := folder + "/" + strings.TrimSuffix(name, path.Ext(name)) + "." + result.Ext
-	defer func() { err = errors.Join(err, b.DeleteObject(context.WithoutCancel(ctx), key)) }()
-	if stored, err = b.roundTrip(ctx, key, result.ContentType, result.Body); err != nil {
+	defer func() { err = errors.Join(err, d.DeleteObject(context.WithoutCancel(ctx), key)) }()
+	if stored, err = d.roundTrip(ctx, key, result.ContentType, result.Body); err != nil {
 		return err
 	}
 	if err := compare(stored, result.Ext); err != nil {
@@ -102,11 +102,11 @@ func (b Backend) picture(ctx context.Context, folder, name string) (err error) {
 }
 
 // roundTrip puts an object and reads it back.
-func (b Backend) roundTrip(ctx context.Context, key, contentType string, data []byte) ([]byte, error) {
-	if err := b.Blobs.Put(ctx, key, contentType, bytes.NewReader(data), int64(len(data))); err != nil {
+func (d Dependencies) roundTrip(ctx context.Context, key, contentType string, data []byte) ([]byte, error) {
+	if err := d.Blobs.Put(ctx, key, contentType, bytes.NewReader(data), int64(len(data))); err != nil {
 		return nil, fmt.Errorf("put %s: %w", key, err)
 	}
-	back, err := b.Blobs.Get(ctx, key, int64(len(data)))
+	back, err := d.Blobs.Get(ctx, key, int64(len(data)))
 	if err != nil {
 		return nil, fmt.Errorf("get %s: %w", key, err)
 	}
@@ -142,19 +142,19 @@ func off(a, b uint8) bool { return int(a)-int(b) > tolerance || int(b)-int(a) > 
 
 // table writes, reads and changes an item that is processed from the start, so that neither a worker nor the
 // reconciler takes it for work. If cleaning up fails, its expiry removes it.
-func (b Backend) table(ctx context.Context, id string) error {
-	now := b.Now().Truncate(time.Millisecond)
+func (d Dependencies) table(ctx context.Context, id string) error {
+	now := d.Now().Truncate(time.Millisecond)
 	img := imagery.Image{ID: id, State: imagery.Processed, Created: now, Updated: now,
 		Expires: now.Add(time.Hour).Truncate(time.Second), ProcessedKey: "selftest/" + id}
-	if err := b.Catalog.Create(ctx, img, now); err != nil {
+	if err := d.Catalog.Create(ctx, img, now); err != nil {
 		return fmt.Errorf("create item %s: %w", id, err)
 	}
 	to := img
 	to.Version++
-	if err := b.Catalog.Move(ctx, img, to); err != nil {
+	if err := d.Catalog.Move(ctx, img, to); err != nil {
 		return fmt.Errorf("change item %s: %w", id, err)
 	}
-	got, err := b.Catalog.Get(ctx, id)
+	got, err := d.Catalog.Get(ctx, id)
 	if err != nil {
 		return fmt.Errorf("read item %s: %w", id, err)
 	}
@@ -166,12 +166,12 @@ func (b Backend) table(ctx context.Context, id string) error {
 
 // queue sends a hint that any release of the worker acknowledges: its image is processed, or gone by then.
 // Nothing is received, for that would take real work away from workers.
-func (b Backend) queue(ctx context.Context, id string) error {
-	if _, err := b.Queue.Limits(ctx); err != nil {
+func (d Dependencies) queue(ctx context.Context, id string) error {
+	if _, err := d.Queue.Limits(ctx); err != nil {
 		return fmt.Errorf("read the queue's settings: %w", err)
 	}
 	body := fmt.Sprintf(`{"imageId":%q,"desiredState":%q}`, id, imagery.Processed)
-	if err := b.Queue.Send(ctx, []byte(body), ""); err != nil {
+	if err := d.Queue.Send(ctx, []byte(body), ""); err != nil {
 		return fmt.Errorf("send a hint: %w", err)
 	}
 	return nil

@@ -18,7 +18,7 @@ import (
 
 // world is a backend in memory, and what the test must leave behind in it: one message.
 type world struct {
-	selftest.Backend
+	selftest.Dependencies
 	catalog *memory.Catalog
 	blobs   *memory.Blobs
 	queue   *memory.Queue
@@ -28,7 +28,7 @@ type world struct {
 func newWorld() *world {
 	w := &world{catalog: &memory.Catalog{}, blobs: &memory.Blobs{}}
 	w.queue, _ = memory.NewQueue(imagery.Limits{Visibility: time.Minute, MaxReceives: 5})
-	w.Backend = selftest.Backend{Catalog: w.catalog, Blobs: w.blobs, Queue: w.queue, Filter: sepia.Filter{}, Now: time.Now,
+	w.Dependencies = selftest.Dependencies{Catalog: w.catalog, Blobs: w.blobs, Queue: w.queue, Filter: sepia.Filter{}, Now: time.Now,
 		DeleteItem: func(_ context.Context, id string) error {
 			w.items = append(w.items, id)
 			w.catalog.Remove(id)
@@ -41,7 +41,7 @@ func newWorld() *world {
 func TestSelftestPassesAndCleansUp(t *testing.T) {
 	w := newWorld()
 	var out strings.Builder
-	if err := selftest.Run(t.Context(), w.Backend, &out); err != nil {
+	if err := selftest.Run(t.Context(), w.Dependencies, &out); err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
 	for _, name := range []string{"baseline.jpg", "progressive.jpg", "patches.png", "patches.gif", "patches.webp"} {
@@ -109,7 +109,7 @@ func TestSelftestNotices(t *testing.T) {
 	} {
 		w := newWorld()
 		breakIt(w)
-		err := selftest.Run(t.Context(), w.Backend, io.Discard)
+		err := selftest.Run(t.Context(), w.Dependencies, io.Discard)
 		if err == nil {
 			t.Errorf("%s: the selftest passed", name)
 		}
@@ -139,7 +139,7 @@ func TestSelftestWaitsForLateRights(t *testing.T) {
 		w := newWorld()
 		breakIt(w)
 		var out strings.Builder
-		err := selftest.Run(t.Context(), w.Backend, &out)
+		err := selftest.Run(t.Context(), w.Dependencies, &out)
 		results[name] = result{out.String(), err}
 	}
 	for name, c := range map[string]struct {

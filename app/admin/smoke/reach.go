@@ -38,7 +38,7 @@ func (r *run) reach(ctx context.Context) (string, error) {
 		}
 		why, worth := obstacle(r.base.Hostname(), err)
 		switch name := (*net.DNSError)(nil); {
-		case !errors.Is(why, ErrClosed):
+		case !errors.Is(why, ErrUnreachable):
 			if closed = (time.Time{}); !errors.As(err, &name) {
 				met = why
 			}
@@ -82,7 +82,7 @@ func obstacle(host string, err error) (why error, worth bool) {
 	case errors.As(err, &cert):
 		return fmt.Errorf("the certificate is not trusted: %w", cert), false
 	case errors.As(err, &dial) && dial.Op == "dial" && dial.Timeout():
-		return fmt.Errorf("%s: %w", host, ErrClosed), true
+		return fmt.Errorf("%s: %w", host, ErrUnreachable), true
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("nobody listens at the address: %w", err), true
 	case errors.As(err, &answer) && (answer.Status == http.StatusBadGateway || answer.Status == http.StatusServiceUnavailable || answer.Status == http.StatusGatewayTimeout):

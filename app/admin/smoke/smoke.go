@@ -36,9 +36,9 @@ type Report struct {
 	URL   string `json:"url"`
 	OK    bool   `json:"ok"`
 	Steps []Step `json:"steps"`
-	// Closed: nothing answers at the address at all, as behind a firewall that drops this machine's packets. The
-	// service may be well.
-	Closed bool `json:"closed"`
+	// Unreachable reports that no connection could be opened, as behind a firewall that drops this machine's packets. The
+	// service itself may be healthy.
+	Unreachable bool `json:"unreachable"`
 	// Releases counts the answers of /version by release.
 	Releases map[string]int `json:"releases"`
 	Images   []string       `json:"images"` // ids that were made; they stay, see Run
@@ -61,9 +61,9 @@ func (m Millis) MarshalJSON() ([]byte, error) {
 	return fmt.Append(nil, time.Duration(m).Milliseconds()), nil
 }
 
-// ErrClosed is in the error of a run whose report is Closed. A rollout takes it for a warning: whoever deploys
-// need not be among those who may use the service.
-var ErrClosed = errors.New("connection timed out; is this machine in allowedCidrs?")
+// ErrUnreachable is returned by Run when every connection timed out. A rollout treats it as a warning: the deployer
+// may be outside the address ranges that may use the service.
+var ErrUnreachable = errors.New("connection timed out; is this machine in allowedCidrs?")
 
 // processTimeout is how long a photo may take. A fleet that lost every process but one still meets it.
 const processTimeout = 2 * time.Minute
@@ -72,7 +72,7 @@ const processTimeout = 2 * time.Minute
 // balancer shows more than one server.
 const versionAnswers = 8
 
-// Run tries everything once. Its error says what is wrong, all of it, and is ErrClosed behind a closed door. The
+// Run tries everything once. Its error says what is wrong, all of it, and is ErrUnreachable behind a closed door. The
 // photos that it sends stay until the bucket's lifecycle removes them: there is no request that deletes.
 // It may run at any time, beside users and beside other runs.
 func Run(ctx context.Context, o Options) (Report, error) {
@@ -80,7 +80,7 @@ func Run(ctx context.Context, o Options) (Report, error) {
 	began := time.Now()
 	err := r.all(ctx)
 	r.report.OK, r.report.Took = err == nil, Millis(time.Since(began))
-	r.report.Closed = errors.Is(err, ErrClosed)
+	r.report.Unreachable = errors.Is(err, ErrUnreachable)
 	return r.report, err
 }
 

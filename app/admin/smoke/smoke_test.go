@@ -27,7 +27,7 @@ func TestServiceThatWorks(t *testing.T) {
 	s, url := serve(t)
 	var log []string
 	report, err := Run(t.Context(), Options{URL: url + "/", Release: strings.ToUpper(running), Log: func(l string) { log = append(log, l) }})
-	if err != nil || !report.OK || report.Closed || len(report.Images) != 2 || report.Releases[running] != versionAnswers {
+	if err != nil || !report.OK || report.Unreachable || len(report.Images) != 2 || report.Releases[running] != versionAnswers {
 		t.Fatalf("%+v, %v", report, err)
 	}
 	var names []string
@@ -147,7 +147,7 @@ func TestServiceThatIsBroken(t *testing.T) {
 			}
 			// Time is given, and must not be taken: this is not what it is for.
 			report, err := Run(t.Context(), Options{URL: url, Wait: time.Minute, Release: c.release})
-			if err == nil || report.OK || report.Closed {
+			if err == nil || report.OK || report.Unreachable {
 				t.Fatalf("%+v, %v", report, err)
 			}
 			for _, w := range c.want {
@@ -280,7 +280,7 @@ func TestReach(t *testing.T) {
 				r := &run{Options: Options{Wait: c.wait, Log: func(l string) { log = append(log, l) }}, base: base, api: newClient(base.String(), h)}
 				_, err := r.reach(t.Context())
 				took := time.Since(began)
-				if (err != nil) != (c.want != "") || err != nil && !strings.Contains(err.Error(), c.want) || errors.Is(err, ErrClosed) != c.closed {
+				if (err != nil) != (c.want != "") || err != nil && !strings.Contains(err.Error(), c.want) || errors.Is(err, ErrUnreachable) != c.closed {
 					t.Errorf("%v, want %q", err, c.want)
 				}
 				if took < c.least || c.most > 0 && took > c.most || c.most == 0 && took > dialTimeout {
@@ -301,7 +301,7 @@ func TestInterrupt(t *testing.T) {
 		defer cancel()
 		client := &http.Client{Transport: round(func(*http.Request) (*http.Response, error) { return nil, unresolved })}
 		report, err := Run(ctx, Options{URL: "http://service.example", Wait: time.Hour, Client: client})
-		if !errors.Is(err, context.DeadlineExceeded) || report.Closed || time.Duration(report.Took) != time.Minute {
+		if !errors.Is(err, context.DeadlineExceeded) || report.Unreachable || time.Duration(report.Took) != time.Minute {
 			t.Errorf("%+v, %v", report, err)
 		}
 	})
@@ -311,7 +311,7 @@ func TestInterrupt(t *testing.T) {
 func TestClosedDoorIsReported(t *testing.T) {
 	client := &http.Client{Transport: round(func(*http.Request) (*http.Response, error) { return nil, dropped })}
 	report, err := Run(t.Context(), Options{URL: "http://user:pass@service.example", Client: client})
-	if !errors.Is(err, ErrClosed) || !report.Closed || report.OK || len(report.Steps) != 1 || strings.Contains(fmt.Sprint(report, err), "pass@") {
+	if !errors.Is(err, ErrUnreachable) || !report.Unreachable || report.OK || len(report.Steps) != 1 || strings.Contains(fmt.Sprint(report, err), "pass@") {
 		t.Errorf("%+v, %v", report, err)
 	}
 }

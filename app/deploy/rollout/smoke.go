@@ -37,7 +37,7 @@ func SmokeAt(address string, log func(string)) func(context.Context, string) (st
 // does not trust.
 func verdict(err error) (warning string, _ error) {
 	name, certificate := (*net.DNSError)(nil), (*tls.CertificateVerificationError)(nil)
-	if errors.Is(err, smoke.ErrClosed) || errors.As(err, &name) || errors.As(err, &certificate) {
+	if errors.Is(err, smoke.ErrUnreachable) || errors.As(err, &name) || errors.As(err, &certificate) {
 		return fmt.Sprintf("the release could not be tested: %v", err), nil
 	}
 	return "", err

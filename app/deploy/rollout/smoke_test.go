@@ -33,7 +33,7 @@ func TestSmokeAt(t *testing.T) {
 	if _, err := SmokeAt(sick.URL, log)(ctx, ""); err == nil {
 		t.Error("an interrupted smoke passed")
 	}
-	if warning, err := verdict(fmt.Errorf("answers: %w", smoke.ErrClosed)); err != nil || !strings.Contains(warning, "allowedCidrs") {
+	if warning, err := verdict(fmt.Errorf("answers: %w", smoke.ErrUnreachable)); err != nil || !strings.Contains(warning, "allowedCidrs") {
 		t.Errorf("a closed door: %q, %v", warning, err)
 	}
 	unknown := fmt.Errorf("answers: %w", &net.DNSError{Err: "no such host", Name: "lb"})

@@ -11,9 +11,9 @@ import (
 
 // trial is the report of a smoke.
 type trial struct {
-	URL        string
-	OK, Closed bool
-	Steps      []struct {
+	URL             string
+	OK, Unreachable bool
+	Steps           []struct {
 		Name, Detail, Error string
 		Milliseconds        int64
 	}
@@ -35,7 +35,7 @@ func TestSmoke(t *testing.T) {
 		}
 		var r trial
 		d.ask(0, &r, "smoke", fleet.url, "--for", "10s")
-		if !r.OK || r.Closed || len(r.Steps) != 13 || len(r.Releases) != 1 || len(r.Images) != 2 {
+		if !r.OK || r.Unreachable || len(r.Steps) != 13 || len(r.Releases) != 1 || len(r.Images) != 2 {
 			d.Errorf("%+v", r)
 		}
 		for _, id := range r.Images {
