@@ -11,55 +11,95 @@ import (
 	"testing"
 )
 
-// layers says what each package may import beside the standard library: arrows go down only, and siblings do not
-// know each other. A package that is not listed, or an import that is not, fails the test; the reason belongs in
-// the change that adds it.
+// layers lists what each package may import besides the standard library. Imports point down only. A package or an
+// import that is not listed fails the test.
 var layers = map[string][]string{
-	"imagery/app/imagery":                {}, // the product knows no technology
-	"imagery/app/testing/conformance":    {"imagery/app/imagery"},
-	"imagery/app/testing/memory":         {"imagery/app/imagery"},
-	"imagery/app/deploy/settings":        {}, // read by infra, too
-	"imagery/app/deploy/iam":             {}, // read by infra, too
-	"imagery/app/observe":                {"imagery/app/deploy/settings"},
-	"imagery/app/budget":                 {"github.com/KimMachineGun/automemlimit/"},
-	"imagery/app/sepia":                  {"imagery/app/imagery", "imagery/app/sepia/baseline", "github.com/disintegration/imaging", "golang.org/x/image/"},
-	"imagery/app/sepia/baseline":         {}, // a codec, on planes of the standard library
-	"imagery/app/store/local":            {"imagery/app/imagery", "modernc.org/sqlite"},
-	"imagery/app/store/aws":              {"imagery/app/imagery", "github.com/aws/"},
-	"imagery/app/httpserver":             {"imagery/app/deploy/settings"},
-	"imagery/app/server":                 {"imagery/app/httpserver", "imagery/app/imagery", "imagery/app/deploy/settings", "imagery/app/observe", "github.com/labstack/echo/v4"},
-	"imagery/app/worker":                 {"imagery/app/httpserver", "imagery/app/imagery", "imagery/app/deploy/settings", "imagery/app/observe", "imagery/app/budget"},
-	"imagery/app/fleet/panel":            {},
-	"imagery/app/testing/model":          {},
-	"imagery/app/fleet":                  {"imagery/app/httpserver", "imagery/app/deploy/settings", "imagery/app/observe"},
-	"imagery/app/cli":                    {"imagery/app/deploy/rollout", "imagery/app/imagery", "imagery/app/store/local", "imagery/app/deploy/settings", "imagery/app/admin/fsck", "imagery/app/admin/doctor", "imagery/app/admin/alarms", "imagery/app/deploy/record", "imagery/app/admin/smoke", "github.com/aws/"}, // the last shows operators what no role may see
-	"imagery/app/admin/fsck":             {"modernc.org/sqlite", "github.com/aws/", "imagery/app/deploy/iam"},                                                                                                                                                                                                          // nothing that writes: it checks what we wrote
-	"imagery/app/deploy/record":          {},                                                                                                                                                                                                                                                                           // read by infra, too
-	"imagery/app/deploy/rollout":         {"imagery/app/deploy/", "imagery/app/admin/smoke", "github.com/aws/"},                                                                                                                                                                                                        // called by infra, too
-	"imagery/app/admin/alarms":           {"imagery/app/deploy/settings", "github.com/aws/"},
-	"imagery/app/admin/doctor":           {"imagery/app/store/local", "imagery/app/deploy/settings", "imagery/app/deploy/iam", "imagery/app/budget", "imagery/app/admin/alarms", "imagery/app/admin/fsck", "github.com/aws/"},
-	"imagery/app/testing/fakeaccount":    {"imagery/app/", "github.com/aws/"}, // an account around the emulators, for tests only
-	"imagery/app/client":                 {},                                  // the HTTP API, for smoke and tests
-	"imagery/app/admin/smoke":            {"imagery/app/client"},              // called by infra, too
-	"imagery/app/admin/selftest":         {"imagery/app/imagery", "imagery/app/deploy/iam"},
-	"imagery/app/testing/e2e":            {},
-	"imagery/app/testing/browser":        {},
-	"imagery/app/testing/chaos":          {"imagery/app/", "modernc.org/sqlite", "github.com/aws/"},                                                                     // links emulators, and so is a program of its own
-	"imagery/app/testing/fakeaws":        {"imagery/app/", "github.com/", "golang.org/x/"},                                                                              // emulators, for tests only
-	"imagery/app/testing/bench":          {"imagery/app/", "imagery/app/testing/bench/", "github.com/disintegration/imaging", "github.com/aws/", "golang.org/x/image/"}, // links emulators, too
-	"imagery/app/testing/bench/ours":     {"imagery/app/sepia", "imagery/app/budget", "imagery/app/testing/bench/", "github.com/disintegration/imaging"},
+	"imagery/app/imagery":             {},
+	"imagery/app/testing/conformance": {"imagery/app/imagery"},
+	"imagery/app/testing/memory":      {"imagery/app/imagery"},
+	"imagery/app/deploy/settings":     {}, // read by infra, too
+	"imagery/app/deploy/iam":          {}, // read by infra, too
+	"imagery/app/observe":             {"imagery/app/deploy/settings"},
+	"imagery/app/budget":              {"github.com/KimMachineGun/automemlimit/"},
+	"imagery/app/sepia": {
+		"imagery/app/imagery", "imagery/app/sepia/baseline", "github.com/disintegration/imaging",
+		"golang.org/x/image/",
+	},
+	"imagery/app/sepia/baseline": {}, // a codec, on planes of the standard library
+	"imagery/app/store/local":    {"imagery/app/imagery", "modernc.org/sqlite"},
+	"imagery/app/store/aws":      {"imagery/app/imagery", "github.com/aws/"},
+	"imagery/app/httpserver":     {"imagery/app/deploy/settings"},
+	"imagery/app/server": {
+		"imagery/app/httpserver", "imagery/app/imagery", "imagery/app/deploy/settings", "imagery/app/observe",
+		"github.com/labstack/echo/v4",
+	},
+	"imagery/app/worker": {
+		"imagery/app/httpserver", "imagery/app/imagery", "imagery/app/deploy/settings", "imagery/app/observe",
+		"imagery/app/budget",
+	},
+	"imagery/app/fleet/panel":   {},
+	"imagery/app/testing/model": {},
+	"imagery/app/fleet": {
+		"imagery/app/httpserver", "imagery/app/deploy/settings", "imagery/app/observe",
+	},
+	// the last shows operators what no role may see
+	"imagery/app/cli": {
+		"imagery/app/deploy/rollout", "imagery/app/imagery", "imagery/app/store/local",
+		"imagery/app/deploy/settings", "imagery/app/admin/fsck", "imagery/app/admin/doctor",
+		"imagery/app/admin/alarms", "imagery/app/deploy/record", "imagery/app/admin/smoke", "github.com/aws/",
+	},
+	// nothing that writes: it checks what we wrote
+	"imagery/app/admin/fsck": {
+		"modernc.org/sqlite", "github.com/aws/", "imagery/app/deploy/iam",
+	},
+	"imagery/app/deploy/record": {}, // read by infra, too
+	// called by infra, too
+	"imagery/app/deploy/rollout": {
+		"imagery/app/deploy/", "imagery/app/admin/smoke", "github.com/aws/",
+	},
+	"imagery/app/admin/alarms": {"imagery/app/deploy/settings", "github.com/aws/"},
+	"imagery/app/admin/doctor": {
+		"imagery/app/store/local", "imagery/app/deploy/settings", "imagery/app/deploy/iam", "imagery/app/budget",
+		"imagery/app/admin/alarms", "imagery/app/admin/fsck", "github.com/aws/",
+	},
+	// an account around the emulators, for tests only
+	"imagery/app/testing/fakeaccount": {
+		"imagery/app/", "github.com/aws/",
+	},
+	"imagery/app/client":          {},                     // the HTTP API, for smoke and tests
+	"imagery/app/admin/smoke":     {"imagery/app/client"}, // called by infra, too
+	"imagery/app/admin/selftest":  {"imagery/app/imagery", "imagery/app/deploy/iam"},
+	"imagery/app/testing/e2e":     {},
+	"imagery/app/testing/browser": {},
+	// links emulators, and so is a program of its own
+	"imagery/app/testing/chaos": {
+		"imagery/app/", "modernc.org/sqlite", "github.com/aws/",
+	},
+	// emulators, for tests only
+	"imagery/app/testing/fakeaws": {
+		"imagery/app/", "github.com/", "golang.org/x/",
+	},
+	// links emulators, too
+	"imagery/app/testing/bench": {
+		"imagery/app/", "imagery/app/testing/bench/", "github.com/disintegration/imaging", "github.com/aws/",
+		"golang.org/x/image/",
+	},
+	"imagery/app/testing/bench/ours": {
+		"imagery/app/sepia", "imagery/app/budget", "imagery/app/testing/bench/",
+		"github.com/disintegration/imaging",
+	},
 	"imagery/app/testing/bench/frame":    {},
 	"imagery/infra/testing/iamreference": {}, // by hand, when an action of AWS is added
 	"imagery/app":                        {"imagery/app/", "github.com/coreos/go-systemd/v22/daemon"},
 }
 
-// ofInfra is what every package of the deployer may import: of the product only what tells both sides the same, and
-// of that only what needs nothing but the standard library. The record is written by a rollout and read by a verb;
-// the smoke is what an operator runs as well. httpproxy is the standard library's own reading of proxy settings.
-var ofInfra = []string{"imagery/app/deploy/settings", "imagery/app/deploy/iam", "imagery/app/deploy/record", "imagery/app/deploy/rollout", "imagery/app/admin/smoke",
-	"imagery/infra/", "github.com/pulumi/", "github.com/aws/", "golang.org/x/net/http/httpproxy"}
+// ofInfra lists what every package of the deployer may import: of the binary only what both share. The package
+// httpproxy is the standard library's reading of proxy variables.
+var ofInfra = []string{"imagery/app/deploy/settings", "imagery/app/deploy/iam", "imagery/app/deploy/record",
+	"imagery/app/deploy/rollout", "imagery/app/admin/smoke", "imagery/infra/",
+	"github.com/pulumi/", "github.com/aws/", "golang.org/x/net/http/httpproxy"}
 
-// emulators must not be linked into the product, nor what only the deployer needs.
+// emulators must not be linked into the binary, nor libraries that only the deployer needs.
 var emulators = []string{"gofakes3", "goaws", "minidyn", "chromedp", "pulumi", "/testing/", "rapid"}
 
 func goList(t *testing.T, args ...string) []string {

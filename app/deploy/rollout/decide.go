@@ -53,8 +53,8 @@ const (
 	actionStop
 )
 
-// decision is the next action for a group. Refresh is set for actionWatchRefresh, actionWatchBake, actionExplain; err is set
-// for actionFail.
+// decision is the next action for a group. Refresh is set for actionWatchRefresh, actionWatchBake and actionExplain;
+// err is set for actionFail.
 type decision struct {
 	action  action
 	refresh *refresh
