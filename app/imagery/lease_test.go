@@ -96,10 +96,10 @@ func TestDeadLettersAreReadOnce(t *testing.T) {
 	}
 	w.kill(t)
 	r := w.NewReconciler("a", time.Minute)
-	if got := run(t, r); got.Dead != 30 || got.Reads != 30 {
+	if got := run(t, r); got.DeadLetters != 30 || got.Reads != 30 {
 		t.Fatalf("first pass: %+v", got)
 	}
-	if got := run(t, r); got.Dead != 30 || got.Reads != 0 {
+	if got := run(t, r); got.DeadLetters != 30 || got.Reads != 0 {
 		t.Errorf("second pass: %+v", got)
 	}
 }
@@ -118,7 +118,7 @@ func TestOutageEndsThePassOverDeadLetters(t *testing.T) {
 		t.Errorf("%d images were asked for during an outage: %+v, %v", away.gets, got, err)
 	}
 	w.Catalog = w.catalog
-	if got := run(t, r); got.Explained != 30 {
+	if got := run(t, r); got.MarkedFailed != 30 {
 		t.Errorf("the pass after the outage: %+v", got)
 	}
 }
@@ -140,7 +140,7 @@ func TestDeadLettersThatComeAgainEndThePass(t *testing.T) {
 	w.kill(t)
 	again := &alwaysVisible{Queue: w.dead}
 	w.DeadLetters = again
-	if got := w.reconcile(t); got.Dead != 1 || got.Reads != 1 || again.receives > 2 {
+	if got := w.reconcile(t); got.DeadLetters != 1 || got.Reads != 1 || again.receives > 2 {
 		t.Errorf("after %d receives: %+v", again.receives, got)
 	}
 }

@@ -15,10 +15,10 @@ type Outcome string
 
 // The outcomes of a job.
 const (
-	Done       Outcome = "done"        // this job moved the image to Processed
-	DoneBefore Outcome = "done_before" // the image was already final, or got a newer upload meanwhile
-	GivenUp    Outcome = "failed"      // the photo cannot be processed; Image.Error says why
-	NoWork     Outcome = "no_work"     // unknown, expired, or not uploaded yet
+	Done             Outcome = "done"        // this job moved the image to Processed
+	AlreadyDone      Outcome = "done_before" // the image was already final, or got a newer upload meanwhile
+	PermanentFailure Outcome = "failed"      // the photo cannot be processed; Image.Error says why
+	NoWork           Outcome = "no_work"     // unknown, expired, or not uploaded yet
 )
 
 // Job is one delivery of a hint, with callbacks into the worker that received it.
@@ -38,8 +38,8 @@ type Job struct {
 // ErrDeferred is returned by Job.Admit when the photo must wait because other photos go first.
 var ErrDeferred = errors.New("other photos go first")
 
-// Report describes one job, for its log line and the metrics. After equals Before when the state did not change.
-type Report struct {
+// JobResult describes one job, for its log line and the metrics. After equals Before when the state did not change.
+type JobResult struct {
 	Outcome       Outcome
 	Image         Image // as last read or written
 	Before, After State
@@ -53,21 +53,21 @@ const maxRaw = 64 << 20
 // Process processes the image of a hint if its item is Uploaded. On an error the caller must not delete the message,
 // so that it is delivered again. If it was the last delivery and the hint refers to the current upload, Process also
 // moves the image to Failed, and the message becomes a dead letter.
-func (s *Service) Process(ctx context.Context, j Job) (Report, error) {
+func (s *Service) Process(ctx context.Context, j Job) (JobResult, error) {
 	img, err := s.Get(ctx, j.Hint.ImageID)
 	if errors.Is(err, ErrNotFound) {
-		return Report{Outcome: NoWork, Image: Image{ID: j.Hint.ImageID}}, nil
+		return JobResult{Outcome: NoWork, Image: Image{ID: j.Hint.ImageID}}, nil
 	}
 	if err != nil {
-		return Report{Image: Image{ID: j.Hint.ImageID}}, err
+		return JobResult{Image: Image{ID: j.Hint.ImageID}}, err
 	}
-	r := Report{Image: img, Before: img.State, After: img.State}
+	r := JobResult{Image: img, Before: img.State, After: img.State}
 	switch img.State {
 	case Created:
 		r.Outcome = NoWork
 		return r, nil
 	case Processed, Failed:
-		r.Outcome = DoneBefore
+		r.Outcome = AlreadyDone
 		return r, nil
 	}
 	err = s.work(ctx, j, &r)
@@ -82,7 +82,7 @@ func (s *Service) Process(ctx context.Context, j Job) (Report, error) {
 
 // failLastAttempt moves the image to Failed after its last delivery failed with err. It returns err, so that the
 // message becomes a dead letter, or nil if another process has moved the image to a final state meanwhile.
-func (s *Service) failLastAttempt(ctx context.Context, j Job, r *Report, err error) error {
+func (s *Service) failLastAttempt(ctx context.Context, j Job, r *JobResult, err error) error {
 	r.Cause = err
 	// The job's context may have ended, but the user must see the failure.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendTimeout)
@@ -91,7 +91,7 @@ func (s *Service) failLastAttempt(ctx context.Context, j Job, r *Report, err err
 	if failErr := s.fail(ctx, j, r, reason); failErr != nil {
 		return errors.Join(err, failErr)
 	}
-	if r.Outcome == GivenUp {
+	if r.Outcome == PermanentFailure {
 		r.Outcome = ""
 		return err
 	}
@@ -99,7 +99,7 @@ func (s *Service) failLastAttempt(ctx context.Context, j Job, r *Report, err err
 }
 
 // work processes the original of an Uploaded image and moves the image to Processed.
-func (s *Service) work(ctx context.Context, j Job, r *Report) error {
+func (s *Service) work(ctx context.Context, j Job, r *JobResult) error {
 	img := r.Image
 	raw, err := s.Blobs.Get(ctx, img.RawKey, maxRaw)
 	if err != nil {
@@ -160,7 +160,7 @@ func userCause(err error) string {
 
 // fail moves the image to Failed with a sentence for the user. It returns an error if this process no longer owns the
 // message.
-func (s *Service) fail(ctx context.Context, j Job, r *Report, reason string) error {
+func (s *Service) fail(ctx context.Context, j Job, r *JobResult, reason string) error {
 	if !j.Owned() {
 		return fmt.Errorf("image %s: the message was lost to another worker, no failure recorded: %w", r.Image.ID, r.Cause)
 	}
@@ -169,8 +169,8 @@ func (s *Service) fail(ctx context.Context, j Job, r *Report, reason string) err
 }
 
 // finalize moves the image of r to a final state, retrying after lost races. If the image got other bytes meanwhile, or
-// another process moved it to a final state, the outcome is DoneBefore.
-func (s *Service) finalize(ctx context.Context, r *Report, final State, e Event, set func(*Image)) error {
+// another process moved it to a final state, the outcome is AlreadyDone.
+func (s *Service) finalize(ctx context.Context, r *JobResult, final State, e Event, set func(*Image)) error {
 	at, worked := r.Image, r.Image.RawKey
 	for attempt := range maxConflicts {
 		if err := backoff(ctx, attempt); err != nil {
@@ -188,7 +188,7 @@ func (s *Service) finalize(ctx context.Context, r *Report, final State, e Event,
 		// A result is always valid for these bytes, a failure only for the attempt in which it happened.
 		newer := at.RawKey != worked || final == Failed && at.Version != r.Image.Version
 		if newer || !CanMove(at.State, final) {
-			r.Outcome, r.Image, r.After = DoneBefore, at, at.State
+			r.Outcome, r.Image, r.After = AlreadyDone, at, at.State
 			return nil
 		}
 		to := at.move(final, s.Now(), s.sign(e))
@@ -208,4 +208,4 @@ func (s *Service) finalize(ctx context.Context, r *Report, final State, e Event,
 	return fmt.Errorf("finalize image %s: %w", r.Image.ID, ErrConflict)
 }
 
-var outcomeOf = map[State]Outcome{Processed: Done, Failed: GivenUp}
+var outcomeOf = map[State]Outcome{Processed: Done, Failed: PermanentFailure}

@@ -29,7 +29,7 @@ func TestProcess(t *testing.T) {
 		t.Errorf("history: %+v", h)
 	}
 	r, err = w.Process(t.Context(), job(img))
-	if err != nil || r.Outcome != imagery.DoneBefore || w.blobs.Puts[want] != 1 {
+	if err != nil || r.Outcome != imagery.AlreadyDone || w.blobs.Puts[want] != 1 {
 		t.Fatalf("the second delivery: %+v, %v, %d puts", r, err, w.blobs.Puts[want])
 	}
 }
@@ -86,7 +86,7 @@ func TestBadPhotoFailsAtOnce(t *testing.T) {
 	img := w.accept(t, w.create(t), "photo")
 	w.filter.err = &imagery.BadPhoto{Kind: imagery.Unreadable, Reason: "It cannot be decoded."}
 	r, err := w.Process(t.Context(), job(img))
-	if err != nil || r.Outcome != imagery.GivenUp || r.Cause == nil {
+	if err != nil || r.Outcome != imagery.PermanentFailure || r.Cause == nil {
 		t.Fatalf("process: %+v, %v", r, err)
 	}
 	if got := w.get(t, img.ID); got.State != imagery.Failed || got.Error != "It cannot be decoded." {
@@ -140,7 +140,7 @@ func TestOldJobLeavesNewUploadAlone(t *testing.T) {
 				w.filter.err = nil
 			}
 			r, err := w.catalogAt(t, old).Process(t.Context(), job(old))
-			if err != nil || r.Outcome != imagery.DoneBefore {
+			if err != nil || r.Outcome != imagery.AlreadyDone {
 				t.Fatalf("old job: %+v, %v", r, err)
 			}
 			if got := w.get(t, old.ID); got.Version != now.Version || got.State != imagery.Uploaded {
@@ -170,7 +170,7 @@ func TestFailureOfAnEarlierTryLeavesTheNextOneAlone(t *testing.T) {
 			}
 			last := job(img)
 			last.Last, last.Receives = true, 3
-			if r, err := w.Process(t.Context(), last); err != nil || r.Outcome != imagery.DoneBefore {
+			if r, err := w.Process(t.Context(), last); err != nil || r.Outcome != imagery.AlreadyDone {
 				t.Errorf("the old job: %+v, %v", r, err)
 			}
 			if got := w.get(t, img.ID); got.State != imagery.Uploaded || got.Version != next.Version {
@@ -218,7 +218,7 @@ func TestTransientErrorsRetryAndTheLastOneExplains(t *testing.T) {
 				t.Errorf("image: %s %q, want %s %q", got.State, got.Error, c.state, c.reason)
 			}
 			permanent := strings.Contains(c.reason, "expired")
-			if (err == nil) != permanent || (r.Outcome == imagery.GivenUp) != permanent {
+			if (err == nil) != permanent || (r.Outcome == imagery.PermanentFailure) != permanent {
 				t.Errorf("outcome %q, error %v: a transient failure must leave the message in the queue", r.Outcome, err)
 			}
 		})

@@ -9,12 +9,12 @@ import (
 
 // Repairs counts what one reconciler pass found and did.
 type Repairs struct {
-	Leader    bool          // this process holds the lease and did the pass
-	OldestAge time.Duration // age of the oldest unfinished upload; 0 when there is none
-	Resent    int           // hints sent again
-	Explained int           // images failed because their hint is a dead letter
-	Dead      int           // dead letters seen
-	Reads     int           // images read
+	Leader       bool          // this process holds the lease and did the pass
+	OldestAge    time.Duration // age of the oldest unfinished upload; 0 when there is none
+	Resent       int           // hints sent again
+	MarkedFailed int           // images failed because their hint is a dead letter
+	DeadLetters  int           // dead letters seen
+	Reads        int           // images read
 }
 
 // Reconciler repairs images whose hint was lost: it moves images with a dead letter to Failed, and sends the hints of
@@ -124,7 +124,7 @@ func (p *pass) failDeadLetters(ctx context.Context, attempts int) error {
 	var errs []error
 	inRow := 0 // errors since the last image that could be read
 	handled, seen := map[string]bool{}, map[string]bool{}
-	defer func() { p.handled, p.repairs.Dead = handled, len(seen) }()
+	defer func() { p.handled, p.repairs.DeadLetters = handled, len(seen) }()
 	for len(seen) < maxDeadLetters && inRow < maxErrors {
 		ms, err := p.service.DeadLetters.Receive(ctx, 10, 0)
 		if err != nil {
@@ -180,13 +180,13 @@ func (p *pass) failDeadLetter(ctx context.Context, m Message, attempts int) erro
 	if p.PushDelivery {
 		reason = fmt.Sprintf("It could not be processed in %d attempts.", attempts)
 	}
-	rep := Report{Image: img}
+	rep := JobResult{Image: img}
 	e := Event{Receives: attempts, Cause: "dead letter " + m.ID}
 	if err := p.service.finalize(ctx, &rep, Failed, e, func(to *Image) { to.Error = reason }); err != nil {
 		return err
 	}
-	if rep.Outcome == GivenUp {
-		p.repairs.Explained++
+	if rep.Outcome == PermanentFailure {
+		p.repairs.MarkedFailed++
 	}
 	return nil
 }

@@ -94,7 +94,7 @@ func TestDeadLettersExplainThemselves(t *testing.T) {
 		}
 	}
 	w.kill(t)
-	if r := w.reconcile(t); r.Dead != 5 || r.Explained != 1 {
+	if r := w.reconcile(t); r.DeadLetters != 5 || r.MarkedFailed != 1 {
 		t.Fatalf("repairs: %+v", r)
 	}
 	got := w.get(t, img.ID)
@@ -126,7 +126,7 @@ func TestOldDeadLetterLeavesNewTryAlone(t *testing.T) {
 	w.clock = time.Now().Add(time.Second)
 	for _, body := range []string{"photo", "another photo"} {
 		img = w.accept(t, img.ID, body)
-		if r := w.reconcile(t); r.Explained != 0 || w.get(t, img.ID).State != imagery.Uploaded {
+		if r := w.reconcile(t); r.MarkedFailed != 0 || w.get(t, img.ID).State != imagery.Uploaded {
 			t.Fatalf("%s: %+v", body, r)
 		}
 		w.filter.err = &imagery.BadPhoto{Kind: imagery.Unreadable, Reason: "Broken."}

@@ -10,7 +10,7 @@ import (
 // Errors for which Requeue does not change an image.
 var (
 	// ErrNothingToRequeue is returned when the image is neither Failed nor Uploaded.
-	ErrNothingToRequeue = errors.New("nothing to bring back")
+	ErrNothingToRequeue = errors.New("nothing to requeue")
 	// ErrOriginalGone is returned when the original no longer exists; only a new upload can help.
 	ErrOriginalGone = errors.New("the original is gone, its user must upload it again")
 	// ErrNotSelected is returned when the current image does not meet the caller's condition.
@@ -51,7 +51,7 @@ func (s *Service) Requeue(ctx context.Context, id string, objects Finder, select
 		if img.State == Uploaded {
 			return img, false, s.hint(ctx, img, "")
 		}
-		to := img.move(Uploaded, s.Now(), s.sign(Event{Cause: "brought back by an operator"}))
+		to := img.move(Uploaded, s.Now(), s.sign(Event{Cause: "requeued by an operator"}))
 		to.Hinted = to.Updated
 		err = s.Catalog.Move(ctx, img, to)
 		if err == nil {

@@ -136,7 +136,7 @@ type delivery struct {
 }
 
 // run processes one job and logs one line about it.
-func (w *Worker) run(ctx context.Context, j imagery.Job, d delivery) (imagery.Report, error) {
+func (w *Worker) run(ctx context.Context, j imagery.Job, d delivery) (imagery.JobResult, error) {
 	began := time.Now()
 	w.running.Add(1)
 	r, err := w.Service.Process(ctx, j)
@@ -161,7 +161,7 @@ func (w *Worker) run(ctx context.Context, j imagery.Job, d delivery) (imagery.Re
 		attrs = append(attrs, slog.String("error", err.Error()))
 	case r.Outcome == imagery.Done:
 		ms = append(ms, observe.Count(settings.MetricJobsDone, 1))
-	case r.Outcome == imagery.GivenUp:
+	case r.Outcome == imagery.PermanentFailure:
 		ms = append(ms, observe.Count(settings.MetricJobsGivenUp, 1))
 		attrs = append(attrs, slog.String("cause", r.Cause.Error()))
 	}

@@ -81,7 +81,7 @@ func (w *Worker) report(ctx context.Context, r imagery.Repairs, err error) {
 		return // another process leads, and says all this
 	}
 	attrs := []slog.Attr{slog.Int("reads", r.Reads), slog.Int("resent", r.Resent),
-		slog.Int("explained", r.Explained), slog.Int("dead_letters", r.Dead)}
+		slog.Int("explained", r.MarkedFailed), slog.Int("dead_letters", r.DeadLetters)}
 	var ms []observe.Measure
 	if err == nil { // a pass that failed half-way does not know the oldest
 		ms = append(ms, observe.Seconds(settings.MetricOldestUnfinished, r.OldestAge))
@@ -89,7 +89,7 @@ func (w *Worker) report(ctx context.Context, r imagery.Repairs, err error) {
 		level = slog.LevelWarn
 		attrs = append(attrs, slog.String("error", err.Error()))
 	}
-	if r.Resent+r.Explained+r.Dead > 0 || w.ReconcileEvery >= time.Minute {
+	if r.Resent+r.MarkedFailed+r.DeadLetters > 0 || w.ReconcileEvery >= time.Minute {
 		level = max(level, slog.LevelInfo)
 	}
 	observe.Line(ctx, w.Log, level, "reconciled", ms, attrs...)

@@ -84,13 +84,13 @@ type Result string
 
 // The results. A rollout that is not Open will not change any more.
 const (
-	Running     Result = "running"
-	RollingBack Result = "rolling back" // it failed, and the release before is on its way back
-	Successful  Result = "successful"
-	RolledBack  Result = "rolled back" // everything runs the release before
-	Failed      Result = "failed"      // it failed, and nothing went back: there was nothing, or that failed, too
-	Superseded  Result = "superseded"  // another one began before it ended
-	NotJudged   Result = "not judged"  // the account, AWS or a person ended it; it says nothing about the release
+	Running      Result = "running"
+	RollingBack  Result = "rolling back" // it failed, and the release before is on its way back
+	Successful   Result = "successful"
+	RolledBack   Result = "rolled back" // everything runs the release before
+	Failed       Result = "failed"      // it failed, and nothing went back: there was nothing, or that failed, too
+	Superseded   Result = "superseded"  // another one began before it ended
+	Inconclusive Result = "not judged"  // the account, AWS or a person ended it; it says nothing about the release
 )
 
 // Open reports whether the rollout has not ended: it is running, or its process has died.
@@ -101,15 +101,15 @@ func (r Result) Bad() bool { return r == RolledBack || r == Failed }
 
 // Entry is one rollout.
 type Entry struct {
-	Release string    `json:"release"`        // SHA-256 of the binary, lower-case hex
-	From    string    `json:"from,omitempty"` // the release before; empty: the first deploy
-	By      string    `json:"by"`             // user@host
-	Why     string    `json:"why"`
-	Begin   time.Time `json:"begin"`        // UTC
-	End     time.Time `json:"end,omitzero"` // zero while it is open
-	Result  Result    `json:"result"`
-	Reason  string    `json:"reason,omitempty"` // one sentence, if it did not succeed
-	Ends    Result    `json:"ends,omitempty"`   // what it is when it is back, if not RolledBack
+	Release     string    `json:"release"`        // SHA-256 of the binary, lower-case hex
+	From        string    `json:"from,omitempty"` // the release before; empty: the first deploy
+	By          string    `json:"by"`             // user@host
+	Why         string    `json:"why"`
+	Begin       time.Time `json:"begin"`        // UTC
+	End         time.Time `json:"end,omitzero"` // zero while it is open
+	Result      Result    `json:"result"`
+	Reason      string    `json:"reason,omitempty"` // one sentence, if it did not succeed
+	FinalResult Result    `json:"ends,omitempty"`   // what it is when it is back, if not RolledBack
 	// Instance and Lines are the instance that failed and the last lines that it wrote.
 	Instance string   `json:"instance,omitempty"`
 	Lines    []string `json:"lines,omitempty"`

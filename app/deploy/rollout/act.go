@@ -67,7 +67,7 @@ func (a *actor) startRefresh(ctx context.Context, g *group, version string, auto
 		return nil // the answer was lost, or another refresh was started first: the next read shows it
 	case auto != nil && answered(err):
 		// Most likely a missing permission or a quota, not a fault of the release.
-		return &failure{reason: fmt.Sprintf("AWS refused to refresh the %ss: %v", g.role, err), ends: record.NotJudged}
+		return &failure{reason: fmt.Sprintf("AWS refused to refresh the %ss: %v", g.role, err), ends: record.Inconclusive}
 	case err != nil:
 		return fmt.Errorf("start the instance refresh of group %s: %w", g.Name, err)
 	}

@@ -70,7 +70,7 @@ func TestAWSRefusesToBegin(t *testing.T) {
 					t.Errorf("%v", e)
 				}
 				w.all(1)
-				w.wantEntry(2, record.NotJudged, a.code)
+				w.wantEntry(2, record.Inconclusive, a.code)
 				if _, err := w.up(2); err != nil {
 					t.Error(err)
 				}

@@ -24,7 +24,7 @@ func (c *controller) goBack(ctx context.Context, f *failure) error {
 	if c.fresh {
 		out.Outcome = "release " + name +
 			" does not work, and there is none to roll back to; its instances are left as they are"
-		if f.ends == record.NotJudged {
+		if f.ends == record.Inconclusive {
 			out.Outcome = "release " + name + " was not judged, and there is none to roll back to; " +
 				"run this again when the cause is gone"
 		}
@@ -34,7 +34,7 @@ func (c *controller) goBack(ctx context.Context, f *failure) error {
 	// Recorded first: the next run must roll back, too.
 	if err := c.journal.owned(ctx, func(rec *record.Record) {
 		if e := rec.Current(); e != nil {
-			e.Result, e.Ends, e.Reason, e.Instance, e.Lines = record.RollingBack, f.ends, f.reason, f.instance, f.lines
+			e.Result, e.FinalResult, e.Reason, e.Instance, e.Lines = record.RollingBack, f.ends, f.reason, f.instance, f.lines
 		}
 	}); err != nil {
 		return err
@@ -44,7 +44,7 @@ func (c *controller) goBack(ctx context.Context, f *failure) error {
 	} else if err != nil {
 		out.Outcome, out.Reason = "release "+name+" failed, and "+err.Error(), out.Reason+" (went wrong first)"
 		result := record.Failed
-		if f.ends == record.NotJudged {
+		if f.ends == record.Inconclusive {
 			result = f.ends
 		}
 		return join(c.close(ctx, result, f.reason+"; "+err.Error()), out)

@@ -49,7 +49,7 @@ func TestUnwatchedRefreshIsJudgedByItsCause(t *testing.T) {
 				time.Sleep(3 * time.Hour)
 				_, err := w.up(2)
 				judged(t, err, "rolled back without a verdict and may be rolled out again", strings.TrimSuffix(c.message, "."))
-				w.wantEntry(2, record.NotJudged, "")
+				w.wantEntry(2, record.Inconclusive, "")
 				delete(w.fates, key(worker, 2))
 				if _, err := w.up(2); err != nil {
 					t.Fatal(err)
@@ -260,7 +260,7 @@ func TestSupersededFirstDeployBeginsAnew(t *testing.T) {
 		}
 		w.setHook(nil)
 		e := w.record().Entries[0]
-		if e.Release != release(1) || e.Result != record.RollingBack || e.Ends != record.Superseded {
+		if e.Release != release(1) || e.Result != record.RollingBack || e.FinalResult != record.Superseded {
 			t.Fatalf("%+v", e)
 		}
 		time.Sleep(3 * time.Minute) // its lock ends

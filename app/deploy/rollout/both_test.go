@@ -51,7 +51,7 @@ func TestBothAreWatchedToTheEnd(t *testing.T) {
 				w.all(1)
 				result := record.RolledBack
 				if strings.HasPrefix(c.reason, "another refresh") { // what a person did says nothing about the release
-					result = record.NotJudged
+					result = record.Inconclusive
 				}
 				w.wantEntry(2, result, c.reason)
 			})

@@ -62,7 +62,7 @@ type decision struct {
 }
 
 func inconclusive(format string, args ...any) decision {
-	return decision{action: actionFail, err: &failure{ends: record.NotJudged, reason: fmt.Sprintf(format, args...)}}
+	return decision{action: actionFail, err: &failure{ends: record.Inconclusive, reason: fmt.Sprintf(format, args...)}}
 }
 
 // target is the progress of one group towards a launch template version.

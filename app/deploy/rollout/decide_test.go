@@ -67,19 +67,19 @@ func TestDecideForward(t *testing.T) {
 		"being cancelled":                      {aGroup("1", "1").with("new", "2", cancelling), 1, 0, actionExplain, ""},
 		"failed":                               {aGroup("1", "1").with("new", "2", failed), 1, 0, actionExplain, ""},
 		"cancelled":                            {aGroup("1", "1").with("new", "2", cancelled), 1, 0, actionExplain, ""},
-		"another refresh":                      {aGroup("1", "1").with("new", "3", refreshing), 0, 0, actionFail, record.NotJudged},
-		"another refresh rolls back":           {aGroup("1", "1").with("new", "3", returning), 0, 0, actionFail, record.NotJudged},
+		"another refresh":                      {aGroup("1", "1").with("new", "3", refreshing), 0, 0, actionFail, record.Inconclusive},
+		"another refresh rolls back":           {aGroup("1", "1").with("new", "3", returning), 0, 0, actionFail, record.Inconclusive},
 		"arrived":                              {aGroup("2", "2").with("new", "2", successful), 1, 0, actionAwaitHealthy, ""},
 		"arrived, unhealthy":                   {aGroup("2", "2").sick(), 0, 0, actionAwaitHealthy, ""},
 		"arrived, an instance is terminating":  {aGroup("2", "2").terminating("1"), 0, 0, actionAwaitHealthy, ""},
 		"successful, version not shown yet":    {aGroup("1", "2").with("new", "2", successful), 1, 0, actionAwaitVersion, ""},
-		"successful, another version":          {aGroup("1", "1").with("new", "2", successful), 3, 0, actionFail, record.NotJudged},
+		"successful, another version":          {aGroup("1", "1").with("new", "2", successful), 3, 0, actionFail, record.Inconclusive},
 		"no instance serves":                   {aGroup("1", "1").sick(), 0, 0, actionSetVersion, ""},
 		"no instances at all":                  {aGroup("1"), 0, 0, actionSetVersion, ""},
 		"version set, old ones fail":           {aGroup("2", "1").sick(), 0, 0, actionAwaitHealthy, ""},
 		"version set, old ones serve":          {aGroup("2", "1"), 0, 0, actionStartRefresh, ""},
-		"three refreshes, old ones serve":      {aGroup("2", "1"), 3, 0, actionFail, record.NotJudged},
-		"in progress for too long":             {aGroup("1", "1").with("new", "2", refreshing), 1, refreshTimeout + 1, actionFail, record.NotJudged},
+		"three refreshes, old ones serve":      {aGroup("2", "1"), 3, 0, actionFail, record.Inconclusive},
+		"in progress for too long":             {aGroup("1", "1").with("new", "2", refreshing), 1, refreshTimeout + 1, actionFail, record.Inconclusive},
 		"arrived late":                         {aGroup("2", "2"), 1, refreshTimeout + 1, actionAwaitHealthy, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -175,10 +175,10 @@ func TestDecideLaunches(t *testing.T) {
 		"two failures":                      {launchHistory{failures: 2, last: one}, nil, true, ""},
 		"two failures while blocked":        {launchHistory{failures: 2, last: one}, zone(time.Hour), true, ""},
 		"blocked":                           {launchHistory{}, zone(15 * time.Minute), false, ""},
-		"blocked for too long":              {launchHistory{}, zone(15*time.Minute + 1), true, record.NotJudged},
+		"blocked for too long":              {launchHistory{}, zone(15*time.Minute + 1), true, record.Inconclusive},
 		"a newer launch is pending":         {launchHistory{pending: true}, zone(30 * time.Minute), false, ""},
-		"the newer launch pends as long":    {launchHistory{pending: true}, zone(30*time.Minute + 1), true, record.NotJudged},
-		"one failure, blocked for too long": {launchHistory{failures: 1, last: one}, zone(time.Hour), true, record.NotJudged},
+		"the newer launch pends as long":    {launchHistory{pending: true}, zone(30*time.Minute + 1), true, record.Inconclusive},
+		"one failure, blocked for too long": {launchHistory{failures: 1, last: one}, zone(time.Hour), true, record.Inconclusive},
 	} {
 		var f *failure
 		err := decideLaunches(settings.Worker, c.history, c.blocked, 2, now)

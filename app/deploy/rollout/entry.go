@@ -94,7 +94,7 @@ func (c *controller) closeRolledBack(ctx context.Context) error {
 	return c.journal.owned(ctx, func(rec *record.Record) {
 		rec.Abort = nil
 		if e := rec.Current(); e != nil {
-			closeEntry(rec, cmp.Or(e.Ends, record.RolledBack), "")
+			closeEntry(rec, cmp.Or(e.FinalResult, record.RolledBack), "")
 		}
 	})
 }

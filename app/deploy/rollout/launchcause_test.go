@@ -142,13 +142,13 @@ func (s scene) endsWithout(w *world) {
 		if !strings.Contains(e.Reason, s.Advice) {
 			w.t.Errorf("%q does not say %q", e.Reason, s.Advice)
 		}
-		w.wantEntry(n, record.NotJudged, "AWS has launched no new worker for 1")
+		w.wantEntry(n, record.Inconclusive, "AWS has launched no new worker for 1")
 	default:
 		e := judged(w.t, err, "was not judged, and there is none to roll back to", strings.TrimSuffix(s.Example, "."))
 		if !strings.Contains(e.Reason, s.Advice) {
 			w.t.Errorf("%q does not say %q", e.Reason, s.Advice)
 		}
-		w.wantEntry(n, record.NotJudged, "AWS has launched no new worker for 1")
+		w.wantEntry(n, record.Inconclusive, "AWS has launched no new worker for 1")
 	}
 	if s.rollout {
 		w.all(1)
@@ -197,7 +197,7 @@ func TestBlockedLate(t *testing.T) {
 		w.create()
 		_, err := w.up(1)
 		judged(t, err, "was not judged", "AWS has launched no new worker for 15m")
-		w.wantEntry(1, record.NotJudged, "")
+		w.wantEntry(1, record.Inconclusive, "")
 	})
 }
 
@@ -215,7 +215,7 @@ func TestWayBackIsBlocked(t *testing.T) {
 		}
 		_, err := w.up(2)
 		judged(t, err, "the rollback does not work", "AWS has launched no new worker for 15m")
-		w.wantEntry(2, record.NotJudged, "the rollback does not work")
+		w.wantEntry(2, record.Inconclusive, "the rollback does not work")
 		w.mem.Script = w.fate
 		if _, err := w.up(2); err != nil {
 			t.Fatal(err)

@@ -79,7 +79,7 @@ func decideLaunches(
 	if waited <= limitOfCause || h.pending && waited <= 2*limitOfCause {
 		return nil
 	}
-	return &failure{ends: record.NotJudged,
+	return &failure{ends: record.Inconclusive,
 		reason: fmt.Sprintf("AWS has launched no new %s for %s: %s", role, waited.Round(time.Second), blocked)}
 }
 
@@ -219,7 +219,7 @@ func (o *observer) explain(ctx context.Context, g *group, f refresh) *failure {
 	// The refresh may have run without a controller: with Start, or after a kill. An alarm judges the release in any case.
 	h, err := o.launches(ctx, g, f.version(), f.covers)
 	if err == nil && h.failures == 0 && h.outside != nil && !strings.Contains(strings.ToLower(reason), "alarm") {
-		return &failure{ends: record.NotJudged,
+		return &failure{ends: record.Inconclusive,
 			reason: fmt.Sprintf("the refresh of the %ss to version %s ended (%s) while AWS refused launches: %s",
 				g.role, f.version(), reason, h.outside)}
 	}

@@ -26,7 +26,7 @@ func (c *controller) recover(ctx context.Context) (bool, error) {
 	switch {
 	case e == nil:
 		return false, c.clear(ctx)
-	case c.same(*e) && e.Result == record.RollingBack && e.Ends == record.Superseded && len(e.Old) == 0:
+	case c.same(*e) && e.Result == record.RollingBack && e.FinalResult == record.Superseded && len(e.Old) == 0:
 		// The run of another release that was to supersede this one was killed. There is nothing to roll back to.
 		if err := c.close(ctx, record.Superseded, e.Reason); err != nil {
 			return false, err
@@ -50,7 +50,7 @@ func (c *controller) recover(ctx context.Context) (bool, error) {
 	reason := "superseded by release " + short(c.want.Release)
 	if err := c.journal.owned(ctx, func(rec *record.Record) {
 		if e := rec.Current(); e != nil && e.Result == record.Running {
-			e.Result, e.Ends, e.Reason = record.RollingBack, record.Superseded, reason
+			e.Result, e.FinalResult, e.Reason = record.RollingBack, record.Superseded, reason
 		}
 	}); err != nil {
 		return false, err
@@ -61,8 +61,8 @@ func (c *controller) recover(ctx context.Context) (bool, error) {
 		// The new release may be the fix, so that a stuck rollback must not prevent it.
 		c.log("continuing from the current state of the groups")
 		result, stuck := record.Failed, err
-		if now := c.journal.latest(); now.Current() != nil && now.Current().Ends != "" {
-			result = now.Current().Ends // the release was not judged
+		if now := c.journal.latest(); now.Current() != nil && now.Current().FinalResult != "" {
+			result = now.Current().FinalResult // the release was not judged
 		}
 		err = c.close(ctx, result, reason+"; "+stuck.Error())
 	case err == nil:
@@ -76,7 +76,7 @@ func (c *controller) recover(ctx context.Context) (bool, error) {
 
 // again returns the failure that the record holds for an entry.
 func again(e *record.Entry) *failure {
-	return &failure{reason: e.Reason, failedInstance: failedInstance{instance: e.Instance, lines: e.Lines}, ends: e.Ends}
+	return &failure{reason: e.Reason, failedInstance: failedInstance{instance: e.Instance, lines: e.Lines}, ends: e.FinalResult}
 }
 
 // clear rolls back a refresh that no record knows of, begun in the console for example, unless it does what is wanted:

@@ -123,7 +123,7 @@ func TestAdversarialQueue(t *testing.T) {
 
 	settled, again, all := 0, 0, p.jobs(t)
 	for _, j := range all {
-		if o := imagery.Outcome(j.Outcome); o == imagery.Done || o == imagery.GivenUp {
+		if o := imagery.Outcome(j.Outcome); o == imagery.Done || o == imagery.PermanentFailure {
 			settled++
 		}
 		if j.Receives > 1 {

@@ -102,7 +102,7 @@ func (w *world) checkRequeue(op *operation, id string, img imagery.Image, moved 
 }
 
 // checkJob asserts what must hold of the report of a job.
-func (w *world) checkJob(op *operation, hint imagery.Hint, report imagery.Report, err error) {
+func (w *world) checkJob(op *operation, hint imagery.Hint, report imagery.JobResult, err error) {
 	r, who := w.row(hint.ImageID), op.by.name
 	if err != nil {
 		w.seen["job failed"]++
@@ -116,9 +116,9 @@ func (w *world) checkJob(op *operation, hint imagery.Hint, report imagery.Report
 	switch report.Outcome {
 	case imagery.Done:
 		holds = slices.Contains(op.moved, imagery.Processed)
-	case imagery.GivenUp:
+	case imagery.PermanentFailure:
 		holds = slices.Contains(op.moved, imagery.Failed)
-	case imagery.DoneBefore:
+	case imagery.AlreadyDone:
 		holds = r.during(op.began, func(m moment) bool { return m.exists && m.img.State.Final() })
 	case imagery.NoWork:
 		holds = r == nil || op.gone(r) || r.during(op.began, func(m moment) bool { return m.img.State == imagery.Created })
@@ -136,7 +136,7 @@ func (w *world) checkReconciled(op *operation, r imagery.Repairs, err error) {
 		w.seen["not the leader"]++
 	}
 	w.seen["hint sent again"] += r.Resent
-	w.seen["dead letter explained"] += r.Explained
+	w.seen["dead letter explained"] += r.MarkedFailed
 	failed := 0
 	for _, s := range op.moved {
 		if s == imagery.Failed {
@@ -144,6 +144,6 @@ func (w *world) checkReconciled(op *operation, r imagery.Repairs, err error) {
 		}
 	}
 	must(op.touches == len(op.sent), noted, "%s sent %d hints and noted %d", op.by.name, len(op.sent), op.touches)
-	must(r.Resent == len(op.sent) && r.Explained == failed, trueAnswer, "%s reports %+v, and sent %d hints and failed %d images",
+	must(r.Resent == len(op.sent) && r.MarkedFailed == failed, trueAnswer, "%s reports %+v, and sent %d hints and failed %d images",
 		op.by.name, r, len(op.sent), failed)
 }

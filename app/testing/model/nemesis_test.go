@@ -63,7 +63,7 @@ func vocabulary() []string {
 			words = append(words, string(from)+" to "+string(to))
 		}
 	}
-	for _, o := range []imagery.Outcome{imagery.Done, imagery.DoneBefore, imagery.GivenUp, imagery.NoWork} {
+	for _, o := range []imagery.Outcome{imagery.Done, imagery.AlreadyDone, imagery.PermanentFailure, imagery.NoWork} {
 		words = append(words, "job "+string(o))
 	}
 	return words
@@ -374,7 +374,7 @@ func (w *world) settled() {
 	w.spawn(w.console, "reconcile", func(a *actor) {
 		a.begin(w)
 		r, err := w.console.Reconcile(context.Background(), w.cfg.maxReceives)
-		must(err == nil && r.OldestAge < resendAfter && r.Resent == 0 && r.Explained == 0, idle, "%+v, %v", r, err)
+		must(err == nil && r.OldestAge < resendAfter && r.Resent == 0 && r.MarkedFailed == 0, idle, "%+v, %v", r, err)
 	})
 	w.finish()
 	must(w.seq == before, idle, "%d writes", w.seq-before)
