@@ -15,16 +15,16 @@ import (
 	"time"
 )
 
-// reply is an answer, read to its end.
+// reply is a response, read to its end.
 type reply struct {
 	*http.Response
 	body []byte
 }
 
-// follow no redirects: they are answers to be tested.
+// client follows no redirects, since tests check them.
 var client = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 
-func (s *running) do(r *http.Request) reply {
+func (s *testServer) do(r *http.Request) reply {
 	s.t.Helper()
 	resp, err := client.Do(r)
 	if err != nil {
@@ -38,7 +38,7 @@ func (s *running) do(r *http.Request) reply {
 	return reply{resp, body}
 }
 
-func (s *running) request(method, path string, body io.Reader, headers ...string) *http.Request {
+func (s *testServer) request(method, path string, body io.Reader, headers ...string) *http.Request {
 	s.t.Helper()
 	r, err := http.NewRequest(method, s.url+path, body)
 	if err != nil {
@@ -50,16 +50,17 @@ func (s *running) request(method, path string, body io.Reader, headers ...string
 	return r
 }
 
-func (s *running) get(path string, headers ...string) reply {
+func (s *testServer) get(path string, headers ...string) reply {
 	s.t.Helper()
 	return s.do(s.request("GET", path, nil, headers...))
 }
 
-// upload sends a photo as browsers do.
-func (s *running) upload(id string, photo []byte, headers ...string) reply {
+// upload sends a photo as a browser does.
+func (s *testServer) upload(id string, photo []byte, headers ...string) reply {
 	s.t.Helper()
 	body, contentType := form(file("photo.jpg", photo))
-	return s.do(s.request("POST", "/image/"+id+"/upload", bytes.NewReader(body), append(headers, "Content-Type", contentType)...))
+	headers = append(headers, "Content-Type", contentType)
+	return s.do(s.request("POST", "/image/"+id+"/upload", bytes.NewReader(body), headers...))
 }
 
 // part is one part of a form.
@@ -80,7 +81,7 @@ const boundary = "the-boundary"
 
 const formType = "multipart/form-data; boundary=" + boundary
 
-// form renders parts.
+// form encodes parts as a multipart form.
 func form(parts ...part) (body []byte, contentType string) {
 	var b bytes.Buffer
 	w := multipart.NewWriter(&b)
@@ -98,18 +99,18 @@ func form(parts ...part) (body []byte, contentType string) {
 	return b.Bytes(), formType
 }
 
-// image decodes an answer that must be an image.
-func (r reply) image(t *testing.T) answer {
+// image decodes a response that must be an image.
+func (r reply) image(t *testing.T) imageJSON {
 	t.Helper()
-	var a answer
+	var a imageJSON
 	if err := json.Unmarshal(r.body, &a); err != nil || a.ID == "" {
-		t.Fatalf("no image in the answer: %d %q (%v)", r.StatusCode, r.body, err)
+		t.Fatalf("no image in the response: %d %q (%v)", r.StatusCode, r.body, err)
 	}
 	return a
 }
 
-// refused checks that the answer is a problem that a person understands.
-func (r reply) refused(t *testing.T, status int, says string) {
+// expectProblem checks that the response is a complete problem document whose detail contains a text.
+func (r reply) expectProblem(t *testing.T, status int, detail string) {
 	t.Helper()
 	if r.StatusCode != status {
 		t.Fatalf("status %d, want %d: %s", r.StatusCode, status, r.body)
@@ -121,25 +122,26 @@ func (r reply) refused(t *testing.T, status int, says string) {
 	if err := json.Unmarshal(r.body, &p); err != nil {
 		t.Fatalf("%v in %q", err, r.body)
 	}
-	if p.Status != status || p.Type != "about:blank" || p.Title == "" || p.RequestID == "" || p.RequestID != r.Header.Get("X-Request-Id") {
-		t.Errorf("problem %+v, header %q", p, r.Header.Get("X-Request-Id"))
+	requestID := r.Header.Get("X-Request-Id")
+	if p.Status != status || p.Type != "about:blank" || p.Title == "" || p.RequestID == "" || p.RequestID != requestID {
+		t.Errorf("problem %+v, header %q", p, requestID)
 	}
-	if !strings.Contains(p.Detail, says) {
-		t.Errorf("detail %q does not say %q", p.Detail, says)
+	if !strings.Contains(p.Detail, detail) {
+		t.Errorf("detail %q does not say %q", p.Detail, detail)
 	}
 	if again := r.Header.Get("Retry-After") != ""; again != (status == http.StatusServiceUnavailable) {
 		t.Errorf("Retry-After %q with status %d", r.Header.Get("Retry-After"), status)
 	}
 }
 
-// raw is a connection on which a test can be a bad client.
-type raw struct {
+// rawClient is a connection on which a test controls each byte sent.
+type rawClient struct {
 	net.Conn
 	t  *testing.T
 	in *bufio.Reader
 }
 
-func (s *running) dial() *raw {
+func (s *testServer) dial() *rawClient {
 	s.t.Helper()
 	c, err := net.Dial("tcp", s.addr)
 	if err != nil {
@@ -147,37 +149,38 @@ func (s *running) dial() *raw {
 	}
 	s.t.Cleanup(func() { c.Close() })
 	_ = c.SetDeadline(time.Now().Add(30 * time.Second))
-	return &raw{c, s.t, bufio.NewReader(c)}
+	return &rawClient{c, s.t, bufio.NewReader(c)}
 }
 
-// post begins an upload: headers with the given length, or chunked if it is negative, and the body so far.
-func (c *raw) post(id string, length int, body []byte) {
+// post starts an upload: it sends headers with the given length, or chunked if it is negative, and a part of the body.
+func (c *rawClient) post(id string, length int, body []byte) {
 	c.t.Helper()
 	framing := fmt.Sprintf("Content-Length: %d", length)
 	if length < 0 {
 		framing = "Transfer-Encoding: chunked"
 		body = fmt.Appendf(nil, "%x\r\n%s\r\n", len(body), body)
 	}
-	c.send(fmt.Appendf(nil, "POST /image/%s/upload HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\n%s\r\n\r\n%s", id, formType, framing, body))
+	c.send(fmt.Appendf(nil, "POST /image/%s/upload HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\n%s\r\n\r\n%s",
+		id, formType, framing, body))
 }
 
-func (c *raw) send(b []byte) {
+func (c *rawClient) send(b []byte) {
 	c.t.Helper()
 	if _, err := c.Write(b); err != nil {
 		c.t.Fatalf("send: %v", err)
 	}
 }
 
-func (c *raw) reply() reply {
+func (c *rawClient) reply() reply {
 	c.t.Helper()
 	resp, err := http.ReadResponse(c.in, nil)
 	if err != nil {
-		c.t.Fatalf("read the answer: %v", err)
+		c.t.Fatalf("read the response: %v", err)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
-		c.t.Fatalf("read the answer: %v", err)
+		c.t.Fatalf("read the response: %v", err)
 	}
 	return reply{resp, body}
 }

@@ -1,10 +1,12 @@
-// Package server is the HTTP edge: it turns requests into calls of imagery.Service and answers, errors and
-// time limits of the domain into HTTP. It decides nothing about images. What it owns are bounds: of memory
-// (room), of time (bounds), of waiting requests (waits), and what a client is told (errors.go).
+// Package server implements the HTTP API of the server role. It translates requests into calls of
+// imagery.Service, and results and errors of the domain into HTTP responses; it makes no decisions about images.
+// It limits memory (pool.go), time (timeouts), concurrent long polls (longpoll.go), and decides what clients learn
+// about errors (errors.go).
 //
-// A request passes exchange, which identifies, shields and logs it, then its handler; a handler answers a
-// success itself and returns everything else as an error, which refuse turns into a problem. An upload reads
-// in this order: upload.go, form.go (up to the file), receive.go (its bytes), room.go (where they are kept).
+// Every request passes the middleware in request.go, which assigns the request id, sets read deadlines, recovers
+// panics and logs. A handler writes a successful response itself and returns every error, which writeError turns
+// into a problem document. An upload is handled in this order: upload.go, form.go (up to the file), receive.go (the
+// bytes of the file), reservation.go (the memory that holds them).
 //
-// Nothing is kept between requests that another server would miss: any number of them serve the same images.
+// The server keeps no state that another server would need: any number of servers can serve the same images.
 package server

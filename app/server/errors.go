@@ -12,87 +12,97 @@ import (
 	"imagery/app/imagery"
 )
 
-// refusal is an answer that says no. Handlers return one, perhaps wrapped with its cause, which only the log sees.
-type refusal struct {
+// httpError is an error response. Handlers return one, wrapped with its cause where there is one; only the log shows
+// the cause.
+type httpError struct {
 	status int
-	detail string // for a person
-	retry  bool   // the same request may succeed in a moment: Retry-After
+	detail string // for people
+	retry  bool   // the same request may succeed in a moment: send Retry-After
 }
 
 // Error implements error.
-func (r *refusal) Error() string { return r.detail }
+func (e *httpError) Error() string { return e.detail }
 
-// because wraps the refusal with its cause.
-func (r *refusal) because(err error) error { return fmt.Errorf("%w: %w", r, err) }
+// withCause returns an error that wraps both e and its cause.
+func (e *httpError) withCause(err error) error { return fmt.Errorf("%w: %w", e, err) }
 
-// The refusals of the edge itself.
+// Errors that the HTTP layer itself detects.
 var (
-	errBadCreate = &refusal{http.StatusBadRequest, `Send no body, or a JSON object such as {"id":"<uuid>"}.`, false}
-	errBadWait   = &refusal{http.StatusBadRequest, "wait is a duration such as 20s and version a whole number; neither may be negative.", false}
-	errNotForm   = &refusal{http.StatusBadRequest, "Send the photo as multipart/form-data.", false}
-	errNoFile    = &refusal{http.StatusBadRequest, "The form has no file in it.", false}
-	errFields    = &refusal{http.StatusBadRequest, "The form has more than 64 KiB before its file.", false}
-	errCut       = &refusal{http.StatusBadRequest, "The body ended before it was complete.", false}
-	errSlow      = &refusal{http.StatusRequestTimeout, "The body did not arrive in time.", false}
-	errTooLarge  = &refusal{http.StatusRequestEntityTooLarge, "The photo is larger than 20 MiB.", false}
-	errNoResult  = &refusal{http.StatusNotFound, "This image has no result, or not yet.", false}
-	errNoRoom    = &refusal{http.StatusServiceUnavailable, "Too many uploads at once; try again in a few seconds.", true}
+	errBadCreate = &httpError{http.StatusBadRequest,
+		`Send no body, or a JSON object such as {"id":"<uuid>"}.`, false}
+	errBadWait = &httpError{http.StatusBadRequest,
+		"wait is a duration such as 20s and version a whole number; neither may be negative.", false}
+	errNotMultipart = &httpError{http.StatusBadRequest, "Send the photo as multipart/form-data.", false}
+	errNoFile       = &httpError{http.StatusBadRequest, "The form has no file in it.", false}
+	errLongFields   = &httpError{http.StatusBadRequest, "The form has more than 64 KiB before its file.", false}
+	errTruncated    = &httpError{http.StatusBadRequest, "The body ended before it was complete.", false}
+	errBodyTimeout  = &httpError{http.StatusRequestTimeout, "The body did not arrive in time.", false}
+	errTooLarge     = &httpError{http.StatusRequestEntityTooLarge, "The photo is larger than 20 MiB.", false}
+	errNoResult     = &httpError{http.StatusNotFound, "This image has no result, or not yet.", false}
 
-	errNotMethod = &refusal{http.StatusMethodNotAllowed, "This address does not take that method.", false}
-	errNoRoute   = &refusal{http.StatusNotFound, "There is nothing at this address.", false}
-	// The log has to tell it from a fault of ours; nobody else sees it. 499 is nginx's number for it.
-	errGone      = &refusal{499, "The client went away.", false}
-	errPanic     = &refusal{http.StatusInternalServerError, "Something broke on our side; the request id helps us to find it.", false}
-	errBadMoment = &refusal{http.StatusServiceUnavailable, "A part of the service does not answer; try again in a few seconds.", true}
+	errPoolExhausted = &httpError{http.StatusServiceUnavailable,
+		"Too many uploads at once; try again in a few seconds.", true}
+	errUnavailable = &httpError{http.StatusServiceUnavailable,
+		"A part of the service does not answer; try again in a few seconds.", true}
+	errInternal = &httpError{http.StatusInternalServerError,
+		"Internal error. Report the request id so that the cause can be found.", false}
+
+	errMethodNotAllowed = &httpError{http.StatusMethodNotAllowed, "This address does not allow this method.", false}
+	errRouteNotFound    = &httpError{http.StatusNotFound, "There is nothing at this address.", false}
+	// errClientClosed is only logged, where it distinguishes a client that went away from a failure of the service. 499 is
+	// nginx's status for it.
+	errClientClosed = &httpError{499, "The client closed the connection.", false}
 )
 
-// refusals maps the errors of the domain, and of those below us, to answers. The first match counts; what
-// matches nothing is a dependency's bad moment.
-var refusals = []struct {
-	err    error
-	answer *refusal
+// knownErrors maps errors of the domain, the router and the context to responses. The first match counts.
+var knownErrors = []struct {
+	err      error
+	response *httpError
 }{
-	{imagery.ErrInvalidID, &refusal{http.StatusBadRequest, "The image id is not a UUID of the form xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx.", false}},
-	{imagery.ErrNotFound, &refusal{http.StatusNotFound, "There is no such image; an image without a photo expires after a day.", false}},
-	{imagery.ErrAlreadyUploaded, &refusal{http.StatusConflict, "This image already has another photo; make a new image for this one.", false}},
-	{echo.ErrNotFound, errNoRoute},
-	{echo.ErrMethodNotAllowed, errNotMethod},
-	{context.Canceled, errGone},
+	{imagery.ErrInvalidID, &httpError{http.StatusBadRequest,
+		"The image id is not a UUID of the form xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx.", false}},
+	{imagery.ErrNotFound, &httpError{http.StatusNotFound,
+		"There is no such image; an image without a photo expires after a day.", false}},
+	{imagery.ErrAlreadyUploaded, &httpError{http.StatusConflict,
+		"This image already has another photo; make a new image for this one.", false}},
+	{echo.ErrNotFound, errRouteNotFound},
+	{echo.ErrMethodNotAllowed, errMethodNotAllowed},
+	{context.Canceled, errClientClosed},
 }
 
-// badPhotos are the answers to the kinds of bad photos; the detail is the photo's own.
-var badPhotos = map[imagery.BadKind]int{
+// badPhotoStatus is the status of each kind of bad photo; the detail is the photo's own.
+var badPhotoStatus = map[imagery.BadKind]int{
 	imagery.Unsupported: http.StatusUnsupportedMediaType,
 	imagery.Unreadable:  http.StatusUnprocessableEntity,
 }
 
-// answerTo decides what a client is told about an error, whatever it wraps. A refusal wins over its cause, so
-// that a handler can say better than the table what an error meant there. What nobody knows is never shown:
-// the client gets the request id and the log the text.
-func answerTo(err error) *refusal {
-	if r := (*refusal)(nil); errors.As(err, &r) {
-		return r
+// toHTTPError returns the response for an error. An httpError in its chain wins over its cause, so that a handler can
+// be more specific than knownErrors. Every other error counts as a dependency that is temporarily unavailable: its
+// text, which may contain internals, is logged and not sent.
+func toHTTPError(err error) *httpError {
+	if e := (*httpError)(nil); errors.As(err, &e) {
+		return e
 	}
 	if bad := (*imagery.BadPhoto)(nil); errors.As(err, &bad) {
-		return &refusal{status: badPhotos[bad.Kind], detail: bad.Reason}
+		return &httpError{status: badPhotoStatus[bad.Kind], detail: bad.Reason}
 	}
-	for _, r := range refusals {
-		if errors.Is(err, r.err) {
-			return r.answer
+	for _, known := range knownErrors {
+		if errors.Is(err, known.err) {
+			return known.response
 		}
 	}
-	return errBadMoment
+	return errUnavailable
 }
 
-// bodyError classifies a failed read of a request body: our own limits as they are, the deadline as too slow,
-// and the rest, be it a closed connection or bytes that are no form, as cut short. To tell the last two apart
-// would help nobody, for both are 400.
+// bodyError classifies the error of a read of a request body: it returns an httpError unchanged, errBodyTimeout for
+// an exceeded deadline, and errTruncated for everything else, be it a closed connection or a malformed form: both are
+// status 400.
 func bodyError(err error) error {
-	if r := (*refusal)(nil); errors.As(err, &r) {
+	if e := (*httpError)(nil); errors.As(err, &e) {
 		return err
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return errSlow.because(err)
+		return errBodyTimeout.withCause(err)
 	}
-	return errCut.because(err)
+	return errTruncated.withCause(err)
 }

@@ -13,65 +13,66 @@ import (
 	"imagery/app/deploy/settings"
 )
 
-// Sizes of a form, in bytes.
+// Limits of a form, in bytes.
 const (
 	maxForm   = settings.MaxUploadBytes + settings.UploadEnvelope
 	maxFields = 64 << 10
-	// maxBefore also counts boundaries and part headers, which are kept in memory while they are read.
+	// maxBefore is the limit of everything before the file. Besides fields it covers boundaries and part headers, which
+	// are kept in memory while they are read.
 	maxBefore = maxFields + 64<<10
-	// maxPartHeader bounds the header of one part with the boundary before it, and what the reader reads ahead. The
-	// number of its fields is bounded by go.mod (multipartmaxheaders), since fields of few bytes take a hundred each.
+	// maxPartHeader is the limit of the header of one part, with the boundary before it and the bytes read ahead. The
+	// number of header fields is limited in go.mod (multipartmaxheaders), since each takes some 100 bytes of memory.
 	maxPartHeader = 8 << 10
 )
 
-// filePart reads up to the bytes of the first file in the form. A declared length that is too large comes
-// after a missing file part in the order of refusals, so that the beginning of such a body is looked at too,
-// but only briefly, and not at all if the client waits for a word before it sends it.
-func (s *Server) filePart(x *exchange, r *http.Request) (*multipart.Reader, *multipart.Part, error) {
-	x.body.limit(maxBefore, errFields)
+// filePart reads the form up to the bytes of its first file. A missing file part has priority over a declared length
+// that is too large, so the beginning of such a body is read too, but only for a short time, and not at all if the
+// client waits for 100 Continue.
+func (s *Server) filePart(rs *requestState, r *http.Request) (*multipart.Reader, *multipart.Part, error) {
+	rs.body.limit(maxBefore, errLongFields)
 	form, err := r.MultipartReader()
 	if err != nil {
-		return nil, nil, errNotForm.because(err)
+		return nil, nil, errNotMultipart.withCause(err)
 	}
 	if t, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); t != "multipart/form-data" {
-		return nil, nil, errNotForm // MultipartReader takes multipart/mixed, too
+		return nil, nil, errNotMultipart // MultipartReader accepts multipart/mixed, too
 	}
 	tooLarge := r.ContentLength > maxForm
-	if tooLarge && x.body.expects {
+	if tooLarge && rs.body.expectContinue {
 		return nil, nil, errTooLarge
 	}
 	if tooLarge {
-		x.bodyBy(time.Now().Add(s.bounds.look))
+		rs.setReadDeadline(time.Now().Add(s.timeouts.oversized))
 	}
-	file, err := firstFile(form, x.body)
+	file, err := firstFile(form, rs.body)
 	if tooLarge && (err == nil || errors.Is(err, os.ErrDeadlineExceeded)) {
 		return nil, nil, errTooLarge
 	}
 	if err != nil {
 		return nil, nil, err
 	}
-	x.body.limit(maxForm, errTooLarge)
+	rs.body.limit(maxForm, errTooLarge)
 	return form, file, nil
 }
 
-// nextPart reads the header of the next part, which is kept in memory and so bounded; the part before must have been
-// read to its end. Parts are read raw: a transfer encoding is forbidden in forms (RFC 7578), and to undo one would mean
-// to hash other bytes than were sent.
+// nextPart reads the header of the next part, which is limited because it is kept in memory; the part before must have
+// been read to its end. Parts are read raw: forms have no transfer encoding (RFC 7578), and decoding one would mean
+// hashing other bytes than were sent.
 func nextPart(form *multipart.Reader, b *body) (*multipart.Part, error) {
-	most, over := b.most, b.over
-	if header := b.read + maxPartHeader; header < most {
-		b.limit(header, errFields)
+	bodyMax, errOverMax := b.max, b.errOverMax
+	if headerMax := b.read + maxPartHeader; headerMax < bodyMax {
+		b.limit(headerMax, errLongFields)
 	}
 	part, err := form.NextRawPart()
-	b.limit(most, over)
+	b.limit(bodyMax, errOverMax)
 	return part, err
 }
 
-// firstFile skips the fields before the first file.
+// firstFile skips the fields before the first file, and returns the file's part.
 func firstFile(form *multipart.Reader, b *body) (*multipart.Part, error) {
 	for left := int64(maxFields); ; {
 		part, err := nextPart(form, b)
-		if errors.Is(err, io.EOF) { // also wrapped: the body ended as it should, but there was no end of a form in it
+		if errors.Is(err, io.EOF) { // wrapped too: the body is complete, but the form in it has no end
 			return nil, errNoFile
 		}
 		if err != nil {
@@ -85,13 +86,13 @@ func firstFile(form *multipart.Reader, b *body) (*multipart.Part, error) {
 			return nil, bodyError(err)
 		}
 		if left -= n; left < 0 {
-			return nil, errFields
+			return nil, errLongFields
 		}
 	}
 }
 
-// isFile reports whether the part has a file name, be it empty: that is what makes a file of a part, for
-// browsers too. A header that cannot be parsed, as with unescaped quotes in the name, gets the benefit of the doubt.
+// isFile reports whether the part has the parameter filename, even if it is empty, as browsers do. A header that cannot
+// be parsed, for example because of unescaped quotes, counts as a file if it contains the word.
 func isFile(p *multipart.Part) bool {
 	disposition := p.Header.Get("Content-Disposition")
 	_, params, err := mime.ParseMediaType(disposition)
@@ -99,9 +100,9 @@ func isFile(p *multipart.Part) bool {
 	return named || err != nil && strings.Contains(strings.ToLower(disposition), "filename")
 }
 
-// finish reads the form behind the file to its end. Nothing in it counts, but a form that was cut short there
-// was cut short.
-func finish(form *multipart.Reader, b *body) error {
+// readToEnd reads the rest of the form, and of the body, after the file. Its contents are ignored, but it returns
+// errTruncated if the body ends too early.
+func readToEnd(form *multipart.Reader, b *body) error {
 	for {
 		part, err := nextPart(form, b)
 		if err == io.EOF {

@@ -10,13 +10,20 @@ import (
 	"imagery/app/imagery"
 )
 
-// FuzzUpload throws bodies at the upload route. Whatever they are, the answer is one of the contract's, a
-// refusal changes nothing, and an accepted photo is stored under the hash of exactly its bytes.
+// FuzzUpload sends arbitrary bodies to the upload route. The status must be one that the API defines, an error must
+// change nothing, and an accepted photo must be stored under the hash of exactly its bytes.
 func FuzzUpload(f *testing.F) {
 	jpg := jpegPhoto(1)
 	for _, parts := range [][]part{
-		{file("a.jpg", jpg)}, {file("a.png", pngPhoto()), file("b.jpg", jpg)}, {field("a", []byte("x")), file("a.jpg", jpg)}, {field("a", jpg)},
-		{file("a.jpg", jpg[:50])}, {file("", nil)}, {file("a.jpg", []byte("\r\n--"+boundary))}, {part{`form-data; name="`, jpg}}, {part{`form-data; filename="a"b"`, jpg}},
+		{file("a.jpg", jpg)},
+		{file("a.png", pngPhoto()), file("b.jpg", jpg)},
+		{field("a", []byte("x")), file("a.jpg", jpg)},
+		{field("a", jpg)},
+		{file("a.jpg", jpg[:50])},
+		{file("", nil)},
+		{file("a.jpg", []byte("\r\n--"+boundary))},
+		{part{`form-data; name="`, jpg}},
+		{part{`form-data; filename="a"b"`, jpg}},
 		{file("a.png", gigapixels())},
 	} {
 		body, contentType := form(parts...)
@@ -28,8 +35,8 @@ func FuzzUpload(f *testing.F) {
 	f.Add([]byte("--\r\n"), `multipart/form-data; boundary=""`)
 	f.Add([]byte("--x"), "multipart/mixed; boundary=x")
 
-	w := newWorld()
-	s := newServer(options(w, io.Discard), unhurried())
+	w := newFakes()
+	s := newServer(options(w, io.Discard), testTimeouts())
 	f.Fuzz(func(t *testing.T, body []byte, contentType string) {
 		clear(w.objects)
 		w.sent = nil
@@ -60,7 +67,7 @@ func FuzzUpload(f *testing.F) {
 			t.Errorf("status %d: %s", out.Code, out.Body)
 		}
 		if n := s.inUse(); n != 0 {
-			t.Errorf("%d chunks were not given back", n)
+			t.Errorf("%d blocks were not released", n)
 		}
 	})
 }

@@ -18,72 +18,75 @@ const (
 	healthzPath = "/healthz"
 	readyzPath  = "/readyz"
 
-	readyFor = 2 * time.Second // an answer of /readyz is given again for so long
+	// readyCacheTime is how long a result of /readyz is reused.
+	readyCacheTime = 2 * time.Second
 )
 
-// healthz says that the process lives, also while it stops. It asks nobody else: a table that is away must not
-// make a service manager kill servers that are well.
+// healthz is the liveness check; it succeeds while the server stops, too. It calls no dependency, since a table outage
+// must not make the service manager restart healthy servers.
 func (s *Server) healthz(c echo.Context) error { return c.String(http.StatusOK, "ok\n") }
 
-// version names the running binary, for a deployment that has to know which release answers.
+// version responds with the release, so that a deployment can tell which one is running.
 func (s *Server) version(c echo.Context) error { return c.String(http.StatusOK, s.Release+"\n") }
 
-// readyz says whether this server should be sent requests. It names what is away; why is for the log.
+// readyz is the readiness check: it fails while the server stops or a dependency does not respond. The response names
+// the dependencies; the causes are logged.
 func (s *Server) readyz(c echo.Context) error {
 	if s.isStopping() {
-		return &refusal{http.StatusServiceUnavailable, "This server is stopping.", true}
+		return &httpError{http.StatusServiceUnavailable, "This server is stopping.", true}
 	}
-	if down := s.ready.check(s.Service, s.bounds.ready); down != nil {
+	if down := s.readiness.check(s.Service, s.timeouts.ready); down != nil {
 		return down
 	}
 	return c.String(http.StatusOK, "ready\n")
 }
 
-// readiness remembers which dependencies answered, so that many who ask cost no more than one.
+// readiness caches the result of the last check, so that frequent probes do not load the dependencies.
 type readiness struct {
 	mu    sync.Mutex
 	until time.Time
 	last  error
 }
 
-// check is nil if all dependencies answer. It does not hang when they do, but gives up at the bound.
-func (r *readiness) check(service *imagery.Service, bound time.Duration) error {
+// check pings all dependencies, unless there is a cached result. It returns an httpError that names those that failed
+// or did not respond within the timeout.
+func (r *readiness) check(service *imagery.Service, timeout time.Duration) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if time.Now().Before(r.until) {
 		return r.last
 	}
-	// Not the context of the request: others may be given this answer too.
-	ctx, cancel := context.WithTimeout(context.Background(), bound)
+	// Not the request's context, since the result is cached for other requests.
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	r.last = probe(ctx, []dependency{
 		{"table", service.Catalog.Ping},
 		{"bucket", service.Blobs.Ping},
 		{"queue", func(ctx context.Context) error { _, err := service.Queue.Limits(ctx); return err }},
 	})
-	r.until = time.Now().Add(readyFor)
+	r.until = time.Now().Add(readyCacheTime)
 	return r.last
 }
 
-// dependency is something that the server cannot work without.
+// dependency is a service without which this server cannot handle requests.
 type dependency struct {
 	name string
 	ping func(context.Context) error
 }
 
-// probe pings all at the same time; the refusal names those that failed or did not answer until ctx ended.
+// probe pings all dependencies concurrently. It does not wait for those that ignore the end of ctx.
 func probe(ctx context.Context, all []dependency) error {
-	answers := make([]chan error, len(all))
+	results := make([]chan error, len(all))
 	for i, d := range all {
-		answers[i] = make(chan error, 1)
-		go func() { answers[i] <- d.ping(ctx) }()
+		results[i] = make(chan error, 1)
+		go func() { results[i] <- d.ping(ctx) }()
 	}
 	var names []string
 	var causes []error
 	for i, d := range all {
 		var err error
 		select {
-		case err = <-answers[i]:
+		case err = <-results[i]:
 		case <-ctx.Done():
 			err = ctx.Err()
 		}
@@ -95,6 +98,6 @@ func probe(ctx context.Context, all []dependency) error {
 	if names == nil {
 		return nil
 	}
-	down := &refusal{http.StatusServiceUnavailable, "Not answering: " + strings.Join(names, ", ") + ".", true}
-	return down.because(errors.Join(causes...))
+	down := &httpError{http.StatusServiceUnavailable, "Not answering: " + strings.Join(names, ", ") + ".", true}
+	return down.withCause(errors.Join(causes...))
 }

@@ -18,59 +18,59 @@ import (
 	"imagery/app/imagery"
 )
 
-// answer is an image as clients see it.
-type answer struct {
+// imageJSON is an image as the API represents it.
+type imageJSON struct {
 	ID             string        `json:"id"`
 	Version        int64         `json:"version"`
 	State          imagery.State `json:"state"`
 	Created        int64         `json:"created"` // Unix milliseconds
 	RawKey         string        `json:"rawS3Key,omitempty"`
 	ProcessedKey   string        `json:"processedS3Key,omitempty"`
-	ProcessedImage string        `json:"processedImage,omitempty"` // can be put into <img src> as it is
+	ProcessedImage string        `json:"processedImage,omitempty"` // path, usable in <img src>
 	Error          string        `json:"error,omitempty"`
 }
 
-// answerImage answers with the image. No cache may keep it: it changes without notice.
-func answerImage(c echo.Context, status int, img imagery.Image) error {
-	a := answer{ID: img.ID, Version: img.Version, State: img.State, Created: img.Created.UnixMilli(),
+// writeImage responds with the image. Caching is forbidden, since an image may change at any time.
+func writeImage(c echo.Context, status int, img imagery.Image) error {
+	body := imageJSON{ID: img.ID, Version: img.Version, State: img.State, Created: img.Created.UnixMilli(),
 		RawKey: img.RawKey}
-	switch img.State { // rows of others may have more
+	switch img.State { // items of other programs may have these fields in other states
 	case imagery.Processed:
-		a.ProcessedKey, a.ProcessedImage = img.ProcessedKey, imagePath(img.ID)+"/processed"
+		body.ProcessedKey, body.ProcessedImage = img.ProcessedKey, imagePath(img.ID)+"/processed"
 	case imagery.Failed:
-		a.Error = img.Error
+		body.Error = img.Error
 	}
 	c.Response().Header().Set("Cache-Control", "no-store")
-	return c.JSON(status, a)
+	return c.JSON(status, body)
 }
 
 func imagePath(id string) string { return "/image/" + id }
 
-// maxCreate is the largest body of a create, in bytes; an id needs 46, the rest is for members that we do not know.
+// maxCreate is the largest body of a create, in bytes. An id needs 46; the rest is for unknown members.
 const maxCreate = 8 << 10
 
-// create makes an image under the id in the body, or under a new one. A client that chooses the id itself may
-// repeat a create whose answer it never saw; 200 instead of 201 tells it that the first one worked.
+// create creates an image with the id in the body, or with a new one. A client that chooses the id itself may repeat a
+// create whose response it never got; status 200 instead of 201 means that the image existed already.
 func (s *Server) create(c echo.Context) error {
-	exchangeOf(c).body.limit(maxCreate, errBadCreate)
+	stateOf(c).body.limit(maxCreate, errBadCreate)
 	id, err := readCreate(c.Request().Body)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := s.bounded(c.Request().Context(), 0)
+	ctx, cancel := s.dependencyContext(c.Request().Context(), 0)
 	defer cancel()
-	img, fresh, err := s.Service.Create(ctx, id)
+	img, created, err := s.Service.Create(ctx, id)
 	if err != nil {
 		return err
 	}
-	if !fresh {
-		return answerImage(c, http.StatusOK, img)
+	if !created {
+		return writeImage(c, http.StatusOK, img)
 	}
 	c.Response().Header().Set(echo.HeaderLocation, imagePath(img.ID))
-	return answerImage(c, http.StatusCreated, img)
+	return writeImage(c, http.StatusCreated, img)
 }
 
-// readCreate returns the id in the body, empty if it names none. Only the member "id", spelled like that, is read.
+// readCreate returns the id in the body, empty if there is none. It reads only the member "id", in this exact case.
 func readCreate(r io.Reader) (id string, err error) {
 	raw, err := io.ReadAll(r)
 	if err != nil {
@@ -81,7 +81,7 @@ func readCreate(r io.Reader) (id string, err error) {
 	}
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(raw, &members); err != nil {
-		return "", errBadCreate.because(err)
+		return "", errBadCreate.withCause(err)
 	}
 	if members == nil {
 		return "", errBadCreate // null
@@ -93,40 +93,43 @@ func readCreate(r io.Reader) (id string, err error) {
 	if err := json.Unmarshal(member, &id); err != nil {
 		return "", imagery.ErrInvalidID
 	}
-	return imagery.ParseID(id) // here, because Create takes an empty id for none
+	return imagery.ParseID(id) // also rejects an empty id, for which Create would make a new one
 }
 
-// show answers with the image, at once or when it has changed, see wait.go.
+// show responds with the image, at once or, with the parameter wait, after a long poll.
 func (s *Server) show(c echo.Context) error {
 	id, err := imagery.ParseID(c.Param("id"))
 	if err != nil {
 		return err
 	}
 	ctx, query := c.Request().Context(), c.QueryParams()
-	var img imagery.Image
-	if query.Has("wait") {
-		exchangeOf(c).waited = true
-		var w wish
-		if w, err = parseWish(query); err != nil {
+	if !query.Has("wait") {
+		img, err := s.getImage(ctx, id)
+		if err != nil {
 			return err
 		}
-		var early bool
-		if img, early, err = s.waits.wait(ctx, id, w); early && err == nil {
-			c.Response().Header().Set(echo.HeaderRetryAfter, askAgain)
-		}
-	} else {
-		img, err = s.lookUp(ctx, id)
+		return writeImage(c, http.StatusOK, img)
 	}
+	stateOf(c).longPoll = true
+	params, err := parseWaitParams(query)
 	if err != nil {
 		return err
 	}
-	return answerImage(c, http.StatusOK, img)
+	img, early, err := s.longPoller.wait(ctx, id, params)
+	if err != nil {
+		return err
+	}
+	if early {
+		c.Response().Header().Set(echo.HeaderRetryAfter, longPollRetryAfter)
+	}
+	return writeImage(c, http.StatusOK, img)
 }
 
-// processed sends the client to the result, or sends the result when the backend has no links. On AWS the bytes
-// never pass through a server: links are short-lived, and made here so that an address in a page stays valid.
+// processed redirects the client to the result, or sends the result if the store has no links. On AWS the bytes never
+// pass through a server. A presigned link expires soon, so each request gets a new one and the address of this route
+// stays valid.
 func (s *Server) processed(c echo.Context) error {
-	ctx, cancel := s.bounded(c.Request().Context(), 0)
+	ctx, cancel := s.dependencyContext(c.Request().Context(), 0)
 	defer cancel()
 	img, err := s.Service.Get(ctx, c.Param("id"))
 	if err != nil {
@@ -141,44 +144,44 @@ func (s *Server) processed(c echo.Context) error {
 	}
 	link, err := s.Service.Blobs.Link(ctx, img.ProcessedKey, filename)
 	if errors.Is(err, imagery.ErrNotFound) {
-		return errNoResult.because(fmt.Errorf("open %s: %w", img.ProcessedKey, err)) // the image is there, its result is lost
+		return errNoResult.withCause(fmt.Errorf("open %s: %w", img.ProcessedKey, err)) // the object is lost
 	}
 	if err != nil {
 		return fmt.Errorf("link %s: %w", img.ProcessedKey, err)
 	}
 	if link.URL != "" {
-		c.Response().Header().Set("Cache-Control", "no-store") // the link ends; the next answer has a new one
+		c.Response().Header().Set("Cache-Control", "no-store") // the link expires
 		return c.Redirect(http.StatusFound, link.URL)
 	}
 	return sendResult(c, link.Body, img.ProcessedKey, filename)
 }
 
-// slowestDownload is the least speed of a download, in bytes per second: below it the connection is cut.
-const slowestDownload = 32 << 10
+// minDownloadRate is in bytes per second; a slower download is cut off.
+const minDownloadRate = 32 << 10
 
-// sendResult streams the bytes of an object and closes it. No more of it is held than a few buffers, so a client that
-// reads slowly costs a connection and no memory of uploads.
+// sendResult streams the bytes of an object and closes it. It needs only small buffers, so a client that reads slowly
+// occupies a connection, but no memory of the pool.
 func sendResult(c echo.Context, body io.ReadSeekCloser, key, filename string) (err error) {
 	defer func() { err = errors.Join(err, body.Close()) }()
 	size, err := body.Seek(0, io.SeekEnd)
 	if err != nil {
-		return fmt.Errorf("find the size of %s: %w", key, err)
+		return fmt.Errorf("get the size of %s: %w", key, err)
 	}
 	h := c.Response().Header()
-	if t := mime.TypeByExtension(path.Ext(key)); t != "" { // keys of the book's app may have none: by its bytes then
+	if t := mime.TypeByExtension(path.Ext(key)); t != "" { // otherwise ServeContent detects the type
 		h.Set("Content-Type", t)
 	}
-	h.Set("Content-Security-Policy", "default-src 'none'; sandbox") // a photo is never a document of our origin
+	h.Set("Content-Security-Policy", "default-src 'none'; sandbox") // never run as a document of this origin
 	h.Set("Cache-Control", "no-cache")
-	h.Set("ETag", `"`+url.PathEscape(path.Base(key))+`"`) // the name of an object says what is in it
+	h.Set("ETag", `"`+url.PathEscape(path.Base(key))+`"`) // the key contains the hash of the upload
 	if filename != "" {
 		h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": filename}))
 	}
-	if strings.Contains(c.Request().Header.Get("Range"), ",") { // many ranges make an answer larger than the object
+	if strings.Contains(c.Request().Header.Get("Range"), ",") { // the response could be larger than the object
 		c.Request().Header.Del("Range")
 	}
-	length := time.Duration(size/slowestDownload) * time.Second
-	_ = exchangeOf(c).control.SetWriteDeadline(time.Now().Add(writeTimeout + length))
+	slowest := time.Duration(size/minDownloadRate) * time.Second
+	_ = stateOf(c).control.SetWriteDeadline(time.Now().Add(writeTimeout + slowest))
 	http.ServeContent(c.Response(), c.Request(), "", time.Time{}, body)
 	return nil
 }

@@ -12,46 +12,47 @@ import (
 	"imagery/app/observe"
 )
 
-// logRequest writes the one line of a request, with its metrics. It says nothing about who asked: no address,
-// no user agent, no file name.
-func (s *Server) logRequest(c echo.Context, x *exchange) {
-	took, r := time.Since(x.began), c.Request()
+// logRequest writes the log line of a request, with its metrics. For privacy it contains no client address, user agent
+// or file name.
+func (s *Server) logRequest(c echo.Context, rs *requestState) {
+	took, r := time.Since(rs.began), c.Request()
 	attrs := []slog.Attr{
 		slog.String("method", r.Method), slog.String("route", c.Path()), slog.Int("status", c.Response().Status),
-		slog.String("requestId", x.id), slog.String("trace", x.trace),
-		slog.Int64("received", x.body.read), slog.Int64("sent", c.Response().Size),
+		slog.String("requestId", rs.id), slog.String("trace", rs.trace),
+		slog.Int64("received", rs.body.read), slog.Int64("sent", c.Response().Size),
 	}
-	if c.Path() == "" { // no route: what was it that they asked for?
+	if c.Path() == "" { // no route matched
 		attrs = append(attrs, slog.String("path", r.URL.Path[:min(len(r.URL.Path), 200)]))
 	}
 	if id, err := imagery.ParseID(c.Param("id")); err == nil {
 		attrs = append(attrs, slog.String("imageId", id))
 	}
-	if x.cause != nil {
-		attrs = append(attrs, slog.String("error", x.cause.Error()))
+	if rs.cause != nil {
+		attrs = append(attrs, slog.String("error", rs.cause.Error()))
 	}
-	if x.warning != nil {
-		attrs = append(attrs, slog.String("warning", x.warning.Error()))
+	if rs.warning != nil {
+		attrs = append(attrs, slog.String("warning", rs.warning.Error()))
 	}
-	level, health := x.level(c)
+	level, health := rs.level(c)
 	var measures []observe.Measure
 	if !health {
-		measures = x.measures(c.Response().Status, took)
+		measures = rs.measures(c.Response().Status, took)
 	}
-	if x.waited || health {
+	if rs.longPoll || health {
 		attrs = append(attrs, slog.Float64("took_ms", float64(took.Microseconds())/1000))
 	}
 	observe.Line(r.Context(), s.Log, level, "request", measures, attrs...)
 }
 
-// level tells how much a request concerns on-call. Health checks that succeed concern nobody.
-func (x *exchange) level(c echo.Context) (l slog.Level, health bool) {
+// level returns the log level of a request, and whether it was a health check. Health checks that succeed are logged
+// at debug level only.
+func (rs *requestState) level(c echo.Context) (l slog.Level, health bool) {
 	health = c.Path() == healthzPath || c.Path() == readyzPath
 	failed := c.Response().Status >= http.StatusInternalServerError
 	switch {
 	case health && !failed:
 		return slog.LevelDebug, health
-	case health, x.refusal == errNoRoom, x.warning != nil:
+	case health, rs.httpErr == errPoolExhausted, rs.warning != nil:
 		return slog.LevelWarn, health
 	case failed:
 		return slog.LevelError, health
@@ -60,23 +61,23 @@ func (x *exchange) level(c echo.Context) (l slog.Level, health bool) {
 	}
 }
 
-// measures are the metrics of a request. Waits are slow by design and say nothing about speed or faults; a
-// refusal for want of room is a fault of nobody.
-func (x *exchange) measures(status int, took time.Duration) []observe.Measure {
+// measures returns the metrics of a request. Long polls are slow by design, so they count for neither latency nor
+// errors. A 503 because of an exhausted pool is load shedding, not a server error.
+func (rs *requestState) measures(status int, took time.Duration) []observe.Measure {
 	var ms []observe.Measure
-	planned := x.refusal == errNoRoom
-	if !x.waited {
-		faults := 0
-		if status >= http.StatusInternalServerError && !planned {
-			faults = 1
+	shed := rs.httpErr == errPoolExhausted
+	if !rs.longPoll {
+		serverErrors := 0
+		if status >= http.StatusInternalServerError && !shed {
+			serverErrors = 1
 		}
 		ms = append(ms, observe.Millis(settings.MetricRequestTime, took), observe.Count(settings.MetricRequests, 1),
-			observe.Count(settings.MetricServerErrors, faults))
+			observe.Count(settings.MetricServerErrors, serverErrors))
 	}
-	if x.accepted {
+	if rs.accepted {
 		ms = append(ms, observe.Count(settings.MetricUploads, 1))
 	}
-	if planned {
+	if shed {
 		ms = append(ms, observe.Count(settings.MetricPlanned503, 1))
 	}
 	return ms

@@ -8,8 +8,8 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// problem is the body of every answer that says no (RFC 9457). The type is about:blank: the status says it all
-// to programs, the detail to people.
+// problem is the body of every error response (RFC 9457). Its type is always about:blank: the status is enough for
+// programs, and the detail is for people.
 type problem struct {
 	Type      string `json:"type"`
 	Title     string `json:"title"`
@@ -18,51 +18,52 @@ type problem struct {
 	RequestID string `json:"requestId"`
 }
 
-// retryAfter is what Retry-After says, in seconds: room comes free and dependencies come back about that fast.
+// retryAfter is the Retry-After of errors that may be over soon, in seconds.
 const retryAfter = "2"
 
-// refuse answers a request that failed; it is Echo's error handler. The client may still be sending: its body
-// is read to the end first, if that is near, and else after the answer, for a client that sees a closed
-// connection before it has read may lose the answer. First, because then the connection stays of use and a
-// proxy in between notices nothing; not for long, because a client that reads while it sends can stop sending.
+// writeError responds to a request that failed; it is Echo's error handler.
 //
-// If the answer has begun already it cannot be changed any more; the log still gets the cause.
-func (s *Server) refuse(err error, c echo.Context) {
-	x := exchangeOf(c)
-	x.cause, x.refusal = err, answerTo(err)
+// The client may still be sending its body, and would lose the response if the connection were closed now. If the end
+// of the body is near it is read first: then the connection stays usable, and proxies in between notice nothing.
+// Otherwise the response is written before the rest is discarded, so that a client that reads while it sends can stop.
+//
+// If the response has been started already it cannot be changed any more; the cause is still logged.
+func (s *Server) writeError(err error, c echo.Context) {
+	rs := stateOf(c)
+	rs.cause, rs.httpErr = err, toHTTPError(err)
 	if c.Response().Committed {
 		return
 	}
 	h := c.Response().Header()
-	if x.refusal.retry {
+	if rs.httpErr.retry {
 		h.Set("Retry-After", retryAfter)
 	}
-	rest := x.body.pending()
-	if rest && !x.body.failed {
-		rest = !x.dropRest(s.bounds.dropFirst)
+	unread := rs.body.pending()
+	if unread && !rs.body.failed {
+		unread = !rs.discardBody(s.timeouts.discardFirst)
 	}
-	if rest {
+	if unread {
 		h.Set("Connection", "close")
 	}
-	writeProblem(c, x)
-	if rest {
-		_ = x.control.Flush() // fails only if the client is gone
-		x.dropRest(s.bounds.drop - s.bounds.dropFirst)
+	writeProblem(c, rs)
+	if unread {
+		_ = rs.control.Flush() // fails only if the client is gone
+		rs.discardBody(s.timeouts.discardTotal - s.timeouts.discardFirst)
 	}
 }
 
-// writeProblem answers with the refusal of the exchange.
-func writeProblem(c echo.Context, x *exchange) {
-	r := x.refusal
-	body, err := json.Marshal(problem{"about:blank", http.StatusText(r.status), r.status, r.detail, x.id})
+// writeProblem writes rs.httpErr as a problem document.
+func writeProblem(c echo.Context, rs *requestState) {
+	e := rs.httpErr
+	body, err := json.Marshal(problem{"about:blank", http.StatusText(e.status), e.status, e.detail, rs.id})
 	if err != nil {
 		panic(err) // strings and a number always marshal
 	}
 	h := c.Response().Header()
 	for _, name := range []string{"Content-Disposition", "Content-Security-Policy", "ETag", "Content-Type"} {
-		h.Del(name) // meant for the success that did not come
+		h.Del(name) // a handler may have set it for a successful response
 	}
 	h.Set("Cache-Control", "no-store")
-	h.Set("Content-Length", strconv.Itoa(len(body))) // a client need not wait for the end of the connection
-	_ = c.Blob(r.status, "application/problem+json", body)
+	h.Set("Content-Length", strconv.Itoa(len(body))) // so that a client need not wait for the end of the connection
+	_ = c.Blob(e.status, "application/problem+json", body)
 }

@@ -11,66 +11,66 @@ import (
 	"imagery/app/deploy/settings"
 )
 
-// sniffBytes are enough to tell every format, and whether a WebP is animated.
+// sniffBytes is enough to detect every format, and whether a WebP is animated.
 const sniffBytes = 64
 
-// A full upload ends where a chunk ends, so that it needs no further chunk.
-var _ [0]struct{} = [settings.MaxUploadBytes % chunkSize]struct{}{}
+// The maximum upload is a multiple of blockSize, so that it needs no further block. This fails to compile otherwise.
+var _ [0]struct{} = [settings.MaxUploadBytes % blockSize]struct{}{}
 
-// inspectBytes is when a photo's headers are judged before it has arrived: most of them, with their thumbnails, end
-// before.
+// inspectBytes is the number of bytes after which a photo's headers are inspected while it is still arriving. Most
+// headers, embedded thumbnails included, are shorter.
 const inspectBytes = 256 << 10
 
-// receiver takes in the bytes of one file and judges them as they come.
+// receiver reads the bytes of one file and validates them as they arrive.
 type receiver struct {
 	s           *Server
-	hold        *hold
+	reservation *reservation
 	body        *body // of the request
 	hash        hash.Hash
 	contentType string // empty until it was sniffed
-	inspected   bool   // the first inspectBytes were
+	inspected   bool   // the first inspectBytes were inspected
 }
 
-// receive reads the file into the hold and the form to its end. Whatever ends the reading, the bytes that did
-// arrive are judged before the reason counts, for that is the order of refusals; only want of room comes first.
+// receive reads the file into the reservation and the form to its end. The bytes that arrived are validated before a
+// read error is returned, since errors of the photo have priority; only an exhausted pool comes first.
 func (v *receiver) receive(ctx context.Context, form *multipart.Reader, file *multipart.Part) error {
 	err := v.readFile(ctx, file)
 	whole := err == nil
 	if whole {
-		err = finish(form, v.body)
+		err = readToEnd(form, v.body)
 	}
-	if evicted := v.hold.settle(); evicted != nil {
+	if evicted := v.reservation.disarm(); evicted != nil {
 		return evicted
 	}
-	if errors.Is(err, errNoRoom) {
+	if errors.Is(err, errPoolExhausted) {
 		return err
 	}
-	if bad := v.judge(whole); bad != nil {
+	if bad := v.validate(whole); bad != nil {
 		return bad
 	}
 	return err
 }
 
-// readFile reads the file until it ends or has to be refused. Its type is known from the first few bytes and
-// its header usually within inspectBytes, so that a hopeless upload does not cost its sender 20 MiB.
+// readFile reads the file until it ends or has to be rejected. Its type is known from the first few bytes and its
+// header usually within inspectBytes, so that clients do not send 20 MiB in vain.
 func (v *receiver) readFile(ctx context.Context, file io.Reader) error {
-	for v.hold.size < settings.MaxUploadBytes {
-		fresh, err := v.hold.fill(ctx, file)
-		v.hash.Write(fresh)
+	for v.reservation.size < settings.MaxUploadBytes {
+		data, err := v.reservation.fill(ctx, file)
+		v.hash.Write(data)
 		if err == io.EOF {
 			return nil
 		}
 		if err != nil {
 			return bodyError(err)
 		}
-		if v.contentType == "" && v.hold.size >= sniffBytes {
+		if v.contentType == "" && v.reservation.size >= sniffBytes {
 			if err := v.sniff(); err != nil {
 				return err
 			}
 		}
-		if !v.inspected && v.hold.size >= inspectBytes {
+		if !v.inspected && v.reservation.size >= inspectBytes {
 			v.inspected = true
-			if err := v.judge(false); err != nil {
+			if err := v.validate(false); err != nil {
 				return err
 			}
 		}
@@ -85,31 +85,32 @@ func (v *receiver) readFile(ctx context.Context, file io.Reader) error {
 	}
 }
 
-// sniff finds the content type; it stays empty as long as the bytes show none.
+// sniff sets contentType, unless the bytes so far are of no supported type.
 func (v *receiver) sniff() error {
-	t, err := v.s.Sniff(v.hold.head())
+	t, err := v.s.Sniff(v.reservation.head())
 	if err == nil {
 		v.contentType = t
 	}
 	return err
 }
 
-// judge refuses a photo by its type and headers. Of a photo that is not whole only what more bytes cannot
-// change counts.
-func (v *receiver) judge(whole bool) error {
+// validate returns an error if the type or the headers of the photo are bad. If the photo is not whole, only faults
+// that further bytes cannot change count.
+func (v *receiver) validate(whole bool) error {
 	if v.contentType == "" {
-		if err := v.sniff(); err != nil && !whole && v.hold.size < sniffBytes {
-			return nil
-		} else if err != nil {
+		if err := v.sniff(); err != nil {
+			if !whole && v.reservation.size < sniffBytes {
+				return nil
+			}
 			return err
 		}
 	}
-	err := v.s.Inspect(v.hold.reader())
+	err := v.s.Inspect(v.reservation.reader())
 	if !whole && errors.Is(err, io.ErrUnexpectedEOF) {
 		return nil
 	}
 	return err
 }
 
-// sum is the hash of all bytes, as keys have it.
+// sum returns the hash of all bytes in the form that object keys contain.
 func (v *receiver) sum() string { return hex.EncodeToString(v.hash.Sum(nil)) }

@@ -7,13 +7,12 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// routes is every address that the server answers. Unknown ones are problems too, see refuse.
-// There is no wildcard among them: one would make "method not allowed" of addresses that do not exist.
+// routes registers every route. There are no wildcard routes: one would make 405 of the 404 of unknown addresses.
 func (s *Server) routes() *echo.Echo {
 	e := echo.New()
-	e.Logger.SetOutput(io.Discard) // its only words are about answers that came twice; ours log each request once
-	e.HTTPErrorHandler = s.refuse
-	e.Pre(s.exchange)
+	e.Logger.SetOutput(io.Discard) // logRequest logs every request
+	e.HTTPErrorHandler = s.writeError
+	e.Pre(s.middleware)
 
 	get := func(path string, h echo.HandlerFunc) { e.Match([]string{http.MethodGet, http.MethodHead}, path, h) }
 	e.POST("/image", s.create)

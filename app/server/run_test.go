@@ -15,36 +15,38 @@ import (
 
 func TestHealth(t *testing.T) {
 	t.Parallel()
-	w := newWorld()
-	b := unhurried()
+	w := newFakes()
+	b := testTimeouts()
 	b.ready = 300 * time.Millisecond
 	s := start(t, w, b)
 	if got := s.get("/healthz"); got.StatusCode != 200 {
 		t.Errorf("/healthz %d", got.StatusCode)
 	}
 	got := s.get("/version")
-	if got.StatusCode != 200 || string(got.body) != strings.Repeat("ab", 32)+"\n" || !strings.HasPrefix(got.Header.Get("Content-Type"), "text/plain") {
-		t.Errorf("/version %d %q %s", got.StatusCode, got.body, got.Header.Get("Content-Type"))
+	contentType := got.Header.Get("Content-Type")
+	if got.StatusCode != 200 || string(got.body) != strings.Repeat("ab", 32)+"\n" ||
+		!strings.HasPrefix(contentType, "text/plain") {
+		t.Errorf("/version %d %q %s", got.StatusCode, got.body, contentType)
 	}
 	if got := s.do(s.request("HEAD", "/readyz", nil)); got.StatusCode != 200 {
 		t.Errorf("/readyz %d", got.StatusCode)
 	}
-	// A good answer is given for two more seconds, then each part that is away is named.
+	// A success is cached for two seconds; then each dependency that fails is named.
 	hang := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
 	w.mu.Lock()
 	w.onPut, w.onSend = hang, func(context.Context) error { return errors.New("secret") }
 	w.mu.Unlock()
 	if got := s.get("/readyz"); got.StatusCode != 200 {
-		t.Errorf("/readyz just after a good one: %d", got.StatusCode)
+		t.Errorf("/readyz just after a success: %d", got.StatusCode)
 	}
 	eventually(t, "/readyz fails", func() bool { return s.get("/readyz").StatusCode == 503 })
 	got = s.get("/readyz")
-	got.refused(t, 503, "bucket, queue")
+	got.expectProblem(t, 503, "bucket, queue")
 	if strings.Contains(string(got.body), "table") || strings.Contains(string(got.body), "secret") {
 		t.Errorf("%s", got.body)
 	}
 	if got := s.get("/healthz"); got.StatusCode != 200 {
-		t.Errorf("/healthz depends on others: %d", got.StatusCode)
+		t.Errorf("/healthz calls dependencies: %d", got.StatusCode)
 	}
 	w.mu.Lock()
 	w.onPut, w.onSend = nil, nil
@@ -52,36 +54,36 @@ func TestHealth(t *testing.T) {
 	eventually(t, "/readyz recovers", func() bool { return s.get("/readyz").StatusCode == 200 })
 }
 
-// TestStop: /readyz fails and waits end at once, other requests are still answered for a moment, an upload in
-// flight is finished, and Run returns.
+// TestStop: /readyz fails and long polls return at once, other requests are still served during the lame duck period,
+// an upload in flight is finished, and Run returns.
 func TestStop(t *testing.T) {
 	t.Parallel()
-	w := newWorld()
-	b := contractBounds // with its second of notice
+	w := newFakes()
+	b := defaultTimeouts // with a lame duck period of a second
 	s := start(t, w, b)
 	waiting := w.put(imagery.Image{State: imagery.Uploaded, Version: 1}).ID
 	answered := make(chan reply, 1)
 	go func() { answered <- s.get("/image/" + waiting + "?wait=20s") }()
-	body, _ := form(file("a.jpg", sized(jpegPhoto(1), 2*headSize)))
+	body, _ := form(file("a.jpg", sized(jpegPhoto(1), 2*unpooledSize)))
 	c := s.dial()
-	c.post(w.put(imagery.Image{}).ID, len(body), body[:headSize+1000])
+	c.post(w.put(imagery.Image{}).ID, len(body), body[:unpooledSize+1000])
 	eventually(t, "both are in flight", func() bool { return s.waiting() == 1 && s.srv.inUse() == 1 })
 
 	s.stop()
 	select {
 	case got := <-answered:
 		if got.StatusCode != 200 || got.image(t).Version != 1 {
-			t.Errorf("the wait: %d %s", got.StatusCode, got.body)
+			t.Errorf("the long poll: %d %s", got.StatusCode, got.body)
 		}
 	case <-time.After(700 * time.Millisecond):
-		t.Error("the wait did not end at once")
+		t.Error("the long poll did not return at once")
 	}
-	s.get("/readyz").refused(t, 503, "stopping")
+	s.get("/readyz").expectProblem(t, 503, "stopping")
 	if got := s.get("/healthz"); got.StatusCode != 200 || !got.Close {
 		t.Errorf("/healthz %d, closes %t", got.StatusCode, got.Close)
 	}
 	if got := s.get("/image/" + waiting + "?wait=20s"); got.StatusCode != 200 {
-		t.Errorf("a wait that comes late: %d", got.StatusCode)
+		t.Errorf("a long poll during the stop: %d", got.StatusCode)
 	}
 	eventually(t, "the listener is closed", func() bool {
 		probe, err := net.Dial("tcp", s.addr)
@@ -92,10 +94,10 @@ func TestStop(t *testing.T) {
 	})
 	select {
 	case <-s.done:
-		t.Fatal("Run left an upload behind")
+		t.Fatal("Run returned before the upload ended")
 	default:
 	}
-	c.send(body[headSize+1000:])
+	c.send(body[unpooledSize+1000:])
 	if got := c.reply(); got.StatusCode != 202 {
 		t.Errorf("the upload: %d %s", got.StatusCode, got.body)
 	}
@@ -104,11 +106,11 @@ func TestStop(t *testing.T) {
 	}
 }
 
-// TestStopIsBounded: a request that does not end does not keep the process.
-func TestStopIsBounded(t *testing.T) {
+// TestStopHasTimeout: a request that does not end does not block the stop.
+func TestStopHasTimeout(t *testing.T) {
 	t.Parallel()
-	w := newWorld()
-	b := unhurried()
+	w := newFakes()
+	b := testTimeouts()
 	b.drain = 200 * time.Millisecond
 	s := start(t, w, b)
 	c := s.dial()
@@ -132,15 +134,17 @@ func TestListenerFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.Close()
-	if err := New(options(newWorld(), io.Discard)).Run(t.Context(), l); err == nil || !strings.Contains(err.Error(), l.Addr().String()) {
+	err = New(options(newFakes(), io.Discard)).Run(t.Context(), l)
+	if err == nil || !strings.Contains(err.Error(), l.Addr().String()) {
 		t.Errorf("Run on a closed listener: %v", err)
 	}
 }
 
 func TestRequestID(t *testing.T) {
 	t.Parallel()
-	s := start(t, newWorld(), unhurried())
-	for sent, kept := range map[string]bool{"abc-1.2_3": true, "": false, "with space": false, "a\"b": false, strings.Repeat("x", 65): false} {
+	s := start(t, newFakes(), testTimeouts())
+	for sent, kept := range map[string]bool{
+		"abc-1.2_3": true, "": false, "with space": false, "a\"b": false, strings.Repeat("x", 65): false} {
 		for _, path := range []string{"/healthz", "/nothing", "/"} {
 			got := s.get(path, "X-Request-Id", sent).Header.Get("X-Request-Id")
 			if got == "" || (got == sent) != kept {
@@ -150,15 +154,16 @@ func TestRequestID(t *testing.T) {
 	}
 }
 
-// TestHead: HEAD answers what GET does, without a body.
+// TestHead: the response to HEAD is that to GET without its body.
 func TestHead(t *testing.T) {
 	t.Parallel()
-	w := newWorld()
-	s := start(t, w, unhurried())
+	w := newFakes()
+	s := start(t, w, testTimeouts())
 	id := w.put(imagery.Image{}).ID
 	for _, path := range []string{"/", "/version", "/image/" + id, "/image/" + id + "/processed", "/nothing"} {
 		get, head := s.get(path), s.do(s.request(http.MethodHead, path, nil))
-		if head.StatusCode != get.StatusCode || len(head.body) != 0 || head.Header.Get("Content-Type") != get.Header.Get("Content-Type") {
+		if head.StatusCode != get.StatusCode || len(head.body) != 0 ||
+			head.Header.Get("Content-Type") != get.Header.Get("Content-Type") {
 			t.Errorf("%s: HEAD %d %v, GET %d %v", path, head.StatusCode, head.Header, get.StatusCode, get.Header)
 		}
 	}

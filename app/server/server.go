@@ -17,101 +17,102 @@ import (
 	"imagery/app/imagery"
 )
 
-// Options are what a server needs; all fields are required but ObjectOrigin and MaxPixels.
+// Options configures a Server; all fields are required but ObjectOrigin, MaxPixels, Memory and Connections.
 type Options struct {
 	// Service is used for Get, Create and Accept; its Blobs serve results, and /readyz pings its ports.
 	Service *imagery.Service
-	// Sniff returns the content type of a photo from its first bytes (64 or more, unless it is shorter), or a
+	// Sniff returns the content type of a photo from its first bytes (64 or more, unless the photo is shorter), or a
 	// *imagery.BadPhoto of kind Unsupported.
 	Sniff func(head []byte) (contentType string, err error)
-	// Inspect reads headers and returns a *imagery.BadPhoto when the photo must be refused. That error wraps
-	// io.ErrUnexpectedEOF when the bytes merely end too early, so that a prefix can be inspected.
+	// Inspect reads the headers of a photo and returns a *imagery.BadPhoto if it must be rejected. That error wraps
+	// io.ErrUnexpectedEOF if the bytes merely end too early, so that a prefix can be inspected.
 	Inspect func(r io.Reader) error
-	// Budget is the number of bytes that uploads in flight may hold together. If Memory is set, they take their bytes from
-	// there instead, a MiB at a time.
+	// Budget limits the bytes that all uploads in flight keep in memory. It is ignored if Memory is set: then the
+	// bytes are leased from there, a MiB at a time.
 	Budget int64
 	Memory Memory
-	// Connections bounds the connections that may be open; 0 means 1024.
+	// Connections limits the open connections; 0 means 1024.
 	Connections int
-	// ObjectOrigin is the origin of links to results, for the page's Content-Security-Policy; empty when the
-	// server serves results itself.
+	// ObjectOrigin is the origin of links to results, for the page's Content-Security-Policy; empty if the server
+	// serves results itself.
 	ObjectOrigin string
-	// MaxPixels is the width x height that Inspect allows, for the page, which refuses the same photos before it
-	// sends them; 0 is the default of the settings.
+	// MaxPixels is the width x height that Inspect allows. The page gets it, to reject larger photos before it sends
+	// them; 0 is the default of the settings.
 	MaxPixels int64
-	// Release is the hex SHA-256 of the running binary, the answer of /version.
+	// Release is the hex SHA-256 of the running binary, the response of /version.
 	Release string
 	Log     *slog.Logger
 }
 
-// Memory hands out bytes that this process shares with others.
+// Memory hands out bytes of a budget that this process shares with others.
 type Memory interface {
-	// Acquire waits until n bytes are free or ctx ends; release gives them back and must be called once.
+	// Acquire blocks until n bytes are free or ctx ends. release returns them and must be called once.
 	Acquire(ctx context.Context, n int64) (release func(), err error)
-	// TryAcquire is Acquire that does not wait.
+	// TryAcquire is Acquire without blocking; ok is false if the bytes are not free.
 	TryAcquire(n int64) (release func(), ok bool)
 }
 
-// bounds are the times that the contract or the load balancer dictates. Tests shorten them.
-type bounds struct {
-	upload     time.Duration // for a whole upload body, counted from the end of its headers
-	smallBody  time.Duration // for any other request body
-	look       time.Duration // to find the file part of an upload whose declared length already refuses it
-	step       time.Duration // for the room of the next chunk
-	stall      time.Duration // without a full chunk, after which an upload loses its room to one that waits
-	dropFirst  time.Duration // of reading the rest of a refused body before the answer
-	drop       time.Duration // of reading the rest of a refused body altogether
-	dependency time.Duration // for the calls of one request to table and bucket
-	ready      time.Duration // for the pings of /readyz
-	notice     time.Duration // between a failing /readyz and the closed listener
-	drain      time.Duration // for the requests in flight once the listener is closed
+// timeouts are fixed by the API's contract or by the load balancer. Tests shorten them.
+type timeouts struct {
+	upload       time.Duration // of a whole upload body, counted from the end of the headers
+	smallBody    time.Duration // of any other request body
+	oversized    time.Duration // to find the file part of an upload whose declared length is too large already
+	block        time.Duration // to get the next memory block
+	stall        time.Duration // without progress, after which an upload may be evicted from an exhausted pool
+	discardFirst time.Duration // of discarding the rest of a rejected body before the response
+	discardTotal time.Duration // of discarding it before and after the response
+	dependency   time.Duration // of one request's calls to table and bucket
+	ready        time.Duration // of the pings of /readyz
+	lameDuck     time.Duration // between a failing /readyz and the closed listener
+	drain        time.Duration // of the requests in flight once the listener is closed
 }
 
-// With the 2 s that Accept spends on a hint at most, 7 s for dependencies keep every answer below 10 s. A
-// drain lasts as long as the longest request, and ends well before settings.StopTimeout.
-var contractBounds = bounds{
-	upload: settings.UploadTimeout, smallBody: 10 * time.Second, look: time.Second,
-	step: 2 * time.Second, stall: 5 * time.Second, dropFirst: time.Second, drop: 5 * time.Second,
-	dependency: 7 * time.Second, ready: 4 * time.Second, notice: time.Second, drain: settings.UploadTimeout + 20*time.Second,
+// defaultTimeouts keep every response below 10 s: 7 s for dependencies, and at most 2 s that Accept spends on a hint.
+// The drain takes as long as the longest request, and ends well before settings.StopTimeout.
+var defaultTimeouts = timeouts{
+	upload: settings.UploadTimeout, smallBody: 10 * time.Second, oversized: time.Second,
+	block: 2 * time.Second, stall: 5 * time.Second, discardFirst: time.Second, discardTotal: 5 * time.Second,
+	dependency: 7 * time.Second, ready: 4 * time.Second, lameDuck: time.Second,
+	drain: settings.UploadTimeout + 20*time.Second,
 }
 
-// writeTimeout runs from the end of the headers to the last byte of the answer. It has to outlast an upload
-// with its dependencies and the dropped rest; a wait is shorter. Downloads set their own.
+// writeTimeout runs from the end of the headers to the last byte of the response. It covers an upload, its calls to
+// dependencies and the discarded rest; a long poll is shorter. Downloads set their own.
 const writeTimeout = settings.UploadTimeout + 20*time.Second
 
-// Server answers HTTP requests. It is an http.Handler; Run serves it on a listener.
+// Server is the http.Handler of the server role; Run serves it on a listener.
 type Server struct {
 	Options
-	bounds   bounds
-	echo     *echo.Echo
-	room     *room
-	waits    *waits
-	ready    readiness
-	stopping chan struct{} // closed when Run begins to stop
+	timeouts   timeouts
+	echo       *echo.Echo
+	pool       *pool
+	longPoller *longPoller
+	readiness  readiness
+	stopping   chan struct{} // closed when Run begins to stop
 }
 
-// New prepares a server.
-func New(o Options) *Server { return newServer(o, contractBounds) }
+// New returns a server that is not listening yet.
+func New(o Options) *Server { return newServer(o, defaultTimeouts) }
 
-func newServer(o Options, b bounds) *Server {
+func newServer(o Options, t timeouts) *Server {
 	stopping := make(chan struct{})
-	s := &Server{Options: o, bounds: b, stopping: stopping,
-		room: newRoom(o.Budget, o.Memory, b.step, b.stall)}
-	// Waits leave half of the connections to uploads and probes.
-	s.waits = newWaits(s.lookUp, stopping, min(maxWaiting, s.connections()/2))
+	s := &Server{Options: o, timeouts: t, stopping: stopping,
+		pool: newPool(o.Budget, o.Memory, t.block, t.stall)}
+	// Half of the connections stay free for uploads and probes.
+	s.longPoller = newLongPoller(s.getImage, stopping, min(maxLongPolls, s.connections()/2))
 	s.echo = s.routes()
 	return s
 }
 
 func (s *Server) connections() int { return cmp.Or(s.Connections, 1024) }
 
-// ServeHTTP implements http.Handler.
-// Deadlines of bodies need a server of net/http around it.
+// ServeHTTP implements http.Handler. Read and write deadlines have an effect only below a server of net/http.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.echo.ServeHTTP(w, r) }
 
-// Run serves on l until ctx ends. Then /readyz fails and long polls are answered at once, while requests are
-// still taken for a moment, so that a load balancer can notice; then the listener is closed and requests in
-// flight are finished. What does not finish within the drain bound is cut. Run returns nil after a stop.
+// Run serves on l until ctx ends, then stops gracefully: /readyz fails and long polls return at once, while requests
+// are still accepted for the lame duck period, so that a load balancer can react; then the listener is closed and
+// requests in flight are finished. Connections that are still open after the drain timeout are closed. Run returns
+// nil after a stop.
 func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	srv := httpserver.New(s, s.connections(), s.Log, slog.LevelWarn)
 	srv.WriteTimeout = writeTimeout
@@ -127,21 +128,20 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	select {
 	case err := <-served:
 		return fmt.Errorf("serve HTTP on %s: %w", l.Addr(), err)
-	case <-time.After(s.bounds.notice):
+	case <-time.After(s.timeouts.lameDuck):
 	}
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.bounds.drain)
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeouts.drain)
 	defer cancel()
 	if err := srv.Shutdown(drain); err != nil {
-		s.Log.Warn("requests cut at the end of the drain", "error", err)
-		_ = srv.Close() // its error says that a connection was closed already
+		s.Log.Warn("requests cut off at the end of the drain", "error", err)
+		_ = srv.Close() // its error is that a connection was closed already
 	}
 	<-served
 	return nil
 }
 
-// isStopping reports whether Run has begun to stop.
-// Requests are served all the same: only who sends them is asked to go elsewhere, through /readyz and by
-// closing connections.
+// isStopping reports whether Run has begun to stop. Requests are still served; /readyz and the header Connection send
+// clients elsewhere.
 func (s *Server) isStopping() bool {
 	select {
 	case <-s.stopping:
@@ -151,16 +151,16 @@ func (s *Server) isStopping() bool {
 	}
 }
 
-// bounded is the context of a request's calls to table and bucket. It ends with its time and not with the
-// connection: a client may close its sending side and still read, and a photo that arrived in full is worth
-// accepting also when the phone that sent it has just lost its network. spent is what earlier calls took.
-func (s *Server) bounded(ctx context.Context, spent time.Duration) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), s.bounds.dependency-spent)
+// dependencyContext returns the context of a request's calls to table and bucket. It ends with the dependency timeout,
+// less the time spent by earlier calls, but not with the connection: a client may close its sending side and still
+// read, and a photo that arrived in full is accepted even if the client has lost its network since.
+func (s *Server) dependencyContext(ctx context.Context, spent time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), s.timeouts.dependency-spent)
 }
 
-// lookUp is Service.Get in bounded time.
-func (s *Server) lookUp(ctx context.Context, id string) (imagery.Image, error) {
-	ctx, cancel := s.bounded(ctx, 0)
+// getImage calls Service.Get with the dependency timeout.
+func (s *Server) getImage(ctx context.Context, id string) (imagery.Image, error) {
+	ctx, cancel := s.dependencyContext(ctx, 0)
 	defer cancel()
 	return s.Service.Get(ctx, id)
 }

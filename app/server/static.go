@@ -18,16 +18,17 @@ import (
 //go:embed web
 var web embed.FS
 
-// asset is one file of the page, at its own address: there is no folder to walk out of.
+// asset is one file of the page. Each has a route of its own, so path traversal is impossible.
 type asset struct {
 	path, name, etag, csp string
 	body                  []byte
 }
 
-// pixelLimit is where index.html carries the largest photo.
+// pixelLimit matches the element of index.html that has the pixel limit.
 var pixelLimit = regexp.MustCompile(`(name="max-pixels" content=")\d+`)
 
-// pageAssets is the embedded page; index.html is at the root and says maxPixels, unless that is 0.
+// pageAssets returns the files of the embedded page. index.html is at the root, and has maxPixels as its pixel limit
+// unless that is 0.
 func pageAssets(objectOrigin string, maxPixels int64) []asset {
 	csp := pagePolicy(objectOrigin)
 	var all []asset
@@ -51,13 +52,13 @@ func pageAssets(objectOrigin string, maxPixels int64) []asset {
 		return nil
 	})
 	if err != nil {
-		panic(err) // the files are in the binary
+		panic(err) // impossible, as the files are embedded
 	}
 	return all
 }
 
-// pagePolicy lets the page load nothing but its own files, and photos: chosen ones as blob: or data:, results
-// from us or, through a redirect, from the bucket. No HSTS: a load balancer without a certificate is legal.
+// pagePolicy returns the page's Content-Security-Policy. It allows only the page's own files, and photos: blob: and
+// data: for chosen ones, this server and, through a redirect, the bucket for results.
 func pagePolicy(objectOrigin string) string {
 	return strings.Join([]string{
 		"default-src 'none'", "script-src 'self'", "style-src 'self'", "connect-src 'self'", "form-action 'self'",
@@ -65,11 +66,11 @@ func pagePolicy(objectOrigin string) string {
 	}, "; ")
 }
 
-// serve answers with the file, or with 304 to who has it.
+// serve responds with the file, or with 304 if the client has the current version.
 func (a asset) serve(c echo.Context) error {
 	h := c.Response().Header()
 	h.Set("Content-Security-Policy", a.csp)
-	h.Set("Cache-Control", "no-cache") // ask each time, by ETag: a new release must not meet old scripts
+	h.Set("Cache-Control", "no-cache") // revalidate: scripts of two releases must not be mixed
 	h.Set("ETag", a.etag)
 	http.ServeContent(c.Response(), c.Request(), a.name, time.Time{}, bytes.NewReader(a.body))
 	return nil

@@ -25,8 +25,8 @@ func keyOf(id string, photo []byte) string {
 
 func TestCreate(t *testing.T) {
 	t.Parallel()
-	w := newWorld()
-	s := start(t, w, unhurried())
+	w := newFakes()
+	s := start(t, w, testTimeouts())
 	create := func(body string) reply {
 		return s.do(s.request("POST", "/image", strings.NewReader(body), "Content-Type", "text/plain"))
 	}
@@ -34,8 +34,9 @@ func TestCreate(t *testing.T) {
 		got := create(body)
 		img := got.image(t)
 		want := fmt.Sprintf(`{"id":%q,"version":0,"state":"created","created":%d}`, img.ID, img.Created)
-		if got.StatusCode != 201 || strings.TrimSpace(string(got.body)) != want || got.Header.Get("Location") != "/image/"+img.ID {
-			t.Errorf("%q: %d %s, Location %q", body, got.StatusCode, got.body, got.Header.Get("Location"))
+		location := got.Header.Get("Location")
+		if got.StatusCode != 201 || strings.TrimSpace(string(got.body)) != want || location != "/image/"+img.ID {
+			t.Errorf("%q: %d %s, Location %q", body, got.StatusCode, got.body, location)
 		}
 		if age := time.Since(time.UnixMilli(img.Created)); age < 0 || age > time.Minute {
 			t.Errorf("created %s ago", age)
@@ -52,43 +53,46 @@ func TestCreate(t *testing.T) {
 	if got := create(`{"id":"` + id + `"}`); got.StatusCode != 200 || got.image(t).Error != "why" {
 		t.Errorf("create of a failed image: %d %s", got.StatusCode, got.body)
 	}
-	for _, body := range []string{`[]`, `null`, `7`, `"x"`, `{`, `{}{}`, `{"id":7}`, `{"id":null}`, `{"id":""}`, `{"id":"x"}`, `{"id":" ` + id + `"}`,
+	for _, body := range []string{
+		`[]`, `null`, `7`, `"x"`, `{`, `{}{}`,
+		`{"id":7}`, `{"id":null}`, `{"id":""}`, `{"id":"x"}`, `{"id":" ` + id + `"}`,
 		`{"x":"` + strings.Repeat("y", maxCreate) + `"}`} {
-		create(body).refused(t, 400, "")
+		create(body).expectProblem(t, 400, "")
 	}
 	if objects, messages := w.written(); objects+messages != 0 {
 		t.Errorf("creates wrote %d objects, %d messages", objects, messages)
 	}
 }
 
-// TestUploadForms: how a photo may come.
+// TestUploadForms: every form in which a photo may be sent.
 func TestUploadForms(t *testing.T) {
 	t.Parallel()
 	jpg := jpegPhoto(3)
+	longField := make([]byte, 64<<10-1)
 	exactly20 := sized(jpegPhoto(3), settings.MaxUploadBytes)
 	for name, test := range map[string]struct {
 		parts   []part
 		chunked bool
 		photo   []byte
 	}{
-		"plain":               {[]part{file("a.jpg", jpg)}, false, jpg},
-		"chunked":             {[]part{file("a.jpg", jpg)}, true, jpg},
-		"png named jpg":       {[]part{file("a.jpg", pngPhoto())}, false, pngPhoto()},
-		"any field name":      {[]part{{`form-data; name="x y"; filename="ä ö.jpg"`, jpg}}, false, jpg},
-		"odd file name":       {[]part{{`form-data; name="f"; filename="a"b;c.jpg"`, jpg}}, false, jpg},
-		"path in the name":    {[]part{{`form-data; name="f"; filename="../../../etc/passwd"`, jpg}}, false, jpg},
-		"empty file name":     {[]part{{`form-data; name="f"; filename=""`, jpg}}, false, jpg},
-		"fields before":       {[]part{field("a", []byte("x")), field("b", make([]byte, 64<<10-1)), file("a.jpg", jpg)}, false, jpg},
-		"the first file":      {[]part{file("a.jpg", jpg), file("b.jpg", pngPhoto()), field("c", []byte("x"))}, true, jpg},
-		"20 MiB":              {[]part{file("a.jpg", exactly20)}, false, exactly20},
-		"20 MiB and fields":   {[]part{field("a", make([]byte, 63<<10)), file("a.jpg", exactly20)}, false, exactly20},
-		"20 MiB, chunked":     {[]part{file("a.jpg", exactly20)}, true, exactly20},
-		"a chunk to the byte": {[]part{file("a.jpg", sized(jpegPhoto(3), chunkSize))}, false, sized(jpegPhoto(3), chunkSize)},
+		"plain":             {[]part{file("a.jpg", jpg)}, false, jpg},
+		"chunked":           {[]part{file("a.jpg", jpg)}, true, jpg},
+		"png named jpg":     {[]part{file("a.jpg", pngPhoto())}, false, pngPhoto()},
+		"any field name":    {[]part{{`form-data; name="x y"; filename="ä ö.jpg"`, jpg}}, false, jpg},
+		"odd file name":     {[]part{{`form-data; name="f"; filename="a"b;c.jpg"`, jpg}}, false, jpg},
+		"path in the name":  {[]part{{`form-data; name="f"; filename="../../../etc/passwd"`, jpg}}, false, jpg},
+		"empty file name":   {[]part{{`form-data; name="f"; filename=""`, jpg}}, false, jpg},
+		"fields before":     {[]part{field("a", []byte("x")), field("b", longField), file("a.jpg", jpg)}, false, jpg},
+		"the first file":    {[]part{file("a.jpg", jpg), file("b.jpg", pngPhoto()), field("c", []byte("x"))}, true, jpg},
+		"20 MiB":            {[]part{file("a.jpg", exactly20)}, false, exactly20},
+		"20 MiB and fields": {[]part{field("a", make([]byte, 63<<10)), file("a.jpg", exactly20)}, false, exactly20},
+		"20 MiB, chunked":   {[]part{file("a.jpg", exactly20)}, true, exactly20},
+		"exactly one block": {[]part{file("a.jpg", sized(jpegPhoto(3), blockSize))}, false, sized(jpegPhoto(3), blockSize)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld()
-			s := start(t, w, unhurried(), func(o *Options) { o.Budget = settings.MaxUploadBytes }) // one full upload, no more
+			w := newFakes()
+			s := start(t, w, testTimeouts(), func(o *Options) { o.Budget = settings.MaxUploadBytes }) // enough for one upload of maximum size
 			id := w.put(imagery.Image{Created: time.UnixMilli(1700000000123)}).ID
 			body, contentType := form(test.parts...)
 			var r io.Reader = bytes.NewReader(body)
@@ -96,14 +100,15 @@ func TestUploadForms(t *testing.T) {
 				r = io.MultiReader(r) // hides the length
 			}
 			trace := "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01"
-			got := s.do(s.request("POST", "/image/"+strings.ToUpper(id)+"/upload", r, "Content-Type", contentType, "Accept", "*/*", "traceparent", trace))
+			got := s.do(s.request("POST", "/image/"+strings.ToUpper(id)+"/upload", r,
+				"Content-Type", contentType, "Accept", "*/*", "traceparent", trace))
 			key := keyOf(id, test.photo)
 			want := fmt.Sprintf(`{"id":%q,"version":1,"state":"uploaded","created":1700000000123,"rawS3Key":%q}`, id, key)
 			if got.StatusCode != 202 || strings.TrimSpace(string(got.body)) != want {
 				t.Fatalf("%d %s", got.StatusCode, got.body)
 			}
 			if !bytes.Equal(w.objects[key], test.photo) || len(w.objects) != 1 {
-				t.Errorf("stored %d objects, the right one: %t", len(w.objects), bytes.Equal(w.objects[key], test.photo))
+				t.Errorf("stored %d objects, the expected one: %t", len(w.objects), bytes.Equal(w.objects[key], test.photo))
 			}
 			if len(w.sent) != 1 || w.traces[0] != trace || !strings.Contains(string(w.sent[0]), id) {
 				t.Errorf("sent %q with trace %q", w.sent, w.traces)
@@ -114,17 +119,17 @@ func TestUploadForms(t *testing.T) {
 
 func TestUploadFromTheBrowser(t *testing.T) {
 	t.Parallel()
-	w := newWorld()
-	s := start(t, w, unhurried())
+	w := newFakes()
+	s := start(t, w, testTimeouts())
 	id := w.put(imagery.Image{}).ID
 	got := s.upload(id, jpegPhoto(1), "Accept", "text/html,application/xhtml+xml,*/*;q=0.8")
 	if got.StatusCode != 302 || got.Header.Get("Location") != "/#view="+id {
 		t.Errorf("%d to %q", got.StatusCode, got.Header.Get("Location"))
 	}
-	s.upload(id, jpegPhoto(2), "Accept", "text/html").refused(t, 409, "another photo")
+	s.upload(id, jpegPhoto(2), "Accept", "text/html").expectProblem(t, 409, "another photo")
 }
 
-// TestUploadAgain: the same photo three times in each state, and another one in each state.
+// TestUploadAgain: the same photo three times in each state, and a different one in each state.
 func TestUploadAgain(t *testing.T) {
 	t.Parallel()
 	mine, other := jpegPhoto(1), jpegPhoto(2)
@@ -141,8 +146,8 @@ func TestUploadAgain(t *testing.T) {
 	} {
 		t.Run(string(state), func(t *testing.T) {
 			t.Parallel()
-			w := newWorld()
-			s := start(t, w, unhurried())
+			w := newFakes()
+			s := start(t, w, testTimeouts())
 			make := func() string {
 				img := imagery.Image{ID: imagery.NewID(), State: state}
 				img.Version = map[imagery.State]int64{imagery.Uploaded: 1, imagery.Failed: 2, imagery.Processed: 2}[state]
@@ -168,11 +173,11 @@ func TestUploadAgain(t *testing.T) {
 	}
 }
 
-// TestUploadRace: of two photos that race for one new id exactly one is accepted, and it is the one stored.
+// TestUploadRace: if two photos are uploaded to one new id at once, exactly one is accepted, and that one is stored.
 func TestUploadRace(t *testing.T) {
 	t.Parallel()
-	w := newWorld()
-	s := start(t, w, unhurried())
+	w := newFakes()
+	s := start(t, w, testTimeouts())
 	photos := [][]byte{jpegPhoto(1), jpegPhoto(2)}
 	for range 200 {
 		id := w.put(imagery.Image{}).ID
@@ -195,11 +200,11 @@ func TestUploadRace(t *testing.T) {
 	}
 }
 
-// TestHintLost: an upload whose hint cannot be sent is a success, and the log says so.
+// TestHintLost: an upload whose hint cannot be sent succeeds, and the log has a warning.
 func TestHintLost(t *testing.T) {
 	t.Parallel()
-	w := newWorld()
-	s := start(t, w, unhurried())
+	w := newFakes()
+	s := start(t, w, testTimeouts())
 	w.onSend = func(context.Context) error { return errors.New("no queue today") }
 	if got := s.upload(w.put(imagery.Image{}).ID, jpegPhoto(1)); got.StatusCode != 202 {
 		t.Errorf("%d %s", got.StatusCode, got.body)
@@ -209,11 +214,11 @@ func TestHintLost(t *testing.T) {
 	})
 }
 
-// TestExpectContinue: a client that asks first is not made to send a body that is refused anyway.
+// TestExpectContinue: a client that sends Expect: 100-continue is not asked for a body that would be rejected.
 func TestExpectContinue(t *testing.T) {
 	t.Parallel()
-	w := newWorld()
-	s := start(t, w, unhurried())
+	w := newFakes()
+	s := start(t, w, testTimeouts())
 	id := w.put(imagery.Image{}).ID
 	for _, test := range []struct {
 		id     string
@@ -221,23 +226,26 @@ func TestExpectContinue(t *testing.T) {
 		status int
 	}{{id, 30 << 20, 413}, {imagery.NewID(), 1000, 404}, {"x", 1000, 400}} {
 		c := s.dial()
-		c.send(fmt.Appendf(nil, "POST /image/%s/upload HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n",
+		c.send(fmt.Appendf(nil, "POST /image/%s/upload HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"+
+			"Content-Type: %s\r\nContent-Length: %d\r\n\r\n",
 			test.id, formType, test.length))
-		c.reply().refused(t, test.status, "")
+		c.reply().expectProblem(t, test.status, "")
 	}
 	body, contentType := form(file("a.jpg", jpegPhoto(1)))
-	if got := s.do(s.request("POST", "/image/"+id+"/upload", bytes.NewReader(body), "Content-Type", contentType, "Expect", "100-continue")); got.StatusCode != 202 {
+	got := s.do(s.request("POST", "/image/"+id+"/upload", bytes.NewReader(body),
+		"Content-Type", contentType, "Expect", "100-continue"))
+	if got.StatusCode != 202 {
 		t.Errorf("%d %s", got.StatusCode, got.body)
 	}
 }
 
-// TestHalfClose: a client that closes its sending side behind the last byte still gets its answer.
+// TestHalfClose: a client that closes its sending side after the last byte still gets the response.
 func TestHalfClose(t *testing.T) {
 	t.Parallel()
-	w := newWorld()
-	s := start(t, w, unhurried())
+	w := newFakes()
+	s := start(t, w, testTimeouts())
 	body, _ := form(file("a.jpg", jpegPhoto(1)))
-	w.onPut = func(ctx context.Context) error { // long enough for the server to see the closed side
+	w.onPut = func(ctx context.Context) error { // long enough for the server to notice the closed side
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

@@ -21,8 +21,8 @@ import (
 	"imagery/app/imagery"
 )
 
-// world is a catalog, blobs and a queue in memory, with switches for faults. It counts what is written.
-type world struct {
+// fakes is a catalog, blobs and a queue in memory, with hooks to inject faults. It counts writes.
+type fakes struct {
 	mu      sync.Mutex
 	items   map[string]imagery.Image
 	objects map[string][]byte
@@ -33,22 +33,22 @@ type world struct {
 	link    string
 	lag     time.Duration // between a catalog read and its answer
 
-	onGet  func(ctx context.Context) error // before a catalog read, outside the lock
+	onGet  func(ctx context.Context) error // called before a catalog read, without the lock
 	onPut  func(ctx context.Context) error
 	onSend func(ctx context.Context) error
 }
 
-func newWorld() *world {
-	return &world{items: map[string]imagery.Image{}, objects: map[string][]byte{}}
+func newFakes() *fakes {
+	return &fakes{items: map[string]imagery.Image{}, objects: map[string][]byte{}}
 }
 
 type (
-	catalog struct{ *world }
-	blobs   struct{ *world }
-	queue   struct{ *world }
+	catalog struct{ *fakes }
+	blobs   struct{ *fakes }
+	queue   struct{ *fakes }
 )
 
-func (w *world) service() *imagery.Service {
+func (w *fakes) service() *imagery.Service {
 	return &imagery.Service{Catalog: catalog{w}, Blobs: blobs{w}, Queue: queue{w}, DeadLetters: queue{w}, Now: time.Now,
 		ResendAfter: time.Minute, UploadLife: 24 * time.Hour}
 }
@@ -60,7 +60,7 @@ func try(ctx context.Context, f func(context.Context) error) error {
 	return f(ctx)
 }
 
-func (w *world) hook(f *func(context.Context) error) func(context.Context) error {
+func (w *fakes) hook(f *func(context.Context) error) func(context.Context) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return *f
@@ -102,7 +102,9 @@ func (c catalog) Move(_ context.Context, from, to imagery.Image) error {
 }
 
 func (c catalog) Touch(context.Context, imagery.Image, time.Time) error { return nil }
-func (c catalog) Pending(context.Context, string, time.Time, time.Time, string, int) ([]imagery.Pending, string, error) {
+func (c catalog) Pending(
+	context.Context, string, time.Time, time.Time, string, int,
+) ([]imagery.Pending, string, error) {
 	return nil, "", nil
 }
 func (c catalog) Lease(context.Context, string, string, time.Time, time.Time) (bool, error) {
@@ -151,19 +153,19 @@ func (b blobs) Link(ctx context.Context, key, filename string) (imagery.Link, er
 	if err != nil {
 		return imagery.Link{}, err
 	}
-	return imagery.Link{Body: &openObject{Reader: bytes.NewReader(body), world: b.world}}, nil
+	return imagery.Link{Body: &openObject{Reader: bytes.NewReader(body), fakes: b.fakes}}, nil
 }
 
-// openObject counts what is open.
+// openObject counts the results that were closed.
 type openObject struct {
 	*bytes.Reader
-	world *world
+	fakes *fakes
 }
 
 func (o *openObject) Close() error {
-	o.world.mu.Lock()
-	defer o.world.mu.Unlock()
-	o.world.closed++
+	o.fakes.mu.Lock()
+	defer o.fakes.mu.Unlock()
+	o.fakes.closed++
 	return nil
 }
 func (b blobs) Ping(ctx context.Context) error { return try(ctx, b.hook(&b.onPut)) }
@@ -188,8 +190,8 @@ func (q queue) Limits(ctx context.Context) (imagery.Limits, error) {
 	return imagery.Limits{}, try(ctx, q.hook(&q.onSend))
 }
 
-// put makes the image what a test needs it to be.
-func (w *world) put(img imagery.Image) imagery.Image {
+// put stores an image, by default a created one with a new id.
+func (w *fakes) put(img imagery.Image) imagery.Image {
 	if img.ID == "" {
 		img.ID = imagery.NewID()
 	}
@@ -202,23 +204,23 @@ func (w *world) put(img imagery.Image) imagery.Image {
 	return img
 }
 
-func (w *world) item(id string) imagery.Image {
+func (w *fakes) item(id string) imagery.Image {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.items[id]
 }
 
-// written is how many objects and messages there are.
-func (w *world) written() (objects, messages int) {
+// written returns the number of objects and messages.
+func (w *fakes) written() (objects, messages int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return len(w.objects), len(w.sent)
 }
 
-// maxPixels is the limit of the tests' Inspect.
+// maxPixels is the limit of inspect.
 const maxPixels = 1000 * 1000
 
-// sniff knows the formats that the standard library knows.
+// sniff detects the formats that the standard library can decode.
 func sniff(head []byte) (string, error) {
 	switch t := http.DetectContentType(head); t {
 	case "image/jpeg", "image/png", "image/gif":
@@ -239,24 +241,25 @@ func inspect(r io.Reader) error {
 	return nil
 }
 
-// unhurried are the bounds of the contract, but for the pause before the listener closes.
-func unhurried() bounds {
-	b := contractBounds
-	b.notice = 0
+// testTimeouts returns the default timeouts, without the lame duck period.
+func testTimeouts() timeouts {
+	b := defaultTimeouts
+	b.lameDuck = 0
 	return b
 }
 
-// quick are bounds under which the tests of slow clients are not slow.
-func quick() bounds {
-	b := unhurried()
-	b.step, b.stall, b.look, b.dropFirst = 200*time.Millisecond, 100*time.Millisecond, 300*time.Millisecond, 100*time.Millisecond
+// shortTimeouts returns timeouts for tests of slow clients.
+func shortTimeouts() timeouts {
+	b := testTimeouts()
+	b.block, b.stall = 200*time.Millisecond, 100*time.Millisecond
+	b.oversized, b.discardFirst = 300*time.Millisecond, 100*time.Millisecond
 	return b
 }
 
-// running is a server on a port of its own.
-type running struct {
+// testServer is a server that listens on a free port.
+type testServer struct {
 	t    *testing.T
-	w    *world
+	w    *fakes
 	srv  *Server
 	url  string
 	addr string
@@ -265,12 +268,13 @@ type running struct {
 	done <-chan error
 }
 
-func options(w *world, log io.Writer) Options {
-	return Options{Service: w.service(), Sniff: sniff, Inspect: inspect, Budget: 64 << 20, Release: strings.Repeat("ab", 32),
-		Log: slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+func options(w *fakes, log io.Writer) Options {
+	return Options{Service: w.service(), Sniff: sniff, Inspect: inspect, Budget: 64 << 20,
+		Release: strings.Repeat("ab", 32),
+		Log:     slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 }
 
-func start(t *testing.T, w *world, b bounds, change ...func(*Options)) *running {
+func start(t *testing.T, w *fakes, limits timeouts, change ...func(*Options)) *testServer {
 	t.Helper()
 	log := &syncBuffer{}
 	o := options(w, log)
@@ -283,7 +287,7 @@ func start(t *testing.T, w *world, b bounds, change ...func(*Options)) *running 
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	srv := newServer(o, b)
+	srv := newServer(o, limits)
 	go func() {
 		done <- srv.Run(ctx, l)
 		close(done)
@@ -298,14 +302,14 @@ func start(t *testing.T, w *world, b bounds, change ...func(*Options)) *running 
 			t.Log(l[max(0, len(l)-4000):])
 		}
 	})
-	return &running{t, w, srv, "http://" + l.Addr().String(), l.Addr().String(), log, stop, done}
+	return &testServer{t, w, srv, "http://" + l.Addr().String(), l.Addr().String(), log, stop, done}
 }
 
-// inUse is the number of chunks of room that are held.
+// inUse returns the number of blocks that are reserved.
 func (s *Server) inUse() int {
-	s.room.mu.Lock()
-	defer s.room.mu.Unlock()
-	return int(s.Budget/chunkSize) - s.room.free
+	s.pool.mu.Lock()
+	defer s.pool.mu.Unlock()
+	return int(s.Budget/blockSize) - s.pool.free
 }
 
 // syncBuffer is a log that can be read while it is written.
@@ -326,7 +330,7 @@ func (s *syncBuffer) String() string {
 	return s.b.String()
 }
 
-// eventually polls until f is true.
+// eventually polls until f returns true.
 func eventually(t *testing.T, what string, f func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); !f(); time.Sleep(2 * time.Millisecond) {
@@ -336,7 +340,7 @@ func eventually(t *testing.T, what string, f func() bool) {
 	}
 }
 
-// jpegPhoto is a small photo; different seeds are different photos.
+// jpegPhoto returns a small photo; different seeds give different photos.
 func jpegPhoto(seed int) []byte {
 	m := image.NewRGBA(image.Rect(0, 0, 16, 16))
 	for i := range 256 {
@@ -349,7 +353,7 @@ func jpegPhoto(seed int) []byte {
 	return b.Bytes()
 }
 
-// sized pads a photo to n bytes; readers ignore what follows the end of an image.
+// sized pads a photo to n bytes; decoders ignore bytes after the end of an image.
 func sized(photo []byte, n int) []byte { return append(photo, make([]byte, n-len(photo))...) }
 
 func pngPhoto() []byte {

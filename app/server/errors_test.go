@@ -15,7 +15,7 @@ import (
 	"imagery/app/imagery"
 )
 
-// gigapixels is a PNG header that claims 30000 x 30000 pixels.
+// gigapixels returns a PNG header that claims 30000 x 30000 pixels.
 func gigapixels() []byte {
 	head := append([]byte("\x89PNG\r\n\x1a\n\x00\x00\x00\x0dIHDR"), make([]byte, 13)...)
 	binary.BigEndian.PutUint32(head[16:], 30000)
@@ -24,8 +24,8 @@ func gigapixels() []byte {
 	return binary.BigEndian.AppendUint32(head, crc32.ChecksumIEEE(head[12:29]))
 }
 
-// TestUploadRefusals is the table of the contract: each refusal, and which one counts where two apply.
-func TestUploadRefusals(t *testing.T) {
+// TestUploadErrors checks each error of an upload, and which one has priority where two apply.
+func TestUploadErrors(t *testing.T) {
 	t.Parallel()
 	const tooLong = settings.MaxUploadBytes + settings.UploadEnvelope + 1
 	text := []byte(strings.Repeat("This is not a photo at all. ", 10))
@@ -34,6 +34,8 @@ func TestUploadRefusals(t *testing.T) {
 	huge := sized(jpegPhoto(1), settings.MaxUploadBytes+1)
 	broken := append([]byte("\xff\xd8\xff\xe0\x00\x10JFIF\x00"), make([]byte, 600)...)
 	only := func(p part) []byte { b, _ := form(p); return b }
+	longHeader := part{"form-data; name=x; filename=" + strings.Repeat("y", 200<<10), jpg}
+	hugeBadPNG := sized(gigapixels(), settings.MaxUploadBytes+1)
 	cut := func(b []byte, n int) []byte { return b[:len(b)-n] }
 	const created, taken, absent, malformed = "created", "taken", "absent", "42"
 
@@ -58,7 +60,7 @@ func TestUploadRefusals(t *testing.T) {
 		{"no file", created, "", only(field("file", jpg)), 400, "no file"},
 		{"no file before declared length", created, "", only(field("file", make([]byte, tooLong))), 400, "64 KiB"},
 		{"fields too long", created, "", only(field("comment", make([]byte, 64<<10+1))), 400, "64 KiB"},
-		{"part header too long", created, "", only(part{"form-data; name=x; filename=" + strings.Repeat("y", 200<<10), jpg}), 400, "64 KiB"},
+		{"part header too long", created, "", only(longHeader), 400, "64 KiB"},
 		{"declared length", created, "", only(file("a.jpg", sized(jpegPhoto(1), tooLong))), 413, "20 MiB"},
 		{"declared length before type", created, "", only(file("a.jpg", make([]byte, tooLong))), 413, "20 MiB"},
 		{"text", created, "", only(file("a.jpg", text)), 415, "not a photo"},
@@ -70,7 +72,7 @@ func TestUploadRefusals(t *testing.T) {
 		{"broken header", created, "", only(file("a.jpg", broken)), 422, "cannot be read"},
 		{"header cut short", created, "", only(file("a.jpg", jpg[:100])), 422, "cannot be read"},
 		{"gigapixels", created, "", only(file("a.png", gigapixels())), 422, "too many pixels"},
-		{"header before size", created, "", only(file("a.png", sized(gigapixels(), settings.MaxUploadBytes+1))), 422, "too many pixels"},
+		{"header before size", created, "", only(file("a.png", hugeBadPNG)), 422, "too many pixels"},
 		{"header before a cut", created, "", cut(only(file("a.png", gigapixels())), 20), 422, "too many pixels"},
 		{"header before taken", taken, "", only(file("a.jpg", broken)), 422, "cannot be read"},
 		{"size", created, "", only(file("a.jpg", huge)), 413, "20 MiB"},
@@ -83,8 +85,8 @@ func TestUploadRefusals(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld()
-			s := start(t, w, unhurried())
+			w := newFakes()
+			s := start(t, w, testTimeouts())
 			id := test.image
 			switch test.image {
 			case created:
@@ -103,7 +105,7 @@ func TestUploadRefusals(t *testing.T) {
 			if contentType == "-" {
 				r.Header.Del("Content-Type")
 			}
-			s.do(r).refused(t, test.status, test.says)
+			s.do(r).expectProblem(t, test.status, test.says)
 			if objects, messages := w.written(); objects+messages != 0 {
 				t.Errorf("%d objects stored, %d messages queued", objects, messages)
 			}
@@ -116,15 +118,17 @@ func TestUploadRefusals(t *testing.T) {
 
 func only2(a, b part) []byte { body, _ := form(a, b); return body }
 
-// TestIDs: every form but the canonical one is refused on every route of an image; nothing is looked up.
+// TestIDs: every route of an image rejects ids that are not canonical UUIDs, without a read of the catalog.
 func TestIDs(t *testing.T) {
 	t.Parallel()
-	w := newWorld()
-	s := start(t, w, unhurried())
+	w := newFakes()
+	s := start(t, w, testTimeouts())
 	id := imagery.NewID()
 	body, _ := form(file("a.jpg", jpegPhoto(1)))
-	for _, bad := range []string{"1", "..", "...", "%2e%2e%2f%2e%2e%2fetc%2fpasswd", "..%5c..%5cx", id + "0", id[:35], "{" + id + "}", "%7b" + id + "%7d",
-		"urn:uuid:" + id, strings.ReplaceAll(id, "-", ""), id[:35] + "g", id[:35] + "%00", id + "%0d%0aX:y", "%" + fmt.Sprintf("%02x", id[0]) + id[1:],
+	for _, bad := range []string{
+		"1", "..", "...", "%2e%2e%2f%2e%2e%2fetc%2fpasswd", "..%5c..%5cx", id + "0", id[:35],
+		"{" + id + "}", "%7b" + id + "%7d", "urn:uuid:" + id, strings.ReplaceAll(id, "-", ""),
+		id[:35] + "g", id[:35] + "%00", id + "%0d%0aX:y", "%" + fmt.Sprintf("%02x", id[0]) + id[1:],
 		strings.Repeat("a", 5000), "null", "*"} {
 		for _, r := range []*http.Request{
 			s.request("GET", "/image/"+bad, nil),
@@ -132,10 +136,11 @@ func TestIDs(t *testing.T) {
 			s.request("GET", "/image/"+bad+"/processed", nil),
 			s.request("POST", "/image/"+bad+"/upload", bytes.NewReader(body), "Content-Type", formType),
 		} {
-			s.do(r).refused(t, 400, "not a UUID")
+			s.do(r).expectProblem(t, 400, "not a UUID")
 		}
 	}
-	for _, path := range []string{"/image/../../etc/passwd", "/../etc/passwd", "/image/x/y/upload", "/image//upload", "/web/index.html",
+	for _, path := range []string{
+		"/image/../../etc/passwd", "/../etc/passwd", "/image/x/y/upload", "/image//upload", "/web/index.html",
 		"/%2e%2e/server.go", "/image", "/image/" + id + "/", "//", "/check.js/..", "/index.html/"} {
 		c := s.dial()
 		c.send([]byte("GET " + path + " HTTP/1.1\r\nHost: x\r\n\r\n"))
@@ -148,43 +153,43 @@ func TestIDs(t *testing.T) {
 	}
 	upper := w.put(imagery.Image{})
 	if got := s.get("/image/" + strings.ToUpper(upper.ID)).image(t); got.ID != upper.ID {
-		t.Errorf("asked with capitals: id %s", got.ID)
+		t.Errorf("with capitals: id %s", got.ID)
 	}
 }
 
 func TestUnknownRoutes(t *testing.T) {
 	t.Parallel()
-	s := start(t, newWorld(), unhurried())
-	s.get("/nothing", "Accept", "text/html").refused(t, 404, "nothing at this address")
+	s := start(t, newFakes(), testTimeouts())
+	s.get("/nothing", "Accept", "text/html").expectProblem(t, 404, "nothing at this address")
 	r := s.do(s.request("DELETE", "/image/"+imagery.NewID(), nil, "Accept", "text/html"))
-	r.refused(t, 405, "method")
+	r.expectProblem(t, 405, "method")
 	if allow := r.Header.Get("Allow"); !strings.Contains(allow, "GET") || !strings.Contains(allow, "HEAD") {
 		t.Errorf("Allow: %q", allow)
 	}
-	s.do(s.request("POST", "/nothing", bytes.NewReader(make([]byte, 1<<20)))).refused(t, 404, "nothing")
-	s.do(s.request("POST", "/healthz", nil)).refused(t, 405, "method")
+	s.do(s.request("POST", "/nothing", bytes.NewReader(make([]byte, 1<<20)))).expectProblem(t, 404, "nothing")
+	s.do(s.request("POST", "/healthz", nil)).expectProblem(t, 405, "method")
 }
 
-// TestDependencyAway: whichever part is away, the answer is 503 and comes within ten seconds, here in less.
-func TestDependencyAway(t *testing.T) {
+// TestDependencyUnavailable: if the table or the bucket fails or hangs, the status is 503 within ten seconds.
+func TestDependencyUnavailable(t *testing.T) {
 	t.Parallel()
 	hang := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
 	fail := func(context.Context) error { return fmt.Errorf("dial tcp 10.0.0.7:443: secret internals") }
 	for name, fault := range map[string]func(context.Context) error{"hangs": hang, "fails": fail} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld()
-			b := quick()
+			w := newFakes()
+			b := shortTimeouts()
 			b.dependency = 500 * time.Millisecond
 			s := start(t, w, b)
 			id := w.put(imagery.Image{}).ID
-			expectAway := func(r *http.Request) {
+			expectUnavailable := func(r *http.Request) {
 				t.Helper()
 				began := time.Now()
 				got := s.do(r)
-				got.refused(t, 503, "does not answer")
+				got.expectProblem(t, 503, "does not answer")
 				if strings.Contains(string(got.body), "secret") {
-					t.Errorf("the answer shows internals: %s", got.body)
+					t.Errorf("the response contains internals: %s", got.body)
 				}
 				if took := time.Since(began); took > 3*time.Second {
 					t.Errorf("took %s", took)
@@ -197,35 +202,36 @@ func TestDependencyAway(t *testing.T) {
 			w.mu.Lock()
 			w.onPut = fault
 			w.mu.Unlock()
-			expectAway(upload())
+			expectUnavailable(upload())
 			w.mu.Lock()
 			w.onPut, w.onGet = nil, fault
 			w.mu.Unlock()
-			expectAway(upload())
-			expectAway(s.request("GET", "/image/"+id, nil))
-			expectAway(s.request("GET", "/image/"+id+"?wait=5s", nil))
-			expectAway(s.request("GET", "/image/"+id+"/processed", nil))
-			expectAway(s.request("POST", "/image", strings.NewReader(`{"id":"`+id+`"}`)))
+			expectUnavailable(upload())
+			expectUnavailable(s.request("GET", "/image/"+id, nil))
+			expectUnavailable(s.request("GET", "/image/"+id+"?wait=5s", nil))
+			expectUnavailable(s.request("GET", "/image/"+id+"/processed", nil))
+			expectUnavailable(s.request("POST", "/image", strings.NewReader(`{"id":"`+id+`"}`)))
 		})
 	}
-	if contractBounds.dependency+2*time.Second >= 10*time.Second {
+	if defaultTimeouts.dependency+2*time.Second >= 10*time.Second {
 		t.Error("dependencies and the hint together may take ten seconds")
 	}
 }
 
 func TestPanic(t *testing.T) {
 	t.Parallel()
-	w := newWorld()
-	s := start(t, w, unhurried())
+	w := newFakes()
+	s := start(t, w, testTimeouts())
 	w.onGet = func(context.Context) error { panic("a bug") }
 	got := s.get("/image/"+imagery.NewID(), "X-Request-Id", "mine-42")
-	got.refused(t, 500, "our side")
+	got.expectProblem(t, 500, "Internal error")
 	if got.Header.Get("X-Request-Id") != "mine-42" || strings.Contains(string(got.body), "a bug") {
-		t.Errorf("answer %v %s", got.Header, got.body)
+		t.Errorf("response %v %s", got.Header, got.body)
 	}
 	eventually(t, "the panic is logged with its stack", func() bool {
 		l := s.log.String()
-		return strings.Contains(l, "a bug") && strings.Contains(l, "mine-42") && strings.Contains(l, "goroutine") && strings.Contains(l, `"ERROR"`)
+		return strings.Contains(l, "a bug") && strings.Contains(l, "mine-42") &&
+			strings.Contains(l, "goroutine") && strings.Contains(l, `"ERROR"`)
 	})
 	s.get("/healthz")
 }
