@@ -13,19 +13,20 @@ import (
 	"time"
 )
 
-// A Broker leases the bytes of its pools to other processes of this machine. Each lease is a connection on the loopback
-// interface, which its holder keeps open: when that process ends, however it ends, the operating system closes the
-// connection and the bytes are free again.
+// Broker leases bytes of its pools to other processes of this machine. Each lease is an open connection on the loopback
+// interface: when the other process ends, for whatever reason, the operating system closes the connection, which frees
+// the bytes.
 type Broker struct {
 	listener net.Listener
-	token    string // only processes that were told it may lease
+	token    string // secret that authorizes a process to lease
 	pools    map[string]*Pool
 }
 
-// helloTimeout bounds the time from a connection to its request.
-const helloTimeout = 5 * time.Second
+// requestTimeout limits the time from a new connection to its request.
+const requestTimeout = 5 * time.Second
 
-// NewBroker listens on a free port of the loopback interface. Sizes are the pools, by name, in bytes.
+// NewBroker returns a broker that listens on a free port of the loopback interface. sizes has the size of each pool in
+// bytes, by name.
 func NewBroker(sizes map[string]int64) (*Broker, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -38,12 +39,12 @@ func NewBroker(sizes map[string]int64) (*Broker, error) {
 	return b, nil
 }
 
-// Address returns what Dial needs to know.
+// Address returns the address to give to Dial. It contains the secret.
 func (b *Broker) Address() string { return b.listener.Addr().String() + "/" + b.token }
 
-// Serve grants leases until Close. When it cannot accept a connection, for want of file descriptors, it calls failed
-// and goes on after a moment.
-func (b *Broker) Serve(failed func(error)) {
+// Serve grants leases until Close. If a connection cannot be accepted, for example because file descriptors are
+// exhausted, it calls onError and retries after acceptPause.
+func (b *Broker) Serve(onError func(error)) {
 	for {
 		conn, err := b.listener.Accept()
 		switch {
@@ -52,33 +53,33 @@ func (b *Broker) Serve(failed func(error)) {
 		case errors.Is(err, net.ErrClosed):
 			return
 		default:
-			failed(err)
+			onError(err)
 			time.Sleep(acceptPause)
 		}
 	}
 }
 
-// acceptPause is the time after which a failed accept is tried again.
+// acceptPause is the time between a failed accept and its retry.
 const acceptPause = 100 * time.Millisecond
 
-// Close ends Serve. Leases stay as they are.
+// Close ends Serve. Existing leases stay valid.
 func (b *Broker) Close() error { return b.listener.Close() }
 
-// leaseRequest is written by a process on a new connection. The answer is one line: granted or refused.
+// leaseRequest is sent once on each connection. The reply is one line, granted or refused.
 type leaseRequest struct {
 	token, pool string
 	bytes       int64
-	now         bool // do not wait
+	now         bool // fail instead of waiting
 }
 
-// mostRequest bounds a request, in bytes: a process without the token may open many connections.
-const mostRequest = 200
+// maxRequest is the largest request in bytes. It is small because processes without the token can connect, too.
+const maxRequest = 200
 
-const leaseForm = "%s %s %d %t\n"
+const leaseFormat = "%s %s %d %t\n"
 
 const granted, refused = "granted\n", "refused\n"
 
-// lease serves one connection: it waits for the bytes, says so, and gives them back when the connection ends.
+// lease serves one connection: it acquires the bytes, replies, and releases them when the connection is closed.
 func (b *Broker) lease(conn net.Conn) {
 	defer conn.Close()
 	r, ok := b.read(conn)
@@ -88,11 +89,11 @@ func (b *Broker) lease(conn net.Conn) {
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
 		defer cancel()
-		_, _ = io.Copy(io.Discard, conn) // until the holder closes it, or is dead
+		_, _ = io.Copy(io.Discard, conn) // until the other process closes it or ends
 	}()
 	release, err := b.grant(ctx, r)
 	if err != nil {
-		_, _ = io.WriteString(conn, refused) // the process asks again or is gone
+		_, _ = io.WriteString(conn, refused) // if this fails the other process has ended
 		return
 	}
 	defer release()
@@ -102,17 +103,17 @@ func (b *Broker) lease(conn net.Conn) {
 	<-ctx.Done()
 }
 
-// read reads the request of a connection, and reports whether it comes from a process that may lease.
+// read reads the request of a connection; ok is false if it is malformed, unauthorized, or for an unknown pool.
 func (b *Broker) read(conn net.Conn) (r leaseRequest, ok bool) {
-	_ = conn.SetReadDeadline(time.Now().Add(helloTimeout))
-	line, err := bufio.NewReaderSize(conn, mostRequest).ReadSlice('\n')
+	_ = conn.SetReadDeadline(time.Now().Add(requestTimeout))
+	line, err := bufio.NewReaderSize(conn, maxRequest).ReadSlice('\n')
 	if err != nil {
 		return r, false
 	}
 	_ = conn.SetReadDeadline(time.Time{})
-	_, err = fmt.Sscanf(string(line), leaseForm, &r.token, &r.pool, &r.bytes, &r.now)
-	ours := subtle.ConstantTimeCompare([]byte(r.token), []byte(b.token)) == 1
-	return r, err == nil && ours && r.bytes > 0 && b.pools[r.pool] != nil
+	_, err = fmt.Sscanf(string(line), leaseFormat, &r.token, &r.pool, &r.bytes, &r.now)
+	authorized := subtle.ConstantTimeCompare([]byte(r.token), []byte(b.token)) == 1
+	return r, err == nil && authorized && r.bytes > 0 && b.pools[r.pool] != nil
 }
 
 var errNotFree = errors.New("not free")
@@ -129,18 +130,19 @@ func (b *Broker) grant(ctx context.Context, r leaseRequest) (release func(), err
 	return release, nil
 }
 
-// Leases is a pool of a Broker in another process. Safe for concurrent use.
+// Leases is the client of one pool of a Broker in another process. Safe for concurrent use.
 type Leases struct {
 	address, token, pool string
-	held                 func(delta int64) // called before bytes are used and after they were given up
+	changed              func(delta int64) // see Dial
 }
 
-// Dial returns the named pool at the address of a Broker. It makes no connection. changed is told, if it is not nil,
-// by how much the bytes that this process holds grow or shrink: before it may use more, and before it gives some back.
+// Dial returns the named pool of the Broker at address. It does not connect. changed, if not nil, is called with each
+// change of the number of bytes leased through the result: after bytes were granted but before Acquire returns, and
+// before bytes are released.
 func Dial(address, pool string, changed func(delta int64)) (*Leases, error) {
 	host, token, ok := strings.Cut(address, "/")
 	if !ok {
-		return nil, fmt.Errorf("%q is no address of a memory broker", address)
+		return nil, fmt.Errorf("%q is not the address of a memory broker", address)
 	}
 	if changed == nil {
 		changed = func(int64) {}
@@ -148,44 +150,42 @@ func Dial(address, pool string, changed func(delta int64)) (*Leases, error) {
 	return &Leases{host, token, pool, changed}, nil
 }
 
-// tryTimeout bounds a TryAcquire: the broker answers from memory.
+// tryTimeout limits TryAcquire. The broker replies at once.
 const tryTimeout = time.Second
 
-// Acquire waits until n bytes are free or ctx ends; release gives them back and must be called once. It fails also when
-// the broker is gone.
+// Acquire implements Memory. It also returns an error if the broker cannot be reached.
 func (l *Leases) Acquire(ctx context.Context, n int64) (release func(), err error) {
-	conn, err := l.ask(ctx, n, false)
+	conn, err := l.request(ctx, n, false)
 	if err != nil {
 		return nil, fmt.Errorf("lease %d bytes of memory: %w", n, err)
 	}
 	return l.releaser(conn, n), nil
 }
 
-// TryAcquire is Acquire for callers that have something else to do instead of waiting; false when Acquire would wait or
-// fail.
+// TryAcquire implements Memory; ok is false also if the broker cannot be reached.
 func (l *Leases) TryAcquire(n int64) (release func(), ok bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), tryTimeout)
 	defer cancel()
-	conn, err := l.ask(ctx, n, true)
+	conn, err := l.request(ctx, n, true)
 	if err != nil {
 		return nil, false
 	}
 	return l.releaser(conn, n), true
 }
 
-// ask opens a connection and waits for the broker's answer.
-func (l *Leases) ask(ctx context.Context, n int64, now bool) (net.Conn, error) {
+// request opens a connection, sends a request and waits for the reply.
+func (l *Leases) request(ctx context.Context, n int64, now bool) (net.Conn, error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", l.address)
 	if err != nil {
 		return nil, err
 	}
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
-	_, err = fmt.Fprintf(conn, leaseForm, l.token, l.pool, n, now)
-	var answer string
+	_, err = fmt.Fprintf(conn, leaseFormat, l.token, l.pool, n, now)
+	var reply string
 	if err == nil {
-		answer, err = bufio.NewReader(conn).ReadString('\n')
+		reply, err = bufio.NewReader(conn).ReadString('\n')
 	}
-	if err == nil && answer != granted {
+	if err == nil && reply != granted {
 		err = errNotFree
 	}
 	if !stop() && err == nil {
@@ -199,9 +199,9 @@ func (l *Leases) ask(ctx context.Context, n int64, now bool) (net.Conn, error) {
 }
 
 func (l *Leases) releaser(conn net.Conn, n int64) func() {
-	l.held(n)
+	l.changed(n)
 	return func() {
-		l.held(-n)
+		l.changed(-n)
 		conn.Close()
 	}
 }

@@ -14,16 +14,16 @@ import (
 	"imagery/app/budget"
 )
 
-// holdEnv makes a test process a holder of a lease at that address, which it keeps until it is killed.
-const holdEnv = "BUDGET_TEST_HOLD"
+// leaseEnv makes the test binary acquire a lease at that address and keep it until it is killed.
+const leaseEnv = "BUDGET_TEST_LEASE"
 
 func TestMain(m *testing.M) {
-	if address := os.Getenv(holdEnv); address != "" {
+	if address := os.Getenv(leaseEnv); address != "" {
 		l, err := budget.Dial(address, "photos", nil)
 		if err == nil {
 			_, err = l.Acquire(context.Background(), 60)
 		}
-		fmt.Println("held", err)
+		fmt.Println("acquired", err)
 		select {}
 	}
 	os.Exit(m.Run())
@@ -56,7 +56,7 @@ func pool(t *testing.T, address, name string, changed func(int64)) *budget.Lease
 	return l
 }
 
-// eventually waits for what another process or goroutine is about to do.
+// eventually polls until ok returns true.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
@@ -68,24 +68,24 @@ func eventually(t *testing.T, what string, ok func() bool) {
 
 func TestLeases(t *testing.T) {
 	b, photos := broker(t)
-	var held atomic.Int64
-	counted := pool(t, b.Address(), "photos", func(delta int64) { held.Add(delta) })
+	var leased atomic.Int64
+	counted := pool(t, b.Address(), "photos", func(delta int64) { leased.Add(delta) })
 	first, err := counted.Acquire(t.Context(), 60)
-	if err != nil || held.Load() != 60 {
-		t.Fatal(held.Load(), err)
+	if err != nil || leased.Load() != 60 {
+		t.Fatal(leased.Load(), err)
 	}
 	if _, ok := photos.TryAcquire(50); ok {
 		t.Error("110 of 100 bytes were leased")
 	}
 	if release, ok := pool(t, b.Address(), "uploads", nil).TryAcquire(10); !ok {
-		t.Error("the other pool has its own bytes")
+		t.Error("bytes of another pool were counted")
 	} else {
 		release()
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if _, err := photos.Acquire(ctx, 50); err == nil {
-		t.Error("leased what is not free")
+		t.Error("leased bytes that are not free")
 	}
 	second := make(chan func(), 1)
 	go func() {
@@ -96,8 +96,8 @@ func TestLeases(t *testing.T) {
 		second <- release
 	}()
 	first()
-	if held.Load() != 0 {
-		t.Errorf("%d bytes are held after release", held.Load())
+	if leased.Load() != 0 {
+		t.Errorf("%d bytes are leased after release", leased.Load())
 	}
 	(<-second)()
 	eventually(t, "all bytes are free", func() bool {
@@ -109,11 +109,11 @@ func TestLeases(t *testing.T) {
 	})
 }
 
-// A process that is killed gives its lease back.
-func TestDeadProcessGivesItsLeaseBack(t *testing.T) {
+// TestKilledProcessReleasesLease: the lease of a process that is killed is released.
+func TestKilledProcessReleasesLease(t *testing.T) {
 	b, photos := broker(t)
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), holdEnv+"="+b.Address())
+	cmd.Env = append(os.Environ(), leaseEnv+"="+b.Address())
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -122,11 +122,11 @@ func TestDeadProcessGivesItsLeaseBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { cmd.Process.Kill() })
-	if line, err := bufio.NewReader(out).ReadString('\n'); line != "held <nil>\n" {
+	if line, err := bufio.NewReader(out).ReadString('\n'); line != "acquired <nil>\n" {
 		t.Fatal(line, err)
 	}
 	if _, ok := photos.TryAcquire(100); ok {
-		t.Fatal("the bytes of a living process were leased again")
+		t.Fatal("bytes leased by a running process were leased again")
 	}
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
@@ -139,7 +139,7 @@ func TestDeadProcessGivesItsLeaseBack(t *testing.T) {
 	release()
 }
 
-func TestOnlyWithTheToken(t *testing.T) {
+func TestLeaseNeedsToken(t *testing.T) {
 	b, _ := broker(t)
 	host, _, _ := strings.Cut(b.Address(), "/")
 	for _, address := range []string{host + "/", host + "/guess"} {
@@ -148,13 +148,13 @@ func TestOnlyWithTheToken(t *testing.T) {
 		}
 	}
 	if _, ok := pool(t, b.Address(), "nothing", nil).TryAcquire(1); ok {
-		t.Error("leased from a pool that is not there")
+		t.Error("leased from an unknown pool")
 	}
 	if _, err := budget.Dial("127.0.0.1:1", "photos", nil); err == nil {
 		t.Error("an address without a token")
 	}
 	b.Close()
 	if _, err := pool(t, b.Address(), "photos", nil).Acquire(t.Context(), 1); err == nil {
-		t.Error("leased from a broker that is gone")
+		t.Error("leased from a closed broker")
 	}
 }

@@ -1,4 +1,4 @@
-// Package budget finds out how much memory a process may use, and shares it out.
+// Package budget determines how much memory the processes of this machine may use, and shares it between them.
 package budget
 
 import (
@@ -8,24 +8,24 @@ import (
 	"github.com/KimMachineGun/automemlimit/memlimit"
 )
 
-// share is the part of the smallest limit that we plan with, in percent. The rest is for what no plan sees:
-// the kernel's buffers of our sockets, page cache, and other programs of the machine.
-const share = 60
+// percent of the smallest limit is the budget. The rest is for memory that is not accounted for: the kernel's socket
+// buffers, page cache, and other programs of the machine.
+const percent = 60
 
-// Measured returns what everything that runs here may plan with, in bytes: 60 % of the smallest of GOMEMLIMIT, the
-// cgroup's limit and the machine's RAM. It is 0 when none of them can be read.
+// Measured returns the memory budget of all processes of this machine in bytes: 60 % of the smallest of GOMEMLIMIT,
+// the cgroup's limit and the machine's RAM. It returns 0 if none of them can be read.
 func Measured() int64 {
-	least := uint64(math.MaxInt64)
+	smallest := uint64(math.MaxInt64)
 	if v := debug.SetMemoryLimit(-1); v < math.MaxInt64 {
-		least = uint64(v)
+		smallest = uint64(v)
 	}
 	for _, provider := range []memlimit.Provider{memlimit.FromCgroup, memlimit.FromSystem} {
 		if v, err := provider(); err == nil && v > 0 {
-			least = min(least, v)
+			smallest = min(smallest, v)
 		}
 	}
-	if least == math.MaxInt64 {
+	if smallest == math.MaxInt64 {
 		return 0
 	}
-	return int64(least) / 100 * share
+	return int64(smallest) / 100 * percent
 }

@@ -7,22 +7,22 @@ import (
 	"time"
 )
 
-// MaxBypass is how long a request that waits lets others pass that may delay it.
+// MaxBypass is how long a waiting request can be delayed by smaller ones that are served before it.
 const MaxBypass = 10 * time.Second
 
-// Memory hands out bytes: a Pool in this process, or Leases from another one.
+// Memory hands out bytes of a budget: a Pool in this process, or Leases from another one.
 type Memory interface {
-	// Acquire waits until n bytes are free or ctx ends; release gives them back and must be called once.
+	// Acquire blocks until n bytes are free or ctx ends. release returns them and must be called once.
 	Acquire(ctx context.Context, n int64) (release func(), err error)
-	// TryAcquire is Acquire for callers that have something else to do instead of waiting; false when it would wait.
+	// TryAcquire is Acquire without blocking; ok is false if Acquire would block.
 	TryAcquire(n int64) (release func(), ok bool)
 }
 
-// Pool hands out a fixed number of bytes, first come first served, but a request that fits now may pass larger ones
-// that wait:
-//   - without limit, as long as all that have passed leave room for the one that waits: they do not delay it;
-//   - else until that one has waited for MaxBypass. So nobody starves, and memory that the one at the head cannot use
-//     yet is not left idle meanwhile.
+// Pool hands out a fixed number of bytes, first come first served. A request that fits may bypass larger ones that
+// wait:
+//   - without limit, as long as all requests that bypassed a waiting one leave enough for it: they do not delay it;
+//   - otherwise until the waiting one has waited for MaxBypass. This prevents starvation, and meanwhile does not leave
+//     idle what is too small for the first in the queue.
 //
 // Safe for concurrent use.
 type Pool struct {
@@ -30,29 +30,29 @@ type Pool struct {
 
 	mu    sync.Mutex
 	free  int64
-	queue []*request // in the order of arrival
+	queue []*request // in order of arrival
 }
 
-// request is one that waits. Guarded by Pool.mu.
+// request waits for bytes. Guarded by Pool.mu.
 type request struct {
-	bytes   int64
-	since   time.Time
-	granted chan struct{} // closed when it has its bytes
-	grant   *grant
-	passing int64 // bytes held by those that passed it
+	bytes    int64
+	since    time.Time
+	granted  chan struct{} // closed when grant is set
+	grant    *grant
+	bypassed int64 // bytes held by requests that bypassed this one
 }
 
-// grant is what one request got.
+// grant is the bytes that one request got, and the requests that it bypassed.
 type grant struct {
-	bytes  int64
-	passed []*request
+	bytes    int64
+	bypassed []*request
 }
 
 // NewPool returns a pool of size bytes.
 func NewPool(size int64) *Pool { return &Pool{size: size, free: size} }
 
-// Acquire waits until n bytes are free or ctx ends; release gives them back and must be called once. A
-// request above the pool's size waits for all of it: who sizes the pool makes sure that this is enough.
+// Acquire implements Memory. A request for more than the pool's size gets the whole pool; callers size the pool so
+// that this is enough.
 func (p *Pool) Acquire(ctx context.Context, n int64) (release func(), err error) {
 	if release, ok := p.TryAcquire(n); ok {
 		return release, nil
@@ -60,7 +60,7 @@ func (p *Pool) Acquire(ctx context.Context, n int64) (release func(), err error)
 	p.mu.Lock()
 	r := &request{bytes: min(n, p.size), since: time.Now(), granted: make(chan struct{})}
 	p.queue = append(p.queue, r)
-	p.share() // what was taken a moment ago may be free again
+	p.grantFree() // bytes may have been released since TryAcquire
 	p.mu.Unlock()
 	select {
 	case <-r.granted:
@@ -69,14 +69,14 @@ func (p *Pool) Acquire(ctx context.Context, n int64) (release func(), err error)
 		defer p.mu.Unlock()
 		if r.grant == nil {
 			p.queue = slices.DeleteFunc(p.queue, func(q *request) bool { return q == r })
-			p.share() // those behind it may fit
+			p.grantFree() // requests behind r may fit now
 			return nil, ctx.Err()
 		}
 	}
 	return p.releaser(r.grant), nil
 }
 
-// TryAcquire is Acquire for who has something else to do instead of waiting; false when Acquire would wait.
+// TryAcquire implements Memory.
 func (p *Pool) TryAcquire(n int64) (release func(), ok bool) {
 	n = min(n, p.size)
 	p.mu.Lock()
@@ -84,35 +84,34 @@ func (p *Pool) TryAcquire(n int64) (release func(), ok bool) {
 	if !p.fits(n, p.queue) {
 		return nil, false
 	}
-	return p.releaser(p.give(n, p.queue)), true
+	return p.releaser(p.take(n, p.queue)), true
 }
 
-// fits reports whether n bytes may be taken now by a request that came after those who wait. The caller holds the
-// lock, as for the next three.
+// fits reports whether a request for n bytes may bypass those that wait. The caller holds p.mu.
 func (p *Pool) fits(n int64, waiting []*request) bool {
 	return n <= p.free && !slices.ContainsFunc(waiting, func(r *request) bool {
-		return r.passing+n > p.size-r.bytes && time.Since(r.since) >= MaxBypass
+		return r.bypassed+n > p.size-r.bytes && time.Since(r.since) >= MaxBypass
 	})
 }
 
-// give takes n bytes for a request that passes those who wait.
-func (p *Pool) give(n int64, waiting []*request) *grant {
+// take takes n bytes for a request that bypasses those that wait. The caller holds p.mu.
+func (p *Pool) take(n int64, waiting []*request) *grant {
 	p.free -= n
 	for _, r := range waiting {
-		r.passing += n
+		r.bypassed += n
 	}
 	return &grant{n, slices.Clone(waiting)}
 }
 
-// share gives what is free to those who wait, the oldest first.
-func (p *Pool) share() {
+// grantFree grants free bytes to waiting requests, oldest first. The caller holds p.mu.
+func (p *Pool) grantFree() {
 	for i := 0; i < len(p.queue); {
 		r := p.queue[i]
 		if !p.fits(r.bytes, p.queue[:i]) {
 			i++
 			continue
 		}
-		r.grant = p.give(r.bytes, p.queue[:i])
+		r.grant = p.take(r.bytes, p.queue[:i])
 		close(r.granted)
 		p.queue = slices.Delete(p.queue, i, i+1)
 	}
@@ -123,9 +122,9 @@ func (p *Pool) releaser(g *grant) func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.free += g.bytes
-		for _, r := range g.passed {
-			r.passing -= g.bytes
+		for _, r := range g.bypassed {
+			r.bypassed -= g.bytes
 		}
-		p.share()
+		p.grantFree()
 	}
 }

@@ -12,14 +12,14 @@ import (
 	"imagery/app/budget"
 )
 
-// claim is a request for bytes that may have to wait.
+// claim is a request for bytes in the background.
 type claim struct {
 	got     atomic.Bool
 	release func()
 	cancel  context.CancelFunc
 }
 
-// acquire asks in the background, and returns once the request is served or waits.
+// acquire requests n bytes in the background, and returns once they are granted or the request waits.
 func acquire(t *testing.T, p *budget.Pool, n int64) *claim {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -34,8 +34,8 @@ func acquire(t *testing.T, p *budget.Pool, n int64) *claim {
 	return c
 }
 
-// TestSmallPassesWithoutDelay: who leaves room for the large request that waits may pass it at any time.
-func TestSmallPassesWithoutDelay(t *testing.T) {
+// TestBypassWithoutDelay: requests that leave enough for a large one that waits may bypass it at any time.
+func TestBypassWithoutDelay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := budget.NewPool(100)
 		running := acquire(t, p, 60)
@@ -46,23 +46,23 @@ func TestSmallPassesWithoutDelay(t *testing.T) {
 			t.Errorf("large %t, small %t %t", large.got.Load(), first.got.Load(), second.got.Load())
 		}
 		if third.got.Load() {
-			t.Error("40 of 100 bytes have passed a request for 70")
+			t.Error("40 of 100 bytes have bypassed a request for 70")
 		}
 		second.release()
 		synctest.Wait()
 		if !third.got.Load() {
-			t.Error("who passed and is gone counts no more")
+			t.Error("bytes that were released count as bypassing")
 		}
 		running.release()
 		synctest.Wait()
 		if !large.got.Load() {
-			t.Error("what was in front is done, and who passed left enough")
+			t.Error("not granted, though enough is free")
 		}
 	})
 }
 
-// TestSmallPassesForAWhile: who may delay the large request passes it as long as that one has patience.
-func TestSmallPassesForAWhile(t *testing.T) {
+// TestBypassWithDelay: requests that may delay a large one bypass it until that has waited for MaxBypass.
+func TestBypassWithDelay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := budget.NewPool(100)
 		running := acquire(t, p, 60)
@@ -74,7 +74,7 @@ func TestSmallPassesForAWhile(t *testing.T) {
 		time.Sleep(budget.MaxBypass)
 		late := acquire(t, p, 10)
 		if _, ok := p.TryAcquire(10); ok || late.got.Load() {
-			t.Error("a small request still delays a large one that has waited long enough")
+			t.Error("a small request bypassed a large one that had waited for MaxBypass")
 		}
 		running.release()
 		early.release()
@@ -85,17 +85,17 @@ func TestSmallPassesForAWhile(t *testing.T) {
 		large.release()
 		synctest.Wait()
 		if !late.got.Load() {
-			t.Error("everything is free")
+			t.Error("not granted, though all bytes are free")
 		}
 	})
 }
 
-// TestGivingUpLetsOthersIn: a large request that is withdrawn does not hold up those behind it.
-func TestGivingUpLetsOthersIn(t *testing.T) {
+// TestCanceledRequestUnblocksOthers: a large request that is canceled does not block those behind it.
+func TestCanceledRequestUnblocksOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := budget.NewPool(100)
 		acquire(t, p, 60)
-		large := acquire(t, p, 500) // as much as there is
+		large := acquire(t, p, 500) // is cut to the pool's size
 		time.Sleep(budget.MaxBypass)
 		small := acquire(t, p, 40)
 		if large.got.Load() || small.got.Load() {
@@ -109,7 +109,7 @@ func TestGivingUpLetsOthersIn(t *testing.T) {
 	})
 }
 
-// TestPoolIsNeverOverdrawn: many at once, of all sizes, some of which give up; nobody is forgotten.
+// TestPoolIsNeverOverdrawn: many concurrent requests of all sizes, some of which time out.
 func TestPoolIsNeverOverdrawn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size = 100
@@ -118,25 +118,27 @@ func TestPoolIsNeverOverdrawn(t *testing.T) {
 		var all sync.WaitGroup
 		random := rand.New(rand.NewPCG(1, 2))
 		for range 500 {
-			n, patience, takes := 1+random.Int64N(size), time.Duration(random.Int64N(int64(20*time.Minute))), time.Duration(random.Int64N(int64(2*time.Second)))
+			n := 1 + random.Int64N(size)
+			timeout := time.Duration(random.Int64N(int64(20 * time.Minute)))
+			work := time.Duration(random.Int64N(int64(2 * time.Second)))
 			all.Go(func() {
-				ctx, cancel := context.WithTimeout(context.Background(), patience)
+				ctx, cancel := context.WithTimeout(context.Background(), timeout)
 				defer cancel()
 				release, err := p.Acquire(ctx, n)
 				if err != nil {
 					return
 				}
 				if now := held.Add(n); now > size {
-					t.Errorf("%d of %d bytes are handed out", now, size)
+					t.Errorf("%d of %d bytes are granted", now, size)
 				}
-				time.Sleep(takes)
+				time.Sleep(work)
 				held.Add(-n)
 				release()
 			})
 		}
 		all.Wait()
 		if _, ok := p.TryAcquire(size); !ok {
-			t.Error("bytes were lost")
+			t.Error("not all bytes were released")
 		}
 	})
 }

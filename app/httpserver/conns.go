@@ -9,147 +9,152 @@ import (
 	"time"
 )
 
-// maxUnread bounds the header bytes of all connections whose header is not complete. net/http keeps up to 24 bytes
-// for each of them (fields of few bytes), so this is some 12 MiB; an honest header has a KiB, for milliseconds.
-const maxUnread = 512 << 10
+// maxPartial limits the header bytes of all connections whose header is incomplete. net/http may need 24 bytes of
+// memory for each of them (if fields are short), which is 12 MiB together. A usual header has 1 KiB, for a few
+// milliseconds.
+const maxPartial = 512 << 10
 
 // phase is a state of a connection.
 type phase int
 
 const (
-	reading  phase = iota // opened, or the header of a request is being read
+	reading  phase = iota // new, or the header of a request is incomplete
 	idle                  // between requests
-	handling              // a request is being answered
+	handling              // a request is being handled
 )
 
-// conns are the open connections of a server. When they are at their limit, a new one replaces the one that has been
-// idle longest, or else the one that has been sending its header longest, or else the one that has been silent longest
-// in the middle of a body, if that is longer than silence. Other connections whose request is being answered are never
-// cut for another.
+// conns tracks the open connections of a server and limits their number. At the limit a new connection replaces, in
+// this order: the one that has been idle longest; the one that has been sending its header longest; the one that has
+// sent nothing for longest in the middle of a body, if that exceeds bodyStallTimeout. Other connections whose request
+// is being handled are never closed for a new one.
 type conns struct {
 	limit int
-	stall time.Duration // WriteStall; tests shorten it, and the next
-	quiet time.Duration // silence
 
-	mu     sync.Mutex
-	open   map[*conn]struct{}
-	unread int           // header bytes of connections in phase reading
-	closed chan struct{} // closed and replaced when there is one connection less, or one to replace more
+	// WriteStallTimeout and bodyStallTimeout, unless a test shortens them.
+	writeStall, bodyStall time.Duration
+
+	mu      sync.Mutex
+	open    map[*conn]struct{}
+	partial int           // header bytes of connections in phase reading
+	changed chan struct{} // closed and replaced when a connection is closed or becomes idle
 }
 
 func newConns(limit int) *conns {
-	return &conns{limit: limit, stall: WriteStall, quiet: silence, open: map[*conn]struct{}{}, closed: make(chan struct{})}
+	return &conns{limit: limit, writeStall: WriteStallTimeout, bodyStall: bodyStallTimeout,
+		open: map[*conn]struct{}{}, changed: make(chan struct{})}
 }
 
-// silence bounds the pause that a client may make in a body while all connections are taken.
-const silence = 5 * time.Second
+// bodyStallTimeout is how long a client may send nothing in the middle of a body while the limit is reached.
+const bodyStallTimeout = 5 * time.Second
 
-// conn is one connection. Its phase, since, unread, sending and heard are guarded by conns.mu.
+// conn is one connection. phase, since, partial, inBody and lastRead are guarded by conns.mu.
 type conn struct {
 	net.Conn
 	conns *conns
 
-	phase  phase
-	since  time.Time // when the phase began
-	unread int       // header bytes, while the phase is reading
+	phase   phase
+	since   time.Time // when the phase began
+	partial int       // header bytes read, while the phase is reading
 
-	sending bool      // the body of the request that is being answered has not ended
-	heard   time.Time // when the last bytes came
+	inBody   bool      // the body of the request being handled has not ended
+	lastRead time.Time // when the last bytes arrived
 
-	mu      sync.Mutex
-	writeBy time.Time // the deadline that the handler set
+	mu            sync.Mutex
+	writeDeadline time.Time // set by the handler
 }
 
-// add makes room for one more connection, waiting if all have a request being answered, until done is closed.
+// add adds a connection. At the limit it replaces another one, or waits until that is possible; it returns false if
+// done is closed first.
 func (cs *conns) add(c *conn, done <-chan struct{}) bool {
 	for {
 		cs.mu.Lock()
-		if len(cs.open) < cs.limit || cs.replace() {
+		if len(cs.open) < cs.limit || cs.closeOne() {
 			c.since = time.Now()
 			cs.open[c] = struct{}{}
 			cs.mu.Unlock()
 			return true
 		}
-		closed := cs.closed
+		changed := cs.changed
 		cs.mu.Unlock()
 		select {
-		case <-closed:
-		case <-time.After(cs.quiet / 5): // one may have fallen silent
+		case <-changed:
+		case <-time.After(cs.bodyStall / 5): // a body may have stalled
 		case <-done:
 			return false
 		}
 	}
 }
 
-// replace closes one connection that may be replaced, and reports whether there was one. The caller holds the lock.
-func (cs *conns) replace() bool {
+// closeOne closes one connection that may be replaced, and reports whether there was one. The caller holds cs.mu.
+func (cs *conns) closeOne() bool {
 	older := func(c, than *conn) bool { return c.since.Before(than.since) }
 	for _, p := range []phase{idle, reading} {
 		if c := cs.first(func(c *conn) bool { return c.phase == p }, older); c != nil {
-			cs.cut(c)
+			cs.close(c)
 			return true
 		}
 	}
-	silent := cs.first(func(c *conn) bool { return c.sending && time.Since(c.heard) > cs.quiet },
-		func(c, than *conn) bool { return c.heard.Before(than.heard) })
-	if silent == nil {
+	stalled := cs.first(func(c *conn) bool { return c.inBody && time.Since(c.lastRead) > cs.bodyStall },
+		func(c, than *conn) bool { return c.lastRead.Before(than.lastRead) })
+	if stalled == nil {
 		return false
 	}
-	cs.cut(silent)
+	cs.close(stalled)
 	return true
 }
 
-// first returns the connection that comes before all others of those that are meant. The caller holds the lock.
-func (cs *conns) first(meant func(*conn) bool, before func(c, than *conn) bool) (best *conn) {
+// first returns the connection that matches and comes before all others that do; nil if none matches. The caller holds
+// cs.mu.
+func (cs *conns) first(matches func(*conn) bool, before func(c, than *conn) bool) (first *conn) {
 	for c := range cs.open {
-		if meant(c) && (best == nil || before(c, best)) {
-			best = c
+		if matches(c) && (first == nil || before(c, first)) {
+			first = c
 		}
 	}
-	return best
+	return first
 }
 
-// cut closes a connection for another one's sake. The caller holds the lock.
-func (cs *conns) cut(c *conn) {
-	cs.forget(c)
-	_ = c.Conn.Close() // its reader, in net/http, sees the end
+// close closes a connection to free what it occupies. The caller holds cs.mu.
+func (cs *conns) close(c *conn) {
+	cs.remove(c)
+	_ = c.Conn.Close() // net/http notices in its read
 }
 
-// forget takes a connection off the list. The caller holds the lock.
-func (cs *conns) forget(c *conn) {
+// remove removes a connection from the open ones. The caller holds cs.mu.
+func (cs *conns) remove(c *conn) {
 	if _, ok := cs.open[c]; !ok {
 		return
 	}
 	delete(cs.open, c)
-	cs.enter(c, idle)
+	cs.setPhase(c, idle)
 }
 
-// enter changes the phase of a connection. The caller holds the lock.
-func (cs *conns) enter(c *conn, p phase) {
-	cs.unread -= c.unread
-	c.unread, c.phase, c.since, c.sending = 0, p, time.Now(), false
+// setPhase changes the phase of a connection. The caller holds cs.mu.
+func (cs *conns) setPhase(c *conn, p phase) {
+	cs.partial -= c.partial
+	c.partial, c.phase, c.since, c.inBody = 0, p, time.Now(), false
 	if p == idle {
-		close(cs.closed)
-		cs.closed = make(chan struct{})
+		close(cs.changed)
+		cs.changed = make(chan struct{})
 	}
 }
 
-// handling notes that a connection's header is complete, and whether a body follows.
-func (cs *conns) handling(c *conn, body bool) {
+// headerComplete records that a request's header was read, and whether a body follows.
+func (cs *conns) headerComplete(c *conn, body bool) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	cs.enter(c, handling)
-	c.sending, c.heard = body, time.Now()
+	cs.setPhase(c, handling)
+	c.inBody, c.lastRead = body, time.Now()
 }
 
-// ended notes that the body has ended.
-func (cs *conns) ended(c *conn) {
+// bodyEnded records that the body was read to its end.
+func (cs *conns) bodyEnded(c *conn) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	c.sending = false
+	c.inBody = false
 }
 
-// state follows net/http's view of a connection.
+// state is the http.Server.ConnState hook.
 func (cs *conns) state(nc net.Conn, s http.ConnState) {
 	c, ok := nc.(*conn)
 	if !ok {
@@ -159,28 +164,28 @@ func (cs *conns) state(nc net.Conn, s http.ConnState) {
 	defer cs.mu.Unlock()
 	switch s {
 	case http.StateIdle:
-		cs.enter(c, idle)
+		cs.setPhase(c, idle)
 	case http.StateClosed, http.StateHijacked:
-		cs.forget(c)
+		cs.remove(c)
 	}
 }
 
-// arrived counts bytes that were read while no request was being answered. When all such bytes are too many, the
-// connection that has sent most of them is cut.
+// arrived counts header bytes. If all incomplete headers together exceed maxPartial, it closes the connection with the
+// largest.
 func (cs *conns) arrived(c *conn, n int) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	c.heard = time.Now()
+	c.lastRead = time.Now()
 	if _, ok := cs.open[c]; !ok || c.phase == handling {
 		return
 	}
 	if c.phase == idle {
-		cs.enter(c, reading)
+		cs.setPhase(c, reading)
 	}
-	c.unread += n
-	cs.unread += n
-	for cs.unread > maxUnread {
-		cs.cut(cs.first(func(*conn) bool { return true }, func(c, than *conn) bool { return c.unread > than.unread }))
+	c.partial += n
+	cs.partial += n
+	for cs.partial > maxPartial {
+		cs.close(cs.first(func(*conn) bool { return true }, func(c, than *conn) bool { return c.partial > than.partial }))
 	}
 }
 
@@ -193,14 +198,14 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write implements net.Conn. A write that makes no progress fails after WriteStall, or at the handler's deadline.
+// Write implements net.Conn. It fails after WriteStallTimeout, or at the handler's deadline if that is earlier.
 func (c *conn) Write(p []byte) (int, error) {
-	by := time.Now().Add(c.conns.stall)
+	deadline := time.Now().Add(c.conns.writeStall)
 	c.mu.Lock()
-	if !c.writeBy.IsZero() && c.writeBy.Before(by) {
-		by = c.writeBy
+	if !c.writeDeadline.IsZero() && c.writeDeadline.Before(deadline) {
+		deadline = c.writeDeadline
 	}
-	err := c.Conn.SetWriteDeadline(by)
+	err := c.Conn.SetWriteDeadline(deadline)
 	c.mu.Unlock()
 	if err != nil {
 		return 0, err
@@ -208,11 +213,11 @@ func (c *conn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// SetWriteDeadline implements net.Conn: it bounds all writes from now on together.
+// SetWriteDeadline implements net.Conn. The deadline is for all later writes together.
 func (c *conn) SetWriteDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.writeBy = t
+	c.writeDeadline = t
 	return c.Conn.SetWriteDeadline(t)
 }
 
@@ -221,7 +226,7 @@ func (c *conn) SetDeadline(t time.Time) error {
 	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
 }
 
-// CloseWrite lets net/http send an answer's end before it stops reading.
+// CloseWrite closes the sending side. net/http uses it to end a response before it stops reading.
 func (c *conn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
@@ -229,10 +234,10 @@ func (c *conn) CloseWrite() error {
 	return errors.ErrUnsupported
 }
 
-// warnEvery bounds how often a failing listener is logged.
-const warnEvery = 10 * time.Second
+// warnInterval is the shortest time between two warnings of a failing listener.
+const warnInterval = 10 * time.Second
 
-// listener accepts connections into conns.
+// listener adds the connections that it accepts to conns.
 type listener struct {
 	net.Listener
 	conns *conns
@@ -240,21 +245,21 @@ type listener struct {
 
 	done   chan struct{} // closed by Close
 	once   sync.Once
-	warned time.Time // of Accept, which net/http calls from one goroutine
+	warned time.Time // used by Accept only, which net/http calls from one goroutine
 }
 
-// Accept implements net.Listener. Out of file descriptors net/http tries again by itself; the log says so.
+// Accept implements net.Listener. It logs errors, such as exhausted file descriptors; net/http retries by itself.
 func (l *listener) Accept() (net.Conn, error) {
 	for {
 		nc, err := l.Listener.Accept()
 		if err != nil {
-			if !errors.Is(err, net.ErrClosed) && time.Since(l.warned) > warnEvery {
+			if !errors.Is(err, net.ErrClosed) && time.Since(l.warned) > warnInterval {
 				l.warned = time.Now()
-				l.log.Warn("no connection can be accepted", "address", l.Addr().String(), "error", err)
+				l.log.Warn("cannot accept connections", "address", l.Addr().String(), "error", err)
 			}
 			return nil, err
 		}
-		if tcp, ok := nc.(*net.TCPConn); ok { // without the bounds it works as well
+		if tcp, ok := nc.(*net.TCPConn); ok { // errors are harmless: the kernel's defaults apply
 			_ = tcp.SetReadBuffer(socketBuffer)
 			_ = tcp.SetWriteBuffer(socketBuffer)
 		}
@@ -266,7 +271,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 }
 
-// Close implements net.Listener. An Accept that waits for a connection to end returns.
+// Close implements net.Listener. It also ends an Accept that waits because of the limit.
 func (l *listener) Close() error {
 	l.once.Do(func() { close(l.done) })
 	return l.Listener.Close()

@@ -1,6 +1,6 @@
-// Package httpserver gives every listener of every role the same bounds: on the header, body, idle and write time of
-// a connection, on its buffers, and on the number of connections. The table in docs/bounds.md says what one connection
-// can make a process hold.
+// Package httpserver provides the HTTP server that every role uses. It limits the header, body, idle and write time of
+// a connection, its buffers, and the number of connections. docs/bounds.md lists how much memory one connection can
+// occupy.
 package httpserver
 
 import (
@@ -16,45 +16,47 @@ import (
 )
 
 const (
-	// MaxHeaderBytes is more than browsers and load balancers send. net/http adds 4 KiB of its own.
+	// MaxHeaderBytes limits the header of a request. Browsers and load balancers send less. net/http adds 4 KiB.
 	MaxHeaderBytes = 32 << 10
-	// maxQuery bounds the query of an address, in bytes, whose parameters are kept as fields are. Ours have 60.
+	// maxQuery limits the query of a URL, in bytes. Parsed parameters take as much memory as header fields. The longest
+	// query of the API has 60 bytes.
 	maxQuery = 1 << 10
-	// maxFields bounds what the fields of one header take beside their bytes: a field of three bytes takes a hundred.
+	// maxFields limits the fields of one header: even a field of three bytes takes some 100 bytes of memory.
 	maxFields = 128
-	// BodyTimeout bounds the body of a request, from the end of its header on. Uploads set their own bound.
+	// BodyTimeout limits the body of a request, counted from the end of its header. Uploads set their own deadline.
 	BodyTimeout = 10 * time.Second
-	// MemoryPerConnection bounds the memory of one connection, in bytes: its header, two buffers of 4 KiB, two stacks.
-	// Bodies are counted elsewhere.
+	// MemoryPerConnection is the memory that one connection may take, in bytes: its header, two buffers of 4 KiB, two
+	// goroutine stacks. Bodies are not included.
 	MemoryPerConnection = 64 << 10
-	// WriteStall bounds the time in which a write makes no progress. A write has at most some 32 KiB, so a client that
-	// reads a KiB per second keeps its connection.
-	WriteStall = 30 * time.Second
-	// socketBuffer bounds what the kernel keeps for one connection in each direction; Linux doubles it.
+	// WriteStallTimeout limits one write. A write has at most some 32 KiB, so a client that reads more than a KiB per
+	// second keeps its connection.
+	WriteStallTimeout = 30 * time.Second
+	// socketBuffer is the size of the kernel's buffer of one connection in each direction; Linux doubles it.
 	socketBuffer = 64 << 10
 )
 
-// MinConnections is enough for some browsers and the probes of a load balancer. settings.ProcessBase has room for them.
+// MinConnections is the smallest limit of open connections: enough for a few browsers and the probes of a load
+// balancer. settings.ProcessBase includes their memory.
 const MinConnections = 256
 
-// Connections returns how many connections a process with that many bytes of memory may have open: at 256 KiB for
-// each, the kernel's buffers included.
+// Connections returns the limit of open connections for a process with that many bytes of memory: one for each 256 KiB,
+// which include the kernel's buffers, within MinConnections and 4096.
 func Connections(memory int64) int { return int(min(max(memory/(256<<10), MinConnections), 4096)) }
 
-// Server is an http.Server with bounds.
+// Server is an http.Server with limits.
 type Server struct {
 	*http.Server
 	conns *conns
 	log   *slog.Logger
-	body  time.Duration // BodyTimeout; tests shorten it
+	body  time.Duration // BodyTimeout, unless a test shortens it
 }
 
-// New returns a server that keeps at most so many connections open. What net/http logs of broken connections is logged
-// at the given level.
+// New returns a server with a limit of open connections. Messages that net/http logs about broken connections get the
+// given level.
 func New(handler http.Handler, connections int, log *slog.Logger, level slog.Level) *Server {
 	s := &Server{conns: newConns(connections), log: log, body: BodyTimeout}
 	s.Server = &http.Server{
-		Handler:           s.bound(handler),
+		Handler:           s.limit(handler),
 		ReadHeaderTimeout: settings.ReadHeaderTimeout,
 		IdleTimeout:       settings.IdleTimeout,
 		MaxHeaderBytes:    MaxHeaderBytes,
@@ -75,23 +77,23 @@ func (s *Server) Serve(l net.Listener) error {
 // connKey is the context key of a request's connection.
 type connKey struct{}
 
-// bound tells the connection when its header is complete, refuses headers of too many fields, and sets the deadline of
-// the body.
-func (s *Server) bound(next http.Handler) http.Handler {
+// limit is a middleware that records the phases of the request's connection, rejects headers with too many fields, and
+// sets the deadline of the body.
+func (s *Server) limit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if c, ok := r.Context().Value(connKey{}).(*conn); ok {
-			s.conns.handling(c, r.ContentLength != 0)
+			s.conns.headerComplete(c, r.ContentLength != 0)
 			if r.ContentLength != 0 {
-				r = r.WithContext(r.Context()) // a copy: net/http looks at the type of the body of its own request
+				r = r.WithContext(r.Context()) // a copy, since net/http checks the type of the body of its own request
 				r.Body = &body{r.Body, s.conns, c}
 			}
 		}
-		if fields(r.Header) > maxFields {
-			refuse(w, http.StatusRequestHeaderFieldsTooLarge, "The request has too many header fields.")
+		if countFields(r.Header) > maxFields {
+			writeProblem(w, http.StatusRequestHeaderFieldsTooLarge, "The request has too many header fields.")
 			return
 		}
 		if len(r.URL.RawQuery) > maxQuery {
-			refuse(w, http.StatusRequestURITooLong, "The query of the address is too long.")
+			writeProblem(w, http.StatusRequestURITooLong, "The query of the address is too long.")
 			return
 		}
 		if r.ContentLength != 0 { // without a body net/http reads ahead, and a deadline would cancel the request
@@ -101,7 +103,7 @@ func (s *Server) bound(next http.Handler) http.Handler {
 	})
 }
 
-// body tells when it has ended.
+// body records the end of a request body.
 type body struct {
 	io.ReadCloser
 	conns *conns
@@ -112,24 +114,24 @@ type body struct {
 func (b *body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err != nil {
-		b.conns.ended(b.conn)
+		b.conns.bodyEnded(b.conn)
 	}
 	return n, err
 }
 
-func fields(h http.Header) (n int) {
+func countFields(h http.Header) (n int) {
 	for _, values := range h {
 		n += len(values)
 	}
 	return n
 }
 
-// refuse answers in the form of RFC 9457 and ends the connection.
-func refuse(w http.ResponseWriter, status int, detail string) {
+// writeProblem responds with a problem document (RFC 9457) and closes the connection.
+func writeProblem(w http.ResponseWriter, status int, detail string) {
 	h := w.Header()
 	h.Set("Content-Type", "application/problem+json")
 	h.Set("Connection", "close")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]any{"type": "about:blank", "title": http.StatusText(status), "status": status,
-		"detail": detail}) // the client is gone if this fails
+	_ = json.NewEncoder(w).Encode(map[string]any{ // fails only if the client is gone
+		"type": "about:blank", "title": http.StatusText(status), "status": status, "detail": detail})
 }

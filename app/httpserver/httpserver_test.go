@@ -18,8 +18,8 @@ import (
 	"imagery/app/deploy/settings"
 )
 
-// started serves handler on a port of its own until the test ends, and returns the address.
-func started(t *testing.T, handler http.Handler, connections int, change ...func(*Server)) (*Server, string) {
+// start serves handler on a free port until the test ends, and returns the address.
+func start(t *testing.T, handler http.Handler, connections int, change ...func(*Server)) (*Server, string) {
 	t.Helper()
 	s := New(handler, connections, slog.New(slog.DiscardHandler), slog.LevelDebug)
 	for _, f := range change {
@@ -65,7 +65,7 @@ func (c *client) send(text string) {
 	}
 }
 
-// status returns the status of the next answer, after reading it whole; 0 when the connection ended instead.
+// status reads the next response and returns its status; 0 if the connection was closed instead.
 func (c *client) status() int {
 	res, err := http.ReadResponse(c.in, nil)
 	if err != nil {
@@ -84,7 +84,7 @@ var ok = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 
 const get = "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
-// await waits until so many connections are in a phase.
+// await waits until n connections are in a phase.
 func (s *Server) await(t *testing.T, p phase, n int) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
@@ -105,13 +105,13 @@ func (s *Server) await(t *testing.T, p phase, n int) {
 	}
 }
 
-// At the limit a new connection takes the place of an idle one, the longest idle first, then of one that is sending its
-// header; requests that are being answered are never cut.
+// TestConnectionsAtTheLimit: a new connection replaces an idle one, the longest idle first, then one that is sending
+// its header, but never one whose request is being handled.
 func TestConnectionsAtTheLimit(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
 	entered := make(chan struct{}, 10)
-	s, addr := started(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s, addr := start(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/wait" {
 			entered <- struct{}{}
 			<-release
@@ -129,7 +129,7 @@ func TestConnectionsAtTheLimit(t *testing.T) {
 		}
 		resting = append(resting, c)
 	}
-	s.await(t, idle, 2) // an answer is at its reader before its connection is idle
+	s.await(t, idle, 2) // a client may have a response before its connection is idle
 	slow := dial(t, addr)
 	slow.send("GET / HTTP/1.1\r\nHo")
 	s.await(t, reading, 1)
@@ -141,7 +141,7 @@ func TestConnectionsAtTheLimit(t *testing.T) {
 		fresh = append(fresh, c)
 	}
 	replace()
-	replace() // both idle ones; the slow one goes on
+	replace() // together both idle ones, but not the slow one
 	slow.send("st: x\r\n\r\n")
 	if got := slow.status(); got != 200 {
 		t.Errorf("a slow header while others are idle: %d", got)
@@ -152,10 +152,10 @@ func TestConnectionsAtTheLimit(t *testing.T) {
 	replace()
 	for i, c := range append(resting, slow) {
 		if got := c.status(); got != 0 {
-			t.Errorf("connection %d that was to be replaced: %d", i, got)
+			t.Errorf("connection %d was not replaced: %d", i, got)
 		}
 	}
-	late := dial(t, addr) // waits, as all have a request
+	late := dial(t, addr) // waits, since all connections have a request
 	late.send(get)
 	close(release)
 	for i, c := range append(fresh, busy, late) {
@@ -165,20 +165,21 @@ func TestConnectionsAtTheLimit(t *testing.T) {
 	}
 }
 
-// At the limit a connection that is silent in the middle of its body is replaced, one that waits for its answer is not.
-func TestSilentBodiesAreReplaced(t *testing.T) {
+// TestStalledBodiesAreReplaced: at the limit, a connection that has stalled in the middle of its body is replaced, one
+// that waits for its response is not.
+func TestStalledBodiesAreReplaced(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
 	defer close(release)
 	entered := make(chan struct{}, 10)
-	_, addr := started(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	_, addr := start(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodGet && r.URL.Path == "/wait" {
 			entered <- struct{}{}
 			<-release
 		}
 		entered <- struct{}{}
 		ok(w, r)
-	}), 3, func(s *Server) { s.conns.quiet, s.body = 200*time.Millisecond, time.Hour })
+	}), 3, func(s *Server) { s.conns.bodyStall, s.body = 200*time.Millisecond, time.Hour })
 	for range 2 {
 		dial(t, addr).send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nx")
 	}
@@ -189,41 +190,41 @@ func TestSilentBodiesAreReplaced(t *testing.T) {
 	for range 2 {
 		c := dial(t, addr)
 		c.send("GET /wait HTTP/1.1\r\nHost: x\r\n\r\n")
-		<-entered // in the place of a silent one
+		<-entered // replaced a stalled one
 	}
 }
 
-// The header bytes of all connections together are bounded, and honest requests get through all the same.
-func TestUnreadHeadersAreBounded(t *testing.T) {
+// TestPartialHeaderLimit: the bytes of all incomplete headers together are limited, without effect on other requests.
+func TestPartialHeaderLimit(t *testing.T) {
 	t.Parallel()
-	s, addr := started(t, ok, 200)
+	s, addr := start(t, ok, 200)
 	half := "GET / HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 30<<10)
 	for range 100 {
 		c := dial(t, addr)
-		_, _ = io.WriteString(c, half) // it may have been cut by now
+		_, _ = io.WriteString(c, half) // fails if the connection was closed already
 	}
 	c := dial(t, addr)
 	c.send(get)
 	if got := c.status(); got != 200 {
-		t.Errorf("an honest request: %d", got)
+		t.Errorf("a normal request: %d", got)
 	}
 	s.conns.mu.Lock()
 	defer s.conns.mu.Unlock()
-	if s.conns.unread > maxUnread {
-		t.Errorf("%d header bytes are held, the bound is %d", s.conns.unread, maxUnread)
+	if s.conns.partial > maxPartial {
+		t.Errorf("%d header bytes are kept, the limit is %d", s.conns.partial, maxPartial)
 	}
 	sum := 0
 	for c := range s.conns.open {
-		sum += c.unread
+		sum += c.partial
 	}
-	if sum != s.conns.unread {
-		t.Errorf("%d bytes are counted, there are %d", s.conns.unread, sum)
+	if sum != s.conns.partial {
+		t.Errorf("%d bytes are counted, want %d", s.conns.partial, sum)
 	}
 }
 
 func TestHeaders(t *testing.T) {
 	t.Parallel()
-	_, addr := started(t, ok, 10)
+	_, addr := start(t, ok, 10)
 	for name, c := range map[string]struct {
 		header string
 		want   int
@@ -246,28 +247,31 @@ func TestHeaders(t *testing.T) {
 	}
 }
 
-// stall is a connection whose writes block, and which tells the deadlines that were set.
-type stall struct {
+// deadlineRecorder is a connection that records its write deadlines.
+type deadlineRecorder struct {
 	net.Conn
-	by []time.Time
+	deadlines []time.Time
 }
 
-func (s *stall) SetWriteDeadline(t time.Time) error { s.by = append(s.by, t); return nil }
-func (s *stall) Write(p []byte) (int, error)        { return len(p), nil }
+func (r *deadlineRecorder) SetWriteDeadline(t time.Time) error {
+	r.deadlines = append(r.deadlines, t)
+	return nil
+}
+func (r *deadlineRecorder) Write(p []byte) (int, error) { return len(p), nil }
 
-// Each write has a deadline of its own, but none beyond the one that the handler set.
+// TestWriteDeadlines: each write has its own deadline, but not after the one that the handler set.
 func TestWriteDeadlines(t *testing.T) {
 	t.Parallel()
-	inner := &stall{}
+	inner := &deadlineRecorder{}
 	c := &conn{Conn: inner, conns: newConns(1)}
-	last := func() time.Duration { return time.Until(inner.by[len(inner.by)-1]) }
+	last := func() time.Duration { return time.Until(inner.deadlines[len(inner.deadlines)-1]) }
 	c.Write([]byte("x"))
-	if d := last(); d > WriteStall || d < WriteStall-10*time.Second {
+	if d := last(); d > WriteStallTimeout || d < WriteStallTimeout-10*time.Second {
 		t.Errorf("a write may take %s", d)
 	}
 	c.SetWriteDeadline(time.Now().Add(time.Hour))
 	c.Write([]byte("x"))
-	if d := last(); d > WriteStall {
+	if d := last(); d > WriteStallTimeout {
 		t.Errorf("a write before a late deadline may take %s", d)
 	}
 	c.SetWriteDeadline(time.Now().Add(time.Second))
@@ -277,40 +281,40 @@ func TestWriteDeadlines(t *testing.T) {
 	}
 }
 
-// A body that does not end, and a client that does not read, lose their connection.
+// TestStalledClients: a client that does not finish its body, or does not read, loses its connection.
 func TestStalledClients(t *testing.T) {
 	t.Parallel()
 	ended := make(chan error, 1)
 	large := bytes.Repeat([]byte("x"), 32<<20)
-	_, addr := started(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	_, addr := start(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPost {
 			ok(w, r)
 			return
 		}
 		_, err := io.Copy(w, bytes.NewReader(large))
 		ended <- err
-	}), 10, func(s *Server) { s.body, s.conns.stall = 100*time.Millisecond, 100*time.Millisecond })
+	}), 10, func(s *Server) { s.body, s.conns.writeStall = 100*time.Millisecond, 100*time.Millisecond })
 	c := dial(t, addr)
 	c.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nx")
 	if got := c.status(); got != http.StatusRequestTimeout {
 		t.Errorf("a body that does not end: %d", got)
 	}
-	deaf := dial(t, addr)
-	deaf.send(get)
+	reader := dial(t, addr)
+	reader.send(get)
 	select {
 	case err := <-ended:
 		if err == nil {
 			t.Error("32 MiB were sent to a client that reads nothing")
 		}
 	case <-time.After(20 * time.Second):
-		t.Error("a client that reads nothing is still served")
+		t.Error("the write to a client that reads nothing did not end")
 	}
 }
 
-// A header that does not end, and a connection that is idle, end in time.
+// TestSlowHeadersAndIdleConnections: connections with an incomplete header, and idle ones, are closed.
 func TestSlowHeadersAndIdleConnections(t *testing.T) {
 	t.Parallel()
-	s, addr := started(t, ok, 10, func(s *Server) {
+	s, addr := start(t, ok, 10, func(s *Server) {
 		if s.ReadHeaderTimeout != settings.ReadHeaderTimeout || s.IdleTimeout != settings.IdleTimeout {
 			t.Errorf("header %s, idle %s", s.ReadHeaderTimeout, s.IdleTimeout)
 		}
@@ -324,7 +328,7 @@ func TestSlowHeadersAndIdleConnections(t *testing.T) {
 		t.Error(got)
 	}
 	for name, c := range map[string]*client{"slow": slow, "idle": rested} {
-		if _, err := io.Copy(io.Discard, c.in); err != nil { // up to its end, before the client's own deadline
+		if _, err := io.Copy(io.Discard, c.in); err != nil { // until it is closed, before the client's own deadline
 			t.Errorf("the %s connection: %v", name, err)
 		}
 	}
@@ -332,20 +336,20 @@ func TestSlowHeadersAndIdleConnections(t *testing.T) {
 	s.await(t, idle, 0)
 }
 
-// broken is a listener that fails as one does without file descriptors.
-type broken struct {
+// failingListener fails as if file descriptors were exhausted, then works.
+type failingListener struct {
 	net.Listener
 	left int
 }
 
-func (b *broken) Accept() (net.Conn, error) {
+func (b *failingListener) Accept() (net.Conn, error) {
 	if b.left--; b.left >= 0 {
 		return nil, &net.OpError{Op: "accept", Err: syscall.EMFILE}
 	}
 	return b.Listener.Accept()
 }
 
-// Without file descriptors there is one warning, and the server goes on when there are some again.
+// TestAcceptErrorsAreLogged: repeated accept errors cause one warning, and the server continues after them.
 func TestAcceptErrorsAreLogged(t *testing.T) {
 	t.Parallel()
 	var log syncBuffer
@@ -354,7 +358,7 @@ func TestAcceptErrorsAreLogged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	go s.Serve(&broken{l, 3})
+	go s.Serve(&failingListener{l, 3})
 	defer s.Close()
 	c := dial(t, l.Addr().String())
 	c.send(get)
@@ -383,8 +387,8 @@ func (b *syncBuffer) String() string {
 	return b.b.String()
 }
 
-// A server that is full can be shut down.
-func TestShutdownWhileFull(t *testing.T) {
+// TestShutdownAtTheLimit: a server at its connection limit can be shut down.
+func TestShutdownAtTheLimit(t *testing.T) {
 	t.Parallel()
 	release, entered := make(chan struct{}), make(chan struct{})
 	wait := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { close(entered); <-release })
