@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -35,10 +34,12 @@ func TestMostOfEverythingAtOnce(t *testing.T) {
 	}
 	photo := append(encodeJPEG(t, scene(1, 400, 300)), make([]byte, 10<<20)...)
 	contentType, body := api.Form("photo", photo)
-	upload := func(i, length int) string {
-		return fmt.Sprintf("POST /image/%s/upload HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n",
+	upload := func(i, length int, part []byte) net.Buffers {
+		head := fmt.Appendf(nil, "POST /image/%s/upload HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n",
 			ids[i%len(ids)], contentType, length)
+		return net.Buffers{head, part}
 	}
+	text := func(parts ...string) net.Buffers { return net.Buffers{[]byte(strings.Join(parts, ""))} }
 	var fields strings.Builder
 	for i := range 7000 {
 		fmt.Fprintf(&fields, "%x:\r\n", i)
@@ -47,21 +48,21 @@ func TestMostOfEverythingAtOnce(t *testing.T) {
 	blanks := strings.Repeat(" ", 999_999)
 	_, tiny := api.Form("photo", encodeJPEG(t, scene(1, 40, 30)))
 	end := bytes.LastIndex(tiny, []byte("--\r\n"))
-	trailing := string(tiny[:end]) + "\r\nX: " + strings.Repeat("x", 8<<20)
-	for name, send := range map[string]func(int) string{
-		"headers of many fields": func(int) string { return "GET / HTTP/1.1\r\nHost: x\r\n" + fields.String()[:30<<10] },
-		"long headers":           func(int) string { return "GET / HTTP/1.1\r\nHost: x\r\n" + wide },
-		"waits with long headers": func(i int) string {
-			return "GET /image/" + ids[i%len(ids)] + "?wait=20s HTTP/1.1\r\nHost: x\r\n" + wide + "\r\n"
+	trailing := append(tiny[:end:end], "\r\nX: "+strings.Repeat("x", 8<<20)...)
+	for name, send := range map[string]func(int) net.Buffers{
+		"headers of many fields": func(int) net.Buffers { return text("GET / HTTP/1.1\r\nHost: x\r\n", fields.String()[:30<<10]) },
+		"long headers":           func(int) net.Buffers { return text("GET / HTTP/1.1\r\nHost: x\r\n", wide) },
+		"waits with long headers": func(i int) net.Buffers {
+			return text("GET /image/", ids[i%len(ids)], "?wait=20s HTTP/1.1\r\nHost: x\r\n", wide, "\r\n")
 		},
-		"creates that do not end": func(int) string {
-			return "POST /image HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n" + blanks
+		"creates that do not end": func(int) net.Buffers {
+			return text("POST /image HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n", blanks)
 		},
-		"photos that do not end":      func(i int) string { return upload(i, len(body)) + string(body[:8<<20]) },
-		"tiny photos that do not end": func(i int) string { return upload(i, len(tiny)) + string(tiny[:end-10]) },
-		"headers behind the photo":    func(i int) string { return upload(i, 10<<20) + trailing },
-		"results that are not read": func(int) string {
-			return "GET /image/" + result + "/processed HTTP/1.1\r\nHost: x\r\n\r\n"
+		"photos that do not end":      func(i int) net.Buffers { return upload(i, len(body), body[:8<<20]) },
+		"tiny photos that do not end": func(i int) net.Buffers { return upload(i, len(tiny), tiny[:end-10]) },
+		"headers behind the photo":    func(i int) net.Buffers { return upload(i, 10<<20, trailing) },
+		"results that are not read": func(int) net.Buffers {
+			return text("GET /image/", result, "/processed HTTP/1.1\r\nHost: x\r\n\r\n")
 		},
 	} {
 		for i := range 80 {
@@ -70,8 +71,8 @@ func TestMostOfEverythingAtOnce(t *testing.T) {
 				t.Fatalf("%s: %v", name, err)
 			}
 			defer conn.Close()
-			text := send(i)
-			go io.WriteString(conn, text) // as much of it as the server takes
+			request := send(i)
+			go request.WriteTo(conn) // as much of it as the server reads
 		}
 	}
 	probe := func(path string) bool {

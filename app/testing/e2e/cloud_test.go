@@ -62,6 +62,7 @@ func TestKillEverythingOnAWS(t *testing.T) {
 
 // TestChapter is the request sequence of the book's page: create, upload and be sent back, look until it is done.
 func TestChapter(t *testing.T) {
+	t.Parallel()
 	a := newAWS(t)
 	server := a.role(t, "server")
 	a.role(t, "worker")
@@ -85,6 +86,7 @@ func TestChapter(t *testing.T) {
 // TestRightsAreExactlyTheCalls: what the roles were seen to do, in all that they ever do, is what the table of rights
 // says, in both directions.
 func TestRightsAreExactlyTheCalls(t *testing.T) {
+	t.Parallel()
 	a := newAWS(t)
 	server := a.role(t, "server")
 	worker := a.role(t, "worker", "-resend-after", "1s")
@@ -147,6 +149,7 @@ func (a aws) send(t *testing.T, queue, body string) {
 // TestSelftest: the verb passes where the job can be done, leaves nothing, uses exactly its rights, and fails
 // where a right is missing. Its message is acknowledged by a worker.
 func TestSelftest(t *testing.T) {
+	t.Parallel()
 	a := newAWS(t)
 	selftest := func(flags ...string) ([]byte, error) {
 		cmd := exec.Command(exe, append([]string{"selftest"}, flags...)...)

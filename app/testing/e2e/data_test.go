@@ -40,37 +40,40 @@ func TestForeignFolderIsRefused(t *testing.T) {
 	outside := t.TempDir()
 	for _, name := range []string{"tmp/letter.txt", "wake/letter.txt", "objects/upload/letter.txt",
 		"imagery.db", "fleet.url", "tmp -> outside"} {
-		dir := t.TempDir()
-		path := filepath.Join(dir, name)
-		if link, _, ok := strings.Cut(path, " -> "); ok {
-			path = link
-			if err := os.Symlink(outside, path); err != nil {
-				t.Fatal(err)
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			path := filepath.Join(dir, name)
+			if link, _, ok := strings.Cut(path, " -> "); ok {
+				path = link
+				if err := os.Symlink(outside, path); err != nil {
+					t.Fatal(err)
+				}
+			} else {
+				if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(path, []byte("http://127.0.0.1:1"), 0o644); err != nil {
+					t.Fatal(err)
+				}
 			}
-		} else {
-			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-				t.Fatal(err)
+			before := contents(t, dir)
+			calls := append(verbCalls(imagery.NewID()), "doctor", "-role local", "-role server", "-role worker")
+			for _, call := range calls {
+				args := append(strings.Fields(call), "-data", dir)
+				if strings.HasPrefix(call, "-role") {
+					args = append(args, "-listen", "127.0.0.1:0")
+				}
+				out, err := exec.CommandContext(t.Context(), exe, args...).CombinedOutput()
+				// doctor breaks long lines
+				if said := strings.Join(strings.Fields(string(out)), ""); err == nil || !strings.Contains(said, path) {
+					t.Errorf("%s with %s: %v, want a refusal that names it:\n%s", call, name, err, out)
+				}
 			}
-			if err := os.WriteFile(path, []byte("http://127.0.0.1:1"), 0o644); err != nil {
-				t.Fatal(err)
+			if after := contents(t, dir); after != before {
+				t.Errorf("%s: the folder changed from\n%sto\n%s", name, before, after)
 			}
-		}
-		before := contents(t, dir)
-		calls := append(verbCalls(imagery.NewID()), "doctor", "-role local", "-role server", "-role worker")
-		for _, call := range calls {
-			args := append(strings.Fields(call), "-data", dir)
-			if strings.HasPrefix(call, "-role") {
-				args = append(args, "-listen", "127.0.0.1:0")
-			}
-			out, err := exec.CommandContext(t.Context(), exe, args...).CombinedOutput()
-			// doctor breaks long lines
-			if said := strings.Join(strings.Fields(string(out)), ""); err == nil || !strings.Contains(said, path) {
-				t.Errorf("%s with %s: %v, want a refusal that names it:\n%s", call, name, err, out)
-			}
-		}
-		if after := contents(t, dir); after != before {
-			t.Errorf("%s: the folder changed from\n%sto\n%s", name, before, after)
-		}
+		})
 	}
 }
 

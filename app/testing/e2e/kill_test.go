@@ -233,8 +233,9 @@ func TestPoison(t *testing.T) {
 	t.Parallel()
 	poison := imagery.NewID()
 	data := t.TempDir()
-	// Each duplicate of the poison would kill five workers of its own.
-	p := start(t, data, []string{"IMAGERY_FAILPOINT=" + fmt.Sprint(imagery.MidFilter, "@", poison)}, "-queue-chaos", "0")
+	// Each duplicate of the poison would kill five workers of its own. Its attempts are one visibility timeout apart.
+	p := start(t, data, []string{"IMAGERY_FAILPOINT=" + fmt.Sprint(imagery.MidFilter, "@", poison)},
+		"-queue-chaos", "0", "-visibility", "3s")
 	c := newClient(t, p.url)
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()

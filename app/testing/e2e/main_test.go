@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -8,10 +9,22 @@ import (
 	"testing"
 )
 
-// exe is the program under test, built once.
+// exe is the path of the binary under test, which TestMain builds once.
 var exe string
 
+// parallelTests is how many tests run at the same time, unless -parallel says otherwise. Most of them wait for timeouts of
+// the service more than they use a processor.
+const parallelTests = "6"
+
 func TestMain(m *testing.M) {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		if err := flag.Set("test.parallel", parallelTests); err != nil {
+			panic(err) // the testing package has this flag
+		}
+	}
 	dir, err := os.MkdirTemp("", "imagery-e2e")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

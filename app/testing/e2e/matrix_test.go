@@ -133,7 +133,7 @@ func (l *lab) try(ctx context.Context, s spot, k fakeaws.Kind, body []byte) erro
 // answers to every read that is not consistent, in all tests.
 func TestFaultMatrix(t *testing.T) {
 	t.Parallel()
-	const side = 10 // labs at work at the same time
+	const side = 16 // labs at work at the same time
 	body := encodeJPEG(t, scene(1, 60, 40))
 	labs := make(chan *lab, side)
 	var rows []spot

@@ -39,6 +39,7 @@ func peak(t testing.TB, pid int) int {
 // TestSlowClients: 64 clients that send 20 MiB photos at a snail's pace neither make the server exceed its
 // budget nor keep others out.
 func TestSlowClients(t *testing.T) {
+	t.Parallel()
 	const budget = 160 // MiB; the 64 photos together are 1,280
 	p := start(t, t.TempDir(), nil, "-role", "server", "-memory", strconv.Itoa(budget)+"MiB")
 	c := newClient(t, p.url)

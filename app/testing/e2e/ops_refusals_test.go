@@ -83,6 +83,7 @@ func TestVerbsRefuseBadInput(t *testing.T) {
 
 // TestVerbsHelp: every verb and group documents itself.
 func TestVerbsHelp(t *testing.T) {
+	t.Parallel()
 	for verb, flags := range map[string][]string{
 		"dlq":         {"dlq ls", "dlq show", "dlq redrive"},
 		"dlq ls":      {"--reason", "--id", "--json"},

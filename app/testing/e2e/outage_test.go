@@ -20,6 +20,7 @@ import (
 // within the contract's 10 s, those that were accepted are processed, and nothing fails or is given up. The
 // settings scale ten minutes down to ten seconds.
 func TestOutages(t *testing.T) {
+	t.Parallel()
 	for _, service := range []string{"dynamodb", "s3", "sqs"} {
 		t.Run(service, func(t *testing.T) {
 			t.Parallel()
@@ -52,11 +53,13 @@ func TestOutages(t *testing.T) {
 				}
 				return fakeaws.Fault{Kind: faults[call.Ordinal%len(faults)]}
 			})
+			outage := time.After(10 * time.Second)
 			for range 10 {
 				upload()
-				client.bounded(ctx)
+				uploads.Go(func() { client.bounded(ctx) })
 				time.Sleep(time.Second)
 			}
+			<-outage
 			a.Edge.Inject(nil)
 			back := time.Now()
 			upload()
@@ -102,6 +105,7 @@ func (a aws) inFlight(ctx context.Context, t *testing.T) {
 // TestFrozenWorker: a worker that is frozen in the middle of a job, for longer than the visibility timeout, changes
 // nothing that is not its own any more when it thaws.
 func TestFrozenWorker(t *testing.T) {
+	t.Parallel()
 	c, s := fakeaws.Start(t, imagery.Limits{Visibility: 2 * time.Second, MaxReceives: 5})
 	a := aws{c, s}
 	server, frozen := a.role(t, "server"), a.role(t, "worker")
@@ -147,6 +151,7 @@ func TestFrozenWorker(t *testing.T) {
 // TestRollingRestarts: workers are restarted three times, each while it holds a message; the deploys use up no
 // deliveries, for each worker finishes what it has begun.
 func TestRollingRestarts(t *testing.T) {
+	t.Parallel()
 	a := newAWS(t)
 	server := a.role(t, "server")
 	client := newClient(t, server.url)
@@ -185,6 +190,7 @@ func TestRollingRestarts(t *testing.T) {
 // TestDeadLetterExplained: a photo that kills its workers becomes a dead letter that its image explains; a bad
 // photo never becomes one, nor does a message about no image.
 func TestDeadLetterExplained(t *testing.T) {
+	t.Parallel()
 	c, s := fakeaws.Start(t, imagery.Limits{Visibility: time.Second, MaxReceives: 3})
 	a := aws{c, s}
 	poison := imagery.NewID()

@@ -23,6 +23,7 @@ type fleetState struct {
 
 // TestPanel: the fleet's page shows every process, and its button kills a real one, which is replaced.
 func TestPanel(t *testing.T) {
+	t.Parallel()
 	p := start(t, t.TempDir(), nil)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()

@@ -95,6 +95,7 @@ func refusals(t *testing.T) []refusal {
 }
 
 func TestRefusalsLeaveNothingBehind(t *testing.T) {
+	t.Parallel()
 	data := t.TempDir()
 	p := start(t, data, nil)
 	c := newClient(t, p.url)
@@ -142,6 +143,7 @@ func TestRefusalsLeaveNothingBehind(t *testing.T) {
 
 // TestTwoUploadsRace: of two different uploads to one fresh id exactly one is accepted, whichever servers they meet.
 func TestTwoUploadsRace(t *testing.T) {
+	t.Parallel()
 	p := start(t, t.TempDir(), nil)
 	c := newClient(t, p.url)
 	a, b := encodeJPEG(t, scene(1, 30, 30)), encodeJPEG(t, scene(2, 30, 30))
@@ -167,6 +169,7 @@ func TestTwoUploadsRace(t *testing.T) {
 
 // TestAtTheLimits: what is exactly as large as allowed is accepted.
 func TestAtTheLimits(t *testing.T) {
+	t.Parallel()
 	p := start(t, t.TempDir(), nil)
 	c := newClient(t, p.url)
 	small := encodeJPEG(t, scene(1, 40, 30))

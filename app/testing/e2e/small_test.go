@@ -28,10 +28,13 @@ type cgroup struct {
 	v2  bool
 }
 
+// cgroups counts the groups of this process, for their names.
+var cgroups atomic.Int64
+
 // newCgroup makes a group with that many bytes and no swap, or skips the test where that is not possible.
 func newCgroup(t *testing.T, bytes int64) cgroup {
 	t.Helper()
-	name := fmt.Sprintf("imagery-test-%d", os.Getpid())
+	name := fmt.Sprintf("imagery-test-%d-%d", os.Getpid(), cgroups.Add(1))
 	g := cgroup{dir: filepath.Join("/sys/fs/cgroup/memory", name)}
 	limits := []string{"memory.limit_in_bytes", "memory.memsw.limit_in_bytes"}
 	if _, err := os.Stat("/sys/fs/cgroup/cgroup.controllers"); err == nil {
@@ -148,6 +151,7 @@ var mixed = sync.OnceValue(func() (list []photo) {
 // all kinds and sizes that are sent at once none is lost and no process is killed: each is processed, or refused with a
 // size that would pass.
 func TestSmallMachine(t *testing.T) {
+	t.Parallel()
 	for _, mib := range []int64{512, 1024} {
 		t.Run(fmt.Sprintf("%d MiB", mib), func(t *testing.T) {
 			g := newCgroup(t, mib<<20)
@@ -168,6 +172,7 @@ func TestSmallMachine(t *testing.T) {
 
 // TestMemoryLimitVariable: the same by GOMEMLIMIT, which bounds what the fleet plans with where there is no cgroup.
 func TestMemoryLimitVariable(t *testing.T) {
+	t.Parallel()
 	p := start(t, t.TempDir(), []string{"GOMEMLIMIT=512MiB"})
 	smallMachine(t, p, 25)
 	total := 0

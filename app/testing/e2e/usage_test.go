@@ -14,6 +14,7 @@ import (
 // TestBadSettings: each stops the program with the exit code of its kind and one line that names the flag and
 // the variable.
 func TestBadSettings(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
