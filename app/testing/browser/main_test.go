@@ -20,8 +20,19 @@ var shots = flag.String("screenshots", "", "folder for a picture of every state 
 // gives to secure contexts only, as it does behind a load balancer without a certificate.
 const foreignHost = "imagery.test"
 
+// parallelTests is how many tests run at the same time, unless -parallel says otherwise. They wait for slow lines and for
+// pauses of the page more than they use a processor.
+const parallelTests = "5"
+
 func TestMain(m *testing.M) {
 	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		if err := flag.Set("test.parallel", parallelTests); err != nil {
+			panic(err) // the testing package has this flag
+		}
+	}
 	code := m.Run()
 	if stopBrowser != nil {
 		stopBrowser()

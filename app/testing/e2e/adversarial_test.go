@@ -18,7 +18,7 @@ import (
 	"imagery/app/imagery"
 )
 
-// testSeed is where all chaos of a run comes from: IMAGERY_TEST_SEED, or a fresh one.
+// testSeed returns the seed of the random queue behaviour of a run: IMAGERY_TEST_SEED, or a new one.
 var testSeed = sync.OnceValue(func() int64 {
 	if v := os.Getenv("IMAGERY_TEST_SEED"); v != "" {
 		n, err := strconv.ParseInt(v, 10, 64)
@@ -30,9 +30,9 @@ var testSeed = sync.OnceValue(func() int64 {
 	return 1 + rand.Int64N(1<<31)
 })
 
-// hostile is the flags of a program with those args: by default a local queue misbehaves in tests. Those that
-// choose its numbers by hand count deliveries, and say themselves whether it does.
-func hostile(t testing.TB, args []string) []string {
+// withQueueChaos adds the flag that makes a local queue repeat, delay and reorder messages. Tests that set the queue's
+// own flags count deliveries and decide about chaos themselves.
+func withQueueChaos(t testing.TB, args []string) []string {
 	t.Helper()
 	for _, own := range []string{"-table", "-visibility", "-queue-chaos"} {
 		if slices.Contains(args, own) {
@@ -43,13 +43,13 @@ func hostile(t testing.TB, args []string) []string {
 	return append(slices.Clone(args), "-queue-chaos", strconv.FormatInt(testSeed(), 10))
 }
 
-// job is what a worker logs about one delivery.
+// job is the log line of a worker about one delivery.
 type job struct {
 	Msg, Outcome string
 	Receives     int
 }
 
-// jobs reads the deliveries from a fleet's log.
+// jobs reads the deliveries from the log of a fleet.
 func (p *program) jobs(t *testing.T) (list []job) {
 	t.Helper()
 	data, err := os.ReadFile(p.log)
@@ -68,8 +68,8 @@ func (p *program) jobs(t *testing.T) (list []job) {
 	return list
 }
 
-// drained waits until no message waits or is in flight, and returns what is stored then.
-func drained(ctx context.Context, t *testing.T, data string) fsck.Snapshot {
+// awaitEmptyQueue waits until no message is waiting or in flight, and returns the stored state.
+func awaitEmptyQueue(ctx context.Context, t *testing.T, data string) fsck.Snapshot {
 	t.Helper()
 	for {
 		s, err := fsck.Local(data)
@@ -87,8 +87,8 @@ func drained(ctx context.Context, t *testing.T, data string) fsck.Snapshot {
 	}
 }
 
-// TestAdversarialQueue: hints come twice, late, in another order, and again after they were acknowledged; each
-// photo is settled once all the same.
+// TestAdversarialQueue delivers hints twice, late, reordered, and again after their deletion. Every photo must be
+// finished exactly once.
 func TestAdversarialQueue(t *testing.T) {
 	t.Parallel()
 	const count = 60
@@ -97,7 +97,7 @@ func TestAdversarialQueue(t *testing.T) {
 	data := t.TempDir()
 	p := start(t, data, nil, "-visibility", "2s", "-queue-chaos", seed)
 	c := newClient(t, p.url)
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
 	var uploads sync.WaitGroup
 	next := make(chan photo)
@@ -115,11 +115,11 @@ func TestAdversarialQueue(t *testing.T) {
 	}
 	close(next)
 	uploads.Wait()
-	c.settle(ctx, 2*time.Minute)
-	s := drained(ctx, t, data)
+	c.checkUploads(ctx, 4*time.Minute)
+	s := awaitEmptyQueue(ctx, t, data)
 	p.stop(t)
-	report(t, s)
-	once(t, s, count)
+	reportFindings(t, s)
+	checkProcessedOnce(t, s, count)
 
 	settled, again, all := 0, 0, p.jobs(t)
 	for _, j := range all {
@@ -139,8 +139,8 @@ func TestAdversarialQueue(t *testing.T) {
 	}
 }
 
-// once checks that so many images were uploaded and settled, each once and with at most one result.
-func once(t *testing.T, s fsck.Snapshot, count int) {
+// checkProcessedOnce checks that count images were uploaded, and that each was finished once, with one result at most.
+func checkProcessedOnce(t *testing.T, s fsck.Snapshot, count int) {
 	t.Helper()
 	if len(s.Items) != count {
 		t.Errorf("%d images, want %d", len(s.Items), count)

@@ -16,14 +16,14 @@ import (
 	"imagery/app/store/local"
 )
 
-// TestMostOfEverythingAtOnce: clients that send as much of each kind of request as a server without bounds would hold,
-// all at once and more of them than it takes, neither get it killed in a cgroup of twice its budget nor keep a probe or
-// an honest upload away. docs/bounds.md has the table.
+// TestMostOfEverythingAtOnce opens more connections than the server accepts, each of which sends as much of a request
+// as would be held without a limit. The server must not be killed in a cgroup of twice its memory budget, and must
+// answer probes and an ordinary upload. docs/bounds.md lists the limits.
 func TestMostOfEverythingAtOnce(t *testing.T) {
 	const budget = 64 // MiB
 	g := newCgroup(t, 2*budget<<20)
 	data := t.TempDir()
-	result := finished(t, data)
+	result := folderWithResult(t, data)
 	p := startBy(t, g.by(), data, nil, "-role", "server", "-memory", fmt.Sprint(budget, "MiB"))
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
@@ -32,10 +32,11 @@ func TestMostOfEverythingAtOnce(t *testing.T) {
 	for range 10 {
 		ids = append(ids, c.create(ctx))
 	}
-	photo := append(encodeJPEG(t, scene(1, 400, 300)), make([]byte, 10<<20)...)
-	contentType, body := api.Form("photo", photo)
+	honest := append(encodeJPEG(t, scene(1, 400, 300)), make([]byte, 10<<20)...)
+	contentType, body := api.Form("photo", honest)
 	upload := func(i, length int, part []byte) net.Buffers {
-		head := fmt.Appendf(nil, "POST /image/%s/upload HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n",
+		head := fmt.Appendf(nil, "POST /image/%s/upload HTTP/1.1\r\nHost: x\r\n"+
+			"Content-Type: %s\r\nContent-Length: %d\r\n\r\n",
 			ids[i%len(ids)], contentType, length)
 		return net.Buffers{head, part}
 	}
@@ -50,8 +51,11 @@ func TestMostOfEverythingAtOnce(t *testing.T) {
 	end := bytes.LastIndex(tiny, []byte("--\r\n"))
 	trailing := append(tiny[:end:end], "\r\nX: "+strings.Repeat("x", 8<<20)...)
 	for name, send := range map[string]func(int) net.Buffers{
-		"headers of many fields": func(int) net.Buffers { return text("GET / HTTP/1.1\r\nHost: x\r\n", fields.String()[:30<<10]) },
-		"long headers":           func(int) net.Buffers { return text("GET / HTTP/1.1\r\nHost: x\r\n", wide) },
+		"headers of many fields": func(int) net.Buffers {
+			return text("GET / HTTP/1.1\r\nHost: x\r\n",
+				fields.String()[:30<<10])
+		},
+		"long headers": func(int) net.Buffers { return text("GET / HTTP/1.1\r\nHost: x\r\n", wide) },
 		"waits with long headers": func(i int) net.Buffers {
 			return text("GET /image/", ids[i%len(ids)], "?wait=20s HTTP/1.1\r\nHost: x\r\n", wide, "\r\n")
 		},
@@ -86,7 +90,7 @@ func TestMostOfEverythingAtOnce(t *testing.T) {
 			t.Error("a probe got no answer")
 		}
 	}
-	if err := c.upload(ctx, imagery.NewID(), photoOf("honest", photo)); err != nil {
+	if err := c.upload(ctx, imagery.NewID(), photo{name: "honest", body: honest}); err != nil {
 		t.Errorf("an honest upload: %v", err)
 	}
 	if n := g.kills(t); n != "0" {
@@ -100,10 +104,8 @@ func TestMostOfEverythingAtOnce(t *testing.T) {
 	}
 }
 
-func photoOf(name string, body []byte) photo { return photo{name: name, body: body} }
-
-// finished makes a data folder with one processed image, whose result has 5 MiB, and returns its id.
-func finished(t *testing.T, data string) (id string) {
+// folderWithResult makes a data folder with one processed image, whose result has 5 MiB, and returns its id.
+func folderWithResult(t *testing.T, data string) (id string) {
 	t.Helper()
 	if err := local.Prepare(data); err != nil {
 		t.Fatal(err)

@@ -16,36 +16,36 @@ import (
 // view is an image as the service answers it.
 type view = api.Image
 
-// entry is one line of the journal: a promise that the service made.
-type entry struct {
+// acceptedUpload is an upload that the service has accepted and must therefore finish.
+type acceptedUpload struct {
 	id    string
 	photo photo
 }
 
-// client does what the page does: it repeats every request, with ids of its own, and notes each upload that was accepted
-// at once.
+// client behaves like the web page: it repeats every request, makes the ids itself, and records each accepted upload.
 type client struct {
 	api.Client
 	t    testing.TB
 	base atomic.Value // string, the service's address
 
 	mu       sync.Mutex
-	journal  []entry
+	accepted []acceptedUpload
 	versions map[string]int64 // the highest seen
 }
 
 func newClient(t testing.TB, url string) *client {
 	c := &client{t: t, versions: map[string]int64{}}
 	c.base.Store(url)
-	c.Client = api.Client{URL: func() (string, error) { return c.url(), nil }, Retry: 100 * time.Millisecond, Observe: c.observe}
+	c.Client = api.Client{URL: func() (string, error) { return c.url(), nil }, Retry: 100 * time.Millisecond,
+		Observe: c.observe}
 	return c
 }
 
-// url returns the service's present address.
+// url returns the current address of the service.
 func (c *client) url() string { return c.base.Load().(string) }
 
-// observe fails the test if the version of an image decreases. Answers to requests of different goroutines may overtake
-// each other, so each image must be used by one at a time.
+// observe fails the test if the version of an image decreases. Each image must be used by one goroutine only, because
+// answers to concurrent requests may arrive in any order.
 func (c *client) observe(v view) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -55,7 +55,7 @@ func (c *client) observe(v view) {
 	c.versions[v.ID] = max(v.Version, c.versions[v.ID])
 }
 
-// create makes an image with an id of the client's.
+// create makes an image and returns its id.
 func (c *client) create(ctx context.Context) (id string) {
 	img, err := c.Create(ctx, imagery.NewID())
 	if err != nil {
@@ -75,11 +75,11 @@ func (c *client) upload(ctx context.Context, id string, p photo) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.journal = append(c.journal, entry{id, p})
+	c.accepted = append(c.accepted, acceptedUpload{id, p})
 	return nil
 }
 
-// final follows the image until its state is final.
+// final waits until the state of the image is final.
 func (c *client) final(ctx context.Context, id string) (view, error) {
 	img, err := c.Get(ctx, id)
 	if err != nil {
@@ -94,11 +94,14 @@ func (c *client) download(ctx context.Context, v view) ([]byte, error) {
 	return res.Body, err
 }
 
-// browserUpload uploads as a form of a page does and returns where the browser is sent.
+// browserUpload uploads like the form of a page and returns the Location of the redirect.
 func (c *client) browserUpload(ctx context.Context, id string, file []byte) (location string) {
 	contentType, body := api.Form("photo", file)
 	browser := c.Client
-	browser.HTTP = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	browser.HTTP = &http.Client{CheckRedirect: func(*http.Request,
+		[]*http.Request) error {
+		return http.ErrUseLastResponse
+	}}
 	res, err := browser.Expect(ctx, http.MethodPost, "/image/"+id+"/upload", body, func(req *http.Request) {
 		req.Header.Set("Content-Type", contentType)
 		req.Header.Set("Accept", "text/html,application/xhtml+xml")

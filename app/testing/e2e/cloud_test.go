@@ -18,50 +18,51 @@ import (
 	"imagery/app/testing/fakeaws"
 )
 
-// aws is the emulated AWS of one test, and how a process of ours is pointed at it.
+// aws is the emulated AWS of one test.
 type aws struct {
 	*fakeaws.Cloud
 	fakeaws.Stack
 }
 
-// newAWS starts emulators whose queue has the visibility and receives of the local defaults, so that tests of
-// both backends take the same time.
+// newAWS starts emulators with the visibility timeout and maximum receives of the local defaults, so that tests of both
+// backends take equally long.
 func newAWS(t testing.TB) aws {
 	t.Helper()
 	c, s := fakeaws.Start(t, imagery.Limits{Visibility: 10 * time.Second, MaxReceives: 5})
 	return aws{c, s}
 }
 
-// args select the stack.
+// args returns the flags that select the stack.
 func (a aws) args(more ...string) []string {
 	return append([]string{"-table", a.Table, "-bucket", a.Bucket, "-queue-url", a.QueueURL, "-s3-path-style"}, more...)
 }
 
-// role starts one process of a role under its own credentials.
+// role starts one process of a role with credentials of its own.
 func (a aws) role(t testing.TB, role string, more ...string) *program {
 	t.Helper()
 	return start(t, t.TempDir(), a.Env(role), a.args(append([]string{"-role", role}, more...)...)...)
 }
 
-// sound checks the invariants on what is stored.
-func (a aws) sound(t *testing.T) {
+// checkInvariants checks the stored state.
+func (a aws) checkInvariants(t *testing.T) {
 	t.Helper()
 	s, err := fsck.AWS(t.Context(), a.DynamoDB(), a.S3(), a.Table, a.Bucket, true)
 	if err != nil {
 		t.Fatal(err)
 	}
-	report(t, s)
+	reportFindings(t, s)
 }
 
-// TestKillEverythingOnAWS is the same run on AWS: the emulators live, our processes die.
+// TestKillEverythingOnAWS does the same on AWS, where only the processes of the service are killed.
 func TestKillEverythingOnAWS(t *testing.T) {
 	t.Parallel()
 	a := newAWS(t)
-	killEverything(t, t.TempDir(), a.Env("fleet"), a.args("-resend-after", "15s"), func() { a.sound(t) })
+	killEverything(t, t.TempDir(), a.Env("fleet"), a.args("-resend-after", "15s"), func() { a.checkInvariants(t) })
 }
 
-// TestChapter is the request sequence of the book's page: create, upload and be sent back, look until it is done.
-func TestChapter(t *testing.T) {
+// TestOriginalApplicationsRequests sends the requests of the original application's web page: create, upload with a
+// redirect, and poll until the image is final.
+func TestOriginalApplicationsRequests(t *testing.T) {
 	t.Parallel()
 	a := newAWS(t)
 	server := a.role(t, "server")
@@ -76,16 +77,17 @@ func TestChapter(t *testing.T) {
 	if err != nil || v.State != "processed" || v.Version != 2 {
 		t.Fatalf("image: %+v, %v", v, err)
 	}
-	if v.ProcessedImage != "/image/"+id+"/processed" || !strings.HasPrefix(v.RawKey, "upload/"+id+"/") || !strings.HasPrefix(v.ProcessedKey, "processed/"+id+"/") {
+	if v.ProcessedImage != "/image/"+id+"/processed" || !strings.HasPrefix(v.RawKey, "upload/"+id+"/") ||
+		!strings.HasPrefix(v.ProcessedKey, "processed/"+id+"/") {
 		t.Errorf("image: %+v", v)
 	}
-	c.compare(t.Context(), entry{id, photo{"chapter", encodeJPEG(t, scene(1, 60, 40)), "processed"}}, v)
-	a.sound(t)
+	c.compare(t.Context(), acceptedUpload{id, photo{"chapter", encodeJPEG(t, scene(1, 60, 40)), "processed"}}, v)
+	a.checkInvariants(t)
 }
 
-// TestRightsAreExactlyTheCalls: what the roles were seen to do, in all that they ever do, is what the table of rights
-// says, in both directions.
-func TestRightsAreExactlyTheCalls(t *testing.T) {
+// TestIAMActionsMatchTheCalls compares the calls of each role with the IAM actions it has, in both directions: no call
+// is denied, and no action is unused.
+func TestIAMActionsMatchTheCalls(t *testing.T) {
 	t.Parallel()
 	a := newAWS(t)
 	server := a.role(t, "server")
@@ -114,7 +116,7 @@ func TestRightsAreExactlyTheCalls(t *testing.T) {
 	if _, err := c.download(ctx, v); err != nil {
 		t.Fatal(err)
 	}
-	// A malformed message is put off, and a dead letter is looked at and given back.
+	// A malformed message is postponed, and a dead letter is received and released.
 	a.send(t, a.QueueURL, "not a hint")
 	a.send(t, a.DLQURL, "not a hint either")
 	for role, allowed := range map[string][]iam.Action{"server": iam.Server, "worker": iam.Worker} {
@@ -122,7 +124,7 @@ func TestRightsAreExactlyTheCalls(t *testing.T) {
 		for {
 			var seen []fakeaws.Call
 			for _, call := range a.Edge.Calls() {
-				// A link is signed by the server, and followed with that signature by whoever has it.
+				// A presigned link carries the signature of the server, also when a client follows it.
 				if call.Caller == role {
 					seen = append(seen, call)
 				}
@@ -138,16 +140,17 @@ func TestRightsAreExactlyTheCalls(t *testing.T) {
 	}
 }
 
-// send queues a message past the product.
+// send sends a message directly to a queue.
 func (a aws) send(t *testing.T, queue, body string) {
 	t.Helper()
-	if _, err := a.SQS().SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: &queue, MessageBody: &body}); err != nil {
+	if _, err := a.SQS().SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: &queue,
+		MessageBody: &body}); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// TestSelftest: the verb passes where the job can be done, leaves nothing, uses exactly its rights, and fails
-// where a right is missing. Its message is acknowledged by a worker.
+// TestSelftest runs the selftest command on a complete stack, where it must succeed, leave nothing behind and use
+// exactly its IAM actions, and then without each of these actions. A worker must delete its message.
 func TestSelftest(t *testing.T) {
 	t.Parallel()
 	a := newAWS(t)
@@ -159,8 +162,9 @@ func TestSelftest(t *testing.T) {
 	if out, err := selftest(a.args()...); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	// Its role has the right to look at the queue already.
-	allowed := append(slices.Clone(iam.Selftest), iam.Action{Service: "sqs", Operation: "GetQueueAttributes", Resource: iam.Queue})
+	// Its role may read the queue's attributes anyway.
+	allowed := append(slices.Clone(iam.Selftest), iam.Action{Service: "sqs", Operation: "GetQueueAttributes",
+		Resource: iam.Queue})
 	var seen []fakeaws.Call
 	for _, call := range a.Edge.Calls() {
 		if call.Caller == "selftest" {
@@ -171,7 +175,8 @@ func TestSelftest(t *testing.T) {
 		t.Error(p)
 	}
 	a.role(t, "worker")
-	for deadline := time.Now().Add(20 * time.Second); len(a.Queues.Messages(a.QueueURL)) > 0; time.Sleep(20 * time.Millisecond) {
+	deadline := time.Now().Add(20 * time.Second)
+	for ; len(a.Queues.Messages(a.QueueURL)) > 0; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("no worker acknowledged the message of the selftest")
 		}

@@ -14,7 +14,7 @@ import (
 	"imagery/app/imagery"
 )
 
-// contents lists the files below a folder with their sizes and modes.
+// contents lists the files of a folder with their sizes and modes.
 func contents(t *testing.T, dir string) string {
 	t.Helper()
 	var b strings.Builder
@@ -33,8 +33,8 @@ func contents(t *testing.T, dir string) string {
 	return b.String()
 }
 
-// TestForeignFolderIsRefused: every role and every command refuses a folder in which files of others are in the way,
-// names them, and changes nothing.
+// TestForeignFolderIsRefused starts every role and command on a folder with unknown files at paths that the service
+// uses. Each must name the file and change nothing.
 func TestForeignFolderIsRefused(t *testing.T) {
 	t.Parallel()
 	outside := t.TempDir()
@@ -58,14 +58,14 @@ func TestForeignFolderIsRefused(t *testing.T) {
 				}
 			}
 			before := contents(t, dir)
-			calls := append(verbCalls(imagery.NewID()), "doctor", "-role local", "-role server", "-role worker")
+			calls := append(commandLines(imagery.NewID()), "doctor", "-role local", "-role server", "-role worker")
 			for _, call := range calls {
 				args := append(strings.Fields(call), "-data", dir)
 				if strings.HasPrefix(call, "-role") {
 					args = append(args, "-listen", "127.0.0.1:0")
 				}
 				out, err := exec.CommandContext(t.Context(), exe, args...).CombinedOutput()
-				// doctor breaks long lines
+				// doctor wraps long lines
 				if said := strings.Join(strings.Fields(string(out)), ""); err == nil || !strings.Contains(said, path) {
 					t.Errorf("%s with %s: %v, want a refusal that names it:\n%s", call, name, err, out)
 				}
@@ -77,8 +77,8 @@ func TestForeignFolderIsRefused(t *testing.T) {
 	}
 }
 
-// TestTableRemovedUnderRunningFleet: no upload is accepted any more, readiness fails, no process makes a new table, and
-// with the table back nothing is missing.
+// TestTableRemovedUnderRunningFleet moves the table away from a running fleet. Uploads and readiness must fail, no
+// process may make a new table, and with the table back nothing is missing.
 func TestTableRemovedUnderRunningFleet(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()

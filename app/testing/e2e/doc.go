@@ -1,3 +1,3 @@
-// Package e2e tests the built binary from outside: it starts fleets, talks HTTP to them, kills their processes
-// and counts what was lost. It has no code of its own beside its tests.
+// Package e2e tests the built binary from outside: it starts fleets, sends HTTP requests, kills processes and checks
+// what is stored. It has tests only.
 package e2e

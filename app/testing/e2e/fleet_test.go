@@ -24,13 +24,13 @@ type program struct {
 	done chan error
 }
 
-// start runs the binary until the test ends; the first line it prints says where it listens.
+// start runs the binary until the test ends. The first line of its output has the address.
 func start(t testing.TB, data string, env []string, args ...string) *program {
 	t.Helper()
 	return startBy(t, nil, data, env, args...)
 }
 
-// startBy is start with a command that runs the binary, whose path and arguments are added to it.
+// startBy runs the binary with a command, to which its path and arguments are added.
 func startBy(t testing.TB, by []string, data string, env []string, args ...string) *program {
 	t.Helper()
 	p := &program{data: data, log: filepath.Join(t.TempDir(), "log"), done: make(chan error, 1)}
@@ -38,7 +38,7 @@ func startBy(t testing.TB, by []string, data string, env []string, args ...strin
 	if err != nil {
 		t.Fatal(err)
 	}
-	args = append([]string{"-listen", "127.0.0.1:0", "-data", data}, hostile(t, args)...)
+	args = append([]string{"-listen", "127.0.0.1:0", "-data", data}, withQueueChaos(t, args)...)
 	command := append(append(by, exe), args...)
 	p.cmd = exec.Command(command[0], command[1:]...)
 	p.cmd.Env = append(os.Environ(), env...)
@@ -60,7 +60,7 @@ func startBy(t testing.TB, by []string, data string, env []string, args ...strin
 		}
 		log.Close()
 		if t.Failed() {
-			tail(t, p.log)
+			logTail(t, p.log)
 		}
 	})
 	out := bufio.NewReader(stdout)
@@ -82,8 +82,8 @@ func startBy(t testing.TB, by []string, data string, env []string, args ...strin
 	return p
 }
 
-// tail shows the end of a log.
-func tail(t testing.TB, path string) {
+// logTail writes the end of a log file to the test log.
+func logTail(t testing.TB, path string) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		t.Log(err)
@@ -98,7 +98,7 @@ type child struct {
 	role string // server or worker
 }
 
-// children lists the living children of the fleet.
+// children lists the running child processes of the fleet.
 func (p *program) children(t testing.TB) []child {
 	t.Helper()
 	var list []child
@@ -111,7 +111,8 @@ func (p *program) children(t testing.TB) []child {
 		if err != nil {
 			continue // it ended meanwhile
 		}
-		// pid (comm) state ppid …; comm may hold anything, so cut behind its last parenthesis
+		// The format is "pid (comm) state ppid …". comm may contain anything, so the fields are counted from its last
+		// parenthesis.
 		_, rest, _ := bytes.Cut(data, []byte(") "))
 		f := strings.Fields(string(rest))
 		if len(f) < 2 || f[0] == "Z" || f[1] != strconv.Itoa(p.cmd.Process.Pid) {
@@ -135,8 +136,8 @@ func (p *program) children(t testing.TB) []child {
 	return list
 }
 
-// busy reports whether the process has something in flight: a server an open request, which is a connection
-// from the balancer, a worker a job, which uses the processor.
+// busy reports whether the process is working: a server with an open connection from the load balancer, or a worker
+// that uses the processor.
 func (c child) busy(t testing.TB) bool {
 	t.Helper()
 	if c.role == "server" {
@@ -152,7 +153,7 @@ func (c child) busy(t testing.TB) bool {
 	return false
 }
 
-// ticks is the processor time of the process, in clock ticks.
+// ticks returns the processor time of the process in clock ticks.
 func (c child) ticks() int {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", c.pid))
 	if err != nil {

@@ -18,15 +18,16 @@ import (
 	"imagery/app/imagery"
 )
 
-// TestFrozenServerWithTheLock: a server of a local fleet is stopped while it holds the write lock, so no process can
-// write. The fleet kills it after 10 s, and only it; then images are created again.
+// TestFrozenServerWithTheLock stops a server of a local fleet while it holds the write lock of the table, so that no
+// process can write. The fleet must kill this server, and no other process, after 10 s; then images can be created
+// again.
 func TestFrozenServerWithTheLock(t *testing.T) {
 	p := start(t, t.TempDir(), nil)
 	c := newClient(t, p.url)
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	c.ready(ctx, p)
-	before, frozen, took := p.outliveLock(ctx, c)
+	before, frozen, took := p.recoverFromFrozenServer(ctx, c)
 	t.Logf("recovered: a server froze with the write lock, images were created again after %.1f s", took.Seconds())
 	if took < 9*time.Second {
 		t.Errorf("killed after %s: it may only have been slow", took)
@@ -40,17 +41,18 @@ func TestFrozenServerWithTheLock(t *testing.T) {
 	if err := c.upload(ctx, imagery.NewID(), photo{"jpeg", encodeJPEG(t, scene(1, 400, 300)), "processed"}); err != nil {
 		t.Fatal(err)
 	}
-	c.settle(ctx, time.Minute)
+	c.checkUploads(ctx, time.Minute)
 	p.stop(t)
-	sound(t, p.data)
+	checkInvariants(t, p.data)
 }
 
-// outliveLock stops a server that holds the write lock and waits until images are created again. If the stopped server
-// lives then, something else held the lock, on a machine that is slow: that shows nothing, and it begins anew.
-func (p *program) outliveLock(ctx context.Context, c *client) (before []child, frozen child, took time.Duration) {
+// recoverFromFrozenServer stops a server that holds the write lock and waits until images can be created again. If the
+// stopped server still runs then, another process held the lock on a slow machine, and the test starts again.
+func (p *program) recoverFromFrozenServer(ctx context.Context, c *client) (before []child, frozen child,
+	took time.Duration) {
 	c.t.Helper()
 	for {
-		frozen, froze := p.stopWithTheLock(ctx, c)
+		frozen, froze := p.freezeWithLock(ctx, c)
 		before := p.children(c.t)
 		for tryCreate(ctx, c) != http.StatusCreated {
 			if ctx.Err() != nil {
@@ -68,9 +70,9 @@ func (p *program) outliveLock(ctx context.Context, c *client) (before []child, f
 	}
 }
 
-// stopWithTheLock stops a server with SIGSTOP at a moment when it holds the write lock: again and again under load,
-// until nothing else can be what holds it.
-func (p *program) stopWithTheLock(ctx context.Context, c *client) (frozen child, at time.Time) {
+// freezeWithLock sends SIGSTOP to a server under load, and repeats that until a transaction shows that the stopped
+// server holds the write lock.
+func (p *program) freezeWithLock(ctx context.Context, c *client) (frozen child, at time.Time) {
 	c.t.Helper()
 	db := p.table(c.t)
 	for tries := 1; ctx.Err() == nil; tries++ {
@@ -89,7 +91,7 @@ func (p *program) stopWithTheLock(ctx context.Context, c *client) (frozen child,
 				}
 			})
 		}
-		// The first time it lasts for more than a probe: a child that has never answered counts as starting.
+		// The first time is longer than a probe interval: a child that has never answered a probe counts as starting.
 		time.Sleep(max(3*time.Second/time.Duration(tries*tries), 200*time.Millisecond))
 		if err := syscall.Kill(all[i].pid, syscall.SIGSTOP); err != nil {
 			c.t.Fatal(err)
@@ -108,7 +110,7 @@ func (p *program) stopWithTheLock(ctx context.Context, c *client) (frozen child,
 	return child{}, at
 }
 
-// table opens the fleet's table; its transactions take the write lock, and give up after two seconds.
+// table opens the table of the fleet. Its transactions take the write lock and give up after two seconds.
 func (p *program) table(t testing.TB) *sql.DB {
 	t.Helper()
 	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Path: filepath.Join(p.data, "imagery.db"),
@@ -121,7 +123,7 @@ func (p *program) table(t testing.TB) *sql.DB {
 	return db
 }
 
-// tryCreate creates an image if that is possible within some seconds; 0 means that no answer came.
+// tryCreate tries to create an image for some seconds and returns the status of the answer, or 0 without one.
 func tryCreate(ctx context.Context, c *client) (status int) {
 	ctx, cancel := context.WithTimeout(ctx, 8*time.Second)
 	defer cancel()

@@ -16,26 +16,25 @@ import (
 	"imagery/app/imagery"
 )
 
-// long asks for the full size of the long tests.
+// long reports whether the long tests run in full size.
 func long() bool { return os.Getenv("LONG") == "1" }
 
-// killPause lies between two kills.
+// killPause is the interval between two kills.
 const killPause = 500 * time.Millisecond
 
-// leastBusyKills is how many kills must have hit a process at work for a run to prove anything.
-const leastBusyKills = 40
+// minBusyKills is how many kills must hit a working process, so that the run is meaningful.
+const minBusyKills = 40
 
-// TestKillEverything uploads photos with a client that retries, while servers and workers are killed every
-// half second, and once everything at the same instant, fleet included. Every upload that was accepted must
-// end, explained if it failed; nothing may be lost, doubled or wrong. All settings are the defaults, and the
-// queue misbehaves.
+// TestKillEverything uploads photos with a client that retries while a server or worker is killed every half second,
+// and once the whole fleet. Every accepted upload must become final, with a reason if it failed; nothing may be lost,
+// duplicated or wrong. All settings are defaults, with queue chaos.
 func TestKillEverything(t *testing.T) {
 	t.Parallel()
 	data := t.TempDir()
-	killEverything(t, data, nil, nil, func() { sound(t, data) })
+	killEverything(t, data, nil, nil, func() { checkInvariants(t, data) })
 }
 
-// killEverything runs a fleet with further variables and flags; check is called when all is over.
+// killEverything runs a fleet with additional variables and flags, and calls check at the end.
 func killEverything(t *testing.T, data string, env, flags []string, check func()) {
 	count := 40
 	if long() {
@@ -72,7 +71,7 @@ func killEverything(t *testing.T, data string, env, flags []string, check func()
 					t.Error(err)
 					return
 				}
-				// A look now and then, as people do; the end is awaited below.
+				// Users poll for a while; checkUploads waits for the end.
 				looking, done := context.WithTimeout(ctx, time.Duration(rand.IntN(4000))*time.Millisecond)
 				_, _ = c.final(looking, id)
 				done()
@@ -85,11 +84,11 @@ func killEverything(t *testing.T, data string, env, flags []string, check func()
 	if ctx.Err() != nil {
 		t.Fatal("the run did not end")
 	}
-	t.Logf("%d photos accepted, %d kills, %d of them hit a process at work", len(c.journal), k.kills, k.busy.Load())
-	if k.busy.Load() < leastBusyKills {
+	t.Logf("%d photos accepted, %d kills, %d of them hit a process at work", len(c.accepted), k.kills, k.busy.Load())
+	if k.busy.Load() < minBusyKills {
 		t.Errorf("only %d kills hit a process at work", k.busy.Load())
 	}
-	c.settle(ctx, 2*time.Minute)
+	c.checkUploads(ctx, 2*time.Minute)
 	k.fleet.stop(t)
 	check()
 }
@@ -103,9 +102,9 @@ type killer struct {
 	all   bool // everything at once has happened
 }
 
-func (k *killer) enough() bool { return k.busy.Load() >= leastBusyKills && k.kills > 0 }
+func (k *killer) enough() bool { return k.busy.Load() >= minBusyKills && k.kills > 0 }
 
-// run kills until ctx ends; half-way it kills everything and starts the fleet again.
+// run kills until ctx ends. Half-way it kills all processes at once and starts the fleet again.
 func (k *killer) run(ctx context.Context, restart func() *program) {
 	tick := time.NewTicker(killPause)
 	defer tick.Stop()
@@ -116,7 +115,7 @@ func (k *killer) run(ctx context.Context, restart func() *program) {
 		case <-tick.C:
 		}
 		list := k.fleet.children(k.t)
-		if !k.all && k.busy.Load() >= leastBusyKills/2 {
+		if !k.all && k.busy.Load() >= minBusyKills/2 {
 			k.all = true
 			for _, victim := range append(list, child{k.fleet.cmd.Process.Pid, "fleet"}) {
 				k.kill(victim)
@@ -141,14 +140,14 @@ func (k *killer) kill(victim child) {
 	}
 }
 
-// settle waits until every promise of the journal is kept, and checks the pixels of each result.
-func (c *client) settle(ctx context.Context, within time.Duration) {
+// checkUploads waits until every accepted upload is final, and checks the pixels of each result.
+func (c *client) checkUploads(ctx context.Context, within time.Duration) {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	began := time.Now()
 	counts := map[string]int{}
-	for _, e := range c.journal {
+	for _, e := range c.accepted {
 		v, err := c.final(ctx, e.id)
 		if err != nil {
 			c.t.Errorf("%s (%s) was accepted and is not final after %s: %v", e.id, e.photo.name, time.Since(began), err)
@@ -170,9 +169,9 @@ func (c *client) settle(ctx context.Context, within time.Duration) {
 	c.t.Logf("final after %s: %v", time.Since(began).Round(time.Second), counts)
 }
 
-// compare holds a result against the look of its original: PNG results exactly, JPEG ones within what their
-// encoding costs.
-func (c *client) compare(ctx context.Context, e entry, v view) {
+// compare compares a result with the sepia filter of its original: exactly for PNG, within the loss of the encoder for
+// JPEG.
+func (c *client) compare(ctx context.Context, e acceptedUpload, v view) {
 	c.t.Helper()
 	result, err := c.download(ctx, v)
 	if err != nil {
@@ -186,7 +185,7 @@ func (c *client) compare(ctx context.Context, e entry, v view) {
 	}
 }
 
-// stop ends the program cleanly.
+// stop sends SIGTERM and waits for a clean exit.
 func (p *program) stop(t testing.TB) {
 	t.Helper()
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -203,19 +202,19 @@ func (p *program) stop(t testing.TB) {
 	}
 }
 
-// sound checks the invariants on what a data folder holds.
-func sound(t *testing.T, data string) {
+// checkInvariants checks the stored state of a data folder.
+func checkInvariants(t *testing.T, data string) {
 	t.Helper()
 	s, err := fsck.Local(data)
 	if err != nil {
 		t.Fatal(err)
 	}
-	report(t, s)
+	reportFindings(t, s)
 }
 
-// report fails the test for every finding but orphans: a crash between object and item, or a lost race, leaves
-// an original by design.
-func report(t *testing.T, s fsck.Snapshot) {
+// reportFindings fails the test for every finding except orphans: a crash between storing the object and the item, or a
+// lost race, leaves an original by design.
+func reportFindings(t *testing.T, s fsck.Snapshot) {
 	t.Helper()
 	classes := map[fsck.Class]int{}
 	for _, f := range fsck.Check(s) {
@@ -227,15 +226,15 @@ func report(t *testing.T, s fsck.Snapshot) {
 		len(s.Messages), classes[fsck.Lost], classes[fsck.Duplicated], classes[fsck.Orphan])
 }
 
-// TestPoison: one photo kills every worker that touches it. It ends as failed, saying so, and every other photo
-// is done.
+// TestPoison uploads one photo that kills every worker that processes it. Its image must become failed with that
+// reason, and every other photo must be processed.
 func TestPoison(t *testing.T) {
 	t.Parallel()
 	poison := imagery.NewID()
 	data := t.TempDir()
-	// Each duplicate of the poison would kill five workers of its own. Its attempts are one visibility timeout apart.
-	p := start(t, data, []string{"IMAGERY_FAILPOINT=" + fmt.Sprint(imagery.MidFilter, "@", poison)},
-		"-queue-chaos", "0", "-visibility", "3s")
+	// Without duplicates: each would kill five more workers.
+	env := []string{"IMAGERY_FAILPOINT=" + fmt.Sprint(imagery.MidFilter, "@", poison)}
+	p := start(t, data, env, "-queue-chaos", "0")
 	c := newClient(t, p.url)
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
@@ -254,7 +253,7 @@ func TestPoison(t *testing.T) {
 	}
 	all.Wait()
 	sent := time.Now()
-	for _, e := range c.journal {
+	for _, e := range c.accepted {
 		v, err := c.final(ctx, e.id)
 		if err != nil {
 			t.Fatal(err)
@@ -272,5 +271,5 @@ func TestPoison(t *testing.T) {
 	}
 	t.Logf("recovered: a photo killed every worker, it and all others were final after %.1f s", time.Since(sent).Seconds())
 	p.stop(t)
-	sound(t, data)
+	checkInvariants(t, data)
 }

@@ -13,94 +13,95 @@ import (
 	"imagery/app/testing/fakeaws"
 )
 
-// spot is a place in the life of one photo where AWS is called: a role's n-th call of an operation on a resource.
-type spot struct {
+// callSite identifies an AWS call during the processing of one photo: the n-th call of an operation on a resource by a
+// role.
+type callSite struct {
 	role, operation, resource string
 	n                         int
 }
 
-func (s spot) String() string {
+func (s callSite) String() string {
 	return fmt.Sprintf("%s %s %s %d", s.role, s.operation, s.resource, s.n)
 }
 
-// lab is a server and a worker of their own on emulators of their own, so that cells of the matrix can run side by
-// side. Durations are scaled down: an outage of ten minutes is one second here.
-type lab struct {
+// environment is a server and a worker with emulators of their own, so that cells of the matrix can run in parallel.
+// Durations are scaled down: one second stands for an outage of ten minutes.
+type environment struct {
 	aws
 	c *client
 }
 
-func newLab(t *testing.T) *lab {
+func newEnvironment(t *testing.T) *environment {
 	c, s := fakeaws.Start(t, imagery.Limits{Visibility: 2 * time.Second, MaxReceives: 5})
 	a := aws{c, s}
 	quick := []string{"-outage", "1s", "-resend-after", "1s"}
-	l := &lab{a, newClient(t, a.role(t, "server", quick...).url)}
-	l.c.ready(t.Context(), a.role(t, "worker", quick...))
-	return l
+	e := &environment{a, newClient(t, a.role(t, "server", quick...).url)}
+	e.c.ready(t.Context(), a.role(t, "worker", quick...))
+	return e
 }
 
-// resource names what a call acts on, without ids.
-func (l *lab) resource(c fakeaws.Call) string {
-	r := string(l.Action(c).Resource)
+// resource returns the resource of a call, without ids.
+func (e *environment) resource(c fakeaws.Call) string {
+	r := string(e.Action(c).Resource)
 	return r
 }
 
-// life takes one photo from create to download and returns its image.
-func (l *lab) life(ctx context.Context, body []byte) (view, error) {
+// process uploads a photo, downloads its result, and returns its image.
+func (e *environment) process(ctx context.Context, body []byte) (view, error) {
 	id := imagery.NewID()
-	if err := l.c.upload(ctx, id, photo{name: "jpeg", body: body}); err != nil {
+	if err := e.c.upload(ctx, id, photo{name: "jpeg", body: body}); err != nil {
 		return view{}, err
 	}
-	v, err := l.c.final(ctx, id)
+	v, err := e.c.final(ctx, id)
 	if err == nil && v.State == "processed" {
-		_, err = l.c.download(ctx, v)
+		_, err = e.c.download(ctx, v)
 	}
 	return v, err
 }
 
-// spots records a clean life: the rows of the matrix.
-func (l *lab) spots(t *testing.T, body []byte) []spot {
-	l.Edge.Clear()
-	if v, err := l.life(t.Context(), body); err != nil || v.State != "processed" {
+// recordCalls records the calls for one photo without faults: the rows of the matrix.
+func (e *environment) recordCalls(t *testing.T, body []byte) []callSite {
+	e.Edge.Clear()
+	if v, err := e.process(t.Context(), body); err != nil || v.State != "processed" {
 		t.Fatalf("a life without faults: %+v, %v", v, err)
 	}
-	l.settled(t.Context())
-	counts := map[spot]int{}
-	for _, c := range l.Edge.Calls() {
+	e.awaitIdle(t.Context())
+	counts := map[callSite]int{}
+	for _, c := range e.Edge.Calls() {
 		if c.Caller != "test" && c.Operation != "GetObject" || c.Caller == "worker" {
-			counts[spot{c.Caller, c.Operation, l.resource(c), 0}]++
+			counts[callSite{c.Caller, c.Operation, e.resource(c), 0}]++
 		}
 	}
-	var rows []spot
+	var rows []callSite
 	for s, n := range counts {
 		for i := range min(n, 3) { // later ones are reads of a long poll and passes of the reconciler, all alike
 			s.n = i + 1
 			rows = append(rows, s)
 		}
 	}
-	slices.SortFunc(rows, func(a, b spot) int { return strings.Compare(a.String(), b.String()) })
+	slices.SortFunc(rows, func(a, b callSite) int { return strings.Compare(a.String(), b.String()) })
 	return rows
 }
 
-// settled waits until the queue is empty, and two passes of the reconciler are over.
-func (l *lab) settled(ctx context.Context) {
-	for len(l.Queues.Messages(l.QueueURL)) > 0 && ctx.Err() == nil {
+// awaitIdle waits until the queue is empty and the reconciler has made two passes.
+func (e *environment) awaitIdle(ctx context.Context) {
+	for len(e.Queues.Messages(e.QueueURL)) > 0 && ctx.Err() == nil {
 		time.Sleep(20 * time.Millisecond)
 	}
 	time.Sleep(700 * time.Millisecond)
 }
 
-// try runs one cell: a life in which the fault hits the spot. It returns what is wrong.
-func (l *lab) try(ctx context.Context, s spot, k fakeaws.Kind, body []byte) error {
+// inject processes a photo with a fault at one call site, and returns what is wrong afterwards.
+func (e *environment) inject(ctx context.Context, s callSite, k fakeaws.Kind, body []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, 40*time.Second)
 	defer cancel()
-	l.Edge.Clear()
+	e.Edge.Clear()
 	var mu sync.Mutex
 	seen := 0
-	l.Edge.Inject(func(c fakeaws.Call) fakeaws.Fault {
+	e.Edge.Inject(func(c fakeaws.Call) fakeaws.Fault {
 		mu.Lock()
 		defer mu.Unlock()
-		if c.Caller != s.role || c.Operation != s.operation || l.resource(c) != s.resource {
+		if c.Caller != s.role || c.Operation != s.operation || e.resource(c) != s.resource {
 			return fakeaws.Fault{}
 		}
 		if seen++; seen != s.n {
@@ -108,44 +109,47 @@ func (l *lab) try(ctx context.Context, s spot, k fakeaws.Kind, body []byte) erro
 		}
 		return fakeaws.Fault{Kind: k, Delay: 300 * time.Millisecond}
 	})
-	v, err := l.life(ctx, body)
-	for err == nil && l.Edge.Injected(k) == 0 && ctx.Err() == nil {
+	v, err := e.process(ctx, body)
+	for err == nil && e.Edge.Injected(k) == 0 && ctx.Err() == nil {
 		time.Sleep(20 * time.Millisecond) // a call that comes by itself, such as the reconciler's
 	}
-	l.settled(ctx)
+	e.awaitIdle(ctx)
 	switch {
 	case err != nil:
 		return err
-	case l.Edge.Injected(k) == 0:
+	case e.Edge.Injected(k) == 0:
 		return fmt.Errorf("the fault was never injected")
 	case v.State != "processed" || v.Version != 2:
 		return fmt.Errorf("the image is %+v", v)
-	case len(l.Queues.Messages(l.QueueURL)) > 0:
+	case len(e.Queues.Messages(e.QueueURL)) > 0:
 		return fmt.Errorf("the queue is not empty")
-	case len(l.Queues.Messages(l.DLQURL)) > 0:
+	case len(e.Queues.Messages(e.DLQURL)) > 0:
 		return fmt.Errorf("there is a dead letter")
 	}
 	return nil
 }
 
-// TestFaultMatrix: whatever goes wrong at whichever call, the photo is processed, once. Rows are the calls of a
-// recorded life, columns the faults; the previous item instead of the present one is what the emulated table
-// answers to every read that is not consistent, in all tests.
+// TestFaultMatrix injects every kind of fault at every call. The photo must be processed exactly once. Rows are the
+// recorded calls for one photo, columns the faults. Stale reads need no column: the emulated table answers every read
+// that is not consistent with the previous item, in all tests.
 func TestFaultMatrix(t *testing.T) {
 	t.Parallel()
-	const side = 16 // labs at work at the same time
+	const side = 16 // environments at work at the same time
 	body := encodeJPEG(t, scene(1, 60, 40))
-	labs := make(chan *lab, side)
-	var rows []spot
+	environments := make(chan *environment, side)
+	var rows []callSite
 	for i := range side {
-		l := newLab(t)
+		e := newEnvironment(t)
 		if i == 0 {
-			rows = l.spots(t, body)
+			// A slow machine adds calls, such as extensions of a visibility timeout. No later run could be relied on to
+			// make them, so rows are only the calls that were made twice.
+			again := e.recordCalls(t, body)
+			rows = slices.DeleteFunc(e.recordCalls(t, body), func(s callSite) bool { return !slices.Contains(again, s) })
 		}
-		labs <- l
+		environments <- e
 	}
 	type cell struct {
-		spot
+		callSite
 		kind fakeaws.Kind
 	}
 	results := map[cell]string{}
@@ -153,11 +157,11 @@ func TestFaultMatrix(t *testing.T) {
 	var all sync.WaitGroup
 	for _, row := range rows {
 		for _, k := range fakeaws.Kinds {
-			l := <-labs
+			e := <-environments
 			all.Go(func() {
 				began := time.Now()
-				err := l.try(t.Context(), row, k, body)
-				labs <- l
+				err := e.inject(t.Context(), row, k, body)
+				environments <- e
 				mu.Lock()
 				defer mu.Unlock()
 				results[cell{row, k}] = fmt.Sprintf("%.1fs", time.Since(began).Seconds())
@@ -185,7 +189,7 @@ func TestFaultMatrix(t *testing.T) {
 	}
 	t.Logf("the photo was processed after:\n%s", table.String())
 	for range side {
-		l := <-labs
-		l.sound(t)
+		e := <-environments
+		e.checkInvariants(t)
 	}
 }

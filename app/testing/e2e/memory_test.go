@@ -16,7 +16,7 @@ import (
 	"imagery/app/imagery"
 )
 
-// peak is the most memory the process ever held, in MiB, as the kernel counted it from outside.
+// peak returns the peak resident memory of the process in MiB, from the kernel.
 func peak(t testing.TB, pid int) int {
 	t.Helper()
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
@@ -36,8 +36,8 @@ func peak(t testing.TB, pid int) int {
 	return 0
 }
 
-// TestSlowClients: 64 clients that send 20 MiB photos at a snail's pace neither make the server exceed its
-// budget nor keep others out.
+// TestSlowClients sends 64 photos of 20 MiB very slowly. The server must stay within its memory budget and accept other
+// uploads.
 func TestSlowClients(t *testing.T) {
 	t.Parallel()
 	const budget = 160 // MiB; the 64 photos together are 1,280
@@ -58,7 +58,8 @@ func TestSlowClients(t *testing.T) {
 				return
 			}
 			defer conn.Close()
-			fmt.Fprintf(conn, "POST /image/%s/upload HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n", id, contentType, len(body))
+			fmt.Fprintf(conn, "POST /image/%s/upload HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n", id,
+				contentType, len(body))
 			conn.Write(body[:8<<10])
 			connected.Done()
 			for at := 8 << 10; ; at += 8 << 10 {
@@ -90,8 +91,8 @@ func TestSlowClients(t *testing.T) {
 	}
 }
 
-// BenchmarkMemory prints the table of the README: what idle processes hold, and the peak of the worker that
-// processes one of the largest legal photos.
+// BenchmarkMemory prints the memory table of the README: idle processes, and the peak of a worker that processes one of
+// the largest accepted photos.
 func BenchmarkMemory(b *testing.B) {
 	for _, k := range []struct {
 		name string
@@ -119,7 +120,7 @@ func BenchmarkMemory(b *testing.B) {
 	}
 }
 
-// measure runs one photo, if there is one, through a fresh fleet and returns the peaks of its processes.
+// measure runs a fleet, processes a photo if there is one, and returns the peak memory of its processes.
 func measure(b *testing.B, body []byte) (server, worker int) {
 	p := start(b, b.TempDir(), nil, "-queue-chaos", "0") // a second delivery at the same time would count twice
 	c := newClient(b, p.url)

@@ -13,7 +13,7 @@ import (
 	"imagery/app/imagery"
 )
 
-// requeueReport is what requeue says with --json.
+// requeueReport is the output of requeue --json.
 type requeueReport struct {
 	DryRun bool
 	Images []struct {
@@ -23,7 +23,7 @@ type requeueReport struct {
 	}
 }
 
-// actions are what was done, by image; "keep" is an error.
+// actions returns the actions by image id; "keep" means an error.
 func (r requeueReport) actions() map[string]string {
 	got := map[string]string{}
 	for _, i := range r.Images {
@@ -32,8 +32,8 @@ func (r requeueReport) actions() map[string]string {
 	return got
 }
 
-// brought says that requeue brings those images back.
-func brought(list ...imagery.Image) map[string]string {
+// requeued returns the actions of a requeue of these images.
+func requeued(list ...imagery.Image) map[string]string {
 	want := map[string]string{}
 	for _, i := range list {
 		want[i.ID] = "requeue"
@@ -41,55 +41,57 @@ func brought(list ...imagery.Image) map[string]string {
 	return want
 }
 
-// TestBadReleaseIsUndone: the photos that a release failed are found by release, time and reason, brought back, and
-// processed by workers of another one. Others stay as they are.
+// TestBadReleaseIsUndone requeues the photos that a faulty release failed, selected by release, time and reason.
+// Workers of another release process them; other images do not change.
 func TestBadReleaseIsUndone(t *testing.T) {
 	t.Parallel()
-	atDesks(t, func(d *desk) {
+	onBothBackends(t, func(d *deployment) {
 		const bad, good = "0bad0bad0bad", "600d600d600d"
-		a := d.image(bad, time.Minute, imagery.Uploaded, imagery.Failed)
-		b := d.image(bad, time.Minute, imagery.Uploaded, imagery.Failed)
-		old := d.image(bad, 3*time.Hour, imagery.Uploaded, imagery.Failed)
-		foreign := d.image(good, time.Minute, imagery.Uploaded, imagery.Failed)
-		d.image(bad, time.Minute, imagery.Uploaded, imagery.Processed)
+		a := d.addImage(bad, time.Minute, imagery.Uploaded, imagery.Failed)
+		b := d.addImage(bad, time.Minute, imagery.Uploaded, imagery.Failed)
+		old := d.addImage(bad, 3*time.Hour, imagery.Uploaded, imagery.Failed)
+		foreign := d.addImage(good, time.Minute, imagery.Uploaded, imagery.Failed)
+		d.addImage(bad, time.Minute, imagery.Uploaded, imagery.Processed)
 		recently := time.Now().Add(-10 * time.Minute).Format(time.RFC3339)
-		d.unchanged(func() {
+		d.expectUnchanged(func() {
 			for _, c := range []struct {
 				args []string
 				want map[string]string
 			}{
-				{[]string{"--failed", "--release", bad[:4]}, brought(a, b, old)},
-				{[]string{"--failed", "--release", bad + strings.Repeat("0", 52), "--since", "2h", "--reason", "INK"}, brought(a, b)},
-				{[]string{"--failed", "--since", recently}, brought(a, b, foreign)},
-				{[]string{"--failed", "--reason", "no such words"}, brought()},
-				{[]string{strings.ToUpper(old.ID)}, brought(old)},
+				{[]string{"--failed", "--release", bad[:4]}, requeued(a, b, old)},
+				{[]string{"--failed", "--release", bad + strings.Repeat("0", 52), "--since", "2h", "--reason", "INK"},
+					requeued(a, b)},
+				{[]string{"--failed", "--since", recently}, requeued(a, b, foreign)},
+				{[]string{"--failed", "--reason", "no such words"}, requeued()},
+				{[]string{strings.ToUpper(old.ID)}, requeued(old)},
 			} {
 				var r requeueReport
-				d.ask(0, &r, append([]string{"requeue", "--dry-run"}, c.args...)...)
+				d.runJSON(0, &r, append([]string{"requeue", "--dry-run"}, c.args...)...)
 				if !r.DryRun || !maps.Equal(r.actions(), c.want) {
 					d.Errorf("%v: %+v, want %v", c.args, r, c.want)
 				}
 			}
-			out, _ := d.verb(0, "requeue", "--failed", "--reason", "no such words")
-			d.says(out, "no failed image matches\n")
+			out, _ := d.run(0, "requeue", "--failed", "--reason", "no such words")
+			d.contains(out, "no failed image matches\n")
 		})
-		lost := d.image(bad, time.Minute, imagery.Uploaded, imagery.Failed)
+		lost := d.addImage(bad, time.Minute, imagery.Uploaded, imagery.Failed)
 		d.remove(lost.RawKey)
 		var r requeueReport
-		d.ask(1, &r, "requeue", "--failed", "--release", bad, "--since", "2h", "--rate", "100")
-		want := brought(a, b)
+		d.runJSON(1, &r, "requeue", "--failed", "--release", bad, "--since", "2h", "--rate", "100")
+		want := requeued(a, b)
 		want[lost.ID] = "keep"
 		if r.DryRun || !maps.Equal(r.actions(), want) {
 			d.Errorf("requeue did %+v, want %v", r, want)
 		}
 		for _, i := range r.Images {
-			if i.Done != (i.ImageID != lost.ID) || i.Done != (i.Version == 3) || !i.Done && !strings.Contains(i.Error, "original is gone") {
+			if i.Done != (i.ImageID != lost.ID) || i.Done != (i.Version == 3) || !i.Done &&
+				!strings.Contains(i.Error, "original is gone") {
 				d.Errorf("image: %+v", i)
 			}
 		}
-		out, _ := d.verb(0, "requeue", "-rate=100", old.ID) // a flag stands before it, and others behind it
-		d.says(out, old.ID, "requeue  3", bad)
-		d.healed(old, a, b)
+		out, _ := d.run(0, "requeue", "-rate=100", old.ID) // a flag stands before it, and others behind it
+		d.contains(out, old.ID, "requeue  3", bad)
+		d.checkReprocessed(old, a, b)
 		for _, img := range []imagery.Image{foreign, lost} {
 			if now := d.get(img.ID); now.Version != img.Version {
 				d.Errorf("an image that was not asked for became %+v", now)
@@ -98,23 +100,24 @@ func TestBadReleaseIsUndone(t *testing.T) {
 	})
 }
 
-// healed lets a fleet work off what was brought back.
-func (d *desk) healed(list ...imagery.Image) {
+// checkReprocessed runs a fleet until it has processed the requeued images.
+func (d *deployment) checkReprocessed(list ...imagery.Image) {
 	d.Helper()
 	fleet := d.fleet()
 	c := newClient(d, fleet.url)
 	ctx, cancel := context.WithTimeout(d.Context(), 30*time.Second)
 	defer cancel()
 	for _, img := range list {
-		if v, err := c.final(ctx, img.ID); err != nil || v.State != "processed" || v.Version != img.Version+2 || v.RawKey != img.RawKey {
+		if v, err := c.final(ctx, img.ID); err != nil || v.State != "processed" || v.Version != img.Version+2 ||
+			v.RawKey != img.RawKey {
 			d.Errorf("brought back: %+v, %v", v, err)
 		}
 	}
 	fleet.stop(d)
 }
 
-// whyPage is what why says with --json.
-type whyPage struct {
+// whyReport is the output of why --json.
+type whyReport struct {
 	ID, State, Error, Next            string
 	Version                           int64
 	Created, Updated, Hinted, Expires time.Time
@@ -125,48 +128,54 @@ type whyPage struct {
 	History []imagery.Event
 }
 
-// TestWhy: one page for each state says what was, what is, and what comes next.
+// TestWhy checks the report for each state: history, current state and next step.
 func TestWhy(t *testing.T) {
 	t.Parallel()
-	atDesks(t, func(d *desk) {
-		lost := d.image("r1", time.Minute, imagery.Uploaded, imagery.Failed)
+	onBothBackends(t, func(d *deployment) {
+		lost := d.addImage("r1", time.Minute, imagery.Uploaded, imagery.Failed)
 		d.remove(lost.RawKey)
-		broken := d.image("r1", time.Minute, imagery.Uploaded, imagery.Processed)
+		broken := d.addImage("r1", time.Minute, imagery.Uploaded, imagery.Processed)
 		d.remove(broken.ProcessedKey)
 		for _, c := range []struct {
 			img  imagery.Image
 			says []string
 		}{
-			{d.image("r1", time.Minute), []string{"created since", "(1m)", "original  none", "waits for its upload"}},
-			{d.image("r1", 0, imagery.Uploaded), []string{"uploaded since", "exists", "result     none", "a worker processes it"}},
-			{d.image("r1", time.Hour, imagery.Uploaded), []string{"should have it", "imagery requeue"}},
-			{d.image("r1", 72*time.Hour, imagery.Uploaded, imagery.Processed), []string{"processed since", "(3d)", "it is done"}},
-			{d.image("r1", time.Minute, imagery.Uploaded, imagery.Failed), []string{"did not answer", "out of ink", "i-1", "imagery requeue"}},
+			{d.addImage("r1", time.Minute), []string{"created since", "(1m)", "original  none", "waits for its upload"}},
+			{d.addImage("r1", 0, imagery.Uploaded), []string{"uploaded since", "exists", "result     none",
+				"a worker processes it"}},
+			{d.addImage("r1", time.Hour, imagery.Uploaded), []string{"should have it", "imagery requeue"}},
+			{d.addImage("r1", 72*time.Hour, imagery.Uploaded, imagery.Processed),
+				[]string{"processed since", "(3d)", "it is done"}},
+			{d.addImage("r1", time.Minute, imagery.Uploaded, imagery.Failed),
+				[]string{"did not answer", "out of ink", "i-1", "imagery requeue"}},
 			{lost, []string{"gone", "only its user"}},
 			{broken, []string{"result is gone"}},
 		} {
-			out, _ := d.verb(0, "why", strings.ToUpper(c.img.ID))
-			d.says(out, append(c.says, c.img.ID)...)
+			out, _ := d.run(0, "why", strings.ToUpper(c.img.ID))
+			d.contains(out, append(c.says, c.img.ID)...)
 			if rows := strings.Count(out, "  r1 "); rows != len(c.img.History) {
 				d.Errorf("%d transitions are shown, want %d:\n%s", rows, len(c.img.History), out)
 			}
-			var p whyPage
-			d.ask(0, &p, "why", c.img.ID)
-			if p.ID != c.img.ID || p.State != string(c.img.State) || p.Version != c.img.Version || p.Error != c.img.Error || p.Next == "" ||
-				!p.Updated.Equal(c.img.Updated) || len(p.History) != len(c.img.History) || (p.Original == nil) != (c.img.RawKey == "") {
+			var p whyReport
+			d.runJSON(0, &p, "why", c.img.ID)
+			if p.ID != c.img.ID || p.State != string(c.img.State) || p.Version != c.img.Version || p.Error != c.img.Error ||
+				p.Next == "" ||
+				!p.Updated.Equal(c.img.Updated) || len(p.History) != len(c.img.History) ||
+				(p.Original == nil) != (c.img.RawKey == "") {
 				d.Errorf("%+v, want %+v", p, c.img)
 			}
-			if p.Original != nil && *p.Original.Exists == (c.img.ID == lost.ID) || p.Result != nil && *p.Result.Exists == (c.img.ID == broken.ID) {
+			if p.Original != nil && *p.Original.Exists == (c.img.ID == lost.ID) || p.Result != nil &&
+				*p.Result.Exists == (c.img.ID == broken.ID) {
 				d.Errorf("objects: %+v", p)
 			}
 		}
-		_, says := d.verb(1, "why", imagery.NewID())
-		d.says(says, "there is no image")
+		_, says := d.run(1, "why", imagery.NewID())
+		d.contains(says, "there is no image")
 	})
 }
 
-// checkReport is what fsck says with --json.
-type checkReport struct {
+// fsckReport is the output of fsck --json.
+type fsckReport struct {
 	Items, Objects int
 	Messages       *int
 	Counts         map[fsck.Class]int
@@ -179,66 +188,68 @@ type checkReport struct {
 	}
 }
 
-// TestFsckFindsAndRepairs: a healthy store passes; planted damage is found, by its class; repairs mend what is safe
-// to mend and nothing else.
+// TestFsckFindsAndRepairs checks a healthy store, each class of damage, and that repairs change only what is safe to
+// repair.
 func TestFsckFindsAndRepairs(t *testing.T) {
 	t.Parallel()
-	atDesks(t, func(d *desk) {
-		d.image("r1", 0)
-		failed := d.image("r1", 0, imagery.Uploaded, imagery.Failed)
-		healthy := d.image("r1", 0, imagery.Uploaded, imagery.Processed)
-		var r checkReport
-		if d.ask(0, &r, "fsck"); r.Items != 3 || r.Objects != 3 || len(r.Findings) > 0 || (r.Messages == nil) != (d.data == "") {
+	onBothBackends(t, func(d *deployment) {
+		d.addImage("r1", 0)
+		failed := d.addImage("r1", 0, imagery.Uploaded, imagery.Failed)
+		healthy := d.addImage("r1", 0, imagery.Uploaded, imagery.Processed)
+		var r fsckReport
+		if d.runJSON(0, &r, "fsck"); r.Items != 3 || r.Objects != 3 || len(r.Findings) > 0 ||
+			(r.Messages == nil) != (d.data == "") {
 			d.Errorf("a healthy store: %+v", r)
 		}
-		out, _ := d.verb(0, "fsck", "--hashes")
-		d.says(out, "3 images, 3 objects", "lost 0, duplicated 0, broken 0, unhinted 0, orphans 0\n")
-		// Nothing but what repairs are for.
-		late := d.image("r1", time.Hour, imagery.Uploaded)
-		d.put("upload/"+imagery.NewID()+"/"+fsck.HashOf([]byte("stray")), []byte("stray"))
-		d.put("upload/"+failed.ID+"/"+fsck.HashOf([]byte("stray")), []byte("stray"))
-		d.put("processed/"+healthy.ID+"/"+fsck.HashOf([]byte("stray"))+".png", []byte("stray"))
+		out, _ := d.run(0, "fsck", "--hashes")
+		d.contains(out, "3 images, 3 objects", "lost 0, duplicated 0, broken 0, unhinted 0, orphans 0\n")
+		// Only repairable damage.
+		late := d.addImage("r1", time.Hour, imagery.Uploaded)
+		d.putObject("upload/"+imagery.NewID()+"/"+fsck.HashOf([]byte("stray")), []byte("stray"))
+		d.putObject("upload/"+failed.ID+"/"+fsck.HashOf([]byte("stray")), []byte("stray"))
+		d.putObject("processed/"+healthy.ID+"/"+fsck.HashOf([]byte("stray"))+".png", []byte("stray"))
 		d.age(48 * time.Hour)
-		d.unchanged(func() {
-			d.ask(0, &r, "fsck", "--repair", "--dry-run")
-			d.repairs(r, false, late)
+		d.expectUnchanged(func() {
+			d.runJSON(0, &r, "fsck", "--repair", "--dry-run")
+			d.checkRepairs(r, false, late)
 		})
-		d.ask(0, &r, "fsck", "--repair")
-		d.repairs(r, true, late)
-		if n := len(d.store().Messages); n != 1 {
+		d.runJSON(0, &r, "fsck", "--repair")
+		d.checkRepairs(r, true, late)
+		if n := len(d.snapshot().Messages); n != 1 {
 			d.Errorf("%d hints after the repair", n)
 		}
-		// And now damage that nobody can repair.
-		gone := d.image("r1", 0, imagery.Uploaded, imagery.Processed)
+		// Damage that cannot be repaired.
+		gone := d.addImage("r1", 0, imagery.Uploaded, imagery.Processed)
 		d.remove(gone.ProcessedKey)
-		twice := d.image("r1", 0, imagery.Uploaded, imagery.Processed)
-		d.put(strings.TrimSuffix(twice.ProcessedKey, "jpg")+"png", []byte("again"))
-		bent := d.image("r1", 0, imagery.Uploaded, imagery.Processed)
-		d.put(bent.RawKey, []byte("other bytes"))
-		broken := d.image("r1", 0)
+		twice := d.addImage("r1", 0, imagery.Uploaded, imagery.Processed)
+		d.putObject(strings.TrimSuffix(twice.ProcessedKey, "jpg")+"png", []byte("again"))
+		bent := d.addImage("r1", 0, imagery.Uploaded, imagery.Processed)
+		d.putObject(bent.RawKey, []byte("other bytes"))
+		broken := d.addImage("r1", 0)
 		to := broken
 		to.Error = "a failure in created"
 		if err := d.catalog.Move(d.Context(), broken, to); err != nil {
 			d.Fatal(err)
 		}
-		d.ask(1, &r, "fsck", "--hashes", "--repair")
+		d.runJSON(1, &r, "fsck", "--hashes", "--repair")
 		classes := map[string]fsck.Class{}
 		for _, f := range r.Findings {
 			classes[f.Image] = f.Class
 		}
-		for id, want := range map[string]fsck.Class{gone.ID: fsck.Lost, twice.ID: fsck.Duplicated, bent.ID: fsck.Lost, broken.ID: fsck.Broken} {
+		for id, want := range map[string]fsck.Class{gone.ID: fsck.Lost, twice.ID: fsck.Duplicated, bent.ID: fsck.Lost,
+			broken.ID: fsck.Broken} {
 			if classes[id] != want && !(id == twice.ID && classes[id] == fsck.Orphan && r.Counts[fsck.Duplicated] == 1) {
 				d.Errorf("%s is %q, want %q: %+v", id, classes[id], want, r.Findings)
 			}
 		}
-		out, says := d.verb(1, "fsck", "--hashes")
-		d.says(out, "lost 2, duplicated 1, broken 1")
-		d.says(says, "4 findings for a person")
+		out, says := d.run(1, "fsck", "--hashes")
+		d.contains(out, "lost 2, duplicated 1, broken 1")
+		d.contains(says, "4 findings for a person")
 	})
 }
 
-// age makes all files of a local store older; the emulated bucket has no such switch.
-func (d *desk) age(by time.Duration) {
+// age makes all files of a local store older. The emulated bucket cannot do that.
+func (d *deployment) age(by time.Duration) {
 	d.Helper()
 	if d.data == "" {
 		return
@@ -255,8 +266,9 @@ func (d *desk) age(by time.Duration) {
 	}
 }
 
-// repairs checks what was made of one late hint and three strays, one of them of an image that may still take it.
-func (d *desk) repairs(r checkReport, done bool, late imagery.Image) {
+// checkRepairs checks the repairs of one overdue hint and three unreferenced objects, one of which its image may still
+// use.
+func (d *deployment) checkRepairs(r fsckReport, done bool, late imagery.Image) {
 	d.Helper()
 	did := map[string]int{}
 	for _, f := range r.Repairs {

@@ -16,18 +16,18 @@ import (
 	"imagery/app/testing/fakeaws"
 )
 
-// TestVerbsRefuseBadInput: whatever is wrong is said in one line, with the exit code of its kind, and nothing is
-// made or changed.
-func TestVerbsRefuseBadInput(t *testing.T) {
+// TestCommandsRefuseBadInput checks that bad input gives an error of one line and the right exit code, and changes
+// nothing.
+func TestCommandsRefuseBadInput(t *testing.T) {
 	t.Parallel()
-	d := localDesk(t)
-	created := d.image("r1", 0)
-	processed := d.image("r1", 0, imagery.Uploaded, imagery.Processed)
-	lost := d.image("r1", 0, imagery.Uploaded, imagery.Failed)
+	d := localDeployment(t)
+	created := d.addImage("r1", 0)
+	processed := d.addImage("r1", 0, imagery.Uploaded, imagery.Processed)
+	lost := d.addImage("r1", 0, imagery.Uploaded, imagery.Failed)
 	d.remove(lost.RawKey)
 	unknown := imagery.NewID()
 	nowhere := filepath.Join(t.TempDir(), "nowhere")
-	d.unchanged(func() {
+	d.expectUnchanged(func() {
 		for _, c := range []struct {
 			args string
 			code int
@@ -67,22 +67,23 @@ func TestVerbsRefuseBadInput(t *testing.T) {
 			{"why " + unknown + " -table images", 2, "-table is set but -bucket"},
 			{"fsck -max-pixels many", 2, "-max-pixels, IMAGERY_MAX_PIXELS"},
 		} {
-			_, says := d.verb(c.code, strings.Fields(c.args)...)
-			d.says(says, "imagery: ", c.says)
+			_, says := d.run(c.code, strings.Fields(c.args)...)
+			d.contains(says, "imagery: ", c.says)
 		}
 	})
 	d.flags = []string{"-data", nowhere}
-	for _, verb := range []string{"dlq ls", "dlq show 1", "dlq redrive", "requeue --failed", "requeue " + unknown, "why " + unknown, "fsck"} {
-		_, says := d.verb(1, strings.Fields(verb)...)
-		d.says(says, nowhere, "-data, IMAGERY_DATA")
+	for _, verb := range []string{"dlq ls", "dlq show 1", "dlq redrive", "requeue --failed", "requeue " + unknown,
+		"why " + unknown, "fsck"} {
+		_, says := d.run(1, strings.Fields(verb)...)
+		d.contains(says, nowhere, "-data, IMAGERY_DATA")
 	}
 	if _, err := os.Stat(nowhere); err == nil {
 		t.Error("a verb made the folder that somebody mistyped")
 	}
 }
 
-// TestVerbsHelp: every verb and group documents itself.
-func TestVerbsHelp(t *testing.T) {
+// TestCommandsHelp checks the help text of every command and group.
+func TestCommandsHelp(t *testing.T) {
 	t.Parallel()
 	for verb, flags := range map[string][]string{
 		"dlq":         {"dlq ls", "dlq show", "dlq redrive"},
@@ -108,26 +109,27 @@ func TestVerbsHelp(t *testing.T) {
 	}
 }
 
-// verbCalls are the verbs in a form that comes to every kind of call.
-func verbCalls(id string) []string {
-	return []string{"dlq ls", "dlq show " + id, "dlq redrive", "requeue --failed", "requeue " + id, "why " + id, "fsck --hashes --repair", "status"}
+// commandLines returns one call of every command that uses the storage.
+func commandLines(id string) []string {
+	return []string{"dlq ls", "dlq show " + id, "dlq redrive", "requeue --failed", "requeue " + id, "why " + id,
+		"fsck --hashes --repair", "status"}
 }
 
-// TestVerbsOnAWSSayWhatIsMissing: no access, no queue, no table, no region: one line, with the name of it.
-func TestVerbsOnAWSSayWhatIsMissing(t *testing.T) {
+// TestCommandsOnAWSSayWhatIsMissing checks that a missing permission, queue, table or region is named in one line.
+func TestCommandsOnAWSSayWhatIsMissing(t *testing.T) {
 	t.Parallel()
-	d := cloudDesk(t)
-	id := d.image("r1", 0, imagery.Uploaded, imagery.Failed).ID
+	d := awsDeployment(t)
+	id := d.addImage("r1", 0, imagery.Uploaded, imagery.Failed).ID
 	edge := d.aws.Edge
-	for _, verb := range verbCalls(id) {
+	for _, verb := range commandLines(id) {
 		edge.Inject(func(c fakeaws.Call) fakeaws.Fault {
 			if c.Caller == "operator" {
 				return fakeaws.Fault{Kind: fakeaws.Denied}
 			}
 			return fakeaws.Fault{}
 		})
-		_, says := d.verb(1, strings.Fields(verb)...)
-		d.says(says, " refused ", "AccessDenied")
+		_, says := d.run(1, strings.Fields(verb)...)
+		d.contains(says, " refused ", "AccessDenied")
 		if len(says) > 200 {
 			t.Errorf("%s: too long for a person: %s", verb, says)
 		}
@@ -151,32 +153,33 @@ func TestVerbsOnAWSSayWhatIsMissing(t *testing.T) {
 		args := c.args
 		flags := d.flags
 		d.flags = nil // a later flag wins: those of the row must stand behind
-		_, says := d.verb(1, append(append(args[:len(args)-2:len(args)-2], flags...), args[len(args)-2:]...)...)
+		_, says := d.run(1, append(append(args[:len(args)-2:len(args)-2], flags...), args[len(args)-2:]...)...)
 		d.flags = flags
-		d.says(says, c.says)
+		d.contains(says, c.says)
 	}
 	d.env = append(d.env, "AWS_REGION=", "AWS_DEFAULT_REGION=")
-	_, says := d.verb(1, "why", id)
-	d.says(says, "AWS_REGION")
+	_, says := d.run(1, "why", id)
+	d.contains(says, "AWS_REGION")
 }
 
-// TestOperatorsRights: what the verbs were seen to do is what the table of an operator's rights says, in both
-// directions. Objects that are old enough to be removed cannot be planted here; the backend's own test shows those
-// two calls.
-func TestOperatorsRights(t *testing.T) {
+// TestOperatorIAMActionsMatchTheCalls compares the calls of the commands with the IAM actions of an operator, in both
+// directions. Removing old objects cannot be tested here, because objects of the emulator are always new; the test of
+// the AWS store covers those two calls.
+func TestOperatorIAMActionsMatchTheCalls(t *testing.T) {
 	t.Parallel()
-	d := cloudDesk(t)
-	failed := d.image("r1", time.Hour, imagery.Uploaded, imagery.Failed)
-	d.image("r1", time.Hour, imagery.Uploaded, imagery.Failed)
-	d.image("r1", time.Hour, imagery.Uploaded, imagery.Processed)
-	d.image("r1", time.Hour, imagery.Uploaded)
-	d.bury(hintOf(failed))
-	d.bury("junk")
-	for _, verb := range verbCalls(failed.ID) {
-		d.verb(0, strings.Fields(verb)...)
+	d := awsDeployment(t)
+	failed := d.addImage("r1", time.Hour, imagery.Uploaded, imagery.Failed)
+	d.addImage("r1", time.Hour, imagery.Uploaded, imagery.Failed)
+	d.addImage("r1", time.Hour, imagery.Uploaded, imagery.Processed)
+	d.addImage("r1", time.Hour, imagery.Uploaded)
+	d.addDeadLetter(hintOf(failed))
+	d.addDeadLetter("junk")
+	for _, verb := range commandLines(failed.ID) {
+		d.run(0, strings.Fields(verb)...)
 	}
 	allowed := slices.DeleteFunc(slices.Concat(iam.Operator, iam.Status), func(c iam.Action) bool {
-		return c.Operation == "DeleteObject" || !slices.Contains([]string{"dynamodb", "s3", "sqs"}, c.Service) // a stack without a name has no groups
+		return c.Operation == "DeleteObject" || !slices.Contains([]string{"dynamodb", "s3", "sqs"},
+			c.Service) // a stack without a name has no groups
 	})
 	calls := slices.DeleteFunc(d.aws.Edge.Calls(), func(c fakeaws.Call) bool { return c.Caller != "operator" })
 	for _, problem := range d.aws.Compare(allowed, calls) {
@@ -184,14 +187,14 @@ func TestOperatorsRights(t *testing.T) {
 	}
 }
 
-// TestInterruptedVerbs: Ctrl-C ends a long redrive cleanly: what was done is printed, and the other letters are
-// visible at once.
-func TestInterruptedVerbs(t *testing.T) {
+// TestInterruptedCommands sends an interrupt to a long redrive. It must print what it has done and make the other
+// letters visible at once.
+func TestInterruptedCommands(t *testing.T) {
 	t.Parallel()
-	d := localDesk(t)
+	d := localDeployment(t)
 	d.flags = append(d.flags, "-visibility", "1m")
 	for range 30 {
-		d.bury(hintOf(d.image("r1", time.Hour, imagery.Uploaded, imagery.Failed)))
+		d.addDeadLetter(hintOf(d.addImage("r1", time.Hour, imagery.Uploaded, imagery.Failed)))
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -203,7 +206,7 @@ func TestInterruptedVerbs(t *testing.T) {
 		t.Fatal(err)
 	}
 	hinted := func() bool {
-		return slices.ContainsFunc(d.store().Messages, func(m fsck.Message) bool { return !m.Dead })
+		return slices.ContainsFunc(d.snapshot().Messages, func(m fsck.Message) bool { return !m.Dead })
 	}
 	for deadline := time.Now().Add(20 * time.Second); !hinted(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
@@ -215,8 +218,8 @@ func TestInterruptedVerbs(t *testing.T) {
 		t.Errorf("%v: %s", err, errs.String())
 	}
 	done := strings.Count(out.String(), " requeue ")
-	var left []letter
-	if d.ask(0, &left, "dlq", "ls"); done == 0 || len(left) != 30-done {
+	var left []deadLetter
+	if d.runJSON(0, &left, "dlq", "ls"); done == 0 || len(left) != 30-done {
 		t.Errorf("%d letters were done, %d are left:\n%s", done, len(left), out.String())
 	}
 }

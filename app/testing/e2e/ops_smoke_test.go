@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// trial is the report of a smoke.
-type trial struct {
+// smokeReport is the output of smoke --json.
+type smokeReport struct {
 	URL             string
 	OK, Unreachable bool
 	Steps           []struct {
@@ -22,19 +22,20 @@ type trial struct {
 	Milliseconds int64
 }
 
-// TestSmoke: what a user does works on both backends, through the link into the bucket where there is one, and a
-// service that is not there, or is another one, is an error that says so.
+// TestSmoke runs the smoke test on both backends, with presigned links where there is a bucket. A service that does not
+// run, or has another release, is an error that says so.
 func TestSmoke(t *testing.T) {
 	t.Parallel()
-	atDesks(t, func(d *desk) {
+	onBothBackends(t, func(d *deployment) {
 		fleet := d.fleet()
-		out, _ := d.verb(0, "smoke", fleet.url)
-		d.says(out, "lake compare", "3072 pixels, differences: mean 0.0, worst 0\n", "ok: 2 photos came back as they should")
+		out, _ := d.run(0, "smoke", fleet.url)
+		d.contains(out, "lake compare", "3072 pixels, differences: mean 0.0, worst 0\n",
+			"ok: 2 photos came back as they should")
 		if linked := strings.Contains(out, " bytes from 127.0.0.1:"); linked != (d.data == "") {
 			d.Errorf("results came through links: %t\n%s", linked, out)
 		}
-		var r trial
-		d.ask(0, &r, "smoke", fleet.url, "--for", "10s")
+		var r smokeReport
+		d.runJSON(0, &r, "smoke", fleet.url, "--for", "10s")
 		if !r.OK || r.Unreachable || len(r.Steps) != 13 || len(r.Releases) != 1 || len(r.Images) != 2 {
 			d.Errorf("%+v", r)
 		}
@@ -43,25 +44,25 @@ func TestSmoke(t *testing.T) {
 				d.Errorf("%+v", img)
 			}
 		}
-		out, errs := d.verb(1, "smoke", fleet.url, "--release", strings.Repeat("ab", 32))
-		d.says(out+errs, "8 of 8 answers came from another release than abababababab")
+		out, errs := d.run(1, "smoke", fleet.url, "--release", strings.Repeat("ab", 32))
+		d.contains(out+errs, "8 of 8 answers came from another release than abababababab")
 		fleet.stop(d)
-		if d.ask(1, &r, "smoke", fleet.url); r.OK || len(r.Steps) != 1 {
+		if d.runJSON(1, &r, "smoke", fleet.url); r.OK || len(r.Steps) != 1 {
 			d.Errorf("nobody there: %+v", r)
 		}
-		_, errs = d.verb(1, "smoke", fleet.url)
-		d.says(errs, "nobody listens at the address")
-		d.verb(2, "smoke")
-		d.verb(2, "smoke", "localhost:8080")
-		d.verb(2, "smoke", fleet.url, "--for", "-1s")
-		d.verb(2, "smoke", fleet.url, "--release", "v1")
+		_, errs = d.run(1, "smoke", fleet.url)
+		d.contains(errs, "nobody listens at the address")
+		d.run(2, "smoke")
+		d.run(2, "smoke", "localhost:8080")
+		d.run(2, "smoke", fleet.url, "--for", "-1s")
+		d.run(2, "smoke", fleet.url, "--release", "v1")
 	})
 }
 
-// A service that filters otherwise is seen from outside.
+// TestSmokeSeesAnotherFilter checks that the smoke test detects a service with another filter.
 func TestSmokeSeesAnotherFilter(t *testing.T) {
 	t.Parallel()
-	d := localDesk(t)
+	d := localDeployment(t)
 	fleet := d.fleet()
 	at := httptest.NewServer(between(t, fleet.url, func(w http.ResponseWriter, r *http.Request) bool {
 		if !strings.HasSuffix(r.URL.Path, "/processed") {
@@ -71,15 +72,15 @@ func TestSmokeSeesAnotherFilter(t *testing.T) {
 		return true
 	}))
 	defer at.Close()
-	out, errs := d.verb(1, "smoke", at.URL)
-	d.says(out, "FAILED: decode the result")
-	d.says(errs, "2 steps of 13 failed")
+	out, errs := d.run(1, "smoke", at.URL)
+	d.contains(out, "FAILED: decode the result")
+	d.contains(errs, "2 steps of 13 failed")
 	if strings.Contains(out+errs, "5ecret") {
 		d.Errorf("it prints a signature:\n%s%s", out, errs)
 	}
 }
 
-// between is a proxy that may answer itself.
+// between returns a proxy that may answer requests itself.
 func between(t *testing.T, to string, answer func(http.ResponseWriter, *http.Request) bool) http.Handler {
 	u, err := url.Parse(to)
 	if err != nil {

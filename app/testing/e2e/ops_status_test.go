@@ -20,8 +20,8 @@ import (
 	"imagery/app/imagery"
 )
 
-// panorama is what status says with --json.
-type panorama struct {
+// statusReport is the output of status --json.
+type statusReport struct {
 	At    time.Time
 	Place string
 	Fleet struct {
@@ -58,24 +58,25 @@ type panorama struct {
 	}
 }
 
-// TestStatus: an oldest image, a dead letter and, on AWS, the release record are seen on both backends, with a fleet
-// and without one.
+// TestStatus checks that status shows the oldest unfinished image, a dead letter and, on AWS, the release record,
+// without a running fleet.
 func TestStatus(t *testing.T) {
 	t.Parallel()
-	atDesks(t, func(d *desk) {
-		d.image("r1", time.Hour, imagery.Uploaded, imagery.Processed)
-		d.image("r1", time.Minute, imagery.Uploaded)
-		oldest := d.image("r1", 20*time.Minute, imagery.Uploaded)
-		d.bury(hintOf(oldest))
-		out, _ := d.verb(0, "status")
-		d.says(out, "OLDEST   20m old: "+oldest.ID, "QUEUE    0 waiting, 0 in flight, 0 delayed, 1 dead letter; see imagery dlq ls\n")
-		var p panorama
-		d.ask(0, &p, "status")
+	onBothBackends(t, func(d *deployment) {
+		d.addImage("r1", time.Hour, imagery.Uploaded, imagery.Processed)
+		d.addImage("r1", time.Minute, imagery.Uploaded)
+		oldest := d.addImage("r1", 20*time.Minute, imagery.Uploaded)
+		d.addDeadLetter(hintOf(oldest))
+		out, _ := d.run(0, "status")
+		d.contains(out, "OLDEST   20m old: "+oldest.ID,
+			"QUEUE    0 waiting, 0 in flight, 0 delayed, 1 dead letter; see imagery dlq ls\n")
+		var p statusReport
+		d.runJSON(0, &p, "status")
 		if p.OldestUnfinished.ID != oldest.ID || p.OldestUnfinished.AgeSeconds < 1200 || p.Queue.DeadLetters != 1 {
 			d.Errorf("%+v", p)
 		}
 		if d.data == "" {
-			d.recorded()
+			d.checkReleaseRecord()
 			return
 		}
 		if !strings.Contains(p.Fleet.Problem, "no fleet runs on this folder") || p.Place != d.data {
@@ -84,36 +85,42 @@ func TestStatus(t *testing.T) {
 	})
 }
 
-// recorded writes a release record and looks for it.
-func (d *desk) recorded() {
+// checkReleaseRecord writes a release record and expects status to show it.
+func (d *deployment) checkReleaseRecord() {
 	d.Helper()
-	document, err := record.Record{Entries: []record.Entry{{Release: strings.Repeat("ab", 32), By: "ann@laptop", Why: "pulumi up", Begin: time.Now().Add(-time.Hour),
+	document, err := record.Record{Entries: []record.Entry{{Release: strings.Repeat("ab", 32), By: "ann@laptop",
+		Why: "pulumi up", Begin: time.Now().Add(-time.Hour),
 		End: time.Now().Add(-50 * time.Minute), Result: record.RolledBack, Reason: "It was bad."}}}.Document()
 	if err != nil {
 		d.Fatal(err)
 	}
-	out, _ := d.verb(0, "status")
-	d.says(out, "ROLLOUT  none is recorded\n", "FLEET    not asked: name the stack to see it", "ALARMS   not asked")
-	if _, err := d.aws.DynamoDB().PutItem(d.Context(), &dynamodb.PutItemInput{TableName: &d.aws.Table, Item: map[string]types.AttributeValue{
-		record.AttributeID: &types.AttributeValueMemberS{Value: record.ID}, record.AttributeVersion: &types.AttributeValueMemberN{Value: "1"},
-		record.AttributeDocument: &types.AttributeValueMemberS{Value: document}}, ReturnConsumedCapacity: types.ReturnConsumedCapacityNone,
-		ConditionExpression: sdk.String("attribute_not_exists(id)")}); err != nil {
+	out, _ := d.run(0, "status")
+	d.contains(out, "ROLLOUT  none is recorded\n", "FLEET    not asked: name the stack to see it", "ALARMS   not asked")
+	if _, err := d.aws.DynamoDB().PutItem(d.Context(), &dynamodb.PutItemInput{TableName: &d.aws.Table,
+		Item: map[string]types.AttributeValue{
+			record.AttributeID:       &types.AttributeValueMemberS{Value: record.ID},
+			record.AttributeVersion:  &types.AttributeValueMemberN{Value: "1"},
+			record.AttributeDocument: &types.AttributeValueMemberS{Value: document}},
+		ReturnConsumedCapacity: types.ReturnConsumedCapacityNone,
+		ConditionExpression:    sdk.String("attribute_not_exists(id)")}); err != nil {
 		d.Fatal(err)
 	}
-	out, _ = d.verb(0, "status")
-	d.says(out, "ROLLOUT  abababababab: rolled back 50m ago in 10m, by ann@laptop (pulumi up): It\n         was bad.\n")
-	// An item that is no image must not be taken for one by the verbs that read the whole table.
-	d.verb(0, "requeue", "--failed", "--dry-run")
-	d.verb(0, "fsck")
+	out, _ = d.run(0, "status")
+	d.contains(out, "ROLLOUT  abababababab: rolled back 50m ago in 10m, by ann@laptop "+
+		"(pulumi up): It\n         was bad.\n")
+	// Commands that scan the table must not take other items for images.
+	d.run(0, "requeue", "--failed", "--dry-run")
+	d.run(0, "fsck")
 }
 
-// TestStatusWatch: the screen follows a fleet while its processes are killed, and Ctrl-C ends it as asked.
+// TestStatusWatch checks that the display follows a fleet while its processes are killed, and that an interrupt ends
+// it.
 func TestStatusWatch(t *testing.T) {
 	t.Parallel()
-	d := localDesk(t)
+	d := localDeployment(t)
 	fleet := d.fleet()
-	look := func() (p panorama) { d.ask(0, &p, "status"); return p }
-	until := func(what string, ok func(p panorama) bool) panorama {
+	look := func() (p statusReport) { d.runJSON(0, &p, "status"); return p }
+	until := func(what string, ok func(p statusReport) bool) statusReport {
 		t.Helper()
 		for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
 			p := look()
@@ -125,7 +132,7 @@ func TestStatusWatch(t *testing.T) {
 			}
 		}
 	}
-	well := func(p panorama) bool {
+	well := func(p statusReport) bool {
 		n := 0
 		for _, m := range p.Fleet.Members {
 			if m.State == "ready" && len(m.Release) == 64 {
@@ -156,7 +163,7 @@ func TestStatusWatch(t *testing.T) {
 	if err := syscall.Kill(victim.PID, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	p = until("the victim is replaced", func(p panorama) bool {
+	p = until("the victim is replaced", func(p statusReport) bool {
 		m := p.Fleet.Members
 		return well(p) && m[3].Name == victim.Name && m[3].Restarts == 1 && m[3].PID != victim.PID
 	})
@@ -167,7 +174,7 @@ func TestStatusWatch(t *testing.T) {
 		}
 		return string(text)
 	}
-	until("the screen shows it", func(panorama) bool {
+	until("the screen shows it", func(statusReport) bool {
 		pages := strings.Split(shown(), "\n\n"+d.data)
 		last := pages[len(pages)-1]
 		return len(pages) > 1 && strings.Contains(last, fmt.Sprint("  ", p.Fleet.Members[3].PID, "  ")) &&
@@ -180,7 +187,7 @@ func TestStatusWatch(t *testing.T) {
 	if out := shown(); strings.Contains(out, "\x1b") {
 		t.Errorf("a file gets the commands of a terminal: %q", out)
 	}
-	// A fleet that is gone left its address if it was killed, and nothing if it was stopped.
+	// A killed fleet leaves its address behind, a stopped one does not.
 	fleet.stop(d)
 	if p := look(); !strings.Contains(p.Fleet.Problem, "no fleet runs on this folder") {
 		t.Errorf("%+v", p.Fleet)

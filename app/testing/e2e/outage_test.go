@@ -16,9 +16,9 @@ import (
 	"imagery/app/testing/fakeaws"
 )
 
-// TestOutages: each service in turn is away for a while, in every way that a service is away. Uploads are answered
-// within the contract's 10 s, those that were accepted are processed, and nothing fails or is given up. The
-// settings scale ten minutes down to ten seconds.
+// TestOutages makes each service unavailable for a while, with every kind of fault. Requests must be answered within
+// the 10 s of the contract, accepted uploads must be processed, and none may fail. The settings scale ten minutes down
+// to ten seconds.
 func TestOutages(t *testing.T) {
 	t.Parallel()
 	for _, service := range []string{"dynamodb", "s3", "sqs"} {
@@ -56,7 +56,7 @@ func TestOutages(t *testing.T) {
 			outage := time.After(10 * time.Second)
 			for range 10 {
 				upload()
-				uploads.Go(func() { client.bounded(ctx) })
+				uploads.Go(func() { client.checkAnswerTimes(ctx) })
 				time.Sleep(time.Second)
 			}
 			<-outage
@@ -64,21 +64,22 @@ func TestOutages(t *testing.T) {
 			back := time.Now()
 			upload()
 			uploads.Wait()
-			client.settle(ctx, time.Minute)
-			t.Logf("recovered: %s was away for 10 s, all photos were final %.1f s after it was back", service, time.Since(back).Seconds())
+			client.checkUploads(ctx, time.Minute)
+			t.Logf("recovered: %s was away for 10 s, all photos were final %.1f s after it was back", service,
+				time.Since(back).Seconds())
 			if n := len(a.Queues.Messages(a.DLQURL)); n > 0 {
 				t.Errorf("%d dead letters", n)
 			}
 			for _, p := range []*program{server, worker} {
 				client.ready(ctx, p)
 			}
-			a.sound(t)
+			a.checkInvariants(t)
 		})
 	}
 }
 
-// bounded asks each kind of route once and checks that it answers within 10 s, whatever it says.
-func (c *client) bounded(ctx context.Context) {
+// checkAnswerTimes requests one path of each kind and checks that it is answered within 10 s, with any status.
+func (c *client) checkAnswerTimes(ctx context.Context) {
 	for _, path := range []string{"/healthz", "/readyz", "/image/" + imagery.NewID()} {
 		began := time.Now()
 		res, err := c.Do(ctx, http.MethodGet, path, nil, nil)
@@ -88,7 +89,7 @@ func (c *client) bounded(ctx context.Context) {
 	}
 }
 
-// inFlight waits until the queue shows a message in flight.
+// inFlight waits until the queue has a message in flight.
 func (a aws) inFlight(ctx context.Context, t *testing.T) {
 	t.Helper()
 	for ctx.Err() == nil {
@@ -102,8 +103,8 @@ func (a aws) inFlight(ctx context.Context, t *testing.T) {
 	t.Fatal("no message came into flight")
 }
 
-// TestFrozenWorker: a worker that is frozen in the middle of a job, for longer than the visibility timeout, changes
-// nothing that is not its own any more when it thaws.
+// TestFrozenWorker stops a worker during a job for longer than the visibility timeout. When it continues, it must not
+// change the image that another worker has finished.
 func TestFrozenWorker(t *testing.T) {
 	t.Parallel()
 	c, s := fakeaws.Start(t, imagery.Limits{Visibility: 2 * time.Second, MaxReceives: 5})
@@ -133,7 +134,7 @@ func TestFrozenWorker(t *testing.T) {
 	if err := frozen.cmd.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
-	// The thawed worker proves that it is back by taking another photo alone.
+	// The worker shows that it works again by processing another photo alone.
 	second.stop(t)
 	again := imagery.NewID()
 	if err := client.upload(ctx, again, large); err != nil {
@@ -145,11 +146,11 @@ func TestFrozenWorker(t *testing.T) {
 	if after, err := client.Get(ctx, id); err != nil || after != v {
 		t.Errorf("the thawed worker changed %+v to %+v, %v", v, after, err)
 	}
-	a.sound(t)
+	a.checkInvariants(t)
 }
 
-// TestRollingRestarts: workers are restarted three times, each while it holds a message; the deploys use up no
-// deliveries, for each worker finishes what it has begun.
+// TestRollingRestarts restarts the workers three times, each while it holds a message. Each must finish its job, so
+// that the restarts use up no deliveries.
 func TestRollingRestarts(t *testing.T) {
 	t.Parallel()
 	a := newAWS(t)
@@ -174,7 +175,7 @@ func TestRollingRestarts(t *testing.T) {
 		}
 	}
 	a.role(t, "worker")
-	client.settle(ctx, time.Minute)
+	client.checkUploads(ctx, time.Minute)
 	s, err := fsck.AWS(ctx, a.DynamoDB(), a.S3(), a.Table, a.Bucket, false)
 	if err != nil {
 		t.Fatal(err)
@@ -184,11 +185,11 @@ func TestRollingRestarts(t *testing.T) {
 			t.Errorf("image %s took %d deliveries", i.ID, n)
 		}
 	}
-	report(t, s)
+	reportFindings(t, s)
 }
 
-// TestDeadLetterExplained: a photo that kills its workers becomes a dead letter that its image explains; a bad
-// photo never becomes one, nor does a message about no image.
+// TestDeadLetterExplained checks that a photo that kills its workers becomes a dead letter and its image says why; an
+// invalid photo, or a message about no image, never becomes one.
 func TestDeadLetterExplained(t *testing.T) {
 	t.Parallel()
 	c, s := fakeaws.Start(t, imagery.Limits{Visibility: time.Second, MaxReceives: 3})
@@ -209,7 +210,8 @@ func TestDeadLetterExplained(t *testing.T) {
 	}
 	a.send(t, a.QueueURL, fmt.Sprintf(`{"imageId":%q,"desiredState":"processed"}`, imagery.NewID()))
 	for id, reason := range map[string]string{poison: "no worker lived through 3 attempts", bad: "decode"} {
-		if v, err := client.final(ctx, id); err != nil || v.State != "failed" || !strings.Contains(v.Error, reason) && id == poison || v.Error == "" {
+		if v, err := client.final(ctx, id); err != nil || v.State != "failed" || !strings.Contains(v.Error, reason) &&
+			id == poison || v.Error == "" {
 			t.Errorf("image %s: %+v, %v; want the reason %q", id, v, err, reason)
 		}
 	}
@@ -225,5 +227,5 @@ func TestDeadLetterExplained(t *testing.T) {
 	if len(letters) == 0 {
 		t.Error("the poison left no dead letter")
 	}
-	a.sound(t)
+	a.checkInvariants(t)
 }

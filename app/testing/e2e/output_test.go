@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// TestOutputThatIsNotRead: a paused terminal stops neither the service nor its end.
+// TestOutputThatIsNotRead checks that a fleet works and stops although nobody reads its output, as with a paused
+// terminal.
 func TestOutputThatIsNotRead(t *testing.T) {
 	t.Parallel()
 	reader, writer, err := os.Pipe()

@@ -11,7 +11,7 @@ import (
 	api "imagery/app/client"
 )
 
-// fleetState is what /_fleet.json shows.
+// fleetState is the answer of /_fleet.json.
 type fleetState struct {
 	Processes []struct {
 		Name, Role, Release string
@@ -21,7 +21,7 @@ type fleetState struct {
 	Queue struct{ Visible, InFlight, DeadLetters int }
 }
 
-// TestPanel: the fleet's page shows every process, and its button kills a real one, which is replaced.
+// TestPanel checks that the fleet's page lists every process, and that its button kills one, which is then replaced.
 func TestPanel(t *testing.T) {
 	t.Parallel()
 	p := start(t, t.TempDir(), nil)

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// photo is something that is uploaded, with what must come of it.
+// photo is a file to upload, with the expected state of its image.
 type photo struct {
 	name  string
 	body  []byte
@@ -35,7 +35,7 @@ func scene(seed uint64, width, height int) *image.NRGBA {
 	return m
 }
 
-// noisy adds grain, so that a picture takes long to encode.
+// noisy adds noise, so that a picture takes long to encode.
 func noisy(m *image.NRGBA, seed uint64) *image.NRGBA {
 	r := rand.New(rand.NewPCG(seed, 2))
 	for i := range m.Pix {
@@ -71,7 +71,7 @@ func encodeGIF(t testing.TB, m image.Image) []byte {
 	return b.Bytes()
 }
 
-// photos makes n photos of all kinds: most are good, some are broken behind a readable header; a few are large.
+// photos makes n photos of all kinds: most are valid, some are truncated behind a valid header, a few are large.
 func photos(t testing.TB, n int) []photo {
 	var list []photo
 	for i := range n {
@@ -109,9 +109,8 @@ func photos(t testing.TB, n int) []photo {
 	return list
 }
 
-// look is the filter once more, written from its description: one pixel at a time, with nothing of the
-// program's own code.
-func look(c color.NRGBA) color.NRGBA {
+// expectedSepia computes the filter for one pixel from its description, with no code of the product.
+func expectedSepia(c color.NRGBA) color.NRGBA {
 	canvas := func(v float64) float64 { return math.RoundToEven(min(max(v, 0), 255)) }
 	r, g, b := canvas(float64(c.R)+25), canvas(float64(c.G)+25), canvas(float64(c.B)+25)
 	contrast := func(v float64) float64 { return canvas(float64((float64((v/255-0.5)*(1.3*1.3)))+0.5) * 255) }
@@ -126,8 +125,8 @@ func look(c color.NRGBA) color.NRGBA {
 	return color.NRGBA{fade(r), fade(g), fade(b), c.A}
 }
 
-// difference is the mean absolute difference of a result to the look of its original, over all channels, and
-// the largest. JPEG results lose a little to their encoding.
+// difference returns the mean absolute difference between a result and the sepia filter of its original, over all
+// channels, and the largest one. JPEG results lose a little by encoding.
 func difference(t testing.TB, original, result []byte) (mean float64, most int) {
 	t.Helper()
 	in, _, err := image.Decode(bytes.NewReader(original))
@@ -146,12 +145,13 @@ func difference(t testing.TB, original, result []byte) (mean float64, most int) 
 	step := max(1, bounds.Dx()*bounds.Dy()/40000) // enough of a large photo
 	for i := 0; i < bounds.Dx()*bounds.Dy(); i += step {
 		x, y := i%bounds.Dx(), i/bounds.Dx()
-		want := look(color.NRGBAModel.Convert(in.At(bounds.Min.X+x, bounds.Min.Y+y)).(color.NRGBA))
+		want := expectedSepia(color.NRGBAModel.Convert(in.At(bounds.Min.X+x, bounds.Min.Y+y)).(color.NRGBA))
 		got := color.NRGBAModel.Convert(out.At(out.Bounds().Min.X+x, out.Bounds().Min.Y+y)).(color.NRGBA)
 		if want.A == 0 && got.A == 0 {
 			continue // colours behind full transparency do not survive Go's own conversion
 		}
-		for _, d := range []int{int(want.R) - int(got.R), int(want.G) - int(got.G), int(want.B) - int(got.B), int(want.A) - int(got.A)} {
+		for _, d := range []int{int(want.R) - int(got.R), int(want.G) - int(got.G), int(want.B) - int(got.B),
+			int(want.A) - int(got.A)} {
 			if d < 0 {
 				d = -d
 			}

@@ -14,7 +14,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -22,7 +21,7 @@ import (
 	"imagery/app/imagery"
 )
 
-// cgroup is a control group with a limit of memory, of version 1 or 2.
+// cgroup is a Linux control group, of version 1 or 2, with a memory limit.
 type cgroup struct {
 	dir string
 	v2  bool
@@ -31,7 +30,7 @@ type cgroup struct {
 // cgroups counts the groups of this process, for their names.
 var cgroups atomic.Int64
 
-// newCgroup makes a group with that many bytes and no swap, or skips the test where that is not possible.
+// newCgroup makes a group with that many bytes of memory and no swap, or skips the test where that is impossible.
 func newCgroup(t *testing.T, bytes int64) cgroup {
 	t.Helper()
 	name := fmt.Sprintf("imagery-test-%d-%d", os.Getpid(), cgroups.Add(1))
@@ -50,7 +49,7 @@ func newCgroup(t *testing.T, bytes int64) cgroup {
 func (g cgroup) make(t *testing.T, limits []string, bytes map[string]int64) cgroup {
 	t.Helper()
 	if err := os.Mkdir(g.dir, 0o755); err != nil {
-		skip(t, "needs root and a memory cgroup: "+err.Error())
+		skipUnlessRequired(t, "needs root and a memory cgroup: "+err.Error())
 	}
 	t.Cleanup(func() {
 		if err := os.Remove(g.dir); err != nil {
@@ -60,18 +59,18 @@ func (g cgroup) make(t *testing.T, limits []string, bytes map[string]int64) cgro
 	for i, name := range limits {
 		err := os.WriteFile(filepath.Join(g.dir, name), []byte(strconv.FormatInt(bytes[name], 10)), 0o644)
 		if err != nil && !(i == 1 && errors.Is(err, os.ErrNotExist)) { // a kernel without accounting of swap
-			skip(t, "needs root and a memory cgroup: "+err.Error())
+			skipUnlessRequired(t, "needs root and a memory cgroup: "+err.Error())
 		}
 	}
 	return g
 }
 
-// by returns a command that runs another one in the group.
+// by returns the command that runs another command in the group.
 func (g cgroup) by() []string {
 	return []string{"/bin/sh", "-c", `echo $$ > "$0" && exec "$@"`, filepath.Join(g.dir, "cgroup.procs")}
 }
 
-// peak returns the most bytes that the group ever held, page cache included.
+// peak returns the peak memory of the group in bytes, page cache included.
 func (g cgroup) peak(t *testing.T) int64 {
 	t.Helper()
 	name := "memory.max_usage_in_bytes"
@@ -109,8 +108,8 @@ func (g cgroup) kills(t *testing.T) string {
 	return ""
 }
 
-// skip passes over a test that cannot run here, except where all have to.
-func skip(t testing.TB, why string) {
+// skipUnlessRequired skips a test that cannot run here, or fails it when REQUIRE_ALL=1.
+func skipUnlessRequired(t testing.TB, why string) {
 	t.Helper()
 	if os.Getenv("REQUIRE_ALL") == "1" {
 		t.Fatal(why)
@@ -118,7 +117,7 @@ func skip(t testing.TB, why string) {
 	t.Skip("SKIPPED, REQUIRE_ALL=1 makes this a failure: ", why)
 }
 
-// mixed are photos of many kinds of up to 50 megapixels, made once.
+// mixed returns photos of many kinds of up to 50 megapixels, made once.
 var mixed = sync.OnceValue(func() (list []photo) {
 	t := &testing.T{} // nothing here fails but by a fault of the test
 	add := func(name string, body []byte) {
@@ -147,9 +146,9 @@ var mixed = sync.OnceValue(func() (list []photo) {
 	return list
 })
 
-// TestSmallMachine: on a machine with little memory and no swap the fleet starts with its default settings. Of photos of
-// all kinds and sizes that are sent at once none is lost and no process is killed: each is processed, or refused with a
-// size that would pass.
+// TestSmallMachine runs the fleet with default settings in little memory without swap, and sends photos of all kinds
+// and sizes at once. No photo may be lost and no process killed: each photo is processed, or refused with a size that
+// would be accepted.
 func TestSmallMachine(t *testing.T) {
 	t.Parallel()
 	for _, mib := range []int64{512, 1024} {
@@ -161,7 +160,7 @@ func TestSmallMachine(t *testing.T) {
 				n *= 4
 			}
 			smallMachine(t, p, n)
-			p.end(t)
+			p.stop(t)
 			if n := g.kills(t); n != "0" {
 				t.Errorf("the kernel killed %s processes", n)
 			}
@@ -170,7 +169,8 @@ func TestSmallMachine(t *testing.T) {
 	}
 }
 
-// TestMemoryLimitVariable: the same by GOMEMLIMIT, which bounds what the fleet plans with where there is no cgroup.
+// TestMemoryLimitVariable does the same with GOMEMLIMIT, which sets the memory plan of the fleet where there is no
+// cgroup.
 func TestMemoryLimitVariable(t *testing.T) {
 	t.Parallel()
 	p := start(t, t.TempDir(), []string{"GOMEMLIMIT=512MiB"})
@@ -198,7 +198,7 @@ func smallMachine(t *testing.T, p *program, n int) {
 	var refused, processed atomic.Int64
 	for i := range n {
 		all.Go(func() {
-			switch state, err := c.sent(ctx, kinds[i%len(kinds)]); {
+			switch state, err := c.process(ctx, kinds[i%len(kinds)]); {
 			case err != nil:
 				t.Errorf("%s: %v", kinds[i%len(kinds)].name, err)
 			case state == "refused":
@@ -218,8 +218,8 @@ func smallMachine(t *testing.T, p *program, n int) {
 	t.Logf("%d photos processed, %d refused", processed.Load(), refused.Load())
 }
 
-// sent uploads a photo and waits for its result, unless it is refused with a size that would pass.
-func (c *client) sent(ctx context.Context, p photo) (state string, err error) {
+// process uploads a photo and waits for its result, unless it is refused with a size that would be accepted.
+func (c *client) process(ctx context.Context, p photo) (state string, err error) {
 	img, err := c.Create(ctx, imagery.NewID())
 	if err == nil {
 		img, err = c.Upload(ctx, img.ID, "photo", p.body)
@@ -236,20 +236,8 @@ func (c *client) sent(ctx context.Context, p photo) (state string, err error) {
 	return img.State, err
 }
 
-// end stops the program and waits for its end.
-func (p *program) end(t *testing.T) {
-	t.Helper()
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	err := <-p.done
-	p.done <- err // for the cleanup
-	if err != nil {
-		t.Errorf("the program ended with %v", err)
-	}
-}
-
-// TestPhotoMemory: a server refuses at upload what its workers could not process, and the size that it names passes.
+// TestPhotoMemory checks that a server refuses at upload what its workers have too little memory for, and that the size
+// in the error is accepted.
 func TestPhotoMemory(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
@@ -268,7 +256,7 @@ func TestPhotoMemory(t *testing.T) {
 	if _, err := fmt.Sscanf(text, "%d x %d pixels would pass", &width, &height); err != nil {
 		t.Fatalf("%v: %v", refused, err)
 	}
-	if state, err := c.sent(ctx, gif(width, height)); err != nil || state != "processed" {
+	if state, err := c.process(ctx, gif(width, height)); err != nil || state != "processed" {
 		t.Errorf("%d x %d: %s, %v", width, height, state, err)
 	}
 }

@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// TestBadSettings: each stops the program with the exit code of its kind and one line that names the flag and
-// the variable.
+// TestBadSettings checks that each bad setting ends the program with the right exit code and one line that names the
+// flag and the variable.
 func TestBadSettings(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "file")
@@ -33,7 +33,8 @@ func TestBadSettings(t *testing.T) {
 	}{
 		{[]string{"-role", "king"}, "", 2, []string{"king", "-role, IMAGERY_ROLE"}},
 		{nil, "IMAGERY_ROLE=king", 2, []string{"king", "-role, IMAGERY_ROLE"}},
-		{[]string{"-table", "images"}, "", 2, []string{"-table is set", "-bucket, IMAGERY_BUCKET", "-queue-url, IMAGERY_QUEUE_URL"}},
+		{[]string{"-table", "images"}, "", 2, []string{"-table is set", "-bucket, IMAGERY_BUCKET",
+			"-queue-url, IMAGERY_QUEUE_URL"}},
 		{[]string{"-nonsense"}, "", 2, []string{"nonsense"}},
 		{[]string{"-visibility", "soon"}, "", 2, []string{"-visibility, IMAGERY_VISIBILITY"}},
 		{[]string{"-failpoint", "nowhere"}, "", 2, []string{"nowhere", "-failpoint, IMAGERY_FAILPOINT"}},
@@ -41,7 +42,8 @@ func TestBadSettings(t *testing.T) {
 		{[]string{"-data", file}, "", 1, []string{file, "-data, IMAGERY_DATA"}},
 		{[]string{"-data", file, "-role", "server"}, "", 1, []string{file, "-data, IMAGERY_DATA"}},
 		{[]string{"-listen", l.Addr().String()}, "", 1, []string{l.Addr().String(), "-listen, IMAGERY_LISTEN"}},
-		{[]string{"-listen", l.Addr().String(), "-role", "worker"}, "", 1, []string{l.Addr().String(), "-listen, IMAGERY_LISTEN"}},
+		{[]string{"-listen", l.Addr().String(), "-role", "worker"}, "", 1,
+			[]string{l.Addr().String(), "-listen, IMAGERY_LISTEN"}},
 		{[]string{"-memory", "63MiB"}, "", 2, []string{"-memory, IMAGERY_MEMORY", "64 MiB"}},
 		{nil, "IMAGERY_MEMORY=63MiB", 2, []string{"-memory, IMAGERY_MEMORY"}},
 		{[]string{"-photo-memory", "some"}, "", 2, []string{"-photo-memory, IMAGERY_PHOTO_MEMORY"}},
@@ -72,8 +74,9 @@ func TestBadSettings(t *testing.T) {
 	}
 }
 
-// TestWhoMayReachTheFleet: a bare port is for this machine; all interfaces are possible, with a warning.
-func TestWhoMayReachTheFleet(t *testing.T) {
+// TestListenAddresses checks that a bare port means this machine only, and that listening on all interfaces gives a
+// warning.
+func TestListenAddresses(t *testing.T) {
 	t.Parallel()
 	for listen, all := range map[string]bool{"0": false, ":0": true} {
 		p := start(t, t.TempDir(), nil, "-listen", listen)
