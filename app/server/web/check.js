@@ -1,13 +1,12 @@
-// What the browser can know about a file before anything is sent: the refusals that need no server, and the
-// small copy that the comparison shows later.
+// Checks of a file before it is sent, and the small copy that the comparison shows later.
 
 const maxBytes = 20 * 2 ** 20;
-// The page carries the server's limit, so that both refuse the same photos.
+// The page contains the server's limit, so that both refuse the same photos.
 export const maxPixels = Number(document.querySelector('meta[name="max-pixels"]').content);
 
 const copySide = 1600; // px of the longer side: sharp on a large screen, a few hundred KB in the browser's storage
 
-// A version 4 UUID. crypto.randomUUID exists only in secure contexts, and a load balancer without a certificate is none.
+// Returns a version 4 UUID. crypto.randomUUID exists only in secure contexts, so not without a certificate.
 export function uuid() {
 	const b = crypto.getRandomValues(new Uint8Array(16));
 	b[6] = (b[6] & 0x0f) | 0x40;
@@ -18,7 +17,7 @@ export function uuid() {
 
 const tenths = (x) => (Math.ceil(x * 10) / 10).toLocaleString('en', { maximumFractionDigits: 1 });
 
-// The reason why the server would refuse these bytes, or ''. File names and types lie, so the first bytes decide.
+// Returns why the server would refuse these bytes, or ''. File names and types may be wrong, so the first bytes decide.
 async function badFormat(file) {
 	let head;
 	try {
@@ -30,14 +29,14 @@ async function badFormat(file) {
 	if (text.startsWith('\xff\xd8\xff') || text.startsWith('\x89PNG\r\n\x1a\n') || /^GIF8[79]a/.test(text)) return '';
 	if (/^RIFF....WEBP/s.test(text)) {
 		const animated = text.slice(12, 16) === 'VP8X' && head[20] & 2;
-		return animated ? 'This is an animated WebP. Only still pictures can be turned.' : '';
+		return animated ? 'This is an animated WebP. Only still pictures can be processed.' : '';
 	}
 	if (text.slice(4, 8) === 'ftyp') return 'This is a HEIC, AVIF or video file. Save the photo as JPEG and try again.';
-	return 'This is not a photo of a kind that works here: JPEG, PNG, GIF or WebP.';
+	return 'This is not a photo in a supported format: JPEG, PNG, GIF or WebP.';
 }
 
 // Resolves to an <img> that knows its size, or null when this browser cannot show the file. Only the header is
-// decoded for that, so a picture of absurd dimensions costs nothing yet.
+// decoded for that, so a picture of extreme dimensions needs no memory yet.
 function load(url) {
 	return new Promise((resolve) => {
 		const img = new Image();
@@ -47,8 +46,8 @@ function load(url) {
 	});
 }
 
-// Looks at a file before it is sent: {reason} if it would be refused, else {url} for the preview. A file that
-// only this browser cannot show has an empty url and is sent all the same; the server decides then.
+// Checks a file before it is sent: {reason} if it would be refused, else {url} for the preview. A file that only
+// this browser cannot show has an empty url and is sent anyway; the server decides.
 export async function inspect(file) {
 	const mb = (bytes) => `${tenths(bytes / 2 ** 20)} MB`;
 	if (file.size > maxBytes) return { reason: `This photo has ${mb(file.size)}; up to ${mb(maxBytes)} can be sent.` };
@@ -61,13 +60,13 @@ export async function inspect(file) {
 	if (w * h <= maxPixels) return { url };
 	URL.revokeObjectURL(url);
 	const size = `${w.toLocaleString('en')} × ${h.toLocaleString('en')} pixels, ${tenths((w * h) / 1e6)} million`;
-	return { reason: `This photo has ${size}; up to ${tenths(maxPixels / 1e6)} million can be turned.` };
+	return { reason: `This photo has ${size}; up to ${tenths(maxPixels / 1e6)} million can be processed.` };
 }
 
 // One decode at a time: a 50 megapixel photo takes 200 MB while it is drawn.
 let turn = Promise.resolve();
 
-// A small copy of the picture behind url, the right way up, or null when it cannot be drawn here.
+// Resolves to a small upright copy of the picture at url, or null when this browser cannot draw it.
 export function shrink(url, type) {
 	turn = turn.then(async () => {
 		try {

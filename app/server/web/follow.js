@@ -1,16 +1,16 @@
-// Follows photos from "stored" to their end with long polls, two of them at most per tab. The oldest go first,
-// as in the server's queue; one that did not change gives its place to the next.
+// Follows photos from "stored" to their final state by long polls, at most two per tab. The oldest go first, as in
+// the server's queue; a photo that did not change goes to the end of the line.
 import { ask, backoff, transient } from './http.js';
 
-const lanes = 2;
+const maxPolls = 2;
 const longWait = 20; // s, the most that the server holds a request
-const shortWait = 5; // s, while others wait for their turn, and for the first poll: others may be about to come
-const slack = 15_000; // ms on top of the wait before a poll counts as dead
+const shortWait = 5; // s, while other photos wait for their turn, and for the first poll
+const slack = 15_000; // ms on top of the wait, after which a poll counts as lost
 
 export class Follower {
-	#queue = []; // {id, version, wait}, whose turn is next in front
+	#queue = []; // {id, version, wait}, the next one in front
 	#polls = new Set(); // {job, control, then}
-	#resting = new Map(); // job: the timer after which it may be asked for again
+	#paused = new Map(); // job: the timer after which it is polled again
 	#failures = 0;
 	#timer = 0; // set while everything pauses after a failure
 	#got;
@@ -29,15 +29,15 @@ export class Follower {
 
 	stop(id) {
 		this.#queue = this.#queue.filter((job) => job.id !== id);
-		for (const [job, timer] of this.#resting) {
+		for (const [job, timer] of this.#paused) {
 			if (job.id !== id) continue;
 			clearTimeout(timer);
-			this.#resting.delete(job);
+			this.#paused.delete(job);
 		}
 		for (const poll of this.#polls) if (poll.job.id === id) this.#abort(poll, () => {});
 	}
 
-	// After a sleep the connections may be dead without anybody having noticed: ask again at once.
+	// Polls again at once: after the machine slept, connections may be dead without an error.
 	wake() {
 		clearTimeout(this.#timer);
 		this.#timer = 0;
@@ -53,7 +53,7 @@ export class Follower {
 	}
 
 	#pump() {
-		while (!this.#timer && this.#polls.size < lanes && this.#queue.length) this.#poll(this.#queue.shift());
+		while (!this.#timer && this.#polls.size < maxPolls && this.#queue.length) this.#poll(this.#queue.shift());
 	}
 
 	async #poll(job) {
@@ -64,7 +64,7 @@ export class Follower {
 		const began = performance.now();
 		const got = await ask(`/image/${job.id}${query}`, { ms, signal: poll.control.signal });
 		got.early = performance.now() - began < job.wait * 1000 - 100; // the clocks of both sides differ a little
-		// The page is told of an abort before the server is; only then is the lane free.
+		// The page learns of an abort before the server does; only then may another poll begin.
 		if (poll.control.signal.aborted) await new Promise((resolve) => setTimeout(resolve, 100));
 		this.#polls.delete(poll);
 		poll.then(got);
@@ -75,7 +75,7 @@ export class Follower {
 		if (got.image) {
 			this.#failures = 0;
 			const pause = this.#pause(job, got);
-			const crowded = this.#queue.length + this.#polls.size >= lanes;
+			const crowded = this.#queue.length + this.#polls.size >= maxPolls;
 			Object.assign(job, { version: got.image.version, wait: crowded ? shortWait : longWait });
 			if (!final(got.image)) this.#later(job, pause);
 			this.#got(job.id, got.image);
@@ -87,23 +87,23 @@ export class Follower {
 		}
 	}
 
-	// How long to leave a photo alone, in ms. A server that is full, or stops, answers a wait at once: asking again at
-	// once would be a storm.
+	// Returns the pause before the next poll of a photo, in ms. A server that is full, or stops, answers polls at once;
+	// polling again at once would overload it.
 	#pause(job, got) {
 		const unchanged = got.image.version === job.version && got.early;
-		job.hasty = unchanged ? (job.hasty ?? 0) + 1 : 0;
-		const after = got.after * (1 + Math.random() / 2); // so that many tabs do not come back in step
-		return Math.max(after, unchanged ? backoff(job.hasty + 1) : 0);
+		job.early = unchanged ? (job.early ?? 0) + 1 : 0;
+		const after = got.after * (1 + Math.random() / 2); // so that many tabs do not poll at the same moment
+		return Math.max(after, unchanged ? backoff(job.early + 1) : 0);
 	}
 
 	#later(job, ms) {
 		if (!ms) return this.#queue.push(job);
 		const timer = setTimeout(() => {
-			this.#resting.delete(job);
+			this.#paused.delete(job);
 			this.#queue.push(job);
 			this.#pump();
 		}, ms);
-		this.#resting.set(job, timer);
+		this.#paused.set(job, timer);
 	}
 
 	#rest(ms) {

@@ -1,4 +1,4 @@
-// The page: what is shown for which link, how photos get in, and what is said aloud.
+// The page: routes, ways to add photos, and announcements for screen readers.
 import { maxPixels } from './check.js';
 import * as model from './photos.js';
 import { Print, words } from './view.js';
@@ -24,7 +24,7 @@ function changed(photo) {
 	if (shown?.photo === photo) show();
 	$('sheet').hidden = prints.size === 0;
 	document.body.classList.toggle('started', prints.size > 0);
-	tell(photo);
+	announce(photo);
 }
 
 const acts = { remove, retry: model.retry, pickAgain: model.pickAgain, say };
@@ -38,12 +38,12 @@ function list(photo) {
 	prints.set(photo.id, { photo, li, print });
 }
 
-// Said aloud, and only once each: what a person who does not look would want to know. How a photo stood when
-// the page found it is no news.
-function tell(photo) {
-	const { told } = photo;
-	photo.told = photo.again ? 'again' : photo.stage;
-	if (told && told !== photo.told && ['again', 'refused', 'lost', 'stopped', 'done', 'failed'].includes(photo.told)) {
+// Announces changes of a photo to screen readers, each once. The state at the start of the page is not announced.
+function announce(photo) {
+	const { announced } = photo;
+	photo.announced = photo.again ? 'again' : photo.stage;
+	const worthIt = ['again', 'refused', 'lost', 'stopped', 'done', 'failed'].includes(photo.announced);
+	if (announced && announced !== photo.announced && worthIt) {
 		say(`${photo.name || 'The photo'}: ${words(photo)}`, false);
 	}
 }
@@ -73,7 +73,7 @@ function showToast(text, { undo, purge } = {}) {
 	toastTimer = setTimeout(hideToast, undo ? 10_000 : 4000);
 }
 
-// Not under somebody's pointer or keyboard focus: who is about to undo may take the time.
+// Not while the pointer or the keyboard focus is on it: the user may be about to undo.
 function hideToast() {
 	if ($('toast').matches(':hover, :has(:focus-visible)')) {
 		toastTimer = setTimeout(hideToast, 2000);
@@ -125,7 +125,7 @@ function show() {
 	document.title = `${photo.name || 'Photo'} ${photo.id} · Imagery`;
 }
 
-// After a step inside the page the reader should be at its new top, as after any other link.
+// After a change of the route, scroll to the top and move the focus, as after any other link.
 function followLink() {
 	route();
 	scrollTo(0, 0);
@@ -152,7 +152,7 @@ addEventListener('paste', (e) => {
 	take(files);
 });
 
-// The whole window takes drops: a photo that misses the tray must not replace the page.
+// The whole window accepts drops: a photo dropped beside the tray must not replace the page.
 let leaving = 0;
 addEventListener('dragover', (e) => {
 	if (!e.dataTransfer.types.includes('Files')) return;
@@ -169,7 +169,7 @@ addEventListener('drop', (e) => {
 	take([...e.dataTransfer.files]);
 });
 
-// A machine without a network still reaches a server on itself, so "offline" is believed only after a try.
+// A machine without a network still reaches a server on itself, so "offline" is shown only after a failed request.
 async function checkNetwork() {
 	let reached = true;
 	if (!navigator.onLine) reached = await fetch('/healthz', { cache: 'no-store' }).then(() => true, () => false);
@@ -184,7 +184,7 @@ addEventListener('pagehide', model.release);
 document.addEventListener('resume', checkNetwork); // after the browser had frozen the tab
 addEventListener('pageshow', (e) => e.persisted && model.wake());
 document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && checkNetwork());
-addEventListener('beforeunload', (e) => model.fragile() && e.preventDefault());
+addEventListener('beforeunload', (e) => model.wouldLosePhotos() && e.preventDefault());
 
 $('refresh').onclick = model.wake;
 $('megapixels').textContent = Math.floor(maxPixels / 1e5) / 10;
@@ -192,6 +192,6 @@ const demo = $('demo');
 demo.oninput = () => demo.parentElement.style.setProperty('--at', `${demo.value}%`);
 
 $('forgetful').hidden = await model.start(changed);
-document.body.classList.add('ready'); // for who drives the page
+document.body.classList.add('ready'); // for tests
 route();
 if (!navigator.onLine) checkNetwork();

@@ -1,25 +1,25 @@
-// The photos of this browser and the life of each: checked, sent, followed to its end, remembered, removed.
+// The photos of this browser and their states: checked, sent, followed until final, stored, removed.
 //
-// photo.stage is checking, waiting, sending, lost, stopped or refused on the browser's side, then queued, done,
-// failed or gone as the server says; for a link that somebody else made also looking and empty.
+// photo.stage is checking, waiting, sending, lost, stopped or refused in the browser, then queued, done, failed or
+// gone on the server; for a link from elsewhere also looking and empty.
 import { inspect, shrink, uuid } from './check.js';
 import { Follower } from './follow.js';
 import * as store from './store.js';
 import { Uploader } from './upload.js';
 
 const remembered = 60; // finished photos that stay in the list
-const beat = 3000; // ms between two signs of life of a tab that has photos to send
+const beat = 3000; // ms between two heartbeats of a tab that has photos to send
 const silent = 3 * beat; // after which another tab takes them over
 
 export const photos = new Map();
-const visitors = new Map(); // photos that are only looked at, through a link
+const visitors = new Map(); // photos that are only shown, through a link
 let notify = () => {};
 const tab = tabName();
 
 const uploader = new Uploader((photo) => notify(photo), ended);
 const follower = new Follower(got);
 
-// The same name after a reload, so that a tab takes up its own uploads at once.
+// The name is the same after a reload, so that a tab continues its own uploads at once.
 function tabName() {
 	try {
 		return (sessionStorage.tab ??= uuid());
@@ -28,8 +28,8 @@ function tabName() {
 	}
 }
 
-// Reads what is remembered and goes on with it; changed(photo) is called whenever a photo looks different from
-// then on. Resolves to whether this browser can keep bytes over a reload.
+// Loads the stored photos and continues with them; from then on changed(photo) is called whenever a photo changes.
+// Resolves to whether this browser can keep bytes over a reload.
 export async function start(changed) {
 	notify = changed;
 	const keeps = await store.open();
@@ -61,14 +61,14 @@ function resume(photo) {
 	if (photo.owner && photo.owner !== tab && Date.now() - photo.beat < silent) {
 		Object.assign(photo, { stage: 'waiting', note: 'Another tab is sending this photo.' });
 		notify(photo);
-		setTimeout(lookAgain, beat, photo);
+		setTimeout(checkAgain, beat, photo);
 		return;
 	}
 	claim(photo);
 	uploader.add(photo);
 }
 
-async function lookAgain(photo) {
+async function checkAgain(photo) {
 	const now = await store.get(photo.id);
 	if (photos.get(photo.id) !== photo) return;
 	const there = now && now.stage !== 'removed';
@@ -94,12 +94,12 @@ export function add(files, id) {
 
 export function pickAgain(photo, file) {
 	if (file.size === photo.size) return void fill(photo, file);
-	photo.note = `That is another file. Choose “${photo.name}” as it was.`;
+	photo.note = `This is a different file. Choose “${photo.name}” again, unchanged.`;
 	notify(photo);
 }
 
-// Looks at the file, remembers it, sends it. Row and bytes are stored before the first request goes out:
-// whatever happens then, a reload knows the id that the server may have seen.
+// Checks the file, stores it, sends it. Row and bytes are stored before the first request, so that a reload knows
+// the id that the server may have received.
 async function fill(photo, file) {
 	photo.stage = 'checking';
 	notify(photo);
@@ -128,14 +128,15 @@ async function keepCopy(photo, type) {
 	setTimeout(URL.revokeObjectURL, 5000, url); // it is on the screen until the copy has loaded
 }
 
-// The uploader's last word. The bytes go once the server has decided; what is lost or stopped may go on.
+// Called when the uploader has finished. The bytes are deleted once the server has decided; a lost or stopped photo
+// may continue later.
 function ended(photo, image) {
 	photo.owner = photo.beat = undefined;
 	if (image || photo.stage === 'refused') {
 		photo.file = undefined;
 		store.drop(photo.id, 'bytes');
 	}
-	if (image) settle(photo, image);
+	if (image) applyState(photo, image);
 	store.update(photo);
 	notify(photo);
 	resume(photo);
@@ -144,21 +145,21 @@ function ended(photo, image) {
 function got(id, image) {
 	const photo = photos.get(id) ?? visitors.get(id);
 	if (!photo) return;
-	if (image) settle(photo, image);
-	else Object.assign(photo, { stage: 'gone', note: 'Nothing is kept under this link. It may have expired, or have a typing error.' });
+	if (image) applyState(photo, image);
+	else Object.assign(photo, { stage: 'gone', note: 'There is no photo under this link. It may have expired, or the link may be mistyped.' });
 	if (photos.has(id)) store.update(photo);
 	notify(photo);
 }
 
-function settle(photo, image) {
+function applyState(photo, image) {
 	const stage = { created: 'empty', uploaded: 'queued', processed: 'done', failed: 'failed' }[image.state];
 	if (stage === 'queued' && photo.stage !== 'queued') photo.since = Date.now();
-	// Turned while somebody watched, so it may make an entrance.
+	// Finished while the page was open, so the result is shown with an animation.
 	photo.fresh = stage === 'done' && ['queued', 'sending'].includes(photo.stage);
 	Object.assign(photo, { stage, version: image.version, note: image.error ?? '' });
 }
 
-// The photo behind a link: this browser's own, or a visitor that is followed until leave.
+// Returns the photo behind a link: this browser's own, or another one, which is followed until leave.
 export function visit(id) {
 	if (photos.has(id)) return photos.get(id);
 	const photo = { id, visitor: true, name: '', stage: 'looking' };
@@ -171,8 +172,8 @@ export function leave({ id }) {
 	if (visitors.delete(id) && !photos.has(id)) follower.stop(id);
 }
 
-// Takes the photo off the list. What is remembered of it stays, marked, until purge, or the next start of the
-// page; undo brings it back. What the server has, it keeps.
+// Removes the photo from the list. Its row stays, marked, until purge or the next start of the page; undo restores
+// it. Nothing changes on the server.
 export function remove(photo) {
 	uploader.drop(photo.id);
 	follower.stop(photo.id);
@@ -197,16 +198,16 @@ export function retry(photo) {
 	uploader.now(photo.id);
 }
 
-// The network is back or the tab woke up: nobody waits for a timer that was set in another life.
+// Ends all pauses, because the network is back or the tab woke up.
 export function wake() {
 	uploader.wake();
 	follower.wake();
 }
 
-// True while closing the tab would lose bytes that are nowhere else.
-export const fragile = () => uploader.unsent.some((photo) => !photo.kept && photo.file);
+// Reports whether closing the tab would lose bytes that are stored nowhere else.
+export const wouldLosePhotos = () => uploader.unsent.some((photo) => !photo.kept && photo.file);
 
-// Another tab may take over at once what this one had not sent.
+// Lets another tab send at once what this one has not sent.
 export function release() {
 	for (const photo of uploader.unsent) store.update(Object.assign(photo, { beat: 0 }));
 }

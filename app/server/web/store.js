@@ -1,9 +1,9 @@
-// What this browser remembers: one row per photo, its bytes until the server has them, and a small copy of its
-// own for the comparison. IndexedDB if it works here, else localStorage for the rows alone, else nothing.
-// No call fails: a photo goes on without a memory, only a reload forgets it then.
+// Storage of this browser: one row per photo, its bytes until the server has them, and a small copy for the
+// comparison. IndexedDB if it works, else localStorage for the rows only, else nothing. No call fails: without
+// storage a photo is only lost by a reload.
 
-// Everything of a photo that outlives the tab. owner and beat say which tab is sending it, and when that tab
-// was last seen alive; there are no web locks on plain HTTP.
+// The stored fields of a photo. owner is the tab that is sending it, beat the time of its last heartbeat; there are
+// no web locks on plain HTTP.
 const fields = ['id', 'name', 'size', 'added', 'stage', 'version', 'since', 'note', 'own', 'owner', 'beat'];
 const key = 'imagery.photos';
 const openTimeout = 3000; // ms; some browsers never answer an open in private windows
@@ -19,7 +19,7 @@ const result = (request) =>
 		request.onerror = () => reject(request.error);
 	});
 
-// Runs work in one transaction. Resolves when that is durable, not merely when its requests are.
+// Runs work in one transaction. Resolves when the transaction is complete, not only its requests.
 function transact(mode, work) {
 	return new Promise((resolve, reject) => {
 		const tx = db.transaction(['photos', 'blobs'], mode);
@@ -33,13 +33,13 @@ function transact(mode, work) {
 const read = (work) => transact('readonly', work).catch(() => undefined);
 const write = (work) => transact('readwrite', work).then(() => true, () => false);
 
-// Opens the memory and says whether it can keep bytes.
+// Opens the storage and returns whether it can keep bytes.
 export async function open() {
 	try {
 		const request = indexedDB.open('imagery', 1);
 		request.onupgradeneeded = () => {
 			request.result.createObjectStore('photos', { keyPath: 'id' });
-			request.result.createObjectStore('blobs'); // by [id, kind]; apart, so that a sign of life rewrites no photo
+			request.result.createObjectStore('blobs'); // by [id, kind]; apart, so that a heartbeat rewrites no photo
 		};
 		const late = new Promise((_, reject) => setTimeout(reject, openTimeout));
 		db = await Promise.race([result(request), late]);
@@ -47,7 +47,7 @@ export async function open() {
 		try {
 			memory = new Map(JSON.parse(localStorage[key] ?? '[]').map((r) => [r.id, r]));
 		} catch {
-			// Forbidden or unreadable: this tab is the memory.
+			// Forbidden or unreadable: the rows live in this tab only.
 		}
 	}
 	return db !== null;
@@ -75,7 +75,7 @@ export async function put(photo) {
 	saveRows();
 }
 
-// Writes the row only if it is still there: another tab may have removed the photo, and removed is removed.
+// Writes the row only if it still exists: another tab may have removed the photo.
 export async function update(photo) {
 	const there = (old) => old && old.stage !== 'removed';
 	if (!db) return there(memory.get(photo.id)) && put(photo);
@@ -94,7 +94,7 @@ export async function remove(id) {
 	if (memory.delete(id)) saveRows();
 }
 
-// The blobs of a photo; kind is 'bytes' or 'copy'. keep says whether the blob is safe here now.
+// The blobs of a photo; kind is 'bytes' or 'copy'. keep resolves to whether the blob is stored.
 export const keep = async (id, kind, blob) => db !== null && write((_, blobs) => void blobs.put(blob, [id, kind]));
 export const blob = async (id, kind) => db && read((_, blobs) => result(blobs.get([id, kind])));
 export const drop = async (id, kind) => db && write((_, blobs) => void blobs.delete([id, kind]));

@@ -1,24 +1,24 @@
-// Sends photos until the server has answered. The id is made here and the server takes the same bytes for the
-// same id any number of times, so every request may be repeated after any kind of silence.
+// Sends photos until the server has answered. The id is made here and the server accepts the same bytes for the same
+// id any number of times, so every request may be repeated when no answer came.
 import { answer, ask, backoff, transient } from './http.js';
 import { blob } from './store.js';
 
-const lanes = 2; // uploads at once; a browser opens six connections to a host, and polls and pictures need theirs
-const stall = 30_000; // ms without a byte of progress after which the connection counts as dead
+const maxUploads = 2; // uploads at once; a browser opens six connections to a host, and polls and pictures need theirs
+const stall = 30_000; // ms without progress after which the connection counts as lost
 const minute = 60_000; // ms that the server waits for the last byte, from the first
 const storing = 12_000; // ms that it may then take to answer
-const maxCut = 3; // times that one photo may run out of the server's 60 s, or arrive cut short, before it is said
+const maxCut = 3; // times that a photo may exceed the server's 60 s, or arrive truncated, before the user is told
 
 export class Uploader {
-	// id -> {photo, tries, cut, at, asked, control}: what is not answered yet, oldest first. The next try is due at
-	// at, and the server asked for none before asked (ms).
+	// id -> {photo, tries, cut, at, asked, control}: photos without an answer, oldest first. The next attempt is due at
+	// the time at; the server asked for none before the time asked (ms).
 	#jobs = new Map();
 	#timer = 0;
 	#changed;
 	#ended;
 
-	// changed(photo) is called on every visible change; ended(photo, image) when the server has decided: with the
-	// image if it took the photo, with null if not, and then photo.stage and photo.note say what now.
+	// changed(photo) is called on every visible change, ended(photo, image) when the server has decided: with the image
+	// if it accepted the photo, else with null; then photo.stage and photo.note say why.
 	constructor(changed, ended) {
 		this.#changed = changed;
 		this.#ended = ended;
@@ -39,13 +39,13 @@ export class Uploader {
 		this.#pump();
 	}
 
-	// Ends our own pauses, because the network is back or the tab woke up; what the server asked for stays.
+	// Ends the pauses after failures, because the network is back or the tab woke up, but not those of Retry-After.
 	wake() {
 		for (const job of this.#jobs.values()) job.at = job.asked;
 		this.#pump();
 	}
 
-	// Ends any pause of one photo: somebody has lost patience.
+	// Ends any pause of one photo: the user asked for it.
 	now(id) {
 		if (this.#jobs.has(id)) this.#jobs.get(id).at = 0;
 		this.#pump();
@@ -54,7 +54,7 @@ export class Uploader {
 	#pump() {
 		clearTimeout(this.#timer);
 		const idle = [...this.#jobs.values()].filter((job) => !job.control);
-		let free = lanes - (this.#jobs.size - idle.length);
+		let free = maxUploads - (this.#jobs.size - idle.length);
 		for (const job of idle) {
 			if (free > 0 && job.at <= Date.now()) {
 				free--;
@@ -92,53 +92,54 @@ export class Uploader {
 	}
 }
 
-// What an answer without an image means for the photo: the stage that it ends in, or null for another try.
+// Returns the final stage of a photo after an answer without an image, or null for another attempt.
 function outcome(job, got) {
-	if (got.lost) return { stage: 'lost', note: 'This browser no longer has the photo. Choose the same file again; its link stays.' };
-	// 404: the id ran out between its two requests. 400: something in between cut the body short. Both deserve
-	// a new try, as a slow line does, but not for ever.
+	if (got.lost) return { stage: 'lost', note: 'This browser no longer has the photo. Choose the same file again; the link stays the same.' };
+	// 404: the id expired between the two requests. 400: a proxy truncated the body. Both are worth another attempt, as
+	// a slow connection is, but not for ever.
 	if (![400, 404, 408].includes(got.status)) return transient(got.status) ? null : { stage: 'refused', note: got.detail };
 	if (++job.cut < maxCut) return null;
 	if (got.status !== 408) return { stage: 'refused', note: got.detail };
-	return { stage: 'stopped', note: 'The line is too slow for this photo: the server waits one minute for it. Try again on a faster one.' };
+	return { stage: 'stopped', note: 'The connection is too slow for this photo: the server waits one minute for it. Try again with a faster one.' };
 }
 
 function pauseNote(status, ms) {
 	const why = status === 0 ? (navigator.onLine ? 'The server does not answer' : 'You are offline')
-		: status === 408 ? 'The line was too slow'
+		: status === 408 ? 'The connection was too slow'
 		: status === 503 || status === 429 ? 'The server is busy'
 		: 'The server has a problem';
 	const when = ms < 3000 ? 'in a moment' : `in ${Math.round(ms / 1000)} seconds`;
 	return `${why}. Trying again ${when}.`;
 }
 
-// One try. It asks about the id first, which makes it if need be: after a lost answer the photo may be there already.
+// One attempt. It creates the image first, which returns an existing one: after a lost answer the photo may be
+// stored already.
 async function attempt(photo, signal, progress) {
 	const body = JSON.stringify({ id: photo.id });
 	const made = await ask('/image', { method: 'POST', body, signal, headers: { 'Content-Type': 'application/json' } });
 	if (!made.image) return made;
-	// An id made here can only have this photo. One that came in a link may have any, so the server has to compare.
+	// An id made here can only have this photo. An id from a link may have another one, so the server has to compare.
 	if (photo.own && made.image.state !== 'created') return made;
 	const bytes = await readable(photo);
 	return bytes ? send(photo, bytes, signal, progress) : { lost: true };
 }
 
-// The browser's stored copy comes first: the file on disk may have been changed or deleted since it was chosen,
-// and reading that fails like a dead network does.
+// The stored copy comes first: the file on disk may have been changed or deleted since it was chosen, and a failed
+// read of it looks like a network error.
 async function readable(photo) {
 	for (const bytes of [await blob(photo.id, 'bytes'), photo.file]) {
 		try {
 			if (bytes && (await bytes.slice(0, 1).arrayBuffer())) return bytes;
 		} catch {
-			// Not readable any more; try the other one.
+			// No longer readable; try the other one.
 		}
 	}
 	return null;
 }
 
-// XMLHttpRequest, because fetch does not tell how far an upload has come. A try that ends without an answer after
-// the server's minute counts as its 408. That one is easily missed: Chromium takes a 408 on a connection that was
-// used before for the end of an idle connection, and without a word begins to send everything again.
+// Uses XMLHttpRequest, because fetch reports no upload progress. An attempt that ends without an answer after the
+// server's minute counts as 408, because browsers hide it: Chromium takes a 408 on a reused connection for the end of
+// an idle connection, and sends everything again.
 function send(photo, bytes, signal, progress) {
 	return new Promise((resolve) => {
 		const xhr = new XMLHttpRequest();

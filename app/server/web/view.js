@@ -1,23 +1,23 @@
-// One photo on the page: its picture, its state in words, and what can be done with it. The same element stands
-// in the list and, larger, behind a link.
+// One photo on the page: its picture, its state and its buttons. The same element is used in the list and, larger,
+// for a link.
 const template = document.querySelector('#print');
 
 const queuedFor = 1500; // ms; see words
 const usual = 30_000; // ms
 
-// The state in words. The server knows only "stored, not finished yet"; whether a worker has the photo already
-// is told by the clock, because an idle queue is left within a moment.
+// Returns the text of a state. The server knows only "stored, not finished yet"; whether a worker has the photo is
+// guessed from the time, because messages leave an idle queue at once.
 export function words(photo, now = Date.now()) {
 	const age = now - (photo.since ?? 0);
 	switch (photo.stage) {
-		case 'checking': return 'Looking at the file';
+		case 'checking': return 'Checking the file';
 		case 'waiting': return photo.note || 'Waiting to be sent';
 		case 'sending': return photo.sent < 100 ? `Sending, ${photo.sent} %` : 'Sent, being stored';
 		case 'queued':
-			if (age < queuedFor) return 'Queued. It is safe now.';
-			return age < usual ? 'Processing' : 'Still processing. It is safe; come back any time.';
+			if (age < queuedFor) return 'Queued. The photo is stored.';
+			return age < usual ? 'Processing' : 'Still processing. The photo is stored; you can come back later.';
 		case 'done': return 'Done';
-		case 'looking': return 'Looking for the photo';
+		case 'looking': return 'Loading the photo';
 		case 'empty': return 'No photo has been sent to this link yet.';
 		case 'refused': return `Not sent. ${photo.note}`;
 		default: return photo.note;
@@ -99,15 +99,15 @@ export class Print {
 		this.#part('picture').ontransitionend = () => this.root.classList.remove('sweep');
 	}
 
-	// Moves the line: left of it is the photo as it was, right of it the result.
+	// Moves the line: left of it is the original, right of it the result.
 	#divide(at) {
 		const slider = this.#part('slider');
 		slider.value = at;
-		slider.setAttribute('aria-valuetext', `${Math.round(100 - at)} percent turned`);
+		slider.setAttribute('aria-valuetext', `${Math.round(100 - at)} percent sepia`);
 		this.#part('picture').style.setProperty('--at', `${at}%`);
 	}
 
-	// Behind a link the picture has its own proportions instead of those of the list.
+	// For a link the picture has its own proportions instead of those of the list.
 	#shape({ naturalWidth, naturalHeight }) {
 		const { style } = this.#part('picture');
 		style.setProperty('--ratio', naturalWidth / naturalHeight);
@@ -120,21 +120,21 @@ export class Print {
 		after.src = `/image/${this.#photo.id}/processed`;
 	}
 
-	// The result is there. With a picture to compare, the line starts at the right edge and sweeps to the middle.
+	// The result has loaded. With an original to compare, the line moves from the right edge to the middle.
 	#reveal() {
 		const compare = Boolean(this.#photo.url) && !this.#part('before').hidden;
 		this.root.classList.toggle('comparable', compare);
 		this.#tries = 0;
 		if (compare && this.#photo.fresh) {
 			this.#divide(100);
-			this.#part('picture').getBoundingClientRect(); // so that the browser has a place to start from
+			this.#part('picture').getBoundingClientRect(); // so that the transition has a start
 			this.root.classList.add('sweep');
 		}
 		if (!compare) this.#shape(this.#part('after'));
 		this.#divide(compare ? 50 : 0);
 	}
 
-	// The result did not load: the store may be away for a moment. A quarter of a minute of tries, then it is said.
+	// The result did not load: the bucket may be unavailable for a moment. After 15 s of attempts the user is told.
 	#missing() {
 		if (this.#tries++ < 5) setTimeout(() => this.root.isConnected && this.#load(), 250 * 2 ** this.#tries);
 		else this.update();

@@ -153,7 +153,7 @@ func TestTooSlow(t *testing.T) {
 	tb.breaks()
 	pass := tb.intercept("*/upload", func(*network.Request) *fetch.FulfillRequestParams { return problem(408, "Too slow.") })
 	tb.pick(jpegFile(t, "slow.jpg", 300, 200, 1))
-	tb.says("slow.jpg", "^The line is too slow")
+	tb.says("slow.jpg", "^The connection is too slow")
 	pass()
 	tb.click("slow.jpg", "again")
 	tb.turned("slow.jpg")
@@ -171,8 +171,8 @@ func TestTooSlowUnsaid(t *testing.T) {
 	tb.reload()
 	tb.line(100_000, false)
 	tb.pick(heavyFile(t, "endless.jpg", 8<<20))
-	tb.says("endless.jpg", "^The line was too slow. Trying again")
-	tb.says("endless.jpg", "^The line is too slow")
+	tb.says("endless.jpg", "^The connection was too slow. Trying again")
+	tb.says("endless.jpg", "^The connection is too slow")
 	if n := tb.count("POST", "/upload"); n != 3 {
 		t.Errorf("%d uploads before it was said", n)
 	}
@@ -272,7 +272,7 @@ func TestWithoutIndexedDB(t *testing.T) {
 	tb.says("twice.jpg", "^This browser no longer has the photo")
 	again := chromedp.CSS(`#prints .repick input`)
 	tb.do(chromedp.SetUploadFiles(again, []string{jpegFile(t, "wrong.jpg", 300, 200, 1)}, chromedp.NodeReady))
-	tb.says("twice.jpg", "^That is another file")
+	tb.says("twice.jpg", "^This is a different file")
 	tb.do(chromedp.SetUploadFiles(again, []string{file}, chromedp.NodeReady))
 	tb.turned("twice.jpg")
 	if now := tb.idOf("twice.jpg"); now != id {

@@ -247,11 +247,11 @@ func TestLinks(t *testing.T) {
 	visitor.until("other bytes are refused", `stage.innerText.includes('another photo')`)
 
 	visitor.visit("#view=" + otherID(id))
-	visitor.until("an unknown link says so", `stage.innerText.includes('Nothing is kept')`)
+	visitor.until("an unknown link says so", `stage.innerText.includes('There is no photo')`)
 	visitor.visit("#view=" + id[:30])
 	visitor.until("half a link says so", `document.querySelector('[data-for=broken]').checkVisibility()`)
 	visitor.do(chromedp.NavigateBack())
-	visitor.until("back again", `stage.innerText.includes('Nothing is kept')`)
+	visitor.until("back again", `stage.innerText.includes('There is no photo')`)
 }
 
 // otherID is a well-formed id under which nothing is kept.

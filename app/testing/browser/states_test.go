@@ -107,7 +107,7 @@ func TestStates(t *testing.T) {
 	other.look("link-broken")
 	other.breaks()
 	other.visit("#view=" + otherID(id))
-	other.until("the link says so", `stage.innerText.includes('Nothing is kept')`)
+	other.until("the link says so", `stage.innerText.includes('There is no photo')`)
 	other.look("link-gone")
 }
 
@@ -149,7 +149,7 @@ func TestInterruptedStates(t *testing.T) {
 		const photos = change.objectStore('photos');
 		for (const [i, row] of rows.entries()) photos.put({...row, added: i, size: 1e6, own: true, id: crypto.randomUUID()});
 	}))([{name: 'thrown away.jpg', stage: 'waiting'},
-		{name: 'too slow.jpg', stage: 'stopped', note: 'The line is too slow for this photo.'}])`)
+		{name: 'too slow.jpg', stage: 'stopped', note: 'The connection is too slow for this photo.'}])`)
 	tb.reload()
 	tb.says("thrown away.jpg", "no longer has")
 	tb.look("interrupted")
