@@ -96,7 +96,7 @@ func (r *real) lateBoot(late time.Duration) {
 	var mu sync.Mutex
 	var first, firstTest time.Time // call of a boot, and of a selftest
 	refused := map[string]int{}
-	r.cloud.Edge.Inject(func(c fakeaws.Call) fakeaws.Fault {
+	r.cloud.Proxy.Inject(func(c fakeaws.Call) fakeaws.Fault {
 		mu.Lock()
 		defer mu.Unlock()
 		if first.IsZero() {
@@ -116,7 +116,7 @@ func (r *real) lateBoot(late time.Duration) {
 		}
 		return fakeaws.Fault{}
 	})
-	defer r.cloud.Edge.Inject(nil)
+	defer r.cloud.Proxy.Inject(nil)
 	from := time.Now()
 	full := func() bool { return len(r.in(servers, "")) == 2 && len(r.in(workers, "")) == 2 }
 	for end := from.Add(2*late + 2*patience); !full(); time.Sleep(100 * time.Millisecond) {

@@ -138,13 +138,13 @@ func (r *real) badRelease(what string, binary []byte, reason string) time.Durati
 
 // withoutRight does something while servers may not do one of their calls. Which role asks is known by its key.
 func (r *real) withoutRight(do func()) {
-	r.cloud.Edge.Inject(func(c fakeaws.Call) fakeaws.Fault {
+	r.cloud.Proxy.Inject(func(c fakeaws.Call) fakeaws.Fault {
 		if c.Caller == "server" && c.Operation == "PutObject" && strings.HasPrefix(c.Object, "selftest/") {
 			return fakeaws.Fault{Kind: fakeaws.Denied}
 		}
 		return fakeaws.Fault{}
 	})
-	defer r.cloud.Edge.Inject(nil)
+	defer r.cloud.Proxy.Inject(nil)
 	do()
 }
 

@@ -128,7 +128,7 @@ func newReal(t *testing.T, s scene) *real {
 	r.sim = asgsim.New(asgsim.Options{Driver: r.host, Factor: s.factor, Log: r.say})
 	t.Cleanup(r.sim.Close)
 	r.host.Simulator = r.sim
-	r.listen(emulator, r.cloud.Edge)
+	r.listen(emulator, r.cloud.Proxy)
 	r.listen(control, r.sim.Handler())
 	r.load = &nspawn.Load{Address: nspawn.Address + ":80", NewID: imagery.NewID, Photo: photo(t)}
 	r.judge(g)

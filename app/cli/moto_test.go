@@ -55,7 +55,7 @@ func build(t *testing.T, endpoint string) *onEndpoint {
 		name, value, _ := strings.Cut(line, "=")
 		t.Setenv(name, value)
 	}
-	if endpoint != fakeaws.Itself { // also what fakeaws has no emulator for
+	if endpoint != fakeaws.RealAWS { // also what fakeaws has no emulator for
 		t.Setenv("AWS_ENDPOINT_URL", endpoint)
 	}
 	e := &onEndpoint{T: t, Cloud: cloud, name: "t" + imagery.NewID()[:8]}
@@ -154,7 +154,7 @@ func TestOnCallOnEndpoint(t *testing.T) {
 	if out, _, err := asked(t, t.Context(), nil, append([]string{"alarms", "ls"}, e.flags()...)...); err != nil || strings.Count(out, "email oncall@example.com") != 12 {
 		t.Errorf("%v\n%s", err, out)
 	}
-	if endpoint != fakeaws.Itself { // an emulator has no history: nothing is rung of which nothing would be known
+	if endpoint != fakeaws.RealAWS { // an emulator has no history: nothing is rung of which nothing would be known
 		out, _, err := asked(t, t.Context(), nil, append([]string{"alarms", "test", "--yes", "--name", "queue-age"}, e.flags()...)...)
 		if err == nil || !strings.Contains(fmt.Sprint(err), "not every action was seen to succeed: queue-age") {
 			t.Errorf("%v\n%s", err, out)

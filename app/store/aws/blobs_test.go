@@ -25,7 +25,7 @@ import (
 func TestLink(t *testing.T) {
 	at, _, b := started(t)
 	must(t, put(t, b, "processed/an id/x.png", []byte("linked")))
-	at.Edge.Clear()
+	at.Proxy.Clear()
 	for _, filename := range []string{"", "sepia.png", `Müller's "best".png`} {
 		link, err := b.Blobs().Link(t.Context(), "processed/an id/x.png", filename)
 		must(t, err)
@@ -54,7 +54,7 @@ func TestLink(t *testing.T) {
 			t.Errorf("the download is called %q, want %q", got, filename)
 		}
 	}
-	for _, c := range at.Edge.Calls() {
+	for _, c := range at.Proxy.Calls() {
 		if c.Operation != "GetObject" {
 			t.Errorf("a link made the call %+v", c)
 		}

@@ -43,7 +43,7 @@ func TestConformance(t *testing.T) {
 		}
 		t.Logf("%s at %s", endpointVariable, at.Endpoint)
 		other := conforming("endpoint", at)
-		if endpoint != fakeaws.Itself {
+		if endpoint != fakeaws.RealAWS {
 			other.NotRun = motoCannot
 		}
 		backends = append(backends, other)
@@ -58,7 +58,7 @@ func conforming(name string, at *fakeaws.Cloud) conformance.Target {
 	return conformance.Target{
 		Name:       name,
 		Visibility: time.Second, // SQS counts in seconds
-		Exact:      at.Endpoint != fakeaws.Itself,
+		Exact:      at.Endpoint != fakeaws.RealAWS,
 		Catalog: func(t *testing.T, handles int) conformance.CatalogStorage {
 			s := fakeaws.Stack{Table: unique()}
 			setUp(t, at, s, at.NewTable(t.Context(), s.Table))
@@ -118,7 +118,7 @@ func setUp(t *testing.T, at *fakeaws.Cloud, s fakeaws.Stack, err error) {
 func open(t *testing.T, at *fakeaws.Cloud, s fakeaws.Stack) *awsstore.Store {
 	t.Helper()
 	b, err := awsstore.Open(t.Context(), awsstore.Options{
-		Table: s.Table, Bucket: s.Bucket, QueueURL: s.QueueURL, DLQURL: s.DLQURL, AWS: at.Config("test"), S3PathStyle: at.Endpoint != fakeaws.Itself})
+		Table: s.Table, Bucket: s.Bucket, QueueURL: s.QueueURL, DLQURL: s.DLQURL, AWS: at.Config("test"), S3PathStyle: at.Endpoint != fakeaws.RealAWS})
 	if err != nil {
 		t.Fatal(err)
 	}

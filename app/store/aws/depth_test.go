@@ -43,7 +43,7 @@ func TestDepth(t *testing.T) {
 	if _, _, _, dead, err := alone.Depth(t.Context()); err != nil || dead != 0 {
 		t.Errorf("without a dead-letter queue: %d, %v", dead, err)
 	}
-	at.Edge.Inject(always(fakeaws.Denied))
+	at.Proxy.Inject(always(fakeaws.Denied))
 	if _, _, _, _, err := b.Depth(t.Context()); err == nil || !strings.Contains(err.Error(), "count messages") {
 		t.Errorf("without the right: %v", err)
 	}
@@ -65,7 +65,7 @@ func TestReleaseRecord(t *testing.T) {
 			t.Errorf("%q, %v; want %q", document, err, want)
 		}
 	}
-	at.Edge.Inject(always(fakeaws.Denied))
+	at.Proxy.Inject(always(fakeaws.Denied))
 	if _, err := b.ReleaseRecord(t.Context(), "record"); err == nil {
 		t.Error("without the right")
 	}

@@ -45,7 +45,7 @@ func TestOpenFromTheEnvironment(t *testing.T) {
 	if b.ObjectOrigin() != at.Endpoint {
 		t.Errorf("origin %s, want %s", b.ObjectOrigin(), at.Endpoint)
 	}
-	for _, c := range at.Edge.Calls() {
+	for _, c := range at.Proxy.Calls() {
 		if c.Caller != "test" && c.Caller != "server" {
 			t.Errorf("the call %+v was made by somebody else", c)
 		}
@@ -64,17 +64,17 @@ func TestOpenNeedsARegion(t *testing.T) {
 // Nothing is called at the start: AWS may be away, and the process must live through that.
 func TestOpenWhileAWSIsAway(t *testing.T) {
 	at, stack := fakeaws.Start(t, someLimits)
-	at.Edge.Clear()
-	at.Edge.Inject(always(fakeaws.Silence))
+	at.Proxy.Clear()
+	at.Proxy.Inject(always(fakeaws.NoResponse))
 	start := time.Now()
 	b := open(t, at, stack)
 	if took := time.Since(start); took > time.Second {
 		t.Errorf("opening took %s", took)
 	}
-	if calls := at.Edge.Calls(); len(calls) != 0 {
+	if calls := at.Proxy.Calls(); len(calls) != 0 {
 		t.Errorf("opening made the calls %+v", calls)
 	}
-	at.Edge.Inject(nil)
+	at.Proxy.Inject(nil)
 	must(t, b.Catalog().Ping(t.Context()))
 }
 
@@ -85,7 +85,7 @@ func TestAttemptsAreLogged(t *testing.T) {
 	b, err := awsstore.Open(t.Context(), awsstore.Options{Table: stack.Table, AWS: at.Config("test"),
 		Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	must(t, err)
-	at.Edge.Inject(first(fakeaws.ServerError, "GetItem"))
+	at.Proxy.Inject(first(fakeaws.ServerError, "GetItem"))
 	_, err = b.Catalog().Get(t.Context(), imagery.NewID())
 	if !named(err) || !strings.Contains(log.String(), "GetItem, attempt 2") {
 		t.Errorf("%v, logged: %s", err, log.String())

@@ -103,21 +103,21 @@ func sideBySide(t *testing.T) (run func(name string, test func(t *testing.T)), w
 func TestOneFaultIsRepeated(t *testing.T) {
 	run, wait := sideBySide(t)
 	defer wait()
-	for _, kind := range []fakeaws.Kind{fakeaws.ServerError, fakeaws.Throttled, fakeaws.Silence, fakeaws.Reset,
+	for _, kind := range []fakeaws.Kind{fakeaws.ServerError, fakeaws.Throttled, fakeaws.NoResponse, fakeaws.Reset,
 		fakeaws.AnswerLost, fakeaws.Twice, fakeaws.Late} {
 		for _, o := range operations() {
-			if o.name == "ReceiveMessage" && kind == fakeaws.Silence {
+			if o.name == "ReceiveMessage" && kind == fakeaws.NoResponse {
 				continue // a silent poll may be one that waits for a message: see TestSilence
 			}
 			run(fmt.Sprintf("%s/%s", o.name, kind), func(t *testing.T) {
 				at, _, b := started(t)
 				o.prepare(t, b)
-				at.Edge.Clear()
-				at.Edge.Inject(first(kind, o.name))
+				at.Proxy.Clear()
+				at.Proxy.Inject(first(kind, o.name))
 				start := time.Now()
 				err := o.run(t, b)
-				if at.Edge.Injected(kind) != 1 {
-					t.Fatalf("%d faults were injected", at.Edge.Injected(kind))
+				if at.Proxy.Injected(kind) != 1 {
+					t.Fatalf("%d faults were injected", at.Proxy.Injected(kind))
 				}
 				var want error
 				if kind == fakeaws.AnswerLost || kind == fakeaws.Twice {
@@ -150,7 +150,7 @@ func TestOutageIsTransientAndBounded(t *testing.T) {
 			run(fmt.Sprintf("%s/%s", o.name, kind), func(t *testing.T) {
 				at, _, b := started(t)
 				o.prepare(t, b)
-				at.Edge.Inject(always(kind))
+				at.Proxy.Inject(always(kind))
 				start := time.Now()
 				if err := o.run(t, b); err == nil || named(err) {
 					t.Errorf("got %v, want a transient error", err)
@@ -158,7 +158,7 @@ func TestOutageIsTransientAndBounded(t *testing.T) {
 				if took := time.Since(start); took > contractBound {
 					t.Errorf("took %s", took)
 				}
-				at.Edge.Inject(nil)
+				at.Proxy.Inject(nil)
 				if err := o.run(t, b); err != nil && !errors.Is(err, o.lost) {
 					t.Errorf("after the outage: %v", err)
 				}
@@ -173,7 +173,7 @@ func TestMissingAndDeniedObjects(t *testing.T) {
 	if !errors.Is(err, imagery.ErrNotFound) {
 		t.Errorf("a missing object: %v, want ErrNotFound", err)
 	}
-	at.Edge.Inject(always(fakeaws.Denied))
+	at.Proxy.Inject(always(fakeaws.Denied))
 	if _, err = b.Blobs().Get(t.Context(), "upload/none", 10); !errors.Is(err, imagery.ErrDenied) {
 		t.Errorf("a denied object: %v, want ErrDenied", err)
 	}
@@ -183,7 +183,7 @@ func TestMissingAndDeniedObjects(t *testing.T) {
 	if err := put(t, b, "upload/x", nil); err == nil || named(err) {
 		t.Errorf("a denied put: %v, want a transient error", err)
 	}
-	at.Edge.Inject(nil)
+	at.Proxy.Inject(nil)
 	stack.Bucket = "no-such-bucket"
 	if _, err := open(t, at, stack).Blobs().Get(t.Context(), "upload/none", 10); err == nil || named(err) {
 		t.Errorf("a missing bucket: %v, want a transient error", err)

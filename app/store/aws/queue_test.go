@@ -74,7 +74,7 @@ func TestReceiveKeepsWhatIsOnTheWay(t *testing.T) {
 	at, stack, b := started(t)
 	must(t, b.Queue().Send(t.Context(), []byte("on the way"), ""))
 	ctx, cancel := context.WithCancel(t.Context())
-	at.Edge.Inject(func(fakeaws.Call) fakeaws.Fault {
+	at.Proxy.Inject(func(fakeaws.Call) fakeaws.Fault {
 		cancel() // the request is out
 		return fakeaws.Fault{Kind: fakeaws.Late, Delay: 50 * time.Millisecond}
 	})
@@ -89,7 +89,7 @@ func TestReceiveLeavesWhatComesLater(t *testing.T) {
 	at, stack, b := started(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	polling := make(chan struct{})
-	at.Edge.Inject(func(c fakeaws.Call) fakeaws.Fault {
+	at.Proxy.Inject(func(c fakeaws.Call) fakeaws.Fault {
 		if c.Operation == "ReceiveMessage" {
 			close(polling)
 		}
@@ -110,7 +110,7 @@ func TestReceiveLeavesWhatComesLater(t *testing.T) {
 	if took := time.Since(start); took > time.Second {
 		t.Errorf("the poll ended after %s", took)
 	}
-	at.Edge.Inject(nil)
+	at.Proxy.Inject(nil)
 	must(t, b.Queue().Send(t.Context(), []byte("later"), ""))
 	ms, err := b.Queue().Receive(t.Context(), 10, 5*time.Second)
 	if err != nil || len(ms) != 1 || ms[0].Receives != 1 {
@@ -123,16 +123,16 @@ func TestReceiveLeavesWhatComesLater(t *testing.T) {
 func TestDeadLettersAreFoundOnce(t *testing.T) {
 	at, stack, _ := started(t)
 	for _, known := range []string{"", stack.DLQURL} {
-		at.Edge.Clear()
+		at.Proxy.Clear()
 		b := open(t, at, fakeaws.Stack{QueueURL: stack.QueueURL, DLQURL: known})
-		if calls := at.Edge.Calls(); len(calls) != 0 {
+		if calls := at.Proxy.Calls(); len(calls) != 0 {
 			t.Errorf("opening made the calls %+v", calls)
 		}
 		for range 2 {
 			must(t, b.DeadLetters().Send(t.Context(), []byte("dead"), ""))
 		}
 		asked := 0
-		for _, c := range at.Edge.Calls() {
+		for _, c := range at.Proxy.Calls() {
 			if c.Operation == "GetQueueAttributes" && c.QueueURL == stack.QueueURL {
 				asked++
 			} else if c.Operation != "SendMessage" || c.QueueURL != stack.DLQURL {

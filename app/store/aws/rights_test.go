@@ -84,7 +84,7 @@ func TestAdaptersCallWhatTheirRoleMay(t *testing.T) {
 	for _, name := range []string{"server", "worker", "selftest"} {
 		role := roles[name]
 		cfg := at.Config(name)
-		recorder.Watch(cfg, name)
+		recorder.Attach(cfg, name)
 		b, err := awsstore.Open(t.Context(), awsstore.Options{Table: stack.Table, Bucket: stack.Bucket, QueueURL: stack.QueueURL,
 			ProbeKey: role.probe, AWS: cfg})
 		must(t, err)
@@ -96,7 +96,7 @@ func TestAdaptersCallWhatTheirRoleMay(t *testing.T) {
 			must(t, err)
 			res.Body.Close()
 		}
-		for where, calls := range map[string][]fakeaws.Call{"middleware": recorder.Calls(), "edge": at.Edge.Calls()} {
+		for where, calls := range map[string][]fakeaws.Call{"middleware": recorder.Calls(), "edge": at.Proxy.Calls()} {
 			calls = slices.DeleteFunc(calls, func(c fakeaws.Call) bool {
 				return c.Caller != name || c.Operation == "SendMessage" && c.QueueURL == stack.DLQURL // the test's dead letter
 			})

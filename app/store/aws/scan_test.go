@@ -80,7 +80,7 @@ func TestFind(t *testing.T) {
 	if err := elsewhere.Find(t.Context(), key); err == nil || errors.Is(err, imagery.ErrNotFound) {
 		t.Errorf("a missing bucket: %v", err)
 	}
-	at.Edge.Inject(func(fakeaws.Call) fakeaws.Fault { return fakeaws.Fault{Kind: fakeaws.Denied} })
+	at.Proxy.Inject(func(fakeaws.Call) fakeaws.Fault { return fakeaws.Fault{Kind: fakeaws.Denied} })
 	if err := b.Find(t.Context(), key); !errors.Is(err, imagery.ErrDenied) {
 		t.Errorf("a missing right: %v", err)
 	}
@@ -107,7 +107,7 @@ func TestRemoveObjectSparesTheYoung(t *testing.T) {
 	allowed := slices.DeleteFunc(slices.Clone(iam.Operator), func(c iam.Action) bool {
 		return c.Operation != "ListObjectsV2" && (c.Operation != "DeleteObject" || c.Resource != iam.Originals)
 	})
-	calls := slices.DeleteFunc(at.Edge.Calls(), func(c fakeaws.Call) bool { return strings.HasPrefix(c.Operation, "Put") || c.Caller != "operator" })
+	calls := slices.DeleteFunc(at.Proxy.Calls(), func(c fakeaws.Call) bool { return strings.HasPrefix(c.Operation, "Put") || c.Caller != "operator" })
 	for _, problem := range stack.Compare(allowed, calls) {
 		t.Error(problem)
 	}

@@ -87,7 +87,7 @@ func TestRetryAfter(t *testing.T) {
 	tb.pick(jpegFile(t, "patient.jpg", 300, 200, 1))
 	tb.says("patient.jpg", "^The server is busy. Trying again in 3 seconds")
 	tb.run(`dispatchEvent(new Event('online'))`) // ends pauses of our own making only
-	for end := time.Now().Add(patience); len(tries()) < 2; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(waitTimeout); len(tries()) < 2; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("never tried again")
 		}
@@ -118,7 +118,7 @@ func TestEarlyWaits(t *testing.T) {
 		})
 		tb.pick(jpegFile(t, "crowded.jpg", 300, 200, 1))
 		var polls []time.Time
-		for end := time.Now().Add(patience); len(polls) < 4; time.Sleep(20 * time.Millisecond) {
+		for end := time.Now().Add(waitTimeout); len(polls) < 4; time.Sleep(20 * time.Millisecond) {
 			if time.Now().After(end) {
 				t.Fatalf("only %d polls", len(polls))
 			}
@@ -160,7 +160,7 @@ func TestTooSlow(t *testing.T) {
 }
 
 // On a line that is too slow the browser hides the server's 408 and sends again by itself. The page has to come to
-// the end of its patience all the same. Its minute is 1.5 s long here.
+// the end of its waitTimeout all the same. Its minute is 1.5 s long here.
 func TestTooSlowUnsaid(t *testing.T) {
 	t.Parallel()
 	tb := openTab(t, sharedFleet(t).url)

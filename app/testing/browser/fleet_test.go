@@ -3,7 +3,9 @@ package browser
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"imagery/app/client"
 	"imagery/app/imagery"
 	"imagery/app/testing/fakeaws"
 )
@@ -98,6 +101,15 @@ func runFleet(t *testing.T, env []string, args ...string) (*fleet, func()) {
 		t.Fatalf("the first line of the program is %q (%v); it also said: %s", line, err, said.String())
 	}
 	go io.Copy(io.Discard, lines)
+	// It listens before its first server can answer.
+	ctx, cancel := context.WithTimeout(t.Context(), waitTimeout)
+	defer cancel()
+	c := client.New(url)
+	c.Retry = 20 * time.Millisecond
+	if _, err := c.Expect(ctx, http.MethodGet, "/readyz", nil, nil, http.StatusOK); err != nil {
+		stop()
+		t.Fatalf("the fleet is not ready: %v; it also said: %s", err, said.String())
+	}
 	return &fleet{url: url, port: url[strings.LastIndex(url, ":")+1:], pid: cmd.Process.Pid}, stop
 }
 

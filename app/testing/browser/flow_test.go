@@ -101,7 +101,7 @@ func (tb *tab) downloads() {
 	id := eval[string](tb, `document.querySelector('#prints .open').hash.slice(6)`)
 	tb.do(chromedp.Click(chromedp.CSS(`#prints .download`)))
 	var photo image.Config
-	for end := time.Now().Add(patience); photo.Width == 0; time.Sleep(40 * time.Millisecond) {
+	for end := time.Now().Add(waitTimeout); photo.Width == 0; time.Sleep(40 * time.Millisecond) {
 		if time.Now().After(end) {
 			found, _ := os.ReadDir(dir)
 			tb.t.Fatalf("no photo was downloaded: %v", found)
@@ -197,7 +197,7 @@ func TestReloadWhileProcessing(t *testing.T) {
 	for _, name := range names {
 		tb.says(name, "^(Queued|Processing)")
 		id := tb.idOf(name)
-		for end := time.Now().Add(patience); tb.count("GET", "/image/"+id) == 0; time.Sleep(50 * time.Millisecond) {
+		for end := time.Now().Add(waitTimeout); tb.count("GET", "/image/"+id) == 0; time.Sleep(50 * time.Millisecond) {
 			if time.Now().After(end) {
 				t.Fatalf("%s never had its turn", name)
 			}
@@ -340,7 +340,7 @@ func TestAsleep(t *testing.T) {
 // processed waits until the fleet has finished the image.
 func (f *fleet) processed(t *testing.T, id string) {
 	t.Helper()
-	for end := time.Now().Add(patience); ; {
+	for end := time.Now().Add(waitTimeout); ; {
 		r, err := http.Get(f.url + "/image/" + id + "?wait=1s")
 		if err != nil {
 			t.Fatal(err)

@@ -45,7 +45,7 @@ func longPhoto(t *testing.T, name string) string {
 // catchWorker waits until a worker has a photo in hand, and stops it there so that it still has it when it is killed.
 func (f *fleet) catchWorker(t *testing.T) (name string) {
 	t.Helper()
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(waitTimeout); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		r, err := http.Get(f.url + "/_fleet.json")
 		if err != nil {
 			t.Fatal(err)

@@ -20,9 +20,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// patience bounds every wait for something that must happen. Long enough for a busy machine; a healthy run
-// never gets near it.
-const patience = 30 * time.Second
+// waitTimeout bounds every wait for something that must happen, also on a busy machine. A usual run stays far below it.
+const waitTimeout = time.Minute
 
 // tab is one tab with a fresh profile, and the record of all that it asked for and complained about.
 type tab struct {
@@ -174,7 +173,7 @@ func (tb *tab) count(method, suffix string) int {
 
 func (tb *tab) do(steps ...chromedp.Action[chromedp.Void]) {
 	tb.t.Helper()
-	ctx, cancel := context.WithTimeout(tb.ctx, patience)
+	ctx, cancel := context.WithTimeout(tb.ctx, waitTimeout)
 	defer cancel()
 	if err := chromedp.Do(ctx, steps...); err != nil {
 		tb.t.Fatal(err)
@@ -206,7 +205,7 @@ func (tb *tab) reload() {
 // eval is the value of a JavaScript expression.
 func eval[T any](tb *tab, expr string) T {
 	tb.t.Helper()
-	ctx, cancel := context.WithTimeout(tb.ctx, patience)
+	ctx, cancel := context.WithTimeout(tb.ctx, waitTimeout)
 	defer cancel()
 	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](expr, chromedp.EvalAwaitPromise))
 	if err != nil {
@@ -224,7 +223,7 @@ func (tb *tab) run(expr string) {
 // until waits for a condition, which may be a promise, also over reloads.
 func (tb *tab) until(what, expr string) {
 	tb.t.Helper()
-	ctx, cancel := context.WithTimeout(tb.ctx, patience)
+	ctx, cancel := context.WithTimeout(tb.ctx, waitTimeout)
 	defer cancel()
 	met := chromedp.Evaluate[bool]("Promise.resolve(("+expr+")).then(Boolean)", chromedp.EvalAwaitPromise)
 	for {

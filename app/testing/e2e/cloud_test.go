@@ -99,7 +99,7 @@ func TestIAMActionsMatchTheCalls(t *testing.T) {
 		c.ready(ctx, p)
 	}
 	// The hint of the photo is lost, so that the reconciler sends it again.
-	a.Edge.Inject(func(call fakeaws.Call) fakeaws.Fault {
+	a.Proxy.Inject(func(call fakeaws.Call) fakeaws.Fault {
 		if call.Operation == "SendMessage" && call.Caller == "server" {
 			return fakeaws.Fault{Kind: fakeaws.ServerError}
 		}
@@ -123,7 +123,7 @@ func TestIAMActionsMatchTheCalls(t *testing.T) {
 		var problems []string
 		for {
 			var seen []fakeaws.Call
-			for _, call := range a.Edge.Calls() {
+			for _, call := range a.Proxy.Calls() {
 				// A presigned link carries the signature of the server, also when a client follows it.
 				if call.Caller == role {
 					seen = append(seen, call)
@@ -166,7 +166,7 @@ func TestSelftest(t *testing.T) {
 	allowed := append(slices.Clone(iam.Selftest), iam.Action{Service: "sqs", Operation: "GetQueueAttributes",
 		Resource: iam.Queue})
 	var seen []fakeaws.Call
-	for _, call := range a.Edge.Calls() {
+	for _, call := range a.Proxy.Calls() {
 		if call.Caller == "selftest" {
 			seen = append(seen, call)
 		}
@@ -186,7 +186,7 @@ func TestSelftest(t *testing.T) {
 		t.Errorf("the selftest left %+v, %v", s, err)
 	}
 	for _, missing := range allowed {
-		a.Edge.Inject(func(call fakeaws.Call) fakeaws.Fault {
+		a.Proxy.Inject(func(call fakeaws.Call) fakeaws.Fault {
 			if call.Caller == "selftest" && call.Operation == missing.Operation {
 				return fakeaws.Fault{Kind: fakeaws.Denied}
 			}

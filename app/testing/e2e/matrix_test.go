@@ -61,13 +61,13 @@ func (e *environment) process(ctx context.Context, body []byte) (view, error) {
 
 // recordCalls records the calls for one photo without faults: the rows of the matrix.
 func (e *environment) recordCalls(t *testing.T, body []byte) []callSite {
-	e.Edge.Clear()
+	e.Proxy.Clear()
 	if v, err := e.process(t.Context(), body); err != nil || v.State != "processed" {
 		t.Fatalf("a life without faults: %+v, %v", v, err)
 	}
 	e.awaitIdle(t.Context())
 	counts := map[callSite]int{}
-	for _, c := range e.Edge.Calls() {
+	for _, c := range e.Proxy.Calls() {
 		if c.Caller != "test" && c.Operation != "GetObject" || c.Caller == "worker" {
 			counts[callSite{c.Caller, c.Operation, e.resource(c), 0}]++
 		}
@@ -95,10 +95,10 @@ func (e *environment) awaitIdle(ctx context.Context) {
 func (e *environment) inject(ctx context.Context, s callSite, k fakeaws.Kind, body []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, 40*time.Second)
 	defer cancel()
-	e.Edge.Clear()
+	e.Proxy.Clear()
 	var mu sync.Mutex
 	seen := 0
-	e.Edge.Inject(func(c fakeaws.Call) fakeaws.Fault {
+	e.Proxy.Inject(func(c fakeaws.Call) fakeaws.Fault {
 		mu.Lock()
 		defer mu.Unlock()
 		if c.Caller != s.role || c.Operation != s.operation || e.resource(c) != s.resource {
@@ -110,14 +110,14 @@ func (e *environment) inject(ctx context.Context, s callSite, k fakeaws.Kind, bo
 		return fakeaws.Fault{Kind: k, Delay: 300 * time.Millisecond}
 	})
 	v, err := e.process(ctx, body)
-	for err == nil && e.Edge.Injected(k) == 0 && ctx.Err() == nil {
+	for err == nil && e.Proxy.Injected(k) == 0 && ctx.Err() == nil {
 		time.Sleep(20 * time.Millisecond) // a call that comes by itself, such as the reconciler's
 	}
 	e.awaitIdle(ctx)
 	switch {
 	case err != nil:
 		return err
-	case e.Edge.Injected(k) == 0:
+	case e.Proxy.Injected(k) == 0:
 		return fmt.Errorf("the fault was never injected")
 	case v.State != "processed" || v.Version != 2:
 		return fmt.Errorf("the image is %+v", v)

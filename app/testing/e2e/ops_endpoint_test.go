@@ -29,7 +29,7 @@ const endpointVariable = "IMAGERY_TEST_ENDPOINT"
 // and alarms.
 func TestStatusAndSmokeOnAnotherEmulator(t *testing.T) {
 	endpoint := os.Getenv(endpointVariable)
-	if endpoint == "" || endpoint == fakeaws.Itself {
+	if endpoint == "" || endpoint == fakeaws.RealAWS {
 		t.Skipf("SKIPPED, %s names no emulator: groups, targets and alarms are looked at in the shapes of the SDK only",
 			endpointVariable)
 	}

@@ -120,9 +120,9 @@ func TestCommandsOnAWSSayWhatIsMissing(t *testing.T) {
 	t.Parallel()
 	d := awsDeployment(t)
 	id := d.addImage("r1", 0, imagery.Uploaded, imagery.Failed).ID
-	edge := d.aws.Edge
+	proxy := d.aws.Proxy
 	for _, verb := range commandLines(id) {
-		edge.Inject(func(c fakeaws.Call) fakeaws.Fault {
+		proxy.Inject(func(c fakeaws.Call) fakeaws.Fault {
 			if c.Caller == "operator" {
 				return fakeaws.Fault{Kind: fakeaws.Denied}
 			}
@@ -134,7 +134,7 @@ func TestCommandsOnAWSSayWhatIsMissing(t *testing.T) {
 			t.Errorf("%s: too long for a person: %s", verb, says)
 		}
 	}
-	edge.Inject(nil)
+	proxy.Inject(nil)
 	alone, _, err := d.aws.NewQueue(t.Context(), "alone", imagery.Limits{Visibility: time.Second})
 	if err != nil {
 		t.Fatal(err)
@@ -181,7 +181,7 @@ func TestOperatorIAMActionsMatchTheCalls(t *testing.T) {
 		return c.Operation == "DeleteObject" || !slices.Contains([]string{"dynamodb", "s3", "sqs"},
 			c.Service) // a stack without a name has no groups
 	})
-	calls := slices.DeleteFunc(d.aws.Edge.Calls(), func(c fakeaws.Call) bool { return c.Caller != "operator" })
+	calls := slices.DeleteFunc(d.aws.Proxy.Calls(), func(c fakeaws.Call) bool { return c.Caller != "operator" })
 	for _, problem := range d.aws.Compare(allowed, calls) {
 		t.Error(problem)
 	}

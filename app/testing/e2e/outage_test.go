@@ -46,8 +46,8 @@ func TestOutages(t *testing.T) {
 			for range 5 {
 				upload()
 			}
-			faults := []fakeaws.Kind{fakeaws.ServerError, fakeaws.Silence, fakeaws.Reset, fakeaws.Throttled}
-			a.Edge.Inject(func(call fakeaws.Call) fakeaws.Fault {
+			faults := []fakeaws.Kind{fakeaws.ServerError, fakeaws.NoResponse, fakeaws.Reset, fakeaws.Throttled}
+			a.Proxy.Inject(func(call fakeaws.Call) fakeaws.Fault {
 				if call.Service != service || call.Caller == "test" {
 					return fakeaws.Fault{}
 				}
@@ -60,7 +60,7 @@ func TestOutages(t *testing.T) {
 				time.Sleep(time.Second)
 			}
 			<-outage
-			a.Edge.Inject(nil)
+			a.Proxy.Inject(nil)
 			back := time.Now()
 			upload()
 			uploads.Wait()

@@ -15,41 +15,42 @@ import (
 	"imagery/app/deploy/iam"
 )
 
-// Recorder is an SDK middleware that records the calls of the clients in this process. Unlike the edge it sees
-// presigning, as the call that the link will make; a link that is followed is seen by the edge. Attempts of one
-// call are one record.
+// Recorder is an SDK middleware that records the calls of the clients in this process. Unlike the proxy it sees
+// presigning, as the call that the link will make; the proxy sees a link when it is followed. All attempts of one call
+// are one record.
 type Recorder struct {
 	mu    sync.Mutex
 	calls []Call
 }
 
-// Watch makes the clients that are built from the configuration record under the caller's name.
-func (r *Recorder) Watch(cfg *aws.Config, caller string) {
+// Attach makes the clients that are built from the configuration record their calls under the caller's name.
+func (r *Recorder) Attach(cfg *aws.Config, caller string) {
 	cfg.APIOptions = append(cfg.APIOptions, func(stack *middleware.Stack) error {
 		return stack.Initialize.Add(middleware.InitializeMiddlewareFunc("Record", func(ctx context.Context,
-			in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
+			in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata,
+			error) {
 			input, err := json.Marshal(in.Parameters)
 			if err != nil {
 				return middleware.InitializeOutput{}, middleware.Metadata{}, fmt.Errorf("record the input of a call: %w", err)
 			}
-			call := Call{Caller: caller, Service: strings.ToLower(awsmiddleware.GetServiceID(ctx)), Operation: awsmiddleware.GetOperationName(ctx)}
+			call := Call{Caller: caller, Service: strings.ToLower(awsmiddleware.GetServiceID(ctx)),
+				Operation: awsmiddleware.GetOperationName(ctx)}
 			r.mu.Lock()
-			r.calls = append(r.calls, call.about(input))
+			r.calls = append(r.calls, call.withInput(input))
 			r.mu.Unlock()
 			return next.HandleInitialize(ctx, in)
 		}), middleware.After)
 	})
 }
 
-// Calls are the records so far.
+// Calls returns the records so far.
 func (r *Recorder) Calls() []Call {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Clone(r.calls)
 }
 
-// Action returns the IAM action of a call on the stack. For resources outside of the stack, its Resource is one that no
-// list contains.
+// Action returns the IAM action of a call on the stack. The Resource of a call outside of the stack is in no list.
 func (s Stack) Action(c Call) iam.Action {
 	r := iam.Action{Service: c.Service, Operation: c.Operation}
 	prefix, _, _ := strings.Cut(c.Object, "/")
@@ -72,8 +73,8 @@ func (s Stack) Action(c Call) iam.Action {
 	return r
 }
 
-// Compare holds the calls of one role against the table of what it may call, and returns every difference: calls
-// that no row allows, rows that no call needs, and reads of items that are not consistent.
+// Compare compares the calls of one role with its IAM actions. It returns every difference: calls that no action
+// allows, actions that no call needs, and reads of items that are not consistent.
 func (s Stack) Compare(allowed []iam.Action, seen []Call) []string {
 	var problems []string
 	used := make([]bool, len(allowed))
@@ -86,7 +87,8 @@ func (s Stack) Compare(allowed []iam.Action, seen []Call) []string {
 			}
 		}
 		if !found {
-			problems = append(problems, fmt.Sprintf("not allowed: %s:%s on %s %s%s", c.Service, c.Operation, want.Resource, c.ID, c.Object))
+			problems = append(problems, fmt.Sprintf("not allowed: %s:%s on %s %s%s", c.Service, c.Operation, want.Resource, c.ID,
+				c.Object))
 		}
 		if c.Operation == "GetItem" && !c.Consistent {
 			problems = append(problems, fmt.Sprintf("not consistent: GetItem of %s", c.ID))
@@ -94,7 +96,8 @@ func (s Stack) Compare(allowed []iam.Action, seen []Call) []string {
 	}
 	for i, row := range allowed {
 		if !used[i] {
-			problems = append(problems, fmt.Sprintf("allowed and not called: %s:%s on %s %s", row.Service, row.Operation, row.Resource, row.LeadingKey))
+			problems = append(problems, fmt.Sprintf("allowed and not called: %s:%s on %s %s", row.Service, row.Operation,
+				row.Resource, row.LeadingKey))
 		}
 	}
 	slices.Sort(problems)

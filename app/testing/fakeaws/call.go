@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Call is one operation of a client, as the endpoint saw it or as the client's SDK was about to make it.
+// Call is one operation of a client, as the proxy received it or as the client's SDK was about to send it.
 type Call struct {
 	Caller     string // access key id that signed it
 	Service    string // dynamodb, s3 or sqs
@@ -22,8 +22,8 @@ type Call struct {
 	Ordinal int
 }
 
-// members are the members of inputs that say what a call is about. The wire and the SDK's own structs have the
-// same names; an attribute value is {"S": v} in the one and {"Value": v} in the other.
+// members are the input members that identify the subject of a call. HTTP bodies and the SDK's structs use the same
+// names, but an attribute value is {"S": v} in the former and {"Value": v} in the latter.
 type members struct {
 	TableName, IndexName, Bucket, QueueUrl string
 	ConsistentRead                         bool
@@ -37,8 +37,8 @@ type itemKey struct {
 
 func (k itemKey) String() string { return k.ID.S + k.ID.Value }
 
-// about fills a call from its input in JSON.
-func (c Call) about(input []byte) Call {
+// withInput fills a call from its input in JSON.
+func (c Call) withInput(input []byte) Call {
 	var m members
 	if json.Unmarshal(input, &m) != nil {
 		return c
@@ -52,26 +52,27 @@ func (c Call) about(input []byte) Call {
 	return c
 }
 
-// callOf reads a request; body is its body.
+// callOf identifies the call of a request with this body.
 func callOf(r *http.Request, body []byte) Call {
 	c := Call{Caller: callerOf(r), Operation: operationOf(r)}
 	switch service, _, _ := strings.Cut(r.Header.Get("X-Amz-Target"), "."); service {
 	case "DynamoDB_20120810":
 		c.Service = "dynamodb"
-		return c.about(body)
+		return c.withInput(body)
 	case "AmazonSQS":
 		c.Service = "sqs"
-		return c.about(body)
+		return c.withInput(body)
 	}
 	c.Service = "s3"
 	c.Bucket, c.Object, _ = strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
-	noun := "Object"
+	resource := "Object"
 	if c.Object == "" {
-		noun = "Bucket"
+		resource = "Bucket"
 	}
-	verbs := map[string]string{http.MethodGet: "Get", http.MethodPut: "Put", http.MethodHead: "Head", http.MethodDelete: "Delete"}
-	c.Operation = verbs[r.Method] + noun
-	if id := r.URL.Query().Get("x-id"); id != "" { // S3's own hint at the operation
+	methods := map[string]string{http.MethodGet: "Get", http.MethodPut: "Put", http.MethodHead: "Head",
+		http.MethodDelete: "Delete"}
+	c.Operation = methods[r.Method] + resource
+	if id := r.URL.Query().Get("x-id"); id != "" { // the SDK names the operation
 		c.Operation = id
 	} else if r.URL.Query().Get("list-type") == "2" {
 		c.Operation = "ListObjectsV2"
@@ -79,7 +80,7 @@ func callOf(r *http.Request, body []byte) Call {
 	return c
 }
 
-// callerOf is the access key id in the signature, of a header or of a presigned URL.
+// callerOf returns the access key id in the signature of a header or of a presigned URL.
 func callerOf(r *http.Request) string {
 	credential := r.URL.Query().Get("X-Amz-Credential")
 	if _, after, ok := strings.Cut(r.Header.Get("Authorization"), "Credential="); ok {

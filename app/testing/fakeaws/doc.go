@@ -1,10 +1,9 @@
-// Package fakeaws is AWS in a test: a table, a bucket and a queue on one endpoint of this process, which the
-// test's own clients and the real binary in child processes use alike. What passes the endpoint is recorded,
-// and may be hit by faults.
+// Package fakeaws emulates DynamoDB, S3 and SQS for tests, on one endpoint of the test's process. The test's own
+// clients and the binary in child processes use it alike. A proxy records all calls and injects faults.
 //
-// The table is minidyn, the objects are gofakes3's; where they differ from AWS in behaviour that the product
-// relies on, table.go corrects it. The queue is our own implementation. The conformance suite that checks the adapters
-// checks these semantics too, for it runs against other emulators, and AWS itself, with the same expectations.
+// The table is minidyn, the bucket is gofakes3; table.go corrects their behaviour where it differs from AWS and the
+// product depends on it. The queue is implemented here. The conformance suite checks the adapters, and with them the
+// emulators, because it also runs against other emulators and AWS.
 //
-// Nothing of the product may import this package.
+// The product must not import this package.
 package fakeaws

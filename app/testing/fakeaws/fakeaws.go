@@ -16,46 +16,46 @@ import (
 	"imagery/app/imagery"
 )
 
-// Region that the emulators pretend to be in.
+// Region is the region of the emulators.
 const Region = "us-east-1"
 
-// Itself is the endpoint At takes for AWS: the SDK's own variables say the rest.
-const Itself = "aws"
+// RealAWS is the endpoint that makes At use AWS with the SDK's own settings.
+const RealAWS = "aws"
 
-// Stack names the resources that the product needs.
+// Stack names the resources of one deployment.
 type Stack struct {
 	Table, Bucket, QueueURL, DLQURL string
 }
 
-// Cloud is an AWS endpoint for tests. Edge and Queues are nil for an endpoint of another program, see At.
+// Cloud is an AWS endpoint for tests. Proxy and Queues are nil for an endpoint outside of this process; see At.
 type Cloud struct {
 	Endpoint string
-	Edge     *Edge
+	Proxy    *Proxy
 	Queues   *Queues
 
 	base  aws.Config
 	close func()
 }
 
-// New starts the emulators, empty. Close ends them.
+// New starts empty emulators. Close stops them.
 func New() *Cloud {
 	queues := newQueues()
-	edge := newEdge(newTables(), gofakes3.New(s3mem.New()).Server(), queues)
-	server := httptest.NewServer(edge)
+	proxy := newProxy(newTables(), gofakes3.New(s3mem.New()).Server(), queues)
+	server := httptest.NewServer(proxy)
 	queues.endpoint = server.URL
-	c := &Cloud{Endpoint: server.URL, Edge: edge, Queues: queues, base: emulated(server.URL)}
+	c := &Cloud{Endpoint: server.URL, Proxy: proxy, Queues: queues, base: emulated(server.URL)}
 	c.close = func() {
-		edge.close()
+		proxy.close()
 		server.CloseClientConnections()
 		server.Close()
 	}
 	return c
 }
 
-// Close ends the emulators; requests in flight are cut.
+// Close stops the emulators and closes all connections.
 func (c *Cloud) Close() { c.close() }
 
-// Start starts the emulators with one stack, until the test ends.
+// Start starts the emulators with one stack until the test ends.
 func Start(t testing.TB, limits imagery.Limits) (*Cloud, Stack) {
 	t.Helper()
 	c := New()
@@ -67,35 +67,35 @@ func Start(t testing.TB, limits imagery.Limits) (*Cloud, Stack) {
 	return c, s
 }
 
-// At uses an endpoint that runs already, such as moto's, or AWS itself.
+// At uses a running endpoint, such as that of moto, or AWS.
 func At(ctx context.Context, endpoint string) (*Cloud, error) {
-	if endpoint != Itself {
+	if endpoint != RealAWS {
 		return &Cloud{Endpoint: endpoint, base: emulated(endpoint), close: func() {}}, nil
 	}
 	cfg, err := config.LoadDefaultConfig(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read the settings of the AWS SDK: %w", err)
 	}
-	return &Cloud{Endpoint: Itself, base: cfg, close: func() {}}, nil
+	return &Cloud{Endpoint: RealAWS, base: cfg, close: func() {}}, nil
 }
 
 func emulated(endpoint string) aws.Config {
 	return aws.Config{Region: Region, BaseEndpoint: &endpoint}
 }
 
-// Config is for clients of this process. The emulators check no signatures, so that any caller may be an access
-// key id; the edge records it, and so tells the roles apart as IAM would.
+// Config returns the configuration of clients in this process. The emulators check no signatures, so the access key id
+// can name the caller; the proxy distinguishes the roles by it, as IAM would.
 func (c *Cloud) Config(caller string) *aws.Config {
 	cfg := c.base.Copy()
-	if c.Endpoint != Itself {
+	if c.Endpoint != RealAWS {
 		cfg.Credentials = credentials.NewStaticCredentialsProvider(caller, "secret", "")
 	}
 	return &cfg
 }
 
-// Env is for child processes: NAME=value lines that replace whatever the SDK could find on this machine.
+// Env returns the variables of child processes, which replace any other settings of the SDK on this machine.
 func (c *Cloud) Env(caller string) []string {
-	if c.Endpoint == Itself {
+	if c.Endpoint == RealAWS {
 		return nil
 	}
 	return []string{
@@ -114,5 +114,5 @@ func (c *Cloud) Env(caller string) []string {
 	}
 }
 
-// setupBound is how long AWS may take to make a table.
-const setupBound = 2 * time.Minute
+// setupTimeout is how long AWS may take to make a table.
+const setupTimeout = 2 * time.Minute

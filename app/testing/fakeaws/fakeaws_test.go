@@ -44,7 +44,8 @@ func TestInconsistentReadIsStale(t *testing.T) {
 		must(t, err)
 	}
 	read := func(consistent bool) string {
-		out, err := db.GetItem(t.Context(), &dynamodb.GetItemInput{TableName: &stack.Table, Key: key, ConsistentRead: &consistent})
+		out, err := db.GetItem(t.Context(), &dynamodb.GetItemInput{TableName: &stack.Table, Key: key,
+			ConsistentRead: &consistent})
 		must(t, err)
 		if s, ok := out.Item["state"].(*types.AttributeValueMemberS); ok {
 			return s.Value
@@ -73,17 +74,20 @@ func TestInconsistentReadIsStale(t *testing.T) {
 func TestIndexIsSparse(t *testing.T) {
 	at, stack := start(t)
 	db := at.DynamoDB()
-	_, err := db.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &stack.Table, Item: item{"id": text("x"), "pending": text("0"),
-		"updated": &types.AttributeValueMemberN{Value: "999"}, "state": text("uploaded")}})
+	_, err := db.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &stack.Table,
+		Item: item{"id": text("x"), "pending": text("0"),
+			"updated": &types.AttributeValueMemberN{Value: "999"}, "state": text("uploaded")}})
 	must(t, err)
-	query := &dynamodb.QueryInput{TableName: &stack.Table, IndexName: aws.String("pending-index"), KeyConditionExpression: aws.String("pending = :p AND updated <= :u"),
+	query := &dynamodb.QueryInput{TableName: &stack.Table, IndexName: aws.String("pending-index"),
+		KeyConditionExpression:    aws.String("pending = :p AND updated <= :u"),
 		ExpressionAttributeValues: item{":p": text("0"), ":u": &types.AttributeValueMemberN{Value: "1000"}}}
 	out, err := db.Query(t.Context(), query)
 	must(t, err)
 	if len(out.Items) != 1 || len(out.Items[0]) != 3 || len(out.LastEvaluatedKey) != 0 {
 		t.Errorf("the index has %v, next %v", out.Items, out.LastEvaluatedKey)
 	}
-	_, err = db.UpdateItem(t.Context(), &dynamodb.UpdateItemInput{TableName: &stack.Table, Key: item{"id": text("x")}, UpdateExpression: aws.String("REMOVE pending")})
+	_, err = db.UpdateItem(t.Context(), &dynamodb.UpdateItemInput{TableName: &stack.Table, Key: item{"id": text("x")},
+		UpdateExpression: aws.String("REMOVE pending")})
 	must(t, err)
 	if out, err = db.Query(t.Context(), query); err != nil || len(out.Items) != 0 {
 		t.Errorf("the index has %v, %v", out.Items, err)
@@ -101,7 +105,7 @@ func TestFaults(t *testing.T) {
 			t.Parallel()
 			at, stack := start(t)
 			client := sqs.NewFromConfig(*at.Config("test"), func(o *sqs.Options) { o.Retryer = aws.NopRetryer{} })
-			at.Edge.Inject(func(fakeaws.Call) fakeaws.Fault {
+			at.Proxy.Inject(func(fakeaws.Call) fakeaws.Fault {
 				return fakeaws.Fault{Kind: kind, Delay: 900 * time.Millisecond}
 			})
 			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
@@ -115,20 +119,20 @@ func TestFaults(t *testing.T) {
 				stored       int
 			}{
 				fakeaws.ServerError: {false, true, 0}, fakeaws.Throttled: {false, true, 0}, fakeaws.Denied: {false, true, 0},
-				fakeaws.Expired: {false, true, 0}, fakeaws.Silence: {false, false, 0}, fakeaws.Reset: {false, false, 0},
+				fakeaws.Expired: {false, true, 0}, fakeaws.NoResponse: {false, false, 0}, fakeaws.Reset: {false, false, 0},
 				fakeaws.AnswerLost: {false, false, 1}, fakeaws.Twice: {true, false, 2}, fakeaws.Late: {true, false, 1},
 			}[kind]
 			if (err == nil) != want.ok || answered != want.answered || stored != want.stored {
 				t.Errorf("%v, answered %v, %d messages stored", err, answered, stored)
 			}
-			if (ctx.Err() != nil) != (kind == fakeaws.Silence) {
+			if (ctx.Err() != nil) != (kind == fakeaws.NoResponse) {
 				t.Errorf("the wait: %v", ctx.Err())
 			}
-			if n := at.Edge.Injected(kind); n != 1 {
+			if n := at.Proxy.Injected(kind); n != 1 {
 				t.Errorf("%d faults counted", n)
 			}
 			if kind == fakeaws.Late {
-				at.Edge.Inject(nil)
+				at.Proxy.Inject(nil)
 				out, err := client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &stack.QueueURL})
 				if err != nil || len(out.Messages) != 0 {
 					t.Errorf("a late message came at once: %v, %v", out, err)
@@ -141,16 +145,18 @@ func TestFaults(t *testing.T) {
 // A hook can pick one call out of all: who made it, what it is about, the how-manieth it is.
 func TestCallsAreTold(t *testing.T) {
 	at, stack := start(t)
-	at.Edge.Clear()
+	at.Proxy.Clear()
 	for _, caller := range []string{"server", "worker"} {
 		client := sqs.NewFromConfig(*at.Config(caller))
 		for range 2 {
-			_, err := client.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: &stack.QueueURL, MessageBody: aws.String("x")})
+			_, err := client.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: &stack.QueueURL,
+				MessageBody: aws.String("x")})
 			must(t, err)
 		}
 	}
-	for i, c := range at.Edge.Calls() {
-		want := fakeaws.Call{Caller: []string{"server", "worker"}[i/2], Service: "sqs", Operation: "SendMessage", QueueURL: stack.QueueURL, Ordinal: i%2 + 1}
+	for i, c := range at.Proxy.Calls() {
+		want := fakeaws.Call{Caller: []string{"server", "worker"}[i/2], Service: "sqs", Operation: "SendMessage",
+			QueueURL: stack.QueueURL, Ordinal: i%2 + 1}
 		if c != want {
 			t.Errorf("call %d is %+v, want %+v", i, c, want)
 		}
@@ -163,20 +169,22 @@ func TestCloseIsQuick(t *testing.T) {
 	stack, err := at.NewStack(t.Context(), "closing", imagery.Limits{Visibility: time.Minute, MaxReceives: 1})
 	must(t, err)
 	arrived := make(chan struct{}, 2)
-	at.Edge.Inject(func(c fakeaws.Call) fakeaws.Fault {
+	at.Proxy.Inject(func(c fakeaws.Call) fakeaws.Fault {
 		arrived <- struct{}{}
 		if c.Service == "sqs" {
 			return fakeaws.Fault{}
 		}
-		return fakeaws.Fault{Kind: fakeaws.Silence}
+		return fakeaws.Fault{Kind: fakeaws.NoResponse}
 	})
 	ended := make(chan error, 2)
 	go func() {
-		_, err := at.SQS().ReceiveMessage(context.Background(), &sqs.ReceiveMessageInput{QueueUrl: &stack.QueueURL, WaitTimeSeconds: 20})
+		_, err := at.SQS().ReceiveMessage(context.Background(),
+			&sqs.ReceiveMessageInput{QueueUrl: &stack.QueueURL, WaitTimeSeconds: 20})
 		ended <- err
 	}()
 	go func() {
-		_, err := at.DynamoDB().GetItem(context.Background(), &dynamodb.GetItemInput{TableName: &stack.Table, Key: item{"id": text("x")}})
+		_, err := at.DynamoDB().GetItem(context.Background(), &dynamodb.GetItemInput{TableName: &stack.Table,
+			Key: item{"id": text("x")}})
 		ended <- err
 	}()
 	<-arrived

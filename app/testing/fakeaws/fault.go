@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Fault is what happens to one call.
+// Fault is the fault of one call.
 type Fault struct {
 	Kind  Kind
 	Delay time.Duration // of Late
@@ -18,24 +18,25 @@ type Kind int
 
 // The kinds of faults.
 const (
-	Pass        Kind = iota // none
-	ServerError             // 500, nothing happened
-	Throttled               // refused for now, in the service's own words
-	Denied                  // 403 AccessDenied: what S3 says of a missing key to those who may not list
-	Expired                 // 403 of credentials that are no longer valid
-	Silence                 // no answer, nothing happened, until the client gives up
-	Reset                   // the connection breaks, nothing happened
-	AnswerLost              // the connection breaks after the effect
-	Twice                   // the call takes effect two times; the client hears of the second
-	Late                    // the call arrives later; a sent message becomes visible later instead
+	None        Kind = iota
+	ServerError      // 500, no effect
+	Throttled        // throttled, with the service's own error code; no effect
+	Denied           // 403 AccessDenied; S3 also answers it for a missing key when the caller may not list the bucket
+	Expired          // 403 for expired credentials
+	NoResponse       // no effect and no answer until the client gives up
+	Reset            // connection reset, no effect
+	AnswerLost       // connection reset after the effect
+	Twice            // the call takes effect twice; the client gets the second answer
+	Late             // the call is delayed; of SendMessage, the message's visibility
 )
 
 // Kinds are all faults.
-var Kinds = []Kind{ServerError, Throttled, Denied, Expired, Silence, Reset, AnswerLost, Twice, Late}
+var Kinds = []Kind{ServerError, Throttled, Denied, Expired, NoResponse, Reset, AnswerLost, Twice, Late}
 
-// String is the name in tables.
+// String returns the name of the kind, for tables.
 func (k Kind) String() string {
-	return [...]string{"pass", "500", "throttled", "denied", "expired", "silence", "reset", "answer lost", "twice", "late"}[k]
+	return [...]string{"none", "500", "throttled", "denied", "expired", "no response", "reset", "answer lost", "twice",
+		"late"}[k]
 }
 
 // fail answers with an error of the service.

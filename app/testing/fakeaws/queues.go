@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-// Queues is a double of SQS's standard queues: visibility timeouts, a receipt per receive, receive counts,
-// redrive to dead letters, long polls, delays. Order is that of becoming visible, which callers must not rely
-// on; nothing is lost or duplicated unless the edge makes it so.
+// Queues emulates standard queues of SQS: visibility timeouts, receipts, receive counts, dead-letter queues, long
+// polls, delays. Messages are ordered by the time at which they become visible, which callers must not rely on. They
+// are lost or duplicated only by a fault of the proxy.
 type Queues struct {
 	endpoint string
 
@@ -45,21 +45,21 @@ type message struct {
 
 type attribute struct{ DataType, StringValue string }
 
-// account is the one account there is.
+// account is the id of the only account.
 const account = "000000000000"
 
 func newQueues() *Queues {
 	return &Queues{queues: map[string]*msgQueue{}, change: make(chan struct{})}
 }
 
-// Message is a stored message, for a test that looks past the API.
+// Message is a stored message, as a test sees it without the API.
 type Message struct {
 	ID, Body string
 	InFlight bool
 	Receives int
 }
 
-// Messages lists what a queue holds, in flight or not.
+// Messages returns the messages of a queue, in flight or not.
 func (q *Queues) Messages(queueURL string) []Message {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -72,7 +72,7 @@ func (q *Queues) Messages(queueURL string) []Message {
 	return list
 }
 
-// Purge empties a queue, as a lost queue would be found empty.
+// Purge removes all messages of a queue.
 func (q *Queues) Purge(queueURL string) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -87,7 +87,7 @@ func (m *message) inFlight(now time.Time) bool { return m.receipt != "" && now.B
 
 var errNoSuchQueue = errors.New("the specified queue does not exist")
 
-// find is called with the lock held, as are all functions below but the wait.
+// find returns a queue. It is called with the lock held, as are all functions below.
 func (q *Queues) find(queueURL string) (*msgQueue, error) {
 	mq, ok := q.queues[queueURL[strings.LastIndexByte(queueURL, '/')+1:]]
 	if !ok {
@@ -115,7 +115,7 @@ func (q *Queues) send(mq *msgQueue, m message, delay time.Duration) (id string) 
 	return m.id
 }
 
-// receive takes up to n visible messages, or says how long it is until the next one becomes visible.
+// receive takes up to n visible messages, or returns the time until the next one becomes visible.
 func (q *Queues) receive(mq *msgQueue, n int, visibility time.Duration) (got []*message, next time.Duration) {
 	now := time.Now()
 	next = time.Hour
@@ -125,7 +125,7 @@ func (q *Queues) receive(mq *msgQueue, n int, visibility time.Duration) (got []*
 			continue
 		}
 		if mq.maxReceives > 0 && m.receives >= mq.maxReceives {
-			q.bury(mq, m, now)
+			q.moveToDeadLetters(mq, m, now)
 			continue
 		}
 		if len(got) == n {
@@ -139,9 +139,9 @@ func (q *Queues) receive(mq *msgQueue, n int, visibility time.Duration) (got []*
 	return got, next
 }
 
-// bury moves a message to the dead letters. It keeps its id, its count and the time it was sent, which is why SQS
+// moveToDeadLetters moves a message to the dead letters. It keeps its id, its count and the time it was sent, which is why SQS
 // wants the dead letters to be kept for longer than the messages.
-func (q *Queues) bury(mq *msgQueue, m *message, now time.Time) {
+func (q *Queues) moveToDeadLetters(mq *msgQueue, m *message, now time.Time) {
 	mq.remove(m)
 	if dead, ok := q.queues[mq.deadLetters]; ok {
 		m.visible, m.receipt = now, ""
@@ -154,13 +154,13 @@ func (mq *msgQueue) remove(m *message) {
 	mq.messages = slices.DeleteFunc(mq.messages, func(other *message) bool { return other == m })
 }
 
-// receiptError is why a receipt was refused, by its code.
+// receiptError is the error code of an invalid receipt handle.
 type receiptError string
 
 func (e receiptError) Error() string { return "the receipt handle is not valid: " + string(e) }
 
-// owned finds the message to which the receipt belongs. The codes are SQS's for a handle it cannot read, one of
-// a message that is gone or was received again, and one whose visibility is over.
+// owned returns the message of a receipt. The codes are those of SQS: for an unreadable handle, for a message that is
+// gone or was received again, and for one whose visibility timeout has ended.
 func (mq *msgQueue) owned(receipt string, now time.Time) (*message, error) {
 	id, _, ok := strings.Cut(receipt, "/")
 	if !ok {
@@ -188,8 +188,8 @@ func (q *Queues) extend(mq *msgQueue, receipt string, d time.Duration) error {
 	return nil
 }
 
-// delete removes the message whose last receipt it is, in flight or not. An older receipt deletes nothing,
-// which is no error; SQS promises no more.
+// delete removes the message if this is its last receipt, in flight or not. An older receipt deletes nothing and is no
+// error, as with SQS.
 func (q *Queues) delete(mq *msgQueue, receipt string) error {
 	if _, err := mq.owned(receipt, time.Now()); err == receiptError("ReceiptHandleIsInvalid") {
 		return err
@@ -198,7 +198,7 @@ func (q *Queues) delete(mq *msgQueue, receipt string) error {
 	return nil
 }
 
-// describe is what GetQueueAttributes answers. The counts are exact, where SQS's lag behind.
+// describe returns the answer of GetQueueAttributes. The counts are exact, while those of SQS are late.
 func (mq *msgQueue) describe() map[string]string {
 	now, visible, hidden, delayed := time.Now(), 0, 0, 0
 	for _, m := range mq.messages {

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// queueRequest are the members of the requests of all operations. A number that may be left out, and is then the
-// queue's own, is a pointer: 0 says something else.
+// queueRequest has the members of the requests of all operations. An optional number whose default is not 0 is a
+// pointer.
 type queueRequest struct {
 	QueueName, QueueUrl                         string
 	Attributes                                  map[string]string
@@ -32,7 +32,7 @@ type queueRequest struct {
 	}
 }
 
-// queueOperations are what the double can do, by the name of the operation. They are called with the lock held.
+// queueOperations are the supported operations by name. They are called with the lock held.
 var queueOperations = map[string]func(q *Queues, ctx context.Context, in queueRequest) (any, error){
 	"CreateQueue":                  (*Queues).doCreate,
 	"DeleteQueue":                  (*Queues).doRemove,
@@ -45,7 +45,7 @@ var queueOperations = map[string]func(q *Queues, ctx context.Context, in queueRe
 	"ChangeMessageVisibilityBatch": (*Queues).doExtend,
 }
 
-// ServeHTTP speaks AWS's JSON protocol. The prefix of error codes is part of it: SDKs strip it.
+// ServeHTTP implements the JSON protocol of AWS. Error codes need the prefix, which SDKs remove.
 func (q *Queues) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var in queueRequest
 	if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
@@ -54,7 +54,8 @@ func (q *Queues) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	operation, ok := queueOperations[operationOf(r)]
 	if !ok {
-		failJSON(w, http.StatusBadRequest, "com.amazonaws.sqs#UnsupportedOperation", "the double cannot do "+operationOf(r))
+		failJSON(w, http.StatusBadRequest, "com.amazonaws.sqs#UnsupportedOperation",
+			"the emulator does not support "+operationOf(r))
 		return
 	}
 	q.mu.Lock()
@@ -73,7 +74,7 @@ func (q *Queues) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// doCreate does not mind a queue of that name: it is a new one then. The defaults are SQS's.
+// doCreate replaces an existing queue of that name. The defaults are those of SQS.
 func (q *Queues) doCreate(_ context.Context, in queueRequest) (any, error) {
 	mq := &msgQueue{name: in.QueueName, attributes: in.Attributes, visibility: 30 * time.Second}
 	if v := in.Attributes["VisibilityTimeout"]; v != "" {
@@ -111,11 +112,11 @@ func (q *Queues) doDescribe(_ context.Context, in queueRequest) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return map[string]any{"Attributes": asked(mq.describe(), in.AttributeNames)}, nil
+	return map[string]any{"Attributes": requested(mq.describe(), in.AttributeNames)}, nil
 }
 
-// asked are the attributes whose names a request lists.
-func asked[V any](all map[string]V, names []string) map[string]V {
+// requested returns the attributes whose names a request lists.
+func requested[V any](all map[string]V, names []string) map[string]V {
 	some := map[string]V{}
 	for name, v := range all {
 		if slices.Contains(names, name) || slices.Contains(names, "All") {
@@ -140,7 +141,7 @@ func (q *Queues) doSend(_ context.Context, in queueRequest) (any, error) {
 	return map[string]string{"MessageId": id, "MD5OfMessageBody": md5Hex(m.body)}, nil
 }
 
-// doReceive gives the lock back while it waits. A client that is gone is given nothing.
+// doReceive releases the lock while it waits. A client that is gone gets no message.
 func (q *Queues) doReceive(ctx context.Context, in queueRequest) (any, error) {
 	in.MaxNumberOfMessages = cmp.Or(in.MaxNumberOfMessages, 1)
 	if in.MaxNumberOfMessages < 1 || in.MaxNumberOfMessages > 10 || in.WaitTimeSeconds < 0 || in.WaitTimeSeconds > 20 {
@@ -172,30 +173,32 @@ func (q *Queues) doReceive(ctx context.Context, in queueRequest) (any, error) {
 		case <-change:
 		case <-due.C:
 		case <-end.C:
-			over = true // a last look: the message that was due now may be there
+			over = true // receive once more: a message may be visible now
 		}
 		due.Stop()
 		q.mu.Lock()
 	}
 }
 
-// describeMessages has the attributes that were asked for and no others, as SQS does; SDKs that forget to ask
-// would work here only.
+// describeMessages returns only the requested attributes, as SQS does, so that a client that forgets to request one
+// fails here, too.
 func describeMessages(got []*message, in queueRequest) any {
 	list := []map[string]any{}
 	for _, m := range got {
-		system := map[string]string{"ApproximateReceiveCount": strconv.Itoa(m.receives), "SentTimestamp": strconv.FormatInt(m.sent.UnixMilli(), 10)}
+		system := map[string]string{"ApproximateReceiveCount": strconv.Itoa(m.receives),
+			"SentTimestamp": strconv.FormatInt(m.sent.UnixMilli(), 10)}
 		for name, v := range m.system {
 			system[name] = v.StringValue
 		}
-		system, attributes := asked(system, in.MessageSystemAttributeNames), asked(m.attributes, in.MessageAttributeNames)
+		system, attributes := requested(system, in.MessageSystemAttributeNames),
+			requested(m.attributes, in.MessageAttributeNames)
 		list = append(list, map[string]any{"MessageId": m.id, "ReceiptHandle": m.receipt, "Body": m.body,
 			"MD5OfBody": md5Hex(m.body), "Attributes": system, "MessageAttributes": attributes})
 	}
 	return map[string]any{"Messages": list}
 }
 
-// doDelete and doExtend serve single receipts and batches.
+// doDelete and doExtend accept single receipts and batches.
 func (q *Queues) doDelete(_ context.Context, in queueRequest) (any, error) {
 	return q.each(in, func(mq *msgQueue, receipt string, _ time.Duration) error { return q.delete(mq, receipt) })
 }
@@ -204,8 +207,8 @@ func (q *Queues) doExtend(_ context.Context, in queueRequest) (any, error) {
 	return q.each(in, q.extend)
 }
 
-// each does something with every entry of a batch, whose failures are part of the answer, or with the single
-// receipt of a request.
+// each calls do for the single receipt of a request, or for every entry of a batch, whose failures are part of the
+// answer.
 func (q *Queues) each(in queueRequest, do func(mq *msgQueue, receipt string, d time.Duration) error) (any, error) {
 	mq, err := q.find(in.QueueUrl)
 	if err != nil {
@@ -226,7 +229,8 @@ func (q *Queues) each(in queueRequest, do func(mq *msgQueue, receipt string, d t
 		if err := do(mq, e.ReceiptHandle, time.Duration(e.VisibilityTimeout)*time.Second); err != nil {
 			var receipt receiptError
 			errors.As(err, &receipt)
-			failed = append(failed, map[string]any{"Id": e.Id, "Code": string(receipt), "Message": err.Error(), "SenderFault": true})
+			failed = append(failed, map[string]any{"Id": e.Id, "Code": string(receipt), "Message": err.Error(),
+				"SenderFault": true})
 			continue
 		}
 		done = append(done, map[string]any{"Id": e.Id})

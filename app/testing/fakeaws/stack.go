@@ -17,20 +17,20 @@ import (
 	"imagery/app/imagery"
 )
 
-// DynamoDB is a client for a test's own looks past the adapters, as are S3 and SQS.
+// DynamoDB returns a client for the test itself, as do S3 and SQS.
 func (c *Cloud) DynamoDB() *dynamodb.Client { return dynamodb.NewFromConfig(*c.Config("test")) }
 
-// S3 is a client, see DynamoDB.
+// S3 returns a client; see DynamoDB.
 func (c *Cloud) S3() *s3.Client {
-	return s3.NewFromConfig(*c.Config("test"), func(o *s3.Options) { o.UsePathStyle = c.Endpoint != Itself })
+	return s3.NewFromConfig(*c.Config("test"), func(o *s3.Options) { o.UsePathStyle = c.Endpoint != RealAWS })
 }
 
-// SQS is a client, see DynamoDB.
+// SQS returns a client; see DynamoDB.
 func (c *Cloud) SQS() *sqs.Client { return sqs.NewFromConfig(*c.Config("test")) }
 
-// NewStack makes what the product needs, under names that begin with the given one.
+// NewStack makes the resources of a deployment, with names that begin with the given one.
 func (c *Cloud) NewStack(ctx context.Context, name string, limits imagery.Limits) (s Stack, err error) {
-	ctx, cancel := context.WithTimeout(ctx, setupBound)
+	ctx, cancel := context.WithTimeout(ctx, setupTimeout)
 	defer cancel()
 	s.Table, s.Bucket = name, name
 	if s.QueueURL, s.DLQURL, err = c.NewQueue(ctx, name, limits); err != nil {
@@ -49,8 +49,9 @@ func (c *Cloud) NewTable(ctx context.Context, name string) error {
 	}
 	_, err := c.DynamoDB().CreateTable(ctx, &dynamodb.CreateTableInput{
 		TableName: &name, BillingMode: ddb.BillingModePayPerRequest,
-		AttributeDefinitions: []ddb.AttributeDefinition{attribute("id", "S"), attribute("pending", "S"), attribute("updated", "N")},
-		KeySchema:            []ddb.KeySchemaElement{key("id", ddb.KeyTypeHash)},
+		AttributeDefinitions: []ddb.AttributeDefinition{attribute("id", "S"), attribute("pending", "S"),
+			attribute("updated", "N")},
+		KeySchema: []ddb.KeySchemaElement{key("id", ddb.KeyTypeHash)},
 		GlobalSecondaryIndexes: []ddb.GlobalSecondaryIndex{{
 			IndexName:  aws.String("pending-index"),
 			KeySchema:  []ddb.KeySchemaElement{key("pending", ddb.KeyTypeHash), key("updated", ddb.KeyTypeRange)},
@@ -60,16 +61,17 @@ func (c *Cloud) NewTable(ctx context.Context, name string) error {
 	if err != nil {
 		return fmt.Errorf("create table %s: %w", name, err)
 	}
-	if c.Endpoint != Itself {
+	if c.Endpoint != RealAWS {
 		return nil // emulators have it at once, and minidyn does not say so
 	}
-	if err := dynamodb.NewTableExistsWaiter(c.DynamoDB()).Wait(ctx, &dynamodb.DescribeTableInput{TableName: &name}, setupBound); err != nil {
+	if err := dynamodb.NewTableExistsWaiter(c.DynamoDB()).Wait(ctx, &dynamodb.DescribeTableInput{TableName: &name},
+		setupTimeout); err != nil {
 		return fmt.Errorf("wait for table %s: %w", name, err)
 	}
 	return nil
 }
 
-// NewBucket makes a bucket, without the policies and the lifecycle of a deployed one.
+// NewBucket makes a bucket without the policies and lifecycle rules of a deployed one.
 func (c *Cloud) NewBucket(ctx context.Context, name string) error {
 	in := &s3.CreateBucketInput{Bucket: &name}
 	if c.base.Region != Region { // the one region that may not be named
@@ -82,8 +84,8 @@ func (c *Cloud) NewBucket(ctx context.Context, name string) error {
 	return nil
 }
 
-// NewQueue makes a queue with those limits and its dead letters, which have the same visibility timeout.
-// Without MaxReceives there are no dead letters, and their URL is empty.
+// NewQueue makes a queue with those limits and its dead-letter queue, which has the same visibility timeout. Without
+// MaxReceives there is no dead-letter queue, and its URL is empty.
 func (c *Cloud) NewQueue(ctx context.Context, name string, limits imagery.Limits) (queueURL, dlqURL string, err error) {
 	client := c.SQS()
 	attributes := map[string]string{"VisibilityTimeout": strconv.Itoa(int(limits.Visibility.Seconds()))}
@@ -110,7 +112,7 @@ func (c *Cloud) NewQueue(ctx context.Context, name string, limits imagery.Limits
 	return queueURL, dlqURL, err
 }
 
-// Remove deletes the stack with everything in it, as far as it is there.
+// Remove deletes the stack with everything in it, as far as it exists.
 func (c *Cloud) Remove(ctx context.Context, s Stack) error {
 	var errs []error
 	note := func(_ any, err error) { errs = append(errs, err) }

@@ -98,7 +98,8 @@ func (t *tables) serve(w http.ResponseWriter, r *http.Request) {
 // query answers from a scan with the key condition as its filter: an item without the attributes matches none.
 func (t *tables) query(w http.ResponseWriter, in tableRequest) {
 	if in.ConsistentRead {
-		failJSON(w, http.StatusBadRequest, "ValidationException", "Consistent reads are not supported on global secondary indexes")
+		failJSON(w, http.StatusBadRequest, "ValidationException",
+			"Consistent reads are not supported on global secondary indexes")
 		return
 	}
 	scan, _ := json.Marshal(map[string]any{"TableName": in.TableName, "FilterExpression": in.KeyConditionExpression,
