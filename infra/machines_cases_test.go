@@ -35,7 +35,7 @@ func TestMachines(t *testing.T) {
 	if *all {
 		r.rollHalfBad()
 		r.rollSlow()
-		r.badRelease("bad binary", []byte("#!/bin/sh\nexit 1\n"), "do the job once")
+		r.badRelease("bad binary", []byte("#!/bin/sh\nexit 1\n"), "run the self-test")
 		r.missingRight()
 		r.hangingBoot()
 		r.frozen()
@@ -150,7 +150,7 @@ func (r *real) withoutRight(do func()) {
 
 func (r *real) missingRight() {
 	r.Helper()
-	r.withoutRight(func() { r.bad("missing right", r.release(r.good, r.good), "do the job once") })
+	r.withoutRight(func() { r.bad("missing right", r.release(r.good, r.good), "run the self-test") })
 }
 
 // hangingBoot: a program that does not come back. The script would end it after the 110 seconds that it gives a

@@ -176,7 +176,7 @@ func (r *real) rollBad() {
 	all := func() []string { return append(ids(r.in(servers, "")), ids(r.in(workers, ""))...) }
 	before := all()
 	version := r.release(append(slices.Clone(r.good), '3'), r.good)
-	r.takenBack("wrong hash", version, "check that the file is release", bake)
+	r.takenBack("wrong hash", version, "verify the SHA-256 of release", bake)
 	if now := all(); !slices.Equal(now, before) {
 		r.Errorf("wrong hash: there were %v and there are %v", before, now)
 	}
@@ -192,7 +192,7 @@ func (r *real) rollHalfBad() {
 	r.Helper()
 	next := append(slices.Clone(r.good), '6')
 	version := r.release(next, next)
-	r.withoutRight(func() { r.takenBack("servers without a right", version, "do the job once", bake) })
+	r.withoutRight(func() { r.takenBack("servers without a right", version, "run the self-test", bake) })
 }
 
 // rollSlow has the controller try a release that passes selftest, /readyz and smoke, and whose servers hold uploads up

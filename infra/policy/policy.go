@@ -1,4 +1,4 @@
-// Package policy writes IAM policy documents. It knows the grammar and nothing of the stack.
+// Package policy renders IAM policy documents.
 package policy
 
 import (
@@ -22,10 +22,10 @@ type Statement struct {
 	Condition Conditions `json:",omitempty"`
 }
 
-// Principals names who is meant, by kind: Service, AWS.
+// Principals maps a kind of principal, Service or AWS, to names.
 type Principals map[string][]string
 
-// Conditions are operator -> key -> values.
+// Conditions maps operators to keys to values.
 type Conditions map[string]map[string][]string
 
 // Effects.
@@ -34,7 +34,7 @@ const (
 	Deny  = "Deny"
 )
 
-// JSON renders statements. The same statements give the same bytes, whatever order their actions came in.
+// JSON renders statements as a policy document. The order of actions within a statement does not change the result.
 func JSON(statements ...Statement) string {
 	for i := range statements {
 		s := &statements[i]
@@ -49,7 +49,7 @@ func JSON(statements ...Statement) string {
 	return string(b)
 }
 
-// AssumedBy is the trust policy of a role that an AWS service takes.
+// AssumedBy returns the trust policy of a role that an AWS service assumes.
 func AssumedBy(service string) string {
 	return JSON(Statement{Effect: Allow, Principal: Principals{"Service": {service}}, Action: []string{"sts:AssumeRole"}})
 }

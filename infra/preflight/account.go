@@ -16,7 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 )
 
-// Quotas of a region. Codes are those of the Service Quotas console.
+// Codes of quotas in Service Quotas. Each applies to one region.
 const (
 	addressQuota = "L-0263D0A3" // EC2-VPC Elastic IPs
 	vpcQuota     = "L-F678F1CE" // VPCs per Region
@@ -27,7 +27,7 @@ func filter(name string, values ...string) []types.Filter {
 	return []types.Filter{{Name: &name, Values: values}}
 }
 
-// own reports whether tags are those of this stack.
+// own reports whether the tags identify a resource of this stack.
 func (p *check) own(tags []types.Tag) bool {
 	found := map[string]string{}
 	for _, t := range tags {
@@ -36,7 +36,8 @@ func (p *check) own(tags []types.Tag) bool {
 	return found["project"] == p.want.Project && found["stack"] == p.want.Stack
 }
 
-// compare reports whether a quota has room for need more beside what others use.
+// compare reports a problem if a quota is less than others, the amount that other stacks use, plus need. Instead names
+// an alternative to a higher quota.
 func (p *check) compare(ctx context.Context, what, service, code string, others, need int, instead string) error {
 	limit, err := p.quota(ctx, service, code)
 	if err != nil {
@@ -52,6 +53,7 @@ func (p *check) compare(ctx context.Context, what, service, code string, others,
 	return nil
 }
 
+// addresses compares the quota of elastic IP addresses with the addresses of NAT gateways.
 func (p *check) addresses(ctx context.Context) error {
 	if p.want.NATs == 0 {
 		return nil
@@ -66,10 +68,11 @@ func (p *check) addresses(ctx context.Context) error {
 			others++
 		}
 	}
-	return p.compare(ctx, "elastic addresses", "ec2", addressQuota, others, p.want.NATs,
+	return p.compare(ctx, "Elastic IP addresses", "ec2", addressQuota, others, p.want.NATs,
 		"choose another imagery:egress: endpoints and public need none")
 }
 
+// vpcs compares the quota of VPCs with one more.
 func (p *check) vpcs(ctx context.Context) error {
 	others := 0
 	pages := ec2.NewDescribeVpcsPaginator(p.Compute, &ec2.DescribeVpcsInput{})
@@ -88,15 +91,17 @@ func (p *check) vpcs(ctx context.Context) error {
 	return p.compare(ctx, "VPCs", "vpc", vpcQuota, others, 1, "delete one that is not used, or choose another region")
 }
 
+// rules compares the quota of inbound rules with those of the load balancer's security group.
 func (p *check) rules(ctx context.Context) error {
 	return p.compare(ctx, "inbound rules of the load balancer's security group", "vpc", ruleQuota, 0, p.want.Rules,
 		"shorten imagery:allowedCidrs")
 }
 
-// imageAge is the age of a machine image that is warned about. Amazon Linux 2023 gets security updates about
-// every two weeks, and an image installs those of its own date only.
-const imageAge = 30 * 24 * time.Hour
+// maxImageAge is the age above which a machine image causes a warning. Amazon Linux 2023 gets security updates about
+// every two weeks, and an image contains those of its own date only.
+const maxImageAge = 30 * 24 * time.Hour
 
+// image reports a machine image that is missing, old, or for another architecture.
 func (p *check) image(ctx context.Context) error {
 	id := p.want.Image
 	if p.want.ImageFrozen && p.was.Image != "" {
@@ -121,27 +126,28 @@ func (p *check) image(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the date of image %s: %w", id, err)
 	}
-	if age := time.Since(made); age > imageAge {
-		p.warn("machine image %s is %d days old, and instances install no security updates: take a newer one by pulumi "+
-			"config set imagery:amiFollow true (today's image at every update, rolled out like a release), or pin one "+
-			"(imagery:amiId)", id, int(age.Hours()/24))
+	if age := time.Since(made); age > maxImageAge {
+		p.warn("machine image %s is %d days old, and instances install no security updates: use a newer one with pulumi "+
+			"config set imagery:amiFollow true (every update then uses today's image and rolls it out like a release), or "+
+			"pin one (imagery:amiId)", id, int(age.Hours()/24))
 	}
 	return nil
 }
 
-// serviceRoles maps each service-linked role that AWS makes on first use to its service.
+// serviceRoles maps each service-linked role that AWS creates on first use to its service.
 var serviceRoles = map[string]string{
 	"AWSServiceRoleForAutoScaling":          "autoscaling.amazonaws.com",
 	"AWSServiceRoleForElasticLoadBalancing": "elasticloadbalancing.amazonaws.com",
 }
 
+// roles warns about service-linked roles that do not exist yet.
 func (p *check) roles(ctx context.Context) error {
 	for _, name := range slices.Sorted(maps.Keys(serviceRoles)) {
 		_, err := p.Roles.GetRole(ctx, &iam.GetRoleInput{RoleName: &name})
 		switch {
 		case hasCode(err, "NoSuchEntity"):
-			p.warn("service-linked role %s is missing, as in a new account: AWS makes it with the first resource that needs "+
-				"it, and may refuse launches for a minute; to have it before: aws iam create-service-linked-role "+
+			p.warn("service-linked role %s does not exist, as in a new account: AWS creates it with the first resource that "+
+				"needs it, and may refuse launches for a minute. To create it now: aws iam create-service-linked-role "+
 				"--aws-service-name %s", name, serviceRoles[name])
 		case err != nil:
 			return err
@@ -150,8 +156,8 @@ func (p *check) roles(ctx context.Context) error {
 	return nil
 }
 
-// admits reports whether a key policy allows every principal, or one whose name contains role. Conditions are ignored,
-// so true does not prove that the key works.
+// admits reports whether a key policy allows every principal, or one whose name contains role. It ignores conditions,
+// so the key may be unusable although the result is true.
 func admits(document, role string) (bool, error) {
 	type statement struct {
 		Effect    string
@@ -177,7 +183,7 @@ func admits(document, role string) (bool, error) {
 	return false, nil
 }
 
-// key reports a default disk key that Auto Scaling may not use. AWS's own key (alias/aws/ebs) needs no grant.
+// key reports a default key of disks that Auto Scaling may not use. AWS's own key (alias/aws/ebs) needs no grant.
 func (p *check) key(ctx context.Context) error {
 	out, err := p.Compute.GetEbsDefaultKmsKeyId(ctx, &ec2.GetEbsDefaultKmsKeyIdInput{})
 	if err != nil {
@@ -208,7 +214,7 @@ func (p *check) key(ctx context.Context) error {
 		}
 	}
 	p.problem("disks are encrypted with %s, the default of this account and region, and neither its policy nor a grant "+
-		"names %s: every launch would end with Client.InternalError. Add a grant: aws kms create-grant --key-id %[1]s "+
+		"names %s: every launch would fail with Client.InternalError. Add a grant: aws kms create-grant --key-id %[1]s "+
 		"--grantee-principal arn:aws:iam::ACCOUNT:role/aws-service-role/autoscaling.amazonaws.com/%s --operations Encrypt "+
 		"Decrypt ReEncryptFrom ReEncryptTo GenerateDataKey GenerateDataKeyWithoutPlaintext DescribeKey CreateGrant",
 		id, role, role)

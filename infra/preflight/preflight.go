@@ -1,5 +1,5 @@
-// Package preflight checks an AWS account, before the first resource of a stack is made, for what would make the
-// deployment fail later: quotas, zones, names that are taken, keys and images.
+// Package preflight checks an AWS account before Pulumi creates the first resource of a stack. It finds what would make
+// the deployment fail later: quotas, zones, names that are taken, keys and images.
 //
 // It only reads. A check that fails because the deployer lacks a permission or AWS does not answer is a warning.
 package preflight
@@ -70,15 +70,15 @@ type Stack struct {
 	AccountID      string
 	Region         string
 	Arch           string // arm64 or amd64
-	Together       bool   // both groups may be rolled at the same time
+	Together       bool   // the rollout may replace instances of both groups at the same time
 	Fleets         []Fleet
-	// Zones in the order of their subnets; pinned by the configuration, or today's answer of AWS.
+	// Zones in the order of their subnets; pinned by the configuration, or looked up.
 	Zones       []string
 	ZonesPinned bool
-	NATs        int    // gateways, each with an elastic address
-	Rules       int    // inbound, of the load balancer's security group
-	Image       string // for instances that do not exist yet
-	ImageFrozen bool   // Image counts only if the state has none
+	NATs        int // gateways, each with an Elastic IP address
+	Rules       int // inbound, of the load balancer's security group
+	Image       string
+	ImageFrozen bool // Image is used only if the state has none
 }
 
 // Fleet is the Auto Scaling group of a role.
@@ -92,19 +92,18 @@ type Fleet struct {
 // surge returns how many instances a replacement may add to n. AWS rounds down and adds one at least.
 func (f Fleet) surge(n int) int { return max(1, n*(f.MaxHealthy-100)/100) }
 
-// State describes the stack as the last update left it, from Pulumi's state. It is zero for a stack that was never
-// deployed.
+// State describes the stack as Pulumi's state has it. It is zero for a stack that was never deployed.
 type State struct {
-	Unreadable bool     // it could not be read: nothing that needs it is checked
-	Zones      []string // by the place of their subnets; "" for one that is missing
+	Unreadable bool     // the state could not be read; checks that need it are skipped
+	Zones      []string // by subnet index; "" for a missing subnet
 	Groups     []string // physical names
 	Templates  []string // physical names
 	Image      string   // of the launch templates
 }
 
-// Report is the result. Each line says what is there, what is needed and what changes it.
+// Report is the result of a preflight. Each text says what exists, what is needed and how to change it.
 type Report struct {
-	Problems []string // the deployment cannot work
+	Problems []string // each would make the deployment fail
 	Warnings []string
 	Notes    []string
 }
@@ -117,12 +116,12 @@ func (r *Report) Err() error {
 	return &Error{r.Problems}
 }
 
-// Error is returned for a stack that cannot be deployed as it is configured.
+// Error is returned for a stack that cannot be deployed into the account as it is configured.
 type Error struct{ Problems []string }
 
 func (e *Error) Error() string {
-	return "this account cannot take the stack as it is configured, nothing was changed " +
-		"(imagery:preflight warn only shows this):\n  - " + strings.Join(e.Problems, "\n  - ")
+	return "the stack cannot be deployed into this account as it is configured; nothing was changed " +
+		"(with imagery:preflight warn, these are warnings):\n  - " + strings.Join(e.Problems, "\n  - ")
 }
 
 // checkTimeout bounds one check, some of which read several pages. A check that exceeds it becomes a warning.
@@ -137,7 +136,7 @@ func Check(ctx context.Context, c Clients, want Stack, was State) (Report, error
 	}{
 		{"names of Auto Scaling groups and launch templates", p.names},
 		{"vCPU quota", p.vcpus},
-		{"elastic addresses", p.addresses},
+		{"Elastic IP addresses", p.addresses},
 		{"VPCs", p.vpcs},
 		{"rules of a security group", p.rules},
 		{"instance types by zone", p.zones},
@@ -193,8 +192,8 @@ func hasCode(err error, codes ...string) bool {
 	return errors.As(err, &api) && slices.Contains(codes, api.ErrorCode())
 }
 
-// names reports physical names that are already taken. A stack of the same name in another state (another person's,
-// or one whose state was lost) would fail half-way, after the network was made.
+// names reports physical names that are already taken, by a stack of the same name in another Pulumi state or by one
+// whose state was lost. Without this check the deployment would fail after it created the network.
 func (p *check) names(ctx context.Context) error {
 	if p.was.Unreadable {
 		return errors.New("the state of the stack could not be read")
@@ -225,14 +224,14 @@ func (p *check) names(ctx context.Context) error {
 		}
 	}
 	if slices.Sort(taken); len(taken) > 0 {
-		p.problem("%s %s there already, but not in the state of this stack: another stack %q is in this account and region, "+
-			"or the state was lost. Choose another name: pulumi stack init NAME --copy-config-from %[3]s",
-			strings.Join(taken, ", "), map[bool]string{true: "is", false: "are"}[len(taken) == 1], p.want.Stack)
+		p.problem("already in this account and region, but not in the state of this stack: %s. There is another stack %q, "+
+			"or the state was lost. Choose another name: pulumi stack init NAME --copy-config-from %[2]s",
+			strings.Join(taken, ", "), p.want.Stack)
 	}
 	return nil
 }
 
-// zones finds zones that do not offer the instance type of a fleet. Subnets that exist keep their zone.
+// zones reports zones that do not offer the instance type of a fleet. Subnets that exist keep their zone.
 func (p *check) zones(ctx context.Context) error {
 	zones := slices.Clone(p.want.Zones)
 	if !p.want.ZonesPinned {
@@ -259,15 +258,10 @@ func (p *check) zones(ctx context.Context) error {
 		}
 	}
 	for _, f := range p.want.Fleets {
-		var lack []string
-		for _, z := range zones {
-			if !offered[z+" "+f.Type] {
-				lack = append(lack, z)
-			}
-		}
-		if len(lack) > 0 {
+		missing := slices.DeleteFunc(slices.Clone(zones), func(z string) bool { return offered[z+" "+f.Type] })
+		if len(missing) > 0 {
 			p.problem("zone %s does not offer %s (imagery:%sType): choose another type, or in a new stack other zones "+
-				"(imagery:azs)", strings.Join(lack, ", "), f.Type, f.Role)
+				"(imagery:azs)", strings.Join(missing, ", "), f.Type, f.Role)
 		}
 	}
 	return nil

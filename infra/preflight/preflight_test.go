@@ -214,15 +214,15 @@ func TestCheck(t *testing.T) {
 			a.groups, a.templates = s.Groups, s.Templates
 		}, "", ""},
 		{"a new account's quota", func(a *account, _ *Stack, _ *State) { a.quotas[vcpuQuota] = 5 },
-			"vCPUs: the quota is 5, 0 are in use by others, this stack needs 8 at its smallest and 10 while it replaces an " +
+			"vCPUs: the quota is 5, 0 are in use by others, this stack needs 8 at its minimum size and 10 while it replaces an " +
 				"instance. Raise the quota: aws service-quotas request-service-quota-increase --service-code ec2 --quota-code " +
 				"L-1216C47A --region eu-central-1 --desired-value 20 (usually granted within hours). A stack that fits: " +
 				"pulumi config set imagery:arch arm64; pulumi config set imagery:serverType c7g.medium; pulumi config set " +
 				"imagery:workerType c7g.medium; pulumi config set imagery:serverMin 2", ""},
 		{"a quota without room to replace", func(a *account, _ *Stack, _ *State) { a.quotas[vcpuQuota] = 9 },
-			"needs 8 at its smallest and 10 while", ""},
+			"needs 8 at its minimum size and 10 while", ""},
 		{"a quota of three", func(a *account, _ *Stack, _ *State) { a.quotas[vcpuQuota] = 3 }, "imagery:serverMin 1", ""},
-		{"a quota of one", func(a *account, _ *Stack, _ *State) { a.quotas[vcpuQuota] = 1 }, "No stack fits", ""},
+		{"a quota of one", func(a *account, _ *Stack, _ *State) { a.quotas[vcpuQuota] = 1 }, "The smallest stack needs three vCPUs", ""},
 		{"AWS's default quota", func(a *account, _ *Stack, _ *State) { delete(a.quotas, vcpuQuota) }, "the quota is 5", ""},
 		{"that stack in a new account", func(a *account, w *Stack, _ *State) {
 			a.quotas[vcpuQuota] = 5
@@ -237,7 +237,7 @@ func TestCheck(t *testing.T) {
 			"may grow to 16 and needs 8 more"},
 		{"a stack that runs already", func(a *account, _ *Stack, s *State) {
 			*s, a.quotas[vcpuQuota] = deployed(), 9
-		}, "", "needs 8 at its smallest and 10 while it replaces an instance: a rollout will wait"},
+		}, "", "needs 8 at its minimum size and 10 while it replaces an instance: a rollout will wait"},
 		{"others use the quota", func(a *account, _ *Stack, _ *State) {
 			a.quotas[vcpuQuota] = 20
 			a.instances = []types.Instance{
@@ -260,7 +260,7 @@ func TestCheck(t *testing.T) {
 		}, "", ""},
 		{"addresses are not needed", func(a *account, _ *Stack, _ *State) { a.addresses = make([]types.Address, 6) }, "", ""},
 		{"addresses", func(a *account, w *Stack, _ *State) { a.addresses, w.NATs = make([]types.Address, 3), 3 },
-			"elastic addresses: the quota is 5, 3 are in use by others, this stack needs 3. Raise it (aws service-quotas " +
+			"Elastic IP addresses: the quota is 5, 3 are in use by others, this stack needs 3. Raise it (aws service-quotas " +
 				"request-service-quota-increase --service-code ec2 --quota-code L-0263D0A3 --region eu-central-1 " +
 				"--desired-value 6), or choose another imagery:egress", ""},
 		{"VPCs", func(a *account, _ *Stack, _ *State) { a.vpcs = make([]types.Vpc, 5) },
@@ -296,10 +296,10 @@ func TestCheck(t *testing.T) {
 		{"image of another CPU", func(a *account, _ *Stack, _ *State) { a.imageArch = types.ArchitectureValuesX8664 },
 			"is for x86_64, imagery:arch is arm64", ""},
 		{"no service-linked role", func(a *account, _ *Stack, _ *State) { a.roles = a.roles[1:] }, "",
-			"AWSServiceRoleForAutoScaling is missing, as in a new account"},
+			"AWSServiceRoleForAutoScaling does not exist, as in a new account"},
 		{"a key without a grant", func(a *account, _ *Stack, _ *State) {
 			a.key, a.keyPolicy = ownKey, `{"Statement":[`+allows("arn:aws:iam::1:root")+`]}`
-		}, "neither its policy nor a grant names AWSServiceRoleForAutoScaling: every launch would end with Client.", ""},
+		}, "neither its policy nor a grant names AWSServiceRoleForAutoScaling: every launch would fail with Client.", ""},
 		{"a key that denies", func(a *account, _ *Stack, _ *State) {
 			a.key, a.keyPolicy = ownKey, `{"Statement":[{"Effect":"Deny","Principal":"*"}]}`
 		}, "neither its policy nor a grant", ""},
@@ -316,9 +316,9 @@ func TestCheck(t *testing.T) {
 			a.key, a.keyPolicy = ownKey, `{"Statement":[`+allows(scalingRole)+`]}`
 		}, "", ""},
 		{"another stack's group", func(a *account, _ *Stack, _ *State) { a.groups = []string{"imagery-dev-server"} },
-			`group imagery-dev-server is there already, but not in the state of this stack: another stack "dev" is`, ""},
+			`but not in the state of this stack: Auto Scaling group imagery-dev-server. There is another stack "dev"`, ""},
 		{"another stack's template", func(a *account, _ *Stack, _ *State) { a.templates = []string{"imagery-dev-worker"} },
-			"launch template imagery-dev-worker is there already", ""},
+			"not in the state of this stack: launch template imagery-dev-worker", ""},
 		{"no state", func(a *account, w *Stack, s *State) {
 			s.Unreadable, a.groups = true, []string{"imagery-dev-server"}
 		}, "", "the state of the stack could not be read"},

@@ -16,8 +16,9 @@ import (
 // vcpuQuota is "Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances". Its unit is vCPUs.
 const vcpuQuota = "L-1216C47A"
 
-// vcpus compares the quota of On-Demand vCPUs with what the stack needs at its smallest and may grow to at its
-// largest. Groups are rolled one after the other, unless the update only starts them, so that the larger surge counts.
+// vcpus compares the quota of On-Demand vCPUs with the stack's minimum and maximum size, plus the instances that a
+// rollout adds. Groups are rolled one after the other, so that only the larger surge counts, unless the update only
+// starts the rollout (Together).
 func (p *check) vcpus(ctx context.Context) error {
 	limit, err := p.quota(ctx, "ec2", vcpuQuota)
 	if err != nil {
@@ -42,22 +43,22 @@ func (p *check) vcpus(ctx context.Context) error {
 		"--region %s --desired-value %d (usually granted within hours)", vcpuQuota, p.want.Region, others+most+largest)
 	switch {
 	case others+least+surge > limit && len(p.was.Groups) > 0:
-		p.warn("%s, this stack needs %d at its smallest and %d while it replaces an instance: a rollout will wait, and end "+
-			"without a verdict. Raise the quota: %s", there, least, least+surge, raise)
+		p.warn("%s, this stack needs %d at its minimum size and %d while it replaces an instance: a rollout will wait until "+
+			"it times out. Raise the quota: %s", there, least, least+surge, raise)
 	case others+least+surge > limit:
-		p.problem("%s, this stack needs %d at its smallest and %d while it replaces an instance. Raise the quota: %s. %s",
-			there, least, least+surge, raise, p.smaller(limit-others))
+		p.problem("%s, this stack needs %d at its minimum size and %d while it replaces an instance. Raise the quota: %s. "+
+			"%s", there, least, least+surge, raise, p.smaller(limit-others))
 	case others+most+largest > limit:
-		p.warn("%s, this stack may grow to %d and needs %d more while it replaces instances: scaling will stop at the "+
-			"quota, and a rollout then waits. Raise the quota: %s", there, most, largest, raise)
+		p.warn("%s, this stack may grow to %d and needs %d more while it replaces instances: at the quota, scaling stops "+
+			"and a rollout waits. Raise the quota: %s", there, most, largest, raise)
 	default:
 		p.note("%s, this stack needs %d to %d", there, least, most+largest)
 	}
 	return nil
 }
 
-// smaller returns commands for the largest of two small stacks that fits free vCPUs: two instances of one vCPU in each
-// role, or one.
+// smaller returns the commands for a small stack that needs at most free vCPUs: two instances of one vCPU in each role,
+// or one.
 func (p *check) smaller(free int) string {
 	const set = "pulumi config set imagery:"
 	one := strings.Join([]string{set + "arch arm64", set + "serverType c7g.medium", set + "workerType c7g.medium"}, "; ")
@@ -75,14 +76,14 @@ func (p *check) smaller(free int) string {
 		}
 		return text
 	}
-	return "No stack fits: three vCPUs are the least (one server, one worker, and one while they are replaced)"
+	return "The smallest stack needs three vCPUs: one server, one worker, and one while they are replaced"
 }
 
-// standardFamily matches the instance types that count for vcpuQuota. Families such as inf, trn, dl, hpc and mac begin
-// with the same letters and have quotas of their own.
+// standardFamily matches the instance types to which vcpuQuota applies. Other families that begin with the same
+// letters, such as inf, trn, dl, hpc and mac, have separate quotas.
 var standardFamily = regexp.MustCompile(`^(a|c|d|h|i|im|is|m|r|t|z)\d`)
 
-// usedVCPUs counts the vCPUs of running On-Demand instances that are not this stack's.
+// usedVCPUs counts the vCPUs of running On-Demand instances that do not belong to this stack.
 func (p *check) usedVCPUs(ctx context.Context) (int, error) {
 	n := 0
 	pages := ec2.NewDescribeInstancesPaginator(p.Compute, &ec2.DescribeInstancesInput{
@@ -94,7 +95,7 @@ func (p *check) usedVCPUs(ctx context.Context) (int, error) {
 		}
 		for _, r := range page.Reservations {
 			for _, i := range r.Instances {
-				onHost := i.Placement != nil && i.Placement.Tenancy == types.TenancyHost // counted by hosts
+				onHost := i.Placement != nil && i.Placement.Tenancy == types.TenancyHost // has a quota of hosts
 				if i.InstanceLifecycle != "" || onHost || !standardFamily.MatchString(string(i.InstanceType)) || p.own(i.Tags) {
 					continue
 				}

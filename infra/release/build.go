@@ -14,14 +14,15 @@ import (
 	"strings"
 )
 
-// Builder makes the binary that a stack ships and answers where it is.
+// Builder provides the binary of a release.
 type Builder interface {
+	// Build returns the path of the binary for an architecture. Root is the folder of the module.
 	Build(ctx context.Context, root, arch string) (path string, err error)
 }
 
-// GoBuild builds ./app of the module in root for Linux, so that the same source gives the same bytes in any
-// folder, on any machine, at any time: no paths, no revision, no clock, and exactly the toolchain that go.mod
-// names (the go command fetches it if another one is installed).
+// GoBuild builds ./app for Linux. The build is reproducible: the same source gives the same bytes in any folder and on
+// any machine. It contains no paths, revision or time, and uses exactly the toolchain that go.mod names, which the go
+// command downloads if another one is installed.
 type GoBuild struct{}
 
 // Build writes .build/<arch>/imagery below root.
@@ -31,10 +32,11 @@ func (GoBuild) Build(ctx context.Context, root, arch string) (string, error) {
 		return "", err
 	}
 	out := filepath.Join(root, ".build", arch, "imagery")
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid=", "-o", out, "./app")
+	// Symbols and the build id (-s -w -buildid=) differ between machines.
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid=",
+		"-o", out, "./app")
 	cmd.Dir = root
-	// -s -w and the empty build id drop symbols and the build id, which differ between machines.
-	// What could change the bytes is pinned; of two values of one variable the last counts.
+	// These variables override those of the environment, which could change the binary.
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch, "GOARM64=v8.0", "GOAMD64=v1",
 		"GOFLAGS=-mod=readonly", "GOWORK=off", "GOTOOLCHAIN="+toolchain, "GOEXPERIMENT=")
 	if text, err := cmd.CombinedOutput(); err != nil {
@@ -43,10 +45,10 @@ func (GoBuild) Build(ctx context.Context, root, arch string) (string, error) {
 	return out, nil
 }
 
-// Prebuilt ships a file as it is, for a pipeline that builds once and deploys to many stacks.
+// Prebuilt uses an existing file, for pipelines that build once and deploy to several stacks.
 type Prebuilt struct{ Path string }
 
-// Build finds the file, relative to root.
+// Build returns the absolute path of the file, which may be relative to root.
 func (p Prebuilt) Build(_ context.Context, root, _ string) (string, error) {
 	path := p.Path
 	if !filepath.IsAbs(path) {
@@ -60,7 +62,7 @@ func (p Prebuilt) Build(_ context.Context, root, _ string) (string, error) {
 	return path, nil
 }
 
-// toolchain is the line of go.mod that names the exact compiler.
+// toolchain returns the value of the toolchain line of go.mod.
 func toolchain(gomod string) (string, error) {
 	f, err := os.Open(gomod)
 	if err != nil {
@@ -72,10 +74,10 @@ func toolchain(gomod string) (string, error) {
 			return strings.TrimSpace(name), nil
 		}
 	}
-	return "", fmt.Errorf("read the toolchain: %s has no toolchain line, so two machines could build two releases of one source", gomod)
+	return "", fmt.Errorf("read the toolchain: %s has no toolchain line, and builds may differ between machines", gomod)
 }
 
-// sum is the lower-case hex SHA-256 of a file, the identity of a release.
+// sum returns the lower-case hex SHA-256 of a file, which identifies a release.
 func sum(path string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {

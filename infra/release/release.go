@@ -1,5 +1,5 @@
-// Package release turns source into what instances run: one binary under the name of its hash, and the
-// user-data that fetches, checks and starts it. A release is never changed and never deleted by an update.
+// Package release builds the binary, uploads it under its SHA-256, and renders the user-data with which an instance
+// downloads, verifies and starts it. An update never changes or deletes an older release.
 package release
 
 import (
@@ -15,10 +15,10 @@ const Prefix = "releases/"
 // Binary is a built release.
 type Binary struct {
 	Path string
-	SHA  string // lower-case hex SHA-256, what GET /version answers
+	SHA  string // lower-case hex SHA-256, as in GET /version
 }
 
-// Make builds the binary. It also runs in a preview, which needs the hash to show what would change.
+// Make builds the binary, in previews too: they need the hash to show what would change.
 func Make(ctx *pulumi.Context, b Builder, arch string) (Binary, error) {
 	path, err := b.Build(ctx.Context(), ctx.RootDirectory(), arch)
 	if err != nil {
@@ -31,9 +31,11 @@ func Make(ctx *pulumi.Context, b Builder, arch string) (Binary, error) {
 // Key is the object's key.
 func (b Binary) Key() string { return fmt.Sprintf("%s%s/imagery", Prefix, b.SHA) }
 
-// Upload stores the binary. The object of the release before is left in the bucket: instances of an old launch
-// template version fetch it, in a rollback and in a scale-out before the rollout.
-func (b Binary) Upload(ctx *pulumi.Context, name string, bucket pulumi.StringInput, opts ...pulumi.ResourceOption) (*s3.BucketObjectv2, error) {
+// Upload stores the binary. It keeps the objects of older releases: instances of an older launch template version
+// download them, in a rollback and in a scale-out before the rollout.
+func (b Binary) Upload(
+	ctx *pulumi.Context, name string, bucket pulumi.StringInput, opts ...pulumi.ResourceOption,
+) (*s3.BucketObjectv2, error) {
 	return s3.NewBucketObjectv2(ctx, name, &s3.BucketObjectv2Args{
 		Bucket:      bucket,
 		Key:         pulumi.String(b.Key()),

@@ -19,7 +19,7 @@ import "runtime"
 func main() { _, file, _, _ := runtime.Caller(0); println(file, runtime.Version()) }
 `
 
-// module writes a small program where a build expects ours.
+// module returns a folder with a small program in ./app.
 func module(t *testing.T, gomod string) string {
 	t.Helper()
 	root := t.TempDir()
@@ -43,8 +43,8 @@ func gomod(t *testing.T) string {
 	return "module imagery\n\ngo 1.26.0\n\ntoolchain " + strings.TrimSpace(string(version)) + "\n"
 }
 
-// The folder, the user's flags and the machine's habits must not be in the bytes: the program below prints its
-// own path, which -trimpath makes the same.
+// The binary must not depend on the folder, the user's flags or the environment. The program above prints its own path,
+// which -trimpath makes equal.
 func TestSameSourceSameHash(t *testing.T) {
 	text := gomod(t)
 	hash := func() string {
@@ -59,17 +59,18 @@ func TestSameSourceSameHash(t *testing.T) {
 		return s
 	}
 	first := hash()
-	for k, v := range map[string]string{"GOFLAGS": "-ldflags=-X=main.x=1 -tags=x", "GOARM64": "v9.0", "GOOS": "windows", "GOARCH": "386", "CGO_ENABLED": "1", "GOEXPERIMENT": "nogreenteagc"} {
+	for k, v := range map[string]string{"GOFLAGS": "-ldflags=-X=main.x=1 -tags=x", "GOARM64": "v9.0", "GOOS": "windows",
+		"GOARCH": "386", "CGO_ENABLED": "1", "GOEXPERIMENT": "nogreenteagc"} {
 		t.Setenv(k, v)
 	}
 	if second := hash(); first != second {
-		t.Errorf("one source, two releases: %s and %s", first, second)
+		t.Errorf("two builds of one source differ: %s and %s", first, second)
 	}
 }
 
-// The real program, twice from nothing: two folders, two module caches, two build caches. It compiles everything
-// and takes minutes, so it runs where all is required.
-func TestRealBinaryFromTwoMachines(t *testing.T) {
+// TestRealBinaryIsReproducible builds the program twice, with separate folders, module caches and build caches. It
+// takes minutes, so it runs only with REQUIRE_ALL=1.
+func TestRealBinaryIsReproducible(t *testing.T) {
 	if os.Getenv("REQUIRE_ALL") != "1" {
 		t.Skip("compiles the whole program twice; set REQUIRE_ALL=1")
 	}
@@ -85,7 +86,7 @@ func TestRealBinaryFromTwoMachines(t *testing.T) {
 		}
 		return root
 	}
-	source := duplicate("../../app", "../../go.mod", "../../go.sum") // once, for somebody may be typing
+	source := duplicate("../../app", "../../go.mod", "../../go.sum") // one copy: the files may change meanwhile
 	var hashes []string
 	for range 2 {
 		root := duplicate(source+"/app", source+"/go.mod", source+"/go.sum")
@@ -105,43 +106,51 @@ func TestRealBinaryFromTwoMachines(t *testing.T) {
 		}
 	}
 	if hashes[0] != hashes[1] {
-		t.Errorf("one source, two releases: %v", hashes)
+		t.Errorf("two builds of one source differ: %v", hashes)
 	}
 	t.Log(hashes[0])
 }
 
-func TestBuildNamesWhatIsWrong(t *testing.T) {
+func TestBuildErrorsNameTheCause(t *testing.T) {
 	root := module(t, gomod(t))
-	if err := os.WriteFile(filepath.Join(root, "app", "main.go"), []byte("package main\n\nfunc main() { missing() }\n"), 0o644); err != nil {
+	program := []byte("package main\n\nfunc main() { missing() }\n")
+	if err := os.WriteFile(filepath.Join(root, "app", "main.go"), program, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := (GoBuild{}).Build(context.Background(), root, "arm64"); err == nil || !strings.Contains(err.Error(), "undefined: missing") {
-		t.Errorf("%v, want the compiler's words", err)
+	_, err := GoBuild{}.Build(context.Background(), root, "arm64")
+	if err == nil || !strings.Contains(err.Error(), "undefined: missing") {
+		t.Errorf("%v, want the compiler's error", err)
 	}
-	if _, err := (GoBuild{}).Build(context.Background(), module(t, "module imagery\n\ngo 1.26.0\n"), "arm64"); err == nil || !strings.Contains(err.Error(), "no toolchain line") {
-		t.Errorf("%v, want a refusal of an unpinned compiler", err)
+	_, err = GoBuild{}.Build(context.Background(), module(t, "module imagery\n\ngo 1.26.0\n"), "arm64")
+	if err == nil || !strings.Contains(err.Error(), "no toolchain line") {
+		t.Errorf("%v, want an error about the toolchain", err)
 	}
 	for _, missing := range []string{"nothing", "app"} {
 		if _, err := (Prebuilt{missing}).Build(context.Background(), root, ""); err == nil {
-			t.Errorf("shipped %s", missing)
+			t.Errorf("no error for %s", missing)
 		}
 	}
 }
 
 func TestPrebuiltIsRelativeToTheProject(t *testing.T) {
 	root := module(t, gomod(t))
-	if path, err := (Prebuilt{"app/main.go"}).Build(context.Background(), root, ""); err != nil || path != filepath.Join(root, "app", "main.go") {
+	path, err := Prebuilt{"app/main.go"}.Build(context.Background(), root, "")
+	if err != nil || path != filepath.Join(root, "app", "main.go") {
 		t.Error(path, err)
 	}
 }
 
-func TestUserDataRefusesWhatAShellCouldMisread(t *testing.T) {
-	good := Boot{Settings: settings.Settings{Role: settings.Worker}, Region: "r", Group: "g", Hook: "h", TerminateHook: "t", Bucket: "b", Key: "k", SHA: "s", LogGroup: "/l"}
+var minimal = Boot{Settings: settings.Settings{Role: settings.Worker}, Region: "r", Group: "g", Hook: "h",
+	TerminateHook: "t", Bucket: "b", Key: "k", SHA: "s", LogGroup: "/l"}
+
+func TestUserDataRejectsValuesThatNeedQuotes(t *testing.T) {
+	good := minimal
 	if _, err := UserData(good); err != nil {
 		t.Fatal(err)
 	}
 	for _, damage := range []func(*Boot){
-		func(b *Boot) { b.Bucket = "b; reboot" }, func(b *Boot) { b.Region = "" }, func(b *Boot) { b.Group = "$(id)" }, func(b *Boot) { b.Key = "a b" },
+		func(b *Boot) { b.Bucket = "b; reboot" }, func(b *Boot) { b.Region = "" },
+		func(b *Boot) { b.Group = "$(id)" }, func(b *Boot) { b.Key = "a b" },
 	} {
 		b := good
 		damage(&b)
@@ -151,8 +160,8 @@ func TestUserDataRefusesWhatAShellCouldMisread(t *testing.T) {
 	}
 }
 
-// What AWS allows is far off even with the longest names, so that the next line of the script is no problem.
-func TestUserDataHasRoom(t *testing.T) {
+// User-data stays well below AWS's limit, even with the longest names, so that the script can grow.
+func TestUserDataIsWellBelowTheLimit(t *testing.T) {
 	b := example(settings.Worker)
 	long := strings.Repeat("n", 100)
 	b.Settings.Table, b.Settings.Bucket, b.Settings.Stack, b.Group = long, long, long, long
@@ -169,8 +178,9 @@ func TestUserDataHasRoom(t *testing.T) {
 }
 
 func TestUserDataKeepsTheLimit(t *testing.T) {
-	b := Boot{Settings: settings.Settings{Role: settings.Worker, Table: strings.Repeat("x", userDataLimit)}, Region: "r", Group: "g", Hook: "h", TerminateHook: "t", Bucket: "b", Key: "k", SHA: "s", LogGroup: "/l"}
-	if _, err := UserData(b); err == nil || !strings.Contains(err.Error(), "AWS takes 16384") {
+	b := minimal
+	b.Settings.Table = strings.Repeat("x", userDataLimit)
+	if _, err := UserData(b); err == nil || !strings.Contains(err.Error(), "AWS accepts 16384") {
 		t.Error(err)
 	}
 }

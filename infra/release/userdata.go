@@ -14,23 +14,23 @@ import (
 	"imagery/app/deploy/settings"
 )
 
-// Limit of user-data at AWS, in bytes before base64.
+// userDataLimit is AWS's limit of user-data, in bytes before base64.
 const userDataLimit = 16 << 10
 
-// Port that both roles listen on; the worker only on its own machine.
+// Port is the port on which both roles listen, the worker on the loopback interface only.
 const Port = 8080
 
 var (
 	//go:embed boot.sh
 	bootText string
-	//go:embed leave.sh
-	leaveText string
+	//go:embed drain.sh
+	drainText string
 	//go:embed imagery.service
 	unitText string
 	//go:embed selftest.conf
 	selftestText string
-	//go:embed leave.service
-	leaveUnitText string
+	//go:embed drain.service
+	drainUnitText string
 	//go:embed logrotate.conf
 	rotationText string
 	//go:embed logrotate.timer.conf
@@ -41,7 +41,7 @@ var (
 	agentTimerText string
 
 	boot  = parse("boot.sh", bootText)
-	leave = parse("leave.sh", leaveText)
+	drain = parse("drain.sh", drainText)
 	unit  = parse("imagery.service", unitText)
 )
 
@@ -49,9 +49,9 @@ func parse(name, text string) *template.Template {
 	return template.Must(template.New(name).Option("missingkey=error").Parse(text))
 }
 
-// Boot is all that an instance is told.
+// Boot holds the parameters of user-data.
 type Boot struct {
-	Settings settings.Settings // what the process runs with
+	Settings settings.Settings // of the binary
 	GCLimit  int64             // GOMEMLIMIT, bytes
 	Region   string
 	Group    string // Auto Scaling group
@@ -61,17 +61,18 @@ type Boot struct {
 	Key, SHA            string
 	LogGroup            string
 	SSM                 bool // keep the Session Manager agent
-	Retry               time.Duration
-	// Egress names the way out of the network. Nothing reads it: it makes a change of egress a new launch template
-	// version, so that the rollout replaces every instance before Pulumi deletes the old way out.
+	// Retry bounds how long the boot retries requests that AWS denies or does not answer.
+	Retry time.Duration
+	// Egress is the network's egress mode. No program reads it. It makes a change of egress a new launch template
+	// version, so that the rollout replaces every instance before Pulumi deletes the old endpoints or gateways.
 	Egress string
 }
 
-// plain matches values that are safe in a shell assignment without quotes. All names that AWS generates match.
+// plain matches values that need no quotes in a shell assignment. All names that AWS generates match.
 var plain = regexp.MustCompile(`^[0-9A-Za-z._:/+=@-]*$`)
 
-// UserData renders the script. The same Boot gives the same bytes, so that nothing but a change of what runs
-// makes a new launch template version.
+// UserData renders the boot script. The result depends on b only, so that an update without changes creates no launch
+// template version.
 func UserData(b Boot) (string, error) {
 	agent, err := json.MarshalIndent(logAgent(b.LogGroup), "", " ")
 	if err != nil {
@@ -81,31 +82,34 @@ func UserData(b Boot) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	leaveScript, err := script(leave, "ROLE="+string(b.Settings.Role), "REGION="+b.Region, "GROUP="+b.Group, "TERMINATE_HOOK="+b.TerminateHook)
+	drainScript, err := script(drain, "ROLE="+string(b.Settings.Role), "REGION="+b.Region, "GROUP="+b.Group,
+		"TERMINATE_HOOK="+b.TerminateHook)
 	if err != nil {
 		return "", err
 	}
-	out, err := script(boot, "REGION="+b.Region, "GROUP="+b.Group, "HOOK="+b.Hook, "BUCKET="+b.Bucket, "KEY="+b.Key, "SHA="+b.SHA,
-		fmt.Sprintf("PORT=%d", Port), fmt.Sprintf("RETRY_SECONDS=%d", int(b.Retry/time.Second)), fmt.Sprintf("SSM=%t", b.SSM),
+	out, err := script(boot, "REGION="+b.Region, "GROUP="+b.Group, "HOOK="+b.Hook,
+		"BUCKET="+b.Bucket, "KEY="+b.Key, "SHA="+b.SHA, fmt.Sprintf("PORT=%d", Port),
+		fmt.Sprintf("RETRY_SECONDS=%d", int(b.Retry/time.Second)), fmt.Sprintf("SSM=%t", b.SSM),
 		"ENVIRONMENT="+encode(strings.Join(b.Environment(), "\n")+"\n"), "AGENT="+encode(string(agent)),
 		"ROTATION="+file(rotationText), "ROTATION_TIMER="+file(rotationTimerText),
 		"AGENT_UNIT="+file(agentUnitText), "AGENT_TIMER="+file(agentTimerText),
-		"UNIT="+file(unitFile), "SELFTEST="+file(selftestText), "LEAVE="+file(leaveScript), "LEAVE_UNIT="+file(leaveUnitText),
-		"export EGRESS="+cmp.Or(b.Egress, "unknown")) // exported, or shellcheck would call it unused
+		"UNIT="+file(unitFile), "SELFTEST="+file(selftestText),
+		"DRAIN="+file(drainScript), "DRAIN_UNIT="+file(drainUnitText),
+		"export EGRESS="+cmp.Or(b.Egress, "unknown")) // exported, since shellcheck reports unused variables
 	if err != nil {
 		return "", err
 	}
 	if len(out) > userDataLimit {
-		return "", fmt.Errorf("render user-data: %d bytes, AWS takes %d", len(out), userDataLimit)
+		return "", fmt.Errorf("render user-data: %d bytes, AWS accepts %d", len(out), userDataLimit)
 	}
 	return out, nil
 }
 
-// script renders a template of a shell script whose head is assignments.
+// script renders a template of a shell script with variable assignments at its beginning.
 func script(t *template.Template, vars ...string) (string, error) {
 	for _, v := range vars {
 		if name, value, _ := strings.Cut(v, "="); !plain.MatchString(value) || value == "" {
-			return "", fmt.Errorf("render %s: %s is %q, which a shell could misread", t.Name(), name, value)
+			return "", fmt.Errorf("render %s: %s is %q, which a shell does not read as one word", t.Name(), name, value)
 		}
 	}
 	return render(t, map[string]any{"Vars": vars})
@@ -123,20 +127,21 @@ func render(t *template.Template, data any) (string, error) {
 func (b Boot) Environment() []string {
 	return append(b.Settings.Env(),
 		"AWS_REGION="+b.Region,
-		// Newer SDKs prefer a DynamoDB host name per account, which the private network need not know.
+		// Newer SDKs prefer a DynamoDB host name per account, which a network without internet access cannot resolve.
 		"AWS_ACCOUNT_ID_ENDPOINT_MODE=disabled",
 		fmt.Sprintf("GOMEMLIMIT=%d", b.GCLimit))
 }
 
 func encode(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
 
-// comments are whole lines; the first line of a script is none.
+// comments matches whole lines, but not the first line of a script (#!).
 var comments = regexp.MustCompile(`(?m)^# .*\n`)
 
-// file encodes a file of the instance without its comments: user-data has little room, and its source keeps them.
+// file encodes a file of the instance without its comments, which would exceed the limit of user-data.
 func file(s string) string { return encode(comments.ReplaceAllString(s, "")) }
 
-// logAgent ships the two logs of an instance; metrics travel inside them.
+// logAgent returns the configuration of the CloudWatch agent, which sends both logs of an instance. Metrics are part of
+// the log lines.
 func logAgent(group string) any {
 	type file struct {
 		Path   string `json:"file_path"`

@@ -78,7 +78,7 @@ func ofMachines() []failure {
 			heals: "the launch hook's time ends it", measured: `hanging boot: abandoned after ([\d.]+) s`, test: infra + " TestMachines"},
 		{what: "the log agent, CloudWatch", kind: "tolerated", sees: "nothing",
 			heals: "a timer installs it until it works, and an alarm on silent instances rings; the service asks neither",
-			why:   "nothing waits for it", test: infra + "/release TestAgentIsInstalledUntilItWorks"},
+			why:   "nothing waits for it", test: infra + "/release TestAgentInstallationIsRetried"},
 		{what: "a laptop's disk", kind: "single", sees: "503 while it is full; without it the photos are gone",
 			heals: "a full disk counts as a bad moment; keep a copy of the folder", why: "as long as it is full", test: "app/store/local TestFailedPutLeavesNothing"},
 		{what: "a laptop's fleet process", kind: "tolerated", sees: "no connection until it is started again",

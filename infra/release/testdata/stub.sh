@@ -1,17 +1,17 @@
 #!/bin/bash
-# Stands in for every program that a boot calls and that would touch the machine. It notes the call, and answers as
-# the case says, which is a function per program in $CASE.
+# Replaces every program that the boot script calls and that would change the machine. It records the call and answers
+# with the function of that name, which the test case overrides in $CASE.
 set -u
 name=${0##*/}
 PATH=${PATH#*:} # the real ones
-echo "$name $*" >>"$WORLD/calls"
+echo "$name $*" >>"$MACHINE/calls"
 
-# nth counts the calls to one kind of thing, from 1.
+# nth returns how often it was called with its argument, from 1.
 nth() {
-  echo x >>"$WORLD/count-$1"
-  wc -l <"$WORLD/count-$1"
+  echo x >>"$MACHINE/count-$1"
+  wc -l <"$MACHINE/count-$1"
 }
-file() { cp "$WORLD/release" "${!#}"; }
+file() { cp "$MACHINE/release" "${!#}"; }
 
 aws() {
   case $1 in
@@ -24,7 +24,7 @@ complete() { :; }
 curl() {
   case "${!#}" in
     */api/token) echo token ;;
-    */instance-id) who ;;
+    */instance-id) instance_id ;;
     */readyz) ready ;;
     */version) version ;;
     *target-lifecycle-state) state ;;
@@ -32,9 +32,9 @@ curl() {
     *) return 22 ;;
   esac
 }
-who() { echo i-0123456789abcdef0; }
+instance_id() { echo i-0123456789abcdef0; }
 ready() { :; }
-version() { sha256sum <"$WORLD/release" | cut -d' ' -f1; }
+version() { sha256sum <"$MACHINE/release" | cut -d' ' -f1; }
 state() { echo InService; }
 spot() { return 22; }
 systemctl() { :; }
@@ -43,7 +43,7 @@ id() { return 1; }
 useradd() { :; }
 journalctl() { echo "the journal"; }
 sleep() { command sleep 0.01; }
-real_install() { # without owners, who do not exist here
+real_install() { # without owners: these users do not exist here
   local args=()
   while (($#)); do
     case $1 in -o | -g) shift ;; *) args+=("$1") ;; esac

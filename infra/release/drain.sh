@@ -1,6 +1,6 @@
 #!/bin/bash
-# Watches for the end of this instance, and lets it go when nothing would be lost by that. It lives beside the
-# service, whose stop on SIGTERM is the same drain, so that a service that hangs is left behind, too.
+# Waits for the termination of this instance, drains it and completes the terminate hook. It is a unit of its own, so
+# that a service that hangs does not block the termination.
 set -uo pipefail
 {{range .Vars}}{{.}}
 {{end -}}
@@ -11,14 +11,14 @@ md() {
   token=$(curl -sf --max-time 2 -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' "$at/api/token") &&
     curl -sf --max-time 2 -H "X-aws-ec2-metadata-token: $token" "$at/meta-data/$1"
 }
-# Auto Scaling wants the instance gone, or EC2 takes it back in two minutes (that path is a 404 until then).
+# Auto Scaling terminates the instance, or EC2 reclaims a Spot instance in two minutes (that path is a 404 until then).
 until [[ $(md autoscaling/target-lifecycle-state) == Terminated ]] || md spot/instance-action; do sleep 5; done
-echo "this instance is about to end"
-# A worker stops receiving and finishes what it holds. A server's requests end with its deregistration, which comes
-# before the hook; stopped earlier, it would cut them.
+echo "this instance is being terminated"
+# A worker stops receiving and finishes its messages. A server keeps running: Auto Scaling deregisters it before the
+# hook, and a stop would cut its requests.
 [[ $ROLE != worker ]] || systemctl stop imagery
-# There is nothing to complete before Terminating:Wait; if it never works, the hook runs out by itself.
+# The hook cannot be completed before Terminating:Wait. If it is never completed, it times out.
 until INSTANCE=$(md instance-id); do sleep 2; done
 until timeout 20 aws autoscaling complete-lifecycle-action --auto-scaling-group-name "$GROUP" \
   --lifecycle-hook-name "$TERMINATE_HOOK" --instance-id "$INSTANCE" --lifecycle-action-result CONTINUE; do sleep 5; done
-exec sleep infinity # else systemd would start the watch again
+exec sleep infinity # systemd would start the script again
