@@ -44,7 +44,7 @@ func hintFor(img Image) []byte {
 	return b
 }
 
-// refersTo reports whether a hint sent at that time (zero: unknown) belongs to the current upload of the image.
+// refersTo reports whether a hint sent at that time (zero if unknown) belongs to the current upload of the image.
 // An older hint, or one without a key, must not fail a newer upload, and a hint sent before the last transition
 // belongs to an earlier attempt with the same bytes. If the sender's clock is behind, the match is missed until the
 // reconciler sends the next hint.

@@ -40,7 +40,7 @@ func (s State) Final() bool { return s == Processed || s == Failed }
 // createdLife is the lifetime of an image without bytes; the catalog may delete it at any time after that.
 const createdLife = 24 * time.Hour
 
-// historyCap limits the transitions kept in the item, because DynamoDB bills by item size.
+// historyCap limits the transitions in the item, because DynamoDB charges by item size.
 const historyCap = 16
 
 // Image is one row of the catalog. Times have the resolution in which they are stored: milliseconds, Expires seconds.

@@ -11,15 +11,15 @@ import (
 // may have taken effect before, so after ErrConflict or ErrExists callers must read the item again; the write may
 // have succeeded.
 type Catalog interface {
-	// Create stores img if no item has its id, or only one that expired before now; else ErrExists.
+	// Create stores img if no item has its id, or only one that expired before now; else it returns ErrExists.
 	Create(ctx context.Context, img Image, now time.Time) error
-	// Get reads consistently: it sees every write that was answered before the call. ErrNotFound if there
-	// is no item. It also returns expired items; Service treats those as absent.
+	// Get reads consistently: it sees every write that was acknowledged before the call. It returns ErrNotFound if
+	// there is no item. It also returns expired items, which Service treats as absent.
 	Get(ctx context.Context, id string) (Image, error)
-	// Move writes to over from if the stored item still has from's version, state and RawKey, else
-	// ErrConflict (also if it is gone). Attributes of the item that are not fields of Image are kept.
+	// Move replaces from by to if the stored item still has from's version, state and RawKey; else, also if the item
+	// does not exist, it returns ErrConflict. Attributes of the item that are not fields of Image are kept.
 	Move(ctx context.Context, from, to Image) error
-	// Touch sets Hinted, and nothing else, if the item still has img's version; else ErrConflict.
+	// Touch sets Hinted, and nothing else, if the item still has img's version; else it returns ErrConflict.
 	Touch(ctx context.Context, img Image, hinted time.Time) error
 	// Pending lists Uploaded images of one shard (see Image.PendingShard) whose Updated lies between the two times,
 	// both included, oldest first, at most limit; next continues after the last one, and is empty at the end. A
@@ -61,16 +61,16 @@ type Link struct {
 	Body io.ReadSeekCloser
 }
 
-// Queue delivers messages at least once, in no particular order. A received message is invisible to others
-// until its visibility timeout is over; then it comes again with a new receipt and Receives grown by one. A
-// message received more often than the queue allows goes to the dead letters instead. Safe for concurrent use.
+// Queue delivers messages at least once, in no particular order. A received message is invisible to other consumers
+// until its visibility timeout ends; then it is delivered again with a new receipt, and Receives increases by one. A
+// message that has used up its deliveries moves to the dead-letter queue. Implementations are safe for concurrent use.
 type Queue interface {
-	// Send queues a message; trace travels along as an attribute and may be empty.
+	// Send queues a message with the trace context as an attribute; trace may be empty.
 	Send(ctx context.Context, body []byte, trace string) error
-	// Receive returns up to max (1 to 10) messages as soon as there is one, none when wait (up to 20 s) is
-	// over or ctx ended.
+	// Receive returns up to max (1 to 10) messages as soon as there is one, and none if wait (up to 20 s) or ctx ends
+	// first.
 	Receive(ctx context.Context, max int, wait time.Duration) ([]Message, error)
-	// Extend makes the messages invisible for d from now; d = 0 hands them back at once. It returns those
+	// Extend makes the messages invisible for d from now; with d = 0 they are visible at once. It returns as lost those
 	// whose receipt is no longer valid: this process does not own them, and they were not changed.
 	Extend(ctx context.Context, d time.Duration, ms ...Message) (lost []Message, err error)
 	// Delete acknowledges the messages. A receipt that is no longer valid is ignored.
@@ -92,7 +92,7 @@ type Message struct {
 // Limits are the settings of a queue that consumers need.
 type Limits struct {
 	Visibility  time.Duration // how long a received message stays invisible unless extended
-	MaxReceives int           // deliveries before the dead letters; 0 for a queue without dead letters
+	MaxReceives int           // deliveries before a message becomes a dead letter; 0 without dead-letter queue
 }
 
 // Filter produces the result of a photo. It does no I/O.

@@ -139,7 +139,8 @@ func (s *Service) originalError(img Image, err error) error {
 		return fmt.Errorf("read %s: %w", img.RawKey, err)
 	}
 	if s.Now().Sub(img.Updated) > s.UploadLife {
-		return &BadPhoto{Kind: Unreadable, Reason: "It could not be processed: the original has expired, upload it again.", Err: err}
+		const reason = "It could not be processed: the original has expired, upload it again."
+		return &BadPhoto{Kind: Unreadable, Reason: reason, Err: err}
 	}
 	return fmt.Errorf("read %s: %w: %w", img.RawKey, errOriginal, err)
 }
@@ -162,7 +163,8 @@ func userCause(err error) string {
 // message.
 func (s *Service) fail(ctx context.Context, j Job, r *JobResult, reason string) error {
 	if !j.Owned() {
-		return fmt.Errorf("image %s: the message was lost to another worker, no failure recorded: %w", r.Image.ID, r.Cause)
+		return fmt.Errorf("image %s: the message was lost to another worker, no failure recorded: %w",
+			r.Image.ID, r.Cause)
 	}
 	e := Event{Receives: j.Receives, Cause: r.Cause.Error()}
 	return s.finalize(ctx, r, Failed, e, func(to *Image) { to.Error = reason })

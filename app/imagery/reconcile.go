@@ -118,7 +118,8 @@ func (p *pass) failDeadLetters(ctx context.Context, attempts int) error {
 			// Made visible only at the end: earlier, this pass would receive them again.
 			release, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendTimeout)
 			defer cancel()
-			_, _ = p.service.DeadLetters.Extend(release, 0, received...) // on an error they return at their visibility timeout
+			// On an error they become visible at their visibility timeout.
+			_, _ = p.service.DeadLetters.Extend(release, 0, received...)
 		}
 	}()
 	var errs []error

@@ -65,7 +65,8 @@ func (s *Service) Create(ctx context.Context, id string) (img Image, fresh bool,
 			return Image{}, false, err
 		}
 		now := s.Now().Truncate(time.Millisecond)
-		img = Image{ID: id, State: Created, Created: now, Updated: now, Expires: now.Add(createdLife).Truncate(time.Second)}
+		expires := now.Add(createdLife).Truncate(time.Second)
+		img = Image{ID: id, State: Created, Created: now, Updated: now, Expires: expires}
 		err = s.Catalog.Create(ctx, img, now)
 		if err == nil {
 			return img, true, nil

@@ -3,6 +3,8 @@
 // It imports the standard library only.
 package iam
 
+import "cmp"
+
 // Resource is the resource of an action in symbolic form; infra translates it into an ARN of the stack.
 type Resource string
 
@@ -32,7 +34,7 @@ type Action struct {
 	Reason string
 }
 
-// actions maps the SDK operations whose IAM action has another name.
+// actions maps SDK operations to their IAM actions where the names differ.
 var actions = map[string]string{
 	"s3:HeadObject":                      "s3:GetObject",
 	"s3:ListObjectsV2":                   "s3:ListBucket",
@@ -44,12 +46,9 @@ var actions = map[string]string{
 }
 
 // Name returns the IAM name of the action, for example s3:GetObject.
-func (c Action) Name() string {
-	name := c.Service + ":" + c.Operation
-	if a, ok := actions[name]; ok {
-		return a
-	}
-	return name
+func (a Action) Name() string {
+	name := a.Service + ":" + a.Operation
+	return cmp.Or(actions[name], name)
 }
 
 // Server lists the actions of the server role.
@@ -72,23 +71,23 @@ var Worker = []Action{
 	{"s3", "GetObject", Originals, "", "read an original"},
 	{"s3", "HeadObject", Originals, "", "readiness"},
 	{"s3", "PutObject", Results, "", "store a result"},
-	{"sqs", "ReceiveMessage", Queue, "", "take hints"},
-	{"sqs", "ChangeMessageVisibilityBatch", Queue, "", "heartbeat, hand back"},
+	{"sqs", "ReceiveMessage", Queue, "", "receive hints"},
+	{"sqs", "ChangeMessageVisibilityBatch", Queue, "", "heartbeat, release"},
 	{"sqs", "DeleteMessageBatch", Queue, "", "acknowledge"},
 	{"sqs", "SendMessage", Queue, "", "send the hint of an overdue image again"},
 	{"sqs", "GetQueueAttributes", Queue, "", "visibility, receives, dead-letter queue; readiness"},
-	{"sqs", "ReceiveMessage", DeadLetters, "", "explain dead letters on their images"},
-	{"sqs", "ChangeMessageVisibilityBatch", DeadLetters, "", "give dead letters back"},
+	{"sqs", "ReceiveMessage", DeadLetters, "", "record dead letters on their images"},
+	{"sqs", "ChangeMessageVisibilityBatch", DeadLetters, "", "release dead letters"},
 }
 
 // Selftest lists what `imagery selftest` does beyond its role, in either role.
 var Selftest = []Action{
-	{"s3", "PutObject", SelfObjects, "", "built-in pictures"},
+	{"s3", "PutObject", SelfObjects, "", "store built-in pictures"},
 	{"s3", "GetObject", SelfObjects, "", "compare"},
 	{"s3", "DeleteObject", SelfObjects, "", "clean up"},
 	{"dynamodb", "PutItem", Table, SelftestIDPrefix, "its own image"},
 	{"dynamodb", "UpdateItem", Table, SelftestIDPrefix, "its own image"},
 	{"dynamodb", "GetItem", Table, SelftestIDPrefix, "its own image"},
 	{"dynamodb", "DeleteItem", Table, SelftestIDPrefix, "clean up"},
-	{"sqs", "SendMessage", Queue, "", "a hint that names its own image"},
+	{"sqs", "SendMessage", Queue, "", "a hint for its own image"},
 }

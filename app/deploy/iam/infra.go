@@ -1,6 +1,6 @@
 package iam
 
-// Resources that only the instance uses, outside of the binary.
+// Resources that the instance uses outside of the binary.
 const (
 	Releases Resource = "releases/releases/*" // bucket/prefix
 	Group    Resource = "group"
@@ -12,15 +12,15 @@ const (
 var Boot = []Action{
 	// The whole prefix: an instance of an older launch template version fetches an older release.
 	{"s3", "GetObject", Releases, "", "fetch the release"},
-	{"autoscaling", "CompleteLifecycleAction", Group, "", "enter service, give up, or leave"},
+	{"autoscaling", "CompleteLifecycleAction", Group, "", "enter service, abandon the launch, or terminate"},
 	{"logs", "CreateLogStream", Logs, "", "log agent"},
-	{"logs", "PutLogEvents", Logs, "", "log agent; metrics travel in the lines"},
+	{"logs", "PutLogEvents", Logs, "", "log agent; metrics are part of the log lines"},
 	{"logs", "DescribeLogStreams", Logs, "", "log agent"},
 }
 
 // Sessions lists the actions of the Session Manager agent. AWS's managed policy would also allow reading parameters.
 var Sessions = []Action{
-	{"ssm", "UpdateInstanceInformation", Any, "", "be listed"},
+	{"ssm", "UpdateInstanceInformation", Any, "", "register the instance"},
 	{"ssmmessages", "CreateControlChannel", Any, "", "wait for sessions"},
 	{"ssmmessages", "OpenControlChannel", Any, "", "wait for sessions"},
 	{"ssmmessages", "CreateDataChannel", Any, "", "a session"},

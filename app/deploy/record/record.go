@@ -25,14 +25,14 @@ const (
 	AttributeDocument = "record"  // a string
 )
 
-// Bounds keep the item below 300 KB, however much needs a backslash; DynamoDB takes 400.
+// Limits of the document. They keep the item below 300 KB, JSON escapes included; DynamoDB allows 400 KB.
 const (
 	maxEntries   = 50
 	maxBlocked   = 50
-	maxLinesKept = 10 // of the newest entries; older ones lose their lines
-	maxLines     = 30 // of one entry
-	maxText      = 400
-	maxLine      = 200 // bytes, as maxText
+	maxLinesKept = 10  // newest entries that keep their lines
+	maxLines     = 30  // of one entry
+	maxText      = 400 // bytes
+	maxLine      = 200 // bytes
 )
 
 // Record is the whole document. Unknown fields, written by a newer release, are preserved.
@@ -41,8 +41,8 @@ type Record struct {
 	Abort   *Abort           `json:"abort,omitempty"` // nil: not requested
 	Entries []Entry          `json:"entries"`         // newest first
 	Blocked map[string]Block `json:"held,omitempty"`  // by release
-	// Paused are the roles whose groups were told to launch no instance after a first deploy that failed. The next
-	// rollout resumes them.
+	// Paused lists the roles whose groups must not launch instances since a first deploy failed. The next rollout
+	// resumes them.
 	Paused []string `json:"paused,omitempty"`
 
 	unknown map[string]json.RawMessage
@@ -82,15 +82,15 @@ type Block struct {
 // Result is the result of a rollout, or its phase while it is running.
 type Result string
 
-// The results. A rollout that is not Open will not change any more.
+// The results. A rollout that is not Open does not change any more.
 const (
 	Running      Result = "running"
-	RollingBack  Result = "rolling back" // it failed, and the release before is on its way back
+	RollingBack  Result = "rolling back" // it failed, and the rollback to the previous release is running
 	Successful   Result = "successful"
-	RolledBack   Result = "rolled back" // everything runs the release before
-	Failed       Result = "failed"      // it failed, and nothing went back: there was nothing, or that failed, too
-	Superseded   Result = "superseded"  // another one began before it ended
-	Inconclusive Result = "not judged"  // the account, AWS or a person ended it; it says nothing about the release
+	RolledBack   Result = "rolled back" // everything runs the previous release
+	Failed       Result = "failed"      // it failed without rollback: there is no previous release, or that failed, too
+	Superseded   Result = "superseded"  // another rollout began before it ended
+	Inconclusive Result = "not judged"  // ended by the account, by AWS or by an operator, not by a fault of the release
 )
 
 // Open reports whether the rollout has not ended: it is running, or its process has died.
@@ -102,19 +102,19 @@ func (r Result) Bad() bool { return r == RolledBack || r == Failed }
 // Entry is one rollout.
 type Entry struct {
 	Release     string    `json:"release"`        // SHA-256 of the binary, lower-case hex
-	From        string    `json:"from,omitempty"` // the release before; empty: the first deploy
+	From        string    `json:"from,omitempty"` // the previous release; empty: the first deploy
 	By          string    `json:"by"`             // user@host
 	Why         string    `json:"why"`
 	Begin       time.Time `json:"begin"`        // UTC
 	End         time.Time `json:"end,omitzero"` // zero while it is open
 	Result      Result    `json:"result"`
 	Reason      string    `json:"reason,omitempty"` // one sentence, if it did not succeed
-	FinalResult Result    `json:"ends,omitempty"`   // what it is when it is back, if not RolledBack
+	FinalResult Result    `json:"ends,omitempty"`   // the result after the rollback, if not RolledBack
 	// Instance and Lines are the instance that failed and the last lines that it wrote.
 	Instance string   `json:"instance,omitempty"`
 	Lines    []string `json:"lines,omitempty"`
-	// New and Old are launch template versions by role, "server" and "worker". Old is where a failure goes back to;
-	// a role is missing there if nothing of it worked before.
+	// New and Old are launch template versions by role, "server" and "worker". A rollback returns to Old; a role that
+	// did not work before is missing there.
 	New map[string]string `json:"new"`
 	Old map[string]string `json:"old,omitempty"`
 	// Before is, by role, the newest instance refresh that is older than this rollout.
@@ -163,11 +163,11 @@ func Parse(document string) (Record, error) {
 func (r Record) Document() (string, error) {
 	entries := slices.Clone(r.Entries[:min(len(r.Entries), maxEntries)])
 	for i := range entries {
-		if entries[i].bound(); i >= maxLinesKept {
+		if entries[i].truncate(); i >= maxLinesKept {
 			entries[i].Lines = nil
 		}
 	}
-	r.Entries, r.Blocked = entries, youngest(r.Blocked)
+	r.Entries, r.Blocked = entries, newest(r.Blocked)
 	out, err := marshal(r)
 	if err != nil {
 		return "", fmt.Errorf("write the release record: %w", err)
@@ -175,7 +175,8 @@ func (r Record) Document() (string, error) {
 	return string(out), nil
 }
 
-func (e *Entry) bound() {
+// truncate shortens the texts and lines of the entry to their limits.
+func (e *Entry) truncate() {
 	for _, s := range []*string{&e.Reason, &e.By, &e.Why} {
 		*s = clean(*s, maxText)
 	}
@@ -203,14 +204,15 @@ func clean(s string, most int) string {
 	return s[:cut] + "…"
 }
 
-func youngest(held map[string]Block) map[string]Block {
-	if len(held) <= maxBlocked {
-		return held
+// newest returns the newest maxBlocked blocks.
+func newest(all map[string]Block) map[string]Block {
+	if len(all) <= maxBlocked {
+		return all
 	}
-	releases := slices.SortedFunc(maps.Keys(held), func(a, b string) int { return held[b].Since.Compare(held[a].Since) })
+	releases := slices.SortedFunc(maps.Keys(all), func(a, b string) int { return all[b].Since.Compare(all[a].Since) })
 	out := map[string]Block{}
 	for _, release := range releases[:maxBlocked] {
-		out[release] = held[release]
+		out[release] = all[release]
 	}
 	return out
 }

@@ -47,33 +47,33 @@ func (l Lock) MarshalJSON() ([]byte, error) {
 	return join(plain(l), l.unknown)
 }
 
-// UnmarshalJSON reads a request.
+// UnmarshalJSON reads an abort request.
 func (a *Abort) UnmarshalJSON(data []byte) (err error) {
 	type plain Abort
 	a.unknown, err = split(data, (*plain)(a))
 	return err
 }
 
-// MarshalJSON writes a request.
+// MarshalJSON writes an abort request.
 func (a Abort) MarshalJSON() ([]byte, error) {
 	type plain Abort
 	return join(plain(a), a.unknown)
 }
 
 // UnmarshalJSON reads a block.
-func (h *Block) UnmarshalJSON(data []byte) (err error) {
+func (b *Block) UnmarshalJSON(data []byte) (err error) {
 	type plain Block
-	h.unknown, err = split(data, (*plain)(h))
+	b.unknown, err = split(data, (*plain)(b))
 	return err
 }
 
 // MarshalJSON writes a block.
-func (h Block) MarshalJSON() ([]byte, error) {
+func (b Block) MarshalJSON() ([]byte, error) {
 	type plain Block
-	return join(plain(h), h.unknown)
+	return join(plain(b), b.unknown)
 }
 
-// split reads data into v, and returns what v has no field for.
+// split decodes data into v and returns the members for which v has no field.
 func split(data []byte, v any) (map[string]json.RawMessage, error) {
 	if err := json.Unmarshal(data, v); err != nil {
 		return nil, err
@@ -82,7 +82,7 @@ func split(data []byte, v any) (map[string]json.RawMessage, error) {
 	if err := json.Unmarshal(data, &all); err != nil {
 		return nil, err
 	}
-	// A field that is left out when it is empty is known all the same, but then there is nothing to forget.
+	// A known field that is empty and has omitempty is missing here, but then there is nothing to preserve.
 	again, err := json.Marshal(v)
 	if err != nil {
 		return nil, err
@@ -99,7 +99,7 @@ func split(data []byte, v any) (map[string]json.RawMessage, error) {
 	return all, nil
 }
 
-// join writes v and what was unknown when it was read.
+// join encodes v together with the unknown members that split returned.
 func join(v any, unknown map[string]json.RawMessage) ([]byte, error) {
 	data, err := marshal(v)
 	if err != nil || len(unknown) == 0 {
@@ -117,7 +117,7 @@ func join(v any, unknown map[string]json.RawMessage) ([]byte, error) {
 	return marshal(all)
 }
 
-// marshal writes < as it is: as \u003c it would be six times as long, and bounds are in bytes.
+// marshal encodes v without escaping <, > and &: the limits are in bytes, and \u003c has six.
 func marshal(v any) ([]byte, error) {
 	out := &bytes.Buffer{}
 	enc := json.NewEncoder(out)

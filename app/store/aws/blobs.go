@@ -20,7 +20,7 @@ import (
 	"imagery/app/imagery"
 )
 
-// blobs is imagery.Blobs on a bucket whose owner owns every object: no ACLs.
+// blobs implements imagery.Blobs on a bucket without ACLs.
 type blobs struct {
 	api     *s3.Client
 	presign *s3.PresignClient
@@ -28,7 +28,8 @@ type blobs struct {
 	probe   string
 }
 
-// linkLife is the longest that the port allows. A link dies earlier when the credentials that signed it do.
+// linkLife is the lifetime of a presigned URL, the longest that the port allows. A URL expires earlier if the
+// credentials that signed it do.
 const linkLife = 15 * time.Minute
 
 // Put stores the object with a SHA-256 checksum, which S3 verifies before it answers.
@@ -54,17 +55,19 @@ func (b *blobs) Get(ctx context.Context, key string, limit int64) ([]byte, error
 }
 
 func (b *blobs) get(ctx context.Context, key string, limit int64) ([]byte, error) {
-	out, err := b.api.GetObject(ctx, &s3.GetObjectInput{Bucket: &b.bucket, Key: &key, ChecksumMode: types.ChecksumModeEnabled})
+	out, err := b.api.GetObject(ctx, &s3.GetObjectInput{
+		Bucket: &b.bucket, Key: &key, ChecksumMode: types.ChecksumModeEnabled,
+	})
 	if err != nil {
 		return nil, mapObject(err)
 	}
 	defer out.Body.Close()
 	size := aws.ToInt64(out.ContentLength)
-	if size > limit { // said before a byte of it is in memory
+	if size > limit { // before it is read into memory
 		return nil, fmt.Errorf("object %s has %d bytes, more than %d", key, size, limit)
 	}
 	var buf bytes.Buffer
-	buf.Grow(int(size) + bytes.MinRead) // in one piece: a worker's memory is planned with the photo's bytes once
+	buf.Grow(int(size) + bytes.MinRead) // one allocation: the worker's memory pool counts the photo's bytes once
 	if _, err := buf.ReadFrom(io.LimitReader(out.Body, limit+1)); err != nil {
 		return nil, fmt.Errorf("read object %s: %w", key, err)
 	}
@@ -74,9 +77,8 @@ func (b *blobs) get(ctx context.Context, key string, limit int64) ([]byte, error
 	return buf.Bytes(), nil
 }
 
-// Link signs a URL; it makes no call and does not know whether the object exists. The right to read is checked when
-// the link is followed, and is that of the role that signed. Browsers keep no copy: the link is all that
-// protects the photo, and it expires.
+// Link returns a presigned URL without checking that the object exists. S3 checks the permission of the signing role
+// when the URL is used. Browsers are told not to cache the photo, because only the expiry of the URL protects it.
 func (b *blobs) Link(ctx context.Context, key, filename string) (imagery.Link, error) {
 	in := &s3.GetObjectInput{Bucket: &b.bucket, Key: &key, ResponseCacheControl: aws.String("no-store")}
 	if filename != "" {
@@ -94,11 +96,12 @@ func (b *blobs) Link(ctx context.Context, key, filename string) (imagery.Link, e
 // linkOrigin returns the origin of all presigned URLs. It signs one with placeholder credentials, because the real ones
 // may not be available yet.
 func (b *blobs) linkOrigin(ctx context.Context) (string, error) {
-	nobody := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-		return aws.Credentials{AccessKeyID: "nobody", SecretAccessKey: "nothing"}, nil
+	placeholder := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+		return aws.Credentials{AccessKeyID: "placeholder", SecretAccessKey: "placeholder"}, nil
 	})
-	signed, err := b.presign.PresignGetObject(ctx, &s3.GetObjectInput{Bucket: &b.bucket, Key: &b.probe}, func(p *s3.PresignOptions) {
-		p.ClientOptions = append(p.ClientOptions, func(o *s3.Options) { o.Credentials, o.APIOptions = nobody, nil })
+	in := &s3.GetObjectInput{Bucket: &b.bucket, Key: &b.probe}
+	signed, err := b.presign.PresignGetObject(ctx, in, func(p *s3.PresignOptions) {
+		p.ClientOptions = append(p.ClientOptions, func(o *s3.Options) { o.Credentials, o.APIOptions = placeholder, nil })
 	})
 	if err != nil {
 		return "", err

@@ -15,10 +15,10 @@ import (
 	"imagery/app/imagery"
 )
 
-// catalog is imagery.Catalog on a table with the hash key id and the index pendingIndex on pending and updated.
+// catalog implements imagery.Catalog on a table with the hash key id and the index pendingIndex on pending and updated.
 //
-// Every name in an expression is written with a placeholder: "state" is a reserved word of DynamoDB's, and its
-// list of those grows.
+// Expressions use placeholders for all attribute names, because "state" is a reserved word in DynamoDB, and AWS may
+// reserve more.
 type catalog struct {
 	db    *dynamodb.Client
 	table string
@@ -26,11 +26,11 @@ type catalog struct {
 
 const pendingIndex = "pending-index"
 
-// probeID is read by Ping. It is no UUID, so no image has it.
+// probeID is the id that Ping reads. It is not a UUID, so no image has it.
 const probeID = "readyz"
 
-// Create stores img unless a living item has its id. TTL deletes expired items only in the end, up to days late,
-// so the condition counts them as absent; it compares as Image.Expired does, in the seconds that TTL wants.
+// Create implements imagery.Catalog. TTL deletes expired items up to days late, so the condition treats them as absent.
+// It compares like Image.Expired, in seconds, the unit of TTL.
 func (c *catalog) Create(ctx context.Context, img imagery.Image, now time.Time) error {
 	_, err := call(ctx, callBound, c.db.PutItem, &dynamodb.PutItemInput{
 		TableName:                 &c.table,
@@ -42,8 +42,8 @@ func (c *catalog) Create(ctx context.Context, img imagery.Image, now time.Time) 
 	return mapCondition(err, imagery.ErrExists)
 }
 
-// Get reads consistently: a decision that is made from an older item would only cost a conflict, but "not found"
-// for an image that was just created would be a wrong answer.
+// Get implements imagery.Catalog with a consistent read. A stale item would only cause a conflict, but a stale "not
+// found" for an image that was just created would be wrong.
 func (c *catalog) Get(ctx context.Context, id string) (imagery.Image, error) {
 	it, err := c.get(ctx, id)
 	if err != nil {
@@ -71,9 +71,8 @@ func (c *catalog) get(ctx context.Context, id string) (item, error) {
 	return out.Item, nil
 }
 
-// Move writes the attributes of to, if the stored item still is what from says. An update creates the item that
-// it does not find, hence attribute_exists; the version alone would say the rest, but not of an item that a
-// program with another idea of versions has written.
+// Move implements imagery.Catalog. UpdateItem creates a missing item, hence the condition attribute_exists. State and
+// key are compared as well as the version, because another program may count versions differently.
 func (c *catalog) Move(ctx context.Context, from, to imagery.Image) error {
 	names := map[string]string{"#id": "id", "#version": "version", "#state": "state", "#rawS3Key": "rawS3Key"}
 	values := item{":oldVersion": number(from.Version), ":oldState": text(string(from.State))}
@@ -102,17 +101,17 @@ func (c *catalog) Move(ctx context.Context, from, to imagery.Image) error {
 	return c.update(ctx, from.ID, update, condition, names, values)
 }
 
-// Touch writes the time of the hint. It asks for the version only: nothing else changes without it.
+// Touch implements imagery.Catalog. It compares only the version, which changes with every other attribute.
 func (c *catalog) Touch(ctx context.Context, img imagery.Image, hinted time.Time) error {
 	return c.update(ctx, img.ID, "SET #hinted = :hinted", "attribute_exists(#id) AND #version = :oldVersion",
 		map[string]string{"#id": "id", "#version": "version", "#hinted": "hinted"},
 		item{":hinted": number(hinted.UnixMilli()), ":oldVersion": number(img.Version)})
 }
 
-// leasePrefix begins the id of an item that is a lease and no image: attributes holder and until, in milliseconds.
+// leasePrefix starts the id of an item that is a lease, with the attributes holder and until (in milliseconds).
 const leasePrefix = "lease-"
 
-// Lease takes or renews a lease by one conditional write.
+// Lease implements imagery.Catalog with one conditional write.
 func (c *catalog) Lease(ctx context.Context, name, holder string, now, until time.Time) (bool, error) {
 	err := c.update(ctx, leasePrefix+name, "SET #holder = :holder, #until = :until",
 		"attribute_not_exists(#holder) OR #holder = :holder OR #until < :now",
@@ -124,7 +123,8 @@ func (c *catalog) Lease(ctx context.Context, name, holder string, now, until tim
 	return err == nil, err
 }
 
-func (c *catalog) update(ctx context.Context, id, update, condition string, names map[string]string, values item) error {
+func (c *catalog) update(ctx context.Context, id, update, condition string,
+	names map[string]string, values item) error {
 	_, err := call(ctx, callBound, c.db.UpdateItem, &dynamodb.UpdateItemInput{
 		TableName: &c.table, Key: item{"id": text(id)},
 		UpdateExpression: &update, ConditionExpression: &condition,
@@ -133,14 +133,17 @@ func (c *catalog) update(ctx context.Context, id, update, condition string, name
 	return mapCondition(err, imagery.ErrConflict)
 }
 
-// Pending reads one page of the index. The index follows the table within a second or so and has keys only, so
-// that the writes of other attributes cost nothing in it.
-func (c *catalog) Pending(ctx context.Context, shard string, from, to time.Time, after string, limit int) ([]imagery.Pending, string, error) {
+// Pending implements imagery.Catalog with one page of the index. The index lags about a second behind the table. It
+// contains keys only, so that writes to other attributes do not cost index writes.
+func (c *catalog) Pending(ctx context.Context, shard string, from, to time.Time, after string, limit int) (
+	[]imagery.Pending, string, error) {
 	in := &dynamodb.QueryInput{
 		TableName: &c.table, IndexName: aws.String(pendingIndex), Limit: aws.Int32(int32(limit)),
-		KeyConditionExpression:    aws.String("#pending = :shard AND #updated BETWEEN :from AND :to"),
-		ExpressionAttributeNames:  map[string]string{"#pending": "pending", "#updated": "updated"},
-		ExpressionAttributeValues: item{":shard": text(shard), ":from": number(max(0, from.UnixMilli())), ":to": number(to.UnixMilli())},
+		KeyConditionExpression:   aws.String("#pending = :shard AND #updated BETWEEN :from AND :to"),
+		ExpressionAttributeNames: map[string]string{"#pending": "pending", "#updated": "updated"},
+		ExpressionAttributeValues: item{
+			":shard": text(shard), ":from": number(max(0, from.UnixMilli())), ":to": number(to.UnixMilli()),
+		},
 	}
 	if after != "" {
 		var err error
@@ -152,7 +155,7 @@ func (c *catalog) Pending(ctx context.Context, shard string, from, to time.Time,
 	if err != nil {
 		return nil, "", err
 	}
-	list := make([]imagery.Pending, len(out.Items)) // possibly empty while there is a next page: a page is 1 MB at most
+	list := make([]imagery.Pending, len(out.Items)) // may be empty although there is a next page
 	for i, it := range out.Items {
 		r := reader{item: it}
 		list[i] = imagery.Pending{ID: r.text("id"), Updated: r.milli("updated")}
@@ -167,25 +170,26 @@ func (c *catalog) Pending(ctx context.Context, shard string, from, to time.Time,
 	return list, fmt.Sprintf("%d/%s", r.number("updated"), r.text("id")), r.err
 }
 
-// startKey is the key of the row that a cursor of Pending names: its time in milliseconds, a slash, its id.
+// startKey returns the index key in a cursor of Pending: the time in milliseconds, a slash and the id.
 func startKey(shard, cursor string) (item, error) {
 	updated, id, ok := strings.Cut(cursor, "/")
 	ms, err := strconv.ParseInt(updated, 10, 64)
 	if !ok || err != nil {
-		return nil, fmt.Errorf("%q is no cursor of the pending images", cursor)
+		return nil, fmt.Errorf("%q is not a cursor of the pending images", cursor)
 	}
 	return item{"pending": text(shard), "updated": number(ms), "id": text(id)}, nil
 }
 
 func (c *catalog) delete(ctx context.Context, id string) error {
-	_, err := call(ctx, callBound, c.db.DeleteItem, &dynamodb.DeleteItemInput{TableName: &c.table, Key: item{"id": text(id)}})
+	in := &dynamodb.DeleteItemInput{TableName: &c.table, Key: item{"id": text(id)}}
+	_, err := call(ctx, callBound, c.db.DeleteItem, in)
 	return err
 }
 
-// mapCondition turns a refused condition into the port's answer.
-func mapCondition(err, refused error) error {
+// mapCondition returns failed if the condition of a write was not met, else err.
+func mapCondition(err, failed error) error {
 	if _, ok := errors.AsType[*types.ConditionalCheckFailedException](err); ok {
-		return refused
+		return failed
 	}
 	return err
 }

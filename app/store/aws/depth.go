@@ -6,11 +6,8 @@ import (
 	"fmt"
 	"strconv"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
 
 // Depth and ReleaseRecord are for operators, like the functions in scan.go.
@@ -37,12 +34,12 @@ func (q *queue) depth(ctx context.Context) (visible, inFlight, delayed int, err 
 		return 0, 0, 0, errNoQueue
 	}
 	counts := []struct {
-		name sqstypes.QueueAttributeName
+		name types.QueueAttributeName
 		at   *int
 	}{
-		{sqstypes.QueueAttributeNameApproximateNumberOfMessages, &visible},
-		{sqstypes.QueueAttributeNameApproximateNumberOfMessagesNotVisible, &inFlight},
-		{sqstypes.QueueAttributeNameApproximateNumberOfMessagesDelayed, &delayed},
+		{types.QueueAttributeNameApproximateNumberOfMessages, &visible},
+		{types.QueueAttributeNameApproximateNumberOfMessagesNotVisible, &inFlight},
+		{types.QueueAttributeNameApproximateNumberOfMessagesDelayed, &delayed},
 	}
 	in := &sqs.GetQueueAttributesInput{QueueUrl: &url}
 	for _, c := range counts {
@@ -66,14 +63,9 @@ func (q *queue) depth(ctx context.Context) (visible, inFlight, delayed int, err 
 
 // ReleaseRecord returns the given attribute of the release record's item, or the empty string before the first rollout.
 func (b *Store) ReleaseRecord(ctx context.Context, attribute string) (document string, err error) {
-	out, err := call(ctx, callBound, b.catalog.db.GetItem, &dynamodb.GetItemInput{
-		TableName: &b.catalog.table, Key: item{"id": &types.AttributeValueMemberS{Value: releaseRecord}}, ConsistentRead: aws.Bool(true)})
-	if err != nil {
-		return "", fmt.Errorf("read the release record: %w", err)
-	}
-	r := reader{item: out.Item}
-	document = r.text(attribute)
-	if r.err != nil {
+	it, err := b.catalog.get(ctx, releaseRecord)
+	r := reader{item: it, err: err}
+	if document = r.text(attribute); r.err != nil {
 		return "", fmt.Errorf("read the release record: %w", r.err)
 	}
 	return document, nil

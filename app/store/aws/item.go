@@ -10,15 +10,17 @@ import (
 	"imagery/app/imagery"
 )
 
-// item is a row of the table as DynamoDB speaks of it.
+// item contains the attributes of a DynamoDB item by name.
 type item = map[string]types.AttributeValue
 
-// moved are the attributes that a transition sets or removes, all of ours but the id and the time of creation.
-// Others are left alone: they may belong to a newer release.
-var moved = []string{"version", "state", "updated", "hinted", "expires", "rawS3Key", "processedS3Key", "error", "pending", "history"}
+// moved lists the attributes that a transition sets or removes: all attributes of Image except id and created. Unknown
+// attributes are kept, because a newer release may have written them.
+var moved = []string{
+	"version", "state", "updated", "hinted", "expires", "rawS3Key", "processedS3Key", "error", "pending", "history",
+}
 
-// encode is the image as an item. What the image does not have is absent: a key of the index may be neither empty
-// nor null, and TTL must find no expires on an image that is to stay.
+// encode returns the item of an image. Empty fields are omitted: an index key must not be empty or null, and TTL would
+// delete an item with an expires attribute.
 func encode(img imagery.Image) item {
 	it := item{"id": text(img.ID), "version": number(img.Version), "state": text(string(img.State))}
 	setText := func(name, v string) {
@@ -51,7 +53,7 @@ func encode(img imagery.Image) item {
 	return it
 }
 
-// encodeEvent is one transition of the history, in the names that its JSON has too.
+// encodeEvent encodes one transition of the history, under the names of its JSON form.
 func encodeEvent(e imagery.Event) types.AttributeValue {
 	m := item{"at": number(e.At.UnixMilli()), "state": text(string(e.State)), "version": number(e.Version)}
 	for name, v := range map[string]string{"release": e.Release, "instance": e.Instance, "cause": e.Cause} {
@@ -93,8 +95,8 @@ func decode(it item) (imagery.Image, error) {
 	return img, nil
 }
 
-// reader takes attributes out of an item and keeps the first problem. A missing attribute is a zero value. One of
-// another type is a problem: a version that reads as 0 would make every later write a conflict without a reason.
+// reader reads attributes of an item and keeps the first error. A missing attribute reads as the zero value. An
+// attribute of another type is an error: a version that reads as 0 would make every later write an unexplained conflict.
 type reader struct {
 	item item
 	err  error

@@ -16,7 +16,8 @@ import (
 	"imagery/app/imagery"
 )
 
-// Limits asks the queue each time, which also proves that it answers. What the options say goes first.
+// Limits implements imagery.Queue. It reads the queue's attributes at every call, which also proves that the queue is
+// reachable. Options override them.
 func (q *queue) Limits(ctx context.Context) (imagery.Limits, error) {
 	visibility, redrive, err := q.attributes(ctx)
 	if err != nil {
@@ -32,14 +33,14 @@ func (q *queue) Limits(ctx context.Context) (imagery.Limits, error) {
 	return limits, nil
 }
 
-// redrive is where messages go that were received too often.
+// redrive is a redrive policy: after maxReceives deliveries a message moves to the dead-letter queue.
 type redrive struct {
 	deadLetterARN string
 	maxReceives   int
 }
 
-// attributes reads the queue's visibility timeout and redrive policy; the latter is zero if it has none. SQS needs
-// up to a minute to make a change of them known, so callers may keep the answer as long as that.
+// attributes reads the queue's visibility timeout and redrive policy; the policy is zero if there is none. SQS takes up
+// to a minute to apply changes, so callers may cache the result for a minute.
 func (q *queue) attributes(ctx context.Context) (time.Duration, redrive, error) {
 	url, err := q.url(ctx)
 	if err != nil {
@@ -49,7 +50,10 @@ func (q *queue) attributes(ctx context.Context) (time.Duration, redrive, error) 
 		return 0, redrive{}, errNoQueue
 	}
 	out, err := call(ctx, callBound, q.api.GetQueueAttributes, &sqs.GetQueueAttributesInput{
-		QueueUrl: &url, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameVisibilityTimeout, types.QueueAttributeNameRedrivePolicy},
+		QueueUrl: &url,
+		AttributeNames: []types.QueueAttributeName{
+			types.QueueAttributeNameVisibilityTimeout, types.QueueAttributeNameRedrivePolicy,
+		},
 	})
 	if err != nil {
 		return 0, redrive{}, err
@@ -65,7 +69,7 @@ func (q *queue) attributes(ctx context.Context) (time.Duration, redrive, error) 
 	return time.Duration(seconds) * time.Second, r, nil
 }
 
-// parseRedrive reads a policy. Some tools write the count as a string, and AWS keeps it as it was written.
+// parseRedrive decodes a redrive policy. Some tools write the count as a string, which AWS keeps.
 func parseRedrive(policy string) (redrive, error) {
 	if policy == "" {
 		return redrive{}, nil
@@ -81,9 +85,9 @@ func parseRedrive(policy string) (redrive, error) {
 	return redrive{p.DeadLetterTargetARN, n}, err
 }
 
-// deadLetterURL finds the dead letters through the queue's redrive policy, and keeps them once found: another
-// queue in their place is another deployment. Failures are not kept. Only the reconciler calls, so that nobody
-// waits for the lock but another one who needs the answer.
+// deadLetterURL returns the URL of the dead-letter queue in the redrive policy, or the empty string if there is none.
+// It caches the result, but not errors: another dead-letter queue needs a restart. Only the reconciler calls it, so the
+// lock delays no other work.
 func (q *queue) deadLetterURL(ctx context.Context) (string, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -92,7 +96,7 @@ func (q *queue) deadLetterURL(ctx context.Context) (string, error) {
 	}
 	_, r, err := q.attributes(ctx)
 	if err != nil {
-		return "", fmt.Errorf("find the dead letters: %w", err)
+		return "", fmt.Errorf("find the dead-letter queue: %w", err)
 	}
 	found := ""
 	if r.deadLetterARN != "" {
@@ -101,20 +105,19 @@ func (q *queue) deadLetterURL(ctx context.Context) (string, error) {
 			return "", err
 		}
 		if found, err = siblingURL(own, r.deadLetterARN); err != nil {
-			return "", fmt.Errorf("find the dead letters: %w", err)
+			return "", fmt.Errorf("find the dead-letter queue: %w", err)
 		}
 	}
 	q.dead = &found
 	return found, nil
 }
 
-// siblingURL is the URL of the queue with that ARN, given the URL of another one. SQS wants dead letters to be
-// in the queue's own region and account, so host and path differ in the name only; asking SQS would need
-// another right.
+// siblingURL returns the URL of the queue with that ARN, derived from the URL own of another queue. A dead-letter queue
+// is always in the region and account of its source queue. Asking SQS (GetQueueUrl) would need one more permission.
 func siblingURL(own, arn string) (string, error) {
 	parts := strings.Split(arn, ":") // arn:aws:sqs:region:account:name
 	if len(parts) != 6 {
-		return "", fmt.Errorf("%q is no ARN of a queue", arn)
+		return "", fmt.Errorf("%q is not the ARN of a queue", arn)
 	}
 	u, err := url.Parse(own)
 	if err != nil {

@@ -19,28 +19,28 @@ import (
 	"imagery/app/imagery"
 )
 
-// queue is imagery.Queue on a standard queue.
+// queue implements imagery.Queue on a standard SQS queue.
 type queue struct {
 	api         *sqs.Client
-	transport   http.RoundTripper                     // of api, for calls that may be silent for longer
-	url         func(context.Context) (string, error) // "" when there is no such queue
+	transport   http.RoundTripper                     // of api, for long polls with their longer idle timeout
+	url         func(context.Context) (string, error) // returns "" if there is no such queue
 	visibility  time.Duration
 	maxReceives int
 
 	mu   sync.Mutex
-	dead *string // URL of the dead letters once it is known, "" for none
+	dead *string // cached URL of the dead-letter queue, "" for none; nil: not known yet
 }
 
-// batchSize is the largest that SQS takes. Single messages go as batches of one, for which the role's rights are.
+// batchSize is the largest batch that SQS accepts.
 const batchSize = 10
 
-// traceAttribute carries the trace of a message.
+// traceAttribute is the message attribute that contains the trace context.
 const traceAttribute = "traceparent"
 
-// xrayTrace is the form that SQS demands of its own trace attribute; with another value it refuses the message.
+// xrayTrace matches the values that SQS accepts for its own trace attribute; it rejects messages with other values.
 var xrayTrace = regexp.MustCompile(`^Root=1-[0-9a-f]{8}-[0-9a-f]{24}(;[A-Za-z0-9=;:._-]*)?$`)
 
-// Send queues a message. A repetition after a lost answer queues it twice, as the port allows.
+// Send implements imagery.Queue. A retry after a lost response queues the message twice, which the port allows.
 func (q *queue) Send(ctx context.Context, body []byte, trace string) error {
 	url, err := q.url(ctx)
 	if err != nil {
@@ -62,17 +62,17 @@ func (q *queue) Send(ctx context.Context, body []byte, trace string) error {
 	return err
 }
 
-var errNoQueue = errors.New("the queue has no dead letters")
+var errNoQueue = errors.New("the queue has no dead-letter queue")
 
-// lastMoment is the time in which a poll may still complete after ctx has ended.
-const lastMoment = 300 * time.Millisecond
+// pollDrain is the time that a poll gets to complete after ctx has ended.
+const pollDrain = 300 * time.Millisecond
 
-// Receive polls once: the caller's loop is what repeats it.
+// Receive implements imagery.Queue with one long poll and no retries, because its caller polls in a loop.
 //
-// A poll that is cut while its answer is on the way costs its messages a delivery and a visibility timeout. A
-// busy queue answers at once, so when ctx ends the poll gets a last moment, and what it brings is returned, for
-// the caller to hand back. A poll that is still silent then is waiting for a message that is not there; SQS
-// forgets it with its connection.
+// Aborting a poll whose response is in transit would cost its messages a delivery and a visibility timeout. A queue
+// with messages responds at once, so when ctx ends the poll may run for another pollDrain, and the caller releases the
+// messages that it returns. A poll without a response by then is waiting on an empty queue; closing its connection
+// ends it in SQS, too.
 func (q *queue) Receive(ctx context.Context, max int, wait time.Duration) ([]imagery.Message, error) {
 	if ctx.Err() != nil {
 		return nil, nil
@@ -86,10 +86,11 @@ func (q *queue) Receive(ctx context.Context, max int, wait time.Duration) ([]ima
 	}
 	poll, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	defer context.AfterFunc(ctx, func() { time.AfterFunc(lastMoment, cancel) })()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(pollDrain, cancel) })()
 
 	in := &sqs.ReceiveMessageInput{
-		QueueUrl: &url, MaxNumberOfMessages: int32(max), WaitTimeSeconds: pollSeconds(wait), VisibilityTimeout: wholeSeconds(q.visibility),
+		QueueUrl: &url, MaxNumberOfMessages: int32(max),
+		WaitTimeSeconds: pollSeconds(wait), VisibilityTimeout: wholeSeconds(q.visibility),
 		MessageSystemAttributeNames: []types.MessageSystemAttributeName{
 			types.MessageSystemAttributeNameApproximateReceiveCount, types.MessageSystemAttributeNameSentTimestamp},
 		MessageAttributeNames: []string{traceAttribute},
@@ -111,13 +112,14 @@ func (q *queue) Receive(ctx context.Context, max int, wait time.Duration) ([]ima
 	return ms, nil
 }
 
-// pollSeconds is at least 1: with 0 SQS asks only some of its hosts and misses messages of a small queue.
+// pollSeconds returns the wait time of a poll, 1 to 20 seconds. With 0, SQS would query only some of its servers and
+// miss messages of a short queue.
 func pollSeconds(wait time.Duration) int32 { return min(max(wholeSeconds(wait), 1), 20) }
 
-// wholeSeconds rounds up, since SQS counts in seconds and 0 has a meaning of its own.
+// wholeSeconds rounds up to seconds, the unit of SQS, because 0 has a special meaning.
 func wholeSeconds(d time.Duration) int32 { return int32((d + time.Second - 1) / time.Second) }
 
-// message is a delivery as the port has it. Without a readable time Sent stays zero, which means "unknown".
+// message converts a delivery. If its timestamp cannot be parsed, Sent stays zero, which means unknown.
 func message(m types.Message) imagery.Message {
 	receives, _ := strconv.Atoi(m.Attributes[string(types.MessageSystemAttributeNameApproximateReceiveCount)])
 	got := imagery.Message{
@@ -131,7 +133,7 @@ func message(m types.Message) imagery.Message {
 	return got
 }
 
-// Extend changes the visibility in batches. Batches after a failed one are still tried: they are independent.
+// Extend implements imagery.Queue in batches. A failed batch does not stop the others.
 func (q *queue) Extend(ctx context.Context, d time.Duration, ms ...imagery.Message) (lost []imagery.Message, err error) {
 	url, err := q.url(ctx)
 	if err != nil {
@@ -149,14 +151,14 @@ func (q *queue) Extend(ctx context.Context, d time.Duration, ms ...imagery.Messa
 			errs = append(errs, err)
 			continue
 		}
-		gone, err := refused(batch, out.Failed)
+		gone, err := failedEntries(batch, out.Failed)
 		lost, errs = append(lost, gone...), append(errs, err)
 	}
 	return lost, errors.Join(errs...)
 }
 
-// Delete deletes in batches, like Extend. A message that could not be deleted comes again, which costs a look at
-// its image and nothing more.
+// Delete implements imagery.Queue in batches, like Extend. A message that could not be deleted is delivered again, which
+// only costs one read of its image.
 func (q *queue) Delete(ctx context.Context, ms ...imagery.Message) error {
 	url, err := q.url(ctx)
 	if err != nil {
@@ -171,20 +173,20 @@ func (q *queue) Delete(ctx context.Context, ms ...imagery.Message) error {
 		}
 		out, err := call(ctx, callBound, q.api.DeleteMessageBatch, in)
 		if err == nil {
-			_, err = refused(batch, out.Failed)
+			_, err = failedEntries(batch, out.Failed)
 		}
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }
 
-// invalidReceipt are the codes of an entry whose receipt is no longer valid. SQS chooses among them by what it
-// still knows of the message.
+// invalidReceipt lists the error codes of an entry whose receipt is no longer valid. Which one SQS returns depends on
+// what it still knows about the message.
 var invalidReceipt = []string{"ReceiptHandleIsInvalid", "MessageNotInflight", "InvalidParameterValue"}
 
-// refused sorts the failed entries of a batch, which are named by their place in it: messages whose receipt is
-// no longer valid, and errors.
-func refused(batch []imagery.Message, failed []types.BatchResultErrorEntry) (lost []imagery.Message, err error) {
+// failedEntries splits the failed entries of a batch into messages whose receipt is no longer valid and errors. The id
+// of an entry is its index in the batch.
+func failedEntries(batch []imagery.Message, failed []types.BatchResultErrorEntry) (lost []imagery.Message, err error) {
 	var errs []error
 	for _, f := range failed {
 		code := strings.TrimPrefix(aws.ToString(f.Code), "AWS.SimpleQueueService.")

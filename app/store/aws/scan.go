@@ -14,16 +14,16 @@ import (
 	"imagery/app/imagery"
 )
 
-// What follows is for operators: the roles have the right to none of it, see iam.Operator.
+// The functions below are for operators. The roles have no permission for them; see iam.Operator.
 
-// Clients are the clients of table and bucket, for a checker that reads them with its own code.
+// Clients returns the clients of the table and the bucket, for a checker that reads them with code of its own.
 func (b *Store) Clients() (*dynamodb.Client, *s3.Client) { return b.catalog.db, b.blobs.api }
 
-// releaseRecord is the id of the item that says which release went out when; see app/deploy/record.
+// releaseRecord is the id of the item that contains the release record; see app/deploy/record.
 const releaseRecord = "rollout"
 
-// Scan hands every image to each, expired ones too, until each returns an error. It reads the whole table, at
-// its cost, page by page; images that are written meanwhile come as they were or as they are.
+// Scan calls each with every image, expired ones included, until each returns an error. It reads the whole table page
+// by page, at its cost. An image that is written meanwhile may appear as before or as after the write.
 func (b *Store) Scan(ctx context.Context, each func(imagery.Image) error) error {
 	in := &dynamodb.ScanInput{TableName: &b.catalog.table, ConsistentRead: aws.Bool(true)}
 	for {
@@ -51,17 +51,17 @@ func (b *Store) Scan(ctx context.Context, each func(imagery.Image) error) error 
 	}
 }
 
-// Find implements imagery.Finder. It lists, because an answer to a HEAD does not tell a missing object from a
-// missing bucket.
+// Find implements imagery.Finder. It uses a list request, because the response to a HEAD request does not distinguish a
+// missing object from a missing bucket.
 func (b *Store) Find(ctx context.Context, key string) error {
-	_, err := b.list(ctx, key)
+	_, err := b.stat(ctx, key)
 	return err
 }
 
-// list returns the entry of one object.
-func (b *Store) list(ctx context.Context, key string) (types.Object, error) {
+// stat returns the list entry of one object.
+func (b *Store) stat(ctx context.Context, key string) (types.Object, error) {
 	out, err := call(ctx, callBound, b.blobs.api.ListObjectsV2, &s3.ListObjectsV2Input{
-		Bucket: &b.blobs.bucket, Prefix: &key, MaxKeys: aws.Int32(1)}) // the name itself sorts before longer ones
+		Bucket: &b.blobs.bucket, Prefix: &key, MaxKeys: aws.Int32(1)}) // the key itself sorts before longer ones
 	if err != nil {
 		return types.Object{}, mapObject(err)
 	}
@@ -71,15 +71,15 @@ func (b *Store) list(ctx context.Context, key string) (types.Object, error) {
 	return out.Contents[0], nil
 }
 
-// RemoveObject removes an object that was put before the given time; removed is false if it is gone or newer.
-// S3 cannot do both in one step, so the caller must know that no process puts the object at the same time.
+// RemoveObject deletes an object that was stored before the given time; removed is false if it does not exist or is
+// newer. S3 cannot check and delete atomically, so the caller must ensure that no process stores the object meanwhile.
 func (b *Store) RemoveObject(ctx context.Context, key string, before time.Time) (removed bool, err error) {
-	o, err := b.list(ctx, key)
+	o, err := b.stat(ctx, key)
 	if err == imagery.ErrNotFound || err == nil && (o.LastModified == nil || !o.LastModified.Before(before)) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("look at %s: %w", key, err)
+		return false, fmt.Errorf("find %s: %w", key, err)
 	}
 	return true, b.blobs.delete(ctx, key)
 }

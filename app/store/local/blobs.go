@@ -15,24 +15,24 @@ import (
 	"imagery/app/imagery"
 )
 
-// blobs implements imagery.Blobs on files. Content types are not stored: the server derives
-// them from the key.
+// blobs implements imagery.Blobs on files. It does not store content types, which the server derives from the key.
 type blobs struct{ root *os.Root }
 
-// keys are the names that an object may have: those of the contract, those of the book's app, which has
-// upload/<id>-<ms>, and those of self-tests. No part begins with a dot, and there are no capitals, which some
-// file systems do not tell from small letters.
+// keys matches the keys that an object may have: those of this service, those of the original application
+// (upload/<id>-<ms>) and those of the selftest. No part begins with a dot. There are no capitals, because some file
+// systems ignore case.
 var keys = regexp.MustCompile(`^(upload|processed|selftest)(/` + keyPart + `){1,3}$`)
 
 const keyPart = `[0-9a-z][0-9a-z_.-]{0,127}`
 
-// objectPath returns the file of a key within the folder, false if no object can have that key.
-func objectPath(key string) (string, bool) {
+// objectPath returns the path of an object within the folder; ok is false if no object can have that key.
+func objectPath(key string) (path string, ok bool) {
 	return filepath.Join(objectsName, filepath.FromSlash(key)), keys.MatchString(key)
 }
 
-// Put implements imagery.Blobs: write, sync, rename, sync the folder. A crash before the rename leaves the old
-// object and a temporary file for Sweep; after Put has returned, not even the loss of power takes the new one.
+// Put implements imagery.Blobs: it writes and syncs a temporary file, renames it and syncs the folder. A crash before
+// the rename leaves the old object and a temporary file for Sweep. After Put has returned, the object survives a power
+// loss.
 func (b blobs) Put(ctx context.Context, key, _ string, body io.ReadSeeker, size int64) error {
 	path, ok := objectPath(key)
 	if !ok {
@@ -46,12 +46,12 @@ func (b blobs) Put(ctx context.Context, key, _ string, body io.ReadSeeker, size 
 		err = b.publish(staged, path)
 	}
 	if err != nil && staged != "" {
-		b.root.Remove(staged) // gone already if it was published
+		b.root.Remove(staged) // has no effect if it was published
 	}
 	return err
 }
 
-// stage writes the body to a durable temporary file. Its name begins with our pid, for Sweep.
+// stage writes the body to a durable temporary file. Its name begins with the pid, for Sweep.
 func (b blobs) stage(body io.ReadSeeker, size int64) (name string, err error) {
 	if _, err := body.Seek(0, io.SeekStart); err != nil {
 		return "", err
@@ -75,7 +75,7 @@ func (b blobs) stage(body io.ReadSeeker, size int64) (name string, err error) {
 	return staged, f.Sync()
 }
 
-// publish gives the staged file its name, durably.
+// publish renames the staged file to path, durably.
 func (b blobs) publish(staged, path string) error {
 	if err := b.intact(objectsName); err != nil {
 		return err
@@ -88,15 +88,15 @@ func (b blobs) publish(staged, path string) error {
 		return b.root.Rename(staged, path)
 	}
 	err := move()
-	// Sweep may remove the folder in between, as old and empty: MkdirAll reports that it exists if it goes after the
-	// attempt to make it, and Rename that it does not. Sweep spares the new folder of the second try.
+	// Sweep may remove an old empty folder in between. Then MkdirAll returns ErrExist, or Rename returns ErrNotExist. The
+	// second try creates a new folder, which Sweep keeps.
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrExist) {
 		err = move()
 	}
 	if err != nil {
 		return err
 	}
-	// Every folder on the way, also those that were there: their maker may not have come to its own sync.
+	// Sync every parent, also those that existed: the process that created them may not have synced them yet.
 	for ; folder != "."; folder = filepath.Dir(folder) {
 		if err := syncDir(b.root, folder); err != nil {
 			return err
@@ -105,8 +105,7 @@ func (b blobs) publish(staged, path string) error {
 	return nil
 }
 
-// Get implements imagery.Blobs. An open file stays what it was while Put renames another one over its name, so
-// a reader needs no lock.
+// Get implements imagery.Blobs. Readers need no lock, because an open file does not change when Put replaces it.
 func (b blobs) Get(_ context.Context, key string, limit int64) ([]byte, error) {
 	f, size, err := b.open(key)
 	if err != nil {
@@ -116,7 +115,7 @@ func (b blobs) Get(_ context.Context, key string, limit int64) ([]byte, error) {
 	if size > limit {
 		return nil, fmt.Errorf("object %s has %d bytes, over the limit of %d", key, size, limit)
 	}
-	body := make([]byte, size) // files do not change: Put replaces them
+	body := make([]byte, size)
 	if _, err := io.ReadFull(f, body); err != nil {
 		return nil, err
 	}
@@ -130,11 +129,11 @@ func (b blobs) open(key string) (f *os.File, size int64, err error) {
 		return nil, 0, imagery.ErrNotFound
 	}
 	if f, err = b.root.Open(path); err != nil {
-		return nil, 0, absent(err)
+		return nil, 0, mapObject(err)
 	}
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
-		err = imagery.ErrNotFound // a folder is part of a key
+		err = imagery.ErrNotFound // a folder is only a part of a key
 	}
 	if err != nil {
 		return nil, 0, errors.Join(err, f.Close())
@@ -142,8 +141,8 @@ func (b blobs) open(key string) (f *os.File, size int64, err error) {
 	return f, info.Size(), nil
 }
 
-// absent translates the errors of opening an object.
-func absent(err error) error {
+// mapObject maps the errors of a missing and an unreadable object to ErrNotFound and ErrDenied.
+func mapObject(err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return imagery.ErrNotFound
@@ -162,13 +161,12 @@ func (b blobs) Link(_ context.Context, key, _ string) (imagery.Link, error) {
 	return imagery.Link{Body: f}, nil
 }
 
-// Ping implements imagery.Blobs. It does not write: a full disk shows at the uploads it refuses, and a reader
-// can still be served.
+// Ping implements imagery.Blobs. It does not write: on a full disk uploads fail, but reads still work.
 func (b blobs) Ping(context.Context) error {
 	return errors.Join(b.intact(objectsName), b.intact(tmpName))
 }
 
-// intact returns an error unless one of our folders is there, and is no link that was put in its place.
+// intact returns an error if a folder of the layout is missing or was replaced by something else, such as a link.
 func (b blobs) intact(name string) error {
 	info, err := b.root.Lstat(name)
 	if err == nil && !info.IsDir() {
@@ -177,7 +175,8 @@ func (b blobs) intact(name string) error {
 	return err
 }
 
-// syncDir makes the names in a folder durable. Windows opens no folders, and keeps its names in a journal.
+// syncDir makes the names in a folder durable. It does nothing on Windows, which cannot open folders and keeps names in
+// a journal.
 func syncDir(root *os.Root, path string) error {
 	if runtime.GOOS == "windows" {
 		return nil

@@ -11,12 +11,11 @@ import (
 	"imagery/app/imagery"
 )
 
-// catalog implements imagery.Catalog on the table images. Each method is one statement: a condition and its
-// write cannot be torn apart by another process, and a killed one leaves all of it or nothing.
+// catalog implements imagery.Catalog on the table images. Each method is one SQL statement, so that a condition and its
+// write are atomic, also when the process is killed.
 type catalog struct{ s *Store }
 
-// item is an image as stored. An attribute without a value is nil: JSON null, which json_patch takes as
-// "remove the attribute".
+// item is an image as stored. A nil field becomes JSON null, which makes json_patch remove the attribute.
 type item struct {
 	ID           string          `json:"id"`
 	Version      int64           `json:"version"`
@@ -32,18 +31,18 @@ type item struct {
 	History      []imagery.Event `json:"history"`
 }
 
-// Create implements imagery.Catalog. An expired item is replaced whole, with what we do not know of it: it
-// was another image that happened to have this id.
+// Create implements imagery.Catalog. It replaces an expired item with all its unknown attributes, because that was
+// another image with the same id.
 func (c catalog) Create(ctx context.Context, img imagery.Image, now time.Time) error {
 	n, err := c.s.exec(ctx, `
 		INSERT INTO images (item) VALUES (json_patch('{}', ?))
 		ON CONFLICT (id) DO UPDATE SET item = excluded.item WHERE images.expires <= ?`,
-		document(img), now.Unix())
-	return changed(n, err, imagery.ErrExists)
+		encode(img), now.Unix())
+	return checkChanged(n, err, imagery.ErrExists)
 }
 
-// Get implements imagery.Catalog. A reader's transaction begins with the call and sees all that was committed
-// before, by any process: that is the consistent read.
+// Get implements imagery.Catalog. The read is consistent, because its transaction begins with the call and sees
+// everything that any process has committed before.
 func (c catalog) Get(ctx context.Context, id string) (imagery.Image, error) {
 	var doc string
 	err := c.s.row(ctx, []any{&doc}, "SELECT item FROM images WHERE id = ?", id)
@@ -53,37 +52,37 @@ func (c catalog) Get(ctx context.Context, id string) (imagery.Image, error) {
 	if err != nil {
 		return imagery.Image{}, err
 	}
-	return parse(doc)
+	return decode(doc)
 }
 
-// Move implements imagery.Catalog. The patch names every attribute that we know, so it removes what is no
-// longer set, and leaves alone what it does not name.
+// Move implements imagery.Catalog. The patch contains every known attribute, so it removes those that are no longer set
+// and keeps unknown ones.
 func (c catalog) Move(ctx context.Context, from, to imagery.Image) error {
 	n, err := c.s.exec(ctx, `
 		UPDATE images SET item = json_patch(item, ?)
 		WHERE id = ? AND version = ? AND state = ? AND ifnull(rawS3Key, '') = ?`,
-		document(to), from.ID, from.Version, string(from.State), from.RawKey)
-	return changed(n, err, imagery.ErrConflict)
+		encode(to), from.ID, from.Version, string(from.State), from.RawKey)
+	return checkChanged(n, err, imagery.ErrConflict)
 }
 
-// Touch implements imagery.Catalog. It writes the one attribute instead of the image that the caller read,
-// which may be older than what is stored.
+// Touch implements imagery.Catalog. It writes a single attribute, because img may be older than the stored item.
 func (c catalog) Touch(ctx context.Context, img imagery.Image, hinted time.Time) error {
 	n, err := c.s.exec(ctx, "UPDATE images SET item = json_set(item, '$.hinted', ?) WHERE id = ? AND version = ?",
 		hinted.UnixMilli(), img.ID, img.Version)
-	return changed(n, err, imagery.ErrConflict)
+	return checkChanged(n, err, imagery.ErrConflict)
 }
 
-// Pending implements imagery.Catalog. The place where a page ends is the updated time and the id of its last
-// image, so images that come and go between two pages neither repeat nor hide others.
-func (c catalog) Pending(ctx context.Context, shard string, from, to time.Time, after string, limit int) (list []imagery.Pending, next string, err error) {
-	var place struct {
+// Pending implements imagery.Catalog. A cursor is the updated time and the id of the last image of a page, so images
+// that appear or disappear between two pages neither repeat nor hide others.
+func (c catalog) Pending(ctx context.Context, shard string, from, to time.Time, after string, limit int) (
+	list []imagery.Pending, next string, err error) {
+	var cursor struct {
 		updated int64
 		id      string
 	}
 	if after != "" {
-		if _, err := fmt.Sscanf(after, "%d/%s", &place.updated, &place.id); err != nil {
-			return nil, "", fmt.Errorf("page %q: %w", after, err)
+		if _, err := fmt.Sscanf(after, "%d/%s", &cursor.updated, &cursor.id); err != nil {
+			return nil, "", fmt.Errorf("%q is not a cursor of the pending images: %w", after, err)
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
@@ -94,19 +93,19 @@ func (c catalog) Pending(ctx context.Context, shard string, from, to time.Time, 
 	rows, err := c.s.reader.QueryContext(ctx, `
 		SELECT id, updated FROM images
 		WHERE pending = ? AND updated BETWEEN ? AND ? AND (updated, id) > (?, ?)
-		ORDER BY updated, id LIMIT ?`, shard, milli(from), to.UnixMilli(), place.updated, place.id, limit)
+		ORDER BY updated, id LIMIT ?`, shard, milli(from), to.UnixMilli(), cursor.updated, cursor.id, limit)
 	if err != nil {
 		return nil, "", err
 	}
 	defer rows.Close()
 	for rows.Next() {
-		if err := rows.Scan(&place.id, &place.updated); err != nil {
+		if err := rows.Scan(&cursor.id, &cursor.updated); err != nil {
 			return nil, "", err
 		}
-		list = append(list, imagery.Pending{ID: place.id, Updated: time.UnixMilli(place.updated).UTC()})
+		list = append(list, imagery.Pending{ID: cursor.id, Updated: time.UnixMilli(cursor.updated).UTC()})
 	}
-	if len(list) == limit { // perhaps the last one all the same; the next page is empty then
-		next = fmt.Sprintf("%d/%s", place.updated, place.id)
+	if len(list) == limit { // the next page may be empty
+		next = fmt.Sprintf("%d/%s", cursor.updated, cursor.id)
 	}
 	return list, next, rows.Err()
 }
@@ -121,7 +120,7 @@ func (c catalog) Lease(ctx context.Context, name, holder string, now, until time
 	return n == 1, err
 }
 
-// milli is a time as stored; the zero time comes before all others.
+// milli returns the stored form of a time: milliseconds, 0 for the zero time.
 func milli(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
@@ -129,9 +128,9 @@ func milli(t time.Time) int64 {
 	return t.UnixMilli()
 }
 
-// Ping implements imagery.Catalog. It takes the write lock, unless this process has written a moment ago: a table that
-// can be read and not written, because another process holds the lock, must not look ready. Both statements name the
-// table: an empty file answers SELECT 1.
+// Ping implements imagery.Catalog. It takes the write lock unless this process has written recently, because a table
+// that is not writable, such as one that another process has locked, is not ready. Both statements name the table,
+// because SELECT 1 succeeds on an empty file.
 func (c catalog) Ping(ctx context.Context) error {
 	if time.Since(time.UnixMilli(c.s.wrote.Load())) < callTimeout {
 		var n int
@@ -141,21 +140,20 @@ func (c catalog) Ping(ctx context.Context) error {
 	return err
 }
 
-// changed turns the outcome of a conditional write into the port's answer: a write that found no row that
-// meets its condition lost.
-func changed(n int64, err, lost error) error {
+// checkChanged returns the error of a conditional write: err, or failed if no row met the condition.
+func checkChanged(n int64, err, failed error) error {
 	if err == nil && n == 0 {
-		return lost
+		return failed
 	}
 	return err
 }
 
-// document renders all attributes of an image, as a merge patch.
-func document(img imagery.Image) string {
+// encode returns all attributes of an image as a JSON merge patch.
+func encode(img imagery.Image) string {
 	b, err := json.Marshal(item{
 		ID: img.ID, Version: img.Version, State: img.State,
-		Created: millis(img.Created), Updated: millis(img.Updated), Hinted: millis(img.Hinted),
-		Expires: optional(max(img.Expires.Unix(), 0)), // the zero time lies before 1970
+		Created: optional(milli(img.Created)), Updated: optional(milli(img.Updated)), Hinted: optional(milli(img.Hinted)),
+		Expires: optional(max(img.Expires.Unix(), 0)), // the zero time is before 1970
 		RawKey:  optional(img.RawKey), ProcessedKey: optional(img.ProcessedKey), Error: optional(img.Error),
 		Pending: optional(img.PendingShard()), History: img.History,
 	})
@@ -165,15 +163,15 @@ func document(img imagery.Image) string {
 	return string(b)
 }
 
-// parse reads a stored item; attributes that we do not know are left where they are.
-func parse(doc string) (imagery.Image, error) {
+// decode parses a stored item and ignores unknown attributes.
+func decode(doc string) (imagery.Image, error) {
 	var it item
 	if err := json.Unmarshal([]byte(doc), &it); err != nil {
 		return imagery.Image{}, fmt.Errorf("stored item: %w", err)
 	}
 	img := imagery.Image{
 		ID: it.ID, Version: it.Version, State: it.State,
-		Created: instant(it.Created), Updated: instant(it.Updated), Hinted: instant(it.Hinted),
+		Created: timeOf(it.Created), Updated: timeOf(it.Updated), Hinted: timeOf(it.Hinted),
 		RawKey: value(it.RawKey), ProcessedKey: value(it.ProcessedKey), Error: value(it.Error),
 		History: it.History,
 	}
@@ -183,24 +181,15 @@ func parse(doc string) (imagery.Image, error) {
 	return img, nil
 }
 
-// millis returns nil for the zero time: such an attribute is not stored.
-func millis(t time.Time) *int64 {
-	if t.IsZero() {
-		return nil
-	}
-	ms := t.UnixMilli()
-	return &ms
-}
-
-// instant reads what millis wrote. UTC, so that a time looks the same in every process's log.
-func instant(ms *int64) time.Time {
+// timeOf converts optional milliseconds to a time in UTC, so that every process logs it in the same form.
+func timeOf(ms *int64) time.Time {
 	if ms == nil {
 		return time.Time{}
 	}
 	return time.UnixMilli(*ms).UTC()
 }
 
-// optional returns nil for a zero value: such an attribute is not stored.
+// optional returns nil for a zero value, which is not stored, and else a pointer to v.
 func optional[T comparable](v T) *T {
 	if v == *new(T) {
 		return nil
@@ -208,7 +197,7 @@ func optional[T comparable](v T) *T {
 	return &v
 }
 
-// value reads what optional wrote.
+// value is the inverse of optional.
 func value[T any](p *T) (v T) {
 	if p != nil {
 		v = *p

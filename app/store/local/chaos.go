@@ -11,30 +11,29 @@ import (
 	"imagery/app/imagery"
 )
 
-// Chaos makes a queue do what its port allows and a quiet laptop never shows, so that tests meet it every day.
-// Dead letters are left alone. The zero value is no chaos.
+// Chaos injects faults that the Queue port allows but an idle machine rarely shows, for tests. The dead-letter queue is
+// not affected. The zero value injects nothing.
 //
-// What happens to a delivery follows from the seed, the message's number and its receive count, whichever
-// process asks and when, so a run whose messages have the same numbers meets the same faults; which sent message
-// is delayed follows from the seed and the sends of this process before it.
+// The faults of a delivery depend only on the seed, the message id and its receive count, not on process or time, so
+// runs with the same message ids have the same faults. Whether a message is delayed depends on the seed and on how many
+// messages this process has sent.
 type Chaos struct {
 	Seed            uint64
-	Duplicate       float64       // share of deliveries whose hint is given to another consumer at the same time
-	LoseAck         float64       // share of deliveries whose acknowledgement gets lost: they come again
-	ForgetExtension float64       // share of deliveries that cannot be extended or handed back, though it says so
-	Delay           float64       // share of messages that arrive late
-	DelayUpTo       time.Duration // how late
-	ReorderWithin   time.Duration // a message may overtake all that came so long before it
+	Duplicate       float64       // share of deliveries that another consumer receives at the same time
+	LoseAck         float64       // share of deliveries whose deletion is lost, so that they are repeated
+	ForgetExtension float64       // share of deliveries for which Extend succeeds without effect
+	Delay           float64       // share of messages that are delayed
+	DelayUpTo       time.Duration // longest delay
+	ReorderWithin   time.Duration // a message may overtake messages that are older by at most this
 }
 
-// HeavyChaos is what tests run with: far worse than any queue, but with deliveries enough left that a
-// photo does not run out of them.
+// HeavyChaos returns the faults that tests use: far worse than a real queue, but a photo does not run out of deliveries.
 func HeavyChaos(seed uint64) Chaos {
 	return Chaos{Seed: seed, Duplicate: 0.25, LoseAck: 0.25, ForgetExtension: 0.25, Delay: 0.25,
 		DelayUpTo: 2 * time.Second, ReorderWithin: 5 * time.Second}
 }
 
-// The faults that are decided for one delivery or message; the names go into the dice.
+// The faults of a delivery or message, as arguments of roll.
 const (
 	duplicate = "duplicate"
 	loseAck   = "lose ack"
@@ -42,20 +41,20 @@ const (
 	delay     = "delay"
 )
 
-// roll is a number from 0 to 1 that depends on nothing but its arguments and the seed.
+// roll returns a pseudo-random number in [0, 1) that depends only on the seed and the arguments.
 func (c Chaos) roll(fault, subject string, n int) float64 {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%d %s %s %d", c.Seed, fault, subject, n))
 	return float64(binary.BigEndian.Uint64(sum[:])>>11) / (1 << 53)
 }
 
-// order sorts receivable messages by when they became visible, each put off by a share of ReorderWithin that
-// depends on its number. Nobody waits for longer than that, however many others come.
+// order returns the SQL order in which messages are received: the time at which they became visible, plus a share of
+// ReorderWithin that depends on the id. This limits the wait of a message, however many others arrive.
 func (c Chaos) order() string {
-	spread := 1 + int64(c.roll("reorder", "all", 0)*1e9) // neighbours end up far apart
+	spread := 1 + int64(c.roll("reorder", "all", 0)*1e9) // so that consecutive ids are far apart
 	return fmt.Sprintf("visible + (id * %d) %% %d, id", spread, max(1, c.ReorderWithin.Milliseconds()))
 }
 
-// chaosQueue is a queue under Chaos.
+// chaosQueue is a queue with the faults of a Chaos.
 type chaosQueue struct {
 	queue
 	Chaos
@@ -63,7 +62,7 @@ type chaosQueue struct {
 }
 
 func newChaosQueue(s *Store) chaosQueue {
-	s.opts.Log.Warn("the queue misbehaves on purpose", "seed", s.opts.Chaos.Seed)
+	s.opts.Log.Warn("the queue injects faults, for tests", "seed", s.opts.Chaos.Seed)
 	return chaosQueue{queue{s: s, order: s.opts.Chaos.order()}, s.opts.Chaos, new(atomic.Int64)}
 }
 
@@ -76,17 +75,17 @@ func (q chaosQueue) Send(ctx context.Context, body []byte, trace string) error {
 	return q.send(ctx, body, trace, time.Duration(q.roll(delay, "time", n)*float64(q.DelayUpTo)))
 }
 
-// Receive implements imagery.Queue. The copy of a duplicated message has its receive count of before this
-// delivery: a duplicate does not count as a delivery.
+// Receive implements imagery.Queue. The copy of a duplicated message has the receive count from before this delivery,
+// because a duplicate does not count as a delivery.
 func (q chaosQueue) Receive(ctx context.Context, max int, wait time.Duration) ([]imagery.Message, error) {
 	list, err := q.queue.Receive(ctx, max, wait)
 	for _, m := range list {
 		if q.roll(duplicate, m.ID, m.Receives) >= q.Duplicate {
 			continue
 		}
-		// The delivery has happened: a copy that cannot be made is no error of it.
-		if _, err := q.s.exec(ctx, "INSERT INTO messages (dead, visible, sent, receives, trace, body) VALUES (0, ?, ?, ?, ?, ?)",
-			time.Now().UnixMilli(), m.Sent.UnixMilli(), m.Receives-1, m.Trace, m.Body); err == nil {
+		const insert = "INSERT INTO messages (dead, visible, sent, receives, trace, body) VALUES (0, ?, ?, ?, ?, ?)"
+		_, err := q.s.exec(ctx, insert, time.Now().UnixMilli(), m.Sent.UnixMilli(), m.Receives-1, m.Trace, m.Body)
+		if err == nil { // else the delivery has succeeded all the same
 			q.s.notifier.notify()
 		}
 	}
@@ -95,16 +94,16 @@ func (q chaosQueue) Receive(ctx context.Context, max int, wait time.Duration) ([
 
 // Extend implements imagery.Queue.
 func (q chaosQueue) Extend(ctx context.Context, d time.Duration, ms ...imagery.Message) (lost []imagery.Message, err error) {
-	return q.queue.Extend(ctx, d, q.spared(forget, q.ForgetExtension, ms)...)
+	return q.queue.Extend(ctx, d, q.unaffected(forget, q.ForgetExtension, ms)...)
 }
 
 // Delete implements imagery.Queue.
 func (q chaosQueue) Delete(ctx context.Context, ms ...imagery.Message) error {
-	return q.queue.Delete(ctx, q.spared(loseAck, q.LoseAck, ms)...)
+	return q.queue.Delete(ctx, q.unaffected(loseAck, q.LoseAck, ms)...)
 }
 
-// spared are the deliveries that a fault does not hit.
-func (q chaosQueue) spared(fault string, share float64, ms []imagery.Message) (rest []imagery.Message) {
+// unaffected returns the deliveries without the given fault.
+func (q chaosQueue) unaffected(fault string, share float64, ms []imagery.Message) (rest []imagery.Message) {
 	for _, m := range ms {
 		if q.roll(fault, m.ID, m.Receives) >= share {
 			rest = append(rest, m)

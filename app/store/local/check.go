@@ -9,10 +9,11 @@ import (
 	"strings"
 )
 
-// ForeignError is returned for a data folder that has something of others at a path that we would use.
+// ForeignError is returned for a data folder in which a path that the service uses is occupied by another program's
+// file.
 type ForeignError struct {
 	Dir  string
-	Path string // of what is in the way
+	Path string // the file that is in the way
 	Why  string
 }
 
@@ -21,34 +22,39 @@ func (e *ForeignError) Error() string {
 	return fmt.Sprintf("data folder %s: %s %s; choose an empty folder or one of Imagery's own", e.Dir, e.Path, e.Why)
 }
 
-// Check returns nil if dir is absent, is a data folder of ours, or has nothing at the paths that we would use; else
-// a *ForeignError that names what is in the way. It changes nothing.
+// folderError adds the folder to an error of os.Root, whose path is relative to the folder.
+func folderError(dir string, err error) error {
+	return fmt.Errorf("data folder %s: %w", dir, cause(err))
+}
+
+// Check returns nil if dir does not exist, is a data folder of the service, or has nothing at the paths that the service
+// uses; else a *ForeignError that names the file in the way. It changes nothing.
 func Check(dir string) error {
 	root, err := os.OpenRoot(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("data folder %s: %w", dir, cause(err))
+		return folderError(dir, err)
 	}
 	defer root.Close()
 	_, err = inspect(dir, root)
 	return err
 }
 
-// inspect reports whether the folder is ours: it has our marker or our table. It returns a *ForeignError if something
-// of others is in the way, or if there are objects without a table.
+// inspect reports whether the folder is ours: it has our marker or our table. It returns a *ForeignError if another
+// program's file is in the way, or if there are objects without a table.
 func inspect(dir string, root *os.Root) (ours bool, err error) {
-	if err := kinds(dir, root); err != nil {
+	if err := checkFileTypes(dir, root); err != nil {
 		return false, err
 	}
-	found, err := foreign(dir, root)
+	found, err := findForeign(dir, root)
 	if err != nil {
 		return false, err
 	}
-	// Read after the names: another process writes the marker first, so whatever of its files was found, the marker
-	// is there by now.
-	ours, err = marked(dir, root)
+	// The marker is read last. Another process that prepares the folder writes it first, so if one of its other files
+	// was found above, the marker exists by now.
+	ours, err = hasMarker(dir, root)
 	if err == nil && !ours && found != nil {
 		ours, err = madeByOldRelease(dir, root)
 	}
@@ -58,20 +64,21 @@ func inspect(dir string, root *os.Root) (ours bool, err error) {
 	if !ours && found != nil {
 		return false, found
 	}
-	return ours, tableBesideObjects(dir, root)
+	return ours, checkTableExists(dir, root)
 }
 
-// kinds refuses links, and anything else that is neither the folder nor the file that belongs at its path.
-func kinds(dir string, root *os.Root) error {
+// checkFileTypes returns a *ForeignError for a link, and for anything else that is not the folder or regular file
+// expected at its path.
+func checkFileTypes(dir string, root *os.Root) error {
 	check := func(name, want string, is func(fs.FileMode) bool) error {
 		info, err := root.Lstat(name)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("data folder %s: %w", dir, cause(err))
+			return folderError(dir, err)
 		}
-		if is(info.Mode()) && (info.IsDir() || names(info) == 1) {
+		if is(info.Mode()) && (info.IsDir() || linkCount(info) == 1) {
 			return nil
 		}
 		why := "is not a " + want
@@ -96,19 +103,19 @@ func kinds(dir string, root *os.Root) error {
 	return nil
 }
 
-// foreign returns the first thing at our paths that would be of others if the folder is not ours; nil if there is
-// none.
-func foreign(dir string, root *os.Root) (*ForeignError, error) {
+// findForeign returns an error for the first file or folder at a path that the service uses; nil if there is none. It is
+// for a folder that is not ours.
+func findForeign(dir string, root *os.Root) (*ForeignError, error) {
 	const why = "was not made by Imagery"
 	for _, name := range []string{objectsName, tmpName, wakeName} {
 		file, err := firstFile(root, name)
 		if err != nil {
-			return nil, fmt.Errorf("data folder %s: %w", dir, cause(err))
+			return nil, folderError(dir, err)
 		}
 		if file != "" {
 			return &ForeignError{dir, filepath.Join(dir, filepath.FromSlash(file)), why}, nil
 		}
-		if _, err := root.Lstat(name); err == nil { // an empty folder may have other uses, and other rights
+		if _, err := root.Lstat(name); err == nil { // an empty folder may have another purpose and other permissions
 			return &ForeignError{dir, filepath.Join(dir, name), why}, nil
 		}
 	}
@@ -120,7 +127,7 @@ func foreign(dir string, root *os.Root) (*ForeignError, error) {
 	return nil, nil
 }
 
-// firstFile returns the path of one file or link below a folder, "" if it has none or is absent.
+// firstFile returns the path of one file or link below a folder, or "" if there is none or the folder does not exist.
 func firstFile(root *os.Root, dir string) (file string, err error) {
 	return file, fs.WalkDir(root.FS(), dir, func(name string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) || err == nil && d.IsDir() {
@@ -133,15 +140,15 @@ func firstFile(root *os.Root, dir string) (file string, err error) {
 	})
 }
 
-// marked reports whether the marker is there. One that is cut short was being written when its process died, before it
-// made anything else.
-func marked(dir string, root *os.Root) (bool, error) {
+// hasMarker reports whether the marker file exists. A truncated one does not count: the process that wrote it died
+// before it created anything else.
+func hasMarker(dir string, root *os.Root) (bool, error) {
 	text, err := root.ReadFile(markerName)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("data folder %s: %w", dir, cause(err))
+		return false, folderError(dir, err)
 	}
 	first, _, _ := strings.Cut(markerText, "\n")
 	if strings.HasPrefix(string(text), first) {
@@ -153,8 +160,8 @@ func marked(dir string, root *os.Root) (bool, error) {
 	return false, &ForeignError{dir, filepath.Join(dir, markerName), "was not made by Imagery"}
 }
 
-// madeByOldRelease reports whether the folder is one of the release that wrote no marker: it made all folders before
-// the table. Only then is the database opened, since SQLite may repair a file that it opens.
+// madeByOldRelease reports whether the folder was made by the release that wrote no marker, which created all folders
+// before the table. It opens the database only if all of them exist, since SQLite may repair a file when it opens it.
 func madeByOldRelease(dir string, root *os.Root) (bool, error) {
 	for _, name := range []string{objectsName, tmpName, wakeName, databaseName} {
 		if _, err := root.Lstat(name); err != nil {
@@ -163,14 +170,14 @@ func madeByOldRelease(dir string, root *os.Root) (bool, error) {
 	}
 	db, err := openDatabase(dir, "rw", 1)
 	if err != nil {
-		return false, nil // another program's file; foreign has named something
+		return false, nil // another program's file, which findForeign has reported
 	}
 	return true, db.Close()
 }
 
-// tableBesideObjects refuses a folder that has objects and no table: a new table would know none of them, and would
-// hide that the old one is missing.
-func tableBesideObjects(dir string, root *os.Root) error {
+// checkTableExists returns a *ForeignError for a folder that has objects but no table: a new table would not contain
+// them, and would hide that the old one is missing.
+func checkTableExists(dir string, root *os.Root) error {
 	absent := func() bool {
 		_, err := root.Lstat(databaseName)
 		return errors.Is(err, fs.ErrNotExist)
@@ -180,9 +187,9 @@ func tableBesideObjects(dir string, root *os.Root) error {
 	}
 	object, err := firstFile(root, objectsName)
 	if err != nil {
-		return fmt.Errorf("data folder %s: %w", dir, cause(err))
+		return folderError(dir, err)
 	}
-	if object == "" || !absent() { // another process has made the table, and then put the object
+	if object == "" || !absent() { // another process has created the table and then stored the object
 		return nil
 	}
 	return &ForeignError{dir, filepath.Join(dir, filepath.FromSlash(object)),

@@ -11,36 +11,36 @@ import (
 	"strings"
 )
 
-// Names in a data folder. Everything that the service writes or removes lies at one of these paths, and carries a
-// name of exactly our own form below them; nothing else is touched.
+// Names in a data folder. The service writes and removes files at these paths only, and in the folders only files whose
+// names have the forms below.
 const (
-	databaseName = "imagery.db" // with SQLite's own -wal, -shm and -journal beside it
+	databaseName = "imagery.db" // with SQLite's -wal, -shm and -journal files
 	objectsName  = "objects"    // one file per object, under its key
 	tmpName      = "tmp"        // files that are being written or removed
 	wakeName     = "wake"       // sockets of processes that wait for messages
 	markerName   = "imagery-data.txt"
 
-	// FleetFile is the file in which a running fleet says where it listens.
+	// FleetFile is the file that contains the URL of a running fleet.
 	FleetFile = "fleet.url"
 )
 
-// markerText is the content of the marker file. It is written before anything else, so a folder in which Prepare
-// was interrupted is still known as ours.
+// markerText is the content of the marker file. It is written before anything else, so that a folder in which Prepare
+// was interrupted is still recognized as ours.
 const markerText = `This is a data folder of Imagery.
 
 imagery.db holds the table of images and the queue, objects/ the photos. They belong together: copy, move or
 remove the folder as a whole, while the service is stopped, never parts of it.
 `
 
-// Forms of the names that are made here. A file with any other name is not ours and is never removed.
+// Forms of the names that the service creates. A file with another name is never removed.
 var (
 	stagedForm = regexp.MustCompile(`^([0-9]+)-[0-9]{12,20}$`) // in tmp: PID-RANDOM, see stage
 	// asideForm is in tmp: PID~KEY, with ~ for / in the key.
 	asideForm = regexp.MustCompile(`^([0-9]+)~((?:upload|processed|selftest)(?:~` + keyPart + `){1,3})$`)
-	// oldAsideForm matches the names that the release before this one made: PID-KEY, with - for / in the key.
+	// oldAsideForm matches the names that the previous release created: PID-KEY, with - for / in the key.
 	oldAsideForm = regexp.MustCompile(`^([0-9]+)-upload-(` + uuidForm + `)-([0-9a-f]{64})$`)
 	socketForm   = regexp.MustCompile(`^([0-9]+)-[0-9]+\.sock$`) // in wake: PID-NUMBER.sock
-	// originalForm is the key of an original: that of this service, and that of the book's app with a time in ms.
+	// originalForm matches the key of an original, of this service or (with a time in ms) of the original application.
 	originalForm = regexp.MustCompile(`^upload/` + uuidForm + `(/[0-9a-f]{64}|-[0-9]{13})$`)
 	imageForm    = regexp.MustCompile(`^upload/` + uuidForm + `$`)
 )
@@ -49,13 +49,13 @@ const uuidForm = `[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`
 
 func databasePath(dir string) string { return filepath.Join(dir, databaseName) }
 
-// databaseNames are the files that SQLite may make.
+// databaseNames lists the files that SQLite may create.
 var databaseNames = []string{databaseName, databaseName + "-wal", databaseName + "-shm", databaseName + "-journal"}
 
-// lay makes what is missing of the folder's layout, readable by its owner only: photos are private, and an image's id
-// is their only secret. A folder that existed before keeps its own mode, since it may have other uses.
-func lay(root *os.Root) error {
-	if err := mark(root); err != nil {
+// createLayout creates the missing files and folders, readable by their owner only: photos are private, and the id of an
+// image is the only secret that protects it. The data folder itself keeps its mode, since it may have other uses.
+func createLayout(root *os.Root) error {
+	if err := writeMarker(root); err != nil {
 		return err
 	}
 	for _, name := range []string{objectsName, tmpName, wakeName} {
@@ -66,7 +66,7 @@ func lay(root *os.Root) error {
 			return err
 		}
 	}
-	// Made here, because SQLite would make it readable by everybody. Its other files take over this one's mode.
+	// Created here, because SQLite would make it world-readable. SQLite's other files get the mode of this one.
 	f, err := root.OpenFile(databaseName, os.O_WRONLY|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
@@ -74,9 +74,9 @@ func lay(root *os.Root) error {
 	return f.Close()
 }
 
-// mark writes the marker, unless it is there. It is not cut before it is written, since another process may read it at
-// any time.
-func mark(root *os.Root) error {
+// writeMarker writes the marker file unless it is complete. It does not truncate the file, since another process may
+// read it at any time.
+func writeMarker(root *os.Root) error {
 	if text, err := root.ReadFile(markerName); err == nil && string(text) == markerText {
 		return nil
 	}
@@ -88,8 +88,8 @@ func mark(root *os.Root) error {
 	return errors.Join(err, f.Sync(), f.Close())
 }
 
-// hide makes the database readable by its owner only: the release before made it readable by everybody.
-func hide(root *os.Root) error {
+// restrictMode makes the database readable by its owner only; the previous release made it world-readable.
+func restrictMode(root *os.Root) error {
 	for _, name := range databaseNames {
 		if err := root.Chmod(name, 0o600); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
@@ -98,7 +98,7 @@ func hide(root *os.Root) error {
 	return nil
 }
 
-// cause drops the operation and path of an error of os.Root, whose path is only the part below the folder.
+// cause returns an error of os.Root without its operation.
 func cause(err error) error {
 	if pathErr := (*fs.PathError)(nil); errors.As(err, &pathErr) {
 		return fmt.Errorf("%s: %w", pathErr.Path, pathErr.Err)
@@ -106,7 +106,7 @@ func cause(err error) error {
 	return err
 }
 
-// keyOfAside returns the key of an object that was set aside under that name in tmp, "" if it is no such name.
+// keyOfAside returns the key of the object that was set aside in tmp under that name, or "" for any other name.
 func keyOfAside(name string) string {
 	if m := asideForm.FindStringSubmatch(name); m != nil {
 		return strings.ReplaceAll(m[2], "~", "/")
@@ -117,8 +117,8 @@ func keyOfAside(name string) string {
 	return ""
 }
 
-// Announce writes down in FleetFile where the fleet on this folder listens, until withdraw is called. A fleet that is
-// killed leaves the file behind: its reader asks at the URL which folder is served there.
+// Announce writes the URL of the fleet on this folder to FleetFile; withdraw removes it. A fleet that is killed leaves
+// the file behind, so readers must ask the URL which folder it serves.
 func (s *Store) Announce(url string) (withdraw func() error, err error) {
 	text := fmt.Sprintf("%s %d\n", url, os.Getpid())
 	staged, err := blobs{s.root}.stage(strings.NewReader(text), int64(len(text)))
@@ -133,7 +133,7 @@ func (s *Store) Announce(url string) (withdraw func() error, err error) {
 	}
 	return func() error {
 		if now, err := s.root.ReadFile(FleetFile); err != nil || string(now) != text {
-			return nil // the next fleet has written its own
+			return nil // another fleet has replaced it
 		}
 		return s.root.Remove(FleetFile)
 	}, nil

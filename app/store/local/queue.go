@@ -11,27 +11,27 @@ import (
 // queue implements imagery.Queue on the rows of messages that are dead letters, or on those that are not. One column
 // decides, so a message is in exactly one of the two even after a crash.
 //
-// Times are the wall clock's, which all processes of the machine share. When it is set back, messages come
-// later; when it is set forward, some come twice.
+// Times are those of the wall clock, which all processes of the machine share. If it is set back, messages are delivered
+// later; if it is set forward, some are delivered twice.
 type queue struct {
 	s     *Store
 	dead  bool
-	order string // in which visible messages are received, in SQL
+	order string // SQL order in which visible messages are received
 }
 
-// oldestFirst is fair, and what the index is sorted by.
+// oldestFirst is the order of the index.
 const oldestFirst = "visible, id"
 
-// Send implements imagery.Queue. Sleeping receivers are woken once the message is committed.
+// Send implements imagery.Queue. It notifies the receivers after the commit.
 func (q queue) Send(ctx context.Context, body []byte, trace string) error {
 	return q.send(ctx, body, trace, 0)
 }
 
-// send queues a message that becomes visible after a while.
-func (q queue) send(ctx context.Context, body []byte, trace string, after time.Duration) error {
+// send queues a message that becomes visible after the delay.
+func (q queue) send(ctx context.Context, body []byte, trace string, delay time.Duration) error {
 	now := time.Now()
 	_, err := q.s.exec(ctx, "INSERT INTO messages (dead, visible, sent, trace, body) VALUES (?, ?, ?, ?, ?)",
-		q.dead, now.Add(after).UnixMilli(), now.UnixMilli(), trace, body)
+		q.dead, now.Add(delay).UnixMilli(), now.UnixMilli(), trace, body)
 	if err == nil {
 		q.s.notifier.notify()
 	}
@@ -76,10 +76,10 @@ func (q queue) tryReceive(ctx context.Context, max int) (list []imagery.Message,
 	if pause = time.Until(time.UnixMilli(first.Int64)); pause > 0 {
 		return nil, min(pause, q.s.poll), nil
 	}
-	// Another process may have taken it before we have the lock; then the list is empty.
+	// The list is empty if another process receives the message before this one has the lock.
 	err = q.s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		for buried := true; buried && len(list) < max; {
-			if buried, err = q.take(ctx, tx, max-len(list), &list); err != nil {
+		for died := true; died && len(list) < max; {
+			if died, err = q.claim(ctx, tx, max-len(list), &list); err != nil {
 				return err
 			}
 		}
@@ -91,10 +91,10 @@ func (q queue) tryReceive(ctx context.Context, max int) (list []imagery.Message,
 	return list, 0, nil
 }
 
-// take gives up to n visible messages a new receipt, in the queue's order, and appends them to list. Those that have
-// used up their deliveries become dead letters instead, as if just sent there; buried reports that there were
-// some, so that others may be visible behind them.
-func (q queue) take(ctx context.Context, tx *sql.Tx, n int, list *[]imagery.Message) (buried bool, err error) {
+// claim gives up to n visible messages a new receipt, in the queue's order, and appends them to list. Messages that have
+// used up their deliveries become dead letters instead, as if sent to that queue now; died reports that there were some,
+// so that further messages may be visible.
+func (q queue) claim(ctx context.Context, tx *sql.Tx, n int, list *[]imagery.Message) (died bool, err error) {
 	now := time.Now()
 	rows, err := tx.QueryContext(ctx, `
 		UPDATE messages SET
@@ -117,16 +117,16 @@ func (q queue) take(ctx context.Context, tx *sql.Tx, n int, list *[]imagery.Mess
 			return false, err
 		}
 		if m.Receipt == "" { // it became a dead letter and was not delivered
-			buried = true
+			died = true
 			continue
 		}
 		m.Sent = time.UnixMilli(sent).UTC()
 		*list = append(*list, m)
 	}
-	return buried, rows.Err()
+	return died, rows.Err()
 }
 
-// Extend implements imagery.Queue: all messages in one transaction, so an error means that none was extended.
+// Extend implements imagery.Queue in one transaction. On an error no message was extended.
 func (q queue) Extend(ctx context.Context, d time.Duration, ms ...imagery.Message) (lost []imagery.Message, err error) {
 	if len(ms) == 0 {
 		return nil, nil
@@ -134,7 +134,7 @@ func (q queue) Extend(ctx context.Context, d time.Duration, ms ...imagery.Messag
 	err = q.s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		now := time.Now()
 		for _, m := range ms {
-			r, err := tx.ExecContext(ctx, "UPDATE messages SET visible = ? WHERE "+held,
+			r, err := tx.ExecContext(ctx, "UPDATE messages SET visible = ? WHERE "+receiptValid,
 				now.Add(d).UnixMilli(), m.ID, q.dead, m.Receipt, now.UnixMilli())
 			if err != nil {
 				return err
@@ -150,14 +150,14 @@ func (q queue) Extend(ctx context.Context, d time.Duration, ms ...imagery.Messag
 	if err != nil {
 		return nil, err
 	}
-	if d <= 0 && len(lost) < len(ms) { // visible at once, which no sleeping receiver could foresee
+	if d <= 0 && len(lost) < len(ms) { // visible now, earlier than sleeping receivers expect
 		q.s.notifier.notify()
 	}
 	return lost, nil
 }
 
-// Delete implements imagery.Queue. It is stricter than SQS, where a late receipt still deletes until another
-// consumer has the message: here a receipt is invalid after its visibility timeout.
+// Delete implements imagery.Queue. It is stricter than SQS: a receipt is invalid after its visibility timeout, not only
+// after the next delivery.
 func (q queue) Delete(ctx context.Context, ms ...imagery.Message) error {
 	if len(ms) == 0 {
 		return nil
@@ -165,7 +165,8 @@ func (q queue) Delete(ctx context.Context, ms ...imagery.Message) error {
 	return q.s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		now := time.Now().UnixMilli()
 		for _, m := range ms {
-			if _, err := tx.ExecContext(ctx, "DELETE FROM messages WHERE "+held, m.ID, q.dead, m.Receipt, now); err != nil {
+			_, err := tx.ExecContext(ctx, "DELETE FROM messages WHERE "+receiptValid, m.ID, q.dead, m.Receipt, now)
+			if err != nil {
 				return err
 			}
 		}
@@ -173,10 +174,10 @@ func (q queue) Delete(ctx context.Context, ms ...imagery.Message) error {
 	})
 }
 
-// held is true for the message whose receipt is still valid.
-const held = "id = ? AND dead = ? AND receipt = ? AND visible > ?"
+// receiptValid is the SQL condition that a message has the given receipt and that it is still valid.
+const receiptValid = "id = ? AND dead = ? AND receipt = ? AND visible > ?"
 
-// Limits implements imagery.Queue. They come from this process's options; the fleet gives all of them the same.
+// Limits implements imagery.Queue. It returns the options of this process; all processes of a fleet have the same.
 func (q queue) Limits(context.Context) (imagery.Limits, error) {
 	l := imagery.Limits{Visibility: q.s.opts.Visibility, MaxReceives: q.s.opts.MaxReceives}
 	if q.dead {
@@ -185,7 +186,7 @@ func (q queue) Limits(context.Context) (imagery.Limits, error) {
 	return l, nil
 }
 
-// Depth counts the messages that wait, those in flight, and the dead letters, all at one instant.
+// Depth returns the numbers of visible and in-flight messages and of dead letters, all at the same instant.
 func (s *Store) Depth(ctx context.Context) (visible, inFlight, dead int, err error) {
 	err = s.row(ctx, []any{&visible, &inFlight, &dead}, `
 		SELECT count(*) FILTER (WHERE NOT dead AND visible <= ?1), count(*) FILTER (WHERE NOT dead AND visible > ?1),

@@ -8,9 +8,9 @@ import (
 	"imagery/app/imagery"
 )
 
-// What follows is for operators: the roles list nothing and remove nothing but what Sweep does.
+// The functions below are for operators. The roles do not use them.
 
-// scanPage bounds one read of Scan: a long one would keep SQLite from clearing its write-ahead log.
+// scanPage limits the images in one read of Scan, because a long read prevents SQLite from clearing its write-ahead log.
 const scanPage = 500
 
 // Prepared reports whether dir is a data folder, so that a mistyped path does not create one.
@@ -19,8 +19,8 @@ func Prepared(dir string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// Scan hands every image to each, expired ones too, until each returns an error. Images that are written
-// meanwhile come as they were or as they are.
+// Scan calls each with every image, expired ones included, until each returns an error. An image that is written
+// meanwhile may appear as before or as after the write.
 func (s *Store) Scan(ctx context.Context, each func(imagery.Image) error) error {
 	for last := int64(0); ; {
 		page, next, err := s.page(ctx, last)
@@ -36,7 +36,7 @@ func (s *Store) Scan(ctx context.Context, each func(imagery.Image) error) error 
 	}
 }
 
-// page reads the images behind a row.
+// page reads up to scanPage images with a rowid greater than after; last is the greatest rowid of the page.
 func (s *Store) page(ctx context.Context, after int64) (list []imagery.Image, last int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -54,7 +54,7 @@ func (s *Store) page(ctx context.Context, after int64) (list []imagery.Image, la
 		if err := rows.Scan(&last, &doc); err != nil {
 			return nil, 0, err
 		}
-		img, err := parse(doc)
+		img, err := decode(doc)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -72,8 +72,8 @@ func (s *Store) Find(_ context.Context, key string) error {
 	return f.Close()
 }
 
-// RemoveObject removes an object that no image names and that was put before the given time; removed is false
-// if it is gone, newer or named. A file that is put meanwhile stays.
+// RemoveObject removes an object that no image refers to and that was stored before the given time; else removed is
+// false. An object that is stored meanwhile is kept.
 func (s *Store) RemoveObject(ctx context.Context, key string, before time.Time) (removed bool, err error) {
 	return s.remove(ctx, key, before, "(rawS3Key = ?2 OR item ->> '$.processedS3Key' = ?2)")
 }

@@ -8,15 +8,16 @@ import (
 	"os"
 )
 
-// schemaVersion is SQLite's user_version of a prepared folder. It grows only with a schema that the release before
-// cannot use; Prepare then brings older folders up.
+// schemaVersion is SQLite's user_version of a prepared folder. It is increased only for a schema that the previous
+// release cannot use; Prepare then migrates older folders.
 const schemaVersion = 1
 
-// schema: an item is one JSON document under the attribute names of the table on AWS, so that attributes of
-// newer releases survive older ones. The other columns are computed from it and cannot disagree.
-// In messages, times are in ms; a message is in flight while visible lies in the future, and its receipt is
-// valid exactly as long. dead is the number of the queue, 0 or 1, so that one index serves both. AUTOINCREMENT:
-// a message id is never used again, and two lines of a log with one id speak of one message.
+// schema creates the tables. An item is one JSON document with the attribute names of the DynamoDB table, so that an
+// older release keeps the attributes of a newer one. The other columns are computed from it and cannot disagree.
+//
+// In messages, times are in milliseconds. A message is in flight, and its receipt is valid, while visible is in the
+// future. dead is the number of the queue, 0 or 1, so that one index serves both queues. AUTOINCREMENT prevents reuse of
+// a message id, so that an id in a log always means the same message.
 const schema = `
 CREATE TABLE images (
 	item     TEXT NOT NULL CHECK (json_valid(item)),
@@ -50,9 +51,9 @@ CREATE TABLE leases (
 ) STRICT;
 `
 
-// makeSchema creates the tables of dir, or checks that they are there and can be written, and marks the database as
-// ours. All of it is one transaction: a process that dies here leaves the database as it was to the next one. Where
-// objects are, it makes no tables.
+// makeSchema creates the tables of dir, or checks that they exist and can be written, and sets the application id. It
+// uses one transaction, so a process that dies here leaves the database unchanged. If there are objects, it creates no
+// tables.
 func makeSchema(dir string, root *os.Root) (err error) {
 	db, err := openDatabase(dir, "rwc", 1)
 	if err != nil {
@@ -67,12 +68,12 @@ func makeSchema(dir string, root *os.Root) (err error) {
 	}
 	if none, err := empty(db); err != nil {
 		return err
-	} else if !none { // another program's must not be changed
-		if err := own(db); err != nil {
+	} else if !none { // another program's database must not be changed
+		if err := checkSchema(db); err != nil {
 			return err
 		}
 	}
-	// WAL stays with the file, so later connections need not ask for it, nor take the lock that it needs.
+	// WAL mode is stored in the file, so later connections need neither set it nor take the lock for that.
 	var mode string
 	if err := db.QueryRow("PRAGMA journal_mode = WAL").Scan(&mode); err != nil {
 		return err
@@ -95,16 +96,17 @@ func makeSchema(dir string, root *os.Root) (err error) {
 			return cause(err)
 		}
 		if object != "" {
-			return fmt.Errorf("it is empty, but there is %s: put the right one back", object)
+			return fmt.Errorf("the database is empty, but there is %s: restore the database of this folder", object)
 		}
 		if _, err := tx.Exec(fmt.Sprintf("%s PRAGMA user_version = %d", schema, schemaVersion)); err != nil {
 			return err
 		}
 	}
-	if err := own(tx); err != nil {
+	if err := checkSchema(tx); err != nil {
 		return err
 	}
-	// The release before set none. A start that finds all as it should be writes nothing, and waits for no disk.
+	// The previous release did not set the id. If it is set, nothing is written, so that a start does not wait for the
+	// disk.
 	var id int
 	if err := tx.QueryRow("PRAGMA application_id").Scan(&id); err != nil || id == applicationID {
 		return err
@@ -126,9 +128,9 @@ type querier interface {
 // errNotOurs is returned for a database that another program made.
 var errNotOurs = errors.New("it is the database of another program")
 
-// own returns nil if the database has our tables in a version that this release reads. The release before this one
-// set no application id.
-func own(q querier) error {
+// checkSchema returns nil if the database has our tables in a version that this release reads. The previous release set
+// no application id.
+func checkSchema(q querier) error {
 	var id, version, tables int
 	err := errors.Join(
 		q.QueryRow("PRAGMA application_id").Scan(&id),

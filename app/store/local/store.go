@@ -1,9 +1,9 @@
 // Package local implements the storage ports in one folder of one machine, as package aws does on AWS. Any number of
 // processes may use the folder at the same time, and each may be killed at any instruction.
 //
-// The folder holds imagery.db (SQLite: table images, one JSON document per item, and table messages, the
-// queue with its dead letters) and what folder.go names. Files of others in it are left alone, and a folder in
-// which they are in the way is refused.
+// The folder contains imagery.db (SQLite: table images with one JSON document per item, and table messages with the
+// queue and its dead letters) and the files listed in folder.go. Files of other programs in the folder are left alone.
+// A folder in which they are in the way is rejected.
 //
 // The package contains no business rules. Errors of the driver and the operating system, such as a locked database or a
 // full disk, are returned unwrapped: they are transient, and the caller adds the operation.
@@ -33,29 +33,29 @@ const (
 	// callTimeout limits each call of a port, so that a locked database is an error before the server must answer
 	// (10 s).
 	callTimeout = 5 * time.Second
-	// busyTimeout is how long SQLite itself waits for a lock. The deadline of the call ends the wait
-	// earlier; only opening has none.
+	// busyTimeout limits SQLite's own wait for a lock. It takes effect only while the database is opened; all other
+	// calls have a shorter deadline.
 	busyTimeout = 10 * time.Second
-	// readers is how many goroutines of one process read at once. Writers queue for a single connection:
-	// SQLite has one writer anyway, and its lock is not fair to many connections.
+	// readers is the number of concurrent reading connections of a process. Writers share a single connection: SQLite
+	// allows one writer at a time, and its lock is not fair to many connections.
 	readers = 4
 )
 
-// Options says how a process uses the data folder.
+// Options configures a Store.
 type Options struct {
-	Dir         string        // made by Prepare
-	Visibility  time.Duration // how long a received message stays invisible
+	Dir         string        // created by Prepare
+	Visibility  time.Duration // visibility timeout of a received message
 	MaxReceives int           // deliveries of a message before it becomes a dead letter
 	Log         *slog.Logger  // nil means slog.Default
-	Chaos       Chaos         // of the queue, for tests
+	Chaos       Chaos         // faults of the queue, for tests
 }
 
-// Store is one process's handle on a data folder. Its methods are safe for concurrent use.
+// Store implements the storage ports on a data folder. It is safe for concurrent use.
 type Store struct {
 	opts     Options
-	root     *os.Root               // no operation on files leaves the folder, whatever links are made in it
-	files    map[string]os.FileInfo // of the database, as they were opened
-	anchor   *sql.Conn              // is never used: while it is open SQLite does not remove its files itself
+	root     *os.Root               // keeps file operations within the folder, even if links are made in it
+	files    map[string]os.FileInfo // the database files as they were opened, by name
+	anchor   *sql.Conn              // never used; while it is open, SQLite does not remove its -wal and -shm files
 	writer   *sql.DB                // one connection
 	reader   *sql.DB
 	notifier *notifier
@@ -63,42 +63,42 @@ type Store struct {
 	wrote    atomic.Int64  // when the last commit succeeded, in Unix ms
 }
 
-// Prepare makes the data folder, its sub-folders and the schema, adopts a folder of the release before, and leaves a
-// prepared folder as it is. It returns a *ForeignError, and has changed nothing, if something of others is in the way.
-// Call it before Open; several processes may do so at once. Errors name the folder.
+// Prepare creates the data folder, its subfolders and the schema, migrates a folder of the previous release, and leaves
+// a prepared folder unchanged. It returns a *ForeignError, without any change, if another program's files are in the
+// way. Call it before Open; several processes may do so at once. Errors name the folder.
 func Prepare(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil { // photos are private
 		return fmt.Errorf("data folder %s: %w", dir, err)
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return fmt.Errorf("data folder %s: %w", dir, cause(err))
+		return folderError(dir, err)
 	}
 	defer root.Close()
 	if _, err := inspect(dir, root); err != nil {
 		return err
 	}
-	if err := lay(root); err != nil {
-		return fmt.Errorf("data folder %s: %w", dir, cause(err))
+	if err := createLayout(root); err != nil {
+		return folderError(dir, err)
 	}
 	for deadline := time.Now().Add(busyTimeout); ; time.Sleep(20 * time.Millisecond) {
 		err := makeSchema(dir, root)
-		// SQLite switches to WAL under a lock that knows no busy timeout, so of several processes that make
-		// one database together all but the first may be sent away.
+		// SQLite ignores the busy timeout while it switches to WAL, so when several processes create the database
+		// together, all but the first may get this error.
 		if busy(err) && time.Now().Before(deadline) {
 			continue
 		}
 		if err != nil {
 			return fmt.Errorf("make the table in %s: %w", databasePath(dir), err)
 		}
-		if err := errors.Join(hide(root), syncDir(root, ".")); err != nil {
-			return fmt.Errorf("data folder %s: %w", dir, cause(err))
+		if err := errors.Join(restrictMode(root), syncDir(root, ".")); err != nil {
+			return folderError(dir, err)
 		}
 		return nil
 	}
 }
 
-// Open opens a folder that Prepare made. A process opens it once and closes it at its end.
+// Open opens a folder that Prepare has created. The caller must close the Store.
 func Open(o Options) (*Store, error) {
 	if o.Visibility <= 0 || o.MaxReceives <= 0 {
 		return nil, fmt.Errorf("data folder %s: visibility %s and max receives %d must be positive",
@@ -109,7 +109,7 @@ func Open(o Options) (*Store, error) {
 	}
 	root, err := os.OpenRoot(o.Dir)
 	if err != nil {
-		return nil, fmt.Errorf("data folder %s: %w", o.Dir, cause(err))
+		return nil, folderError(o.Dir, err)
 	}
 	s := &Store{opts: o, root: root, poll: time.Second}
 	if err := s.open(); err != nil {
@@ -132,7 +132,7 @@ func (s *Store) open() error {
 		return fmt.Errorf("open %s: %w", databasePath(dir), err)
 	}
 	if s.reader, err = openDatabase(dir, "rw", 1+readers, "query_only(1)"); err == nil {
-		err = s.remember(before)
+		err = s.recordFiles(before)
 	}
 	if err != nil {
 		return fmt.Errorf("open %s: %w", databasePath(dir), errors.Join(err, s.writer.Close()))
@@ -141,13 +141,13 @@ func (s *Store) open() error {
 	return nil
 }
 
-// remember notes the files that are open. The database is looked at before and after it was opened; the others are made
-// by SQLite at the first read, and stay as long as a connection is open.
-func (s *Store) remember(database os.FileInfo) (err error) {
+// recordFiles records which database files are open, for intact. database must have been read before opening; SQLite
+// creates the other files at the first read and keeps them while a connection is open.
+func (s *Store) recordFiles(database os.FileInfo) (err error) {
 	if s.anchor, err = s.reader.Conn(context.Background()); err != nil {
 		return err
 	}
-	if err := own(anchored{s.anchor}); err != nil {
+	if err := checkSchema(connQuerier{s.anchor}); err != nil {
 		return err
 	}
 	s.files = map[string]os.FileInfo{databaseName: database}
@@ -159,15 +159,15 @@ func (s *Store) remember(database os.FileInfo) (err error) {
 	return s.intact()
 }
 
-// anchored makes a querier of a connection.
-type anchored struct{ *sql.Conn }
+// connQuerier adapts a connection to querier.
+type connQuerier struct{ *sql.Conn }
 
-func (c anchored) QueryRow(query string, args ...any) *sql.Row {
+func (c connQuerier) QueryRow(query string, args ...any) *sql.Row {
 	return c.QueryRowContext(context.Background(), query, args...)
 }
 
-// errTableGone is returned when the database file is no longer the one that this process opened. What is written to
-// a removed file is lost when the last process closes it, so nothing may be answered from it.
+// errTableGone is returned when the database file is no longer the one that this process opened. Writes to a removed
+// file are lost when the last process closes it, so no call may succeed on it.
 var errTableGone = errors.New("a file of the table was removed or replaced while the service runs; stop it, put " +
 	databaseName + " back with its -wal, start it again")
 
@@ -185,8 +185,8 @@ func (s *Store) intact() error {
 	return nil
 }
 
-// Close gives the connections back; the last process to do so folds the write-ahead log into the database. Calls that
-// are under way fail; nothing that was answered is lost.
+// Close closes the database; the last process to do so writes the write-ahead log into it. Calls in progress fail; no
+// acknowledged write is lost.
 func (s *Store) Close() error {
 	return errors.Join(s.notifier.close(), s.anchor.Close(), s.reader.Close(), s.writer.Close(), s.root.Close())
 }
@@ -208,8 +208,8 @@ func (s *Store) Queue() imagery.Queue {
 // DeadLetters returns the queue of hints that were received too often. Receiving from it has no limit.
 func (s *Store) DeadLetters() imagery.Queue { return queue{s: s, dead: true, order: oldestFirst} }
 
-// write runs f in one transaction that holds the write lock from its start (_txlock=immediate): a lock that
-// is upgraded later can fail where no waiting helps.
+// write runs f in one transaction that takes the write lock at its start (_txlock=immediate), because upgrading a read
+// lock later can fail in cases where waiting does not help.
 func (s *Store) write(ctx context.Context, f func(ctx context.Context, tx *sql.Tx) error) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -225,11 +225,11 @@ func (s *Store) write(ctx context.Context, f func(ctx context.Context, tx *sql.T
 		return err
 	}
 	s.wrote.Store(time.Now().UnixMilli())
-	return s.intact() // after the commit: a success means that the path had the table when it held this change
+	return s.intact() // after the commit, to be sure that the change was written to the file at this path
 }
 
-// exec runs one writing statement and returns how many rows it changed. When the answer of a commit is lost
-// to the deadline, the error leaves open whether it took effect: the port's callers read again.
+// exec runs one writing statement and returns the number of rows that it changed. If the deadline ends a commit, the
+// write may have taken effect despite the error; the callers of the ports read again.
 func (s *Store) exec(ctx context.Context, query string, args ...any) (n int64, err error) {
 	err = s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		r, err := tx.ExecContext(ctx, query, args...)
@@ -242,8 +242,8 @@ func (s *Store) exec(ctx context.Context, query string, args ...any) (n int64, e
 	return n, err
 }
 
-// row reads one row into dest; sql.ErrNoRows if there is none. Readers do not wait for writers (WAL), so a
-// locked database is still read.
+// row reads one row into dest; it returns sql.ErrNoRows if there is none. In WAL mode readers do not wait for writers,
+// so it works while the database is locked.
 func (s *Store) row(ctx context.Context, dest []any, query string, args ...any) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -253,9 +253,9 @@ func (s *Store) row(ctx context.Context, dest []any, query string, args ...any) 
 	return s.reader.QueryRowContext(ctx, query, args...).Scan(dest...)
 }
 
-// openDatabase opens a pool and, unless it may create the file (mode rwc), proves that its schema is ours.
-// synchronous=FULL makes a commit survive the loss of power, fullfsync also on a Mac. The path is escaped into
-// a URL, since a folder's name may hold a question mark or a percent sign.
+// openDatabase opens a connection pool and, unless it may create the file (mode rwc), checks that the schema is ours.
+// synchronous=FULL makes a commit survive a power loss, fullfsync also on macOS. The path is escaped as a URL, since a
+// folder name may contain a question mark or a percent sign.
 func openDatabase(dir, mode string, conns int, pragmas ...string) (*sql.DB, error) {
 	path, err := filepath.Abs(databasePath(dir))
 	if err != nil {
@@ -275,7 +275,7 @@ func openDatabase(dir, mode string, conns int, pragmas ...string) (*sql.DB, erro
 	if mode == "rwc" {
 		return db, nil
 	}
-	if err := own(db); err != nil {
+	if err := checkSchema(db); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil

@@ -16,24 +16,24 @@ import (
 )
 
 const (
-	// writing is longer than any process writes one file: an older temporary file is left over even if a living
-	// process has the number of the one that died, and no process is about to put a file into an older folder.
-	writing = time.Hour
-	// sweepBatch bounds a transaction, so that other processes get the write lock in between.
+	// maxWriteTime is longer than any process takes to write one file. So an older temporary file is left over, even if
+	// its pid is in use again, and no process is about to put a file into an older folder.
+	maxWriteTime = time.Hour
+	// sweepBatch limits the rows of a transaction, so that other processes get the write lock in between.
 	sweepBatch = 500
 )
 
-// SweepReport says what Sweep removed.
+// SweepReport counts what Sweep removed.
 type SweepReport struct {
-	TempFiles int // half-written files and sockets of dead processes
-	Images    int // created, never uploaded, expired
-	Objects   int // originals past their age
+	TempFiles int // temporary files and sockets of dead processes
+	Images    int // expired images without an upload
+	Objects   int // originals over the maximum age
 }
 
-// Sweep removes what is no longer needed: temporary files of dead processes, expired images without a photo, and
-// originals older than rawMaxAge unless an uploaded image waits to be processed from them. It may run in several
-// processes at once, at any time; what it could not remove it leaves to the next one. Files whose names are not of
-// our own forms stay, and so do links and folders under such names: they were not made here.
+// Sweep removes temporary files of dead processes, expired images without an upload, and originals older than rawMaxAge
+// except those of images that are not yet processed. It may run in several processes at the same time; files that it
+// could not remove are left to the next run. It keeps files with names that the service does not create, and links and
+// folders under such names.
 func (s *Store) Sweep(ctx context.Context, now time.Time, rawMaxAge time.Duration) (r SweepReport, err error) {
 	var errs [3]error
 	r.TempFiles, errs[0] = s.sweepTempFiles(now)
@@ -42,17 +42,17 @@ func (s *Store) Sweep(ctx context.Context, now time.Time, rawMaxAge time.Duratio
 	return r, errors.Join(errs[:]...)
 }
 
-// sweepTempFiles removes half-written files and sockets of dead processes. An object that was set aside goes back to
-// its place: a client may have put it again just before, and the sweep that set it aside did not come to look. A file
-// for which that fails is left to the next sweep: one bad file must not keep the others.
+// sweepTempFiles removes temporary files and sockets of dead processes. An object that was set aside is restored: a
+// client may have stored it again, which the sweep that set it aside did not check before it died. If that fails, the
+// file is left to the next run, and sweepTempFiles continues with the others.
 func (s *Store) sweepTempFiles(now time.Time) (n int, err error) {
-	files, err := s.leftovers(tmpName, fs.FileMode.IsRegular, now, writing, stagedForm, asideForm, oldAsideForm)
+	files, err := s.leftovers(tmpName, fs.FileMode.IsRegular, now, maxWriteTime, stagedForm, asideForm, oldAsideForm)
 	if err != nil {
 		return 0, err
 	}
 	sockets, err := s.leftovers(wakeName, isSocket, now, 0, socketForm)
 	for _, name := range append(files, sockets...) {
-		if key := keyOfAside(filepath.Base(name)); key != "" && !s.putBack(name, key) {
+		if key := keyOfAside(filepath.Base(name)); key != "" && !s.restore(name, key) {
 			continue
 		}
 		if s.root.Remove(name) == nil {
@@ -62,8 +62,8 @@ func (s *Store) sweepTempFiles(now time.Time) (n int, err error) {
 	return n, err
 }
 
-// leftovers lists the files of that type whose names have one of the forms and begin with the pid of a process that is
-// no more, and those older than maxAge if that is not 0 (a socket is not written to, so its age says nothing).
+// leftovers lists the files of that type whose names have one of the forms and begin with the pid of a dead process,
+// and those older than maxAge if that is not 0 (the age of a socket means nothing, since writing does not change it).
 func (s *Store) leftovers(dir string, is func(fs.FileMode) bool, now time.Time, maxAge time.Duration,
 	forms ...*regexp.Regexp) (list []string, err error) {
 	entries, err := fs.ReadDir(s.root.FS(), dir)
@@ -86,9 +86,9 @@ func (s *Store) leftovers(dir string, is func(fs.FileMode) bool, now time.Time, 
 	return list, err
 }
 
-// putBack gives an object that was set aside its name again, unless another one has it by now. It reports whether the
-// one that was set aside may go.
-func (s *Store) putBack(aside, key string) bool {
+// restore links an object that was set aside to its key again, unless there is another one by now. It reports whether
+// the file that was set aside may be removed.
+func (s *Store) restore(aside, key string) bool {
 	path, _ := objectPath(key)
 	if err := s.root.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return false
@@ -99,8 +99,8 @@ func (s *Store) putBack(aside, key string) bool {
 
 func isSocket(mode fs.FileMode) bool { return mode.Type() == fs.ModeSocket }
 
-// alive reports whether a process has that number; in doubt it has. On Windows only finding it tells, since
-// there are no signals.
+// alive reports whether there is a process with that pid; in case of doubt it returns true. On Windows, which has no
+// signals, FindProcess alone decides.
 func alive(pid int) bool {
 	p, err := os.FindProcess(pid)
 	if err != nil {
@@ -110,8 +110,8 @@ func alive(pid int) bool {
 	return !errors.Is(p.Signal(syscall.Signal(0)), os.ErrProcessDone)
 }
 
-// sweepImages removes expired images, as DynamoDB's TTL does. Every read takes an expired image
-// for absent. The condition on the state is redundant, only created images expire, but a photo depends on it.
+// sweepImages removes expired images, which reads treat as absent, like DynamoDB's TTL. Only created images expire, so
+// the condition on the state is redundant; it protects photos.
 func (s *Store) sweepImages(ctx context.Context, now time.Time) (total int, err error) {
 	for {
 		n, err := s.exec(ctx, `
@@ -124,8 +124,8 @@ func (s *Store) sweepImages(ctx context.Context, now time.Time) (total int, err 
 	}
 }
 
-// sweepOriginals removes the originals that were put before the given time, and the empty folders of images. It reads
-// one folder at a time, so its memory grows with the number of images in upload/, by their names only.
+// sweepOriginals removes the originals that were stored before the given time, and the empty folders of images. It
+// reads one folder at a time, so it needs memory for the names in upload/ only.
 func (s *Store) sweepOriginals(ctx context.Context, now, before time.Time) (n int, err error) {
 	objects, err := fs.Sub(s.root.FS(), objectsName)
 	if err != nil {
@@ -133,7 +133,7 @@ func (s *Store) sweepOriginals(ctx context.Context, now, before time.Time) (n in
 	}
 	return n, fs.WalkDir(objects, "upload", func(key string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil // nothing was uploaded yet, or another sweep was faster
+			return nil // nothing was uploaded yet, or another sweep has removed it
 		}
 		if err = errors.Join(err, ctx.Err()); err != nil || key == "upload" {
 			return err
@@ -143,11 +143,11 @@ func (s *Store) sweepOriginals(ctx context.Context, now, before time.Time) (n in
 		}
 		info, err := d.Info()
 		if err != nil {
-			return nil // gone
+			return nil // removed meanwhile
 		}
 		if d.IsDir() {
 			path, _ := objectPath(key)
-			if now.Sub(info.ModTime()) > writing && s.root.Remove(path) == nil { // refused while it has a file
+			if now.Sub(info.ModTime()) > maxWriteTime && s.root.Remove(path) == nil { // fails unless it is empty
 				return fs.SkipDir
 			}
 			return nil
@@ -163,10 +163,10 @@ func (s *Store) sweepOriginals(ctx context.Context, now, before time.Time) (n in
 	})
 }
 
-// remove removes an object that was put before the given time, unless an image needs it: condition says in SQL what
-// that is, for the image of the object's id and the key ?2. The transaction keeps the image from changing meanwhile.
-// A client may also be putting the same bytes again just now, before it moves the image: so the file is set aside
-// first, and put back if it turns out to be a new one.
+// remove removes an object that was stored before the given time, unless its image needs it: the SQL condition, in
+// which ?2 is the key, is true for the image with the object's id. The transaction prevents changes to the image.
+// However, a client may be storing the same bytes again, before it updates the image. So the file is set aside first,
+// and moved back if it turns out to be a new one.
 func (s *Store) remove(ctx context.Context, key string, before time.Time, condition string) (removed bool, err error) {
 	path, ok := objectPath(key)
 	if !ok {
@@ -181,7 +181,7 @@ func (s *Store) remove(ctx context.Context, key string, before time.Time, condit
 			return err
 		}
 		if err := s.root.Rename(path, aside); errors.Is(err, fs.ErrNotExist) {
-			return nil // another sweep was faster
+			return nil // another sweep has removed it
 		} else if err != nil {
 			return err
 		}
@@ -195,7 +195,7 @@ func (s *Store) remove(ctx context.Context, key string, before time.Time, condit
 	return removed, err
 }
 
-// imageOf returns the id in an object's key, "" if it has none: what follows upload/ or processed/, 36 characters.
+// imageOf returns the image id in an object's key: the 36 characters after upload/ or processed/, fewer if it is short.
 func imageOf(key string) string {
 	_, rest, _ := strings.Cut(key, "/")
 	return rest[:min(len(rest), 36)]
