@@ -7,8 +7,8 @@ import (
 	"imagery/app/worker"
 )
 
-// TestBackoffSpansTheOutage: without any jitter the deliveries of one message lie at least the outage apart,
-// and the waits double.
+// TestBackoffSpansTheOutage: even without jitter the deliveries of one message are spread over the outage, and the
+// delays never shrink.
 func TestBackoffSpansTheOutage(t *testing.T) {
 	const outage = 10 * time.Minute
 	for _, receives := range []int{2, 3, 5, 10, 100} {

@@ -1,7 +1,9 @@
 package worker
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -9,125 +11,120 @@ import (
 	"imagery/app/imagery"
 )
 
-// Pauses of the receive loop.
 const (
-	longPoll    = 20 * time.Second // SQS's longest: fewest empty receives
-	retryPause  = time.Second      // after a failed receive or probe
-	maxReceive  = 10               // SQS's largest batch
-	handBackFor = 2 * time.Second  // bound of the call that hands messages back at the stop
+	longPoll      = 20 * time.Second // the longest that SQS allows, for the fewest empty receives
+	retryPause    = time.Second      // after a failed receive or probe
+	maxReceive    = 10               // the largest batch that SQS allows
+	returnTimeout = 2 * time.Second  // of a call that returns messages to the queue, or the lease to other processes
 )
 
-// consumer is the part of a worker that lives while it receives.
+// consumer receives messages from the queue and runs their jobs.
 type consumer struct {
-	w      *Worker
-	limits imagery.Limits
-	bound  time.Duration // see settings.JobBound
+	w          *Worker
+	limits     imagery.Limits
+	jobTimeout time.Duration // from the receive; see settings.JobBound
 
-	holds      holds
-	visibility sync.Mutex // serialises heartbeats and hand-backs
+	inFlight   inFlightSet
+	visibility sync.Mutex // serialises heartbeats and the return of messages
 	jobs       sync.WaitGroup
-	acks       chan *hold
-	batch      int // how many messages the next receive asks for at most
+	acks       chan *inFlight
+	batch      int // largest number of messages that the next receive asks for
 }
 
-// consume receives and processes until ctx ends, and returns when nothing is held any more.
+// consume receives and processes messages until ctx ends. It returns when none is in flight any more.
 func (w *Worker) consume(ctx context.Context) {
 	limits, ok := w.limits.wait(ctx, w.Log)
 	if !ok {
 		return
 	}
 	limits.Visibility = max(limits.Visibility, time.Second) // a queue may say 0; heartbeats need an interval
-	c := &consumer{w: w, limits: limits, bound: settings.JobBound, acks: make(chan *hold, maxReceive), batch: 1}
-	// Both outlive ctx: the jobs that are finishing still need them.
-	beating, stopBeating := context.WithCancel(context.WithoutCancel(ctx))
+	c := &consumer{w: w, limits: limits, jobTimeout: settings.JobBound, acks: make(chan *inFlight, maxReceive), batch: 1}
+	// Both outlive ctx, because the jobs that are still running need them.
+	beatCtx, stopHeartbeat := context.WithCancel(context.WithoutCancel(ctx))
 	var helpers sync.WaitGroup
-	helpers.Go(func() { c.heartbeat(beating) })
+	helpers.Go(func() { c.heartbeat(beatCtx) })
 	helpers.Go(func() { c.acknowledge(context.WithoutCancel(ctx)) })
 	for ctx.Err() == nil {
 		c.step(ctx)
 	}
 	c.jobs.Wait()
-	stopBeating()
+	stopHeartbeat()
 	close(c.acks)
 	helpers.Wait()
 }
 
-// step receives once and starts what it got. It asks for as many messages as there are free slots, so that a busy
-// worker leaves the others to workers that are idle.
+// step receives one batch and starts its jobs. It asks for at most as many messages as there are free slots, so that
+// a busy worker leaves the others to idle workers.
 func (c *consumer) step(ctx context.Context) {
-	free := c.w.slots.take(ctx, c.batch)
+	free := c.w.slots.acquire(ctx, c.batch)
 	if free == 0 {
 		return
 	}
 	ms, err := c.receive(ctx, free)
 	if err != nil && ctx.Err() == nil {
-		c.w.Log.Warn("could not receive", "error", err)
+		c.w.Log.Warn("could not receive messages", "error", err)
 	}
-	c.w.slots.give(free - len(ms))
+	c.w.slots.release(free - len(ms))
 	if err != nil || len(ms) == 0 {
 		if err != nil {
 			sleep(ctx, retryPause)
 		}
 		return
 	}
-	var suspects []*hold
+	var suspects []*inFlight
 	now := time.Now()
-	for _, m := range ms {
-		h := &hold{Message: m, taken: now, kept: now}
-		c.holds.add(h)
-		if c.suspect(m) {
-			suspects = append(suspects, h)
-			continue
+	for _, received := range ms {
+		m := &inFlight{Message: received, receivedAt: now, extendedAt: now}
+		c.inFlight.add(m)
+		if c.maybePoison(received) {
+			suspects = append(suspects, m)
+		} else {
+			c.start(ctx, m)
 		}
-		c.jobs.Go(func() {
-			defer c.w.slots.give(1)
-			c.handle(ctx, h)
-		})
 	}
 	if len(suspects) == 0 {
 		c.batch = min(2*c.batch, maxReceive)
 		return
 	}
-	c.quarantine(ctx, suspects)
+	c.runAlone(ctx, suspects)
 	c.batch = 1
 }
 
-// suspect reports whether a message has used up half of its deliveries: it may be one that kills its worker.
-func (c *consumer) suspect(m imagery.Message) bool {
+// start runs the job of a message in a goroutine, and releases its slot afterwards.
+func (c *consumer) start(ctx context.Context, m *inFlight) {
+	c.jobs.Go(func() {
+		defer c.w.slots.release(1)
+		c.handle(ctx, m)
+	})
+}
+
+// maybePoison reports whether more than half of the deliveries of a message are used up. It may be a poison message,
+// one that kills each worker that processes it.
+func (c *consumer) maybePoison(m imagery.Message) bool {
 	return c.limits.MaxReceives > 0 && 2*m.Receives > c.limits.MaxReceives
 }
 
-// quarantine runs suspects one at a time while this worker holds nothing else, so that a photo that kills
-// workers takes no innocent message's deliveries along. For the same reason a worker begins with a batch of
-// one, doubles it with every receive that brings no suspect, and falls back to one when one comes.
-func (c *consumer) quarantine(ctx context.Context, suspects []*hold) {
+// runAlone runs suspected poison messages one at a time, fewest receives first, while this worker has no other message
+// in flight: a photo that kills its worker must not use up deliveries of other messages. For the same reason a worker
+// begins with a batch of one, doubles it after each receive without a suspect, and returns to one after a suspect.
+func (c *consumer) runAlone(ctx context.Context, suspects []*inFlight) {
 	c.jobs.Wait()
-	for len(suspects) > 0 {
-		least := 0
-		for i, h := range suspects {
-			if h.Receives < suspects[least].Receives {
-				least = i
-			}
-		}
-		h := suspects[least]
-		suspects = append(suspects[:least], suspects[least+1:]...)
-		c.jobs.Go(func() {
-			defer c.w.slots.give(1)
-			c.handle(ctx, h)
-		})
+	slices.SortStableFunc(suspects, func(a, b *inFlight) int { return cmp.Compare(a.Receives, b.Receives) })
+	for _, m := range suspects {
+		c.start(ctx, m)
 		c.jobs.Wait()
 	}
 }
 
-// receive asks for messages once the dependencies answer: a message received while the table or the bucket
-// is away would only lose a delivery.
+// receive asks for at most n messages, and only while the dependencies answer: a message that is received while the
+// table or the bucket is unavailable would only use up a delivery.
 func (c *consumer) receive(ctx context.Context, n int) ([]imagery.Message, error) {
 	if err := c.w.probe.check(ctx); err != nil {
 		return nil, err
 	}
 	wait := longPoll
 	if !c.w.received.Load() {
-		wait = 0 // the first receive also proves that this worker is ready; an empty queue must not delay that
+		wait = 0 // readiness waits for the first receive, which an empty queue must not delay
 	}
 	ms, err := c.w.Queue.Receive(ctx, n, wait)
 	if err == nil {

@@ -16,15 +16,15 @@ import (
 	"imagery/app/observe"
 )
 
-// maxSQSBody is much more than a hint has, in bytes; SQS itself would allow a MiB.
+// maxSQSBody limits the body of POST /sqs, in bytes. A hint is much smaller; SQS itself allows 1 MiB.
 const maxSQSBody = 16 << 10
 
-// fromDaemon lets only the Elastic Beanstalk daemon of this machine through, which posts to localhost, past or through
-// the machine's own nginx: the peer, the last hop before it and the host that was asked for must be this machine. What
-// a browser sends from a page is refused, although it comes from this machine, too.
-func fromDaemon(next http.HandlerFunc) http.HandlerFunc {
+// daemonOnly rejects requests that the Elastic Beanstalk daemon of this machine cannot have sent. The daemon posts to
+// localhost, directly or through the nginx of the machine, so the peer, the last hop before it and the Host header must
+// be loopback. A request that a web page in a local browser sends is rejected too.
+func daemonOnly(next http.HandlerFunc) http.HandlerFunc {
 	return func(rw http.ResponseWriter, r *http.Request) {
-		if forwarded := r.Header.Values("X-Forwarded-For"); !loopback(r.RemoteAddr) || !loopback(r.Host) || fromPage(r) ||
+		if forwarded := r.Header.Values("X-Forwarded-For"); !loopback(r.RemoteAddr) || !loopback(r.Host) || fromWebPage(r) ||
 			len(forwarded) > 0 && !loopback(lastHop(forwarded)) || len(r.Header.Values("Forwarded")) > 0 {
 			problem(rw, http.StatusForbidden, "Only the message daemon on this machine may post here.")
 			return
@@ -33,8 +33,8 @@ func fromDaemon(next http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// fromPage reports whether a browser says that a page sent the request.
-func fromPage(r *http.Request) bool {
+// fromWebPage reports whether the headers say that a web page in a browser sent the request.
+func fromWebPage(r *http.Request) bool {
 	site := r.Header.Get("Sec-Fetch-Site")
 	return r.Header.Get("Origin") != "" || site != "" && site != "none"
 }
@@ -44,7 +44,7 @@ func lastHop(forwarded []string) string {
 	return strings.TrimSpace(hops[len(hops)-1])
 }
 
-// loopback reports whether an address or name, with a port or without, is of this machine.
+// loopback reports whether a host, with or without a port, is localhost or a loopback address.
 func loopback(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
@@ -54,8 +54,8 @@ func loopback(address string) bool {
 	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
 }
 
-// sqs does the job of one message that the Elastic Beanstalk daemon received, and answers when it is done: 200 to have
-// it deleted, 400 when it never will be a job, 5xx to have it delivered again.
+// sqs runs the job of a message that the Elastic Beanstalk daemon posts, and answers when it has ended: 200 makes the
+// daemon delete the message, 400 says that the message is malformed, 5xx makes the daemon deliver it again.
 func (w *Worker) sqs(rw http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(rw, r.Body, maxSQSBody))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
@@ -78,13 +78,13 @@ func (w *Worker) sqs(rw http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), settings.JobBound)
 	defer cancel()
-	if w.slots.take(ctx, 1) == 0 {
+	if w.slots.acquire(ctx, 1) == 0 {
 		problem(rw, http.StatusServiceUnavailable, "no core became free")
 		return
 	}
-	defer w.slots.give(1)
-	report, err := w.run(ctx, w.sqsJob(ctx, hint, r.Header), delivery{
-		message: r.Header.Get("X-Aws-Sqsd-Msgid"), trace: sqsTrace(r.Header), taken: time.Now()})
+	defer w.slots.release(1)
+	report, err := w.run(ctx, w.sqsJob(ctx, hint, r.Header), origin{
+		message: r.Header.Get("X-Aws-Sqsd-Msgid"), trace: sqsTrace(r.Header), receivedAt: time.Now()})
 	if err != nil {
 		problem(rw, http.StatusServiceUnavailable, "not done, deliver it again")
 		return
@@ -93,9 +93,9 @@ func (w *Worker) sqs(rw http.ResponseWriter, r *http.Request) {
 	writeJSON(rw, http.StatusOK, map[string]string{"imageId": hint.ImageID, "outcome": string(report.Outcome)})
 }
 
-// sqsJob reads the daemon's headers. No delivery is the last one here: a header is no proof, and a forged count would
-// fail a good photo in a bad moment. When the queue gives the message up, the reconciler finds it among the dead
-// letters and says on the image why.
+// sqsJob makes a job from the headers of the daemon. It never marks a delivery as the last one: the receive count is a
+// header that can be forged, and a transient error would then fail a good photo. When the queue moves the message to
+// the dead-letter queue, the reconciler records the failure on the image.
 func (w *Worker) sqsJob(ctx context.Context, hint imagery.Hint, h http.Header) imagery.Job {
 	receives, err := strconv.Atoi(h.Get("X-Aws-Sqsd-Receive-Count"))
 	if err != nil || receives < 1 {
@@ -103,12 +103,12 @@ func (w *Worker) sqsJob(ctx context.Context, hint imagery.Hint, h http.Header) i
 	}
 	return imagery.Job{
 		Hint: hint, Receives: receives,
-		Owned: func() bool { return ctx.Err() == nil }, // the daemon holds the message while it waits for us
-		Admit: func(ctx context.Context, c imagery.Cost) (func(), error) { return w.admitInTurn(ctx, c, anyWait) },
+		Owned: func() bool { return ctx.Err() == nil }, // the daemon keeps the message while it waits for the answer
+		Admit: func(ctx context.Context, c imagery.Cost) (func(), error) { return w.admitSerially(ctx, c, neverDefer) },
 	}
 }
 
-// sqsTrace finds the trace among the message attributes, which the daemon passes on as headers.
+// sqsTrace returns the trace id from the message attributes, which the daemon sends as headers.
 func sqsTrace(h http.Header) string {
 	for name := range h {
 		if strings.EqualFold(name, "X-Aws-Sqsd-Attr-"+observe.TraceparentHeader) {

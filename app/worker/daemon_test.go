@@ -11,7 +11,7 @@ func TestPeersOfTheDaemonRoute(t *testing.T) {
 		"203.0.113.9:1": 403, "[2001:db8::1]:1": 403, "": 403} {
 		r, rw := httptest.NewRequest(http.MethodPost, "/sqs", nil), httptest.NewRecorder()
 		r.RemoteAddr, r.Host = peer, "localhost"
-		fromDaemon(func(http.ResponseWriter, *http.Request) {})(rw, r)
+		daemonOnly(func(http.ResponseWriter, *http.Request) {})(rw, r)
 		if rw.Code != want {
 			t.Errorf("from %q: %d, want %d", peer, rw.Code, want)
 		}

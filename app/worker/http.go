@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// routes is the HTTP side of a worker: health for its machine, and POST /sqs for the Elastic Beanstalk daemon.
+// routes returns the HTTP handler of a worker: health checks, and POST /sqs for the Elastic Beanstalk daemon.
 func (w *Worker) routes() http.Handler {
 	mux := http.NewServeMux()
 	route := func(method, path string, handler http.HandlerFunc) {
@@ -26,7 +26,7 @@ func (w *Worker) routes() http.Handler {
 	route("GET", "/stats", func(rw http.ResponseWriter, _ *http.Request) {
 		writeJSON(rw, http.StatusOK, Stats{Done: w.done.Load(), Running: w.running.Load()})
 	})
-	route("POST", "/sqs", fromDaemon(w.sqs))
+	route("POST", "/sqs", daemonOnly(w.sqs))
 	mux.HandleFunc("/", func(rw http.ResponseWriter, _ *http.Request) {
 		problem(rw, http.StatusNotFound, "There is nothing at this address.")
 	})
@@ -36,9 +36,9 @@ func (w *Worker) routes() http.Handler {
 	})
 }
 
-// Stats are the jobs of this process, as GET /stats answers them.
+// Stats counts the jobs of this process. It is the answer to GET /stats.
 type Stats struct {
-	Done    int64 `json:"done"` // ended, in whichever way
+	Done    int64 `json:"done"` // ended, with any outcome
 	Running int64 `json:"running"`
 }
 
@@ -53,10 +53,10 @@ func writeJSON(rw http.ResponseWriter, status int, v any) {
 	_ = json.NewEncoder(rw).Encode(v) // the client is gone if this fails
 }
 
-// requestID is the header that names an answer in the log, as the server role sends it.
+// requestID is the header that identifies a request in the log.
 const requestID = "X-Request-Id"
 
-// problem answers in the form of RFC 9457, as the server role does.
+// problem writes an error response (RFC 9457) like the server role.
 func problem(rw http.ResponseWriter, status int, detail string) {
 	rw.Header().Set("Content-Type", "application/problem+json")
 	if status == http.StatusServiceUnavailable {
@@ -72,9 +72,9 @@ func problem(rw http.ResponseWriter, status int, detail string) {
 	}{"about:blank", http.StatusText(status), status, detail, rw.Header().Get(requestID)})
 }
 
-// readyz says whether this worker does its job: its dependencies answer, and it has received once.
+// readyz answers 200 once a receive has succeeded, while the dependencies answer.
 func (w *Worker) readyz(rw http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), readyBound)
+	ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
 	defer cancel()
 	switch err := w.probe.check(ctx); {
 	case w.stopping.Load():
@@ -88,5 +88,5 @@ func (w *Worker) readyz(rw http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// readyBound keeps /readyz below the timeouts of those who ask.
-const readyBound = 8 * time.Second
+// readyTimeout keeps the answer of /readyz within the timeouts of health checks.
+const readyTimeout = 8 * time.Second

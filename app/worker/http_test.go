@@ -18,7 +18,7 @@ import (
 	"imagery/app/worker"
 )
 
-// serve starts a worker's HTTP side on a real port; it receives nothing by itself.
+// serve starts a worker with a real listener, and returns its URL.
 func (w *world) serve(t testing.TB, consume bool) (url string) {
 	t.Helper()
 	return w.serveQueue(t, consume, w.queue)
@@ -32,9 +32,9 @@ func (w *world) serveQueue(t testing.TB, consume bool, q imagery.Queue) (url str
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	worker := worker.New(worker.Options{Service: w.Service, Queue: q, Memory: budget.NewPool(100), Slots: 2, Outage: 10 * time.Minute,
-		ReconcileEvery: time.Minute, Probe: func(context.Context) error { return nil }, Consume: consume, Release: strings.Repeat("ab", 32),
-		Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	worker := worker.New(worker.Options{Service: w.Service, Queue: q, Memory: budget.NewPool(100), Slots: 2,
+		Outage: 10 * time.Minute, ReconcileEvery: time.Minute, Probe: func(context.Context) error { return nil },
+		Consume: consume, Release: strings.Repeat("ab", 32), Log: slog.New(slog.DiscardHandler)})
 	go func() { ended <- worker.Run(ctx, l) }()
 	t.Cleanup(func() {
 		stop()
@@ -94,7 +94,7 @@ func TestSQSRoute(t *testing.T) {
 	}{
 		{"done", hint(img), 200},
 		{"done before", hint(img), 200},
-		{"without a key, as the book sends it", `{"imageId":"` + id + `","desiredState":"processed"}`, 200},
+		{"without a key, as the original application sends it", `{"imageId":"` + id + `","desiredState":"processed"}`, 200},
 		{"created only", hint(created), 200},
 		{"unknown", `{"imageId":"` + imagery.NewID() + `","desiredState":"processed"}`, 200},
 		{"not JSON", `photo!`, 400},
@@ -116,13 +116,16 @@ func TestSQSRoute(t *testing.T) {
 	}
 }
 
-// TestRefusalsOfTheWorker have the form of all refusals, and every answer has a request id.
-func TestRefusalsOfTheWorker(t *testing.T) {
+// TestErrorResponses: errors are problem documents, and every response has a request id.
+func TestErrorResponses(t *testing.T) {
 	url := newWorld().serve(t, false)
 	for _, c := range []struct {
 		method, path string
 		want         int
-	}{{"GET", "/nothing", 404}, {"GET", "/sqs", 405}, {"POST", "/healthz", 405}, {"POST", "/sqs", 400}, {"GET", "/healthz", 200}} {
+	}{
+		{"GET", "/nothing", 404}, {"GET", "/sqs", 405}, {"POST", "/healthz", 405}, {"POST", "/sqs", 400},
+		{"GET", "/healthz", 200},
+	} {
 		req, err := http.NewRequest(c.method, url+c.path, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -140,8 +143,9 @@ func TestRefusalsOfTheWorker(t *testing.T) {
 		if res.StatusCode != c.want || res.Header.Get("X-Request-Id") == "" {
 			t.Errorf("%s %s: %d %v", c.method, c.path, res.StatusCode, res.Header)
 		}
-		if c.want >= 400 && (err != nil || p.Status != c.want || p.Title == "" || p.Detail == "" || p.RequestID != res.Header.Get("X-Request-Id") ||
-			res.Header.Get("Content-Type") != "application/problem+json") {
+		id, contentType := res.Header.Get("X-Request-Id"), res.Header.Get("Content-Type")
+		if c.want >= 400 && (err != nil || p.Status != c.want || p.Title == "" || p.Detail == "" || p.RequestID != id ||
+			contentType != "application/problem+json") {
 			t.Errorf("%s %s: %+v, %v", c.method, c.path, p, err)
 		}
 		if c.want == 405 && res.Header.Get("Allow") == "" {
@@ -150,11 +154,11 @@ func TestRefusalsOfTheWorker(t *testing.T) {
 	}
 }
 
-// What the headers of a request say may delay a photo, but never fail it.
+// TestForgedDeliveryFailsNoPhoto: a forged receive count may delay a photo, but never fail it.
 func TestForgedDeliveryFailsNoPhoto(t *testing.T) {
 	w := newWorld()
 	w.filter.takes = 0
-	w.filter.on = func([]byte) error { return errors.New("a bad moment") }
+	w.filter.on = func([]byte) error { return errors.New("transient error") }
 	url := w.serve(t, false)
 	img, _ := w.Get(t.Context(), w.upload(t, "photo"))
 	for _, receives := range []string{"", "1", "4", "5", "999", "nonsense"} {
@@ -164,8 +168,8 @@ func TestForgedDeliveryFailsNoPhoto(t *testing.T) {
 	}
 }
 
-// A message that its queue gave up is explained also where another program receives.
-func TestDeadLetterOfTheDaemonIsExplained(t *testing.T) {
+// TestDeadLetterOfTheDaemonFailsItsImage: a dead letter fails its image also when the daemon receives the messages.
+func TestDeadLetterOfTheDaemonFailsItsImage(t *testing.T) {
 	w := newWorld()
 	img, _ := w.Get(t.Context(), w.upload(t, "photo"))
 	if err := w.Service.DeadLetters.Send(t.Context(), []byte(hint(img)), ""); err != nil {
@@ -200,7 +204,7 @@ func TestOnlyTheDaemonMayPost(t *testing.T) {
 		{"X-Forwarded-For", "127.0.0.1,", 403}, {"Forwarded", "for=127.0.0.1", 403},
 		{"Host", "rebound.example", 403}, {"Host", "localhost", 400}, {"Host", "[::1]:8080", 400},
 	} {
-		req, err := http.NewRequest(http.MethodPost, url+"/sqs", strings.NewReader("no hint"))
+		req, err := http.NewRequest(http.MethodPost, url+"/sqs", strings.NewReader("not a hint"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -222,14 +226,14 @@ func TestOnlyTheDaemonMayPost(t *testing.T) {
 func TestReadyOnlyAfterAReceive(t *testing.T) {
 	w := newWorld()
 	q := &closedQueue{Queue: w.queue}
-	q.away.Store(true)
+	q.down.Store(true)
 	url := w.serveQueue(t, true, q)
 	for range 20 {
 		if got := status(t, url+"/readyz"); got != 503 {
 			t.Fatalf("ready before the first receive: %d", got)
 		}
 	}
-	q.away.Store(false)
+	q.down.Store(false)
 	for deadline := time.Now().Add(10 * time.Second); status(t, url+"/readyz") != 200; {
 		if time.Now().After(deadline) {
 			t.Fatal("not ready after the first receive")
@@ -238,15 +242,15 @@ func TestReadyOnlyAfterAReceive(t *testing.T) {
 	}
 }
 
-// closedQueue refuses to be received from.
+// closedQueue is a queue whose Receive fails while down is set.
 type closedQueue struct {
 	imagery.Queue
-	away atomic.Bool
+	down atomic.Bool
 }
 
 func (q *closedQueue) Receive(ctx context.Context, n int, wait time.Duration) ([]imagery.Message, error) {
-	if q.away.Load() {
-		return nil, errors.New("away")
+	if q.down.Load() {
+		return nil, errors.New("unavailable")
 	}
 	return q.Queue.Receive(ctx, n, wait)
 }
@@ -254,7 +258,8 @@ func (q *closedQueue) Receive(ctx context.Context, n int, wait time.Duration) ([
 func TestHealthRoutes(t *testing.T) {
 	w := newWorld()
 	url := w.serve(t, true)
-	for path, want := range map[string]string{"/": "{}\n", "/healthz": "ok\n", "/version": strings.Repeat("ab", 32) + "\n"} {
+	want := map[string]string{"/": "{}\n", "/healthz": "ok\n", "/version": strings.Repeat("ab", 32) + "\n"}
+	for path, want := range want {
 		res, err := http.Get(url + path)
 		if err != nil {
 			t.Fatal(err)
@@ -277,8 +282,8 @@ func status(t *testing.T, url string) int {
 	return res.StatusCode
 }
 
-// FuzzSQS posts messages of any form. The answer is 200 or 400, and only a hint of an image that waits for it changes
-// that image, and no other.
+// FuzzSQS posts arbitrary messages. The answer is 200 or 400, and only a valid hint changes an image: the uploaded
+// image that it names.
 func FuzzSQS(f *testing.F) {
 	w := newWorld()
 	w.filter.takes = 0

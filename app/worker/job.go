@@ -12,83 +12,83 @@ import (
 	"imagery/app/observe"
 )
 
-// handle takes one delivery to its end: acknowledged, put off, or handed back. stop ends when the worker
-// should begin nothing new; what has begun is finished within the bound of its hold.
-func (c *consumer) handle(stop context.Context, h *hold) {
+// handle runs the job of one message. It then deletes the message, or returns it to the queue for another delivery.
+// Once stop is done a job that has not started is returned at once; one that has started may take until its timeout.
+func (c *consumer) handle(stop context.Context, m *inFlight) {
 	if stop.Err() != nil {
-		c.handBack(h, 0)
+		c.returnToQueue(m, 0)
 		return
 	}
-	ctx, cancel := context.WithDeadline(context.WithoutCancel(stop), h.taken.Add(c.bound))
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(stop), m.receivedAt.Add(c.jobTimeout))
 	defer cancel()
-	hint, err := imagery.ParseHint(h.Body)
+	hint, err := imagery.ParseHint(m.Body)
 	if err != nil {
-		// Never acknowledged: it ends in the dead letters, where a person sees it.
-		c.w.Log.Error("message is not a hint", "message", h.ID, "receives", h.Receives, "error", err)
-		c.putOff(h)
+		// Never deleted: it ends in the dead-letter queue, where an operator sees it.
+		c.w.Log.Error("message is not a hint", "message", m.ID, "receives", m.Receives, "error", err)
+		c.retryLater(m)
 		return
 	}
-	last := c.limits.MaxReceives > 0 && h.Receives >= c.limits.MaxReceives
-	wait := firstWait
-	if h.Receives > 1 {
-		wait = laterWait
+	last := c.limits.MaxReceives > 0 && m.Receives >= c.limits.MaxReceives
+	wait := firstDeferral
+	if m.Receives > 1 {
+		wait = laterDeferral
 	}
 	job := imagery.Job{
-		Hint: hint, Receives: h.Receives, Sent: h.Sent, Last: last,
-		Owned: func() bool { return h.own(c.limits.Visibility) },
+		Hint: hint, Receives: m.Receives, Sent: m.Sent, Last: last,
+		Owned: func() bool { return m.owned(c.limits.Visibility) },
 		Admit: func(ctx context.Context, cost imagery.Cost) (func(), error) { return c.admit(ctx, stop, cost, wait) },
 	}
-	from := delivery{message: h.ID, trace: h.Trace, taken: h.taken}
+	from := origin{message: m.ID, trace: m.Trace, receivedAt: m.receivedAt}
 	report, err := c.w.run(ctx, job, from)
-	if errors.Is(err, imagery.ErrDeferred) && !c.sendBehind(ctx, h) {
-		wait = anyWait
+	if errors.Is(err, imagery.ErrDeferred) && !c.sendAgain(ctx, m) {
+		wait = neverDefer
 		report, err = c.w.run(ctx, job, from)
 	}
 	switch {
 	case errors.Is(err, imagery.ErrDeferred):
-		c.acks <- h // its hint was sent again
+		c.acks <- m // sendAgain replaced it
 	case err == nil:
 		c.w.Service.Hit(imagery.BeforeAck, report.Image.ID)
-		c.acks <- h
+		c.acks <- m
 	case stop.Err() != nil && report.After != imagery.Failed:
-		c.handBack(h, 0)
+		c.returnToQueue(m, 0)
 	default:
-		c.putOff(h)
+		c.retryLater(m)
 	}
 }
 
-// admit waits for room; a job that waits when the worker stops has not begun and goes back.
+// admit waits until the job may start. When the worker stops meanwhile it returns an error, and the message goes back.
 func (c *consumer) admit(ctx, stop context.Context, cost imagery.Cost, wait time.Duration) (func(), error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(stop, cancel)()
-	return c.w.admitInTurn(ctx, cost, wait)
+	return c.w.admitSerially(ctx, cost, wait)
 }
 
-// putOff hides a message until its next try.
-func (c *consumer) putOff(h *hold) {
-	c.handBack(h, Backoff(h.Receives, c.limits.MaxReceives, c.w.Outage, rand.Float64()))
+// retryLater returns a message to the queue with a delay that grows with its receives.
+func (c *consumer) retryLater(m *inFlight) {
+	c.returnToQueue(m, Backoff(m.Receives, c.limits.MaxReceives, c.w.Outage, rand.Float64()))
 }
 
-// handBack makes a message visible again after d, if it is still ours.
-func (c *consumer) handBack(h *hold, d time.Duration) {
+// returnToQueue makes a message visible to other workers after the delay, if this worker still owns it.
+func (c *consumer) returnToQueue(m *inFlight, delay time.Duration) {
 	c.visibility.Lock()
 	defer c.visibility.Unlock()
-	c.holds.drop(h)
-	if !h.own(c.limits.Visibility) {
+	c.inFlight.remove(m)
+	if !m.owned(c.limits.Visibility) {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), handBackFor)
+	ctx, cancel := context.WithTimeout(context.Background(), returnTimeout)
 	defer cancel()
-	if _, err := c.w.Queue.Extend(ctx, d, h.Message); err != nil {
-		c.w.Log.Warn("could not hand a message back, it returns by itself", "message", h.ID, "error", err)
+	if _, err := c.w.Queue.Extend(ctx, delay, m.Message); err != nil {
+		c.w.Log.Warn("could not return a message to the queue; it becomes visible when its timeout ends", "message", m.ID, "error", err)
 	}
 }
 
-// Backoff is how long a message waits after its n-th of max deliveries failed: doubling, so that all
-// deliveries together span at least the outage, plus up to a quarter by jitter (0 to 1), so that messages
-// that failed together do not return together. After the last one it is 0: the next receive moves the
-// message to the dead letters.
+// Backoff returns the delay after the n-th of max deliveries of a message failed. It doubles with n, and the delays of
+// all deliveries add up to at least outage. A jitter from 0 to 1 adds up to a quarter, so that messages that failed
+// together do not return together. After the last delivery it is 0: the next receive moves the message to the
+// dead-letter queue.
 func Backoff(n, max int, outage time.Duration, jitter float64) time.Duration {
 	if max > 0 && n >= max {
 		return 0
@@ -101,10 +101,10 @@ func Backoff(n, max int, outage time.Duration, jitter float64) time.Duration {
 	return min(d+time.Duration(jitter*float64(d)/4), 12*time.Hour) // SQS's longest visibility
 }
 
-// acknowledge deletes finished messages, together what finished while the last call was under way.
+// acknowledge deletes the messages from acks, in batches of those that arrived during the previous call.
 func (c *consumer) acknowledge(ctx context.Context) {
-	for h := range c.acks {
-		batch := []*hold{h}
+	for m := range c.acks {
+		batch := []*inFlight{m}
 		for more := true; more && len(batch) < maxReceive; {
 			select {
 			case next, ok := <-c.acks:
@@ -116,45 +116,48 @@ func (c *consumer) acknowledge(ctx context.Context) {
 			}
 		}
 		var ms []imagery.Message
-		for _, h := range batch {
-			ms = append(ms, h.Message)
+		for _, m := range batch {
+			ms = append(ms, m.Message)
 		}
 		if err := c.w.Queue.Delete(ctx, ms...); err != nil {
-			// They come again and are found done before.
-			c.w.Log.Warn("could not acknowledge", "messages", len(ms), "error", err)
+			// They are delivered again, and their images are then already final.
+			c.w.Log.Warn("could not delete processed messages", "messages", len(ms), "error", err)
 		}
-		for _, h := range batch {
-			c.holds.drop(h)
+		for _, m := range batch {
+			c.inFlight.remove(m)
 		}
 	}
 }
 
-// delivery is what the log says about where a job came from.
-type delivery struct {
+// origin identifies the message of a job in the log.
+type origin struct {
 	message, trace string
-	taken          time.Time
+	receivedAt     time.Time
 }
 
-// run processes one job and logs one line about it.
-func (w *Worker) run(ctx context.Context, j imagery.Job, d delivery) (imagery.JobResult, error) {
+// run processes one job, and logs one line with its outcome and metrics.
+func (w *Worker) run(ctx context.Context, j imagery.Job, o origin) (imagery.JobResult, error) {
 	began := time.Now()
 	w.running.Add(1)
 	r, err := w.Service.Process(ctx, j)
 	w.running.Add(-1)
 	w.done.Add(1)
-	ms := []observe.Measure{observe.Count(settings.MetricJobs, 1), observe.Millis(settings.MetricJobTime, time.Since(began))}
+	ms := []observe.Measure{
+		observe.Count(settings.MetricJobs, 1),
+		observe.Millis(settings.MetricJobTime, time.Since(began)),
+	}
 	if !j.Sent.IsZero() {
-		ms = append(ms, observe.Millis(settings.MetricQueueWait, max(0, d.taken.Sub(j.Sent))))
+		ms = append(ms, observe.Millis(settings.MetricQueueWait, max(0, o.receivedAt.Sub(j.Sent))))
 	}
 	attrs := []slog.Attr{
-		slog.String("image", j.Hint.ImageID), slog.String("message", d.message), slog.String("trace", d.trace),
+		slog.String("image", j.Hint.ImageID), slog.String("message", o.message), slog.String("trace", o.trace),
 		slog.Int("receives", j.Receives), slog.String("before", string(r.Before)), slog.String("after", string(r.After)),
 		slog.String("outcome", string(r.Outcome)),
 	}
 	level := slog.LevelInfo
 	switch {
 	case errors.Is(err, imagery.ErrDeferred):
-		attrs = append(attrs, slog.String("behind", "a dear photo waits behind others"))
+		attrs = append(attrs, slog.Bool("deferred", true))
 	case err != nil:
 		level = slog.LevelWarn
 		ms = append(ms, observe.Count(settings.MetricJobsRetried, 1))

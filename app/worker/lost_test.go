@@ -11,15 +11,15 @@ import (
 	"imagery/app/worker"
 )
 
-// mute is the queue of a worker that is frozen, or cut off: its heartbeats do not arrive.
-type mute struct{ imagery.Queue }
+// noExtend is a queue whose Extend fails, as for a worker that is frozen or has no network.
+type noExtend struct{ imagery.Queue }
 
-func (mute) Extend(context.Context, time.Duration, ...imagery.Message) ([]imagery.Message, error) {
-	return nil, errors.New("cut off")
+func (noExtend) Extend(context.Context, time.Duration, ...imagery.Message) ([]imagery.Message, error) {
+	return nil, errors.New("no network")
 }
 
-// TestLostMessage: a worker that could not extend its message beyond the visibility timeout may finish the
-// image, but must not fail it: the message has another owner by then.
+// TestLostMessage: a worker that could not extend its message before the visibility timeout ended may complete the
+// image, but must not fail it, because another worker may have received the message.
 func TestLostMessage(t *testing.T) {
 	for _, bad := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
@@ -29,7 +29,7 @@ func TestLostMessage(t *testing.T) {
 				w.filter.on = func([]byte) error { return &imagery.BadPhoto{Kind: imagery.Unreadable, Reason: "Broken."} }
 			}
 			id := w.upload(t, "photo")
-			w.start(func(o *worker.Options) { o.Queue = mute{w.queue} })
+			w.start(func(o *worker.Options) { o.Queue = noExtend{w.queue} })
 			time.Sleep(visibility + time.Second)
 			w.stop() // or it would receive its own message again
 			time.Sleep(2 * visibility)

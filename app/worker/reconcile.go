@@ -11,14 +11,14 @@ import (
 	"imagery/app/observe"
 )
 
-// limits are the queue's settings, read once they can be.
+// limits caches the settings of the queue.
 type limits struct {
 	read  func(context.Context) (imagery.Limits, error)
 	mu    sync.Mutex
 	known *imagery.Limits
 }
 
-// get reads the limits at the first call that succeeds.
+// get returns the cached limits, or reads them.
 func (l *limits) get(ctx context.Context) (imagery.Limits, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -32,7 +32,7 @@ func (l *limits) get(ctx context.Context) (imagery.Limits, error) {
 	return *l.known, nil
 }
 
-// wait asks until the queue answers; false when ctx ended first.
+// wait retries get until it succeeds. It returns false when ctx ends first.
 func (l *limits) wait(ctx context.Context, log *slog.Logger) (imagery.Limits, bool) {
 	for {
 		v, err := l.get(ctx)
@@ -47,43 +47,44 @@ func (l *limits) wait(ctx context.Context, log *slog.Logger) (imagery.Limits, bo
 	}
 }
 
-// reconcile repairs what messages lost, at once and then at intervals, until ctx ends.
+// reconcile runs a reconciler pass at once and then every ReconcileEvery until ctx ends. A pass sends lost hints again.
 func (w *Worker) reconcile(ctx context.Context) {
 	l, ok := w.limits.wait(ctx, w.Log)
 	reconciler := w.Service.NewReconciler(w.Instance, w.ReconcileEvery)
 	reconciler.PushDelivery = !w.Consume
 	defer func() {
-		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), handBackFor)
+		resignCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), returnTimeout)
 		defer cancel()
-		if err := reconciler.Resign(last); err != nil {
-			w.Log.Warn("the next leader has to wait", "error", err)
+		if err := reconciler.Resign(resignCtx); err != nil {
+			w.Log.Warn("could not release the reconciler lease; the next leader waits until it expires", "error", err)
 		}
 	}()
 	for pass := 0; ok && ctx.Err() == nil; pass++ {
 		if w.Housekeeping != nil && pass%10 == 0 {
 			if err := w.Housekeeping(ctx); err != nil && ctx.Err() == nil {
-				w.Log.Warn("housekeeping", "error", err)
+				w.Log.Warn("housekeeping failed", "error", err)
 			}
 		}
 		r, err := reconciler.RunOnce(ctx, l.MaxReceives)
 		if ctx.Err() != nil {
 			return
 		}
-		w.report(ctx, r, err)
+		w.logPass(ctx, r, err)
 		sleep(ctx, w.ReconcileEvery)
 	}
 }
 
-// report logs a pass: the age of the oldest unfinished image each time, for a missing datapoint is an alarm.
-func (w *Worker) report(ctx context.Context, r imagery.Repairs, err error) {
+// logPass logs the result of a reconciler pass. A successful one always has the age of the oldest unfinished image,
+// because an alarm treats missing data as breaching.
+func (w *Worker) logPass(ctx context.Context, r imagery.Repairs, err error) {
 	level := slog.LevelDebug
 	if err == nil && !r.Leader {
-		return // another process leads, and says all this
+		return // another process is the leader and logs the pass
 	}
 	attrs := []slog.Attr{slog.Int("reads", r.Reads), slog.Int("resent", r.Resent),
 		slog.Int("explained", r.MarkedFailed), slog.Int("dead_letters", r.DeadLetters)}
 	var ms []observe.Measure
-	if err == nil { // a pass that failed half-way does not know the oldest
+	if err == nil { // a failed pass does not know the oldest image
 		ms = append(ms, observe.Seconds(settings.MetricOldestUnfinished, r.OldestAge))
 	} else {
 		level = slog.LevelWarn
@@ -95,7 +96,7 @@ func (w *Worker) report(ctx context.Context, r imagery.Repairs, err error) {
 	observe.Line(ctx, w.Log, level, "reconciled", ms, attrs...)
 }
 
-// cachedProbe asks the dependencies at most every two seconds, however many ask it.
+// cachedProbe calls the dependencies at most once per probeTTL.
 type cachedProbe struct {
 	call func(context.Context) error
 	mu   sync.Mutex
@@ -103,15 +104,15 @@ type cachedProbe struct {
 	err  error
 }
 
-const probeFresh = 2 * time.Second
+const probeTTL = 2 * time.Second
 
 func (p *cachedProbe) check(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.at.IsZero() || time.Since(p.at) > probeFresh {
+	if p.at.IsZero() || time.Since(p.at) > probeTTL {
 		err := p.call(ctx)
 		if ctx.Err() != nil {
-			return err // says nothing about the dependencies
+			return err // the caller gave up, which says nothing about the dependencies
 		}
 		p.at, p.err = time.Now(), err
 	}

@@ -5,24 +5,24 @@ import (
 	"sync"
 )
 
-// slots counts the jobs of a worker. A job has a slot from its receive on, and leaves it while it waits for memory: the
-// core that it cannot use is free for a photo that needs less. There are never more than size+room jobs: new
-// ones are taken only while fewer than size have a slot, and only room may be without one.
+// slots limits the jobs of a worker. A job has a slot from its receive on, but yields it while it waits for memory, so
+// that its core can process a photo that needs less. At most size jobs have a slot when a new one starts, and at most
+// maxWaiting have yielded theirs, so a worker never has more than size+maxWaiting jobs.
 type slots struct {
-	size, room int
+	size, maxWaiting int
 
 	mu      sync.Mutex
-	busy    int           // may exceed size while those who waited come back: they have their memory, so they run
-	waiting int           // jobs that left their slot
+	busy    int           // may exceed size after resume: a job that has its memory continues at once
+	waiting int           // jobs that have yielded their slot
 	freed   chan struct{} // closed and replaced when busy shrinks
 }
 
-func newSlots(size, room int) *slots {
-	return &slots{size: size, room: room, freed: make(chan struct{})}
+func newSlots(size, maxWaiting int) *slots {
+	return &slots{size: size, maxWaiting: maxWaiting, freed: make(chan struct{})}
 }
 
-// take waits for one free slot and takes up to n; 0 when ctx ended.
-func (s *slots) take(ctx context.Context, n int) int {
+// acquire waits until at least one slot is free and takes up to n. It returns how many it took, 0 when ctx has ended.
+func (s *slots) acquire(ctx context.Context, n int) int {
 	for ctx.Err() == nil {
 		s.mu.Lock()
 		freed := s.freed
@@ -40,8 +40,8 @@ func (s *slots) take(ctx context.Context, n int) int {
 	return 0
 }
 
-// give gives n slots back.
-func (s *slots) give(n int) {
+// release frees n slots.
+func (s *slots) release(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.busy -= n
@@ -49,11 +49,11 @@ func (s *slots) give(n int) {
 	s.freed = make(chan struct{})
 }
 
-// leave gives a slot back until comeBack is called, which does not wait. When too many are away already the slot is
-// kept: a worker must not hoard photos that others could take.
-func (s *slots) leave() (comeBack func()) {
+// yield frees a slot until resume is called, which does not block. If maxWaiting jobs have yielded already it does
+// nothing: a worker must not collect photos that other workers could process.
+func (s *slots) yield() (resume func()) {
 	s.mu.Lock()
-	full := s.waiting >= s.room
+	full := s.waiting >= s.maxWaiting
 	if !full {
 		s.waiting++
 	}
@@ -61,7 +61,7 @@ func (s *slots) leave() (comeBack func()) {
 	if full {
 		return func() {}
 	}
-	s.give(1)
+	s.release(1)
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()

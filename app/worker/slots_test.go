@@ -12,7 +12,7 @@ import (
 	"imagery/app/worker"
 )
 
-// gates hold photos inside the filter, each until it is let go.
+// gates block photos inside the filter until their gate is closed.
 type gates struct {
 	mu      sync.Mutex
 	let     map[string]chan struct{}
@@ -31,7 +31,7 @@ func (g *gates) gate(photo string) chan struct{} {
 	return g.let[photo]
 }
 
-// enter is a filter's work on a photo: it ends when the photo is let go; cheap ones are not held.
+// enter runs in the filter. It blocks until the gate of the photo is closed; cheap photos have no gate.
 func (g *gates) enter(raw []byte) error {
 	photo := string(raw)
 	g.mu.Lock()
@@ -49,44 +49,44 @@ func (g *gates) inside(photo string) bool {
 	return slices.Contains(g.entered, photo)
 }
 
-// settled lets a second of virtual time pass, in which nothing but gates and timers holds anybody up.
-func settled() {
+// wait advances the virtual clock by a second and waits until all goroutines are blocked.
+func wait() {
 	time.Sleep(time.Second)
 	synctest.Wait()
 }
 
-// newGated is a world in which photos have these peaks, and a memory of 100.
+// newGated returns a world with 100 bytes of memory in which photos need the given bytes.
 func newGated(peaks map[string]int64) (*world, *gates) {
 	w, g := newWorld(), &gates{}
 	w.filter.takes, w.filter.peaks, w.filter.on = 0, peaks, g.enter
 	return w, g
 }
 
-// TestCheapPhotoPassesLargeOnes: large photos that wait for memory keep neither a core nor the memory that is free
-// from a cheap one.
+// TestCheapPhotoPassesLargeOnes: large photos that wait for memory block neither a slot nor the free memory for a cheap
+// one.
 func TestCheapPhotoPassesLargeOnes(t *testing.T) {
 	for _, slots := range []int{2, 3, 8} {
 		synctest.Test(t, func(t *testing.T) {
 			w, g := newGated(map[string]int64{"large 1": 80, "large 2": 80, "large 3": 90, "cheap": 5})
 			w.start(func(o *worker.Options) { o.Slots, o.Waiting = slots, 2 })
 			ids := map[string]string{}
-			for _, photo := range []string{"large 1", "large 2", "large 3"} { // each in its turn
+			for _, photo := range []string{"large 1", "large 2", "large 3"} {
 				ids[photo] = w.upload(t, photo)
-				settled()
+				wait()
 			}
 			if w.queue.Receipts != 3 || !g.inside("large 1") || g.inside("large 2") || g.inside("large 3") {
 				t.Fatalf("%d slots: %d deliveries, in work: %v", slots, w.queue.Receipts, g.entered)
 			}
 			id := w.upload(t, "cheap")
-			settled()
+			wait()
 			if s := w.state(t, id); s != imagery.Processed {
-				t.Errorf("%d slots: a cheap photo is %s while one of %d slots is used", slots, s, slots)
+				t.Errorf("%d slots: a cheap photo is %s although only one of %d slots is used", slots, s, slots)
 			}
 			for _, photo := range []string{"large 1", "large 2", "large 3"} {
 				close(g.gate(photo))
-				settled()
+				wait()
 				if s := w.state(t, ids[photo]); s != imagery.Processed {
-					t.Errorf("%d slots: %s is %s though it was let go", slots, photo, s)
+					t.Errorf("%d slots: %s is %s although its gate is open", slots, photo, s)
 				}
 			}
 			if w.queue.Receipts != 4 {
@@ -97,8 +97,8 @@ func TestCheapPhotoPassesLargeOnes(t *testing.T) {
 	}
 }
 
-// TestWorkerDoesNotHoard: of many large photos a worker holds as many as it has slots, and a few that wait.
-func TestWorkerDoesNotHoard(t *testing.T) {
+// TestWorkerLimitsWaitingPhotos: of many large photos a worker receives as many as it has slots and may have waiting.
+func TestWorkerLimitsWaitingPhotos(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		peaks := map[string]int64{}
 		w, g := newGated(peaks)
@@ -108,14 +108,14 @@ func TestWorkerDoesNotHoard(t *testing.T) {
 			w.upload(t, photo)
 		}
 		w.start(func(o *worker.Options) { o.Slots, o.Waiting = 3, 2 })
-		settled()
+		wait()
 		if w.queue.Receipts != 5 || len(g.entered) != 1 {
 			t.Errorf("%d deliveries with 3 slots and 2 that may wait, %d photos in work", w.queue.Receipts, len(g.entered))
 		}
 		for photo := range peaks {
 			close(g.gate(photo))
 		}
-		settled()
+		wait()
 		if n := w.filter.applied.Load(); n != 12 {
 			t.Errorf("%d photos done", n)
 		}
@@ -123,24 +123,24 @@ func TestWorkerDoesNotHoard(t *testing.T) {
 	})
 }
 
-// TestWaitingPhotoComesBackAtOnce: who waited for memory needs no slot to go on, though the receive that is under
-// way may keep the only free one for long.
-func TestWaitingPhotoComesBackAtOnce(t *testing.T) {
+// TestWaitingPhotoResumesAtOnce: a photo that waited for memory needs no free slot to continue. A receive in progress
+// may keep the only free one for 20 seconds.
+func TestWaitingPhotoResumesAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, g := newGated(map[string]int64{"large": 100, "half 1": 50, "half 2": 50})
 		w.start(func(o *worker.Options) { o.Slots, o.Waiting = 2, 2 })
 		w.upload(t, "large")
-		settled()
+		wait()
 		w.upload(t, "half 1")
-		settled()
+		wait()
 		w.upload(t, "half 2")
-		settled()
+		wait()
 		if len(g.entered) != 1 || w.queue.Receipts != 3 {
 			t.Fatalf("in work: %v, %d deliveries", g.entered, w.queue.Receipts)
 		}
 		began := time.Now()
 		close(g.gate("large"))
-		settled()
+		wait()
 		if !g.inside("half 1") || !g.inside("half 2") {
 			t.Errorf("%s after memory became free: %v", time.Since(began), g.entered)
 		}

@@ -1,5 +1,5 @@
-// Package worker takes hints from the queue and has their images processed: it receives, keeps what it holds
-// from going to others while it works, acknowledges what is done and hands back what it cannot do now.
+// Package worker receives hints from the queue and processes their images. It extends the visibility of the messages in
+// flight, deletes those that are done, and returns the others to the queue with a backoff.
 package worker
 
 import (
@@ -19,60 +19,60 @@ import (
 	"imagery/app/imagery"
 )
 
-// Options are what a worker needs. All fields must be set unless they say otherwise.
+// Options configures a worker. All fields are required unless they say otherwise.
 type Options struct {
 	Service *imagery.Service
 	Queue   imagery.Queue
-	// Memory is leased by the photos in work; it must be enough for the largest one that Service.Filter takes.
+	// Memory is what photos lease while they are processed. It must suffice for the largest photo that Service.Filter
+	// accepts. settings.PlanWorker computes Memory, Slots and Waiting.
 	Memory budget.Memory
-	// Slots is how many jobs run at once, and Waiting how many more may wait for memory meanwhile; it may be 0.
-	// settings.PlanWorker plans all three.
+	// Slots is the number of jobs that run at once. Waiting, which may be 0, is how many more may wait for memory.
 	Slots, Waiting int
-	// Outage is how long a dependency may be away without costing a photo: the deliveries of one message span
-	// at least this.
+	// Outage is how long a dependency may be unavailable without failing a photo: the deliveries of one message are
+	// spread over at least this time.
 	Outage time.Duration
 	// ReconcileEvery is the pause between two reconciler passes.
 	ReconcileEvery time.Duration
-	// Probe proves that table and bucket answer. While it fails nothing is received.
+	// Probe checks that table and bucket answer. While it fails the worker receives nothing.
 	Probe func(context.Context) error
-	// Housekeeping, if set, runs at start and with every tenth reconciler pass.
+	// Housekeeping is optional. It runs before the first and then every tenth reconciler pass.
 	Housekeeping func(context.Context) error
-	// Consume is false where somebody else receives and calls POST /sqs.
+	// Consume is false where the Elastic Beanstalk daemon receives the messages and posts them to /sqs.
 	Consume bool
-	// Instance is how this process is called where it competes with others; a process that takes the place of a
-	// dead one takes its name, too, and so its lease.
+	// Instance names this process as the holder of the reconciler lease. A process that replaces a dead one has the
+	// same name, and so keeps the lease.
 	Instance string
-	// Release is the sha256 that /version answers.
+	// Release is the SHA-256 of the binary, the answer to /version.
 	Release string
 	Log     *slog.Logger
 }
 
-// Worker is one worker process. Make it with New.
+// Worker is one worker process. Use New to create it.
 type Worker struct {
 	Options
-	slots    *slots
-	dear     chan struct{} // full while a dear photo is being processed
-	probe    *cachedProbe
-	received atomic.Bool // a receive succeeded once
-	stopping atomic.Bool
-	done     atomic.Int64 // jobs
-	running  atomic.Int64
-	limits   limits
+	slots     *slots
+	expensive chan struct{} // full while an expensive photo is processed
+	probe     *cachedProbe
+	received  atomic.Bool // at least one receive has succeeded
+	stopping  atomic.Bool
+	done      atomic.Int64 // jobs that have ended
+	running   atomic.Int64
+	limits    limits
 }
 
-// New returns a worker that does nothing until Run.
+// New returns a worker. It does nothing until Run is called.
 func New(o Options) *Worker {
-	w := &Worker{Options: o, slots: newSlots(o.Slots, o.Waiting), dear: make(chan struct{}, 1)}
+	w := &Worker{Options: o, slots: newSlots(o.Slots, o.Waiting), expensive: make(chan struct{}, 1)}
 	w.probe = &cachedProbe{call: o.Probe}
 	w.limits.read = o.Queue.Limits
 	return w
 }
 
-// maxConnections is enough for the probes of a machine and the connections of Beanstalk's daemon, 50 at most.
+// maxConnections suffices for health checks and for the Elastic Beanstalk daemon, which opens at most 50.
 const maxConnections = 128
 
-// Run serves the worker's HTTP side on l and consumes until ctx ends; then it stops receiving, hands back what
-// it has not begun, finishes what it has, and returns nil. It returns an error only if the listener breaks.
+// Run serves HTTP on l and consumes messages until ctx ends. Then it stops receiving, returns the messages whose jobs
+// have not started, finishes the others, and returns nil. It returns an error only if the listener fails.
 func (w *Worker) Run(ctx context.Context, l net.Listener) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -82,21 +82,21 @@ func (w *Worker) Run(ctx context.Context, l net.Listener) error {
 		all.Go(func() { w.consume(ctx) })
 	}
 	all.Go(func() { w.reconcile(ctx) })
-	broken := make(chan error, 1)
-	go func() { broken <- srv.Serve(l) }()
+	listenerErr := make(chan error, 1)
+	go func() { listenerErr <- srv.Serve(l) }()
 	var err error
 	select {
 	case <-ctx.Done():
-	case err = <-broken:
+	case err = <-listenerErr:
 		cancel()
 	}
 	w.stopping.Store(true)
 	all.Wait()
-	// Jobs that came over HTTP are finished too, within what the service manager grants.
+	// Jobs of POST /sqs are finished too; the service manager allows for this time.
 	drain, done := context.WithTimeout(context.Background(), settings.JobBound)
 	defer done()
 	if sErr := srv.Shutdown(drain); sErr != nil {
-		w.Log.Warn("HTTP requests were cut at the stop", "error", sErr)
+		w.Log.Warn("HTTP requests were aborted at shutdown", "error", sErr)
 	}
 	if err != nil && !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve HTTP of the worker: %w", err)
@@ -104,11 +104,12 @@ func (w *Worker) Run(ctx context.Context, l net.Listener) error {
 	return nil
 }
 
-// admit waits until the bytes of a photo are free. A job that has to wait leaves its slot to photos that need less.
+// admit reserves the memory of a photo and returns the function that releases it. While it waits it yields the slot to
+// photos that need less.
 func (w *Worker) admit(ctx context.Context, c imagery.Cost) (release func(), err error) {
 	if release, ok := w.Memory.TryAcquire(c.Memory); ok {
 		return release, nil
 	}
-	defer w.slots.leave()()
+	defer w.slots.yield()()
 	return w.Memory.Acquire(ctx, c.Memory)
 }

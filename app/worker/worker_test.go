@@ -22,7 +22,7 @@ import (
 	"imagery/app/worker"
 )
 
-// world is a worker over in-memory ports. Inside synctest its clock is virtual: minutes take no time.
+// world is a worker with in-memory stores. Inside synctest its clock is virtual: minutes take no time.
 type world struct {
 	*imagery.Service
 	catalog *memory.Catalog
@@ -30,16 +30,16 @@ type world struct {
 	queue   *memory.Queue
 	dead    *memory.Queue
 	filter  filter
-	away    atomic.Bool // table and bucket do not answer
+	down    atomic.Bool // table and bucket do not answer
 	stop    context.CancelFunc
 	ended   chan error
 }
 
-// filter takes its time.
+// filter is an imagery.Filter that sleeps.
 type filter struct {
 	takes   time.Duration
 	running atomic.Int32
-	most    atomic.Int32 // how many ran at once at most
+	most    atomic.Int32 // the most that ran at once
 	applied atomic.Int32
 	peak    int64
 	peaks   map[string]int64 // of single photos, by their bytes
@@ -51,7 +51,7 @@ func (f *filter) Inspect(raw []byte) (imagery.Cost, error) {
 	if peak, ok := f.peaks[string(raw)]; ok {
 		c.Memory = peak
 	}
-	if strings.HasPrefix(string(raw), "dear") {
+	if strings.HasPrefix(string(raw), "expensive") {
 		c.Work = 1 << 40
 	}
 	return c, nil
@@ -91,17 +91,18 @@ func newWorld() *world {
 func (w *world) start(change func(*worker.Options)) {
 	ctx, stop := context.WithCancel(context.Background())
 	w.stop, w.ended = stop, make(chan error, 1)
-	o := worker.Options{Service: w.Service, Queue: w.queue, Memory: budget.NewPool(100), Slots: 2, Outage: 10 * time.Minute, ReconcileEvery: time.Minute,
+	o := worker.Options{Service: w.Service, Queue: w.queue, Memory: budget.NewPool(100), Slots: 2,
+		Outage: 10 * time.Minute, ReconcileEvery: time.Minute,
 		Probe: func(context.Context) error {
-			if w.away.Load() {
-				return errors.New("away")
+			if w.down.Load() {
+				return errors.New("unavailable")
 			}
 			return nil
 		}, Consume: true, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
 	if change != nil {
 		change(&o)
 	}
-	go func() { w.ended <- worker.New(o).Run(ctx, newDeafListener()) }()
+	go func() { w.ended <- worker.New(o).Run(ctx, newIdleListener()) }()
 }
 
 func (w *world) end(t *testing.T) {
@@ -112,17 +113,17 @@ func (w *world) end(t *testing.T) {
 	}
 }
 
-// deafListener accepts nobody; a real socket would keep the virtual clock from moving.
-type deafListener struct {
+// idleListener accepts no connection. A real socket would keep the virtual clock from advancing.
+type idleListener struct {
 	once   sync.Once
 	closed chan struct{}
 }
 
-func newDeafListener() *deafListener { return &deafListener{closed: make(chan struct{})} }
+func newIdleListener() *idleListener { return &idleListener{closed: make(chan struct{})} }
 
-func (l *deafListener) Accept() (net.Conn, error) { <-l.closed; return nil, net.ErrClosed }
-func (l *deafListener) Close() error              { l.once.Do(func() { close(l.closed) }); return nil }
-func (l *deafListener) Addr() net.Addr            { return &net.TCPAddr{} }
+func (l *idleListener) Accept() (net.Conn, error) { <-l.closed; return nil, net.ErrClosed }
+func (l *idleListener) Close() error              { l.once.Do(func() { close(l.closed) }); return nil }
+func (l *idleListener) Addr() net.Addr            { return &net.TCPAddr{} }
 
 func (w *world) upload(t *testing.T, body string) string {
 	t.Helper()
@@ -155,14 +156,15 @@ func TestJobLongerThanVisibilityIsDoneOnce(t *testing.T) {
 		id := w.upload(t, "photo")
 		w.start(nil)
 		time.Sleep(2 * time.Minute)
-		if w.state(t, id) != imagery.Processed || w.filter.applied.Load() != 1 || w.queue.Receipts != 1 || w.queue.Len() != 0 {
-			t.Errorf("state %s, %d runs, %d deliveries, %d messages left", w.state(t, id), w.filter.applied.Load(), w.queue.Receipts, w.queue.Len())
+		state, runs, left := w.state(t, id), w.filter.applied.Load(), w.queue.Len()
+		if state != imagery.Processed || runs != 1 || w.queue.Receipts != 1 || left != 0 {
+			t.Errorf("state %s, %d runs, %d deliveries, %d messages left", state, runs, w.queue.Receipts, left)
 		}
 		w.end(t)
 	})
 }
 
-func TestJobBeyondItsBoundIsGivenBack(t *testing.T) {
+func TestJobThatTimesOutReturnsItsMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
 		w.filter.takes = time.Hour
@@ -170,13 +172,13 @@ func TestJobBeyondItsBoundIsGivenBack(t *testing.T) {
 		w.start(nil)
 		time.Sleep(95 * time.Second)
 		if w.filter.running.Load() != 0 || w.state(t, id) != imagery.Uploaded {
-			t.Errorf("%d jobs still run past their bound", w.filter.running.Load())
+			t.Errorf("%d jobs still run after their timeout", w.filter.running.Load())
 		}
 		w.end(t)
 	})
 }
 
-func TestStopFinishesWhatRunsAndHandsBackWhatWaits(t *testing.T) {
+func TestShutdownFinishesRunningJobsAndReturnsWaitingOnes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
 		w.filter.takes, w.filter.peak = 40*time.Second, 80 // two do not fit into the memory of 100
@@ -203,8 +205,8 @@ func TestStopFinishesWhatRunsAndHandsBackWhatWaits(t *testing.T) {
 	})
 }
 
-// TestThreeRestarts: a job that is in flight at each of three rolling restarts uses up no delivery, for each
-// worker finishes what it has begun.
+// TestThreeRestarts: three rolling restarts with jobs in flight use up no deliveries, because a worker finishes the
+// jobs it has started.
 func TestThreeRestarts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
@@ -244,10 +246,10 @@ func TestOutageOfTenMinutesOnlyDelays(t *testing.T) {
 		for i := range 6 {
 			ids = append(ids, w.upload(t, string(rune('a'+i))))
 		}
-		blobs.away.Store(true)
-		w.start(nil) // its own probe is blind to this outage: the deliveries have to outlive it
+		blobs.down.Store(true)
+		w.start(nil) // its probe does not detect this outage, so the backoff must cover it
 		time.Sleep(10 * time.Minute)
-		blobs.away.Store(false)
+		blobs.down.Store(false)
 		time.Sleep(10 * time.Minute)
 		for _, id := range ids {
 			if s := w.state(t, id); s != imagery.Processed {
@@ -260,27 +262,27 @@ func TestOutageOfTenMinutesOnlyDelays(t *testing.T) {
 
 type flaky struct {
 	imagery.Blobs
-	away atomic.Bool
+	down atomic.Bool
 }
 
 func (b *flaky) Get(ctx context.Context, key string, limit int64) ([]byte, error) {
-	if b.away.Load() {
-		return nil, errors.New("away")
+	if b.down.Load() {
+		return nil, errors.New("unavailable")
 	}
 	return b.Blobs.Get(ctx, key, limit)
 }
 
-func TestReceivesNothingWhileDependenciesAreAway(t *testing.T) {
+func TestReceivesNothingWhileDependenciesAreDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
-		w.away.Store(true)
+		w.down.Store(true)
 		id := w.upload(t, "photo")
 		w.start(nil)
 		time.Sleep(30 * time.Minute)
 		if w.queue.Receipts != 0 {
-			t.Errorf("%d deliveries while the table was away", w.queue.Receipts)
+			t.Errorf("%d deliveries while the table was down", w.queue.Receipts)
 		}
-		w.away.Store(false)
+		w.down.Store(false)
 		time.Sleep(10 * time.Second)
 		if w.state(t, id) != imagery.Processed {
 			t.Error("not processed after the outage")
@@ -323,8 +325,8 @@ func TestMalformedMessageBecomesDeadLetter(t *testing.T) {
 	})
 }
 
-// TestSuspectsRunAlone: messages that lost half of their deliveries may be what killed their workers; each runs
-// while its worker holds nothing else.
+// TestSuspectsRunAlone: a message that has used up half of its deliveries may be a poison message. It runs while its
+// worker has no other message in flight.
 func TestSuspectsRunAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
@@ -355,8 +357,8 @@ func TestSuspectsRunAlone(t *testing.T) {
 	})
 }
 
-// TestHangingJobLosesItsMessage: a job that cannot be interrupted keeps its message from others no longer than
-// its bound and one visibility timeout.
+// TestHangingJobLosesItsMessage: a job that cannot be interrupted hides its message for at most the job timeout plus
+// one visibility timeout.
 func TestHangingJobLosesItsMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
@@ -368,7 +370,7 @@ func TestHangingJobLosesItsMessage(t *testing.T) {
 		w.stop() // or it would receive its own message again
 		time.Sleep(visibility)
 		if ms, err := w.queue.Receive(t.Context(), 1, 0); err != nil || len(ms) != 1 {
-			t.Errorf("nobody else can have the message: %v, %v", ms, err)
+			t.Errorf("the message is not visible: %v, %v", ms, err)
 		}
 		if err := <-w.ended; err != nil {
 			t.Error(err)
@@ -376,7 +378,7 @@ func TestHangingJobLosesItsMessage(t *testing.T) {
 	})
 }
 
-// TestQueueWithoutVisibility: a queue may hide nothing; its worker works all the same.
+// TestQueueWithoutVisibility: a worker works with a queue whose visibility timeout is 0.
 func TestQueueWithoutVisibility(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()

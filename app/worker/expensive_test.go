@@ -14,40 +14,40 @@ import (
 	"imagery/app/worker"
 )
 
-// TestDearPhotosWaitBehindOthers: of many dear photos one at a time is processed, the others go to the end of the
-// queue, and honest photos that came later are done before them. None is lost or failed.
-func TestDearPhotosWaitBehindOthers(t *testing.T) {
+// TestExpensivePhotosAreDeferred: of many expensive photos one at a time is processed, the others go to the end of the
+// queue, and cheap photos that were sent later are processed before them. None is lost or failed.
+func TestExpensivePhotosAreDeferred(t *testing.T) {
 	for _, waiting := range []int{0, 2} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld()
 			w.filter.takes = 0
 			var mu sync.Mutex
 			var done []string
-			dear, most := 0, 0
+			expensive, most := 0, 0
 			w.filter.on = func(raw []byte) error {
 				takes := time.Second / 10
 				mu.Lock()
-				if strings.HasPrefix(string(raw), "dear") {
+				if strings.HasPrefix(string(raw), "expensive") {
 					takes = 8 * time.Second
-					dear++
-					most = max(most, dear)
+					expensive++
+					most = max(most, expensive)
 				}
 				mu.Unlock()
 				time.Sleep(takes)
 				mu.Lock()
 				defer mu.Unlock()
 				if takes > time.Second {
-					dear--
+					expensive--
 				}
 				done = append(done, string(raw))
 				return nil
 			}
 			var ids []string
 			for i := range 12 {
-				ids = append(ids, w.upload(t, fmt.Sprintf("dear %d", i)))
+				ids = append(ids, w.upload(t, fmt.Sprintf("expensive %d", i)))
 			}
 			for i := range 30 {
-				ids = append(ids, w.upload(t, fmt.Sprintf("honest %d", i)))
+				ids = append(ids, w.upload(t, fmt.Sprintf("cheap %d", i)))
 			}
 			w.start(func(o *worker.Options) { o.Slots, o.Waiting = 2, waiting })
 			time.Sleep(10 * time.Minute)
@@ -59,16 +59,16 @@ func TestDearPhotosWaitBehindOthers(t *testing.T) {
 			mu.Lock()
 			defer mu.Unlock()
 			if most != 1 {
-				t.Errorf("%d dear photos were processed at once", most)
+				t.Errorf("%d expensive photos were processed at once", most)
 			}
-			ahead := 0 // dear photos that were done before the last honest one
+			ahead := 0 // expensive photos that were done before the last cheap one
 			for i, name := range done {
-				if strings.HasPrefix(name, "honest") {
+				if strings.HasPrefix(name, "cheap") {
 					ahead = i + 1
 				}
 			}
 			if ahead -= 30; ahead > 4 {
-				t.Errorf("%d of 12 dear photos were done before the last honest one: %v", ahead, done)
+				t.Errorf("%d of 12 expensive photos were done before the last cheap one: %v", ahead, done)
 			}
 			if w.queue.Len() != 0 || w.dead.Len() != 0 {
 				t.Errorf("%d messages and %d dead letters are left", w.queue.Len(), w.dead.Len())
@@ -78,19 +78,19 @@ func TestDearPhotosWaitBehindOthers(t *testing.T) {
 	}
 }
 
-// noSend is a queue that takes no messages from a worker.
+// noSend is a queue whose Send fails.
 type noSend struct{ imagery.Queue }
 
 func (noSend) Send(context.Context, []byte, string) error { return errors.New("away") }
 
-// TestDearPhotoThatCannotGoBehindWaits: without a way to the end of the queue it waits for its turn, and so does one
+// TestExpensivePhotoThatCannotBeDeferredWaits: when Send fails, an expensive photo waits in its worker. So does one
 // whose message was received before.
-func TestDearPhotoThatCannotGoBehindWaits(t *testing.T) {
+func TestExpensivePhotoThatCannotBeDeferredWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
 		w.filter.takes = 8 * time.Second
 		for i := range 4 {
-			w.upload(t, fmt.Sprintf("dear %d", i))
+			w.upload(t, fmt.Sprintf("expensive %d", i))
 		}
 		w.start(func(o *worker.Options) { o.Queue = noSend{w.queue} })
 		time.Sleep(time.Minute)
