@@ -80,7 +80,7 @@ func understood(command string) error {
 }
 
 // parts of a section, in their order.
-var parts = []string{"**The user sees**", "**Why it rings.**", "**Look.**", "**Do.**", "**Over when**"}
+var parts = []string{"**Effect.**", "**Cause.**", "**Check.**", "**Action.**", "**Resolved when**"}
 
 // Each alarm has its section in the runbook, each section its alarm, all five parts, and commands that are understood.
 func TestRunbook(t *testing.T) {
@@ -93,9 +93,9 @@ func TestRunbook(t *testing.T) {
 	}
 	// A page that lacks something must not pass.
 	for old, damaged := range map[string]string{
-		"\n## lag\n": "\n## lags\n", "\n## table-errors\n": "\n", "**Look.** The dashboard": "**See.** The dashboard",
+		"\n## lag\n": "\n## lags\n", "\n## table-errors\n": "\n", "**Check.** The dashboard": "**See.** The dashboard",
 		"`imagery dlq ls --stack STACK`": "`imagery dlq list --stack STACK`", "--drop-malformed": "--drop-all", "`aws logs tail": "`rm -rf /; aws logs tail",
-		"**Do.** Nothing. Servers refuse": "**Do.**\n\n**Look.**", "imagery:serverMax": "imagery:serversMax",
+		"**Action.** None. Servers reject": "**Action.**\n\n**Check.**", "imagery:serverMax": "imagery:serversMax",
 		"`imagery rollout to RELEASE": "`imagery rollout back RELEASE",
 	} {
 		broken := strings.Replace(string(page), old, damaged, 1)
@@ -132,7 +132,7 @@ func readRunbook(page string) (problems []string) {
 		words := strings.Fields(m[1])
 		switch {
 		case strings.Contains(m[1], "\n"):
-			problems = append(problems, m[1]+" is broken into two lines: nobody can copy it")
+			problems = append(problems, m[1]+" is broken into two lines and cannot be copied")
 		case strings.HasPrefix(m[1], "imagery rollout "):
 			if err := cli.CheckRollout(words[2:]); err != nil || !strings.HasSuffix(m[1], " --stack STACK") {
 				problems = append(problems, fmt.Sprintf("%s is no command of the rollout: %v", m[1], err))
@@ -142,7 +142,7 @@ func readRunbook(page string) (problems []string) {
 				problems = append(problems, fmt.Sprintf("%s: %v", m[1], err))
 			}
 		case len(words) > 1 && words[0] != "aws" && words[0] != "pulumi":
-			problems = append(problems, m[1]+" is a command of nobody")
+			problems = append(problems, m[1]+" is an unknown command")
 		}
 	}
 	for _, key := range regexp.MustCompile(`imagery:(\w+)`).FindAllStringSubmatch(page, -1) {
