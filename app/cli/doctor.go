@@ -57,13 +57,13 @@ func (r doctoring) find(ctx context.Context, c Call) []doctor.Finding {
 			Do: "pulumi stack ls; pulumi up"})
 		p = place{Settings: c.Settings}
 	} else if !p.OnAWS() {
-		return doctor.Local{Settings: p.Settings, Say: say}.Examine(ctx)
+		return doctor.Local{Settings: p.Settings, FormatError: say}.Examine(ctx)
 	}
 	cfg, err := p.aws(ctx)
 	if err != nil {
 		return append(found, doctor.Finding{Level: doctor.Wrong, Area: "settings", Text: say(err), Means: "AWS cannot be asked", Do: "export AWS_REGION=us-east-1, or yours"})
 	}
-	d := doctor.Cloud{AWS: cfg, Settings: p.Settings, ReleaseBucket: p.out.ReleaseBucket, Topic: p.out.AlarmTopic, URL: p.out.URL, Release: p.out.Release, Say: say}
+	d := doctor.Cloud{AWS: cfg, Settings: p.Settings, ReleaseBucket: p.out.ReleaseBucket, Topic: p.out.AlarmTopic, URL: p.out.URL, Release: p.out.Release, FormatError: say}
 	if r.url != "" {
 		d.URL = r.url
 	}

@@ -66,7 +66,7 @@ func TestDoctorOnAHealthyStack(t *testing.T) {
 			t.Errorf("%+v", f)
 		}
 	}
-	for _, area := range []string{"credentials", "clock", "settings", "table", "bucket", "queue", "rights", "alarms", "leftovers"} {
+	for _, area := range []string{"credentials", "clock", "settings", "table", "bucket", "queue", "permissions", "alarms", "leftovers"} {
 		if !areas[area] {
 			t.Errorf("nothing about %s", area)
 		}
@@ -134,17 +134,17 @@ func TestDoctorFinds(t *testing.T) {
 		"originals stay":    {answer("s3:GetBucketLifecycleConfiguration", 404, xmlError("NoSuchLifecycleConfiguration")), doctor.Warning, "bucket", "never removed"},
 		"results go":        {answer("s3:GetBucketLifecycleConfiguration", 200, fakeaccount.Lifecycle("", 30)), doctor.Wrong, "bucket", "results are removed after 30 days"},
 		"no rights to see":  {answer("s3:GetBucketPolicyStatus", 403, xmlError("AccessDenied")), doctor.Wrong, "bucket", "AccessDenied"},
-		"short visibility":  {queue(source, map[string]string{"VisibilityTimeout": "30"}), doctor.Wrong, "queue", "stay hidden for 30s"},
-		"long visibility":   {queue(source, map[string]string{"VisibilityTimeout": "300"}), doctor.Warning, "queue", "stay hidden for 5m0s"},
+		"short visibility":  {queue(source, map[string]string{"VisibilityTimeout": "30"}), doctor.Wrong, "queue", "visibility timeout is 30s"},
+		"long visibility":   {queue(source, map[string]string{"VisibilityTimeout": "300"}), doctor.Warning, "queue", "visibility timeout is 5m0s"},
 		"no redrive":        {queue(source, map[string]string{"RedrivePolicy": ""}), doctor.Wrong, "queue", "no dead-letter queue"},
-		"few receives":      {queue(source, map[string]string{"RedrivePolicy": `{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:imagery-test-dlq","maxReceiveCount":2}`}), doctor.Wrong, "queue", "2 receives, 2m0s apart"},
+		"few receives":      {queue(source, map[string]string{"RedrivePolicy": `{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:imagery-test-dlq","maxReceiveCount":2}`}), doctor.Wrong, "queue", "2 receives with a visibility timeout of 2m0s"},
 		"letters are lost":  {queue(dlq, map[string]string{"MessageRetentionPeriod": "345600"}), doctor.Wrong, "queue", "kept for 4 days, messages for 4 days"},
 		"in the clear":      {queue(source, map[string]string{"SqsManagedSseEnabled": "false"}), doctor.Warning, "queue", "the queue is not encrypted"},
-		"key of KMS":        {queue(dlq, map[string]string{"KmsMasterKeyId": "alias/x"}), doctor.Warning, "queue", "key of KMS"},
-		"redrive denied":    {queue(dlq, map[string]string{"RedriveAllowPolicy": `{"redrivePermission":"denyAll"}`}), doctor.Wrong, "queue", "takes nothing"},
-		"a right":           {answer("dynamodb:Scan", 400, fakeaccount.RefusalJSON), doctor.Wrong, "rights", "no right to dynamodb:Scan on the table"},
+		"key of KMS":        {queue(dlq, map[string]string{"KmsMasterKeyId": "alias/x"}), doctor.Warning, "queue", "KMS key"},
+		"redrive denied":    {queue(dlq, map[string]string{"RedriveAllowPolicy": `{"redrivePermission":"denyAll"}`}), doctor.Wrong, "queue", "rejects messages of the queue"},
+		"a right":           {answer("dynamodb:Scan", 400, fakeaccount.RefusalJSON), doctor.Wrong, "permissions", "no permission for dynamodb:Scan on the table"},
 		"missing alarm":     {func(_ *testing.T, a *fakeaccount.Account) { a.Remove("lag") }, doctor.Wrong, "alarms", "missing: lag"},
-		"alarm rings":       {func(_ *testing.T, a *fakeaccount.Account) { a.Alarm("lag").State = "ALARM" }, doctor.Warning, "alarms", "lag rings"},
+		"alarm rings":       {func(_ *testing.T, a *fakeaccount.Account) { a.Alarm("lag").State = "ALARM" }, doctor.Warning, "alarms", "lag is in state ALARM"},
 		"alarm is mute":     {func(_ *testing.T, a *fakeaccount.Account) { a.Alarm("lag").Enabled = false }, doctor.Wrong, "alarms", "nobody will receive lag"},
 		"pending": {func(_ *testing.T, a *fakeaccount.Account) {
 			a.Subscribe(fakeaccount.Subscription{Protocol: "email", Endpoint: "oncall@example.com"})
@@ -192,7 +192,7 @@ func TestDoctorKnowsItsOwn(t *testing.T) {
 	a.Instance("i-1", "imagery-test-server")
 	e, err := examine(t, a)
 	if err != nil || !slices.ContainsFunc(e.Findings, func(f doctor.Finding) bool {
-		return f.Text == "5 resources carry the stack's tags, and none is left over"
+		return f.Text == "5 resources have the stack's tags, and none is left over"
 	}) {
 		t.Errorf("%v %+v", err, e.Findings)
 	}
@@ -212,7 +212,7 @@ func TestDoctorWithoutState(t *testing.T) {
 	pulumiSays(t, "{}", noState)
 	out, _, err := asked(t, t.Context(), nil, "doctor", "--stack", "test")
 	out = strings.Join(strings.Fields(out), " ")
-	if err == nil || !strings.Contains(out, "it has no table, bucket or queue") || !strings.Contains(out, "no state knows") {
+	if err == nil || !strings.Contains(out, "it has no table, bucket or queue") || !strings.Contains(out, "not in the Pulumi state") {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
@@ -249,14 +249,14 @@ func TestDoctorOnOutputs(t *testing.T) {
 	ready = 503
 	look("/readyz answers 503", true)
 	ready, release = 200, strings.Repeat("cd", 32)
-	look("a server runs release cdcdcdcdcdcd, the stack shipped abababababab", false)
+	look("a server runs release cdcdcdcdcdcd, the stack deployed abababababab", false)
 	release = "hello"
 	look("and no release", true)
 	service.Close()
 	look("does not answer from here", false)
 	a.Topic += "-other"
 	pulumiSays(t, strings.Replace(outputs, "1a2b3c4", "9999999", 1), noState)
-	look("do not tell the stack's topic", true)
+	look("alarms without the stack's topic as their action", true)
 }
 
 // On a laptop it looks at the machine.
@@ -303,7 +303,7 @@ func TestDoctorOnALaptop(t *testing.T) {
 		t.Fatal(err)
 	}
 	e, err = look("--data", unsound)
-	if has(e, doctor.Wrong, "the database is not sound"); err == nil {
+	if has(e, doctor.Wrong, "the database is damaged"); err == nil {
 		t.Error("it is content")
 	}
 	e, err = look("--data", dir)

@@ -138,15 +138,15 @@ func TestOnCallOnEndpoint(t *testing.T) {
 		return slices.ContainsFunc(found.Findings, func(f doctor.Finding) bool { return f.Level == level && strings.Contains(f.Text, text) })
 	}
 	healthy := look()
-	if healthy.Wrong > 0 || !has(healthy, doctor.OK, "pending-index has its keys") || !has(healthy, doctor.OK, "13 alarms are heard by email oncall@example.com") ||
-		!has(healthy, doctor.Warning, "no state knows arn:aws:sqs") || !has(healthy, doctor.OK, "10 rights of the verbs are there;") {
+	if healthy.Wrong > 0 || !has(healthy, doctor.OK, "pending-index has its keys") || !has(healthy, doctor.OK, "13 alarms notify email oncall@example.com") ||
+		!has(healthy, doctor.Warning, "not in the Pulumi state: arn:aws:sqs") || !has(healthy, doctor.OK, "10 permissions of the commands are granted;") {
 		t.Errorf("%+v", healthy.Findings)
 	}
 	e.must(e.SQS().SetQueueAttributes(t.Context(), &sqs.SetQueueAttributesInput{QueueUrl: &e.QueueURL, Attributes: map[string]string{"VisibilityTimeout": "30"}}))
 	e.must(e.S3().DeletePublicAccessBlock(t.Context(), &s3.DeletePublicAccessBlockInput{Bucket: &e.Bucket}))
 	e.must(e.alarms().DeleteAlarms(t.Context(), &cloudwatch.DeleteAlarmsInput{AlarmNames: []string{"imagery-" + e.name + "-lag-1a2b3c4"}}))
 	broken := look()
-	for _, want := range []string{"stay hidden for 30s", "has no public access block", "missing: lag"} {
+	for _, want := range []string{"visibility timeout is 30s", "has no public access block", "missing: lag"} {
 		if !has(broken, doctor.Wrong, want) {
 			t.Errorf("no %q: %+v", want, broken.Findings)
 		}

@@ -11,92 +11,91 @@ import (
 	"imagery/app/deploy/settings"
 )
 
-// alarms looks whether each alarm is there, tells the topic, and is heard.
-func (c Cloud) alarms(ctx context.Context, a *area) {
+// alarms checks that each alarm exists, notifies the stack's topic, and has subscribers.
+func (c Cloud) alarms(ctx context.Context, r *report) {
 	clients := alarms.New(c.AWS)
-	bounded, cancel := context.WithTimeout(ctx, 2*callBound)
+	ctx, cancel := context.WithTimeout(ctx, 3*callTimeout)
 	defer cancel()
-	list, err := clients.List(bounded, c.Stack)
+	list, err := clients.List(ctx, c.Stack)
 	if err != nil {
-		a.failed("the alarms", err)
+		r.failed("the alarms", err)
 		return
 	}
-	var missing, elsewhere, ringing []string
+	var missing, wrongTopic []string
 	for _, name := range settings.Alarms {
 		i := slices.IndexFunc(list, func(al alarms.Alarm) bool { return al.Name == name })
-		switch {
-		case i < 0:
+		if i < 0 {
 			missing = append(missing, name)
 			continue
-		case c.Topic != "" && !slices.Contains(list[i].Actions, c.Topic):
-			elsewhere = append(elsewhere, name)
+		}
+		if c.Topic != "" && !slices.Contains(list[i].Actions, c.Topic) {
+			wrongTopic = append(wrongTopic, name)
 		}
 		if list[i].State == alarms.Ringing {
-			ringing = append(ringing, name)
+			r.warn(name+" is in state ALARM", "the service needs attention now", "docs/runbook.md#"+name)
 		}
 	}
 	if len(missing) > 0 {
-		a.wrong("missing: "+strings.Join(missing, ", "), "nobody is told of what they watch", "pulumi up --refresh")
+		r.wrong("missing: "+strings.Join(missing, ", "), "nobody is notified of these problems", repair)
 	}
-	if len(elsewhere) > 0 {
-		a.wrong("these do not tell the stack's topic: "+strings.Join(elsewhere, ", "), "whoever subscribed to it does not hear them", repair)
+	if len(wrongTopic) > 0 {
+		r.wrong("alarms without the stack's topic as their action: "+strings.Join(wrongTopic, ", "),
+			"subscribers of the topic are not notified", repair)
 	}
-	for _, name := range ringing {
-		a.warn(name+" rings", "the service needs somebody now", "docs/runbook.md#"+name)
-	}
-	topics := clients.Topics(bounded, list, c.Say)
-	if hearing := unheard(a, list, topics); hearing != "" && len(missing)+len(elsewhere) == 0 {
-		a.ok("%d alarms are heard by %s", len(list), hearing)
+	topics := clients.Topics(ctx, list, r.formatError)
+	if subscribers := r.subscribers(list, topics); subscribers != "" && len(missing)+len(wrongTopic) == 0 {
+		r.ok("%d alarms notify %s", len(list), subscribers)
 	}
 	for _, t := range topics {
-		c.topicKey(ctx, a, t.ARN)
+		c.topicKey(ctx, r, t.ARN)
 	}
 }
 
-// unheard says which alarms nobody hears, by the reason, and returns who hears the others.
-func unheard(a *area, list []alarms.Alarm, topics []alarms.Topic) string {
-	var reasons, hearing []string
-	names := map[string][]string{}
+// subscribers reports the alarms of which nobody is notified, grouped by reason, and returns the subscribers of the
+// others.
+func (r *report) subscribers(list []alarms.Alarm, topics []alarms.Topic) string {
+	var reasons, subscribers []string
+	names := map[string][]string{} // of alarms, by reason
 	for _, al := range list {
-		by, why := al.Heard(topics)
-		if why == "" {
-			for _, who := range by {
-				if !slices.Contains(hearing, who) {
-					hearing = append(hearing, who)
-				}
-			}
+		by, reason := al.Heard(topics)
+		if reason == "" {
+			subscribers = append(subscribers, by...)
 			continue
 		}
-		if names[why] == nil {
-			reasons = append(reasons, why)
+		if names[reason] == nil {
+			reasons = append(reasons, reason)
 		}
-		names[why] = append(names[why], al.Name)
+		names[reason] = append(names[reason], al.Name)
 	}
-	for _, why := range reasons {
-		which := strings.Join(names[why], ", ")
-		if len(names[why]) == len(list) {
+	for _, reason := range reasons {
+		which := strings.Join(names[reason], ", ")
+		if len(names[reason]) == len(list) {
 			which = "any alarm"
 		}
-		if alarms.Unknown(why) {
-			a.wrong("who receives "+which+" is not known: "+why, "nobody may", "give your user the rights in docs/operating.md")
+		if alarms.Unknown(reason) {
+			r.wrong("it is unknown who is notified of "+which+": "+reason, "possibly nobody",
+				"grant your user the permissions in docs/operating.md")
 			continue
 		}
-		a.wrong("nobody will receive "+which+": "+why, "the service may be down all night", alarms.Remedy(why))
+		r.wrong("nobody will receive "+which+": "+reason, "an outage may go unnoticed", alarms.Remedy(reason))
 	}
-	return strings.Join(hearing, ", ")
+	slices.Sort(subscribers)
+	return strings.Join(slices.Compact(subscribers), ", ")
 }
 
-// topicKey looks for the key that keeps CloudWatch out: the alarms ring, and nothing arrives.
-func (c Cloud) topicKey(ctx context.Context, a *area, topic string) {
-	out, err := ask(ctx, sns.NewFromConfig(c.AWS).GetTopicAttributes, &sns.GetTopicAttributesInput{TopicArn: &topic})
+// topicKey checks that CloudWatch can use the encryption key of a topic; otherwise notifications are lost.
+func (c Cloud) topicKey(ctx context.Context, r *report, topic string) {
+	out, err := call(ctx, sns.NewFromConfig(c.AWS).GetTopicAttributes, &sns.GetTopicAttributesInput{TopicArn: &topic})
 	if err != nil {
-		a.failed("the topic "+topic, err)
+		r.failed("the topic "+topic, err)
 		return
 	}
 	switch key := out.Attributes["KmsMasterKeyId"]; {
 	case strings.HasSuffix(key, "alias/aws/sns"):
-		a.wrong("the topic is encrypted with AWS's own key", "CloudWatch may not use it: alarms ring and nobody is told", repair)
+		r.wrong("the topic is encrypted with AWS's own key",
+			"CloudWatch may not use it: nobody is notified of alarms", repair)
 	case key != "":
-		a.warn("the topic is encrypted with a key of KMS", "its policy must let cloudwatch.amazonaws.com use it", "imagery alarms test")
+		r.warn("the topic is encrypted with a KMS key", "the key's policy must allow cloudwatch.amazonaws.com",
+			"imagery alarms test")
 	}
 }

@@ -12,59 +12,63 @@ import (
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
 
-// Prefixes of keys, as in the contract.
+// Key prefixes.
 const (
 	originals = "upload/"
 	results   = "processed/"
 )
 
-// buckets looks at the bucket of images, and at that of releases if it is known.
-func (c Cloud) buckets(ctx context.Context, a *area) {
-	if c.private(ctx, a, c.Settings.Bucket, "anybody can read the photos") {
-		c.lifecycle(ctx, a)
+// buckets checks the bucket of images, and that of releases if it is known.
+func (c Cloud) buckets(ctx context.Context, r *report) {
+	if c.publicAccess(ctx, r, c.Settings.Bucket, "anybody can read the photos") {
+		c.lifecycle(ctx, r)
 	}
 	if c.ReleaseBucket != "" {
-		c.private(ctx, a, c.ReleaseBucket, "anybody can read the program")
+		c.publicAccess(ctx, r, c.ReleaseBucket, "anybody can read the program")
 	}
 }
 
-// private looks whether the world is kept out of a bucket; false if there is no such bucket.
-func (c Cloud) private(ctx context.Context, a *area, bucket, means string) bool {
-	block, err := ask(ctx, c.objects.GetPublicAccessBlock, &s3.GetPublicAccessBlockInput{Bucket: &bucket})
+// publicAccess checks that a bucket is not public; it returns false if there is no such bucket.
+func (c Cloud) publicAccess(ctx context.Context, r *report, bucket, means string) bool {
+	block, err := call(ctx, c.s3.GetPublicAccessBlock, &s3.GetPublicAccessBlockInput{Bucket: &bucket})
 	switch {
-	case code(err) == "NoSuchBucket":
-		a.wrong("there is no bucket "+bucket, "no photo can be stored", "look at the name and the region, or: pulumi up")
+	case hasCode(err, "NoSuchBucket"):
+		r.wrong("there is no bucket "+bucket, "no photo can be stored", "check the name and the region, or: pulumi up")
 		return false
-	case code(err) == "NoSuchPublicAccessBlockConfiguration":
-		a.wrong("bucket "+bucket+" has no public access block", "one careless policy, and "+means, repair)
+	case hasCode(err, "NoSuchPublicAccessBlockConfiguration"):
+		r.wrong("bucket "+bucket+" has no public access block", "after one careless policy change "+means, repair)
 	case err != nil:
-		a.failed("the public access block of "+bucket, err)
+		r.failed("the public access block of "+bucket, err)
 	default:
-		if b := block.PublicAccessBlockConfiguration; b == nil || !aws.ToBool(b.BlockPublicAcls) || !aws.ToBool(b.BlockPublicPolicy) ||
+		b := block.PublicAccessBlockConfiguration
+		if b == nil || !aws.ToBool(b.BlockPublicAcls) || !aws.ToBool(b.BlockPublicPolicy) ||
 			!aws.ToBool(b.IgnorePublicAcls) || !aws.ToBool(b.RestrictPublicBuckets) {
-			a.wrong("bucket "+bucket+" blocks only some public access", "one careless policy, and "+means, repair)
+			r.wrong("bucket "+bucket+" blocks only some public access", "after one careless policy change "+means, repair)
 		} else {
-			a.ok("bucket %s blocks all public access", bucket)
+			r.ok("bucket %s blocks all public access", bucket)
 		}
 	}
-	policy, err := ask(ctx, c.objects.GetBucketPolicyStatus, &s3.GetBucketPolicyStatusInput{Bucket: &bucket})
+	policy, err := call(ctx, c.s3.GetBucketPolicyStatus, &s3.GetBucketPolicyStatusInput{Bucket: &bucket})
 	switch {
-	case code(err) == "NoSuchBucketPolicy":
-		a.warn("bucket "+bucket+" has no policy", "plain HTTP is not refused", repair)
+	case hasCode(err, "NoSuchBucketPolicy"):
+		r.warn("bucket "+bucket+" has no policy", "unencrypted HTTP is not rejected", repair)
 	case err != nil:
-		a.failed("the policy of "+bucket, err)
+		r.failed("the policy of "+bucket, err)
 	case policy.PolicyStatus != nil && aws.ToBool(policy.PolicyStatus.IsPublic):
-		a.wrong("the policy of bucket "+bucket+" is public", means, "aws s3api get-bucket-policy --bucket "+bucket+", then: "+repair)
+		r.wrong("the policy of bucket "+bucket+" is public", means,
+			"aws s3api get-bucket-policy --bucket "+bucket+", then: "+repair)
 	}
 	return true
 }
 
-// lifecycle looks at what the bucket removes: originals must outlive the dead letters that bring them back, and
-// results stay.
-func (c Cloud) lifecycle(ctx context.Context, a *area) {
-	out, err := ask(ctx, c.objects.GetBucketLifecycleConfiguration, &s3.GetBucketLifecycleConfigurationInput{Bucket: &c.Settings.Bucket})
-	if err != nil && code(err) != "NoSuchLifecycleConfiguration" {
-		a.failed("the lifecycle of "+c.Settings.Bucket, err)
+// lifecycle checks that the bucket keeps originals longer than the queue keeps dead letters, which refer to them, and
+// never removes results.
+func (c Cloud) lifecycle(ctx context.Context, r *report) {
+	bucket := c.Settings.Bucket
+	in := &s3.GetBucketLifecycleConfigurationInput{Bucket: &bucket}
+	out, err := call(ctx, c.s3.GetBucketLifecycleConfiguration, in)
+	if err != nil && !hasCode(err, "NoSuchLifecycleConfiguration") {
+		r.failed("the lifecycle of "+bucket, err)
 		return
 	}
 	var rules []types.LifecycleRule
@@ -72,52 +76,42 @@ func (c Cloud) lifecycle(ctx context.Context, a *area) {
 		rules = out.Rules
 	}
 	var kept time.Duration // of originals; 0 for ever
-	for _, r := range rules {
-		if r.Status != types.ExpirationStatusEnabled || r.Expiration == nil || r.Expiration.Days == nil {
+	for _, rule := range rules {
+		if rule.Status != types.ExpirationStatusEnabled || rule.Expiration == nil || rule.Expiration.Days == nil {
 			continue
 		}
-		prefix, after := prefixOf(r), time.Duration(*r.Expiration.Days)*24*time.Hour
+		prefix, after := prefixOf(rule), time.Duration(*rule.Expiration.Days)*24*time.Hour
 		if strings.HasPrefix(results, prefix) || strings.HasPrefix(prefix, results) {
-			a.wrong(fmt.Sprintf("results are removed after %s", days(after)), "links to photos that were finished break", repair)
+			r.wrong("results are removed after "+days(after), "links to processed photos break", repair)
 		}
 		if strings.HasPrefix(originals, prefix) && (kept == 0 || after < kept) {
 			kept = after
 		}
 	}
 	if kept == 0 {
-		a.warn("originals are never removed", "they cost more every day", repair)
+		r.warn("originals are never removed", "their cost grows every day", repair)
 		return
 	}
-	c.outlives(ctx, a, kept)
-}
-
-// outlives compares with the dead letters. What cannot be read there is said by the queue's area.
-func (c Cloud) outlives(ctx context.Context, a *area, kept time.Duration) {
-	quiet := &area{say: a.say}
-	q := c.attributes(ctx, quiet, "", c.Settings.QueueURL)
-	at := c.Settings.DLQURL
-	if r, ok := redriveOf(q); ok && at == "" {
-		at = sibling(c.Settings.QueueURL, r.Target)
-	}
-	if at == "" {
+	dead := c.queues().dead.attributes // if they could not be read, queue reports it
+	if dead == nil {
 		return
 	}
-	if d := c.attributes(ctx, quiet, "", at); d != nil {
-		letters := d.seconds(sqstypes.QueueAttributeNameMessageRetentionPeriod)
-		if kept <= letters {
-			a.wrong(fmt.Sprintf("originals are removed after %s, dead letters after %s", days(kept), days(letters)), "a letter that is sent back finds no photo", "pulumi config set imagery:uploadExpireDays 30, then pulumi up")
-			return
-		}
-		a.ok("originals are kept for %s, longer than dead letters", days(kept))
+	letters := dead.seconds(sqstypes.QueueAttributeNameMessageRetentionPeriod)
+	if kept <= letters {
+		r.wrong(fmt.Sprintf("originals are removed after %s, dead letters after %s", days(kept), days(letters)),
+			"a dead letter that is sent back may have no photo any more",
+			"pulumi config set imagery:uploadExpireDays 30, then pulumi up")
+		return
 	}
+	r.ok("originals are kept for %s, longer than dead letters", days(kept))
 }
 
-// prefixOf is the prefix of the keys that a rule is about; rules with other filters count as all keys' below it.
-func prefixOf(r types.LifecycleRule) string {
-	switch f := r.Filter; {
+// prefixOf returns the key prefix of a rule, which is the whole bucket if it has another filter only.
+func prefixOf(rule types.LifecycleRule) string {
+	switch f := rule.Filter; {
 	case f == nil:
-		//lint:ignore SA1019 rules that others made long ago have it
-		return aws.ToString(r.Prefix)
+		//lint:ignore SA1019 old rules have no filter
+		return aws.ToString(rule.Prefix)
 	case f.And != nil:
 		return aws.ToString(f.And.Prefix)
 	default:

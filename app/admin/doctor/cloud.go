@@ -3,7 +3,6 @@ package doctor
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -21,87 +20,97 @@ import (
 	"imagery/app/deploy/settings"
 )
 
-// Cloud is a deployment on AWS as the settings or the stack's outputs name it. What is empty is not looked at.
+// Cloud is a deployment on AWS, described by the settings or by the stack's outputs. Empty fields are not checked.
 type Cloud struct {
 	AWS           aws.Config
 	Settings      settings.Settings // table, bucket, queues
-	Stack         string            // "": none was named, and neither alarms nor leftovers can be found
+	Stack         string            // "": neither alarms nor leftovers are checked
 	ReleaseBucket string
-	Topic         string // ARN of the alarms' topic
+	Topic         string // ARN of the topic of the alarms
 	URL           string // of the service
-	Release       string // that the stack shipped, 64 hex digits
-	State         State  // what Pulumi says that it made
-	Say           func(error) string
+	Release       string // that the stack deployed, 64 hex digits
+	State         State  // of the stack in Pulumi
+	FormatError   func(error) string
 
-	tables  *dynamodb.Client
-	objects *s3.Client
-	queues  *sqs.Client
+	dynamodb *dynamodb.Client
+	s3       *s3.Client
+	sqs      *sqs.Client
+	queues   func() queues // reads the attributes of both queues once
 }
 
-// Examine looks at everything. Areas are looked at side by side; findings come in the order of the areas. Without
-// valid credentials there is nothing else to see.
+// repair is the command that restores the configuration that the Pulumi program defines.
+const repair = "pulumi up --refresh"
+
+// Examine runs all checks. The areas are checked concurrently; findings are in the order of the areas. Without valid
+// credentials it checks nothing else.
 func (c Cloud) Examine(ctx context.Context) []Finding {
-	c.AWS.RetryMaxAttempts = 2   // a person waits, and can ask again
-	c.AWS.Logger = logging.Nop{} // what went wrong is a finding
-	c.tables, c.queues = dynamodb.NewFromConfig(c.AWS), sqs.NewFromConfig(c.AWS)
-	c.objects = s3.NewFromConfig(c.AWS, func(o *s3.Options) { o.UsePathStyle = c.Settings.S3PathStyle })
-	who := &area{name: "credentials", say: c.Say}
-	if !c.identity(ctx, who) {
-		return who.found
+	c.AWS.RetryMaxAttempts = 2   // a person is waiting, and can repeat the command
+	c.AWS.Logger = logging.Nop{} // errors become findings
+	c.dynamodb, c.sqs = dynamodb.NewFromConfig(c.AWS), sqs.NewFromConfig(c.AWS)
+	c.s3 = s3.NewFromConfig(c.AWS, func(o *s3.Options) { o.UsePathStyle = c.Settings.S3PathStyle })
+	c.queues = sync.OnceValue(func() queues { return c.readQueues(ctx) })
+	identity := &report{area: "credentials", formatError: c.FormatError}
+	if !c.identity(ctx, identity) {
+		return identity.findings
 	}
 	areas := []struct {
-		name string
-		look func(context.Context, *area)
-		skip bool
+		name  string
+		check func(context.Context, *report)
+		skip  bool
 	}{
-		{"settings", c.settings, false}, {"table", c.table, c.Settings.Table == ""}, {"bucket", c.buckets, c.Settings.Bucket == ""},
-		{"queue", c.queue, c.Settings.QueueURL == ""}, {"rights", c.rights, c.Settings.Table == ""},
-		{"alarms", c.alarms, c.Stack == "" || c.Settings.Table == ""}, {"leftovers", c.leftovers, c.Stack == ""}, {"service", c.service, c.URL == ""},
+		{"settings", c.settings, false},
+		{"table", c.table, c.Settings.Table == ""},
+		{"bucket", c.buckets, c.Settings.Bucket == ""},
+		{"queue", c.queue, c.Settings.QueueURL == ""},
+		{"permissions", c.permissions, c.Settings.Table == ""},
+		{"alarms", c.alarms, c.Stack == "" || c.Settings.Table == ""},
+		{"leftovers", c.leftovers, c.Stack == ""},
+		{"service", c.service, c.URL == ""},
 	}
-	found := make([]*area, len(areas))
+	reports := make([]report, len(areas))
 	var all sync.WaitGroup
 	for i, a := range areas {
-		found[i] = &area{name: a.name, say: c.Say}
+		reports[i] = report{area: a.name, formatError: c.FormatError}
 		if !a.skip {
-			all.Go(func() { a.look(ctx, found[i]) })
+			all.Go(func() { a.check(ctx, &reports[i]) })
 		}
 	}
 	all.Wait()
-	list := who.found
-	for _, a := range found {
-		list = append(list, a.found...)
+	findings := identity.findings
+	for _, r := range reports {
+		findings = append(findings, r.findings...)
 	}
-	return list
+	return findings
 }
 
-// identity asks who the caller is, which needs no rights, and looks at the clock of the answer. It is false when
-// nobody can be asked anything.
-func (c Cloud) identity(ctx context.Context, a *area) bool {
-	out, err := ask(ctx, sts.NewFromConfig(c.AWS).GetCallerIdentity, &sts.GetCallerIdentityInput{})
-	if err != nil && refused(err) { // only by a policy of the organization; the rest may work
-		a.failed("who you are", err)
+// identity checks the credentials with a call that needs no permission, and the clock with the time in the response. It
+// returns false if no call to AWS can succeed.
+func (c Cloud) identity(ctx context.Context, r *report) bool {
+	out, err := call(ctx, sts.NewFromConfig(c.AWS).GetCallerIdentity, &sts.GetCallerIdentityInput{})
+	if err != nil && accessDenied(err) { // by a policy of the organization; other calls may be allowed
+		r.failed("your identity", err)
 		return true
 	}
 	if err != nil {
-		a.wrong("AWS does not take your credentials: "+c.Say(err), "nothing else can be looked at",
-			"aws sts get-caller-identity, until that works: aws sso login, or AWS_PROFILE, or the key's variables")
+		r.wrong("AWS rejects your credentials: "+r.formatError(err), "nothing else can be checked",
+			"until aws sts get-caller-identity works: aws sso login, or set AWS_PROFILE or the variables of an access key")
 		return false
 	}
-	a.ok("you are %s", aws.ToString(out.Arn))
+	r.ok("you are %s", aws.ToString(out.Arn))
 	if account := accountOf(c.Settings.QueueURL); account != "" && account != aws.ToString(out.Account) {
-		a.wrong("the queue is of account "+account, "your credentials are of another one", "choose the profile of that account: AWS_PROFILE")
+		r.wrong("the queue belongs to account "+account, "your credentials are for another account",
+			"set AWS_PROFILE to a profile of that account")
 	}
-	clock := &area{name: "clock", say: c.Say}
+	clock := &report{area: "clock"}
 	server, ok := middleware.GetServerTime(out.ResultMetadata)
-	at, known := middleware.GetResponseAt(out.ResultMetadata)
-	if ok && known {
+	if at, known := middleware.GetResponseAt(out.ResultMetadata); ok && known {
 		clock.skew("AWS", server.Sub(at))
 	}
-	a.found = append(a.found, clock.found...)
+	r.findings = append(r.findings, clock.findings...)
 	return true
 }
 
-// accountOf is the account in a queue's URL, 12 digits, or "".
+// accountOf returns the account in the URL of a queue, 12 digits, or "".
 func accountOf(queueURL string) string {
 	u, err := url.Parse(queueURL)
 	if err != nil {
@@ -114,49 +123,50 @@ func accountOf(queueURL string) string {
 	return first
 }
 
-// Clocks that differ by more than skewWarning make ages and logs misleading; AWS refuses requests that are
-// skewWrong away from its own.
 const (
-	skewWarning = 5 * time.Second
-	skewWrong   = 4 * time.Minute
+	skewWarning = 5 * time.Second // makes ages and logs misleading
+	skewWrong   = 4 * time.Minute // AWS rejects requests at 5 minutes
 )
 
-// skew judges how far another clock is ahead of this machine's. Answers have whole seconds.
-func (a *area) skew(who string, ahead time.Duration) {
-	text := fmt.Sprintf("this clock and that of %s differ by %s", who, ahead.Abs().Round(time.Second))
+// skew reports how far another clock is ahead of this machine's. Times in responses are whole seconds.
+func (r *report) skew(other string, ahead time.Duration) {
+	text := fmt.Sprintf("this clock and that of %s differ by %s", other, ahead.Abs().Round(time.Second))
 	const do = "set this machine's clock: timedatectl set-ntp true"
 	switch {
 	case ahead.Abs() > skewWrong:
-		a.wrong(text, "AWS refuses requests that are five minutes off", do)
+		r.wrong(text, "AWS rejects requests that are five minutes off", do)
 	case ahead.Abs() > skewWarning:
-		a.warn(text, "ages that verbs print are wrong by as much", do)
+		r.warn(text, "ages that commands print are wrong by as much", do)
 	default:
-		a.ok("this clock and that of %s agree to %s", who, skewWarning)
+		r.ok("this clock and that of %s agree within %s", other, skewWarning)
 	}
 }
 
-// settings looks at what was given, before anybody is asked.
-func (c Cloud) settings(_ context.Context, a *area) {
+// settings checks the settings themselves, without calls.
+func (c Cloud) settings(_ context.Context, r *report) {
 	s := c.Settings
 	if c.AWS.BaseEndpoint != nil {
-		a.info("calls go to "+endpoint(*c.AWS.BaseEndpoint)+" (AWS_ENDPOINT_URL)", "that is no AWS", "")
+		r.info("calls go to "+withoutUser(*c.AWS.BaseEndpoint)+" (AWS_ENDPOINT_URL)", "this is not AWS", "")
 	} else {
-		a.ok("region %s", c.AWS.Region)
+		r.ok("region %s", c.AWS.Region)
 	}
-	if r := regionOf(s.QueueURL); r != "" && r != c.AWS.Region {
-		a.wrong("the queue is in "+r+", the region is "+c.AWS.Region, "table and bucket are looked for in the wrong place", "export AWS_REGION="+r)
+	if region := regionOf(s.QueueURL); region != "" && region != c.AWS.Region {
+		r.wrong("the queue is in "+region+", the region is "+c.AWS.Region,
+			"table and bucket are looked up in the wrong region", "export AWS_REGION="+region)
 	}
 	if s.OnAWS() && s.Visibility != 0 && s.Visibility < settings.JobBound {
-		a.wrong(fmt.Sprintf("visibility %s is set by hand (%s)", s.Visibility, settings.Named("visibility")),
-			fmt.Sprintf("a worker may hold a message for %s; another one would take it meanwhile", settings.JobBound), "unset IMAGERY_VISIBILITY")
+		r.wrong(fmt.Sprintf("visibility %s is set by hand (%s)", s.Visibility, settings.Named("visibility")),
+			fmt.Sprintf("a job may take %s; meanwhile another worker would receive its message", settings.JobBound),
+			"unset IMAGERY_VISIBILITY")
 	}
 	if s.S3PathStyle && c.AWS.BaseEndpoint == nil {
-		a.warn("buckets are addressed as a path ("+settings.Named("s3-path-style")+")", "that is for emulators", "unset IMAGERY_S3_PATH_STYLE")
+		r.warn("path-style addresses of buckets are on ("+settings.Named("s3-path-style")+")",
+			"only emulators need them", "unset IMAGERY_S3_PATH_STYLE")
 	}
 }
 
-// endpoint is a URL without what may be a password in it.
-func endpoint(raw string) string {
+// withoutUser returns scheme and host of a URL, without a password that may be in it.
+func withoutUser(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil {
 		return "(unreadable)"
@@ -164,7 +174,7 @@ func endpoint(raw string) string {
 	return u.Scheme + "://" + u.Host
 }
 
-// regionOf is the region in a queue's URL, or "".
+// regionOf returns the region in the URL of a queue, or "".
 func regionOf(queueURL string) string {
 	u, err := url.Parse(queueURL)
 	if err != nil {
@@ -175,31 +185,4 @@ func regionOf(queueURL string) string {
 		return host[1]
 	}
 	return ""
-}
-
-// service asks the running service what it is, and whether it can do its job.
-func (c Cloud) service(ctx context.Context, a *area) {
-	release, answer, err := version(ctx, c.URL)
-	if err != nil {
-		a.warn(c.URL+" does not answer from here: "+err.Error(), "no server runs, or imagery:allowedCidrs shuts this machine out",
-			"imagery status; pulumi config get imagery:allowedCidrs")
-		return
-	}
-	if date, err := http.ParseTime(answer.Header.Get("Date")); err == nil {
-		a.skew("the service", time.Until(date))
-	}
-	switch {
-	case release == "":
-		a.wrong(c.URL+"/version answers "+answer.Status+", and no release", "something else answers there, or no server is in service", "imagery status")
-	case c.Release != "" && release != c.Release:
-		a.warn(fmt.Sprintf("a server runs release %.12s, the stack shipped %.12s", release, c.Release), "a rollout is under way, or it went back", "imagery status")
-	default:
-		a.ok("release %.12s answers at %s", release, c.URL)
-	}
-	ready, err := get(ctx, c.URL+"/readyz")
-	if err != nil {
-		a.warn(c.URL+"/readyz: "+err.Error(), "one answer came, this one did not", "imagery doctor, again")
-	} else if ready.Body.Close(); release != "" && ready.StatusCode != http.StatusOK {
-		a.wrong("/readyz answers "+ready.Status, "a server cannot reach its table, bucket or queue", "imagery status, then the lines of the servers: docs/runbook.md#server-errors")
-	}
 }

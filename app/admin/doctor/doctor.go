@@ -1,6 +1,6 @@
-// Package doctor looks at a deployment, or at a data folder, from outside: whether it is as the code assumes. Every
-// call that it makes is harmless: it reads, or it asks for a change under a condition that never holds. It judges
-// what is set up, not how the service does; that is what the alarms are for.
+// Package doctor checks whether a deployment, or a data folder, is configured as the code expects. It only makes
+// harmless calls: reads, and writes under a condition that never holds. It checks configuration; the health of the
+// running service is what the alarms watch.
 package doctor
 
 import (
@@ -15,102 +15,103 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// Level is how bad a finding is.
+// Level is the severity of a finding.
 type Level string
 
 // The levels.
 const (
-	OK      Level = "ok"      // looked at, and as it should be
-	Info    Level = "info"    // worth knowing
-	Warning Level = "warning" // works, but somebody should look
-	Wrong   Level = "wrong"   // does not work, or will not when it is needed
+	OK      Level = "ok"      // checked, no problem
+	Info    Level = "info"    // for information
+	Warning Level = "warning" // works, but should be checked by a person
+	Wrong   Level = "wrong"   // does not work, or will fail when it is needed
 )
 
-// Finding is one thing that was looked at.
+// Finding is the result of one check.
 type Finding struct {
 	Level Level  `json:"level"`
-	Area  string `json:"area"` // what was looked at: table, queue, alarms, ...
+	Area  string `json:"area"` // table, queue, alarms, ...
 	Text  string `json:"text"`
-	Means string `json:"means,omitempty"` // what follows from it
-	Do    string `json:"do,omitempty"`    // what to type
+	Means string `json:"means,omitempty"` // the consequence
+	Do    string `json:"do,omitempty"`    // the next step: usually a command
 }
 
-// area collects the findings about one thing.
-type area struct {
-	name  string
-	say   func(error) string
-	found []Finding
+// report collects the findings of one area.
+type report struct {
+	area        string
+	formatError func(error) string
+	findings    []Finding
 }
 
-func (a *area) ok(format string, args ...any) { a.add(OK, fmt.Sprintf(format, args...), "", "") }
+func (r *report) ok(format string, args ...any) { r.add(OK, fmt.Sprintf(format, args...), "", "") }
 
-func (a *area) info(text, means, do string) { a.add(Info, text, means, do) }
+func (r *report) info(text, means, do string) { r.add(Info, text, means, do) }
 
-func (a *area) warn(text, means, do string) { a.add(Warning, text, means, do) }
+func (r *report) warn(text, means, do string) { r.add(Warning, text, means, do) }
 
-func (a *area) wrong(text, means, do string) { a.add(Wrong, text, means, do) }
+func (r *report) wrong(text, means, do string) { r.add(Wrong, text, means, do) }
 
-func (a *area) add(l Level, text, means, do string) {
-	a.found = append(a.found, Finding{l, a.name, text, means, do})
+func (r *report) add(l Level, text, means, do string) {
+	r.findings = append(r.findings, Finding{l, r.area, text, means, do})
 }
 
-// failed is what a call says that did not tell what it was asked for.
-func (a *area) failed(what string, err error) {
+// failed reports a call whose error left the state of its subject unknown.
+func (r *report) failed(subject string, err error) {
+	const means = "its state is unknown"
+	text := subject + ": " + r.formatError(err)
 	switch {
-	case refused(err):
-		a.wrong(what+": "+a.say(err), "whether it is as it should be is not known",
-			"give your user the rights in docs/operating.md, or use credentials that have them")
+	case accessDenied(err):
+		r.wrong(text, means, "grant your user the permissions in docs/operating.md, or use credentials that have them")
 	case unsupported(err):
-		a.info(what+": this endpoint cannot tell", "it is no AWS, but an emulator", "")
+		r.info(subject+": this endpoint does not support the call", "the endpoint is an emulator, not AWS", "")
 	default:
-		a.wrong(what+": "+a.say(err), "whether it is as it should be is not known", "look at the network, the region and AWS_ENDPOINT_URL, then again: imagery doctor")
+		r.wrong(text, means, "check the network, the region and AWS_ENDPOINT_URL, then run: imagery doctor")
 	}
 }
 
-// callBound is how long one call may take with its repeated attempts.
-const callBound = 10 * time.Second
+// callTimeout limits one call with its retries.
+const callTimeout = 10 * time.Second
 
-// ask makes a call within its bound.
-func ask[In, Out, Options any](ctx context.Context, f func(context.Context, *In, ...func(*Options)) (*Out, error), in *In) (*Out, error) {
-	ctx, cancel := context.WithTimeout(ctx, callBound)
+// call calls one operation of the SDK with callTimeout.
+func call[In, Out, Options any](
+	ctx context.Context, operation func(context.Context, *In, ...func(*Options)) (*Out, error), in *In,
+) (*Out, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	return f(ctx, in)
+	return operation(ctx, in)
 }
 
-// code is the error code of AWS, "" for an error of another kind.
-func code(err error) string {
+// errorCode returns the error code of AWS, "" for an error of another kind.
+func errorCode(err error) string {
 	if api := smithy.APIError(nil); errors.As(err, &api) {
 		return api.ErrorCode()
 	}
 	return ""
 }
 
-func status(err error) int {
-	if answer := (*awshttp.ResponseError)(nil); errors.As(err, &answer) {
-		return answer.HTTPStatusCode()
-	}
-	return 0
+func hasCode(err error, codes ...string) bool { return slices.Contains(codes, errorCode(err)) }
+
+func hasStatus(err error, status int) bool {
+	response := (*awshttp.ResponseError)(nil)
+	return errors.As(err, &response) && response.HTTPStatusCode() == status
 }
 
-// refused reports whether rights are missing. The services do not agree on a word.
-func refused(err error) bool {
-	return slices.Contains([]string{"AccessDenied", "AccessDeniedException", "AuthorizationError", "AuthorizationErrorException",
-		"UnauthorizedOperation", "AllAccessDisabled"}, code(err)) || status(err) == http.StatusForbidden && !credentials(err)
+// accessDenied reports whether a permission is missing. Each service has its own error code for that.
+func accessDenied(err error) bool {
+	return hasCode(err, "AccessDenied", "AccessDeniedException", "AuthorizationError", "AuthorizationErrorException",
+		"UnauthorizedOperation", "AllAccessDisabled") || hasStatus(err, http.StatusForbidden) && !badCredentials(err)
 }
 
-// credentials reports whether it is not the rights but who asks.
-func credentials(err error) bool {
-	return slices.Contains([]string{"ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException",
-		"SignatureDoesNotMatch", "InvalidAccessKeyId", "RequestExpired", "InvalidSignatureException"}, code(err))
+func badCredentials(err error) bool {
+	return hasCode(err, "ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException",
+		"SignatureDoesNotMatch", "InvalidAccessKeyId", "RequestExpired", "InvalidSignatureException")
 }
 
 func unsupported(err error) bool {
-	return slices.Contains([]string{"NotImplemented", "UnknownOperationException", "UnsupportedOperation", "InvalidAction"}, code(err)) ||
-		status(err) == http.StatusNotImplemented
+	return hasCode(err, "NotImplemented", "UnknownOperationException", "UnsupportedOperation", "InvalidAction") ||
+		hasStatus(err, http.StatusNotImplemented)
 }
 
-// gone reports whether the thing that was asked about does not exist.
-func gone(err error) bool {
-	return slices.Contains([]string{"ResourceNotFoundException", "NoSuchBucket", "NotFound", "NotFoundException", "NoSuchKey",
-		"QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue"}, code(err))
+func notFound(err error) bool {
+	return hasCode(err, "ResourceNotFoundException", "NoSuchBucket", "NotFound", "NotFoundException", "NoSuchKey",
+		"QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue")
 }

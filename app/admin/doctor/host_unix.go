@@ -4,7 +4,7 @@ package doctor
 
 import "syscall"
 
-// freeBytes is what users may still write on the disk of dir.
+// freeBytes returns the free space on the disk of dir that is available to users.
 func freeBytes(dir string) (free int64, ok bool) {
 	var s syscall.Statfs_t
 	if err := syscall.Statfs(dir, &s); err != nil {
@@ -13,7 +13,7 @@ func freeBytes(dir string) (free int64, ok bool) {
 	return int64(s.Bavail) * int64(s.Bsize), true
 }
 
-// openFiles is how many files a process may have open. Go raises the soft limit to it at start.
+// openFiles returns how many files a process may have open: the soft limit, which Go raises to the hard limit at start.
 func openFiles() (n uint64, ok bool) {
 	var r syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &r); err != nil {

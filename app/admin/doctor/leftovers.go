@@ -17,13 +17,13 @@ import (
 	"imagery/app/deploy/settings"
 )
 
-// State is what Pulumi says that it made: ids and ARNs. Nothing else is kept of it.
+// State is the content of a stack's state in Pulumi, as far as leftovers need it.
 type State struct {
-	Known map[string]bool
-	Err   error // why it is not known; nil when it is
+	Known map[string]bool // ids and ARNs of the resources
+	Err   error           // why the state could not be read
 }
 
-// ParseState reads what `pulumi stack export` prints.
+// ParseState parses the output of `pulumi stack export`.
 func ParseState(export []byte) State {
 	var doc struct {
 		Deployment struct {
@@ -36,12 +36,12 @@ func ParseState(export []byte) State {
 		} `json:"deployment"`
 	}
 	if err := json.Unmarshal(export, &doc); err != nil {
-		return State{Err: fmt.Errorf("read what pulumi exported: %w", err)}
+		return State{Err: fmt.Errorf("parse the output of pulumi stack export: %w", err)}
 	}
 	s := State{Known: map[string]bool{}}
 	for _, r := range doc.Deployment.Resources {
 		var arn string
-		_ = json.Unmarshal(r.Outputs.ARN, &arn) // what is no text is no ARN
+		_ = json.Unmarshal(r.Outputs.ARN, &arn) // fails if it is a secret or missing
 		for _, name := range []string{r.ID, strings.TrimSuffix(arn, ":*")} {
 			if name != "" {
 				s.Known[name] = true
@@ -51,35 +51,37 @@ func ParseState(export []byte) State {
 	return s
 }
 
-// knows reports whether the state has what that ARN names, by the ARN or by the id at its end.
-func (s State) knows(arn string) bool {
+// contains reports whether the state has the resource with that ARN, by its ARN or by the id at the end of it.
+func (s State) contains(arn string) bool {
 	arn = strings.TrimSuffix(arn, ":*")
 	return s.Known[arn] || s.Known[arn[strings.LastIndexAny(arn, "/:")+1:]]
 }
 
-// leftoversShown is how many are named; a forgotten stack has a hundred.
-const leftoversShown = 20
+// maxLeftovers is the number of leftovers that are listed; a forgotten stack has a hundred.
+const maxLeftovers = 20
 
-// leftovers finds what carries the stack's tags and is in no state: it costs, and no destroy removes it.
-func (c Cloud) leftovers(ctx context.Context, a *area) {
+// leftovers reports resources that have the stack's tags but are not in its state: they may cost money, and pulumi
+// destroy does not remove them.
+func (c Cloud) leftovers(ctx context.Context, r *report) {
 	tagged, err := c.tagged(ctx)
 	if err != nil {
-		a.failed("what carries the stack's tags", err)
+		r.failed("the resources with the stack's tags", err)
 		return
 	}
 	if len(tagged) == 0 {
-		a.ok("nothing carries the stack's tags")
+		r.ok("no resource has the stack's tags")
 		return
 	}
 	if c.State.Err != nil {
-		a.info(fmt.Sprintf("%d resources carry the stack's tags: %s", len(tagged), kinds(tagged)), "which of them no state knows cannot be told: "+c.State.Err.Error(),
-			"install pulumi and log in to where the stack's state is, then: imagery doctor --stack "+c.Stack)
+		r.info(fmt.Sprintf("%d resources have the stack's tags: %s", len(tagged), countByKind(tagged)),
+			"which of them are leftovers is unknown: "+c.State.Err.Error(),
+			"install pulumi and log in to the backend of the stack's state, then: imagery doctor --stack "+c.Stack)
 		return
 	}
 	var left, instances, attached []string
 	for _, arn := range tagged {
 		switch kind := kindOf(arn); {
-		case c.State.knows(arn):
+		case c.State.contains(arn):
 		case kind == "ec2 instance":
 			instances = append(instances, arn)
 		case kind == "ec2 volume" || kind == "ec2 network-interface":
@@ -88,36 +90,38 @@ func (c Cloud) leftovers(ctx context.Context, a *area) {
 			left = append(left, arn)
 		}
 	}
-	strays, err := c.strays(ctx, instances)
+	ungrouped, err := c.withoutGroup(ctx, instances)
 	if err != nil {
-		a.failed("which group the instances are in", err)
+		r.failed("the Auto Scaling groups of the instances", err)
 	}
-	if left = append(left, strays...); len(left) == 0 {
-		a.ok("%d resources carry the stack's tags, and none is left over", len(tagged))
+	if left = append(left, ungrouped...); len(left) == 0 {
+		r.ok("%d resources have the stack's tags, and none is left over", len(tagged))
 	}
 	for i, arn := range left {
-		if i == leftoversShown {
-			a.warn(fmt.Sprintf("and %d more: %s", len(left)-i, kinds(left[i:])), "", "")
+		if i == maxLeftovers {
+			r.warn(fmt.Sprintf("and %d more: %s", len(left)-i, countByKind(left[i:])), "", "")
 			break
 		}
-		a.warn("no state knows "+arn, "it may cost, and pulumi destroy will not remove it; what was deleted in the last hour may still be listed", "look at it, then delete it by hand, or bring it back: pulumi import")
+		r.warn("not in the Pulumi state: "+arn,
+			"it may cost money, and pulumi destroy will not remove it; resources deleted in the last hour may still be listed",
+			"check it, then delete it by hand, or add it to the stack: pulumi import")
 	}
 	if len(attached) > 0 {
-		a.info("not compared: "+kinds(attached), "they come and go with their instance", "")
+		r.info("not compared: "+countByKind(attached), "they are deleted with their instance", "")
 	}
 }
 
-// tagged lists the ARNs that carry the stack's tags.
+// tagged returns the ARNs of the resources with the stack's tags.
 func (c Cloud) tagged(ctx context.Context) ([]string, error) {
 	filter := func(key, value string) types.TagFilter {
 		return types.TagFilter{Key: &key, Values: []string{value}}
 	}
-	ctx, cancel := context.WithTimeout(ctx, 3*callBound)
+	ctx, cancel := context.WithTimeout(ctx, 3*callTimeout)
 	defer cancel()
 	var arns []string
 	client := resourcegroupstaggingapi.NewFromConfig(c.AWS)
-	in := &resourcegroupstaggingapi.GetResourcesInput{
-		TagFilters: []types.TagFilter{filter("project", settings.Project), filter("stack", settings.ShortStack(c.Stack)), filter("managed-by", "pulumi")}}
+	in := &resourcegroupstaggingapi.GetResourcesInput{TagFilters: []types.TagFilter{
+		filter("project", settings.Project), filter("stack", settings.ShortStack(c.Stack)), filter("managed-by", "pulumi")}}
 	for more := true; more; more = aws.ToString(in.PaginationToken) != "" {
 		page, err := client.GetResources(ctx, in)
 		if err != nil {
@@ -132,32 +136,33 @@ func (c Cloud) tagged(ctx context.Context) ([]string, error) {
 	return arns, nil
 }
 
-// strays are the instances that belong to no group: those of a group come and go with it.
-func (c Cloud) strays(ctx context.Context, arns []string) (strays []string, err error) {
+// withoutGroup returns the instances that are in no Auto Scaling group; those of a group are deleted with it.
+func (c Cloud) withoutGroup(ctx context.Context, arns []string) (ungrouped []string, err error) {
 	groups := autoscaling.NewFromConfig(c.AWS)
-	for batch := range slices.Chunk(arns, 50) { // as many as one call takes
+	for batch := range slices.Chunk(arns, 50) { // the maximum of one call
 		var ids []string
 		for _, arn := range batch {
 			ids = append(ids, arn[strings.LastIndexByte(arn, '/')+1:])
 		}
-		out, err := ask(ctx, groups.DescribeAutoScalingInstances, &autoscaling.DescribeAutoScalingInstancesInput{InstanceIds: ids})
+		in := &autoscaling.DescribeAutoScalingInstancesInput{InstanceIds: ids}
+		out, err := call(ctx, groups.DescribeAutoScalingInstances, in)
 		if err != nil {
 			return nil, err
 		}
-		in := map[string]bool{}
+		grouped := map[string]bool{}
 		for _, i := range out.AutoScalingInstances {
-			in[aws.ToString(i.InstanceId)] = true
+			grouped[aws.ToString(i.InstanceId)] = true
 		}
 		for i, id := range ids {
-			if !in[id] {
-				strays = append(strays, batch[i])
+			if !grouped[id] {
+				ungrouped = append(ungrouped, batch[i])
 			}
 		}
 	}
-	return strays, nil
+	return ungrouped, nil
 }
 
-// kindOf is the service and the kind of a thing, such as "ec2 instance" or "sqs".
+// kindOf returns the service and the resource type of an ARN, such as "ec2 instance" or "sqs".
 func kindOf(arn string) string {
 	parts := strings.SplitN(arn, ":", 6) // arn:aws:ec2:region:account:instance/i-1
 	if len(parts) < 6 {
@@ -169,15 +174,16 @@ func kindOf(arn string) string {
 	return parts[2]
 }
 
-// kinds counts things by kind.
-func kinds(arns []string) string {
+// countByKind returns a text such as "3 ec2 instance, 1 sqs", most frequent kind first.
+func countByKind(arns []string) string {
 	count := map[string]int{}
 	for _, arn := range arns {
 		count[kindOf(arn)]++
 	}
+	byCount := func(a, b string) int { return cmp.Or(count[b]-count[a], cmp.Compare(a, b)) }
 	var parts []string
-	for _, k := range slices.SortedFunc(maps.Keys(count), func(x, y string) int { return cmp.Or(count[y]-count[x], cmp.Compare(x, y)) }) {
-		parts = append(parts, fmt.Sprintf("%d %s", count[k], k))
+	for _, kind := range slices.SortedFunc(maps.Keys(count), byCount) {
+		parts = append(parts, fmt.Sprintf("%d %s", count[kind], kind))
 	}
 	return strings.Join(parts, ", ")
 }

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"syscall"
 	"time"
 
@@ -21,72 +20,75 @@ import (
 
 // Local is a service on this machine.
 type Local struct {
-	Settings settings.Settings
-	Say      func(error) string
+	Settings    settings.Settings
+	FormatError func(error) string
 }
 
-// What a machine must have left for the service to go on.
 const (
-	leastFree  = 100 << 20 // bytes: some photos of the largest size with their results
-	littleFree = 1 << 30
-	leastFiles = 1024 // each process may hold 500 waits, as many clients, and the database
-	mostSocket = 107  // bytes of a socket's name on Linux; 103 elsewhere
+	minFreeSpace  = 100 << 20 // bytes: a few photos of maximum size with their results
+	lowFreeSpace  = 1 << 30   // bytes
+	minOpenFiles  = 1024      // 500 long polls of a process, as many other clients, and the database
+	maxSocketPath = 107       // bytes, on Linux; 103 on other systems
 )
 
-// Examine looks at the data folder and the machine.
+// Examine checks the data folder and the machine.
 func (l Local) Examine(ctx context.Context) []Finding {
-	var list []Finding
-	for _, a := range []struct {
-		name string
-		look func(context.Context, *area)
+	var findings []Finding
+	for _, area := range []struct {
+		name  string
+		check func(context.Context, *report)
 	}{{"data", l.data}, {"memory", l.memory}, {"port", l.port}, {"files", l.files}, {"clock", l.clock}} {
-		found := &area{name: a.name, say: l.Say}
-		a.look(ctx, found)
-		list = append(list, found.found...)
+		r := &report{area: area.name, formatError: l.FormatError}
+		area.check(ctx, r)
+		findings = append(findings, r.findings...)
 	}
-	return list
+	return findings
 }
 
-// data looks at the folder, or where it will be made.
-func (l Local) data(_ context.Context, a *area) {
+// data checks the data folder or, if it does not exist, the folder in which it will be created.
+func (l Local) data(_ context.Context, r *report) {
 	dir := l.Settings.Data
-	named := settings.Named("data")
+	another := "choose another folder (" + settings.Named("data") + ")"
+	const notStarting = "the service will not start"
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		parent := existing(dir)
-		if err := writable(parent); err != nil {
-			a.wrong("there is no data folder "+dir+", and "+parent+" cannot be written: "+err.Error(), "the service will not start", "choose another folder ("+named+")")
+		if _, err := writeProbe(parent); err != nil {
+			r.wrong("there is no data folder "+dir+", and "+parent+" cannot be written: "+err.Error(), notStarting, another)
 			return
 		}
-		a.info("there is no data folder "+dir+" yet", "the service makes it when it starts", "")
-		l.space(a, parent)
+		r.info("there is no data folder "+dir+" yet", "the service creates it when it starts", "")
+		r.freeSpace(parent)
 		return
 	}
 	if err := local.Check(dir); err != nil {
-		a.wrong(err.Error(), "the service will not start", "choose another folder ("+named+")")
+		r.wrong(err.Error(), notStarting, another)
 		return
 	}
-	if err := writable(dir); err != nil {
-		a.wrong("the data folder "+dir+" cannot be written: "+err.Error(), "no photo can be accepted", "ls -ld "+dir+"; choose another folder, or its owner ("+named+")")
+	if _, err := writeProbe(dir); err != nil {
+		r.wrong("the data folder "+dir+" cannot be written: "+err.Error(), "no photo can be accepted",
+			"ls -ld "+dir+", then change its owner, or "+another)
 		return
 	}
-	a.ok("the data folder %s can be written", dir)
-	l.space(a, dir)
+	r.ok("the data folder %s can be written", dir)
+	r.freeSpace(dir)
 	if _, err := os.Stat(filepath.Join(dir, "imagery.db")); errors.Is(err, fs.ErrNotExist) {
-		a.info("there is no database in it yet", "the service makes it when it starts", "")
+		r.info("there is no database in it yet", "the service creates it when it starts", "")
 		return
 	}
 	newest, err := fsck.Newest(dir)
 	if err != nil {
-		a.wrong("the database is not sound: "+err.Error(), "photos may be lost", "stop the service, copy the folder, then: imagery fsck")
+		r.wrong("the database is damaged: "+err.Error(), "photos may be lost",
+			"stop the service, copy the folder, then: imagery fsck")
 		return
 	}
-	a.ok("the database is sound")
+	r.ok("the database is intact")
 	if ahead := time.Until(newest); ahead > skewWarning {
-		a.warn(fmt.Sprintf("its newest transition is %s ahead of this clock", ahead.Round(time.Second)), "the clock was set back: hints wait that much longer", "date; timedatectl")
+		r.warn(fmt.Sprintf("its newest transition is %s ahead of this clock", ahead.Round(time.Second)),
+			"the clock was set back: hints are delayed by as much", "date; timedatectl")
 	}
 }
 
-// existing is the folder, or the nearest one above it that is there.
+// existing returns dir or its nearest parent that exists.
 func existing(dir string) string {
 	dir, err := filepath.Abs(dir)
 	for err == nil {
@@ -98,114 +100,118 @@ func existing(dir string) string {
 	return dir
 }
 
-// writable makes a file and removes it.
-func writable(dir string) error {
+// writeProbe creates and removes a file in dir, and returns its modification time.
+func writeProbe(dir string) (modified time.Time, err error) {
 	f, err := os.CreateTemp(dir, ".doctor-*")
 	if err != nil {
-		return errors.Unwrap(err)
+		return modified, errors.Unwrap(err) // without the path, which contains a random name
 	}
-	_, err = f.WriteString("x")
-	return errors.Join(err, f.Close(), os.Remove(f.Name()))
+	defer func() { err = errors.Join(err, f.Close(), os.Remove(f.Name())) }()
+	if _, err := f.WriteString("x"); err != nil {
+		return modified, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return modified, err
+	}
+	return info.ModTime(), nil
 }
 
-func (l Local) space(a *area, dir string) {
+func (r *report) freeSpace(dir string) {
 	free, ok := freeBytes(dir)
 	text := fmt.Sprintf("%d MiB are free on its disk", free>>20)
-	const do = "df -h; remove what is not needed, or choose another disk (-data, IMAGERY_DATA)"
+	const do = "df -h; free some space, or choose another disk (-data, IMAGERY_DATA)"
 	switch {
 	case !ok:
-		a.info("free space cannot be read on this system", "", "")
-	case free < leastFree:
-		a.wrong(text, "uploads are answered with 503 until there is more", do)
-	case free < littleFree:
-		a.warn(text, "that is room for some dozen photos", do)
+		r.info("free space cannot be read on this system", "", "")
+	case free < minFreeSpace:
+		r.wrong(text, "uploads get status 503 until there is more", do)
+	case free < lowFreeSpace:
+		r.warn(text, "this is enough for a few dozen photos", do)
 	default:
-		a.ok("%s", text)
+		r.ok("%s", text)
 	}
 }
 
-// memory plans as a fleet does when it starts, and names the largest photo of the kind that needs most memory.
-func (l Local) memory(_ context.Context, a *area) {
-	cores, have := runtime.GOMAXPROCS(0), l.Settings.Memory
-	most := settings.PlanWorker(cores, have, l.Settings.MaxPixels).Photos
-	if have == 0 {
-		have = budget.Measured()
-		most = settings.PlanLocal(cores, have, l.Settings.MaxPixels).Photos
+// memory compares the memory plan of the service with the need of the largest photo.
+func (l Local) memory(_ context.Context, r *report) {
+	cores, memory := runtime.GOMAXPROCS(0), l.Settings.Memory
+	photos := settings.PlanWorker(cores, memory, l.Settings.MaxPixels).Photos
+	if memory == 0 {
+		photos = settings.PlanLocal(cores, budget.Measured(), l.Settings.MaxPixels).Photos
 	}
-	if need := settings.LargestPeak(l.Settings.MaxPixels); most < need {
-		a.info(fmt.Sprintf("one photo can have %d MiB of memory, some of the largest need %d MiB", most>>20, need>>20+1),
-			"those are refused at upload, with a size that passes", "more memory, or a plain JPEG instead")
+	if need := settings.LargestPeak(l.Settings.MaxPixels); photos < need {
+		r.info(fmt.Sprintf("one photo can have %d MiB of memory, some of the largest need %d MiB", photos>>20, need>>20+1),
+			"those are rejected at upload, with a size that would be accepted", "add memory, or send a baseline JPEG instead")
 		return
 	}
-	a.ok("one photo can have %d MiB of memory, which is enough for the largest", most>>20)
+	r.ok("one photo can have %d MiB of memory, which is enough for the largest", photos>>20)
 }
 
-// port looks whether the service can listen, or does so already.
-func (l Local) port(ctx context.Context, a *area) {
+// port checks that the service can listen, or is running already.
+func (l Local) port(ctx context.Context, r *report) {
+	address, named := l.Settings.Listen, settings.Named("listen")
 	var config net.ListenConfig
-	listener, err := config.Listen(ctx, "tcp", l.Settings.Listen)
+	listener, err := config.Listen(ctx, "tcp", address)
 	if err == nil {
-		_ = listener.Close() // it was only looked at
-		a.ok("%s is free", l.Settings.Listen)
+		_ = listener.Close()
+		r.ok("%s is free", address)
 		return
 	}
-	named := settings.Named("listen")
 	if !errors.Is(err, syscall.EADDRINUSE) {
-		a.wrong("nobody can listen on "+l.Settings.Listen+": "+err.Error(), "the service will not start", "choose another address ("+named+")")
+		r.wrong("cannot listen on "+address+": "+err.Error(), "the service will not start",
+			"choose another address ("+named+")")
 		return
 	}
-	host, port, _ := net.SplitHostPort(l.Settings.Listen)
+	host, port, _ := net.SplitHostPort(address)
 	if ip := net.ParseIP(host); host == "" || ip.IsUnspecified() {
 		host = "localhost"
 	}
 	base := "http://" + net.JoinHostPort(host, port)
 	release, _, err := version(ctx, base)
 	if err != nil || release == "" {
-		a.wrong(l.Settings.Listen+" is taken by another program", "the service will not start", "imagery -listen 8081 (or "+named+")")
+		r.wrong(address+" is taken by another program", "the service will not start", "imagery -listen 8081 (or "+named+")")
 		return
 	}
-	a.ok("a service of release %.12s runs at %s", release, base)
+	r.ok("a service of release %.12s runs at %s", release, base)
 }
 
-// files looks at what the system allows a process to open, and at the name of the sockets.
-func (l Local) files(_ context.Context, a *area) {
+// files checks the limit of open files, and the length of socket paths.
+func (l Local) files(_ context.Context, r *report) {
 	if n, ok := openFiles(); !ok {
-		a.info("the limit of open files cannot be read on this system", "", "")
-	} else if n < leastFiles {
-		a.warn(fmt.Sprintf("a process may open %d files", n), "with many clients at once, connections are refused", fmt.Sprintf("ulimit -n %d", leastFiles))
+		r.info("the limit of open files cannot be read on this system", "", "")
+	} else if n < minOpenFiles {
+		r.warn(fmt.Sprintf("a process may open %d files", n), "connections are rejected when there are many clients",
+			fmt.Sprintf("ulimit -n %d", minOpenFiles))
 	} else {
-		a.ok("a process may open %d files", n)
+		r.ok("a process may open %d files", n)
 	}
 	dir, err := filepath.Abs(l.Settings.Data)
 	if err != nil {
-		a.wrong("the data folder's path: "+err.Error(), "the service will not start", settings.Named("data"))
+		r.wrong("the data folder's path: "+err.Error(), "the service will not start", settings.Named("data"))
 		return
 	}
-	name := filepath.Join(dir, "wake", "4194304-1.sock") // with the longest number of a process
-	if len(name) > mostSocket {
-		a.warn(fmt.Sprintf("the data folder's path is %d bytes too long for sockets", len(name)-mostSocket), "servers cannot wake workers: photos wait for the next look, about a second",
+	name := filepath.Join(dir, "wake", "4194304-1.sock") // with the longest process id
+	if len(name) > maxSocketPath {
+		r.warn(fmt.Sprintf("the data folder's path is %d bytes too long for sockets", len(name)-maxSocketPath),
+			"servers cannot notify workers: a photo waits up to a second for the next poll",
 			"choose a shorter path ("+settings.Named("data")+")")
 	} else {
-		a.ok("sockets fit into the data folder's path")
+		r.ok("sockets fit into the data folder's path")
 	}
 }
 
-// clock compares with the disk, whose clock is another one on a network.
-func (l Local) clock(_ context.Context, a *area) {
-	dir := existing(l.Settings.Data)
-	f, err := os.CreateTemp(dir, ".doctor-*")
+// clock compares this machine's clock with that of the disk, which differs if the disk is on the network. data reports
+// a folder that cannot be written.
+func (l Local) clock(_ context.Context, r *report) {
+	modified, err := writeProbe(existing(l.Settings.Data))
 	if err != nil {
-		return // said by data
-	}
-	info, err := f.Stat()
-	err = errors.Join(err, f.Close(), os.Remove(f.Name()))
-	if err != nil {
-		a.wrong("the clock of the disk: "+strings.ReplaceAll(err.Error(), "\n", "; "), "", "")
 		return
 	}
-	if off := time.Since(info.ModTime()).Abs(); off > skewWarning {
-		a.warn(fmt.Sprintf("the disk's clock differs by %s", off.Round(time.Second)), "files are swept too early or too late", "timedatectl set-ntp true, here and where the disk is")
+	if off := time.Since(modified).Abs(); off > skewWarning {
+		r.warn(fmt.Sprintf("the disk's clock differs by %s", off.Round(time.Second)),
+			"files are swept too early or too late", "timedatectl set-ntp true, here and on the machine with the disk")
 		return
 	}
-	a.ok("the clocks of machine and disk agree")
+	r.ok("the clocks of machine and disk agree")
 }

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -17,24 +18,31 @@ import (
 	"imagery/app/deploy/settings"
 )
 
-// attributes of a queue as SQS writes them.
+// queues are the queue of hints and its dead-letter queue.
+type queues struct {
+	source, dead queue
+	redrive      redrive
+}
+
+// queue is a queue with its attributes, or the error of reading them. The URL is empty if it is not known.
+type queue struct {
+	url        string
+	attributes attributes
+	err        error
+}
+
+// attributes of a queue by name, in the text form of SQS.
 type attributes map[string]string
 
-func (q attributes) seconds(name types.QueueAttributeName) time.Duration {
-	n, _ := strconv.Atoi(q[string(name)])
+func (a attributes) seconds(name types.QueueAttributeName) time.Duration {
+	n, _ := strconv.Atoi(a[string(name)])
 	return time.Duration(n) * time.Second
 }
 
-// redrive is where a queue's messages go that were received too often. Some tools write the count as a string.
+// redrive is the redrive policy of a queue. Some tools write the count as a string.
 type redrive struct {
-	Target string      `json:"deadLetterTargetArn"`
+	Target string      `json:"deadLetterTargetArn"` // empty if the queue has no policy
 	Count  json.Number `json:"maxReceiveCount"`
-}
-
-// redriveOf reads the policy of a queue, false if it has none.
-func redriveOf(q attributes) (r redrive, ok bool) {
-	text := q[string(types.QueueAttributeNameRedrivePolicy)]
-	return r, text != "" && json.Unmarshal([]byte(text), &r) == nil && r.Target != ""
 }
 
 func (r redrive) count() int {
@@ -42,107 +50,132 @@ func (r redrive) count() int {
 	return n
 }
 
-// queue holds both queues against what the code assumes.
-func (c Cloud) queue(ctx context.Context, a *area) {
-	s := c.Settings
-	q := c.attributes(ctx, a, "the queue", s.QueueURL)
-	if q == nil {
-		return
+// readQueues reads the attributes of both queues. If the settings do not name the dead-letter queue, its URL is derived
+// from the redrive policy.
+func (c Cloud) readQueues(ctx context.Context) (q queues) {
+	if c.Settings.QueueURL != "" {
+		q.source = c.readQueue(ctx, c.Settings.QueueURL)
 	}
-	visibility := q.seconds(types.QueueAttributeNameVisibilityTimeout)
-	switch {
-	case visibility < settings.JobBound:
-		a.wrong(fmt.Sprintf("messages stay hidden for %s", visibility), fmt.Sprintf("a worker may hold one for %s: another one takes it meanwhile, and both work", settings.JobBound), repair)
-	case visibility != settings.QueueVisibility:
-		a.warn(fmt.Sprintf("messages stay hidden for %s, the program says %s", visibility, settings.QueueVisibility), "somebody changed it by hand", repair)
-	default:
-		a.ok("messages stay hidden for %s", visibility)
+	policy := q.source.attributes[string(types.QueueAttributeNameRedrivePolicy)]
+	if policy != "" && json.Unmarshal([]byte(policy), &q.redrive) != nil {
+		q.redrive = redrive{}
 	}
-	encrypted(a, "the queue", q)
-	r, ok := redriveOf(q)
-	if !ok {
-		a.wrong("the queue has no dead-letter queue", "a message that kills its worker comes back until it expires, and nobody hears of it", repair)
-		return
+	if url := cmp.Or(c.Settings.DLQURL, siblingURL(q.source.url, q.redrive.Target)); url != "" {
+		q.dead = c.readQueue(ctx, url)
 	}
-	switch span := visibility * time.Duration(r.count()); {
-	case visibility < settings.JobBound: // said above
-	case span < s.Outage:
-		a.wrong(fmt.Sprintf("%d receives, %s apart, last %s", r.count(), visibility, span), fmt.Sprintf("an outage of %s fails good photos", s.Outage), repair)
-	case r.count() != settings.QueueMaxReceives:
-		a.warn(fmt.Sprintf("a message is received %d times, the program says %d", r.count(), settings.QueueMaxReceives), "somebody changed it by hand", repair)
-	default:
-		a.ok("%d receives outlive an outage of %s", r.count(), s.Outage)
-	}
-	c.deadLetters(ctx, a, q, r)
+	return q
 }
 
-// deadLetters looks at the queue behind the queue.
-func (c Cloud) deadLetters(ctx context.Context, a *area, q attributes, r redrive) {
-	at := c.Settings.DLQURL
-	if at == "" {
-		at = sibling(c.Settings.QueueURL, r.Target)
+func (c Cloud) readQueue(ctx context.Context, url string) queue {
+	all := []types.QueueAttributeName{types.QueueAttributeNameAll}
+	out, err := call(ctx, c.sqs.GetQueueAttributes, &sqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: all})
+	if err != nil {
+		return queue{url: url, err: err}
 	}
-	d := c.attributes(ctx, a, "the dead-letter queue", at)
-	if d == nil {
+	return queue{url: url, attributes: out.Attributes}
+}
+
+// siblingURL returns the URL of the queue with that ARN, in the same account as the queue with that URL. It returns ""
+// without an ARN.
+func siblingURL(queueURL, arn string) string {
+	u, err := url.Parse(queueURL)
+	if err != nil || arn == "" {
+		return ""
+	}
+	u.Path = path.Join(path.Dir(u.Path), arn[strings.LastIndexByte(arn, ':')+1:])
+	return u.String()
+}
+
+// queue checks the configuration of both queues.
+func (c Cloud) queue(_ context.Context, r *report) {
+	q := c.queues()
+	if !r.exists("the queue", q.source) {
 		return
 	}
-	if arn := d[string(types.QueueAttributeNameQueueArn)]; arn != r.Target {
-		a.wrong("dead letters go to "+r.Target, "the verbs and the alarm look at "+arn, "look at -dlq-url, or: "+repair)
+	receives, visibility := q.redrive.count(), q.source.attributes.seconds(types.QueueAttributeNameVisibilityTimeout)
+	switch {
+	case visibility < settings.JobBound:
+		r.wrong(fmt.Sprintf("the visibility timeout is %s", visibility), fmt.Sprintf(
+			"a job may take %s; meanwhile another worker receives its message, and both process it", settings.JobBound), repair)
+	case visibility != settings.QueueVisibility:
+		r.warn(fmt.Sprintf("the visibility timeout is %s, the program sets %s", visibility, settings.QueueVisibility),
+			"it was changed by hand", repair)
+	default:
+		r.ok("the visibility timeout is %s", visibility)
 	}
-	keeps, source := d.seconds(types.QueueAttributeNameMessageRetentionPeriod), q.seconds(types.QueueAttributeNameMessageRetentionPeriod)
-	if keeps <= source {
-		a.wrong(fmt.Sprintf("dead letters are kept for %s, messages for %s", days(keeps), days(source)),
-			"a letter keeps the age of its first send: one that waited long is gone at once", repair)
+	r.encryption("the queue", q.source)
+	if q.redrive.Target == "" {
+		r.wrong("the queue has no dead-letter queue",
+			"a message that crashes workers is received until it expires, without an alarm", repair)
+		return
+	}
+	switch span := visibility * time.Duration(receives); {
+	case visibility < settings.JobBound: // reported above
+	case span < c.Settings.Outage:
+		r.wrong(fmt.Sprintf("%d receives with a visibility timeout of %s last %s", receives, visibility, span),
+			fmt.Sprintf("an outage of %s makes good photos fail", c.Settings.Outage), repair)
+	case receives != settings.QueueMaxReceives:
+		r.warn(fmt.Sprintf("a message is received %d times, the program sets %d", receives, settings.QueueMaxReceives),
+			"it was changed by hand", repair)
+	default:
+		r.ok("%d receives last longer than an outage of %s", receives, c.Settings.Outage)
+	}
+	if r.exists("the dead-letter queue", q.dead) {
+		r.deadLetters(q)
+	}
+}
+
+// deadLetters checks the configuration of the dead-letter queue.
+func (r *report) deadLetters(q queues) {
+	source, dead := q.source.attributes, q.dead.attributes
+	if arn := dead[string(types.QueueAttributeNameQueueArn)]; arn != q.redrive.Target {
+		r.wrong("dead letters go to "+q.redrive.Target, "the commands and the alarm use "+arn, "check -dlq-url, or: "+repair)
+	}
+	letters := dead.seconds(types.QueueAttributeNameMessageRetentionPeriod)
+	messages := source.seconds(types.QueueAttributeNameMessageRetentionPeriod)
+	text := fmt.Sprintf("dead letters are kept for %s, messages for %s", days(letters), days(messages))
+	if letters <= messages {
+		r.wrong(text, "retention counts from the first send: a message that waited long is deleted at once", repair)
 	} else {
-		a.ok("dead letters are kept for %s, messages for %s", days(keeps), days(source))
+		r.ok("%s", text)
 	}
-	encrypted(a, "the dead-letter queue", d)
+	r.encryption("the dead-letter queue", q.dead)
 	var allow struct {
 		Permission string   `json:"redrivePermission"`
 		Sources    []string `json:"sourceQueueArns"`
 	}
-	if text := d[string(types.QueueAttributeNameRedriveAllowPolicy)]; text != "" && json.Unmarshal([]byte(text), &allow) == nil {
-		own := q[string(types.QueueAttributeNameQueueArn)]
+	policy := dead[string(types.QueueAttributeNameRedriveAllowPolicy)]
+	if policy != "" && json.Unmarshal([]byte(policy), &allow) == nil {
+		own := source[string(types.QueueAttributeNameQueueArn)]
 		if allow.Permission == "denyAll" || allow.Permission == "byQueue" && !slices.Contains(allow.Sources, own) {
-			a.wrong("the dead-letter queue takes nothing from the queue", "a message that was received too often comes back for ever", repair)
+			r.wrong("the dead-letter queue rejects messages of the queue",
+				"a message that was received too often is received for ever", repair)
 		}
 	}
-	if n := d[string(types.QueueAttributeNameApproximateNumberOfMessages)]; n != "" && n != "0" {
-		a.warn(n+" dead letters wait for a person", "their photos are late or failed", "imagery dlq ls; docs/runbook.md#dead-letters")
+	if n := dead[string(types.QueueAttributeNameApproximateNumberOfMessages)]; n != "" && n != "0" {
+		r.warn(n+" messages are in the dead-letter queue", "their photos are late or failed",
+			"imagery dlq ls; docs/runbook.md#dead-letters")
 	}
 }
 
-// attributes reads all of a queue; nil after a finding.
-func (c Cloud) attributes(ctx context.Context, a *area, what, at string) attributes {
-	out, err := ask(ctx, c.queues.GetQueueAttributes, &sqs.GetQueueAttributesInput{QueueUrl: &at, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll}})
-	if gone(err) {
-		a.wrong("there is no queue "+at, what+" is named wrong, or was deleted", "look at the URL and the region, or: pulumi up")
-		return nil
+// exists reports a queue whose attributes could not be read, and returns whether they could.
+func (r *report) exists(name string, q queue) bool {
+	if notFound(q.err) {
+		r.wrong("there is no queue "+q.url, name+" has another name, or was deleted",
+			"check the URL and the region, or: pulumi up")
+	} else if q.err != nil {
+		r.failed(name, q.err)
 	}
-	if err != nil {
-		a.failed(what, err)
-		return nil
-	}
-	return out.Attributes
+	return q.attributes != nil
 }
 
-// encrypted wants SQS's own key: for one of KMS the roles have no rights.
-func encrypted(a *area, what string, q attributes) {
-	if key := q[string(types.QueueAttributeNameKmsMasterKeyId)]; key != "" {
-		a.warn(what+" is encrypted with a key of KMS", "the roles have no right to use it, unless somebody gave it to them", repair)
-	} else if q[string(types.QueueAttributeNameSqsManagedSseEnabled)] != "true" {
-		a.warn(what+" is not encrypted", "ids of images lie in the clear", repair)
+// encryption checks that a queue is encrypted with a key of SQS, since the roles have no permission for KMS keys.
+func (r *report) encryption(name string, q queue) {
+	if q.attributes[string(types.QueueAttributeNameKmsMasterKeyId)] != "" {
+		r.warn(name+" is encrypted with a KMS key", "the roles may not use it, unless that was granted by hand", repair)
+	} else if q.attributes[string(types.QueueAttributeNameSqsManagedSseEnabled)] != "true" {
+		r.warn(name+" is not encrypted", "ids of images are stored in plain text", repair)
 	}
-}
-
-// sibling is the URL of the queue with that ARN; it has the host and the account of the one in front of it.
-func sibling(own, arn string) string {
-	u, err := url.Parse(own)
-	if err != nil {
-		return own
-	}
-	u.Path = path.Join(path.Dir(u.Path), arn[strings.LastIndexByte(arn, ':')+1:])
-	return u.String()
 }
 
 func days(d time.Duration) string {

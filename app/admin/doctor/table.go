@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -15,43 +16,45 @@ import (
 // pendingIndex is the index of unfinished images.
 var pendingIndex = strings.TrimPrefix(string(iam.Pending), string(iam.Table)+"/index/")
 
-// repair is what brings a changed resource back to what the program says.
-const repair = "pulumi up --refresh"
-
-// table holds the table against what the code reads and writes.
-func (c Cloud) table(ctx context.Context, a *area) {
-	out, err := ask(ctx, c.tables.DescribeTable, &dynamodb.DescribeTableInput{TableName: &c.Settings.Table})
-	if gone(err) {
-		a.wrong("there is no table "+c.Settings.Table, "no image can be read", "look at the name and the region, or: pulumi up")
+// table checks the configuration of the table.
+func (c Cloud) table(ctx context.Context, r *report) {
+	name := c.Settings.Table
+	out, err := call(ctx, c.dynamodb.DescribeTable, &dynamodb.DescribeTableInput{TableName: &name})
+	if notFound(err) {
+		r.wrong("there is no table "+name, "no image can be read", "check the name and the region, or: pulumi up")
 		return
 	}
 	if err != nil {
-		a.failed("the table", err)
+		r.failed("the table", err)
 		return
 	}
 	t := out.Table
-	if t.TableStatus != types.TableStatusActive && t.TableStatus != "" { // an emulator may not say
-		a.warn("the table is "+string(t.TableStatus), "it is being made or changed", "aws dynamodb wait table-exists --table-name "+c.Settings.Table)
+	if t.TableStatus != types.TableStatusActive && t.TableStatus != "" { // emulators may not set it
+		r.warn("the table is "+string(t.TableStatus), "it is being created or changed",
+			"aws dynamodb wait table-exists --table-name "+name)
 	}
-	keys := keysOf(t.KeySchema, t.AttributeDefinitions)
-	if keys != "id HASH S" {
-		a.wrong("the table's key is "+keys, "the code wants id HASH S: it is another table", "look at -table; it cannot be changed")
+	if keys := keysOf(t.KeySchema, t.AttributeDefinitions); keys != "id HASH S" {
+		r.wrong("the table's key is "+keys, "the key must be id HASH S: this is another table",
+			"check -table; keys cannot be changed")
 	} else {
-		a.ok("table %s has its key", c.Settings.Table)
+		r.ok("table %s has the expected key", name)
 	}
-	c.index(a, t)
+	r.pendingIndex(t)
 	if mode := t.BillingModeSummary; mode != nil && mode.BillingMode != types.BillingModePayPerRequest {
-		a.warn("the table is billed "+string(mode.BillingMode), "a rush is throttled at the capacity that was bought", repair)
+		r.warn("the billing mode of the table is "+string(mode.BillingMode),
+			"load above the provisioned capacity is throttled", repair)
 	}
 	if !aws.ToBool(t.DeletionProtectionEnabled) {
-		a.info("the table may be deleted", "right for a trial, not for photos that matter", "pulumi config set imagery:protectData true, then pulumi up")
+		r.info("the table may be deleted", "fine for a trial, not for photos that matter",
+			"pulumi config set imagery:protectData true, then pulumi up")
 	}
-	c.keeping(ctx, a)
+	c.timeToLive(ctx, r)
+	c.backups(ctx, r)
 }
 
-// index looks at the index of unfinished images, without which nobody repairs lost hints.
-func (c Cloud) index(a *area, t *types.TableDescription) {
-	const means = "the reconciler cannot find unfinished images: a lost message is a photo that waits for ever"
+// pendingIndex checks the index that the reconciler needs.
+func (r *report) pendingIndex(t *types.TableDescription) {
+	const means = "the reconciler cannot find unfinished images: a photo whose message was lost is never processed"
 	for _, i := range t.GlobalSecondaryIndexes {
 		if aws.ToString(i.IndexName) != pendingIndex {
 			continue
@@ -59,55 +62,64 @@ func (c Cloud) index(a *area, t *types.TableDescription) {
 		keys := keysOf(i.KeySchema, t.AttributeDefinitions)
 		switch {
 		case keys != "pending HASH S, updated RANGE N":
-			a.wrong(pendingIndex+" has the keys "+keys, means, repair)
+			r.wrong(pendingIndex+" has the keys "+keys, means, repair)
 		case i.IndexStatus != types.IndexStatusActive && i.IndexStatus != "":
-			a.warn(pendingIndex+" is "+string(i.IndexStatus), "until it is active, "+means, "wait, then: imagery doctor")
+			r.warn(pendingIndex+" is "+string(i.IndexStatus), "until it is active, "+means, "wait, then: imagery doctor")
 		case i.Projection != nil && i.Projection.ProjectionType != types.ProjectionTypeKeysOnly:
-			a.warn(pendingIndex+" projects "+string(i.Projection.ProjectionType), "every write costs more than with KEYS_ONLY", repair)
+			r.warn(pendingIndex+" projects "+string(i.Projection.ProjectionType),
+				"writes cost more than with KEYS_ONLY", repair)
 		default:
-			a.ok("%s has its keys", pendingIndex)
+			r.ok("%s has its keys", pendingIndex)
 		}
 		return
 	}
-	a.wrong("there is no "+pendingIndex, means, repair)
+	r.wrong("there is no "+pendingIndex, means, repair)
 }
 
-// keeping looks at what the table forgets, and what it can bring back.
-func (c Cloud) keeping(ctx context.Context, a *area) {
-	ttl, err := ask(ctx, c.tables.DescribeTimeToLive, &dynamodb.DescribeTimeToLiveInput{TableName: &c.Settings.Table})
+// timeToLive checks that the table removes expired items.
+func (c Cloud) timeToLive(ctx context.Context, r *report) {
+	out, err := call(ctx, c.dynamodb.DescribeTimeToLive, &dynamodb.DescribeTimeToLiveInput{TableName: &c.Settings.Table})
 	if err != nil {
-		a.failed("its TTL", err)
-	} else if d := ttl.TimeToLiveDescription; d == nil || d.TimeToLiveStatus != types.TimeToLiveStatusEnabled && d.TimeToLiveStatus != types.TimeToLiveStatusEnabling {
-		a.wrong("TTL is off", "images without an upload stay for ever, and cost", repair)
+		r.failed("the table's TTL", err)
+		return
+	}
+	on := []types.TimeToLiveStatus{types.TimeToLiveStatusEnabled, types.TimeToLiveStatusEnabling}
+	if d := out.TimeToLiveDescription; d == nil || !slices.Contains(on, d.TimeToLiveStatus) {
+		r.wrong("TTL is off", "images without an upload stay for ever and cost money", repair)
 	} else if name := aws.ToString(d.AttributeName); name != "expires" {
-		a.wrong("TTL is on "+name+", not on expires", "images without an upload stay for ever, others may vanish", repair)
+		r.wrong("TTL is on "+name+", not on expires", "images without an upload stay for ever, others may be deleted", repair)
 	} else {
-		a.ok("TTL is on expires")
+		r.ok("TTL is on expires")
 	}
-	backups, err := ask(ctx, c.tables.DescribeContinuousBackups, &dynamodb.DescribeContinuousBackupsInput{TableName: &c.Settings.Table})
-	if err != nil {
-		a.failed("its backups", err)
-		return
-	}
-	d := backups.ContinuousBackupsDescription
-	if d == nil || d.PointInTimeRecoveryDescription == nil || d.PointInTimeRecoveryDescription.PointInTimeRecoveryStatus != types.PointInTimeRecoveryStatusEnabled {
-		a.info("point-in-time recovery is off", "what is deleted by mistake is gone", repair)
-		return
-	}
-	a.ok("point-in-time recovery is on")
 }
 
-// keysOf writes a key schema with its types.
+// backups checks point-in-time recovery.
+func (c Cloud) backups(ctx context.Context, r *report) {
+	in := &dynamodb.DescribeContinuousBackupsInput{TableName: &c.Settings.Table}
+	out, err := call(ctx, c.dynamodb.DescribeContinuousBackups, in)
+	if err != nil {
+		r.failed("the table's backups", err)
+		return
+	}
+	d := out.ContinuousBackupsDescription
+	if d == nil || d.PointInTimeRecoveryDescription == nil ||
+		d.PointInTimeRecoveryDescription.PointInTimeRecoveryStatus != types.PointInTimeRecoveryStatusEnabled {
+		r.info("point-in-time recovery is off", "items deleted by mistake cannot be restored", repair)
+		return
+	}
+	r.ok("point-in-time recovery is on")
+}
+
+// keysOf formats a key schema, such as "id HASH S": the name, role and type of each key.
 func keysOf(schema []types.KeySchemaElement, attributes []types.AttributeDefinition) string {
+	typeOf := map[string]types.ScalarAttributeType{}
+	for _, a := range attributes {
+		typeOf[aws.ToString(a.AttributeName)] = a.AttributeType
+	}
 	var parts []string
 	for _, k := range schema {
-		kind := ""
-		for _, d := range attributes {
-			if aws.ToString(d.AttributeName) == aws.ToString(k.AttributeName) {
-				kind = string(d.AttributeType)
-			}
-		}
-		parts = append(parts, fmt.Sprintf("%s %s %s", aws.ToString(k.AttributeName), k.KeyType, kind))
+		name := aws.ToString(k.AttributeName)
+		parts = append(parts, fmt.Sprintf("%s %s %s", name, k.KeyType, typeOf[name]))
 	}
 	return strings.Join(parts, ", ")
 }
