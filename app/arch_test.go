@@ -71,6 +71,7 @@ var layers = map[string][]string{
 	"imagery/app/admin/selftest":  {"imagery/app/imagery", "imagery/app/deploy/iam"},
 	"imagery/app/testing/e2e":     {},
 	"imagery/app/testing/browser": {},
+	"imagery/app/testing/short":   {}, // for tests
 	// links emulators, and so is a program of its own
 	"imagery/app/testing/chaos": {
 		"imagery/app/", "modernc.org/sqlite", "github.com/aws/",

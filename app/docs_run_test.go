@@ -23,6 +23,7 @@ import (
 
 	"imagery/app/cli"
 	"imagery/app/deploy/settings"
+	"imagery/app/testing/short"
 )
 
 // TestCommandsParse: what pages tell people to type is understood, be it inline or in a block that is run nowhere.
@@ -149,9 +150,7 @@ const (
 // TestDocumentsRun plays a newcomer: in a fresh clone, with an empty home folder, every block of every page is run in
 // the order of the page, in one shell. Modules and the compiler's results are kept.
 func TestDocumentsRun(t *testing.T) {
-	if testing.Short() && os.Getenv("REQUIRE_ALL") != "1" {
-		t.Skip("SKIPPED, REQUIRE_ALL=1 runs it also with -short: compiles a clone and runs the service in it")
-	}
+	short.Skip(t, "the commands of every page, run in a fresh clone")
 	for _, needed := range []string{"git -C .. rev-parse", "bash -c true", "curl --version"} {
 		words := strings.Fields(needed)
 		if err := exec.Command(words[0], words[1:]...).Run(); err != nil && os.Getenv("REQUIRE_ALL") == "1" {

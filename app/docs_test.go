@@ -41,10 +41,10 @@ var (
 	decided = regexp.MustCompile(`(?s)\n\*\*Context\.\*\* .*\n\*\*Decision\.\*\* .*\n\*\*Consequences\.\*\* `)
 )
 
-// documents are README.md, and every page under docs.
+// documents are README.md, the guides under .github, and every page under docs.
 func documents(t *testing.T) (all []document) {
 	t.Helper()
-	names := []string{"README.md"}
+	names := []string{"README.md", ".github/CONTRIBUTING.md", ".github/SECURITY.md"}
 	err := fs.WalkDir(os.DirFS(root), "docs", func(name string, _ fs.DirEntry, err error) error {
 		if strings.HasSuffix(name, ".md") {
 			names = append(names, name)

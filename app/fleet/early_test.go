@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/iotest"
 	"time"
+
+	"imagery/app/testing/short"
 )
 
 // tooLarge answers before it reads, and reads on so that closing does not take the answer with it.
@@ -57,6 +59,7 @@ func TestEarlyAnswerToADeafClient(t *testing.T) {
 
 // What is left of a body after an early answer must never be taken for the next request.
 func TestNoSmuggling(t *testing.T) {
+	short.Skip(t, "ambiguous requests of real clients")
 	t.Parallel()
 	var smuggled atomic.Bool
 	_, addr := balance(t, func(w http.ResponseWriter, r *http.Request) {
@@ -78,6 +81,7 @@ func TestNoSmuggling(t *testing.T) {
 }
 
 func TestExpectContinue(t *testing.T) {
+	short.Skip(t, "uploads with Expect: 100-continue")
 	t.Parallel()
 	_, addr := balance(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/refuse" {

@@ -19,6 +19,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"imagery/app/testing/short"
 )
 
 func four() []Child {
@@ -27,6 +29,7 @@ func four() []Child {
 
 // Whichever process is killed, a client that repeats its requests gets every answer, and the process is replaced.
 func TestKilledChildrenAreReplaced(t *testing.T) {
+	short.Skip(t, "children that are killed are started again")
 	f := start(t, 0, four()...)
 	eventually(t, 20*time.Second, "all ready", f.allReady)
 	var over atomic.Bool
@@ -91,6 +94,7 @@ func TestPanicIsNoBadUsage(t *testing.T) {
 }
 
 func TestChildThatCannotStart(t *testing.T) {
+	short.Skip(t, "a child that never starts")
 	t.Parallel()
 	for name, c := range map[string]struct {
 		child Child
@@ -121,6 +125,7 @@ func TestChildThatCannotStart(t *testing.T) {
 }
 
 func TestMissingBinary(t *testing.T) {
+	short.Skip(t, "a binary that is missing")
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -135,6 +140,7 @@ func TestMissingBinary(t *testing.T) {
 
 // Servers are stopped before workers, and what is in flight is answered.
 func TestGracefulStop(t *testing.T) {
+	short.Skip(t, "a clean stop")
 	t.Parallel()
 	events := filepath.Join(t.TempDir(), "events")
 	children := four()
@@ -241,6 +247,7 @@ func startProcess(t *testing.T, args string) (cmd *exec.Cmd, url string, pids []
 }
 
 func TestChildrenDieWithTheFleet(t *testing.T) {
+	short.Skip(t, "children of a killed fleet")
 	for _, args := range []string{"", "-deaf"} {
 		cmd, _, pids := startProcess(t, args)
 		if err := cmd.Process.Kill(); err != nil {
@@ -281,6 +288,7 @@ func TestInterrupts(t *testing.T) {
 
 // Servers that stop well, one by one, under load: no request fails, though none is repeated by its client.
 func TestDrainUnderLoad(t *testing.T) {
+	short.Skip(t, "a drain while requests are open")
 	f := start(t, 0, four()...)
 	eventually(t, 20*time.Second, "all ready", f.allReady)
 	var over atomic.Bool

@@ -7,14 +7,14 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"imagery/app/testing/short"
 )
 
 // TestSamePixelsOnARM64 runs the tests of pixels on the architecture of the machines that develop photos. Go fuses
 // x*y+z there: a filter that is right here may be wrong there.
 func TestSamePixelsOnARM64(t *testing.T) {
-	if testing.Short() {
-		skip(t, "-short: compiles for another architecture")
-	}
+	short.Skip(t, "compiles for another architecture")
 	if runtime.GOARCH == "arm64" {
 		t.Skip("the other tests have run on it")
 	}

@@ -10,6 +10,7 @@ import (
 
 	"imagery/app/imagery"
 	"imagery/app/sepia"
+	"imagery/app/testing/short"
 )
 
 var wouldPass = regexp.MustCompile(`(\d+) x (\d+) pixels would pass`)
@@ -17,6 +18,7 @@ var wouldPass = regexp.MustCompile(`(\d+) x (\d+) pixels would pass`)
 // TestRefusalNamesASizeThatPasses: of every kind of photo, the size that the refusal names passes under the same limit,
 // and it is not much smaller than it has to be.
 func TestRefusalNamesASizeThatPasses(t *testing.T) {
+	short.Skip(t, "the size that a refusal names")
 	for name, photo := range heavyKinds {
 		t.Run(name, func(t *testing.T) {
 			whole, err := sepia.Inspect(bytes.NewReader(photo(1500, 1000)), 0)

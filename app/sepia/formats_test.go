@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"imagery/app/sepia"
+	"imagery/app/testing/short"
 )
 
 // apply returns the result, decoded.
@@ -131,9 +132,7 @@ func pngOfKind(colour, depth byte, interlaced, transparent bool) (pngFile, pixel
 }
 
 func TestPNGOfAllColours(t *testing.T) {
-	if testing.Short() {
-		skip(t, "-short: takes three seconds")
-	}
+	short.Skip(t, "a photo of 16 million colours")
 	in := image.NewNRGBA(image.Rect(0, 0, 4096, 4096))
 	for i := range 1 << 24 {
 		copy(in.Pix[4*i:], []byte{byte(i >> 16), byte(i >> 8), byte(i), byte(i % 251)})

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"imagery/app/sepia"
+	"imagery/app/testing/short"
 )
 
 // golden is the SHA-256 of all colours (r, g, b = 0..255, b fastest) as the engine of the book makes them.
@@ -74,9 +75,7 @@ func TestGoldenFilter(t *testing.T) {
 }
 
 func TestGoldenOracle(t *testing.T) {
-	if testing.Short() {
-		skip(t, "-short: takes two seconds and checks only the tests themselves")
-	}
+	short.Skip(t, "a check of the comparison itself")
 	got := allColours(func(pix []byte) {
 		for p := pix; len(p) > 0; p = p[4:] {
 			c := naive(color.NRGBA{p[0], p[1], p[2], p[3]})

@@ -19,6 +19,7 @@ import (
 
 	"imagery/app/imagery"
 	"imagery/app/sepia"
+	"imagery/app/testing/short"
 )
 
 // developVariable makes the test binary a process that develops one photo: it says when it has read the file and when
@@ -176,9 +177,7 @@ func stripes(x, y, c int) uint16 { return uint16(y) & 0xff }
 
 // TestPeakHolds measures, from outside, that no process grows by more than Peak says.
 func TestPeakHolds(t *testing.T) {
-	if testing.Short() {
-		skip(t, "-short: takes ten seconds")
-	}
+	short.Skip(t, "the measured memory of every kind of photo")
 	onlyLinux(t)
 	for name, build := range heavyKinds {
 		t.Run(name, func(t *testing.T) {
@@ -203,9 +202,7 @@ func TestPeakHolds(t *testing.T) {
 
 // TestPeakOfPlainJPEG: what nearly every photo is takes no more than 1.3 times its decoded planes, turned or not.
 func TestPeakOfPlainJPEG(t *testing.T) {
-	if testing.Short() {
-		skip(t, "-short: takes two seconds")
-	}
+	short.Skip(t, "the measured memory of a photo of a phone")
 	onlyLinux(t)
 	const width, height = 4000, 3000 // as phones make them
 	upright := photoLike(t, width, height)

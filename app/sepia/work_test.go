@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"imagery/app/sepia"
+	"imagery/app/testing/short"
 )
 
 // TestWork: each scan of a progressive JPEG is a pass over all its pixels; everything else takes one.
@@ -31,6 +32,7 @@ func TestWork(t *testing.T) {
 
 // TestDear: a GIF of a few KB with 49 megapixels is dear; photos, and drawings that compress well, are not.
 func TestDear(t *testing.T) {
+	short.Skip(t, "photos that take much memory or time")
 	for name, c := range map[string]struct {
 		raw  []byte
 		want bool

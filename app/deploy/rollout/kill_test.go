@@ -11,6 +11,7 @@ import (
 
 	"imagery/app/deploy/record"
 	"imagery/app/deploy/rollout"
+	"imagery/app/testing/short"
 )
 
 var errGone = errors.New("killed")
@@ -44,6 +45,7 @@ func (w *world) killedAt(at int, after bool, change func(*rollout.Options)) (cal
 // Wherever a controller is killed, the next one finds the way to all-new or all-old, and no good instance goes
 // before a new one is proven. Without LONG=1 not all looks and renewals are tried: AWS goes on the same.
 func TestKilledAtEachCall(t *testing.T) {
+	short.Skip(t, "a rollout that is killed at each of its AWS calls")
 	for _, c := range []struct {
 		name  string
 		next  int // the release of the run after the kill

@@ -14,6 +14,7 @@ import (
 	awsstore "imagery/app/store/aws"
 	"imagery/app/testing/conformance"
 	"imagery/app/testing/fakeaws"
+	"imagery/app/testing/short"
 )
 
 // endpointVariable names a running endpoint, such as http://127.0.0.1:5000 for moto, or "aws" for AWS itself.
@@ -32,6 +33,7 @@ var motoCannot = map[string]string{
 // TestConformance runs the suites of the ports against the emulators, and against a given endpoint too. So the
 // double of SQS is held to the same expectations as what it stands for.
 func TestConformance(t *testing.T) {
+	short.Skip(t, "the conformance suite on the AWS emulators")
 	emulators := fakeaws.New()
 	t.Cleanup(emulators.Close)
 	backends := []conformance.Target{conforming("emulators", emulators)}

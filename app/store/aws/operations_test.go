@@ -10,6 +10,7 @@ import (
 	"imagery/app/imagery"
 	awsstore "imagery/app/store/aws"
 	"imagery/app/testing/fakeaws"
+	"imagery/app/testing/short"
 )
 
 // operation is one call of a port, prepared so that it succeeds if nothing disturbs it. Its name is that of the
@@ -101,6 +102,7 @@ func sideBySide(t *testing.T) (run func(name string, test func(t *testing.T)), w
 // One bad moment of any kind costs no call its success, except that a write which took effect is refused its
 // repetition. A receive is repeated by its caller.
 func TestOneFaultIsRepeated(t *testing.T) {
+	short.Skip(t, "retries of the SDK")
 	run, wait := sideBySide(t)
 	defer wait()
 	for _, kind := range []fakeaws.Kind{fakeaws.ServerError, fakeaws.Throttled, fakeaws.NoResponse, fakeaws.Reset,
@@ -140,6 +142,7 @@ func TestOneFaultIsRepeated(t *testing.T) {
 
 // While a service refuses or breaks off everything, each call ends with a transient error, within its bound.
 func TestOutageIsTransientAndBounded(t *testing.T) {
+	short.Skip(t, "outages of AWS")
 	run, wait := sideBySide(t)
 	defer wait()
 	for _, kind := range []fakeaws.Kind{fakeaws.ServerError, fakeaws.Throttled, fakeaws.Expired, fakeaws.Reset} {

@@ -16,6 +16,7 @@ import (
 
 	"imagery/app/imagery"
 	awsstore "imagery/app/store/aws"
+	"imagery/app/testing/short"
 )
 
 // contractBound is when a server must have answered 503 to a request whose dependency is away.
@@ -137,6 +138,7 @@ func TestSilence(t *testing.T) {
 
 // An answer that comes drop by drop always moves: the bound of the whole call ends it.
 func TestAnswerDropByDrop(t *testing.T) {
+	short.Skip(t, "slow answers")
 	t.Parallel()
 	endpoint := listening(t, func(c net.Conn) {
 		go func() { _, _ = io.Copy(io.Discard, c) }()
@@ -155,6 +157,7 @@ func TestAnswerDropByDrop(t *testing.T) {
 
 // An upload on a slow line takes longer than the silence that is allowed, and is not cut; nor is a download.
 func TestSlowTransferIsNotCut(t *testing.T) {
+	short.Skip(t, "slow transfers")
 	t.Parallel()
 	const pause = 100 * time.Millisecond
 	var requests atomic.Int32

@@ -11,10 +11,12 @@ import (
 
 	"imagery/app/imagery"
 	"imagery/app/testing/conformance"
+	"imagery/app/testing/short"
 )
 
 // Each handle of the suite is a process of its own, as in the fleet.
 func TestConformance(t *testing.T) {
+	short.Skip(t, "the conformance suite on SQLite and files")
 	conformance.Run(t, conformance.Target{
 		Name:       "local",
 		Visibility: 500 * time.Millisecond,

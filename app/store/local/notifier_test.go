@@ -14,6 +14,7 @@ import (
 	"imagery/app/imagery"
 	"imagery/app/store/local"
 	"imagery/app/testing/conformance"
+	"imagery/app/testing/short"
 )
 
 // await receives one message with the poll out of the way, so that only a ring or a known timeout can bring it
@@ -95,6 +96,7 @@ func try(t *testing.T, err error) {
 }
 
 func TestLongPathsPollLoudly(t *testing.T) {
+	short.Skip(t, "folders with long paths")
 	dir := filepath.Join(t.TempDir(), strings.Repeat("long", 30))
 	must(t, local.Prepare(dir))
 	var log bytes.Buffer

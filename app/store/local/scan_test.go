@@ -10,6 +10,7 @@ import (
 
 	"imagery/app/imagery"
 	"imagery/app/store/local"
+	"imagery/app/testing/short"
 )
 
 func TestPreparedIsNoGuess(t *testing.T) {
@@ -24,6 +25,7 @@ func TestPreparedIsNoGuess(t *testing.T) {
 
 // Every image comes once, though others are written between the pages.
 func TestScan(t *testing.T) {
+	short.Skip(t, "a scan of many images")
 	s := open(t, newDir(t))
 	now := time.Now().Truncate(time.Millisecond)
 	create := func() string {

@@ -17,6 +17,7 @@ import (
 
 	"imagery/app/imagery"
 	"imagery/app/store/local"
+	"imagery/app/testing/short"
 )
 
 func TestPrepareKeepsWhatIsThere(t *testing.T) {
@@ -65,6 +66,7 @@ func TestPrepareErrorsNameTheFolder(t *testing.T) {
 
 // Roles that are started by hand, one by one, may prepare the same folder at the same time.
 func TestManyProcessesPrepareOneFolder(t *testing.T) {
+	short.Skip(t, "processes that prepare one folder at the same time")
 	self, err := os.Executable()
 	must(t, err)
 	for range 5 {
@@ -86,6 +88,7 @@ func TestManyProcessesPrepareOneFolder(t *testing.T) {
 // While somebody keeps the write lock, reads are answered, and writes are refused in time with an error that
 // nobody takes for an answer about the image.
 func TestLockedDatabaseIsTransient(t *testing.T) {
+	short.Skip(t, "a locked database")
 	t.Parallel()
 	dir := newDir(t)
 	s := open(t, dir)

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/chromedp/chromedp"
+
+	"imagery/app/testing/short"
 )
 
 // shots is where the States tests leave a picture of every state; empty means that it only checks them.
@@ -25,7 +27,7 @@ const foreignHost = "imagery.test"
 const parallelTests = "5"
 
 func TestMain(m *testing.M) {
-	flag.Parse()
+	short.Main("the pages in a browser")
 	given := false
 	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
 	if !given {

@@ -13,44 +13,48 @@ import (
 	"imagery/app/imagery"
 )
 
-// TestEveryPointIsAttacked: a commit point that is added needs a row.
-func TestEveryPointIsAttacked(t *testing.T) {
+// TestEveryFailpointHasAScenario: a new failpoint needs a row.
+func TestEveryFailpointHasAScenario(t *testing.T) {
 	for _, p := range imagery.Failpoints {
 		if !slices.Contains(points(), string(p)) {
-			t.Errorf("no row kills a process at %s", p)
+			t.Errorf("no scenario kills a process at %s", p)
 		}
 	}
 }
 
 func TestPlan(t *testing.T) {
 	all, err := plan("all", "")
-	if err != nil || len(all) != 2*len(attacks()) {
+	if err != nil || len(all) != 2*len(scenarios()) {
 		t.Errorf("%d rows, %v", len(all), err)
 	}
 	some, err := plan(onAWS, string(imagery.BeforeHint))
 	if err != nil || len(some) != 2 || some[0].backend != onAWS || some[0].role == some[1].role {
 		t.Errorf("one point on AWS: %v, %v", some, err)
 	}
-	for _, args := range [][]string{{"-backend", "moon"}, {"-point", "nowhere"}, {"-seconds", "-1"}, {"extra"}, {"-nonsense"}} {
+	for _, args := range [][]string{
+		{"-backend", "moon"}, {"-point", "nowhere"}, {"-seconds", "-1"}, {"extra"}, {"-nonsense"},
+	} {
 		if code := run(context.Background(), args, io.Discard, io.Discard); code != 2 {
 			t.Errorf("%v: exit code %d", args, code)
 		}
 	}
 }
 
-// measured is a row over photos of which each was accepted at the blow, and what is stored, after tampering.
+// measured returns a row whose photos were all accepted at the time of the fault, with a stored state that tamper
+// changes.
 func measured(t *testing.T, tamper func(s *fsck.Snapshot)) *row {
 	t.Helper()
 	at := time.Now()
-	r := &row{backend: onLocal, attack: attacks()[0], blow: blow{at: at, died: "a server"}}
+	r := &row{backend: onLocal, scenario: scenarios()[0], fault: fault{at: at, target: "a server"}}
 	s := fsck.Snapshot{Objects: map[string]string{}}
 	var journal []upload
 	hash := fsck.HashOf([]byte("photo"))
-	for range leastAround {
+	for range minNearby {
 		u := upload{imagery.NewID(), hash, at.Add(-time.Second), at}
 		journal = append(journal, u)
-		i := fsck.Item{ID: u.id, Version: 2, State: "processed", Updated: at.Add(3 * time.Second).UnixMilli(), RawKey: imagery.RawKey(u.id, hash),
-			ProcessedKey: imagery.ProcessedKey(u.id, hash, "jpg"), History: []fsck.Event{{State: "uploaded", Version: 1}, {State: "processed", Version: 2}}}
+		i := fsck.Item{ID: u.id, Version: 2, State: "processed", Updated: at.Add(3 * time.Second).UnixMilli(),
+			RawKey: imagery.RawKey(u.id, hash), ProcessedKey: imagery.ProcessedKey(u.id, hash, "jpg"),
+			History: []fsck.Event{{State: "uploaded", Version: 1}, {State: "processed", Version: 2}}}
 		s.Items = append(s.Items, i)
 		s.Objects[i.RawKey], s.Objects[i.ProcessedKey] = hash, ""
 	}
@@ -59,10 +63,10 @@ func measured(t *testing.T, tamper func(s *fsck.Snapshot)) *row {
 	return r
 }
 
-// TestBrokenPromisesShow: each is a problem of the row, and a problem is an exit code.
-func TestBrokenPromisesShow(t *testing.T) {
+// TestBrokenInvariants: each broken invariant is a problem of the row, and a problem changes the exit code.
+func TestBrokenInvariants(t *testing.T) {
 	healthy := measured(t, func(*fsck.Snapshot) {})
-	if len(healthy.problems) > 0 || healthy.near != leastAround || healthy.inFlight != leastAround {
+	if len(healthy.problems) > 0 || healthy.nearby != minNearby || healthy.inFlight != minNearby {
 		t.Errorf("a healthy row: %+v, %v", healthy.figures, healthy.problems)
 	}
 	if healthy.recovered < 2900*time.Millisecond || healthy.recovered > 3100*time.Millisecond {
@@ -76,18 +80,19 @@ func TestBrokenPromisesShow(t *testing.T) {
 		"not final":        {func(s *fsck.Snapshot) { s.Items[0].State = "uploaded" }, figures{lost: 1}},
 		"other bytes":      {func(s *fsck.Snapshot) { s.Items[0].RawKey += "0" }, figures{lost: 1}},
 		"result gone":      {func(s *fsck.Snapshot) { delete(s.Objects, s.Items[0].ProcessedKey) }, figures{lost: 1}},
-		"settled twice":    {func(s *fsck.Snapshot) { s.Items[0].Version = 4 }, figures{doubled: 1}},
+		"processed twice":  {func(s *fsck.Snapshot) { s.Items[0].Version = 4 }, figures{duplicated: 1}},
 		"two results": {func(s *fsck.Snapshot) {
 			s.Objects[strings.TrimSuffix(s.Items[0].ProcessedKey, "jpg")+"png"] = ""
-		}, figures{doubled: 1, orphans: 1}},
+		}, figures{duplicated: 1, orphans: 1}},
 	} {
 		r := measured(t, c.tamper)
-		if len(r.problems) == 0 || r.lost < c.want.lost || r.doubled < c.want.doubled || r.orphans < c.want.orphans {
+		if len(r.problems) == 0 || r.lost < c.want.lost || r.duplicated < c.want.duplicated || r.orphans < c.want.orphans {
 			t.Errorf("%s: %+v, %v", name, r.figures, r.problems)
 		}
 		var table bytes.Buffer
 		printTable(&table, []*row{healthy, r})
-		if broken := printProblems(&table, []*row{healthy, r}); broken != 1 || strings.Count(table.String(), "\n| local |") != 2 {
+		broken := printProblems(&table, []*row{healthy, r})
+		if broken != 1 || strings.Count(table.String(), "\n| local |") != 2 {
 			t.Errorf("%s: %d broken rows\n%s", name, broken, table.String())
 		}
 	}
@@ -95,12 +100,12 @@ func TestBrokenPromisesShow(t *testing.T) {
 	idle.figures, idle.problems = figures{}, nil
 	idle.measure(nil, fsck.Snapshot{})
 	if len(idle.problems) != 1 {
-		t.Errorf("an idle service was killed, and that is fine: %v", idle.problems)
+		t.Errorf("a fault of an idle service is accepted: %v", idle.problems)
 	}
 }
 
-// TestNoProofNoRow: a process that ends by itself, or without the words of its failpoint, proves nothing.
-func TestNoProofNoRow(t *testing.T) {
+// TestFaultNeedsEvidence: a process that ends by itself, or without the log line of its failpoint, is no evidence.
+func TestFaultNeedsEvidence(t *testing.T) {
 	for name, c := range map[string]struct {
 		script string
 		killed bool
@@ -113,11 +118,11 @@ func TestNoProofNoRow(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		if err := p.end(t.Context()); err != nil || p.killed() != c.killed {
+		if err := p.wait(t.Context()); err != nil || p.killed() != c.killed {
 			t.Errorf("%s: killed %t, %v", name, p.killed(), err)
 		}
-		if _, err := p.await(t.Context(), "failpoint x: pass"); err == nil {
-			t.Errorf("%s: words that nobody said were found", name)
+		if _, err := p.awaitLine(t.Context(), "failpoint x: pass"); err == nil {
+			t.Errorf("%s: a line that was not written was found", name)
 		}
 	}
 }

@@ -13,10 +13,10 @@ import (
 
 const page = "../../../docs/failures.md"
 
-// timed is what may stand where a time was measured.
-var timed = regexp.MustCompile(`^\d+\.\d s$`)
+// timePattern matches a measured time.
+var timePattern = regexp.MustCompile(`^\d+\.\d s$`)
 
-// sectionOf returns the cells of each row of a table on the page.
+// sectionOf returns the cells of the rows of a table on the page.
 func sectionOf(t *testing.T, name string) (rows [][]string) {
 	t.Helper()
 	b, err := os.ReadFile(page)
@@ -36,7 +36,7 @@ func sectionOf(t *testing.T, name string) (rows [][]string) {
 	return rows
 }
 
-// TestPageHasEveryFailure: each has its row, in the present words, with a time or a reason for none.
+// TestPageHasEveryFailure: each failure has its row with the current texts, and a time or the reason for none.
 func TestPageHasEveryFailure(t *testing.T) {
 	all := failures()
 	rows := sectionOf(t, "failures")
@@ -46,7 +46,11 @@ func TestPageHasEveryFailure(t *testing.T) {
 	found := make([]string, len(all))
 	for i, f := range all {
 		found[i] = rows[i][4]
-		if measured := f.measured != "" || f.attack != ""; measured && !timed.MatchString(found[i]) || !measured && found[i] != f.why {
+		ok := found[i] == f.reason
+		if f.measured != "" || f.scenario != "" {
+			ok = timePattern.MatchString(found[i])
+		}
+		if !ok {
 			t.Errorf("%s: %s: %q is neither measured nor the reason why not", page, f.what, found[i])
 		}
 	}
@@ -55,24 +59,25 @@ func TestPageHasEveryFailure(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !strings.Contains(string(b), failureTable(all, found)) {
-		t.Errorf("%s has other words than the table in failures.go: scripts/failures writes it", page)
+		t.Errorf("%s has other texts than the table in failures.go: scripts/failures writes it", page)
 	}
 }
 
-// TestPageHasEveryAttack: each blow has a row on both backends, with nothing lost.
-func TestPageHasEveryAttack(t *testing.T) {
+// TestPageHasEveryScenario: each scenario has a row on both backends, with nothing lost.
+func TestPageHasEveryScenario(t *testing.T) {
 	rows := sectionOf(t, "chaos")
 	plan, err := plan("all", "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(rows) != len(plan) {
-		t.Fatalf("%s has %d rows for %d blows: scripts/failures writes it", page, len(rows), len(plan))
+		t.Fatalf("%s has %d rows for %d scenarios: scripts/failures writes it", page, len(rows), len(plan))
 	}
 	for i, r := range plan {
 		cells := rows[i]
-		if len(cells) != 10 || cells[0] != r.backend || cells[1] != r.attack.String() || !timed.MatchString(cells[5]) || cells[6] != "0" || cells[7] != "0" || cells[9] != "0" {
-			t.Errorf("%s: row %v is not that of %s on %s", page, cells, r.attack, r.backend)
+		if len(cells) != 10 || cells[0] != r.backend || cells[1] != r.scenario.String() ||
+			!timePattern.MatchString(cells[5]) || cells[6] != "0" || cells[7] != "0" || cells[9] != "0" {
+			t.Errorf("%s: row %v is not that of %s on %s", page, cells, r.scenario, r.backend)
 		}
 	}
 }
@@ -80,19 +85,19 @@ func TestPageHasEveryAttack(t *testing.T) {
 // TestFailuresAreShown: every test that a row names exists, and every row that is measured can be.
 func TestFailuresAreShown(t *testing.T) {
 	known := map[string]bool{}
-	for _, a := range attacks() {
+	for _, a := range scenarios() {
 		known[a.String()] = true
 	}
 	for _, f := range failures() {
-		if f.attack != "" && !known[f.attack] {
-			t.Errorf("%s is measured by %q, which is no attack", f.what, f.attack)
+		if f.scenario != "" && !known[f.scenario] {
+			t.Errorf("%s is measured by %q, which is no scenario", f.what, f.scenario)
 		}
-		if f.measured == "" && f.attack == "" && f.why == "" {
+		if f.measured == "" && f.scenario == "" && f.reason == "" {
 			t.Errorf("%s has neither a time nor a reason for none", f.what)
 		}
 		folder, name, ok := strings.Cut(f.test, " ")
 		if !ok {
-			if f.why != notOurs {
+			if f.reason != awsRecovers {
 				t.Errorf("%s has no test", f.what)
 			}
 			continue
@@ -126,7 +131,7 @@ func TestWritePage(t *testing.T) {
 	}
 	var logs strings.Builder
 	for _, f := range failures() {
-		// A line that the pattern matches: its group is a number, what else is not literal is left out.
+		// A line that the pattern matches: its group is a number, what else is not literal is remaining out.
 		line := strings.NewReplacer(`\S*`, "", `.*`, "", `([\d.]+)`, "12.3").Replace(f.measured)
 		fmt.Fprintln(&logs, line)
 	}
@@ -138,7 +143,8 @@ func TestWritePage(t *testing.T) {
 	if err := os.WriteFile(copied, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := writePage(copied, rows, short, "nothing was measured"); err == nil || !strings.Contains(err.Error(), "a zone") {
+	err = writePage(copied, rows, short, "no measurements")
+	if err == nil || !strings.Contains(err.Error(), "availability zone") {
 		t.Errorf("without measurements: %v", err)
 	}
 	if after, _ := os.ReadFile(copied); string(after) != string(b) {
@@ -151,12 +157,16 @@ func TestWritePage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"| 12.3 s |", "| 1.5 s |", "| local | server after-object |", "\n## A death at every commit point\n"} {
+	for _, want := range []string{
+		"| 12.3 s |", "| 1.5 s |", "| local | server after-object |", "\n## A kill at every failpoint\n",
+	} {
 		if !strings.Contains(string(after), want) {
 			t.Errorf("the page has no %q:\n%s", want, after)
 		}
 	}
-	for _, args := range [][]string{{"-docs", page, "-backend", "local"}, {"-docs", page}, {"-docs", page, "-log", "/nowhere"}} {
+	for _, args := range [][]string{
+		{"-docs", page, "-backend", "local"}, {"-docs", page}, {"-docs", page, "-log", "/nowhere"},
+	} {
 		if code := run(t.Context(), args, io.Discard, io.Discard); code != 2 {
 			t.Errorf("%v: exit code %d", args, code)
 		}

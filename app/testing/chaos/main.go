@@ -1,9 +1,10 @@
-// Command chaos proves the promises by breaking a running service: for each backend, each commit point in each
-// role that passes it, each kind of sudden death and a lost queue it starts a fleet, keeps uploading, lets the
-// blow fall, lets everything heal, and checks what is stored. It prints a Markdown table and exits with 1 if a
-// promise is broken, or if a blow cannot be proved to have fallen.
+// Command chaos injects faults into a running service and checks that no accepted photo is lost. For each backend it
+// kills a process at each failpoint, in each role that passes it, kills all processes at once, and purges the queue.
+// Each scenario starts a fleet, uploads photos before and after the fault, waits until all are final, and checks the
+// stored state. It prints a Markdown table and exits with 1 if an invariant does not hold, or if there is no evidence
+// that the fault took effect.
 //
-// AWS is played by emulators in this process, which is why chaos is a program of its own and no verb.
+// The AWS emulators run in this process. They must not be linked into the product, so chaos is a program of its own.
 package main
 
 import (
@@ -22,27 +23,27 @@ import (
 	"time"
 )
 
-// size is what differs between a run for every change and a long one.
+// size holds the parameters that differ between a short and a long run.
 type size struct {
-	seconds    time.Duration // of uploads: half of them before the blow, and half after it
-	parallel   int           // rows at once
-	nth        int           // the pass of a point at which a process dies
-	width      int           // of photos
-	visibility time.Duration // of messages
-	resend     time.Duration // age at which an unfinished image gets its hint again
+	seconds    time.Duration // duration of uploads: half of it before the fault, half after it
+	parallel   int           // rows that run at the same time
+	nth        int           // a process dies when it passes its failpoint for the nth time
+	width      int           // of photos, in pixels
+	visibility time.Duration // timeout of messages
+	resend     time.Duration // age at which the hint of an unfinished image is sent again
 }
 
-// The long run has the service's own defaults; the short one waits less.
+// full uses the timeouts that role local has by default; short waits less.
 var (
 	short = size{10 * time.Second, 8, 3, 160, 3 * time.Second, 4 * time.Second}
 	full  = size{20 * time.Second, 3, 10, 800, 10 * time.Second, 15 * time.Second}
 )
 
-// setup is what all rows share.
+// setup is shared by all rows.
 type setup struct {
 	size
 	exe    string   // the binary under test
-	photos [][]byte // that are uploaded, in turn
+	photos [][]byte // uploaded in turn
 }
 
 func main() {
@@ -51,16 +52,16 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// run is main with its exit code as a value: 0 all promises kept, 1 not, 2 bad usage.
+// run returns the exit code: 0 all invariants hold, 1 they do not, 2 bad usage.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	fs := flag.NewFlagSet("chaos", flag.ContinueOnError)
 	fs.SetOutput(stderr)
 	backend := fs.String("backend", "all", "local, aws or all")
-	point := fs.String("point", "", "only the rows of this point (one of "+strings.Join(points(), ", ")+")")
-	seconds := fs.Int("seconds", 0, "`seconds` of uploads around each blow (default 10, with -long 20)")
-	docs := fs.String("docs", "", "write the tables of this `page`, docs/failures.md, too")
-	logs := fs.String("log", "", "`file` with the output of what else is measured for that page (see scripts/failures)")
-	long := fs.Bool("long", false, "larger photos, later blows, and the timeouts of the service's defaults")
+	point := fs.String("point", "", "only the rows of this `point`, one of "+strings.Join(points(), ", "))
+	seconds := fs.Int("seconds", 0, "`seconds` of uploads around each fault (default 10, with -long 20)")
+	docs := fs.String("docs", "", "also write the tables to this `file`, docs/failures.md")
+	logs := fs.String("log", "", "`file` with the output of the other measurements for -docs; scripts/failures writes it")
+	long := fs.Bool("long", false, "larger photos, later faults, and the default timeouts of role local")
 	if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return 0
 	} else if err != nil {
@@ -68,7 +69,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	rows, err := plan(*backend, *point)
 	if err == nil && (fs.NArg() > 0 || *seconds < 0) {
-		err = errors.New("unexpected argument, or negative seconds (see -h)")
+		err = errors.New("unexpected argument, or -seconds is negative; chaos -h lists the flags")
 	}
 	var measured string
 	if err == nil && *docs != "" {
@@ -86,13 +87,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		s.seconds = time.Duration(*seconds) * time.Second
 	}
 	began := time.Now()
-	if err := playAll(ctx, rows, s, stderr); err != nil {
+	if err := runAll(ctx, rows, s, stderr); err != nil {
 		fmt.Fprintln(stderr, "chaos:", err)
 		return 1
 	}
 	printTable(stdout, rows)
 	broken := printProblems(stdout, rows)
-	fmt.Fprintf(stdout, "\n%d rows in %s, %d with a broken promise.\n", len(rows), time.Since(began).Round(time.Second), broken)
+	fmt.Fprintf(stdout, "\n%d rows in %s, %d with problems.\n", len(rows), time.Since(began).Round(time.Second), broken)
 	if broken > 0 {
 		return 1
 	}
@@ -105,7 +106,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// plan lists the rows that the flags ask for, in the order of the table.
+// plan returns the rows that the flags select, in the order of the table.
 func plan(backend, point string) (rows []*row, err error) {
 	backends := []string{onLocal, onAWS}
 	switch backend {
@@ -116,9 +117,9 @@ func plan(backend, point string) (rows []*row, err error) {
 		return nil, fmt.Errorf("-backend %q is not local, aws or all", backend)
 	}
 	for _, b := range backends {
-		for _, a := range attacks() {
+		for _, a := range scenarios() {
 			if point == "" || point == a.point {
-				rows = append(rows, &row{backend: b, attack: a})
+				rows = append(rows, &row{backend: b, scenario: a})
 			}
 		}
 	}
@@ -128,9 +129,9 @@ func plan(backend, point string) (rows []*row, err error) {
 	return rows, nil
 }
 
-// playAll builds the binary and plays the rows, several at once. Its error says that nothing could be proved;
-// what is wrong in a row stands in the row.
-func playAll(ctx context.Context, rows []*row, s size, progress io.Writer) error {
+// runAll builds the binary and runs the rows, several at once. Problems of a row are stored in the row; an error means
+// that the rows could not run.
+func runAll(ctx context.Context, rows []*row, s size, progress io.Writer) error {
 	dir, err := os.MkdirTemp("", "chaos")
 	if err != nil {
 		return err
@@ -147,8 +148,8 @@ func playAll(ctx context.Context, rows []*row, s size, progress io.Writer) error
 		free <- struct{}{}
 		all.Go(func() {
 			defer func() { <-free }()
-			r.play(ctx, common, filepath.Join(dir, fmt.Sprint(i)))
-			fmt.Fprintf(progress, "%s, %s: %s\n", r.backend, r.attack, r.outcome())
+			r.run(ctx, common, filepath.Join(dir, fmt.Sprint(i)))
+			fmt.Fprintf(progress, "%s, %s: %s\n", r.backend, r.scenario, r.outcome())
 		})
 	}
 	all.Wait()

@@ -10,20 +10,20 @@ import (
 	"time"
 )
 
-// readLogs reads what else was measured for the page, before half a minute is spent on the rest.
+// readLogs reads the other measurements for the page. It is called first, so that a missing file ends the run at once.
 func readLogs(path, backend, point string) (string, error) {
 	if backend != "all" || point != "" {
-		return "", errors.New("-docs wants every row: leave out -backend and -point")
+		return "", errors.New("-docs needs every row: leave out -backend and -point")
 	}
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return "", fmt.Errorf("-docs wants the other measurements: %w", err)
+		return "", fmt.Errorf("-docs needs -log with the other measurements, run scripts/failures: %w", err)
 	}
 	return string(b), nil
 }
 
-// writePage writes the tables of a page with their times. Times differ from run to run, so only a person who asks
-// for it changes them.
+// writePage replaces the tables of a page. Times differ from run to run, so they are written by hand only, never by a
+// test.
 func writePage(path string, rows []*row, s size, logs string) error {
 	all := failures()
 	found, err := times(all, rows, logs)
@@ -47,19 +47,20 @@ func writePage(path string, rows []*row, s size, logs string) error {
 	return os.WriteFile(path, []byte(page), 0o644)
 }
 
-// measuredLine says where and how, in one sentence.
+// measuredLine returns the sentence that describes the machine and the timeouts.
 func measuredLine(s size) string {
-	return fmt.Sprintf("Measured on %s, %s on %s, %d cores. In the second table a message stays hidden for %s and a lost hint is sent again after %s.\n",
-		time.Now().Format(time.DateOnly), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), s.visibility, s.resend)
+	return fmt.Sprintf("Measured on %s, %s on %s, %d cores. In the second table a message stays hidden for %s and a lost "+
+		"hint is sent again after %s.\n", time.Now().Format(time.DateOnly), runtime.GOOS, runtime.GOARCH,
+		runtime.NumCPU(), s.visibility, s.resend)
 }
 
-// replaceSection replaces what stands between the comments of a section.
+// replaceSection replaces the text between the begin and end comments of a section.
 func replaceSection(page, name, text string) (string, error) {
 	begin, end := "<!-- begin "+name+" -->\n", "<!-- end "+name+" -->"
 	head, rest, ok := strings.Cut(page, begin)
 	_, tail, closed := strings.Cut(rest, end)
 	if !ok || !closed {
-		return "", fmt.Errorf("it has no section %s", name)
+		return "", fmt.Errorf("no section %s", name)
 	}
 	return head + begin + text + end + tail, nil
 }

@@ -13,22 +13,23 @@ import (
 	"time"
 )
 
-// stopBound is how long a process may take to end cleanly; it is at work on small photos only.
-const stopBound = 40 * time.Second
+// stopTimeout bounds a clean shutdown; processes work on small photos only.
+const stopTimeout = 40 * time.Second
 
 // process is one run of the binary: a fleet, or a server or worker beside one.
 type process struct {
 	cmd   *exec.Cmd
 	url   string
-	log   *logbook
-	ended chan struct{} // closed when it is gone, and then:
-	at    time.Time     // when
-	err   error         // how
+	log   *processLog
+	ended chan struct{} // closed when the process has ended; the fields below are valid then
+
+	endedAt time.Time
+	err     error // of Wait
 }
 
 // launch starts the binary and waits until it listens.
 func launch(ctx context.Context, exe string, env []string, args ...string) (*process, error) {
-	p := &process{cmd: exec.CommandContext(ctx, exe, args...), log: newLogbook(), ended: make(chan struct{})}
+	p := &process{cmd: exec.CommandContext(ctx, exe, args...), log: newProcessLog(), ended: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	if err := p.cmd.Start(); err != nil {
@@ -36,10 +37,10 @@ func launch(ctx context.Context, exe string, env []string, args ...string) (*pro
 	}
 	go func() {
 		p.err = p.cmd.Wait()
-		p.at = time.Now()
+		p.endedAt = time.Now()
 		close(p.ended)
 	}()
-	found, err := p.await(ctx, `(?m)^listening on (http://\S+)$`)
+	found, err := p.awaitLine(ctx, `(?m)^listening on (http://\S+)$`)
 	if err != nil {
 		p.kill()
 		return nil, fmt.Errorf("start %v: %w", args, err)
@@ -48,38 +49,38 @@ func launch(ctx context.Context, exe string, env []string, args ...string) (*pro
 	return p, nil
 }
 
-// await waits until the log has a line of that form, and returns its groups. The last such line counts.
-func (p *process) await(ctx context.Context, form string) ([]string, error) {
-	re := regexp.MustCompile(form)
-	for last := false; ; {
+// awaitLine waits until the log has a line that matches the pattern, and returns the groups of the last match.
+func (p *process) awaitLine(ctx context.Context, pattern string) ([]string, error) {
+	re := regexp.MustCompile(pattern)
+	for ended := false; ; {
 		found, changed := p.log.find(re)
 		if found != nil {
 			return found, nil
 		}
-		if last {
-			return nil, fmt.Errorf("the process ended without a line %q: %w\n%s", form, p.err, p.log.tail())
+		if ended {
+			return nil, fmt.Errorf("the process ended without a line %q: %w\n%s", pattern, p.err, p.log.tail())
 		}
 		select {
 		case <-changed:
 		case <-p.ended:
-			last = true // one more look: its last words may have come meanwhile
+			ended = true // search once more: the last lines may have been written meanwhile
 		case <-ctx.Done():
-			return nil, fmt.Errorf("no line %q: %w\n%s", form, ctx.Err(), p.log.tail())
+			return nil, fmt.Errorf("no line %q: %w\n%s", pattern, ctx.Err(), p.log.tail())
 		}
 	}
 }
 
-// child is the pid of the present process of one of a fleet's children.
-func (p *process) child(ctx context.Context, name string) (int, error) {
-	found, err := p.await(ctx, `"child started".*"name":"`+name+`","pid":(\d+)`)
+// childPID returns the process id of a child of the fleet, after restarts of the latest one.
+func (p *process) childPID(ctx context.Context, name string) (int, error) {
+	found, err := p.awaitLine(ctx, `"child started".*"name":"`+name+`","pid":(\d+)`)
 	if err != nil {
 		return 0, err
 	}
 	return strconv.Atoi(found[1])
 }
 
-// end waits until the process is gone.
-func (p *process) end(ctx context.Context) error {
+// wait waits until the process has ended.
+func (p *process) wait(ctx context.Context) error {
 	select {
 	case <-p.ended:
 		return nil
@@ -88,7 +89,7 @@ func (p *process) end(ctx context.Context) error {
 	}
 }
 
-// killed reports whether SIGKILL ended it.
+// killed reports whether SIGKILL ended the process.
 func (p *process) killed() bool {
 	exit := (*exec.ExitError)(nil)
 	if !errors.As(p.err, &exit) {
@@ -98,19 +99,19 @@ func (p *process) killed() bool {
 	return ok && status.Signaled() && status.Signal() == syscall.SIGKILL
 }
 
-// stop ends the process cleanly. One that is gone already is no error: the attack knows why.
+// stop sends SIGTERM and waits for a clean exit. A process that has already ended is no error: a fault ended it.
 func (p *process) stop(ctx context.Context) error {
 	select {
 	case <-p.ended:
 		return nil
 	default:
 	}
-	ctx, cancel := context.WithTimeout(ctx, stopBound)
+	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
 	defer cancel()
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		return fmt.Errorf("stop: %w", err)
 	}
-	if err := p.end(ctx); err != nil {
+	if err := p.wait(ctx); err != nil {
 		return err
 	}
 	if p.err != nil {
@@ -119,22 +120,22 @@ func (p *process) stop(ctx context.Context) error {
 	return nil
 }
 
-// kill ends the process at once and waits until it is gone.
+// kill sends SIGKILL and waits until the process has ended.
 func (p *process) kill() {
-	p.cmd.Process.Kill() // an error means that it is gone
+	p.cmd.Process.Kill() // an error means that it has ended already
 	<-p.ended
 }
 
-// logbook keeps what a process writes.
-type logbook struct {
+// processLog keeps the output of a process.
+type processLog struct {
 	mu      sync.Mutex
 	text    []byte
 	changed chan struct{} // closed and replaced with every write
 }
 
-func newLogbook() *logbook { return &logbook{changed: make(chan struct{})} }
+func newProcessLog() *processLog { return &processLog{changed: make(chan struct{})} }
 
-func (l *logbook) Write(b []byte) (int, error) {
+func (l *processLog) Write(b []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.text = append(l.text, b...)
@@ -143,8 +144,8 @@ func (l *logbook) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// find returns the groups of the last match, or a channel that tells when to look again.
-func (l *logbook) find(re *regexp.Regexp) (groups []string, changed <-chan struct{}) {
+// find returns the groups of the last match, or a channel that is closed with the next write.
+func (l *processLog) find(re *regexp.Regexp) (groups []string, changed <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	all := re.FindAllSubmatch(l.text, -1)
@@ -157,8 +158,8 @@ func (l *logbook) find(re *regexp.Regexp) (groups []string, changed <-chan struc
 	return groups, nil
 }
 
-// tail is the end of the log, for messages.
-func (l *logbook) tail() string {
+// tail returns the end of the log, for error messages.
+func (l *processLog) tail() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return string(l.text[max(0, len(l.text)-2000):])

@@ -12,114 +12,115 @@ import (
 )
 
 const (
-	// rowBound ends a row that hangs.
-	rowBound = 5 * time.Minute
-	// finalBound is the promise: after the last kill of a small run every accepted photo is final within it.
-	finalBound = 2 * time.Minute
-	// leastAround is how many photos must be accepted in the seconds around a blow; else it hit an idle service.
-	around, leastAround = 10 * time.Second, 20
+	// rowTimeout ends a row that hangs.
+	rowTimeout = 5 * time.Minute
+	// finalTimeout is the time after the fault within which every accepted photo must be final.
+	finalTimeout = 2 * time.Minute
+	// At least minNearby photos must be accepted in the period around the fault: a fault of an idle service proves
+	// nothing.
+	around, minNearby = 10 * time.Second, 20
 )
 
-// row is one attack on one backend, and what came of it.
+// row is one scenario on one backend with its results.
 type row struct {
 	backend string
-	attack
-	blow
+	scenario
+	fault
 	figures
-	problems []error // broken promises, and whatever kept the row from proving anything
+	problems []error // invariants that do not hold, and errors that ended the row early
 }
 
-// figures are a row's columns.
+// figures are the columns of a row.
 type figures struct {
-	accepted  int           // photos in all
-	near      int           // of them in the seconds around the blow
-	inFlight  int           // begun and not final when the blow fell
-	recovered time.Duration // from the blow until the last of those was final
-	lost      int
-	doubled   int
-	orphans   int // before the sweep
-	left      int // after it
+	accepted         int           // photos in total
+	nearby           int           // accepted in the period around the fault
+	inFlight         int           // started before the fault and not final at that time
+	recovered        time.Duration // from the fault until the last photo in flight was final
+	lost             int
+	duplicated       int
+	orphans          int // before the repair
+	remainingOrphans int // after the repair
 }
 
-// play runs the row to its end, which is that it has figures, or problems.
-func (r *row) play(ctx context.Context, s setup, dir string) {
-	ctx, cancel := context.WithTimeout(ctx, rowBound)
+// run executes the row and fills its figures and problems.
+func (r *row) run(ctx context.Context, s setup, dir string) {
+	ctx, cancel := context.WithTimeout(ctx, rowTimeout)
 	defer cancel()
-	st, err := newStage(ctx, r, s, dir)
-	defer st.clear()
+	e, err := newEnv(ctx, r, s, dir)
+	defer e.cleanup()
 	if err == nil {
-		err = r.fall(ctx, st)
+		err = r.injectUnderLoad(ctx, e)
 	}
 	if err == nil {
-		err = r.inspect(ctx, st)
+		err = r.inspect(ctx, e)
 	}
 	if err != nil {
 		r.problems = append(r.problems, err)
 	}
 }
 
-// fall keeps uploading while the blow falls, and waits until all is healed.
-func (r *row) fall(ctx context.Context, st *stage) (err error) {
-	flow, dry := context.WithCancel(ctx)
-	defer dry()
-	pace, calm := context.WithCancel(flow)
-	var flowing sync.WaitGroup
-	flowing.Go(func() { st.traffic.flow(flow, pace) })
-	sleep(ctx, st.seconds/2)
-	if r.blow, err = r.strike(ctx, st); err != nil {
-		dry()
+// injectUnderLoad uploads photos before and after the fault, and waits until all accepted ones are final.
+func (r *row) injectUnderLoad(ctx context.Context, e *env) (err error) {
+	uploads, cancelUploads := context.WithCancel(ctx)
+	defer cancelUploads()
+	start, stopStarting := context.WithCancel(uploads)
+	var load sync.WaitGroup
+	load.Go(func() { e.traffic.run(uploads, start) })
+	sleep(ctx, e.seconds/2)
+	if r.fault, err = r.inject(ctx, e); err != nil {
+		cancelUploads()
 	}
-	sleep(flow, time.Until(r.at.Add(st.seconds/2)))
-	calm()
-	flowing.Wait()
+	sleep(uploads, time.Until(r.at.Add(e.seconds/2)))
+	stopStarting()
+	load.Wait()
 	if err != nil {
 		return err
 	}
-	bounded, cancel := context.WithDeadline(ctx, r.at.Add(finalBound+st.seconds/2))
+	bounded, cancel := context.WithDeadline(ctx, r.at.Add(finalTimeout+e.seconds/2))
 	defer cancel()
-	r.problems = append(st.traffic.broken, st.traffic.settle(bounded)...)
-	return st.stop(ctx)
+	r.problems = append(e.traffic.rejected, e.traffic.awaitFinal(bounded)...)
+	return e.stop(ctx)
 }
 
-// inspect looks at what is stored, sweeps, and looks again.
-func (r *row) inspect(ctx context.Context, st *stage) error {
-	before, err := st.store.snapshot(ctx)
+// inspect checks the stored state before and after the repair.
+func (r *row) inspect(ctx context.Context, e *env) error {
+	before, err := e.store.snapshot(ctx)
 	if err != nil {
 		return err
 	}
-	r.measure(st.traffic.journal, before)
-	if err := st.sweep(ctx); err != nil {
+	r.measure(e.traffic.accepted, before)
+	if err := e.repair(ctx); err != nil {
 		return err
 	}
-	after, err := st.store.snapshot(ctx)
+	after, err := e.store.snapshot(ctx)
 	if err != nil {
 		return err
 	}
-	r.left = r.count(after, fsck.Orphan)
-	if r.left > 0 {
-		r.problems = append(r.problems, fmt.Errorf("%d orphans are left after the sweep", r.left))
+	r.remainingOrphans = r.count(after, fsck.Orphan)
+	if r.remainingOrphans > 0 {
+		r.problems = append(r.problems, fmt.Errorf("%d orphans remain after the repair", r.remainingOrphans))
 	}
 	return nil
 }
 
-// measure fills the figures from what was promised and what is stored.
-func (r *row) measure(journal []upload, s fsck.Snapshot) {
+// measure compares the accepted uploads with the stored state and fills the figures.
+func (r *row) measure(accepted []upload, s fsck.Snapshot) {
 	items := map[string]fsck.Item{}
 	for _, i := range s.Items {
 		items[i.ID] = i
 	}
-	r.accepted = len(journal)
-	for _, u := range journal {
+	r.accepted = len(accepted)
+	for _, u := range accepted {
 		if u.accepted.Sub(r.at).Abs() <= around/2 {
-			r.near++
+			r.nearby++
 		}
 		i := items[u.id]
 		if i.State != string(imagery.Processed) || i.RawKey != imagery.RawKey(u.id, u.hash) {
 			r.lost++
 			r.problems = append(r.problems, fmt.Errorf("lost: image %s was accepted with %s and is %+v", u.id, u.hash, i))
 		} else if i.Version != 2 {
-			r.doubled++
-			r.problems = append(r.problems, fmt.Errorf("image %s was settled more than once: %+v", u.id, i.History))
+			r.duplicated++
+			r.problems = append(r.problems, fmt.Errorf("image %s was processed more than once: %+v", u.id, i.History))
 		}
 		final := time.UnixMilli(i.Updated)
 		if u.begun.Before(r.at) && (final.After(r.at) || !imagery.State(i.State).Final()) {
@@ -127,17 +128,17 @@ func (r *row) measure(journal []upload, s fsck.Snapshot) {
 			r.recovered = max(r.recovered, final.Sub(r.at))
 		}
 	}
-	if r.near < leastAround {
-		r.problems = append(r.problems, fmt.Errorf("only %d photos were accepted around the blow", r.near))
+	if r.nearby < minNearby {
+		r.problems = append(r.problems, fmt.Errorf("only %d photos were accepted around the fault", r.nearby))
 	}
 	r.lost += r.count(s, fsck.Lost)
-	r.doubled += r.count(s, fsck.Duplicated)
+	r.duplicated += r.count(s, fsck.Duplicated)
 	r.count(s, fsck.Broken)
 	r.count(s, fsck.Unhinted)
 	r.orphans = r.count(s, fsck.Orphan)
 }
 
-// count says how often the checker finds something of a class; all but orphans are problems.
+// count returns the number of findings of a class. All findings but orphans are problems of the row.
 func (r *row) count(s fsck.Snapshot, class fsck.Class) (n int) {
 	for _, f := range fsck.Check(s) {
 		if f.Class != class {
@@ -150,7 +151,7 @@ func (r *row) count(s fsck.Snapshot, class fsck.Class) (n int) {
 	return n
 }
 
-// sleep pauses for d or until ctx ends.
+// sleep waits for d or until ctx ends.
 func sleep(ctx context.Context, d time.Duration) {
 	select {
 	case <-ctx.Done():

@@ -25,29 +25,29 @@ const (
 	onAWS   = "aws"
 )
 
-// store is where the images of one row live, seen from outside.
+// store is the backend of one row, as the processes under test and the checks use it.
 type store interface {
-	// environment and flags point a process of ours at it; caller is who the calls are made by.
+	// environment and flags select the store in a process under test. caller names the process in the emulator.
 	environment(caller string) []string
 	flags() []string
-	// purge throws away every message, and says how many there were.
+	// purge deletes all messages and returns their number.
 	purge(ctx context.Context) (int, error)
 	snapshot(ctx context.Context) (fsck.Snapshot, error)
-	// operate opens it for an operator's verb; the service lacks its clock and settings.
+	// operate opens the store for a command; the caller sets the clock and the settings of the service.
 	operate(ctx context.Context) (cli.Backend, error)
 	close()
 }
 
-// folder is a local data folder.
-type folder struct{ dir string }
+// dataFolder is a local data folder.
+type dataFolder struct{ dir string }
 
-func newFolder(dir string) (store, error) { return folder{dir}, os.Mkdir(dir, 0o700) }
+func newDataFolder(dir string) (store, error) { return dataFolder{dir}, os.Mkdir(dir, 0o700) }
 
-func (f folder) environment(string) []string { return nil }
-func (f folder) flags() []string             { return []string{"-data", f.dir} }
-func (f folder) close()                      {}
+func (f dataFolder) environment(string) []string { return nil }
+func (f dataFolder) flags() []string             { return []string{"-data", f.dir} }
+func (f dataFolder) close()                      {}
 
-func (f folder) purge(ctx context.Context) (n int, err error) {
+func (f dataFolder) purge(ctx context.Context) (n int, err error) {
 	path := url.URL{Scheme: "file", Path: filepath.Join(f.dir, "imagery.db"), RawQuery: "_pragma=busy_timeout(10000)"}
 	db, err := sql.Open("sqlite", path.String())
 	if err != nil {
@@ -62,10 +62,11 @@ func (f folder) purge(ctx context.Context) (n int, err error) {
 	return int(lost), err
 }
 
-func (f folder) snapshot(context.Context) (fsck.Snapshot, error) { return fsck.Local(f.dir) }
+func (f dataFolder) snapshot(context.Context) (fsck.Snapshot, error) { return fsck.Local(f.dir) }
 
-func (f folder) operate(context.Context) (cli.Backend, error) {
-	l, err := local.Open(local.Options{Dir: f.dir, Visibility: time.Second, MaxReceives: 1, Log: slog.New(slog.DiscardHandler)})
+func (f dataFolder) operate(context.Context) (cli.Backend, error) {
+	l, err := local.Open(local.Options{Dir: f.dir, Visibility: time.Second, MaxReceives: 1,
+		Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return cli.Backend{}, err
 	}
@@ -73,7 +74,7 @@ func (f folder) operate(context.Context) (cli.Backend, error) {
 		Snapshot: func(ctx context.Context, _ bool) (fsck.Snapshot, error) { return f.snapshot(ctx) }}, nil
 }
 
-// emulated is an AWS of its own.
+// emulated is an AWS emulator.
 type emulated struct {
 	*fakeaws.Cloud
 	fakeaws.Stack
@@ -108,10 +109,12 @@ func (e emulated) snapshot(ctx context.Context) (fsck.Snapshot, error) {
 }
 
 func (e emulated) operate(ctx context.Context) (cli.Backend, error) {
-	b, err := awsstore.Open(ctx, awsstore.Options{Table: e.Table, Bucket: e.Bucket, QueueURL: e.QueueURL, S3PathStyle: true, AWS: e.Config("operator")})
+	b, err := awsstore.Open(ctx, awsstore.Options{Table: e.Table, Bucket: e.Bucket, QueueURL: e.QueueURL,
+		S3PathStyle: true, AWS: e.Config("operator")})
 	if err != nil {
 		return cli.Backend{}, err
 	}
-	return cli.Backend{Service: &imagery.Service{Catalog: b.Catalog(), Queue: b.Queue()}, Store: b, Close: func() error { return nil },
+	return cli.Backend{Service: &imagery.Service{Catalog: b.Catalog(), Queue: b.Queue()}, Store: b,
+		Close:    func() error { return nil },
 		Snapshot: func(ctx context.Context, _ bool) (fsck.Snapshot, error) { return e.snapshot(ctx) }}, nil
 }

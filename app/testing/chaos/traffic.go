@@ -18,7 +18,7 @@ import (
 	"imagery/app/imagery"
 )
 
-// Photos come in bursts, one a second, so that processes have several in hand.
+// burst photos are uploaded at the same time, every second, so that each process handles several at once.
 const burst = 5
 
 // upload is one photo that the service has accepted.
@@ -27,99 +27,99 @@ type upload struct {
 	begun, accepted time.Time
 }
 
-// traffic uploads photos at a steady pace, each by a client of its own that repeats what was not answered, as
-// clients of this service may, or, if it is hasty, gives up when its upload fails.
+// traffic uploads photos at a steady rate and records how each upload ends. Failed requests are repeated, or, with
+// noRetry, given up if they are uploads.
 type traffic struct {
-	photos [][]byte
-	hasty  bool
-	client *client.Client
+	photos  [][]byte
+	noRetry bool
+	client  *client.Client
 
-	mu      sync.Mutex
-	fronts  []string // where servers or balancers listen
-	turn    int
-	journal []upload      // the promises of the service
-	givenUp []string      // images whose client got no answer and will not ask again
-	broken  []error       // refusals that no repetition helps
-	grown   chan struct{} // closed and replaced when the journal grows
+	mu        sync.Mutex
+	endpoints []string // addresses of servers and load balancers, used in turn
+	turn      int
+	accepted  []upload
+	givenUp   []string      // ids of images whose upload got no answer and is not repeated
+	rejected  []error       // answers that no repetition changes
+	changed   chan struct{} // closed and replaced when accepted grows
 }
 
-func newTraffic(photos [][]byte, hasty bool) *traffic {
-	t := &traffic{photos: photos, hasty: hasty, grown: make(chan struct{})}
-	t.client = &client.Client{URL: t.front, HTTP: &http.Client{Transport: &http.Transport{}}, Retry: 100 * time.Millisecond}
+func newTraffic(photos [][]byte, noRetry bool) *traffic {
+	t := &traffic{photos: photos, noRetry: noRetry, changed: make(chan struct{})}
+	t.client = &client.Client{URL: t.endpoint, HTTP: &http.Client{Transport: &http.Transport{}},
+		Retry: 100 * time.Millisecond}
 	return t
 }
 
-// open and close say where requests can go.
-func (t *traffic) open(url string) {
+func (t *traffic) addEndpoint(url string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.fronts = append(t.fronts, url)
+	t.endpoints = append(t.endpoints, url)
 }
 
-func (t *traffic) close(url string) {
+func (t *traffic) removeEndpoint(url string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.fronts = slices.DeleteFunc(t.fronts, func(f string) bool { return f == url })
+	t.endpoints = slices.DeleteFunc(t.endpoints, func(e string) bool { return e == url })
 }
 
-// front is the next place to send a request to.
-func (t *traffic) front() (url string, err error) {
+// endpoint returns the address for the next request.
+func (t *traffic) endpoint() (url string, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.fronts) == 0 {
-		return "", errors.New("nobody listens")
+	if len(t.endpoints) == 0 {
+		return "", errors.New("no process is listening")
 	}
 	t.turn++
-	return t.fronts[t.turn%len(t.fronts)], nil
+	return t.endpoints[t.turn%len(t.endpoints)], nil
 }
 
-// flow uploads until pace ends; then it waits for those that are not accepted yet, until ctx ends.
-func (t *traffic) flow(ctx, pace context.Context) {
+// run starts uploads until start ends, and then waits for the open ones until ctx ends.
+func (t *traffic) run(ctx, start context.Context) {
 	var clients sync.WaitGroup
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	for n := 0; pace.Err() == nil; {
+	for n := 0; start.Err() == nil; {
 		for range burst {
 			n++
-			clients.Go(func() { t.one(ctx, n) })
+			clients.Go(func() { t.uploadAndRecord(ctx, n) })
 		}
 		select {
 		case <-tick.C:
-		case <-pace.Done():
+		case <-start.Done():
 		}
 	}
 	clients.Wait()
 }
 
-// one uploads the n-th photo and writes down how that ended.
-func (t *traffic) one(ctx context.Context, n int) {
+// uploadAndRecord uploads the n-th photo and records the outcome.
+func (t *traffic) uploadAndRecord(ctx context.Context, n int) {
 	u, err := t.upload(ctx, n)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
 	case err == nil:
-		t.journal = append(t.journal, u)
-		close(t.grown)
-		t.grown = make(chan struct{})
+		t.accepted = append(t.accepted, u)
+		close(t.changed)
+		t.changed = make(chan struct{})
 	case errors.Is(err, errGaveUp):
 		t.givenUp = append(t.givenUp, u.id)
 	default:
-		t.broken = append(t.broken, err)
+		t.rejected = append(t.rejected, err)
 	}
 }
 
-// rush waits for the first upload of a burst that is accepted: now everybody is at work.
-func (t *traffic) rush(ctx context.Context) {
+// awaitUpload waits until the first upload of a burst is accepted: at that time all processes are busy.
+func (t *traffic) awaitUpload(ctx context.Context) {
 	t.mu.Lock()
-	grown := t.grown
+	changed := t.changed
 	t.mu.Unlock()
 	select {
-	case <-grown:
+	case <-changed:
 	case <-ctx.Done():
 	}
 }
 
-// errGaveUp: a hasty client met an error.
+// errGaveUp is returned when an upload that is not repeated fails with an error that a repetition may change.
 var errGaveUp = errors.New("gave up")
 
 // upload creates the n-th image and uploads its photo.
@@ -130,11 +130,11 @@ func (t *traffic) upload(ctx context.Context, n int) (upload, error) {
 	_, err := t.client.Create(ctx, u.id)
 	if err == nil {
 		uploader := *t.client
-		if t.hasty {
+		if t.noRetry {
 			uploader.Retry = 0
 		}
 		_, err = uploader.Upload(ctx, u.id, "photo.jpg", body)
-		if err != nil && t.hasty && client.Temporary(err) {
+		if err != nil && t.noRetry && client.Temporary(err) {
 			err = errGaveUp
 		}
 	}
@@ -145,10 +145,10 @@ func (t *traffic) upload(ctx context.Context, n int) (upload, error) {
 	return u, nil
 }
 
-// settle waits until every accepted photo is final, and returns what is wrong with those that are not, or that
-// failed. Photos that were given up owe nothing, but those that arrived are waited for, too.
-func (t *traffic) settle(ctx context.Context) (errs []error) {
-	for _, u := range t.journal {
+// awaitFinal waits until every accepted photo is final, and returns an error for each that is not, or that failed. It
+// also waits for images that clients gave up after their photo had arrived.
+func (t *traffic) awaitFinal(ctx context.Context) (errs []error) {
+	for _, u := range t.accepted {
 		img, err := t.final(ctx, u.id)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("image %s was accepted and is not final: %w", u.id, err))
@@ -164,7 +164,7 @@ func (t *traffic) settle(ctx context.Context) (errs []error) {
 	return errs
 }
 
-// final follows an image until it has no work to come. An image without a photo has none.
+// final waits until an image is final. An image without a photo is returned at once.
 func (t *traffic) final(ctx context.Context, id string) (client.Image, error) {
 	img, err := t.client.Get(ctx, id)
 	if err != nil || img.State == string(imagery.Created) {
@@ -173,7 +173,7 @@ func (t *traffic) final(ctx context.Context, id string) (client.Image, error) {
 	return t.client.Wait(ctx, img)
 }
 
-// photos draws a few different JPEGs.
+// photos draws eight different JPEGs.
 func photos(width int) (list [][]byte) {
 	for n := range 8 {
 		m := image.NewRGBA(image.Rect(0, 0, width, width*3/4))

@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"imagery/app/testing/short"
 )
 
 // exe is the path of the binary under test, which TestMain builds once.
@@ -17,7 +19,7 @@ var exe string
 const parallelTests = "4"
 
 func TestMain(m *testing.M) {
-	flag.Parse()
+	short.Main("the built binary, tested from outside")
 	given := false
 	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
 	if !given {
