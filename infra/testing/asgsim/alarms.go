@@ -21,8 +21,8 @@ type Alarm struct {
 	Updated time.Time
 }
 
-// SetAlarm is SetAlarmState, and makes the alarm if there is none: "Temporarily sets the state of an alarm for testing
-// purposes." Here it stays.
+// SetAlarm sets the state of an alarm, which need not exist: "Temporarily sets the state of an alarm for testing
+// purposes." Here the state is permanent.
 func (s *Simulator) SetAlarm(name string, state cw.StateValue, reason string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -46,7 +46,7 @@ func (s *Simulator) Green(names ...string) {
 	}
 }
 
-// cloudWatchPath begins the path of each call to CloudWatch, which speaks Smithy's RPC v2 with CBOR.
+// cloudWatchPath is the prefix of the paths of CloudWatch, whose protocol is Smithy's RPC v2 with CBOR.
 const cloudWatchPath = "/service/GraniteServiceVersion20100801/operation/"
 
 func (s *Simulator) serveCloudWatch(w http.ResponseWriter, r *http.Request) {
@@ -55,7 +55,7 @@ func (s *Simulator) serveCloudWatch(w http.ResponseWriter, r *http.Request) {
 	if err == nil && len(body) > 0 {
 		var v cbor.Value
 		if v, err = cbor.Decode(body); err == nil {
-			in, _ = v.(cbor.Map) // anything else names nothing
+			in, _ = v.(cbor.Map) // any other type has no parameters
 		}
 	}
 	var out cbor.Map
@@ -66,7 +66,7 @@ func (s *Simulator) serveCloudWatch(w http.ResponseWriter, r *http.Request) {
 		case "SetAlarmState":
 			out, err = s.setAlarmState(in)
 		default:
-			err = fmt.Errorf("the simulator does not know %s", name)
+			err = fmt.Errorf("the simulator does not implement %s", name)
 		}
 	}
 	status := http.StatusOK
@@ -81,10 +81,10 @@ func (s *Simulator) serveCloudWatch(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Smithy-Protocol", "rpc-v2-cbor")
 	w.Header().Set("Content-Type", "application/cbor")
 	w.WriteHeader(status)
-	_, _ = w.Write(cbor.Encode(out)) // the client is gone if this fails
+	_, _ = w.Write(cbor.Encode(out)) // fails only if the client closed the connection
 }
 
-// describeAlarms knows names, a prefix and a state; "If you omit this parameter, only metric alarms are returned".
+// describeAlarms implements DescribeAlarms with the filters AlarmNames, AlarmNamePrefix and StateValue.
 func (s *Simulator) describeAlarms(in cbor.Map) (cbor.Map, error) {
 	str := func(name string) string { v, _ := in[name].(cbor.String); return string(v) }
 	var names []string
@@ -95,7 +95,7 @@ func (s *Simulator) describeAlarms(in cbor.Map) (cbor.Map, error) {
 	}
 	// "If this parameter is specified, you cannot specify AlarmNames."
 	if names != nil && str("AlarmNamePrefix") != "" {
-		return nil, fmt.Errorf("AlarmNames and AlarmNamePrefix exclude each other")
+		return nil, fmt.Errorf("AlarmNames and AlarmNamePrefix cannot be used together")
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -106,9 +106,11 @@ func (s *Simulator) describeAlarms(in cbor.Map) (cbor.Map, error) {
 			str("StateValue") != "" && str("StateValue") != string(a.State) {
 			continue
 		}
-		at := &cbor.Tag{ID: 1, Value: cbor.Float64(float64(a.Updated.UnixMilli()) / 1000)}
-		out = append(out, cbor.Map{"AlarmName": cbor.String(name), "StateValue": cbor.String(a.State), "StateReason": cbor.String(a.Reason),
-			"StateUpdatedTimestamp": at, "AlarmArn": cbor.String("arn:aws:cloudwatch:eu-central-1:111122223333:alarm:" + name)})
+		out = append(out, cbor.Map{
+			"AlarmName": cbor.String(name), "StateValue": cbor.String(a.State), "StateReason": cbor.String(a.Reason),
+			"StateUpdatedTimestamp": &cbor.Tag{ID: 1, Value: cbor.Float64(float64(a.Updated.UnixMilli()) / 1000)},
+			"AlarmArn":              cbor.String("arn:aws:cloudwatch:eu-central-1:111122223333:alarm:" + name),
+		})
 	}
 	return cbor.Map{"MetricAlarms": out}, nil
 }
@@ -124,7 +126,7 @@ func (s *Simulator) setAlarmState(in cbor.Map) (cbor.Map, error) {
 		return nil, fmt.Errorf("alarm %s does not exist", name)
 	}
 	if !slices.Contains(cw.StateValue("").Values(), cw.StateValue(state)) {
-		return nil, fmt.Errorf("%s is no state of an alarm", state)
+		return nil, fmt.Errorf("%s is not an alarm state", state)
 	}
 	s.SetAlarm(string(name), cw.StateValue(state), string(reason))
 	return cbor.Map{}, nil

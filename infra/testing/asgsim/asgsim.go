@@ -3,8 +3,8 @@
 // APIs to clients of aws-sdk-go-v2 over HTTP. A Driver runs the machines: Memory simulates them, package nspawn boots
 // real ones behind a real load balancer.
 //
-// Each rule stands beside the sentence of the SDK's documentation that it comes from. Where that says nothing the
-// comment says "not documented". Time is that of package time, so that a test may run it in a synctest bubble.
+// Comments quote the sentence of the SDK's documentation or the user guide from which a rule comes, or say "not
+// documented". The simulator uses package time only, so that tests can run it in a synctest bubble.
 package asgsim
 
 import (
@@ -23,7 +23,7 @@ type Machine struct {
 	Version         string // of the launch template
 }
 
-// Driver stands in for EC2 and the data path of the load balancer. Its methods may be called concurrently. Running and
+// Driver replaces EC2 and the data path of the load balancer. Its methods may be called concurrently. Running and
 // Health are polled and must not block.
 type Driver interface {
 	// Start powers the machine on. It does not wait for the boot.
@@ -102,10 +102,10 @@ type group struct {
 	Group
 	instances map[string]*instance
 	refreshes []*refresh // oldest first
-	// notBefore puts off the next launch after failed ones.
+	// notBefore is the earliest time of the next launch, after failed ones.
 	notBefore time.Time
 	failures  int
-	// full are the zones in which EC2 launched nothing, since the last launch that succeeded.
+	// full holds the zones in which a launch failed since the last one that succeeded.
 	full      map[string]bool
 	suspended map[string]string // process -> reason
 }
@@ -128,7 +128,8 @@ func New(o Options) *Simulator {
 	if o.Log == nil {
 		o.Log = func(string, ...any) {}
 	}
-	s := &Simulator{Options: o, groups: map[string]*group{}, alarms: map[string]*Alarm{}, templates: map[string][]TemplateVersion{}}
+	s := &Simulator{Options: o, groups: map[string]*group{}, alarms: map[string]*Alarm{},
+		templates: map[string][]TemplateVersion{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
 }
@@ -146,15 +147,15 @@ const reconcileInterval = time.Second
 // Create creates a group and starts its instances.
 func (s *Simulator) Create(g Group) {
 	s.mu.Lock()
-	made := &group{Group: g, instances: map[string]*instance{}, full: map[string]bool{}, suspended: map[string]string{}}
-	made.Desired = max(g.Desired, g.Min)
-	s.groups[g.Name] = made
+	created := &group{Group: g, instances: map[string]*instance{}, full: map[string]bool{}, suspended: map[string]string{}}
+	created.Desired = max(g.Desired, g.Min)
+	s.groups[g.Name] = created
 	s.mu.Unlock()
 	s.all.Go(func() {
 		for s.sleep(reconcileInterval) {
 			s.mu.Lock()
-			s.reconcile(made)
-			s.changed(made)
+			s.reconcile(created)
+			s.changed(created)
 			s.mu.Unlock()
 		}
 	})
@@ -163,7 +164,7 @@ func (s *Simulator) Create(g Group) {
 // scaled divides a documented duration by Factor.
 func (s *Simulator) scaled(d time.Duration) time.Duration { return d / time.Duration(s.Factor) }
 
-// sleep reports false if the simulator was closed meanwhile.
+// sleep waits for d, divided by Factor. It returns false if the simulator is closed.
 func (s *Simulator) sleep(d time.Duration) bool {
 	t := time.NewTimer(s.scaled(d))
 	defer t.Stop()
@@ -175,10 +176,11 @@ func (s *Simulator) sleep(d time.Duration) bool {
 	}
 }
 
+// begin adds an activity. The lock is held.
 func (s *Simulator) begin(g *group, i *instance, description, cause string) *Activity {
 	s.serial++
-	a := &Activity{ID: fmt.Sprintf("activity-%d", s.serial), Group: g.Name, Instance: i.ID, Version: i.Version, Description: description + i.ID, Cause: cause,
-		Status: types.ScalingActivityStatusCodeInProgress, Start: time.Now()}
+	a := &Activity{ID: fmt.Sprintf("activity-%d", s.serial), Group: g.Name, Instance: i.ID, Version: i.Version,
+		Description: description + i.ID, Cause: cause, Status: types.ScalingActivityStatusCodeInProgress, Start: time.Now()}
 	s.activities = append(s.activities, a)
 	return a
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
 )
 
-// apiError is a refusal in the service's words.
+// apiError is an error response of the service.
 type apiError struct{ code, message string }
 
 func (e *apiError) Error() string { return e.code + ": " + e.message }
@@ -19,7 +19,7 @@ func invalid(format string, args ...any) error {
 	return &apiError{"ValidationError", fmt.Sprintf(format, args...)}
 }
 
-// group finds one. The lock is held.
+// group returns a group by name. The lock is held.
 func (s *Simulator) group(name string) (*group, error) {
 	if g := s.groups[name]; g != nil {
 		return g, nil
@@ -27,7 +27,7 @@ func (s *Simulator) group(name string) (*group, error) {
 	return nil, invalid("AutoScalingGroup name not found - AutoScalingGroup '%s' not found", name)
 }
 
-// Change is an update of a group; what is nil or empty stays.
+// Change is an update of a group. Fields that are nil or empty do not change.
 type Change struct {
 	Min, Max, Desired *int
 	Template, Version string
@@ -45,7 +45,8 @@ func (s *Simulator) Update(name string, c Change) error {
 	// User guide: "If you attempt to update an Auto Scaling group's launch template while an instance refresh with a
 	// desired configuration is active, the request will fail with the following validation error".
 	if r := g.active(); r != nil && r.Version != "" && (c.Template != "" || c.Version != "") {
-		return invalid("An active instance refresh with a desired configuration exists. All configuration options derived from the desired configuration are not available for update while the instance refresh is active.")
+		return invalid("An active instance refresh with a desired configuration exists. All configuration options " +
+			"derived from the desired configuration are not available for update while the instance refresh is active.")
 	}
 	set := g.Group
 	set.Template, set.Version = cmp.Or(c.Template, set.Template), cmp.Or(c.Version, set.Version)
@@ -65,58 +66,56 @@ func (s *Simulator) Update(name string, c Change) error {
 	if err := set.check(); err != nil {
 		return err
 	}
-	// Not all of it: what never changes is read without the lock.
+	// Other fields never change and are read without the lock.
 	g.Min, g.Max, g.Desired, g.Template, g.Version = set.Min, set.Max, set.Desired, set.Template, set.Version
 	return nil
 }
 
-// check: "This number must be greater than or equal to the minimum size of the group and less than or equal to the
-// maximum size of the group."
+// check validates the sizes: "This number must be greater than or equal to the minimum size of the group and less than
+// or equal to the maximum size of the group."
 func (g Group) check() error {
 	switch {
 	case g.Min > g.Max:
 		return invalid("Max bound, %d, must be greater than or equal to min bound, %d", g.Max, g.Min)
 	case g.Desired < g.Min:
-		return invalid("Desired capacity:%d must be between the specified min size:%d and max size:%d", g.Desired, g.Min, g.Max)
+		return invalid("Desired capacity:%d must be between the specified min size:%d and max size:%d",
+			g.Desired, g.Min, g.Max)
 	case g.Desired > g.Max:
-		return invalid("New SetDesiredCapacity value %d is above max value %d for the AutoScalingGroup.", g.Desired, g.Max)
+		return invalid("New SetDesiredCapacity value %d is above max value %d for the AutoScalingGroup.",
+			g.Desired, g.Max)
 	}
 	return nil
 }
 
-// Terminate is TerminateInstanceInAutoScalingGroup: "If you do not specify the option to decrement the desired
+// Terminate implements TerminateInstanceInAutoScalingGroup: "If you do not specify the option to decrement the desired
 // capacity, Amazon EC2 Auto Scaling launches instances to replace the ones that are terminated."
-func (s *Simulator) Terminate(id string, decrement bool) (*Activity, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, g := range s.groups {
-		i := g.instances[id]
-		if i == nil {
-			continue
-		}
-		if i.leaving {
-			return nil, &apiError{"ScalingActivityInProgress", "instance " + id + " is terminating"}
-		}
-		if decrement && g.Desired == g.Min {
-			return nil, invalid("Currently, desiredSize equals minSize (%d). Terminating instance without replacement will violate group's min size constraint. "+
-				"Either set shouldDecrementDesiredCapacity flag to false or lower group's min size.", g.Min)
-		}
-		if decrement {
+func (s *Simulator) Terminate(id string, decrement bool) (a *Activity, err error) {
+	err = s.withInstance(id, func(g *group, i *instance) error {
+		switch {
+		case i.terminating:
+			return &apiError{"ScalingActivityInProgress", "instance " + id + " is terminating"}
+		case decrement && g.Desired == g.Min:
+			return invalid("Currently, desiredSize equals minSize (%d). Terminating instance without replacement will "+
+				"violate group's min size constraint. Either set shouldDecrementDesiredCapacity flag to false or lower "+
+				"group's min size.", g.Min)
+		case decrement:
 			g.Desired--
 		}
-		return s.terminate(g, i, "instance was taken out of service in response to a user request"), nil
-	}
-	return nil, invalid("Instance Id not found - No managed instance found for instance ID: %s", id)
+		a = s.terminate(g, i, "instance was taken out of service in response to a user request")
+		return nil
+	})
+	return a, err
 }
 
-// Suspend is SuspendProcesses, of a user if reason is empty: "If you omit this property, all processes are specified."
+// Suspend implements SuspendProcesses: "If you omit this property, all processes are specified." An empty reason is
+// that of a user.
 func (s *Simulator) Suspend(name, reason string, processes ...string) error {
 	return s.eachProcess(name, processes, func(g *group, process string) {
 		g.suspended[process] = cmp.Or(reason, "User suspended at "+time.Now().UTC().Format(time.RFC3339))
 	})
 }
 
-// Resume is ResumeProcesses.
+// Resume implements ResumeProcesses.
 func (s *Simulator) Resume(name string, processes ...string) error {
 	return s.eachProcess(name, processes, func(g *group, process string) { delete(g.suspended, process) })
 }
@@ -128,7 +127,7 @@ func (s *Simulator) Suspended(name string) map[string]string {
 	return maps.Clone(s.groups[name].suspended)
 }
 
-// eachProcess calls do with each of the processes of a group, all of them if none is named.
+// eachProcess calls do for processes of a group, or for all if processes is empty.
 func (s *Simulator) eachProcess(name string, processes []string, do func(*group, string)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -146,19 +145,19 @@ func (s *Simulator) eachProcess(name string, processes []string, do func(*group,
 	return nil
 }
 
-// Instance is one instance as DescribeAutoScalingGroups tells of it.
+// Instance is an instance as in DescribeAutoScalingGroups.
 type Instance struct {
 	Machine
-	State   types.LifecycleState
-	Healthy bool
-	Target  string // health at the balancer; empty: not registered
-	Reason  string
-	// Passes is whether it serves and all checks that count pass; Proven, whether it did so for the warm-up, too.
-	Passes, Proven bool
-	Protected      bool // from scale-in
+	State     types.LifecycleState
+	Healthy   bool
+	Target    string // target health; empty: not registered
+	Reason    string // of the target health
+	Passes    bool   // in service, and all health checks of the group pass
+	Proven    bool   // Passes was true for the whole warm-up
+	Protected bool   // from scale-in
 }
 
-// Snapshot is a group with its instances, by id.
+// Snapshot returns a group and its instances, sorted by id.
 func (s *Simulator) Snapshot(name string) (Group, []Instance, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -177,17 +176,18 @@ func (s *Simulator) instances(g *group) []Instance {
 	var out []Instance
 	for _, id := range slices.Sorted(maps.Keys(g.instances)) {
 		i := g.instances[id]
-		shown := Instance{Machine: i.Machine, State: i.state, Healthy: !i.unhealthy, Passes: s.passes(g, i), Proven: s.proven(g, &warm, i), Protected: i.protected}
+		view := Instance{Machine: i.Machine, State: i.state, Healthy: !i.unhealthy, Passes: s.passes(g, i),
+			Proven: s.proven(g, &warm, i), Protected: i.protected}
 		if i.registered {
 			state, reason := s.targetHealth(i)
-			shown.Target, shown.Reason = string(state), string(reason)
+			view.Target, view.Reason = string(state), string(reason)
 		}
-		out = append(out, shown)
+		out = append(out, view)
 	}
 	return out
 }
 
-// Activities lists those of a group, newest first.
+// Activities returns the activities of a group, newest first, or of all groups if name is empty.
 func (s *Simulator) Activities(name string) []Activity {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -200,8 +200,8 @@ func (s *Simulator) Activities(name string) []Activity {
 	return out
 }
 
-// Protect is SetInstanceProtection: "Indicates whether the instance is protected from termination by Amazon EC2 Auto
-// Scaling when scaling in."
+// Protect implements SetInstanceProtection: "Indicates whether the instance is protected from termination by Amazon EC2
+// Auto Scaling when scaling in."
 func (s *Simulator) Protect(id string, on bool) error {
 	return s.withInstance(id, func(_ *group, i *instance) error {
 		i.protected = on
@@ -209,14 +209,14 @@ func (s *Simulator) Protect(id string, on bool) error {
 	})
 }
 
-// Standby is EnterStandby with ShouldDecrementDesiredCapacity, or its end: "The instances can enter standby as long as
-// the desired capacity of the Auto Scaling group after the instances are placed into standby is equal to or greater
-// than the minimum capacity of the group."
+// Standby implements EnterStandby with ShouldDecrementDesiredCapacity, and ExitStandby: "The instances can enter
+// standby as long as the desired capacity of the Auto Scaling group after the instances are placed into standby is
+// equal to or greater than the minimum capacity of the group."
 func (s *Simulator) Standby(id string, on bool) error {
 	return s.withInstance(id, func(g *group, i *instance) error {
 		switch {
 		case on && g.Desired == g.Min:
-			return invalid("AutoScalingGroup %s has min-size=%d; the instance %s cannot stand by", g.Name, g.Min, id)
+			return invalid("AutoScalingGroup %s has min-size=%d; the instance %s cannot enter standby", g.Name, g.Min, id)
 		case on && i.state == types.LifecycleStateInService:
 			g.Desired--
 			i.state = types.LifecycleStateStandby
@@ -233,6 +233,7 @@ func (s *Simulator) Standby(id string, on bool) error {
 	})
 }
 
+// withInstance calls do with the instance and its group while it holds the lock.
 func (s *Simulator) withInstance(id string, do func(*group, *instance) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -250,7 +251,7 @@ func (s *Simulator) TargetState(id string) types.LifecycleState {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, g := range s.groups {
-		if i := g.instances[id]; i != nil && !i.leaving {
+		if i := g.instances[id]; i != nil && !i.terminating {
 			return types.LifecycleStateInService
 		}
 	}

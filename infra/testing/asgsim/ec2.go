@@ -8,45 +8,43 @@ import (
 	"time"
 )
 
-// TemplateVersion is one version of a launch template. Versions whose other fields are equal start equal machines.
+// TemplateVersion is one version of a launch template.
 type TemplateVersion struct {
-	Number                          int
-	Image, InstanceType, UserData   string // the user data as a script, before base64
-	Description                     string
-	Default                         bool
-	SecurityGroup, Profile, KeyName string
+	Number              int
+	Image, InstanceType string
+	UserData            string // before base64
+	Default             bool
 }
 
-// SetTemplate tells the versions of a launch template; a group's refresh then knows which exist.
+// SetTemplate sets the versions of a launch template. Instance refreshes to other versions are then rejected.
 func (s *Simulator) SetTemplate(id string, versions ...TemplateVersion) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.templates[id] = versions
 }
 
-// Consoler is a Driver that keeps what machines write on their console.
+// Consoler is implemented by a Driver that keeps the console output of machines.
 type Consoler interface {
 	Console(id string) string
 }
 
-// describeTemplateVersions: "You can describe all versions, individual versions, or a range of versions."
+// describeTemplateVersions: "You can describe all versions, individual versions, or a range of versions." Ranges are
+// not implemented.
 func (s *Simulator) describeTemplateVersions(f form) ([]node, error) {
 	id := f.of("LaunchTemplateId")
 	s.mu.Lock()
 	all := slices.Clone(s.templates[id])
 	s.mu.Unlock()
 	if all == nil {
-		return nil, &apiError{"InvalidLaunchTemplateId.NotFound", fmt.Sprintf("The specified launch template, with template ID %s, does not exist.", id)}
+		return nil, &apiError{"InvalidLaunchTemplateId.NotFound",
+			fmt.Sprintf("The specified launch template, with template ID %s, does not exist.", id)}
 	}
 	latest := slices.MaxFunc(all, func(a, b TemplateVersion) int { return a.Number - b.Number }).Number
 	want := f.flat("LaunchTemplateVersion")
 	out := el("launchTemplateVersionSet")
 	if want == nil {
-		least, most := f.integer("MinVersion"), f.integer("MaxVersion")
 		for _, v := range all {
-			if (least == nil || v.Number >= *least) && (most == nil || v.Number <= *most) {
-				out.Kids = append(out.Kids, el("item", v.describe(id)...))
-			}
+			out.Kids = append(out.Kids, el("item", v.describe(id)...))
 		}
 	}
 	for _, w := range want {
@@ -54,7 +52,8 @@ func (s *Simulator) describeTemplateVersions(f form) ([]node, error) {
 			return strconv.Itoa(v.Number) == w || w == "$Latest" && v.Number == latest || w == "$Default" && v.Default
 		})
 		if at < 0 {
-			return nil, &apiError{"InvalidLaunchTemplateId.VersionNotFound", fmt.Sprintf("Could not find the specified version %s for the launch template with ID %s.", w, id)}
+			return nil, &apiError{"InvalidLaunchTemplateId.VersionNotFound",
+				fmt.Sprintf("Could not find the specified version %s for the launch template with ID %s.", w, id)}
 		}
 		out.Kids = append(out.Kids, el("item", all[at].describe(id)...))
 	}
@@ -63,24 +62,18 @@ func (s *Simulator) describeTemplateVersions(f form) ([]node, error) {
 
 func (v TemplateVersion) describe(id string) []node {
 	data := el("launchTemplateData")
-	for _, f := range [][2]string{{"imageId", v.Image}, {"instanceType", v.InstanceType}, {"keyName", v.KeyName},
+	for _, f := range [][2]string{{"imageId", v.Image}, {"instanceType", v.InstanceType},
 		{"userData", base64.StdEncoding.EncodeToString([]byte(v.UserData))}} {
 		if f[1] != "" {
 			data.Kids = append(data.Kids, text(f[0], f[1]))
 		}
 	}
-	if v.Profile != "" {
-		data.Kids = append(data.Kids, el("iamInstanceProfile", text("name", v.Profile)))
-	}
-	if v.SecurityGroup != "" {
-		data.Kids = append(data.Kids, el("securityGroupIdSet", text("item", v.SecurityGroup)))
-	}
-	return []node{text("launchTemplateId", id), number("versionNumber", v.Number), text("defaultVersion", strconv.FormatBool(v.Default)),
-		text("versionDescription", v.Description), data}
+	return []node{text("launchTemplateId", id), number("versionNumber", v.Number),
+		text("defaultVersion", strconv.FormatBool(v.Default)), data}
 }
 
-// getConsole: "Gets the console output for the specified instance." "The output is encoded in base64"; of a terminated
-// instance it is kept for a while, here for ever.
+// getConsole: "Gets the console output for the specified instance." "The output is encoded in base64". AWS keeps the
+// output of a terminated instance for about an hour, the simulator keeps it until the end.
 func (s *Simulator) getConsole(f form) ([]node, error) {
 	id := f.of("InstanceId")
 	out := []node{text("instanceId", id), instant("timestamp", time.Now())}
@@ -90,16 +83,4 @@ func (s *Simulator) getConsole(f form) ([]node, error) {
 		}
 	}
 	return out, nil
-}
-
-// flat reads a list parameter of EC2, such as LaunchTemplateVersion.1.
-func (f form) flat(name string) []string {
-	var out []string
-	for n := 1; ; n++ {
-		v := f.of(name + "." + strconv.Itoa(n))
-		if v == "" {
-			return out
-		}
-		out = append(out, v)
-	}
 }

@@ -28,9 +28,9 @@ func (s *Simulator) await(i *instance, h *Hook, state types.LifecycleState, a *A
 		i.action = nil
 		s.mu.Unlock()
 	}()
-	left := i.left
+	terminated := i.terminated
 	if state == types.LifecycleStateTerminatingWait {
-		left = nil
+		terminated = nil
 	}
 	global := time.NewTimer(s.scaled(globalLimit(h)))
 	defer global.Stop()
@@ -54,7 +54,7 @@ func (s *Simulator) await(i *instance, h *Hook, state types.LifecycleState, a *A
 			return h.DefaultResult
 		case <-poll.C:
 			// "The action the Auto Scaling group takes when the lifecycle hook timeout elapses or if an unexpected
-			// failure occurs." A machine that lost its power is one; that it counts at once is not documented.
+			// failure occurs." Such a failure is a power-off. That AWS acts on it at once is not documented.
 			if !s.Driver.Running(i.ID) {
 				select {
 				case r := <-act.result: // completed before the power-off
@@ -63,7 +63,7 @@ func (s *Simulator) await(i *instance, h *Hook, state types.LifecycleState, a *A
 					return h.DefaultResult
 				}
 			}
-		case <-left:
+		case <-terminated:
 			return Abandon
 		case <-s.ctx.Done():
 			return Abandon
@@ -71,14 +71,15 @@ func (s *Simulator) await(i *instance, h *Hook, state types.LifecycleState, a *A
 	}
 }
 
-// complete answers "the lifecycle action for the specified token or instance with the specified result".
+// complete implements CompleteLifecycleAction: "Completes the lifecycle action for the specified token or instance with
+// the specified result."
 func (s *Simulator) complete(groupName, hook, id, result string) error {
 	act, err := s.active(groupName, hook, id)
 	if err != nil {
 		return err
 	}
 	if result != Continue && result != Abandon {
-		return invalid("%s is no result of a lifecycle action", result)
+		return invalid("%s is not a result of a lifecycle action", result)
 	}
 	select {
 	case act.result <- result:

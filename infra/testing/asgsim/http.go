@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// node is an XML element; encoding/xml has no list without a type for each.
+// node is an XML element. encoding/xml would need a type for each list.
 type node struct {
 	XMLName xml.Name
 	Text    string `xml:",chardata"`
@@ -26,7 +26,7 @@ func instant(name string, t time.Time) node {
 	return text(name, t.UTC().Format("2006-01-02T15:04:05.000Z"))
 }
 
-// list is a list of the Query protocol.
+// list returns a list of the Query protocol.
 func list[T any](name string, of []T, member func(T) []node) node {
 	out := el(name)
 	for _, v := range of {
@@ -35,9 +35,8 @@ func list[T any](name string, of []T, member func(T) []node) node {
 	return out
 }
 
-// Handler answers the clients of Auto Scaling, Elastic Load Balancing, EC2 and CloudWatch at one address, as far as the
-// simulator knows them: the first three by the Action of the Query protocol, the last by its path. Any signature is
-// good.
+// Handler serves the implemented operations of Auto Scaling, Elastic Load Balancing and EC2, by the parameter Action of
+// the Query protocol, and of CloudWatch, by path. It does not check signatures.
 func (s *Simulator) Handler() http.Handler {
 	ec2 := map[string]func(form) ([]node, error){
 		"DescribeLaunchTemplateVersions": s.describeTemplateVersions,
@@ -45,14 +44,14 @@ func (s *Simulator) Handler() http.Handler {
 	}
 	actions := map[string]func(form) ([]node, error){
 		"DescribeAutoScalingGroups":           s.describeGroups,
-		"DescribeAutoScalingInstances":        s.describeInstances,
 		"DescribeLifecycleHooks":              s.describeHooks,
 		"DescribeScalingActivities":           s.describeActivities,
 		"UpdateAutoScalingGroup":              s.updateGroup,
 		"SetDesiredCapacity":                  s.setDesired,
 		"TerminateInstanceInAutoScalingGroup": s.terminateInstance,
 		"CompleteLifecycleAction": func(f form) ([]node, error) {
-			return nil, s.complete(f.of("AutoScalingGroupName"), f.of("LifecycleHookName"), f.of("InstanceId"), f.of("LifecycleActionResult"))
+			return nil, s.complete(f.of("AutoScalingGroupName"), f.of("LifecycleHookName"), f.of("InstanceId"),
+				f.of("LifecycleActionResult"))
 		},
 		"RecordLifecycleActionHeartbeat": func(f form) ([]node, error) {
 			return nil, s.heartbeat(f.of("AutoScalingGroupName"), f.of("LifecycleHookName"), f.of("InstanceId"))
@@ -64,7 +63,8 @@ func (s *Simulator) Handler() http.Handler {
 			return refreshID(s.RollbackRefresh(f.of("AutoScalingGroupName")))
 		},
 		"CancelInstanceRefresh": func(f form) ([]node, error) {
-			return refreshID(s.CancelRefresh(f.of("AutoScalingGroupName"), f.of("WaitForTransitioningInstances") != "false")) // "The default is true."
+			wait := f.of("WaitForTransitioningInstances") != "false" // "The default is true."
+			return refreshID(s.CancelRefresh(f.of("AutoScalingGroupName"), wait))
 		},
 		"SetInstanceProtection": s.setProtection,
 		"SuspendProcesses": func(f form) ([]node, error) {
@@ -80,7 +80,7 @@ func (s *Simulator) Handler() http.Handler {
 			return
 		}
 		if err := r.ParseForm(); err != nil {
-			refuse(w, &apiError{"MalformedQueryString", err.Error()})
+			writeError(w, &apiError{"MalformedQueryString", err.Error()})
 			return
 		}
 		f := form(r.PostForm)
@@ -88,7 +88,7 @@ func (s *Simulator) Handler() http.Handler {
 		if do := ec2[name]; do != nil {
 			result, err := do(f)
 			if err != nil {
-				refuseEC2(w, err)
+				writeEC2Error(w, err)
 				return
 			}
 			write(w, http.StatusOK, el(name+"Response", append(result, text("requestId", "simulated"))...))
@@ -96,38 +96,41 @@ func (s *Simulator) Handler() http.Handler {
 		}
 		do := actions[name]
 		if do == nil {
-			refuse(w, &apiError{"InvalidAction", "the simulator does not know " + name})
+			writeError(w, &apiError{"InvalidAction", "the simulator does not implement " + name})
 			return
 		}
 		result, err := do(f)
 		if err != nil {
-			refuse(w, err)
+			writeError(w, err)
 			return
 		}
-		write(w, http.StatusOK, el(name+"Response", el(name+"Result", result...), el("ResponseMetadata", text("RequestId", "simulated"))))
+		write(w, http.StatusOK, el(name+"Response", el(name+"Result", result...),
+			el("ResponseMetadata", text("RequestId", "simulated"))))
 	})
 }
 
-func refuse(w http.ResponseWriter, err error) {
+func writeError(w http.ResponseWriter, err error) {
 	api := &apiError{"InternalFailure", err.Error()}
 	errors.As(err, &api)
 	write(w, http.StatusBadRequest, el("ErrorResponse",
-		el("Error", text("Type", "Sender"), text("Code", api.code), text("Message", api.message)), text("RequestId", "simulated")))
+		el("Error", text("Type", "Sender"), text("Code", api.code), text("Message", api.message)),
+		text("RequestId", "simulated")))
 }
 
-func refuseEC2(w http.ResponseWriter, err error) {
+func writeEC2Error(w http.ResponseWriter, err error) {
 	api := &apiError{"InternalError", err.Error()}
 	errors.As(err, &api)
-	write(w, http.StatusBadRequest, el("Response", el("Errors", el("Error", text("Code", api.code), text("Message", api.message))), text("RequestID", "simulated")))
+	write(w, http.StatusBadRequest, el("Response",
+		el("Errors", el("Error", text("Code", api.code), text("Message", api.message))), text("RequestID", "simulated")))
 }
 
 func write(w http.ResponseWriter, status int, n node) {
 	w.Header().Set("Content-Type", "text/xml")
 	w.WriteHeader(status)
-	_ = xml.NewEncoder(w).Encode(n) // the client is gone if this fails
+	_ = xml.NewEncoder(w).Encode(n) // fails only if the client closed the connection
 }
 
-// form reads the parameters of a call.
+// form holds the parameters of a call.
 type form map[string][]string
 
 func (f form) of(name string) string {
@@ -137,7 +140,7 @@ func (f form) of(name string) string {
 	return ""
 }
 
-// integer is nil if the parameter is missing or no number.
+// integer returns nil if the parameter is missing or not a number.
 func (f form) integer(name string) *int {
 	n, err := strconv.Atoi(f.of(name))
 	if err != nil {
@@ -147,10 +150,13 @@ func (f form) integer(name string) *int {
 }
 
 // members reads a list parameter such as InstanceIds.member.1.
-func (f form) members(name string) []string {
+func (f form) members(name string) []string { return f.flat(name + ".member") }
+
+// flat reads a list parameter of EC2, such as LaunchTemplateVersion.1.
+func (f form) flat(name string) []string {
 	var out []string
 	for n := 1; ; n++ {
-		v := f.of(name + ".member." + strconv.Itoa(n))
+		v := f.of(name + "." + strconv.Itoa(n))
 		if v == "" {
 			return out
 		}
@@ -158,9 +164,9 @@ func (f form) members(name string) []string {
 	}
 }
 
-func yes(s string) bool { return strings.EqualFold(s, "true") }
+func isTrue(s string) bool { return strings.EqualFold(s, "true") }
 
-// texts is a list of plain values.
+// texts returns a list of plain values.
 func texts(name string, of []string) node {
 	out := el(name)
 	for _, v := range of {

@@ -11,29 +11,30 @@ import (
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 )
 
-// instance is an EC2 instance. Its lifecycle is Pending, Pending:Wait, Pending:Proceed, InService, Terminating, Terminating:Wait,
-// Terminating:Proceed, terminated.
+// instance is an EC2 instance. Its lifecycle is Pending, Pending:Wait, Pending:Proceed, InService, Terminating,
+// Terminating:Wait, Terminating:Proceed, terminated.
 type instance struct {
 	Machine
 	state            types.LifecycleState
-	launched, served time.Time
-	seq              int // the order of launches
+	launched, served time.Time // served: when it entered service
+	seq              int       // order of launches
 	unhealthy        bool
 	protected        bool // from scale-in
-	leaving          bool
+	terminating      bool
 	registered       bool
 	draining         bool
 	action           *action       // pending lifecycle action
-	left             chan struct{} // closed when termination begins
+	terminated       chan struct{} // closed when termination begins
 }
 
 func (i *instance) number() int { n, _ := strconv.Atoi(i.Version); return n }
 
-// hookDelay is the time from power-on to Pending:Wait. Not documented; a fast script is known to come too early.
+// hookDelay is the time from power-on to Pending:Wait. Not documented; a fast boot script can complete the hook too
+// early.
 const hookDelay = 2 * time.Second
 
-// launch starts an instance in the zone with the fewest instances: "By default, Amazon EC2 Auto Scaling balances instances
-// across all Availability Zones." The lock is held.
+// launch starts an instance in the zone with the fewest instances: "By default, Amazon EC2 Auto Scaling balances
+// instances across all Availability Zones." The lock is held.
 func (s *Simulator) launch(g *group, cause string) *instance {
 	s.serial++
 	// User guide: "When one Availability Zone becomes unhealthy or unavailable, Amazon EC2 Auto Scaling launches new
@@ -42,17 +43,17 @@ func (s *Simulator) launch(g *group, cause string) *instance {
 		return 1000*(btoi(g.full[a])-btoi(g.full[b])) + g.count(a) - g.count(b)
 	})
 	i := &instance{Machine: Machine{ID: fmt.Sprintf("i-%017x", s.serial), Group: g.Name, Zone: zone, Version: g.wanted()},
-		seq: s.serial, state: types.LifecycleStatePending, launched: time.Now(), left: make(chan struct{})}
+		seq: s.serial, state: types.LifecycleStatePending, launched: time.Now(), terminated: make(chan struct{})}
 	g.instances[i.ID] = i
 	a := s.begin(g, i, "Launching a new EC2 instance: ", cause)
-	s.all.Go(func() { s.bringUp(g, i, a) })
+	s.all.Go(func() { s.start(g, i, a) })
 	return i
 }
 
 func (g *group) count(zone string) int {
 	n := 0
 	for _, i := range g.instances {
-		if i.Zone == zone && !i.leaving && !i.unhealthy {
+		if i.Zone == zone && !i.terminating && !i.unhealthy {
 			n++
 		}
 	}
@@ -68,10 +69,10 @@ func (g *group) hook(transition string) *Hook {
 	return nil
 }
 
-// bringUp starts an instance, waits for its launch hook and puts it in service or terminates it.
-func (s *Simulator) bringUp(g *group, i *instance, a *Activity) {
+// start starts an instance, waits for its launch hook and puts it in service or terminates it.
+func (s *Simulator) start(g *group, i *instance, a *Activity) {
 	if err := s.Driver.Start(s.ctx, i.Machine); err != nil {
-		s.refused(g, i, a, err)
+		s.launchFailed(g, i, a, err)
 		return
 	}
 	result := Continue
@@ -80,18 +81,19 @@ func (s *Simulator) bringUp(g *group, i *instance, a *Activity) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ctx.Err() != nil || i.leaving {
+	if s.ctx.Err() != nil || i.terminating {
 		s.end(a, types.ScalingActivityStatusCodeCancelled, "the instance is being terminated")
 		return
 	}
 	if result == Abandon {
-		s.failed(g)
+		s.backOff(g)
 		// That an abandoned launch is Cancelled is not documented; Failed is possible as well.
-		s.end(a, types.ScalingActivityStatusCodeCancelled, fmt.Sprintf("Instance failed to complete user's Lifecycle Action: Lifecycle Action with token %s was abandoned", i.ID))
+		s.end(a, types.ScalingActivityStatusCodeCancelled, fmt.Sprintf(
+			"Instance failed to complete user's Lifecycle Action: Lifecycle Action with token %s was abandoned", i.ID))
 		s.terminate(g, i, "a lifecycle action was abandoned")
 		return
 	}
-	// Only now, after the hook, is the instance registered with the load balancer.
+	// The instance is registered with the load balancer after the hook.
 	i.state = types.LifecycleStatePendingProceed
 	if g.TargetGroup != "" {
 		s.Driver.Register(i.ID)
@@ -101,17 +103,18 @@ func (s *Simulator) bringUp(g *group, i *instance, a *Activity) {
 	g.failures = 0
 	clear(g.full)
 	s.changed(g)
-	s.end(a, types.ScalingActivityStatusCodeSuccessful, fmt.Sprintf("in service after %.1f s", time.Since(i.launched).Seconds()))
+	s.end(a, types.ScalingActivityStatusCodeSuccessful,
+		fmt.Sprintf("in service after %.1f s", time.Since(i.launched).Seconds()))
 }
 
-// refused fails the launch of an instance that EC2 did not start, or terminated at once. The former has no id in its
-// activity. The next launch tries another zone without delay, as long as there is one that was not tried.
-func (s *Simulator) refused(g *group, i *instance, a *Activity, err error) {
+// launchFailed ends the launch of an instance that EC2 did not start, whose activity then has no instance id, or
+// terminated before it booted. The next launch uses another zone without delay until all zones were tried.
+func (s *Simulator) launchFailed(g *group, i *instance, a *Activity, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if g.full[i.Zone] = true; len(g.full) >= len(g.Zones) {
 		clear(g.full)
-		s.failed(g)
+		s.backOff(g)
 	}
 	died := &DiedError{}
 	if !errors.As(err, &died) {
@@ -123,15 +126,16 @@ func (s *Simulator) refused(g *group, i *instance, a *Activity, err error) {
 	s.changed(g)
 }
 
-// DiedError is returned by Driver.Start for an instance that had an id and was ended before it could boot.
+// DiedError is returned by Driver.Start for an instance that EC2 terminated before it booted.
 type DiedError struct{ Reason string }
 
 func (e *DiedError) Error() string {
-	return "Instance became unhealthy while waiting for instance to be in InService state. Termination Reason: " + e.Reason
+	return "Instance became unhealthy while waiting for instance to be in InService state. Termination Reason: " +
+		e.Reason
 }
 
-// failed delays the next launch, longer with every failure. Not documented beyond that AWS does so.
-func (s *Simulator) failed(g *group) {
+// backOff delays the next launch, longer with every failure. AWS does so, but does not document how long.
+func (s *Simulator) backOff(g *group) {
 	g.failures++
 	g.notBefore = time.Now().Add(s.scaled(min(time.Duration(g.failures)*30*time.Second, 5*time.Minute)))
 }
@@ -139,23 +143,23 @@ func (s *Simulator) failed(g *group) {
 // terminate begins the termination of an instance. The lock is held.
 func (s *Simulator) terminate(g *group, i *instance, cause string) *Activity {
 	inService := i.state == types.LifecycleStateInService
-	i.leaving, i.draining, i.state = true, i.registered, types.LifecycleStateTerminating
-	close(i.left)
+	i.terminating, i.draining, i.state = true, i.registered, types.LifecycleStateTerminating
+	close(i.terminated)
 	s.changed(g)
 	a := s.begin(g, i, "Terminating EC2 instance: ", cause)
 	if i.draining {
 		a.Status = types.ScalingActivityStatusCodeWaitingForELBConnectionDraining
 	}
-	s.all.Go(func() { s.shutDown(g, i, a, inService) })
+	s.all.Go(func() { s.shutdown(g, i, a, inService) })
 	return a
 }
 
-// shutDown drains an instance, waits for its terminate hook and stops it.
-func (s *Simulator) shutDown(g *group, i *instance, a *Activity, inService bool) {
+// shutdown drains an instance, waits for its terminate hook and stops it.
+func (s *Simulator) shutdown(g *group, i *instance, a *Activity, inService bool) {
 	if i.draining {
 		s.Driver.Drain(i.ID)
 		// "deregistration_delay.timeout_seconds - The amount of time, in seconds, for Elastic Load Balancing to wait
-		// before changing the state of a deregistering target from draining to unused." A machine without power is
+		// before changing the state of a deregistering target from draining to unused." A machine that is powered off is
 		// unused at once: "Target.InvalidState - The target is in the stopped or terminated state."
 		for until := time.Now().Add(s.scaled(g.DrainDelay)); time.Now().Before(until) && s.Driver.Running(i.ID); {
 			if !s.sleep(reconcileInterval) {
@@ -164,9 +168,9 @@ func (s *Simulator) shutDown(g *group, i *instance, a *Activity, inService bool)
 		}
 		s.Driver.Deregister(i.ID)
 	}
-	// An instance that never was in service leaves without the hook. Not documented.
+	// An instance that was never in service terminates without the hook. Not documented.
 	if h := g.hook(Terminating); h != nil && inService {
-		// "ABANDON" or "CONTINUE" both end in its termination.
+		// The instance terminates after CONTINUE and after ABANDON.
 		s.await(i, h, types.LifecycleStateTerminatingWait, a)
 	}
 	s.setState(i, types.LifecycleStateTerminatingProceed)

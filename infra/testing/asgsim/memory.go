@@ -40,47 +40,47 @@ type Memory struct {
 	Script func(Machine) Script
 
 	mu       sync.Mutex
-	machines map[string]*memory
-	ringing  map[string]int // machines that hold an alarm red
+	machines map[string]*simulated
+	alarming map[string]int // number of machines for which an alarm is in ALARM
 }
 
-type memory struct {
-	Machine
-	script     Script
-	on, drains bool
-	registered time.Time
+// simulated is a simulated machine.
+type simulated struct {
+	script       Script
+	on, draining bool
+	registered   time.Time
 }
 
-// diesAfter is the delay after which EC2 terminates an instance that it cannot boot. Not documented.
-const diesAfter = 20 * time.Second
+// bootFailureDelay is the delay after which EC2 terminates an instance that it cannot boot. Not documented.
+const bootFailureDelay = 20 * time.Second
 
-// Start begins the boot.
+// Start implements Driver.
 func (m *Memory) Start(ctx context.Context, machine Machine) error {
 	script := m.Script(machine)
 	if script.Refused != "" {
 		return errors.New(script.Refused)
 	}
 	if script.Died != "" {
-		m.Simulator.sleep(diesAfter)
+		m.Simulator.sleep(bootFailureDelay)
 		return &DiedError{script.Died}
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.machines == nil {
-		m.machines = map[string]*memory{}
+		m.machines = map[string]*simulated{}
 	}
-	m.machines[machine.ID] = &memory{Machine: machine, script: script, on: true}
-	m.Simulator.all.Go(func() { m.live(machine, script) })
+	m.machines[machine.ID] = &simulated{script: script, on: true}
+	m.Simulator.all.Go(func() { m.run(machine, script) })
 	return nil
 }
 
-// live runs a machine's script: boot, health, and the reaction to its termination.
-func (m *Memory) live(machine Machine, script Script) {
+// run runs a machine's script: boot, alarm, and the reaction to its termination.
+func (m *Memory) run(machine Machine, script Script) {
 	s := m.Simulator
 	if script.Answer == "" || !s.sleep(script.Boot) {
 		return
 	}
-	if !m.answer(machine, Launching, script.Answer) {
+	if !m.complete(machine, Launching, script.Answer) {
 		return
 	}
 	if script.Answer != Continue {
@@ -88,7 +88,7 @@ func (m *Memory) live(machine Machine, script Script) {
 		return
 	}
 	if script.Alarm != "" {
-		s.all.Go(func() { m.ring(machine, script) })
+		s.all.Go(func() { m.runAlarm(machine, script) })
 	}
 	for s.TargetState(machine.ID) != "Terminated" {
 		if !s.sleep(5 * time.Second) {
@@ -96,44 +96,46 @@ func (m *Memory) live(machine Machine, script Script) {
 		}
 	}
 	if script.Drain >= 0 && s.sleep(script.Drain) {
-		m.answer(machine, Terminating, Continue)
+		m.complete(machine, Terminating, Continue)
 	}
 }
 
-// ring sets the alarm while the machine serves.
-func (m *Memory) ring(machine Machine, script Script) {
+// runAlarm keeps the script's alarm in ALARM from AlarmAfter on until the machine drains or stops.
+func (m *Memory) runAlarm(machine Machine, script Script) {
 	s := m.Simulator
-	red := false
+	active := false
 	for m.Running(machine.ID) && s.sleep(time.Second) {
 		m.mu.Lock()
-		at := m.machines[machine.ID]
-		due := !at.drains && !at.registered.IsZero() && time.Since(at.registered) >= s.scaled(script.AlarmAfter)
+		v := m.machines[machine.ID]
+		due := !v.draining && !v.registered.IsZero() && time.Since(v.registered) >= s.scaled(script.AlarmAfter)
 		m.mu.Unlock()
-		if due != red {
-			red = due
-			m.rings(script.Alarm, red)
+		if due != active {
+			active = due
+			m.setAlarm(script.Alarm, active)
 		}
 	}
-	if red {
-		m.rings(script.Alarm, false)
+	if active {
+		m.setAlarm(script.Alarm, false)
 	}
 }
 
-// rings counts the machines that hold an alarm red.
-func (m *Memory) rings(alarm string, more bool) {
+// setAlarm counts one machine more or less for which the alarm is in ALARM, and sets its state.
+func (m *Memory) setAlarm(alarm string, active bool) {
 	m.mu.Lock()
-	if m.ringing == nil {
-		m.ringing = map[string]int{}
+	if m.alarming == nil {
+		m.alarming = map[string]int{}
 	}
-	if m.ringing[alarm]--; more {
-		m.ringing[alarm] += 2
+	if active {
+		m.alarming[alarm]++
+	} else {
+		m.alarming[alarm]--
 	}
-	n := m.ringing[alarm]
+	n := m.alarming[alarm]
 	m.mu.Unlock()
 	switch {
 	case n == 0:
 		m.Simulator.Green(alarm)
-	case n == 1 && more:
+	case n == 1 && active:
 		m.Simulator.Red(alarm)
 	}
 }
@@ -142,14 +144,15 @@ func (m *Memory) rings(alarm string, more bool) {
 func (m *Memory) Console(id string) string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if at := m.machines[id]; at != nil {
-		return at.script.Console
+	if v := m.machines[id]; v != nil {
+		return v.script.Console
 	}
 	return ""
 }
 
-// answer repeats what the hook refuses, as the boot script does.
-func (m *Memory) answer(machine Machine, transition, result string) bool {
+// complete completes a lifecycle hook and retries until that succeeds, as the boot script does. It returns false if the
+// machine stops before.
+func (m *Memory) complete(machine Machine, transition, result string) bool {
 	for m.Running(machine.ID) {
 		s := m.Simulator
 		s.mu.Lock()
@@ -165,63 +168,59 @@ func (m *Memory) answer(machine Machine, transition, result string) bool {
 	return false
 }
 
-// PowerOff takes a machine's power, as a crash would.
-func (m *Memory) PowerOff(id string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if at := m.machines[id]; at != nil {
-		at.on = false
-	}
-}
+// PowerOff stops a machine, as a crash does.
+func (m *Memory) PowerOff(id string) { m.update(id, func(v *simulated) { v.on = false }) }
 
-// Sicken lets the balancer's checks of a machine fail from now on.
-func (m *Memory) Sicken(id string) {
+// FailHealthChecks makes the target health checks of a machine fail from now on.
+func (m *Memory) FailHealthChecks(id string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.machines[id].script.Sick = true
 }
 
-// Running reports whether the machine has power.
+// Running implements Driver.
 func (m *Memory) Running(id string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	at := m.machines[id]
-	return at != nil && at.on
+	v := m.machines[id]
+	return v != nil && v.on
 }
 
-// Stop takes the power.
+// Stop implements Driver.
 func (m *Memory) Stop(id string) { m.PowerOff(id) }
 
-// Register begins the checks.
+// Register implements Driver.
 func (m *Memory) Register(id string) {
-	m.target(id, func(at *memory) { at.registered, at.drains = time.Now(), false })
+	m.update(id, func(v *simulated) { v.registered, v.draining = time.Now(), false })
 }
 
-// Drain ends new requests.
-func (m *Memory) Drain(id string) { m.target(id, func(at *memory) { at.drains = true }) }
+// Drain implements Driver.
+func (m *Memory) Drain(id string) { m.update(id, func(v *simulated) { v.draining = true }) }
 
-// Deregister forgets the target.
+// Deregister implements Driver.
 func (m *Memory) Deregister(id string) {
-	m.target(id, func(at *memory) { at.registered = time.Time{} })
+	m.update(id, func(v *simulated) { v.registered = time.Time{} })
 }
 
-func (m *Memory) target(id string, change func(*memory)) {
+// update changes a machine, if it exists.
+func (m *Memory) update(id string, change func(*simulated)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if at := m.machines[id]; at != nil {
-		change(at)
+	if v := m.machines[id]; v != nil {
+		change(v)
 	}
 }
 
-// Health follows the script.
+// Health implements Driver.
 func (m *Memory) Health(id string) elb.TargetHealthStateEnum {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	at := m.machines[id]
+	v := m.machines[id]
 	switch {
-	case at == nil || !at.on || at.script.Sick || at.script.SickAfter > 0 && !at.registered.IsZero() && time.Since(at.registered) >= m.Simulator.scaled(at.script.SickAfter):
+	case v == nil || !v.on || v.script.Sick, v.script.SickAfter > 0 && !v.registered.IsZero() &&
+		time.Since(v.registered) >= m.Simulator.scaled(v.script.SickAfter):
 		return elb.TargetHealthStateEnumUnhealthy
-	case time.Since(at.registered) < m.Simulator.scaled(at.script.Checks):
+	case time.Since(v.registered) < m.Simulator.scaled(v.script.Checks):
 		return elb.TargetHealthStateEnumInitial
 	default:
 		return elb.TargetHealthStateEnumHealthy

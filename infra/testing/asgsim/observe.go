@@ -14,7 +14,7 @@ type View struct {
 	Time      time.Time
 	Group     Group
 	Instances []Instance
-	Refresh   *Refresh // the newest; nil: there was none
+	Refresh   *Refresh // the newest one; nil: none was started
 }
 
 // changed passes a snapshot to Observe. The lock is held.
@@ -24,7 +24,7 @@ func (s *Simulator) changed(g *group) {
 	}
 	v := View{Time: time.Now(), Group: g.Group, Instances: s.instances(g)}
 	if n := len(g.refreshes); n > 0 {
-		r := g.refreshes[n-1].shown()
+		r := g.refreshes[n-1].copy()
 		v.Refresh = &r
 	}
 	s.Observe(v)
@@ -40,8 +40,8 @@ type Guard struct {
 
 	mu     sync.Mutex
 	armed  bool
-	old    map[string]map[string]bool // ids of the old ones that served well at the last observation, by group
-	proven map[string]struct{}        // new instances that were proven once, while they are there
+	old    map[string]map[string]bool // ids of old instances that passed at the last observation, by group
+	proven map[string]struct{}        // ids of new instances that were proven once
 	looks  int
 }
 
@@ -77,10 +77,11 @@ func (w *Guard) Observe(v View) {
 		w.old, w.proven = map[string]map[string]bool{}, map[string]struct{}{}
 	}
 	w.looks++
-	before, old, fresh, taken := w.old[v.Group.Name], map[string]bool{}, 0, maps.Clone(w.old[v.Group.Name])
+	before, old, fresh := w.old[v.Group.Name], map[string]bool{}, 0
+	removed := maps.Clone(before)
 	for _, i := range v.Instances {
 		if i.State == types.LifecycleStateInService || !i.Healthy {
-			delete(taken, i.ID) // still in service, or it failed its health checks
+			delete(removed, i.ID) // still in service, or it failed its health checks
 		}
 		if i.Version != v.Refresh.Version {
 			if i.Passes {
@@ -96,8 +97,9 @@ func (w *Guard) Observe(v View) {
 		}
 	}
 	w.old[v.Group.Name] = old
-	if len(taken) > 0 && len(old)+fresh < v.Group.Min {
-		w.Broken(fmt.Sprintf("%s %s: of %d old instances that served %d are left, with %d proven new ones: fewer than the minimum of %d (refresh %s)",
-			v.Time.Format(time.TimeOnly), v.Group.Name, len(before), len(old), fresh, v.Group.Min, v.Refresh.Status))
+	if len(removed) > 0 && len(old)+fresh < v.Group.Min {
+		w.Broken(fmt.Sprintf("%s %s: of %d healthy old instances %d are left, with %d proven new ones: fewer than the "+
+			"minimum of %d (refresh %s)", v.Time.Format(time.TimeOnly), v.Group.Name, len(before), len(old), fresh,
+			v.Group.Min, v.Refresh.Status))
 	}
 }

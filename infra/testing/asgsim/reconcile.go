@@ -20,7 +20,7 @@ func (g *group) partition() partition {
 	var c partition
 	for _, id := range slices.Sorted(maps.Keys(g.instances)) {
 		switch i := g.instances[id]; {
-		case i.leaving || i.state == types.LifecycleStateStandby: // standby instances do not count
+		case i.terminating || i.state == types.LifecycleStateStandby: // standby instances do not count
 		case i.unhealthy:
 			c.unhealthy = append(c.unhealthy, i)
 		default:
@@ -39,10 +39,11 @@ func (s *Simulator) reconcile(g *group) {
 	surplus := s.refresh(g)
 	c, b := g.partition(), g.limits()
 	for len(c.good) < g.Desired && len(c.good)+len(c.unhealthy) < b.most && g.launches() {
-		c.good = append(c.good, s.launch(g, "an instance was started in response to a difference between desired and actual capacity"))
+		c.good = append(c.good,
+			s.launch(g, "an instance was started in response to a difference between desired and actual capacity"))
 	}
 	// "MinHealthyPercentage: the minimum percentage of the group to keep in service, healthy, and ready to use to
-	// support your workload when replacing instances." One that is powered off serves nothing.
+	// support your workload when replacing instances." An instance that is powered off does not count.
 	kept := len(c.serving) + len(c.unhealthy)
 	for _, i := range c.unhealthy {
 		if kept > b.least || b.most <= g.Desired || !s.Driver.Running(i.ID) {
@@ -53,12 +54,13 @@ func (s *Simulator) reconcile(g *group) {
 	// "If a scale-in activity occurs as a result of a new DesiredCapacity value that is lower than the current size
 	// of the group, the Auto Scaling group uses its termination policy to determine which instances to terminate."
 	for len(c.good) > g.Desired+surplus {
-		i := next(c.good)
+		i := scaleInCandidate(c.good)
 		if i == nil {
 			break
 		}
 		c.good = slices.DeleteFunc(c.good, func(o *instance) bool { return o == i })
-		s.terminate(g, i, "an instance was taken out of service in response to a difference between desired and actual capacity")
+		s.terminate(g, i,
+			"an instance was taken out of service in response to a difference between desired and actual capacity")
 	}
 }
 
@@ -83,10 +85,10 @@ func (g *group) limits() bounds {
 	return bounds{least: (g.Desired*g.MinHealthy + 99) / 100, most: max(g.Desired, g.Desired*g.MaxHealthy/100)}
 }
 
-// next selects the instance to terminate on scale-in: in the zone with the most instances, the one with the oldest
-// launch template, then the oldest. "Indicates whether the instance is protected from termination by Amazon EC2 Auto Scaling when
-// scaling in": nil if all are.
-func next(of []*instance) *instance {
+// scaleInCandidate selects the instance to terminate on scale-in: in the zone with the most instances, the one with the
+// oldest launch template, then the oldest. It returns nil if all are protected: "Indicates whether the instance is
+// protected from termination by Amazon EC2 Auto Scaling when scaling in."
+func scaleInCandidate(of []*instance) *instance {
 	of = slices.DeleteFunc(slices.Clone(of), func(i *instance) bool { return i.protected })
 	if len(of) == 0 {
 		return nil
@@ -106,11 +108,11 @@ func next(of []*instance) *instance {
 	})
 }
 
-// checkHealth marks unhealthy instances. "Unhealthy means that the instance is unhealthy and that Amazon EC2 Auto Scaling
-// should terminate and replace it."
+// checkHealth marks unhealthy instances. "Unhealthy means that the instance is unhealthy and that Amazon EC2 Auto
+// Scaling should terminate and replace it."
 func (s *Simulator) checkHealth(g *group) {
 	for _, i := range g.instances {
-		if i.state != types.LifecycleStateInService || i.unhealthy || i.leaving {
+		if i.state != types.LifecycleStateInService || i.unhealthy || i.terminating {
 			continue
 		}
 		// "EC2 is the default health check and cannot be disabled." Power loss counts within the grace period, too.
@@ -119,7 +121,8 @@ func (s *Simulator) checkHealth(g *group) {
 		}
 		// "The amount of time, in seconds, that Amazon EC2 Auto Scaling waits before checking the health status of an
 		// EC2 instance that has come into service and marking it unhealthy due to a failed health check."
-		if g.ELB && time.Since(i.served) >= s.scaled(g.Grace) && s.Driver.Health(i.ID) == elb.TargetHealthStateEnumUnhealthy {
+		if g.ELB && time.Since(i.served) >= s.scaled(g.Grace) &&
+			s.Driver.Health(i.ID) == elb.TargetHealthStateEnumUnhealthy {
 			i.unhealthy = true
 		}
 		if i.unhealthy {

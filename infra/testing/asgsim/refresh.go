@@ -8,17 +8,17 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
 )
 
-// Refresh is an instance refresh as DescribeInstanceRefreshes tells of it.
+// Refresh is an instance refresh as in DescribeInstanceRefreshes.
 type Refresh struct {
 	ID, Group         string
-	Template, Version string // desired configuration; empty: none was given
+	Template, Version string // desired configuration; empty: none
 	Preferences       Preferences
 	Status            types.InstanceRefreshStatus
 	Reason            string
 	Start, End        time.Time
-	// Percent of the replacements that are healthy and warm, and how many instances are still to be replaced.
-	Percent, ToUpdate int
-	Rollback          *Rollback // nil: none began
+	Percent           int       // of the replacements that are healthy and warm
+	ToUpdate          int       // instances still to be replaced
+	Rollback          *Rollback // nil: no rollback began
 }
 
 // Rollback holds the progress of a refresh when its rollback began, and the reason.
@@ -28,7 +28,7 @@ type Rollback struct {
 	Percent, ToUpdate int
 }
 
-// Preferences of a refresh. What is nil or empty has the API's default.
+// Preferences of a refresh. Fields that are nil or empty have the API's default.
 type Preferences struct {
 	MinHealthy, MaxHealthy     *int // percent
 	SkipMatching, AutoRollback bool
@@ -40,20 +40,23 @@ type Preferences struct {
 
 type refresh struct {
 	Refresh
-	since time.Time // in the present status
-	moved time.Time // last progress
-	// Launches from first on, up to last once there is a rollback, are the refresh's own.
+	since      time.Time // start of the present status
+	progressed time.Time
+	// first and last are sequence numbers of launches. The refresh has launched the instances after first, and until its
+	// rollback those up to last.
 	first, last int
-	total       int // to be replaced, when the present direction began
-	left        int // the fewest that were still to be replaced
-	done        int // the most replacements that were healthy and warm
-	wait        bool
+	total       int  // instances to be replaced when the refresh, or its rollback, began
+	remaining   int  // smallest number of instances still to be replaced, so far
+	replaced    int  // largest number of healthy and warm replacements, so far
+	wait        bool // CancelRefresh waits for instances that launch or terminate
 }
 
+// finished lists the final statuses.
 var finished = []types.InstanceRefreshStatus{types.InstanceRefreshStatusSuccessful, types.InstanceRefreshStatusFailed,
-	types.InstanceRefreshStatusCancelled, types.InstanceRefreshStatusRollbackFailed, types.InstanceRefreshStatusRollbackSuccessful}
+	types.InstanceRefreshStatusCancelled, types.InstanceRefreshStatusRollbackFailed,
+	types.InstanceRefreshStatusRollbackSuccessful}
 
-// active is the refresh that has not ended; nil if there is none.
+// active returns the refresh that has not ended, or nil.
 func (g *group) active() *refresh {
 	if n := len(g.refreshes); n > 0 && !slices.Contains(finished, g.refreshes[n-1].Status) {
 		return g.refreshes[n-1]
@@ -61,20 +64,21 @@ func (g *group) active() *refresh {
 	return nil
 }
 
-// wanted is the version that launches use. "If you associate a new launch configuration or template with an Auto
+// wanted returns the version of new instances. "If you associate a new launch configuration or template with an Auto
 // Scaling group, all new instances will get the updated configuration." User guide: "If a scale-out event occurs
 // during an instance refresh, Amazon EC2 Auto Scaling launches new instances with the desired configuration instead
 // of the group's current settings." While it is cancelled or rolled back, the group's own: not documented.
 func (g *group) wanted() string {
 	r := g.active()
-	if r != nil && r.Version != "" && (r.Status == types.InstanceRefreshStatusInProgress || r.Status == types.InstanceRefreshStatusBaking) {
+	if r != nil && r.Version != "" &&
+		(r.Status == types.InstanceRefreshStatusInProgress || r.Status == types.InstanceRefreshStatusBaking) {
 		return r.Version
 	}
 	return g.Version
 }
 
-// StartRefresh is StartInstanceRefresh. A version without a template is of the group's template; no version is no
-// desired configuration. It returns the new refresh's id.
+// StartRefresh implements StartInstanceRefresh and returns the id of the new refresh. Without a template, version is
+// one of the group's template. Without a version there is no desired configuration.
 func (s *Simulator) StartRefresh(name, template, version string, p Preferences) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -84,15 +88,17 @@ func (s *Simulator) StartRefresh(name, template, version string, p Preferences) 
 	}
 	// "The request failed because an active instance refresh already exists for the specified Auto Scaling group."
 	if g.active() != nil {
-		return "", &apiError{"InstanceRefreshInProgress", "An Instance Refresh is already in progress and blocks the execution of this Instance Refresh."}
+		return "", &apiError{"InstanceRefreshInProgress",
+			"An Instance Refresh is already in progress and blocks the execution of this Instance Refresh."}
 	}
-	if err := s.startable(g, template, version, p); err != nil {
+	if err := s.checkStart(g, template, version, p); err != nil {
 		return "", err
 	}
 	s.serial++
 	now := time.Now()
-	r := &refresh{Refresh: Refresh{ID: fmt.Sprintf("00000000-0000-4000-8000-%012d", s.serial), Group: name, Template: template, Version: version,
-		Preferences: p, Status: types.InstanceRefreshStatusPending, Start: now}, since: now, moved: now, first: s.serial}
+	r := &refresh{Refresh: Refresh{ID: fmt.Sprintf("00000000-0000-4000-8000-%012d", s.serial), Group: name,
+		Template: template, Version: version, Preferences: p, Status: types.InstanceRefreshStatusPending, Start: now},
+		since: now, progressed: now, first: s.serial}
 	if version != "" && template == "" {
 		r.Template = g.Template
 	}
@@ -104,8 +110,8 @@ func (s *Simulator) StartRefresh(name, template, version string, p Preferences) 
 	return r.ID, nil
 }
 
-// RollbackRefresh is RollbackInstanceRefresh: "Cancels an instance refresh that is in progress and rolls back any
-// changes that it made." It returns the refresh's id.
+// RollbackRefresh implements RollbackInstanceRefresh: "Cancels an instance refresh that is in progress and rolls back
+// any changes that it made." It returns the refresh's id.
 func (s *Simulator) RollbackRefresh(name string) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -116,19 +122,20 @@ func (s *Simulator) RollbackRefresh(name string) (string, error) {
 	r := g.active()
 	// "An active instance refresh or rollback for the specified Auto Scaling group was not found." That one that is
 	// rolled back or cancelled already counts as not found is not documented.
-	if r == nil || r.Status == types.InstanceRefreshStatusRollbackInProgress || r.Status == types.InstanceRefreshStatusCancelling {
-		return "", &apiError{"ActiveInstanceRefreshNotFound", "No in progress or pending Instance Refresh found for Auto Scaling group " + name}
+	if r == nil || r.Status == types.InstanceRefreshStatusRollbackInProgress ||
+		r.Status == types.InstanceRefreshStatusCancelling {
+		return "", notActive(name)
 	}
-	if why := s.irreversible(g, r.Version); why != "" {
-		return "", &apiError{"IrreversibleInstanceRefresh", why}
+	if reason := s.irreversible(g, r.Version); reason != "" {
+		return "", &apiError{"IrreversibleInstanceRefresh", reason}
 	}
-	s.back(g, r, "The rollback was initiated by a user")
+	s.startRollback(g, r, "The rollback was initiated by a user")
 	return r.ID, nil
 }
 
-// CancelRefresh implements CancelInstanceRefresh: "Cancels an instance refresh or rollback that is in progress." "This does
-// not roll back any changes that it made." With wait it ends only when no instance is launching or terminating. It returns
-// the refresh's id.
+// CancelRefresh implements CancelInstanceRefresh: "Cancels an instance refresh or rollback that is in progress." "This
+// does not roll back any changes that it made." With wait it ends only when no instance is launching or terminating. It
+// returns the refresh's id.
 func (s *Simulator) CancelRefresh(name string, wait bool) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -138,14 +145,19 @@ func (s *Simulator) CancelRefresh(name string, wait bool) (string, error) {
 	}
 	r := g.active()
 	if r == nil {
-		return "", &apiError{"ActiveInstanceRefreshNotFound", "No in progress or pending Instance Refresh found for Auto Scaling group " + name}
+		return "", notActive(name)
 	}
 	r.wait = wait
-	s.to(g, r, types.InstanceRefreshStatusCancelling, "Cancelled by a user")
+	s.setStatus(g, r, types.InstanceRefreshStatusCancelling, "Cancelled by a user")
 	return r.ID, nil
 }
 
-// Refreshes are those of a group, newest first.
+func notActive(name string) error {
+	return &apiError{"ActiveInstanceRefreshNotFound",
+		"No in progress or pending Instance Refresh found for Auto Scaling group " + name}
+}
+
+// Refreshes returns the refreshes of a group, newest first.
 func (s *Simulator) Refreshes(name string) ([]Refresh, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -155,12 +167,12 @@ func (s *Simulator) Refreshes(name string) ([]Refresh, error) {
 	}
 	var out []Refresh
 	for _, r := range slices.Backward(g.refreshes) {
-		out = append(out, r.shown())
+		out = append(out, r.copy())
 	}
 	return out, nil
 }
 
-func (r *refresh) shown() Refresh {
+func (r *refresh) copy() Refresh {
 	out := r.Refresh
 	if r.Rollback != nil {
 		copied := *r.Rollback
@@ -169,9 +181,9 @@ func (r *refresh) shown() Refresh {
 	return out
 }
 
-// to moves a refresh to another status. The lock is held.
-func (s *Simulator) to(g *group, r *refresh, status types.InstanceRefreshStatus, reason string) {
-	r.Status, r.Reason, r.since, r.moved = status, reason, time.Now(), time.Now()
+// setStatus sets the status of a refresh. The lock is held.
+func (s *Simulator) setStatus(g *group, r *refresh, status types.InstanceRefreshStatus, reason string) {
+	r.Status, r.Reason, r.since, r.progressed = status, reason, time.Now(), time.Now()
 	if slices.Contains(finished, status) {
 		r.End = r.since
 	}
@@ -179,24 +191,24 @@ func (s *Simulator) to(g *group, r *refresh, status types.InstanceRefreshStatus,
 	s.changed(g)
 }
 
-// back begins a rollback. The lock is held.
-func (s *Simulator) back(g *group, r *refresh, reason string) {
+// startRollback starts the rollback of a refresh. The lock is held.
+func (s *Simulator) startRollback(g *group, r *refresh, reason string) {
 	r.Rollback = &Rollback{Start: time.Now(), Reason: reason, Percent: r.Percent, ToUpdate: r.ToUpdate}
 	r.last = s.serial
 	r.total = 0
-	s.to(g, r, types.InstanceRefreshStatusRollbackInProgress, reason)
+	s.setStatus(g, r, types.InstanceRefreshStatusRollbackInProgress, reason)
 }
 
-// fail ends a refresh that cannot go on. "AutoRollback: indicates whether to roll back the Auto Scaling group to its
-// previous configuration if the instance refresh fails or a CloudWatch alarm threshold is met." "RollbackFailed: the
-// rollback failed to complete." The lock is held.
+// fail ends a refresh that cannot continue, or starts its rollback. "AutoRollback: indicates whether to roll back the
+// Auto Scaling group to its previous configuration if the instance refresh fails or a CloudWatch alarm threshold is
+// met." "RollbackFailed: the rollback failed to complete." The lock is held.
 func (s *Simulator) fail(g *group, r *refresh, reason string) {
 	switch {
 	case r.Status == types.InstanceRefreshStatusRollbackInProgress:
-		s.to(g, r, types.InstanceRefreshStatusRollbackFailed, reason)
+		s.setStatus(g, r, types.InstanceRefreshStatusRollbackFailed, reason)
 	case r.Preferences.AutoRollback:
-		s.back(g, r, reason)
+		s.startRollback(g, r, reason)
 	default:
-		s.to(g, r, types.InstanceRefreshStatusFailed, reason)
+		s.setStatus(g, r, types.InstanceRefreshStatusFailed, reason)
 	}
 }

@@ -3,6 +3,7 @@ package asgsim
 import (
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
@@ -16,23 +17,27 @@ func refreshID(id string, err error) ([]node, error) {
 }
 
 func (s *Simulator) startRefresh(f form) ([]node, error) {
-	// "Default is Rolling." What is refused here the service knows, and the simulator does not.
+	// "Default is Rolling." The simulator rejects parameters that it does not implement.
 	if strategy := f.of("Strategy"); strategy != "" && strategy != string(types.RefreshStrategyRolling) {
-		return nil, invalid("the simulator knows no strategy %s", strategy)
+		return nil, invalid("the simulator does not implement strategy %s", strategy)
 	}
 	const p = "Preferences."
 	if f.members(p+"CheckpointPercentages") != nil || f.of(p+"CheckpointDelay") != "" {
-		return nil, invalid("the simulator knows no checkpoints")
+		return nil, invalid("the simulator does not implement checkpoints")
 	}
 	const template = "DesiredConfiguration.LaunchTemplate."
 	for name := range f {
-		if len(name) > len("DesiredConfiguration.") && name[:len("DesiredConfiguration.")] == "DesiredConfiguration." && name != template+"LaunchTemplateId" && name != template+"Version" {
-			return nil, invalid("the simulator does not know %s", name)
+		if strings.HasPrefix(name, "DesiredConfiguration.") && name != template+"LaunchTemplateId" &&
+			name != template+"Version" {
+			return nil, invalid("the simulator does not implement %s", name)
 		}
 	}
-	prefs := Preferences{MinHealthy: f.integer(p + "MinHealthyPercentage"), MaxHealthy: f.integer(p + "MaxHealthyPercentage"),
-		SkipMatching: yes(f.of(p + "SkipMatching")), AutoRollback: yes(f.of(p + "AutoRollback")), Alarms: f.members(p + "AlarmSpecification.Alarms"),
-		Protected: f.of(p + "ScaleInProtectedInstances"), Standby: f.of(p + "StandbyInstances")}
+	prefs := Preferences{
+		MinHealthy: f.integer(p + "MinHealthyPercentage"), MaxHealthy: f.integer(p + "MaxHealthyPercentage"),
+		SkipMatching: isTrue(f.of(p + "SkipMatching")), AutoRollback: isTrue(f.of(p + "AutoRollback")),
+		Alarms:    f.members(p + "AlarmSpecification.Alarms"),
+		Protected: f.of(p + "ScaleInProtectedInstances"), Standby: f.of(p + "StandbyInstances"),
+	}
 	if n := f.integer(p + "BakeTime"); n != nil {
 		prefs.BakeTime = time.Duration(*n) * time.Second
 	}
@@ -40,7 +45,8 @@ func (s *Simulator) startRefresh(f form) ([]node, error) {
 		warm := time.Duration(*n) * time.Second
 		prefs.Warmup = &warm
 	}
-	return refreshID(s.StartRefresh(f.of("AutoScalingGroupName"), f.of(template+"LaunchTemplateId"), f.of(template+"Version"), prefs))
+	return refreshID(s.StartRefresh(f.of("AutoScalingGroupName"), f.of(template+"LaunchTemplateId"),
+		f.of(template+"Version"), prefs))
 }
 
 // describeRefreshes: "The instance refreshes for the specified group, sorted by creation timestamp in descending
@@ -53,19 +59,7 @@ func (s *Simulator) describeRefreshes(f form) ([]node, error) {
 	if ids := f.members("InstanceRefreshIds"); ids != nil {
 		all = slices.DeleteFunc(all, func(r Refresh) bool { return !slices.Contains(ids, r.ID) })
 	}
-	size := 50
-	if n := f.integer("MaxRecords"); n != nil {
-		if *n < 1 || *n > 100 {
-			return nil, invalid("MaxRecords %d is not between 1 and 100", *n)
-		}
-		size = *n
-	}
-	from, _ := strconv.Atoi(f.of("NextToken")) // none is the beginning
-	out := []node{list("InstanceRefreshes", all[min(from, len(all)):min(from+size, len(all))], Refresh.describe)}
-	if from+size < len(all) {
-		out = append(out, number("NextToken", from+size))
-	}
-	return out, nil
+	return page(f, "InstanceRefreshes", all, 50, 100, Refresh.describe)
 }
 
 func (r Refresh) describe() []node {
@@ -89,7 +83,8 @@ func (r Refresh) describe() []node {
 }
 
 func (p Preferences) describe() []node {
-	out := []node{text("SkipMatching", strconv.FormatBool(p.SkipMatching)), text("AutoRollback", strconv.FormatBool(p.AutoRollback)),
+	out := []node{text("SkipMatching", strconv.FormatBool(p.SkipMatching)),
+		text("AutoRollback", strconv.FormatBool(p.AutoRollback)),
 		el("AlarmSpecification", texts("Alarms", p.Alarms)), number("BakeTime", int(p.BakeTime/time.Second))}
 	if p.MinHealthy != nil {
 		out = append(out, number("MinHealthyPercentage", *p.MinHealthy))
@@ -110,7 +105,7 @@ func (p Preferences) describe() []node {
 
 func (s *Simulator) setProtection(f form) ([]node, error) {
 	for _, id := range f.members("InstanceIds") {
-		if err := s.Protect(id, yes(f.of("ProtectedFromScaleIn"))); err != nil {
+		if err := s.Protect(id, isTrue(f.of("ProtectedFromScaleIn"))); err != nil {
 			return nil, err
 		}
 	}

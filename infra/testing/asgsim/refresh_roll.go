@@ -43,9 +43,9 @@ func (r *refresh) warmup(g *group) time.Duration {
 	return g.Grace
 }
 
-// passes reports whether an instance serves and all checks that count pass now. The lock is held.
+// passes reports whether an instance is in service and passes all health checks of the group. The lock is held.
 func (s *Simulator) passes(g *group, i *instance) bool {
-	return i.state == types.LifecycleStateInService && !i.leaving && !i.unhealthy && s.Driver.Running(i.ID) &&
+	return i.state == types.LifecycleStateInService && !i.terminating && !i.unhealthy && s.Driver.Running(i.ID) &&
 		(!g.ELB || g.TargetGroup == "" || s.Driver.Health(i.ID) == elb.TargetHealthStateEnumHealthy)
 }
 
@@ -55,18 +55,18 @@ func (s *Simulator) proven(g *group, r *refresh, i *instance) bool {
 	return s.passes(g, i) && time.Since(i.served) >= s.scaled(r.warmup(g))
 }
 
-// rolling is a snapshot of a group during an instance refresh.
+// rolling classifies the instances of a group during a refresh.
 type rolling struct {
 	old      []*instance // to be replaced
 	sick     int         // outdated and unhealthy: replaced by the health checks
 	fresh    int         // up to date
-	ready    int         // serving: old ones that pass, others that are proven
+	ready    int         // old ones that pass, and up-to-date ones that are proven
 	replaced int         // proven ones that this refresh launched
-	waiting  string      // status reason: the instance that is waited for, and why
+	waiting  string      // status reason: the instance that the refresh waits for, and why
 }
 
-// snapshot classifies the instances of a group that is being refreshed. The lock is held.
-func (s *Simulator) snapshot(g *group, r *refresh, c partition) rolling {
+// classify classifies the instances of a group that is being refreshed. The lock is held.
+func (s *Simulator) classify(g *group, r *refresh, c partition) rolling {
 	var l rolling
 	for _, i := range c.unhealthy {
 		l.sick += btoi(r.outdated(g, i))
@@ -89,21 +89,22 @@ func (s *Simulator) snapshot(g *group, r *refresh, c partition) rolling {
 			l.waiting = fmt.Sprintf("Waiting for instances to warm up before continuing. For example: %s is warming up.", i.ID)
 		default:
 			l.fresh++
-			l.waiting = fmt.Sprintf("Waiting for remaining instances to be available. For example: %s has insufficient data to evaluate its health.", i.ID)
+			l.waiting = fmt.Sprintf("Waiting for remaining instances to be available. For example: %s has insufficient "+
+				"data to evaluate its health.", i.ID)
 		}
 	}
 	return l
 }
 
-// roll replaces as many instances as the bounds allow, and returns how many more than desired may live meanwhile.
-// User guide: "Launch the new instances first before terminating the old ones if the minimum healthy percentage is
-// set to 100 percent. Check instances for health status and give them time to warm up before more instances are
-// replaced." The lock is held.
+// roll replaces as many instances as the bounds allow. It returns how many instances above the desired capacity must
+// not be scaled in. User guide: "Launch the new instances first before terminating the old ones if the minimum healthy
+// percentage is set to 100 percent. Check instances for health status and give them time to warm up before more
+// instances are replaced." The lock is held.
 func (s *Simulator) roll(g *group, r *refresh) int {
 	c, b := g.partition(), r.bounds(g)
-	l := s.snapshot(g, r, c)
+	l := s.classify(g, r, c)
 	if r.total == 0 { // first iteration
-		r.total, r.done, r.left = max(len(l.old)+l.sick, 1), 0, len(l.old)
+		r.total, r.replaced, r.remaining = max(len(l.old)+l.sick, 1), 0, len(l.old)
 		if r.Rollback == nil && r.Preferences.SkipMatching && len(l.old)+l.sick == 0 && !s.standby(g, r) {
 			// User guide: "If you enable skip matching but the launch template, the launch template version, and instance
 			// types are not changing, the instance refresh will succeed immediately without making any replacements."
@@ -123,8 +124,8 @@ func (s *Simulator) roll(g *group, r *refresh) int {
 	r.progress(l)
 	switch {
 	case len(l.old)+l.sick == 0 && !standby && l.ready >= g.Desired:
-		s.rolled(g, r)
-	case time.Since(r.moved) >= s.scaled(refreshTimeout+r.warmup(g)):
+		s.finish(g, r)
+	case time.Since(r.progressed) >= s.scaled(refreshTimeout+r.warmup(g)):
 		s.fail(g, r, "The instance refresh made no progress for an hour. "+l.waiting)
 	default:
 		r.Reason = l.waiting
@@ -143,12 +144,12 @@ func (s *Simulator) replace(g *group, r *refresh, c partition, l *rolling, b bou
 		live++
 	}
 	order := slices.Clone(l.old)
-	slices.SortStableFunc(order, func(x, y *instance) int { // those that do not serve first; not documented
+	slices.SortStableFunc(order, func(x, y *instance) int { // those that do not pass first; not documented
 		return btoi(s.passes(g, x)) - btoi(s.passes(g, y))
 	})
 	for _, i := range order {
 		serves := s.passes(g, i)
-		// A rollback does not wait for launches of the configuration that it leaves. Not documented.
+		// A rollback terminates instances of the failed configuration that are still launching. Not documented.
 		pending := i.state != types.LifecycleStateInService
 		if i.protected && r.Preferences.Protected != "Refresh" {
 			// "Wait (default): Amazon EC2 Auto Scaling waits one hour for you to remove scale-in protection. Otherwise, the
@@ -165,14 +166,14 @@ func (s *Simulator) replace(g *group, r *refresh, c partition, l *rolling, b bou
 	}
 }
 
-// standby handles instances that stand by, and reports whether the refresh waits for one: "Terminate: Amazon EC2 Auto
+// standby handles instances in Standby, and reports whether the refresh waits for one: "Terminate: Amazon EC2 Auto
 // Scaling terminates instances that are in Standby. Ignore: ignores instances that are in Standby and continues to
 // replace instances that are in the InService state. Wait (default): waits one hour for you to return the instances to
 // service. Otherwise, the instance refresh will fail."
 func (s *Simulator) standby(g *group, r *refresh) bool {
 	waits := false
 	for _, i := range g.instances {
-		if i.state != types.LifecycleStateStandby || i.leaving || !r.outdated(g, i) {
+		if i.state != types.LifecycleStateStandby || i.terminating || !r.outdated(g, i) {
 			continue
 		}
 		switch r.Preferences.Standby {
@@ -190,10 +191,10 @@ func (s *Simulator) standby(g *group, r *refresh) bool {
 // goes back down to zero during a rollback." "If you roll back the instance refresh, InstancesToUpdate shows you the
 // number of instances that were not yet updated by the instance refresh."
 func (r *refresh) progress(l rolling) {
-	if l.replaced > r.done || len(l.old) < r.left {
-		r.moved = time.Now()
+	if l.replaced > r.replaced || len(l.old) < r.remaining {
+		r.progressed = time.Now()
 	}
-	r.done, r.left = max(r.done, l.replaced), min(r.left, len(l.old))
+	r.replaced, r.remaining = max(r.replaced, l.replaced), min(r.remaining, len(l.old))
 	if r.Rollback != nil {
 		r.Percent = r.Rollback.Percent * min(len(l.old), r.total) / r.total
 		return

@@ -9,27 +9,31 @@ import (
 	cw "github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 )
 
-// startable refuses what the service refuses. The words of its refusals are not documented. The lock is held.
-func (s *Simulator) startable(g *group, template, version string, p Preferences) error {
+// checkStart returns an error if the service would reject the refresh. The error messages are not documented. The lock
+// is held.
+func (s *Simulator) checkStart(g *group, template, version string, p Preferences) error {
 	if err := p.check(); err != nil {
 		return err
 	}
 	if template != "" && (template != g.Template || version == "") {
-		return invalid("the simulator refreshes to numbered versions of the group's own launch template only")
+		return invalid("the simulator implements refreshes to numbered versions of the group's launch template only")
 	}
 	if version != "" {
 		if _, err := strconv.Atoi(version); err != nil {
-			return invalid("the simulator knows launch template versions by their number, not %q", version)
+			return invalid("the simulator implements launch template versions by number, not %q", version)
 		}
-		if known := s.templates[g.Template]; known != nil && !slices.ContainsFunc(known, func(t TemplateVersion) bool { return strconv.Itoa(t.Number) == version }) {
-			return invalid("You must use a valid fully-formed launch template. Could not find launch template version %s", version)
+		known := s.templates[g.Template]
+		exists := func(t TemplateVersion) bool { return strconv.Itoa(t.Number) == version }
+		if known != nil && !slices.ContainsFunc(known, exists) {
+			return invalid("You must use a valid fully-formed launch template. Could not find launch template version %s",
+				version)
 		}
 	}
 	// "A rollback is not supported in the following situations", and user guide: "If the Auto Scaling group has an
 	// incompatible launch template or launch template version, you receive an error when you start a manual rollback
 	// or an instance refresh with auto rollback enabled."
-	if why := s.irreversible(g, version); p.AutoRollback && why != "" {
-		return invalid("AutoRollback cannot be enabled: %s", why)
+	if reason := s.irreversible(g, version); p.AutoRollback && reason != "" {
+		return invalid("AutoRollback cannot be enabled: %s", reason)
 	}
 	// User guide: "If the alarm state is INSUFFICIENT_DATA or ALARM, you receive an error when you try to start the
 	// instance refresh." An unknown alarm is not documented.
@@ -43,10 +47,10 @@ func (s *Simulator) startable(g *group, template, version string, p Preferences)
 	return nil
 }
 
-// irreversible is why a refresh could not be rolled back: "There is no desired configuration specified for the
+// irreversible returns why a refresh cannot be rolled back, or "". "There is no desired configuration specified for the
 // instance refresh. The Auto Scaling group has a launch template that uses an Amazon Web Services Systems Manager
 // parameter instead of an AMI ID for the ImageId property. The Auto Scaling group uses the launch template's $Latest
-// or $Default version." Empty: it could. The lock is held.
+// or $Default version." The lock is held.
 func (s *Simulator) irreversible(g *group, version string) string {
 	image := ""
 	for _, t := range s.templates[g.Template] {
@@ -65,8 +69,8 @@ func (s *Simulator) irreversible(g *group, version string) string {
 	return ""
 }
 
-// longestBake is the API's, two days.
-const longestBake = 172800 * time.Second
+// maxBakeTime is the API's limit, two days.
+const maxBakeTime = 172800 * time.Second
 
 func (p Preferences) check() error {
 	switch {
@@ -74,13 +78,15 @@ func (p Preferences) check() error {
 		return invalid("MinHealthyPercentage %d is not between 0 and 100", *p.MinHealthy)
 	case p.MaxHealthy != nil && (*p.MaxHealthy < 100 || *p.MaxHealthy > 200): // "Value range is 100 to 200."
 		return invalid("MaxHealthyPercentage %d is not between 100 and 200", *p.MaxHealthy)
-	case p.MaxHealthy != nil && p.MinHealthy == nil: // "If you specify MaxHealthyPercentage, you must also specify MinHealthyPercentage,"
+	// "If you specify MaxHealthyPercentage, you must also specify MinHealthyPercentage, and the difference between them
+	// cannot be greater than 100."
+	case p.MaxHealthy != nil && p.MinHealthy == nil:
 		return invalid("MaxHealthyPercentage needs MinHealthyPercentage")
-	case p.MaxHealthy != nil && *p.MaxHealthy-*p.MinHealthy > 100: // "and the difference between them cannot be greater than 100."
+	case p.MaxHealthy != nil && *p.MaxHealthy-*p.MinHealthy > 100:
 		return invalid("MaxHealthyPercentage may be at most 100 above MinHealthyPercentage")
 	case len(p.Alarms) > 10: // "You can specify up to 10 alarms."
 		return invalid("%d alarms are more than 10", len(p.Alarms))
-	case p.BakeTime < 0 || p.BakeTime > longestBake:
+	case p.BakeTime < 0 || p.BakeTime > maxBakeTime:
 		return invalid("BakeTime %s is not between 0 and two days", p.BakeTime)
 	case !slices.Contains([]string{"", "Refresh", "Ignore", "Wait"}, p.Protected):
 		return invalid("ScaleInProtectedInstances cannot be %s", p.Protected)
@@ -90,9 +96,9 @@ func (p Preferences) check() error {
 	return nil
 }
 
-// bounds of a refresh. "If you do not specify this property, the default is 90 percent [the maximum: 100 percent], or
-// the percentage set in the instance maintenance policy for the Auto Scaling group, if defined." That a share of an
-// instance counts up for the minimum, and down for the maximum, is documented for the former only.
+// bounds returns the bounds of a refresh. "If you do not specify this property, the default is 90 percent [the maximum:
+// 100 percent], or the percentage set in the instance maintenance policy for the Auto Scaling group, if defined." The
+// minimum is rounded up, the maximum down; the latter is not documented.
 func (r *refresh) bounds(g *group) bounds {
 	least, most, set := 90, 100, false
 	if g.MaxHealthy != 0 {

@@ -1,120 +1,25 @@
 package asgsim_test
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
 
 	"imagery/infra/testing/asgsim"
 )
-
-const guardAlarm = "imagery-test-server-5xx"
-
-// safe are the preferences of a release that takes nobody away.
-func safe() *types.RefreshPreferences {
-	return &types.RefreshPreferences{MinHealthyPercentage: aws.Int32(100), MaxHealthyPercentage: aws.Int32(150), SkipMatching: aws.Bool(true), AutoRollback: aws.Bool(true),
-		BakeTime: aws.Int32(180), ScaleInProtectedInstances: types.ScaleInProtectedInstancesRefresh, StandbyInstances: types.StandbyInstancesIgnore}
-}
-
-func (c *cloud) tryStart(version string, p *types.RefreshPreferences) (string, error) {
-	in := &autoscaling.StartInstanceRefreshInput{AutoScalingGroupName: aws.String(name), Preferences: p}
-	if version != "" {
-		in.DesiredConfiguration = &types.DesiredConfiguration{LaunchTemplate: &types.LaunchTemplateSpecification{LaunchTemplateId: aws.String("lt-1"), Version: &version}}
-	}
-	out, err := c.as.StartInstanceRefresh(context.Background(), in)
-	if err != nil {
-		return "", err
-	}
-	return *out.InstanceRefreshId, nil
-}
-
-func (c *cloud) start(version string, p *types.RefreshPreferences) string {
-	c.t.Helper()
-	id, err := c.tryStart(version, p)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	return id
-}
-
-// refresh is the newest.
-func (c *cloud) refresh() types.InstanceRefresh {
-	c.t.Helper()
-	out, err := c.as.DescribeInstanceRefreshes(context.Background(), &autoscaling.DescribeInstanceRefreshesInput{AutoScalingGroupName: aws.String(name), MaxRecords: aws.Int32(1)})
-	if err != nil || len(out.InstanceRefreshes) != 1 {
-		c.t.Fatalf("%+v, %v", out, err)
-	}
-	return out.InstanceRefreshes[0]
-}
-
-// becomes waits for a status, hours if need be, and returns how long it took.
-func (c *cloud) becomes(want types.InstanceRefreshStatus) time.Duration {
-	c.t.Helper()
-	begun := time.Now()
-	for {
-		r := c.refresh()
-		if r.Status == want {
-			return time.Since(begun)
-		}
-		if r.EndTime != nil || time.Since(begun) > 5*time.Hour {
-			c.t.Fatalf("the refresh is %s (%s) after %s, want %s", r.Status, aws.ToString(r.StatusReason), time.Since(begun), want)
-		}
-		time.Sleep(time.Second)
-	}
-}
-
-// all fails unless the group is at its desired size with nobody but a version, and has this configuration.
-func (c *cloud) all(version string) {
-	c.t.Helper()
-	c.until("only version "+version, func() bool {
-		g := c.group()
-		return len(g.Instances) == int(*g.DesiredCapacity) && !slices.ContainsFunc(g.Instances, func(i types.Instance) bool {
-			return *i.LaunchTemplate.Version != version || i.LifecycleState != types.LifecycleStateInService
-		})
-	})
-	if got := *c.group().LaunchTemplate.Version; got != version {
-		c.t.Errorf("the group has version %s, want %s", got, version)
-	}
-}
-
-func (c *cloud) back() error {
-	_, err := c.as.RollbackInstanceRefresh(context.Background(), &autoscaling.RollbackInstanceRefreshInput{AutoScalingGroupName: aws.String(name)})
-	return err
-}
-
-func (c *cloud) cancel() error {
-	_, err := c.as.CancelInstanceRefresh(context.Background(), &autoscaling.CancelInstanceRefreshInput{AutoScalingGroupName: aws.String(name)})
-	return err
-}
-
-// guarded fills the group and arms the guard, whose work is checked at the end.
-func (c *cloud) guarded() {
-	c.t.Helper()
-	c.filled()
-	time.Sleep(2 * time.Minute)
-	c.guard.Arm()
-}
-
-func (c *cloud) watched() {
-	c.t.Helper()
-	if c.guard.Looks() == 0 {
-		c.t.Error("the guard saw nothing")
-	}
-}
 
 func TestRefreshReplacesOneByOne(t *testing.T) {
 	inBubble(t, good, func(c *cloud) {
 		c.guarded()
 		before := c.serving()
 		id := c.start("2", safe())
-		if r := c.refresh(); r.Status != types.InstanceRefreshStatusPending || *r.InstanceRefreshId != id || *r.DesiredConfiguration.LaunchTemplate.Version != "2" ||
-			*r.InstancesToUpdate != 2 || *r.Preferences.BakeTime != 180 || *r.Preferences.MaxHealthyPercentage != 150 || !*r.Preferences.AutoRollback {
+		if r := c.refresh(); r.Status != types.InstanceRefreshStatusPending || *r.InstanceRefreshId != id ||
+			*r.DesiredConfiguration.LaunchTemplate.Version != "2" ||
+			*r.InstancesToUpdate != 2 || *r.Preferences.BakeTime != 180 || *r.Preferences.MaxHealthyPercentage != 150 ||
+			!*r.Preferences.AutoRollback {
 			t.Errorf("%+v", r)
 		}
 		if d := c.becomes(types.InstanceRefreshStatusInProgress); d < 4*time.Second || d > 7*time.Second {
@@ -127,14 +32,16 @@ func TestRefreshReplacesOneByOne(t *testing.T) {
 			}
 			alive := 0
 			for _, i := range c.group().Instances {
-				if i.LifecycleState == types.LifecycleStateInService || i.LifecycleState == types.LifecycleStatePending || i.LifecycleState == types.LifecycleStatePendingWait {
+				if i.LifecycleState == types.LifecycleStateInService || i.LifecycleState == types.LifecycleStatePending ||
+					i.LifecycleState == types.LifecycleStatePendingWait {
 					alive++
 				}
 			}
 			most = max(most, alive)
 			time.Sleep(time.Second)
 		}
-		if r := c.refresh(); r.Status != types.InstanceRefreshStatusBaking || *r.PercentageComplete != 100 || *r.InstancesToUpdate != 0 {
+		if r := c.refresh(); r.Status != types.InstanceRefreshStatusBaking || *r.PercentageComplete != 100 ||
+			*r.InstancesToUpdate != 0 {
 			t.Errorf("%+v", r)
 		}
 		if most != 3 || fmt.Sprint(seen) != "[0 50]" {
@@ -163,7 +70,8 @@ func TestRefreshReplacesOneByOne(t *testing.T) {
 
 // The old ones serve on, and a launch is tried for an hour unless somebody rolls back.
 func TestRefreshWithBootsThatFail(t *testing.T) {
-	for what, script := range map[string]asgsim.Script{"gives up": asgsim.FailsBoot("bad hash"), "hangs": asgsim.Hangs(), "refused": asgsim.Refused("InsufficientInstanceCapacity")} {
+	for what, script := range map[string]asgsim.Script{"gives up": asgsim.FailsBoot("bad hash"), "hangs": asgsim.Hangs(),
+		"refused": asgsim.Refused("InsufficientInstanceCapacity")} {
 		t.Run(what, func(t *testing.T) {
 			inBubble(t, asgsim.ByVersion(map[string]asgsim.Script{"2": script}), func(c *cloud) {
 				c.guarded()
@@ -174,7 +82,8 @@ func TestRefreshWithBootsThatFail(t *testing.T) {
 				if d := r.RollbackDetails.RollbackStartTime.Sub(*r.StartTime); d < time.Hour || d > 2*time.Hour {
 					t.Errorf("tried for %s", d)
 				}
-				if r.RollbackDetails == nil || *r.RollbackDetails.PercentageCompleteOnRollback != 0 || *r.RollbackDetails.InstancesToUpdateOnRollback != 2 {
+				if r.RollbackDetails == nil || *r.RollbackDetails.PercentageCompleteOnRollback != 0 ||
+					*r.RollbackDetails.InstancesToUpdateOnRollback != 2 {
 					t.Errorf("%+v", r.RollbackDetails)
 				}
 				c.all("1")
@@ -197,7 +106,8 @@ func TestRollbackByHand(t *testing.T) {
 			t.Fatal(err)
 		}
 		r := c.refresh()
-		if r.Status != types.InstanceRefreshStatusRollbackInProgress || *r.RollbackDetails.PercentageCompleteOnRollback != 50 || *r.InstanceRefreshId != id {
+		if r.Status != types.InstanceRefreshStatusRollbackInProgress ||
+			*r.RollbackDetails.PercentageCompleteOnRollback != 50 || *r.InstanceRefreshId != id {
 			t.Errorf("%+v", r)
 		}
 		refused(t, c.back(), "ActiveInstanceRefreshNotFound", name)
@@ -211,7 +121,8 @@ func TestRollbackByHand(t *testing.T) {
 }
 
 func TestAlarmDuringRefresh(t *testing.T) {
-	for _, at := range []types.InstanceRefreshStatus{types.InstanceRefreshStatusInProgress, types.InstanceRefreshStatusBaking} {
+	for _, at := range []types.InstanceRefreshStatus{types.InstanceRefreshStatusInProgress,
+		types.InstanceRefreshStatusBaking} {
 		for _, auto := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s auto=%v", at, auto), func(t *testing.T) {
 				inBubble(t, good, func(c *cloud) {
@@ -246,7 +157,8 @@ func TestAlarmDuringRefresh(t *testing.T) {
 }
 
 func TestFailsUnderLoad(t *testing.T) {
-	for what, script := range map[string]asgsim.Script{"checks": asgsim.FailsUnderLoad(100 * time.Second), "alarm": asgsim.Rings(guardAlarm, 100*time.Second)} {
+	for what, script := range map[string]asgsim.Script{"checks": asgsim.FailsUnderLoad(100 * time.Second),
+		"alarm": asgsim.Rings(guardAlarm, 100*time.Second)} {
 		t.Run(what, func(t *testing.T) {
 			inBubble(t, asgsim.ByVersion(map[string]asgsim.Script{"2": script}), func(c *cloud) {
 				c.sim.Green(guardAlarm)
@@ -276,7 +188,8 @@ func TestScaleOutDuringRefresh(t *testing.T) {
 				}
 				for c.refresh().Status == types.InstanceRefreshStatusInProgress {
 					for _, i := range c.group().Instances {
-						if *i.LaunchTemplate.Version == "1" && !slices.ContainsFunc(before, func(o types.Instance) bool { return *o.InstanceId == *i.InstanceId }) {
+						if *i.LaunchTemplate.Version == "1" &&
+							!slices.ContainsFunc(before, func(o types.Instance) bool { return *o.InstanceId == *i.InstanceId }) {
 							t.Fatal("the old version was launched")
 						}
 					}
@@ -334,64 +247,4 @@ func TestCancelLeavesAMixture(t *testing.T) {
 		c.becomes(types.InstanceRefreshStatusSuccessful)
 		c.all("2")
 	})
-}
-
-func TestRefreshRefusals(t *testing.T) {
-	inBubble(t, good, func(c *cloud) {
-		c.filled()
-		c.sim.SetTemplate("lt-1", asgsim.TemplateVersion{Number: 1, Image: "ami-1"}, asgsim.TemplateVersion{Number: 2, Image: "ami-1"})
-		with := func(change func(*types.RefreshPreferences)) *types.RefreshPreferences {
-			p := safe()
-			change(p)
-			return p
-		}
-		c.sim.Red("red")
-		c.sim.SetAlarm("unknown", "INSUFFICIENT_DATA", "")
-		for says, try := range map[string]struct {
-			version string
-			p       *types.RefreshPreferences
-		}{
-			"no desired configuration": {"", safe()},
-			"version 9":                {"9", safe()},
-			"by their number":          {"$Latest", safe()},
-			"alarm red is in the state": {"2", with(func(p *types.RefreshPreferences) {
-				p.AlarmSpecification = &types.AlarmSpecification{Alarms: []string{"red"}}
-			})},
-			"alarm unknown is in the state": {"2", with(func(p *types.RefreshPreferences) {
-				p.AlarmSpecification = &types.AlarmSpecification{Alarms: []string{"unknown"}}
-			})},
-			"does not exist": {"2", with(func(p *types.RefreshPreferences) {
-				p.AlarmSpecification = &types.AlarmSpecification{Alarms: []string{"none"}}
-			})},
-			"more than 10":               {"2", with(func(p *types.RefreshPreferences) { p.AlarmSpecification = &types.AlarmSpecification{Alarms: make11()} })},
-			"not between 100 and 200":    {"2", with(func(p *types.RefreshPreferences) { p.MaxHealthyPercentage = aws.Int32(210) })},
-			"not between 0 and 100":      {"2", with(func(p *types.RefreshPreferences) { p.MinHealthyPercentage = aws.Int32(110) })},
-			"needs MinHealthyPercentage": {"2", with(func(p *types.RefreshPreferences) { p.MinHealthyPercentage = nil })},
-			"at most 100 above":          {"2", with(func(p *types.RefreshPreferences) { p.MinHealthyPercentage = aws.Int32(40) })},
-			"two days":                   {"2", with(func(p *types.RefreshPreferences) { p.BakeTime = aws.Int32(172801) })},
-			"no checkpoints":             {"2", with(func(p *types.RefreshPreferences) { p.CheckpointPercentages = []int32{50, 100} })},
-		} {
-			_, err := c.tryStart(try.version, try.p)
-			refused(t, err, "ValidationError", says)
-		}
-		p := safe()
-		p.AutoRollback = nil
-		c.start("", p)
-		_, err := c.tryStart("2", safe())
-		refused(t, err, "InstanceRefreshInProgress", "already in progress")
-		refused(t, c.back(), "IrreversibleInstanceRefresh", "no desired configuration")
-		c.becomes(types.InstanceRefreshStatusSuccessful)
-		c.start("2", safe())
-		v := "1"
-		refused(t, c.update(autoscaling.UpdateAutoScalingGroupInput{LaunchTemplate: &types.LaunchTemplateSpecification{LaunchTemplateId: aws.String("lt-1"), Version: &v}}),
-			"ValidationError", "An active instance refresh with a desired configuration exists.")
-	})
-}
-
-func make11() []string {
-	out := make([]string, 11)
-	for n := range out {
-		out[n] = fmt.Sprint("alarm-", n)
-	}
-	return out
 }

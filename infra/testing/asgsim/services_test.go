@@ -25,18 +25,23 @@ func TestAlarmsOverHTTP(t *testing.T) {
 		if err != nil || len(out.MetricAlarms) != 2 {
 			t.Fatalf("%+v, %v", out, err)
 		}
-		if a, red := out.MetricAlarms[0], out.MetricAlarms[1]; *a.AlarmName != "a" || a.StateValue != cw.StateValueOk || red.StateValue != cw.StateValueAlarm ||
+		if a, red := out.MetricAlarms[0], out.MetricAlarms[1]; *a.AlarmName != "a" || a.StateValue != cw.StateValueOk ||
+			red.StateValue != cw.StateValueAlarm ||
 			*red.StateReason == "" || !red.StateUpdatedTimestamp.Equal(time.Now()) {
 			t.Errorf("%+v", out.MetricAlarms)
 		}
-		if _, err := client.SetAlarmState(ctx, &cloudwatch.SetAlarmStateInput{AlarmName: aws.String("a"), StateValue: cw.StateValueAlarm, StateReason: aws.String("test")}); err != nil {
+		if _, err := client.SetAlarmState(ctx,
+			&cloudwatch.SetAlarmStateInput{AlarmName: aws.String("a"), StateValue: cw.StateValueAlarm,
+				StateReason: aws.String("test")}); err != nil {
 			t.Fatal(err)
 		}
 		out, err = client.DescribeAlarms(ctx, &cloudwatch.DescribeAlarmsInput{StateValue: cw.StateValueAlarm})
 		if err != nil || len(out.MetricAlarms) != 2 || *out.MetricAlarms[0].StateReason != "test" {
 			t.Errorf("%+v, %v", out, err)
 		}
-		_, err = client.SetAlarmState(ctx, &cloudwatch.SetAlarmStateInput{AlarmName: aws.String("none"), StateValue: cw.StateValueAlarm, StateReason: aws.String("test")})
+		_, err = client.SetAlarmState(ctx,
+			&cloudwatch.SetAlarmStateInput{AlarmName: aws.String("none"), StateValue: cw.StateValueAlarm,
+				StateReason: aws.String("test")})
 		var missing *cw.ResourceNotFound
 		if !errors.As(err, &missing) {
 			t.Error(err)
@@ -53,11 +58,13 @@ func TestTemplatesAndConsolesOverHTTP(t *testing.T) {
 		two.Number, two.Default, two.UserData = 2, true, "#!/bin/bash\nfalse\n"
 		c.sim.SetTemplate("lt-1", one, two)
 		describe := func(versions ...string) (*ec2.DescribeLaunchTemplateVersionsOutput, error) {
-			return client.DescribeLaunchTemplateVersions(ctx, &ec2.DescribeLaunchTemplateVersionsInput{LaunchTemplateId: aws.String("lt-1"), Versions: versions})
+			return client.DescribeLaunchTemplateVersions(ctx,
+				&ec2.DescribeLaunchTemplateVersionsInput{LaunchTemplateId: aws.String("lt-1"), Versions: versions})
 		}
 		for want, versions := range map[int64][]string{1: {"1"}, 2: {"$Latest"}} {
 			out, err := describe(versions...)
-			if err != nil || len(out.LaunchTemplateVersions) != 1 || *out.LaunchTemplateVersions[0].VersionNumber != want || *out.LaunchTemplateVersions[0].LaunchTemplateData.ImageId != "ami-1" {
+			if err != nil || len(out.LaunchTemplateVersions) != 1 || *out.LaunchTemplateVersions[0].VersionNumber != want ||
+				*out.LaunchTemplateVersions[0].LaunchTemplateData.ImageId != "ami-1" {
 				t.Errorf("%+v, %v", out, err)
 			}
 		}
@@ -65,12 +72,14 @@ func TestTemplatesAndConsolesOverHTTP(t *testing.T) {
 		if err != nil || len(out.LaunchTemplateVersions) != 2 {
 			t.Fatalf("%+v, %v", out, err)
 		}
-		if got, err := base64.StdEncoding.DecodeString(*out.LaunchTemplateVersions[1].LaunchTemplateData.UserData); err != nil || string(got) != two.UserData {
+		if got, err := base64.StdEncoding.DecodeString(
+			*out.LaunchTemplateVersions[1].LaunchTemplateData.UserData); err != nil || string(got) != two.UserData {
 			t.Errorf("%q, %v", got, err)
 		}
 		_, err = describe("9")
 		refused(t, err, "InvalidLaunchTemplateId.VersionNotFound", "9")
-		_, err = client.DescribeLaunchTemplateVersions(ctx, &ec2.DescribeLaunchTemplateVersionsInput{LaunchTemplateId: aws.String("lt-9")})
+		_, err = client.DescribeLaunchTemplateVersions(ctx,
+			&ec2.DescribeLaunchTemplateVersionsInput{LaunchTemplateId: aws.String("lt-9")})
 		refused(t, err, "InvalidLaunchTemplateId.NotFound", "lt-9")
 
 		c.start("2", safe())
@@ -85,7 +94,8 @@ func TestTemplatesAndConsolesOverHTTP(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := base64.StdEncoding.DecodeString(aws.ToString(console.Output)); err != nil || string(got) != "IMAGERY BOOT FAILED: bad hash\n" {
+		if got, err := base64.StdEncoding.DecodeString(aws.ToString(console.Output)); err != nil ||
+			string(got) != "IMAGERY BOOT FAILED: bad hash\n" {
 			t.Errorf("%q, %v", got, err)
 		}
 	})

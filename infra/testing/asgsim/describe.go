@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// named are the groups of a call, in order; all if it names none.
-func (s *Simulator) named(f form) []string {
+// groupNames returns the groups that a call names, or all of them.
+func (s *Simulator) groupNames(f form) []string {
 	if names := f.members("AutoScalingGroupNames"); names != nil {
 		return names
 	}
@@ -20,22 +20,25 @@ func (s *Simulator) named(f form) []string {
 
 func (s *Simulator) describeGroups(f form) ([]node, error) {
 	groups := el("AutoScalingGroups")
-	for _, name := range s.named(f) {
+	for _, name := range s.groupNames(f) {
 		g, instances, err := s.Snapshot(name)
 		if err != nil {
-			continue // AWS leaves out what it does not find
+			continue // AWS ignores unknown names
 		}
 		health := "EC2"
 		if g.ELB {
 			health = "ELB"
 		}
 		kids := []node{
-			text("AutoScalingGroupName", g.Name), number("MinSize", g.Min), number("MaxSize", g.Max), number("DesiredCapacity", g.Desired),
-			text("HealthCheckType", health), number("HealthCheckGracePeriod", int(g.Grace/time.Second)), number("DefaultCooldown", 300),
+			text("AutoScalingGroupName", g.Name), number("MinSize", g.Min), number("MaxSize", g.Max),
+			number("DesiredCapacity", g.Desired), text("HealthCheckType", health),
+			number("HealthCheckGracePeriod", int(g.Grace/time.Second)), number("DefaultCooldown", 300),
 			instant("CreatedTime", time.Now()), texts("AvailabilityZones", g.Zones),
 			template(g.Template, g.Version),
-			el("InstanceMaintenancePolicy", number("MinHealthyPercentage", g.MinHealthy), number("MaxHealthyPercentage", g.MaxHealthy)),
-			number("DefaultInstanceWarmup", int(cmp.Or(g.Warmup, g.Grace)/time.Second)), text("NewInstancesProtectedFromScaleIn", "false"),
+			el("InstanceMaintenancePolicy",
+				number("MinHealthyPercentage", g.MinHealthy), number("MaxHealthyPercentage", g.MaxHealthy)),
+			number("DefaultInstanceWarmup", int(cmp.Or(g.Warmup, g.Grace)/time.Second)),
+			text("NewInstancesProtectedFromScaleIn", "false"),
 			list("Instances", instances, func(i Instance) []node { return describe(g, i) }),
 		}
 		suspended := s.Suspended(name)
@@ -59,25 +62,9 @@ func describe(g Group, i Instance) []node {
 	if !i.Healthy {
 		health = "Unhealthy"
 	}
-	return []node{text("InstanceId", i.ID), text("AvailabilityZone", i.Zone), text("LifecycleState", string(i.State)), text("HealthStatus", health),
-		text("ProtectedFromScaleIn", strconv.FormatBool(i.Protected)), template(g.Template, i.Version)}
-}
-
-func (s *Simulator) describeInstances(f form) ([]node, error) {
-	ids := f.members("InstanceIds")
-	out := el("AutoScalingInstances")
-	for _, name := range s.named(form{}) {
-		g, instances, err := s.Snapshot(name)
-		if err != nil {
-			continue
-		}
-		for _, i := range instances {
-			if ids == nil || slices.Contains(ids, i.ID) {
-				out.Kids = append(out.Kids, el("member", append(describe(g, i), text("AutoScalingGroupName", g.Name))...))
-			}
-		}
-	}
-	return []node{out}, nil
+	return []node{text("InstanceId", i.ID), text("AvailabilityZone", i.Zone), text("LifecycleState", string(i.State)),
+		text("HealthStatus", health), text("ProtectedFromScaleIn", strconv.FormatBool(i.Protected)),
+		template(g.Template, i.Version)}
 }
 
 func (s *Simulator) describeHooks(f form) ([]node, error) {
@@ -86,32 +73,35 @@ func (s *Simulator) describeHooks(f form) ([]node, error) {
 		return nil, err
 	}
 	return []node{list("LifecycleHooks", g.Hooks, func(h Hook) []node {
-		return []node{text("AutoScalingGroupName", g.Name), text("LifecycleHookName", h.Name), text("LifecycleTransition", h.Transition),
-			text("DefaultResult", h.DefaultResult), number("HeartbeatTimeout", int(h.Timeout/time.Second)), number("GlobalTimeout", int(globalLimit(&h)/time.Second))}
+		return []node{text("AutoScalingGroupName", g.Name), text("LifecycleHookName", h.Name),
+			text("LifecycleTransition", h.Transition), text("DefaultResult", h.DefaultResult),
+			number("HeartbeatTimeout", int(h.Timeout/time.Second)), number("GlobalTimeout", int(globalLimit(&h)/time.Second))}
 	})}, nil
 }
 
-// activityPage is the API's default and largest page.
-const activityPage = 100
-
-func (s *Simulator) describeActivities(f form) ([]node, error) {
-	all := s.Activities(f.of("AutoScalingGroupName"))
-	from, _ := strconv.Atoi(f.of("NextToken")) // none is the beginning
-	size := activityPage
+// page returns the page of a list that NextToken and MaxRecords select.
+func page[T any](f form, name string, all []T, size, maxSize int, member func(T) []node) ([]node, error) {
 	if n := f.integer("MaxRecords"); n != nil {
-		size = min(size, *n)
+		if size = *n; size < 1 || size > maxSize {
+			return nil, invalid("MaxRecords %d is not between 1 and %d", size, maxSize)
+		}
 	}
-	page := all[min(from, len(all)):min(from+size, len(all))]
-	out := []node{list("Activities", page, activity)}
+	from, _ := strconv.Atoi(f.of("NextToken")) // missing: 0
+	out := []node{list(name, all[min(from, len(all)):min(from+size, len(all))], member)}
 	if from+size < len(all) {
 		out = append(out, number("NextToken", from+size))
 	}
 	return out, nil
 }
 
+// describeActivities: "MaxRecords: the default value is 100 and the maximum value is 100."
+func (s *Simulator) describeActivities(f form) ([]node, error) {
+	return page(f, "Activities", s.Activities(f.of("AutoScalingGroupName")), 100, 100, activity)
+}
+
 func activity(a Activity) []node {
-	out := []node{text("ActivityId", a.ID), text("AutoScalingGroupName", a.Group), text("Description", a.Description), text("Cause", a.Cause),
-		instant("StartTime", a.Start), text("StatusCode", string(a.Status)), number("Progress", 50)}
+	out := []node{text("ActivityId", a.ID), text("AutoScalingGroupName", a.Group), text("Description", a.Description),
+		text("Cause", a.Cause), instant("StartTime", a.Start), text("StatusCode", string(a.Status)), number("Progress", 50)}
 	if a.Message != "" {
 		out = append(out, text("StatusMessage", a.Message))
 	}
@@ -122,8 +112,10 @@ func activity(a Activity) []node {
 }
 
 func (s *Simulator) updateGroup(f form) ([]node, error) {
-	return nil, s.Update(f.of("AutoScalingGroupName"), Change{Min: f.integer("MinSize"), Max: f.integer("MaxSize"), Desired: f.integer("DesiredCapacity"),
-		Template: f.of("LaunchTemplate.LaunchTemplateId"), Version: f.of("LaunchTemplate.Version")})
+	return nil, s.Update(f.of("AutoScalingGroupName"), Change{
+		Min: f.integer("MinSize"), Max: f.integer("MaxSize"), Desired: f.integer("DesiredCapacity"),
+		Template: f.of("LaunchTemplate.LaunchTemplateId"), Version: f.of("LaunchTemplate.Version"),
+	})
 }
 
 func (s *Simulator) setDesired(f form) ([]node, error) {
@@ -135,7 +127,7 @@ func (s *Simulator) setDesired(f form) ([]node, error) {
 }
 
 func (s *Simulator) terminateInstance(f form) ([]node, error) {
-	a, err := s.Terminate(f.of("InstanceId"), yes(f.of("ShouldDecrementDesiredCapacity")))
+	a, err := s.Terminate(f.of("InstanceId"), isTrue(f.of("ShouldDecrementDesiredCapacity")))
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +139,7 @@ func (s *Simulator) terminateInstance(f form) ([]node, error) {
 func (s *Simulator) describeTargets(f form) ([]node, error) {
 	arn := f.of("TargetGroupArn")
 	out, found := el("TargetHealthDescriptions"), false
-	for _, name := range s.named(form{}) {
+	for _, name := range s.groupNames(form{}) {
 		g, instances, err := s.Snapshot(name)
 		if err != nil || g.TargetGroup != arn {
 			continue
