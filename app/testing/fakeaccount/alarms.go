@@ -14,7 +14,7 @@ import (
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
-// Alarm is one alarm of CloudWatch.
+// Alarm is a CloudWatch alarm.
 type Alarm struct {
 	Name     string
 	State    string
@@ -29,13 +29,13 @@ type Alarm struct {
 	history []cbor.Map // the newest first
 }
 
-// Subscription is one of the topic.
+// Subscription is a subscription of the topic.
 type Subscription struct {
 	Protocol, Endpoint string
 	Confirmed          bool
 }
 
-// Alarm finds an alarm by its name in the stack, to look at it or to change it while nobody calls.
+// Alarm returns an alarm by its name in the stack. A test must not change it while requests are served.
 func (a *Account) Alarm(name string) *Alarm {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -47,7 +47,7 @@ func (a *Account) Alarm(name string) *Alarm {
 	panic("fakeaccount: no alarm " + name)
 }
 
-// Add makes another alarm.
+// Add adds an alarm.
 func (a *Account) Add(al Alarm) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -79,13 +79,15 @@ func (a *Account) subscriptions() string {
 		if s.Confirmed {
 			arn = fmt.Sprintf("%s:%d", a.Topic, i)
 		}
-		fmt.Fprintf(&b, "<member><TopicArn>%s</TopicArn><Protocol>%s</Protocol><SubscriptionArn>%s</SubscriptionArn><Owner>%s</Owner><Endpoint>%s</Endpoint></member>",
+		fmt.Fprintf(&b, "<member><TopicArn>%s</TopicArn><Protocol>%s</Protocol><SubscriptionArn>%s</SubscriptionArn>"+
+			"<Owner>%s</Owner><Endpoint>%s</Endpoint></member>",
 			a.Topic, s.Protocol, arn, ID, s.Endpoint)
 	}
-	return `<ListSubscriptionsByTopicResponse><ListSubscriptionsByTopicResult><Subscriptions>` + b.String() + `</Subscriptions></ListSubscriptionsByTopicResult></ListSubscriptionsByTopicResponse>`
+	return `<ListSubscriptionsByTopicResponse><ListSubscriptionsByTopicResult><Subscriptions>` + b.String() +
+		`</Subscriptions></ListSubscriptionsByTopicResult></ListSubscriptionsByTopicResponse>`
 }
 
-// cloudWatch speaks Smithy's RPC v2 over CBOR, as current SDKs do.
+// cloudWatch implements Smithy's RPC v2 over CBOR, which current SDKs use.
 func (a *Account) cloudWatch(w http.ResponseWriter, operation string, body []byte) {
 	in := cbor.Map{}
 	if v, err := cbor.Decode(body); err == nil {
@@ -132,10 +134,11 @@ func (a *Account) alarmCall(operation string, in cbor.Map) (cbor.Map, int) {
 			}
 		}
 	}
-	return cbor.Map{"__type": cbor.String("com.amazonaws.cloudwatch#ResourceNotFound"), "message": cbor.String("no such alarm")}, 404
+	return cbor.Map{"__type": cbor.String("com.amazonaws.cloudwatch#ResourceNotFound"),
+		"message": cbor.String("no such alarm")}, 404
 }
 
-// set changes the state. Only a transition runs actions.
+// set changes the state of an alarm. Only a transition runs its actions.
 func (al *Alarm) set(state, reason string) {
 	if al.State == state {
 		return
@@ -148,10 +151,12 @@ func (al *Alarm) set(state, reason string) {
 		return
 	}
 	for _, arn := range actions {
-		data := map[string]any{"actionState": "Succeeded", "stateUpdateTimestamp": al.Since.UnixMilli(), "notificationResource": arn}
+		data := map[string]any{"actionState": "Succeeded", "stateUpdateTimestamp": al.Since.UnixMilli(),
+			"notificationResource": arn}
 		summary := "Successfully executed action " + arn
 		if al.Delivers {
-			message, _ := json.Marshal(map[string]string{"AlarmName": al.Name, "NewStateValue": state, "NewStateReason": reason, "OldStateValue": old})
+			message, _ := json.Marshal(map[string]string{"AlarmName": al.Name, "NewStateValue": state, "NewStateReason": reason,
+				"OldStateValue": old})
 			wrapped, _ := json.Marshal(map[string]string{"default": string(message)})
 			data["publishedMessage"] = string(wrapped)
 		} else {
@@ -164,8 +169,9 @@ func (al *Alarm) set(state, reason string) {
 
 func (al *Alarm) remember(kind, summary string, data map[string]any) {
 	text, _ := json.Marshal(data)
-	al.history = slices.Insert(al.history, 0, cbor.Map{"AlarmName": cbor.String(al.Name), "AlarmType": cbor.String("MetricAlarm"), "Timestamp": stamp(time.Now()),
-		"HistoryItemType": cbor.String(kind), "HistorySummary": cbor.String(summary), "HistoryData": cbor.String(text)})
+	al.history = slices.Insert(al.history, 0,
+		cbor.Map{"AlarmName": cbor.String(al.Name), "AlarmType": cbor.String("MetricAlarm"), "Timestamp": stamp(time.Now()),
+			"HistoryItemType": cbor.String(kind), "HistorySummary": cbor.String(summary), "HistoryData": cbor.String(text)})
 }
 
 func (al *Alarm) describe() cbor.Map {
@@ -176,12 +182,13 @@ func (al *Alarm) describe() cbor.Map {
 		}
 		return out
 	}
-	return cbor.Map{"AlarmName": cbor.String(al.Name), "StateValue": cbor.String(al.State), "StateReason": cbor.String("as it is"),
+	return cbor.Map{"AlarmName": cbor.String(al.Name), "StateValue": cbor.String(al.State),
+		"StateReason":                cbor.String("as it is"),
 		"StateTransitionedTimestamp": stamp(al.Since), "ActionsEnabled": cbor.Bool(al.Enabled),
 		"AlarmActions": texts(al.Actions), "OKActions": texts(al.Over)}
 }
 
-// stamp is a time as CBOR has it.
+// stamp encodes a time in CBOR.
 func stamp(t time.Time) cbor.Value {
 	return &cbor.Tag{ID: 1, Value: cbor.Float64(float64(t.UnixMilli()) / 1000)}
 }

@@ -1,8 +1,6 @@
-// Package fakeaccount is what an operator sees of AWS in a test: the emulators of table, bucket and queue, and around
-// them alarms with a history, topics, tags and the settings that the emulators do not have. Answers have the shapes of
-// the SDK's own protocols, so that real clients, and the real binary, read them.
-//
-// Nothing of the product may import this package.
+// Package fakeaccount emulates an AWS account for tests of the operator's commands: the emulators of table, bucket and
+// queue, and alarms with a history, topics, tags and the settings that the emulators do not have. It implements the
+// protocols of the SDK, so that the real binary can be tested.
 package fakeaccount
 
 import (
@@ -31,12 +29,12 @@ import (
 // ID is the number of the account.
 const ID = "000000000000"
 
-// Account is one account with one stack called test, which is healthy until a test changes that.
+// Account has one stack, named test, which is healthy until a test changes that.
 type Account struct {
 	Cloud *fakeaws.Cloud
 	Stack fakeaws.Stack
-	URL   string // the endpoint of everything
-	Topic string // ARN of the topic that all alarms tell
+	URL   string // endpoint of all services
+	Topic string // ARN of the topic of all alarms
 
 	mu        sync.Mutex
 	alarms    []*Alarm
@@ -49,21 +47,23 @@ type Account struct {
 	skew      time.Duration
 }
 
-// Answer replaces what an operation would answer.
+// Answer is a fixed answer to an operation.
 type Answer struct {
 	Status int
 	Body   string
 }
 
-// Start makes the account, until the test ends, and points the SDK's variables at it.
+// Start starts the account until the test ends, and sets the SDK's environment variables to it.
 func Start(t *testing.T) *Account {
 	t.Helper()
 	cloud := fakeaws.New()
 	t.Cleanup(cloud.Close)
-	a := &Account{Cloud: cloud, answers: healthy(), instances: map[string]string{}, Topic: "arn:aws:sns:" + fakeaws.Region + ":" + ID + ":imagery-test-alarms-1a2b3c4",
-		subs: []Subscription{{"email", "oncall@example.com", true}}}
+	a := &Account{Cloud: cloud, answers: healthy(), instances: map[string]string{},
+		Topic: "arn:aws:sns:" + fakeaws.Region + ":" + ID + ":imagery-test-alarms-1a2b3c4",
+		subs:  []Subscription{{"email", "oncall@example.com", true}}}
 	for _, name := range settings.Alarms {
-		a.alarms = append(a.alarms, &Alarm{Name: "imagery-test-" + name + "-1a2b3c4", State: "OK", Enabled: true, Since: time.Now().Add(-time.Hour),
+		a.alarms = append(a.alarms, &Alarm{Name: "imagery-test-" + name + "-1a2b3c4", State: "OK", Enabled: true,
+			Since:   time.Now().Add(-time.Hour),
 			Actions: []string{a.Topic}, Over: []string{a.Topic}, Delivers: true})
 	}
 	a.makeStack(t)
@@ -80,85 +80,90 @@ func Start(t *testing.T) *Account {
 	return a
 }
 
-// makeStack makes table, bucket and queues as infra does.
+// makeStack creates table, bucket and queues as infra does.
 func (a *Account) makeStack(t *testing.T) {
 	t.Helper()
 	ctx := t.Context()
 	var err error
-	if a.Stack, err = a.Cloud.NewStack(ctx, "imagery-test", imagery.Limits{Visibility: settings.QueueVisibility, MaxReceives: settings.QueueMaxReceives}); err != nil {
+	if a.Stack, err = a.Cloud.NewStack(ctx, "imagery-test",
+		imagery.Limits{Visibility: settings.QueueVisibility, MaxReceives: settings.QueueMaxReceives}); err != nil {
 		t.Fatal(err)
 	}
 	a.Queue(t, "imagery-test-dlq", nil)
 	a.Queue(t, "imagery-test", nil)
 }
 
-// Queue makes a queue anew with those attributes; what they do not say is as infra says.
+// Queue creates a queue with these attributes, or those of infra where none is given. "" removes an attribute.
 func (a *Account) Queue(t *testing.T, name string, with map[string]string) {
 	t.Helper()
-	all := map[string]string{"VisibilityTimeout": "120", "MessageRetentionPeriod": "345600", "SqsManagedSseEnabled": "true"}
+	all := map[string]string{"VisibilityTimeout": "120", "MessageRetentionPeriod": "345600",
+		"SqsManagedSseEnabled": "true"}
 	if strings.HasSuffix(name, "-dlq") {
 		all["VisibilityTimeout"], all["MessageRetentionPeriod"] = "30", "1209600"
 	} else {
-		all["RedrivePolicy"] = fmt.Sprintf(`{"deadLetterTargetArn":"arn:aws:sqs:%s:%s:imagery-test-dlq","maxReceiveCount":5}`, fakeaws.Region, ID)
+		all["RedrivePolicy"] = fmt.Sprintf(`{"deadLetterTargetArn":"arn:aws:sqs:%s:%s:imagery-test-dlq","maxReceiveCount":5}`,
+			fakeaws.Region, ID)
 	}
 	for k, v := range with {
 		if all[k] = v; v == "" {
 			delete(all, k)
 		}
 	}
-	if _, err := a.Cloud.SQS().CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: &name, Attributes: all}); err != nil {
+	if _, err := a.Cloud.SQS().CreateQueue(t.Context(),
+		&sqs.CreateQueueInput{QueueName: &name, Attributes: all}); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// Flags are those of a verb on the account's stack.
+// Flags returns the flags of a command on the account's stack.
 func (a *Account) Flags() []string {
-	return []string{"--stack", "test", "--table", a.Stack.Table, "--bucket", a.Stack.Bucket, "--queue-url", a.Stack.QueueURL, "--s3-path-style"}
+	return []string{"--stack", "test", "--table", a.Stack.Table, "--bucket", a.Stack.Bucket, "--queue-url",
+		a.Stack.QueueURL, "--s3-path-style"}
 }
 
-// Answers lets an operation, such as s3:GetPublicAccessBlock, answer that from now on.
+// Answers sets the answer of an operation, such as s3:GetPublicAccessBlock.
 func (a *Account) Answers(operation string, status int, body string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.answers[operation] = Answer{status, body}
 }
 
-// Hook is called at each call with its service:Operation.
+// Hook sets a function that is called with the service:Operation of each call.
 func (a *Account) Hook(hook func(call string)) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.hook = hook
 }
 
-// Calls are those so far.
+// Calls returns the service:Operation of all calls so far.
 func (a *Account) Calls() []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return slices.Clone(a.calls)
 }
 
-// Tag puts the stack's tags on what has those ARNs.
+// Tag adds resources that have the stack's tags.
 func (a *Account) Tag(arns ...string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.tagged = append(a.tagged, arns...)
 }
 
-// Instance puts an instance into a group.
+// Instance adds an instance to a group.
 func (a *Account) Instance(id, group string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.instances[id] = group
 }
 
-// Skew lets the clocks of AWS be ahead by so much.
+// Skew sets how far the clock of AWS is ahead.
 func (a *Account) Skew(d time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.skew = d
 }
 
-// ServeHTTP answers what the account knows itself, and asks the emulators else.
+// ServeHTTP answers the calls that the account implements, and forwards others to the emulators.
 func (a *Account) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -195,21 +200,24 @@ func (a *Account) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// versions of the query protocols tell the services apart.
-var versions = map[string]string{"2010-03-31": "sns", "2011-06-15": "sts", "2011-01-01": "autoscaling", "2015-12-01": "elasticloadbalancing"}
+// versions maps API versions of the query protocol to services.
+var versions = map[string]string{"2010-03-31": "sns", "2011-06-15": "sts", "2011-01-01": "autoscaling",
+	"2015-12-01": "elasticloadbalancing"}
 
-// nameOf is service:Operation of a request.
+// nameOf returns the service:Operation of a request.
 func nameOf(r *http.Request, body []byte) string {
 	if operation, ok := strings.CutPrefix(r.URL.Path, "/service/GraniteServiceVersion20100801/operation/"); ok {
 		return "cloudwatch:" + operation
 	}
 	if service, operation, ok := strings.Cut(r.Header.Get("X-Amz-Target"), "."); ok {
-		return map[string]string{"DynamoDB_20120810": "dynamodb", "AmazonSQS": "sqs", "ResourceGroupsTaggingAPI_20170126": "tag"}[service] + ":" + operation
+		return map[string]string{"DynamoDB_20120810": "dynamodb", "AmazonSQS": "sqs",
+			"ResourceGroupsTaggingAPI_20170126": "tag"}[service] + ":" + operation
 	}
 	if form, err := url.ParseQuery(string(body)); err == nil && form.Get("Action") != "" {
 		return versions[form.Get("Version")] + ":" + form.Get("Action")
 	}
-	for parameter, operation := range map[string]string{"publicAccessBlock": "GetPublicAccessBlock", "policyStatus": "GetBucketPolicyStatus", "lifecycle": "GetBucketLifecycleConfiguration"} {
+	for parameter, operation := range map[string]string{"publicAccessBlock": "GetPublicAccessBlock",
+		"policyStatus": "GetBucketPolicyStatus", "lifecycle": "GetBucketLifecycleConfiguration"} {
 		if r.URL.Query().Has(parameter) {
 			return "s3:" + operation
 		}
@@ -217,9 +225,10 @@ func nameOf(r *http.Request, body []byte) string {
 	return "s3:" + r.Method
 }
 
-// write gives an answer in the service's protocol.
+// write sends an answer in the service's protocol.
 func write(w http.ResponseWriter, service string, a Answer) {
-	kind := map[string]string{"dynamodb": "application/x-amz-json-1.0", "sqs": "application/x-amz-json-1.0", "tag": "application/x-amz-json-1.1"}[service]
+	kind := map[string]string{"dynamodb": "application/x-amz-json-1.0", "sqs": "application/x-amz-json-1.0",
+		"tag": "application/x-amz-json-1.1"}[service]
 	if kind == "" {
 		kind = "text/xml"
 	}
@@ -256,10 +265,12 @@ func (a *Account) members(body []byte) string {
 	var b strings.Builder
 	for key, v := range form {
 		if group := a.instances[v[0]]; strings.HasPrefix(key, "InstanceIds.") && group != "" {
-			fmt.Fprintf(&b, "<member><InstanceId>%s</InstanceId><AutoScalingGroupName>%s</AutoScalingGroupName></member>", v[0], group)
+			fmt.Fprintf(&b, "<member><InstanceId>%s</InstanceId><AutoScalingGroupName>%s</AutoScalingGroupName></member>", v[0],
+				group)
 		}
 	}
-	return `<DescribeAutoScalingInstancesResponse><DescribeAutoScalingInstancesResult><AutoScalingInstances>` + b.String() +
+	return `<DescribeAutoScalingInstancesResponse><DescribeAutoScalingInstancesResult><AutoScalingInstances>` +
+		b.String() +
 		`</AutoScalingInstances></DescribeAutoScalingInstancesResult></DescribeAutoScalingInstancesResponse>`
 }
 
