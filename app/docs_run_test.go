@@ -5,8 +5,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -22,7 +20,6 @@ import (
 	"time"
 
 	"imagery/app/cli"
-	"imagery/app/deploy/settings"
 	"imagery/app/testing/short"
 )
 
@@ -85,31 +82,7 @@ func binaryUnderstands(args []string) error {
 	if len(args) == 0 || strings.ToUpper(args[0]) == args[0] && !strings.HasPrefix(args[0], "-") {
 		return nil
 	}
-	unset := func(string) string { return "" }
-	if strings.HasPrefix(args[0], "-") {
-		if _, err := settings.Parse(args, unset, io.Discard); !errors.Is(err, settings.ErrHelp) {
-			return err
-		}
-		return nil
-	}
-	if args[0] == "rollout" {
-		return cli.CheckRollout(args[1:])
-	}
-	found, rest, err := cli.Find(verbs, args)
-	if err != nil && len(args) == 1 && slices.Contains(settings.Verbs, args[0]) {
-		return nil // a group of verbs, spoken of as a whole
-	}
-	if err != nil {
-		return err
-	}
-	_, rest, err = settings.ParseVerb(rest, unset, func(fs *flag.FlagSet) { found[0].Setup(fs) })
-	if errors.Is(err, settings.ErrHelp) {
-		return nil
-	}
-	if err == nil && len(rest) > 0 && found[0].Args == "" {
-		return fmt.Errorf("%s takes no argument %q", found[0].Name, rest[0])
-	}
-	return err
+	return cli.App{Console: cli.Console{Out: io.Discard}, Extra: extraCommands}.Check(args)
 }
 
 // testsExist checks the folder of a go test command, and that its patterns mean something in it.

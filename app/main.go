@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"imagery/app/cli"
 	"imagery/app/deploy/settings"
 	"imagery/app/observe"
 )
@@ -25,35 +26,30 @@ const (
 )
 
 func main() {
-	// Whoever read our first line may stop reading; that is an error of a write, not the end of a fleet.
+	// A program that reads our first line may close the pipe. That is a write error and must not end the fleet.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// run is main with its exit code as a value.
+// run is main with the exit code as its result.
 func run(args []string, stdout, stderr io.Writer) int {
-	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
-		return runVerb(args, stdout, stderr)
-	}
-	s, err := settings.Parse(args, os.Getenv, stdout)
-	if errors.Is(err, settings.ErrHelp) {
-		return exitClean
-	}
-	if err == nil {
-		ctx, kill := stopSignals()
-		out, log := observe.NewUnblocked(stdout), observe.NewUnblocked(stderr)
-		err = serve(ctx, kill, s, out, log)
-		out.Flush(flushTimeout)
-		log.Flush(flushTimeout)
-	}
-	return exitCode(err, stderr)
+	ctx, kill := stopSignals()
+	app := cli.App{Console: newConsole(stdout, stderr), Getenv: os.Getenv, Open: openDeployment, Extra: extraCommands,
+		BeforeCommand: func() { go exitOn(kill) },
+		Role: func(ctx context.Context, s settings.Settings) error {
+			out, log := observe.NewUnblocked(stdout), observe.NewUnblocked(stderr)
+			defer out.Flush(flushTimeout)
+			defer log.Flush(flushTimeout)
+			return serve(ctx, kill, s, out, log)
+		}}
+	return exitCode(app.Run(ctx, args), stderr)
 }
 
-// flushTimeout bounds how long a process that ends waits for its output to be read.
+// flushTimeout bounds how long a process that ends waits until its output is read.
 const flushTimeout = time.Second
 
 // stopSignals returns a context that ends at the first SIGINT or SIGTERM, for a clean stop, and a channel that is
-// closed at the second one, from somebody who will not wait for it.
+// closed at the second one, for users who do not want to wait.
 func stopSignals() (context.Context, <-chan struct{}) {
 	ctx, cancel := context.WithCancel(context.Background())
 	kill := make(chan struct{})
@@ -64,7 +60,7 @@ func stopSignals() (context.Context, <-chan struct{}) {
 		cancel()
 		<-signals
 		close(kill)
-		signal.Stop(signals) // the third one is not ours any more
+		signal.Stop(signals) // the third one ends the process at once
 	}()
 	return ctx, kill
 }
@@ -74,17 +70,20 @@ func serve(ctx context.Context, kill <-chan struct{}, s settings.Settings, stdou
 	if s.Role == settings.Local {
 		return runLocal(ctx, kill, s, stdout, stderr)
 	}
-	go func() {
-		<-kill
-		os.Exit(exitFailure)
-	}()
+	go exitOn(kill)
 	if s.Role == settings.Server {
 		return runServer(ctx, s, stdout, stderr)
 	}
 	return runWorker(ctx, s, stdout, stderr)
 }
 
-// exitCode prints what went wrong, a line each, and says with which code the process ends.
+// exitOn ends the process at the second signal.
+func exitOn(kill <-chan struct{}) {
+	<-kill
+	os.Exit(exitFailure)
+}
+
+// exitCode prints the error, a line for each problem, and returns the exit code of the process.
 func exitCode(err error, stderr io.Writer) int {
 	if err == nil {
 		return exitClean

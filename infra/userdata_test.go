@@ -43,7 +43,7 @@ func TestInstancesRunWithTheSettingsOfTheStack(t *testing.T) {
 				env[k] = v
 			}
 			env["IMAGERY_INSTANCE"] = "i-0123" // as the script adds it
-			s, err := settings.Parse(nil, func(k string) string { return env[k] }, nil)
+			s, err := settings.FromEnv(func(k string) string { return env[k] })
 			if err != nil {
 				t.Fatalf("%s %s: %v", variant, role, err)
 			}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"io"
 	"os"
 	"slices"
@@ -19,24 +18,16 @@ import (
 	"imagery/app/testing/short"
 )
 
-// asked runs a verb as somebody at a terminal would, with in as the answers; nil is no terminal.
-func asked(t *testing.T, ctx context.Context, in io.Reader, args ...string) (out, errOut string, err error) {
+// runCommand runs a command. In has the answers of the user; nil stands for no terminal.
+func runCommand(t *testing.T, ctx context.Context, in io.Reader, args ...string) (out, errOut string, err error) {
 	t.Helper()
-	found, rest, err := cli.Find(cli.Verbs, args)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var run func(context.Context, cli.Call) error
-	s, rest, err := settings.ParseVerb(rest, os.Getenv, func(fs *flag.FlagSet) { run = found[0].Setup(fs) })
-	if err != nil {
-		return "", "", err
-	}
 	var stdout, stderr bytes.Buffer
-	err = run(ctx, cli.Call{Args: rest, Settings: s, Console: cli.Console{Out: &stdout, Err: &stderr, In: in},
-		Open: func(context.Context, settings.Settings, string) (cli.Backend, error) {
-			return cli.Backend{}, errors.New("not opened in this test")
-		}})
-	return stdout.String(), stderr.String(), cli.Clear(err)
+	app := cli.App{Console: cli.Console{Out: &stdout, Err: &stderr, In: in}, Getenv: os.Getenv,
+		Open: func(context.Context, settings.Settings, string) (cli.Deployment, error) {
+			return cli.Deployment{}, errors.New("not opened in this test")
+		}}
+	err = app.Run(ctx, args)
+	return stdout.String(), stderr.String(), err
 }
 
 type drill struct {
@@ -49,7 +40,7 @@ type drill struct {
 
 func drilled(t *testing.T, a *fakeaccount.Account, args ...string) (d drill, err error) {
 	t.Helper()
-	out, _, err := asked(t, t.Context(), nil, slices.Concat([]string{"alarms", "test", "--yes", "--json"}, a.Flags(), args)...)
+	out, _, err := runCommand(t, t.Context(), nil, slices.Concat([]string{"alarms", "test", "--yes", "--json"}, a.Flags(), args)...)
 	if jsonErr := json.Unmarshal([]byte(out), &d); jsonErr != nil {
 		t.Fatalf("%v: %s, %v", jsonErr, out, err)
 	}
@@ -99,7 +90,7 @@ func TestAlarmsTestFailures(t *testing.T) {
 		"nobody has subscribed": {func(a *fakeaccount.Account) { a.Subscribe() }, "nobody will receive it", "imagery:alarmEmail"},
 		"no action":             {func(a *fakeaccount.Account) { a.Alarm("lag").Actions = nil }, "nobody will receive it: lag", "it has no action"},
 		"switched off":          {func(a *fakeaccount.Account) { a.Alarm("lag").Enabled = false }, "nobody will receive it: lag", "its actions are switched off"},
-		"rings already":         {func(a *fakeaccount.Account) { a.Alarm("lag").State = "ALARM" }, "not tested, for it rings already: lag", "lag: it rings already"},
+		"rings already":         {func(a *fakeaccount.Account) { a.Alarm("lag").State = "ALARM" }, "not tested, since its state is ALARM: lag", "lag: it rings already"},
 		"history refused": {func(a *fakeaccount.Account) {
 			a.Answers("cloudwatch:DescribeAlarmHistory", 500, "")
 		}, "not every action was seen to succeed: dead-letters", "read the history of imagery-test-lag"},
@@ -109,7 +100,7 @@ func TestAlarmsTestFailures(t *testing.T) {
 			a := fakeaccount.Start(t)
 			c.damage(a)
 			before := a.Alarm("lag").State
-			out, _, err := asked(t, t.Context(), nil, append([]string{"alarms", "test", "--yes", "--wait", "50ms"}, a.Flags()...)...)
+			out, _, err := runCommand(t, t.Context(), nil, append([]string{"alarms", "test", "--yes", "--wait", "50ms"}, a.Flags()...)...)
 			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(out, c.screen) {
 				t.Errorf("%v\n%s", err, out)
 			}
@@ -135,7 +126,7 @@ func TestAlarmsTestInterrupted(t *testing.T) {
 				}
 			}
 		})
-		_, _, err := asked(t, ctx, nil, append([]string{"alarms", "test", "--yes"}, a.Flags()...)...)
+		_, _, err := runCommand(t, ctx, nil, append([]string{"alarms", "test", "--yes"}, a.Flags()...)...)
 		cancel()
 		if err == nil || !strings.Contains(err.Error(), "interrupted") {
 			t.Errorf("after %d: %v", at, err)
@@ -160,8 +151,8 @@ func TestAlarmsTestSaysWhatStaysRed(t *testing.T) {
 			}
 		}
 	})
-	out, _, err := asked(t, t.Context(), nil, append([]string{"alarms", "test", "--yes", "--name", "lag,queue-age", "--wait", "50ms"}, a.Flags()...)...)
-	if err == nil || !strings.Contains(err.Error(), "NOT PUT BACK") || !strings.Contains(out, "--alarm-name imagery-test-lag-1a2b3c4") {
+	out, _, err := runCommand(t, t.Context(), nil, append([]string{"alarms", "test", "--yes", "--name", "lag,queue-age", "--wait", "50ms"}, a.Flags()...)...)
+	if err == nil || !strings.Contains(err.Error(), "NOT SET BACK") || !strings.Contains(out, "--alarm-name imagery-test-lag-1a2b3c4") {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
@@ -174,7 +165,7 @@ func TestAlarmsTestAsks(t *testing.T) {
 		usage bool
 	}{{nil, false, true}, {strings.NewReader(""), false, true}, {strings.NewReader("\n"), false, false}, {strings.NewReader("n\n"), false, false}, {strings.NewReader("y\n"), true, false}} {
 		a := fakeaccount.Start(t)
-		_, said, err := asked(t, t.Context(), c.in, append([]string{"alarms", "test"}, a.Flags()...)...)
+		_, said, err := runCommand(t, t.Context(), c.in, append([]string{"alarms", "test"}, a.Flags()...)...)
 		usage := (*settings.UsageError)(nil)
 		if rang := slices.Contains(a.Calls(), "cloudwatch:SetAlarmState"); rang != c.rings || (err == nil) != c.rings || errors.As(err, &usage) != c.usage {
 			t.Errorf("rang %t, %v, asked %q", rang, err, said)
@@ -189,7 +180,7 @@ func TestAlarmsTestAsks(t *testing.T) {
 func TestAlarmsUsage(t *testing.T) {
 	a := fakeaccount.Start(t)
 	for _, args := range [][]string{{"test", "--yes", "--name", "nothing"}, {"test", "--yes", "--wait", "0s"}, {"test", "--yes", "extra"}, {"ls", "extra"}, {"ls", "--stack", ""}} {
-		_, _, err := asked(t, t.Context(), nil, slices.Concat([]string{"alarms"}, args[:1], a.Flags(), args[1:])...)
+		_, _, err := runCommand(t, t.Context(), nil, slices.Concat([]string{"alarms"}, args[:1], a.Flags(), args[1:])...)
 		if usage := (*settings.UsageError)(nil); !errors.As(err, &usage) {
 			t.Errorf("%v: %v", args, err)
 		}
@@ -200,7 +191,7 @@ func TestAlarmsList(t *testing.T) {
 	a := fakeaccount.Start(t)
 	a.Subscribe(fakeaccount.Subscription{Protocol: "https", Endpoint: "https://hooks.example/T0/s3cret", Confirmed: true}, fakeaccount.Subscription{Protocol: "email", Endpoint: "late@example.com"})
 	a.Alarm("servers-low").State, a.Alarm("servers-low").Since = "ALARM", time.Now().Add(-12*time.Minute)
-	out, _, err := asked(t, t.Context(), nil, append([]string{"alarms", "ls"}, a.Flags()...)...)
+	out, _, err := runCommand(t, t.Context(), nil, append([]string{"alarms", "ls"}, a.Flags()...)...)
 	if err != nil || !strings.Contains(out, "servers-low        ALARM  12m") || !strings.Contains(out, "https https://hooks.example/...") {
 		t.Errorf("%v\n%s", err, out)
 	}
@@ -208,7 +199,7 @@ func TestAlarmsList(t *testing.T) {
 		t.Error("the path of a web hook is printed")
 	}
 	a.Answers("sns:ListSubscriptionsByTopic", 403, fakeaccount.Refusal)
-	if out, _, err = asked(t, t.Context(), nil, append([]string{"alarms", "ls"}, a.Flags()...)...); err != nil || !strings.Contains(out, "cannot tell") || !strings.Contains(out, "ListSubscriptionsByTopic: AccessDenied") {
+	if out, _, err = runCommand(t, t.Context(), nil, append([]string{"alarms", "ls"}, a.Flags()...)...); err != nil || !strings.Contains(out, "cannot tell") || !strings.Contains(out, "ListSubscriptionsByTopic: AccessDenied") {
 		t.Errorf("%v\n%s", err, out)
 	}
 	if strings.Count(out, "unknown") != len(settings.Alarms) {

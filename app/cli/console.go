@@ -15,39 +15,39 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// Console is where a verb speaks.
+// Console is where a command prints, and where it reads answers from.
 type Console struct {
 	Out io.Writer
 	Err io.Writer
-	// Live says that a person watches Err: then long work shows how far it is, on one line that is cleared in
-	// the end.
-	Live bool
-	// Screen says that Out is a terminal: what is refreshed may be written over.
-	Screen bool
-	// In is where a person answers; nil where nobody can.
+	// OutTerminal is set if Out is a terminal, on which status --watch overwrites the page before.
+	OutTerminal bool
+	// ErrTerminal is set if Err is a terminal, on which long commands show their progress.
+	ErrTerminal bool
+	// In is the terminal that a person answers at; nil if there is none.
 	In io.Reader
 }
 
-// jsonFlag defines the flag that every verb has.
+// jsonFlag defines the flag --json, which every command has.
 func jsonFlag(fs *flag.FlagSet) *bool {
 	return fs.Bool("json", false, "print one JSON document instead of text")
 }
 
-// document prints v as JSON.
-func (c Console) document(v any) error {
+// printJSON prints v as an indented JSON document.
+func (c Console) printJSON(v any) error {
 	enc := json.NewEncoder(c.Out)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
 	return enc.Encode(v)
 }
 
-// columns prints aligned rows; the first is the heading.
-func (c Console) columns(rows [][]string) error {
+// table prints rows in aligned columns. The first row is the heading. An empty cell is printed as "-", so that every
+// row has the same number of fields for a script.
+func (c Console) table(rows [][]string) error {
 	w := tabwriter.NewWriter(c.Out, 0, 0, 2, ' ', 0)
 	for _, row := range rows {
 		for i, cell := range row {
 			if row[i] = oneLine(cell); row[i] == "" {
-				row[i] = "-" // an empty cell would shift the fields of a script
+				row[i] = "-"
 			}
 		}
 		fmt.Fprintln(w, strings.Join(row, "\t"))
@@ -55,8 +55,8 @@ func (c Console) columns(rows [][]string) error {
 	return w.Flush()
 }
 
-// facts prints names and values below each other.
-func (c Console) facts(pairs [][2]string) error {
+// fields prints names and values, a pair per line, aligned.
+func (c Console) fields(pairs [][2]string) error {
 	w := tabwriter.NewWriter(c.Out, 0, 0, 2, ' ', 0)
 	for _, p := range pairs {
 		fmt.Fprintln(w, p[0]+"\t"+oneLine(p[1]))
@@ -64,11 +64,11 @@ func (c Console) facts(pairs [][2]string) error {
 	return w.Flush()
 }
 
-// width is how many columns a terminal surely has.
+// width is the number of columns that every terminal has.
 const width = 80
 
-// wrapped prints a text in lines that fit, the first behind first, the others behind rest. What cannot be broken, an
-// ARN or a command, stays whole.
+// wrapped prints text in lines of at most width columns. The first line begins with first, the others with rest. A
+// word that is longer than a line, such as an ARN, is not broken.
 func (c Console) wrapped(first, rest, text string) {
 	line := first
 	for i, word := range strings.Fields(text) {
@@ -83,7 +83,8 @@ func (c Console) wrapped(first, rest, text string) {
 	fmt.Fprintln(c.Out, line)
 }
 
-// oneLine keeps what others wrote, such as the body of a malformed message, from breaking columns or a terminal.
+// oneLine replaces control characters by spaces. Text from outside, such as the body of a malformed message, must not
+// break columns or send commands to the terminal.
 func oneLine(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
@@ -93,14 +94,14 @@ func oneLine(s string) string {
 	}, s)
 }
 
-// watch shows a line that changes until the returned function is called; nothing if nobody watches.
-func (c Console) watch(line func() string) (done func()) {
-	if !c.Live {
+// progress shows line, called again and again, on Err until done is called. It shows nothing unless Err is a terminal.
+func (c Console) progress(line func() string) (done func()) {
+	if !c.ErrTerminal {
 		return func() {}
 	}
 	stop := make(chan struct{})
-	var over sync.WaitGroup
-	over.Go(func() {
+	var ended sync.WaitGroup
+	ended.Go(func() {
 		tick := time.NewTicker(200 * time.Millisecond)
 		defer tick.Stop()
 		for {
@@ -113,13 +114,13 @@ func (c Console) watch(line func() string) (done func()) {
 			}
 		}
 	})
-	return sync.OnceFunc(func() { close(stop); over.Wait() })
+	return sync.OnceFunc(func() { close(stop); ended.Wait() })
 }
 
-// errInterrupted ends a verb that was stopped half-way; what it has done is printed before.
+// errInterrupted ends a command that was stopped half-way. What it has done is printed before.
 var errInterrupted = errors.New("interrupted")
 
-// interrupted is the error of ctx in words for who interrupted it.
+// interrupted returns errInterrupted if ctx has ended.
 func interrupted(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return errInterrupted
@@ -127,17 +128,18 @@ func interrupted(ctx context.Context) error {
 	return nil
 }
 
-// Clear rewrites an error of the AWS SDK so that a person sees first what was refused, and why, in one line.
-func Clear(err error) error {
+// Readable shortens the text of an error of the AWS SDK to one line: which service refused which call, and why.
+func Readable(err error) error {
 	operation := (*smithy.OperationError)(nil)
 	if !errors.As(err, &operation) {
 		return err
 	}
-	said := fmt.Sprintf("%s did not answer %s: %v", operation.Service(), operation.Operation(), innermost(operation))
+	service, call := operation.Service(), operation.Operation()
+	text := fmt.Sprintf("%s did not answer %s: %v", service, call, innermost(operation))
 	if api := smithy.APIError(nil); errors.As(operation, &api) {
-		said = fmt.Sprintf("%s refused %s: %s: %s", operation.Service(), operation.Operation(), api.ErrorCode(), api.ErrorMessage())
+		text = fmt.Sprintf("%s refused %s: %s: %s", service, call, api.ErrorCode(), api.ErrorMessage())
 	}
-	return &cleared{strings.Replace(err.Error(), operation.Error(), said, 1), err}
+	return &readableError{strings.Replace(err.Error(), operation.Error(), text, 1), err}
 }
 
 func innermost(err error) error {
@@ -147,27 +149,27 @@ func innermost(err error) error {
 	return err
 }
 
-// cleared is an error in other words.
-type cleared struct {
+// readableError is an error with another text.
+type readableError struct {
 	text string
 	err  error
 }
 
-func (e *cleared) Error() string { return e.text }
-func (e *cleared) Unwrap() error { return e.err }
+func (e *readableError) Error() string { return e.text }
+func (e *readableError) Unwrap() error { return e.err }
 
-// say is the text of an error for a row.
-func say(err error) string { return Clear(err).Error() }
+// errorText returns the readable text of an error.
+func errorText(err error) string { return Readable(err).Error() }
 
-// stamp is a time as the verbs print it.
-func stamp(t time.Time) string {
+// formatTime returns t in UTC as RFC 3339, "" for the zero time.
+func formatTime(t time.Time) string {
 	if t.IsZero() {
 		return ""
 	}
 	return t.UTC().Format(time.RFC3339)
 }
 
-// age is a duration without the digits that nobody needs.
+// age formats a duration with its largest units only, as in "5s", "3h20m" or "12d".
 func age(d time.Duration) string {
 	switch {
 	case d < time.Minute:
@@ -178,3 +180,22 @@ func age(d time.Duration) string {
 		return fmt.Sprintf("%dd", int(d.Hours()/24))
 	}
 }
+
+// plural returns a number with a noun, as in "1 image" or "2 images".
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// notDone returns the detail of a row: the error if there is one, else the text.
+func notDone(errText, otherwise string) string {
+	if errText != "" {
+		return "not done: " + errText
+	}
+	return otherwise
+}
+
+// dryRunNote is printed below what a dry run would have done.
+const dryRunNote = "dry run: nothing was changed"

@@ -10,79 +10,82 @@ import (
 	"imagery/app/admin/doctor"
 )
 
-const aboutDoctor = `Looks whether a deployment is as the code assumes, and says of each finding what it means and what to type.
+const aboutDoctor = `Check the configuration of a deployment; each finding says what it means and what to type
 
-With --stack, or with table, bucket and queue: credentials, rights, table with index and TTL, buckets, queues,
-alarms and who hears them, what carries the stack's tags and is in no state, the service, clocks. Without: the data
-folder, disk, memory, port, files and clock of this machine. Every call is harmless. It looks at what is set up;
-how the service does is imagery status.
+With --stack, or with table, bucket and queue, it checks credentials, permissions, the table with its index and TTL,
+buckets, queues, alarms and their subscribers, resources that carry the tags of the stack but are in no Pulumi state,
+the service, and clocks. Without, it checks the data folder, disk, memory, port, files and clock of this machine. It
+changes nothing. It checks what is configured; imagery status shows how the service is running.
 
-Whether a queue, say, is as it should be is judged by what this release assumes. Leftovers need pulumi on PATH.
-Exit code 1 when something is wrong; warnings are for daylight.`
+Everything is compared with what this release expects. Finding leftover resources needs pulumi on PATH. The exit code is
+1 when something is wrong; a warning does not need immediate action.`
 
-// doctoring is one run of doctor.
-type doctoring struct {
-	url  string
-	all  bool
-	json *bool
+// doctorRun is one run of doctor.
+type doctorRun struct {
+	url string
+	all bool
 }
 
-// examine is doctor.
-func examine(fs *flag.FlagSet) func(context.Context, Call) error {
-	var r doctoring
-	fs.StringVar(&r.url, "url", "", "of the service, to compare clocks and releases; a stack says it by itself")
-	fs.BoolVar(&r.all, "all", false, "name what is as it should be, too")
-	r.json = jsonFlag(fs)
-	return func(ctx context.Context, c Call) error {
-		if err := c.noArgs(); err != nil {
-			return err
-		}
-		done := c.watch(func() string { return "looking" })
-		found := r.find(ctx, c)
+// doctorCmd is the command doctor.
+func doctorCmd(fs *flag.FlagSet) func(context.Context, Invocation) error {
+	var r doctorRun
+	fs.StringVar(&r.url, "url", "", "`address` of the service, to compare clocks and releases (default: that of the stack)")
+	fs.BoolVar(&r.all, "all", false, "also print what is in order")
+	asJSON := jsonFlag(fs)
+	return func(ctx context.Context, inv Invocation) error {
+		done := inv.progress(func() string { return "checking" })
+		found := r.examine(ctx, inv)
 		done()
 		if err := interrupted(ctx); err != nil {
 			return err
 		}
-		return errors.Join(r.print(c, found), verdictOf(found))
+		return errors.Join(r.print(inv, found, *asJSON), doctorFailure(found))
 	}
 }
 
-// find looks at whatever the settings select. A stack that cannot be read is a finding, too: it may have been
-// destroyed, and what it left can be found all the same.
-func (r doctoring) find(ctx context.Context, c Call) []doctor.Finding {
+// examine checks the deployment that the settings select. A stack whose outputs cannot be read is a finding and does not
+// end the check: the stack may have been destroyed, and what it left behind can still be found.
+func (r doctorRun) examine(ctx context.Context, inv Invocation) []doctor.Finding {
 	var found []doctor.Finding
-	p, err := c.place(ctx)
-	if err != nil {
-		found = append(found, doctor.Finding{Level: doctor.Wrong, Area: "stack", Text: say(err), Means: "only what carries its tags can be looked at",
-			Do: "pulumi stack ls; pulumi up"})
-		p = place{Settings: c.Settings}
-	} else if !p.OnAWS() {
-		return doctor.Local{Settings: p.Settings, FormatError: say}.Examine(ctx)
+	wrong := func(area string, err error, means, do string) {
+		found = append(found, doctor.Finding{Level: doctor.Wrong, Area: area, Text: errorText(err), Means: means, Do: do})
 	}
-	cfg, err := p.aws(ctx)
+	t, err := inv.target(ctx)
 	if err != nil {
-		return append(found, doctor.Finding{Level: doctor.Wrong, Area: "settings", Text: say(err), Means: "AWS cannot be asked", Do: "export AWS_REGION=us-east-1, or yours"})
+		wrong("stack", err, "only resources that carry its tags can be checked", "pulumi stack ls; pulumi up")
+		t = target{Settings: inv.Settings}
+	} else if !t.OnAWS() {
+		return doctor.Local{Settings: t.Settings, FormatError: errorText}.Examine(ctx)
 	}
-	d := doctor.Cloud{AWS: cfg, Settings: p.Settings, ReleaseBucket: p.out.ReleaseBucket, Topic: p.out.AlarmTopic, URL: p.out.URL, Release: p.out.Release, FormatError: say}
+	cfg, err := t.awsConfig(ctx)
+	if err != nil {
+		wrong("settings", err, "no AWS service can be called", "export AWS_REGION=us-east-1, or yours")
+		return found
+	}
+	d := doctor.Cloud{AWS: cfg, Settings: t.Settings, ReleaseBucket: t.out.ReleaseBucket, Topic: t.out.AlarmTopic,
+		URL: t.out.URL, Release: t.out.Release, FormatError: errorText}
 	if r.url != "" {
 		d.URL = r.url
 	}
 	if d.URL = strings.TrimSuffix(d.URL, "/"); d.URL != "" && !strings.Contains(d.URL, "://") {
 		d.URL = "http://" + d.URL
 	}
-	if p.Stack != noStack {
-		d.Stack, d.State = p.Stack, stateOf(ctx, p.Stack)
+	if t.Stack != noStack {
+		d.Stack, d.State = t.Stack, pulumiState(ctx, t.Stack)
 	} else {
-		found = append(found, doctor.Finding{Level: doctor.Info, Area: "stack", Text: "no stack was named", Means: "alarms and leftovers are not looked at", Do: "imagery doctor --stack NAME"})
+		found = append(found, doctor.Finding{Level: doctor.Info, Area: "stack", Text: "no stack was named",
+			Means: "alarms and leftover resources are not checked", Do: "imagery doctor --stack NAME"})
 	}
 	return append(found, d.Examine(ctx)...)
 }
 
-// stateOf asks pulumi what the stack's state has. Secrets stay encrypted in it, and only ids and ARNs are read.
-func stateOf(ctx context.Context, stack string) doctor.State {
-	export, err := askPulumi(ctx, "read the state of stack "+stack, "", "stack", "export", "--non-interactive", "--stack="+stack)
+// pulumiState reads the resources in the Pulumi state of a stack. Secrets stay encrypted in it, and only ids and ARNs are
+// used.
+func pulumiState(ctx context.Context, stack string) doctor.State {
+	export, err := runPulumi(ctx, "read the state of stack "+stack, "", "stack", "export", "--non-interactive",
+		"--stack="+stack)
 	if errors.Is(err, errNoPulumi) {
-		err = errNoPulumi // flags would not help here
+		err = errNoPulumi // without the advice to give flags, which do not help here
 	}
 	if err != nil {
 		return doctor.State{Err: err}
@@ -90,16 +93,18 @@ func stateOf(ctx context.Context, stack string) doctor.State {
 	return doctor.ParseState(export)
 }
 
-// marks are the levels as a person scans them.
-var marks = map[doctor.Level]string{doctor.OK: "ok", doctor.Info: "info", doctor.Warning: "WARNING", doctor.Wrong: "WRONG"}
+// levelNames are the levels as text.
+var levelNames = map[doctor.Level]string{
+	doctor.OK: "ok", doctor.Info: "info", doctor.Warning: "WARNING", doctor.Wrong: "WRONG",
+}
 
-func (r doctoring) print(c Call, found []doctor.Finding) error {
+func (r doctorRun) print(inv Invocation, found []doctor.Finding, asJSON bool) error {
 	count := map[doctor.Level]int{}
 	for _, f := range found {
 		count[f.Level]++
 	}
-	if *r.json {
-		return c.document(struct {
+	if asJSON {
+		return inv.printJSON(struct {
 			Wrong    int              `json:"wrong"`
 			Warnings int              `json:"warnings"`
 			Findings []doctor.Finding `json:"findings"`
@@ -110,21 +115,21 @@ func (r doctoring) print(c Call, found []doctor.Finding) error {
 		if f.Level == doctor.OK && !r.all {
 			continue
 		}
-		c.wrapped(fmt.Sprintf("%-8s %-11s ", marks[f.Level], f.Area), indent, oneLine(f.Text))
+		inv.wrapped(fmt.Sprintf("%-8s %-11s ", levelNames[f.Level], f.Area), indent, oneLine(f.Text))
 		if f.Means != "" {
-			c.wrapped(indent, indent, "means: "+oneLine(f.Means))
+			inv.wrapped(indent, indent, "means: "+oneLine(f.Means))
 		}
 		if f.Do != "" {
-			c.wrapped(indent, indent, "do: "+oneLine(f.Do))
+			inv.wrapped(indent, indent, "do: "+oneLine(f.Do))
 		}
 	}
-	fmt.Fprintf(c.Out, "%d looked at: %d ok, %d for your information, %s, %d wrong\n", len(found), count[doctor.OK], count[doctor.Info],
+	fmt.Fprintf(inv.Out, "%d checks: %d ok, %d for your information, %s, %d wrong\n", len(found), count[doctor.OK], count[doctor.Info],
 		plural(count[doctor.Warning], "warning"), count[doctor.Wrong])
 	return nil
 }
 
-// verdictOf is the error when something is wrong.
-func verdictOf(found []doctor.Finding) error {
+// doctorFailure returns an error if something is wrong.
+func doctorFailure(found []doctor.Finding) error {
 	wrong := 0
 	for _, f := range found {
 		if f.Level == doctor.Wrong {
@@ -134,5 +139,5 @@ func verdictOf(found []doctor.Finding) error {
 	if wrong == 0 {
 		return nil
 	}
-	return fmt.Errorf("%s wrong", plural(wrong, "thing"))
+	return fmt.Errorf("%s", plural(wrong, "problem"))
 }

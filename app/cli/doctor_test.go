@@ -28,7 +28,7 @@ type examined struct {
 // examine runs doctor on the account.
 func examine(t *testing.T, a *fakeaccount.Account, args ...string) (e examined, err error) {
 	t.Helper()
-	out, _, err := asked(t, t.Context(), nil, slices.Concat([]string{"doctor", "--json"}, a.Flags(), args)...)
+	out, _, err := runCommand(t, t.Context(), nil, slices.Concat([]string{"doctor", "--json"}, a.Flags(), args)...)
 	if jsonErr := json.Unmarshal([]byte(out), &e); jsonErr != nil {
 		t.Fatalf("%v: %s, %v", jsonErr, out, err)
 	}
@@ -210,7 +210,7 @@ func TestDoctorWithoutState(t *testing.T) {
 		t.Errorf("%v %+v", err, e.Findings)
 	}
 	pulumiSays(t, "{}", noState)
-	out, _, err := asked(t, t.Context(), nil, "doctor", "--stack", "test")
+	out, _, err := runCommand(t, t.Context(), nil, "doctor", "--stack", "test")
 	out = strings.Join(strings.Fields(out), " ")
 	if err == nil || !strings.Contains(out, "it has no table, bucket or queue") || !strings.Contains(out, "not in the Pulumi state") {
 		t.Errorf("%v\n%s", err, out)
@@ -234,7 +234,7 @@ func TestDoctorOnOutputs(t *testing.T) {
 	pulumiSays(t, outputs, noState)
 	look := func(want string, wrong bool) {
 		t.Helper()
-		out, _, err := asked(t, t.Context(), nil, "doctor", "--stack", "test", "--s3-path-style", "--all")
+		out, _, err := runCommand(t, t.Context(), nil, "doctor", "--stack", "test", "--s3-path-style", "--all")
 		if (err != nil) != wrong || !strings.Contains(strings.Join(strings.Fields(out), " "), want) {
 			t.Errorf("%v, want %q\n%s", err, want, out)
 		}
@@ -264,7 +264,7 @@ func TestDoctorOnALaptop(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	look := func(args ...string) (e examined, err error) {
 		t.Helper()
-		out, _, err := asked(t, t.Context(), nil, append([]string{"doctor", "--json", "--listen", "127.0.0.1:0", "--memory", "4GiB"}, args...)...)
+		out, _, err := runCommand(t, t.Context(), nil, append([]string{"doctor", "--json", "--listen", "127.0.0.1:0", "--memory", "4GiB"}, args...)...)
 		if jsonErr := json.Unmarshal([]byte(out), &e); jsonErr != nil {
 			t.Fatalf("%v: %s, %v", jsonErr, out, err)
 		}
@@ -332,7 +332,7 @@ func TestDoctorOnALaptop(t *testing.T) {
 func TestDoctorUsage(t *testing.T) {
 	a := fakeaccount.Start(t)
 	for _, args := range [][]string{{"extra"}, {"--nothing"}, {"--max-pixels", "0"}} {
-		_, _, err := asked(t, t.Context(), nil, slices.Concat([]string{"doctor"}, a.Flags(), args)...)
+		_, _, err := runCommand(t, t.Context(), nil, slices.Concat([]string{"doctor"}, a.Flags(), args)...)
 		if usage := (*settings.UsageError)(nil); !errors.As(err, &usage) {
 			t.Errorf("%v: %v", args, err)
 		}
@@ -345,7 +345,7 @@ func TestOnCallRights(t *testing.T) {
 	pulumiSays(t, fmt.Sprintf(`{"table":%q,"imagesBucket":%q,"releaseBucket":"releases","queueUrl":%q,"region":"us-east-1"}`, a.Stack.Table, a.Stack.Bucket, a.Stack.QueueURL), noState)
 	a.Tag("arn:aws:ec2:us-east-1:000000000000:instance/i-1")
 	for _, verb := range []string{"doctor", "alarms ls", "alarms test --yes"} {
-		if _, _, err := asked(t, t.Context(), nil, append(strings.Fields(verb), "--stack", "test", "--s3-path-style")...); err != nil {
+		if _, _, err := runCommand(t, t.Context(), nil, append(strings.Fields(verb), "--stack", "test", "--s3-path-style")...); err != nil {
 			t.Errorf("%s: %v", verb, err)
 		}
 	}

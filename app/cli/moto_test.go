@@ -128,7 +128,7 @@ func TestOnCallOnEndpoint(t *testing.T) {
 	e := build(t, endpoint)
 	pulumiSays(t, "{}", noState)
 	look := func() (found examined) {
-		out, _, err := asked(t, t.Context(), nil, append([]string{"doctor", "--json"}, e.flags()...)...)
+		out, _, err := runCommand(t, t.Context(), nil, append([]string{"doctor", "--json"}, e.flags()...)...)
 		if jsonErr := json.Unmarshal([]byte(out), &found); jsonErr != nil || (err != nil) != (found.Wrong > 0) {
 			t.Fatalf("%v, %v: %s", jsonErr, err, out)
 		}
@@ -151,11 +151,11 @@ func TestOnCallOnEndpoint(t *testing.T) {
 			t.Errorf("no %q: %+v", want, broken.Findings)
 		}
 	}
-	if out, _, err := asked(t, t.Context(), nil, append([]string{"alarms", "ls"}, e.flags()...)...); err != nil || strings.Count(out, "email oncall@example.com") != 12 {
+	if out, _, err := runCommand(t, t.Context(), nil, append([]string{"alarms", "ls"}, e.flags()...)...); err != nil || strings.Count(out, "email oncall@example.com") != 12 {
 		t.Errorf("%v\n%s", err, out)
 	}
 	if endpoint != fakeaws.RealAWS { // an emulator has no history: nothing is rung of which nothing would be known
-		out, _, err := asked(t, t.Context(), nil, append([]string{"alarms", "test", "--yes", "--name", "queue-age"}, e.flags()...)...)
+		out, _, err := runCommand(t, t.Context(), nil, append([]string{"alarms", "test", "--yes", "--name", "queue-age"}, e.flags()...)...)
 		if err == nil || !strings.Contains(fmt.Sprint(err), "not every action was seen to succeed: queue-age") {
 			t.Errorf("%v\n%s", err, out)
 		}

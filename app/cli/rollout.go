@@ -6,8 +6,8 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/config"
@@ -15,151 +15,141 @@ import (
 	"imagery/app/deploy/rollout"
 )
 
-const rolloutHelp = `Usage: imagery rollout COMMAND [flags]
+const (
+	aboutRolloutStatus = `Show the releases of a stack: what runs, what is being rolled out, and the last rollouts`
+	aboutRolloutTo     = `Roll out a release that ran before, by the beginning of its hash
 
-Shows the releases of a stack and changes them by hand, with the code that pulumi up uses.
+Rolling out an older release is the manual rollback: no alarm and no smoke test judges it, and the release that it
+replaces is blocked.`
+	aboutRolloutAbort  = `Roll back the rollout in progress`
+	aboutRolloutResume = `Resume the suspended processes of both Auto Scaling groups`
+)
 
-  status        what runs in both groups, what is being done about it, and how the last rollouts ended
-  to RELEASE    roll out a release that was here before, by the beginning of its hash; to an older one this is the
-                rollback by hand: no alarm and no smoke judges it, and the release that is replaced is held
-  abort         take back what is being rolled out
-  resume        resume the suspended processes of both Auto Scaling groups
-
-Flags:
-`
-
-// rolloutCmd is a parsed command line. The default of bake is that of imagery:bakeSeconds.
+// rolloutCmd is a command of the group rollout. All of them have the same flags and use the code that pulumi up uses.
 type rolloutCmd struct {
 	stack, profile string
 	json, force    bool
 	bake           time.Duration
 	given          rolloutTarget // by flags
-	words          []string      // the command and its argument
 }
 
-// newRolloutCmd returns a command with its flag set.
-func newRolloutCmd() (*rolloutCmd, *flag.FlagSet) {
+// newRolloutCmd defines the flags. The default of --bake is that of imagery:bakeSeconds.
+func newRolloutCmd(fs *flag.FlagSet) *rolloutCmd {
 	c := &rolloutCmd{}
-	f := flag.NewFlagSet("rollout", flag.ContinueOnError)
-	f.SetOutput(io.Discard)
-	f.StringVar(&c.stack, "stack", "", "Pulumi `stack` whose outputs say where everything is (default: the selected one)")
-	f.StringVar(&c.profile, "profile", "", "credentials `profile` (default: that of the environment)")
-	f.BoolVar(&c.json, "json", false, "print one JSON document instead of text")
-	f.BoolVar(&c.force, "force", false, "also roll out a release that is held or failed before, and while an alarm rings")
-	f.DurationVar(&c.bake, "bake", 3*time.Minute, "how long a group is watched when it is replaced")
-	c.given.flags(f)
-	return c, f
+	fs.StringVar(&c.stack, "stack", "", "Pulumi `stack` whose outputs name the resources (default: the selected one)")
+	fs.StringVar(&c.profile, "profile", "", "AWS credentials `profile` (default: that of the environment)")
+	fs.BoolVar(&c.json, "json", false, "print one JSON document instead of text")
+	fs.BoolVar(&c.force, "force", false, "also roll out a release that is blocked or failed before, and during an alarm")
+	fs.DurationVar(&c.bake, "bake", 3*time.Minute, "how long a group is watched after it is replaced")
+	c.given.flags(fs)
+	return c
 }
 
-// RolloutUsage prints the help of imagery rollout.
-func RolloutUsage(w io.Writer) {
-	_, f := newRolloutCmd()
-	fmt.Fprint(w, rolloutHelp)
-	f.SetOutput(w)
-	f.PrintDefaults()
-}
-
-// parseRollout parses the command line. Flags may stand before and behind the command.
-func parseRollout(args []string) (*rolloutCmd, error) {
-	c, f := newRolloutCmd()
-	for len(args) > 0 {
-		if err := f.Parse(args); errors.Is(err, flag.ErrHelp) {
-			return nil, err
-		} else if err != nil {
-			return nil, usage("%v; imagery rollout -h lists the flags", err)
-		}
-		if args = f.Args(); len(args) > 0 {
-			c.words, args = append(c.words, args[0]), args[1:]
-		}
+// options finds the stack and returns the options of a rollout. Progress is printed to Err, so that the result stands
+// alone in Out.
+func (c *rolloutCmd) options(ctx context.Context, inv Invocation) (o rollout.Options, err error) {
+	t, err := c.given.resolve(ctx, c.stack)
+	if err != nil {
+		return o, err
 	}
-	want := map[string]int{"status": 1, "to": 2, "abort": 1, "resume": 1}
-	switch {
-	case len(c.words) == 0 || want[c.words[0]] == 0:
-		return nil, usage("say imagery rollout status, to RELEASE, abort or resume; imagery rollout -h explains them")
-	case len(c.words) != want[c.words[0]]:
-		return nil, usage("imagery rollout %s takes %d words, not %d; imagery rollout -h explains it", c.words[0], want[c.words[0]]-1, len(c.words)-1)
+	aws, err := config.LoadDefaultConfig(ctx, config.WithRegion(t.Region), config.WithSharedConfigProfile(c.profile))
+	if err != nil {
+		return o, fmt.Errorf("find credentials: %w", err)
 	}
-	return c, nil
+	var mu sync.Mutex
+	o = rollout.Options{
+		Clients: rollout.NewClients(aws), Table: t.Table, Groups: t.groups(),
+		By: rollout.Whoami(), Bake: c.bake, Force: c.force, Log: func(line string) {
+			mu.Lock()
+			defer mu.Unlock()
+			fmt.Fprintln(inv.Err, line)
+		},
+	}
+	if t.URL != "" { // only a roll forward runs it
+		o.Smoke = rollout.SmokeAt(t.URL, o.Log)
+	}
+	return o, nil
 }
 
-// CheckRollout reports whether the arguments behind `imagery rollout` are well formed, without running anything.
-func CheckRollout(args []string) error {
-	_, err := parseRollout(args)
-	return err
-}
-
-// Rollout runs `imagery rollout` with the arguments behind that word. Progress goes to errs, so that the result stands
-// alone in out. It returns a *settings.UsageError before AWS is asked anything.
-func Rollout(ctx context.Context, args []string, out, errs io.Writer) error {
-	c, err := parseRollout(args)
-	if errors.Is(err, flag.ErrHelp) {
-		RolloutUsage(out)
+// rolloutStatusCmd is the command rollout status. It takes no lock and may run beside a rollout.
+func rolloutStatusCmd(fs *flag.FlagSet) func(context.Context, Invocation) error {
+	c := newRolloutCmd(fs)
+	return func(ctx context.Context, inv Invocation) error {
+		o, err := c.options(ctx, inv)
+		if err != nil {
+			return err
+		}
+		report, err := rollout.Status(ctx, o)
+		if err != nil {
+			return err
+		}
+		if c.json {
+			return inv.printJSON(report)
+		}
+		printRollout(inv.Out, report, time.Now())
 		return nil
 	}
-	if err != nil {
-		return err
-	}
-	at, err := c.given.find(ctx, c.stack)
-	if err != nil {
-		return err
-	}
-	aws, err := config.LoadDefaultConfig(ctx, config.WithRegion(at.Region), config.WithSharedConfigProfile(c.profile))
-	if err != nil {
-		return fmt.Errorf("find credentials: %w", err)
-	}
-	log := lineWriter(errs)
-	o := rollout.Options{
-		Clients: rollout.NewClients(aws), Table: at.Table, Groups: at.groups(),
-		By: rollout.Whoami(), Bake: c.bake, Force: c.force, Log: log,
-	}
-	switch c.words[0] {
-	case "status":
-		return rolloutStatus(ctx, o, c.json, out)
-	case "to":
-		// To runs the smoke test only when it rolls forward.
-		if at.URL != "" {
-			o.Smoke = rollout.SmokeAt(at.URL, log)
+}
+
+// rolloutToCmd is the command rollout to.
+func rolloutToCmd(fs *flag.FlagSet) func(context.Context, Invocation) error {
+	c := newRolloutCmd(fs)
+	return func(ctx context.Context, inv Invocation) error {
+		release, err := inv.oneArg("release, by the beginning of its hash")
+		if err != nil {
+			return err
 		}
-		did, err := rollout.To(ctx, o, c.words[1])
-		return c.end(out, fmt.Sprintf("release %s %s", c.words[1], did), err)
-	case "resume":
-		resumed, err := rollout.Resume(ctx, o)
-		text := "nothing is suspended"
-		if len(resumed) > 0 {
-			text = "resumed " + strings.Join(resumed, ", ")
-		}
-		return c.end(out, text, err)
-	default:
-		by, err := rollout.Abort(ctx, o)
-		text := "taken back"
-		if by != o.By {
-			text = "taken back by " + by + ", who drove it"
-		}
-		return c.end(out, text, err)
+		return c.run(ctx, inv, func(o rollout.Options) (string, error) {
+			did, err := rollout.To(ctx, o, release)
+			return fmt.Sprintf("release %s %s", release, did), err
+		})
 	}
 }
 
-// end prints the outcome of a command, as one JSON document if that was asked for, and returns err.
-func (c *rolloutCmd) end(out io.Writer, text string, err error) error {
+// rolloutAbortCmd is the command rollout abort.
+func rolloutAbortCmd(fs *flag.FlagSet) func(context.Context, Invocation) error {
+	c := newRolloutCmd(fs)
+	return func(ctx context.Context, inv Invocation) error {
+		return c.run(ctx, inv, func(o rollout.Options) (string, error) {
+			by, err := rollout.Abort(ctx, o)
+			if by != o.By {
+				return "rolled back by " + by + ", who runs the rollout", err
+			}
+			return "rolled back", err
+		})
+	}
+}
+
+// rolloutResumeCmd is the command rollout resume.
+func rolloutResumeCmd(fs *flag.FlagSet) func(context.Context, Invocation) error {
+	c := newRolloutCmd(fs)
+	return func(ctx context.Context, inv Invocation) error {
+		return c.run(ctx, inv, func(o rollout.Options) (string, error) {
+			resumed, err := rollout.Resume(ctx, o)
+			if len(resumed) == 0 {
+				return "nothing is suspended", err
+			}
+			return "resumed " + strings.Join(resumed, ", "), err
+		})
+	}
+}
+
+// run calls act and prints its outcome, with --json as one document.
+func (c *rolloutCmd) run(ctx context.Context, inv Invocation, act func(rollout.Options) (string, error)) error {
+	o, err := c.options(ctx, inv)
+	if err != nil {
+		return err
+	}
+	text, err := act(o)
 	if c.json {
 		doc := map[string]any{"ok": err == nil, "outcome": text}
 		if err != nil {
 			doc["outcome"] = err.Error()
 		}
-		return errors.Join(json.NewEncoder(out).Encode(doc), err)
+		return errors.Join(json.NewEncoder(inv.Out).Encode(doc), err)
 	}
 	if err == nil {
-		fmt.Fprintln(out, text)
+		fmt.Fprintln(inv.Out, text)
 	}
 	return err
-}
-
-// lineWriter returns a function that writes one line to w. It is safe for concurrent use.
-func lineWriter(w io.Writer) func(string) {
-	ch := make(chan struct{}, 1)
-	return func(line string) {
-		ch <- struct{}{}
-		fmt.Fprintln(w, line)
-		<-ch
-	}
 }

@@ -1,8 +1,7 @@
 package cli
 
 import (
-	"context"
-	"encoding/json"
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -18,45 +17,26 @@ import (
 // shownRollouts is how many rollouts are printed as text; the JSON document has all of them.
 const shownRollouts = 10
 
-// rolloutStatus prints the state of a stack's releases. It takes no lock and may run beside a rollout.
-func rolloutStatus(ctx context.Context, o rollout.Options, asJSON bool, out io.Writer) error {
-	r, err := rollout.Status(ctx, o)
-	if err != nil {
-		return err
-	}
-	if asJSON {
-		enc := json.NewEncoder(out)
-		enc.SetIndent("", "  ")
-		return enc.Encode(r)
-	}
-	printRollout(out, r, time.Now())
-	return nil
-}
-
-// printRollout writes a report as text: the groups, the lock, the held releases and the last rollouts.
+// printRollout writes a report as text: the groups, the lock, the blocked releases and the last rollouts.
 func printRollout(out io.Writer, r rollout.Report, now time.Time) {
 	for _, g := range r.Groups {
-		release := g.Release
-		if release == "" {
-			release = "unknown"
-		}
-		fmt.Fprintf(out, "%s: release %.12s, version %s, %s\n", g.Role, release, g.Version, instanceCounts(g))
+		fmt.Fprintf(out, "%s: release %.12s, version %s, %s\n", g.Role, cmp.Or(g.Release, "unknown"), g.Version, instanceCounts(g))
 		for _, process := range slices.Sorted(maps.Keys(g.Suspended)) {
 			fmt.Fprintf(out, "  process %s is suspended: %s\n", process, g.Suspended[process])
 		}
 		if f := g.Refresh; f != nil && f.Active {
-			fmt.Fprintf(out, "  on the way to version %s: %s %s\n", f.Version, f.Status, f.Reason)
+			fmt.Fprintf(out, "  being replaced by version %s: %s %s\n", f.Version, f.Status, f.Reason)
 		}
 	}
 	if l := r.Record.Lock; l.Live(now) {
-		fmt.Fprintf(out, "%s has held the lock since %s: %s\n", l.Holder, stamp(l.Since), l.Why)
+		fmt.Fprintf(out, "%s has held the lock since %s: %s\n", l.Holder, formatTime(l.Since), l.Why)
 	} else if e := r.Record.Current(); e != nil {
-		fmt.Fprintf(out, "the rollout of %.12s that %s began on %s was interrupted: finish it with pulumi up, or take it back with imagery rollout abort\n",
-			e.Release, e.By, stamp(e.Begin))
+		fmt.Fprintf(out, "the rollout of %.12s that %s began on %s was interrupted: "+
+			"finish it with pulumi up, or roll it back with imagery rollout abort\n", e.Release, e.By, formatTime(e.Begin))
 	}
 	for _, release := range slices.Sorted(maps.Keys(r.Record.Blocked)) {
-		h := r.Record.Blocked[release]
-		fmt.Fprintf(out, "release %.12s is held by %s since %s: %s\n", release, h.By, stamp(h.Since), h.Why)
+		b := r.Record.Blocked[release]
+		fmt.Fprintf(out, "release %.12s is blocked by %s since %s: %s\n", release, b.By, formatTime(b.Since), b.Why)
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "\nBEGAN\tTOOK\tRELEASE\tFROM\tBY\tRESULT\tREASON")
@@ -67,15 +47,10 @@ func printRollout(out io.Writer, r rollout.Report, now time.Time) {
 }
 
 func rolloutRow(e record.Entry, now time.Time) string {
-	from, reason := e.From, e.Reason
-	if from == "" {
-		from = "-"
-	}
-	if reason == "" {
-		reason = "-"
-	}
+	from, reason := cmp.Or(e.From, "-"), cmp.Or(e.Reason, "-")
 	return strings.Join([]string{
-		stamp(e.Begin), e.Took(now).Round(time.Second).String(), fmt.Sprintf("%.12s", e.Release), fmt.Sprintf("%.12s", from), e.By, string(e.Result), reason,
+		formatTime(e.Begin), e.Took(now).Round(time.Second).String(), fmt.Sprintf("%.12s", e.Release),
+		fmt.Sprintf("%.12s", from), e.By, string(e.Result), reason,
 	}, "\t")
 }
 

@@ -102,7 +102,7 @@ esac
 // rolloutCommand runs imagery rollout as main does.
 func rolloutCommand(args ...string) (code int, out, errs string) {
 	o, e := &strings.Builder{}, &strings.Builder{}
-	err := Rollout(context.Background(), args, o, e)
+	err := App{Console: Console{Out: o, Err: e}}.Run(context.Background(), append([]string{"rollout"}, args...))
 	if err != nil {
 		code = 1
 		fmt.Fprintln(e, err)
@@ -123,12 +123,15 @@ func TestRollout(t *testing.T) {
 		code int
 		says []string // on either
 	}{
-		{"", 2, []string{"say imagery rollout status, to RELEASE, abort or resume"}},
-		{"destroy", 2, []string{"say imagery rollout status, to RELEASE, abort or resume"}},
-		{"to", 2, []string{"to takes 1 words, not 0"}},
-		{"status -colour", 2, []string{"not defined: -colour; imagery rollout -h"}},
+		{"", 0, []string{"Usage: imagery rollout [flags] COMMAND", "rollout resume"}},
+		{"destroy", 2, []string{"there are abort, resume, status, to", "see imagery rollout --help"}},
+		{"abrot", 2, []string{"did you mean abort?"}},
+		{"abort now", 2, []string{`unexpected argument "now"`}},
+		{"to", 2, []string{"give one release"}},
+		{"status -colour", 2, []string{"unknown flag: --colour", "see imagery rollout status --help"}},
 		{"status -table images", 2, []string{"go together"}},
-		{"-h", 0, []string{"Usage: imagery rollout COMMAND", "-server-guards"}},
+		{"-h", 0, []string{"Usage: imagery rollout [flags] COMMAND"}},
+		{"status -h", 0, []string{"Usage: imagery rollout status", "--server-guards"}},
 		{"status --stack nobody", 1, []string{"no stack named", "nobody"}},
 		{"status --stack empty", 1, []string{"was it ever deployed"}},
 		{"status --stack x", 0, []string{"worker: release 0a0a0a0a0a0a, version 1, 1 of version 1 InService", "server: release 0a0a0a0a0a0a", "BEGAN"}},
@@ -155,7 +158,7 @@ func TestRollout(t *testing.T) {
 		t.Errorf("%d, %v: %s", code, err, out)
 	}
 	t.Setenv("PATH", t.TempDir())
-	if code, _, errs := rolloutCommand("status", "--stack", "x"); code != 1 || !strings.Contains(errs, "pulumi is not on PATH") || !strings.Contains(errs, "-region, -table") {
+	if code, _, errs := rolloutCommand("status", "--stack", "x"); code != 1 || !strings.Contains(errs, "pulumi is not on PATH") || !strings.Contains(errs, "--region, --table") {
 		t.Errorf("without pulumi: %d, %s", code, errs)
 	}
 }

@@ -14,152 +14,151 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
-const aboutStatus = `Shows on one screen how the service is: the fleet with the release of each instance, the rollout, the queue, the oldest
-unfinished image, and the alarms that ring.
+const aboutStatus = `Show the fleet, the rollout, the queue, the oldest unfinished image and the alarms
 
-With --stack, or the flags and --stack, that is a stack on AWS; else it is the fleet on a data folder. A part that cannot be
-read says why on one line, and the others are shown all the same; only when nothing can be read at all is that a failure.
+With --stack, or the flags and --stack, it shows a stack on AWS, otherwise the local fleet on a data folder. A part that
+cannot be read shows the reason instead; only if nothing can be read the exit code is 1.
 
---watch shows it again and again until Ctrl-C: in place on a terminal, and one below the other into a file or a pipe.`
+--watch repeats it until Ctrl-C: in place on a terminal, otherwise one below the other.`
 
 const (
-	// statusBound is how long one look may take; what has not answered by then has a problem.
-	statusBound = 15 * time.Second
-	// leastEvery spares the services that are asked: they count calls, and some cost money.
-	leastEvery = time.Second
+	// statusTimeout bounds reading all sections; a service that has not answered by then is reported as a problem.
+	statusTimeout = 15 * time.Second
+	// minInterval limits the calls to AWS, which throttles them and charges for some.
+	minInterval = time.Second
 )
 
-// overview is the whole screen.
-type overview struct {
-	At      time.Time   `json:"at"`
-	Place   string      `json:"place"` // a stack and its region, or a data folder
-	Fleet   fleetPart   `json:"fleet"`
-	Rollout rolloutPart `json:"rollout"`
-	Queue   queuePart   `json:"queue"`
-	Oldest  oldestPart  `json:"oldestUnfinished"`
-	Alarms  alarmsPart  `json:"alarms"`
+// statusReport is all that status shows.
+type statusReport struct {
+	At      time.Time      `json:"at"`
+	Place   string         `json:"place"` // a stack and its region, or a data folder
+	Fleet   fleetSection   `json:"fleet"`
+	Rollout rolloutSection `json:"rollout"`
+	Queue   queueSection   `json:"queue"`
+	Oldest  oldestSection  `json:"oldestUnfinished"`
+	Alarms  alarmsSection  `json:"alarms"`
 }
 
-// part is what each part has beside its facts.
-type part struct {
-	// Problem is why nothing is known about it; empty if something is.
+// section is the common part of all sections.
+type section struct {
+	// Problem is the reason for which the section has no facts; empty if it has.
 	Problem string `json:"problem,omitempty"`
-	failed  bool   // it should be known: the problem is no mere absence
+	failed  bool   // reading it failed; otherwise this deployment has no such section
 }
 
-// absent is a part that does not exist here.
-func absent(why string) part { return part{Problem: why} }
+// notHere returns the section of something that this deployment does not have.
+func notHere(why string) section { return section{Problem: why} }
 
-// broken is a part that could not be read.
-func broken(err error) part { return part{Problem: oneLine(say(err)), failed: true} }
+// unreadable returns a section that could not be read.
+func unreadable(err error) section { return section{Problem: oneLine(errorText(err)), failed: true} }
 
-// status is the verb.
-func status(fs *flag.FlagSet) func(context.Context, Call) error {
-	watch := fs.Bool("watch", false, "show it again and again")
-	every := fs.Duration("every", 5*time.Second, "with --watch: how `long` to pause in between")
+// statusCmd is the command status.
+func statusCmd(fs *flag.FlagSet) func(context.Context, Invocation) error {
+	watch := fs.Bool("watch", false, "repeat until Ctrl-C")
+	every := fs.Duration("every", 5*time.Second, "with --watch: the `interval`")
 	asJSON := jsonFlag(fs)
-	return func(ctx context.Context, c Call) (err error) {
-		if err := c.noArgs(); err != nil {
-			return err
+	return func(ctx context.Context, inv Invocation) (err error) {
+		if *every < minInterval {
+			return usage("--every %s is below %s", *every, minInterval)
 		}
-		if *every < leastEvery {
-			return usage("--every %s is below %s", *every, leastEvery)
-		}
-		l, err := c.look(ctx)
+		s, err := inv.statusSource(ctx)
 		if err != nil {
 			return errors.Join(interrupted(ctx), err)
 		}
-		defer func() { err = errors.Join(err, l.Close()) }()
-		show := Console.overview
+		defer func() { err = errors.Join(err, s.Close()) }()
+		c, show := inv.Console, Console.statusReport
 		if *asJSON {
-			show = func(c Console, o overview) error { return c.document(o) }
-			c.Screen = false
+			show = func(c Console, o statusReport) error { return c.printJSON(o) }
+			c.OutTerminal = false
 		}
 		if *watch {
-			return l.watch(ctx, *every, func(o overview, first bool) error {
+			return s.watch(ctx, *every, func(o statusReport, first bool) error {
 				return c.refresh(first, func(c Console) error { return show(c, o) })
 			})
 		}
-		o := l.collect(ctx)
-		return errors.Join(show(c.Console, o), interrupted(ctx), o.verdict())
+		o := s.collect(ctx)
+		return errors.Join(show(c, o), interrupted(ctx), o.failure())
 	}
 }
 
-// look is where the screen comes from.
-type look struct {
-	place
-	Backend
+// statusSource is what the status is read from.
+type statusSource struct {
+	target
+	Deployment
 	cfg aws.Config // zero on a data folder
 }
 
-// look opens what the settings, or the stack, select.
-func (c Call) look(ctx context.Context) (l look, err error) {
-	if l.place, err = c.place(ctx); err != nil {
-		return l, err
+// statusSource opens the deployment that the settings select.
+func (inv Invocation) statusSource(ctx context.Context) (s statusSource, err error) {
+	if s.target, err = inv.target(ctx); err != nil {
+		return s, err
 	}
-	if l.OnAWS() {
-		if l.cfg, err = l.aws(ctx); err != nil {
-			return l, err
+	if s.OnAWS() {
+		if s.cfg, err = s.awsConfig(ctx); err != nil {
+			return s, err
 		}
 	}
-	l.Backend, err = c.Open(ctx, l.Settings, l.out.Region)
-	return l, err
+	s.Deployment, err = inv.Open(ctx, s.Settings, s.out.Region)
+	return s, err
 }
 
-// collect asks for all parts side by side.
-func (l look) collect(ctx context.Context) overview {
-	ctx, cancel := context.WithTimeout(ctx, statusBound)
+// collect reads all sections at the same time.
+func (s statusSource) collect(ctx context.Context) statusReport {
+	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()
-	o := overview{At: l.Service.Now().UTC().Truncate(time.Second), Place: l.where()}
+	o := statusReport{At: s.Service.Now().UTC().Truncate(time.Second), Place: s.where()}
 	var all sync.WaitGroup
-	all.Go(func() { o.Queue = l.queue(ctx) })
-	all.Go(func() { o.Oldest = l.oldest(ctx) })
-	all.Go(func() { o.Alarms = l.alarms(ctx) })
-	if l.OnAWS() {
+	all.Go(func() { o.Queue = s.queue(ctx) })
+	all.Go(func() { o.Oldest = s.oldest(ctx) })
+	all.Go(func() { o.Alarms = s.alarms(ctx) })
+	if s.OnAWS() {
 		var releases map[string]string
 		var both sync.WaitGroup
-		both.Go(func() { o.Rollout, releases = l.rollout(ctx) })
-		both.Go(func() { o.Fleet = l.groups(ctx) })
+		both.Go(func() { o.Rollout, releases = s.rollout(ctx) })
+		both.Go(func() { o.Fleet = s.groups(ctx) })
 		both.Wait()
-		o.Fleet.name(releases, l.out)
+		o.Fleet.setReleases(releases, s.out)
 	} else {
-		o.Fleet, o.Rollout = l.processes(ctx), rolloutPart{part: absent("none: a local fleet runs the binary that it was started from")}
+		o.Fleet = s.processes(ctx)
+		o.Rollout.section = notHere("none: a local fleet runs the binary that started it")
 	}
 	all.Wait()
 	return o
 }
 
-func (l look) where() string {
-	if !l.OnAWS() {
-		if dir, err := filepath.Abs(l.Data); err == nil {
+// where returns the name of the deployment for the heading.
+func (s statusSource) where() string {
+	if !s.OnAWS() {
+		if dir, err := filepath.Abs(s.Data); err == nil {
 			return dir
 		}
-		return l.Data
+		return s.Data
 	}
-	if l.Stack == noStack {
-		return "table " + l.Table + ", " + l.cfg.Region
+	if s.Stack == noStack {
+		return "table " + s.Table + ", " + s.cfg.Region
 	}
-	return "stack " + l.Stack + ", " + l.cfg.Region
+	return "stack " + s.Stack + ", " + s.cfg.Region
 }
 
-// verdict is the error of a service of which nothing can be seen.
-func (o overview) verdict() error {
+// failure returns an error if no section could be read.
+func (o statusReport) failure() error {
 	first := ""
-	for _, p := range []part{o.Queue.part, o.Oldest.part, o.Fleet.part, o.Rollout.part, o.Alarms.part} {
-		if p.Problem == "" {
+	for _, s := range []section{o.Queue.section, o.Oldest.section, o.Fleet.section, o.Rollout.section, o.Alarms.section} {
+		if s.Problem == "" {
 			return nil
 		}
-		if p.failed && first == "" {
-			first = p.Problem
+		if s.failed && first == "" {
+			first = s.Problem
 		}
 	}
 	return fmt.Errorf("nothing of %s can be read: %s", o.Place, first)
 }
 
-// watch shows the screen until somebody stops it, which is no failure.
-func (l look) watch(ctx context.Context, every time.Duration, show func(o overview, first bool) error) error {
+// watch shows the status every interval until ctx ends, which is not an error.
+func (s statusSource) watch(ctx context.Context, every time.Duration,
+	show func(o statusReport, first bool) error) error {
 	for first := true; ; first = false {
-		o := l.collect(ctx)
+		o := s.collect(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -174,7 +173,7 @@ func (l look) watch(ctx context.Context, every time.Duration, show func(o overvi
 	}
 }
 
-// refresh writes a page over the one before, where that is possible, and else below it.
+// refresh prints a page over the previous one on a terminal, otherwise below it.
 func (c Console) refresh(first bool, page func(Console) error) error {
 	var b bytes.Buffer
 	to := c
@@ -183,9 +182,9 @@ func (c Console) refresh(first bool, page func(Console) error) error {
 		return err
 	}
 	text := b.String()
-	if c.Screen {
-		// Each line is cleared before it is written over: clearing all at once would flicker, and clearing behind a
-		// line that fills the terminal takes its last letter.
+	if c.OutTerminal {
+		// Each line is cleared before it is overwritten. Clearing the whole screen would flicker, and clearing behind a
+		// line that is as wide as the terminal would delete its last character.
 		text = "\x1b[H\x1b[K" + strings.ReplaceAll(text, "\n", "\n\x1b[K") + "\x1b[J"
 		if first {
 			text = "\x1b[2J" + text

@@ -3,6 +3,8 @@ package cli
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -14,27 +16,24 @@ import (
 	"imagery/app/deploy/settings"
 )
 
-// groups are the Auto Scaling groups of the stack with their instances, and what the balancer thinks of them.
-func (l look) groups(ctx context.Context) (f fleetPart) {
+// groups reads the Auto Scaling groups of the stack, their instances, and the health that the load balancer reports.
+func (s statusSource) groups(ctx context.Context) (f fleetSection) {
 	f.Groups, f.Members = []group{}, []member{}
-	names := map[string]string{string(settings.Server): l.out.ServerGroup, string(settings.Worker): l.out.WorkerGroup}
-	if !l.fromStack {
-		if l.Stack == noStack {
-			f.part = absent(nameTheStack)
+	names := map[string]string{string(settings.Server): s.out.ServerGroup, string(settings.Worker): s.out.WorkerGroup}
+	if !s.fromStack {
+		if s.Stack == noStack {
+			f.section = notHere(stackNotNamed)
 			return f
 		}
 		for role := range names {
-			names[role] = settings.AlarmPrefix(l.Stack) + role // everything of a stack is named like its alarms
+			names[role] = settings.AlarmPrefix(s.Stack) + role // all names of a stack have this prefix
 		}
 	}
-	api := autoscaling.NewFromConfig(l.cfg)
-	var asked []string
-	for _, name := range names {
-		asked = append(asked, name)
-	}
-	out, err := api.DescribeAutoScalingGroups(ctx, &autoscaling.DescribeAutoScalingGroupsInput{AutoScalingGroupNames: asked})
+	api := autoscaling.NewFromConfig(s.cfg)
+	out, err := api.DescribeAutoScalingGroups(ctx, &autoscaling.DescribeAutoScalingGroupsInput{
+		AutoScalingGroupNames: slices.Collect(maps.Values(names))})
 	if err != nil {
-		f.part = broken(fmt.Errorf("look at the groups: %w", err))
+		f.section = unreadable(fmt.Errorf("describe the groups: %w", err))
 		return f
 	}
 	for _, role := range []string{string(settings.Server), string(settings.Worker)} {
@@ -42,27 +41,31 @@ func (l look) groups(ctx context.Context) (f fleetPart) {
 		for _, found := range out.AutoScalingGroups {
 			if aws.ToString(found.AutoScalingGroupName) == g.Name {
 				g.Problem = ""
-				g.Desired, g.Min, g.Max = int(aws.ToInt32(found.DesiredCapacity)), int(aws.ToInt32(found.MinSize)), int(aws.ToInt32(found.MaxSize))
-				members, problem := l.members(ctx, role, found)
+				g.Desired = int(aws.ToInt32(found.DesiredCapacity))
+				g.Min, g.Max = int(aws.ToInt32(found.MinSize)), int(aws.ToInt32(found.MaxSize))
+				members, problem := s.members(ctx, role, found)
 				f.Members, g.Problem = append(f.Members, members...), problem
 			}
 		}
 		f.Groups = append(f.Groups, g)
 	}
 	if len(out.AutoScalingGroups) == 0 {
-		f.part = absent(fmt.Sprintf("there is no group %s or %s in %s: is the name right?", f.Groups[0].Name, f.Groups[1].Name, l.cfg.Region))
+		f.section = notHere(fmt.Sprintf("there is no group %s or %s in %s: check the name and the region",
+			f.Groups[0].Name, f.Groups[1].Name, s.cfg.Region))
 	}
-	f.count()
+	f.countMembers()
 	return f
 }
 
-// members are the instances of one group.
-func (l look) members(ctx context.Context, role string, g scaling.AutoScalingGroup) (list []member, problem string) {
+// members returns the instances of one group. Problem says why the load balancer could not be read.
+func (s statusSource) members(ctx context.Context, role string, g scaling.AutoScalingGroup) (
+	list []member, problem string) {
 	health := map[string]balancing.TargetHealth{}
 	for _, arn := range g.TargetGroupARNs {
-		out, err := elb.NewFromConfig(l.cfg).DescribeTargetHealth(ctx, &elb.DescribeTargetHealthInput{TargetGroupArn: &arn})
+		out, err := elb.NewFromConfig(s.cfg).DescribeTargetHealth(ctx,
+			&elb.DescribeTargetHealthInput{TargetGroupArn: &arn})
 		if err != nil {
-			problem = oneLine(say(fmt.Errorf("look at the balancer's targets: %w", err)))
+			problem = oneLine(errorText(fmt.Errorf("describe the targets of the load balancer: %w", err)))
 			continue
 		}
 		for _, t := range out.TargetHealthDescriptions {
@@ -72,33 +75,36 @@ func (l look) members(ctx context.Context, role string, g scaling.AutoScalingGro
 		}
 	}
 	for _, i := range g.Instances {
-		m := member{Name: aws.ToString(i.InstanceId), Role: role, State: string(i.LifecycleState), Zone: aws.ToString(i.AvailabilityZone)}
+		m := member{Name: aws.ToString(i.InstanceId), Role: role, State: string(i.LifecycleState),
+			Zone: aws.ToString(i.AvailabilityZone)}
 		if i.LaunchTemplate != nil {
 			m.Version = aws.ToString(i.LaunchTemplate.Version)
 		}
 		if i.LifecycleState == scaling.LifecycleStateInService {
-			m.State, m.Detail = inService(i, g, health, problem != "")
+			m.State, m.Detail = healthOf(i, g, health, problem != "")
 		}
 		list = append(list, m)
 	}
 	return list, problem
 }
 
-// inService is the state of an instance that its group counts: what the balancer says wins, where there is one.
-func inService(i scaling.Instance, g scaling.AutoScalingGroup, health map[string]balancing.TargetHealth, unasked bool) (state, detail string) {
+// healthOf returns the state of an instance that is in service in its group: that of the load balancer if the group has
+// one. Unread is set if the load balancer could not be read.
+func healthOf(i scaling.Instance, g scaling.AutoScalingGroup, health map[string]balancing.TargetHealth, unread bool) (
+	state, detail string) {
 	if h := aws.ToString(i.HealthStatus); h != "" && !strings.EqualFold(h, "healthy") {
 		return strings.ToLower(h), "its group replaces it"
 	}
 	if len(g.TargetGroupARNs) == 0 {
 		return ready, ""
 	}
-	if unasked {
-		return inGroup, ""
+	if unread {
+		return healthUnknown, ""
 	}
 	h, known := health[aws.ToString(i.InstanceId)]
 	switch {
 	case !known:
-		return "no target", "the balancer does not know it"
+		return "no target", "it is not registered with the load balancer"
 	case h.State == balancing.TargetHealthStateEnumHealthy:
 		return ready, ""
 	}

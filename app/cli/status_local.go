@@ -17,29 +17,29 @@ import (
 	"imagery/app/store/local"
 )
 
-// noFleet is the problem of a data folder on which nothing runs.
-const noFleet = "no fleet runs on this folder; start it: imagery -data "
+// noFleet is the problem of a data folder without a running fleet.
+const noFleet = "no fleet runs on this folder; start it: imagery --data "
 
-// processes asks the fleet that runs on the data folder for its processes.
-func (l look) processes(ctx context.Context) (f fleetPart) {
+// processes reads the processes of the fleet that runs on the data folder.
+func (s statusSource) processes(ctx context.Context) (f fleetSection) {
 	f.Groups, f.Members = []group{}, []member{}
-	file, err := os.ReadFile(filepath.Join(l.Data, local.FleetFile))
+	file, err := os.ReadFile(filepath.Join(s.Data, local.FleetFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		f.part = absent(noFleet + l.Data)
+		f.section = notHere(noFleet + s.Data)
 		return f
 	}
 	if err != nil {
-		f.part = broken(err)
+		f.section = unreadable(err)
 		return f
 	}
-	f.URL, _, _ = strings.Cut(strings.TrimSpace(string(file)), " ") // its process id stands behind it
-	state, err := askFleet(ctx, f.URL)
+	f.URL, _, _ = strings.Cut(strings.TrimSpace(string(file)), " ") // the process id follows
+	state, err := readFleet(ctx, f.URL)
 	if err != nil {
-		f.part = broken(fmt.Errorf("the fleet was at %s, and does not answer: %w", f.URL, err))
+		f.section = unreadable(fmt.Errorf("the fleet at %s does not answer: %w", f.URL, err))
 		return f
 	}
-	if !sameFolder(state.Data, l.Data) { // what a killed fleet wrote, and another one listens there now
-		f.part = absent(noFleet + l.Data)
+	if !sameFolder(state.Data, s.Data) { // the file is of a killed fleet, and another fleet has the port now
+		f.section = notHere(noFleet + s.Data)
 		return f
 	}
 	for _, role := range []settings.Role{settings.Server, settings.Worker} {
@@ -56,7 +56,7 @@ func (l look) processes(ctx context.Context) (f fleetPart) {
 		}
 		f.Members = append(f.Members, m)
 	}
-	f.count()
+	f.countMembers()
 	for i := range f.Groups {
 		f.Groups[i].Desired = f.Groups[i].Members
 	}
@@ -69,7 +69,7 @@ func sameFolder(a, b string) bool {
 	return errOne == nil && errOther == nil && os.SameFile(one, other)
 }
 
-// fleetState is what the fleet's page is made of.
+// fleetState is the answer of /_fleet.json.
 type fleetState struct {
 	Data      string
 	Processes []struct {
@@ -81,11 +81,11 @@ type fleetState struct {
 	}
 }
 
-// fleetBound is above what a fleet needs to ask processes that hang.
-const fleetBound = 5 * time.Second
+// fleetTimeout is longer than a fleet waits for a process that hangs.
+const fleetTimeout = 5 * time.Second
 
-func askFleet(ctx context.Context, url string) (s fleetState, err error) {
-	ctx, cancel := context.WithTimeout(ctx, fleetBound)
+func readFleet(ctx context.Context, url string) (s fleetState, err error) {
+	ctx, cancel := context.WithTimeout(ctx, fleetTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/_fleet.json", nil)
 	if err != nil {
@@ -93,7 +93,7 @@ func askFleet(ctx context.Context, url string) (s fleetState, err error) {
 	}
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return s, errors.Unwrap(err) // without the address, which stands beside it
+		return s, errors.Unwrap(err) // without the address, which the caller adds
 	}
 	defer func() { err = errors.Join(err, res.Body.Close()) }()
 	if res.StatusCode != http.StatusOK {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -26,10 +25,10 @@ import (
 	"imagery/app/testing/fakeaccount"
 )
 
-// desk is a place with a fleet, as status sees it beside AWS's own services.
+// desk is a deployment with a fleet.
 type desk struct {
 	*world
-	depth    cli.Depth
+	depth    cli.QueueDepth
 	hook     func() // called when messages are counted
 	depthErr error
 	document string // the release record
@@ -45,30 +44,23 @@ func newDesk(t *testing.T, args ...string) *desk {
 	return &desk{world: w, args: args}
 }
 
-// status runs the verb and returns what it shows.
+// status runs the command status.
 func (d *desk) status(ctx context.Context, c cli.Console, args ...string) error {
 	d.Helper()
-	found, rest, err := cli.Find(cli.Verbs, append([]string{"status"}, slices.Concat(d.args, args)...))
-	if err != nil {
-		return err
+	open := func(_ context.Context, s settings.Settings, _ string) (cli.Deployment, error) {
+		b := cli.Deployment{Service: &d.ports, Store: d, Close: func() error { return nil },
+			QueueDepth: func(context.Context) (cli.QueueDepth, error) {
+				if d.hook != nil {
+					d.hook()
+				}
+				return d.depth, d.depthErr
+			}}
+		if s.OnAWS() {
+			b.Record = func(context.Context) (string, error) { return d.document, d.recErr }
+		}
+		return b, nil
 	}
-	var run func(context.Context, cli.Call) error
-	s, rest, err := settings.ParseVerb(rest, func(string) string { return "" }, func(fs *flag.FlagSet) { run = found[0].Setup(fs) })
-	if err != nil {
-		return err
-	}
-	b := cli.Backend{Service: &d.ports, Store: d, Close: func() error { return nil },
-		Depth: func(context.Context) (cli.Depth, error) {
-			if d.hook != nil {
-				d.hook()
-			}
-			return d.depth, d.depthErr
-		}}
-	if s.OnAWS() || s.Stack != "local" {
-		b.Record = func(context.Context) (string, error) { return d.document, d.recErr }
-	}
-	return run(ctx, cli.Call{Args: rest, Settings: s, Console: c,
-		Open: func(context.Context, settings.Settings, string) (cli.Backend, error) { return b, nil }})
+	return cli.App{Console: c, Open: open}.Run(ctx, slices.Concat([]string{"status"}, d.args, args))
 }
 
 // screen is what a pipe gets. Nobody's terminal is wider than it needs.
@@ -140,7 +132,7 @@ func night(t *testing.T) (*desk, *fakeaccount.Account) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.document, d.depth = document, cli.Depth{Visible: 3, InFlight: 2, Delayed: 1, DeadLetters: 1}
+	d.document, d.depth = document, cli.QueueDepth{Visible: 3, InFlight: 2, Delayed: 1, DeadLetters: 1}
 	d.image(imagery.Uploaded, midnight.Add(-20*time.Minute))
 	d.image(imagery.Uploaded, midnight.Add(-time.Minute))
 	d.ports.Catalog = lateIndex{d.ports.Catalog, d.image(imagery.Processed, midnight.Add(-time.Hour))}
@@ -162,12 +154,13 @@ FLEET    1 of 2 servers ready (2 to 4), 1 of 2 workers ready (2 to 4)
          i-0aaaaaaaaaaaaaaa3  worker  ready             bad0bad0bad0  7    1a
          i-0aaaaaaaaaaaaaaa2: Target.FailedHealthChecks: Health checks failed
 ROLLOUT  bad0bad0bad0: rolling back for 4m, by ann@laptop (pulumi up)
-         bob@desk asked it to go back 1m ago
-         bad0bad0bad0 is held by bob@desk since 2026-03-01T00:00:00Z: too slow
+         bob@desk requested a rollback 1m ago
+         bad0bad0bad0 is blocked by bob@desk since 2026-03-01T00:00:00Z: too
+         slow
 QUEUE    3 waiting, 2 in flight, 1 delayed, 1 dead letter; see imagery dlq ls
 OLDEST   20m old: ` + d.ids[0] + `; see imagery why
-ALARMS   1 of 15 ring; without data: workers-low; switched off: servers-low
-         lag  rings for 5m  docs/runbook.md#lag
+ALARMS   1 of 15 in ALARM; without data: workers-low; switched off: servers-low
+         lag  for 5m  docs/runbook.md#lag
 `
 	if err != nil || got != want {
 		t.Errorf("%v, got\n%s\nwant\n%s", err, got, want)
@@ -178,7 +171,7 @@ ALARMS   1 of 15 ring; without data: workers-low; switched off: servers-low
 			Members []struct{ Name, State, Release string }
 		}
 		Rollout          struct{ Newest struct{ Result string } }
-		Queue            cli.Depth
+		Queue            cli.QueueDepth
 		OldestUnfinished struct {
 			ID         string
 			AgeSeconds int64
@@ -221,20 +214,20 @@ func TestStatusWithoutRights(t *testing.T) {
 		gone   string
 	}{
 		"groups": {func(_ *desk, a *fakeaccount.Account) { a.Answers(describeGroups, 403, fakeaccount.Refusal) },
-			"FLEET    look at the groups: Auto Scaling refused DescribeAutoScalingGroups:", "INSTANCE"},
+			"FLEET    describe the groups: Auto Scaling refused DescribeAutoScalingGroups:", "INSTANCE"},
 		"targets": {func(_ *desk, a *fakeaccount.Account) { a.Answers(describeHealth, 403, fakeaccount.Refusal) },
-			"servers: look at the balancer's targets: Elastic Load Balancing v2\n         refused DescribeTargetHealth", "unhealthy"},
-		"alarms":     {func(_ *desk, a *fakeaccount.Account) { a.Answers("cloudwatch:DescribeAlarms", 403, "") }, "ALARMS   list the alarms imagery-test-*", "ring"},
+			"servers: describe the targets of the load balancer: Elastic Load\n         Balancing v2 refused DescribeTargetHealth", "unhealthy"},
+		"alarms":     {func(_ *desk, a *fakeaccount.Account) { a.Answers("cloudwatch:DescribeAlarms", 403, "") }, "ALARMS   list the alarms imagery-test-*", "in ALARM"},
 		"queue":      {func(d *desk, _ *fakeaccount.Account) { d.depthErr = away }, "QUEUE    away [2J\n", "waiting"},
 		"record":     {func(d *desk, _ *fakeaccount.Account) { d.recErr = away }, "ROLLOUT  away [2J\n", "900d900d900d"},
 		"bad record": {func(d *desk, _ *fakeaccount.Account) { d.document = "{" }, "ROLLOUT  read the release record:", "bad0bad0bad0"},
 		"no record":  {func(d *desk, _ *fakeaccount.Account) { d.document = "" }, "ROLLOUT  none is recorded\n", "bad0bad0bad0"},
-		"table":      {func(d *desk, _ *fakeaccount.Account) { d.ports.Catalog = awayCatalog{d.ports.Catalog} }, "OLDEST   look for unfinished images: away\n", "20m old"},
+		"table":      {func(d *desk, _ *fakeaccount.Account) { d.ports.Catalog = awayCatalog{d.ports.Catalog} }, "OLDEST   list unfinished images: away\n", "20m old"},
 		"no server": {func(_ *desk, a *fakeaccount.Account) {
 			a.Answers(describeGroups, 200, groupsXML(groupXML("imagery-test-worker", "")))
 		}, "servers: there is no group imagery-test-server\n", "INSTANCE"},
 		"no group":     {func(_ *desk, a *fakeaccount.Account) { a.Answers(describeGroups, 200, groupsXML()) }, "FLEET    there is no group imagery-test-server or imagery-test-worker in\n", "INSTANCE"},
-		"not a target": {func(_ *desk, a *fakeaccount.Account) { a.Answers(describeHealth, 200, healthXML()) }, "i-0aaaaaaaaaaaaaaa1: the balancer does not know it", "unhealthy"},
+		"not a target": {func(_ *desk, a *fakeaccount.Account) { a.Answers(describeHealth, 200, healthXML()) }, "i-0aaaaaaaaaaaaaaa1: it is not registered with the load balancer", "unhealthy"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d, a := night(t)
@@ -284,7 +277,7 @@ func TestStatusFindsTheStack(t *testing.T) {
 	d, a := night(t)
 	d.args = d.args[2:] // without --stack
 	got, err := d.screen()
-	if err != nil || strings.Count(got, "name the stack to see it (-stack, IMAGERY_STACK)") != 2 || strings.Contains(got, "INSTANCE") ||
+	if err != nil || strings.Count(got, "name the stack to see it (--stack, IMAGERY_STACK)") != 2 || strings.Contains(got, "INSTANCE") ||
 		slices.ContainsFunc(a.Calls(), func(c string) bool { return c == describeGroups || c == "cloudwatch:DescribeAlarms" }) {
 		t.Errorf("%v\n%s", err, got)
 	}
@@ -334,7 +327,7 @@ func TestStatusOfRollouts(t *testing.T) {
 	for want, r := range map[string]record.Record{
 		"ROLLOUT  bad0bad0bad0: successful 2h50m ago in 10m, by ann@laptop (pulumi up)\nQ":                                         {Entries: []record.Entry{e}},
 		"(pulumi up):\n         The new instances answer 503: the table is gone, and more words than\n         fit on one line.\n": {Entries: []record.Entry{failed}},
-		"running for 3h0m, by ann@laptop (pulumi up); nobody\n         drives it any more: the next pulumi up takes it over\n":     {Entries: []record.Entry{running}, Lock: &over},
+		"running for 3h0m, by ann@laptop (pulumi up); its\n         controller is gone: the next pulumi up takes it over\n":        {Entries: []record.Entry{running}, Lock: &over},
 		"         locked by bob@desk (imagery rollback) for 1m\n":                                                                  {Entries: []record.Entry{e}, Lock: lock},
 	} {
 		d, _ := night(t)
@@ -359,7 +352,7 @@ func TestStatusWatch(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 25*time.Second)
 			defer cancel()
 			var out bytes.Buffer
-			if err := d.status(ctx, cli.Console{Out: &out, Err: &bytes.Buffer{}, Screen: terminal}, "--watch", "--every", "10s"); err != nil {
+			if err := d.status(ctx, cli.Console{Out: &out, Err: &bytes.Buffer{}, OutTerminal: terminal}, "--watch", "--every", "10s"); err != nil {
 				t.Error(err)
 			}
 			got := out.String()
@@ -372,10 +365,10 @@ func TestStatusWatch(t *testing.T) {
 			out.Reset()
 			ctx, cancel = context.WithCancel(t.Context())
 			d.hook = cancel
-			if err := d.status(ctx, cli.Console{Out: &out, Screen: terminal}, "--watch"); err != nil || out.Len() > 0 {
+			if err := d.status(ctx, cli.Console{Out: &out, OutTerminal: terminal}, "--watch"); err != nil || out.Len() > 0 {
 				t.Errorf("%v, %q", err, out.String())
 			}
-			if err := d.status(ctx, cli.Console{Out: &out, Screen: terminal}, "--watch", "--every", "10ms"); err == nil {
+			if err := d.status(ctx, cli.Console{Out: &out, OutTerminal: terminal}, "--watch", "--every", "10ms"); err == nil {
 				t.Error("it would ask a hundred times a second")
 			}
 		})
@@ -390,7 +383,7 @@ func TestStatusWatchInJSON(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
 		defer cancel()
 		var out bytes.Buffer
-		if err := d.status(ctx, cli.Console{Out: &out, Screen: true}, "--watch", "--every", "1s", "--json"); err != nil {
+		if err := d.status(ctx, cli.Console{Out: &out, OutTerminal: true}, "--watch", "--every", "1s", "--json"); err != nil {
 			t.Fatal(err)
 		}
 		dec := json.NewDecoder(&out)

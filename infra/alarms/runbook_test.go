@@ -1,7 +1,6 @@
 package alarms
 
 import (
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -65,18 +64,7 @@ func TestAlarmTextsNameAVerb(t *testing.T) {
 
 // understood parses a command as the binary does.
 func understood(command string) error {
-	found, rest, err := cli.Find(cli.Verbs, strings.Fields(command)[1:])
-	if err != nil {
-		return err
-	}
-	rest = slices.Clone(rest)
-	for i, word := range rest {
-		if word == "ID" {
-			rest[i] = "5e1f7e57-0000-4000-8000-000000000000"
-		}
-	}
-	_, _, err = settings.ParseVerb(rest, func(string) string { return "" }, func(fs *flag.FlagSet) { found[0].Setup(fs) })
-	return err
+	return cli.App{}.Check(strings.Fields(command)[1:])
 }
 
 // parts of a section, in their order.
@@ -134,7 +122,7 @@ func readRunbook(page string) (problems []string) {
 		case strings.Contains(m[1], "\n"):
 			problems = append(problems, m[1]+" is broken into two lines and cannot be copied")
 		case strings.HasPrefix(m[1], "imagery rollout "):
-			if err := cli.CheckRollout(words[2:]); err != nil || !strings.HasSuffix(m[1], " --stack STACK") {
+			if err := understood(m[1]); err != nil || !strings.HasSuffix(m[1], " --stack STACK") {
 				problems = append(problems, fmt.Sprintf("%s is no command of the rollout: %v", m[1], err))
 			}
 		case words[0] == "imagery":

@@ -2,10 +2,7 @@ package settings
 
 import "time"
 
-// Verbs are the operator's verbs, in the order of the help.
-var Verbs = []string{"why", "dlq", "requeue", "fsck", "doctor", "alarms", "smoke", "status", "selftest", "rollout"}
-
-// Numbers that more than one part of the house must agree on. infra renders or checks the AWS side of each.
+// Numbers that several packages must agree on. infra renders or checks the AWS side of each.
 const (
 	// MaxUploadBytes is the largest photo; the multipart envelope may add UploadEnvelope.
 	MaxUploadBytes = 20 << 20

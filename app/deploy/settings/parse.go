@@ -9,145 +9,116 @@ import (
 	"strings"
 )
 
-// ErrHelp: the user asked for -h and got it; exit 0.
-var ErrHelp = flag.ErrHelp
-
-// UsageError is bad usage: every problem on a line of its own. The process exits with 2.
+// UsageError reports bad usage, one problem per line. The process exits with 2.
 type UsageError struct{ Problems []string }
 
 func (e *UsageError) Error() string { return strings.Join(e.Problems, "\n") }
 
-// given remembers what the command line said; the variable is asked only for the rest.
-type given struct {
-	value  string
-	set    bool
-	isBool bool
+// flagValue records what the command line said. It is read later, since a variable counts when the flag is absent.
+type flagValue struct {
+	value   string
+	boolean bool
 }
 
-func (g *given) String() string     { return g.value }
-func (g *given) Set(v string) error { g.value, g.set = v, true; return nil }
-func (g *given) IsBoolFlag() bool   { return g.isBool }
+func (v *flagValue) String() string     { return v.value }
+func (v *flagValue) Set(s string) error { v.value = s; return nil }
+func (v *flagValue) IsBoolFlag() bool   { return v.boolean }
 
-// Parse reads the flags of args, and for each that is absent its variable; an empty variable is unset. It
-// returns ErrHelp after printing the help to help, or a *UsageError.
-func Parse(args []string, getenv func(string) string, help io.Writer) (Settings, error) {
-	s, rest, err := ParseVerb(args, getenv, func(*flag.FlagSet) {})
-	if errors.Is(err, ErrHelp) {
-		Usage(help)
+// Define adds a flag for every setting to fs. Once fs has parsed the command line, read returns the settings: for each
+// the flag, else the first variable that is set, else the default. An empty flag or variable counts as unset. The
+// error is a *UsageError that names every problem.
+func Define(fs *flag.FlagSet) (read func(getenv func(string) string) (Settings, error)) {
+	values := make([]flagValue, len(options))
+	for i, o := range options {
+		values[i].boolean = o.boolean()
+		fs.Var(&values[i], o.flag, o.usage)
 	}
-	if err == nil && len(rest) > 0 {
-		return Settings{}, &UsageError{[]string{fmt.Sprintf("unexpected argument %q (see -h)", rest[0])}}
+	return func(getenv func(string) string) (Settings, error) {
+		return build(func(i int) string {
+			if values[i].value != "" {
+				return values[i].value
+			}
+			for _, name := range options[i].variables() {
+				if v := getenv(name); v != "" {
+					return v
+				}
+			}
+			return options[i].def
+		})
 	}
-	return s, err
 }
 
-// ParseVerb is Parse for a verb, which defines flags of its own beside the knobs, without variables. Arguments
-// that are no flags are returned in their order, wherever they stood. ErrHelp prints nothing: the help is the
-// verb's.
-func ParseVerb(args []string, getenv func(string) string, define func(*flag.FlagSet)) (s Settings, rest []string, err error) {
-	fs := flag.NewFlagSet("imagery", flag.ContinueOnError)
-	fs.SetOutput(io.Discard)
-	values := map[string]*given{}
-	for _, k := range knobs {
-		values[k.flag] = &given{isBool: k.isBool}
-		fs.Var(values[k.flag], k.flag, k.usage)
-	}
-	define(fs)
-	for len(args) > 0 { // package flag stops at the first argument that is none
-		if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
-			return Settings{}, nil, ErrHelp
-		} else if err != nil {
-			return Settings{}, nil, &UsageError{[]string{err.Error() + " (see -h)"}}
-		}
-		if args = fs.Args(); len(args) > 0 {
-			rest, args = append(rest, args[0]), args[1:]
-		}
-	}
-	s, err = read(values, getenv)
-	return s, rest, err
+// FromEnv returns the settings of a process that is started without flags.
+func FromEnv(getenv func(string) string) (Settings, error) {
+	return Define(flag.NewFlagSet("", flag.ContinueOnError))(getenv)
 }
 
-// read makes settings of what the command line gave and of the variables.
-func read(values map[string]*given, getenv func(string) string) (Settings, error) {
+// build makes settings of the text of each option.
+func build(text func(i int) string) (Settings, error) {
 	var s Settings
-	var bad []string
-	for _, k := range knobs {
-		v := k.lookup(values[k.flag], getenv)
+	var problems []string
+	for i, o := range options {
+		v := text(i)
 		if v == "" {
 			continue
 		}
-		if err := k.read(&s, v); err != nil {
-			bad = append(bad, fmt.Sprintf("%s %q: %v (%s)", k.flag, v, cause(err), named(k.flag)))
+		if err := o.parse(&s, v); err != nil {
+			problems = append(problems, fmt.Sprintf("%s %q: %v (%s)", o.flag, v, innermost(err), Named(o.flag)))
 		}
 	}
 	listen, err := address(s.Listen, s.Role)
 	if err != nil {
-		bad = append(bad, fmt.Sprintf("listen %q: %v (%s)", s.Listen, err, named("listen")))
+		problems = append(problems, fmt.Sprintf("listen %q: %v (%s)", s.Listen, err, Named("listen")))
 	}
-	if len(bad) == 0 { // else the zero fields would be complained about a second time
-		bad = s.validate()
+	if len(problems) == 0 { // otherwise zero fields would be reported a second time
+		problems = s.validate()
 	}
-	if len(bad) > 0 {
-		return Settings{}, &UsageError{bad}
+	if len(problems) > 0 {
+		return Settings{}, &UsageError{problems}
 	}
 	s.Listen = listen
-	s.preset()
+	s.setDefaults()
 	return s, nil
 }
 
-// lookup is the flag, or else the first variable that is set, or else the default.
-func (k knob) lookup(g *given, getenv func(string) string) string {
-	if g.set && g.value != "" {
-		return g.value
-	}
-	for _, name := range k.env {
-		if v := getenv(name); v != "" {
-			return v
-		}
-	}
-	return k.def
-}
-
-// cause drops the wrapping of strconv, which repeats the value.
-func cause(err error) error {
-	for errors.Unwrap(err) != nil {
-		err = errors.Unwrap(err)
+// innermost drops the wrapping of strconv, which repeats the value.
+func innermost(err error) error {
+	for next := errors.Unwrap(err); next != nil; next = errors.Unwrap(err) {
+		err = next
 	}
 	return err
 }
 
-// Env renders the settings as NAME=value lines that Parse reads back to the same Settings.
+// Env returns the settings as NAME=value lines from which FromEnv reads the same Settings.
 func (s Settings) Env() []string {
 	var env []string
-	for _, k := range knobs {
-		if v := k.show(s); v != "" {
-			env = append(env, k.env[0]+"="+v)
+	for _, o := range options {
+		if v := o.format(s); v != "" {
+			env = append(env, o.variables()[0]+"="+v)
 		}
 	}
 	return env
 }
 
-// Usage prints every knob with its variable and default.
-func Usage(w io.Writer) {
-	fmt.Fprint(w, "imagery turns photos sepia and loses nothing while servers die.\n\n"+
-		"Usage: imagery [flags]            run a role, by default the whole service on this machine\n"+
-		"       imagery VERB [flags]       see imagery VERB -h; verbs: "+strings.Join(Verbs, ", ")+"\n\n"+
-		"A flag wins over its variable; an empty variable counts as unset. Region, credentials and endpoints\n"+
-		"come from the AWS SDK's own variables.\n\n")
-	Describe(w)
-	fmt.Fprint(w, "\nExit codes: 0 clean stop, 1 failure, 2 bad usage.\n")
-}
-
-// Describe prints the knobs with those flags, or all of them, each with its variables, default and reason.
+// Describe prints the settings with those flags, or all of them, each with its variables, default and documentation.
 func Describe(w io.Writer, flags ...string) {
-	for _, k := range knobs {
-		if len(flags) > 0 && !slices.Contains(flags, k.flag) {
+	for _, o := range options {
+		if len(flags) > 0 && !slices.Contains(flags, o.flag) {
 			continue
 		}
-		def := k.def
+		def := o.def
 		if def != "" {
 			def = ", default " + def
 		}
-		fmt.Fprintf(w, "  -%s  (%s%s)\n        %s\n", k.flag, strings.Join(k.env, ", else "), def, k.usage)
+		fmt.Fprintf(w, "  --%s  (%s%s)\n        %s\n", o.flag, strings.Join(o.variables(), ", else "), def, o.usage)
 	}
+}
+
+// Names returns the flags of all settings.
+func Names() []string {
+	var names []string
+	for _, o := range options {
+		names = append(names, o.flag)
+	}
+	return names
 }

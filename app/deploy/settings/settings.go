@@ -1,6 +1,7 @@
-// Package settings holds every knob of the imagery binary once: its flag, its variable, its default and the
-// reason for it. Parse reads what Env renders, so whoever starts a process (the local fleet, or a launch
-// template) cannot misspell a name. It imports the standard library only.
+// Package settings declares every setting of the imagery binary once: its flag, its variable, its default and its
+// documentation. A parent that starts a process (the local fleet, or a launch template) passes Env, which FromEnv reads
+// back. The package also has the numbers and names that several parts of the code must agree on. It imports the standard
+// library only.
 package settings
 
 import (
@@ -19,7 +20,7 @@ const (
 	Local  Role = "local"  // load balancer with servers and workers as child processes
 )
 
-// Settings are the parsed and validated knobs. Zero durations and counts mean "what the queue says" on AWS.
+// Settings are the parsed and validated options. On AWS a zero Visibility or MaxReceives stands for that of the queue.
 type Settings struct {
 	Role        Role
 	Listen      string // host:port, ready for net.Listen
@@ -29,8 +30,8 @@ type Settings struct {
 	DLQURL      string // empty: from the queue's redrive policy
 	Data        string
 	Stack       string
-	Instance    string // how logs and histories call this process
-	Failpoint   string // tests only, see knobs
+	Instance    string // name of this process in logs and histories
+	Failpoint   string // tests only, see options
 	QueueChaos  int64  // tests only: a seed, 0 for none
 	Consume     bool
 	Visibility  time.Duration
@@ -40,23 +41,23 @@ type Settings struct {
 	UploadLife  time.Duration
 	MaxPixels   int64
 	Memory      int64 // bytes; 0: measured at start
-	PhotoMemory int64 // bytes that the workers can give to one photo; 0: as a worker's own plan says
+	PhotoMemory int64 // bytes that the workers can give to one photo; 0: what a worker's memory plan leaves
 	S3PathStyle bool
 }
 
-// OnAWS reports whether table, bucket and queue are AWS ones; else they live in the data folder.
+// OnAWS reports whether table, bucket and queue are those of AWS; otherwise they are in the data folder.
 func (s Settings) OnAWS() bool { return s.Table != "" }
 
 // Defaults that differ between a laptop and AWS.
 const (
-	localVisibility  = 10 * time.Second // a killed worker's photo waits no longer than a person does
+	localVisibility  = 10 * time.Second // a user who tries the service waits that long for the photo of a killed worker
 	localMaxReceives = 5
 	localResendAfter = 15 * time.Second
 	awsResendAfter   = 5 * time.Minute
 )
 
-// preset fills what was not set by hand, by backend.
-func (s *Settings) preset() {
+// setDefaults fills the fields that are still zero, for AWS or for a laptop.
+func (s *Settings) setDefaults() {
 	if s.OnAWS() {
 		setDefault(&s.ResendAfter, awsResendAfter)
 		return
@@ -66,21 +67,20 @@ func (s *Settings) preset() {
 	setDefault(&s.ResendAfter, localResendAfter)
 }
 
-// AtStack is what the settings are where everything is in a stack on AWS that they did not name: its names, and the
-// defaults of AWS in the place of a laptop's.
-func (s Settings) AtStack(table, bucket, queueURL, dlqURL string) Settings {
+// WithStack returns s with the resources of a stack on AWS, and with the defaults of AWS instead of a laptop's.
+func (s Settings) WithStack(table, bucket, queueURL, dlqURL string) Settings {
 	if !s.OnAWS() {
-		undo(&s.Visibility, localVisibility)
-		undo(&s.MaxReceives, localMaxReceives)
-		undo(&s.ResendAfter, localResendAfter)
+		unsetDefault(&s.Visibility, localVisibility)
+		unsetDefault(&s.MaxReceives, localMaxReceives)
+		unsetDefault(&s.ResendAfter, localResendAfter)
 	}
 	s.Table, s.Bucket, s.QueueURL, s.DLQURL = table, bucket, queueURL, dlqURL
-	s.preset()
+	s.setDefaults()
 	return s
 }
 
-// undo takes back what setDefault did.
-func undo[T comparable](p *T, v T) {
+// unsetDefault takes back what setDefault did.
+func unsetDefault[T comparable](p *T, v T) {
 	if *p == v {
 		var zero T
 		*p = zero
@@ -94,56 +94,56 @@ func setDefault[T comparable](p *T, v T) {
 	}
 }
 
-// mostPixels bounds -max-pixels: above it the memory of one photo is no number to plan with.
-const mostPixels = 1 << 32
+// maxMaxPixels is the upper limit of --max-pixels: with more the memory of one photo cannot be planned.
+const maxMaxPixels = 1 << 32
 
-// validate reports every problem at once, each naming its flag and variable.
+// validate returns every problem, each with its flag and variable.
 func (s *Settings) validate() []string {
-	var bad []string
-	say := func(flag, format string, args ...any) {
-		bad = append(bad, fmt.Sprintf(format, args...)+" ("+named(flag)+")")
+	var problems []string
+	report := func(flag, format string, args ...any) {
+		problems = append(problems, fmt.Sprintf(format, args...)+" ("+Named(flag)+")")
 	}
 	switch s.Role {
 	case Server, Worker, Local:
 	default:
-		say("role", "role %q is not server, worker or local", s.Role)
+		report("role", "role %q is not server, worker or local", s.Role)
 	}
 	set := map[string]string{"table": s.Table, "bucket": s.Bucket, "queue-url": s.QueueURL}
 	var have, missing []string
 	for _, f := range []string{"table", "bucket", "queue-url"} {
 		if set[f] != "" {
-			have = append(have, "-"+f)
+			have = append(have, "--"+f)
 		} else {
-			missing = append(missing, named(f))
+			missing = append(missing, Named(f))
 		}
 	}
 	if len(have) > 0 && len(missing) > 0 {
-		bad = append(bad, fmt.Sprintf("%s is set but %s is missing: set all three for AWS, or none for local",
+		problems = append(problems, fmt.Sprintf("%s is set but %s is missing: set all three for AWS, or none for local",
 			strings.Join(have, " and "), strings.Join(missing, " and ")))
 	}
 	if s.MaxReceives < 0 || s.MaxReceives > 1000 {
-		say("max-receives", "max-receives %d is not between 1 and 1000", s.MaxReceives)
+		report("max-receives", "max-receives %d is not between 1 and 1000", s.MaxReceives)
 	}
 	if s.Visibility != 0 && s.Visibility < time.Second || s.Visibility > 12*time.Hour {
-		say("visibility", "visibility %s is not between 1s and 12h", s.Visibility)
+		report("visibility", "visibility %s is not between 1s and 12h", s.Visibility)
 	}
 	if s.OnAWS() && s.QueueChaos != 0 {
-		say("queue-chaos", "queue-chaos %d is for the local queue", s.QueueChaos)
+		report("queue-chaos", "queue-chaos %d is for the local queue", s.QueueChaos)
 	}
 	if s.ResendAfter < 0 {
-		say("resend-after", "resend-after %s is negative", s.ResendAfter)
+		report("resend-after", "resend-after %s is negative", s.ResendAfter)
 	}
 	if s.Outage <= 0 {
-		say("outage", "outage %s is not positive", s.Outage)
+		report("outage", "outage %s is not positive", s.Outage)
 	}
 	if s.UploadLife <= 0 {
-		say("upload-life", "upload-life %s is not positive", s.UploadLife)
+		report("upload-life", "upload-life %s is not positive", s.UploadLife)
 	}
 	if s.Memory != 0 && s.Memory < LeastMemory {
-		say("memory", "memory of %d MiB is less than the least, %d MiB", s.Memory>>20, LeastMemory>>20)
+		report("memory", "memory of %d MiB is below the minimum of %d MiB", s.Memory>>20, LeastMemory>>20)
 	}
-	if s.MaxPixels < 1 || s.MaxPixels > mostPixels {
-		say("max-pixels", "max-pixels %d is not between 1 and %d", s.MaxPixels, int64(mostPixels))
+	if s.MaxPixels < 1 || s.MaxPixels > maxMaxPixels {
+		report("max-pixels", "max-pixels %d is not between 1 and %d", s.MaxPixels, int64(maxMaxPixels))
 	}
-	return bad
+	return problems
 }

@@ -16,14 +16,20 @@ import (
 
 // parse reads args with the variables of env.
 func parse(args []string, env ...string) (settings.Settings, error) {
-	return settings.Parse(args, func(name string) string {
+	fs := flag.NewFlagSet("", flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	read := settings.Define(fs)
+	if err := fs.Parse(args); err != nil {
+		return settings.Settings{}, err
+	}
+	return read(func(name string) string {
 		for _, e := range env {
 			if v, ok := strings.CutPrefix(e, name+"="); ok {
 				return v
 			}
 		}
 		return ""
-	}, io.Discard)
+	})
 }
 
 func TestDefaults(t *testing.T) {
@@ -76,7 +82,7 @@ func TestRefusals(t *testing.T) {
 		want []string
 	}{
 		{[]string{"-role=king"}, []string{"king", "-role, IMAGERY_ROLE"}},
-		{[]string{"-table=t"}, []string{"-table is set", "-bucket, IMAGERY_BUCKET", "-queue-url, IMAGERY_QUEUE_URL"}},
+		{[]string{"-table=t"}, []string{"--table is set", "-bucket, IMAGERY_BUCKET", "-queue-url, IMAGERY_QUEUE_URL"}},
 		{[]string{"-bucket=t", "-queue-url=q"}, []string{"-table, IMAGERY_TABLE"}},
 		{[]string{"-visibility=soon"}, []string{"soon", "-visibility, IMAGERY_VISIBILITY"}},
 		{[]string{"-visibility=-1s"}, []string{"-visibility, IMAGERY_VISIBILITY"}},
@@ -90,8 +96,6 @@ func TestRefusals(t *testing.T) {
 		{[]string{"-listen=70000"}, []string{"70000", "-listen, IMAGERY_LISTEN"}},
 		{[]string{"-listen=host"}, []string{"host", "-listen, IMAGERY_LISTEN"}},
 		{[]string{"-consume=maybe"}, []string{"maybe", "-consume, IMAGERY_CONSUME"}},
-		{[]string{"-nonsense"}, []string{"nonsense", "-h"}},
-		{[]string{"-role=server", "extra"}, []string{"extra"}},
 		{[]string{"-role=king", "-max-pixels=-1"}, []string{"king", "-max-pixels"}},
 	} {
 		_, err := parse(c.args)
@@ -110,19 +114,17 @@ func TestRefusals(t *testing.T) {
 
 func TestHelpNamesEverySetting(t *testing.T) {
 	var help strings.Builder
-	if _, err := settings.Parse([]string{"-h"}, func(string) string { return "" }, &help); !errors.Is(err, settings.ErrHelp) {
-		t.Fatalf("-h: %v", err)
-	}
+	settings.Describe(&help)
 	for _, name := range []string{"role", "listen", "table", "bucket", "queue-url", "dlq-url", "data", "consume", "visibility",
 		"max-receives", "resend-after", "max-pixels", "memory", "s3-path-style", "queue-chaos"} {
 		variable := "IMAGERY_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
-		if !strings.Contains(help.String(), "-"+name+"  ("+variable) {
-			t.Errorf("the help does not name -%s (%s)", name, variable)
+		if !strings.Contains(help.String(), "--"+name+"  ("+variable) {
+			t.Errorf("the help does not name --%s (%s)", name, variable)
 		}
 	}
 }
 
-// TestEnvRoundTrip: whatever Parse accepts, Env renders so that Parse reads the same.
+// TestEnvRoundTrip: FromEnv reads the output of Env back to the same settings.
 func TestEnvRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		d := func(name string) time.Duration { return time.Duration(rapid.Int64Range(1e9, 1e13).Draw(t, name)) }
@@ -150,28 +152,6 @@ func TestEnvRoundTrip(t *testing.T) {
 	})
 }
 
-// TestVerbsHaveFlagsOfTheirOwn: anywhere between the others, and arguments too.
-func TestVerbsHaveFlagsOfTheirOwn(t *testing.T) {
-	for _, args := range [][]string{
-		{"-loud", "a", "b", "-table", "t", "-bucket=b", "--queue-url", "q"},
-		{"a", "-table=t", "-bucket", "b", "b", "-queue-url", "q", "--loud"},
-	} {
-		loud := new(bool)
-		s, rest, err := settings.ParseVerb(args, func(string) string { return "" }, func(fs *flag.FlagSet) { fs.BoolVar(loud, "loud", false, "") })
-		if err != nil || !*loud || s.Table != "t" || !slices.Equal(rest, []string{"a", "b"}) {
-			t.Errorf("%v: %+v, %v, loud %t, %v", args, s, rest, *loud, err)
-		}
-	}
-	none := func(*flag.FlagSet) {}
-	if _, _, err := settings.ParseVerb([]string{"a", "-h"}, func(string) string { return "" }, none); !errors.Is(err, settings.ErrHelp) {
-		t.Errorf("-h behind an argument: %v", err)
-	}
-	var usage *settings.UsageError
-	if _, _, err := settings.ParseVerb([]string{"a", "-loud"}, func(string) string { return "" }, none); !errors.As(err, &usage) {
-		t.Errorf("an unknown flag behind an argument: %v", err)
-	}
-}
-
 func TestParseBytes(t *testing.T) {
 	for in, want := range map[string]int64{"1": 1, "7B": 7, "512MiB": 512 << 20, "2GiB": 2 << 30, "1TiB": 1 << 40, "3KiB": 3 << 10} {
 		if got, err := settings.ParseBytes(in); err != nil || got != want {
@@ -185,17 +165,16 @@ func TestParseBytes(t *testing.T) {
 	}
 }
 
-// A stack that is read later has the defaults of AWS, as if its names had been given, and keeps what was set by hand.
-func TestAtStack(t *testing.T) {
-	none := func(string) string { return "" }
+// WithStack gives the same settings as the flags with the names of the stack, and keeps what was set by hand.
+func TestWithStack(t *testing.T) {
 	names := []string{"-table", "t", "-bucket", "b", "-queue-url", "q", "-dlq-url", "d"}
 	for _, by := range [][]string{nil, {"-resend-after", "7m", "-visibility", "3m", "-max-receives", "9"}} {
-		want, _, err := settings.ParseVerb(slices.Concat(names, by), none, func(*flag.FlagSet) {})
+		want, err := parse(slices.Concat(names, by))
 		if err != nil {
 			t.Fatal(err)
 		}
-		bare, _, err := settings.ParseVerb(by, none, func(*flag.FlagSet) {})
-		if got := bare.AtStack("t", "b", "q", "d"); err != nil || got != want {
+		bare, err := parse(by)
+		if got := bare.WithStack("t", "b", "q", "d"); err != nil || got != want {
 			t.Errorf("%v: %+v, want %+v, %v", by, got, want, err)
 		}
 	}

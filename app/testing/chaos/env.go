@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -100,23 +99,14 @@ const repairAfter = 31 * 24 * time.Hour
 
 // repair runs the command fsck --repair with a clock that is ahead by repairAfter.
 func (e *env) repair(ctx context.Context) error {
-	found, rest, err := cli.Find(cli.Verbs, []string{"fsck", "--repair"})
-	if err != nil {
-		return err
-	}
-	flags := flag.NewFlagSet("fsck", flag.ContinueOnError)
-	repair := found[0].Setup(flags)
-	if err := flags.Parse(rest); err != nil {
-		return err
-	}
-	err = repair(ctx, cli.Call{Console: cli.Console{Out: io.Discard, Err: io.Discard},
-		Open: func(ctx context.Context, _ settings.Settings, _ string) (cli.Backend, error) {
+	err := cli.App{Console: cli.Console{Out: io.Discard, Err: io.Discard},
+		Open: func(ctx context.Context, _ settings.Settings, _ string) (cli.Deployment, error) {
 			b, err := e.store.operate(ctx)
 			if err == nil {
 				b.Service.Now, b.Service.ResendAfter = func() time.Time { return time.Now().Add(repairAfter) }, e.resend
 			}
 			return b, err
-		}})
+		}}.Run(ctx, []string{"fsck", "--repair"})
 	if err != nil {
 		return fmt.Errorf("fsck --repair: %w", err)
 	}

@@ -34,7 +34,7 @@ type store interface {
 	purge(ctx context.Context) (int, error)
 	snapshot(ctx context.Context) (fsck.Snapshot, error)
 	// operate opens the store for a command; the caller sets the clock and the settings of the service.
-	operate(ctx context.Context) (cli.Backend, error)
+	operate(ctx context.Context) (cli.Deployment, error)
 	close()
 }
 
@@ -64,13 +64,13 @@ func (f dataFolder) purge(ctx context.Context) (n int, err error) {
 
 func (f dataFolder) snapshot(context.Context) (fsck.Snapshot, error) { return fsck.Local(f.dir) }
 
-func (f dataFolder) operate(context.Context) (cli.Backend, error) {
+func (f dataFolder) operate(context.Context) (cli.Deployment, error) {
 	l, err := local.Open(local.Options{Dir: f.dir, Visibility: time.Second, MaxReceives: 1,
 		Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
-		return cli.Backend{}, err
+		return cli.Deployment{}, err
 	}
-	return cli.Backend{Service: &imagery.Service{Catalog: l.Catalog(), Queue: l.Queue()}, Store: l, Close: l.Close,
+	return cli.Deployment{Service: &imagery.Service{Catalog: l.Catalog(), Queue: l.Queue()}, Store: l, Close: l.Close,
 		Snapshot: func(ctx context.Context, _ bool) (fsck.Snapshot, error) { return f.snapshot(ctx) }}, nil
 }
 
@@ -108,13 +108,13 @@ func (e emulated) snapshot(ctx context.Context) (fsck.Snapshot, error) {
 	return fsck.AWS(ctx, e.DynamoDB(), e.S3(), e.Table, e.Bucket, true)
 }
 
-func (e emulated) operate(ctx context.Context) (cli.Backend, error) {
+func (e emulated) operate(ctx context.Context) (cli.Deployment, error) {
 	b, err := awsstore.Open(ctx, awsstore.Options{Table: e.Table, Bucket: e.Bucket, QueueURL: e.QueueURL,
 		S3PathStyle: true, AWS: e.Config("operator")})
 	if err != nil {
-		return cli.Backend{}, err
+		return cli.Deployment{}, err
 	}
-	return cli.Backend{Service: &imagery.Service{Catalog: b.Catalog(), Queue: b.Queue()}, Store: b,
+	return cli.Deployment{Service: &imagery.Service{Catalog: b.Catalog(), Queue: b.Queue()}, Store: b,
 		Close:    func() error { return nil },
 		Snapshot: func(ctx context.Context, _ bool) (fsck.Snapshot, error) { return e.snapshot(ctx) }}, nil
 }

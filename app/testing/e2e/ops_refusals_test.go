@@ -33,8 +33,9 @@ func TestCommandsRefuseBadInput(t *testing.T) {
 			code int
 			says string
 		}{
-			{"dlq", 2, "ls, show, redrive"},
-			{"dlq purge", 2, "ls, show, redrive"},
+			{"dlq purge", 2, "ls, redrive, show"},
+			{"dlq shwo", 2, "did you mean show?"},
+			{"reqeue --failed", 2, "did you mean requeue?"},
 			{"dlq ls extra", 2, `"extra"`},
 			{"dlq show", 2, "give one id"},
 			{"dlq show " + unknown, 1, "no dead letter has the id " + unknown},
@@ -64,7 +65,7 @@ func TestCommandsRefuseBadInput(t *testing.T) {
 			{"fsck --repair --older-than 1s", 2, "2m0s"},
 			{"why --nonsense " + unknown, 2, "nonsense"},
 			{"selftest", 2, "-table, IMAGERY_TABLE"},
-			{"why " + unknown + " -table images", 2, "-table is set but -bucket"},
+			{"why " + unknown + " -table images", 2, "--table is set but --bucket"},
 			{"fsck -max-pixels many", 2, "-max-pixels, IMAGERY_MAX_PIXELS"},
 		} {
 			_, says := d.run(c.code, strings.Fields(c.args)...)

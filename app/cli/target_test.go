@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"flag"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,9 +27,9 @@ const someOutputs = `{"url":"http://alb.example","albDns":"alb.example","imagesB
 "serverGroup":"imagery-dev-server","workerGroup":"imagery-dev-worker","templateVersions":{"server":3,"worker":4},"alarmTopic":"arn:topic",
 "region":"eu-central-1","monthlyCostUsd":{"total":1},"azs":["a","b"],"password":"[secret]"}`
 
-func callOn(s settings.Settings) Call {
-	return Call{Settings: s, Open: func(_ context.Context, s settings.Settings, region string) (Backend, error) {
-		return Backend{}, nil
+func callOn(s settings.Settings) Invocation {
+	return Invocation{Settings: s, Open: func(_ context.Context, s settings.Settings, region string) (Deployment, error) {
+		return Deployment{}, nil
 	}}
 }
 
@@ -39,9 +38,9 @@ func TestStackOutputs(t *testing.T) {
 	c := callOn(settings.Settings{Stack: "dev"})
 	var opened settings.Settings
 	var at string
-	c.Open = func(_ context.Context, s settings.Settings, region string) (Backend, error) {
+	c.Open = func(_ context.Context, s settings.Settings, region string) (Deployment, error) {
 		opened, at = s, region
-		return Backend{}, nil
+		return Deployment{}, nil
 	}
 	if _, err := c.open(t.Context()); err != nil {
 		t.Fatal(err)
@@ -49,12 +48,12 @@ func TestStackOutputs(t *testing.T) {
 	if opened.Table != "images" || opened.Bucket != "photos" || opened.QueueURL != "https://q" || opened.DLQURL != "https://d" || at != "eu-central-1" {
 		t.Errorf("opened %+v in %q", opened, at)
 	}
-	p, err := c.place(t.Context())
+	p, err := c.target(t.Context())
 	if err != nil || !p.fromStack || p.out.ServerGroup != "imagery-dev-server" || p.out.TemplateVersions["worker"] != 4 {
 		t.Errorf("%+v, %v", p, err)
 	}
 	t.Setenv("AWS_REGION", "us-east-1")
-	if cfg, err := p.aws(t.Context()); err != nil || cfg.Region != "eu-central-1" {
+	if cfg, err := p.awsConfig(t.Context()); err != nil || cfg.Region != "eu-central-1" {
 		t.Errorf("the SDK would ask %s, %v", cfg.Region, err)
 	}
 	asked, err := os.ReadFile(args)
@@ -80,7 +79,7 @@ func TestServiceURLOfAStack(t *testing.T) {
 func TestStackIsNotReadWithoutNeed(t *testing.T) {
 	args := fakePulumi(t, "exit 1")
 	for _, s := range []settings.Settings{{Stack: noStack}, {Stack: "dev", Table: "t", Bucket: "b", QueueURL: "q"}} {
-		if p, err := callOn(s).place(t.Context()); err != nil || p.fromStack || p.Settings != s {
+		if p, err := callOn(s).target(t.Context()); err != nil || p.fromStack || p.Settings != s {
 			t.Errorf("%+v: %+v, %v", s, p, err)
 		}
 	}
@@ -98,7 +97,7 @@ func TestStackRefusals(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			fakePulumi(t, c.script)
-			_, err := callOn(settings.Settings{Stack: "dev"}).place(t.Context())
+			_, err := callOn(settings.Settings{Stack: "dev"}).target(t.Context())
 			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
 				t.Errorf("%v, want %q on one line", err, c.want)
 			}
@@ -106,8 +105,8 @@ func TestStackRefusals(t *testing.T) {
 	}
 	t.Run("no pulumi", func(t *testing.T) {
 		t.Setenv("PATH", t.TempDir())
-		_, err := callOn(settings.Settings{Stack: "dev"}).place(t.Context())
-		if err == nil || !strings.Contains(err.Error(), "not on PATH") || !strings.Contains(err.Error(), "-table, IMAGERY_TABLE") {
+		_, err := callOn(settings.Settings{Stack: "dev"}).target(t.Context())
+		if err == nil || !strings.Contains(err.Error(), "not on PATH") || !strings.Contains(err.Error(), "--table, IMAGERY_TABLE") {
 			t.Error(err)
 		}
 	})
@@ -115,7 +114,7 @@ func TestStackRefusals(t *testing.T) {
 
 // The name of no stack is what settings say when nobody named one.
 func TestNoStackIsTheDefault(t *testing.T) {
-	s, _, err := settings.ParseVerb(nil, func(string) string { return "" }, func(*flag.FlagSet) {})
+	s, err := settings.FromEnv(func(string) string { return "" })
 	if err != nil || s.Stack != noStack {
 		t.Errorf("%q, %v", s.Stack, err)
 	}

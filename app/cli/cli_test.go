@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"slices"
 	"strings"
 	"testing"
@@ -19,20 +18,19 @@ import (
 	"imagery/app/testing/memory"
 )
 
-// world is a backend in memory. The end-to-end tests run the verbs on both real ones; here is what those cannot
-// bring about.
+// world is a deployment in memory, for the cases that the end-to-end tests on both real stores cannot produce.
 type world struct {
 	*testing.T
-	catalog memory.Catalog
-	blobs   memory.Blobs
-	queue   *memory.Queue
-	dead    *memory.Queue
-	ports   imagery.Service // what the verbs get; the test may replace ports
-	ids     []string
-	removed []string
-	s       fsck.Snapshot
-	live    bool
-	stderr  bytes.Buffer
+	catalog  memory.Catalog
+	blobs    memory.Blobs
+	queue    *memory.Queue
+	dead     *memory.Queue
+	ports    imagery.Service // what the commands get; a test may replace its ports
+	ids      []string
+	removed  []string
+	s        fsck.Snapshot
+	terminal bool
+	stderr   bytes.Buffer
 }
 
 func newWorld(t *testing.T) *world {
@@ -92,25 +90,16 @@ func (w *world) bury(img imagery.Image, key string) {
 	}
 }
 
-// verb runs one, with --json into v.
-func (w *world) verb(ctx context.Context, v any, args ...string) error {
+// run runs a command with --json and decodes its document into v.
+func (w *world) run(ctx context.Context, v any, args ...string) error {
 	w.Helper()
-	found, rest, err := cli.Find(cli.Verbs, args)
-	if err != nil {
-		return err
-	}
-	var run func(context.Context, cli.Call) error
-	s, rest, err := settings.ParseVerb(append(rest, "--json"), func(string) string { return "" },
-		func(fs *flag.FlagSet) { run = found[0].Setup(fs) })
-	if err != nil {
-		return err
-	}
 	var out bytes.Buffer
-	runErr := run(ctx, cli.Call{Args: rest, Settings: s, Console: cli.Console{Out: &out, Err: &w.stderr, Live: w.live},
-		Open: func(context.Context, settings.Settings, string) (cli.Backend, error) {
-			return cli.Backend{Service: &w.ports, Store: w, Close: func() error { return nil },
+	app := cli.App{Console: cli.Console{Out: &out, Err: &w.stderr, ErrTerminal: w.terminal},
+		Open: func(context.Context, settings.Settings, string) (cli.Deployment, error) {
+			return cli.Deployment{Service: &w.ports, Store: w, Close: func() error { return nil },
 				Snapshot: func(context.Context, bool) (fsck.Snapshot, error) { return w.s, nil }}, nil
-		}})
+		}}
+	runErr := app.Run(ctx, append(args, "--json"))
 	if err := json.Unmarshal(out.Bytes(), v); err != nil {
 		w.Fatalf("%v: %v: %s, %v", args, err, out.String(), runErr)
 	}
@@ -131,7 +120,7 @@ func TestRedriveLeavesAnotherUploadAlone(t *testing.T) {
 	w.bury(failed, imagery.RawKey(failed.ID, "bb"))
 	w.bury(unfinished, imagery.RawKey(unfinished.ID, "bb"))
 	var r redriven
-	if err := w.verb(t.Context(), &r, "dlq", "redrive"); err != nil || len(r.Letters) != 2 {
+	if err := w.run(t.Context(), &r, "dlq", "redrive"); err != nil || len(r.Letters) != 2 {
 		t.Fatalf("%+v, %v", r, err)
 	}
 	if now, _ := w.catalog.Get(t.Context(), failed.ID); now.Version != failed.Version || w.queue.Sends > 0 || w.dead.Len() > 0 {
@@ -159,7 +148,7 @@ func TestRedriveKeepsTheLetterUntilAllIsDone(t *testing.T) {
 	} {
 		step()
 		var r redriven
-		if err := w.verb(t.Context(), &r, "dlq", "redrive"); err == nil || len(r.Letters) != 1 || r.Letters[0].Done || !strings.Contains(r.Letters[0].Error, "away") {
+		if err := w.run(t.Context(), &r, "dlq", "redrive"); err == nil || len(r.Letters) != 1 || r.Letters[0].Done || !strings.Contains(r.Letters[0].Error, "away") {
 			t.Errorf("%s: %+v, %v", name, r, err)
 		}
 		if w.dead.Len() != 1 {
@@ -168,7 +157,7 @@ func TestRedriveKeepsTheLetterUntilAllIsDone(t *testing.T) {
 	}
 	w.ports.Queue, w.ports.DeadLetters = w.queue, w.dead
 	var r redriven
-	if err := w.verb(t.Context(), &r, "dlq", "redrive"); err != nil || len(r.Letters) != 1 || r.Letters[0].Action != "resend" || w.dead.Len() != 0 {
+	if err := w.run(t.Context(), &r, "dlq", "redrive"); err != nil || len(r.Letters) != 1 || r.Letters[0].Action != "resend" || w.dead.Len() != 0 {
 		t.Errorf("at last: %+v, %v", r, err)
 	}
 	if now, _ := w.catalog.Get(t.Context(), img.ID); now.State != imagery.Uploaded || now.Version != img.Version+1 {
@@ -192,7 +181,7 @@ func TestRedriveAtALowRate(t *testing.T) {
 		}
 		began := time.Now()
 		var r redriven
-		if err := w.verb(t.Context(), &r, "dlq", "redrive", "--rate", "0.5"); err != nil || len(r.Letters) != n+junk || w.queue.Sends != n || w.dead.Len() != junk {
+		if err := w.run(t.Context(), &r, "dlq", "redrive", "--rate", "0.5"); err != nil || len(r.Letters) != n+junk || w.queue.Sends != n || w.dead.Len() != junk {
 			t.Errorf("%d letters, %d hints, %d left, %v", len(r.Letters), w.queue.Sends, w.dead.Len(), err)
 		}
 		if took := time.Since(began); took < 2*(n-1)*time.Second || took > 2*(n+1)*time.Second {
@@ -209,8 +198,8 @@ func TestProgressIsForPeople(t *testing.T) {
 			for range 5 {
 				w.image(imagery.Failed, time.Now())
 			}
-			w.live = live
-			if err := w.verb(t.Context(), &struct{}{}, "requeue", "--failed", "--rate", "1"); err != nil {
+			w.terminal = live
+			if err := w.run(t.Context(), &struct{}{}, "requeue", "--failed", "--rate", "1"); err != nil {
 				t.Fatal(err)
 			}
 			shown := w.stderr.String()
@@ -232,7 +221,7 @@ func TestRequeueLooksAgain(t *testing.T) {
 		}
 	}
 	var r struct{ Images []struct{ ImageID string } }
-	if err := w.verb(t.Context(), &r, "requeue", "--failed"); err != nil || len(r.Images) != 1 || r.Images[0].ImageID != first.ID {
+	if err := w.run(t.Context(), &r, "requeue", "--failed"); err != nil || len(r.Images) != 1 || r.Images[0].ImageID != first.ID {
 		t.Errorf("%+v, %v", r, err)
 	}
 }

@@ -48,10 +48,10 @@ func TestRepairRemovesOnlyWhatNobodyCanName(t *testing.T) {
 	plant(expired.ID, old, true)
 
 	var dry, r checked
-	if err := w.verb(t.Context(), &dry, "fsck", "--repair", "--dry-run"); err != nil || len(w.removed) > 0 {
+	if err := w.run(t.Context(), &dry, "fsck", "--repair", "--dry-run"); err != nil || len(w.removed) > 0 {
 		t.Fatalf("a dry run removed %v, %v", w.removed, err)
 	}
-	if err := w.verb(t.Context(), &r, "fsck", "--repair"); err != nil || len(r.Repairs) != len(want) || len(dry.Repairs) != len(want) {
+	if err := w.run(t.Context(), &r, "fsck", "--repair"); err != nil || len(r.Repairs) != len(want) || len(dry.Repairs) != len(want) {
 		t.Fatalf("%+v, %v", r, err)
 	}
 	for i, did := range r.Repairs {
@@ -88,10 +88,10 @@ func TestOverdueHints(t *testing.T) {
 	add(time.Hour, 20*time.Minute)
 	late := add(time.Hour, time.Hour)
 	var r checked
-	if err := w.verb(t.Context(), &r, "fsck"); err != nil || len(r.Findings) != 1 || r.Findings[0].Image != late || r.Findings[0].Class != fsck.Unhinted {
+	if err := w.run(t.Context(), &r, "fsck"); err != nil || len(r.Findings) != 1 || r.Findings[0].Image != late || r.Findings[0].Class != fsck.Unhinted {
 		t.Fatalf("%+v, %v", r, err)
 	}
-	if err := w.verb(t.Context(), &r, "fsck", "--repair"); err != nil || w.queue.Sends != 1 || len(r.Repairs) != 1 || !r.Repairs[0].Done {
+	if err := w.run(t.Context(), &r, "fsck", "--repair"); err != nil || w.queue.Sends != 1 || len(r.Repairs) != 1 || !r.Repairs[0].Done {
 		t.Errorf("%d hints, %+v, %v", w.queue.Sends, r, err)
 	}
 }

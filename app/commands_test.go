@@ -10,26 +10,11 @@ import (
 
 	"imagery/app/cli"
 	"imagery/app/deploy/iam"
-	"imagery/app/deploy/settings"
 )
 
-var update = flag.Bool("update", false, "write what the program says into docs/operating.md")
+var update = flag.Bool("update", false, "write the help texts of the binary into docs/operating.md")
 
-// The help of the binary names every verb, and nothing that is none.
-func TestVerbsAreListed(t *testing.T) {
-	var names []string
-	for _, v := range verbs {
-		if name, _, _ := strings.Cut(v.Name, " "); !slices.Contains(names, name) {
-			names = append(names, name)
-		}
-	}
-	names = append(names, "rollout") // which parses its own flags
-	if !slices.Equal(names, settings.Verbs) {
-		t.Errorf("the help lists %v, there are %v", settings.Verbs, names)
-	}
-}
-
-// The operators' page says what the program says.
+// TestOperatorsPage compares the generated sections of docs/operating.md with the binary.
 func TestOperatorsPage(t *testing.T) {
 	const path = "../docs/operating.md"
 	b, err := os.ReadFile(path)
@@ -37,7 +22,7 @@ func TestOperatorsPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	page := string(b)
-	for section, want := range map[string]string{"verbs": helpTexts(), "operator": operatorTable()} {
+	for section, want := range map[string]string{"commands": helpTexts(t), "operator": operatorTable()} {
 		begin, end := "<!-- begin "+section+" -->\n", "<!-- end "+section+" -->"
 		head, rest, _ := strings.Cut(page, begin)
 		old, tail, ok := strings.Cut(rest, end)
@@ -56,18 +41,20 @@ func TestOperatorsPage(t *testing.T) {
 	}
 }
 
-func helpTexts() string {
+// helpTexts returns the help of all commands, each without the part that is the same for all.
+func helpTexts(t *testing.T) string {
 	var b strings.Builder
-	for _, v := range verbs {
+	for _, name := range append(cli.Names(), "selftest", "version") {
 		var help strings.Builder
-		cli.Usage(&help, []cli.Verb{v})
-		text, _, _ := strings.Cut(help.String(), "\nWhere the images are")
-		fmt.Fprintf(&b, "### %s\n\n```text\n%s```\n\n", v.Name, text)
+		app := cli.App{Console: cli.Console{Out: &help}, Extra: extraCommands}
+		if err := app.Run(t.Context(), append(strings.Fields(name), "--help")); err != nil {
+			t.Fatal(err)
+		}
+		text, _, _ := strings.Cut(help.String(), "\nFlags that say where")
+		text, _, _ = strings.Cut(text, "\nExit codes")
+		fmt.Fprintf(&b, "### %s\n\n```text\n%s```\n\n", name, text)
 	}
-	b.WriteString("### rollout\n\n```text\n")
-	cli.RolloutUsage(&b)
-	b.WriteString("```\n")
-	return b.String()
+	return strings.TrimSuffix(b.String(), "\n")
 }
 
 func operatorTable() string {

@@ -1,0 +1,119 @@
+package cli
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"strings"
+	"time"
+
+	"imagery/app/admin/fsck"
+	"imagery/app/deploy/settings"
+	"imagery/app/imagery"
+)
+
+// Command is one command of the binary.
+type Command struct {
+	Name string // as it is typed; "dlq ls" is the command ls of the group dlq
+	Args string // placeholders of the arguments in the usage line
+	// About is the help text. Its first line is a summary, which lists of commands show alone.
+	About string
+	// NoSettings is set for a command that does not work on images, and therefore takes no flag of the settings.
+	NoSettings bool
+	// Setup defines the flags of the command in fs, and returns the function that runs it once they are parsed.
+	Setup func(fs *flag.FlagSet) func(ctx context.Context, inv Invocation) error
+}
+
+// summary returns the first line of About.
+func (c Command) summary() string {
+	line, _, _ := strings.Cut(c.About, "\n")
+	return line
+}
+
+// Invocation is a command with its parsed command line.
+type Invocation struct {
+	Console
+	Args     []string // the arguments that are no flags
+	Settings settings.Settings
+	// Open opens the deployment that the settings select. Region is that of a stack whose outputs were read, or empty.
+	// Commands call open instead, which reads these outputs.
+	Open func(ctx context.Context, s settings.Settings, region string) (Deployment, error)
+}
+
+// Deployment is the running service that commands work on: one on AWS, or one on a local data folder.
+type Deployment struct {
+	Service    *imagery.Service
+	Store      Store
+	Snapshot   func(ctx context.Context, hashes bool) (fsck.Snapshot, error)
+	QueueDepth func(ctx context.Context) (QueueDepth, error)
+	// Record reads the document of the release record, empty if there is none. It is nil on a data folder, where
+	// nothing is rolled out.
+	Record func(ctx context.Context) (document string, err error)
+	Close  func() error
+}
+
+// QueueDepth is the number of messages by state. On AWS it is about a minute old.
+type QueueDepth struct {
+	Visible     int `json:"visible"`
+	InFlight    int `json:"inFlight"`
+	Delayed     int `json:"delayed"`
+	DeadLetters int `json:"deadLetters"`
+}
+
+// Store is what operators may do beyond the permissions of the roles. Both stores implement it.
+type Store interface {
+	imagery.Finder
+	// Scan calls each for every image, expired ones included, until each returns an error.
+	Scan(ctx context.Context, each func(imagery.Image) error) error
+	// RemoveObject removes an object that was stored before the given time; removed is false if it is gone or newer.
+	// The caller makes sure that no image names it and that no upload is about to store it again.
+	RemoveObject(ctx context.Context, key string, before time.Time) (removed bool, err error)
+}
+
+// commands are the commands of this package, in the order of the help.
+var commands = []Command{
+	{Name: "status", About: aboutStatus, Setup: statusCmd},
+	{Name: "why", Args: "ID", About: aboutWhy, Setup: whyCmd},
+	{Name: "dlq ls", About: aboutDLQList, Setup: dlqListCmd},
+	{Name: "dlq show", Args: "ID", About: aboutDLQShow, Setup: dlqShowCmd},
+	{Name: "dlq redrive", About: aboutRedrive, Setup: redriveCmd},
+	{Name: "requeue", Args: "ID | --failed", About: aboutRequeue, Setup: requeueCmd},
+	{Name: "fsck", About: aboutFsck, Setup: fsckCmd},
+	{Name: "smoke", Args: "[URL]", About: aboutSmoke, Setup: smokeCmd},
+	{Name: "doctor", About: aboutDoctor, Setup: doctorCmd},
+	{Name: "alarms ls", About: aboutAlarmsList, Setup: alarmsListCmd},
+	{Name: "alarms test", About: aboutAlarmsTest, Setup: alarmsTestCmd},
+	{Name: "rollout status", About: aboutRolloutStatus, NoSettings: true, Setup: rolloutStatusCmd},
+	{Name: "rollout to", Args: "RELEASE", About: aboutRolloutTo, NoSettings: true, Setup: rolloutToCmd},
+	{Name: "rollout abort", About: aboutRolloutAbort, NoSettings: true, Setup: rolloutAbortCmd},
+	{Name: "rollout resume", About: aboutRolloutResume, NoSettings: true, Setup: rolloutResumeCmd},
+}
+
+// groups are the summaries of the commands that only have commands below them.
+var groups = map[string]string{
+	"dlq":     "Show dead letters and send them back to work",
+	"alarms":  "Show the alarms of a stack and test whether they reach anybody",
+	"rollout": "Show the releases of a stack and change them by hand",
+}
+
+// usage returns the error of a wrong command line.
+func usage(format string, args ...any) error {
+	return &settings.UsageError{Problems: []string{fmt.Sprintf(format, args...)}}
+}
+
+// oneArg returns the argument of a command that takes exactly one.
+func (inv Invocation) oneArg(what string) (string, error) {
+	if len(inv.Args) != 1 {
+		return "", usage("give one %s", what)
+	}
+	return inv.Args[0], nil
+}
+
+// Names returns the names of the commands of this package, in the order of the help.
+func Names() []string {
+	var names []string
+	for _, c := range commands {
+		names = append(names, c.Name)
+	}
+	return names
+}

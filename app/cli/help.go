@@ -1,0 +1,102 @@
+package cli
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"imagery/app/deploy/settings"
+)
+
+// helpCommand returns the command help.
+func helpCommand(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use: "help [COMMAND]", Short: "Show the help of a command",
+		Long: "Show the help of a command\n\nimagery COMMAND --help shows the same.",
+		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			var names []string
+			if cmd, rest, err := root.Find(args); err == nil && len(rest) == 0 {
+				for _, c := range cmd.Commands() {
+					names = append(names, c.Name()+"\t"+c.Short)
+				}
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(_ *cobra.Command, args []string) error {
+			cmd, rest, err := root.Find(args)
+			if err != nil {
+				return err
+			}
+			if len(rest) > 0 {
+				return knownCommand(cmd, rest)
+			}
+			return cmd.Help()
+		},
+	}
+}
+
+// printHelp prints the help of a command, of a group or of the whole binary.
+func printHelp(cmd *cobra.Command) {
+	w := cmd.OutOrStdout()
+	if !cmd.HasParent() {
+		fmt.Fprintf(w, "%s.\n\nUsage: imagery [flags]           run a role, by default the whole service on this machine\n"+
+			"       imagery COMMAND [flags]\n", cmd.Short)
+	} else {
+		printUsage(w, cmd)
+	}
+	if cmd.HasAvailableSubCommands() {
+		fmt.Fprint(w, "\nCommands, see imagery COMMAND --help:\n")
+		for _, c := range cmd.Commands() {
+			if c.IsAvailableCommand() {
+				fmt.Fprintf(w, "  %-17s %s\n", strings.TrimPrefix(c.CommandPath(), "imagery "), c.Short)
+			}
+		}
+	}
+	switch {
+	case !cmd.HasParent():
+		fmt.Fprint(w, "\nA flag, with one dash or two, wins over its variable; an empty variable counts as unset. Region, credentials\n"+
+			"and endpoints come from the variables of the AWS SDK.\n\n")
+		settings.Describe(w)
+		fmt.Fprint(w, "\nExit codes: 0 clean stop, 1 failure, 2 bad usage.\n")
+	case cmd.Flags().Lookup("queue-url") != nil:
+		fmt.Fprint(w, "\nFlags that say where the images are; the other settings in imagery --help are accepted, too:\n")
+		settings.Describe(w, "table", "bucket", "queue-url", "dlq-url", "data")
+		fmt.Fprintf(w, "  --stack  (%s)\n        instead of all these: read them from the outputs of this Pulumi stack\n", "IMAGERY_STACK")
+		fallthrough
+	default:
+		fmt.Fprint(w, "\nExit codes: 0 done, 1 a failure or something that needs a person, 2 bad usage.\n")
+	}
+}
+
+// printUsage prints the usage line of a command, its text and its own flags.
+func printUsage(w io.Writer, cmd *cobra.Command) {
+	path, args, _ := strings.Cut(cmd.Use, " ")
+	path = strings.TrimSpace(cmd.Parent().CommandPath() + " " + path)
+	if cmd.HasAvailableSubCommands() {
+		args = "COMMAND"
+	}
+	fmt.Fprintf(w, "Usage: %s\n\n%s\n", strings.TrimSpace(path+" [flags] "+args), strings.TrimSpace(cmp.Or(cmd.Long, cmd.Short)))
+	if cmd.HasAvailableSubCommands() {
+		return // its flags are those of the commands
+	}
+	first := true
+	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
+		if f.Hidden || f.Name == "help" || cmd.Flags().Lookup("queue-url") != nil && slices.Contains(settings.Names(), f.Name) {
+			return
+		}
+		if first {
+			fmt.Fprintln(w)
+		}
+		first = false
+		value, text := pflag.UnquoteUsage(f)
+		if f.DefValue != "" && f.DefValue != "false" && f.DefValue != "0s" {
+			text += " (default " + f.DefValue + ")"
+		}
+		fmt.Fprintf(w, "  %s\n        %s\n", strings.TrimSpace("--"+f.Name+" "+value), text)
+	})
+}
