@@ -60,8 +60,8 @@ var layers = map[string][]string{
 	},
 	"imagery/app/admin/alarms": {"imagery/app/deploy/settings", "github.com/aws/"},
 	"imagery/app/admin/doctor": {
-		"imagery/app/client", "imagery/app/store/local", "imagery/app/deploy/settings", "imagery/app/deploy/iam", "imagery/app/budget",
-		"imagery/app/admin/alarms", "imagery/app/admin/fsck", "github.com/aws/",
+		"imagery/app/client", "imagery/app/store/local", "imagery/app/deploy/settings", "imagery/app/deploy/iam",
+		"imagery/app/budget", "imagery/app/admin/alarms", "imagery/app/admin/fsck", "github.com/aws/",
 	},
 	// an account around the emulators, for tests only
 	"imagery/app/testing/fakeaccount": {

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// sepia is the filter from its definition, in the order in which the book's page applied it, each step stored as a
-// canvas stores it. It shares nothing with the product.
+// sepia is an independent implementation of the filter from its definition, in the order in which the original
+// application's page applies it. Each step is rounded as a canvas rounds it.
 func sepia(c color.NRGBA) color.NRGBA {
 	store := func(v float64) float64 { return math.RoundToEven(math.Max(0, math.Min(255, v))) }
 	v := [3]float64{float64(c.R), float64(c.G), float64(c.B)}
@@ -33,7 +33,7 @@ func sepia(c color.NRGBA) color.NRGBA {
 	return color.NRGBA{uint8(v[0]), uint8(v[1]), uint8(v[2]), c.A}
 }
 
-// standing is the phone's picture as it is looked at: orientation 6, the top of what is stored is on the right.
+// standing returns the phone's picture rotated upright: its orientation is 6, so the stored image lies on its side.
 func standing(t *testing.T) image.Image {
 	data, err := pictures.ReadFile("pictures/" + phone.name)
 	if err != nil {
@@ -54,7 +54,7 @@ func standing(t *testing.T) image.Image {
 	return upright
 }
 
-// The golden pictures are what the definition makes of the pictures, computed once more.
+// TestGoldenPictures checks the golden pictures against an independent implementation of the filter.
 func TestGoldenPictures(t *testing.T) {
 	open := func(name string) image.Image {
 		data, err := pictures.ReadFile("pictures/" + name)

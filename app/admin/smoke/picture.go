@@ -16,9 +16,8 @@ import (
 //go:embed pictures/*.png pictures/*.jpg
 var pictures embed.FS
 
-// picture is a photo and how far its result may be from the golden one, in levels of 255: its average over all
-// channels and pixels, and its worst. The result of a JPEG went through a lossy encoder, and through a decoder
-// that may be another than the golden's.
+// picture is a photo with its golden result. mean and worst are the largest accepted differences between result and
+// golden result, over all channels and pixels, in levels of 255. They are above 0 for JPEG, which is lossy.
 type picture struct {
 	name, golden string
 	mean         float64
@@ -34,7 +33,7 @@ var (
 func decodePNG(data []byte) (image.Image, error)  { return png.Decode(bytes.NewReader(data)) }
 func decodeJPEG(data []byte) (image.Image, error) { return jpeg.Decode(bytes.NewReader(data)) }
 
-// send takes one picture the way of a user's photo. The first step that fails ends it.
+// send uploads one picture, waits for its result and compares it. It stops at the first step that fails.
 func (r *run) send(ctx context.Context, p picture) error {
 	var img client.Image
 	var result []byte
@@ -55,7 +54,7 @@ func (r *run) send(ctx context.Context, p picture) error {
 	return nil
 }
 
-// create makes an image.
+// create creates an image.
 func (r *run) create(ctx context.Context) (client.Image, error) {
 	img, err := r.api.Create(ctx, "")
 	if err == nil {
@@ -64,7 +63,7 @@ func (r *run) create(ctx context.Context) (client.Image, error) {
 	return img, err
 }
 
-// upload sends the picture as a form does.
+// upload uploads the picture.
 func (r *run) upload(ctx context.Context, img *client.Image, name string) (string, error) {
 	photo, err := pictures.ReadFile("pictures/" + name)
 	if err != nil {
@@ -106,7 +105,7 @@ func (r *run) result(ctx context.Context, img client.Image) (result []byte, deta
 	return res.Body, detail, nil
 }
 
-// compare holds the result against the golden picture, pixel by pixel.
+// compare compares the result with the golden picture, pixel by pixel.
 func (p picture) compare(result []byte) (string, error) {
 	data, err := pictures.ReadFile("pictures/" + p.golden)
 	if err != nil {
@@ -124,14 +123,16 @@ func (p picture) compare(result []byte) (string, error) {
 		return "", fmt.Errorf("the result is %v large, not %v", got.Bounds().Size(), want.Bounds().Size())
 	}
 	mean, worst := difference(got, want)
-	detail := fmt.Sprintf("%d pixels, differences: mean %.1f, worst %d", want.Bounds().Dx()*want.Bounds().Dy(), mean, worst)
+	pixels := want.Bounds().Dx() * want.Bounds().Dy()
+	detail := fmt.Sprintf("%d pixels, differences: mean %.1f, worst %d", pixels, mean, worst)
 	if mean > p.mean || worst > p.worst {
-		return "", fmt.Errorf("%s; at most %.1f and %d are right", detail, p.mean, p.worst)
+		return "", fmt.Errorf("%s; at most %.1f and %d are allowed", detail, p.mean, p.worst)
 	}
 	return detail, nil
 }
 
-// difference of two pictures of one size, over all four straight channels.
+// difference returns the mean and the largest difference between two pictures of the same size, over the four channels,
+// not premultiplied, of all pixels.
 func difference(a, b image.Image) (mean float64, worst int) {
 	size, sum := a.Bounds().Size(), 0
 	for y := range size.Y {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"syscall"
 	"time"
 
@@ -15,80 +16,82 @@ import (
 )
 
 const (
-	// reachPause lies between two attempts to reach the service.
-	reachPause = 3 * time.Second
-	// closedAfter is how long connections time out before the door is called closed although there would be more
-	// time: packets that are dropped for a minute are dropped on purpose.
-	closedAfter = time.Minute
+	// reachInterval is the time between two attempts to reach the service.
+	reachInterval = 3 * time.Second
+	// giveUpAfter is how long all connections must time out until reach gives up early: a firewall that has dropped
+	// packets for a minute will not stop doing so.
+	giveUpAfter = time.Minute
 )
 
-// reach waits until the service answers, and says how long that took.
+// reach requests /healthz until it succeeds, for at most Options.Wait. It returns an error early if retrying cannot
+// help.
 func (r *run) reach(ctx context.Context) (string, error) {
-	began, last := time.Now(), ""
-	var closed time.Time // since when every attempt timed out
-	var met error        // what somebody behind the door said
+	began, lastReason := time.Now(), ""
+	var timingOut time.Time // since when every attempt has timed out; zero if the last one failed otherwise
+	var before error        // the last error of another kind from the service's address
 	for {
-		tried := time.Now()
-		err := r.alive(ctx)
+		attempt := time.Now()
+		err := r.healthz(ctx)
 		if err == nil {
 			return "GET /healthz is 200", nil
 		}
 		if ctx.Err() != nil {
 			return "", ctx.Err()
 		}
-		why, worth := obstacle(r.base.Hostname(), err)
-		switch name := (*net.DNSError)(nil); {
-		case !errors.Is(why, ErrUnreachable):
-			if closed = (time.Time{}); !errors.As(err, &name) {
-				met = why
+		reason, retry := unreachableReason(r.base.Hostname(), err)
+		switch dns := (*net.DNSError)(nil); {
+		case !errors.Is(reason, ErrUnreachable):
+			if timingOut = (time.Time{}); !errors.As(err, &dns) {
+				before = reason
 			}
-		case met != nil: // a door that was open is not closed to us; this is trouble
-			why = fmt.Errorf("%s: the connection timed out, and before that %w", r.base.Hostname(), met)
-		case closed.IsZero():
-			closed = tried
+		case before != nil: // no firewall, since there was a response before
+			reason = fmt.Errorf("%s: the connection timed out, and before that %w", r.base.Hostname(), before)
+		case timingOut.IsZero():
+			timingOut = attempt
 		}
-		given := !closed.IsZero() && time.Since(closed) >= closedAfter
-		if !worth || given || time.Since(began)+reachPause > r.Wait {
-			return "", why
+		giveUp := !timingOut.IsZero() && time.Since(timingOut) >= giveUpAfter
+		if !retry || giveUp || time.Since(began)+reachInterval > r.Wait {
+			return "", reason
 		}
-		if why.Error() != last {
-			last = why.Error()
-			r.say(fmt.Sprintf("waiting for up to %s: %s", (r.Wait - time.Since(began)).Round(time.Second), last))
+		if reason.Error() != lastReason {
+			lastReason = reason.Error()
+			r.say(fmt.Sprintf("waiting for up to %s: %s", (r.Wait - time.Since(began)).Round(time.Second), lastReason))
 		}
 		select {
 		case <-ctx.Done():
 			return "", ctx.Err()
-		case <-time.After(reachPause):
+		case <-time.After(reachInterval):
 		}
 	}
 }
 
-// alive asks the process behind the door, over a connection of its own: a name may lead elsewhere by now.
-func (r *run) alive(ctx context.Context) error {
+// healthz requests /healthz over a new connection, since the name may resolve to another address by now.
+func (r *run) healthz(ctx context.Context) error {
 	_, err := r.api.Expect(ctx, http.MethodGet, "/healthz", nil, newConnection, http.StatusOK)
 	return err
 }
 
-// obstacle says in words why the service cannot be reached, and whether time may help.
-func obstacle(host string, err error) (why error, worth bool) {
-	name, answer := (*net.DNSError)(nil), (*client.StatusError)(nil)
+// unreachableReason describes why the service cannot be reached, and reports whether retrying may help.
+func unreachableReason(host string, err error) (reason error, retry bool) {
+	dns, status := (*net.DNSError)(nil), (*client.StatusError)(nil)
 	cert, dial := (*tls.CertificateVerificationError)(nil), (*net.OpError)(nil)
 	wrongName := x509.HostnameError{}
+	noServer := []int{http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout}
 	switch {
-	case errors.As(err, &name):
-		return fmt.Errorf("the name %s does not resolve (yet): %w", host, name), true
+	case errors.As(err, &dns):
+		return fmt.Errorf("the name %s does not resolve (yet): %w", host, dns), true
 	case errors.As(err, &wrongName):
-		return fmt.Errorf("the certificate is for another name than %s; use the domain that it was made for: %w", host, wrongName), false
+		return fmt.Errorf("the certificate is not for %s; use a domain that is in it: %w", host, wrongName), false
 	case errors.As(err, &cert):
 		return fmt.Errorf("the certificate is not trusted: %w", cert), false
 	case errors.As(err, &dial) && dial.Op == "dial" && dial.Timeout():
 		return fmt.Errorf("%s: %w", host, ErrUnreachable), true
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Errorf("nobody listens at the address: %w", err), true
-	case errors.As(err, &answer) && (answer.Status == http.StatusBadGateway || answer.Status == http.StatusServiceUnavailable || answer.Status == http.StatusGatewayTimeout):
-		return fmt.Errorf("the balancer has no server that is ready: %w", answer), true
-	case errors.As(err, &answer):
-		return fmt.Errorf("this is no imagery, or a broken one: %w", answer), false
+		return fmt.Errorf("no program listens at the address: %w", err), true
+	case errors.As(err, &status) && slices.Contains(noServer, status.Status):
+		return fmt.Errorf("the load balancer has no server that is ready: %w", status), true
+	case errors.As(err, &status):
+		return fmt.Errorf("this is not Imagery, or it is broken: %w", status), false
 	default:
 		return err, true
 	}

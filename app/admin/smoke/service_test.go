@@ -14,25 +14,26 @@ import (
 	"testing"
 )
 
-// running is what the stand-in says it is.
+// running is the release of the fake service.
 var running = strings.Repeat("0a", 32)
 
-// service is a stand-in that answers as the contract says. It filters nothing: its results are made of the golden
-// pictures, and a test may replace any answer.
+// service is a fake of the service. It filters nothing: its results are made of the golden pictures. A test may replace
+// any response.
 type service struct {
 	t       *testing.T
 	replace map[string]http.HandlerFunc // by method and path, with ID for an id
-	result  func(name string) []byte    // what the bucket has of a picture
+	result  func(name string) []byte    // returns the bucket's object for a picture
 
 	mu     sync.Mutex
-	photos []string // names of what was uploaded, by id
+	photos []string // names of the uploaded files, by id
 	asked  []string
 }
 
 // serve starts a service and its bucket.
 func serve(t *testing.T) (*service, string) {
 	t.Helper()
-	s := &service{t: t, replace: map[string]http.HandlerFunc{}, result: func(name string) []byte { return right(t, name) }}
+	s := &service{t: t, replace: map[string]http.HandlerFunc{},
+		result: func(name string) []byte { return correct(t, name) }}
 	bucket := httptest.NewServer(s.answer("bucket ", func(w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write(s.result(strings.TrimPrefix(r.URL.Path, "/")))
 	}))
@@ -62,12 +63,14 @@ func serve(t *testing.T) (*service, string) {
 			fmt.Fprintf(w, `{"id":%q,"version":1,"state":"uploaded"}`, r.PathValue("id"))
 		},
 		"GET /image/{id}": func(w http.ResponseWriter, r *http.Request) {
-			fmt.Fprintf(w, `{"id":%[1]q,"version":2,"state":"processed","processedImage":"/image/%[1]s/processed"}`, r.PathValue("id"))
+			const processed = `{"id":%[1]q,"version":2,"state":"processed","processedImage":"/image/%[1]s/processed"}`
+			fmt.Fprintf(w, processed, r.PathValue("id"))
 		},
 		"GET /image/{id}/processed": func(w http.ResponseWriter, r *http.Request) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			http.Redirect(w, r, bucket.URL+"/"+s.photos[int(r.PathValue("id")[0]-'0')]+"?X-Amz-Signature=5ecret", http.StatusFound)
+			name := s.photos[int(r.PathValue("id")[0]-'0')]
+			http.Redirect(w, r, bucket.URL+"/"+name+"?X-Amz-Signature=5ecret", http.StatusFound)
 		},
 	} {
 		mux.HandleFunc(route, s.answer("", answer))
@@ -79,7 +82,7 @@ func serve(t *testing.T) (*service, string) {
 
 var number = regexp.MustCompile(`/[0-9]+`)
 
-// answer notes the request and lets a test answer it instead.
+// answer records the request, and calls the handler that replaces the usual one, if there is one.
 func (s *service) answer(prefix string, usual http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		asked := prefix + r.Method + " " + number.ReplaceAllString(r.URL.Path, "/ID")
@@ -94,8 +97,8 @@ func (s *service) answer(prefix string, usual http.HandlerFunc) http.HandlerFunc
 	}
 }
 
-// right is what a service that works makes of a picture.
-func right(t *testing.T, name string) []byte {
+// correct returns the result that a correct service makes of a picture.
+func correct(t *testing.T, name string) []byte {
 	p := lake
 	if name == phone.name {
 		p = phone
@@ -115,7 +118,7 @@ func right(t *testing.T, name string) []byte {
 	return encode(t, m)
 }
 
-// encode is the encoder of the product.
+// encode encodes a picture as the product does.
 func encode(t *testing.T, m image.Image) []byte {
 	var b bytes.Buffer
 	if err := jpeg.Encode(&b, m, &jpeg.Options{Quality: 90}); err != nil {

@@ -1,6 +1,6 @@
-// Package smoke does what a user does, against a service that runs somewhere: it opens the page, sends photos,
-// waits, and compares the results with the pixels that they must have. It knows nothing but the address. It
-// needs the standard library only, because the deployer uses it, too.
+// Package smoke tests a running service as a user would: it opens the page, uploads photos, waits, and compares the
+// results with the expected pixels. It needs only the service's address. It has no dependencies outside the standard
+// library, because the deployer uses it, too.
 package smoke
 
 import (
@@ -16,44 +16,45 @@ import (
 	"imagery/app/client"
 )
 
-// Options say what is tried. Only URL is needed.
+// Options configures a run. Only URL is required.
 type Options struct {
 	URL string // of the service, such as http://localhost:8080; a path in it is kept
-	// Wait is how long a name that does not resolve yet, a closed door, or a balancer without a server is waited
-	// for. Nothing else is ever repeated. 0: one attempt.
+	// Wait is how long to retry the first request while the name does not resolve, connections fail, or the load
+	// balancer has no server. No other request is retried. 0: one attempt.
 	Wait time.Duration
-	// Release is the SHA-256 that every answer of /version must have, 64 hex digits or the first ones; empty: any.
-	// The report has them all.
+	// Release is the SHA-256 that every response of /version must have, 64 hex digits or a prefix of them. Empty means
+	// any; the report has them all.
 	Release string
-	// Client replaces the standard one; its transport must end a dial that nobody answers.
+	// Client replaces the default HTTP client; its transport must limit the time of a dial.
 	Client *http.Client
-	// Log gets one line per finished step, and the reason of each wait when it changes. It may be nil.
+	// Log is called with one line for each finished step, and with the reason for waiting whenever that changes. It may
+	// be nil.
 	Log func(string)
 }
 
-// Report is what happened, also when Run returns an error.
+// Report is the result of a run. Run also returns it with an error.
 type Report struct {
 	URL   string `json:"url"`
 	OK    bool   `json:"ok"`
 	Steps []Step `json:"steps"`
-	// Unreachable reports that no connection could be opened, as behind a firewall that drops this machine's packets. The
-	// service itself may be healthy.
+	// Unreachable is true if no connection could be opened, for example because a firewall drops this machine's packets.
+	// The service itself may be healthy.
 	Unreachable bool `json:"unreachable"`
-	// Releases counts the answers of /version by release.
+	// Releases counts the responses of /version by release.
 	Releases map[string]int `json:"releases"`
-	Images   []string       `json:"images"` // ids that were made; they stay, see Run
+	Images   []string       `json:"images"` // ids of the created images, which are not deleted
 	Took     Millis         `json:"milliseconds"`
 }
 
-// Step is one thing that a user does.
+// Step is one action of a user.
 type Step struct {
 	Name   string `json:"name"`
 	Detail string `json:"detail,omitempty"`
-	Error  string `json:"error,omitempty"` // empty: it worked
+	Error  string `json:"error,omitempty"` // empty if it succeeded
 	Took   Millis `json:"milliseconds"`
 }
 
-// Millis is a duration that is written as whole milliseconds.
+// Millis is a duration that marshals as whole milliseconds.
 type Millis time.Duration
 
 // MarshalJSON implements json.Marshaler.
@@ -65,16 +66,15 @@ func (m Millis) MarshalJSON() ([]byte, error) {
 // may be outside the address ranges that may use the service.
 var ErrUnreachable = errors.New("connection timed out; is this machine in allowedCidrs?")
 
-// processTimeout is how long a photo may take. A fleet that lost every process but one still meets it.
+// processTimeout is how long the processing of a photo may take. It suffices for a fleet with one process left.
 const processTimeout = 2 * time.Minute
 
-// versionAnswers is how many answers of /version are looked at, each over a connection of its own, so that a
-// balancer shows more than one server.
-const versionAnswers = 8
+// versionRequests is the number of requests for /version, each over its own connection, so that a load balancer
+// forwards them to several servers.
+const versionRequests = 8
 
-// Run tries everything once. Its error says what is wrong, all of it, and is ErrUnreachable behind a closed door. The
-// photos that it sends stay until the bucket's lifecycle removes them: there is no request that deletes.
-// It may run at any time, beside users and beside other runs.
+// Run performs all steps once. It returns all their errors joined, or only ErrUnreachable if no connection can be
+// opened. The photos that it uploads are not deleted. It may run at any time, concurrently with users and other runs.
 func Run(ctx context.Context, o Options) (Report, error) {
 	r := &run{Options: o, report: Report{URL: o.URL, Steps: []Step{}, Releases: map[string]int{}, Images: []string{}}}
 	began := time.Now()
@@ -84,7 +84,7 @@ func Run(ctx context.Context, o Options) (Report, error) {
 	return r.report, err
 }
 
-// run is one run.
+// run is the state of one call of Run.
 type run struct {
 	Options
 	base   *url.URL
@@ -102,7 +102,7 @@ func (r *run) all(ctx context.Context) error {
 	}
 	r.report.URL = r.base.Redacted()
 	r.api = newClient(r.base.String(), r.Client)
-	// Without an answer there is nothing to try.
+	// Without a response the other steps would fail with the same error.
 	if err := r.step("answers", func() (string, error) { return r.reach(ctx) }); err != nil {
 		return err
 	}
@@ -116,7 +116,7 @@ func (r *run) all(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// address reads the service's URL.
+// address parses the service's URL.
 func address(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
@@ -134,7 +134,7 @@ func redacted(text string) string {
 	return "this"
 }
 
-// step does one thing and reports it.
+// step runs do and adds the result to the report.
 func (r *run) step(name string, do func() (detail string, err error)) error {
 	began := time.Now()
 	detail, err := do()
@@ -154,7 +154,7 @@ func (r *run) say(line string) {
 	}
 }
 
-// String is the step on one line.
+// String returns the step as one line.
 func (s Step) String() string {
 	text := s.Detail
 	if s.Error != "" {
@@ -163,7 +163,7 @@ func (s Step) String() string {
 	return fmt.Sprintf("%-16s %6d ms  %s", s.Name, time.Duration(s.Took).Milliseconds(), text)
 }
 
-// page opens what a browser opens.
+// page requests the page.
 func (r *run) page(ctx context.Context) (string, error) {
 	res, err := r.api.Expect(ctx, http.MethodGet, "/", nil, nil, http.StatusOK)
 	if err != nil {
@@ -175,9 +175,9 @@ func (r *run) page(ctx context.Context) (string, error) {
 	return fmt.Sprintf("%d bytes of HTML", len(res.Body)), nil
 }
 
-// versions asks which releases answer.
+// versions collects the releases that respond.
 func (r *run) versions(ctx context.Context) (string, error) {
-	for range versionAnswers {
+	for range versionRequests {
 		res, err := r.api.Expect(ctx, http.MethodGet, "/version", nil, newConnection, http.StatusOK)
 		if err != nil {
 			return "", err
@@ -199,7 +199,8 @@ func (r *run) versions(ctx context.Context) (string, error) {
 	slices.Sort(seen)
 	detail := strings.Join(seen, ", ")
 	if wrong > 0 {
-		return "", fmt.Errorf("%d of %d answers came from another release than %.12s: %s", wrong, versionAnswers, r.Release, detail)
+		return "", fmt.Errorf("%d of %d answers came from another release than %.12s: %s",
+			wrong, versionRequests, r.Release, detail)
 	}
 	return detail, nil
 }

@@ -51,7 +51,7 @@ func TestSmoke(t *testing.T) {
 			d.Errorf("nobody there: %+v", r)
 		}
 		_, errs = d.run(1, "smoke", fleet.url)
-		d.contains(errs, "nobody listens at the address")
+		d.contains(errs, "no program listens at the address")
 		d.run(2, "smoke")
 		d.run(2, "smoke", "localhost:8080")
 		d.run(2, "smoke", fleet.url, "--for", "-1s")
