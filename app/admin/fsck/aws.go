@@ -16,22 +16,24 @@ import (
 	"imagery/app/deploy/iam"
 )
 
-// These are the ids of rows that are no images: leases begin with the one, the record of releases has the other.
+// Ids of items that are not images.
 const (
 	leasePrefix   = "lease-"
-	releaseRecord = "rollout"
+	releaseRecord = "rollout" // see package record
 )
 
-// AWS reads a table and a bucket, in full: dynamodb:Scan, s3:ListBucket and, with hashes, s3:GetObject of all
-// objects are an operator's rights, of no role. A queue cannot be listed, so the snapshot has no messages.
-// What a selftest left is passed over, and so are leases and the record of releases.
-func AWS(ctx context.Context, tables *dynamodb.Client, objects *s3.Client, table, bucket string, hashes bool) (Snapshot, error) {
+// AWS reads a whole table and bucket. It needs the permissions dynamodb:Scan, s3:ListBucket and, with hashes,
+// s3:GetObject for all objects, which operators have and roles do not. Queues cannot be listed, so the snapshot has no
+// messages. It ignores data of selftests, leases and the record of releases.
+func AWS(
+	ctx context.Context, tables *dynamodb.Client, objects *s3.Client, table, bucket string, hashes bool,
+) (Snapshot, error) {
 	s := Snapshot{Objects: map[string]string{}, Stored: map[string]time.Time{}, NoMessages: true}
-	// The items first: an object is put before an item names it, so what an item names must be listed later.
+	// Items first: an object is put before an item refers to it, so it is listed later.
 	if err := s.scan(ctx, tables, table); err != nil {
 		return s, err
 	}
-	// A paginator of the SDK would link every operation of the service into each instance's binary.
+	// A paginator of the SDK would link all operations of the service into the binary.
 	in := &s3.ListObjectsV2Input{Bucket: &bucket}
 	for more := true; more; more = in.ContinuationToken != nil {
 		page, err := objects.ListObjectsV2(ctx, in)
@@ -56,7 +58,7 @@ func AWS(ctx context.Context, tables *dynamodb.Client, objects *s3.Client, table
 	return s, nil
 }
 
-// scan reads the items of a table.
+// scan reads the items of a table into the snapshot.
 func (s *Snapshot) scan(ctx context.Context, tables *dynamodb.Client, table string) error {
 	in := &dynamodb.ScanInput{TableName: &table, ConsistentRead: new(true)}
 	for more := true; more; more = len(in.ExclusiveStartKey) > 0 {
@@ -67,11 +69,12 @@ func (s *Snapshot) scan(ctx context.Context, tables *dynamodb.Client, table stri
 		in.ExclusiveStartKey = page.LastEvaluatedKey
 		for _, attributes := range page.Items {
 			var i Item
-			data, err := json.Marshal(plain(&types.AttributeValueMemberM{Value: attributes}))
+			data, err := json.Marshal(toJSON(&types.AttributeValueMemberM{Value: attributes}))
 			if err = errors.Join(err, json.Unmarshal(data, &i)); err != nil {
-				return fmt.Errorf("item %s: %w", data, err)
+				return fmt.Errorf("decode item %s: %w", data, err)
 			}
-			if !strings.HasPrefix(i.ID, iam.SelftestIDPrefix) && !strings.HasPrefix(i.ID, leasePrefix) && i.ID != releaseRecord {
+			selftest := strings.HasPrefix(i.ID, iam.SelftestIDPrefix)
+			if !selftest && !strings.HasPrefix(i.ID, leasePrefix) && i.ID != releaseRecord {
 				s.Items = append(s.Items, i)
 			}
 		}
@@ -92,8 +95,8 @@ func hashObject(ctx context.Context, objects *s3.Client, bucket, key string) (su
 	return HashOf(data), nil
 }
 
-// plain turns an attribute into what json.Marshal understands.
-func plain(v types.AttributeValue) any {
+// toJSON converts an attribute into a value for json.Marshal.
+func toJSON(v types.AttributeValue) any {
 	switch v := v.(type) {
 	case *types.AttributeValueMemberS:
 		return v.Value
@@ -104,16 +107,16 @@ func plain(v types.AttributeValue) any {
 	case *types.AttributeValueMemberL:
 		list := []any{}
 		for _, e := range v.Value {
-			list = append(list, plain(e))
+			list = append(list, toJSON(e))
 		}
 		return list
 	case *types.AttributeValueMemberM:
 		m := map[string]any{}
 		for k, e := range v.Value {
-			m[k] = plain(e)
+			m[k] = toJSON(e)
 		}
 		return m
 	default:
-		return nil // attributes of others
+		return nil // of an attribute that Item does not have
 	}
 }

@@ -1,6 +1,5 @@
-// Package fsck checks the promises on what is stored: table, objects and messages against each other, both
-// ways. It reads them with its own code, not through the ports that wrote them, so that a bug of the writer is
-// not repeated by the checker.
+// Package fsck checks the stored data: table, objects and messages for themselves and against each other. It reads them
+// with its own code, not through the ports that write them, so that it does not repeat a bug of theirs.
 package fsck
 
 import (
@@ -14,13 +13,13 @@ import (
 	"time"
 )
 
-// Item is one row of the table, as stored.
+// Item is one item of the table.
 type Item struct {
 	ID           string  `json:"id"`
 	Version      int64   `json:"version"`
 	State        string  `json:"state"`
 	Created      int64   `json:"created"` // ms
-	Updated      int64   `json:"updated"` // ms; 0 in rows that the book's app wrote last
+	Updated      int64   `json:"updated"` // ms; 0 in items that the original application wrote last
 	Hinted       int64   `json:"hinted"`  // ms
 	Expires      int64   `json:"expires"` // s
 	Pending      string  `json:"pending"`
@@ -30,43 +29,43 @@ type Item struct {
 	History      []Event `json:"history"`
 }
 
-// Event is a transition in an item's history.
+// Event is one transition in the history of an item.
 type Event struct {
 	State    string `json:"state"`
 	Version  int64  `json:"version"`
 	Receives int    `json:"receives"`
 }
 
-// Message is one message of the queue or the dead letters.
+// Message is one message of the queue or the dead-letter queue.
 type Message struct {
 	Body []byte
 	Sent int64 // ms
 	Dead bool
 }
 
-// Snapshot is everything that is stored, read while nothing was written.
+// Snapshot is all stored data, read while nothing was written.
 type Snapshot struct {
 	Items    []Item
-	Objects  map[string]string    // key -> lower-case hex SHA-256 of the bytes, empty if it was not read
-	Stored   map[string]time.Time // key -> when the object was put last
+	Objects  map[string]string    // lower-case hex SHA-256 of the bytes by key, empty if unknown
+	Stored   map[string]time.Time // time of the last put by key
 	Messages []Message
-	// NoMessages says that the messages could not be read, so that nothing follows from their absence.
+	// NoMessages is true if the messages could not be read, so that a missing message is no finding.
 	NoMessages bool
 }
 
-// Class says how bad a finding is.
+// Class is the kind of a finding.
 type Class string
 
 // The classes of findings.
 const (
-	Lost       Class = "lost"       // an accepted photo cannot end any more, or its result is gone
+	Lost       Class = "lost"       // an accepted photo cannot be processed any more, or its result is missing
 	Duplicated Class = "duplicated" // one upload has more than one result
-	Broken     Class = "broken"     // an item or object that no legal history explains
-	Unhinted   Class = "unhinted"   // an unfinished image without a message: the reconciler will send one
-	Orphan     Class = "orphan"     // an object that no item names: a crash between object and item, or a lost race
+	Broken     Class = "broken"     // an item or object that the program cannot have written
+	Unhinted   Class = "unhinted"   // an unfinished image without a hint: the reconciler will send one
+	Orphan     Class = "orphan"     // an object to which no item refers, after a crash or a race
 )
 
-// Finding is one thing that is not as it should be.
+// Finding is one problem.
 type Finding struct {
 	Class  Class  `json:"class"`
 	Image  string `json:"image,omitempty"`
@@ -81,16 +80,22 @@ func (f Finding) String() string {
 var (
 	rawKey    = regexp.MustCompile(`^upload/([0-9a-f-]{36})/([0-9a-f]{64})$`)
 	resultKey = regexp.MustCompile(`^processed/([0-9a-f-]{36})/([0-9a-f]{64})\.(jpg|png)$`)
-	// bookKey are the names in the book's app: they end with a time instead of a hash.
-	bookKey = regexp.MustCompile(`^(?:upload|processed)/([0-9a-f-]{36})-\d+(?:\.png)?$`)
+	// legacyKey matches keys of the original application: they end with a time instead of a hash.
+	legacyKey = regexp.MustCompile(`^(?:upload|processed)/([0-9a-f-]{36})-\d+(?:\.png)?$`)
 )
 
-// moves repeats the transition table on purpose: see the package comment.
-var moves = map[string]string{"created": "uploaded", "uploaded": "processed failed", "failed": "uploaded processed", "processed": ""}
+// transitions maps each state to the possible next ones. It repeats the domain's table on purpose: see the package
+// comment.
+var transitions = map[string][]string{
+	"created":   {"uploaded"},
+	"uploaded":  {"processed", "failed"},
+	"failed":    {"uploaded", "processed"},
+	"processed": {},
+}
 
-// Check compares a snapshot with itself. It returns nothing for a healthy one.
+// Check returns the problems in a snapshot, sorted; none for consistent data.
 func Check(s Snapshot) []Finding {
-	c := checker{Snapshot: s, named: map[string]bool{}, results: map[string][]string{}, hinted: map[string]bool{}}
+	c := checker{Snapshot: s, referenced: map[string]bool{}, results: map[string][]string{}, hinted: map[string]bool{}}
 	for key := range s.Objects {
 		if m := resultKey.FindStringSubmatch(key); m != nil {
 			c.results[m[1]] = append(c.results[m[1]], key)
@@ -110,139 +115,138 @@ func Check(s Snapshot) []Finding {
 		c.objects(i)
 	}
 	c.orphans()
-	slices.SortFunc(c.found, func(a, b Finding) int { return strings.Compare(a.String(), b.String()) })
-	return c.found
+	slices.SortFunc(c.findings, func(a, b Finding) int { return strings.Compare(a.String(), b.String()) })
+	return c.findings
 }
 
 type checker struct {
 	Snapshot
-	named   map[string]bool     // keys that an item names
-	results map[string][]string // result keys by image
-	hinted  map[string]bool     // images with a message in the queue
-	found   []Finding
+	referenced map[string]bool     // keys that an item refers to
+	results    map[string][]string // result keys by image id
+	hinted     map[string]bool     // ids of images with a message in the queue
+	findings   []Finding
 }
 
-func (c *checker) say(class Class, image, key, format string, args ...any) {
-	c.found = append(c.found, Finding{class, image, key, fmt.Sprintf(format, args...)})
+func (c *checker) add(class Class, image, key, format string, args ...any) {
+	c.findings = append(c.findings, Finding{class, image, key, fmt.Sprintf(format, args...)})
 }
 
-// fields checks that each attribute exists exactly in its states.
+// fields checks that the item has exactly the attributes of its state.
 func (c *checker) fields(i Item) {
-	if _, ok := moves[i.State]; !ok {
-		c.say(Broken, i.ID, "", "state %q", i.State)
+	if _, ok := transitions[i.State]; !ok {
+		c.add(Broken, i.ID, "", "state %q", i.State)
 		return
 	}
-	ours := i.Updated != 0
+	legacy := i.Updated == 0 // such items lack the attributes that the original application does not write
 	for _, rule := range []struct {
-		name  string
-		holds bool // for this item
-		has   bool
-		want  bool
+		name      string
+		applies   bool // to this item
+		has, want bool
 	}{
 		{"rawS3Key", true, i.RawKey != "", i.State != "created"},
 		{"processedS3Key", true, i.ProcessedKey != "", i.State == "processed"},
 		{"error", true, i.Error != "", i.State == "failed"},
-		{"pending", ours, i.Pending != "", i.State == "uploaded"},
-		{"expires", ours, i.Expires != 0, i.State == "created"},
+		{"pending", !legacy, i.Pending != "", i.State == "uploaded"},
+		{"expires", !legacy, i.Expires != 0, i.State == "created"},
 		{"a version above 0", true, i.Version > 0, i.State != "created"},
 	} {
-		if rule.holds && rule.has != rule.want {
-			c.say(Broken, i.ID, "", "%s: has %s: %t", i.State, rule.name, rule.has)
+		if rule.applies && rule.has != rule.want {
+			c.add(Broken, i.ID, "", "%s: has %s: %t", i.State, rule.name, rule.has)
 		}
 	}
 	if i.Pending != "" && i.Pending != i.ID[:1] {
-		c.say(Broken, i.ID, "", "pending shard %q", i.Pending)
+		c.add(Broken, i.ID, "", "pending shard %q", i.Pending)
 	}
 }
 
-// history checks that the version grew by one with each legal move, up to the present one.
+// history checks that each transition was allowed and incremented the version, up to the current state.
 func (c *checker) history(i Item) {
 	if len(i.History) == 0 && i.State != "created" {
-		return // a row from before there was a history
+		return // written by a release without histories
 	}
 	before := Event{State: "created"}
 	for n, e := range i.History {
-		first := n == 0 && e.Version > 1 // older events fell out of the capped history
-		if !first && (e.Version != before.Version+1 || !slices.Contains(strings.Fields(moves[before.State]), e.State)) {
-			c.say(Broken, i.ID, "", "history goes from %s/%d to %s/%d", before.State, before.Version, e.State, e.Version)
+		first := n == 0 && e.Version > 1 // older events were dropped, as the length is limited
+		if !first && (e.Version != before.Version+1 || !slices.Contains(transitions[before.State], e.State)) {
+			c.add(Broken, i.ID, "", "history goes from %s/%d to %s/%d", before.State, before.Version, e.State, e.Version)
 		}
 		before = e
 	}
 	if before.State != i.State || before.Version != i.Version {
-		c.say(Broken, i.ID, "", "history ends at %s/%d, the item is %s/%d", before.State, before.Version, i.State, i.Version)
+		c.add(Broken, i.ID, "", "history ends at %s/%d, the item is %s/%d", before.State, before.Version, i.State, i.Version)
 	}
 }
 
-// objects checks that what an item names is there, once, with the right bytes.
+// objects checks that the objects to which the item refers exist, once, with the right bytes.
 func (c *checker) objects(i Item) {
-	c.named[i.RawKey], c.named[i.ProcessedKey] = true, true
-	hash := "" // of the original, if its key says it
+	c.referenced[i.RawKey], c.referenced[i.ProcessedKey] = true, true
+	hash := "" // of the original, if its key has one
 	if m := rawKey.FindStringSubmatch(i.RawKey); m != nil && m[1] == i.ID {
 		hash = m[2]
-	} else if i.RawKey != "" && !bookKeyOf(i.ID, i.RawKey) {
-		c.say(Broken, i.ID, i.RawKey, "not a key of this image")
+	} else if i.RawKey != "" && !isLegacyKey(i.ID, i.RawKey) {
+		c.add(Broken, i.ID, i.RawKey, "not a key of this image")
 		return
 	}
-	sum, there := c.Objects[i.RawKey]
-	if there && sum != "" && hash != "" && sum != hash {
-		c.say(Lost, i.ID, i.RawKey, "the original has other bytes: sha256 %s", sum)
+	sum, exists := c.Objects[i.RawKey]
+	if exists && sum != "" && hash != "" && sum != hash {
+		c.add(Lost, i.ID, i.RawKey, "the original has other bytes: sha256 %s", sum)
 	}
 	switch i.State {
 	case "uploaded":
-		if !there {
-			c.say(Lost, i.ID, i.RawKey, "the original of an unfinished image is gone")
+		if !exists {
+			c.add(Lost, i.ID, i.RawKey, "the original of an unfinished image is missing")
 		}
 		if !c.hinted[i.ID] && !c.NoMessages {
-			c.say(Unhinted, i.ID, "", "no message in the queue speaks of it")
+			c.add(Unhinted, i.ID, "", "the queue has no message for it")
 		}
 	case "processed":
-		if _, there := c.Objects[i.ProcessedKey]; !there {
-			c.say(Lost, i.ID, i.ProcessedKey, "the result is gone")
+		if _, exists := c.Objects[i.ProcessedKey]; !exists {
+			c.add(Lost, i.ID, i.ProcessedKey, "the result is missing")
 		}
 		p := resultKey.FindStringSubmatch(i.ProcessedKey)
-		if (p == nil || p[1] != i.ID || hash != "" && p[2] != hash) && !bookKeyOf(i.ID, i.ProcessedKey) {
-			c.say(Broken, i.ID, i.ProcessedKey, "not a result of %s", i.RawKey)
+		if (p == nil || p[1] != i.ID || hash != "" && p[2] != hash) && !isLegacyKey(i.ID, i.ProcessedKey) {
+			c.add(Broken, i.ID, i.ProcessedKey, "not a result of %s", i.RawKey)
 		}
 	}
-	c.once(i)
+	c.duplicates(i)
 }
 
-// once checks that no upload has two results.
-func (c *checker) once(i Item) {
+// duplicates checks that no upload has two results.
+func (c *checker) duplicates(i Item) {
 	byUpload := map[string]int{}
 	for _, key := range c.results[i.ID] {
 		byUpload[resultKey.FindStringSubmatch(key)[2]]++
 	}
 	for hash, n := range byUpload {
 		if n > 1 {
-			c.say(Duplicated, i.ID, "", "%d results of upload %s", n, hash)
+			c.add(Duplicated, i.ID, "", "%d results of upload %s", n, hash)
 		}
 	}
 }
 
-func bookKeyOf(id, key string) bool {
-	m := bookKey.FindStringSubmatch(key)
+func isLegacyKey(id, key string) bool {
+	m := legacyKey.FindStringSubmatch(key)
 	return m != nil && m[1] == id
 }
 
-// orphans lists objects that nobody names, and those whose name tells nothing.
+// orphans reports objects to which no item refers, and objects with an unknown form of key.
 func (c *checker) orphans() {
 	for key := range c.Objects {
-		if c.named[key] {
+		if c.referenced[key] {
 			continue
 		}
-		for _, form := range []*regexp.Regexp{rawKey, resultKey, bookKey, nil} {
+		for _, form := range []*regexp.Regexp{rawKey, resultKey, legacyKey, nil} {
 			if form == nil {
-				c.say(Broken, "", key, "not a key of ours")
+				c.add(Broken, "", key, "not a key of this program")
 			} else if m := form.FindStringSubmatch(key); m != nil {
-				c.say(Orphan, m[1], key, "no item names it")
+				c.add(Orphan, m[1], key, "no item refers to it")
 				break
 			}
 		}
 	}
 }
 
-// HashOf is the form of Snapshot.Objects' values.
+// HashOf returns the hash of an object in the form of Snapshot.Objects.
 func HashOf(data []byte) string {
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:])

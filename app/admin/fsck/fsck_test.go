@@ -15,8 +15,8 @@ var (
 	result = "processed/" + id + "/" + hash + ".jpg"
 )
 
-// healthy is a processed, an unfinished and a fresh image.
-func healthy() fsck.Snapshot {
+// consistent returns a snapshot with a processed and a created image.
+func consistent() fsck.Snapshot {
 	body, _ := json.Marshal(map[string]string{"imageId": id})
 	return fsck.Snapshot{
 		Items: []fsck.Item{
@@ -30,26 +30,30 @@ func healthy() fsck.Snapshot {
 }
 
 func TestCheck(t *testing.T) {
-	if found := fsck.Check(healthy()); len(found) != 0 {
-		t.Fatalf("a healthy snapshot: %v", found)
+	if found := fsck.Check(consistent()); len(found) != 0 {
+		t.Fatalf("a consistent snapshot: %v", found)
 	}
 	for name, c := range map[string]struct {
 		breakIt func(*fsck.Snapshot)
 		want    fsck.Class
 	}{
-		"result gone":         {func(s *fsck.Snapshot) { delete(s.Objects, result) }, fsck.Lost},
-		"original damaged":    {func(s *fsck.Snapshot) { s.Objects[raw] = result }, fsck.Lost},
-		"two results":         {func(s *fsck.Snapshot) { s.Objects[result[:len(result)-3]+"png"] = "" }, fsck.Duplicated},
-		"foreign object":      {func(s *fsck.Snapshot) { s.Objects["tmp/x"] = "" }, fsck.Broken},
-		"orphan":              {func(s *fsck.Snapshot) { s.Objects["upload/1"+id[1:]+"/"+hash] = "" }, fsck.Orphan},
-		"version jumps":       {func(s *fsck.Snapshot) { s.Items[0].History[1].Version = 3; s.Items[0].Version = 3 }, fsck.Broken},
+		"result gone":      {func(s *fsck.Snapshot) { delete(s.Objects, result) }, fsck.Lost},
+		"original damaged": {func(s *fsck.Snapshot) { s.Objects[raw] = result }, fsck.Lost},
+		"two results":      {func(s *fsck.Snapshot) { s.Objects[result[:len(result)-3]+"png"] = "" }, fsck.Duplicated},
+		"foreign object":   {func(s *fsck.Snapshot) { s.Objects["tmp/x"] = "" }, fsck.Broken},
+		"orphan":           {func(s *fsck.Snapshot) { s.Objects["upload/1"+id[1:]+"/"+hash] = "" }, fsck.Orphan},
+		"version jumps": {func(s *fsck.Snapshot) {
+			s.Items[0].History[1].Version, s.Items[0].Version = 3, 3
+		}, fsck.Broken},
 		"illegal history":     {func(s *fsck.Snapshot) { s.Items[0].History[0].State = "failed" }, fsck.Broken},
 		"history ends before": {func(s *fsck.Snapshot) { s.Items[0].History = s.Items[0].History[:1] }, fsck.Broken},
 		"unknown state":       {func(s *fsck.Snapshot) { s.Items[0].State = "resized" }, fsck.Broken},
 		"error outside":       {func(s *fsck.Snapshot) { s.Items[0].Error = "x" }, fsck.Broken},
 		"pending outside":     {func(s *fsck.Snapshot) { s.Items[0].Pending = "0" }, fsck.Broken},
-		"result of another":   {func(s *fsck.Snapshot) { s.Items[0].ProcessedKey = "processed/" + id + "/x.jpg" }, fsck.Broken},
-		"no expiry":           {func(s *fsck.Snapshot) { s.Items[1].Expires = 0 }, fsck.Broken},
+		"result of another": {func(s *fsck.Snapshot) {
+			s.Items[0].ProcessedKey = "processed/" + id + "/x.jpg"
+		}, fsck.Broken},
+		"no expiry": {func(s *fsck.Snapshot) { s.Items[1].Expires = 0 }, fsck.Broken},
 		"unfinished, original gone": {func(s *fsck.Snapshot) {
 			unfinish(s)
 			delete(s.Objects, raw)
@@ -59,7 +63,7 @@ func TestCheck(t *testing.T) {
 			s.Messages = s.Messages[1:]
 		}, fsck.Unhinted},
 	} {
-		s := healthy()
+		s := consistent()
 		c.breakIt(&s)
 		found := fsck.Check(s)
 		ok := false
@@ -72,17 +76,20 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// TestRowsOfTheBook: what the book's app left is healthy, before and after we processed it; what is missing is
-// found there, too.
-func TestRowsOfTheBook(t *testing.T) {
-	old := "upload/" + id + "-1700000000000"
+// TestLegacyItems: items of the original application are consistent, before and after this program processed them, and
+// missing objects are found for them, too.
+func TestLegacyItems(t *testing.T) {
+	old, oldResult := "upload/"+id+"-1700000000000", "processed/"+id+"-1700000000001.png"
 	for name, s := range map[string]fsck.Snapshot{
 		"created":  {Items: []fsck.Item{{ID: id, State: "created", Created: 1}}},
 		"uploaded": {Items: []fsck.Item{{ID: id, Version: 1, State: "uploaded", RawKey: old}}, NoMessages: true},
-		"processed": {Items: []fsck.Item{{ID: id, Version: 2, State: "processed", RawKey: old, ProcessedKey: "processed/" + id + "-1700000000001.png"}},
-			Objects: map[string]string{"processed/" + id + "-1700000000001.png": hash}},
-		"processed by us": {Items: []fsck.Item{{ID: id, Version: 2, State: "processed", Updated: 1, RawKey: old, ProcessedKey: result,
-			History: []fsck.Event{{State: "processed", Version: 2}}}}, Objects: map[string]string{result: ""}},
+		"processed": {
+			Items:   []fsck.Item{{ID: id, Version: 2, State: "processed", RawKey: old, ProcessedKey: oldResult}},
+			Objects: map[string]string{oldResult: hash}},
+		"processed by this program": {
+			Items: []fsck.Item{{ID: id, Version: 2, State: "processed", Updated: 1, RawKey: old, ProcessedKey: result,
+				History: []fsck.Event{{State: "processed", Version: 2}}}},
+			Objects: map[string]string{result: ""}},
 	} {
 		if s.Objects == nil {
 			s.Objects = map[string]string{}
@@ -95,15 +102,16 @@ func TestRowsOfTheBook(t *testing.T) {
 		}
 		clear(s.Objects)
 		if found := fsck.Check(s); name != "created" && (len(found) != 1 || found[0].Class != fsck.Lost) {
-			t.Errorf("%s, objects gone: %v", name, found)
+			t.Errorf("%s, objects missing: %v", name, found)
 		}
 	}
-	if found := fsck.Check(fsck.Snapshot{Objects: map[string]string{old: ""}}); len(found) != 1 || found[0].Class != fsck.Orphan || found[0].Image != id {
-		t.Errorf("an original that nobody names: %v", found)
+	found := fsck.Check(fsck.Snapshot{Objects: map[string]string{old: ""}})
+	if len(found) != 1 || found[0].Class != fsck.Orphan || found[0].Image != id {
+		t.Errorf("an original to which no item refers: %v", found)
 	}
 }
 
-// unfinish takes the first item back to uploaded.
+// unfinish sets the first item back to state uploaded.
 func unfinish(s *fsck.Snapshot) {
 	s.Items[0] = fsck.Item{ID: id, Version: 1, State: "uploaded", Updated: 1, RawKey: raw, Pending: id[:1],
 		History: []fsck.Event{{State: "uploaded", Version: 1}}}

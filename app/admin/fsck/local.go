@@ -14,8 +14,8 @@ import (
 	_ "modernc.org/sqlite" // the driver
 )
 
-// Local reads a data folder. Processes may run, but while they write, the table and the objects are of
-// different moments and findings may be false.
+// Local reads a data folder. If processes write at the same time, the items and the objects are from different moments,
+// and findings may be false.
 func Local(dir string) (s Snapshot, err error) {
 	db, path, err := open(dir)
 	if err != nil {
@@ -29,7 +29,7 @@ func Local(dir string) (s Snapshot, err error) {
 		}
 		var i Item
 		if err := json.Unmarshal(text, &i); err != nil {
-			return fmt.Errorf("item %s: %w", text, err)
+			return fmt.Errorf("decode item %s: %w", text, err)
 		}
 		s.Items = append(s.Items, i)
 		return nil
@@ -44,10 +44,10 @@ func Local(dir string) (s Snapshot, err error) {
 	}); err != nil {
 		return s, fmt.Errorf("read the messages of %s: %w", path, err)
 	}
-	return s, s.files(filepath.Join(dir, "objects"))
+	return s, s.readObjects(filepath.Join(dir, "objects"))
 }
 
-// open opens the database of a data folder, if it is sound.
+// open opens the database of a data folder, and returns its path. It returns an error if the file is damaged.
 func open(dir string) (db *sql.DB, path string, err error) {
 	if path, err = filepath.Abs(filepath.Join(dir, "imagery.db")); err == nil {
 		_, err = os.Stat(path)
@@ -55,16 +55,18 @@ func open(dir string) (db *sql.DB, path string, err error) {
 	if err != nil {
 		return nil, path, fmt.Errorf("find the database of %s: %w", dir, err)
 	}
-	if db, err = sql.Open("sqlite", (&url.URL{Scheme: "file", Path: path, RawQuery: "_pragma=busy_timeout(10000)"}).String()); err != nil {
+	source := url.URL{Scheme: "file", Path: path, RawQuery: "_pragma=busy_timeout(10000)"}
+	if db, err = sql.Open("sqlite", source.String()); err != nil {
 		return nil, path, fmt.Errorf("open %s: %w", path, err)
 	}
-	if err := sound(db); err != nil {
+	if err := integrityCheck(db); err != nil {
 		return nil, path, fmt.Errorf("check %s: %w", path, errors.Join(err, db.Close()))
 	}
 	return db, path, nil
 }
 
-// Newest checks the database of a data folder, and returns the time of its newest transition, zero if there is none.
+// Newest returns the time of the newest transition in a data folder, zero if there is none. It returns an error if the
+// database is damaged.
 func Newest(dir string) (at time.Time, err error) {
 	db, path, err := open(dir)
 	if err != nil {
@@ -81,14 +83,14 @@ func Newest(dir string) (at time.Time, err error) {
 	return at, nil
 }
 
-// sound runs SQLite's own check of the file.
-func sound(db *sql.DB) error {
-	var verdict string
-	if err := db.QueryRow("PRAGMA integrity_check").Scan(&verdict); err != nil {
+// integrityCheck runs SQLite's integrity check.
+func integrityCheck(db *sql.DB) error {
+	var result string
+	if err := db.QueryRow("PRAGMA integrity_check").Scan(&result); err != nil {
 		return err
 	}
-	if verdict != "ok" {
-		return errors.New(verdict)
+	if result != "ok" {
+		return errors.New(result)
 	}
 	return nil
 }
@@ -107,12 +109,12 @@ func rows(db *sql.DB, query string, each func(*sql.Rows) error) error {
 	return r.Err()
 }
 
-// files hashes every object.
-func (s *Snapshot) files(root string) error {
+// readObjects reads and hashes all objects below root into the snapshot.
+func (s *Snapshot) readObjects(root string) error {
 	s.Objects, s.Stored = map[string]string{}, map[string]time.Time{}
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) && path != root {
-			return nil // removed since its folder was read
+			return nil // removed since the folder was read
 		}
 		if err != nil || d.IsDir() {
 			return err

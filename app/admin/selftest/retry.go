@@ -10,24 +10,24 @@ import (
 	"time"
 )
 
-// permanentError marks a failure of this machine's own work, such as a wrong pixel.
+// permanentError is an error that retrying cannot fix, such as a wrong pixel.
 type permanentError struct{ error }
 
 // Unwrap returns the cause.
 func (e permanentError) Unwrap() error { return e.error }
 
-// permanent marks err as one that waiting does not mend.
+// permanent marks err as permanent.
 func permanent(err error) error { return permanentError{err} }
 
-// IsPermanent reports whether err contains a failure that waiting does not mend: the machine does the job wrongly.
-// Everything else, a refusal or a timeout say, may end when rights, endpoints or a service arrive.
+// IsPermanent reports whether err contains an error that retrying cannot fix: this machine produces wrong results.
+// Other errors, such as a denied call or a timeout, may end once permissions, endpoints or a service become available.
 func IsPermanent(err error) bool {
 	_, is := errors.AsType[permanentError](err)
 	return is
 }
 
-// Retry repeats attempt with a pause in between until it succeeds, fails permanently, or has failed for the time of
-// within. It shows out the lines of the last attempt only, and one line each time the reason for waiting changes.
+// Retry calls attempt, with a pause in between, until it succeeds, fails permanently, or has failed for the time of
+// within. It writes to out only the lines of the last attempt, and one line whenever the reason for retrying changes.
 func Retry(
 	ctx context.Context, within, pause time.Duration, attempt func(context.Context, io.Writer) error, out io.Writer,
 ) error {

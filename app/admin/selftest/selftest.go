@@ -1,6 +1,6 @@
-// Package selftest does the product's whole job once, on built-in pictures, through the real bucket, table and
-// queue permission: what an instance must pass before it gets traffic. It touches nothing but its own: objects
-// under selftest/, an item whose id begins with iam.SelftestIDPrefix, and a message that names it.
+// Package selftest processes built-in pictures with the real bucket, table and queue, which an instance must pass
+// before it gets traffic. It only touches its own data: objects below selftest/, one item whose id starts with
+// iam.SelftestIDPrefix, and one message about that item.
 package selftest
 
 import (
@@ -22,31 +22,31 @@ import (
 	"imagery/app/imagery"
 )
 
-// pictures are 32 x 32 pixels with a colour in each quarter, one for each format that the service accepts.
+// pictures has one file for each accepted format: 32 x 32 pixels with one colour in each quarter.
 //
 //go:embed pictures
 var pictures embed.FS
 
-// quarters are the colours that the filter makes of the four quarters, from its definition.
+// quarters are the expected colours of the four quarters after the filter, calculated from its definition.
 var quarters = [4]color.NRGBA{{194, 123, 120, 255}, {172, 223, 164, 255}, {135, 139, 180, 255}, {207, 201, 188, 255}}
 
-// tolerance is what two lossy encodings of a flat patch may change in a channel, out of 255.
+// tolerance is how far a channel may differ from its expected value, of 255: JPEG is lossy, and encoded twice.
 const tolerance = 8
 
-// Dependencies is what the test runs through.
+// Dependencies are the services that the test uses.
 type Dependencies struct {
 	Catalog imagery.Catalog
 	Blobs   imagery.Blobs
 	Queue   imagery.Queue
 	Filter  imagery.Filter
-	// DeleteItem and DeleteObject clean up.
+	// DeleteItem and DeleteObject are used to clean up.
 	DeleteItem   func(ctx context.Context, id string) error
 	DeleteObject func(ctx context.Context, key string) error
 	Now          func() time.Time
 }
 
-// Run does the test and writes one line per step to out. It cleans up even when a step fails, and returns every
-// problem it met. It may run on many machines at once.
+// Run performs the test and writes one line per step to out. It cleans up even if a step fails, and returns all errors
+// joined. It may run on many machines at the same time.
 func Run(ctx context.Context, d Dependencies, out io.Writer) error {
 	files, err := pictures.ReadDir("pictures")
 	if err != nil {
@@ -55,12 +55,12 @@ func Run(ctx context.Context, d Dependencies, out io.Writer) error {
 	id := iam.SelftestIDPrefix + imagery.NewID()[len(iam.SelftestIDPrefix):]
 	var errs []error
 	step := func(name string, err error) {
-		verdict := "ok"
+		result := "ok"
 		if err != nil {
-			verdict = err.Error()
+			result = err.Error()
 			errs = append(errs, fmt.Errorf("selftest %s: %w", name, err))
 		}
-		fmt.Fprintf(out, "%-24s %s\n", name, verdict)
+		fmt.Fprintf(out, "%-24s %s\n", name, result)
 	}
 	for _, f := range files {
 		step(f.Name(), d.picture(ctx, "selftest/"+id, f.Name()))
@@ -71,7 +71,7 @@ func Run(ctx context.Context, d Dependencies, out io.Writer) error {
 	return errors.Join(errs...)
 }
 
-// picture takes one picture the way of every photo: stored, read, filtered, stored, read, compared.
+// picture stores, reads and filters one picture, then stores, reads and checks the result.
 func (d Dependencies) picture(ctx context.Context, folder, name string) (err error) {
 	raw, err := pictures.ReadFile("pictures/" + name)
 	if err != nil {
@@ -95,13 +95,13 @@ func (d Dependencies) picture(ctx context.Context, folder, name string) (err err
 	if stored, err = d.roundTrip(ctx, key, result.ContentType, result.Body); err != nil {
 		return err
 	}
-	if err := compare(stored, result.Ext); err != nil {
+	if err := checkColours(stored, result.Ext); err != nil {
 		return permanent(err)
 	}
 	return nil
 }
 
-// roundTrip puts an object and reads it back.
+// roundTrip puts an object, reads it back and compares.
 func (d Dependencies) roundTrip(ctx context.Context, key, contentType string, data []byte) ([]byte, error) {
 	if err := d.Blobs.Put(ctx, key, contentType, bytes.NewReader(data), int64(len(data))); err != nil {
 		return nil, fmt.Errorf("put %s: %w", key, err)
@@ -111,13 +111,13 @@ func (d Dependencies) roundTrip(ctx context.Context, key, contentType string, da
 		return nil, fmt.Errorf("get %s: %w", key, err)
 	}
 	if !bytes.Equal(back, data) {
-		return nil, permanent(fmt.Errorf("get %s: other bytes came back than were put", key))
+		return nil, permanent(fmt.Errorf("get %s: the bytes differ from those that were put", key))
 	}
 	return back, nil
 }
 
-// compare holds the middle of each quarter against what the filter must make of it.
-func compare(result []byte, ext string) error {
+// checkColours compares the middle of each quarter with its expected colour.
+func checkColours(result []byte, ext string) error {
 	decode := png.Decode
 	if ext == "jpg" {
 		decode = jpeg.Decode
@@ -131,17 +131,17 @@ func compare(result []byte, ext string) error {
 	}
 	for i, want := range quarters {
 		got := color.NRGBAModel.Convert(m.At(8+16*(i%2), 8+16*(i/2))).(color.NRGBA)
-		if off(got.R, want.R) || off(got.G, want.G) || off(got.B, want.B) || got.A != 255 {
+		if differs(got.R, want.R) || differs(got.G, want.G) || differs(got.B, want.B) || got.A != 255 {
 			return fmt.Errorf("quarter %d is %v, want %v", i, got, want)
 		}
 	}
 	return nil
 }
 
-func off(a, b uint8) bool { return int(a)-int(b) > tolerance || int(b)-int(a) > tolerance }
+func differs(a, b uint8) bool { return int(a)-int(b) > tolerance || int(b)-int(a) > tolerance }
 
-// table writes, reads and changes an item that is processed from the start, so that neither a worker nor the
-// reconciler takes it for work. If cleaning up fails, its expiry removes it.
+// table creates, changes and reads an item. Its state is processed from the start, so that neither a worker nor the
+// reconciler handles it. If it cannot be deleted, it expires.
 func (d Dependencies) table(ctx context.Context, id string) error {
 	now := d.Now().Truncate(time.Millisecond)
 	img := imagery.Image{ID: id, State: imagery.Processed, Created: now, Updated: now,
@@ -159,16 +159,16 @@ func (d Dependencies) table(ctx context.Context, id string) error {
 		return fmt.Errorf("read item %s: %w", id, err)
 	}
 	if got.Version != to.Version || got.State != to.State {
-		return permanent(fmt.Errorf("read item %s: version %d came back, %d was written", id, got.Version, to.Version))
+		return permanent(fmt.Errorf("read item %s: got version %d, want %d", id, got.Version, to.Version))
 	}
 	return nil
 }
 
-// queue sends a hint that any release of the worker acknowledges: its image is processed, or gone by then.
-// Nothing is received, for that would take real work away from workers.
+// queue sends a hint that workers of every release delete, since its image is processed, or deleted by then. It
+// receives nothing, since that would delay the hints of real images.
 func (d Dependencies) queue(ctx context.Context, id string) error {
 	if _, err := d.Queue.Limits(ctx); err != nil {
-		return fmt.Errorf("read the queue's settings: %w", err)
+		return fmt.Errorf("read the queue's attributes: %w", err)
 	}
 	body := fmt.Sprintf(`{"imageId":%q,"desiredState":%q}`, id, imagery.Processed)
 	if err := d.Queue.Send(ctx, []byte(body), ""); err != nil {

@@ -16,37 +16,39 @@ import (
 	"imagery/app/testing/memory"
 )
 
-// world is a backend in memory, and what the test must leave behind in it: one message.
-type world struct {
+// fakes are in-memory dependencies.
+type fakes struct {
 	selftest.Dependencies
 	catalog *memory.Catalog
 	blobs   *memory.Blobs
 	queue   *memory.Queue
-	items   []string // deleted
+	items   []string // ids of deleted items
 }
 
-func newWorld() *world {
-	w := &world{catalog: &memory.Catalog{}, blobs: &memory.Blobs{}}
+func newFakes() *fakes {
+	w := &fakes{catalog: &memory.Catalog{}, blobs: &memory.Blobs{}}
 	w.queue, _ = memory.NewQueue(imagery.Limits{Visibility: time.Minute, MaxReceives: 5})
-	w.Dependencies = selftest.Dependencies{Catalog: w.catalog, Blobs: w.blobs, Queue: w.queue, Filter: sepia.Filter{}, Now: time.Now,
+	w.Dependencies = selftest.Dependencies{
+		Catalog: w.catalog, Blobs: w.blobs, Queue: w.queue, Filter: sepia.Filter{}, Now: time.Now,
 		DeleteItem: func(_ context.Context, id string) error {
 			w.items = append(w.items, id)
 			w.catalog.Remove(id)
 			return nil
 		},
-		DeleteObject: func(_ context.Context, key string) error { w.blobs.Remove(key); return nil }}
+		DeleteObject: func(_ context.Context, key string) error { w.blobs.Remove(key); return nil },
+	}
 	return w
 }
 
 func TestSelftestPassesAndCleansUp(t *testing.T) {
-	w := newWorld()
+	w := newFakes()
 	var out strings.Builder
 	if err := selftest.Run(t.Context(), w.Dependencies, &out); err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
 	for _, name := range []string{"baseline.jpg", "progressive.jpg", "patches.png", "patches.gif", "patches.webp"} {
 		if !strings.Contains(out.String(), name) {
-			t.Errorf("%s was not tried:\n%s", name, out.String())
+			t.Errorf("%s was not tested:\n%s", name, out.String())
 		}
 	}
 	if len(w.blobs.Keys()) != 0 || len(w.items) != 1 || !strings.HasPrefix(w.items[0], iam.SelftestIDPrefix) {
@@ -61,16 +63,16 @@ func TestSelftestPassesAndCleansUp(t *testing.T) {
 	}
 }
 
-// wrong is a filter that lets colours through as they are.
-type wrong struct{ sepia.Filter }
+// noFilter returns photos unchanged.
+type noFilter struct{ sepia.Filter }
 
-func (wrong) Apply(_ context.Context, raw []byte) (imagery.Result, error) {
+func (noFilter) Apply(_ context.Context, raw []byte) (imagery.Result, error) {
 	return imagery.Result{Body: raw, Ext: "png", ContentType: "image/png"}, nil
 }
 
-type broken struct{ sepia.Filter }
+type failingFilter struct{ sepia.Filter }
 
-func (broken) Apply(context.Context, []byte) (imagery.Result, error) {
+func (failingFilter) Apply(context.Context, []byte) (imagery.Result, error) {
 	return imagery.Result{}, errors.New("cannot decode")
 }
 
@@ -96,24 +98,24 @@ type noSend struct{ *memory.Queue }
 
 func (noSend) Send(context.Context, []byte, string) error { return errDenied }
 
-// TestSelftestNotices each thing that can be wrong on a machine, and cleans up all the same.
-func TestSelftestNotices(t *testing.T) {
-	for name, breakIt := range map[string]func(*world){
-		"another filter":   func(w *world) { w.Filter = wrong{} },
-		"broken filter":    func(w *world) { w.Filter = broken{} },
-		"other bytes":      func(w *world) { w.Blobs = otherBytes{w.blobs} },
-		"no right to get":  func(w *world) { w.Blobs = noGet{w.blobs} },
-		"no right to put":  func(w *world) { w.Blobs = noPut{w.blobs} },
-		"no right to move": func(w *world) { w.Catalog = noMove{w.catalog} },
-		"no right to send": func(w *world) { w.Queue = noSend{w.queue} },
+// TestSelftestFails: every fault of a dependency fails the selftest, which still cleans up.
+func TestSelftestFails(t *testing.T) {
+	for name, breakIt := range map[string]func(*fakes){
+		"no filter":      func(w *fakes) { w.Filter = noFilter{} },
+		"broken filter":  func(w *fakes) { w.Filter = failingFilter{} },
+		"other bytes":    func(w *fakes) { w.Blobs = otherBytes{w.blobs} },
+		"get is denied":  func(w *fakes) { w.Blobs = noGet{w.blobs} },
+		"put is denied":  func(w *fakes) { w.Blobs = noPut{w.blobs} },
+		"move is denied": func(w *fakes) { w.Catalog = noMove{w.catalog} },
+		"send is denied": func(w *fakes) { w.Queue = noSend{w.queue} },
 	} {
-		w := newWorld()
+		w := newFakes()
 		breakIt(w)
 		err := selftest.Run(t.Context(), w.Dependencies, io.Discard)
 		if err == nil {
 			t.Errorf("%s: the selftest passed", name)
 		}
-		if got, want := selftest.IsPermanent(err), !strings.HasPrefix(name, "no right"); got != want {
+		if got, want := selftest.IsPermanent(err), !strings.HasSuffix(name, "is denied"); got != want {
 			t.Errorf("%s: permanent %t, want %t: %v", name, got, want, err)
 		}
 		if len(w.blobs.Keys()) != 0 || len(w.items) != 1 {
@@ -122,21 +124,21 @@ func TestSelftestNotices(t *testing.T) {
 	}
 }
 
-// Rights arrive one after the other, and a wrong result is not worth a second look.
-func TestSelftestWaitsForLateRights(t *testing.T) {
+// TestRetry: permissions that become effective late are waited for, a wrong result is not retried.
+func TestRetry(t *testing.T) {
 	const pause = 5 * time.Second
 	type result struct {
 		lines string
 		err   error
 	}
-	results := map[string]result{} // of real runs; the filter keeps goroutines that no bubble may use
-	for name, breakIt := range map[string]func(*world){
-		"":      func(*world) {},
-		"put":   func(w *world) { w.Blobs = noPut{w.blobs} },
-		"send":  func(w *world) { w.Queue = noSend{w.queue} },
-		"wrong": func(w *world) { w.Filter = wrong{} },
+	results := map[string]result{} // of real runs, since the filter starts goroutines that synctest does not allow
+	for name, breakIt := range map[string]func(*fakes){
+		"":      func(*fakes) {},
+		"put":   func(w *fakes) { w.Blobs = noPut{w.blobs} },
+		"send":  func(w *fakes) { w.Queue = noSend{w.queue} },
+		"wrong": func(w *fakes) { w.Filter = noFilter{} },
 	} {
-		w := newWorld()
+		w := newFakes()
 		breakIt(w)
 		var out strings.Builder
 		err := selftest.Run(t.Context(), w.Dependencies, &out)
