@@ -1,5 +1,5 @@
-// Package alarms looks at the alarms of a stack as AWS has them, at who hears them, and rings them for a drill. It
-// judges nothing about the service: whether an alarm should ring is CloudWatch's business.
+// Package alarms lists the CloudWatch alarms of a stack and the subscribers of their topics, and triggers alarms for a
+// drill.
 package alarms
 
 import (
@@ -18,41 +18,42 @@ import (
 	"imagery/app/deploy/settings"
 )
 
-// Clients are those of the two services that alarms need. They repeat calls as the SDK does by default.
+// Clients are clients of the two services that alarms use, with the default retries of the SDK.
 type Clients struct {
 	CloudWatch *cloudwatch.Client
 	SNS        *sns.Client
 }
 
-// New makes the clients.
+// New returns the clients.
 func New(cfg aws.Config) Clients {
 	return Clients{cloudwatch.NewFromConfig(cfg), sns.NewFromConfig(cfg)}
 }
 
-// States of an alarm, in CloudWatch's words.
+// States of an alarm in CloudWatch.
 const (
 	Quiet   = string(types.StateValueOk)
 	Ringing = string(types.StateValueAlarm)
 )
 
-// Alarm is one alarm of the stack.
+// Alarm is one alarm of a stack.
 type Alarm struct {
 	Name    string    `json:"name"`    // one of settings.Alarms
-	OnAWS   string    `json:"onAws"`   // its name on AWS
+	OnAWS   string    `json:"onAws"`   // its name in CloudWatch
 	State   string    `json:"state"`   // OK, ALARM or INSUFFICIENT_DATA
-	Since   time.Time `json:"since"`   // when the state began
-	Reason  string    `json:"reason"`  // of the state, in CloudWatch's words
-	Actions []string  `json:"actions"` // ARNs of what it tells when it rings
-	Over    []string  `json:"over"`    // ARNs of what it tells when that is over
-	Muted   bool      `json:"muted"`   // its actions are switched off
+	Since   time.Time `json:"since"`   // time of the last change of the state
+	Reason  string    `json:"reason"`  // of the state, from CloudWatch
+	Actions []string  `json:"actions"` // ARNs of the actions on ALARM
+	Over    []string  `json:"over"`    // ARNs of the actions on OK
+	Muted   bool      `json:"muted"`   // its actions are disabled
 }
 
-// List finds the alarms of a stack, in the order of settings.Alarms.
+// List returns the alarms of a stack in the order of settings.Alarms.
 func (c Clients) List(ctx context.Context, stack string) ([]Alarm, error) {
 	list := []Alarm{}
 	prefix := settings.AlarmPrefix(stack)
-	// A paginator of the SDK would link every operation of the service into each instance's binary.
-	in := &cloudwatch.DescribeAlarmsInput{AlarmNamePrefix: &prefix, AlarmTypes: []types.AlarmType{types.AlarmTypeMetricAlarm}}
+	// A paginator of the SDK would link all operations of the service into the binary.
+	in := &cloudwatch.DescribeAlarmsInput{
+		AlarmNamePrefix: &prefix, AlarmTypes: []types.AlarmType{types.AlarmTypeMetricAlarm}}
 	for more := true; more; more = aws.ToString(in.NextToken) != "" {
 		page, err := c.CloudWatch.DescribeAlarms(ctx, in)
 		if err != nil {
@@ -63,15 +64,17 @@ func (c Clients) List(ctx context.Context, stack string) ([]Alarm, error) {
 			onAWS := aws.ToString(a.AlarmName)
 			name := settings.AlarmOf(stack, onAWS)
 			if name == "" {
-				continue // of a stack whose name begins alike
+				continue // of another stack whose name has this prefix
 			}
-			since := a.StateTransitionedTimestamp // the other one also moves when only the reason changes
+			since := a.StateTransitionedTimestamp // StateUpdatedTimestamp also changes with the reason
 			if since == nil {
 				since = a.StateUpdatedTimestamp
 			}
-			list = append(list, Alarm{Name: name, OnAWS: onAWS, State: string(a.StateValue), Since: aws.ToTime(since).UTC(),
-				Reason: aws.ToString(a.StateReason), Actions: append([]string{}, a.AlarmActions...), Over: append([]string{}, a.OKActions...),
-				Muted: !aws.ToBool(a.ActionsEnabled)})
+			list = append(list, Alarm{
+				Name: name, OnAWS: onAWS, State: string(a.StateValue), Since: aws.ToTime(since).UTC(),
+				Reason: aws.ToString(a.StateReason), Actions: append([]string{}, a.AlarmActions...),
+				Over: append([]string{}, a.OKActions...), Muted: !aws.ToBool(a.ActionsEnabled),
+			})
 		}
 	}
 	slices.SortStableFunc(list, func(a, b Alarm) int {
@@ -80,25 +83,25 @@ func (c Clients) List(ctx context.Context, stack string) ([]Alarm, error) {
 	return list, nil
 }
 
-// Topic is one that alarms tell, and who hears it.
+// Topic is an SNS topic in the actions of alarms, with its subscribers.
 type Topic struct {
 	ARN         string       `json:"arn"`
 	Subscribers []Subscriber `json:"subscribers"`
-	Problem     string       `json:"problem,omitempty"` // why they are not known
+	Problem     string       `json:"problem,omitempty"` // why the subscribers are unknown
 }
 
-// Subscriber is one who hears a topic, or would after a click.
+// Subscriber is one subscription of a topic.
 type Subscriber struct {
 	Protocol  string `json:"protocol"` // email, https, sms, lambda, ...
-	Endpoint  string `json:"endpoint"` // without what may be a secret in it
+	Endpoint  string `json:"endpoint"` // without secrets
 	Confirmed bool   `json:"confirmed"`
 }
 
 func (s Subscriber) String() string { return s.Protocol + " " + s.Endpoint }
 
-// Topics reads who hears the topics among the alarms' actions. One that cannot be read has a Problem; say turns its
-// error into words.
-func (c Clients) Topics(ctx context.Context, list []Alarm, say func(error) string) []Topic {
+// Topics returns the topics in the alarms' actions with their subscribers. If a topic cannot be read, its Problem is
+// the error as formatted by formatError.
+func (c Clients) Topics(ctx context.Context, list []Alarm, formatError func(error) string) []Topic {
 	topics := []Topic{}
 	for _, a := range list {
 		for _, arn := range slices.Concat(a.Actions, a.Over) {
@@ -108,7 +111,7 @@ func (c Clients) Topics(ctx context.Context, list []Alarm, say func(error) strin
 			t := Topic{ARN: arn}
 			var err error
 			if t.Subscribers, err = c.subscribers(ctx, arn); err != nil {
-				t.Problem = say(err)
+				t.Problem = formatError(err)
 			}
 			topics = append(topics, t)
 		}
@@ -120,7 +123,7 @@ func isTopic(arn string) bool {
 	return strings.HasPrefix(arn, "arn:") && strings.Contains(arn, ":sns:")
 }
 
-// subscribers lists who is subscribed. What AWS keeps of a deleted subscription for some days hears nothing.
+// subscribers lists the subscriptions of a topic, without deleted ones, which SNS lists for some days.
 func (c Clients) subscribers(ctx context.Context, topic string) ([]Subscriber, error) {
 	list := []Subscriber{}
 	in := &sns.ListSubscriptionsByTopicInput{TopicArn: &topic}
@@ -131,20 +134,20 @@ func (c Clients) subscribers(ctx context.Context, topic string) ([]Subscriber, e
 		}
 		in.NextToken = page.NextToken
 		for _, s := range page.Subscriptions {
-			// In the place of its ARN stands what it still waits for.
+			// Instead of an ARN this is PendingConfirmation or Deleted for other subscriptions.
 			arn, protocol := aws.ToString(s.SubscriptionArn), aws.ToString(s.Protocol)
 			if arn == "Deleted" {
 				continue
 			}
-			list = append(list, Subscriber{Protocol: protocol, Endpoint: shown(protocol, aws.ToString(s.Endpoint)),
+			list = append(list, Subscriber{Protocol: protocol, Endpoint: redacted(protocol, aws.ToString(s.Endpoint)),
 				Confirmed: strings.HasPrefix(arn, "arn:")})
 		}
 	}
 	return list, nil
 }
 
-// shown is an endpoint as it may be printed: the path of a web hook is its password, a phone number is private.
-func shown(protocol, endpoint string) string {
+// redacted removes secrets from an endpoint: the path of a webhook is its password, a phone number is private.
+func redacted(protocol, endpoint string) string {
 	switch protocol {
 	case "http", "https":
 		u, err := url.Parse(endpoint)
@@ -158,8 +161,8 @@ func shown(protocol, endpoint string) string {
 	return endpoint
 }
 
-// Heard says who hears the alarm when it rings, and if that is nobody, why. What is no topic is told without
-// subscribers, and counts by its ARN.
+// Heard returns the subscribers that are notified of the alarm or, if there are none, the reason. An action that is not
+// a topic counts as a subscriber, by its ARN.
 func (a Alarm) Heard(topics []Topic) (by []string, why string) {
 	switch {
 	case len(a.Actions) == 0:
@@ -195,7 +198,7 @@ func (a Alarm) Heard(topics []Topic) (by []string, why string) {
 	return by, why
 }
 
-// Remedy is what to type when nobody hears an alarm for that reason.
+// Remedy returns the next step for a reason that Heard returned.
 func Remedy(why string) string {
 	switch {
 	case strings.HasSuffix(why, unconfirmed):
@@ -210,10 +213,10 @@ func Remedy(why string) string {
 	return "imagery doctor"
 }
 
-// Unknown reports whether a reason is that the subscribers could not be read.
+// Unknown reports whether a reason that Heard returned is that the subscribers could not be read.
 func Unknown(why string) bool { return strings.HasPrefix(why, unknown) }
 
-// Why nobody hears an alarm.
+// Reasons for an alarm without subscribers.
 const (
 	actionless   = "it has no action"
 	muted        = "its actions are switched off"

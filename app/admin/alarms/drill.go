@@ -13,111 +13,113 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 )
 
-// Drill rings alarms, sees in their history whether what they tell was told, and puts them back.
+// Drill sets alarms to ALARM, checks in their history whether their actions succeeded, and sets them back to OK.
 type Drill struct {
 	Clients
-	Wait time.Duration      // for the history to tell of an action; it does within seconds
-	Look time.Duration      // between two looks at the histories
-	Say  func(string)       // hears what is going on
-	Text func(error) string // words of an error
+	Wait time.Duration      // how long to wait for an action in the history; usually it appears within seconds
+	Look time.Duration      // interval of reading the histories
+	Say  func(string)       // is called with each step of the progress
+	Text func(error) string // formats an error
 }
 
-// What became of an action.
+// Results of an action.
 const (
 	Succeeded = "succeeded"
 	Failed    = "failed"
-	Unseen    = "not seen" // the history told nothing in time
+	Unseen    = "not seen" // not in the history in time
 )
 
 // Delivery is one action of an alarm in a drill.
 type Delivery struct {
 	Action string `json:"action"` // ARN
-	On     string `json:"on"`     // the state that it tells: ALARM or OK
+	On     string `json:"on"`     // the state that triggers it: ALARM or OK
 	State  string `json:"state"`  // succeeded, failed or not seen
 	Error  string `json:"error,omitempty"`
 }
 
-// Rung is what a drill did with one alarm.
+// Rung is the result of a drill for one alarm.
 type Rung struct {
 	Name       string     `json:"name"`
 	OnAWS      string     `json:"onAws"`
-	Before     string     `json:"before"` // its state
+	Before     string     `json:"before"` // state before the drill
 	Deliveries []Delivery `json:"deliveries"`
-	Skipped    string     `json:"skipped,omitempty"` // why it was left alone
-	Back       bool       `json:"back"`              // it was put back to OK, or never left it
+	Skipped    string     `json:"skipped,omitempty"` // the reason, if the alarm was skipped
+	Back       bool       `json:"back"`              // it was set back to OK, or not changed
 	Error      string     `json:"error,omitempty"`
 
 	alarm Alarm
-	set   bool // its state may have been changed
-	seen  []types.AlarmHistoryItem
+	set   bool                     // its state may have been changed
+	seen  []types.AlarmHistoryItem // items of the history that are older, or that belong to a delivery
 }
 
-// OK reports whether everything that the alarm tells was told, and the alarm was put back.
+// OK reports whether all actions succeeded and the alarm was set back.
 func (r *Rung) OK() bool {
 	return r.Error == "" && r.Skipped == "" && r.Back &&
 		!slices.ContainsFunc(r.Deliveries, func(d Delivery) bool { return d.State != Succeeded })
 }
 
-// backBound is how long putting back may take after an interruption.
-const backBound = 30 * time.Second
+// resetTimeout limits setting alarms back, also after an interruption.
+const resetTimeout = 30 * time.Second
 
-// Reason stands in the state of an alarm, and in the message that people get.
+// Reason is the reason of the state during a drill. It is in the messages to subscribers.
 const Reason = "Drill by `imagery alarms test`: nothing is wrong."
 
-// Run rings them all, and returns when all are put back, also when ctx ends before. CloudWatch looks at its metrics
-// again by itself within a period, so that an alarm that should ring does so again.
+// Run triggers all alarms, and returns when they are set back, also if ctx ends before that. CloudWatch evaluates the
+// metrics again within a period, so an alarm with a real cause returns to ALARM.
 func (d Drill) Run(ctx context.Context, list []Alarm) []*Rung {
 	rungs := []*Rung{}
 	for _, a := range list {
 		r := &Rung{Name: a.Name, OnAWS: a.OnAWS, Before: a.State, Deliveries: []Delivery{}, Back: true, alarm: a}
 		if a.State == Ringing {
-			// There is no transition to see, and putting it back would hide the real one.
+			// No transition would follow, and setting it back would hide the real one.
 			r.Skipped = "it rings already, since " + a.Since.Format(time.RFC3339)
 		}
 		rungs = append(rungs, r)
 	}
 	for _, r := range rungs {
 		if r.Skipped == "" && ctx.Err() == nil {
-			d.ring(ctx, r)
+			d.trigger(ctx, r)
 		}
 	}
 	d.await(ctx, rungs, Ringing)
-	d.back(ctx, rungs)
+	d.reset(ctx, rungs)
 	d.await(ctx, rungs, Quiet)
 	return rungs
 }
 
-// ring turns one alarm red. What its history held before is remembered: clocks of here and there may differ.
-func (d Drill) ring(ctx context.Context, r *Rung) {
+// trigger sets one alarm to ALARM. It remembers the items that are in the history before, since times of different
+// clocks cannot be compared.
+func (d Drill) trigger(ctx context.Context, r *Rung) {
 	var err error
 	if r.seen, err = d.actions(ctx, r.OnAWS); err != nil {
-		r.Error = d.Text(err) // an alarm of which nothing will be known is not rung
+		r.Error = d.Text(err) // without its history the result would be unknown
 		return
 	}
-	d.Say("ringing " + r.Name)
-	r.set, r.Back = true, false // also when the answer is lost
-	if err := d.change(ctx, r, types.StateValueAlarm); err != nil {
+	d.Say("setting " + r.Name + " to ALARM")
+	r.set, r.Back = true, false // also if the response is lost
+	if err := d.setState(ctx, r, types.StateValueAlarm); err != nil {
 		r.Error = d.Text(err)
 	}
 }
 
-func (d Drill) change(ctx context.Context, r *Rung, to types.StateValue) error {
-	if _, err := d.CloudWatch.SetAlarmState(ctx, &cloudwatch.SetAlarmStateInput{AlarmName: &r.OnAWS, StateValue: to, StateReason: aws.String(Reason)}); err != nil {
+func (d Drill) setState(ctx context.Context, r *Rung, to types.StateValue) error {
+	in := &cloudwatch.SetAlarmStateInput{AlarmName: &r.OnAWS, StateValue: to, StateReason: aws.String(Reason)}
+	if _, err := d.CloudWatch.SetAlarmState(ctx, in); err != nil {
 		return fmt.Errorf("set %s to %s: %w", r.OnAWS, to, err)
 	}
 	return nil
 }
 
-// back ends what ring began. It does not end with ctx, for that is when it matters most.
-func (d Drill) back(ctx context.Context, rungs []*Rung) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), backBound)
+// reset sets the triggered alarms back to OK, also after the end of ctx.
+func (d Drill) reset(ctx context.Context, rungs []*Rung) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), resetTimeout)
 	defer cancel()
 	for _, r := range rungs {
 		if !r.set {
 			continue
 		}
-		d.Say("putting back " + r.Name)
-		if err := d.change(ctx, r, types.StateValueOk); err != nil {
+		d.Say("setting " + r.Name + " back to OK")
+		if err := d.setState(ctx, r, types.StateValueOk); err != nil {
 			r.Error = strings.TrimPrefix(r.Error+"; "+d.Text(err), "; ")
 			continue
 		}
@@ -125,12 +127,12 @@ func (d Drill) back(ctx context.Context, rungs []*Rung) {
 	}
 }
 
-// await looks at the histories until they tell of every action on the state, or the wait is over.
+// await reads the histories until they contain every action on the state, or Drill.Wait is over.
 func (d Drill) await(ctx context.Context, rungs []*Rung, on string) {
 	var waiting []*Rung
 	for _, r := range rungs {
 		if r.set && r.Error == "" {
-			for _, arn := range r.tells(on) {
+			for _, arn := range r.actionsOn(on) {
 				r.Deliveries = append(r.Deliveries, Delivery{Action: arn, On: on, State: Unseen})
 			}
 			waiting = append(waiting, r)
@@ -139,11 +141,13 @@ func (d Drill) await(ctx context.Context, rungs []*Rung, on string) {
 	tick := time.NewTicker(d.Look)
 	defer tick.Stop()
 	for end := time.Now().Add(d.Wait); ; {
-		waiting = slices.DeleteFunc(waiting, func(r *Rung) bool { return r.told(on) || !d.look(ctx, r, on) || r.told(on) })
+		waiting = slices.DeleteFunc(waiting, func(r *Rung) bool {
+			return r.complete(on) || !d.readHistory(ctx, r, on) || r.complete(on)
+		})
 		if len(waiting) == 0 || time.Now().After(end) {
 			return
 		}
-		d.Say(fmt.Sprintf("waiting for the history of %d alarms to tell of %s", len(waiting), on))
+		d.Say(fmt.Sprintf("waiting for the actions on %s in the history of %d alarms", on, len(waiting)))
 		select {
 		case <-ctx.Done():
 			return
@@ -152,8 +156,8 @@ func (d Drill) await(ctx context.Context, rungs []*Rung, on string) {
 	}
 }
 
-// tells is what the alarm tells when it comes to a state; nothing when its actions are switched off.
-func (r *Rung) tells(on string) []string {
+// actionsOn returns the actions of the alarm on a state; none if they are disabled.
+func (r *Rung) actionsOn(on string) []string {
 	switch {
 	case r.alarm.Muted:
 		return nil
@@ -163,13 +167,13 @@ func (r *Rung) tells(on string) []string {
 	return r.alarm.Over
 }
 
-// told reports whether nothing is left to wait for.
-func (r *Rung) told(on string) bool {
+// complete reports whether all actions on the state were seen.
+func (r *Rung) complete(on string) bool {
 	return !slices.ContainsFunc(r.Deliveries, func(d Delivery) bool { return d.On == on && d.State == Unseen })
 }
 
-// look reads the history once; false if there is no sense in another look.
-func (d Drill) look(ctx context.Context, r *Rung, on string) bool {
+// readHistory reads the history once and updates the deliveries; it returns false if that failed.
+func (d Drill) readHistory(ctx context.Context, r *Rung, on string) bool {
 	items, err := d.actions(ctx, r.OnAWS)
 	if err != nil {
 		if ctx.Err() == nil {
@@ -192,7 +196,7 @@ func (d Drill) look(ctx context.Context, r *Rung, on string) bool {
 	return true
 }
 
-// actions are the newest actions in the history of an alarm; a drill makes two for each thing that it tells.
+// actions returns the newest actions in the history of an alarm. A drill causes at most two for each of its actions.
 func (d Drill) actions(ctx context.Context, onAWS string) ([]types.AlarmHistoryItem, error) {
 	out, err := d.CloudWatch.DescribeAlarmHistory(ctx, &cloudwatch.DescribeAlarmHistoryInput{AlarmName: &onAWS,
 		HistoryItemType: types.HistoryItemTypeAction, ScanBy: types.ScanByTimestampDescending, MaxRecords: aws.Int32(50)})
@@ -203,13 +207,13 @@ func (d Drill) actions(ctx context.Context, onAWS string) ([]types.AlarmHistoryI
 }
 
 func same(a, b types.AlarmHistoryItem) bool {
-	return aws.ToTime(a.Timestamp).Equal(aws.ToTime(b.Timestamp)) && aws.ToString(a.HistorySummary) == aws.ToString(b.HistorySummary) &&
+	return aws.ToTime(a.Timestamp).Equal(aws.ToTime(b.Timestamp)) &&
+		aws.ToString(a.HistorySummary) == aws.ToString(b.HistorySummary) &&
 		aws.ToString(a.HistoryData) == aws.ToString(b.HistoryData)
 }
 
-// outcome reads an item of the history: whether it is about that action on that state, and how the action ended. The
-// message that was published says which state it told; where there is none, as after a failure, any state may be
-// meant.
+// outcome parses an item of the history: ok is false if it is not the end of that action on that state. The state is in
+// the published message; without one, as after a failure, the item matches any state.
 func outcome(item types.AlarmHistoryItem, action, on string) (state, reason string, ok bool) {
 	var data struct {
 		ActionState          string `json:"actionState"`
@@ -231,8 +235,9 @@ func outcome(item types.AlarmHistoryItem, action, on string) (state, reason stri
 	if data.ActionState == "Succeeded" || data.ActionState == "" && strings.HasPrefix(summary, "Successfully") {
 		return Succeeded, "", true
 	}
-	if data.ActionState != "" && data.ActionState != "Failed" || data.ActionState == "" && !strings.HasPrefix(summary, "Failed") {
-		return "", "", false // it has not ended
+	if data.ActionState != "" && data.ActionState != "Failed" ||
+		data.ActionState == "" && !strings.HasPrefix(summary, "Failed") {
+		return "", "", false // still in progress
 	}
 	if reason = data.Error; reason == "" {
 		_, reason, _ = strings.Cut(summary, "Received error: ")
@@ -243,7 +248,7 @@ func outcome(item types.AlarmHistoryItem, action, on string) (state, reason stri
 	return Failed, reason, true
 }
 
-// published reports whether a message tells of that state. It is JSON in a string in JSON.
+// published reports whether a message is about that state. The message is JSON, encoded as a string in JSON.
 func published(message, state string) bool {
 	return strings.Contains(strings.ReplaceAll(message, `\`, ""), `"NewStateValue":"`+state+`"`)
 }
