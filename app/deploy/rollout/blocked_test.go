@@ -2,7 +2,6 @@ package rollout_test
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -21,161 +20,167 @@ const (
 	noCapacity = "We currently do not have sufficient t4g.small capacity in the Availability Zone you requested (a)."
 )
 
-// A refresh without a controller, because the update only started it or was killed, may end in AWS's own time limit.
-// What stopped it decides then, too.
+// A refresh without a controller, because the run only started it or was killed, may end with AWS's own timeout. The
+// cause of its failed launches decides then, too.
 func TestUnwatchedRefreshIsJudgedByItsCause(t *testing.T) {
-	start := func(o *rollout.Options) { o.Start = true }
+	t.Parallel()
 	for name, c := range map[string]struct {
 		message string
-		begin   func(w *world)
+		begin   func(env *testEnv)
 	}{
-		"started only": {noVCPU, func(w *world) {
-			if out, err := w.up(2, start); err != nil || out != rollout.Started {
-				w.t.Error(out, err)
+		"started only": {noVCPU, func(env *testEnv) {
+			if out, err := env.up(2, startOnly); err != nil || out != rollout.Started {
+				env.t.Error(out, err)
 			}
 		}},
-		"killed": {noCapacity, func(w *world) {
+		"killed": {noCapacity, func(env *testEnv) {
 			ctx, cancel := context.WithCancel(context.Background())
 			go func() { time.Sleep(3 * time.Minute); cancel() }()
-			_, err := w.upWith(ctx, 2)
-			refused(w.t, err, "interrupted")
+			_, err := env.upContext(ctx, 2)
+			wantRejected(env.t, err, "interrupted")
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(w *world) {
-				w.proven()
-				w.fates[key(worker, 2)] = always(asgsim.Refused(c.message))
-				c.begin(w)
+			t.Parallel()
+			simulate(t, func(env *testEnv) {
+				env.deployFirst()
+				env.scripts[key(worker, 2)] = always(asgsim.Refused(c.message))
+				c.begin(env)
 				time.Sleep(3 * time.Hour)
-				_, err := w.up(2)
-				judged(t, err, "rolled back without a verdict and may be rolled out again", strings.TrimSuffix(c.message, "."))
-				w.wantEntry(2, record.Inconclusive, "")
-				delete(w.fates, key(worker, 2))
-				if _, err := w.up(2); err != nil {
+				_, err := env.up(2)
+				wantFailure(t, err, "rolled back without a verdict and may be rolled out again",
+					strings.TrimSuffix(c.message, "."))
+				env.wantEntry(2, record.Inconclusive, "")
+				delete(env.scripts, key(worker, 2))
+				if _, err := env.up(2); err != nil {
 					t.Fatal(err)
 				}
-				w.all(2)
+				env.wantRunning(2)
 			})
 		})
 	}
 }
 
-// What a group wants beyond its minimum, when all its instances are new, is scaling's and not the rollout's.
-func TestScaleOutThatIsRefused(t *testing.T) {
+// Launches beyond the minimum that AWS refuses do not fail a rollout whose instances are all new.
+func TestBlockedScaleOutDoesNotFailTheRollout(t *testing.T) {
+	t.Parallel()
 	for _, role := range rollout.Order {
 		t.Run(string(role), func(t *testing.T) {
-			inWorld(t, func(w *world) {
-				w.proven()
+			simulate(t, func(env *testEnv) {
+				env.deployFirst()
 				n := 0
-				w.mem.Script = func(m asgsim.Machine) asgsim.Script {
-					f := w.fate(m)
-					f.Boot = 150 * time.Second
+				env.mem.Script = func(m asgsim.Machine) asgsim.Script {
+					s := env.script(m)
+					s.Boot = 150 * time.Second
 					if m.Group == string(role) && m.Version == "2" {
 						if n++; n > 2 {
 							return asgsim.Refused(noVCPU)
 						}
 					}
-					return f
+					return s
 				}
 				go func() {
-					for !w.said(string(role) + " to version 2: Baking") {
+					for !env.logged(string(role) + " to version 2: Baking") {
 						time.Sleep(time.Second)
 					}
 					four := 4
-					if err := w.sim.Update(string(role), asgsim.Change{Desired: &four}); err != nil {
+					if err := env.sim.Update(string(role), asgsim.Change{Desired: &four}); err != nil {
 						t.Error(err)
 					}
 				}()
-				if _, err := w.up(2, func(o *rollout.Options) { o.Bake = 20 * time.Minute }); err != nil {
+				if _, err := env.up(2, func(o *rollout.Options) { o.Bake = 20 * time.Minute }); err != nil {
 					t.Fatal(err)
 				}
-				w.wantEntry(2, record.Successful, "")
+				env.wantEntry(2, record.Successful, "")
 			})
 		})
 	}
 }
 
-// An instance that boots when the time for launches is over is waited for.
+// A launch that is in progress when the timeout of its cause ends is waited for.
 func TestQuotaIsRaisedInTime(t *testing.T) {
-	inEmptyWorld(t, func(w *world) {
+	t.Parallel()
+	simulateEmpty(t, func(env *testEnv) {
 		begun := time.Now()
-		w.fates[key(worker, 1)] = func(int) asgsim.Script {
-			f := good()
-			if f.Boot = 4 * time.Minute; time.Since(begun) < 7*time.Minute {
-				f.Refused = noVCPU
+		env.scripts[key(worker, 1)] = func(int) asgsim.Script {
+			s := healthy()
+			if s.Boot = 4 * time.Minute; time.Since(begun) < 7*time.Minute {
+				s.Refused = noVCPU
 			}
-			return f
+			return s
 		}
-		w.create()
-		if _, err := w.up(1); err != nil {
+		env.createGroups()
+		if _, err := env.up(1); err != nil {
 			t.Fatal(err)
 		}
 		if took := time.Since(begun); took < 10*time.Minute {
-			t.Errorf("it took only %s", took)
+			t.Errorf("it took %s, want more than 10 minutes", took)
 		}
-		w.wantEntry(1, record.Successful, "")
+		env.wantEntry(1, record.Successful, "")
 	})
 }
 
-// failedFirst makes a first deploy of version 1 fail, after which launches of the workers are suspended.
-func failedFirst(w *world) {
-	w.t.Helper()
-	w.fates[key(worker, 1)] = always(dead())
-	w.create()
-	_, err := w.up(1)
-	judged(w.t, err, "does not work", "")
-	if _, suspended := w.sim.Suspended("worker")["Launch"]; !suspended {
-		w.t.Fatal("the workers are not suspended")
+// failFirstDeploy deploys version 1, which fails, so that the launches of the workers are suspended.
+func failFirstDeploy(env *testEnv) {
+	env.t.Helper()
+	env.scripts[key(worker, 1)] = always(failedBoot())
+	env.createGroups()
+	_, err := env.up(1)
+	wantFailure(env.t, err, "does not work", "")
+	if _, suspended := env.sim.Suspended("worker")["Launch"]; !suspended {
+		env.t.Fatal("the launches of the workers are not suspended")
 	}
 }
 
-// An update that is refused leaves what is suspended alone, and one that goes on launches no instance of the version
-// that failed.
-func TestPausedGroupResumesForARolloutOnly(t *testing.T) {
-	inEmptyWorld(t, func(w *world) {
-		failedFirst(w)
-		_, err := w.up(7)
-		refused(t, err, "has no version 7")
-		launches := w.started[key(worker, 1)]
+// A run that is rejected leaves suspended launches suspended, and one that rolls out a release launches no instance of
+// the version that failed.
+func TestSuspendedLaunchesResumeForARolloutOnly(t *testing.T) {
+	t.Parallel()
+	simulateEmpty(t, func(env *testEnv) {
+		failFirstDeploy(env)
+		_, err := env.up(7)
+		wantRejected(t, err, "has no version 7")
+		launches := env.launched[key(worker, 1)]
 		time.Sleep(2 * time.Hour)
-		if _, suspended := w.sim.Suspended("worker")["Launch"]; !suspended || w.started[key(worker, 1)] != launches {
-			t.Errorf("suspended %t, %d more launches", suspended, w.started[key(worker, 1)]-launches)
+		if _, suspended := env.sim.Suspended("worker")["Launch"]; !suspended || env.launched[key(worker, 1)] != launches {
+			t.Errorf("launches suspended %t, and %d more launches", suspended, env.launched[key(worker, 1)]-launches)
 		}
-		if _, err := w.up(2); err != nil {
+		if _, err := env.up(2); err != nil {
 			t.Fatal(err)
 		}
-		w.all(2)
-		if n := w.started[key(worker, 1)] - launches; n > 0 || len(w.record().Paused) > 0 {
-			t.Errorf("%d launches of the version that failed, paused: %v", n, w.record().Paused)
+		env.wantRunning(2)
+		paused := env.record().Paused
+		if n := env.launched[key(worker, 1)] - launches; n > 0 || len(paused) > 0 {
+			t.Errorf("%d more launches of the version that failed; still in the record as suspended: %v", n, paused)
 		}
 	})
 }
 
-// A first deploy that was only started is judged by the next update, when it had the time to serve.
-func TestStartedFirstDeployIsJudgedOnce(t *testing.T) {
-	inEmptyWorld(t, func(w *world) {
-		start := func(o *rollout.Options) { o.Start = true }
-		w.fates[key(worker, 1)] = always(dead())
-		w.create()
-		if out, err := w.up(1, start); err != nil || out != rollout.Started {
+// A first deploy that was only started is judged by the next run, since it has had the time to become healthy.
+func TestStartedFirstDeployIsJudgedByTheNextRun(t *testing.T) {
+	t.Parallel()
+	simulateEmpty(t, func(env *testEnv) {
+		env.scripts[key(worker, 1)] = always(failedBoot())
+		env.createGroups()
+		if out, err := env.up(1, startOnly); err != nil || out != rollout.Started {
 			t.Fatal(out, err)
 		}
 		time.Sleep(12 * time.Hour)
-		_, err := w.up(1, start)
-		judged(t, err, "does not work, and there is none to roll back to", "2 new workers failed")
-		if _, suspended := w.sim.Suspended("worker")["Launch"]; !suspended {
-			t.Error("the workers launch for ever")
+		_, err := env.up(1, startOnly)
+		wantFailure(t, err, "does not work, and there is none to roll back to", "2 new workers failed")
+		if _, suspended := env.sim.Suspended("worker")["Launch"]; !suspended {
+			t.Error("the launches of the workers are not suspended")
 		}
 	})
 }
 
-// skewed shifts the times of scaling activities against the clock of this machine.
-type skewed struct {
+// skewedClock shifts the times of scaling activities, as if the clock of this machine were wrong.
+type skewedClock struct {
 	rollout.GroupsClient
 	by time.Duration
 }
 
-func (s skewed) DescribeScalingActivities(
+func (s skewedClock) DescribeScalingActivities(
 	ctx context.Context, in *autoscaling.DescribeScalingActivitiesInput, o ...func(*autoscaling.Options),
 ) (*autoscaling.DescribeScalingActivitiesOutput, error) {
 	out, err := s.GroupsClient.DescribeScalingActivities(ctx, in, o...)
@@ -193,81 +198,86 @@ func (s skewed) DescribeScalingActivities(
 	return out, nil
 }
 
-// A clock that is wrong by minutes does not charge a release with the failures of the one before, or hide its own.
-func TestClockOfTheDeployerIsWrong(t *testing.T) {
+// Even if the clock of this machine is wrong by minutes, a release is judged by its own failed launches, and not by
+// those of the release before.
+func TestWrongClock(t *testing.T) {
+	t.Parallel()
 	for _, by := range []time.Duration{-4 * time.Minute, 4 * time.Minute} {
-		inEmptyWorld(t, func(w *world) {
+		simulateEmpty(t, func(env *testEnv) {
 			shift := func(o *rollout.Options) {
-				o.Clients.Groups = skewed{o.Clients.Groups, by}
+				o.Clients.Groups = skewedClock{o.Clients.Groups, by}
 			}
-			failedFirst(w)
+			failFirstDeploy(env)
 			time.Sleep(time.Minute)
-			if _, err := w.up(2, shift); err != nil {
+			if _, err := env.up(2, shift); err != nil {
 				t.Errorf("%s: %v", by, err)
 			}
-			w.fates[key(worker, 3)] = always(dead())
-			if _, err := w.up(3, shift); err == nil || !strings.Contains(err.Error(), "2 new workers failed") {
+			env.scripts[key(worker, 3)] = always(failedBoot())
+			if _, err := env.up(3, shift); err == nil || !strings.Contains(err.Error(), "2 new workers failed") {
 				t.Errorf("%s: %v", by, err)
 			}
 		})
 	}
 }
 
-// A group whose launches cannot be suspended does not keep the other one from it, and the record names only what is
-// suspended.
-func TestPauseWithoutARight(t *testing.T) {
-	inEmptyWorld(t, func(w *world) {
-		w.fates[key(worker, 1)], w.fates[key(server, 1)] = always(dead()), always(dead())
-		w.create()
-		refusedOnce := false
-		w.setHook(func(call string, _ int) (error, error) {
-			if call == "SuspendProcesses" && !refusedOnce {
-				refusedOnce = true
+// If the launches of one group cannot be suspended, those of the other are suspended nevertheless, and the record names
+// only the latter.
+func TestSuspendLaunchesWithoutPermission(t *testing.T) {
+	t.Parallel()
+	simulateEmpty(t, func(env *testEnv) {
+		env.scripts[key(worker, 1)], env.scripts[key(server, 1)] = always(failedBoot()), always(failedBoot())
+		env.createGroups()
+		denied := false
+		env.setHook(func(call string, _ int) (error, error) {
+			if call == "SuspendProcesses" && !denied {
+				denied = true
 				return &smithy.GenericAPIError{Code: "AccessDenied", Message: "no"}, nil
 			}
 			return nil, nil
 		})
-		_, err := w.up(1)
-		judged(t, err, "does not work", "")
+		_, err := env.up(1)
+		wantFailure(t, err, "does not work", "")
 		if !strings.Contains(err.Error(), "suspend the launches of group worker") {
 			t.Error(err)
 		}
-		_, workers := w.sim.Suspended("worker")["Launch"]
-		_, servers := w.sim.Suspended("server")["Launch"]
-		if p := w.record().Paused; workers || !servers || len(p) != 1 || p[0] != "server" {
-			t.Errorf("workers suspended %t, servers %t, recorded %v", workers, servers, p)
+		_, workers := env.sim.Suspended("worker")["Launch"]
+		_, servers := env.sim.Suspended("server")["Launch"]
+		if p := env.record().Paused; workers || !servers || len(p) != 1 || p[0] != "server" {
+			t.Errorf("launches suspended: workers %t, servers %t, in the record %v", workers, servers, p)
 		}
 	})
 }
 
-// A first deploy that another release began to replace, by a run that was killed, was not judged: it begins anew.
-func TestSupersededFirstDeployBeginsAnew(t *testing.T) {
-	inEmptyWorld(t, func(w *world) {
-		w.create()
+// A first deploy was not judged if a run of another release that was to supersede it was killed: the next run starts it
+// again.
+func TestSupersededFirstDeployStartsAgain(t *testing.T) {
+	t.Parallel()
+	simulateEmpty(t, func(env *testEnv) {
+		env.createGroups()
 		ctx, cancel := context.WithCancel(context.Background())
 		go func() { time.Sleep(5 * time.Second); cancel() }()
-		_, err := w.upWith(ctx, 1)
-		refused(t, err, "interrupted")
-		w.setHook(func(string, int) (error, error) { // dead from then on
-			rec := w.record()
+		_, err := env.upContext(ctx, 1)
+		wantRejected(t, err, "interrupted")
+		env.setHook(func(string, int) (error, error) { // killed once the record says that it rolls back
+			rec := env.record()
 			if e := rec.Current(); e != nil && e.Result == record.RollingBack {
-				return errors.New("killed"), nil
+				return errKilled, nil
 			}
 			return nil, nil
 		})
-		if _, err := w.up(2); err == nil {
-			t.Fatal("it was not interrupted")
+		if _, err := env.up(2); err == nil {
+			t.Fatal("it was not killed")
 		}
-		w.setHook(nil)
-		e := w.record().Entries[0]
+		env.setHook(nil)
+		e := env.record().Entries[0]
 		if e.Release != release(1) || e.Result != record.RollingBack || e.FinalResult != record.Superseded {
 			t.Fatalf("%+v", e)
 		}
-		time.Sleep(3 * time.Minute) // its lock ends
-		if _, err := w.up(1); err != nil {
+		time.Sleep(3 * time.Minute) // until its lock expires
+		if _, err := env.up(1); err != nil {
 			t.Fatal(err)
 		}
-		w.all(1)
-		w.wantEntry(1, record.Successful, "")
+		env.wantRunning(1)
+		env.wantEntry(1, record.Successful, "")
 	})
 }

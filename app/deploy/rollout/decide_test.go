@@ -2,10 +2,10 @@ package rollout
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
 
 	"imagery/app/deploy/record"
@@ -13,27 +13,31 @@ import (
 )
 
 const (
-	refreshing = types.InstanceRefreshStatusInProgress
-	pending    = types.InstanceRefreshStatusPending
-	baking     = types.InstanceRefreshStatusBaking
-	returning  = types.InstanceRefreshStatusRollbackInProgress
-	cancelling = types.InstanceRefreshStatusCancelling
-	successful = types.InstanceRefreshStatusSuccessful
-	failed     = types.InstanceRefreshStatusFailed
-	cancelled  = types.InstanceRefreshStatusCancelled
+	refreshing  = types.InstanceRefreshStatusInProgress
+	pending     = types.InstanceRefreshStatusPending
+	baking      = types.InstanceRefreshStatusBaking
+	rollingBack = types.InstanceRefreshStatusRollbackInProgress
+	cancelling  = types.InstanceRefreshStatusCancelling
+	successful  = types.InstanceRefreshStatusSuccessful
+	failed      = types.InstanceRefreshStatusFailed
+	cancelled   = types.InstanceRefreshStatusCancelled
 )
 
-// aGroup returns a group of servers with a version and instances in service of the other versions given.
-func aGroup(version string, instances ...string) *group {
+// tooLate is an age at which a rollout has timed out.
+const tooLate = refreshTimeout + 1
+
+// servers returns the group of servers with a version, and with one healthy instance of each of the given versions.
+func servers(version string, instances ...string) *group {
 	g := &group{role: settings.Server, version: version, min: 1}
 	for _, v := range instances {
-		g.instances = append(g.instances, instance{id: "i-" + v, version: v, state: types.LifecycleStateInService, healthy: true})
+		g.instances = append(g.instances,
+			instance{id: "i-" + v, version: v, state: types.LifecycleStateInService, healthy: true})
 	}
 	return g
 }
 
-// sick makes all instances unhealthy.
-func (g *group) sick() *group {
+// unhealthy makes all instances unhealthy.
+func (g *group) unhealthy() *group {
 	for i := range g.instances {
 		g.instances[i].healthy = false
 	}
@@ -42,8 +46,8 @@ func (g *group) sick() *group {
 
 // with adds a refresh that is newer than the others.
 func (g *group) with(id, version string, status types.InstanceRefreshStatus) *group {
-	f := refresh{types.InstanceRefresh{InstanceRefreshId: &id, Status: status,
-		DesiredConfiguration: &types.DesiredConfiguration{LaunchTemplate: &types.LaunchTemplateSpecification{Version: aws.String(version)}}}}
+	desired := &types.DesiredConfiguration{LaunchTemplate: &types.LaunchTemplateSpecification{Version: &version}}
+	f := refresh{types.InstanceRefresh{InstanceRefreshId: &id, Status: status, DesiredConfiguration: desired}}
 	g.refreshes = append([]refresh{f}, g.refreshes...)
 	return g
 }
@@ -55,51 +59,54 @@ func TestDecideForward(t *testing.T) {
 		starts int
 		age    time.Duration
 		want   action
-		ends   record.Result // of the failure
 	}{
-		"nothing has begun":                    {aGroup("1", "1"), 0, 0, actionStartRefresh, ""},
-		"an older refresh has failed":          {aGroup("1", "1").with("old", "2", failed), 0, 0, actionStartRefresh, ""},
-		"pending":                              {aGroup("1", "1").with("new", "2", pending), 1, 0, actionWatchRefresh, ""},
-		"in progress":                          {aGroup("1", "1", "2").with("new", "2", refreshing), 1, 0, actionWatchRefresh, ""},
-		"in progress, begun by an earlier run": {aGroup("1", "1", "2").with("new", "2", refreshing), 0, 0, actionWatchRefresh, ""},
-		"baking":                               {aGroup("1", "2").with("new", "2", baking), 1, 0, actionWatchBake, ""},
-		"rolling back":                         {aGroup("1", "1").with("new", "2", returning), 1, 0, actionExplain, ""},
-		"being cancelled":                      {aGroup("1", "1").with("new", "2", cancelling), 1, 0, actionExplain, ""},
-		"failed":                               {aGroup("1", "1").with("new", "2", failed), 1, 0, actionExplain, ""},
-		"cancelled":                            {aGroup("1", "1").with("new", "2", cancelled), 1, 0, actionExplain, ""},
-		"another refresh":                      {aGroup("1", "1").with("new", "3", refreshing), 0, 0, actionFail, record.Inconclusive},
-		"another refresh rolls back":           {aGroup("1", "1").with("new", "3", returning), 0, 0, actionFail, record.Inconclusive},
-		"arrived":                              {aGroup("2", "2").with("new", "2", successful), 1, 0, actionAwaitHealthy, ""},
-		"arrived, unhealthy":                   {aGroup("2", "2").sick(), 0, 0, actionAwaitHealthy, ""},
-		"arrived, an instance is terminating":  {aGroup("2", "2").terminating("1"), 0, 0, actionAwaitHealthy, ""},
-		"successful, version not shown yet":    {aGroup("1", "2").with("new", "2", successful), 1, 0, actionAwaitVersion, ""},
-		"successful, another version":          {aGroup("1", "1").with("new", "2", successful), 3, 0, actionFail, record.Inconclusive},
-		"no instance serves":                   {aGroup("1", "1").sick(), 0, 0, actionSetVersion, ""},
-		"no instances at all":                  {aGroup("1"), 0, 0, actionSetVersion, ""},
-		"version set, old ones fail":           {aGroup("2", "1").sick(), 0, 0, actionAwaitHealthy, ""},
-		"version set, old ones serve":          {aGroup("2", "1"), 0, 0, actionStartRefresh, ""},
-		"three refreshes, old ones serve":      {aGroup("2", "1"), 3, 0, actionFail, record.Inconclusive},
-		"in progress for too long":             {aGroup("1", "1").with("new", "2", refreshing), 1, refreshTimeout + 1, actionFail, record.Inconclusive},
-		"arrived late":                         {aGroup("2", "2"), 1, refreshTimeout + 1, actionAwaitHealthy, ""},
+		"not started":                     {servers("1", "1"), 0, 0, actionStartRefresh},
+		"an older refresh has failed":     {servers("1", "1").with("old", "2", failed), 0, 0, actionStartRefresh},
+		"pending":                         {servers("1", "1").with("new", "2", pending), 1, 0, actionWatchRefresh},
+		"in progress":                     {servers("1", "1", "2").with("new", "2", refreshing), 1, 0, actionWatchRefresh},
+		"begun by an earlier run":         {servers("1", "1", "2").with("new", "2", refreshing), 0, 0, actionWatchRefresh},
+		"baking":                          {servers("1", "2").with("new", "2", baking), 1, 0, actionWatchBake},
+		"rolling back":                    {servers("1", "1").with("new", "2", rollingBack), 1, 0, actionExplain},
+		"being cancelled":                 {servers("1", "1").with("new", "2", cancelling), 1, 0, actionExplain},
+		"failed":                          {servers("1", "1").with("new", "2", failed), 1, 0, actionExplain},
+		"cancelled":                       {servers("1", "1").with("new", "2", cancelled), 1, 0, actionExplain},
+		"another refresh":                 {servers("1", "1").with("new", "3", refreshing), 0, 0, actionFail},
+		"another refresh rolls back":      {servers("1", "1").with("new", "3", rollingBack), 0, 0, actionFail},
+		"arrived":                         {servers("2", "2").with("new", "2", successful), 1, 0, actionAwaitHealthy},
+		"arrived, unhealthy":              {servers("2", "2").unhealthy(), 0, 0, actionAwaitHealthy},
+		"arrived, one is terminating":     {servers("2", "2").terminating("1"), 0, 0, actionAwaitHealthy},
+		"successful, not shown yet":       {servers("1", "2").with("new", "2", successful), 1, 0, actionAwaitVersion},
+		"successful, another version":     {servers("1", "1").with("new", "2", successful), 3, 0, actionFail},
+		"no instance serves":              {servers("1", "1").unhealthy(), 0, 0, actionSetVersion},
+		"no instances at all":             {servers("1"), 0, 0, actionSetVersion},
+		"version set, old ones fail":      {servers("2", "1").unhealthy(), 0, 0, actionAwaitHealthy},
+		"version set, old ones serve":     {servers("2", "1"), 0, 0, actionStartRefresh},
+		"three refreshes, old ones serve": {servers("2", "1"), 3, 0, actionFail},
+		"in progress for too long":        {servers("1", "1").with("new", "2", refreshing), 1, tooLate, actionFail},
+		"arrived late":                    {servers("2", "2"), 1, tooLate, actionAwaitHealthy},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := decideForward(&target{group: c.group, want: "2", before: "old", began: now.Add(-c.age), starts: c.starts}, now)
+			d := decideForward(&target{
+				group: c.group, want: "2", before: "old", began: now.Add(-c.age), starts: c.starts}, now)
 			if d.action != c.want {
 				t.Errorf("action %d, want %d", d.action, c.want)
 			}
 			var f *failure
-			if errors.As(d.err, &f) != (c.want == actionFail) || f != nil && f.ends != c.ends {
-				t.Errorf("error %#v, want result %q", d.err, c.ends)
+			if errors.As(d.err, &f) != (c.want == actionFail) || f != nil && f.ends != record.Inconclusive {
+				t.Errorf("error %#v", d.err)
 			}
-			if needs := c.want == actionWatchRefresh || c.want == actionWatchBake || c.want == actionExplain; needs != (d.refresh != nil) {
+			aboutRefresh := []action{actionWatchRefresh, actionWatchBake, actionExplain}
+			if slices.Contains(aboutRefresh, c.want) != (d.refresh != nil) {
 				t.Errorf("refresh %v", d.refresh)
 			}
 		})
 	}
 }
 
+// terminating adds an instance that is being terminated.
 func (g *group) terminating(version string) *group {
-	g.instances = append(g.instances, instance{id: "i-gone", version: version, state: types.LifecycleStateTerminatingWait, healthy: true})
+	g.instances = append(g.instances,
+		instance{id: "i-gone", version: version, state: types.LifecycleStateTerminatingWait, healthy: true})
 	return g
 }
 
@@ -111,23 +118,23 @@ func TestDecideBack(t *testing.T) {
 		age    time.Duration
 		want   action
 	}{
-		"never left":                        {aGroup("1", "1"), 0, 0, actionAwaitHealthy},
-		"back, unhealthy":                   {aGroup("1", "1").sick(), 0, healthyTimeout, actionAwaitHealthy},
-		"back, unhealthy for too long":      {aGroup("1", "1").sick(), 0, healthyTimeout + 1, actionStop},
-		"the bad refresh is in progress":    {aGroup("1", "1", "2").with("new", "2", refreshing), 0, 0, actionRollBack},
-		"the bad refresh bakes":             {aGroup("1", "2").with("new", "2", baking), 0, 0, actionRollBack},
-		"AWS rolls back":                    {aGroup("1", "2").with("new", "2", returning), 0, 0, actionWait},
-		"AWS cancels":                       {aGroup("1", "2").with("new", "2", cancelling), 0, 0, actionWait},
-		"the bad refresh has ended":         {aGroup("2", "2").with("new", "2", successful), 0, 0, actionStartRefresh},
-		"a refresh back is in progress":     {aGroup("2", "2").with("back", "1", refreshing), 1, 0, actionWatchRefresh},
-		"a refresh back failed":             {aGroup("2", "2").with("back", "1", failed), 1, 0, actionStartRefresh},
-		"three refreshes back failed":       {aGroup("2", "2").with("back", "1", failed), 3, 0, actionFail},
-		"no instance serves":                {aGroup("2", "2").sick(), 0, 0, actionSetVersion},
-		"version set, the bad ones fail":    {aGroup("1", "2").sick(), 0, 0, actionWait},
-		"version set, the bad ones serve":   {aGroup("1", "2"), 0, 0, actionStartRefresh},
-		"not back for too long":             {aGroup("2", "2"), 1, refreshTimeout + 1, actionFail},
-		"in progress for too long":          {aGroup("2", "2").with("back", "1", refreshing), 1, refreshTimeout + 1, actionFail},
-		"AWS rolls back, one is terminated": {aGroup("1", "1").terminating("2"), 0, 0, actionAwaitHealthy},
+		"not changed":                   {servers("1", "1"), 0, 0, actionAwaitHealthy},
+		"back, unhealthy":               {servers("1", "1").unhealthy(), 0, healthyTimeout, actionAwaitHealthy},
+		"back, unhealthy for too long":  {servers("1", "1").unhealthy(), 0, healthyTimeout + 1, actionStop},
+		"the refresh is in progress":    {servers("1", "1", "2").with("new", "2", refreshing), 0, 0, actionRollBack},
+		"the refresh bakes":             {servers("1", "2").with("new", "2", baking), 0, 0, actionRollBack},
+		"AWS rolls back":                {servers("1", "2").with("new", "2", rollingBack), 0, 0, actionWait},
+		"AWS cancels":                   {servers("1", "2").with("new", "2", cancelling), 0, 0, actionWait},
+		"the refresh has ended":         {servers("2", "2").with("new", "2", successful), 0, 0, actionStartRefresh},
+		"a refresh back is in progress": {servers("2", "2").with("back", "1", refreshing), 1, 0, actionWatchRefresh},
+		"a refresh back has failed":     {servers("2", "2").with("back", "1", failed), 1, 0, actionStartRefresh},
+		"three of them have failed":     {servers("2", "2").with("back", "1", failed), 3, 0, actionFail},
+		"no instance serves":            {servers("2", "2").unhealthy(), 0, 0, actionSetVersion},
+		"version set, others fail":      {servers("1", "2").unhealthy(), 0, 0, actionWait},
+		"version set, others serve":     {servers("1", "2"), 0, 0, actionStartRefresh},
+		"not back for too long":         {servers("2", "2"), 1, tooLate, actionFail},
+		"in progress for too long":      {servers("2", "2").with("back", "1", refreshing), 1, tooLate, actionFail},
+		"back, one is terminating":      {servers("1", "1").terminating("2"), 0, 0, actionAwaitHealthy},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := decideBack(&target{group: c.group, want: "1", began: now.Add(-c.age), starts: c.starts}, now)
@@ -146,11 +153,11 @@ func TestDecideHalt(t *testing.T) {
 		group *group
 		want  action
 	}{
-		"no refresh":      {aGroup("1", "2"), actionStop},
-		"ended":           {aGroup("1", "2").with("a", "1", failed), actionStop},
-		"in progress":     {aGroup("1", "2").with("a", "1", refreshing), actionCancel},
-		"rolling back":    {aGroup("1", "2").with("a", "1", returning), actionCancel},
-		"being cancelled": {aGroup("1", "2").with("a", "1", cancelling), actionWait},
+		"no refresh":      {servers("1", "2"), actionStop},
+		"ended":           {servers("1", "2").with("a", "1", failed), actionStop},
+		"in progress":     {servers("1", "2").with("a", "1", refreshing), actionCancel},
+		"rolling back":    {servers("1", "2").with("a", "1", rollingBack), actionCancel},
+		"being cancelled": {servers("1", "2").with("a", "1", cancelling), actionWait},
 	} {
 		if got := decideHalt(c.group); got != c.want {
 			t.Errorf("%s: action %d, want %d", name, got, c.want)
@@ -160,6 +167,7 @@ func TestDecideHalt(t *testing.T) {
 
 func TestDecideLaunches(t *testing.T) {
 	now := time.Now()
+	const inconclusive = record.Inconclusive
 	one := &failure{reason: "the hook timed out", failedInstance: failedInstance{instance: "i-1"}}
 	zone := func(waited time.Duration) *blockedLaunch {
 		return &blockedLaunch{cause: causeZone, message: "no capacity", since: now.Add(-waited)}
@@ -170,19 +178,20 @@ func TestDecideLaunches(t *testing.T) {
 		fails   bool
 		ends    record.Result
 	}{
-		"nothing":                           {launchHistory{}, nil, false, ""},
-		"one failure":                       {launchHistory{failures: 1, last: one}, nil, false, ""},
-		"two failures":                      {launchHistory{failures: 2, last: one}, nil, true, ""},
-		"two failures while blocked":        {launchHistory{failures: 2, last: one}, zone(time.Hour), true, ""},
-		"blocked":                           {launchHistory{}, zone(15 * time.Minute), false, ""},
-		"blocked for too long":              {launchHistory{}, zone(15*time.Minute + 1), true, record.Inconclusive},
-		"a newer launch is pending":         {launchHistory{pending: true}, zone(30 * time.Minute), false, ""},
-		"the newer launch pends as long":    {launchHistory{pending: true}, zone(30*time.Minute + 1), true, record.Inconclusive},
-		"one failure, blocked for too long": {launchHistory{failures: 1, last: one}, zone(time.Hour), true, record.Inconclusive},
+		"nothing":                       {launchHistory{}, nil, false, ""},
+		"one failure":                   {launchHistory{failures: 1, last: one}, nil, false, ""},
+		"two failures":                  {launchHistory{failures: 2, last: one}, nil, true, ""},
+		"two failures while blocked":    {launchHistory{failures: 2, last: one}, zone(time.Hour), true, ""},
+		"blocked":                       {launchHistory{}, zone(15 * time.Minute), false, ""},
+		"blocked for too long":          {launchHistory{}, zone(15*time.Minute + 1), true, inconclusive},
+		"a newer launch is pending":     {launchHistory{pending: true}, zone(30 * time.Minute), false, ""},
+		"pending for too long":          {launchHistory{pending: true}, zone(30*time.Minute + 1), true, inconclusive},
+		"one failure, blocked too long": {launchHistory{failures: 1, last: one}, zone(time.Hour), true, inconclusive},
 	} {
 		var f *failure
 		err := decideLaunches(settings.Worker, c.history, c.blocked, 2, now)
-		if errors.As(err, &f) != c.fails || c.fails && f.ends != c.ends || c.fails && c.ends == "" && f.instance != "i-1" {
+		if errors.As(err, &f) != c.fails ||
+			c.fails && (f.ends != c.ends || c.ends == "" && f.instance != "i-1") {
 			t.Errorf("%s: %#v", name, err)
 		}
 	}

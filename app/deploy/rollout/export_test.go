@@ -2,13 +2,13 @@ package rollout
 
 import "regexp"
 
-// LaunchMessage is a row of the table of launch failures, for tests of the other package.
+// LaunchMessage is a row of launchMessages.
 type LaunchMessage struct {
 	Name, Cause, Advice, Example, Source string
 	Form                                 *regexp.Regexp
 }
 
-// LaunchMessages returns the table.
+// LaunchMessages returns launchMessages.
 func LaunchMessages() []LaunchMessage {
 	var out []LaunchMessage
 	for _, m := range launchMessages {
@@ -17,7 +17,7 @@ func LaunchMessages() []LaunchMessage {
 	return out
 }
 
-// Classify returns the name of the row that classify picks, and its cause.
+// Classify calls classify, and returns the name and the cause of its row.
 func Classify(instance, message string) (name, cause string) {
 	m := classify(instance, message)
 	return m.name, m.cause.String()

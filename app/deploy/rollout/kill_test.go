@@ -3,6 +3,7 @@ package rollout_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -14,116 +15,123 @@ import (
 	"imagery/app/testing/short"
 )
 
-var errGone = errors.New("killed")
-
-// killedAt runs a rollout of release 2 that is killed at a call to AWS, before it is made or after, 0 for none, and
-// returns the calls that were made. A killed process calls nothing any more, and does not give the lock back.
-func (w *world) killedAt(at int, after bool, change func(*rollout.Options)) (calls []string) {
+// upKilled rolls out release 2 in a run that is killed at its at-th call to AWS, before or after the call is made, or
+// not at all if at is 0. It returns the calls. A killed process makes no further calls and does not release the lock.
+func (env *testEnv) upKilled(at int, after bool, change func(*rollout.Options)) (calls []string) {
 	ctx, kill := context.WithCancel(context.Background())
 	defer kill()
-	first := w.calls
-	w.setHook(func(call string, n int) (error, error) {
+	first := env.calls
+	env.setHook(func(call string, n int) (error, error) {
 		calls = append(calls, call)
 		switch n -= first; {
 		case at == 0 || n < at:
 			return nil, nil
 		case n == at && after:
 			kill()
-			return nil, errGone
+			return nil, errKilled
 		}
 		kill()
-		return errGone, nil
+		return errKilled, nil
 	})
-	_, err := w.upWith(ctx, 2, change)
-	w.setHook(nil)
-	if at > 0 && err == nil && !w.said("is not released") {
-		w.t.Errorf("killed at call %d, it reports no error", at)
+	_, err := env.upContext(ctx, 2, change)
+	env.setHook(nil)
+	if at > 0 && err == nil && !env.logged("is not released") {
+		env.t.Errorf("killed at call %d, it reports no error", at)
 	}
 	return calls
 }
 
-// Wherever a controller is killed, the next one finds the way to all-new or all-old, and no good instance goes
-// before a new one is proven. Without LONG=1 not all looks and renewals are tried: AWS goes on the same.
+// Wherever a controller is killed, the next run ends with the new or the old release in both groups, and no healthy
+// instance is terminated before its replacement serves. Without LONG=1 most reads and renewals of the lock are left
+// out: a kill there leaves the same state as one at the change before.
 func TestKilledAtEachCall(t *testing.T) {
 	short.Skip(t, "a rollout that is killed at each of its AWS calls")
+	t.Parallel()
 	for _, c := range []struct {
 		name  string
-		next  int // the release of the run after the kill
-		want  int // what runs in the end
-		setUp func(w *world, o *rollout.Options)
+		next  int // release of the run after the kill
+		want  int // release that runs in the end
+		setUp func(env *testEnv, o *rollout.Options)
 	}{
-		{"good", 2, 2, func(w *world, o *rollout.Options) { o.Smoke = w.smoke(new([]string), time.Minute, nil) }},
-		{"bad servers", 2, 1, func(w *world, o *rollout.Options) { w.fates[key(server, 2)] = always(dead()) }},
-		{"smoke fails", 2, 1, func(w *world, o *rollout.Options) { o.Smoke = w.smoke(new([]string), time.Minute, errSmoke) }},
-		{"another comes", 3, 3, func(*world, *rollout.Options) {}},
+		{"good release", 2, 2, func(_ *testEnv, o *rollout.Options) {
+			o.Smoke = smokeTest(new([]string), time.Minute, nil)
+		}},
+		{"servers fail", 2, 1, func(env *testEnv, _ *rollout.Options) {
+			env.scripts[key(server, 2)] = always(failedBoot())
+		}},
+		{"smoke test fails", 2, 1, func(_ *testEnv, o *rollout.Options) {
+			o.Smoke = smokeTest(new([]string), time.Minute, errSmoke)
+		}},
+		{"next run has another release", 3, 3, func(*testEnv, *rollout.Options) {}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			var calls []string
-			inWorld(t, func(w *world) {
-				w.proven()
-				calls = w.killedAt(0, false, func(o *rollout.Options) { c.setUp(w, o) })
+			simulate(t, func(env *testEnv) {
+				env.deployFirst()
+				calls = env.upKilled(0, false, func(o *rollout.Options) { c.setUp(env, o) })
 			})
-			tried := 0
+			kills := 0
 			for at := 1; at <= len(calls); at++ {
 				for _, after := range []bool{false, true} {
-					if !worth(calls, at, after) {
+					if !selected(calls, at, after) {
 						continue
 					}
-					tried++
-					inWorld(t, func(w *world) {
-						w.killAndRunAgain(at, after, c.next, c.want, func(o *rollout.Options) { c.setUp(w, o) })
+					kills++
+					when := map[bool]string{false: "before", true: "after"}[after]
+					t.Run(fmt.Sprintf("%s call %d of %d, %s", when, at, len(calls), calls[at-1]), func(t *testing.T) {
+						t.Parallel()
+						simulate(t, func(env *testEnv) {
+							env.killAndRunAgain(at, after, c.next, c.want, func(o *rollout.Options) { c.setUp(env, o) })
+						})
 					})
-					if t.Failed() {
-						t.Fatalf("killed at call %d of %d, %s, after it was made: %t", at, len(calls), calls[at-1], after)
-					}
 				}
 			}
-			t.Logf("%d calls, %d kills", len(calls), tried)
+			t.Logf("%d calls, %d kills", len(calls), kills)
 		})
 	}
 }
 
-// worth reports whether a kill tells something: every change does, in both ways. A question leaves nothing behind, so
-// that it makes no difference whether it was still asked.
-func worth(calls []string, at int, after bool) bool {
-	changes := func(i int) bool {
-		return i >= 0 && i < len(calls) && !strings.HasPrefix(calls[i], "Describe") && calls[i] != "GetItem" && calls[i] != "renewal" && calls[i] != "HeadObject" && !strings.HasPrefix(calls[i], "/")
-	}
-	if i := at - 1; changes(i) {
+// selected reports whether the test kills a run at a call: before and after every change, before every read with
+// LONG=1, and else before some of them. A read changes nothing, so that a kill after it is like a kill before it.
+func selected(calls []string, at int, after bool) bool {
+	call := calls[at-1]
+	read := strings.HasPrefix(call, "Describe") || strings.HasPrefix(call, "/") ||
+		slices.Contains([]string{"GetItem", "HeadObject", "renewal"}, call)
+	switch {
+	case !read:
 		return true
-	} else if after {
+	case after:
 		return false
-	} else if os.Getenv("LONG") == "1" {
-		return true
-	} else {
-		return at < 20 || at%40 == 0
 	}
+	return os.Getenv("LONG") == "1" || at < 20 || at%40 == 0
 }
 
-func (w *world) killAndRunAgain(at int, after bool, next, want int, change func(*rollout.Options)) {
-	t := w.t
-	w.quiet = true // who is killed early begins nothing
-	w.proven()
-	w.killedAt(at, after, change)
-	// At once, the dead one's lock is in the way, if it held it.
-	if r := w.record(); r.Lock != nil {
-		_, err := w.up(next, change)
+func (env *testEnv) killAndRunAgain(at int, after bool, next, want int, change func(*rollout.Options)) {
+	t := env.t
+	env.expectNoRefresh() // if it is killed early
+	env.deployFirst()
+	env.upKilled(at, after, change)
+	// The lock of the killed run, if it had it, has not expired yet.
+	if r := env.record(); r.Lock != nil {
+		_, err := env.up(next, change)
 		if held := (*rollout.HeldError)(nil); !errors.As(err, &held) {
-			t.Errorf("the lock of a dead controller: %v", err)
+			t.Errorf("the killed run has the lock: %v", err)
 		}
 	}
 	time.Sleep(2*time.Minute + time.Second)
-	_, err := w.up(next, change)
+	_, err := env.up(next, change)
 	if (err == nil) != (want == next) {
 		t.Errorf("the next run: %v", err)
 	}
-	w.all(want)
-	r := w.record()
+	env.wantRunning(want)
+	r := env.record()
 	if r.Current() != nil || r.Lock != nil {
 		t.Errorf("left in the record: %+v", r)
 	}
-	if want == next && r.Entries[0].Result != record.Successful || want == 1 && r.Entries[0].Result != record.RolledBack {
-		t.Errorf("the record says %+v", r.Entries[0])
+	newest := r.Entries[0].Result
+	if want == next && newest != record.Successful || want == 1 && newest != record.RolledBack {
+		t.Errorf("newest entry: %+v", r.Entries[0])
 	}
 	if slices.ContainsFunc(r.Entries, func(e record.Entry) bool { return e.Result.Open() }) {
 		t.Errorf("an entry is open: %+v", r.Entries)

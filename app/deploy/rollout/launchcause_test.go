@@ -11,12 +11,13 @@ import (
 
 	"imagery/app/deploy/record"
 	"imagery/app/deploy/rollout"
-	"imagery/app/deploy/settings"
 	"imagery/infra/testing/asgsim"
 )
 
-// Every row matches its own example before another row does, has a source, and tells the reader what to do.
+// Every row matches its own example before another row does, and has a source and, unless its cause is the release,
+// advice.
 func TestLaunchMessages(t *testing.T) {
+	t.Parallel()
 	seen := map[string]bool{}
 	for _, m := range rollout.LaunchMessages() {
 		instance := ""
@@ -44,236 +45,238 @@ func TestLaunchMessages(t *testing.T) {
 	}
 }
 
-// scene is one way in which launches fail.
-type scene struct {
+// launchCase is a rollout in which launches fail.
+type launchCase struct {
 	rollout.LaunchMessage
-	rollout bool          // of version 2, else a first deploy of version 1
-	zones   string        // in which launches fail
-	for_    time.Duration // how long they do; 0: for good
+	rollout  bool          // of version 2, else a first deploy of version 1
+	zones    string        // in which launches fail
+	duration time.Duration // how long they fail; 0: until the end
 }
 
-// fails returns the fates of a version whose launches fail as m says, in the zones and for the time of the scene.
-func (s scene) fails(w *world, version string) func(asgsim.Machine) asgsim.Script {
+// script returns the scripts of a simulation in which launches of a version fail.
+func (c launchCase) script(env *testEnv, version string) func(asgsim.Machine) asgsim.Script {
 	begun := time.Now()
 	return func(m asgsim.Machine) asgsim.Script {
-		f := w.fate(m)
-		over := s.for_ > 0 && time.Since(begun) > s.for_
-		if m.Version != version || over || !strings.Contains(s.zones, m.Zone) {
-			return f
+		script := env.script(m)
+		over := c.duration > 0 && time.Since(begun) > c.duration
+		if m.Version != version || over || !strings.Contains(c.zones, m.Zone) {
+			return script
 		}
-		switch _, reason, died := strings.Cut(s.Example, "Termination Reason: "); {
+		switch _, reason, died := strings.Cut(c.Example, "Termination Reason: "); {
 		case died:
-			f.Died = reason
-		case s.Cause == "release":
-			return dead()
+			script.Died = reason
+		case c.Cause == "release":
+			return failedBoot()
 		default:
-			f.Refused = s.Example
+			script.Refused = c.Example
 		}
-		return f
+		return script
 	}
 }
 
-// begin makes the world of a scene and returns the version that is deployed in it.
-func (s scene) begin(w *world) int {
-	if s.rollout {
-		w.create()
-		w.filled()
-		w.guard.Arm()
-		w.proven()
-		w.mem.Script = s.fails(w, "2")
+// setUp prepares the groups and returns the version to roll out.
+func (c launchCase) setUp(env *testEnv) int {
+	if c.rollout {
+		env.createGroups()
+		env.waitServing()
+		env.guard.Arm()
+		env.deployFirst()
+		env.mem.Script = c.script(env, "2")
 		return 2
 	}
-	w.mem.Script = s.fails(w, "1")
-	w.create()
+	env.mem.Script = c.script(env, "1")
+	env.createGroups()
 	return 1
 }
 
-// Each message of AWS, at a first deploy and in a rollout, in one zone and in both: only what the release did itself is
-// held against it, the others end with advice, and the next run succeeds when the cause is gone.
+// Each message of AWS, at a first deploy and in a rollout, in one zone and in both: only failures that the release
+// caused count against it, the others end with advice, and the next run succeeds when the cause is gone.
 func TestLaunchFailuresAreJudgedByTheirCause(t *testing.T) {
+	t.Parallel()
 	for _, m := range rollout.LaunchMessages() {
 		for _, rolls := range []bool{false, true} {
 			what := map[bool]string{false: "first deploy", true: "rollout"}[rolls]
 			t.Run(m.Name+"/"+what+"/both zones", func(t *testing.T) {
 				t.Parallel()
-				inEmptyWorld(t, func(w *world) { scene{m, rolls, "ab", 0}.endsWithout(w) })
+				simulateEmpty(t, func(env *testEnv) { launchCase{m, rolls, "ab", 0}.wantNoSuccess(env) })
 			})
 			if m.Cause == "release" {
 				continue
 			}
 			t.Run(m.Name+"/"+what+"/one zone", func(t *testing.T) {
 				t.Parallel()
-				inEmptyWorld(t, func(w *world) { scene{m, rolls, "a", 0}.succeeds(w) })
+				simulateEmpty(t, func(env *testEnv) { launchCase{m, rolls, "a", 0}.wantSuccess(env) })
 			})
 			t.Run(m.Name+"/"+what+"/for six minutes", func(t *testing.T) {
 				t.Parallel()
-				inEmptyWorld(t, func(w *world) { scene{m, rolls, "ab", 6 * time.Minute}.succeeds(w) })
+				simulateEmpty(t, func(env *testEnv) { launchCase{m, rolls, "ab", 6 * time.Minute}.wantSuccess(env) })
 			})
 		}
 	}
 }
 
-func (s scene) succeeds(w *world) {
-	n := s.begin(w)
-	if _, err := w.up(n); err != nil {
-		w.t.Fatal(err)
+func (c launchCase) wantSuccess(env *testEnv) {
+	n := c.setUp(env)
+	if _, err := env.up(n); err != nil {
+		env.t.Fatal(err)
 	}
-	w.all(n)
-	w.wantEntry(n, record.Successful, "")
+	env.wantRunning(n)
+	env.wantEntry(n, record.Successful, "")
 	failed := func(a asgsim.Activity) bool { return a.Status == types.ScalingActivityStatusCodeFailed }
-	if !slices.ContainsFunc(w.sim.Activities("worker"), failed) ||
-		!w.said("AWS could not launch an instance (cause: "+s.Cause) {
-		w.t.Error("no launch failed, or it was not shown")
+	if !slices.ContainsFunc(env.sim.Activities("worker"), failed) ||
+		!env.logged("AWS could not launch an instance (cause: "+c.Cause) {
+		env.t.Error("no launch failed, or the failure is not logged")
 	}
 }
 
-func (s scene) endsWithout(w *world) {
-	n := s.begin(w)
-	_, err := w.up(n)
+func (c launchCase) wantNoSuccess(env *testEnv) {
+	n := c.setUp(env)
+	_, err := env.up(n)
 	switch {
-	case s.Cause == "release" && s.rollout:
-		judged(w.t, err, "was rolled back, both groups run", "new workers failed")
-		w.wantEntry(n, record.RolledBack, "")
-	case s.Cause == "release":
-		judged(w.t, err, "does not work, and there is none to roll back to", "new workers failed")
-		w.wantEntry(n, record.Failed, "")
-	case s.rollout:
-		e := judged(w.t, err, "rolled back without a verdict and may be rolled out again", strings.TrimSuffix(s.Example, "."))
-		if !strings.Contains(e.Reason, s.Advice) {
-			w.t.Errorf("%q does not say %q", e.Reason, s.Advice)
-		}
-		w.wantEntry(n, record.Inconclusive, "AWS has launched no new worker for 1")
+	case c.Cause == "release" && c.rollout:
+		wantFailure(env.t, err, "was rolled back, both groups run", "new workers failed")
+		env.wantEntry(n, record.RolledBack, "")
+	case c.Cause == "release":
+		wantFailure(env.t, err, "does not work, and there is none to roll back to", "new workers failed")
+		env.wantEntry(n, record.Failed, "")
 	default:
-		e := judged(w.t, err, "was not judged, and there is none to roll back to", strings.TrimSuffix(s.Example, "."))
-		if !strings.Contains(e.Reason, s.Advice) {
-			w.t.Errorf("%q does not say %q", e.Reason, s.Advice)
+		outcome := "was not judged, and there is none to roll back to"
+		if c.rollout {
+			outcome = "rolled back without a verdict and may be rolled out again"
 		}
-		w.wantEntry(n, record.Inconclusive, "AWS has launched no new worker for 1")
+		e := wantFailure(env.t, err, outcome, strings.TrimSuffix(c.Example, "."))
+		if !strings.Contains(e.Reason, c.Advice) {
+			env.t.Errorf("%q does not contain the advice %q", e.Reason, c.Advice)
+		}
+		env.wantEntry(n, record.Inconclusive, "AWS has launched no new worker for 1")
 	}
-	if s.rollout {
-		w.all(1)
+	if c.rollout {
+		env.wantRunning(1)
 	} else {
-		s.isPaused(w)
+		c.wantSuspended(env)
 	}
-	if s.Cause == "release" && s.rollout {
-		return // TestBadBinary shows that it is refused from now on
+	if c.Cause == "release" && c.rollout {
+		return // from now on the release is rejected, see TestBadBinary
 	}
-	w.mem.Script = w.fate
-	if _, err := w.up(n); err != nil {
-		w.t.Fatalf("when the cause is gone: %v", err)
+	env.mem.Script = env.script
+	if _, err := env.up(n); err != nil {
+		env.t.Fatalf("when the cause is gone: %v", err)
 	}
-	w.all(n)
-	w.wantEntry(n, record.Successful, "")
+	env.wantRunning(n)
+	env.wantEntry(n, record.Successful, "")
 }
 
-// isPaused fails unless the group that was not filled launches no instance any more. The other one, which the failure
-// did not concern or which filled meanwhile, is left alone.
-func (s scene) isPaused(w *world) {
-	time.Sleep(20 * time.Minute) // instances that are booting end
-	for _, role := range []settings.Role{worker, server} {
-		_, paused := w.sim.Suspended(string(role))["Launch"]
-		if filled := w.serving(role, 1) == 2; filled == paused {
-			w.t.Errorf("%s: filled %t, launches suspended %t", role, filled, paused)
+// wantSuspended fails the test unless the launches of exactly those groups are suspended that do not serve.
+func (c launchCase) wantSuspended(env *testEnv) {
+	time.Sleep(20 * time.Minute) // until no instance boots any more
+	for _, role := range rollout.Order {
+		_, suspended := env.sim.Suspended(string(role))["Launch"]
+		if serves := env.serving(role, 1) == 2; serves == suspended {
+			env.t.Errorf("%s: serves %t, launches suspended %t", role, serves, suspended)
 		}
-		if activities := w.sim.Activities(string(role)); paused && time.Since(activities[0].Start) < 15*time.Minute {
-			w.t.Errorf("%s still launches: %+v", role, activities[0])
+		if activities := env.sim.Activities(string(role)); suspended && time.Since(activities[0].Start) < 15*time.Minute {
+			env.t.Errorf("%s still launches: %+v", role, activities[0])
 		}
 	}
 }
 
-// A group that is blocked late, after an instance of the release failed, is not judged by the time that passed.
+// The time of a group that is blocked late, after an instance of the release failed, counts from then on.
 func TestBlockedLate(t *testing.T) {
-	inEmptyWorld(t, func(w *world) {
-		w.fates[key(worker, 1)] = func(n int) asgsim.Script {
+	t.Parallel()
+	simulateEmpty(t, func(env *testEnv) {
+		env.scripts[key(worker, 1)] = func(n int) asgsim.Script {
 			switch n {
 			case 1:
-				return good()
+				return healthy()
 			case 2:
 				return asgsim.Hangs() // until its hook times out, after 15 minutes
 			default:
 				return asgsim.Refused("Request limit exceeded.")
 			}
 		}
-		w.create()
-		_, err := w.up(1)
-		judged(t, err, "was not judged", "AWS has launched no new worker for 15m")
-		w.wantEntry(1, record.Inconclusive, "")
+		env.createGroups()
+		_, err := env.up(1)
+		wantFailure(t, err, "was not judged", "AWS has launched no new worker for 15m")
+		env.wantEntry(1, record.Inconclusive, "")
 	})
 }
 
-// When AWS launches nothing at all any more, the way back is blocked as well, and that speaks of no release, either.
-func TestWayBackIsBlocked(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.proven()
-		refused := false
-		w.mem.Script = func(m asgsim.Machine) asgsim.Script {
-			if refused && m.Group == "worker" {
+// If AWS refuses all launches, the rollback fails as well, and the release is not judged.
+func TestBlockedRollback(t *testing.T) {
+	t.Parallel()
+	simulate(t, func(env *testEnv) {
+		env.deployFirst()
+		blocked := false
+		env.mem.Script = func(m asgsim.Machine) asgsim.Script {
+			if blocked && m.Group == "worker" {
 				return asgsim.Refused("Request limit exceeded.")
 			}
-			refused = refused || m.Group == "worker" && m.Version == "2"
-			return w.fate(m)
+			blocked = blocked || m.Group == "worker" && m.Version == "2"
+			return env.script(m)
 		}
-		_, err := w.up(2)
-		judged(t, err, "the rollback does not work", "AWS has launched no new worker for 15m")
-		w.wantEntry(2, record.Inconclusive, "the rollback does not work")
-		w.mem.Script = w.fate
-		if _, err := w.up(2); err != nil {
+		_, err := env.up(2)
+		wantFailure(t, err, "the rollback does not work", "AWS has launched no new worker for 15m")
+		env.wantEntry(2, record.Inconclusive, "the rollback does not work")
+		env.mem.Script = env.script
+		if _, err := env.up(2); err != nil {
 			t.Fatal(err)
 		}
-		w.all(2)
+		env.wantRunning(2)
 	})
 }
 
-// Processes that a person or AWS suspended are named at once, and resumed by the command that the error names.
+// A run is rejected while a needed process is suspended by an operator or AWS. The command in its error resumes it.
 func TestSuspendedProcesses(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.proven()
+	t.Parallel()
+	simulate(t, func(env *testEnv) {
+		env.deployFirst()
 		const reason = "AWS suspended this group, which has been failing to launch instances for more than 24 hours"
-		if err := w.sim.Suspend("server", reason, "Launch", "AZRebalance"); err != nil {
+		if err := env.sim.Suspend("server", reason, "Launch", "AZRebalance"); err != nil {
 			t.Fatal(err)
 		}
-		_, err := w.up(2)
-		refused(t, err, "processes of Auto Scaling group server are suspended: Launch ("+reason+")")
-		refused(t, err, "imagery rollout resume")
-		if !w.said("process AZRebalance is suspended") || strings.Contains(err.Error(), "AZRebalance") {
-			t.Error("AZRebalance is not needed, and only told")
+		_, err := env.up(2)
+		wantRejected(t, err, "processes of Auto Scaling group server are suspended: Launch ("+reason+")")
+		wantRejected(t, err, "imagery rollout resume")
+		if !env.logged("process AZRebalance is suspended") || strings.Contains(err.Error(), "AZRebalance") {
+			t.Error("AZRebalance, which is not needed, must be logged but not fail the run")
 		}
-		w.all(1)
-		w.wantEntry(1, record.Successful, "")
-		done, err := rollout.Resume(context.Background(), w.options())
+		env.wantRunning(1)
+		env.wantEntry(1, record.Successful, "")
+		done, err := rollout.Resume(context.Background(), env.options())
 		if err != nil || strings.Join(done, " ") != "server/AZRebalance server/Launch" {
 			t.Fatal(done, err)
 		}
-		if _, err := w.up(2); err != nil {
+		if _, err := env.up(2); err != nil {
 			t.Fatal(err)
 		}
-		w.all(2)
+		env.wantRunning(2)
 	})
 }
 
-// What is suspended while a rollout is under way ends the run but not the rollout: the next one sees it through.
-func TestSuspendedMeanwhile(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.proven()
+// A process that is suspended during a rollout ends the run. The next run completes the rollout.
+func TestSuspendedDuringTheRollout(t *testing.T) {
+	t.Parallel()
+	simulate(t, func(env *testEnv) {
+		env.deployFirst()
 		go func() {
 			time.Sleep(2 * time.Minute)
-			if err := w.sim.Suspend("worker", ""); err != nil {
+			if err := env.sim.Suspend("worker", ""); err != nil {
 				t.Error(err)
 			}
 		}()
-		_, err := w.up(2)
-		refused(t, err, "stopped before the end")
-		refused(t, err, "Launch (User suspended at ")
-		if e := w.record().Entries[0]; e.Result != record.Running {
+		_, err := env.up(2)
+		wantRejected(t, err, "stopped before the end")
+		wantRejected(t, err, "Launch (User suspended at ")
+		if e := env.record().Entries[0]; e.Result != record.Running {
 			t.Errorf("%+v", e)
 		}
-		if _, err := rollout.Resume(context.Background(), w.options()); err != nil {
+		if _, err := rollout.Resume(context.Background(), env.options()); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := w.up(2); err != nil {
+		if _, err := env.up(2); err != nil {
 			t.Fatal(err)
 		}
-		w.all(2)
-		w.wantEntry(2, record.Successful, "")
+		env.wantRunning(2)
+		env.wantEntry(2, record.Successful, "")
 	})
 }

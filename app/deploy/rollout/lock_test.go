@@ -10,65 +10,58 @@ import (
 	"imagery/app/deploy/rollout"
 )
 
-// steal gives the lock to another, and fails the test if any group is changed from then on.
-func (w *world) steal() {
-	w.edit(func(r *record.Record) { r.Lock.ID, r.Lock.Holder = "another", "bob@desk" })
-	w.setHook(func(call string, _ int) (error, error) {
-		if acts(call) {
-			w.t.Errorf("who was taken over made a call to %s", call)
-		}
-		return nil, nil
-	})
-}
-
-// Who was taken over does nothing more, at once and not from the next renewal on: whatever was next, the start of the
-// servers' refresh, or the version of a dead group.
+// A run whose lock was taken by another one makes no further change: whether its next step is the refresh of the
+// servers or the version of a group without healthy instances, and also before its next renewal of the lock.
 func TestLockIsTaken(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name  string
-		next  string // the call that would be made next
-		setUp func(w *world)
+		next  string // the next change when the lock is taken
+		setUp func(env *testEnv)
 	}{
-		{"before the servers", "StartInstanceRefresh", func(w *world) {}},
-		{"before a dead group gets its version", "UpdateAutoScalingGroup", func(w *world) {
-			w.fates[key(server, 1)] = always(dead())
-			w.kill(server)
+		{"before the refresh of the servers", "StartInstanceRefresh", func(*testEnv) {}},
+		{"before the version of a group without healthy instances", "UpdateAutoScalingGroup", func(env *testEnv) {
+			env.scripts[key(server, 1)] = always(failedBoot())
+			env.terminateAll(server)
 			time.Sleep(10 * time.Minute)
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			apart := func(o *rollout.Options) { o.Poll = 7 * time.Second } // so that looks and renewals do not coincide
-			// The call is found by a run that nobody disturbs; the one that is disturbed does the same until then.
+			t.Parallel()
+			poll7s := func(o *rollout.Options) { o.Poll = 7 * time.Second } // no read coincides with a renewal
+			// An undisturbed run shows the time of the change. The run whose lock is taken behaves the same until then.
 			at := time.Duration(0)
-			for _, stolen := range []bool{false, true} {
-				inWorld(t, func(w *world) {
-					w.nothing()
-					w.proven()
-					c.setUp(w)
+			for _, taken := range []bool{false, true} {
+				simulate(t, func(env *testEnv) {
+					env.expectNoRefresh()
+					env.deployFirst()
+					c.setUp(env)
 					began := time.Now()
-					if !stolen {
-						w.setHook(func(call string, _ int) (error, error) {
+					if !taken {
+						env.setHook(func(call string, _ int) (error, error) {
 							if call == c.next && time.Since(began) > 0 {
 								at = time.Since(began)
 							}
 							return nil, nil
 						})
-						_, _ = w.up(2, apart)
+						_, _ = env.up(2, poll7s)
 						return
 					}
 					if at == 0 {
-						t.Fatalf("nobody made a call to %s", c.next)
+						t.Fatalf("no call to %s", c.next)
 					}
-					done := make(chan error, 1)
-					go func() { _, err := w.up(2, apart); done <- err }()
+					done := env.upAsync(2, poll7s)
 					time.Sleep(at - time.Second)
-					w.steal()
-					stolenAt := time.Now()
-					if err := <-done; err == nil || !strings.Contains(err.Error(), "another run took the rollout lock") || time.Since(stolenAt) > 31*time.Second {
-						t.Errorf("%v after %s", err, time.Since(stolenAt))
+					env.editRecord(func(r *record.Record) { r.Lock.ID, r.Lock.Holder = "another", "bob@desk" })
+					env.forbidChanges()
+					takenAt := time.Now()
+					err := <-done
+					if err == nil || !strings.Contains(err.Error(), "another run took the rollout lock") ||
+						time.Since(takenAt) > 31*time.Second {
+						t.Errorf("%v after %s", err, time.Since(takenAt))
 					}
-					if r := w.record(); r.Lock == nil || r.Lock.Holder != "bob@desk" {
-						t.Errorf("it gave back what is another's: %+v", r.Lock)
+					if r := env.record(); r.Lock == nil || r.Lock.Holder != "bob@desk" {
+						t.Errorf("it released the lock of another run: %+v", r.Lock)
 					}
 				})
 			}
@@ -76,33 +69,94 @@ func TestLockIsTaken(t *testing.T) {
 	}
 }
 
-// A lock that seems to be over, to a clock that is ahead, is not taken while its holder renews it; a dead one's is.
+// A lock that seems to have expired, because the clock of its holder is behind, is not taken while its holder renews
+// it. It is taken after the last renewal.
 func TestClocksDiffer(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.nothing()
-		w.proven()
-		ahead := 10 * time.Minute // of the holder's clock
-		behind := func() {
-			w.edit(func(r *record.Record) {
-				r.Lock = &record.Lock{ID: "another", Holder: "bob@desk", Why: "pulumi up", Until: time.Now().Add(2*time.Minute - ahead).UTC()}
+	t.Parallel()
+	simulate(t, func(env *testEnv) {
+		env.expectNoRefresh()
+		env.deployFirst()
+		behind := 10 * time.Minute // clock of the holder
+		renew := func() {
+			env.editRecord(func(r *record.Record) {
+				r.Lock = &record.Lock{ID: "another", Holder: "bob@desk", Why: "pulumi up",
+					Until: time.Now().Add(2*time.Minute - behind).UTC()}
 			})
 		}
-		behind()
+		renew()
 		go func() {
 			for range 4 {
 				time.Sleep(30 * time.Second)
-				behind()
+				renew()
 			}
 		}()
 		for range 3 {
-			_, err := w.up(1)
+			_, err := env.up(1)
 			if held := (*rollout.HeldError)(nil); !errors.As(err, &held) || held.Lock.Holder != "bob@desk" {
 				t.Errorf("a lock that is renewed was taken: %v", err)
 			}
 		}
-		time.Sleep(time.Minute) // nobody renews it any more
-		if _, err := w.up(1); err != nil {
+		time.Sleep(time.Minute) // after the last renewal
+		if _, err := env.up(1); err != nil {
 			t.Error(err)
 		}
+	})
+}
+
+func TestTwoControllers(t *testing.T) {
+	t.Parallel()
+	simulate(t, func(env *testEnv) {
+		env.deployFirst()
+		done := env.upAsync(2)
+		time.Sleep(5 * time.Minute) // longer than a lock that is not renewed
+		_, err := env.up(3, func(o *rollout.Options) { o.By = "bob@desk" })
+		var held *rollout.HeldError
+		if !errors.As(err, &held) || held.Lock.Holder != "ann@laptop" ||
+			held.Lock.Why != "release "+release(2)[:12]+", pulumi up" {
+			t.Errorf("%v", err)
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		env.wantRunning(2)
+		env.wantEntry(2, record.Successful, "")
+	})
+}
+
+// A run without a network stops once its lock has expired. The next run completes the rollout.
+func TestLockExpiresWithoutNetwork(t *testing.T) {
+	t.Parallel()
+	simulate(t, func(env *testEnv) {
+		env.deployFirst()
+		done := env.upAsync(2)
+		time.Sleep(time.Minute)
+		begun := time.Now()
+		env.setHook(func(string, int) (error, error) { return outage(begun, 3*time.Minute) })
+		if err := <-done; err == nil || !errors.Is(err, errNetwork) {
+			t.Error(err)
+		}
+		env.setHook(nil)
+		time.Sleep(3 * time.Minute)
+		if _, err := env.up(2); err != nil {
+			t.Error(err)
+		}
+		env.wantRunning(2)
+		env.wantEntry(2, record.Successful, "")
+	})
+}
+
+// A network outage of a minute is tolerated.
+func TestShortNetworkOutage(t *testing.T) {
+	t.Parallel()
+	simulate(t, func(env *testEnv) {
+		env.deployFirst()
+		done := env.upAsync(2)
+		time.Sleep(time.Minute)
+		begun := time.Now()
+		env.setHook(func(string, int) (error, error) { return outage(begun, time.Minute) })
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		env.wantRunning(2)
 	})
 }

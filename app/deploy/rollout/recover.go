@@ -76,7 +76,8 @@ func (c *controller) recover(ctx context.Context) (bool, error) {
 
 // again returns the failure that the record holds for an entry.
 func again(e *record.Entry) *failure {
-	return &failure{reason: e.Reason, failedInstance: failedInstance{instance: e.Instance, lines: e.Lines}, ends: e.FinalResult}
+	return &failure{reason: e.Reason, ends: e.FinalResult,
+		failedInstance: failedInstance{instance: e.Instance, lines: e.Lines}}
 }
 
 // clear rolls back a refresh that no record knows of, begun in the console for example, unless it does what is wanted:

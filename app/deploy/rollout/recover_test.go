@@ -2,168 +2,257 @@ package rollout_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
 
 	"imagery/app/deploy/record"
 	"imagery/app/deploy/rollout"
+	"imagery/infra/testing/asgsim"
 )
 
-// interrupted runs something that is stopped after a while, as by Ctrl-C.
-func (w *world) interrupted(after time.Duration, do func(ctx context.Context) (rollout.Outcome, error)) {
-	w.t.Helper()
-	ctx, stop := context.WithTimeout(context.Background(), after)
-	defer stop()
-	if _, err := do(ctx); err == nil {
-		w.t.Fatal("too quick")
-	}
-}
-
-// Who goes back by hand and is interrupted has said what must not run: an update with the old source does not bring it
-// back, and whoever reads its refusal learns what to do.
-func TestInterruptedRollbackByHandStands(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.proven()
-		if _, err := w.up(2); err != nil {
+// An interrupted manual rollback has blocked the release that ran: a further `pulumi up` does not roll it out again,
+// and its error names the command that completes the rollback.
+func TestInterruptedManualRollbackBlocksTheRelease(t *testing.T) {
+	t.Parallel()
+	simulate(t, func(env *testEnv) {
+		env.deployFirst()
+		if _, err := env.up(2); err != nil {
 			t.Fatal(err)
 		}
-		w.interrupted(4*time.Minute, func(ctx context.Context) (rollout.Outcome, error) {
-			return rollout.To(ctx, w.options(), release(1)[:8])
+		env.runInterrupted(4*time.Minute, func(ctx context.Context) (rollout.Outcome, error) {
+			return rollout.To(ctx, env.options(), release(1)[:8])
 		})
-		_, err := w.up(2)
-		refused(t, err, "ann@laptop blocked release "+release(2)[:12])
-		refused(t, err, "Nothing was changed.")
-		refused(t, err, "complete it by imagery rollout to "+release(1)[:12])
-		if r := w.record(); r.Current() == nil || r.Entries[0].Release != release(1) || r.Entries[0].Result != record.Running {
-			t.Errorf("the way to release 1 was touched: %+v", r.Entries[0])
+		_, err := env.up(2)
+		wantRejected(t, err, "ann@laptop blocked release "+release(2)[:12])
+		wantRejected(t, err, "Nothing was changed.")
+		wantRejected(t, err, "complete it by imagery rollout to "+release(1)[:12])
+		r := env.record()
+		if r.Current() == nil || r.Entries[0].Release != release(1) || r.Entries[0].Result != record.Running {
+			t.Errorf("the entry of the manual rollback was changed: %+v", r.Entries[0])
 		}
-		if _, err := w.to(release(1)[:8]); err != nil {
+		if _, err := env.to(release(1)[:8]); err != nil {
 			t.Fatal(err)
 		}
-		w.all(1)
-		if h := w.record().Blocked; h[release(2)].By != "ann@laptop" {
-			t.Errorf("held: %+v", h)
+		env.wantRunning(1)
+		if b := env.record().Blocked; b[release(2)].By != "ann@laptop" {
+			t.Errorf("blocked: %+v", b)
 		}
 	})
 }
 
-// A release that failed is refused before a colleague's good one, that was only interrupted, is taken back.
-func TestRefusalTouchesNothing(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.proven()
-		w.fates[key(worker, 2)] = always(dead())
-		_, err := w.up(2)
-		judged(t, err, "both groups run", "new workers failed")
-		w.interrupted(12*time.Minute, func(ctx context.Context) (rollout.Outcome, error) { return w.upWith(ctx, 3) })
-		w.setHook(func(call string, _ int) (error, error) {
-			if acts(call) {
-				t.Errorf("a refused run made a call to %s", call)
-			}
-			return nil, nil
-		})
-		_, err = w.up(2)
-		refused(t, err, "failed on")
-		refused(t, err, "The rollout of release "+release(3)[:12])
-		w.setHook(nil)
-		if _, err := w.up(3); err != nil {
+// A release that failed before is rejected without a rollback of the interrupted rollout of another one.
+func TestRejectedRunChangesNothing(t *testing.T) {
+	t.Parallel()
+	simulate(t, func(env *testEnv) {
+		env.deployFirst()
+		env.scripts[key(worker, 2)] = always(failedBoot())
+		_, err := env.up(2)
+		wantFailure(t, err, "both groups run", "new workers failed")
+		env.upInterrupted(12*time.Minute, 3)
+		env.forbidChanges()
+		_, err = env.up(2)
+		wantRejected(t, err, "failed on")
+		wantRejected(t, err, "The rollout of release "+release(3)[:12])
+		env.setHook(nil)
+		if _, err := env.up(3); err != nil {
 			t.Fatal(err)
 		}
-		w.all(3)
+		env.wantRunning(3)
 	})
 }
 
-// acts reports whether a call changes a group.
-func acts(call string) bool {
-	switch call {
-	case "StartInstanceRefresh", "RollbackInstanceRefresh", "CancelInstanceRefresh", "UpdateAutoScalingGroup":
-		return true
-	}
-	return false
-}
-
-// What is held and runs all the same is no success, until somebody means it.
-func TestHeldReleaseThatRuns(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.nothing()
-		w.proven()
-		w.edit(func(r *record.Record) { r.Blocked = map[string]record.Block{release(1): {By: "bob@desk", Why: "slow"}} })
-		_, err := w.up(1)
-		refused(t, err, "both groups run release "+release(1)[:12]+", but bob@desk blocked it")
-		if _, err := w.up(1, force); err != nil {
+// A run of a blocked release fails even if the groups have it already, unless it is forced, which unblocks it.
+func TestBlockedReleaseThatRuns(t *testing.T) {
+	t.Parallel()
+	simulate(t, func(env *testEnv) {
+		env.expectNoRefresh()
+		env.deployFirst()
+		env.editRecord(func(r *record.Record) {
+			r.Blocked = map[string]record.Block{release(1): {By: "bob@desk", Why: "slow"}}
+		})
+		_, err := env.up(1)
+		wantRejected(t, err, "both groups run release "+release(1)[:12]+", but bob@desk blocked it")
+		if _, err := env.up(1, force); err != nil {
 			t.Fatal(err)
 		}
-		if h := w.record().Blocked; len(h) > 0 {
-			t.Errorf("the hold outlived the force: %+v", h)
+		if b := env.record().Blocked; len(b) > 0 {
+			t.Errorf("blocked after it was forced: %+v", b)
 		}
-		if _, err := w.up(1); err != nil {
+		if _, err := env.up(1); err != nil {
 			t.Error(err)
 		}
 	})
 }
 
-// A group that has the version and serves nobody is no release that runs.
-func TestConvergedAndDead(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.nothing()
-		w.proven()
-		w.fates[key(server, 1)] = always(dead())
-		w.kill(server)
+// A run that has nothing to roll out fails if a group has the version but no healthy instances.
+func TestConvergedAndUnhealthy(t *testing.T) {
+	t.Parallel()
+	simulate(t, func(env *testEnv) {
+		env.expectNoRefresh()
+		env.deployFirst()
+		env.scripts[key(server, 1)] = always(failedBoot())
+		env.terminateAll(server)
 		time.Sleep(10 * time.Minute)
-		_, err := w.up(1)
-		refused(t, err, "the servers are not healthy after 20m0s: 0 of at least 2 instances are in service")
-		if out, err := w.up(1, func(o *rollout.Options) { o.Start = true }); err != nil || out != rollout.Started {
+		_, err := env.up(1)
+		wantRejected(t, err, "the servers are not healthy after 20m0s: 0 of at least 2 instances are in service")
+		if out, err := env.up(1, startOnly); err != nil || out != rollout.Started {
 			t.Errorf("without waiting: %s, %v", out, err)
 		}
-		// It is only a moment: the run waits for it.
-		w.fates[key(server, 1)] = nil
-		if out, err := w.up(1); err != nil || out != rollout.Done {
+		// If the group recovers in time, the run waits for it.
+		env.scripts[key(server, 1)] = nil
+		if out, err := env.up(1); err != nil || out != rollout.Done {
 			t.Errorf("%s, %v", out, err)
 		}
-		w.all(1)
+		env.wantRunning(1)
 	})
 }
 
-// An old release that does not come up any more, because its image is gone for example, keeps no fix out: the way back
-// to it ends when enough of its instances failed, and the next release goes on from there.
-func TestOldReleaseDoesNotReturn(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.proven()
-		w.interrupted(12*time.Minute, func(ctx context.Context) (rollout.Outcome, error) { return w.upWith(ctx, 2) })
-		w.fates[key(worker, 1)] = always(dead())
+// An old release that does not start any more, because its image is gone for example, does not prevent a fix: the
+// rollback to it ends after six failed launches, and the next release is rolled out nevertheless.
+func TestOldReleaseDoesNotStartAnyMore(t *testing.T) {
+	t.Parallel()
+	simulate(t, func(env *testEnv) {
+		env.deployFirst()
+		env.upInterrupted(12*time.Minute, 2)
+		env.scripts[key(worker, 1)] = always(failedBoot())
 		began := time.Now()
-		if _, err := w.up(3); err != nil {
+		if _, err := env.up(3); err != nil {
 			t.Fatal(err)
 		}
 		if took := time.Since(began); took > time.Hour {
 			t.Errorf("took %s", took)
 		}
-		if !w.said("version 1 of the workers does not come up any more: 6 new workers failed") {
-			t.Error("nobody said which group is stuck, and why")
+		if !env.logged("version 1 of the workers does not come up any more: 6 new workers failed") {
+			t.Error("the group that cannot be rolled back is not logged")
 		}
-		w.all(3)
-		if e := w.wantEntry(3, record.Successful, ""); e.From != release(1) {
+		env.wantRunning(3)
+		if e := env.wantEntry(3, record.Successful, ""); e.From != release(1) {
 			t.Errorf("%+v", e)
 		}
-		if e := w.record().Entries[1]; e.Result != record.Superseded || !strings.Contains(e.Reason, "the rollback does not work") {
+		e := env.record().Entries[1]
+		if e.Result != record.Superseded || !strings.Contains(e.Reason, "the rollback does not work") {
 			t.Errorf("%+v", e)
 		}
 	})
 }
 
-// After a first deploy that was never proven, a rollout that is interrupted is in nobody's way, and no stranger is blamed.
+// After a first deploy that failed, an interrupted rollout does not prevent the next one.
 func TestInterruptedAfterAFailedFirstDeploy(t *testing.T) {
-	inEmptyWorld(t, func(w *world) {
-		w.fates[key(server, 1)] = always(dead())
-		w.create()
-		if _, err := w.up(1); err == nil {
-			t.Fatal("dead servers are a success")
+	t.Parallel()
+	simulateEmpty(t, func(env *testEnv) {
+		env.scripts[key(server, 1)] = always(failedBoot())
+		env.createGroups()
+		if _, err := env.up(1); err == nil {
+			t.Fatal("no error although the servers fail")
 		}
-		w.interrupted(2*time.Minute, func(ctx context.Context) (rollout.Outcome, error) { return w.upWith(ctx, 2) })
-		if _, err := w.up(3); err != nil {
+		env.upInterrupted(2*time.Minute, 2)
+		if _, err := env.up(3); err != nil {
 			t.Fatal(err)
 		}
-		w.all(3)
-		w.wantEntry(3, record.Successful, "")
+		env.wantRunning(3)
+		env.wantEntry(3, record.Successful, "")
+	})
+}
+
+// An interrupted run leaves AWS refreshing and releases the lock. The next run completes the rollout.
+func TestInterrupted(t *testing.T) {
+	t.Parallel()
+	simulate(t, func(env *testEnv) {
+		env.deployFirst()
+		ctx, stop := context.WithTimeout(context.Background(), 2*time.Minute)
+		defer stop()
+		_, err := env.upContext(ctx, 2)
+		if err == nil || !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatal(err)
+		}
+		if r := env.record(); r.Lock != nil || r.Current() == nil {
+			t.Errorf("%+v", r)
+		}
+		if _, err := env.up(2); err != nil {
+			t.Error(err)
+		}
+		if !env.logged("continuing") {
+			t.Error("it is not logged that the rollout continues")
+		}
+		env.wantRunning(2)
+		if e := env.wantEntry(2, record.Successful, ""); len(env.record().Entries) != 2 || e.From != release(1) {
+			t.Errorf("%+v", e)
+		}
+	})
+}
+
+// A rollout that was interrupted is rolled back before another release is rolled out.
+func TestSuperseded(t *testing.T) {
+	t.Parallel()
+	for _, after := range []time.Duration{2 * time.Minute, 12 * time.Minute} { // while the workers roll, and the servers
+		simulate(t, func(env *testEnv) {
+			env.deployFirst()
+			env.upInterrupted(after, 2)
+			if _, err := env.up(3); err != nil {
+				t.Fatal(err)
+			}
+			env.wantRunning(3)
+			if e := env.wantEntry(3, record.Successful, ""); e.From != release(1) {
+				t.Errorf("%+v", e)
+			}
+			if e := env.record().Entries[1]; e.Release != release(2) || e.Result != record.Superseded {
+				t.Errorf("%+v", e)
+			}
+			// It was not judged, so that it may be rolled out again.
+			if _, err := env.up(2); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// A refresh that an operator started in the console is adopted if its version is the wanted one, else rolled back.
+func TestRefreshFromTheConsole(t *testing.T) {
+	t.Parallel()
+	for _, version := range []string{"2", "3"} {
+		simulate(t, func(env *testEnv) {
+			env.deployFirst()
+			env.startRefresh(worker, version, true)
+			time.Sleep(time.Minute)
+			if _, err := env.up(2); err != nil {
+				t.Error(err)
+			}
+			env.wantRunning(2)
+			if all, _ := env.sim.Refreshes("worker"); (len(all) == 1) != (version == "2") {
+				t.Errorf("%d refreshes of the workers", len(all))
+			}
+		})
+	}
+}
+
+// A run with Start returns at once, and the next run reads how the rollout ended.
+func TestStart(t *testing.T) {
+	t.Parallel()
+	simulate(t, func(env *testEnv) {
+		env.deployFirst()
+		began := time.Now()
+		if out, err := env.up(2, startOnly); err != nil || out != rollout.Started || time.Since(began) > time.Minute {
+			t.Fatal(out, err)
+		}
+		if out, err := env.up(2, startOnly); err != nil || out != rollout.Started {
+			t.Error(out, err)
+		}
+		time.Sleep(20 * time.Minute)
+		if out, err := env.up(2, startOnly); err != nil || out != rollout.Done {
+			t.Error(out, err)
+		}
+		env.wantRunning(2)
+		env.wantEntry(2, record.Successful, "")
+		// AWS rolls back the group that fails; the next run rolls back the other one.
+		env.scripts[key(server, 3)] = always(asgsim.Script{Boot: time.Minute, Answer: asgsim.Continue, Sick: true})
+		if _, err := env.up(3, startOnly); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(3 * time.Hour)
+		_, err := env.up(3, startOnly)
+		wantFailure(t, err, "both groups run "+release(2)[:12], "the refresh of the servers")
+		env.wantRunning(2)
 	})
 }

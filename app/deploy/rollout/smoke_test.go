@@ -15,26 +15,31 @@ import (
 func TestSmokeAt(t *testing.T) {
 	var lines []string
 	log := func(line string) { lines = append(lines, line) }
-	sick := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusTeapot) }))
-	defer sick.Close()
-	if warning, err := SmokeAt(sick.URL, log)(t.Context(), strings.Repeat("0a", 32)); err != nil || !strings.Contains(warning, "certificate") {
+	release := strings.Repeat("0a", 32)
+	failing := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "no", http.StatusTeapot)
+	}))
+	defer failing.Close()
+	warning, err := SmokeAt(failing.URL, log)(t.Context(), release)
+	if err != nil || !strings.Contains(warning, "certificate") {
 		t.Errorf("a certificate that is not trusted: %q, %v", warning, err)
 	}
-	plain := httptest.NewServer(sick.Config.Handler)
+	plain := httptest.NewServer(failing.Config.Handler)
 	defer plain.Close()
-	if warning, err := SmokeAt(plain.URL, log)(t.Context(), strings.Repeat("0a", 32)); warning != "" || err == nil {
-		t.Errorf("a service that is ill: %q, %v", warning, err)
+	if warning, err := SmokeAt(plain.URL, log)(t.Context(), release); warning != "" || err == nil {
+		t.Errorf("a service that fails: %q, %v", warning, err)
 	}
 	if len(lines) == 0 || !strings.HasPrefix(lines[0], "smoke: ") {
 		t.Errorf("%q", lines)
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
-	if _, err := SmokeAt(sick.URL, log)(ctx, ""); err == nil {
-		t.Error("an interrupted smoke passed")
+	if _, err := SmokeAt(failing.URL, log)(ctx, ""); err == nil {
+		t.Error("an interrupted smoke test passed")
 	}
-	if warning, err := verdict(fmt.Errorf("answers: %w", smoke.ErrUnreachable)); err != nil || !strings.Contains(warning, "allowedCidrs") {
-		t.Errorf("a closed door: %q, %v", warning, err)
+	warning, err = verdict(fmt.Errorf("answers: %w", smoke.ErrUnreachable))
+	if err != nil || !strings.Contains(warning, "allowedCidrs") {
+		t.Errorf("a load balancer that does not admit this machine: %q, %v", warning, err)
 	}
 	unknown := fmt.Errorf("answers: %w", &net.DNSError{Err: "no such host", Name: "lb"})
 	if warning, err := verdict(unknown); err != nil || !strings.Contains(warning, "no such host") {
@@ -42,7 +47,7 @@ func TestSmokeAt(t *testing.T) {
 	}
 }
 
-// Only a load balancer's own name, which no certificate has, is tried without verification.
+// Certificates are not verified for a load balancer's own name only, for which none exists.
 func TestCertificatesAreVerified(t *testing.T) {
 	for address, own := range map[string]bool{
 		"https://imagery-1.eu-west-1.elb.amazonaws.com": true, "https://photos.example.com": false,

@@ -13,25 +13,29 @@ import (
 	"imagery/infra/release"
 )
 
-// What the Pulumi program renders is what the controller reads: the release, where it lies, and how a boot says that
-// it failed.
-func TestTemplateIsReadAsItIsWritten(t *testing.T) {
+// The controller reads from a launch template what the Pulumi program writes: the release, its object in the bucket,
+// and the line with which a boot reports that it failed.
+func TestReadTemplate(t *testing.T) {
 	sha := strings.Repeat("0a", 32)
 	script, err := release.UserData(release.Boot{
-		Settings: settings.Settings{Role: settings.Server, Listen: "8080", Table: "t", Bucket: "b", QueueURL: "q", DLQURL: "d", Stack: "x", Consume: true, Memory: 1 << 30},
-		GCLimit:  1 << 30, Region: "eu-central-1", Group: "g", Hook: "launch", TerminateHook: "terminate", Bucket: "imagery-x-releases-1234567",
-		Key: release.Binary{SHA: sha}.Key(), SHA: sha, LogGroup: "/imagery/x/server", Retry: time.Minute,
+		Settings: settings.Settings{Role: settings.Server, Listen: "8080", Table: "t", Bucket: "b", QueueURL: "q",
+			DLQURL: "d", Stack: "x", Consume: true, Memory: 1 << 30},
+		GCLimit: 1 << 30, Region: "eu-central-1", Group: "g", Hook: "launch", TerminateHook: "terminate",
+		Bucket: "imagery-x-releases-1234567",
+		Key:    release.Binary{SHA: sha}.Key(), SHA: sha, LogGroup: "/imagery/x/server", Retry: time.Minute,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := readTemplate(types.LaunchTemplateVersion{VersionNumber: aws.Int64(12), LaunchTemplateData: &types.ResponseLaunchTemplateData{
-		ImageId: aws.String("ami-1"), UserData: aws.String(base64.StdEncoding.EncodeToString([]byte(script)))}})
-	if want := (template{"12", "ami-1", sha, "imagery-x-releases-1234567", release.Prefix + sha + "/imagery"}); got != want {
+	got := readTemplate(types.LaunchTemplateVersion{VersionNumber: aws.Int64(12),
+		LaunchTemplateData: &types.ResponseLaunchTemplateData{ImageId: aws.String("ami-1"),
+			UserData: aws.String(base64.StdEncoding.EncodeToString([]byte(script)))}})
+	want := template{"12", "ami-1", sha, "imagery-x-releases-1234567", release.Prefix + sha + "/imagery"}
+	if got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 	if !strings.Contains(script, `echo "`+bootFailed) {
-		t.Errorf("no boot says %q any more", bootFailed)
+		t.Errorf("the boot script does not print %q", bootFailed)
 	}
 	if none := readTemplate(types.LaunchTemplateVersion{}); none != (template{}) {
 		t.Errorf("%+v", none)
