@@ -73,6 +73,7 @@ var layers = map[string][]string{
 	"imagery/app/testing/e2e":     {},
 	"imagery/app/testing/browser": {},
 	"imagery/app/testing/short":   {}, // for tests
+	"imagery/app/testing/process": {}, // for tests
 	// links emulators, and so is a program of its own
 	"imagery/app/testing/chaos": {
 		"imagery/app/", "modernc.org/sqlite", "github.com/aws/",

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"imagery/app/sepia"
+	"imagery/app/testing/process"
 )
 
 // span is how long a run of the service takes.
@@ -136,7 +137,7 @@ type bench struct {
 
 func (b *bench) run(ctx context.Context) error {
 	for range b.starts {
-		if err := b.within(ctx, func(_ *fleet, _ store, took time.Duration) error {
+		if err := b.within(ctx, func(_ *process.Process, _ store, took time.Duration) error {
 			b.Start = append(b.Start, float64(took))
 			return nil
 		}, "-role", "local"); err != nil {
@@ -144,7 +145,7 @@ func (b *bench) run(ctx context.Context) error {
 		}
 	}
 	fmt.Fprintf(b.progress, "%s: ready after %s\n", b.Backend, millis(time.Duration(quantile(b.Start, 0.5))))
-	if err := b.within(ctx, func(f *fleet, s store, _ time.Duration) error { return b.traffic(ctx, f, s) }, "-role", "local"); err != nil {
+	if err := b.within(ctx, func(p *process.Process, s store, _ time.Duration) error { return b.traffic(ctx, p, s) }, "-role", "local"); err != nil {
 		return err
 	}
 	if !slices.Contains(b.crowded, b.Backend) {
@@ -154,23 +155,27 @@ func (b *bench) run(ctx context.Context) error {
 }
 
 // within runs a part over a fresh service.
-func (b *bench) within(ctx context.Context, part func(*fleet, store, time.Duration) error, flags ...string) error {
+func (b *bench) within(ctx context.Context, part func(*process.Process, store, time.Duration) error, flags ...string) error {
 	s, err := openStore(ctx, b.Backend, b.dir)
 	if err != nil {
 		return err
 	}
 	defer s.close()
-	f, took, err := startFleet(ctx, b.exe, s, flags...)
+	p, took, err := startFleet(ctx, b.exe, s, flags...)
 	if err != nil {
 		return err
 	}
-	defer f.stop()
-	return part(f, s, took)
+	defer func() {
+		if p.Stop(ctx) != nil {
+			p.Kill()
+		}
+	}()
+	return part(p, s, took)
 }
 
 // traffic is the idle part, the doubling, and the steady part.
-func (b *bench) traffic(ctx context.Context, f *fleet, s store) error {
-	c := newClient(f.url)
+func (b *bench) traffic(ctx context.Context, p *process.Process, s store) error {
+	c := newClient(p.URL)
 	if _, err := c.idle(ctx, s.catalog, b.small, 2*localProcesses, 0); err != nil { // warms everybody up
 		return err
 	}
@@ -191,7 +196,7 @@ func (b *bench) traffic(ctx context.Context, f *fleet, s store) error {
 	fmt.Fprintf(b.progress, "%s: idle %s\n", b.Backend, millis(time.Duration(quantile(b.Idle, 0.5))))
 	most := 0.0
 	for rate := b.first; ; rate *= 2 {
-		r, err := b.offer(ctx, f, s, c, rate, b.flow)
+		r, err := b.offer(ctx, p, s, c, rate, b.flow)
 		if err != nil {
 			return err
 		}
@@ -202,7 +207,7 @@ func (b *bench) traffic(ctx context.Context, f *fleet, s store) error {
 		}
 	}
 	var err error
-	b.Steady, err = b.offer(ctx, f, s, c, steadyShare*most, b.steady)
+	b.Steady, err = b.offer(ctx, p, s, c, steadyShare*most, b.steady)
 	return err
 }
 
@@ -215,14 +220,14 @@ func (r flow) saturated() bool {
 const localProcesses = 2
 
 // offer is client.offer with the memory of the processes.
-func (b *bench) offer(ctx context.Context, f *fleet, s store, c *client, rate float64, d time.Duration) (r flow, err error) {
-	servers, err := f.children(ctx, "server", localProcesses)
+func (b *bench) offer(ctx context.Context, p *process.Process, s store, c *client, rate float64, d time.Duration) (r flow, err error) {
+	servers, err := childPIDs(ctx, p, "server")
 	if err != nil {
 		return r, err
 	}
-	workers, err := f.children(ctx, "worker", localProcesses)
+	workers, err := childPIDs(ctx, p, "worker")
 	if err == nil {
-		err = forgetPeaks(slices.Concat(servers, workers))
+		err = resetPeaks(slices.Concat(servers, workers))
 	}
 	if err != nil {
 		return r, err
@@ -242,23 +247,23 @@ const smallestInstance = 614 << 20
 
 // crowds sends the slow uploads to a whole fleet, and to one server with the budget of the smallest instance.
 func (b *bench) crowds(ctx context.Context) error {
-	err := b.within(ctx, func(f *fleet, _ store, _ time.Duration) error {
-		servers, err := f.children(ctx, "server", localProcesses)
+	err := b.within(ctx, func(p *process.Process, _ store, _ time.Duration) error {
+		servers, err := childPIDs(ctx, p, "server")
 		if err != nil {
 			return err
 		}
-		return b.crowd(ctx, f, crowd{Who: "fleet of two servers"}, servers)
+		return b.crowd(ctx, p, crowd{Who: "fleet of two servers"}, servers)
 	}, "-role", "local", "-consume=false")
 	if err != nil {
 		return err
 	}
-	return b.within(ctx, func(f *fleet, _ store, _ time.Duration) error {
-		return b.crowd(ctx, f, crowd{Who: "one server", Budget: smallestInstance}, []int{f.cmd.Process.Pid})
+	return b.within(ctx, func(p *process.Process, _ store, _ time.Duration) error {
+		return b.crowd(ctx, p, crowd{Who: "one server", Budget: smallestInstance}, []int{p.PID()})
 	}, "-role", "server", "-memory", fmt.Sprint(smallestInstance))
 }
 
-func (b *bench) crowd(ctx context.Context, f *fleet, as crowd, servers []int) error {
-	r, err := newClient(f.url).crowdIn(ctx, b.small, b.slow)
+func (b *bench) crowd(ctx context.Context, p *process.Process, as crowd, servers []int) error {
+	r, err := newClient(p.URL).crowdIn(ctx, b.small, b.slow)
 	if err != nil {
 		return err
 	}
@@ -266,8 +271,8 @@ func (b *bench) crowd(ctx context.Context, f *fleet, as crowd, servers []int) er
 	if r.Server, err = largestPeak(servers); err != nil {
 		return err
 	}
-	if servers[0] != f.cmd.Process.Pid {
-		if r.Balancer, err = peak(f.cmd.Process.Pid); err != nil {
+	if servers[0] != p.PID() {
+		if r.Balancer, err = peak(p.PID()); err != nil {
 			return err
 		}
 	}

@@ -103,26 +103,3 @@ func TestBrokenInvariants(t *testing.T) {
 		t.Errorf("a fault of an idle service is accepted: %v", idle.problems)
 	}
 }
-
-// TestFaultNeedsEvidence: a process that ends by itself, or without the log line of its failpoint, is no evidence.
-func TestFaultNeedsEvidence(t *testing.T) {
-	for name, c := range map[string]struct {
-		script string
-		killed bool
-	}{
-		"ends by itself": {"echo listening on http://127.0.0.1:1; exit 0", false},
-		"is terminated":  {"echo listening on http://127.0.0.1:1; kill -TERM $$", false},
-		"is killed":      {"echo listening on http://127.0.0.1:1; kill -KILL $$", true},
-	} {
-		p, err := launch(t.Context(), "/bin/sh", nil, "-c", c.script)
-		if err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		if err := p.wait(t.Context()); err != nil || p.killed() != c.killed {
-			t.Errorf("%s: killed %t, %v", name, p.killed(), err)
-		}
-		if _, err := p.awaitLine(t.Context(), "failpoint x: pass"); err == nil {
-			t.Errorf("%s: a line that was not written was found", name)
-		}
-	}
-}

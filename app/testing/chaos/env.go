@@ -10,6 +10,7 @@ import (
 
 	"imagery/app/cli"
 	"imagery/app/deploy/settings"
+	"imagery/app/testing/process"
 )
 
 // env is the environment of one row: a store, a fleet that uses it, further processes and the uploads.
@@ -18,8 +19,8 @@ type env struct {
 	idle    bool // see scenario
 	store   store
 	traffic *traffic
-	fleet   *process
-	joined  []*process
+	fleet   *process.Process
+	joined  []*process.Process
 }
 
 // newEnv starts a fleet for a row and waits until it is ready. The caller must call cleanup, also after an error.
@@ -46,13 +47,13 @@ func (e *env) startFleet(ctx context.Context) (err error) {
 	if e.fleet, err = e.run(ctx, "fleet", "-role", role); err != nil {
 		return err
 	}
-	e.traffic.addEndpoint(e.fleet.url)
+	e.traffic.addEndpoint(e.fleet.URL)
 	_, err = e.traffic.client.Expect(ctx, http.MethodGet, "/readyz", nil, nil, http.StatusOK)
 	return err
 }
 
 // join starts a process of a role beside the fleet. A server gets every second request.
-func (e *env) join(ctx context.Context, role string, flags ...string) (*process, error) {
+func (e *env) join(ctx context.Context, role string, flags ...string) (*process.Process, error) {
 	name := fmt.Sprintf("%s-joined-%d", role, len(e.joined)+1)
 	p, err := e.run(ctx, role, append(flags, "-role", role, "-instance", name)...)
 	if err != nil {
@@ -60,22 +61,23 @@ func (e *env) join(ctx context.Context, role string, flags ...string) (*process,
 	}
 	e.joined = append(e.joined, p)
 	if role == "server" {
-		e.traffic.addEndpoint(p.url)
+		e.traffic.addEndpoint(p.URL)
 	}
 	return p, nil
 }
 
-func (e *env) run(ctx context.Context, caller string, flags ...string) (*process, error) {
+func (e *env) run(ctx context.Context, caller string, flags ...string) (*process.Process, error) {
 	flags = append(flags, "-listen", "127.0.0.1:0", "-visibility", e.visibility.String(),
 		"-resend-after", e.resend.String())
-	return launch(ctx, e.exe, e.store.environment(caller), append(flags, e.store.flags()...)...)
+	c := process.Command{Exe: e.exe, Env: e.store.environment(caller), Args: append(flags, e.store.flags()...)}
+	return c.Start(ctx)
 }
 
 // stop terminates all processes with SIGTERM, the fleet last.
 func (e *env) stop(ctx context.Context) error {
 	var errs []error
 	for _, p := range append(e.joined, e.fleet) {
-		errs = append(errs, p.stop(ctx))
+		errs = append(errs, p.Stop(ctx))
 	}
 	return errors.Join(errs...)
 }
@@ -84,7 +86,7 @@ func (e *env) stop(ctx context.Context) error {
 func (e *env) cleanup() {
 	for _, p := range append(e.joined, e.fleet) {
 		if p != nil {
-			p.kill()
+			p.Kill()
 		}
 	}
 	e.traffic.client.HTTP.CloseIdleConnections()

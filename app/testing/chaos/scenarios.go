@@ -83,19 +83,19 @@ func atFailpoint(role string, p imagery.Failpoint) func(context.Context, *env) (
 		if err != nil {
 			return fault{}, err
 		}
-		if err := victim.wait(ctx); err != nil {
+		if err := victim.Wait(ctx); err != nil {
 			return fault{}, fmt.Errorf("%s was not reached: %w", p, err)
 		}
-		e.traffic.removeEndpoint(victim.url)
-		evidence, err := victim.awaitLine(ctx, fmt.Sprintf(`failpoint %s: pass (\d+)`, p))
+		e.traffic.removeEndpoint(victim.URL)
+		evidence, err := victim.AwaitLine(ctx, fmt.Sprintf(`failpoint %s: pass (\d+)`, p))
 		if err != nil {
 			return fault{}, err
 		}
-		if !victim.killed() {
-			return fault{}, fmt.Errorf("the process at %s was not killed: %w", p, victim.err)
+		if !victim.Killed() {
+			return fault{}, fmt.Errorf("the process at %s was not killed: %w", p, victim.Err)
 		}
 		_, err = e.join(ctx, role)
-		return fault{victim.endedAt, fmt.Sprintf("a %s, at its pass %s", role, evidence[1])}, err
+		return fault{victim.EndedAt, fmt.Sprintf("a %s, at its pass %s", role, evidence[1])}, err
 	}
 }
 
@@ -115,9 +115,9 @@ func duringResend(p imagery.Failpoint) func(context.Context, *env) (fault, error
 
 // killAll kills the fleet and its children at the same time, and starts the fleet again on the same store.
 func killAll(ctx context.Context, e *env) (fault, error) {
-	pids := []int{e.fleet.cmd.Process.Pid}
+	pids := []int{e.fleet.PID()}
 	for _, name := range []string{"server-1", "server-2", "worker-1", "worker-2"} {
-		pid, err := e.fleet.childPID(ctx, name)
+		pid, err := e.fleet.ChildPID(ctx, name)
 		if err != nil {
 			return fault{}, err
 		}
@@ -130,13 +130,13 @@ func killAll(ctx context.Context, e *env) (fault, error) {
 			return f, fmt.Errorf("kill a process of the fleet: %w", err)
 		}
 	}
-	if err := e.fleet.wait(ctx); err != nil {
+	if err := e.fleet.Wait(ctx); err != nil {
 		return f, err
 	}
-	if !e.fleet.killed() {
-		return f, fmt.Errorf("the fleet was not killed: %w", e.fleet.err)
+	if !e.fleet.Killed() {
+		return f, fmt.Errorf("the fleet was not killed: %w", e.fleet.Err)
 	}
-	e.traffic.removeEndpoint(e.fleet.url)
+	e.traffic.removeEndpoint(e.fleet.URL)
 	return f, e.startFleet(ctx)
 }
 
