@@ -16,41 +16,41 @@ import (
 	"imagery/app/testing/bench/frame"
 )
 
-// sample is what one photo cost once.
+// sample is the cost of filtering one photo once.
 type sample struct {
-	Elapsed   time.Duration // from bytes in memory to bytes in memory, as the process saw it
-	Outside   time.Duration // the same with the way through the pipes
-	CPU       time.Duration // of all threads since the last photo, the pipes included; 0 if unknown
-	Mallocs   uint64        // Go only, as the next
+	Elapsed   time.Duration // measured by the process, without its input and output
+	Outside   time.Duration // measured by the benchmark, with the pipes
+	CPU       time.Duration // of all threads since the previous photo, with the pipes; 0 if unknown
+	Mallocs   uint64        // Go only, like Allocated
 	Allocated uint64
 }
 
-// engine is somebody who filters photos.
+// engine is a program that filters photos.
 type engine interface {
-	// develop filters one photo, and says what it cost.
-	develop(p photo) (sample, []byte, error)
-	// versions names the program and its libraries.
+	// filter filters one photo and returns its cost and the result.
+	filter(p photo) (sample, []byte, error)
+	// versions returns the names and versions of the program and its libraries.
 	versions() string
 	pid() int
 	close()
 }
 
-// framed is a long-lived process that speaks the protocol of package frame.
+// framed is a process that implements the protocol of package frame.
 type framed struct {
-	look   string
-	cmd    *exec.Cmd
-	in     *bufio.Writer
-	pipe   io.Closer
-	out    *bufio.Reader
-	stderr *bytes.Buffer
-	hello  frame.Hello
-	cpu    int64 // microseconds so far
+	operation string
+	cmd       *exec.Cmd
+	in        *bufio.Writer
+	pipe      io.Closer
+	out       *bufio.Reader
+	stderr    *bytes.Buffer
+	hello     frame.Hello
+	cpu       int64 // microseconds since the start of the process
 }
 
-// startFramed starts a process on these cores only, as a scheduler sees them, and waits for its greeting.
-func startFramed(ctx context.Context, look string, cores []int, args ...string) (*framed, error) {
+// startFramed starts a process on the given cores and waits for its first line.
+func startFramed(ctx context.Context, operation string, cores []int, args ...string) (*framed, error) {
 	cmd := exec.CommandContext(ctx, "taskset", append([]string{"-c", coreList(cores)}, args...)...)
-	e := &framed{look: look, cmd: cmd, stderr: &bytes.Buffer{}}
+	e := &framed{operation: operation, cmd: cmd, stderr: &bytes.Buffer{}}
 	cmd.Stderr = e.stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -82,25 +82,25 @@ func coreList(cores []int) string {
 func (e *framed) versions() string { return e.hello.Versions }
 func (e *framed) pid() int         { return e.cmd.Process.Pid }
 
-// close ends the process: the end of its input is its end.
+// close closes the input of the process, which ends it.
 func (e *framed) close() {
 	e.pipe.Close()
 	if err := e.cmd.Wait(); err != nil {
-		e.cmd.Process.Kill() // gone already, if it ended badly by itself
+		e.cmd.Process.Kill() // it may have ended with an error by itself
 	}
 }
 
-func (e *framed) develop(p photo) (sample, []byte, error) {
-	s, body, err := e.ask(e.look, p.result(), p.raw)
+func (e *framed) filter(p photo) (sample, []byte, error) {
+	s, body, err := e.ask(e.operation, p.result(), p.raw)
 	if err != nil {
-		return s, nil, fmt.Errorf("%s of %s: %w", e.look, p.name, err)
+		return s, nil, fmt.Errorf("%s of %s: %w", e.operation, p.name, err)
 	}
 	return s, body, nil
 }
 
-func (e *framed) ask(look, format string, raw []byte) (sample, []byte, error) {
+func (e *framed) ask(operation, format string, raw []byte) (sample, []byte, error) {
 	began := time.Now()
-	err := frame.Write(e.in, frame.Request{Look: look, Format: format, Size: len(raw)}, raw)
+	err := frame.Write(e.in, frame.Request{Operation: operation, Format: format, Size: len(raw)}, raw)
 	var reply frame.Reply
 	if err == nil {
 		err = frame.ReadHead(e.out, &reply)
@@ -118,7 +118,7 @@ func (e *framed) ask(look, format string, raw []byte) (sample, []byte, error) {
 	return s, body, err
 }
 
-// peak is the most memory that a process ever held, in bytes, as the kernel counts it.
+// peak returns the peak resident memory of a process in bytes, as the kernel counts it.
 func peak(pid int) (int64, error) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {

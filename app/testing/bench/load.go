@@ -21,8 +21,9 @@ func newClient(url string) *client {
 	return &client{c}
 }
 
-// upload creates an image and sends its photo; answered is the time of the answer. refused means that the status was 503.
-func (c *client) upload(ctx context.Context, photo []byte) (img api.Image, answered time.Time, refused bool, err error) {
+// upload creates an image and sends its photo. answered is the time of the answer; refused means that it was a 503.
+func (c *client) upload(ctx context.Context, photo []byte) (
+	img api.Image, answered time.Time, refused bool, err error) {
 	if img, err = c.Create(ctx, imagery.NewID()); err == nil {
 		img, err = c.Upload(ctx, img.ID, "photo.jpg", photo)
 	}
@@ -45,15 +46,16 @@ func (c *client) wait(ctx context.Context, img api.Image) error {
 type accepted struct {
 	id       string
 	answered time.Time
-	updated  time.Time // of the move to processed
+	updated  time.Time // when the image became processed
 }
 
-// took is from the answer until the image was processed, by its item. An image may be processed before the client has
-// its answer.
+// took returns the time from the answer until the image was processed, according to the table. It is 0 if the image was
+// processed before the client had its answer.
 func (a accepted) took() time.Duration { return max(0, a.updated.Sub(a.answered)) }
 
-// idle uploads one photo after the other, each when the one before is processed, with a pause in between.
-func (c *client) idle(ctx context.Context, catalog imagery.Catalog, photo []byte, n int, pause time.Duration) (list []accepted, err error) {
+// idle uploads one photo after the other, each when the previous one is processed, with a pause before each.
+func (c *client) idle(ctx context.Context, catalog imagery.Catalog, photo []byte, n int, pause time.Duration) (
+	list []accepted, err error) {
 	for range n {
 		select {
 		case <-time.After(pause):
@@ -62,7 +64,7 @@ func (c *client) idle(ctx context.Context, catalog imagery.Catalog, photo []byte
 		}
 		img, answered, refused, err := c.upload(ctx, photo)
 		if err == nil && refused {
-			err = fmt.Errorf("an idle service has no room")
+			err = fmt.Errorf("an idle service answered 503")
 		}
 		if err == nil {
 			err = c.wait(ctx, img)
@@ -72,15 +74,15 @@ func (c *client) idle(ctx context.Context, catalog imagery.Catalog, photo []byte
 		}
 		list = append(list, accepted{id: img.ID, answered: answered})
 	}
-	return list, settle(ctx, catalog, list)
+	return list, awaitProcessed(ctx, catalog, list)
 }
 
-// settleBound is how long a service may work off what it has accepted.
-const settleBound = 2 * time.Minute
+// processTimeout bounds the time that a service may take to process what it has accepted.
+const processTimeout = 2 * time.Minute
 
-// settle waits until all are processed, and writes down when they were.
-func settle(ctx context.Context, catalog imagery.Catalog, list []accepted) error {
-	ctx, cancel := context.WithTimeout(ctx, settleBound)
+// awaitProcessed waits until all images are processed, and stores when each was.
+func awaitProcessed(ctx context.Context, catalog imagery.Catalog, list []accepted) error {
+	ctx, cancel := context.WithTimeout(ctx, processTimeout)
 	defer cancel()
 	for i := range list {
 		for {
@@ -97,7 +99,7 @@ func settle(ctx context.Context, catalog imagery.Catalog, list []accepted) error
 			}
 			select {
 			case <-ctx.Done():
-				return fmt.Errorf("image %s is %s still: %w", img.ID, img.State, ctx.Err())
+				return fmt.Errorf("image %s is still %s: %w", img.ID, img.State, ctx.Err())
 			case <-time.After(50 * time.Millisecond):
 			}
 		}
@@ -105,23 +107,24 @@ func settle(ctx context.Context, catalog imagery.Catalog, list []accepted) error
 	return nil
 }
 
-// flow is what became of a steady stream of uploads.
-type flow struct {
-	Offered float64 // photos a second
+// loadResult has the results of a stream of uploads at one rate.
+type loadResult struct {
+	Offered float64 // photos per second
 	Seconds float64
 	Sent    int
 	Refused int
-	Done    float64 // photos processed a second, from the first upload until the last was
-	Behind  float64 // seconds from the end of the stream until the last was
+	Done    float64 // photos processed per second, from the first upload until the last photo was processed
+	Behind  float64 // seconds from the last upload until the last photo was processed
 	Took    []float64
-	Server  int64 // bytes, the largest peak of a server meanwhile
+	Server  int64 // bytes, the largest peak memory of a server
 	Worker  int64
 }
 
-// offer uploads at this rate for so long, at random moments as independent users do, and whether or not the service
-// keeps up. The moments are the same in every run.
-func (c *client) offer(ctx context.Context, catalog imagery.Catalog, photo []byte, rate float64, d time.Duration) (r flow, err error) {
-	r = flow{Offered: rate, Seconds: d.Seconds()}
+// offer uploads rate photos per second for a duration. It is an open-loop load: uploads start at random times, as those
+// of independent users, whether or not the service keeps up. The times are the same in every run.
+func (c *client) offer(ctx context.Context, catalog imagery.Catalog, photo []byte, rate float64, d time.Duration) (
+	r loadResult, err error) {
+	r = loadResult{Offered: rate, Seconds: d.Seconds()}
 	var mu sync.Mutex
 	var list []accepted
 	var uploads sync.WaitGroup
@@ -149,7 +152,7 @@ func (c *client) offer(ctx context.Context, catalog imagery.Catalog, photo []byt
 	}
 	uploads.Wait()
 	if err == nil {
-		err = settle(ctx, catalog, list)
+		err = awaitProcessed(ctx, catalog, list)
 	}
 	last := began.Add(d)
 	for _, a := range list {
@@ -162,7 +165,7 @@ func (c *client) offer(ctx context.Context, catalog imagery.Catalog, photo []byt
 	return r, err
 }
 
-// arrivals are moments of a Poisson process.
+// arrivals returns the times of a Poisson process.
 func arrivals(rate float64, d time.Duration) (list []time.Duration) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for at := 0.0; ; {

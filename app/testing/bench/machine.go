@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// machine is where and when something was measured.
+// machine describes the machine and the time of a measurement.
 type machine struct {
 	CPU    string
 	Cores  int
@@ -21,7 +21,7 @@ type machine struct {
 	Go     string
 	Commit string
 	Date   string
-	Load   [2]string // one minute's load average, at the start and at the end
+	Load   [2]string // load average of one minute, at the start and at the end
 }
 
 func thisMachine(ctx context.Context) machine {
@@ -34,14 +34,14 @@ func thisMachine(ctx context.Context) machine {
 	if kib, err := strconv.Atoi(strings.TrimSuffix(field("/proc/meminfo", "MemTotal"), " kB")); err == nil {
 		m.Memory = fmt.Sprintf("%.0f GiB", float64(kib)/(1<<20))
 	}
-	// Not every copy of the source is a repository.
+	// The source may be a copy without a repository.
 	if out, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty", "--abbrev=10").Output(); err == nil {
 		m.Commit = strings.TrimSpace(string(out))
 	}
 	return m
 }
 
-// finish notes how busy the machine was at the end.
+// finish stores the load average at the end.
 func (m *machine) finish() { m.Load[1] = firstWord("/proc/loadavg") }
 
 func (m machine) String() string {
@@ -52,9 +52,9 @@ func (m machine) String() string {
 	return s + fmt.Sprintf("; load average %s at the start, %s at the end", m.Load[0], m.Load[1])
 }
 
-// field is the value of the first line "name : value" of a file; empty without one.
+// field returns the value of the first line "name : value" of a file, or "".
 func field(path, name string) string {
-	data, _ := os.ReadFile(path) // a report without it is only poorer
+	data, _ := os.ReadFile(path) // the report works without it
 	for line := range strings.Lines(string(data)) {
 		if k, v, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(k) == name {
 			return strings.TrimSpace(v)
@@ -68,10 +68,10 @@ func firstWord(path string) string {
 	return firstWords(data, 1)
 }
 
-// usableCores are the numbers of the cores that this process may use.
+// usableCores returns the numbers of the cores that this process may use.
 func usableCores() ([]int, error) { return parseCores(field("/proc/self/status", "Cpus_allowed_list")) }
 
-// parseCores reads the kernel's form of a list, such as 0-3,6.
+// parseCores parses a list of cores as the kernel writes it, such as 0-3,6.
 func parseCores(list string) (cores []int, err error) {
 	for part := range strings.SplitSeq(list, ",") {
 		from, to, isRange := strings.Cut(part, "-")

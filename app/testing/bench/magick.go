@@ -15,28 +15,29 @@ import (
 	"imagery/app/testing/bench/frame"
 )
 
-// readyFolder is where files are kept that a program can only take by name: in memory, if the system has such a folder.
-func readyFolder() (string, error) {
+// memoryFolder creates a folder for programs that only take file names, in memory if the system has /dev/shm.
+func memoryFolder() (string, error) {
 	if s, err := os.Stat("/dev/shm"); err == nil && s.IsDir() {
 		return os.MkdirTemp("/dev/shm", "imagery-bench")
 	}
 	return os.MkdirTemp("", "imagery-bench")
 }
 
-// files is a folder with the input and output of a program that takes names.
+// files is a folder with the input and output of a program that only takes file names.
 type files struct{ dir string }
 
 func (f files) in(p photo) string  { return filepath.Join(f.dir, "in."+p.extension()) }
 func (f files) out(p photo) string { return filepath.Join(f.dir, "out."+p.result()) }
 func (f files) close()             { os.RemoveAll(f.dir) }
 
-// arguments of GraphicsMagick or ImageMagick for one photo. Both would write 4:4:4 by themselves at this quality.
+// arguments returns the arguments of GraphicsMagick or ImageMagick for one photo. At this quality both write 4:4:4 by
+// default.
 func (f files) arguments(p photo, matrixFlag string) []string {
 	args := []string{f.in(p), "-auto-orient", matrixFlag, flat(frame.Matrix)}
 	if p.result() == "jpeg" {
 		return append(args, "-sampling-factor", "2x2,1x1,1x1", "-quality", "90", f.out(p))
 	}
-	return append(args, "-quality", "15", f.out(p)) // zlib level 1, a filter chosen for each row
+	return append(args, "-quality", "15", f.out(p)) // zlib level 1, the filter is chosen for each row
 }
 
 func flat(m [3][3]float64) string {
@@ -49,13 +50,13 @@ func flat(m [3][3]float64) string {
 	return strings.Join(l, " ")
 }
 
-// batch is one long-lived GraphicsMagick. It takes files only, which is why they lie in memory; it says PASS when
-// a command is done.
+// batch is one GraphicsMagick process for all photos. It only takes files, so they are in memory; it prints PASS after
+// each command.
 type batch struct {
 	files
 	cmd      *exec.Cmd
 	commands io.WriteCloser
-	verdicts *bufio.Reader
+	replies  *bufio.Reader
 	name     string
 }
 
@@ -64,12 +65,13 @@ func startBatch(ctx context.Context, cores []int) (*batch, error) {
 	if err != nil {
 		return nil, fmt.Errorf("run gm: %w", err)
 	}
-	dir, err := readyFolder()
+	dir, err := memoryFolder()
 	if err != nil {
 		return nil, err
 	}
 	b := &batch{files: files{dir}, name: firstWords(version, 2)}
-	b.cmd = exec.CommandContext(ctx, "taskset", "-c", coreList(cores), "gm", "batch", "-prompt", "off", "-feedback", "on", "-")
+	b.cmd = exec.CommandContext(ctx, "taskset", "-c", coreList(cores),
+		"gm", "batch", "-prompt", "off", "-feedback", "on", "-")
 	b.cmd.Env = append(os.Environ(), fmt.Sprintf("OMP_NUM_THREADS=%d", len(cores)))
 	b.cmd.Stderr = os.Stderr
 	out, err := b.cmd.StdoutPipe()
@@ -83,7 +85,7 @@ func startBatch(ctx context.Context, cores []int) (*batch, error) {
 		b.files.close()
 		return nil, fmt.Errorf("start gm: %w", err)
 	}
-	b.verdicts = bufio.NewReader(out)
+	b.replies = bufio.NewReader(out)
 	return b, nil
 }
 
@@ -97,11 +99,11 @@ func (b *batch) pid() int         { return b.cmd.Process.Pid }
 
 func (b *batch) close() {
 	b.commands.Close()
-	b.cmd.Wait() // its last words, if any, are on standard error
+	b.cmd.Wait() // error messages are on standard error
 	b.files.close()
 }
 
-func (b *batch) develop(p photo) (sample, []byte, error) {
+func (b *batch) filter(p photo) (sample, []byte, error) {
 	if err := os.WriteFile(b.in(p), p.raw, 0o600); err != nil {
 		return sample{}, nil, err
 	}
@@ -115,10 +117,10 @@ func (b *batch) develop(p photo) (sample, []byte, error) {
 	if _, err := b.commands.Write(line.Bytes()); err != nil {
 		return sample{}, nil, fmt.Errorf("gm: %w", err)
 	}
-	verdict, err := b.verdicts.ReadString('\n')
+	verdict, err := b.replies.ReadString('\n')
 	took := time.Since(began)
 	if err == nil && strings.TrimSpace(verdict) != "PASS" {
-		err = fmt.Errorf("%s said %q", line.Bytes(), verdict)
+		err = fmt.Errorf("%s answered %q", line.Bytes(), verdict)
 	}
 	if err != nil {
 		return sample{}, nil, fmt.Errorf("gm: %w", err)
@@ -127,9 +129,9 @@ func (b *batch) develop(p photo) (sample, []byte, error) {
 	return sample{Elapsed: took, Outside: took}, body, err
 }
 
-// perPhoto is ImageMagick: a process for each photo, for it has no other way. What starting one costs is measured
-// apart, with a photo of one pixel.
-type perPhoto struct {
+// processPerPhoto is ImageMagick, which needs a process for each photo. The cost of starting it is measured separately,
+// with a photo of one pixel.
+type processPerPhoto struct {
 	files
 	ctx   context.Context
 	exe   string
@@ -137,19 +139,19 @@ type perPhoto struct {
 	name  string
 }
 
-// magicks are the names of ImageMagick's program, version 7 and Debian's 6 first.
-var magicks = []string{"magick", "convert-im6.q16", "convert"}
+// magickNames are the names of the program of ImageMagick: version 7, Debian's version 6, version 6.
+var magickNames = []string{"magick", "convert-im6.q16", "convert"}
 
 func findMagick() (string, error) {
-	for _, name := range magicks {
+	for _, name := range magickNames {
 		if path, err := exec.LookPath(name); err == nil {
 			return path, nil
 		}
 	}
-	return "", fmt.Errorf("%v: %w", magicks, exec.ErrNotFound)
+	return "", fmt.Errorf("%v: %w", magickNames, exec.ErrNotFound)
 }
 
-func newPerPhoto(ctx context.Context, cores []int) (*perPhoto, error) {
+func newProcessPerPhoto(ctx context.Context, cores []int) (*processPerPhoto, error) {
 	exe, err := findMagick()
 	if err != nil {
 		return nil, err
@@ -159,18 +161,19 @@ func newPerPhoto(ctx context.Context, cores []int) (*perPhoto, error) {
 		return nil, fmt.Errorf("run %s: %w", exe, err)
 	}
 	name := strings.TrimPrefix(firstWords(version, 3), "Version: ")
-	dir, err := readyFolder()
-	return &perPhoto{files{dir}, ctx, exe, cores, name}, err
+	dir, err := memoryFolder()
+	return &processPerPhoto{files{dir}, ctx, exe, cores, name}, err
 }
 
-func (m *perPhoto) versions() string { return m.name }
-func (m *perPhoto) pid() int         { return 0 }
+func (m *processPerPhoto) versions() string { return m.name }
+func (m *processPerPhoto) pid() int         { return 0 }
 
-func (m *perPhoto) develop(p photo) (sample, []byte, error) {
+func (m *processPerPhoto) filter(p photo) (sample, []byte, error) {
 	if err := os.WriteFile(m.in(p), p.raw, 0o600); err != nil {
 		return sample{}, nil, err
 	}
-	cmd := exec.CommandContext(m.ctx, "taskset", append([]string{"-c", coreList(m.cores), m.exe}, m.arguments(p, "-color-matrix")...)...)
+	args := append([]string{"-c", coreList(m.cores), m.exe}, m.arguments(p, "-color-matrix")...)
+	cmd := exec.CommandContext(m.ctx, "taskset", args...)
 	cmd.Env = append(os.Environ(), fmt.Sprintf("OMP_NUM_THREADS=%d", len(m.cores)))
 	began := time.Now()
 	out, err := cmd.CombinedOutput()
@@ -179,5 +182,6 @@ func (m *perPhoto) develop(p photo) (sample, []byte, error) {
 		return sample{}, nil, fmt.Errorf("%s: %w\n%s", m.exe, err, out)
 	}
 	body, err := os.ReadFile(m.out(p))
-	return sample{Elapsed: took, Outside: took, CPU: cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()}, body, err
+	used := cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	return sample{Elapsed: took, Outside: took, CPU: used}, body, err
 }

@@ -1,8 +1,10 @@
-// Command benchmark measures how fast the product is: the filter side by side with sharp and others, or the whole
-// service. It prints Markdown tables, puts them into docs/speed.md, and keeps all raw numbers in dist/bench.
-// scripts/bench starts it.
+// Command bench measures the filter side by side with sharp and other programs, or the whole service under load. It
+// prints Markdown tables, writes them to docs/speed.md, and writes all raw numbers to dist/bench. scripts/bench starts
+// it.
 //
-// AWS is played by emulators in this process, which is why it is a program of its own.
+// The AWS emulators run in this process. They must not be linked into the product, so bench is a program of its own.
+// Go benchmarks with benchstat would not do: the programs run in turns, so that a machine that becomes slower meanwhile
+// changes both sides alike, and most of them are not written in Go.
 package main
 
 import (
@@ -26,12 +28,12 @@ apt-get install graphicsmagick imagemagick. service needs nothing but Go.
 
 `
 
-// options are what the command line says.
+// options are the options of the command line.
 type options struct {
 	service bool
 	quick   bool
 	photos  string // folder
-	out     string // document; empty: none
+	out     string // document; empty for none
 }
 
 func main() {
@@ -40,7 +42,7 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// run is main with its exit code as a value: 0 measured, 1 not, 2 bad usage.
+// run returns the exit code: 0 success, 1 failure, 2 bad usage.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	o, err := parse(args, stderr)
 	if errors.Is(err, flag.ErrHelp) {
@@ -61,45 +63,46 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// parse takes the flags before and after the word.
+// parse reads the flags, which may stand before and after the command.
 func parse(args []string, stderr io.Writer) (o options, err error) {
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fs.SetOutput(stderr)
 	fs.Usage = func() { fmt.Fprint(stderr, usage); fs.PrintDefaults() }
-	fs.BoolVar(&o.quick, "quick", false, "less than a minute, to see that it works; writes no document")
-	fs.StringVar(&o.photos, "photos", "", "`folder` of real photos: its largest JPEG is measured; default: a picture that is drawn")
-	fs.StringVar(&o.out, "out", "docs/speed.md", "`document` whose section is written; empty: none")
+	fs.BoolVar(&o.quick, "quick", false, "run less than a minute, to try it; writes no document")
+	fs.StringVar(&o.photos, "photos", "", "`folder` with photos: its largest JPEG is used instead of a drawn picture")
+	fs.StringVar(&o.out, "out", "docs/speed.md", "`document` to write the section to; empty for none")
 	if err := fs.Parse(args); err != nil {
 		return o, err
 	}
-	word := "pipeline"
+	command := "pipeline"
 	if fs.NArg() > 0 {
-		word = fs.Arg(0)
+		command = fs.Arg(0)
 		if err := fs.Parse(fs.Args()[1:]); err != nil {
 			return o, err
 		}
 	}
-	if fs.NArg() > 0 || word != "pipeline" && word != "service" {
-		return o, fmt.Errorf("unexpected argument %q (see -h)", append([]string{word}, fs.Args()...)[fs.NArg()])
+	if fs.NArg() > 0 || command != "pipeline" && command != "service" {
+		return o, fmt.Errorf("unexpected argument %q; scripts/bench -h explains the arguments",
+			append([]string{command}, fs.Args()...)[fs.NArg()])
 	}
-	o.service = word == "service"
+	o.service = command == "service"
 	if o.quick {
 		o.out = ""
 	}
 	return o, nil
 }
 
-// measure does one of the two, prints it and writes it down.
+// measure runs one of the two benchmarks, prints the results and writes them to the files.
 func measure(ctx context.Context, o options, dir string, stdout, progress io.Writer) error {
 	var text bytes.Buffer
 	section, raw, err := "pipeline", any(nil), error(nil)
 	if o.service {
 		section = "service"
-		raw, err = measureAndPrint(&text, printService, func() (serviceFindings, error) {
-			return measureService(ctx, choose(o.quick, quickSpan, thoroughSpan), dir, progress)
+		raw, err = measureAndPrint(&text, printService, func() (serviceResults, error) {
+			return measureService(ctx, choose(o.quick, quickService, thoroughService), dir, progress)
 		})
 	} else {
-		raw, err = measureAndPrint(&text, printPipeline, func() (findings, error) {
+		raw, err = measureAndPrint(&text, printPipeline, func() (pipelineResults, error) {
 			return measurePipeline(ctx, choose(o.quick, quick, thorough), o.photos, dir, progress)
 		})
 	}
@@ -115,11 +118,11 @@ func measure(ctx context.Context, o options, dir string, stdout, progress io.Wri
 	return nil
 }
 
-// measureAndPrint returns what was measured as it will be kept.
-func measureAndPrint[F any](w io.Writer, printIt func(io.Writer, F), measureIt func() (F, error)) (any, error) {
-	f, err := measureIt()
+// measureAndPrint measures, prints the results and returns them.
+func measureAndPrint[F any](w io.Writer, print func(io.Writer, F), measure func() (F, error)) (any, error) {
+	f, err := measure()
 	if err == nil {
-		printIt(w, f)
+		print(w, f)
 	}
 	return f, err
 }

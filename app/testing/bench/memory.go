@@ -9,32 +9,33 @@ import (
 	"io"
 )
 
-// memory is the most that a fresh process held while it filtered one photo a few times.
+// memory has the peak memory of new processes that filtered one photo a few times.
 type memory struct {
 	Photo       string
 	Kind        string
-	Planes      int64 // bytes of the decoded photo with half the colour in both directions
+	Planes      int64 // bytes of the decoded photo with 4:2:0 subsampling
 	FileBytes   int
 	ResultBytes int
 	Ours, Bar   footprint
 }
 
-// footprint is in bytes, of resident memory.
+// footprint is resident memory in bytes.
 type footprint struct {
 	Idle int64 // before the first photo
 	Peak int64
 }
 
-// grown is what the photo took beside the file and the result, which the caller holds.
+// grown returns the memory that the photo needed beside the file and the result, in decoded planes.
 func (m memory) grown() float64 {
 	return float64(m.Ours.Peak-m.Ours.Idle-int64(m.FileBytes)-int64(m.ResultBytes)) / float64(m.Planes)
 }
 
-// timesForMemory is how often the photo is filtered: garbage of the first must not stay for the others.
+// timesForMemory is how often the photo is filtered, because garbage of the first run may raise the peak of the next.
 const timesForMemory = 3
 
-// measureMemory starts two processes for each photo, so that none sees what another photo has left behind.
-func measureMemory(ctx context.Context, t tools, cores []int, photos []photo, progress io.Writer) (list []memory, err error) {
+// measureMemory starts two new processes for each photo, so that no photo changes the memory of another.
+func measureMemory(ctx context.Context, t tools, cores []int, photos []photo, progress io.Writer) (
+	list []memory, err error) {
 	for _, p := range photos {
 		m := memory{Photo: p.name, Kind: p.kind, Planes: p.pixels() * 3 / 2, FileBytes: len(p.raw)}
 		if m.Ours, m.ResultBytes, err = footprintOf(ctx, t.startOurs, cores, p); err != nil {
@@ -59,7 +60,7 @@ func footprintOf(ctx context.Context, start starter, cores []int, p photo) (f fo
 		return f, 0, err
 	}
 	for range timesForMemory {
-		_, body, err := e.develop(p)
+		_, body, err := e.filter(p)
 		if err != nil {
 			return f, 0, err
 		}
@@ -69,7 +70,7 @@ func footprintOf(ctx context.Context, start starter, cores []int, p photo) (f fo
 	return f, result, err
 }
 
-// onePixel is the smallest photo.
+// onePixel returns a photo of one pixel.
 func onePixel() (photo, error) {
 	var b bytes.Buffer
 	err := jpeg.Encode(&b, image.NewGray(image.Rect(0, 0, 1, 1)), nil)

@@ -16,7 +16,7 @@ import (
 	"github.com/disintegration/imaging"
 )
 
-// The kinds of files that are measured.
+// Kinds of files.
 const (
 	baseline    = "JPEG"
 	progressive = "progressive JPEG"
@@ -24,21 +24,21 @@ const (
 	webP        = "WebP"
 )
 
-// kinds are all of them, with the look of sharp.mjs that makes one.
+// kinds lists the kinds with the operation of sharp.mjs that encodes each.
 var kinds = []struct{ name, maker string }{
 	{baseline, "make-jpeg"}, {progressive, "make-progressive"}, {lossless, "make-png"}, {webP, "make-webp"},
 }
 
 // photo is one file to filter.
 type photo struct {
-	name          string // as the report calls it
+	name          string // in the report
 	kind          string
 	size          string // in megapixels, rounded
 	width, height int
 	raw           []byte
 }
 
-// result is the format that our contract gives this photo; everybody else is told to write the same.
+// result returns the format that the service writes for this photo. All programs write the same.
 func (p photo) result() string {
 	if p.kind == lossless {
 		return "png"
@@ -52,19 +52,20 @@ func (p photo) extension() string {
 
 func (p photo) pixels() int64 { return int64(p.width) * int64(p.height) }
 
-// The sizes, in megapixels.
+// Sizes in megapixels.
 const (
 	small  = "0.3"
 	medium = "6"
 	large  = "24"
 )
 
-// maker encodes a picture, given as PNG, as one kind of file.
-type maker func(look string, asPNG []byte) ([]byte, error)
+// maker encodes a PNG as another kind of file.
+type maker func(operation string, asPNG []byte) ([]byte, error)
 
-// album makes the photos of these sizes, or takes those that an earlier run has made. About says where the
-// picture comes from.
-func album(ctx context.Context, cache, folder string, sizes []string, make maker) (list []photo, about string, err error) {
+// makePhotos returns photos of these sizes, which it keeps in the cache folder for the next run. about describes their
+// origin.
+func makePhotos(ctx context.Context, cache, folder string, sizes []string, make maker) (
+	list []photo, about string, err error) {
 	original, about, err := findOriginal(folder)
 	if err != nil {
 		return nil, "", err
@@ -75,7 +76,7 @@ func album(ctx context.Context, cache, folder string, sizes []string, make maker
 		return nil, "", err
 	}
 	for _, size := range sizes {
-		var picture []byte // as PNG; made only if some file is missing
+		var picture []byte // as PNG; only made if a file is missing
 		for _, k := range kinds {
 			if ctx.Err() != nil {
 				return nil, "", ctx.Err()
@@ -100,8 +101,8 @@ func album(ctx context.Context, cache, folder string, sizes []string, make maker
 	return list, about, nil
 }
 
-// makeFile encodes the picture in one size. The photo that was given is used as it is where it fits.
-func makeFile(picture *[]byte, original []byte, p photo, look string, make maker) ([]byte, error) {
+// makeFile encodes the picture in one size. If the original already has this size and kind, it is returned unchanged.
+func makeFile(picture *[]byte, original []byte, p photo, operation string, make maker) ([]byte, error) {
 	if p.kind == baseline && p.size == medium && isBaseline(original) {
 		return original, nil
 	}
@@ -116,13 +117,13 @@ func makeFile(picture *[]byte, original []byte, p photo, look string, make maker
 		}
 		*picture = b.Bytes()
 	}
-	return make(look, *picture)
+	return make(operation, *picture)
 }
 
-// findOriginal reads the JPEG with most pixels in a folder. Without a folder there is none, and the picture is drawn.
+// findOriginal reads the JPEG with most pixels in a folder. Without a folder it returns nil, and the picture is drawn.
 func findOriginal(folder string) (raw []byte, about string, err error) {
 	if folder == "" {
-		return nil, "a picture drawn by the benchmark (-photos takes real ones)", nil
+		return nil, "a picture drawn by the benchmark (-photos uses real ones)", nil
 	}
 	paths, err := filepath.Glob(filepath.Join(folder, "*.[jJ][pP]*[gG]"))
 	if err != nil {
@@ -144,8 +145,8 @@ func findOriginal(folder string) (raw []byte, about string, err error) {
 	return raw, "the photo " + about + ", scaled down for 0.3 megapixels and mirrored at its edges for 24", nil
 }
 
-// isBaseline reports whether a file is an upright baseline JPEG of about 6 megapixels with half the colour in both
-// directions, as cameras write them.
+// isBaseline reports whether a file is an upright baseline JPEG of about 6 megapixels with 4:2:0 subsampling, as
+// cameras write them.
 func isBaseline(raw []byte) bool {
 	c, err := jpeg.Decode(bytes.NewReader(raw))
 	if err != nil {
@@ -160,7 +161,7 @@ func isBaseline(raw []byte) bool {
 	return m.SubsampleRatio == image.YCbCrSubsampleRatio420 && pixels > 5_500_000 && pixels < 6_500_000
 }
 
-// draw returns the picture in one size: the original's, or without one a drawn one's.
+// draw returns the picture in one size: the original, scaled, or without an original a drawn landscape.
 func draw(original []byte, size string) (image.Image, error) {
 	pixels := map[string]float64{small: 0.3e6, medium: 6e6, large: 24e6}[size]
 	if original == nil {
@@ -172,7 +173,7 @@ func draw(original []byte, size string) (image.Image, error) {
 		return nil, err
 	}
 	have := float64(img.Bounds().Dx() * img.Bounds().Dy())
-	// Enlarging would make a photo without detail; a mirrored one has as much of it as the original.
+	// An enlarged photo would have no detail; a mirrored one has as much as the original.
 	for ; have*1.2 < pixels; have *= 4 {
 		img = mirrored(img)
 	}
@@ -182,7 +183,7 @@ func draw(original []byte, size string) (image.Image, error) {
 	return imaging.Resize(img, int(float64(img.Bounds().Dx())*math.Sqrt(pixels/have)), 0, imaging.Lanczos), nil
 }
 
-// mirrored is a photo four times as large, without an edge in its middle.
+// mirrored returns a picture four times as large that is mirrored in both directions, so that it has no seams.
 func mirrored(img image.Image) image.Image {
 	w, h := img.Bounds().Dx(), img.Bounds().Dy()
 	canvas := imaging.New(2*w, 2*h, image.Black.C)

@@ -20,8 +20,8 @@ func encoded(t *testing.T, m image.Image, quality int) []byte {
 	return b.Bytes()
 }
 
-// TestResultsAreLookedAt: whoever answers with less than was asked for is caught.
-func TestResultsAreLookedAt(t *testing.T) {
+// TestVerify: a result that is not what was requested is an error.
+func TestVerify(t *testing.T) {
 	picture := landscape(96, 64)
 	good := encoded(t, picture, 90)
 	p := photo{name: "photo", kind: baseline, width: 96, height: 64}
@@ -49,7 +49,7 @@ func TestResultsAreLookedAt(t *testing.T) {
 	}
 }
 
-// TestDrawnPictureIsLikeAPhoto: it is always the same, and as hard to compress as what cameras make.
+// TestDrawnPictureIsLikeAPhoto: it is always the same, and compresses like the photo of a camera.
 func TestDrawnPictureIsLikeAPhoto(t *testing.T) {
 	a, b := landscape(600, 400), landscape(600, 400)
 	if !bytes.Equal(a.Pix, b.Pix) {
@@ -60,8 +60,8 @@ func TestDrawnPictureIsLikeAPhoto(t *testing.T) {
 	}
 }
 
-// TestAlbum makes every photo once, from a real one where there is one.
-func TestAlbum(t *testing.T) {
+// TestMakePhotos: every photo is made once, from the original if there is one.
+func TestMakePhotos(t *testing.T) {
 	cache, folder := t.TempDir(), t.TempDir()
 	original := encoded(t, landscape(300, 200), 90)
 	if err := os.WriteFile(filepath.Join(folder, "a.jpg"), original, 0o600); err != nil {
@@ -70,12 +70,12 @@ func TestAlbum(t *testing.T) {
 	made := 0
 	make := func(_ string, asPNG []byte) ([]byte, error) { made++; return asPNG, nil }
 	for range 2 {
-		list, about, err := album(t.Context(), cache, folder, []string{small}, make)
+		list, about, err := makePhotos(t.Context(), cache, folder, []string{small}, make)
 		if err != nil || len(list) != len(kinds) || about == "" {
 			t.Fatalf("%d photos, %q, %v", len(list), about, err)
 		}
 		for _, p := range list {
-			// Mirrored until it is large enough, then scaled down: the shape stays.
+			// Mirrored until it is large enough, then scaled down: the aspect ratio stays.
 			if p.pixels() < 280_000 || p.pixels() > 320_000 || p.width*2/3-p.height > 1 || p.width*2/3-p.height < -1 {
 				t.Errorf("%s has %d x %d pixels", p.name, p.width, p.height)
 			}
@@ -84,17 +84,17 @@ func TestAlbum(t *testing.T) {
 	if made != len(kinds) {
 		t.Errorf("%d files were made, want %d once", made, len(kinds))
 	}
-	if _, _, err := album(t.Context(), cache, t.TempDir(), []string{small}, make); err == nil {
+	if _, _, err := makePhotos(t.Context(), cache, t.TempDir(), []string{small}, make); err == nil {
 		t.Error("a folder without photos will do")
 	}
 	broken := errors.New("broken")
 	fails := func(string, []byte) ([]byte, error) { return nil, broken }
-	if _, _, err := album(t.Context(), t.TempDir(), "", []string{small}, fails); !errors.Is(err, broken) {
+	if _, _, err := makePhotos(t.Context(), t.TempDir(), "", []string{small}, fails); !errors.Is(err, broken) {
 		t.Errorf("a photo that cannot be made: %v", err)
 	}
 }
 
-// TestCameraFileIsUsedAsItIs: only a plain one.
+// TestCameraFileIsUsedAsItIs: only an upright baseline JPEG of the right size is.
 func TestCameraFileIsUsedAsItIs(t *testing.T) {
 	m := image.NewYCbCr(image.Rect(0, 0, 3000, 2000), image.YCbCrSubsampleRatio420)
 	plain := encoded(t, m, 75)
@@ -102,7 +102,9 @@ func TestCameraFileIsUsedAsItIs(t *testing.T) {
 		t.Error("a plain photo of 6 megapixels is not used")
 	}
 	changed := bytes.Replace(plain, []byte{0xff, 0xc0}, []byte{0xff, 0xc2}, 1)
-	for name, raw := range map[string][]byte{"small": encoded(t, landscape(300, 200), 90), "of another kind": changed, "broken": plain[:100]} {
+	for name, raw := range map[string][]byte{
+		"small": encoded(t, landscape(300, 200), 90), "of another kind": changed, "broken": plain[:100],
+	} {
 		if isBaseline(raw) {
 			t.Errorf("a photo that is %s is used", name)
 		}

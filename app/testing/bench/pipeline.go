@@ -10,22 +10,23 @@ import (
 	"time"
 )
 
-// effort is how long a run takes.
-type effort struct {
+// pipelinePlan has the size of a run.
+type pipelinePlan struct {
 	sizes  []string
 	budget time.Duration // for the pairs of one row
-	least  int           // pairs of a row, whatever they take
+	least  int           // minimum of pairs of a row, whatever time they take
 	most   int
-	brief  bool // memory of one kind of photo only, and others than the bar on one core only
+	brief  bool // memory for baseline JPEGs only, and all programs but sharp on one core only
 }
 
 var (
-	thorough = effort{[]string{small, medium, large}, 8 * time.Second, 6, 40, false}
-	quick    = effort{[]string{small, medium}, 600 * time.Millisecond, 2, 6, true}
+	thorough = pipelinePlan{[]string{small, medium, large}, 8 * time.Second, 6, 40, false}
+	quick    = pipelinePlan{[]string{small, medium}, 600 * time.Millisecond, 2, 6, true}
 )
 
-// pairsFor is how many pairs a row gets when one takes so long; even, so that each side goes first equally often.
-func (e effort) pairsFor(one time.Duration) int {
+// pairsFor returns the number of pairs of a row if one pair takes the given time. It is even, so that each side runs
+// first equally often.
+func (e pipelinePlan) pairsFor(one time.Duration) int {
 	n := e.most
 	if one > 0 {
 		n = int(min(int64(e.most), int64(e.budget/one)))
@@ -33,7 +34,7 @@ func (e effort) pairsFor(one time.Duration) int {
 	return max(e.least, n) / 2 * 2
 }
 
-// comparison is one row: a photo, some cores, and somebody beside us.
+// comparison is one row: a photo, a number of cores, and another program.
 type comparison struct {
 	Photo      string
 	Kind       string
@@ -47,19 +48,20 @@ type comparison struct {
 	Pairs      []pair
 }
 
-// findings are everything that a run of the pipeline has measured.
-type findings struct {
+// pipelineResults has all results of a run.
+type pipelineResults struct {
 	Machine     machine
-	Photos      string // where they come from
+	Photos      string // their origin
 	Versions    map[string]string
-	StartUp     map[string]time.Duration // of who starts a process for each photo: a photo of one pixel
-	Missing     []string                 // who is not installed
+	StartUp     map[string]time.Duration // of programs that start a process for each photo, with a photo of one pixel
+	Missing     []string                 // programs that are not installed
 	Comparisons []comparison
 	Memory      []memory
 }
 
-// measurePipeline compares everybody who is installed with us, and measures memory.
-func measurePipeline(ctx context.Context, e effort, folder, dir string, progress io.Writer) (f findings, err error) {
+// measurePipeline compares the filter with all installed programs, and measures memory.
+func measurePipeline(ctx context.Context, e pipelinePlan, folder, dir string, progress io.Writer) (
+	f pipelineResults, err error) {
 	t, err := prepare(ctx, dir)
 	if err != nil {
 		return f, err
@@ -68,9 +70,9 @@ func measurePipeline(ctx context.Context, e effort, folder, dir string, progress
 	if err != nil {
 		return f, err
 	}
-	f = findings{Machine: thisMachine(ctx), Versions: map[string]string{}, StartUp: map[string]time.Duration{}}
+	f = pipelineResults{Machine: thisMachine(ctx), Versions: map[string]string{}, StartUp: map[string]time.Duration{}}
 	fmt.Fprintln(progress, "making photos")
-	photos, err := f.takePhotos(ctx, t, e, folder, all)
+	photos, err := f.makePhotosWithSharp(ctx, t, e, folder, all)
 	if err != nil {
 		return f, err
 	}
@@ -79,7 +81,7 @@ func measurePipeline(ctx context.Context, e effort, folder, dir string, progress
 			f.Missing = append(f.Missing, "a second core")
 			break
 		}
-		// The last cores: the first one often serves the machine's interrupts.
+		// The last cores, because the first one often handles the interrupts.
 		if err := f.compareAll(ctx, e, t, all[len(all)-cores:], photos, progress); err != nil {
 			return f, err
 		}
@@ -92,24 +94,26 @@ func measurePipeline(ctx context.Context, e effort, folder, dir string, progress
 	return f, err
 }
 
-// takePhotos makes the photos; sharp writes the kinds that Go cannot.
-func (f *findings) takePhotos(ctx context.Context, t tools, e effort, folder string, cores []int) ([]photo, error) {
-	photographer, err := t.openSharp(ctx, "", cores)
+// makePhotosWithSharp makes the photos. sharp encodes them, because Go cannot encode all kinds.
+func (f *pipelineResults) makePhotosWithSharp(
+	ctx context.Context, t tools, e pipelinePlan, folder string, cores []int) ([]photo, error) {
+	encoder, err := t.openSharp(ctx, "", cores)
 	if err != nil {
 		return nil, err
 	}
-	defer photographer.close()
-	photos, about, err := album(ctx, t.cache, folder, e.sizes, func(look string, asPNG []byte) ([]byte, error) {
-		_, body, err := photographer.ask(look, "", asPNG)
+	defer encoder.close()
+	photos, about, err := makePhotos(ctx, t.cache, folder, e.sizes, func(operation string, asPNG []byte) ([]byte, error) {
+		_, body, err := encoder.ask(operation, "", asPNG)
 		return body, err
 	})
 	f.Photos = about
 	return photos, err
 }
 
-// compareAll has every rival run beside us on these cores. Only the bar must be there.
-func (f *findings) compareAll(ctx context.Context, e effort, t tools, cores []int, photos []photo, progress io.Writer) error {
-	for _, r := range t.rivals() {
+// compareAll compares the filter with each competitor on these cores. All competitors but sharp may be missing.
+func (f *pipelineResults) compareAll(
+	ctx context.Context, e pipelinePlan, t tools, cores []int, photos []photo, progress io.Writer) error {
+	for _, r := range t.competitors() {
 		if e.brief && len(cores) > 1 && r.name != bar {
 			continue
 		}
@@ -127,8 +131,9 @@ func (f *findings) compareAll(ctx context.Context, e effort, t tools, cores []in
 	return nil
 }
 
-// compare starts us and a rival and has both filter the same list of photos, in turn.
-func (f *findings) compare(ctx context.Context, e effort, t tools, r rival, cores []int, photos []photo, progress io.Writer) error {
+// compare starts the filter and a competitor, and measures both with each photo.
+func (f *pipelineResults) compare(ctx context.Context, e pipelinePlan, t tools, r competitor, cores []int,
+	photos []photo, progress io.Writer) error {
 	other, err := r.start(ctx, cores)
 	if err != nil {
 		return err
@@ -151,7 +156,7 @@ func (f *findings) compare(ctx context.Context, e effort, t tools, r rival, core
 			if p.kind != baseline {
 				continue
 			}
-			row.budget /= 2 // for orientation, and some of them are slow
+			row.budget /= 2 // less precision is enough here, and some of the programs are slow
 		}
 		c, err := match(ctx, row, p, ours, other)
 		if err != nil {
@@ -159,13 +164,14 @@ func (f *findings) compare(ctx context.Context, e effort, t tools, r rival, core
 		}
 		c.Cores, c.Other = len(cores), r.name
 		f.Comparisons = append(f.Comparisons, c)
-		fmt.Fprintf(progress, "%s, %s, %s: %.2f\n", p.name, countCores(len(cores)), r.name, ratio(c.Pairs, elapsed).Mid)
+		fmt.Fprintf(progress, "%s, %s, %s: %.2f\n",
+			p.name, countCores(len(cores)), r.name, ratio(c.Pairs, elapsed).Mid)
 	}
 	return nil
 }
 
-// match measures one row. The first results are looked at: they must be what both were asked for.
-func match(ctx context.Context, e effort, p photo, ours, other engine) (comparison, error) {
+// match measures one row. It checks the first results of both sides.
+func match(ctx context.Context, e pipelinePlan, p photo, ours, other engine) (comparison, error) {
 	c := comparison{Photo: p.name, Kind: p.kind, Width: p.width, Height: p.height, FileBytes: len(p.raw)}
 	var one time.Duration
 	for _, side := range []struct {
@@ -176,7 +182,7 @@ func match(ctx context.Context, e effort, p photo, ours, other engine) (comparis
 		for range 2 { // the first run of a process also loads its libraries
 			var body []byte
 			var err error
-			if s, body, err = side.develop(p); err == nil {
+			if s, body, err = side.filter(p); err == nil {
 				err = verify(p, body)
 			}
 			if err != nil {
@@ -191,8 +197,8 @@ func match(ctx context.Context, e effort, p photo, ours, other engine) (comparis
 			if ctx.Err() != nil {
 				return sample{}, ctx.Err()
 			}
-			s, _, err := side.develop(p)
-			// What a garbage collector still has to do must not fall into the other side's time.
+			s, _, err := side.filter(p)
+			// Let a garbage collector finish, so that it does not take time from the other side.
 			time.Sleep(5 * time.Millisecond)
 			return s, err
 		}
@@ -202,7 +208,7 @@ func match(ctx context.Context, e effort, p photo, ours, other engine) (comparis
 	return c, err
 }
 
-// startUp is what a process costs before it sees a photo worth the name.
+// startUp returns the time that a program needs for a photo of one pixel, which is mostly the start of a process.
 func startUp(e engine) (time.Duration, error) {
 	dot, err := onePixel()
 	if err != nil {
@@ -210,7 +216,7 @@ func startUp(e engine) (time.Duration, error) {
 	}
 	var all []float64
 	for range 5 {
-		s, _, err := e.develop(dot)
+		s, _, err := e.filter(dot)
 		if err != nil {
 			return 0, err
 		}

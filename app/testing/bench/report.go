@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,8 +13,8 @@ import (
 	"time"
 )
 
-// printPipeline writes the tables in Markdown.
-func printPipeline(w io.Writer, f findings) {
+// printPipeline writes the tables of the pipeline in Markdown.
+func printPipeline(w io.Writer, f pipelineResults) {
 	fmt.Fprintf(w, "Measured on %s. Photos: %s.\n", f.Machine, f.Photos)
 	names := []string{"ours"}
 	for _, c := range f.Comparisons {
@@ -25,37 +26,39 @@ func printPipeline(w io.Writer, f findings) {
 		fmt.Fprintf(w, "- %s: %s\n", n, f.Versions[n])
 	}
 	for _, n := range f.Missing {
-		fmt.Fprintf(w, "- not measured, for it is not there: %s\n", n)
+		fmt.Fprintf(w, "- not measured, because it is not installed: %s\n", n)
 	}
 	printBar(w, f)
 	printOthers(w, f)
 	printMemory(w, f)
 }
 
-// printBar is the table that the goal speaks of.
-func printBar(w io.Writer, f findings) {
-	fmt.Fprintf(w, "\n| photo | file | cores | ours | sharp | ours / sharp | quartiles | CPU, ours / sharp | size of the result | pairs | allocations |\n")
+// printBar writes the comparison with sharp, which the goal for speed refers to.
+func printBar(w io.Writer, f pipelineResults) {
+	fmt.Fprintln(w, "\n| photo | file | cores | ours | sharp | ours / sharp | quartiles | CPU, ours / sharp "+
+		"| size of the result | pairs | allocations |")
 	fmt.Fprintln(w, "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
 	for _, c := range f.Comparisons {
 		if c.Other != bar {
 			continue
 		}
 		r := ratio(c.Pairs, elapsed)
-		fmt.Fprintf(w, "| %s | %s | %d | %s | %s | **%.2f** | %.2f to %.2f | %.2f | %.2f | %d | %.0f, %s |\n", c.Photo, mega(int64(c.FileBytes)), c.Cores,
+		fmt.Fprintf(w, "| %s | %s | %d | %s | %s | **%.2f** | %.2f to %.2f | %.2f | %.2f | %d | %.0f, %s |\n",
+			c.Photo, mib(int64(c.FileBytes)), c.Cores,
 			c.side(func(p pair) sample { return p.Ours }), c.side(func(p pair) sample { return p.Other }), r.Mid, r.Low, r.High,
 			ratio(c.Pairs, cpu).Mid, float64(c.OursBytes)/float64(c.OtherBytes), len(c.Pairs),
 			median(c.Pairs, func(p pair) float64 { return float64(p.Ours.Mallocs) }),
-			mega(int64(median(c.Pairs, func(p pair) float64 { return float64(p.Ours.Allocated) }))))
+			mib(int64(median(c.Pairs, func(p pair) float64 { return float64(p.Ours.Allocated) }))))
 	}
 }
 
-// side is the median time of one side.
+// side returns the median time of one side.
 func (c comparison) side(of func(pair) sample) string {
 	return millis(time.Duration(median(c.Pairs, func(p pair) float64 { return float64(of(p).Elapsed) })))
 }
 
-// printOthers is for orientation: one line for each rival, a column for each photo.
-func printOthers(w io.Writer, f findings) {
+// printOthers writes one line for each other program and a column for each photo.
+func printOthers(w io.Writer, f pipelineResults) {
 	var photos, others []string
 	cells := map[string]string{}
 	for _, c := range f.Comparisons {
@@ -69,12 +72,14 @@ func printOthers(w io.Writer, f findings) {
 		if !slices.Contains(others, other) {
 			others = append(others, other)
 		}
-		cells[photo+other] = fmt.Sprintf("%s, %.2f", c.side(func(p pair) sample { return p.Other }), ratio(c.Pairs, elapsed).Mid)
+		cells[photo+other] = fmt.Sprintf("%s, %.2f", c.side(func(p pair) sample { return p.Other }),
+			ratio(c.Pairs, elapsed).Mid)
 	}
 	if len(others) == 0 {
 		return
 	}
-	fmt.Fprintf(w, "\nTheir time, and ours / theirs:\n\n| | %s |\n|---|%s\n", strings.Join(photos, " | "), strings.Repeat("--:|", len(photos)))
+	fmt.Fprintf(w, "\nTheir time, and ours / theirs:\n\n| | %s |\n|---|%s\n",
+		strings.Join(photos, " | "), strings.Repeat("--:|", len(photos)))
 	for _, o := range others {
 		fmt.Fprintf(w, "| %s |", o)
 		for _, p := range photos {
@@ -82,18 +87,9 @@ func printOthers(w io.Writer, f findings) {
 		}
 		fmt.Fprintln(w)
 	}
-	for _, name := range slices.Sorted(keys(f.StartUp)) {
-		fmt.Fprintf(w, "\n%s has no long-lived mode: %s of each of its times is the start of a process.\n", name, millis(f.StartUp[name]))
-	}
-}
-
-func keys[V any](m map[string]V) func(yield func(string) bool) {
-	return func(yield func(string) bool) {
-		for k := range m {
-			if !yield(k) {
-				return
-			}
-		}
+	for _, name := range slices.Sorted(maps.Keys(f.StartUp)) {
+		fmt.Fprintf(w, "\n%s needs a process for each photo: %s of each of its times is the start of a process.\n",
+			name, millis(f.StartUp[name]))
 	}
 }
 
@@ -104,19 +100,21 @@ func countCores(n int) string {
 	return fmt.Sprintf("%d cores", n)
 }
 
-// printMemory compares the peaks of fresh processes.
-func printMemory(w io.Writer, f findings) {
-	fmt.Fprintf(w, "\n| photo | ours, peak | of it idle | sharp, peak | of it idle | ours / decoded planes |\n|---|--:|--:|--:|--:|--:|\n")
+// printMemory compares the peak memory of new processes.
+func printMemory(w io.Writer, f pipelineResults) {
+	fmt.Fprintln(w, "\n| photo | ours, peak | of it idle | sharp, peak | of it idle | ours / decoded planes |")
+	fmt.Fprintln(w, "|---|--:|--:|--:|--:|--:|")
 	for _, m := range f.Memory {
 		planes := ""
 		if m.Kind == baseline {
 			planes = fmt.Sprintf("%.2f", m.grown())
 		}
-		fmt.Fprintf(w, "| %s | %s | %s | %s | %s | %s |\n", m.Photo, mega(m.Ours.Peak), mega(m.Ours.Idle), mega(m.Bar.Peak), mega(m.Bar.Idle), planes)
+		fmt.Fprintf(w, "| %s | %s | %s | %s | %s | %s |\n", m.Photo, mib(m.Ours.Peak), mib(m.Ours.Idle),
+			mib(m.Bar.Peak), mib(m.Bar.Idle), planes)
 	}
 }
 
-func mega(bytes int64) string { return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20)) }
+func mib(bytes int64) string { return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20)) }
 
 func millis(d time.Duration) string {
 	ms := float64(d) / float64(time.Millisecond)
@@ -126,7 +124,7 @@ func millis(d time.Duration) string {
 	return fmt.Sprintf("%.0f ms", ms)
 }
 
-// replaceSection puts text between the markers of a section of a Markdown document.
+// replaceSection replaces the text between the markers of a section of a Markdown document.
 func replaceSection(document []byte, section string, text []byte) ([]byte, error) {
 	begin, end := []byte("<!-- begin "+section+" -->\n"), []byte("<!-- end "+section+" -->")
 	head, rest, found := bytes.Cut(document, begin)
@@ -137,7 +135,7 @@ func replaceSection(document []byte, section string, text []byte) ([]byte, error
 	return slices.Concat(head, begin, bytes.TrimRight(text, "\n"), []byte("\n"), end, tail), nil
 }
 
-// publish writes the section of a document, and all raw numbers into a file beside other build products.
+// publish writes the section of a document, and all raw numbers to a file.
 func publish(document, section string, text []byte, raw any, rawFile string) error {
 	data, err := json.MarshalIndent(raw, "", " ")
 	if err != nil {
@@ -152,13 +150,13 @@ func publish(document, section string, text []byte, raw any, rawFile string) err
 	if document == "" {
 		return nil
 	}
-	was, err := os.ReadFile(document)
+	old, err := os.ReadFile(document)
 	if err != nil {
 		return err
 	}
-	is, err := replaceSection(was, section, text)
+	updated, err := replaceSection(old, section, text)
 	if err != nil {
 		return fmt.Errorf("%s: %w", document, err)
 	}
-	return os.WriteFile(document, is, 0o644)
+	return os.WriteFile(document, updated, 0o644)
 }

@@ -13,14 +13,14 @@ import (
 	"time"
 )
 
-// measuredFindings are made up.
-func measuredFindings() findings {
+// exampleResults returns made-up results.
+func exampleResults() pipelineResults {
 	p := pair{sample{Elapsed: 80 * time.Millisecond, CPU: 90 * time.Millisecond, Mallocs: 12, Allocated: 1 << 20},
 		sample{Elapsed: 100 * time.Millisecond, CPU: 100 * time.Millisecond}}
 	row := comparison{Photo: "6 MP JPEG", Kind: baseline, FileBytes: 2 << 20, Cores: 1, Other: bar, OursBytes: 130, OtherBytes: 100, Pairs: []pair{p, p}}
 	other := row
 	other.Other, other.Cores = "ImageMagick", 2
-	return findings{Photos: "none", Comparisons: []comparison{row, other}, StartUp: map[string]time.Duration{"ImageMagick": 9 * time.Millisecond},
+	return pipelineResults{Photos: "none", Comparisons: []comparison{row, other}, StartUp: map[string]time.Duration{"ImageMagick": 9 * time.Millisecond},
 		Versions: map[string]string{"ours": "go", bar: "sharp 1"}, Missing: []string{"GraphicsMagick"},
 		Memory: []memory{{Photo: "6 MP JPEG", Kind: baseline, Planes: 10 << 20, FileBytes: 1 << 20, ResultBytes: 1 << 20,
 			Ours: footprint{4 << 20, 18 << 20}, Bar: footprint{60 << 20, 90 << 20}}}}
@@ -28,20 +28,20 @@ func measuredFindings() findings {
 
 func TestTables(t *testing.T) {
 	var b bytes.Buffer
-	printPipeline(&b, measuredFindings())
+	printPipeline(&b, exampleResults())
 	for _, line := range []string{
 		"| 6 MP JPEG | 2.0 MiB | 1 | 80 ms | 100 ms | **0.80** | 0.80 to 0.80 | 0.90 | 1.30 | 2 | 12, 1.0 MiB |",
 		"| ImageMagick, 2 cores | 100 ms, 0.80 |",
-		"ImageMagick has no long-lived mode: 9.0 ms of each of its times is the start of a process.",
+		"ImageMagick needs a process for each photo: 9.0 ms of each of its times is the start of a process.",
 		"| 6 MP JPEG | 18.0 MiB | 4.0 MiB | 90.0 MiB | 60.0 MiB | 1.20 |",
-		"- not measured, for it is not there: GraphicsMagick",
+		"- not measured, because it is not installed: GraphicsMagick",
 	} {
 		if !slices.Contains(strings.Split(b.String(), "\n"), line) {
 			t.Errorf("no line %q in\n%s", line, b.String())
 		}
 	}
 	var columns int
-	for line := range strings.Lines(b.String()) { // a table with a cell too many shows nothing
+	for line := range strings.Lines(b.String()) { // Markdown shows no table with a cell too many
 		n := strings.Count(line, "|")
 		if columns != 0 && n != 0 && n != columns {
 			t.Errorf("%d cells instead of %d: %s", n-1, columns-1, line)
@@ -56,8 +56,8 @@ func TestPublish(t *testing.T) {
 	if err := os.WriteFile(document, []byte("before\n<!-- begin pipeline -->\nold\n<!-- end pipeline -->\nafter\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	for range 2 { // the second time changes nothing
-		if err := publish(document, "pipeline", []byte("new\n"), measuredFindings(), raw); err != nil {
+	for range 2 { // the second run changes nothing
+		if err := publish(document, "pipeline", []byte("new\n"), exampleResults(), raw); err != nil {
 			t.Fatal(err)
 		}
 		if got, _ := os.ReadFile(document); string(got) != "before\n<!-- begin pipeline -->\nnew\n<!-- end pipeline -->\nafter\n" {
@@ -65,7 +65,7 @@ func TestPublish(t *testing.T) {
 		}
 	}
 	data, err := os.ReadFile(raw)
-	var back findings
+	var back pipelineResults
 	if err != nil || json.Unmarshal(data, &back) != nil || len(back.Comparisons) != 2 || back.Comparisons[0].Pairs[1].Ours.Elapsed != 80*time.Millisecond {
 		t.Errorf("the raw numbers: %v\n%s", err, data)
 	}

@@ -16,56 +16,58 @@ import (
 	"imagery/app/testing/process"
 )
 
-// span is how long a run of the service takes.
-type span struct {
-	starts  int           // cold starts
-	idle    int           // small photos, one after the other
-	large   int           // of 6 megapixels
-	rested  int           // small ones after silence
-	flow    time.Duration // of one rate
-	steady  time.Duration // at 70 %
-	slow    rush
-	first   float64  // photos a second that the doubling begins with
-	crowded []string // backends that get slow uploads
+// servicePlan has the size of a run of the service.
+type servicePlan struct {
+	starts       int           // cold starts
+	idle         int           // small photos, one at a time
+	large        int           // of 6 megapixels
+	afterPause   int           // small photos, each after a pause
+	perRate      time.Duration // duration of each rate
+	steady       time.Duration // duration of the load at 70 % of the maximum
+	slow         slowLoad
+	first        float64  // photos per second of the first rate, which is then doubled
+	slowBackends []string // backends that are measured with slow uploads
 }
 
 var (
-	thoroughSpan = span{10, 100, 20, 10, 10 * time.Second, 40 * time.Second, rush{64, 20_000_000, 20 * time.Second}, 2, []string{onLocal, onAWS}}
-	quickSpan    = span{2, 8, 2, 1, time.Second, 2 * time.Second, rush{64, 20_000_000, 2 * time.Second}, 16, []string{onLocal}}
+	thoroughService = servicePlan{10, 100, 20, 10, 10 * time.Second, 40 * time.Second,
+		slowLoad{64, 20_000_000, 20 * time.Second}, 2, []string{onLocal, onAWS}}
+	quickService = servicePlan{2, 8, 2, 1, time.Second, 2 * time.Second,
+		slowLoad{64, 20_000_000, 2 * time.Second}, 16, []string{onLocal}}
 )
 
-// silence is longer than anything that is remembered for a while, and than the pause between two polls.
-const silence = 3 * time.Second
+// idlePause is longer than any cache and than the pause between two polls.
+const idlePause = 3 * time.Second
 
-// steadyShare of what the service can do at most is what it is measured at for long.
+// steadyShare is the share of the maximum throughput at which the service is measured for longer.
 const steadyShare = 0.7
 
-// performance is what one backend showed.
+// performance has the results of one backend.
 type performance struct {
-	Backend string
-	Start   []float64 // nanoseconds, as all durations here
-	Idle    []float64
-	Rested  []float64
-	Large   []float64
-	Flows   []flow // the rate doubles
-	Steady  flow
-	Crowds  []crowd
+	Backend     string
+	Start       []float64 // in nanoseconds, like all durations here
+	Idle        []float64
+	AfterPause  []float64
+	Large       []float64
+	Loads       []loadResult // the rate doubles
+	Steady      loadResult
+	SlowUploads []slowResult
 }
 
-// serviceFindings are everything that a run of the service has measured.
-type serviceFindings struct {
-	Machine   machine
-	Binary    int64
-	Slow      string    // what the slow uploads were
-	Bare      []float64 // the filter alone on the small photo
-	BareLarge []float64
-	SmallSize int
-	LargeSize int
-	Backends  []performance
+// serviceResults has all results of a run.
+type serviceResults struct {
+	Machine     machine
+	Binary      int64
+	Slow        string    // description of the slow uploads
+	FilterSmall []float64 // time of the filter alone for the small photo
+	FilterLarge []float64
+	SmallSize   int
+	LargeSize   int
+	Backends    []performance
 }
 
 // measureService measures both backends.
-func measureService(ctx context.Context, s span, dir string, progress io.Writer) (f serviceFindings, err error) {
+func measureService(ctx context.Context, s servicePlan, dir string, progress io.Writer) (f serviceResults, err error) {
 	f.Machine = thisMachine(ctx)
 	f.Slow = fmt.Sprintf("%d slow uploads of %d MB, over %s", s.slow.clients, s.slow.bytes/1_000_000, s.slow.takes)
 	exe := filepath.Join(dir, "imagery")
@@ -82,10 +84,10 @@ func measureService(ctx context.Context, s span, dir string, progress io.Writer)
 		return f, err
 	}
 	f.SmallSize, f.LargeSize = len(small), len(large)
-	if f.Bare, err = bare(ctx, small, s.idle); err != nil {
+	if f.FilterSmall, err = filterAlone(ctx, small, s.idle); err != nil {
 		return f, err
 	}
-	if f.BareLarge, err = bare(ctx, large, s.large); err != nil {
+	if f.FilterLarge, err = filterAlone(ctx, large, s.large); err != nil {
 		return f, err
 	}
 	for _, backend := range []string{onLocal, onAWS} {
@@ -99,7 +101,7 @@ func measureService(ctx context.Context, s span, dir string, progress io.Writer)
 	return f, nil
 }
 
-// servicePhotos are the two that are uploaded.
+// servicePhotos returns the two photos that are uploaded.
 func servicePhotos() (small, large []byte, err error) {
 	for _, p := range []struct {
 		into *[]byte
@@ -114,8 +116,8 @@ func servicePhotos() (small, large []byte, err error) {
 	return small, large, nil
 }
 
-// bare runs the filter alone, as a worker does.
-func bare(ctx context.Context, photo []byte, n int) (took []float64, err error) {
+// filterAlone measures the filter without the service.
+func filterAlone(ctx context.Context, photo []byte, n int) (took []float64, err error) {
 	for range n + 1 {
 		began := time.Now()
 		if _, err := (sepia.Filter{}).Apply(ctx, photo); err != nil {
@@ -123,12 +125,12 @@ func bare(ctx context.Context, photo []byte, n int) (took []float64, err error) 
 		}
 		took = append(took, float64(time.Since(began)))
 	}
-	return took[1:], nil // the first one makes the tables
+	return took[1:], nil // the first run also computes tables
 }
 
 // bench measures one backend.
 type bench struct {
-	span
+	servicePlan
 	exe, dir     string
 	small, large []byte
 	progress     io.Writer
@@ -145,17 +147,21 @@ func (b *bench) run(ctx context.Context) error {
 		}
 	}
 	fmt.Fprintf(b.progress, "%s: ready after %s\n", b.Backend, millis(time.Duration(quantile(b.Start, 0.5))))
-	if err := b.within(ctx, func(p *process.Process, s store, _ time.Duration) error { return b.traffic(ctx, p, s) }, "-role", "local"); err != nil {
+	err := b.within(ctx, func(p *process.Process, s store, _ time.Duration) error {
+		return b.traffic(ctx, p, s)
+	}, "-role", "local")
+	if err != nil {
 		return err
 	}
-	if !slices.Contains(b.crowded, b.Backend) {
+	if !slices.Contains(b.slowBackends, b.Backend) {
 		return nil
 	}
-	return b.crowds(ctx)
+	return b.slowUploads(ctx)
 }
 
-// within runs a part over a fresh service.
-func (b *bench) within(ctx context.Context, part func(*process.Process, store, time.Duration) error, flags ...string) error {
+// within starts a new service, runs part with it and stops it.
+func (b *bench) within(
+	ctx context.Context, part func(*process.Process, store, time.Duration) error, flags ...string) error {
 	s, err := openStore(ctx, b.Backend, b.dir)
 	if err != nil {
 		return err
@@ -173,10 +179,10 @@ func (b *bench) within(ctx context.Context, part func(*process.Process, store, t
 	return part(p, s, took)
 }
 
-// traffic is the idle part, the doubling, and the steady part.
+// traffic measures an idle service, rates that double until the service is saturated, and 70 % of the maximum.
 func (b *bench) traffic(ctx context.Context, p *process.Process, s store) error {
 	c := newClient(p.URL)
-	if _, err := c.idle(ctx, s.catalog, b.small, 2*localProcesses, 0); err != nil { // warms everybody up
+	if _, err := c.idle(ctx, s.catalog, b.small, 2*localProcesses, 0); err != nil { // warms up all processes
 		return err
 	}
 	for _, part := range []struct {
@@ -184,7 +190,11 @@ func (b *bench) traffic(ctx context.Context, p *process.Process, s store) error 
 		photo []byte
 		n     int
 		pause time.Duration
-	}{{&b.Idle, b.small, b.idle, 0}, {&b.Rested, b.small, b.rested, silence}, {&b.Large, b.large, b.span.large, 0}} {
+	}{
+		{&b.Idle, b.small, b.idle, 0},
+		{&b.AfterPause, b.small, b.afterPause, idlePause},
+		{&b.Large, b.large, b.servicePlan.large, 0},
+	} {
 		list, err := c.idle(ctx, s.catalog, part.photo, part.n, part.pause)
 		if err != nil {
 			return err
@@ -196,11 +206,11 @@ func (b *bench) traffic(ctx context.Context, p *process.Process, s store) error 
 	fmt.Fprintf(b.progress, "%s: idle %s\n", b.Backend, millis(time.Duration(quantile(b.Idle, 0.5))))
 	most := 0.0
 	for rate := b.first; ; rate *= 2 {
-		r, err := b.offer(ctx, p, s, c, rate, b.flow)
+		r, err := b.offer(ctx, p, s, c, rate, b.perRate)
 		if err != nil {
 			return err
 		}
-		b.Flows = append(b.Flows, r)
+		b.Loads = append(b.Loads, r)
 		most = max(most, r.Done)
 		if r.saturated() {
 			break
@@ -211,16 +221,17 @@ func (b *bench) traffic(ctx context.Context, p *process.Process, s store) error 
 	return err
 }
 
-// saturated is when what comes out stays behind what goes in, by more than the photos that are always under way.
-func (r flow) saturated() bool {
+// saturated reports whether the service processed clearly less than was offered, so that its queue grew.
+func (r loadResult) saturated() bool {
 	return r.Done < 0.85*float64(r.Sent)/r.Seconds && (r.Behind > 0.5 || r.Refused > 0)
 }
 
-// localProcesses of each role are in a fleet.
+// localProcesses is the number of processes of each role in a fleet.
 const localProcesses = 2
 
-// offer is client.offer with the memory of the processes.
-func (b *bench) offer(ctx context.Context, p *process.Process, s store, c *client, rate float64, d time.Duration) (r flow, err error) {
+// offer runs client.offer and adds the peak memory of the processes.
+func (b *bench) offer(ctx context.Context, p *process.Process, s store, c *client, rate float64, d time.Duration) (
+	r loadResult, err error) {
 	servers, err := childPIDs(ctx, p, "server")
 	if err != nil {
 		return r, err
@@ -238,36 +249,37 @@ func (b *bench) offer(ctx context.Context, p *process.Process, s store, c *clien
 	if r.Server, err = largestPeak(servers); err == nil {
 		r.Worker, err = largestPeak(workers)
 	}
-	fmt.Fprintf(b.progress, "%s: %.0f photos/s offered, %.0f done, median %s\n", b.Backend, rate, r.Done, millis(time.Duration(quantile(r.Took, 0.5))))
+	fmt.Fprintf(b.progress, "%s: %.0f photos/s offered, %.0f processed, median %s\n",
+		b.Backend, rate, r.Done, millis(time.Duration(quantile(r.Took, 0.5))))
 	return r, err
 }
 
-// smallestInstance is the budget of a server on a machine of 1 GiB.
+// smallestInstance is the memory budget of a server on a machine with 1 GiB, in bytes.
 const smallestInstance = 614 << 20
 
-// crowds sends the slow uploads to a whole fleet, and to one server with the budget of the smallest instance.
-func (b *bench) crowds(ctx context.Context) error {
+// slowUploads sends the slow uploads to a whole fleet, and to one server with the budget of the smallest instance.
+func (b *bench) slowUploads(ctx context.Context) error {
 	err := b.within(ctx, func(p *process.Process, _ store, _ time.Duration) error {
 		servers, err := childPIDs(ctx, p, "server")
 		if err != nil {
 			return err
 		}
-		return b.crowd(ctx, p, crowd{Who: "fleet of two servers"}, servers)
+		return b.slowResult(ctx, p, slowResult{Servers: "fleet of two servers"}, servers)
 	}, "-role", "local", "-consume=false")
 	if err != nil {
 		return err
 	}
 	return b.within(ctx, func(p *process.Process, _ store, _ time.Duration) error {
-		return b.crowd(ctx, p, crowd{Who: "one server", Budget: smallestInstance}, []int{p.PID()})
+		return b.slowResult(ctx, p, slowResult{Servers: "one server", Budget: smallestInstance}, []int{p.PID()})
 	}, "-role", "server", "-memory", fmt.Sprint(smallestInstance))
 }
 
-func (b *bench) crowd(ctx context.Context, p *process.Process, as crowd, servers []int) error {
-	r, err := newClient(p.URL).crowdIn(ctx, b.small, b.slow)
+func (b *bench) slowResult(ctx context.Context, p *process.Process, as slowResult, servers []int) error {
+	r, err := newClient(p.URL).uploadTogether(ctx, b.small, b.slow)
 	if err != nil {
 		return err
 	}
-	r.Who, r.Budget = as.Who, as.Budget
+	r.Servers, r.Budget = as.Servers, as.Budget
 	if r.Server, err = largestPeak(servers); err != nil {
 		return err
 	}
@@ -276,7 +288,8 @@ func (b *bench) crowd(ctx context.Context, p *process.Process, as crowd, servers
 			return err
 		}
 	}
-	fmt.Fprintf(b.progress, "%s, %s: %d slow uploads accepted of %d, %s\n", b.Backend, r.Who, r.Accepted, b.slow.clients, mega(r.Server))
-	b.Crowds = append(b.Crowds, r)
+	fmt.Fprintf(b.progress, "%s, %s: %d slow uploads accepted of %d, %s\n",
+		b.Backend, r.Servers, r.Accepted, b.slow.clients, mib(r.Server))
+	b.SlowUploads = append(b.SlowUploads, r)
 	return nil
 }

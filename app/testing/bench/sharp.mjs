@@ -1,5 +1,5 @@
 // Filters the photos that the benchmark sends it, with sharp. The protocol is that of package frame: a line of JSON,
-// then bytes, one request at a time. Arguments: how many threads libvips may use, and the matrix as JSON.
+// then bytes, one request at a time. Arguments: number of threads of libvips, and the matrix as JSON.
 import sharp from 'sharp';
 
 const matrix = JSON.parse(process.argv[3]);
@@ -7,14 +7,14 @@ sharp.cache(false);
 sharp.concurrency(Number(process.argv[2]));
 
 const upright = (raw) => sharp(raw).rotate();
-// Our PNG encoder uses the fastest level with a filter chosen for each row; this is the same for libpng.
+// The fastest compression level with a filter chosen for each row, as in the PNG encoder of the service.
 const encode = (s, format) => format === 'png' ? s.png({compressionLevel: 1, adaptiveFiltering: true}) : s.jpeg({quality: 90});
 
-const looks = {
+const operations = {
   bar: (raw, format) => encode(upright(raw).recomb(matrix), format),
-  // Contrast and brightness as one line, and saturation.
+  // The complete filter: contrast and brightness as one linear function, and saturation.
   full: (raw, format) => encode(upright(raw).recomb(matrix).linear(1.69, -45.725).modulate({saturation: 0.7}), format),
-  // These make the photos to measure with.
+  // These encode the photos of the benchmark.
   'make-jpeg': (raw) => sharp(raw).jpeg({quality: 90}),
   'make-progressive': (raw) => sharp(raw).jpeg({quality: 90, progressive: true}),
   'make-webp': (raw) => sharp(raw).webp({quality: 80}),
@@ -29,7 +29,7 @@ function send(head, body = Buffer.alloc(0)) {
 async function answer(ask, raw) {
   const began = process.hrtime.bigint();
   try {
-    const body = await looks[ask.look](raw, ask.format).toBuffer();
+    const body = await operations[ask.operation](raw, ask.format).toBuffer();
     const nanos = Number(process.hrtime.bigint() - began);
     const cpu = process.cpuUsage();
     send({nanos, cpuMicros: cpu.user + cpu.system, size: body.length}, body);

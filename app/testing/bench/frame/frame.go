@@ -1,5 +1,5 @@
-// Package frame is how the benchmark talks to a long-lived process that filters photos: a line of JSON and then
-// bytes, in both directions, one request at a time. sharp.mjs speaks it, too.
+// Package frame implements the protocol between the benchmark and a process that filters photos: a line of JSON, then
+// bytes, in both directions, one request at a time. sharp.mjs implements it, too.
 package frame
 
 import (
@@ -9,30 +9,30 @@ import (
 	"io"
 )
 
-// Hello is the first line of a process.
+// Hello is the first line that a process sends.
 type Hello struct {
-	Versions string `json:"versions"` // of what filters, as the report names it
+	Versions string `json:"versions"` // of the libraries, for the report
 }
 
 // Request asks for one photo; Size bytes follow.
 type Request struct {
-	Look   string `json:"look"`   // what to do; each process knows its own
-	Format string `json:"format"` // of the result: jpeg or png
-	Size   int    `json:"size"`
+	Operation string `json:"operation"` // one of the operations of the process
+	Format    string `json:"format"`    // of the result: jpeg or png
+	Size      int    `json:"size"`
 }
 
-// Reply says what the photo cost; Size bytes follow. Reading the request and writing the reply is not in it, for
-// that is the benchmark's own doing.
+// Reply has the cost of one photo; Size bytes follow. The cost does not include reading the request and writing the
+// reply, which only the benchmark needs.
 type Reply struct {
-	Nanos     int64  `json:"nanos"`     // from bytes in memory to bytes in memory
-	CPUMicros int64  `json:"cpuMicros"` // of the process so far, all its threads
+	Nanos     int64  `json:"nanos"`     // from encoded photo in memory to encoded result in memory
+	CPUMicros int64  `json:"cpuMicros"` // of all threads since the start of the process
 	Mallocs   uint64 `json:"mallocs"`   // objects allocated for this photo; Go only
 	Allocated uint64 `json:"allocated"` // bytes of them
 	Size      int    `json:"size"`
 	Error     string `json:"error,omitempty"`
 }
 
-// Write sends a head, which must be one of the types above, and the bytes that belong to it.
+// Write sends a head, one of the types above, and the bytes that follow it.
 func Write(w *bufio.Writer, head any, body []byte) error {
 	line, err := json.Marshal(head)
 	if err != nil {
@@ -46,7 +46,7 @@ func Write(w *bufio.Writer, head any, body []byte) error {
 	return nil
 }
 
-// ReadHead reads the line; io.EOF means that the other side ended between two frames.
+// ReadHead reads the line into head. It returns io.EOF if the input ends between two frames.
 func ReadHead(r *bufio.Reader, head any) error {
 	line, err := r.ReadBytes('\n')
 	if err == io.EOF && len(line) == 0 {
@@ -61,7 +61,7 @@ func ReadHead(r *bufio.Reader, head any) error {
 	return nil
 }
 
-// ReadBody reads the bytes that follow.
+// ReadBody reads the size bytes that follow a head.
 func ReadBody(r *bufio.Reader, size int) ([]byte, error) {
 	body := make([]byte, size)
 	if _, err := io.ReadFull(r, body); err != nil {
@@ -70,8 +70,8 @@ func ReadBody(r *bufio.Reader, size int) ([]byte, error) {
 	return body, nil
 }
 
-// Matrix is the sepia step of the filter, 60 % of the full effect. Everybody else in the benchmark does this one
-// multiplication, and not the other three steps of the look unless the report says so.
+// Matrix is the sepia step of the filter, 60 % of the full effect. The other programs of the benchmark do this one
+// multiplication only, and not the other three steps of the filter unless the report says so.
 var Matrix = [3][3]float64{
 	{1 - 0.6*0.607, 0.6 * 0.769, 0.6 * 0.189},
 	{0.6 * 0.349, 1 - 0.6*0.314, 0.6 * 0.168},

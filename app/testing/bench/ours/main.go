@@ -1,5 +1,5 @@
-// Command ours filters the photos that the benchmark sends it: with the look "ours" as a worker does, with "plain"
-// as a short Go program with the imaging library would.
+// Command ours filters the photos that the benchmark sends it. The operation "ours" is the filter of this repository,
+// "plain" is a short Go program with the imaging library.
 package main
 
 import (
@@ -25,7 +25,7 @@ import (
 )
 
 func main() {
-	// A worker tells the garbage collector about its budget as well.
+	// A worker also sets the memory limit of the garbage collector.
 	if memory := budget.Measured(); memory > 0 {
 		debug.SetMemoryLimit(memory)
 	}
@@ -35,8 +35,8 @@ func main() {
 	}
 }
 
-// looks are what can be asked for.
-var looks = map[string]func(raw []byte, format string) ([]byte, error){"ours": ours, "plain": plain}
+// operations are the operations of a request.
+var operations = map[string]func(raw []byte, format string) ([]byte, error){"ours": ours, "plain": plain}
 
 func serve(r *bufio.Reader, w *bufio.Writer) error {
 	if err := frame.Write(w, frame.Hello{Versions: runtime.Version()}, nil); err != nil {
@@ -60,16 +60,16 @@ func serve(r *bufio.Reader, w *bufio.Writer) error {
 	}
 }
 
-// answer filters one photo and counts.
+// answer filters one photo and measures its cost.
 func answer(ask frame.Request, raw []byte) (reply frame.Reply, body []byte) {
-	look := looks[ask.Look]
-	if look == nil {
-		return frame.Reply{Error: "unknown look " + ask.Look}, nil
+	operation := operations[ask.Operation]
+	if operation == nil {
+		return frame.Reply{Error: "unknown operation " + ask.Operation}, nil
 	}
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	began := time.Now()
-	body, err := look(raw, ask.Format)
+	body, err := operation(raw, ask.Format)
 	reply.Nanos = time.Since(began).Nanoseconds()
 	runtime.ReadMemStats(&after)
 	reply.Mallocs, reply.Allocated = after.Mallocs-before.Mallocs, after.TotalAlloc-before.TotalAlloc
@@ -85,7 +85,7 @@ func answer(ask frame.Request, raw []byte) (reply frame.Reply, body []byte) {
 	return reply, body
 }
 
-// ours makes the calls of a worker between the download and the upload.
+// ours makes the calls that a worker makes between the download and the upload.
 func ours(raw []byte, format string) ([]byte, error) {
 	filter := sepia.Filter{}
 	if _, err := filter.Inspect(raw); err != nil {
@@ -98,7 +98,7 @@ func ours(raw []byte, format string) ([]byte, error) {
 	return res.Body, err
 }
 
-// plain is the obvious program: decode, a function for each pixel, encode.
+// plain decodes, calls a function for each pixel, and encodes.
 func plain(raw []byte, format string) ([]byte, error) {
 	img, err := imaging.Decode(bytes.NewReader(raw), imaging.AutoOrientation(true))
 	if err != nil {

@@ -27,12 +27,12 @@ func TestServe(t *testing.T) {
 	var in, out bytes.Buffer
 	w := bufio.NewWriter(&in)
 	asks := []struct {
-		look, format string
-		body         []byte
-		fails        bool
-	}{{"ours", "jpeg", raw, false}, {"plain", "jpeg", raw, false}, {"ours", "png", raw, true}, {"ours", "jpeg", raw[:50], true}, {"nobody", "jpeg", raw, true}}
+		operation, format string
+		body              []byte
+		fails             bool
+	}{{"ours", "jpeg", raw, false}, {"plain", "jpeg", raw, false}, {"ours", "png", raw, true}, {"ours", "jpeg", raw[:50], true}, {"unknown", "jpeg", raw, true}}
 	for _, a := range asks {
-		if err := frame.Write(w, frame.Request{Look: a.look, Format: a.format, Size: len(a.body)}, a.body); err != nil {
+		if err := frame.Write(w, frame.Request{Operation: a.operation, Format: a.format, Size: len(a.body)}, a.body); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -51,13 +51,13 @@ func TestServe(t *testing.T) {
 		}
 		body, err := frame.ReadBody(r, reply.Size)
 		if err != nil || (reply.Error != "") != a.fails {
-			t.Errorf("%s, %s: %+v, %v", a.look, a.format, reply, err)
+			t.Errorf("%s, %s: %+v, %v", a.operation, a.format, reply, err)
 		}
 		if a.fails {
 			continue
 		}
 		if reply.Nanos <= 0 || reply.CPUMicros <= 0 || reply.Mallocs == 0 || reply.Allocated == 0 {
-			t.Errorf("%s: the costs are %+v", a.look, reply)
+			t.Errorf("%s: the costs are %+v", a.operation, reply)
 		}
 		if i == 0 && !bytes.Equal(body, want.Body) {
 			t.Error("the result is not the filter's")

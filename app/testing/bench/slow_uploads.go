@@ -14,37 +14,37 @@ import (
 	"imagery/app/imagery"
 )
 
-// rush says how slow uploads are made: so many at once, each of a photo of so many bytes, for so long.
-type rush struct {
+// slowLoad describes slow uploads: the number of clients, the bytes of each photo and the duration of each upload.
+type slowLoad struct {
 	clients, bytes int
 	takes          time.Duration
 }
 
-// crowd is what became of them.
-type crowd struct {
-	Who      string
-	Budget   int64 // bytes of each server; 0: what the machine has
+// slowResult has the results of slow uploads.
+type slowResult struct {
+	Servers  string // description
+	Budget   int64  // bytes of each server; 0 for the default
 	Accepted int
-	NoRoom   int   // 503 by design, for want of memory
-	Late     int   // 503 because storage was too slow
+	NoMemory int   // 503 because the memory budget is used up
+	TooSlow  int   // 503 because storage was too slow
 	Server   int64 // bytes, the largest peak of a server
 	Balancer int64
 }
 
-// slowly sends a body piece by piece, and its end only when everybody else has come as far.
-type slowly struct {
+// slowBody is the body of a slow upload. It sends its last bytes only after all other uploads have come as far.
+type slowBody struct {
 	body  []byte
 	at    int
 	step  time.Duration
-	last  int // bytes that wait for the others
+	last  int // number of bytes that are sent after the others have come as far
 	ready func()
-	all   <-chan struct{} // closed when everybody has come
-	end   <-chan struct{} // closed when it is all over
+	all   <-chan struct{} // closed when all uploads have come as far
+	end   <-chan struct{} // closed when the run ends
 }
 
 const slowPiece = 128 << 10
 
-func (s *slowly) Read(p []byte) (int, error) {
+func (s *slowBody) Read(p []byte) (int, error) {
 	switch left := len(s.body) - s.at; {
 	case left == 0:
 		return 0, io.EOF
@@ -64,8 +64,9 @@ func (s *slowly) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// crowdIn has all of them upload at the same time, so that for a moment the servers hold everything that they admit.
-func (c *client) crowdIn(ctx context.Context, small []byte, r rush) (is crowd, err error) {
+// uploadTogether runs all uploads at the same time and completes them together, so that at one time the servers hold as
+// many bytes as they admit.
+func (c *client) uploadTogether(ctx context.Context, small []byte, r slowLoad) (is slowResult, err error) {
 	photo := slices.Concat(small, make([]byte, r.bytes-len(small))) // decoders stop at the end of the picture
 	contentType, body := api.Form("photo.jpg", photo)
 	all := make(chan struct{})
@@ -82,10 +83,10 @@ func (c *client) crowdIn(ctx context.Context, small []byte, r rush) (is crowd, e
 	for range r.clients {
 		clients.Go(func() {
 			arrive := sync.OnceFunc(come)
-			defer arrive() // who was refused keeps nobody waiting
-			slow := &slowly{body: body, step: r.takes * slowPiece / time.Duration(r.bytes),
+			defer arrive() // a refused upload must not block the others
+			slow := &slowBody{body: body, step: r.takes * slowPiece / time.Duration(r.bytes),
 				last: 1 << 10, ready: arrive, all: all, end: ctx.Done()}
-			status, problem, upErr := c.uploadSlowly(ctx, contentType, slow)
+			status, problem, upErr := c.uploadSlow(ctx, contentType, slow)
 			mu.Lock()
 			defer mu.Unlock()
 			switch {
@@ -94,9 +95,9 @@ func (c *client) crowdIn(ctx context.Context, small []byte, r rush) (is crowd, e
 			case status == http.StatusAccepted:
 				is.Accepted++
 			case status == http.StatusServiceUnavailable && strings.Contains(problem, "Too many uploads"):
-				is.NoRoom++
+				is.NoMemory++
 			case status == http.StatusServiceUnavailable:
-				is.Late++
+				is.TooSlow++
 			default:
 				err = fmt.Errorf("a slow upload was answered with %d %s", status, problem)
 			}
@@ -106,7 +107,8 @@ func (c *client) crowdIn(ctx context.Context, small []byte, r rush) (is crowd, e
 	return is, err
 }
 
-func (c *client) uploadSlowly(ctx context.Context, contentType string, slow *slowly) (status int, problem string, err error) {
+func (c *client) uploadSlow(ctx context.Context, contentType string, slow *slowBody) (
+	status int, problem string, err error) {
 	img, err := c.Create(ctx, imagery.NewID())
 	if err != nil {
 		return 0, "", err

@@ -6,9 +6,9 @@ import (
 	"sync"
 )
 
-// landscape draws a picture with the statistics of a photo: detail at every scale, each octave with 60 % of the
-// contrast of the one before, soft colour, a few hard edges, and the grain of a sensor. It is the same on every
-// machine but for the last bit of a pixel.
+// landscape draws a picture with the statistics of a photo: detail at every scale (each octave has 60 % of the contrast
+// of the previous one), soft colours, a few hard edges, and sensor noise. It is the same on every machine, except for
+// the last bit of a pixel.
 func landscape(width, height int) *image.RGBA {
 	img := image.NewRGBA(image.Rect(0, 0, width, height))
 	rows := make(chan int)
@@ -32,12 +32,12 @@ func paintRow(img *image.RGBA, y int) {
 	row := img.Pix[y*img.Stride:][:4*img.Rect.Dx()]
 	for x := range img.Rect.Dx() {
 		light := 120 + 150*octaves(x, y, 1, 9)
-		for layer := range 3 { // things in front of others
+		for layer := range 3 { // objects in the foreground
 			if smooth(x, y, 300<<layer, uint32(20+layer)) > 0.25 {
 				light += 35 - 30*float64(layer)
 			}
 		}
-		light += 14 * (hash(x, y, 50) - 0.5) // grain
+		light += 14 * (hash(x, y, 50) - 0.5) // sensor noise
 		warm, green := 60*octaves(x, y, 2, 3), 40*octaves(x, y, 3, 3)
 		p := row[4*x : 4*x+4]
 		p[0], p[1], p[2], p[3] = level(light+warm), level(light+green), level(light-warm), 255
@@ -46,7 +46,7 @@ func paintRow(img *image.RGBA, y int) {
 
 func level(v float64) uint8 { return uint8(min(max(v, 0), 255)) }
 
-// octaves sums noise from coarse, 1,024 pixels, to fine; about -0.6 to 0.6.
+// octaves returns the sum of n octaves of noise, about -0.6 to 0.6. The first octave has cells of 1,024 pixels.
 func octaves(x, y int, seed uint32, n int) (sum float64) {
 	scale, strength := 1024, 0.5
 	for i := range n {
@@ -56,7 +56,7 @@ func octaves(x, y int, seed uint32, n int) (sum float64) {
 	return sum
 }
 
-// smooth is noise between -0.5 and 0.5 with one value for each cell of a grid, and smooth between them.
+// smooth returns noise between -0.5 and 0.5: one value for each cell of a grid, interpolated between cells.
 func smooth(x, y, cell int, seed uint32) float64 {
 	cx, cy := x/cell, y/cell
 	fx, fy := float64(x%cell)/float64(cell), float64(y%cell)/float64(cell)
@@ -66,7 +66,7 @@ func smooth(x, y, cell int, seed uint32) float64 {
 	return top*(1-fy) + bottom*fy - 0.5
 }
 
-// hash is a number from 0 to 1 for a cell.
+// hash returns a number between 0 and 1 for a cell.
 func hash(x, y int, seed uint32) float64 {
 	h := uint32(x)*0x9e3779b1 ^ uint32(y)*0x85ebca77 ^ seed*0xc2b2ae3d
 	h = (h ^ h>>15) * 0x2c1b3c6d

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// schedule is who runs when, 0 or 1: A B B A A B B A and so on. A machine that grows slower or faster
-// meanwhile favours neither, and each run has its partner right beside it.
+// schedule returns the order of the two sides, 0 and 1: 0 1 1 0 0 1 1 0 and so on. A machine that becomes slower or
+// faster meanwhile changes both alike, and the two runs of a pair are next to each other.
 func schedule(pairs int) []int {
 	var order []int
 	for i := range pairs {
@@ -16,15 +16,15 @@ func schedule(pairs int) []int {
 	return order
 }
 
-// pair is one run of each side, next to each other in time.
+// pair has one run of each side, next to each other in time.
 type pair struct{ Ours, Other sample }
 
-// interleave runs both sides as scheduled. The first run of each side before this is the caller's warm-up.
+// interleave runs both sides in the order of schedule. The caller has warmed up both.
 func interleave(pairs int, ours, other func() (sample, error)) ([]pair, error) {
 	list := make([]pair, pairs)
-	for i, who := range schedule(pairs) {
+	for i, side := range schedule(pairs) {
 		var err error
-		if p := &list[i/2]; who == 0 {
+		if p := &list[i/2]; side == 0 {
 			p.Ours, err = ours()
 		} else {
 			p.Other, err = other()
@@ -36,14 +36,14 @@ func interleave(pairs int, ours, other func() (sample, error)) ([]pair, error) {
 	return list, nil
 }
 
-// spread is a median with the quartiles around it.
+// spread is a median with the two quartiles.
 type spread struct{ Low, Mid, High float64 }
 
 func spreadOf(values []float64) spread {
 	return spread{quantile(values, 0.25), quantile(values, 0.5), quantile(values, 0.75)}
 }
 
-// quantile interpolates between the two nearest values. That of nothing is NaN.
+// quantile interpolates between the two nearest values. Without values it returns NaN.
 func quantile(values []float64, q float64) float64 {
 	if len(values) == 0 {
 		return math.NaN()
@@ -55,7 +55,7 @@ func quantile(values []float64, q float64) float64 {
 	return sorted[below] + (sorted[above]-sorted[below])*(at-float64(below))
 }
 
-// ratio compares the two sides pair by pair: the median of ratios, which one slow moment cannot move.
+// ratio returns the spread of the ratios of all pairs; a median does not change with a few slow runs.
 func ratio(pairs []pair, of func(sample) time.Duration) spread {
 	var all []float64
 	for _, p := range pairs {
@@ -66,7 +66,7 @@ func ratio(pairs []pair, of func(sample) time.Duration) spread {
 	return spreadOf(all)
 }
 
-// median of one quantity of many samples.
+// median returns the median of one quantity of all pairs.
 func median(list []pair, of func(pair) float64) float64 {
 	var all []float64
 	for _, p := range list {

@@ -8,16 +8,16 @@ import (
 	"time"
 )
 
-// TestScheduleIsABBA: each side goes first equally often, and the partners of a pair are neighbours.
+// TestScheduleIsABBA: each side runs first equally often, and the runs of a pair are next to each other.
 func TestScheduleIsABBA(t *testing.T) {
 	if got := schedule(4); !slices.Equal(got, []int{0, 1, 1, 0, 0, 1, 1, 0}) {
 		t.Errorf("order %v", got)
 	}
 	var log []int
 	clock := 0
-	side := func(who int) func() (sample, error) {
+	side := func(number int) func() (sample, error) {
 		return func() (sample, error) {
-			log = append(log, who)
+			log = append(log, number)
 			clock++
 			return sample{Elapsed: time.Duration(clock)}, nil
 		}
@@ -27,7 +27,8 @@ func TestScheduleIsABBA(t *testing.T) {
 		t.Fatalf("ran %v, %v", log, err)
 	}
 	for i, p := range pairs {
-		if d := p.Ours.Elapsed - p.Other.Elapsed; d != 1 && d != -1 || min(p.Ours.Elapsed, p.Other.Elapsed) != time.Duration(2*i+1) {
+		ours, other := p.Ours.Elapsed, p.Other.Elapsed
+		if d := ours - other; d != 1 && d != -1 || min(ours, other) != time.Duration(2*i+1) {
 			t.Errorf("pair %d is made of runs %d and %d", i, p.Ours.Elapsed, p.Other.Elapsed)
 		}
 	}
@@ -43,7 +44,8 @@ func TestRatioIsTheMedianOfRatios(t *testing.T) {
 	}
 	// The machine becomes ten times slower half-way; the ratio of medians would be 50 / 550 or the like.
 	pairs := []pair{ms(50, 100), ms(55, 100), ms(45, 100), ms(500, 1000), ms(9000, 1000)}
-	if r := ratio(pairs, elapsed); math.Abs(r.Mid-0.5) > 1e-9 || math.Abs(r.Low-0.5) > 1e-9 || math.Abs(r.High-0.55) > 1e-9 {
+	r := ratio(pairs, elapsed)
+	if math.Abs(r.Mid-0.5) > 1e-9 || math.Abs(r.Low-0.5) > 1e-9 || math.Abs(r.High-0.55) > 1e-9 {
 		t.Errorf("ratio %+v", r)
 	}
 	if r := ratio(pairs, cpu); !math.IsNaN(r.Mid) {
@@ -52,7 +54,10 @@ func TestRatioIsTheMedianOfRatios(t *testing.T) {
 	for _, c := range []struct {
 		values  []float64
 		q, want float64
-	}{{[]float64{3}, 0.5, 3}, {[]float64{4, 1}, 0.5, 2.5}, {[]float64{9, 1, 5}, 0.5, 5}, {[]float64{4, 3, 2, 1, 0}, 0.25, 1}, {[]float64{1, 2}, 0.99, 1.99}, {[]float64{7, 8}, 1, 8}} {
+	}{
+		{[]float64{3}, 0.5, 3}, {[]float64{4, 1}, 0.5, 2.5}, {[]float64{9, 1, 5}, 0.5, 5},
+		{[]float64{4, 3, 2, 1, 0}, 0.25, 1}, {[]float64{1, 2}, 0.99, 1.99}, {[]float64{7, 8}, 1, 8},
+	} {
 		if got := quantile(c.values, c.q); math.Abs(got-c.want) > 1e-9 {
 			t.Errorf("quantile %v of %v is %v, want %v", c.q, c.values, got, c.want)
 		}
@@ -60,8 +65,10 @@ func TestRatioIsTheMedianOfRatios(t *testing.T) {
 }
 
 func TestPairsOfARow(t *testing.T) {
-	e := effort{budget: 10 * time.Second, least: 4, most: 20}
-	for one, want := range map[time.Duration]int{0: 20, time.Millisecond: 20, time.Second: 10, 1100 * time.Millisecond: 8, time.Minute: 4} {
+	e := pipelinePlan{budget: 10 * time.Second, least: 4, most: 20}
+	for one, want := range map[time.Duration]int{
+		0: 20, time.Millisecond: 20, time.Second: 10, 1100 * time.Millisecond: 8, time.Minute: 4,
+	} {
 		if got := e.pairsFor(one); got != want {
 			t.Errorf("pairs of %s: %d, want %d", one, got, want)
 		}
