@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestDiagramIsTheTable: the drawn states and arrows are those of transitions, no more and no less.
-func TestDiagramIsTheTable(t *testing.T) {
+// The diagram has exactly the states and arrows of transitions.
+func TestDiagramMatchesTransitions(t *testing.T) {
 	const path = "../../docs/architecture.md"
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -21,12 +21,12 @@ func TestDiagramIsTheTable(t *testing.T) {
 	if !ok || !closed {
 		t.Fatalf("%s has no state diagram", path)
 	}
-	drawn := map[State][]State{Processed: {}} // a state that nothing leaves has no line of its own
+	drawn := map[State][]State{Processed: {}} // a final state has no line of its own
 	for _, m := range regexp.MustCompile(`(?m)^\s*(\S+) --> (\w+)`).FindAllStringSubmatch(diagram, -1) {
 		if from, to := State(m[1]), State(m[2]); from != "[*]" {
 			drawn[from] = append(drawn[from], to)
 		} else if to != Created {
-			t.Errorf("an image begins as %s, the diagram begins with %s", Created, to)
+			t.Errorf("an image starts as %s, the diagram starts with %s", Created, to)
 		}
 	}
 	if !maps.EqualFunc(drawn, transitions, slices.Equal) {

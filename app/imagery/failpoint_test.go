@@ -7,9 +7,9 @@ import (
 	"imagery/app/imagery"
 )
 
-// BenchmarkPass compares, in one run, a commit point of a process without failpoints with one in a process that
-// has some armed elsewhere, and with the empty loop around them.
-func BenchmarkPass(b *testing.B) {
+// BenchmarkHit compares, in one run, a failpoint without a hook, one with a hook that is armed elsewhere, and an empty
+// loop.
+func BenchmarkHit(b *testing.B) {
 	off := &imagery.Service{}
 	armed := &imagery.Service{Hook: func(p imagery.Failpoint, id string) {
 		if p == imagery.BeforeAck && id == "0" {
@@ -32,7 +32,7 @@ func BenchmarkPass(b *testing.B) {
 		measure(&with, func() { armed.Hit(imagery.AfterMove, id) })
 	}
 	per := func(d time.Duration) float64 { return float64(d.Nanoseconds()) / float64(b.N) / passes }
-	b.ReportMetric(0, "ns/op") // of three loops, which says nothing
+	b.ReportMetric(0, "ns/op") // the sum of three loops is meaningless
 	b.ReportMetric(per(empty), "empty-ns")
 	b.ReportMetric(per(without), "off-ns")
 	b.ReportMetric(per(with), "on-ns")

@@ -29,7 +29,8 @@ func TestParseID(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"", "x", id + "0", id[1:], strings.ReplaceAll(id, "-", ""), "{" + id[1:35] + "}",
-		"urn:uuid:" + id, strings.Replace(id, "a", "g", 1), strings.Replace(id, "-", "0", 1), "../" + id[3:], id[:35] + "\n"} {
+		"urn:uuid:" + id, strings.Replace(id, "a", "g", 1), strings.Replace(id, "-", "0", 1), "../" + id[3:],
+		id[:35] + "\n"} {
 		if _, err := imagery.ParseID(bad); !errors.Is(err, imagery.ErrInvalidID) {
 			t.Errorf("ParseID(%q) = %v, want ErrInvalidID", bad, err)
 		}

@@ -9,7 +9,7 @@ import (
 	"imagery/app/imagery"
 )
 
-// skewed is the same world seen by a process whose clock is off.
+// skewed returns the service of a process whose clock is off by the given time.
 func (w *world) skewed(by time.Duration) *imagery.Service {
 	s := *w.Service
 	s.Now = func() time.Time { return w.clock.Add(by) }
@@ -29,24 +29,24 @@ func TestOneLeaderAndTakeover(t *testing.T) {
 	w := newWorld(t)
 	a, b := w.NewReconciler("a", time.Minute), w.NewReconciler("b", time.Minute)
 	if !run(t, a).Leader || run(t, b).Leader {
-		t.Fatal("the first one leads, alone")
+		t.Fatal("the first process must be the only leader")
 	}
 	w.clock = w.clock.Add(2 * time.Minute)
 	if run(t, b).Leader || !run(t, a).Leader {
-		t.Fatal("one pass came late and the leader changed")
+		t.Fatal("the leader changed after one late pass")
 	}
 	w.clock = w.clock.Add(4 * time.Minute) // a is dead
 	if !run(t, b).Leader || run(t, a).Leader {
-		t.Fatal("nobody took over")
+		t.Fatal("no other process took over")
 	}
 	if err := b.Resign(t.Context()); err != nil || !run(t, a).Leader {
 		t.Fatalf("a leader that resigned still leads: %v", err)
 	}
 }
 
-// TestNewLeaderFindsWhatTheOldOneMissed: for hours nobody leads and the queue is lost; the next leader's first pass
-// finds every overdue image, and no later pass sends a hint twice for the same step.
-func TestNewLeaderFindsWhatTheOldOneMissed(t *testing.T) {
+// After hours without a leader and with a lost queue, the first pass of the next leader finds every overdue image, and
+// no later pass sends the same hint of an image twice.
+func TestNewLeaderFindsOverdueImages(t *testing.T) {
 	w := newWorld(t)
 	for range 40 {
 		w.accept(t, w.create(t), "photo")
@@ -63,8 +63,8 @@ func TestNewLeaderFindsWhatTheOldOneMissed(t *testing.T) {
 	}
 }
 
-// TestClocksMayDiffer: leaders whose clocks are an hour off, two at once, only cost time and calls: every image gets its
-// hint again, none is changed otherwise.
+// Two leaders at once, with clocks an hour apart, only cost time and calls: every image gets its hint again, and no
+// image is changed otherwise.
 func TestClocksMayDiffer(t *testing.T) {
 	for _, skew := range []time.Duration{-time.Hour, time.Hour} {
 		w := newWorld(t)
@@ -86,11 +86,12 @@ func TestClocksMayDiffer(t *testing.T) {
 	}
 }
 
-// TestDeadLettersAreReadOnce: letters that lie around cost their image one read, not one per pass.
+// A dead letter costs one read of its image, not one per pass.
 func TestDeadLettersAreReadOnce(t *testing.T) {
 	w := newWorld(t)
 	for range 30 {
-		if err := w.queue.Send(t.Context(), []byte(`{"imageId":"`+imagery.NewID()+`","desiredState":"processed"}`), ""); err != nil {
+		hint := []byte(`{"imageId":"` + imagery.NewID() + `","desiredState":"processed"}`)
+		if err := w.queue.Send(t.Context(), hint, ""); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -104,18 +105,18 @@ func TestDeadLettersAreReadOnce(t *testing.T) {
 	}
 }
 
-// While the table is away, a pass asks for few images, and for each dead letter once, however often it is received.
+// During an outage of the table, a pass reads few images, and each dead letter once, however often it is received.
 func TestOutageEndsThePassOverDeadLetters(t *testing.T) {
 	w := newWorld(t)
 	for range 30 {
 		w.accept(t, w.create(t), "photo")
 	}
 	w.kill(t)
-	away := &tableAway{Catalog: w.catalog}
-	w.Catalog = away
+	outage := &tableOutage{Catalog: w.catalog}
+	w.Catalog = outage
 	r := w.NewReconciler("a", time.Minute)
-	if got, err := r.RunOnce(t.Context(), 3); !errors.Is(err, errAway) || away.gets > 5 {
-		t.Errorf("%d images were asked for during an outage: %+v, %v", away.gets, got, err)
+	if got, err := r.RunOnce(t.Context(), 3); !errors.Is(err, errUnavailable) || outage.gets > 5 {
+		t.Errorf("%d images were read during an outage: %+v, %v", outage.gets, got, err)
 	}
 	w.Catalog = w.catalog
 	if got := run(t, r); got.MarkedFailed != 30 {
@@ -123,18 +124,18 @@ func TestOutageEndsThePassOverDeadLetters(t *testing.T) {
 	}
 }
 
-type tableAway struct {
+type tableOutage struct {
 	imagery.Catalog
 	gets int
 }
 
-func (c *tableAway) Get(context.Context, string) (imagery.Image, error) {
+func (c *tableOutage) Get(context.Context, string) (imagery.Image, error) {
 	c.gets++
-	return imagery.Image{}, errAway
+	return imagery.Image{}, errUnavailable
 }
 
-// A slow table makes the visibility of dead letters end during the pass: the queue gives them again and again.
-func TestDeadLettersThatComeAgainEndThePass(t *testing.T) {
+// With a slow table the visibility of dead letters ends during the pass, and the queue delivers them again and again.
+func TestRepeatedDeadLettersEndThePass(t *testing.T) {
 	w := newWorld(t)
 	w.accept(t, w.create(t), "photo")
 	w.kill(t)
@@ -145,7 +146,7 @@ func TestDeadLettersThatComeAgainEndThePass(t *testing.T) {
 	}
 }
 
-// alwaysVisible gives the same messages at every receive.
+// alwaysVisible returns the same messages at every receive.
 type alwaysVisible struct {
 	imagery.Queue
 	first    []imagery.Message
@@ -154,7 +155,7 @@ type alwaysVisible struct {
 
 func (q *alwaysVisible) Receive(ctx context.Context, n int, wait time.Duration) (_ []imagery.Message, err error) {
 	if q.receives++; q.receives > 100 {
-		return nil, errAway
+		return nil, errUnavailable
 	}
 	if q.first == nil {
 		q.first, err = q.Queue.Receive(ctx, n, wait)
@@ -162,7 +163,7 @@ func (q *alwaysVisible) Receive(ctx context.Context, n int, wait time.Duration) 
 	return q.first, err
 }
 
-// A pass ends with the lease, for then another process may lead.
+// A pass ends with its lease, because then another process may lead.
 func TestPassEndsWithItsLease(t *testing.T) {
 	w := newWorld(t)
 	var left time.Duration
@@ -186,8 +187,8 @@ func (q *watched) Receive(ctx context.Context, n int, wait time.Duration) ([]ima
 	return q.Queue.Receive(ctx, n, wait)
 }
 
-// shardMates uploads n photos whose hints are lost and become due together, in one shard of the index.
-func (w *world) shardMates(t *testing.T, n int) (ids []string) {
+// overdue uploads n photos to one shard of the index. Their hints are lost and become due together.
+func (w *world) overdue(t *testing.T, n int) (ids []string) {
 	t.Helper()
 	for range n {
 		id := "a" + imagery.NewID()[1:]
@@ -203,12 +204,12 @@ func (w *world) shardMates(t *testing.T, n int) (ids []string) {
 	return ids
 }
 
-// TestBudgetedPassesGoOn where the one before ended: nothing is skipped, and nothing sent twice.
-func TestBudgetedPassesGoOn(t *testing.T) {
+// A pass continues where the last one used up its reads: nothing is skipped, and nothing is sent twice.
+func TestPassContinuesTheLastOne(t *testing.T) {
 	w := newWorld(t)
-	w.shardMates(t, 250)
+	w.overdue(t, 250)
 	sends := w.queue.Sends
-	r := w.NewReconciler("a", time.Second) // 100 reads a pass, the least
+	r := w.NewReconciler("a", time.Second) // 100 reads per pass, the minimum
 	total := 0
 	for range 3 {
 		got := run(t, r)
@@ -222,19 +223,19 @@ func TestBudgetedPassesGoOn(t *testing.T) {
 	}
 }
 
-// TestOneBrokenImageKeepsNoOtherWaiting, and is tried again in the next pass.
-func TestOneBrokenImageKeepsNoOtherWaiting(t *testing.T) {
+// An image that cannot be read does not delay others and is retried in the next pass.
+func TestBrokenImageDoesNotDelayOthers(t *testing.T) {
 	w := newWorld(t)
-	ids := w.shardMates(t, 10)
+	ids := w.overdue(t, 10)
 	broken := &brokenItem{Catalog: w.catalog, id: ids[4]}
 	w.Catalog = broken
 	r := w.NewReconciler("a", time.Minute)
-	if got, err := r.RunOnce(t.Context(), 3); !errors.Is(err, errAway) || got.Resent != 9 {
+	if got, err := r.RunOnce(t.Context(), 3); !errors.Is(err, errUnavailable) || got.Resent != 9 {
 		t.Fatalf("with a broken image: %+v, %v", got, err)
 	}
 	broken.id = ""
 	if got := run(t, r); got.Resent != 1 {
-		t.Errorf("the pass after it was mended: %+v", got)
+		t.Errorf("the pass after it was repaired: %+v", got)
 	}
 }
 
@@ -245,7 +246,7 @@ type brokenItem struct {
 
 func (c *brokenItem) Get(ctx context.Context, id string) (imagery.Image, error) {
 	if id == c.id {
-		return imagery.Image{}, errAway
+		return imagery.Image{}, errUnavailable
 	}
 	return c.Catalog.Get(ctx, id)
 }

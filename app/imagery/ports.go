@@ -48,7 +48,7 @@ type Blobs interface {
 	// Get returns the bytes of the object, ErrNotFound or ErrDenied, or another error if it is larger than limit bytes.
 	Get(ctx context.Context, key string, limit int64) ([]byte, error)
 	// Link returns how a client gets the object: a URL that lets anyone read it for at most 15 minutes, as a download
-	// under the name filename if that is not empty; or, from a backend that has no URLs, the object itself, open, which
+	// under the name filename if that is not empty; or, from a store that has no URLs, the object itself, open, which
 	// the caller serves and closes. Errors as of Get; a URL is returned whether or not the object exists.
 	Link(ctx context.Context, key, filename string) (Link, error)
 	// Ping makes the cheapest call that proves the bucket answers.

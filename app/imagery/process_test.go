@@ -11,7 +11,7 @@ import (
 	"imagery/app/imagery"
 )
 
-var errAway = errors.New("away")
+var errUnavailable = errors.New("unavailable")
 
 func TestProcess(t *testing.T) {
 	w := newWorld(t)
@@ -34,7 +34,7 @@ func TestProcess(t *testing.T) {
 	}
 }
 
-func TestRowOfTheBook(t *testing.T) {
+func TestItemOfTheOriginalApplication(t *testing.T) {
 	w := newWorld(t)
 	id := imagery.NewID()
 	key := "upload/" + id + "-1700000000000"
@@ -45,7 +45,7 @@ func TestRowOfTheBook(t *testing.T) {
 	img := imagery.Image{ID: id, Version: 1, State: imagery.Uploaded, RawKey: key}
 	w.catalog.Put(img)
 	j := job(img)
-	j.Hint.RawKey = "" // the book's messages have none
+	j.Hint.RawKey = "" // its messages have none
 	if r, err := w.Process(t.Context(), j); err != nil || r.Outcome != imagery.Done {
 		t.Fatalf("process: %+v, %v", r, err)
 	}
@@ -54,11 +54,12 @@ func TestRowOfTheBook(t *testing.T) {
 	}
 }
 
-// TestRowOfTheBookIsExplained: the book's messages have no key, and may yet say why its image failed.
-func TestRowOfTheBookIsExplained(t *testing.T) {
+// Messages of the original application have no key, but their last delivery may fail the image.
+func TestItemOfTheOriginalApplicationFails(t *testing.T) {
 	w := newWorld(t)
 	id := imagery.NewID()
-	img := imagery.Image{ID: id, Version: 1, State: imagery.Uploaded, RawKey: "upload/" + id + "-1700000000000", Updated: w.clock}
+	img := imagery.Image{ID: id, Version: 1, State: imagery.Uploaded, RawKey: "upload/" + id + "-1700000000000",
+		Updated: w.clock}
 	w.catalog.Put(img)
 	j := job(img)
 	j.Hint.RawKey, j.Last, j.Receives = "", true, 3
@@ -92,7 +93,7 @@ func TestBadPhotoFailsAtOnce(t *testing.T) {
 	if got := w.get(t, img.ID); got.State != imagery.Failed || got.Error != "It cannot be decoded." {
 		t.Fatalf("image: %+v", got)
 	}
-	// A slower worker of the same upload succeeds after all.
+	// A slower worker of the same upload succeeds later.
 	w.filter.err = nil
 	late := w.catalogAt(t, img)
 	if r, err := late.Process(t.Context(), job(img)); err != nil || r.Outcome != imagery.Done {
@@ -103,7 +104,7 @@ func TestBadPhotoFailsAtOnce(t *testing.T) {
 	}
 }
 
-// catalogAt is the service of a worker that read the image before others changed it.
+// catalogAt returns the service of a worker that read the image before others changed it.
 func (w *world) catalogAt(t *testing.T, old imagery.Image) *imagery.Service {
 	t.Helper()
 	s := *w.Service
@@ -125,8 +126,8 @@ func (c *staleOnce) Get(ctx context.Context, id string) (imagery.Image, error) {
 	return c.Catalog.Get(ctx, id)
 }
 
-// TestOldJobLeavesNewUploadAlone: an image fails, gets other bytes, and only then the old jobs end.
-func TestOldJobLeavesNewUploadAlone(t *testing.T) {
+// An image fails and gets other bytes before an old job ends: the job does not change the new upload.
+func TestOldJobDoesNotChangeNewUpload(t *testing.T) {
 	for _, bad := range []bool{false, true} {
 		t.Run(fmt.Sprintf("bad=%t", bad), func(t *testing.T) {
 			w := newWorld(t)
@@ -150,11 +151,11 @@ func TestOldJobLeavesNewUploadAlone(t *testing.T) {
 	}
 }
 
-// TestFailureOfAnEarlierTryLeavesTheNextOneAlone: while the last delivery of a hint is in work the image fails
-// otherwise, and the same bytes are uploaded again. That is a new try, with deliveries of its own.
-func TestFailureOfAnEarlierTryLeavesTheNextOneAlone(t *testing.T) {
+// While the last delivery of a hint is being processed, another job fails the image, and the same bytes are uploaded
+// again. That is a new attempt with its own deliveries, which the old job must not fail.
+func TestOldJobDoesNotFailNewAttempt(t *testing.T) {
 	broken := &imagery.BadPhoto{Kind: imagery.Unreadable, Reason: "Broken."}
-	for _, failure := range []error{errAway, broken} {
+	for _, failure := range []error{errUnavailable, broken} {
 		t.Run(failure.Error(), func(t *testing.T) {
 			w := newWorld(t)
 			img := w.accept(t, w.create(t), "photo")
@@ -174,13 +175,13 @@ func TestFailureOfAnEarlierTryLeavesTheNextOneAlone(t *testing.T) {
 				t.Errorf("the old job: %+v, %v", r, err)
 			}
 			if got := w.get(t, img.ID); got.State != imagery.Uploaded || got.Version != next.Version {
-				t.Errorf("the old job failed the next try: %+v", got)
+				t.Errorf("the old job failed the new attempt: %+v", got)
 			}
 		})
 	}
 }
 
-func TestTransientErrorsRetryAndTheLastOneExplains(t *testing.T) {
+func TestTransientErrorsFailTheImageAtTheLastDelivery(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		change func(*imagery.Job)
@@ -189,21 +190,29 @@ func TestTransientErrorsRetryAndTheLastOneExplains(t *testing.T) {
 		state  imagery.State
 		reason string
 	}{
-		{"a first try", func(*imagery.Job) {}, 0, errAway, imagery.Uploaded, ""},
-		{"the last try", func(j *imagery.Job) { j.Last, j.Receives = true, 3 }, 0, errAway, imagery.Failed,
+		{"the first delivery", func(*imagery.Job) {}, 0, errUnavailable, imagery.Uploaded, ""},
+		{"the last delivery", func(j *imagery.Job) { j.Last, j.Receives = true, 3 }, 0, errUnavailable, imagery.Failed,
 			"It could not be processed in 3 attempts: a part of the service did not answer."},
-		{"an original that is missing", func(j *imagery.Job) { j.Last, j.Receives = true, 3 }, 0, imagery.ErrNotFound, imagery.Failed,
+		{"an original that is missing", func(j *imagery.Job) { j.Last, j.Receives = true, 3 }, 0, imagery.ErrNotFound,
+			imagery.Failed,
 			"It could not be processed in 3 attempts: original missing or not readable."},
-		{"an original that is denied", func(j *imagery.Job) { j.Last, j.Receives = true, 3 }, 0, imagery.ErrDenied, imagery.Failed,
+		{"an original that is denied", func(j *imagery.Job) { j.Last, j.Receives = true, 3 }, 0, imagery.ErrDenied,
+			imagery.Failed,
 			"It could not be processed in 3 attempts: original missing or not readable."},
 		{"a missing original at first", func(*imagery.Job) {}, 0, imagery.ErrNotFound, imagery.Uploaded, ""},
 		{"an expired original", func(*imagery.Job) {}, 31 * 24 * time.Hour, imagery.ErrDenied, imagery.Failed,
 			"It could not be processed: the original has expired, upload it again."},
-		{"the last try of an old hint", func(j *imagery.Job) { j.Last, j.Hint.RawKey = true, "upload/old" }, 0, errAway, imagery.Uploaded, ""},
-		{"the last try of a hint without key", func(j *imagery.Job) { j.Last, j.Hint.RawKey = true, "" }, 0, errAway, imagery.Uploaded, ""},
-		{"the last try of a hint from before the upload", func(j *imagery.Job) { j.Last, j.Sent = true, time.Unix(1, 0) }, 0, errAway, imagery.Uploaded, ""},
-		{"the last try of a lost message", func(j *imagery.Job) { j.Last, j.Owned = true, func() bool { return false } }, 0, errAway, imagery.Uploaded, ""},
-		{"an expired original of a lost message", func(j *imagery.Job) { j.Owned = func() bool { return false } }, 31 * 24 * time.Hour, imagery.ErrNotFound, imagery.Uploaded, ""},
+		{"the last delivery of an old hint", func(j *imagery.Job) { j.Last, j.Hint.RawKey = true, "upload/old" }, 0,
+			errUnavailable, imagery.Uploaded, ""},
+		{"the last delivery of a hint without key", func(j *imagery.Job) { j.Last, j.Hint.RawKey = true, "" }, 0,
+			errUnavailable, imagery.Uploaded, ""},
+		{"the last delivery of a hint from before the upload",
+			func(j *imagery.Job) { j.Last, j.Sent = true, time.Unix(1, 0) }, 0, errUnavailable, imagery.Uploaded, ""},
+		{"the last delivery of a lost message",
+			func(j *imagery.Job) { j.Last, j.Owned = true, func() bool { return false } },
+			0, errUnavailable, imagery.Uploaded, ""},
+		{"an expired original of a lost message", func(j *imagery.Job) { j.Owned = func() bool { return false } },
+			31 * 24 * time.Hour, imagery.ErrNotFound, imagery.Uploaded, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t)
@@ -251,7 +260,8 @@ func TestIllegalStatesCannotBeWritten(t *testing.T) {
 			t.Fatalf("version %d after %d", m.Version, last)
 		}
 		last = m.Version
-		if (m.Error != "") != (m.State == imagery.Failed) || (m.ProcessedKey != "") != (m.State == imagery.Processed) || !m.Expires.IsZero() {
+		if (m.Error != "") != (m.State == imagery.Failed) || (m.ProcessedKey != "") != (m.State == imagery.Processed) ||
+			!m.Expires.IsZero() {
 			t.Fatalf("fields of another state: %+v", m)
 		}
 	}

@@ -53,7 +53,7 @@ func TestLostHintsAreSentAgainAtDoublingIntervals(t *testing.T) {
 	}
 }
 
-func TestNothingUnfinishedIsAgeZero(t *testing.T) {
+func TestOldestAgeIsZeroWithoutUnfinishedImages(t *testing.T) {
 	w := newWorld(t)
 	w.create(t)
 	img := w.accept(t, w.create(t), "photo")
@@ -66,7 +66,7 @@ func TestNothingUnfinishedIsAgeZero(t *testing.T) {
 	}
 }
 
-// kill uses up the deliveries of all messages, as workers do that die while they hold them.
+// kill uses up the deliveries of all messages, as crashing workers do.
 func (w *world) kill(t *testing.T) {
 	t.Helper()
 	for w.queue.Len() > 0 {
@@ -80,7 +80,7 @@ func (w *world) kill(t *testing.T) {
 	}
 }
 
-func TestDeadLettersExplainThemselves(t *testing.T) {
+func TestDeadLettersFailTheirImages(t *testing.T) {
 	w := newWorld(t)
 	w.clock = time.Now().Add(-time.Minute) // the queue's clock is the real one
 	img := w.accept(t, w.create(t), "photo")
@@ -115,9 +115,8 @@ func TestDeadLettersExplainThemselves(t *testing.T) {
 	}
 }
 
-// TestOldDeadLetterLeavesNewTryAlone: the same bytes again after a failure are a new try, which the letter of
-// the first one must not end.
-func TestOldDeadLetterLeavesNewTryAlone(t *testing.T) {
+// The same bytes uploaded again after a failure are a new attempt, which the dead letter of the first must not fail.
+func TestOldDeadLetterDoesNotFailNewAttempt(t *testing.T) {
 	w := newWorld(t)
 	w.clock = time.Now().Add(-time.Minute)
 	img := w.accept(t, w.create(t), "photo")

@@ -21,7 +21,7 @@ func (f finder) Find(_ context.Context, key string) error {
 	return nil
 }
 
-// fail takes a fresh image to Failed.
+// fail creates a Failed image.
 func (w *world) fail(t *testing.T) imagery.Image {
 	t.Helper()
 	img := w.accept(t, w.create(t), "photo")
@@ -33,7 +33,7 @@ func (w *world) fail(t *testing.T) imagery.Image {
 	return w.get(t, img.ID)
 }
 
-func TestRequeueBringsAFailedImageBack(t *testing.T) {
+func TestRequeueFailedImage(t *testing.T) {
 	w := newWorld(t)
 	failed, sends := w.fail(t), w.queue.Sends
 	w.clock = w.clock.Add(time.Hour)
@@ -42,15 +42,18 @@ func TestRequeueBringsAFailedImageBack(t *testing.T) {
 		t.Fatalf("requeue: %t, %v", moved, err)
 	}
 	now := w.get(t, failed.ID)
-	if now.State != imagery.Uploaded || now.Version != failed.Version+1 || now.RawKey != failed.RawKey || now.Error != "" ||
+	if now.State != imagery.Uploaded || now.Version != failed.Version+1 || now.RawKey != failed.RawKey ||
+		now.Error != "" ||
 		!now.Updated.Equal(w.clock) || !now.Hinted.Equal(w.clock) || img.Version != now.Version {
 		t.Errorf("%+v, returned %+v, before %+v", now, img, failed)
 	}
-	if last := now.History[len(now.History)-1]; last.State != imagery.Uploaded || last.Cause == "" || last.Release != "abc" {
-		t.Errorf("the history says %+v", last)
+	if last := now.History[len(now.History)-1]; last.State != imagery.Uploaded || last.Cause == "" ||
+		last.Release != "abc" {
+		t.Errorf("the last event is %+v", last)
 	}
-	// Again is the same as once, but for another hint.
-	if _, moved, err := w.Requeue(t.Context(), failed.ID, finder{w.blobs}, nil); err != nil || moved || w.get(t, failed.ID).Version != now.Version {
+	// A second call only sends another hint.
+	if _, moved, err := w.Requeue(t.Context(), failed.ID, finder{w.blobs}, nil); err != nil || moved ||
+		w.get(t, failed.ID).Version != now.Version {
 		t.Errorf("requeue again: %t, %v", moved, err)
 	}
 	if got := w.queue.Sends - sends; got != 2 {
@@ -61,11 +64,11 @@ func TestRequeueBringsAFailedImageBack(t *testing.T) {
 	}
 }
 
-func TestRequeueLeavesAlone(t *testing.T) {
+func TestRequeueRejects(t *testing.T) {
 	for name, c := range map[string]struct {
-		prepare func(*testing.T, *world) string
-		meant   func(imagery.Image) bool
-		want    error
+		prepare  func(*testing.T, *world) string
+		selected func(imagery.Image) bool
+		want     error
 	}{
 		"malformed": {func(*testing.T, *world) string { return "7" }, nil, imagery.ErrInvalidID},
 		"unknown":   {func(*testing.T, *world) string { return imagery.NewID() }, nil, imagery.ErrNotFound},
@@ -82,7 +85,7 @@ func TestRequeueLeavesAlone(t *testing.T) {
 			}
 			return img.ID
 		}, nil, imagery.ErrNothingToRequeue},
-		"not meant": {func(t *testing.T, w *world) string { return w.fail(t).ID },
+		"not selected": {func(t *testing.T, w *world) string { return w.fail(t).ID },
 			func(img imagery.Image) bool { return img.State != imagery.Failed }, imagery.ErrNotSelected},
 		"original gone": {func(t *testing.T, w *world) string {
 			img := w.fail(t)
@@ -100,7 +103,7 @@ func TestRequeueLeavesAlone(t *testing.T) {
 			id := c.prepare(t, w)
 			before, _ := w.catalog.Get(t.Context(), id)
 			sends := w.queue.Sends
-			if _, moved, err := w.Requeue(t.Context(), id, finder{w.blobs}, c.meant); !errors.Is(err, c.want) || moved {
+			if _, moved, err := w.Requeue(t.Context(), id, finder{w.blobs}, c.selected); !errors.Is(err, c.want) || moved {
 				t.Errorf("requeue: %t, %v; want %v", moved, err, c.want)
 			}
 			if after, _ := w.catalog.Get(t.Context(), id); after.Version != before.Version || w.queue.Sends != sends {
@@ -110,7 +113,7 @@ func TestRequeueLeavesAlone(t *testing.T) {
 	}
 }
 
-// racing is a catalog in which somebody else moves the image just before the first Move.
+// racing is a catalog in which another process moves the image just before the first Move.
 type racing struct {
 	imagery.Catalog
 	race func()
@@ -124,14 +127,15 @@ func (r *racing) Move(ctx context.Context, from, to imagery.Image) error {
 	return r.Catalog.Move(ctx, from, to)
 }
 
-// A slower worker that succeeds at the last moment wins over the operator.
+// A slower worker that succeeds just before the requeue wins.
 func TestRequeueLosesToASlowWorker(t *testing.T) {
 	w := newWorld(t)
 	failed := w.fail(t)
 	done := failed
 	done.State, done.Version, done.Error, done.ProcessedKey = imagery.Processed, failed.Version+1, "", "processed/x"
 	w.Service.Catalog = &racing{Catalog: w.catalog, race: func() { w.catalog.Put(done) }}
-	if img, moved, err := w.Requeue(t.Context(), failed.ID, finder{w.blobs}, nil); !errors.Is(err, imagery.ErrNothingToRequeue) || moved {
+	img, moved, err := w.Requeue(t.Context(), failed.ID, finder{w.blobs}, nil)
+	if !errors.Is(err, imagery.ErrNothingToRequeue) || moved {
 		t.Errorf("%+v, %t, %v", img, moved, err)
 	}
 	if now := w.get(t, failed.ID); now.State != imagery.Processed {
@@ -139,15 +143,15 @@ func TestRequeueLosesToASlowWorker(t *testing.T) {
 	}
 }
 
-// deaf is a queue that takes no message.
-type deaf struct{ imagery.Queue }
+// sendFails is a queue whose Send fails.
+type sendFails struct{ imagery.Queue }
 
-func (deaf) Send(context.Context, []byte, string) error { return errors.New("away") }
+func (sendFails) Send(context.Context, []byte, string) error { return errors.New("unavailable") }
 
-func TestRequeueSaysWhenOnlyTheHintIsMissing(t *testing.T) {
+func TestRequeueReportsMissingHint(t *testing.T) {
 	w := newWorld(t)
 	failed := w.fail(t)
-	w.Service.Queue = deaf{w.queue}
+	w.Service.Queue = sendFails{w.queue}
 	img, moved, err := w.Requeue(t.Context(), failed.ID, finder{w.blobs}, nil)
 	if err == nil || !moved || img.State != imagery.Uploaded {
 		t.Fatalf("%+v, %t, %v", img, moved, err)

@@ -14,8 +14,8 @@ import (
 	"imagery/app/testing/memory"
 )
 
-// bigCatalog is a catalog with a large backlog that nobody works off. It pages as DynamoDB does: by the limit, and
-// by 1 MB, of which a row of the index with its keys takes about 100 bytes. It counts its calls.
+// bigCatalog is a catalog with a large backlog that does not shrink. It has pages like DynamoDB, of at most limit rows
+// and 1 MB; a row of the index has about 100 bytes. It counts its calls.
 type bigCatalog struct {
 	imagery.Catalog
 	rows    map[byte][]imagery.Pending // sorted by Updated
@@ -32,7 +32,8 @@ func newBigCatalog(n int, now time.Time, span time.Duration) *bigCatalog {
 	for i := range n {
 		id := imagery.NewID()
 		updated := now.Add(-span / time.Duration(n) * time.Duration(i)).Truncate(time.Millisecond)
-		c.images[id] = imagery.Image{ID: id, Version: 1, State: imagery.Uploaded, Updated: updated, Hinted: updated, RawKey: "upload/" + id + "/x"}
+		c.images[id] = imagery.Image{ID: id, Version: 1, State: imagery.Uploaded, Updated: updated, Hinted: updated,
+			RawKey: "upload/" + id + "/x"}
 		c.rows[id[0]] = append(c.rows[id[0]], imagery.Pending{ID: id, Updated: updated})
 	}
 	for _, rows := range c.rows {
@@ -53,7 +54,8 @@ func (c *bigCatalog) Touch(_ context.Context, img imagery.Image, hinted time.Tim
 	return nil
 }
 
-func (c *bigCatalog) Pending(_ context.Context, shard string, from, to time.Time, after string, limit int) ([]imagery.Pending, string, error) {
+func (c *bigCatalog) Pending(_ context.Context, shard string, from, to time.Time, after string, limit int) (
+	[]imagery.Pending, string, error) {
 	c.queries++
 	rows := c.rows[shard[0]]
 	at := sort.Search(len(rows), func(i int) bool { return !rows[i].Updated.Before(from) })
@@ -71,23 +73,24 @@ func (c *bigCatalog) Pending(_ context.Context, shard string, from, to time.Time
 	return rows[at:stop], next, nil
 }
 
-// TestReconcilerAtScale: the calls of an hour grow with the hints that are due in it, not with passes times backlog,
-// and a pass keeps its bound whatever the backlog.
+// The number of calls in an hour grows with the hints that are due in it, not with passes times backlog, and the reads
+// of a pass are limited whatever the backlog.
 func TestReconcilerAtScale(t *testing.T) {
 	sizes := []int{1_000, 10_000, 100_000}
 	if os.Getenv("LONG") == "1" {
 		sizes = append(sizes, 1_000_000)
 	}
-	const passes, perPass = 60, 3000 // a pass a minute, 50 reads a second
+	const passes, perPass = 60, 3000 // one pass per minute, 50 reads per second
 	var table strings.Builder
 	for _, n := range sizes {
 		now := time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC)
 		c := newBigCatalog(n, now, 24*time.Hour)
 		queue, dead := memory.NewQueue(imagery.Limits{Visibility: time.Minute, MaxReceives: 5})
-		s := &imagery.Service{Catalog: c, Queue: queue, DeadLetters: dead, Now: func() time.Time { return now }, ResendAfter: 5 * time.Minute}
+		s := &imagery.Service{Catalog: c, Queue: queue, DeadLetters: dead, Now: func() time.Time { return now },
+			ResendAfter: 5 * time.Minute}
 		r := s.NewReconciler("a", time.Minute)
 		backlog, resent := 0, 0
-		for c.gets == 0 || c.gets-backlog >= perPass { // a new leader looks at everything once
+		for c.gets == 0 || c.gets-backlog >= perPass { // a new leader reads everything once
 			backlog = c.gets
 			resent += run(t, r).Resent
 			now = now.Add(time.Minute)
@@ -101,11 +104,12 @@ func TestReconcilerAtScale(t *testing.T) {
 			resent += run(t, r).Resent
 			now = now.Add(time.Minute)
 		}
-		fmt.Fprintf(&table, "\n%9d pending: first look %7d reads; then an hour: %6d queries, %6d reads, %6d hints sent", n, first, c.queries, c.gets, c.writes)
-		// In a steady hour a read that finds nothing due is one of a shard's oldest image, 16 a pass, or a row on the
-		// edge of a window.
+		fmt.Fprintf(&table, "\n%9d pending: first %7d reads; then in an hour: %6d queries, %6d reads, %6d hints sent", n,
+			first, c.queries, c.gets, c.writes)
+		// In a steady hour, a read without a due hint is the read of a shard's oldest image, 16 per pass, or of a row at
+		// the edge of a window.
 		if idle := c.gets - c.writes; idle > passes*16+n/20 {
-			t.Errorf("%d images: %d of %d reads found nothing to do", n, idle, c.gets)
+			t.Errorf("%d images: %d of %d reads found no due hint", n, idle, c.gets)
 		}
 		if resent < n {
 			t.Errorf("%d images: only %d hints were sent", n, resent)

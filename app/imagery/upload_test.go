@@ -30,7 +30,7 @@ func TestCreateIsRepeatable(t *testing.T) {
 	}
 }
 
-func TestExpiredImageIsGoneAndCanBeMadeAnew(t *testing.T) {
+func TestExpiredImageIsAbsentAndCanBeCreatedAgain(t *testing.T) {
 	w := newWorld(t)
 	id := w.create(t)
 	w.clock = w.clock.Add(24 * time.Hour)
@@ -50,7 +50,7 @@ func TestExpiredImageIsGoneAndCanBeMadeAnew(t *testing.T) {
 	}
 }
 
-// TestUploadInEveryState walks the table of the re-upload rule.
+// TestUploadInEveryState tests the rules for uploading the same or other bytes again.
 func TestUploadInEveryState(t *testing.T) {
 	for _, c := range []struct {
 		state imagery.State
@@ -98,14 +98,15 @@ func TestUploadInEveryState(t *testing.T) {
 			}
 			after := w.get(t, id)
 			if c.moves {
-				if after.State != imagery.Uploaded || after.Version != before.Version+1 || after.Error != "" || img.Version != after.Version {
+				if after.State != imagery.Uploaded || after.Version != before.Version+1 || after.Error != "" ||
+					img.Version != after.Version {
 					t.Errorf("after: %+v", after)
 				}
 			} else if after.Version != before.Version || !after.Updated.Equal(before.Updated) || after.State != before.State {
 				t.Errorf("something changed: %+v -> %+v", before, after)
 			}
 			if c.want != nil && len(w.blobs.Keys()) != objects {
-				t.Error("a refused upload stored an object")
+				t.Error("a rejected upload stored an object")
 			}
 		})
 	}
@@ -138,7 +139,7 @@ func TestRaceOfTwoUploads(t *testing.T) {
 	}
 }
 
-func TestOldRowsOfTheBookTakeNoOtherBytes(t *testing.T) {
+func TestItemsOfTheOriginalApplicationAcceptNoOtherBytes(t *testing.T) {
 	w := newWorld(t)
 	id := imagery.NewID()
 	w.catalog.Put(imagery.Image{ID: id, Version: 1, State: imagery.Uploaded, RawKey: "upload/" + id + "-1700000000000"})

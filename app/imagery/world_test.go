@@ -13,7 +13,7 @@ import (
 	"imagery/app/testing/memory"
 )
 
-// world is a service over in-memory ports, with a clock that tests turn.
+// world is a service on in-memory ports, with a clock that tests set.
 type world struct {
 	*imagery.Service
 	catalog *memory.Catalog
@@ -24,7 +24,7 @@ type world struct {
 	filter  fakeFilter
 }
 
-// fakeFilter turns bytes into themselves, or fails as told.
+// fakeFilter adds a prefix to the bytes, or returns err.
 type fakeFilter struct {
 	err    error
 	during func() // runs in the middle of Apply
@@ -80,7 +80,7 @@ func (w *world) accept(t *testing.T, id, body string) imagery.Image {
 	return img
 }
 
-// job is a delivery of the image's present hint.
+// job returns a delivery of the image's current hint.
 func job(img imagery.Image) imagery.Job {
 	return imagery.Job{
 		Hint:     imagery.Hint{ImageID: img.ID, DesiredState: imagery.Processed, RawKey: img.RawKey},

@@ -33,7 +33,8 @@ const (
 var Status = []Action{
 	{"dynamodb", "Query", Pending, "", "status: the oldest unfinished image"},
 	{"autoscaling", "DescribeAutoScalingGroups", Any, "", "status: instances, and which release they run"},
-	{"elasticloadbalancing", "DescribeTargetHealth", Any, "", "status: health of the servers as the load balancer sees it"},
+	{"elasticloadbalancing", "DescribeTargetHealth", Any, "",
+		"status: health of the servers as the load balancer sees it"},
 	{"cloudwatch", "DescribeAlarms", Any, "", "status: which alarms are in alarm state"},
 }
 

@@ -11,9 +11,9 @@ import (
 	"imagery/app/deploy/iam"
 )
 
-var update = flag.Bool("update", false, "write down what this release may do, as the last step of cutting it")
+var update = flag.Bool("update", false, "record the permissions of this release, as the last step of cutting it")
 
-// released is what the last release may do, one call in a line; empty before the first.
+// released is the file with the permissions of the last release, one action per line; empty before the first release.
 const released = "testdata/released.txt"
 
 func lines(role string, lists ...[]iam.Action) []string {
@@ -25,9 +25,10 @@ func lines(role string, lists ...[]iam.Action) []string {
 	return slices.Compact(out)
 }
 
-// The test fails when an action is removed without retiring it, and when a release is cut without emptying Retired.
-func TestRetiredIsWhatTheLastReleaseDidAndThisOneDoesNot(t *testing.T) {
-	now := slices.Concat(lines("server", iam.Server, iam.Selftest), lines("worker", iam.Worker, iam.Selftest), lines("boot", iam.Boot))
+// The test fails if an action is removed without retiring it, or if a release is cut without emptying Retired.
+func TestRetiredActionsAreThoseRemovedSinceTheLastRelease(t *testing.T) {
+	now := slices.Concat(lines("server", iam.Server, iam.Selftest), lines("worker", iam.Worker, iam.Selftest),
+		lines("boot", iam.Boot))
 	if *update {
 		if err := os.WriteFile(released, []byte(strings.Join(now, "\n")+"\n"), 0o644); err != nil {
 			t.Fatal(err)
@@ -43,10 +44,12 @@ func TestRetiredIsWhatTheLastReleaseDidAndThisOneDoesNot(t *testing.T) {
 			want = append(want, l)
 		}
 	}
-	got := slices.Concat(lines("server", iam.Retired.Server), lines("worker", iam.Retired.Worker), lines("boot", iam.Retired.Boot))
+	got := slices.Concat(lines("server", iam.Retired.Server), lines("worker", iam.Retired.Worker),
+		lines("boot", iam.Retired.Boot))
 	slices.Sort(got)
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
-		t.Errorf("iam.Retired is\n%s\nthe last release did, and this one does not:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		t.Errorf("iam.Retired is\n%s\nbut the actions removed since the last release are\n%s",
+			strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }

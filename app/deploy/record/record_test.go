@@ -27,8 +27,10 @@ func again(t *testing.T, r record.Record) (out record.Record, document string) {
 }
 
 func entry(n int) record.Entry {
-	e := record.Entry{Release: fmt.Sprintf("%064x", n), From: fmt.Sprintf("%064x", n+1), By: "ann@laptop", Why: "pulumi up", Begin: noon, End: noon.Add(time.Minute),
-		Result: record.RolledBack, Reason: "the new instances fail", Instance: "i-1", New: map[string]string{"server": "2", "worker": "2"},
+	e := record.Entry{Release: fmt.Sprintf("%064x", n), From: fmt.Sprintf("%064x", n+1), By: "ann@laptop",
+		Why: "pulumi up", Begin: noon, End: noon.Add(time.Minute),
+		Result: record.RolledBack, Reason: "the new instances fail", Instance: "i-1",
+		New: map[string]string{"server": "2", "worker": "2"},
 		Old: map[string]string{"server": "1", "worker": "1"}, Before: map[string]string{"server": "a"}}
 	for i := range 100 {
 		e.Lines = append(e.Lines, fmt.Sprintf("line %d", i))
@@ -39,11 +41,13 @@ func entry(n int) record.Entry {
 func TestDocumentReadsBack(t *testing.T) {
 	e := entry(1)
 	e.Lines = e.Lines[:3]
-	in := record.Record{Lock: &record.Lock{ID: "x", Holder: "ann@laptop", Why: "pulumi up", Since: noon, Until: noon.Add(time.Minute)},
-		Abort: &record.Abort{By: "bob@desk", Since: noon}, Entries: []record.Entry{e}, Blocked: map[string]record.Block{"a": {By: "bob", Since: noon, Why: "slow"}}}
+	lock := &record.Lock{ID: "x", Holder: "ann@laptop", Why: "pulumi up", Since: noon, Until: noon.Add(time.Minute)}
+	in := record.Record{Lock: lock, Abort: &record.Abort{By: "bob@desk", Since: noon}, Entries: []record.Entry{e},
+		Blocked: map[string]record.Block{"a": {By: "bob", Since: noon, Why: "slow"}}}
 	out, document := again(t, in)
 	out2, same := again(t, out)
-	if same != document || !reflect.DeepEqual(out2, out) || !reflect.DeepEqual(out.Blocked, in.Blocked) || !reflect.DeepEqual(out.Lock, in.Lock) {
+	if same != document || !reflect.DeepEqual(out2, out) || !reflect.DeepEqual(out.Blocked, in.Blocked) ||
+		!reflect.DeepEqual(out.Lock, in.Lock) {
 		t.Errorf("%+v", out)
 	}
 	empty, err := record.Parse("")
@@ -51,11 +55,11 @@ func TestDocumentReadsBack(t *testing.T) {
 		t.Errorf("%+v, %v", empty, err)
 	}
 	if _, err := record.Parse("no"); err == nil {
-		t.Error("a document that is none was read")
+		t.Error("an invalid document was parsed")
 	}
 }
 
-// An item of DynamoDB ends at 400 KB, and a record that cannot be written would end all releases.
+// DynamoDB limits an item to 400 KB. A record that cannot be written would prevent all rollouts.
 func TestDocumentIsBounded(t *testing.T) {
 	var r record.Record
 	r.Blocked = map[string]record.Block{}
@@ -73,24 +77,27 @@ func TestDocumentIsBounded(t *testing.T) {
 	if len(document) > 300_000 {
 		t.Errorf("%d bytes", len(document))
 	}
-	if len(out.Entries) != 50 || len(out.Entries[0].Lines) != 30 || out.Entries[49].Lines != nil || strings.ContainsAny(document, "\x01") {
+	if len(out.Entries) != 50 || len(out.Entries[0].Lines) != 30 || out.Entries[49].Lines != nil ||
+		strings.ContainsAny(document, "\x01") {
 		t.Errorf("%d entries, %d lines", len(out.Entries), len(out.Entries[0].Lines))
 	}
 	if len(out.Blocked) != 50 || out.Blocked[r.Entries[199].Release].By != "ann" {
-		t.Error("the youngest hold is gone")
+		t.Error("the newest block is gone")
 	}
 	if len(r.Entries[0].Lines) != 100 {
 		t.Error("writing a record changed it")
 	}
 	e := entry(1)
 	if again, _ := again(t, record.Record{Entries: []record.Entry{e}}); again.Entries[0].Lines[29] != "line 99" {
-		t.Error("the last lines are not those that were kept")
+		t.Error("the lines that were kept are not the last ones")
 	}
 }
 
-// What a newer release wrote survives an older one.
-func TestUnknownIsKept(t *testing.T) {
-	r, err := record.Parse(`{"entries":[{"release":"a","result":"running","new":{"server":"2"},"approvedBy":["eve"]}],"abort":{"by":"ann"},"freeze":{"until":"2030"}}`)
+// Fields of a newer release are preserved when an older release writes the record.
+func TestUnknownFieldsArePreserved(t *testing.T) {
+	r, err := record.Parse(`{
+		"entries": [{"release":"a","result":"running","new":{"server":"2"},"approvedBy":["eve"]}],
+		"abort": {"by":"ann"}, "freeze": {"until":"2030"}}`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +108,8 @@ func TestUnknownIsKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	first := out["entries"].([]any)[0].(map[string]any)
-	if out["freeze"].(map[string]any)["until"] != "2030" || first["approvedBy"].([]any)[0] != "eve" || first["result"] != "successful" {
+	if out["freeze"].(map[string]any)["until"] != "2030" || first["approvedBy"].([]any)[0] != "eve" ||
+		first["result"] != "successful" {
 		t.Error(document)
 	}
 	if out["abort"] != nil {
@@ -109,9 +117,10 @@ func TestUnknownIsKept(t *testing.T) {
 	}
 }
 
-// So does what it wrote inside of a lock, a request or a hold, while these are renewed.
-func TestUnknownIsKeptInside(t *testing.T) {
-	r, err := record.Parse(`{"entries":[],"lock":{"id":"1","holder":"ann","epoch":7},"abort":{"by":"bob","group":"server"},"held":{"aa":{"by":"eve","why":"slow","ends":"2030"}}}`)
+// Unknown fields inside a lock, an abort request and a block are preserved as well.
+func TestUnknownNestedFieldsArePreserved(t *testing.T) {
+	r, err := record.Parse(`{"entries":[], "lock": {"id":"1","holder":"ann","epoch":7},
+		"abort": {"by":"bob","group":"server"}, "held": {"aa":{"by":"eve","why":"slow","ends":"2030"}}}`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,8 +133,9 @@ func TestUnknownIsKeptInside(t *testing.T) {
 	}
 }
 
-func TestQuestions(t *testing.T) {
-	r := record.Record{Entries: []record.Entry{{Release: "b", Result: record.Running, Begin: noon}, {Release: "a", Result: record.Successful, Begin: noon, End: noon.Add(time.Hour)},
+func TestRecordQueries(t *testing.T) {
+	r := record.Record{Entries: []record.Entry{{Release: "b", Result: record.Running, Begin: noon},
+		{Release: "a", Result: record.Successful, Begin: noon, End: noon.Add(time.Hour)},
 		{Release: "b", Result: record.RolledBack}}}
 	if e, ok := r.Last("b"); !ok || e.Result != record.Running {
 		t.Errorf("%+v, %t", e, ok)
@@ -133,7 +143,8 @@ func TestQuestions(t *testing.T) {
 	if _, ok := r.Last("c"); ok {
 		t.Error("c was never here")
 	}
-	if c := r.Current(); c == nil || c.Release != "b" || c.Took(noon.Add(time.Minute)) != time.Minute || r.Entries[1].Took(noon) != time.Hour {
+	if c := r.Current(); c == nil || c.Release != "b" || c.Took(noon.Add(time.Minute)) != time.Minute ||
+		r.Entries[1].Took(noon) != time.Hour {
 		t.Errorf("%+v", c)
 	}
 	r.Entries[0].Result = record.Superseded
@@ -142,6 +153,6 @@ func TestQuestions(t *testing.T) {
 	}
 	l := &record.Lock{Until: noon}
 	if l.Live(noon) || !l.Live(noon.Add(-time.Second)) {
-		t.Error("a lock lives until its end")
+		t.Error("a lock is live until its end")
 	}
 }

@@ -82,7 +82,8 @@ func (b *blobs) get(ctx context.Context, key string, limit int64) ([]byte, error
 func (b *blobs) Link(ctx context.Context, key, filename string) (imagery.Link, error) {
 	in := &s3.GetObjectInput{Bucket: &b.bucket, Key: &key, ResponseCacheControl: aws.String("no-store")}
 	if filename != "" {
-		in.ResponseContentDisposition = aws.String(mime.FormatMediaType("attachment", map[string]string{"filename": filename}))
+		disposition := mime.FormatMediaType("attachment", map[string]string{"filename": filename})
+		in.ResponseContentDisposition = &disposition
 	}
 	within, cancel := context.WithTimeout(ctx, callBound) // the credentials may have to be fetched
 	defer cancel()

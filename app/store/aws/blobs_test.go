@@ -41,7 +41,8 @@ func TestLink(t *testing.T) {
 		must(t, err)
 		body, err := io.ReadAll(res.Body)
 		res.Body.Close()
-		if err != nil || string(body) != "linked" || res.Header.Get("Cache-Control") != "no-store" || res.Header.Get("Content-Type") != "image/png" {
+		if err != nil || string(body) != "linked" || res.Header.Get("Cache-Control") != "no-store" ||
+			res.Header.Get("Content-Type") != "image/png" {
 			t.Errorf("%s: %q, %v, %v", res.Status, body, res.Header, err)
 		}
 		got := ""
@@ -61,10 +62,14 @@ func TestLink(t *testing.T) {
 	}
 }
 
-// On AWS itself the page may load images from the bucket's own host, and no credentials are needed to know it.
+// On AWS the origin is the bucket's own host. No credentials are needed to determine it.
 func TestObjectOriginOfAWS(t *testing.T) {
-	for pathStyle, want := range map[bool]string{false: "https://bucket.s3.eu-west-1.amazonaws.com", true: "https://s3.eu-west-1.amazonaws.com"} {
-		b, err := awsstore.Open(t.Context(), awsstore.Options{Bucket: "bucket", S3PathStyle: pathStyle, AWS: &aws.Config{Region: "eu-west-1"}})
+	for pathStyle, want := range map[bool]string{
+		false: "https://bucket.s3.eu-west-1.amazonaws.com",
+		true:  "https://s3.eu-west-1.amazonaws.com",
+	} {
+		b, err := awsstore.Open(t.Context(),
+			awsstore.Options{Bucket: "bucket", S3PathStyle: pathStyle, AWS: &aws.Config{Region: "eu-west-1"}})
 		must(t, err)
 		if got := b.ObjectOrigin(); got != want {
 			t.Errorf("origin %s, want %s", got, want)
@@ -75,17 +80,19 @@ func TestObjectOriginOfAWS(t *testing.T) {
 func TestPutTypeAndChecksum(t *testing.T) {
 	at, stack, b := started(t)
 	must(t, put(t, b, "processed/x.png", []byte("checked")))
-	out, err := at.S3().GetObject(t.Context(), &s3.GetObjectInput{Bucket: &stack.Bucket, Key: aws.String("processed/x.png"), ChecksumMode: "ENABLED"})
+	out, err := at.S3().GetObject(t.Context(),
+		&s3.GetObjectInput{Bucket: &stack.Bucket, Key: aws.String("processed/x.png"), ChecksumMode: "ENABLED"})
 	must(t, err)
 	defer out.Body.Close()
 	sum := sha256.Sum256([]byte("checked"))
-	if aws.ToString(out.ContentType) != "image/png" || aws.ToString(out.ChecksumSHA256) != base64.StdEncoding.EncodeToString(sum[:]) {
+	if aws.ToString(out.ContentType) != "image/png" ||
+		aws.ToString(out.ChecksumSHA256) != base64.StdEncoding.EncodeToString(sum[:]) {
 		t.Errorf("type %s, checksum %s", aws.ToString(out.ContentType), aws.ToString(out.ChecksumSHA256))
 	}
 }
 
-// Over TLS, as on AWS, the SDK sends the checksum behind the body. An HTTP client that the SDK's settings brought
-// along, as AWS_CA_BUNDLE does, is the one that is used.
+// Over TLS, as on AWS, the SDK sends the checksum after the body. An HTTP client in the SDK configuration, as
+// AWS_CA_BUNDLE creates one, is used.
 func TestPutOverTLS(t *testing.T) {
 	photo := bytes.Repeat([]byte("photo"), 1<<20)
 	var headers http.Header
@@ -110,7 +117,8 @@ func TestPutOverTLS(t *testing.T) {
 		t.Errorf("the headers are %v", headers)
 	}
 	sum := sha256.Sum256(photo)
-	if !bytes.Contains(body, photo[:60000]) || !bytes.Contains(body, []byte("x-amz-checksum-sha256:"+base64.StdEncoding.EncodeToString(sum[:]))) {
+	if !bytes.Contains(body, photo[:60000]) ||
+		!bytes.Contains(body, []byte("x-amz-checksum-sha256:"+base64.StdEncoding.EncodeToString(sum[:]))) {
 		t.Errorf("the body ends with %q", body[max(0, len(body)-200):])
 	}
 }

@@ -25,8 +25,8 @@ func putItem(t *testing.T, at *fakeaws.Cloud, table string, item map[string]type
 	must(t, err)
 }
 
-// The book's own app writes few attributes and keys of another form; its images go on under ours.
-func TestRowsOfTheBook(t *testing.T) {
+// The original application writes fewer attributes, and keys of another form; its images continue with this service.
+func TestItemsOfTheOriginalApplication(t *testing.T) {
 	at, stack, b := started(t)
 	created := time.UnixMilli(1700000000123)
 	id := imagery.NewID()
@@ -43,7 +43,8 @@ func TestRowsOfTheBook(t *testing.T) {
 	other := imagery.NewID()
 	putItem(t, at, stack.Table, map[string]types.AttributeValue{
 		"id": text(other), "version": number(1), "created": number(created.UnixMilli()), "state": text("uploaded"),
-		"rawS3Key": text("upload/" + other + "-1700000000999"), "tags": &types.AttributeValueMemberSS{Value: []string{"kept"}}})
+		"rawS3Key": text("upload/" + other + "-1700000000999"),
+		"tags":     &types.AttributeValueMemberSS{Value: []string{"kept"}}})
 	img, err = b.Catalog().Get(t.Context(), other)
 	must(t, err)
 	if img.State != imagery.Uploaded || img.RawKey != "upload/"+other+"-1700000000999" {
@@ -59,22 +60,23 @@ func TestRowsOfTheBook(t *testing.T) {
 		t.Errorf("stored is %+v, want %+v", stored, to)
 	}
 	if v, ok, err := attribute(at, stack.Table, other, "tags"); !ok || err != nil {
-		t.Errorf("an attribute that we do not know became %q, %v", v, err)
+		t.Errorf("an unknown attribute became %q, %v", v, err)
 	}
 }
 
-// An item that nobody of ours wrote is an error for the log, not a guess.
+// An item with an attribute of the wrong type is a transient error.
 func TestUnreadableItem(t *testing.T) {
 	at, stack, b := started(t)
 	id := imagery.NewID()
-	putItem(t, at, stack.Table, map[string]types.AttributeValue{"id": text(id), "version": text("seven"), "state": text("created")})
+	putItem(t, at, stack.Table,
+		map[string]types.AttributeValue{"id": text(id), "version": text("seven"), "state": text("created")})
 	if _, err := b.Catalog().Get(t.Context(), id); err == nil || named(err) {
 		t.Errorf("got %v, want a transient error", err)
 	}
 }
 
-// A page ends at a row that is gone, or moved, when the next one is read.
-func TestPendingContinuesAfterWhatIsGone(t *testing.T) {
+// A cursor stays valid if its row is removed or moved before the next page is read.
+func TestPendingContinuesAfterRemovedRow(t *testing.T) {
 	_, _, b := started(t)
 	var all []imagery.Image
 	for i := range 4 {
@@ -101,7 +103,7 @@ func TestPendingContinuesAfterWhatIsGone(t *testing.T) {
 		t.Errorf("second page %v", list)
 	}
 	if _, _, err := b.Catalog().Pending(t.Context(), "a", time.Time{}, before, "no cursor", 10); err == nil {
-		t.Error("a cursor that is none was taken")
+		t.Error("an invalid cursor was accepted")
 	}
 }
 
@@ -110,7 +112,7 @@ func TestDeleteItemAndObject(t *testing.T) {
 	img := newImage()
 	must(t, b.Catalog().Create(t.Context(), img, time.Now()))
 	must(t, put(t, b, "selftest/x", []byte("x")))
-	for range 2 { // again is no error
+	for range 2 { // deleting again is not an error
 		must(t, b.DeleteItem(t.Context(), img.ID))
 		must(t, b.DeleteObject(t.Context(), "selftest/x"))
 	}
@@ -122,8 +124,9 @@ func TestDeleteItemAndObject(t *testing.T) {
 	}
 }
 
-// same compares what images without a history hold.
+// same compares two images except for their history.
 func same(a, b imagery.Image) bool {
-	return a.ID == b.ID && a.Version == b.Version && a.State == b.State && a.Created.Equal(b.Created) && a.Updated.Equal(b.Updated) &&
-		a.Hinted.Equal(b.Hinted) && a.Expires.Equal(b.Expires) && a.RawKey == b.RawKey && a.ProcessedKey == b.ProcessedKey && a.Error == b.Error
+	return a.ID == b.ID && a.Version == b.Version && a.State == b.State &&
+		a.Created.Equal(b.Created) && a.Updated.Equal(b.Updated) && a.Hinted.Equal(b.Hinted) && a.Expires.Equal(b.Expires) &&
+		a.RawKey == b.RawKey && a.ProcessedKey == b.ProcessedKey && a.Error == b.Error
 }

@@ -20,23 +20,28 @@ import (
 // endpointVariable names a running endpoint, such as http://127.0.0.1:5000 for moto, or "aws" for AWS itself.
 const endpointVariable = "IMAGERY_TEST_ENDPOINT"
 
-// motoCannot are the cases in which moto is further from SQS and DynamoDB than the emulators are.
+// motoCannot lists the cases that moto does not pass, with the reason.
 var motoCannot = map[string]string{
-	"Catalog.Create: once, also for 16 at once":                          "moto checks a condition and writes in two steps",
-	"Catalog.Move: of 16 at once exactly one wins":                       "moto checks a condition and writes in two steps",
-	"Queue.Extend, Delete: a late receipt changes nothing (handed back)": "moto takes every receipt that a message ever had",
-	"Queue.Extend, Delete: a late receipt changes nothing (timed out)":   "moto takes every receipt that a message ever had",
-	"Queue.Extend: too late, though nobody else has the message":         "moto extends what everybody can receive",
-	"DeadLetters: read and given back without end, deleted for good":     "moto takes every receipt that a message ever had",
+	"Catalog.Create: once, also for 16 at once":                          twoSteps,
+	"Catalog.Move: of 16 at once exactly one wins":                       twoSteps,
+	"Queue.Extend, Delete: a late receipt changes nothing (handed back)": oldReceipts,
+	"Queue.Extend, Delete: a late receipt changes nothing (timed out)":   oldReceipts,
+	"Queue.Extend: too late, though nobody else has the message":         "moto extends messages that are visible",
+	"DeadLetters: read and given back without end, deleted for good":     oldReceipts,
 }
 
-// TestConformance runs the suites of the ports against the emulators, and against a given endpoint too. So the
-// double of SQS is held to the same expectations as what it stands for.
+const (
+	twoSteps    = "moto checks a condition and writes in two steps"
+	oldReceipts = "moto accepts every receipt that a message ever had"
+)
+
+// TestConformance runs the suites of the ports against the emulators, and against a given endpoint, so that the
+// emulators are compared with the real service.
 func TestConformance(t *testing.T) {
 	short.Skip(t, "the conformance suite on the AWS emulators")
 	emulators := fakeaws.New()
 	t.Cleanup(emulators.Close)
-	backends := []conformance.Target{conforming("emulators", emulators)}
+	targets := []conformance.Target{conforming("emulators", emulators)}
 	t.Logf("emulators at %s", emulators.Endpoint)
 	if endpoint := os.Getenv(endpointVariable); endpoint != "" {
 		at, err := fakeaws.At(t.Context(), endpoint)
@@ -48,14 +53,14 @@ func TestConformance(t *testing.T) {
 		if endpoint != fakeaws.RealAWS {
 			other.NotRun = motoCannot
 		}
-		backends = append(backends, other)
+		targets = append(targets, other)
 	} else {
 		t.Logf("%s is not set: no other endpoint", endpointVariable)
 	}
-	conformance.Run(t, backends...)
+	conformance.Run(t, targets...)
 }
 
-// conforming makes each case its own table, bucket or queue.
+// conforming returns a target that creates a table, bucket or queue for each case.
 func conforming(name string, at *fakeaws.Cloud) conformance.Target {
 	return conformance.Target{
 		Name:       name,
@@ -99,7 +104,7 @@ func conforming(name string, at *fakeaws.Cloud) conformance.Target {
 	}
 }
 
-// unique is a name that no other case has, in the letters that a bucket may have.
+// unique returns a unique name that is valid for a bucket.
 func unique() string { return fmt.Sprintf("imagery-test-%s", imagery.NewID()) }
 
 func setUp(t *testing.T, at *fakeaws.Cloud, s fakeaws.Stack, err error) {
@@ -116,11 +121,12 @@ func setUp(t *testing.T, at *fakeaws.Cloud, s fakeaws.Stack, err error) {
 	}
 }
 
-// open is a handle with clients of its own, as another process would have.
+// open returns a Store with clients of its own, as another process would have.
 func open(t *testing.T, at *fakeaws.Cloud, s fakeaws.Stack) *awsstore.Store {
 	t.Helper()
 	b, err := awsstore.Open(t.Context(), awsstore.Options{
-		Table: s.Table, Bucket: s.Bucket, QueueURL: s.QueueURL, DLQURL: s.DLQURL, AWS: at.Config("test"), S3PathStyle: at.Endpoint != fakeaws.RealAWS})
+		Table: s.Table, Bucket: s.Bucket, QueueURL: s.QueueURL, DLQURL: s.DLQURL,
+		AWS: at.Config("test"), S3PathStyle: at.Endpoint != fakeaws.RealAWS})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,15 +136,17 @@ func open(t *testing.T, at *fakeaws.Cloud, s fakeaws.Stack) *awsstore.Store {
 func setAttribute(at *fakeaws.Cloud, table, id, name, value string) error {
 	update := "SET #name = :value"
 	_, err := at.DynamoDB().UpdateItem(context.Background(), &dynamodb.UpdateItemInput{
-		TableName: &table, Key: key(id), UpdateExpression: &update, ExpressionAttributeNames: map[string]string{"#name": name},
-		ExpressionAttributeValues: map[string]types.AttributeValue{":value": &types.AttributeValueMemberS{Value: value}},
+		TableName: &table, Key: key(id), UpdateExpression: &update,
+		ExpressionAttributeNames:  map[string]string{"#name": name},
+		ExpressionAttributeValues: map[string]types.AttributeValue{":value": text(value)},
 	})
 	return err
 }
 
 func attribute(at *fakeaws.Cloud, table, id, name string) (value string, ok bool, err error) {
 	consistent := true
-	out, err := at.DynamoDB().GetItem(context.Background(), &dynamodb.GetItemInput{TableName: &table, Key: key(id), ConsistentRead: &consistent})
+	out, err := at.DynamoDB().GetItem(context.Background(),
+		&dynamodb.GetItemInput{TableName: &table, Key: key(id), ConsistentRead: &consistent})
 	if err != nil {
 		return "", false, err
 	}
@@ -155,5 +163,5 @@ func attribute(at *fakeaws.Cloud, table, id, name string) (value string, ok bool
 }
 
 func key(id string) map[string]types.AttributeValue {
-	return map[string]types.AttributeValue{"id": &types.AttributeValueMemberS{Value: id}}
+	return map[string]types.AttributeValue{"id": text(id)}
 }

@@ -14,11 +14,11 @@ import (
 
 // Depth returns the approximate numbers of visible, in-flight and delayed messages, and of dead letters in any state.
 // The numbers of SQS lag by about a minute.
-func (b *Store) Depth(ctx context.Context) (visible, inFlight, delayed, dead int, err error) {
-	if visible, inFlight, delayed, err = b.queue.depth(ctx); err != nil {
+func (s *Store) Depth(ctx context.Context) (visible, inFlight, delayed, dead int, err error) {
+	if visible, inFlight, delayed, err = s.queue.depth(ctx); err != nil {
 		return 0, 0, 0, 0, fmt.Errorf("count messages: %w", err)
 	}
-	visibleDead, inFlightDead, _, err := b.dead.depth(ctx)
+	visibleDead, inFlightDead, _, err := s.dead.depth(ctx)
 	if err != nil && !errors.Is(err, errNoQueue) {
 		return 0, 0, 0, 0, fmt.Errorf("count dead letters: %w", err)
 	}
@@ -62,8 +62,8 @@ func (q *queue) depth(ctx context.Context) (visible, inFlight, delayed int, err 
 }
 
 // ReleaseRecord returns the given attribute of the release record's item, or the empty string before the first rollout.
-func (b *Store) ReleaseRecord(ctx context.Context, attribute string) (document string, err error) {
-	it, err := b.catalog.get(ctx, releaseRecord)
+func (s *Store) ReleaseRecord(ctx context.Context, attribute string) (document string, err error) {
+	it, err := s.catalog.get(ctx, releaseRecord)
 	r := reader{item: it, err: err}
 	if document = r.text(attribute); r.err != nil {
 		return "", fmt.Errorf("read the release record: %w", r.err)

@@ -13,13 +13,14 @@ import (
 	"imagery/app/testing/fakeaws"
 )
 
-// Every message is counted once, where it is; a queue without dead letters has none.
+// Every message is counted once; without a dead-letter queue there are no dead letters.
 func TestDepth(t *testing.T) {
 	at, stack, b := started(t)
 	want := func(visible, inFlight, dead int) {
 		t.Helper()
 		if v, f, d, l, err := b.Depth(t.Context()); err != nil || v != visible || f != inFlight || d != 0 || l != dead {
-			t.Errorf("%d waiting, %d in flight, %d delayed, %d dead letters, %v; want %d, %d, 0, %d", v, f, d, l, err, visible, inFlight, dead)
+			t.Errorf("%d visible, %d in flight, %d delayed, %d dead letters, %v; want %d, %d, 0, %d", v, f, d, l, err, visible,
+				inFlight, dead)
 		}
 	}
 	want(0, 0, 0)
@@ -45,7 +46,7 @@ func TestDepth(t *testing.T) {
 	}
 	at.Proxy.Inject(always(fakeaws.Denied))
 	if _, _, _, _, err := b.Depth(t.Context()); err == nil || !strings.Contains(err.Error(), "count messages") {
-		t.Errorf("without the right: %v", err)
+		t.Errorf("without permission: %v", err)
 	}
 }
 
@@ -58,15 +59,16 @@ func TestReleaseRecord(t *testing.T) {
 		&types.AttributeValueMemberS{Value: "{}"}: "{}",
 		&types.AttributeValueMemberN{Value: "7"}:  "read the release record",
 	} {
-		_, err := at.DynamoDB().PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String(stack.Table), Item: map[string]types.AttributeValue{
-			"id": &types.AttributeValueMemberS{Value: "rollout"}, "record": value}})
+		item := map[string]types.AttributeValue{"id": &types.AttributeValueMemberS{Value: "rollout"}, "record": value}
+		_, err := at.DynamoDB().PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String(stack.Table), Item: item})
 		must(t, err)
-		if document, err := b.ReleaseRecord(t.Context(), "record"); document != want && (err == nil || !strings.Contains(err.Error(), want)) {
+		if document, err := b.ReleaseRecord(t.Context(), "record"); document != want &&
+			(err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%q, %v; want %q", document, err, want)
 		}
 	}
 	at.Proxy.Inject(always(fakeaws.Denied))
 	if _, err := b.ReleaseRecord(t.Context(), "record"); err == nil {
-		t.Error("without the right")
+		t.Error("it succeeded without permission")
 	}
 }

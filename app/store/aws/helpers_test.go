@@ -13,7 +13,7 @@ import (
 
 var someLimits = imagery.Limits{Visibility: 30 * time.Second, MaxReceives: 3}
 
-// started is a backend on emulators of its own.
+// started returns a Store on emulators of its own.
 func started(t *testing.T) (*fakeaws.Cloud, fakeaws.Stack, *awsstore.Store) {
 	t.Helper()
 	at, stack := fakeaws.Start(t, someLimits)
@@ -27,13 +27,14 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// newImage is an image as the service creates it.
+// newImage returns an image as the service creates it.
 func newImage() imagery.Image {
 	now := time.Now().Truncate(time.Millisecond)
-	return imagery.Image{ID: imagery.NewID(), State: imagery.Created, Created: now, Updated: now, Expires: now.Add(time.Hour).Truncate(time.Second)}
+	return imagery.Image{ID: imagery.NewID(), State: imagery.Created, Created: now, Updated: now,
+		Expires: now.Add(time.Hour).Truncate(time.Second)}
 }
 
-// uploaded is the image after its upload.
+// uploaded returns the image after its upload.
 func uploaded(img imagery.Image) imagery.Image {
 	img.Version, img.State, img.Expires = img.Version+1, imagery.Uploaded, time.Time{}
 	img.Updated = img.Updated.Add(time.Millisecond)
@@ -46,7 +47,7 @@ func put(t *testing.T, b *awsstore.Store, key string, body []byte) error {
 	return b.Blobs().Put(t.Context(), key, "image/png", bytes.NewReader(body), int64(len(body)))
 }
 
-// first hits the first call of each operation on the list.
+// first injects the fault into the first call of each of the operations.
 func first(kind fakeaws.Kind, operations ...string) func(fakeaws.Call) fakeaws.Fault {
 	return func(c fakeaws.Call) fakeaws.Fault {
 		for _, o := range operations {
@@ -58,7 +59,7 @@ func first(kind fakeaws.Kind, operations ...string) func(fakeaws.Call) fakeaws.F
 	}
 }
 
-// always hits every call.
+// always injects the fault into every call.
 func always(kind fakeaws.Kind) func(fakeaws.Call) fakeaws.Fault {
 	return func(fakeaws.Call) fakeaws.Fault { return fakeaws.Fault{Kind: kind} }
 }

@@ -96,7 +96,7 @@ func decode(it item) (imagery.Image, error) {
 }
 
 // reader reads attributes of an item and keeps the first error. A missing attribute reads as the zero value. An
-// attribute of another type is an error: a version that reads as 0 would make every later write an unexplained conflict.
+// attribute of another type is an error, because a version that reads as 0 would make every later write a conflict.
 type reader struct {
 	item item
 	err  error

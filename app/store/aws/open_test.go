@@ -14,7 +14,7 @@ import (
 	"imagery/app/testing/fakeaws"
 )
 
-// answering is an endpoint with one answer to everything.
+// answering returns an endpoint that gives the same response to every request.
 func answering(t *testing.T, body string) string {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -25,7 +25,7 @@ func answering(t *testing.T, body string) string {
 	return server.URL
 }
 
-// inEnvironment sets what a child process would be given.
+// inEnvironment sets environment variables given as NAME=value.
 func inEnvironment(t *testing.T, env []string) {
 	t.Helper()
 	for _, line := range env {
@@ -37,7 +37,8 @@ func inEnvironment(t *testing.T, env []string) {
 func TestOpenFromTheEnvironment(t *testing.T) {
 	at, stack := fakeaws.Start(t, someLimits)
 	inEnvironment(t, at.Env("server"))
-	b, err := awsstore.Open(t.Context(), awsstore.Options{Table: stack.Table, Bucket: stack.Bucket, QueueURL: stack.QueueURL})
+	b, err := awsstore.Open(t.Context(),
+		awsstore.Options{Table: stack.Table, Bucket: stack.Bucket, QueueURL: stack.QueueURL})
 	must(t, err)
 	must(t, b.Catalog().Ping(t.Context()))
 	must(t, b.Blobs().Ping(t.Context()))
@@ -47,7 +48,7 @@ func TestOpenFromTheEnvironment(t *testing.T) {
 	}
 	for _, c := range at.Proxy.Calls() {
 		if c.Caller != "test" && c.Caller != "server" {
-			t.Errorf("the call %+v was made by somebody else", c)
+			t.Errorf("the call %+v was made with other credentials", c)
 		}
 	}
 }
@@ -56,13 +57,14 @@ func TestOpenNeedsARegion(t *testing.T) {
 	inEnvironment(t, (&fakeaws.Cloud{}).Env("server"))
 	t.Setenv("AWS_REGION", "")
 	t.Setenv("AWS_DEFAULT_REGION", "")
-	if _, err := awsstore.Open(t.Context(), awsstore.Options{}); err == nil || !strings.Contains(err.Error(), "AWS_REGION") {
+	if _, err := awsstore.Open(t.Context(), awsstore.Options{}); err == nil ||
+		!strings.Contains(err.Error(), "AWS_REGION") {
 		t.Errorf("got %v, want an error that names AWS_REGION", err)
 	}
 }
 
-// Nothing is called at the start: AWS may be away, and the process must live through that.
-func TestOpenWhileAWSIsAway(t *testing.T) {
+// Open makes no calls, so that a process starts during an outage of AWS.
+func TestOpenDuringAnOutage(t *testing.T) {
 	at, stack := fakeaws.Start(t, someLimits)
 	at.Proxy.Clear()
 	at.Proxy.Inject(always(fakeaws.NoResponse))
@@ -78,8 +80,8 @@ func TestOpenWhileAWSIsAway(t *testing.T) {
 	must(t, b.Catalog().Ping(t.Context()))
 }
 
-// Repeated attempts can be seen in the log.
-func TestAttemptsAreLogged(t *testing.T) {
+// Retries are logged at level debug.
+func TestRetriesAreLogged(t *testing.T) {
 	at, stack := fakeaws.Start(t, someLimits)
 	var log lines
 	b, err := awsstore.Open(t.Context(), awsstore.Options{Table: stack.Table, AWS: at.Config("test"),
@@ -92,7 +94,7 @@ func TestAttemptsAreLogged(t *testing.T) {
 	}
 }
 
-// lines is a log that many goroutines may write.
+// lines is a log that is safe for concurrent use.
 type lines struct {
 	mu   sync.Mutex
 	text strings.Builder

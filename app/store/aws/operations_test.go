@@ -13,13 +13,12 @@ import (
 	"imagery/app/testing/short"
 )
 
-// operation is one call of a port, prepared so that it succeeds if nothing disturbs it. Its name is that of the
-// SDK operation. Lost is the answer to a repetition whose first attempt took effect.
+// operation is one call of a port that succeeds without faults.
 type operation struct {
-	name string
-	lost error
+	name string // of the SDK operation
+	lost error  // of a retry whose first attempt took effect
 	run  func(t *testing.T, b *awsstore.Store) error
-	// prepare runs before faults begin.
+	// prepare runs before faults are injected.
 	prepare func(t *testing.T, b *awsstore.Store)
 }
 
@@ -28,26 +27,29 @@ func operations() []operation {
 	moved := uploaded(img)
 	create := func(t *testing.T, b *awsstore.Store) { must(t, b.Catalog().Create(t.Context(), img, time.Now())) }
 	object := func(t *testing.T, b *awsstore.Store) { must(t, put(t, b, "processed/x", []byte("stored"))) }
-	var held []imagery.Message
+	var received []imagery.Message
 	receive := func(t *testing.T, b *awsstore.Store) {
 		must(t, b.Queue().Send(t.Context(), []byte("hint"), ""))
 		var err error
-		held, err = b.Queue().Receive(t.Context(), 10, time.Second)
+		received, err = b.Queue().Receive(t.Context(), 10, time.Second)
 		must(t, err)
 	}
 	nothing := func(*testing.T, *awsstore.Store) {}
 	return []operation{
-		{"PutItem", imagery.ErrExists, func(t *testing.T, b *awsstore.Store) error { return b.Catalog().Create(t.Context(), img, time.Now()) }, nothing},
+		{"PutItem", imagery.ErrExists,
+			func(t *testing.T, b *awsstore.Store) error { return b.Catalog().Create(t.Context(), img, time.Now()) }, nothing},
 		{"GetItem", nil, func(t *testing.T, b *awsstore.Store) error {
 			_, err := b.Catalog().Get(t.Context(), img.ID)
 			return err
 		}, create},
-		{"UpdateItem", imagery.ErrConflict, func(t *testing.T, b *awsstore.Store) error { return b.Catalog().Move(t.Context(), img, moved) }, create},
+		{"UpdateItem", imagery.ErrConflict,
+			func(t *testing.T, b *awsstore.Store) error { return b.Catalog().Move(t.Context(), img, moved) }, create},
 		{"Query", nil, func(t *testing.T, b *awsstore.Store) error {
 			_, _, err := b.Catalog().Pending(t.Context(), "0", time.Time{}, time.Now(), "", 10)
 			return err
 		}, nothing},
-		{"PutObject", nil, func(t *testing.T, b *awsstore.Store) error { return put(t, b, "upload/x", []byte("photo")) }, nothing},
+		{"PutObject", nil, func(t *testing.T, b *awsstore.Store) error { return put(t, b, "upload/x", []byte("photo")) },
+			nothing},
 		{"GetObject", nil, func(t *testing.T, b *awsstore.Store) error {
 			got, err := b.Blobs().Get(t.Context(), "processed/x", 100)
 			if err == nil && string(got) != "stored" {
@@ -60,14 +62,16 @@ func operations() []operation {
 			return b.Queue().Send(t.Context(), []byte("hint"), "trace")
 		}, nothing},
 		{"ChangeMessageVisibilityBatch", nil, func(t *testing.T, b *awsstore.Store) error {
-			lost, err := b.Queue().Extend(t.Context(), time.Minute, held...)
+			lost, err := b.Queue().Extend(t.Context(), time.Minute, received...)
 			if len(lost) > 0 {
 				err = errors.New("the message was lost")
 			}
 			return err
 		}, receive},
-		{"DeleteMessageBatch", nil, func(t *testing.T, b *awsstore.Store) error { return b.Queue().Delete(t.Context(), held...) }, receive},
-		{"GetQueueAttributes", nil, func(t *testing.T, b *awsstore.Store) error { _, err := b.Queue().Limits(t.Context()); return err }, nothing},
+		{"DeleteMessageBatch", nil,
+			func(t *testing.T, b *awsstore.Store) error { return b.Queue().Delete(t.Context(), received...) }, receive},
+		{"GetQueueAttributes", nil,
+			func(t *testing.T, b *awsstore.Store) error { _, err := b.Queue().Limits(t.Context()); return err }, nothing},
 		{"ReceiveMessage", nil, func(t *testing.T, b *awsstore.Store) error {
 			_, err := b.Queue().Receive(t.Context(), 1, 0)
 			return err
@@ -75,9 +79,10 @@ func operations() []operation {
 	}
 }
 
-// named says whether the error is one that callers act on; the others are transient.
+// named reports whether err is one of the port's errors; all others are transient.
 func named(err error) bool {
-	for _, e := range []error{imagery.ErrNotFound, imagery.ErrDenied, imagery.ErrExists, imagery.ErrConflict, imagery.ErrInvalidID, imagery.ErrAlreadyUploaded} {
+	for _, e := range []error{imagery.ErrNotFound, imagery.ErrDenied, imagery.ErrExists, imagery.ErrConflict,
+		imagery.ErrInvalidID, imagery.ErrAlreadyUploaded} {
 		if errors.Is(err, e) {
 			return true
 		}
@@ -85,9 +90,9 @@ func named(err error) bool {
 	return false
 }
 
-// sideBySide runs subtests sixteen at a time, for they only wait; t.Parallel allows as many as there are cores.
-// The caller waits for them before it returns.
-func sideBySide(t *testing.T) (run func(name string, test func(t *testing.T)), wait func()) {
+// concurrently runs up to 16 subtests at a time, because they mostly wait; t.Parallel would limit them to the number of
+// cores. The caller must call wait before it returns.
+func concurrently(t *testing.T) (run func(name string, test func(t *testing.T)), wait func()) {
 	var all sync.WaitGroup
 	free := make(chan struct{}, 16)
 	return func(name string, test func(t *testing.T)) {
@@ -99,17 +104,17 @@ func sideBySide(t *testing.T) (run func(name string, test func(t *testing.T)), w
 	}, all.Wait
 }
 
-// One bad moment of any kind costs no call its success, except that a write which took effect is refused its
-// repetition. A receive is repeated by its caller.
-func TestOneFaultIsRepeated(t *testing.T) {
+// A call with one transient fault succeeds, except that the retry of a write that took effect returns the error of its
+// condition. A receive is retried by its caller.
+func TestOneFaultIsRetried(t *testing.T) {
 	short.Skip(t, "retries of the SDK")
-	run, wait := sideBySide(t)
+	run, wait := concurrently(t)
 	defer wait()
 	for _, kind := range []fakeaws.Kind{fakeaws.ServerError, fakeaws.Throttled, fakeaws.NoResponse, fakeaws.Reset,
 		fakeaws.AnswerLost, fakeaws.Twice, fakeaws.Late} {
 		for _, o := range operations() {
 			if o.name == "ReceiveMessage" && kind == fakeaws.NoResponse {
-				continue // a silent poll may be one that waits for a message: see TestSilence
+				continue // a poll without a response may be waiting for a message: see TestSilence
 			}
 			run(fmt.Sprintf("%s/%s", o.name, kind), func(t *testing.T) {
 				at, _, b := started(t)
@@ -140,15 +145,15 @@ func TestOneFaultIsRepeated(t *testing.T) {
 	}
 }
 
-// While a service refuses or breaks off everything, each call ends with a transient error, within its bound.
+// While all calls fail, each returns a transient error within its bound.
 func TestOutageIsTransientAndBounded(t *testing.T) {
 	short.Skip(t, "outages of AWS")
-	run, wait := sideBySide(t)
+	run, wait := concurrently(t)
 	defer wait()
 	for _, kind := range []fakeaws.Kind{fakeaws.ServerError, fakeaws.Throttled, fakeaws.Expired, fakeaws.Reset} {
 		for _, o := range operations() {
 			if o.name == "HeadObject" && kind == fakeaws.Expired {
-				continue // an answer without a body is 403, which may say "missing" too
+				continue // a response to HEAD has no error code, and 403 may also mean a missing object
 			}
 			run(fmt.Sprintf("%s/%s", o.name, kind), func(t *testing.T) {
 				at, _, b := started(t)
@@ -181,7 +186,7 @@ func TestMissingAndDeniedObjects(t *testing.T) {
 		t.Errorf("a denied object: %v, want ErrDenied", err)
 	}
 	if err := b.Blobs().Ping(t.Context()); err != nil {
-		t.Errorf("a denied probe: %v, want an answer that counts", err)
+		t.Errorf("a denied probe: %v, want success", err)
 	}
 	if err := put(t, b, "upload/x", nil); err == nil || named(err) {
 		t.Errorf("a denied put: %v, want a transient error", err)

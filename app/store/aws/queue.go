@@ -56,7 +56,8 @@ func (q *queue) Send(ctx context.Context, body []byte, trace string) error {
 	}
 	if xrayTrace.MatchString(trace) {
 		in.MessageSystemAttributes = map[string]types.MessageSystemAttributeValue{
-			string(types.MessageSystemAttributeNameForSendsAWSTraceHeader): {DataType: aws.String("String"), StringValue: &trace}}
+			string(types.MessageSystemAttributeNameForSendsAWSTraceHeader): {
+				DataType: aws.String("String"), StringValue: &trace}}
 	}
 	_, err = call(ctx, callBound, q.api.SendMessage, in)
 	return err
@@ -127,14 +128,16 @@ func message(m types.Message) imagery.Message {
 		Receives: max(receives, 1), // the count is approximate, but this delivery did happen
 		Trace:    aws.ToString(m.MessageAttributes[traceAttribute].StringValue),
 	}
-	if ms, err := strconv.ParseInt(m.Attributes[string(types.MessageSystemAttributeNameSentTimestamp)], 10, 64); err == nil {
+	sent := m.Attributes[string(types.MessageSystemAttributeNameSentTimestamp)]
+	if ms, err := strconv.ParseInt(sent, 10, 64); err == nil {
 		got.Sent = time.UnixMilli(ms)
 	}
 	return got
 }
 
 // Extend implements imagery.Queue in batches. A failed batch does not stop the others.
-func (q *queue) Extend(ctx context.Context, d time.Duration, ms ...imagery.Message) (lost []imagery.Message, err error) {
+func (q *queue) Extend(ctx context.Context, d time.Duration, ms ...imagery.Message) (
+	lost []imagery.Message, err error) {
 	url, err := q.url(ctx)
 	if err != nil {
 		return nil, err
@@ -157,8 +160,8 @@ func (q *queue) Extend(ctx context.Context, d time.Duration, ms ...imagery.Messa
 	return lost, errors.Join(errs...)
 }
 
-// Delete implements imagery.Queue in batches, like Extend. A message that could not be deleted is delivered again, which
-// only costs one read of its image.
+// Delete implements imagery.Queue in batches, like Extend. A message that could not be deleted is delivered again,
+// which only costs one read of its image.
 func (q *queue) Delete(ctx context.Context, ms ...imagery.Message) error {
 	url, err := q.url(ctx)
 	if err != nil {

@@ -15,13 +15,14 @@ import (
 	"imagery/app/testing/fakeaws"
 )
 
-// X-Ray gets a trace in its own form as its own attribute, for SQS refuses any other there.
+// A trace in the format of X-Ray is also sent as SQS's trace attribute, which accepts no other format.
 func TestTraceAttributes(t *testing.T) {
 	at, stack, b := started(t)
+	const valid = "Root=1-67891233-abcdef012345678912345678;Parent=53995c3f42cd8ad8;Sampled=1"
 	for trace, xray := range map[string]string{
-		"Root=1-67891233-abcdef012345678912345678;Parent=53995c3f42cd8ad8;Sampled=1": "Root=1-67891233-abcdef012345678912345678;Parent=53995c3f42cd8ad8;Sampled=1",
-		"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01":                    "",
-		"Self=1-67891233-abcdef012345678912345678;Root=1-67891233-abcdef":            "",
+		valid: valid,
+		"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01":         "",
+		"Self=1-67891233-abcdef012345678912345678;Root=1-67891233-abcdef": "",
 		"": "",
 	} {
 		must(t, b.Queue().Send(t.Context(), []byte("hint"), trace))
@@ -33,7 +34,7 @@ func TestTraceAttributes(t *testing.T) {
 		}
 		m := out.Messages[0]
 		if m.Attributes["AWSTraceHeader"] != xray {
-			t.Errorf("trace %q: X-Ray's is %q", trace, m.Attributes["AWSTraceHeader"])
+			t.Errorf("trace %q: AWSTraceHeader is %q", trace, m.Attributes["AWSTraceHeader"])
 		}
 		a, ok := m.MessageAttributes["traceparent"]
 		if ok != (trace != "") || ok && *a.StringValue != trace {
@@ -42,10 +43,10 @@ func TestTraceAttributes(t *testing.T) {
 	}
 }
 
-func TestReceiptsThatAreNoLongerValid(t *testing.T) {
+func TestInvalidReceipts(t *testing.T) {
 	at, stack, b := started(t)
-	must(t, b.Queue().Send(t.Context(), []byte("held"), ""))
-	must(t, b.Queue().Send(t.Context(), []byte("handed back"), ""))
+	must(t, b.Queue().Send(t.Context(), []byte("in flight"), ""))
+	must(t, b.Queue().Send(t.Context(), []byte("released"), ""))
 	must(t, b.Queue().Send(t.Context(), []byte("deleted"), ""))
 	byBody := map[string]imagery.Message{}
 	ms, err := b.Queue().Receive(t.Context(), 10, 0)
@@ -53,13 +54,13 @@ func TestReceiptsThatAreNoLongerValid(t *testing.T) {
 	for _, m := range ms {
 		byBody[string(m.Body)] = m
 	}
-	_, err = b.Queue().Extend(t.Context(), 0, byBody["handed back"]) // in view, in nobody's hands
+	_, err = b.Queue().Extend(t.Context(), 0, byBody["released"]) // visible again
 	must(t, err)
 	must(t, b.Queue().Delete(t.Context(), byBody["deleted"]))
-	ms = append(ms, imagery.Message{Receipt: "no receipt at all"})
+	ms = append(ms, imagery.Message{Receipt: "not a receipt"})
 	lost, err := b.Queue().Extend(t.Context(), time.Minute, ms...)
 	must(t, err)
-	if len(lost) != 3 || slices.ContainsFunc(lost, func(m imagery.Message) bool { return string(m.Body) == "held" }) {
+	if len(lost) != 3 || slices.ContainsFunc(lost, func(m imagery.Message) bool { return string(m.Body) == "in flight" }) {
 		t.Errorf("lost are %+v", lost)
 	}
 	must(t, b.Queue().Delete(t.Context(), ms...))
@@ -68,14 +69,14 @@ func TestReceiptsThatAreNoLongerValid(t *testing.T) {
 	}
 }
 
-// When ctx ends, a poll that is about to be answered keeps its messages: they would be out of reach for a
-// visibility timeout otherwise, and one delivery poorer.
-func TestReceiveKeepsWhatIsOnTheWay(t *testing.T) {
+// When ctx ends, a poll whose response is in transit returns its messages. Otherwise these would be invisible for a
+// visibility timeout, and would have lost a delivery.
+func TestReceiveReturnsMessagesInTransit(t *testing.T) {
 	at, stack, b := started(t)
-	must(t, b.Queue().Send(t.Context(), []byte("on the way"), ""))
+	must(t, b.Queue().Send(t.Context(), []byte("in transit"), ""))
 	ctx, cancel := context.WithCancel(t.Context())
 	at.Proxy.Inject(func(fakeaws.Call) fakeaws.Fault {
-		cancel() // the request is out
+		cancel() // the request was sent
 		return fakeaws.Fault{Kind: fakeaws.Late, Delay: 50 * time.Millisecond}
 	})
 	ms, err := b.Queue().Receive(ctx, 10, 20*time.Second)
@@ -84,8 +85,8 @@ func TestReceiveKeepsWhatIsOnTheWay(t *testing.T) {
 	}
 }
 
-// A poll that waits in vain when ctx ends is given up within a second, and takes no message that comes later.
-func TestReceiveLeavesWhatComesLater(t *testing.T) {
+// A poll of an empty queue ends within a second after ctx, and does not receive a message that is sent later.
+func TestReceiveLeavesLaterMessages(t *testing.T) {
 	at, stack, b := started(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	polling := make(chan struct{})
@@ -118,9 +119,9 @@ func TestReceiveLeavesWhatComesLater(t *testing.T) {
 	}
 }
 
-// The dead letters are found with one question about the queue, asked when they are first needed; not at all
-// when their URL is known.
-func TestDeadLettersAreFoundOnce(t *testing.T) {
+// The URL of the dead-letter queue is read from the queue's attributes once, at the first use, and not at all if it is
+// configured.
+func TestDeadLetterQueueIsFoundOnce(t *testing.T) {
 	at, stack, _ := started(t)
 	for _, known := range []string{"", stack.DLQURL} {
 		at.Proxy.Clear()
@@ -131,21 +132,21 @@ func TestDeadLettersAreFoundOnce(t *testing.T) {
 		for range 2 {
 			must(t, b.DeadLetters().Send(t.Context(), []byte("dead"), ""))
 		}
-		asked := 0
+		reads := 0
 		for _, c := range at.Proxy.Calls() {
 			if c.Operation == "GetQueueAttributes" && c.QueueURL == stack.QueueURL {
-				asked++
+				reads++
 			} else if c.Operation != "SendMessage" || c.QueueURL != stack.DLQURL {
 				t.Errorf("unexpected call %+v", c)
 			}
 		}
-		if want := map[bool]int{true: 1, false: 0}[known == ""]; asked != want {
-			t.Errorf("asked %d times, want %d", asked, want)
+		if want := map[bool]int{true: 1, false: 0}[known == ""]; reads != want {
+			t.Errorf("the attributes were read %d times, want %d", reads, want)
 		}
 	}
 }
 
-func TestQueueWithoutDeadLetters(t *testing.T) {
+func TestQueueWithoutDeadLetterQueue(t *testing.T) {
 	at, _, _ := started(t)
 	url, _, err := at.NewQueue(t.Context(), "alone", imagery.Limits{Visibility: 30 * time.Second})
 	must(t, err)
@@ -154,19 +155,21 @@ func TestQueueWithoutDeadLetters(t *testing.T) {
 		t.Errorf("received %d messages, %v", len(ms), err)
 	}
 	if err := b.DeadLetters().Send(t.Context(), []byte("x"), ""); err == nil {
-		t.Error("a message was sent to nowhere")
+		t.Error("a message was sent although there is no dead-letter queue")
 	}
 	if l, err := b.Queue().Limits(t.Context()); err != nil || l != (imagery.Limits{Visibility: 30 * time.Second}) {
 		t.Errorf("limits %+v, %v", l, err)
 	}
 }
 
-// What the settings say goes before what the queue says, and holds for its receives.
-func TestLimitsOfTheSettings(t *testing.T) {
+// Options override the limits of the queue, also for its receives.
+func TestOptionsOverrideLimits(t *testing.T) {
 	at, stack, _ := started(t)
-	b, err := awsstore.Open(t.Context(), awsstore.Options{QueueURL: stack.QueueURL, AWS: at.Config("test"), Visibility: time.Second, MaxReceives: 7})
+	b, err := awsstore.Open(t.Context(),
+		awsstore.Options{QueueURL: stack.QueueURL, AWS: at.Config("test"), Visibility: time.Second, MaxReceives: 7})
 	must(t, err)
-	if l, err := b.Queue().Limits(t.Context()); err != nil || l != (imagery.Limits{Visibility: time.Second, MaxReceives: 7}) {
+	if l, err := b.Queue().Limits(t.Context()); err != nil ||
+		l != (imagery.Limits{Visibility: time.Second, MaxReceives: 7}) {
 		t.Errorf("limits %+v, %v", l, err)
 	}
 	must(t, b.Queue().Send(t.Context(), []byte("x"), ""))
@@ -178,9 +181,10 @@ func TestLimitsOfTheSettings(t *testing.T) {
 	}
 }
 
-// A batch in which SQS fails an entry for a reason of its own is a transient error, for Delete too.
+// A batch entry that fails for another reason than its receipt is a transient error, also in Delete.
 func TestFailedEntryIsTransient(t *testing.T) {
-	b := strange(t, answering(t, `{"Successful":[],"Failed":[{"Id":"0","Code":"InternalError","SenderFault":false,"Message":"a bad moment"}]}`))
+	b := storeAt(t, answering(t, `{"Successful":[],"Failed":[`+
+		`{"Id":"0","Code":"InternalError","SenderFault":false,"Message":"transient error"}]}`))
 	lost, err := b.Queue().Extend(t.Context(), time.Minute, imagery.Message{Receipt: "r"})
 	if err == nil || named(err) || len(lost) != 0 {
 		t.Errorf("extend: lost %+v, %v", lost, err)
@@ -190,11 +194,12 @@ func TestFailedEntryIsTransient(t *testing.T) {
 	}
 }
 
-// Some tools write numbers of a redrive policy as strings.
-func TestRedrivePolicyInWords(t *testing.T) {
+// Some tools write the numbers of a redrive policy as strings.
+func TestRedrivePolicyWithStrings(t *testing.T) {
 	policy := strconv.Quote(`{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:1:dlq","maxReceiveCount":"4"}`)
-	b := strange(t, answering(t, `{"Attributes":{"VisibilityTimeout":"120","RedrivePolicy":`+policy+`}}`))
-	if l, err := b.Queue().Limits(t.Context()); err != nil || l != (imagery.Limits{Visibility: 2 * time.Minute, MaxReceives: 4}) {
+	b := storeAt(t, answering(t, `{"Attributes":{"VisibilityTimeout":"120","RedrivePolicy":`+policy+`}}`))
+	if l, err := b.Queue().Limits(t.Context()); err != nil ||
+		l != (imagery.Limits{Visibility: 2 * time.Minute, MaxReceives: 4}) {
 		t.Errorf("limits %+v, %v", l, err)
 	}
 }

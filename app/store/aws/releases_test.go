@@ -24,10 +24,10 @@ import (
 	"imagery/app/testing/fakeaws"
 )
 
-var update = flag.Bool("update", false, "write what this release writes as testdata/releases/next.json")
+var update = flag.Bool("update", false, "record what this release writes in testdata/releases/next.json")
 
-// A released is what one release left in table and queue. During a rollout, and for as long as images live, later
-// releases read it: files of testdata/releases are added, never changed.
+// released contains the items and hints of one release. Later releases must read them, during a rollout and as long as
+// the images exist, so files in testdata/releases are added and never changed.
 type released struct {
 	Release string          `json:"release"`
 	Images  []releasedImage `json:"images"`
@@ -55,31 +55,33 @@ func releases(t *testing.T) map[string]released {
 	return out
 }
 
-// unknown is what a release after this one might add.
+// unknown is an attribute that a later release might add.
 const unknown = "ofALaterRelease"
 
-// kept are the attributes that this release has no name for.
+// kept returns the attributes that a transition must not change.
 func kept(item map[string]types.AttributeValue) map[string]types.AttributeValue {
 	out := maps.Clone(item)
-	for _, ours := range []string{"version", "state", "updated", "hinted", "expires", "rawS3Key", "processedS3Key", "error", "pending", "history"} {
+	for _, ours := range []string{"version", "state", "updated", "hinted", "expires", "rawS3Key", "processedS3Key",
+		"error", "pending", "history"} {
 		delete(out, ours)
 	}
 	return out
 }
 
-// Every release's images go on under this one, by that release's own hints, and keep what this one does not know.
-func TestEveryReleaseIsRead(t *testing.T) {
+// Images of every release are processed by this one, with the hints of that release, and keep unknown attributes.
+func TestImagesOfEveryReleaseAreProcessed(t *testing.T) {
 	at, stack, b := started(t)
 	for file, r := range releases(t) {
 		for _, from := range r.Images {
-			item := map[string]types.AttributeValue{unknown: &types.AttributeValueMemberM{Value: map[string]types.AttributeValue{"kept": number(1)}}}
+			item := map[string]types.AttributeValue{unknown: &types.AttributeValueMemberM{
+				Value: map[string]types.AttributeValue{"kept": number(1)}}}
 			for name, v := range from.Item {
 				item[name] = attributeOf(t, v)
 			}
-			delete(item, "expires") // the golden hour is over
+			delete(item, "expires") // it is in the past
 			putItem(t, at, stack.Table, item)
 			id := item["id"].(*types.AttributeValueMemberS).Value
-			state := goOn(t, b, id, from.Hints)
+			state := finish(t, b, id, from.Hints)
 			if state != imagery.Processed {
 				t.Errorf("%s: image %s ended %s", file, id, state)
 			}
@@ -90,8 +92,8 @@ func TestEveryReleaseIsRead(t *testing.T) {
 	}
 }
 
-// goOn brings an image of any state to its end as its user and a worker would.
-func goOn(t *testing.T, b *awsstore.Store, id string, hints []string) imagery.State {
+// finish processes an image of any state, as its user and a worker would.
+func finish(t *testing.T, b *awsstore.Store, id string, hints []string) imagery.State {
 	t.Helper()
 	s := serviceOn(b, false)
 	img, err := s.Get(t.Context(), id)
@@ -109,7 +111,7 @@ func goOn(t *testing.T, b *awsstore.Store, id string, hints []string) imagery.St
 		h, err := imagery.ParseHint([]byte(text))
 		must(t, err)
 		if h.ImageID != id {
-			t.Errorf("the hint %s speaks of %s", text, h.ImageID)
+			t.Errorf("the hint %s refers to image %s", text, h.ImageID)
 		}
 		_, err = s.Process(t.Context(), job(h))
 		must(t, err)
@@ -120,9 +122,9 @@ func goOn(t *testing.T, b *awsstore.Store, id string, hints []string) imagery.St
 	return img.State
 }
 
-// What this release writes stands in the newest file, attribute by attribute and member by member; a change of
-// either is a new file, so that the next release is tested with both.
-func TestThisReleaseIsWrittenDown(t *testing.T) {
+// The newest file has exactly the attributes and members that this release writes. A change of these needs a new file,
+// so that the next release is tested with both.
+func TestNewestFileIsOfThisRelease(t *testing.T) {
 	at, stack, b := started(t)
 	now := released{Release: "what the newest release writes"}
 	for n, state := range []imagery.State{imagery.Created, imagery.Uploaded, imagery.Processed, imagery.Failed} {
@@ -161,12 +163,13 @@ func TestThisReleaseIsWrittenDown(t *testing.T) {
 	all := releases(t)
 	newest := slices.Max(slices.Collect(maps.Keys(all)))
 	if got, want := shape(t, now), shape(t, all[newest]); !slices.Equal(got, want) {
-		t.Errorf("items or hints are not those of %s: run with -update, give next.json a name after it, and say so in the release notes.\nnow:\n%s\nthere:\n%s",
+		t.Errorf("items or hints differ from %s: run with -update, give next.json a name that sorts after it, "+
+			"and mention it in the release notes.\nnow:\n%s\nthere:\n%s",
 			newest, strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
 
-// shape is names and types without values, a line each.
+// shape returns the names and types of all values, one per line.
 func shape(t *testing.T, r released) []string {
 	t.Helper()
 	seen := map[string]bool{}
@@ -205,7 +208,7 @@ func shape(t *testing.T, r released) []string {
 
 var photoBytes = []byte("a photo")
 
-// filter does nothing, or finds every photo broken.
+// filter returns every photo unchanged, or rejects it as broken.
 type filter struct{ broken bool }
 
 func (f filter) Inspect([]byte) (imagery.Cost, error) { return imagery.Cost{Memory: 1}, nil }
@@ -218,28 +221,32 @@ func (f filter) Apply(_ context.Context, raw []byte) (imagery.Result, error) {
 }
 
 func serviceOn(b *awsstore.Store, broken bool) *imagery.Service {
-	return &imagery.Service{Catalog: b.Catalog(), Blobs: b.Blobs(), Queue: b.Queue(), DeadLetters: b.DeadLetters(), Filter: filter{broken},
-		Now: time.Now, Release: strings.Repeat("5a", 32), Instance: "i-0123456789abcdef0", UploadLife: 24 * time.Hour, ResendAfter: time.Minute}
+	return &imagery.Service{Catalog: b.Catalog(), Blobs: b.Blobs(), Queue: b.Queue(), DeadLetters: b.DeadLetters(),
+		Filter: filter{broken}, Now: time.Now, Release: strings.Repeat("5a", 32), Instance: "i-0123456789abcdef0",
+		UploadLife: 24 * time.Hour, ResendAfter: time.Minute}
 }
 
 func accept(ctx context.Context, s *imagery.Service, id string) (imagery.Image, error) {
-	img, hintErr, err := s.Accept(ctx, imagery.Upload{ID: id, Hash: strings.Repeat("0b", 32), ContentType: "image/png", Body: bytes.NewReader(photoBytes), Size: int64(len(photoBytes))})
+	img, hintErr, err := s.Accept(ctx, imagery.Upload{ID: id, Hash: strings.Repeat("0b", 32), ContentType: "image/png",
+		Body: bytes.NewReader(photoBytes), Size: int64(len(photoBytes))})
 	return img, errors.Join(hintErr, err)
 }
 
 func job(h imagery.Hint) imagery.Job {
-	return imagery.Job{Hint: h, Receives: 1, Owned: func() bool { return true }, Admit: func(context.Context, imagery.Cost) (func(), error) { return func() {}, nil }}
+	return imagery.Job{Hint: h, Receives: 1, Owned: func() bool { return true },
+		Admit: func(context.Context, imagery.Cost) (func(), error) { return func() {}, nil }}
 }
 
 func stored(t *testing.T, at *fakeaws.Cloud, table, id string) map[string]types.AttributeValue {
 	t.Helper()
 	consistent := true
-	out, err := at.DynamoDB().GetItem(t.Context(), &dynamodb.GetItemInput{TableName: &table, Key: key(id), ConsistentRead: &consistent})
+	out, err := at.DynamoDB().GetItem(t.Context(),
+		&dynamodb.GetItemInput{TableName: &table, Key: key(id), ConsistentRead: &consistent})
 	must(t, err)
 	return out.Item
 }
 
-// jsonOf and attributeOf translate the kinds of values that items have.
+// jsonOf and attributeOf convert the types of values that items have.
 func jsonOf(t *testing.T, v types.AttributeValue) json.RawMessage {
 	t.Helper()
 	var plain any

@@ -17,17 +17,17 @@ import (
 // The functions below are for operators. The roles have no permission for them; see iam.Operator.
 
 // Clients returns the clients of the table and the bucket, for a checker that reads them with code of its own.
-func (b *Store) Clients() (*dynamodb.Client, *s3.Client) { return b.catalog.db, b.blobs.api }
+func (s *Store) Clients() (*dynamodb.Client, *s3.Client) { return s.catalog.db, s.blobs.api }
 
 // releaseRecord is the id of the item that contains the release record; see app/deploy/record.
 const releaseRecord = "rollout"
 
 // Scan calls each with every image, expired ones included, until each returns an error. It reads the whole table page
 // by page, at its cost. An image that is written meanwhile may appear as before or as after the write.
-func (b *Store) Scan(ctx context.Context, each func(imagery.Image) error) error {
-	in := &dynamodb.ScanInput{TableName: &b.catalog.table, ConsistentRead: aws.Bool(true)}
+func (s *Store) Scan(ctx context.Context, each func(imagery.Image) error) error {
+	in := &dynamodb.ScanInput{TableName: &s.catalog.table, ConsistentRead: aws.Bool(true)}
 	for {
-		out, err := call(ctx, callBound, b.catalog.db.Scan, in)
+		out, err := call(ctx, callBound, s.catalog.db.Scan, in)
 		if err != nil {
 			return err
 		}
@@ -53,15 +53,15 @@ func (b *Store) Scan(ctx context.Context, each func(imagery.Image) error) error 
 
 // Find implements imagery.Finder. It uses a list request, because the response to a HEAD request does not distinguish a
 // missing object from a missing bucket.
-func (b *Store) Find(ctx context.Context, key string) error {
-	_, err := b.stat(ctx, key)
+func (s *Store) Find(ctx context.Context, key string) error {
+	_, err := s.stat(ctx, key)
 	return err
 }
 
 // stat returns the list entry of one object.
-func (b *Store) stat(ctx context.Context, key string) (types.Object, error) {
-	out, err := call(ctx, callBound, b.blobs.api.ListObjectsV2, &s3.ListObjectsV2Input{
-		Bucket: &b.blobs.bucket, Prefix: &key, MaxKeys: aws.Int32(1)}) // the key itself sorts before longer ones
+func (s *Store) stat(ctx context.Context, key string) (types.Object, error) {
+	out, err := call(ctx, callBound, s.blobs.api.ListObjectsV2, &s3.ListObjectsV2Input{
+		Bucket: &s.blobs.bucket, Prefix: &key, MaxKeys: aws.Int32(1)}) // the key itself sorts before longer ones
 	if err != nil {
 		return types.Object{}, mapObject(err)
 	}
@@ -73,13 +73,13 @@ func (b *Store) stat(ctx context.Context, key string) (types.Object, error) {
 
 // RemoveObject deletes an object that was stored before the given time; removed is false if it does not exist or is
 // newer. S3 cannot check and delete atomically, so the caller must ensure that no process stores the object meanwhile.
-func (b *Store) RemoveObject(ctx context.Context, key string, before time.Time) (removed bool, err error) {
-	o, err := b.stat(ctx, key)
+func (s *Store) RemoveObject(ctx context.Context, key string, before time.Time) (removed bool, err error) {
+	o, err := s.stat(ctx, key)
 	if err == imagery.ErrNotFound || err == nil && (o.LastModified == nil || !o.LastModified.Before(before)) {
 		return false, nil
 	}
 	if err != nil {
 		return false, fmt.Errorf("find %s: %w", key, err)
 	}
-	return true, b.blobs.delete(ctx, key)
+	return true, s.blobs.delete(ctx, key)
 }

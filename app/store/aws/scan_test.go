@@ -19,16 +19,17 @@ import (
 	"imagery/app/testing/fakeaws"
 )
 
-// operate opens a stack as an operator does, and says what that needed.
+// operate opens a stack with the credentials of an operator.
 func operate(t *testing.T) (b *awsstore.Store, stack fakeaws.Stack, at *fakeaws.Cloud) {
 	t.Helper()
 	at, stack = fakeaws.Start(t, someLimits)
-	b, err := awsstore.Open(t.Context(), awsstore.Options{Table: stack.Table, Bucket: stack.Bucket, QueueURL: stack.QueueURL, AWS: at.Config("operator")})
+	b, err := awsstore.Open(t.Context(),
+		awsstore.Options{Table: stack.Table, Bucket: stack.Bucket, QueueURL: stack.QueueURL, AWS: at.Config("operator")})
 	must(t, err)
 	return b, stack, at
 }
 
-func TestScanHandsOverImagesAndNothingElse(t *testing.T) {
+func TestScanReturnsImagesOnly(t *testing.T) {
 	b, stack, _ := operate(t)
 	want := map[string]bool{}
 	for range 7 {
@@ -36,17 +37,20 @@ func TestScanHandsOverImagesAndNothingElse(t *testing.T) {
 		must(t, b.Catalog().Create(t.Context(), img, time.Now()))
 		want[img.ID] = true
 	}
-	held, err := b.Catalog().Lease(t.Context(), "somebody", "me", time.Now(), time.Now().Add(time.Hour))
+	held, err := b.Catalog().Lease(t.Context(), "lease", "holder", time.Now(), time.Now().Add(time.Hour))
 	if err != nil || !held {
 		t.Fatal(held, err)
 	}
-	// The record of releases is no image either, for Scan as for the checker that reads the table by itself.
+	// The release record is not an image either, for Scan and for the checker, which reads the table with its own code.
 	tables, objects := b.Clients()
-	_, err = tables.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &stack.Table, Item: map[string]types.AttributeValue{
-		record.AttributeID: &types.AttributeValueMemberS{Value: record.ID}, record.AttributeVersion: &types.AttributeValueMemberN{Value: "1"},
-		record.AttributeDocument: &types.AttributeValueMemberS{Value: "{}"}}})
+	_, err = tables.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &stack.Table,
+		Item: map[string]types.AttributeValue{
+			record.AttributeID:       &types.AttributeValueMemberS{Value: record.ID},
+			record.AttributeVersion:  &types.AttributeValueMemberN{Value: "1"},
+			record.AttributeDocument: &types.AttributeValueMemberS{Value: "{}"}}})
 	must(t, err)
-	if seen, err := fsck.AWS(t.Context(), tables, objects, stack.Table, stack.Bucket, false); err != nil || len(seen.Items) != len(want) {
+	if seen, err := fsck.AWS(t.Context(), tables, objects, stack.Table, stack.Bucket, false); err != nil ||
+		len(seen.Items) != len(want) {
 		t.Errorf("the checker sees %d items, %v", len(seen.Items), err)
 	}
 	must(t, b.Scan(t.Context(), func(img imagery.Image) error {
@@ -65,7 +69,7 @@ func TestScanHandsOverImagesAndNothingElse(t *testing.T) {
 	}
 }
 
-// A missing object, a missing bucket and a missing right are different answers.
+// A missing object, a missing bucket and a missing permission return different errors.
 func TestFind(t *testing.T) {
 	b, stack, at := operate(t)
 	key := imagery.RawKey(newImage().ID, "hash")
@@ -75,18 +79,19 @@ func TestFind(t *testing.T) {
 	}
 	must(t, put(t, b, key, []byte("x")))
 	must(t, b.Find(t.Context(), key))
-	elsewhere, err := awsstore.Open(t.Context(), awsstore.Options{Table: stack.Table, Bucket: "elsewhere", QueueURL: stack.QueueURL, AWS: at.Config("operator")})
+	elsewhere, err := awsstore.Open(t.Context(),
+		awsstore.Options{Table: stack.Table, Bucket: "elsewhere", QueueURL: stack.QueueURL, AWS: at.Config("operator")})
 	must(t, err)
 	if err := elsewhere.Find(t.Context(), key); err == nil || errors.Is(err, imagery.ErrNotFound) {
 		t.Errorf("a missing bucket: %v", err)
 	}
 	at.Proxy.Inject(func(fakeaws.Call) fakeaws.Fault { return fakeaws.Fault{Kind: fakeaws.Denied} })
 	if err := b.Find(t.Context(), key); !errors.Is(err, imagery.ErrDenied) {
-		t.Errorf("a missing right: %v", err)
+		t.Errorf("a missing permission: %v", err)
 	}
 }
 
-func TestRemoveObjectSparesTheYoung(t *testing.T) {
+func TestRemoveObjectKeepsNewObjects(t *testing.T) {
 	b, stack, at := operate(t)
 	key := imagery.RawKey(newImage().ID, "hash")
 	remove := func(before time.Time, want bool) {
@@ -103,11 +108,12 @@ func TestRemoveObjectSparesTheYoung(t *testing.T) {
 	if err := b.Find(t.Context(), key); !errors.Is(err, imagery.ErrNotFound) {
 		t.Errorf("afterwards: %v", err)
 	}
-	// It takes two rights of the operator's, and no other.
+	// This uses two permissions of the operator and no others.
 	allowed := slices.DeleteFunc(slices.Clone(iam.Operator), func(c iam.Action) bool {
 		return c.Operation != "ListObjectsV2" && (c.Operation != "DeleteObject" || c.Resource != iam.Originals)
 	})
-	calls := slices.DeleteFunc(at.Proxy.Calls(), func(c fakeaws.Call) bool { return strings.HasPrefix(c.Operation, "Put") || c.Caller != "operator" })
+	calls := slices.DeleteFunc(at.Proxy.Calls(),
+		func(c fakeaws.Call) bool { return strings.HasPrefix(c.Operation, "Put") || c.Caller != "operator" })
 	for _, problem := range stack.Compare(allowed, calls) {
 		t.Error(problem)
 	}

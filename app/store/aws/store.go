@@ -136,24 +136,24 @@ func newTransport(cfg aws.Config) *http.Transport {
 }
 
 // Catalog returns the table of images.
-func (b *Store) Catalog() imagery.Catalog { return b.catalog }
+func (s *Store) Catalog() imagery.Catalog { return s.catalog }
 
 // Blobs returns the bucket.
-func (b *Store) Blobs() imagery.Blobs { return b.blobs }
+func (s *Store) Blobs() imagery.Blobs { return s.blobs }
 
 // Queue returns the queue of hints.
-func (b *Store) Queue() imagery.Queue { return b.queue }
+func (s *Store) Queue() imagery.Queue { return s.queue }
 
 // DeadLetters returns the dead-letter queue. If none is configured it receives nothing, and Send returns an error.
-func (b *Store) DeadLetters() imagery.Queue { return b.dead }
+func (s *Store) DeadLetters() imagery.Queue { return s.dead }
 
 // ObjectOrigin returns the origin (scheme, host, port) of all presigned URLs, for the Content-Security-Policy.
-func (b *Store) ObjectOrigin() string { return b.origin }
+func (s *Store) ObjectOrigin() string { return s.origin }
 
 // DeleteItem deletes an item if it exists. Only the selftest uses it, for its own item.
-func (b *Store) DeleteItem(ctx context.Context, id string) error { return b.catalog.delete(ctx, id) }
+func (s *Store) DeleteItem(ctx context.Context, id string) error { return s.catalog.delete(ctx, id) }
 
 // DeleteObject deletes an object if it exists. Only the selftest uses it, for its own objects.
-func (b *Store) DeleteObject(ctx context.Context, key string) error {
-	return b.blobs.delete(ctx, key)
+func (s *Store) DeleteObject(ctx context.Context, key string) error {
+	return s.blobs.delete(ctx, key)
 }

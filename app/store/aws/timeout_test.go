@@ -19,21 +19,23 @@ import (
 	"imagery/app/testing/short"
 )
 
-// contractBound is when a server must have answered 503 to a request whose dependency is away.
+// contractBound is the time within which a server must answer 503 while a dependency is unavailable.
 const contractBound = 10 * time.Second
 
-// strange is a backend whose AWS is one listener with a will of its own.
-func strange(t *testing.T, endpoint string) *awsstore.Store {
+// storeAt returns a Store whose AWS endpoint is the given address.
+func storeAt(t *testing.T, endpoint string) *awsstore.Store {
 	t.Helper()
-	b, err := awsstore.Open(t.Context(), awsstore.Options{Table: "table", Bucket: "bucket", QueueURL: endpoint + "/0/queue",
-		AWS: &aws.Config{Region: "us-east-1", BaseEndpoint: &endpoint, Credentials: credentials.NewStaticCredentialsProvider("k", "s", "")}})
+	b, err := awsstore.Open(t.Context(), awsstore.Options{
+		Table: "table", Bucket: "bucket", QueueURL: endpoint + "/0/queue",
+		AWS: &aws.Config{Region: "us-east-1", BaseEndpoint: &endpoint,
+			Credentials: credentials.NewStaticCredentialsProvider("k", "s", "")}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return b
 }
 
-// listening serves each connection by a function until the test ends.
+// listening serves each connection with serve until the test ends.
 func listening(t *testing.T, serve func(net.Conn)) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -54,8 +56,8 @@ func listening(t *testing.T, serve func(net.Conn)) string {
 	return "http://" + l.Addr().String()
 }
 
-// allCalls makes one call of each kind at the same time, with the photo of an upload that fills every buffer on
-// the way, and returns how they ended and how long the last one took.
+// allCalls makes one call of each kind at the same time, with a photo larger than all buffers, and returns their errors
+// and the time that the last one took.
 func allCalls(t *testing.T, b *awsstore.Store) (errs map[string]error, took time.Duration) {
 	t.Helper()
 	photo := make([]byte, 20<<20)
@@ -113,31 +115,31 @@ func wantTransient(t *testing.T, errs map[string]error, took, bound time.Duratio
 	}
 }
 
-// A service that takes connections and never says a word, that reads nothing, that is not there.
+// The endpoint accepts connections but does not respond, does not read, closes them, or does not listen.
 func TestSilence(t *testing.T) {
 	for name, serve := range map[string]func(net.Conn){
-		"reads and never answers": func(c net.Conn) { _, _ = io.Copy(io.Discard, c) },
-		"does not even read":      func(net.Conn) {},
-		"hangs up":                func(c net.Conn) { c.Close() },
+		"reads and never responds": func(c net.Conn) { _, _ = io.Copy(io.Discard, c) },
+		"does not even read":       func(net.Conn) {},
+		"closes":                   func(c net.Conn) { c.Close() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			errs, took := allCalls(t, strange(t, listening(t, serve)))
+			errs, took := allCalls(t, storeAt(t, listening(t, serve)))
 			wantTransient(t, errs, took, contractBound)
 		})
 	}
-	t.Run("nobody listens", func(t *testing.T) {
+	t.Run("does not listen", func(t *testing.T) {
 		t.Parallel()
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		must(t, err)
 		must(t, l.Close())
-		errs, took := allCalls(t, strange(t, "http://"+l.Addr().String()))
+		errs, took := allCalls(t, storeAt(t, "http://"+l.Addr().String()))
 		wantTransient(t, errs, took, 4*time.Second)
 	})
 }
 
-// An answer that comes drop by drop always moves: the bound of the whole call ends it.
-func TestAnswerDropByDrop(t *testing.T) {
+// A response that arrives very slowly never hits the idle timeout; the bound of the call ends it.
+func TestSlowResponseHitsTheBound(t *testing.T) {
 	short.Skip(t, "slow answers")
 	t.Parallel()
 	endpoint := listening(t, func(c net.Conn) {
@@ -149,14 +151,14 @@ func TestAnswerDropByDrop(t *testing.T) {
 			}
 		}
 	})
-	errs, took := allCalls(t, strange(t, endpoint))
+	errs, took := allCalls(t, storeAt(t, endpoint))
 	delete(errs, "Put") // a PutObject is answered by its headers
 	delete(errs, "Head")
 	wantTransient(t, errs, took, contractBound)
 }
 
-// An upload on a slow line takes longer than the silence that is allowed, and is not cut; nor is a download.
-func TestSlowTransferIsNotCut(t *testing.T) {
+// A slow upload or download takes longer than the idle timeout and succeeds, because it makes progress.
+func TestSlowTransferSucceeds(t *testing.T) {
 	short.Skip(t, "slow transfers")
 	t.Parallel()
 	const pause = 100 * time.Millisecond
@@ -178,13 +180,13 @@ func TestSlowTransferIsNotCut(t *testing.T) {
 		}
 	}))
 	server.Config.ConnState = func(c net.Conn, s http.ConnState) {
-		if s == http.StateNew { // what a line holds, not what a machine does
+		if s == http.StateNew { // a small buffer, as on a network
 			_ = c.(*net.TCPConn).SetReadBuffer(64 << 10)
 		}
 	}
 	server.Start()
 	t.Cleanup(server.Close)
-	b, start := strange(t, server.URL), time.Now()
+	b, start := storeAt(t, server.URL), time.Now()
 	must(t, put(t, b, "upload/x", make([]byte, 5<<20)))
 	if took := time.Since(start); took < 4*time.Second {
 		t.Fatalf("the line was not slow: %s", took)
@@ -198,10 +200,10 @@ func TestSlowTransferIsNotCut(t *testing.T) {
 	}
 }
 
-// The caller's own context ends a call at once and shows in the error.
-func TestCallerGivesUp(t *testing.T) {
+// The end of the caller's context ends a call at once and is the returned error.
+func TestCallEndsWithItsContext(t *testing.T) {
 	t.Parallel()
-	b := strange(t, listening(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }))
+	b := storeAt(t, listening(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }))
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	start := time.Now()

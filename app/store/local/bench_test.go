@@ -7,7 +7,8 @@ import (
 	"imagery/app/imagery"
 )
 
-var hint = []byte(`{"imageId":"6a0e2a4e-5b3c-4b9a-8a77-0f6d3c1b2a90","desiredState":"processed","rawS3Key":"upload/6a0e2a4e-5b3c-4b9a-8a77-0f6d3c1b2a90/0f0f"}`)
+var hint = []byte(`{"imageId":"6a0e2a4e-5b3c-4b9a-8a77-0f6d3c1b2a90","desiredState":"processed",` +
+	`"rawS3Key":"upload/6a0e2a4e-5b3c-4b9a-8a77-0f6d3c1b2a90/0f0f"}`)
 
 func BenchmarkSend(b *testing.B) {
 	q := open(b, newDir(b)).Queue()

@@ -27,7 +27,7 @@ type Chaos struct {
 	ReorderWithin   time.Duration // a message may overtake messages that are older by at most this
 }
 
-// HeavyChaos returns the faults that tests use: far worse than a real queue, but a photo does not run out of deliveries.
+// HeavyChaos returns the faults that tests use: far worse than a real queue, but a photo keeps enough deliveries.
 func HeavyChaos(seed uint64) Chaos {
 	return Chaos{Seed: seed, Duplicate: 0.25, LoseAck: 0.25, ForgetExtension: 0.25, Delay: 0.25,
 		DelayUpTo: 2 * time.Second, ReorderWithin: 5 * time.Second}
@@ -93,7 +93,8 @@ func (q chaosQueue) Receive(ctx context.Context, max int, wait time.Duration) ([
 }
 
 // Extend implements imagery.Queue.
-func (q chaosQueue) Extend(ctx context.Context, d time.Duration, ms ...imagery.Message) (lost []imagery.Message, err error) {
+func (q chaosQueue) Extend(ctx context.Context, d time.Duration, ms ...imagery.Message) (
+	lost []imagery.Message, err error) {
 	return q.queue.Extend(ctx, d, q.unaffected(forget, q.ForgetExtension, ms)...)
 }
 

@@ -12,16 +12,17 @@ import (
 	"imagery/app/store/local"
 )
 
-// chaotic is a store in this process whose queue misbehaves.
+// chaotic returns a Store whose queue has the faults of c.
 func chaotic(t *testing.T, visibility time.Duration, c local.Chaos) *local.Store {
 	t.Helper()
-	s, err := local.Open(local.Options{Dir: newDir(t), Visibility: visibility, MaxReceives: 3, Log: slog.New(slog.DiscardHandler), Chaos: c})
+	s, err := local.Open(local.Options{Dir: newDir(t), Visibility: visibility, MaxReceives: 3,
+		Log: slog.New(slog.DiscardHandler), Chaos: c})
 	must(t, err)
 	t.Cleanup(func() { must(t, s.Close()) })
 	return s
 }
 
-// send queues n messages that say their number.
+// send queues n messages whose bodies are their numbers.
 func send(t *testing.T, q imagery.Queue, n int) {
 	t.Helper()
 	for i := range n {
@@ -29,7 +30,7 @@ func send(t *testing.T, q imagery.Queue, n int) {
 	}
 }
 
-// receive takes one message that must be there within the wait.
+// receive returns one message; it fails the test if there is none within the wait.
 func receive(t *testing.T, q imagery.Queue, wait time.Duration) imagery.Message {
 	t.Helper()
 	list, err := q.Receive(t.Context(), 1, wait)
@@ -40,15 +41,15 @@ func receive(t *testing.T, q imagery.Queue, wait time.Duration) imagery.Message 
 	return list[0]
 }
 
-// absent checks that nothing can be received now.
-func absent(t *testing.T, q imagery.Queue) {
+// wantEmpty checks that nothing can be received now.
+func wantEmpty(t *testing.T, q imagery.Queue) {
 	t.Helper()
 	if list, err := q.Receive(t.Context(), 10, 0); err != nil || len(list) > 0 {
-		t.Errorf("there is %v, %v", list, err)
+		t.Errorf("received %v, %v; want nothing", list, err)
 	}
 }
 
-// all receives one by one until nothing is visible.
+// all receives messages one by one until none is visible.
 func all(t *testing.T, q imagery.Queue) (list []imagery.Message) {
 	t.Helper()
 	for {
@@ -83,7 +84,7 @@ func TestChaosDuplicates(t *testing.T) {
 	}
 	must(t, s.Queue().Delete(t.Context(), list...)) // each copy can be acknowledged
 	if visible, inFlight, dead, err := s.Depth(t.Context()); err != nil || visible+inFlight+dead > 0 {
-		t.Errorf("left are %d, %d, %d, %v", visible, inFlight, dead, err)
+		t.Errorf("left: %d visible, %d in flight, %d dead, %v", visible, inFlight, dead, err)
 	}
 }
 
@@ -93,7 +94,7 @@ func TestChaosLosesAcknowledgements(t *testing.T) {
 	for n := 1; n <= 3; n++ {
 		m := receive(t, s.Queue(), 5*time.Second)
 		if m.Receives != n {
-			t.Errorf("delivery %d has the number %d", n, m.Receives)
+			t.Errorf("delivery %d has the receive count %d", n, m.Receives)
 		}
 		must(t, s.Queue().Delete(t.Context(), m))
 	}
@@ -111,7 +112,7 @@ func TestChaosLosesAcknowledgements(t *testing.T) {
 		}
 	}
 	dead := receive(t, s.DeadLetters(), 0)
-	must(t, s.DeadLetters().Delete(t.Context(), dead)) // dead letters are spared
+	must(t, s.DeadLetters().Delete(t.Context(), dead)) // dead letters have no faults
 	if _, _, n, err := s.Depth(t.Context()); err != nil || n > 0 {
 		t.Errorf("%d dead letters, %v", n, err)
 	}
@@ -122,14 +123,14 @@ func TestChaosForgetsExtensions(t *testing.T) {
 	send(t, s.Queue(), 1)
 	m := receive(t, s.Queue(), 0)
 	if lost, err := s.Queue().Extend(t.Context(), time.Hour, m); err != nil || len(lost) > 0 {
-		t.Errorf("extend: lost %v, %v; want a success that is none", lost, err)
+		t.Errorf("extend: lost %v, %v; want success", lost, err)
 	}
 	if again := receive(t, s.Queue(), 5*time.Second); again.ID != m.ID || again.Receives != 2 {
-		t.Errorf("came again: %+v", again)
+		t.Errorf("delivered again: %+v", again)
 	} else if lost, err := s.Queue().Extend(t.Context(), 0, again); err != nil || len(lost) > 0 {
-		t.Errorf("hand back: lost %v, %v", lost, err)
+		t.Errorf("release: lost %v, %v", lost, err)
 	}
-	absent(t, s.Queue())
+	wantEmpty(t, s.Queue())
 }
 
 func TestChaosDelays(t *testing.T) {
@@ -137,7 +138,7 @@ func TestChaosDelays(t *testing.T) {
 	send(t, s.Queue(), 10)
 	early := all(t, s.Queue())
 	if len(early) > 8 {
-		t.Errorf("%d of 10 messages came at once", len(early))
+		t.Errorf("%d of 10 messages arrived at once", len(early))
 	}
 	for range 10 - len(early) {
 		receive(t, s.Queue(), 5*time.Second)
@@ -153,7 +154,7 @@ func TestChaosReorders(t *testing.T) {
 		want = append(want, fmt.Sprint(i))
 	}
 	if slices.Equal(got, want) {
-		t.Error("the messages came in their order")
+		t.Error("the messages arrived in their order")
 	}
 	slices.Sort(got)
 	slices.Sort(want)
@@ -162,9 +163,9 @@ func TestChaosReorders(t *testing.T) {
 	}
 }
 
-// TestChaosFollowsFromItsSeed: the same seed and the same calls meet the same faults, another seed others.
-func TestChaosFollowsFromItsSeed(t *testing.T) {
-	story := func(seed uint64) string {
+// The same seed and the same calls have the same faults; another seed has others.
+func TestChaosIsDeterminedByItsSeed(t *testing.T) {
+	run := func(seed uint64) string {
 		c := local.HeavyChaos(seed)
 		c.ReorderWithin, c.DelayUpTo = 0, 0 // these depend on the clock, too
 		s := chaotic(t, time.Minute, c)
@@ -175,7 +176,7 @@ func TestChaosFollowsFromItsSeed(t *testing.T) {
 		must(t, err)
 		return fmt.Sprint(strings.Join(bodies(list), " "), ", ", inFlight, " acknowledgements lost")
 	}
-	first, again, other := story(42), story(42), story(43)
+	first, again, other := run(42), run(42), run(43)
 	if first != again {
 		t.Errorf("the same seed:\n%s\n%s", first, again)
 	}

@@ -27,8 +27,8 @@ func folderError(dir string, err error) error {
 	return fmt.Errorf("data folder %s: %w", dir, cause(err))
 }
 
-// Check returns nil if dir does not exist, is a data folder of the service, or has nothing at the paths that the service
-// uses; else a *ForeignError that names the file in the way. It changes nothing.
+// Check returns nil if dir does not exist, is a data folder of the service, or has nothing at the paths that the
+// service uses; else a *ForeignError that names the file in the way. It changes nothing.
 func Check(dir string) error {
 	root, err := os.OpenRoot(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -103,8 +103,8 @@ func checkFileTypes(dir string, root *os.Root) error {
 	return nil
 }
 
-// findForeign returns an error for the first file or folder at a path that the service uses; nil if there is none. It is
-// for a folder that is not ours.
+// findForeign returns an error for the first file or folder at a path that the service uses; nil if there is none. The
+// error applies only if the folder is not ours.
 func findForeign(dir string, root *os.Root) (*ForeignError, error) {
 	const why = "was not made by Imagery"
 	for _, name := range []string{objectsName, tmpName, wakeName} {

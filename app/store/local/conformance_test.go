@@ -14,7 +14,7 @@ import (
 	"imagery/app/testing/short"
 )
 
-// Each handle of the suite is a process of its own, as in the fleet.
+// TestConformance uses a process for each handle, as a fleet does.
 func TestConformance(t *testing.T) {
 	short.Skip(t, "the conformance suite on SQLite and files")
 	conformance.Run(t, conformance.Target{
@@ -29,7 +29,8 @@ func TestConformance(t *testing.T) {
 			return all
 		},
 		Queue: func(t *testing.T, n int, l imagery.Limits) (s conformance.QueueStorage) {
-			for _, p := range spawn(t, newDir(t), n, visibility+"="+l.Visibility.String(), fmt.Sprint(maxReceives, "=", l.MaxReceives)) {
+			for _, p := range spawn(t, newDir(t), n, visibility+"="+l.Visibility.String(),
+				fmt.Sprint(maxReceives, "=", l.MaxReceives)) {
 				s.Handles, s.DeadLetters = append(s.Handles, p.Queue), append(s.DeadLetters, p.DeadLetters)
 			}
 			return s
@@ -65,7 +66,7 @@ func spawn(t *testing.T, dir string, n int, env ...string) (all []conformance.Po
 	return all
 }
 
-// database opens the data folder's database past the store.
+// database opens the data folder's database without the store.
 func database(t testing.TB, dir string) *sql.DB {
 	t.Helper()
 	db := openSQL(t, filepath.Join(dir, "imagery.db"))

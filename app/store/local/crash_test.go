@@ -47,10 +47,11 @@ func runProducer(dir string) error {
 	return s.Close()
 }
 
-// accept does what an upload does, in its order: object, item, hint.
+// accept stores an upload in the order of the service: object, item, hint.
 func accept(ctx context.Context, s *local.Store, body []byte) (id string, err error) {
 	now := time.Now().Truncate(time.Millisecond)
-	img := imagery.Image{ID: imagery.NewID(), State: imagery.Created, Created: now, Updated: now, Expires: now.Add(time.Hour)}
+	img := imagery.Image{ID: imagery.NewID(), State: imagery.Created, Created: now, Updated: now,
+		Expires: now.Add(time.Hour)}
 	to := img
 	to.State, to.Version, to.Expires, to.RawKey = imagery.Uploaded, 1, time.Time{}, imagery.RawKey(img.ID, hash(body))
 	hint, err := json.Marshal(imagery.Hint{ImageID: img.ID, DesiredState: imagery.Processed, RawKey: to.RawKey})
@@ -108,7 +109,8 @@ func process(ctx context.Context, s *local.Store, m imagery.Message) error {
 			return fmt.Errorf("object %s has other bytes", img.RawKey)
 		}
 		to := img
-		to.State, to.Version, to.ProcessedKey = imagery.Processed, img.Version+1, imagery.ProcessedKey(img.ID, hash(raw), "png")
+		to.State, to.Version = imagery.Processed, img.Version+1
+		to.ProcessedKey = imagery.ProcessedKey(img.ID, hash(raw), "png")
 		if err := s.Blobs().Put(ctx, to.ProcessedKey, "", bytes.NewReader(result(raw)), int64(len(raw))); err != nil {
 			return err
 		}
@@ -119,8 +121,8 @@ func process(ctx context.Context, s *local.Store, m imagery.Message) error {
 	return s.Queue().Delete(ctx, m)
 }
 
-// TestNothingIsLostToKills kills processes that upload and process, one at a time and all at once, and then
-// looks at the storage itself.
+// TestNothingIsLostToKills kills processes that upload and process, one at a time and all at once, and then checks the
+// storage itself.
 func TestNothingIsLostToKills(t *testing.T) {
 	short.Skip(t, "processes that are killed while they write")
 	const kills = 100
@@ -131,7 +133,7 @@ func TestNothingIsLostToKills(t *testing.T) {
 	}
 	n, rounds := 0, 0
 	for ; n < kills; rounds++ {
-		herd.awaitUploads(2 * rounds) // kill those who work
+		herd.awaitUploads(2 * rounds) // kill processes that are working
 		time.Sleep(mrand.N(50 * time.Millisecond))
 		victims := herd.members
 		if rounds%15 != 0 {
@@ -185,7 +187,7 @@ func checkStorage(t *testing.T, s *local.Store, dir string, accepted map[string]
 			body = result(body)
 		}
 		if name, _, _ := strings.Cut(d.Name(), "."); hash(body) != name {
-			t.Errorf("%s is not whole", file)
+			t.Errorf("%s is incomplete", file)
 		}
 		return err
 	}))
@@ -193,12 +195,12 @@ func checkStorage(t *testing.T, s *local.Store, dir string, accepted map[string]
 	r, err := s.Sweep(t.Context(), time.Now(), time.Hour)
 	must(t, err)
 	if now := files(t, filepath.Join(dir, "tmp")); len(now) > 0 || len(sockets(t, dir)) > 1 {
-		t.Errorf("after the sweep there are %v, %v", now, sockets(t, dir))
+		t.Errorf("left after the sweep: %v, %v", now, sockets(t, dir))
 	}
 	t.Logf("%d half-written files were left in tmp, swept: %+v", left, r)
 }
 
-// herd is the processes that are being killed, and what they told.
+// herd is a set of processes to be killed, with the ids of the uploads that they accepted.
 type herd struct {
 	t        *testing.T
 	dir      string
@@ -211,7 +213,7 @@ type member struct {
 	cmd  *exec.Cmd
 	mode string
 	in   io.Closer
-	done chan struct{} // closed when all it printed was read
+	done chan struct{} // closed when all of its output was read
 }
 
 func (h *herd) start(mode string) {
@@ -230,7 +232,7 @@ func (h *herd) start(mode string) {
 	}()
 }
 
-// awaitUploads waits until so many uploads were accepted.
+// awaitUploads waits until n uploads were accepted.
 func (h *herd) awaitUploads(n int) {
 	for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(time.Millisecond) {
 		h.mu.Lock()
@@ -245,7 +247,7 @@ func (h *herd) awaitUploads(n int) {
 	}
 }
 
-// kill ends the members at once, whatever they are doing, and starts others.
+// kill kills the members and starts others.
 func (h *herd) kill(victims []*member) {
 	for _, m := range victims {
 		if err := m.cmd.Process.Kill(); err != nil {
@@ -261,7 +263,7 @@ func (h *herd) kill(victims []*member) {
 	}
 }
 
-// stop lets the members of that mode end in order.
+// stop stops the members of that mode cleanly.
 func (h *herd) stop(mode string) {
 	var rest []*member
 	for _, m := range h.members {
@@ -279,7 +281,7 @@ func (h *herd) stop(mode string) {
 	h.members = rest
 }
 
-// pipe joins a process's output with its reader.
+// pipe connects a process's output with its reader.
 type pipe struct {
 	*io.PipeReader
 	w *io.PipeWriter
@@ -287,10 +289,10 @@ type pipe struct {
 
 func (p *pipe) Write(b []byte) (int, error) { return p.w.Write(b) }
 
-// Close lets the reader see the end, once it has read everything.
+// Close ends the output.
 func (p *pipe) Close() error { return p.w.Close() }
 
-// child starts this binary as a process of that mode.
+// child starts the test binary in the given mode.
 func child(t *testing.T, mode, dir string, env ...string) (*exec.Cmd, io.Closer) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
@@ -305,7 +307,7 @@ func child(t *testing.T, mode, dir string, env ...string) (*exec.Cmd, io.Closer)
 	return cmd, in
 }
 
-// untilInputEnds is a context that ends with the standard input, which the test closes.
+// untilInputEnds returns a context that ends with the standard input, which the test closes.
 func untilInputEnds() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
@@ -320,7 +322,7 @@ func hash(b []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// result is what processing makes of a photo; twice gives the photo back.
+// result returns the result of a photo; it is its own inverse.
 func result(raw []byte) []byte {
 	out := bytes.Clone(raw)
 	for i := range out {

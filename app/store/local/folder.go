@@ -52,8 +52,8 @@ func databasePath(dir string) string { return filepath.Join(dir, databaseName) }
 // databaseNames lists the files that SQLite may create.
 var databaseNames = []string{databaseName, databaseName + "-wal", databaseName + "-shm", databaseName + "-journal"}
 
-// createLayout creates the missing files and folders, readable by their owner only: photos are private, and the id of an
-// image is the only secret that protects it. The data folder itself keeps its mode, since it may have other uses.
+// createLayout creates the missing files and folders, readable by their owner only: photos are private, and only the
+// secret id of an image protects it. The data folder itself keeps its mode, since it may have other uses.
 func createLayout(root *os.Root) error {
 	if err := writeMarker(root); err != nil {
 		return err

@@ -51,9 +51,9 @@ func write(t *testing.T, path string) {
 	must(t, os.WriteFile(path, []byte("not yours"), 0o644))
 }
 
-// Files of others at a path that the service would write or sweep are refused by name, and nothing is changed. In a
-// folder of ours that holds for what takes the place of our own files and folders.
-func TestForeignFilesAreRefused(t *testing.T) {
+// Another program's file at a path that the service would write or sweep is an error that names it, and nothing is
+// changed. In a folder of ours this is so for anything that replaces our own files and folders.
+func TestForeignFilesAreRejected(t *testing.T) {
 	elsewhere := t.TempDir()
 	outside := filepath.Join(elsewhere, "a")
 	write(t, outside)
@@ -79,7 +79,7 @@ func TestForeignFilesAreRefused(t *testing.T) {
 	for _, c := range []struct {
 		path   string
 		put    func(*testing.T, string)
-		always bool // refused in a folder of ours, too
+		always bool // rejected in a folder of ours, too
 	}{
 		{"tmp/file", write, false}, {"tmp/old/file", write, false}, {"wake/file", write, false},
 		{"objects/upload/file", write, false}, {"objects/deep/er/file", write, false},
@@ -127,7 +127,7 @@ func TestForeignFilesAreRefused(t *testing.T) {
 				}
 			}
 			if after := snapshot(t, dir); after != before {
-				t.Errorf("%s (ours: %t) was refused, but the folder changed from\n%sto\n%s", c.path, ours, before, after)
+				t.Errorf("%s (ours: %t) was rejected, but the folder changed from\n%sto\n%s", c.path, ours, before, after)
 			}
 			if after := snapshot(t, elsewhere); after != apart {
 				t.Errorf("%s: the folder outside changed to\n%s", c.path, after)
@@ -136,8 +136,8 @@ func TestForeignFilesAreRefused(t *testing.T) {
 	}
 }
 
-// A folder that has other files beside ours is used, and they stay.
-func TestFilesOfOthersStay(t *testing.T) {
+// A folder that has other files beside ours is used, and these are kept.
+func TestForeignFilesAreKept(t *testing.T) {
 	dir, outside := t.TempDir(), t.TempDir()
 	old := time.Now().Add(-100 * 24 * time.Hour)
 	write(t, filepath.Join(dir, "notes.txt"))
@@ -184,13 +184,13 @@ func TestFilesOfOthersStay(t *testing.T) {
 	if err != nil || r != (local.SweepReport{}) {
 		t.Errorf("sweep: %+v, %v; want nothing removed", r, err)
 	}
-	must(t, s.Queue().Send(t.Context(), []byte("m"), "")) // rings
+	must(t, s.Queue().Send(t.Context(), []byte("m"), "")) // notifies
 	if after := list(); after != before {
-		t.Errorf("files of others: from\n%s\nto\n%s", before, after)
+		t.Errorf("other files changed from\n%s\nto\n%s", before, after)
 	}
 }
 
-// The layout is readable by its owner only, also where it existed before.
+// The layout is readable by its owner only, also if it existed before.
 func TestModes(t *testing.T) {
 	dir := newDir(t)
 	must(t, os.Chmod(filepath.Join(dir, "imagery.db"), 0o644))
@@ -244,9 +244,9 @@ func unpack(t *testing.T) string {
 	}
 }
 
-// A folder of the release that wrote no marker is adopted: its images are served and its originals kept while they are
-// needed.
-func TestFolderOfTheReleaseBeforeIsAdopted(t *testing.T) {
+// A folder of the release that wrote no marker is migrated: its images are served, and its originals are kept as long
+// as they are needed.
+func TestFolderOfPreviousReleaseIsMigrated(t *testing.T) {
 	dir := unpack(t)
 	must(t, local.Check(dir))
 	before := snapshot(t, dir)
@@ -255,7 +255,7 @@ func TestFolderOfTheReleaseBeforeIsAdopted(t *testing.T) {
 	}
 	must(t, local.Prepare(dir))
 	if snapshot(t, dir) == before {
-		t.Error("nothing was adopted")
+		t.Error("nothing was migrated")
 	}
 	var id int
 	must(t, database(t, dir).QueryRow("PRAGMA application_id").Scan(&id))
@@ -292,14 +292,14 @@ func TestFolderOfTheReleaseBeforeIsAdopted(t *testing.T) {
 	}))
 }
 
-// A marker that was cut short proves nothing: a process leaves one that died before it made anything else.
-func TestCutMarkerProvesNothing(t *testing.T) {
+// A truncated marker does not count: it is left by a process that died before it created anything else.
+func TestTruncatedMarkerDoesNotCount(t *testing.T) {
 	for _, marker := range []string{"", "This is a data fol"} {
 		dir := t.TempDir()
 		must(t, os.WriteFile(filepath.Join(dir, "imagery-data.txt"), []byte(marker), 0o600))
 		write(t, filepath.Join(dir, "tmp", "2024-202401011230"))
 		if err := local.Prepare(dir); err == nil {
-			t.Errorf("%q: the folder was taken for ours", marker)
+			t.Errorf("%q: the folder was accepted as ours", marker)
 		}
 		must(t, os.RemoveAll(filepath.Join(dir, "tmp")))
 		must(t, local.Prepare(dir))
@@ -308,8 +308,8 @@ func TestCutMarkerProvesNothing(t *testing.T) {
 	}
 }
 
-// An adoption that was interrupted anywhere is completed by the next one.
-func TestAdoptionMayBeInterrupted(t *testing.T) {
+// A migration that was interrupted at any point is completed by the next one.
+func TestInterruptedMigrationIsCompleted(t *testing.T) {
 	for _, marker := range []string{"", "This is a data fol"} {
 		dir := unpack(t)
 		must(t, os.WriteFile(filepath.Join(dir, "imagery-data.txt"), []byte(marker), 0o600))
@@ -318,9 +318,9 @@ func TestAdoptionMayBeInterrupted(t *testing.T) {
 	}
 }
 
-// While a process has the table open, its file is removed or another one put in its place: nothing may be answered
-// from it, and no process makes a new one beside the objects.
-func TestRemovedTableIsNoticed(t *testing.T) {
+// While a process has the table open, its file is removed or replaced: all calls fail, and no process creates a new
+// table beside the objects.
+func TestRemovedTableIsDetected(t *testing.T) {
 	for _, removed := range [][]string{
 		{"imagery.db", "imagery.db-wal", "imagery.db-shm"}, {"imagery.db-wal"}, {"imagery.db-shm"}, nil,
 	} {
@@ -362,18 +362,19 @@ func TestRemovedTableIsNoticed(t *testing.T) {
 		}
 		for range 2 {
 			if err := local.Prepare(dir); err == nil || !strings.Contains(err.Error(), "put the table back") {
-				t.Errorf("a table was made where objects are: %v", err)
+				t.Errorf("a table was created beside objects: %v", err)
 			}
 		}
 		must(t, os.WriteFile(filepath.Join(dir, "imagery.db"), nil, 0o600)) // an empty file is no table either
 		if err := local.Prepare(dir); err == nil {
-			t.Error("tables were made where objects are")
+			t.Error("tables were created beside objects")
 		}
 	}
 }
 
-// A process may die after it has set an object aside. The object may have been put again just before: it goes back.
-func TestSweepPutsBackWhatWasSetAside(t *testing.T) {
+// A process may die after it has set an object aside. The object is restored, because it may have been stored again
+// just before.
+func TestSweepRestoresObjectSetAside(t *testing.T) {
 	gone := exec.Command(os.Args[0], "-test.run=^$")
 	must(t, gone.Run())
 	for _, name := range []string{"%d~upload~%s~%s", "%d-upload-%s-%s"} {
@@ -392,7 +393,7 @@ func TestSweepPutsBackWhatWasSetAside(t *testing.T) {
 	}
 }
 
-// A folder of ours that is taken away, or replaced by a link while a process runs, takes no object, and is not ready.
+// If a folder is removed or replaced by a link while a process runs, storing objects fails and the store is not ready.
 func TestFolderReplacedByLink(t *testing.T) {
 	for _, name := range []string{"objects", "tmp"} {
 		dir := newDir(t)
@@ -407,13 +408,13 @@ func TestFolderReplacedByLink(t *testing.T) {
 		must(t, os.Symlink("mine", path))
 		key := imagery.RawKey(imagery.NewID(), anyHash)
 		if err := s.Blobs().Put(t.Context(), key, "", strings.NewReader("x"), 1); err == nil {
-			t.Errorf("an object was put though %s is a link", name)
+			t.Errorf("an object was stored although %s is a link", name)
 		}
 		if err := s.Blobs().Ping(t.Context()); err == nil {
-			t.Errorf("ready though %s is a link", name)
+			t.Errorf("ready although %s is a link", name)
 		}
 		if left := files(t, filepath.Join(dir, "mine")); len(left) > 0 {
-			t.Errorf("through the link of %s came %v", name, left)
+			t.Errorf("written through the link %s: %v", name, left)
 		}
 	}
 }

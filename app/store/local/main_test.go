@@ -11,7 +11,7 @@ import (
 	"imagery/app/testing/conformance"
 )
 
-// A test process that finds one of these set is not a test but a part of one, working on that data folder.
+// A process of the test binary with one of these variables is a child process of a test and works on that data folder.
 const (
 	servePorts  = "LOCAL_TEST_SERVE"   // serves the ports on its standard input and output
 	prepareOnly = "LOCAL_TEST_PREPARE" // prepares and opens the folder
@@ -41,7 +41,8 @@ func serve(dir string) error {
 	if err != nil {
 		return err
 	}
-	err = conformance.ServeStdio(conformance.Ports{Catalog: s.Catalog(), Blobs: s.Blobs(), Queue: s.Queue(), DeadLetters: s.DeadLetters()})
+	err = conformance.ServeStdio(conformance.Ports{Catalog: s.Catalog(), Blobs: s.Blobs(), Queue: s.Queue(),
+		DeadLetters: s.DeadLetters()})
 	if err != nil {
 		return err
 	}
@@ -74,12 +75,12 @@ func openChild(dir string) (*local.Store, error) {
 			return nil, err
 		}
 	}
-	o.Log = slog.New(slog.DiscardHandler) // long test folders have no room for sockets
+	o.Log = slog.New(slog.DiscardHandler) // the warning about long paths is expected in tests
 	return local.Open(o)
 }
 
-// newDir is a prepared data folder with a path short enough for sockets, whatever the test is called, and with
-// characters that mean something in URLs and patterns.
+// newDir returns a prepared data folder. Its path is short enough for sockets, whatever the name of the test, and has
+// characters with a meaning in URLs and patterns.
 func newDir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "a [b]?#%20*")
@@ -95,10 +96,11 @@ func newDir(t testing.TB) string {
 	return dir
 }
 
-// open is a store in this process.
+// open returns a Store in this process.
 func open(t testing.TB, dir string) *local.Store {
 	t.Helper()
-	s, err := local.Open(local.Options{Dir: dir, Visibility: time.Minute, MaxReceives: 5, Log: slog.New(slog.DiscardHandler)})
+	s, err := local.Open(local.Options{Dir: dir, Visibility: time.Minute, MaxReceives: 5,
+		Log: slog.New(slog.DiscardHandler)})
 	must(t, err)
 	t.Cleanup(func() { must(t, s.Close()) })
 	return s

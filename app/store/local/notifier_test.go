@@ -17,29 +17,29 @@ import (
 	"imagery/app/testing/short"
 )
 
-// await receives one message with the poll out of the way, so that only a ring or a known timeout can bring it
-// before the wait is nearly over.
+// await receives one message with a very long poll interval, so that only a notification or the end of a known
+// visibility timeout can deliver it in time.
 func await(t *testing.T, s *local.Store, act func()) imagery.Message {
 	t.Helper()
 	const wait = 20 * time.Second
 	local.SetPoll(s, time.Hour)
-	time.AfterFunc(50*time.Millisecond, act) // the receiver sleeps then; were it awake, it would look by itself
+	time.AfterFunc(50*time.Millisecond, act) // once the receiver sleeps
 	start := time.Now()
 	list, err := s.Queue().Receive(t.Context(), 1, wait)
 	must(t, err)
 	if took := time.Since(start); len(list) != 1 || took > wait/2 {
-		t.Fatalf("received %v after %s of a wait of %s", list, took, wait)
+		t.Fatalf("received %v after %s, wait time %s", list, took, wait)
 	}
 	return list[0]
 }
 
-func TestReceiversAreWoken(t *testing.T) {
+func TestReceiversAreNotified(t *testing.T) {
 	dir := newDir(t)
 	s := open(t, dir)
 	other := conformance.Spawn(t, servePorts+"="+dir)
 	for range 5 {
 		m := await(t, s, func() { try(t, other.Queue.Send(t.Context(), []byte("from another process"), "")) })
-		m = await(t, s, func() { // handed back by another process
+		m = await(t, s, func() { // released by another process
 			_, err := other.Queue.Extend(t.Context(), 0, m)
 			try(t, err)
 		})
@@ -49,8 +49,8 @@ func TestReceiversAreWoken(t *testing.T) {
 	}
 }
 
-// The end of somebody's visibility timeout is known, no poll is needed for it.
-func TestTimeoutsAreAwaited(t *testing.T) {
+// A receiver sleeps until the next visibility timeout ends, without polling.
+func TestReceiveAwaitsVisibilityTimeout(t *testing.T) {
 	s := open(t, newDir(t))
 	must(t, s.Queue().Send(t.Context(), []byte("m"), ""))
 	list, err := s.Queue().Receive(t.Context(), 1, 0)
@@ -72,7 +72,7 @@ func TestReceiveEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// A receipt ends with its visibility timeout, also when nobody has received the message since.
+// A receipt ends with its visibility timeout, even if the message was not received since.
 func TestLateDeleteIsIgnored(t *testing.T) {
 	q := open(t, newDir(t)).Queue()
 	must(t, q.Send(t.Context(), []byte("m"), ""))
@@ -87,7 +87,7 @@ func TestLateDeleteIsIgnored(t *testing.T) {
 	}
 }
 
-// try is must for other goroutines.
+// try is like must, for other goroutines than the test's.
 func try(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
@@ -95,12 +95,13 @@ func try(t *testing.T, err error) {
 	}
 }
 
-func TestLongPathsPollLoudly(t *testing.T) {
+func TestLongPathsPollAndWarn(t *testing.T) {
 	short.Skip(t, "folders with long paths")
 	dir := filepath.Join(t.TempDir(), strings.Repeat("long", 30))
 	must(t, local.Prepare(dir))
 	var log bytes.Buffer
-	s, err := local.Open(local.Options{Dir: dir, Visibility: time.Minute, MaxReceives: 5, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	s, err := local.Open(local.Options{Dir: dir, Visibility: time.Minute, MaxReceives: 5,
+		Log: slog.New(slog.NewTextHandler(&log, nil))})
 	must(t, err)
 	defer s.Close()
 	for range 3 {

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// A dead process leaves its socket, a stopped one does not read from it. Neither may hold up a sender.
-func TestSendersDoNotMindDeadAndStoppedReceivers(t *testing.T) {
+// A dead process leaves its socket, a stopped one does not read from it. Neither may delay a sender.
+func TestDeadAndStoppedReceiversDoNotDelaySenders(t *testing.T) {
 	dir := newDir(t)
 	s := open(t, dir)
 	dead, stopped := receiver(t, dir), receiver(t, dir)
@@ -22,11 +22,11 @@ func TestSendersDoNotMindDeadAndStoppedReceivers(t *testing.T) {
 
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	for range 100 { // more than a socket's buffer holds
+	for range 100 { // more than fit into a socket's buffer
 		must(t, s.Queue().Send(ctx, []byte("m"), ""))
 	}
 	if after := sockets(t, dir); len(before) != 2 || len(after) != 1 {
-		t.Errorf("sockets were %v, are %v; want only the one of the living", before, after)
+		t.Errorf("sockets were %v, are %v; want only that of the stopped process", before, after)
 	}
 	must(t, stopped.Process.Kill())
 	stopped.Wait()
@@ -38,7 +38,7 @@ func TestSendersDoNotMindDeadAndStoppedReceivers(t *testing.T) {
 	}
 }
 
-// receiver starts a process that waits for messages, and returns when it has its socket.
+// receiver starts a process that waits for messages, and returns once its socket exists.
 func receiver(t *testing.T, dir string) *exec.Cmd {
 	t.Helper()
 	n := len(sockets(t, dir))

@@ -11,8 +11,8 @@ import (
 // queue implements imagery.Queue on the rows of messages that are dead letters, or on those that are not. One column
 // decides, so a message is in exactly one of the two even after a crash.
 //
-// Times are those of the wall clock, which all processes of the machine share. If it is set back, messages are delivered
-// later; if it is set forward, some are delivered twice.
+// Times are those of the wall clock, which all processes of the machine share. If it is set back, messages are
+// delivered later; if it is set forward, some are delivered twice.
 type queue struct {
 	s     *Store
 	dead  bool
@@ -91,9 +91,9 @@ func (q queue) tryReceive(ctx context.Context, max int) (list []imagery.Message,
 	return list, 0, nil
 }
 
-// claim gives up to n visible messages a new receipt, in the queue's order, and appends them to list. Messages that have
-// used up their deliveries become dead letters instead, as if sent to that queue now; died reports that there were some,
-// so that further messages may be visible.
+// claim gives up to n visible messages a new receipt, in the queue's order, and appends them to list. Messages that
+// have used up their deliveries become dead letters instead, as if sent to that queue now; died reports that there were
+// some, so that further messages may be visible.
 func (q queue) claim(ctx context.Context, tx *sql.Tx, n int, list *[]imagery.Message) (died bool, err error) {
 	now := time.Now()
 	rows, err := tx.QueryContext(ctx, `

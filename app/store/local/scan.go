@@ -10,7 +10,7 @@ import (
 
 // The functions below are for operators. The roles do not use them.
 
-// scanPage limits the images in one read of Scan, because a long read prevents SQLite from clearing its write-ahead log.
+// scanPage limits the images in one read of Scan, because a long read keeps SQLite from clearing its write-ahead log.
 const scanPage = 500
 
 // Prepared reports whether dir is a data folder, so that a mistyped path does not create one.

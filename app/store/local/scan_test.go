@@ -13,23 +13,25 @@ import (
 	"imagery/app/testing/short"
 )
 
-func TestPreparedIsNoGuess(t *testing.T) {
+func TestPrepared(t *testing.T) {
 	dir := newDir(t)
-	if !local.Prepared(dir) || local.Prepared(filepath.Join(dir, "objects")) || local.Prepared(filepath.Join(dir, "nothing")) {
-		t.Error("only a data folder is one")
+	if !local.Prepared(dir) || local.Prepared(filepath.Join(dir, "objects")) ||
+		local.Prepared(filepath.Join(dir, "nothing")) {
+		t.Error("Prepared is true for a data folder only")
 	}
 	if _, err := os.Stat(filepath.Join(dir, "nothing")); err == nil {
-		t.Error("the question made a folder")
+		t.Error("Prepared created a folder")
 	}
 }
 
-// Every image comes once, though others are written between the pages.
+// Every image is returned once, although images are written between the pages.
 func TestScan(t *testing.T) {
 	short.Skip(t, "a scan of many images")
 	s := open(t, newDir(t))
 	now := time.Now().Truncate(time.Millisecond)
 	create := func() string {
-		img := imagery.Image{ID: imagery.NewID(), State: imagery.Created, Created: now, Updated: now, Expires: now.Add(time.Hour).Truncate(time.Second)}
+		img := imagery.Image{ID: imagery.NewID(), State: imagery.Created, Created: now, Updated: now,
+			Expires: now.Add(time.Hour).Truncate(time.Second)}
 		must(t, s.Catalog().Create(t.Context(), img, now))
 		return img.ID
 	}
@@ -48,7 +50,7 @@ func TestScan(t *testing.T) {
 	}))
 	for id, n := range want {
 		if n != 1 {
-			t.Errorf("%s came %d times", id, n)
+			t.Errorf("%s was returned %d times", id, n)
 		}
 	}
 	enough := errors.New("enough")
@@ -57,7 +59,7 @@ func TestScan(t *testing.T) {
 	}
 }
 
-// An object goes only if it is old, and no image names it.
+// An object is removed only if it is old and no image refers to it.
 func TestRemoveObject(t *testing.T) {
 	dir := newDir(t)
 	s := open(t, dir)
@@ -72,7 +74,7 @@ func TestRemoveObject(t *testing.T) {
 		t.Helper()
 		removed, err := s.RemoveObject(t.Context(), key, before)
 		if there := s.Find(t.Context(), key) == nil; err != nil || removed != want || there == want {
-			t.Errorf("remove %s: %t, %v, want %t; it is there: %t", key, removed, err, want, there)
+			t.Errorf("remove %s: %t, %v, want %t; exists: %t", key, removed, err, want, there)
 		}
 	}
 	remove(raw, now.Add(-time.Hour), false)
@@ -94,7 +96,8 @@ func TestRemoveObject(t *testing.T) {
 	if left, err := os.ReadDir(filepath.Join(dir, "tmp")); err != nil || len(left) > 0 {
 		t.Errorf("left in tmp: %v, %v", left, err)
 	}
-	for key, want := range map[string]error{"upload": imagery.ErrNotFound, "upload/" + id: imagery.ErrNotFound, "../imagery.db": imagery.ErrNotFound} {
+	for key, want := range map[string]error{"upload": imagery.ErrNotFound, "upload/" + id: imagery.ErrNotFound,
+		"../imagery.db": imagery.ErrNotFound} {
 		if err := s.Find(t.Context(), key); !errors.Is(err, want) {
 			t.Errorf("find %q: %v", key, err)
 		}

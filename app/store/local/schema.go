@@ -16,8 +16,8 @@ const schemaVersion = 1
 // older release keeps the attributes of a newer one. The other columns are computed from it and cannot disagree.
 //
 // In messages, times are in milliseconds. A message is in flight, and its receipt is valid, while visible is in the
-// future. dead is the number of the queue, 0 or 1, so that one index serves both queues. AUTOINCREMENT prevents reuse of
-// a message id, so that an id in a log always means the same message.
+// future. dead is the number of the queue, 0 or 1, so that one index serves both queues. AUTOINCREMENT prevents reuse
+// of a message id, so that an id in a log always means the same message.
 const schema = `
 CREATE TABLE images (
 	item     TEXT NOT NULL CHECK (json_valid(item)),

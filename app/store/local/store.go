@@ -205,7 +205,7 @@ func (s *Store) Queue() imagery.Queue {
 	return queue{s: s, order: oldestFirst}
 }
 
-// DeadLetters returns the queue of hints that were received too often. Receiving from it has no limit.
+// DeadLetters returns the dead-letter queue. It does not limit deliveries.
 func (s *Store) DeadLetters() imagery.Queue { return queue{s: s, dead: true, order: oldestFirst} }
 
 // write runs f in one transaction that takes the write lock at its start (_txlock=immediate), because upgrading a read

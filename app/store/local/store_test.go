@@ -20,7 +20,7 @@ import (
 	"imagery/app/testing/short"
 )
 
-func TestPrepareKeepsWhatIsThere(t *testing.T) {
+func TestPrepareKeepsExistingData(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "deep", "a b#c?d%20&e=é")
 	must(t, local.Prepare(dir))
 	img := imagery.Image{ID: imagery.NewID(), State: imagery.Created, Created: time.Now()}
@@ -43,28 +43,30 @@ func TestPrepareErrorsNameTheFolder(t *testing.T) {
 	_, err := database(t, newer).Exec("PRAGMA user_version = 99")
 	must(t, err)
 	for what, dir := range map[string]string{
-		"a file": file, "a folder below a file": filepath.Join(file, "data"), "a damaged database": damaged, "a newer schema": newer,
+		"a file": file, "a folder below a file": filepath.Join(file, "data"),
+		"a damaged database": damaged, "a newer schema": newer,
 	} {
 		if err := local.Prepare(dir); err == nil || !strings.Contains(err.Error(), dir) {
 			t.Errorf("prepare of %s: %v, want an error that names %s", what, err, dir)
 		}
-		if s, err := local.Open(local.Options{Dir: dir, Visibility: time.Second, MaxReceives: 1}); err == nil || !strings.Contains(err.Error(), dir) {
+		if s, err := local.Open(local.Options{Dir: dir, Visibility: time.Second, MaxReceives: 1}); err == nil ||
+			!strings.Contains(err.Error(), dir) {
 			t.Errorf("open of %s: %v, %v, want an error that names %s", what, s, err, dir)
 		}
 	}
 	empty := t.TempDir()
 	if _, err := local.Open(local.Options{Dir: empty, Visibility: time.Second, MaxReceives: 1}); err == nil {
-		t.Error("a folder that nobody prepared was opened")
+		t.Error("a folder that was not prepared was opened")
 	}
 	if files, _ := os.ReadDir(empty); len(files) > 0 {
-		t.Errorf("opening it left %v", files)
+		t.Errorf("opening it created %v", files)
 	}
 	if _, err := local.Open(local.Options{Dir: newDir(t)}); err == nil {
 		t.Error("a queue without limits was opened")
 	}
 }
 
-// Roles that are started by hand, one by one, may prepare the same folder at the same time.
+// Several processes may prepare the same folder at the same time.
 func TestManyProcessesPrepareOneFolder(t *testing.T) {
 	short.Skip(t, "processes that prepare one folder at the same time")
 	self, err := os.Executable()
@@ -85,8 +87,7 @@ func TestManyProcessesPrepareOneFolder(t *testing.T) {
 	}
 }
 
-// While somebody keeps the write lock, reads are answered, and writes are refused in time with an error that
-// nobody takes for an answer about the image.
+// While another process holds the write lock, reads succeed, and writes fail in time with a transient error.
 func TestLockedDatabaseIsTransient(t *testing.T) {
 	short.Skip(t, "a locked database")
 	t.Parallel()
@@ -101,7 +102,7 @@ func TestLockedDatabaseIsTransient(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	if err := idle.Catalog().Ping(ctx); err == nil {
-		t.Error("a table that cannot be written answers a ping of a process that has not written lately")
+		t.Error("ping succeeds although the table is not writable and the process has not written recently")
 	}
 
 	to := img
@@ -113,7 +114,7 @@ func TestLockedDatabaseIsTransient(t *testing.T) {
 		for op, call := range map[string]func() error{
 			"move": func() error { return s.Catalog().Move(ctx, img, to) },
 			"send": func() error { return s.Queue().Send(ctx, []byte("m"), "") },
-			"receive": func() error { // an end of its context is no error
+			"receive": func() error { // the end of its context is not an error
 				list, err := s.Queue().Receive(ctx, 1, 0)
 				if len(list) > 0 {
 					t.Errorf("receive while locked: %v", list)
@@ -124,8 +125,9 @@ func TestLockedDatabaseIsTransient(t *testing.T) {
 			wg.Go(func() {
 				start := time.Now()
 				err := call()
-				if err == nil || errors.Is(err, imagery.ErrConflict) || errors.Is(err, imagery.ErrNotFound) || errors.Is(err, imagery.ErrExists) {
-					t.Errorf("%s while locked: %v, want a plain error", op, err)
+				if err == nil || errors.Is(err, imagery.ErrConflict) || errors.Is(err, imagery.ErrNotFound) ||
+					errors.Is(err, imagery.ErrExists) {
+					t.Errorf("%s while locked: %v, want a transient error", op, err)
 				}
 				if took := time.Since(start); took > min(limit, 5*time.Second)+3*time.Second {
 					t.Errorf("%s while locked took %s, its context allows %s", op, took, limit)
@@ -159,8 +161,9 @@ func TestKeys(t *testing.T) {
 	}
 	before := tree(t, dir)
 	for _, key := range []string{
-		"", ".", "..", "/", "upload", "upload/", "upload//x", "/upload/x", "upload/../x", "upload/../../x", "upload/./x", "upload/.x",
-		"upload/x/", "upload/x/..", "../imagery.db", "imagery.db", "elsewhere/x", `upload\x`, `upload/..\..\x`, "upload/x\x00y", "upload/X",
+		"", ".", "..", "/", "upload", "upload/", "upload//x", "/upload/x",
+		"upload/../x", "upload/../../x", "upload/./x", "upload/.x", "upload/x/", "upload/x/..",
+		"../imagery.db", "imagery.db", "elsewhere/x", `upload\x`, `upload/..\..\x`, "upload/x\x00y", "upload/X",
 		"upload/x\n", "upload/c:x", "upload/" + strings.Repeat("x", 200), "upload/é", "upload/" + id + "/a/b/c",
 	} {
 		if err := put(key); err == nil {
@@ -174,11 +177,11 @@ func TestKeys(t *testing.T) {
 		t.Errorf("get of a folder: %v, want ErrNotFound", err)
 	}
 	if after := tree(t, dir); fmt.Sprint(after) != fmt.Sprint(before) {
-		t.Errorf("refused keys changed the folder from\n%v to\n%v", before, after)
+		t.Errorf("rejected keys changed the folder from\n%v to\n%v", before, after)
 	}
 }
 
-// brokenBody fails after its second read.
+// brokenBody returns an error after its second read.
 type brokenBody struct {
 	io.ReadSeeker
 	reads int
@@ -207,7 +210,7 @@ func TestFailedPutLeavesNothing(t *testing.T) {
 		"an ended context": b.Put(ended, key, "", strings.NewReader("late"), 4),
 	} {
 		if err == nil {
-			t.Errorf("%s was put", what)
+			t.Errorf("%s was stored", what)
 		}
 	}
 	if got, err := b.Get(t.Context(), key, 100); err != nil || string(got) != "the old one" {
@@ -242,7 +245,7 @@ func TestDepth(t *testing.T) {
 	want(2, 0, 1)
 }
 
-// tree lists the files of the data folder, but for the database's.
+// tree lists the files of the data folder except for the database files.
 func tree(t *testing.T, dir string) (files []string) {
 	t.Helper()
 	must(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {

@@ -16,10 +16,10 @@ import (
 	"imagery/app/testing/short"
 )
 
-// anyHash stands in the key of an original whose content does not matter.
+// anyHash is used in keys of originals whose content does not matter.
 var anyHash = strings.Repeat("0f", 32)
 
-func TestSweepRemovesFilesOfTheDead(t *testing.T) {
+func TestSweepRemovesFilesOfDeadProcesses(t *testing.T) {
 	dir := newDir(t)
 	s := open(t, dir)
 	gone := exec.Command(os.Args[0], "-test.run=^$")
@@ -52,7 +52,7 @@ func TestSweepRemovesFilesOfTheDead(t *testing.T) {
 	}
 	for name, want := range keep {
 		if _, err := os.Stat(filepath.Join(dir, "tmp", name)); (err == nil) != want {
-			t.Errorf("%s: %v, kept should be %v", name, err, want)
+			t.Errorf("%s: %v, want kept: %v", name, err, want)
 		}
 	}
 }
@@ -80,7 +80,7 @@ func TestSweepRemovesExpiredImages(t *testing.T) {
 	}
 	for _, img := range []imagery.Image{young, uploaded} {
 		if _, err := s.Catalog().Get(t.Context(), img.ID); err != nil {
-			t.Errorf("a living image is gone: %v", err)
+			t.Errorf("an unexpired image was removed: %v", err)
 		}
 	}
 }
@@ -97,7 +97,7 @@ func TestSweepRemovesOldOriginals(t *testing.T) {
 	keep := map[string]bool{}
 	for _, c := range []struct {
 		state    imagery.State // of the image that has the key; empty for an orphan
-		suffix   string        // what follows the id in the key
+		suffix   string        // of the key, after the id
 		otherKey bool          // the image has another key
 		age      time.Duration
 		keep     bool
@@ -128,26 +128,27 @@ func TestSweepRemovesOldOriginals(t *testing.T) {
 	if err != nil || r.Objects != 4 {
 		t.Errorf("sweep: %+v, %v", r, err)
 	}
-	_, err = s.Sweep(t.Context(), now.Add(2*time.Hour), 26*time.Hour) // folders that were left empty a while ago
+	_, err = s.Sweep(t.Context(), now.Add(2*time.Hour), 26*time.Hour) // for folders that are empty since a while
 	must(t, err)
 	folders := map[string]bool{}
 	for key, want := range keep {
 		if _, err := s.Blobs().Get(t.Context(), key, 10); (err == nil) != want {
-			t.Errorf("%s: %v, kept should be %v", key, err, want)
+			t.Errorf("%s: %v, want kept: %v", key, err, want)
 		}
 		if want {
 			folders[filepath.Dir(filepath.Join(dir, "objects", key))] = true
 		}
 	}
 	for _, path := range tree(t, filepath.Join(dir, "objects")) {
-		if info, err := os.Stat(path); err != nil || info.IsDir() && filepath.Base(filepath.Dir(path)) == "upload" && !folders[path] {
-			t.Errorf("an empty folder is left: %s, %v", path, err)
+		if info, err := os.Stat(path); err != nil || info.IsDir() && filepath.Base(filepath.Dir(path)) == "upload" &&
+			!folders[path] {
+			t.Errorf("an empty folder was not removed: %s, %v", path, err)
 		}
 	}
 }
 
-// A client may put an original again while it is being swept for its age. What was put must be there.
-func TestSweepSparesWhatIsPutMeanwhile(t *testing.T) {
+// A client may store an original again while it is being removed for its age. The new object must be kept.
+func TestSweepKeepsObjectStoredMeanwhile(t *testing.T) {
 	short.Skip(t, "sweeps while objects are put")
 	dir := newDir(t)
 	s := open(t, dir)
@@ -159,7 +160,7 @@ func TestSweepSparesWhatIsPutMeanwhile(t *testing.T) {
 		age(t, path)
 		must(t, s.Blobs().Put(t.Context(), key, "", strings.NewReader("again"), 5))
 		var err error
-		for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); { // it may be aside for an instant
+		for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); { // it may be set aside for an instant
 			if _, err = s.Blobs().Get(t.Context(), key, 10); err == nil {
 				break
 			}
@@ -170,8 +171,8 @@ func TestSweepSparesWhatIsPutMeanwhile(t *testing.T) {
 	}
 }
 
-// Or the folder that it is put into is being swept for its emptiness.
-func TestSweepSparesFoldersThatGetFiles(t *testing.T) {
+// A client may store an object in a folder that is being removed because it is empty.
+func TestSweepKeepsFolderThatGetsFile(t *testing.T) {
 	short.Skip(t, "sweeps while files are written")
 	dir := newDir(t)
 	s := open(t, dir)
@@ -192,7 +193,7 @@ func TestSweepSparesFoldersThatGetFiles(t *testing.T) {
 	putting.Wait()
 }
 
-// sweepMeanwhile sweeps the folder again and again until the test ends.
+// sweepMeanwhile sweeps the folder repeatedly until the test ends.
 func sweepMeanwhile(t *testing.T, dir string) {
 	s := open(t, dir)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -200,7 +201,7 @@ func sweepMeanwhile(t *testing.T, dir string) {
 	var swept int
 	sweeping.Go(func() {
 		for ctx.Err() == nil {
-			r, err := s.Sweep(context.Background(), time.Now(), time.Hour) // the test's own ends before the cleanup
+			r, err := s.Sweep(context.Background(), time.Now(), time.Hour) // the test's context ends before the cleanup
 			try(t, err)
 			swept += r.Objects
 		}
@@ -212,7 +213,7 @@ func sweepMeanwhile(t *testing.T, dir string) {
 	})
 }
 
-// age makes a file or folder look old, unless a sweep has just removed it.
+// age sets an old modification time, unless a sweep has just removed the file or folder.
 func age(t *testing.T, path string) {
 	t.Helper()
 	old := time.Now().Add(-2 * time.Hour)

@@ -13,8 +13,8 @@ import (
 	"imagery/app/testing/fakeaws"
 )
 
-// roles are what each role does with the ports, in short. That the whole program does no more and no less is
-// shown where it runs as processes; here the adapters are, call by call.
+// roles lists what each role does with the ports. This tests the calls of the adapters; the end-to-end tests compare
+// the calls of the whole program.
 var roles = map[string]struct {
 	allowed []iam.Action
 	probe   string
@@ -67,7 +67,7 @@ var roles = map[string]struct {
 	}},
 }
 
-// ready is what readiness asks.
+// ready makes the calls of the readiness check.
 func ready(t *testing.T, b *awsstore.Store) {
 	t.Helper()
 	must(t, b.Catalog().Ping(t.Context()))
@@ -76,8 +76,8 @@ func ready(t *testing.T, b *awsstore.Store) {
 	must(t, err)
 }
 
-// Both recorders see exactly the calls that the table of rights allows each role.
-func TestAdaptersCallWhatTheirRoleMay(t *testing.T) {
+// Each role makes exactly the calls that package iam lists for it, seen by the middleware and by the endpoint.
+func TestCallsMatchPermissions(t *testing.T) {
 	at, stack := fakeaws.Start(t, someLimits)
 	img := newImage()
 	var recorder fakeaws.Recorder
@@ -85,8 +85,8 @@ func TestAdaptersCallWhatTheirRoleMay(t *testing.T) {
 		role := roles[name]
 		cfg := at.Config(name)
 		recorder.Attach(cfg, name)
-		b, err := awsstore.Open(t.Context(), awsstore.Options{Table: stack.Table, Bucket: stack.Bucket, QueueURL: stack.QueueURL,
-			ProbeKey: role.probe, AWS: cfg})
+		b, err := awsstore.Open(t.Context(), awsstore.Options{
+			Table: stack.Table, Bucket: stack.Bucket, QueueURL: stack.QueueURL, ProbeKey: role.probe, AWS: cfg})
 		must(t, err)
 		role.live(t, b, img)
 		if name == "server" { // the edge sees a link when it is followed
@@ -107,7 +107,7 @@ func TestAdaptersCallWhatTheirRoleMay(t *testing.T) {
 	}
 }
 
-// The comparison finds a call too many, a right too many, an inconsistent read and a key outside of its prefix.
+// The comparison finds an unlisted call, an unused permission, an inconsistent read and a key outside of its prefix.
 func TestCompareFindsDifferences(t *testing.T) {
 	stack := fakeaws.Stack{Table: "t", Bucket: "b", QueueURL: "http://sqs/0/q", DLQURL: "http://sqs/0/q-dlq"}
 	allowed := []iam.Action{
@@ -125,15 +125,20 @@ func TestCompareFindsDifferences(t *testing.T) {
 		{Service: "sqs", Operation: "ReceiveMessage", QueueURL: stack.DLQURL},
 	}
 	if problems := stack.Compare(allowed, right); len(problems) > 0 {
-		t.Errorf("nothing is wrong, and found was %q", problems)
+		t.Errorf("found %q, want no problems", problems)
 	}
 	for want, calls := range map[string][]fakeaws.Call{
 		"allowed and not called: sqs:ReceiveMessage": right[:4],
-		"not consistent: GetItem":                    append(right[:5:5], fakeaws.Call{Service: "dynamodb", Operation: "GetItem", Table: "t", ID: "x"}),
-		"not allowed: dynamodb:DeleteItem":           append(right[:5:5], fakeaws.Call{Service: "dynamodb", Operation: "DeleteItem", Table: "t", ID: "other"}),
-		"not allowed: dynamodb:GetItem on unknown":   append(right[:5:5], fakeaws.Call{Service: "dynamodb", Operation: "GetItem", Table: "other", ID: "x", Consistent: true}),
-		"not allowed: s3:GetObject on bucket/upload": append(right[:5:5], fakeaws.Call{Service: "s3", Operation: "GetObject", Bucket: "b", Object: "upload/x"}),
-		"not allowed: sqs:ReceiveMessage on queue":   append(right[:5:5], fakeaws.Call{Service: "sqs", Operation: "ReceiveMessage", QueueURL: stack.QueueURL}),
+		"not consistent: GetItem": append(right[:5:5],
+			fakeaws.Call{Service: "dynamodb", Operation: "GetItem", Table: "t", ID: "x"}),
+		"not allowed: dynamodb:DeleteItem": append(right[:5:5],
+			fakeaws.Call{Service: "dynamodb", Operation: "DeleteItem", Table: "t", ID: "other"}),
+		"not allowed: dynamodb:GetItem on unknown": append(right[:5:5],
+			fakeaws.Call{Service: "dynamodb", Operation: "GetItem", Table: "other", ID: "x", Consistent: true}),
+		"not allowed: s3:GetObject on bucket/upload": append(right[:5:5],
+			fakeaws.Call{Service: "s3", Operation: "GetObject", Bucket: "b", Object: "upload/x"}),
+		"not allowed: sqs:ReceiveMessage on queue": append(right[:5:5],
+			fakeaws.Call{Service: "sqs", Operation: "ReceiveMessage", QueueURL: stack.QueueURL}),
 	} {
 		problems := stack.Compare(allowed, calls)
 		if len(problems) != 1 || !strings.HasPrefix(problems[0], want) {
