@@ -37,7 +37,7 @@ var layers = map[string][]string{
 		"imagery/app/httpserver", "imagery/app/imagery", "imagery/app/deploy/settings", "imagery/app/observe",
 		"imagery/app/budget",
 	},
-	"imagery/app/fleet/panel":   {},
+	"imagery/app/fleet/panel":   {"imagery/app/httpserver"},
 	"imagery/app/testing/model": {},
 	"imagery/app/fleet": {
 		"imagery/app/httpserver", "imagery/app/deploy/settings", "imagery/app/observe",

@@ -5,21 +5,21 @@ import (
 	"time"
 )
 
-// backoff is how long a dead child waits for its next process: 100 ms to 5 s, longer after each early death.
+// backoff computes the delay before a child is started again: 100 ms to 5 s, doubled after each early exit.
 type backoff struct{ last time.Duration }
 
 const (
-	backoffFirst = 200 * time.Millisecond // halved at most by jitter
-	backoffMost  = 5 * time.Second
+	backoffFirst = 200 * time.Millisecond // jitter takes off up to a half
+	backoffMax   = 5 * time.Second
 	healthyAfter = 10 * time.Second
 )
 
-// next is the wait after a process that was healthy for this long. Jitter keeps children that died together
-// from starting together.
+// next returns the delay after a process that listened for this long. Jitter keeps children that exited together from
+// starting together.
 func (b *backoff) next(healthy time.Duration) time.Duration {
 	if healthy >= healthyAfter {
 		b.last = 0
 	}
-	b.last = min(max(2*b.last, backoffFirst), backoffMost)
+	b.last = min(max(2*b.last, backoffFirst), backoffMax)
 	return b.last - rand.N(b.last/2)
 }

@@ -17,31 +17,30 @@ import (
 )
 
 const (
-	// answerWithin bounds a request until its answer begins: an upload may take settings.UploadTimeout, a long
-	// poll 20 s, and no request does both. Only a server that hangs reaches it.
-	answerWithin = settings.UploadTimeout + 30*time.Second
-	// continueWithin is how long a server may think about an Expect: 100-continue before it gets the body
-	// anyway. It needs a table to know the image.
-	continueWithin = 5 * time.Second
+	// defaultResponseTimeout bounds a request until its response starts. An upload may take settings.UploadTimeout and a long
+	// poll 20 s, and no request is both, so only a server that hangs reaches it.
+	defaultResponseTimeout = settings.UploadTimeout + 30*time.Second
+	// continueTimeout is how long the balancer waits for the answer to Expect: 100-continue before it sends the body
+	// anyway. The server reads the image from the table first.
+	continueTimeout = 5 * time.Second
 )
 
-// defaultConnections bounds the connections that clients may have open where Options do not.
+// defaultConnections is the default of Options.Connections.
 const defaultConnections = 1024
 
-// balancer passes requests on to the servers of a pool. It keeps no body: both directions are copied as they
-// come, and a request that a server began is never sent to another one. Repeating is the client's decision, for
-// whom every request of the product is safe to repeat.
+// balancer forwards requests to the servers of a pool. It buffers no bodies, and never sends a request to a second server
+// once the first may have received any of it. The client may repeat it: all requests of the service are idempotent.
 type balancer struct {
-	pool      *pool
-	log       *slog.Logger
-	web       *httpserver.Server
-	transport *http.Transport
-	within    time.Duration // answerWithin
+	pool            *pool
+	log             *slog.Logger
+	web             *httpserver.Server
+	transport       *http.Transport
+	responseTimeout time.Duration // shorter in tests
 }
 
 // newBalancer returns a balancer over the pool's servers. Requests below panelPath go to the panel, if there is one.
 func newBalancer(p *pool, o Options) *balancer {
-	b := &balancer{pool: p, log: o.Log, within: answerWithin}
+	b := &balancer{pool: p, log: o.Log, responseTimeout: defaultResponseTimeout}
 	handler := http.Handler(b)
 	if o.Panel != nil {
 		handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -54,12 +53,12 @@ func newBalancer(p *pool, o Options) *balancer {
 	}
 	b.web = httpserver.New(handler, cmp.Or(o.Connections, defaultConnections), o.Log, slog.LevelDebug)
 	b.transport = &http.Transport{
-		DialContext: connected,
-		// A request on a connection that the server is about to close could neither be answered nor repeated.
-		// A new connection on the loopback costs less than that doubt, and the Transport repeats nothing on it.
+		DialContext: dial,
+		// A request on a reused connection that the server is closing may or may not have arrived. A new loopback
+		// connection costs little, and the Transport does not repeat requests on it.
 		DisableKeepAlives:     true,
-		DisableCompression:    true, // what the client asked for is what the server sees
-		ExpectContinueTimeout: continueWithin,
+		DisableCompression:    true, // forward the client's Accept-Encoding unchanged
+		ExpectContinueTimeout: continueTimeout,
 	}
 	return b
 }
@@ -71,14 +70,13 @@ func (b *balancer) serve(l net.Listener) error {
 	return nil
 }
 
-// drain takes no new requests, gives up those that wait for a server, and returns a channel that is closed
-// when the last answer has been given.
+// drain rejects new requests and those that wait for a server. The returned channel is closed after the last response.
 func (b *balancer) drain() <-chan struct{} {
 	close(b.pool.closed)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		b.web.Shutdown(context.Background()) // an error of closing a listener helps nobody now
+		b.web.Shutdown(context.Background()) // a listener that does not close is no problem now
 	}()
 	return done
 }
@@ -86,32 +84,32 @@ func (b *balancer) drain() <-chan struct{} {
 // close ends every connection.
 func (b *balancer) close() { b.web.Close() }
 
-// stalledWithin is how long a body may take: the server's own bound, and time for its answer.
-const stalledWithin = settings.UploadTimeout + 10*time.Second
+// bodyTimeout bounds the time of a request body: the limit of the server, plus time for its response.
+const bodyTimeout = settings.UploadTimeout + 10*time.Second
 
-// ServeHTTP passes one request on. The time limit ends with the head of the answer: a large photo may take as
-// long as its reader needs.
+// ServeHTTP forwards one request. Its time is limited only until the response header, because the client may read a large
+// photo slowly.
 func (b *balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if upgrade := r.Header.Values("Upgrade"); len(upgrade) > 0 {
 		if !printable(upgrade) {
-			b.refuse(w, r, &upload{}, errBadUpgrade)
+			b.writeError(w, r, &requestBody{}, errBadUpgrade)
 			return
 		}
-		r.Header.Del("Upgrade") // no server speaks another protocol, and HTTP lets them ignore the wish
+		r.Header.Del("Upgrade") // no server supports an upgrade, and HTTP allows ignoring it
 	}
 	client := r.Context()
 	ctx, cancel := context.WithCancelCause(client)
 	defer cancel(nil)
-	late := time.AfterFunc(b.within, func() { cancel(errNoAnswer) })
-	defer late.Stop()
+	timeout := time.AfterFunc(b.responseTimeout, func() { cancel(errNoResponse) })
+	defer timeout.Stop()
 
-	body := &upload{ReadCloser: r.Body}
+	body := &requestBody{ReadCloser: r.Body}
 	if r.ContentLength == 0 {
 		body.ended.Store(true)
 	} else {
-		// A client that stalls while its server dies would keep the request for ever: the proxy waits for the
-		// body before it reports the dead server. net/http sets another deadline for the next request.
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(stalledWithin))
+		// The proxy reports a dead server only after the body has ended, so a client that stalls then would keep the
+		// request open for ever. net/http sets a new deadline for the next request.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
 	}
 	r = r.WithContext(ctx)
 	r.Body = body
@@ -119,23 +117,23 @@ func (b *balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		Rewrite:        rewrite,
 		Transport:      roundTripper(b.send),
 		ErrorLog:       b.web.ErrorLog,
-		ModifyResponse: func(*http.Response) error { late.Stop(); return nil },
+		ModifyResponse: func(*http.Response) error { timeout.Stop(); return nil },
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
-			// A body that broke ends the context, too, but half of that client may still listen.
+			// A broken body also ends the context, but the client may still read the response.
 			if client.Err() != nil && !body.broken.Load() {
-				panic(http.ErrAbortHandler) // nobody is there to read an answer
+				panic(http.ErrAbortHandler) // the client has disconnected
 			}
-			b.refuse(w, r, body, err)
+			b.writeError(w, r, body, err)
 		},
 	}
-	proxy.ServeHTTP(&answer{w, body}, r)
-	body.dropRest(w)
+	proxy.ServeHTTP(&responseWriter{w, body}, r)
+	body.drain(w)
 }
 
-// errBadUpgrade refuses a request whose Upgrade header names no protocol.
-var errBadUpgrade = errors.New("the Upgrade header has bytes that no protocol's name has")
+// errBadUpgrade rejects a request whose Upgrade header is malformed.
+var errBadUpgrade = errors.New("the Upgrade header contains characters that are not allowed in a protocol name")
 
-// printable reports whether all values are of ASCII's printable characters.
+// printable reports whether all values consist of printable ASCII characters.
 func printable(values []string) bool {
 	for _, v := range values {
 		if strings.ContainsFunc(v, func(r rune) bool { return r < ' ' || r > '~' }) {
@@ -145,7 +143,7 @@ func printable(values []string) bool {
 	return true
 }
 
-// rewrite changes nothing but where the request goes and who is said to have sent it, as an ALB does.
+// rewrite changes only the destination and the X-Forwarded headers, like an Application Load Balancer.
 func rewrite(r *httputil.ProxyRequest) {
 	r.Out.URL.Scheme, r.Out.URL.Host = "http", "server"
 	r.Out.URL.RawQuery = r.In.URL.RawQuery
@@ -157,14 +155,15 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// connKey is the context key of the connection that a request shall use.
+// connKey is the context key of the connection for a request.
 type connKey struct{}
 
-func connected(ctx context.Context, _, _ string) (net.Conn, error) {
+// dial returns the connection that send has put into the context.
+func dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	return ctx.Value(connKey{}).(net.Conn), nil
 }
 
-// send connects first and sends then, so that only connecting is ever repeated.
+// send connects before it sends the request, so that only the connecting is ever repeated.
 func (b *balancer) send(r *http.Request) (*http.Response, error) {
 	conn, err := b.pool.connect(r.Context())
 	if err != nil {
@@ -172,7 +171,7 @@ func (b *balancer) send(r *http.Request) (*http.Response, error) {
 	}
 	res, err := b.transport.RoundTrip(r.WithContext(context.WithValue(r.Context(), connKey{}, conn)))
 	if err != nil {
-		conn.Close() // the Transport may have refused the request before it used the connection
+		conn.Close() // the Transport may have failed before it used the connection
 		return nil, fmt.Errorf("send to server %s: %w", conn.RemoteAddr(), err)
 	}
 	return res, nil

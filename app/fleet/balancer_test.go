@@ -19,7 +19,7 @@ import (
 	"imagery/app/testing/short"
 )
 
-// balance serves a balancer over the given servers, all of them ready.
+// balance starts a balancer over the given servers, all of them ready.
 func balance(t *testing.T, servers ...http.HandlerFunc) (b *balancer, addr string) {
 	t.Helper()
 	b = newBalancer(newPool(), Options{Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
@@ -39,12 +39,12 @@ func balance(t *testing.T, servers ...http.HandlerFunc) (b *balancer, addr strin
 
 func (b *balancer) join(addr string, ready bool) *target {
 	t := b.pool.add(true)
-	b.pool.listening(t, addr)
-	b.pool.probed(t, addr, true, ready)
+	b.pool.setListening(t, addr)
+	b.pool.setProbed(t, addr, true, ready)
 	return t
 }
 
-// refusedAddr is an address at which nobody listens.
+// refusedAddr returns an address without a listener.
 func refusedAddr(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -57,7 +57,7 @@ func refusedAddr(t *testing.T) string {
 
 func ok(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) }
 
-// isProblem checks an answer that the balancer itself gives.
+// isProblem checks an error response of the balancer.
 func isProblem(t *testing.T, res *http.Response, status int) {
 	t.Helper()
 	defer res.Body.Close()
@@ -77,7 +77,7 @@ func isProblem(t *testing.T, res *http.Response, status int) {
 	}
 }
 
-func TestHoldsWhileNoServerIsUp(t *testing.T) {
+func TestRequestWaitsWhileNoServerIsUp(t *testing.T) {
 	short.Skip(t, "requests that wait for a server")
 	t.Parallel()
 	b, addr := balance(t)
@@ -87,7 +87,7 @@ func TestHoldsWhileNoServerIsUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	isProblem(t, res, http.StatusServiceUnavailable)
-	if d := time.Since(began); d < holdFor || d > holdFor+3*time.Second {
+	if d := time.Since(began); d < noServerTimeout || d > noServerTimeout+3*time.Second {
 		t.Errorf("held for %s", d)
 	}
 	s := httptest.NewServer(http.HandlerFunc(ok))
@@ -96,7 +96,7 @@ func TestHoldsWhileNoServerIsUp(t *testing.T) {
 		b.pool.mu.Lock()
 		target := b.pool.add(true)
 		b.pool.mu.Unlock()
-		b.pool.listening(target, s.Listener.Addr().String())
+		b.pool.setListening(target, s.Listener.Addr().String())
 	})
 	res, err = http.Post("http://"+addr+"/", "text/plain", strings.NewReader("body"))
 	if err != nil {
@@ -107,7 +107,7 @@ func TestHoldsWhileNoServerIsUp(t *testing.T) {
 	}
 }
 
-func TestHeldRequestsEndWithTheBalancer(t *testing.T) {
+func TestWaitingRequestsEndWithTheBalancer(t *testing.T) {
 	b, addr := balance(t)
 	time.AfterFunc(200*time.Millisecond, func() { b.drain() })
 	began := time.Now()
@@ -139,7 +139,7 @@ func TestRouting(t *testing.T) {
 	} {
 		for i, target := range b.pool.servers {
 			hits[i].Store(0)
-			b.pool.probed(target, target.addr, c.up[i], c.ready[i])
+			b.pool.setProbed(target, target.addr, c.up[i], c.ready[i])
 		}
 		for range 12 {
 			res, err := http.Get("http://" + addr)
@@ -147,7 +147,7 @@ func TestRouting(t *testing.T) {
 				t.Fatal(err)
 			}
 			res.Body.Close()
-			for _, s := range b.pool.servers { // a connection may end after its answer: let it not count
+			for _, s := range b.pool.servers { // a connection may end after its response
 				eventually(t, time.Second, "the request has ended", func() bool {
 					var now Status
 					b.pool.describe(s, &now)
@@ -163,7 +163,7 @@ func TestRouting(t *testing.T) {
 	}
 }
 
-// The server with the fewest open requests gets the next one.
+// TestRoutesAroundBusyServers: the server with the fewest open requests gets the next one.
 func TestRoutesAroundBusyServers(t *testing.T) {
 	release := make(chan struct{})
 	busy := func(w http.ResponseWriter, r *http.Request) {
@@ -175,13 +175,13 @@ func TestRoutesAroundBusyServers(t *testing.T) {
 	var quick atomic.Int64
 	b, addr := balance(t, busy, func(w http.ResponseWriter, r *http.Request) { quick.Add(1) })
 	defer close(release)
-	b.pool.probed(b.pool.servers[1], b.pool.servers[1].addr, true, false)
+	b.pool.setProbed(b.pool.servers[1], b.pool.servers[1].addr, true, false)
 	if res, err := http.Get("http://" + addr + "/slow"); err != nil {
 		t.Fatal(err)
 	} else {
 		defer res.Body.Close()
 	}
-	b.pool.probed(b.pool.servers[1], b.pool.servers[1].addr, true, true)
+	b.pool.setProbed(b.pool.servers[1], b.pool.servers[1].addr, true, true)
 	for range 10 {
 		res, err := http.Get("http://" + addr)
 		if err != nil {
@@ -199,13 +199,13 @@ func TestRoutesAroundBusyServers(t *testing.T) {
 	}
 }
 
-// A server that refuses the connection has got no byte: the request goes to another one, once and complete.
+// TestDialErrorIsRepeated: when a server refuses the connection, another one gets the whole request once.
 func TestDialErrorIsRepeated(t *testing.T) {
 	var hits atomic.Int64
 	b, addr := balance(t, func(w http.ResponseWriter, r *http.Request) { hits.Add(1); ok(w, r) })
 	refuses := b.join(refusedAddr(t), true)
 	for range 20 {
-		b.pool.probed(refuses, refuses.addr, true, true)
+		b.pool.setProbed(refuses, refuses.addr, true, true)
 		res, err := http.Post("http://"+addr, "text/plain", strings.NewReader("body"))
 		if err != nil {
 			t.Fatal(err)
@@ -219,7 +219,7 @@ func TestDialErrorIsRepeated(t *testing.T) {
 	}
 }
 
-// Once a byte was sent a request is never repeated here, whatever its method: 502, and the client decides.
+// TestSentRequestIsNotRepeated: a request of which a byte was sent is not repeated, but answered with 502.
 func TestSentRequestIsNotRepeated(t *testing.T) {
 	var hits atomic.Int64
 	dies := func(w http.ResponseWriter, r *http.Request) {
@@ -257,8 +257,8 @@ func TestHangingServer(t *testing.T) {
 	release := make(chan struct{})
 	b, addr := balance(t, func(http.ResponseWriter, *http.Request) { <-release })
 	defer close(release)
-	b.within = 200 * time.Millisecond
-	// More than fits into the buffers of two sockets: it can neither be delivered nor answered.
+	b.responseTimeout = 200 * time.Millisecond
+	// More than fits into the buffers of two sockets.
 	res, err := http.Post("http://"+addr, "text/plain", bytes.NewReader(make([]byte, 20<<20)))
 	if err != nil {
 		t.Fatal(err)
@@ -310,7 +310,7 @@ func TestHeaders(t *testing.T) {
 	}
 }
 
-// Nothing here upgrades: a valid wish is left out, one that names no protocol is a bad request and no server's fault.
+// TestUpgrade: a valid Upgrade header is removed, a malformed one is a bad request.
 func TestUpgrade(t *testing.T) {
 	seen := make(chan http.Header, 1)
 	_, addr := balance(t, func(w http.ResponseWriter, r *http.Request) { seen <- r.Header })
@@ -333,7 +333,7 @@ func TestUpgrade(t *testing.T) {
 	}
 }
 
-// A file travels both ways piece by piece: each side waits for a piece to arrive before the next one is sent.
+// TestStreams: bodies are streamed both ways. Each side waits for one piece before it sends the next.
 func TestStreams(t *testing.T) {
 	const piece, pieces = 1 << 20, 20
 	arrived, proceed := make(chan bool), make(chan bool)
@@ -387,7 +387,7 @@ func TestStreams(t *testing.T) {
 	}
 }
 
-// raw sends bytes as they are, and reads answers with a deadline.
+// raw is a connection that sends bytes unchanged and reads responses with a deadline.
 type raw struct {
 	net.Conn
 	*bufio.Reader

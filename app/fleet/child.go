@@ -13,42 +13,42 @@ import (
 )
 
 const (
-	// startAttempts bounds the exits of a child that has never listened: nothing but a restart of the whole
-	// fleet with other settings will help it.
+	// startAttempts limits the starts of a child that has never listened: it needs other settings, and so a restart of
+	// the fleet.
 	startAttempts = 5
-	// exitUsage is the exit code of bad usage, but also of a Go panic.
+	// exitUsage is the exit code after bad usage, but also after a Go panic.
 	exitUsage = 2
-	// outputDelay is how long a dead process's output may be held open by somebody else.
+	// outputDelay is how long a grandchild may keep the output of a dead process open.
 	outputDelay = time.Second
-	// killDelay is how long the kernel may take to end a killed process.
+	// killDelay is how long a killed process may take to end.
 	killDelay = 5 * time.Second
 )
 
-// child keeps one process running. One goroutine runs keep; everything else may be called from any.
+// child keeps one process running. One goroutine runs supervise; all other methods are safe for concurrent use.
 type child struct {
 	Child
 	o        Options
 	pool     *pool
 	target   *target
-	out      *sync.Mutex   // held while a line is written
+	out      *sync.Mutex   // locked while a line is written
 	stopping chan struct{} // closed by stop
 	done     chan struct{} // closed when the last process has ended
 
 	mu       sync.Mutex
 	process  *os.Process // nil while none runs
-	addr     string      // where it listens, empty before that and once it is being killed
+	addr     string      // where it listens; empty before that and after a kill
 	started  time.Time
 	starts   int
-	listened bool // any process of this child ever did
+	listened bool // at least one process of this child has listened
 }
 
-// exit is how one process ended, or why it did not begin.
+// exit describes how a process ended, or why it did not start.
 type exit struct {
 	err     error         // nil: exit code 0
-	own     bool          // it ended itself, no signal did
-	code    int           // of an own exit
-	healthy time.Duration // from listening to its end
-	line    string        // the last one of its standard error
+	exited  bool          // by itself, not by a signal
+	code    int           // exit code, if exited
+	healthy time.Duration // from listening to the exit
+	line    string        // last line of standard error
 }
 
 func newChild(c Child, o Options, p *pool, out *sync.Mutex) *child {
@@ -56,21 +56,21 @@ func newChild(c Child, o Options, p *pool, out *sync.Mutex) *child {
 		stopping: make(chan struct{}), done: make(chan struct{})}
 }
 
-// keep starts the process, and starts it again whenever it ends, however it ended, until stop is called. An
-// error says that the child can never start; then nobody tries again.
-func (c *child) keep() error {
+// supervise starts the process, and starts it again after each exit, until stop is called. It returns an error if the
+// child cannot start at all.
+func (c *child) supervise() error {
 	defer close(c.done)
-	var wait backoff
+	var delays backoff
 	for attempt := 1; ; attempt++ {
 		end := c.run()
 		if c.isStopping() {
 			return nil
 		}
-		if err := c.hopeless(end, attempt); err != nil {
+		if err := c.permanentStartFailure(end, attempt); err != nil {
 			return err
 		}
-		delay := wait.next(end.healthy)
-		c.o.Log.Warn("child ended", "name", c.Name, "status", describe(end.err), "again_in", delay.Round(time.Millisecond))
+		delay := delays.next(end.healthy)
+		c.o.Log.Warn("child ended", "name", c.Name, "status", exitStatus(end.err), "again_in", delay.Round(time.Millisecond))
 		select {
 		case <-time.After(delay):
 		case <-c.stopping:
@@ -79,17 +79,17 @@ func (c *child) keep() error {
 	}
 }
 
-// hopeless tells a child that cannot start from one that dies. A child that has listened once has the right
-// settings: from then on exit code 2 is a panic, and a table that is away is a bad moment. What a signal ended
-// was not its own decision.
-func (c *child) hopeless(end exit, attempt int) error {
+// permanentStartFailure returns an error if the child will never start. A child that has listened once has valid settings:
+// from then on exit code 2 is a panic, and an unavailable table is a transient error. A process that was ended by a
+// signal did not fail by itself.
+func (c *child) permanentStartFailure(end exit, attempt int) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.listened || !end.own:
+	case c.listened || !end.exited:
 		return nil
 	case end.code == exitUsage || attempt >= startAttempts:
-		why := describe(end.err)
+		why := exitStatus(end.err)
 		if end.line != "" {
 			why += ": " + end.line
 		}
@@ -98,52 +98,52 @@ func (c *child) hopeless(end exit, attempt int) error {
 	return nil
 }
 
-// run starts one process and waits for its end. While it lives its lines are passed on, and one of them tells
-// where it listens: port 0 leaves the choice to the kernel, so two fleets never fight for a port.
+// run starts one process, forwards its output, and waits until it exits. The process prints its address: it listens on
+// port 0, so that two fleets never compete for a port.
 func (c *child) run() exit {
-	alive, ended := context.WithCancel(context.Background()) // not the fleet's: while it drains, probes go on
+	alive, ended := context.WithCancel(context.Background()) // not of the fleet: probes continue while it drains
 	defer ended()
 	var up time.Time
 	cmd := exec.Command(c.o.Exe, c.Args...)
 	cmd.Env = append(append(os.Environ(), c.Env...), parentEnv+"="+parentStdin)
 	cmd.SysProcAttr = ownGroup()
 	cmd.WaitDelay = outputDelay
-	stderr := &lines{mu: c.out, to: c.o.Stderr, name: c.Name}
-	stdout := &lines{mu: c.out, to: c.o.Stdout, name: c.Name, seen: func(line string) {
-		// Only the first such line counts: what a process logs later may quote anything.
+	stderr := &linePrefixer{mu: c.out, to: c.o.Stderr, name: c.Name}
+	stdout := &linePrefixer{mu: c.out, to: c.o.Stdout, name: c.Name, onLine: func(line string) {
+		// Only the first such line counts: a later log line may contain the same text.
 		if addr, ok := listeningOn(line); ok && up.IsZero() {
 			up = time.Now()
-			c.isUp(alive, addr)
+			c.onListening(alive, addr)
 		}
 	}}
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	if err := c.start(cmd); err != nil {
-		return exit{err: err, own: true}
+		return exit{err: err, exited: true}
 	}
-	err := cmd.Wait() // also for the rest of the output; without it a zombie would stay
+	err := cmd.Wait() // also waits for the rest of the output, and reaps the process
 	stdout.flush()
 	stderr.flush()
-	end := exit{err: err, own: cmd.ProcessState.Exited(), code: cmd.ProcessState.ExitCode(), line: stderr.last}
+	end := exit{err: err, exited: cmd.ProcessState.Exited(), code: cmd.ProcessState.ExitCode(), line: stderr.last}
 	if !up.IsZero() {
 		end.healthy = time.Since(up)
 	}
 	c.mu.Lock()
 	c.process, c.addr = nil, ""
 	c.mu.Unlock()
-	c.pool.gone(c.target)
+	c.pool.setGone(c.target)
 	return end
 }
 
 var errStopping = errors.New("the fleet is stopping")
 
-// start starts cmd unless stop was called: a process that stop does not see would outlive it.
+// start starts cmd unless stop was called. The lock ensures that stop sees every process that was started.
 func (c *child) start(cmd *exec.Cmd) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.isStopping() {
 		return errStopping
 	}
-	// The write end stays open as long as this process lives; Wait closes it.
+	// The write end stays open until this process ends or Wait closes it; see WatchParent.
 	if _, err := cmd.StdinPipe(); err != nil {
 		return err
 	}
@@ -156,13 +156,12 @@ func (c *child) start(cmd *exec.Cmd) error {
 	return nil
 }
 
-// isUp begins to route to the process, if it is a server, and to ask for its readiness: at once, not at the
-// next tick, for a request may be waiting.
-func (c *child) isUp(alive context.Context, addr string) {
+// onListening adds the process to the pool and starts its readiness probes at once, because a request may be waiting.
+func (c *child) onListening(alive context.Context, addr string) {
 	c.mu.Lock()
 	c.listened, c.addr = true, addr
 	c.mu.Unlock()
-	c.pool.listening(c.target, addr)
+	c.pool.setListening(c.target, addr)
 	go c.probe(alive, addr)
 }
 
@@ -175,12 +174,12 @@ func (c *child) isStopping() bool {
 	}
 }
 
-// stop asks the process to end, and kills it when its time is over or the user's patience is. It returns when
-// the process is gone, and after a kill never later than killDelay. It must be called once.
+// stop terminates the process, and kills it after Options.Grace or once Options.Kill is closed. It returns when the
+// process has ended, but at most killDelay after a kill. It must be called once.
 func (c *child) stop() error {
 	c.mu.Lock()
 	close(c.stopping)
-	process := c.process // the last one: start looks at stopping under the same lock
+	process := c.process // no other will start: start checks stopping under the same lock
 	c.mu.Unlock()
 	if process != nil {
 		terminate(process) // an error means that it has ended
@@ -201,30 +200,30 @@ func (c *child) stop() error {
 	case <-c.done:
 		return err
 	case <-time.After(killDelay):
-		return fmt.Errorf("%w, and still runs", err)
+		return fmt.Errorf("%w, and it still runs", err)
 	}
 }
 
-// kill ends the process at once.
+// kill kills the process.
 func (c *child) kill() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.killLocked()
 }
 
-// killFrozen ends the given process, unless it has ended by itself or is to end anyway.
+// killFrozen kills the given process, unless it has already ended or is being stopped.
 func (c *child) killFrozen(process *os.Process) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.process != process || c.addr == "" || c.isStopping() {
-		return fmt.Errorf("%s ends without it", c.Name)
+		return fmt.Errorf("%s has ended or is being stopped", c.Name)
 	}
 	return c.killLocked()
 }
 
 func (c *child) killLocked() error {
 	if c.process == nil {
-		return fmt.Errorf("%s does not run just now", c.Name)
+		return fmt.Errorf("%s is not running", c.Name)
 	}
 	if err := c.process.Kill(); err != nil {
 		return fmt.Errorf("kill %s: %w", c.Name, err)
@@ -233,8 +232,8 @@ func (c *child) killLocked() error {
 	return nil
 }
 
-// living returns the process and its address while it listens, nil when there is none or it is to end.
-func (c *child) living() (*os.Process, string) {
+// listeningProcess returns the process and its address, or nil if none listens or it is being stopped.
+func (c *child) listeningProcess() (*os.Process, string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.addr == "" || c.isStopping() {
@@ -243,7 +242,7 @@ func (c *child) living() (*os.Process, string) {
 	return c.process, c.addr
 }
 
-// status puts together what the process and its connections say; the two are not one instant.
+// status returns the state of the child. The process and its connections are read one after the other.
 func (c *child) status() Status {
 	s := Status{Name: c.Name, Role: settings.Worker}
 	if c.Server {
@@ -259,7 +258,7 @@ func (c *child) status() Status {
 	return s
 }
 
-func describe(err error) string {
+func exitStatus(err error) string {
 	if err == nil {
 		return "exit status 0"
 	}

@@ -14,7 +14,7 @@ import (
 	"imagery/app/testing/short"
 )
 
-// tooLarge answers before it reads, and reads on so that closing does not take the answer with it.
+// tooLarge responds before it reads the body, then reads it so that closing does not discard the response.
 func tooLarge(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Length", "9")
 	w.WriteHeader(http.StatusRequestEntityTooLarge)
@@ -25,7 +25,7 @@ func tooLarge(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// An answer that comes while the client still sends, or has stopped sending, reaches it at once.
+// TestEarlyAnswer: a response before the end of the body reaches a client that is still sending, or has stopped.
 func TestEarlyAnswer(t *testing.T) {
 	_, addr := balance(t, tooLarge)
 	for _, head := range []string{"Content-Length: 20000000\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n5\r\n"} {
@@ -41,8 +41,8 @@ func TestEarlyAnswer(t *testing.T) {
 	}
 }
 
-// A client that sends everything before it reads still finds the answer.
-func TestEarlyAnswerToADeafClient(t *testing.T) {
+// TestEarlyAnswerToALateReader: a client that reads only after it has sent everything still gets the response.
+func TestEarlyAnswerToALateReader(t *testing.T) {
 	_, addr := balance(t, tooLarge)
 	c := dialRaw(t, addr, "POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 20000000\r\n\r\n")
 	piece := strings.Repeat("x", 1_000_000)
@@ -50,14 +50,14 @@ func TestEarlyAnswerToADeafClient(t *testing.T) {
 		if _, err := io.WriteString(c, piece); err != nil {
 			t.Fatalf("after %d MB: %v", i, err)
 		}
-		time.Sleep(50 * time.Millisecond) // a slow line: the answer is there long before the end
+		time.Sleep(50 * time.Millisecond) // a slow network: the response arrives long before the end
 	}
 	if res := c.answer(t); res.StatusCode != http.StatusRequestEntityTooLarge {
 		t.Error(res.Status)
 	}
 }
 
-// What is left of a body after an early answer must never be taken for the next request.
+// TestNoSmuggling: the rest of a body after an early response is never parsed as the next request.
 func TestNoSmuggling(t *testing.T) {
 	short.Skip(t, "ambiguous requests of real clients")
 	t.Parallel()
@@ -70,7 +70,7 @@ func TestNoSmuggling(t *testing.T) {
 	})
 	c := dialRaw(t, addr, "POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\nbegin")
 	c.answer(t)
-	time.Sleep(dropFor + 500*time.Millisecond)
+	time.Sleep(drainTimeout + 500*time.Millisecond)
 	io.WriteString(c, "GET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n")
 	if n, err := io.Copy(io.Discard, c.Reader); n > 100 || errors.Is(err, net.ErrClosed) {
 		t.Errorf("%d more bytes were answered, %v", n, err)
@@ -98,7 +98,7 @@ func TestExpectContinue(t *testing.T) {
 		}
 		io.WriteString(c, "body")
 		res := c.answer(t)
-		for res.StatusCode == http.StatusContinue { // net/http and the server may both say it
+		for res.StatusCode == http.StatusContinue { // net/http and the server may both send it
 			res = c.answer(t)
 		}
 		if body, _ := io.ReadAll(res.Body); res.StatusCode != http.StatusOK || string(body) != "body" {
@@ -112,12 +112,12 @@ func TestExpectContinue(t *testing.T) {
 	if res.StatusCode != http.StatusRequestEntityTooLarge || !res.Close {
 		t.Errorf("%s, close %t", res.Status, res.Close)
 	}
-	if _, err := c.Reader.ReadByte(); err != io.EOF || time.Since(began) > dropFor+time.Second {
-		t.Errorf("the connection is not closed after a refusal: %v after %s", err, time.Since(began))
+	if _, err := c.Reader.ReadByte(); err != io.EOF || time.Since(began) > drainTimeout+time.Second {
+		t.Errorf("the connection is not closed after an early response: %v after %s", err, time.Since(began))
 	}
 }
 
-// A body that is cut short is the client's fault, and the server is not said to have died.
+// TestCutUpload: a truncated body is reported as an error of the client.
 func TestCutUpload(t *testing.T) {
 	serverSaw := make(chan error, 1)
 	_, addr := balance(t, func(w http.ResponseWriter, r *http.Request) {
@@ -132,7 +132,7 @@ func TestCutUpload(t *testing.T) {
 	}
 }
 
-// closedBody is a body that net/http closes as soon as it was read.
+// closedBody is a body that net/http has closed as soon as it was read.
 type closedBody struct{ io.Reader }
 
 func (b *closedBody) Close() error { return nil }
@@ -145,9 +145,9 @@ func (b *closedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// An upload that was read to its end stays at its end, or the answer that has begun would be cut.
+// TestEndOfUploadIsFinal: a body that has ended returns io.EOF even after it was closed.
 func TestEndOfUploadIsFinal(t *testing.T) {
-	u := &upload{ReadCloser: &closedBody{strings.NewReader("body")}}
+	u := &requestBody{ReadCloser: &closedBody{strings.NewReader("body")}}
 	for range 3 {
 		if _, err := io.ReadAll(u); err != nil {
 			t.Error(err)
@@ -158,7 +158,7 @@ func TestEndOfUploadIsFinal(t *testing.T) {
 	}
 }
 
-// A connection carries many requests when their bodies were read.
+// TestKeepsClientConnections: a client connection is reused when the bodies were read.
 func TestKeepsClientConnections(t *testing.T) {
 	_, addr := balance(t, ok)
 	c := dialRaw(t, addr, "")

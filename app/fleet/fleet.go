@@ -1,9 +1,8 @@
-// Package fleet is the local role: it runs servers and workers as child processes, replaces those that die,
-// and balances HTTP requests over the servers as a cloud load balancer would. It holds no state of the product:
-// whatever it kills, or is killed with, is found again by the next process.
+// Package fleet implements role local: it runs servers and workers as child processes, restarts those that exit, and
+// distributes HTTP requests over the servers like a cloud load balancer. It has no state that must survive a crash.
 //
-// It judges processes that live by one thing only: one that is frozen is killed and replaced, because it may hold the
-// lock without which no other one writes. One that is slow loses its requests to the others, and nothing else.
+// It kills and restarts a running child only if it is frozen, because it may hold the lock that all writers need. A slow
+// child only gets fewer requests.
 package fleet
 
 import (
@@ -20,31 +19,31 @@ import (
 	"imagery/app/deploy/settings"
 )
 
-// Options describe a fleet.
+// Options configures a fleet.
 type Options struct {
-	Exe      string // path of the binary that every child runs
+	Exe      string // path of the binary of all children
 	Children []Child
 	Log      *slog.Logger
-	// Panel, if set, gets the requests whose path begins with PanelPath instead of the servers.
+	// Panel is optional. It gets the requests whose path starts with PanelPath.
 	Panel     http.Handler
 	PanelPath string
-	// Connections bounds the connections that clients may have open; 0 means 1024.
+	// Connections limits the open connections of clients; 0 means 1024.
 	Connections int
-	// Stdout and Stderr get the children's lines, each whole and behind the name of its child.
+	// Stdout and Stderr get the output of the children line by line, with the name of the child in front.
 	Stdout, Stderr io.Writer
-	// Kill, when it is closed, ends a stop that takes too long for its user: what still runs is killed.
+	// Kill is closed to end a slow shutdown: children that still run are killed.
 	Kill <-chan struct{}
 	// Grace is how long a child may take to stop before it is killed; 0 means settings.StopTimeout.
 	Grace time.Duration
 }
 
-// Child is how to start one process. It must print "listening on http://HOST:PORT" on its standard output,
-// answer /readyz and /healthz there, and call WatchParent. On SIGTERM a server fails /readyz first and still accepts
-// for twice probeEvery; after an answer that came before the end of an upload it reads on for a moment. Without either
-// the balancer cannot tell a request that was lost from one that was not begun.
+// Child describes one process. It must print "listening on http://HOST:PORT" on its standard output, answer /readyz and
+// /healthz there, and call WatchParent. On SIGTERM a server must fail /readyz and accept connections for another twice
+// probeEvery, and after a response before the end of an upload it must keep reading for a moment. Otherwise requests fail
+// with 502, because the balancer cannot tell whether the server had started them.
 type Child struct {
 	Name   string // unique, such as server-1
-	Server bool   // gets requests from the balancer
+	Server bool   // receives requests from the balancer
 	Args   []string
 	Env    []string // NAME=value, added to the environment of the fleet
 }
@@ -57,7 +56,7 @@ type Fleet struct {
 	watchdog *watchdog
 }
 
-// Status is what one child is doing now.
+// Status is the state of one child.
 type Status struct {
 	Name     string
 	Role     settings.Role
@@ -65,18 +64,18 @@ type Status struct {
 	Started  time.Time // of the process, zero while none runs
 	Restarts int       // processes started after the first one
 	Address  string    // host:port, empty until the process listens
-	Ready    bool      // its /readyz says so
-	InFlight int       // requests that the balancer has open there
-	Served   int64     // requests that ended there, by all processes of this child
+	Ready    bool      // /readyz answered 200 at the last probe
+	InFlight int       // open requests of the balancer
+	Served   int64     // requests that have ended, over all processes of this child
 }
 
-// New prepares a fleet; nothing runs before Run.
+// New returns a fleet. Nothing runs before Run is called.
 func New(o Options) *Fleet {
 	if o.Grace == 0 {
 		o.Grace = settings.StopTimeout
 	}
 	f := &Fleet{o: o, pool: newPool()}
-	out := &sync.Mutex{} // one for both streams: they often end on the same terminal
+	out := &sync.Mutex{} // for both streams, which often share a terminal
 	for _, c := range o.Children {
 		f.children = append(f.children, newChild(c, o, f.pool, out))
 	}
@@ -84,47 +83,47 @@ func New(o Options) *Fleet {
 	return f
 }
 
-// Run serves l and keeps the children running until ctx ends. Then it stops them in the order in which work
-// flows, so that nobody is sent work it cannot finish: the balancer, the servers, the workers. It returns nil
-// after a clean stop, else an error: a child can never start, or something had to be killed.
+// Run serves l and keeps the children running until ctx ends. Then it stops the balancer, the servers and the workers, in
+// this order, so that no process gets work that it cannot finish. It returns nil after a clean stop, and an error if a
+// child can never start or had to be killed.
 func (f *Fleet) Run(ctx context.Context, l net.Listener) error {
 	failed := make(chan error, len(f.children)+1)
 	b := newBalancer(f.pool, f.o)
 	go func() { failed <- b.serve(l) }()
 	for _, c := range f.children {
 		go func() {
-			if err := c.keep(); err != nil {
+			if err := c.supervise(); err != nil {
 				failed <- err
 			}
 		}()
 	}
-	watching, rest := context.WithCancel(context.Background())
-	go f.watchdog.run(watching)
+	watchCtx, stopWatchdog := context.WithCancel(context.Background())
+	go f.watchdog.run(watchCtx)
 	var err error
 	select {
 	case <-ctx.Done():
 	case err = <-failed:
 	}
-	rest() // while the fleet stops, c.stop decides what is killed
+	stopWatchdog() // from here on only c.stop kills
 	f.o.Log.Info("stopping: first the balancer, then servers, then workers")
 	return errors.Join(err, f.stop(b))
 }
 
-// balancerGrace is how long short requests may take to finish before the servers are told to stop. Long polls
-// and uploads outlive it: the servers themselves end them well.
+// balancerGrace is how long short requests may take before the servers are stopped. The servers end long polls and
+// uploads themselves.
 const balancerGrace = time.Second
 
 func (f *Fleet) stop(b *balancer) error {
 	drained := b.drain()
-	f.within(balancerGrace, drained)
+	f.waitFor(balancerGrace, drained)
 	servers := f.stopAll(true)
-	f.within(balancerGrace, drained) // the last answers are on their way to the clients
+	f.waitFor(balancerGrace, drained) // for the last responses
 	b.close()
 	return errors.Join(servers, f.stopAll(false))
 }
 
-// within waits for done, but no longer than d and not once Kill is closed.
-func (f *Fleet) within(d time.Duration, done <-chan struct{}) {
+// waitFor waits until done or Kill is closed, but no longer than d.
+func (f *Fleet) waitFor(d time.Duration, done <-chan struct{}) {
 	select {
 	case <-done:
 	case <-time.After(d):
@@ -132,7 +131,7 @@ func (f *Fleet) within(d time.Duration, done <-chan struct{}) {
 	}
 }
 
-// stopAll stops all servers, or all workers, side by side.
+// stopAll stops all servers, or all workers, in parallel.
 func (f *Fleet) stopAll(servers bool) error {
 	var wg sync.WaitGroup
 	errs := make([]error, len(f.children))
@@ -145,7 +144,7 @@ func (f *Fleet) stopAll(servers bool) error {
 	return errors.Join(errs...)
 }
 
-// Kill ends the named child's process as a crash would; the fleet replaces it.
+// Kill kills the process of the named child. The fleet starts it again.
 func (f *Fleet) Kill(name string) error {
 	for _, c := range f.children {
 		if c.Name == name {
@@ -155,7 +154,7 @@ func (f *Fleet) Kill(name string) error {
 	return fmt.Errorf("there is no process %q", name)
 }
 
-// Snapshot is the state of every child, in the order of Options. It may be called at any time.
+// Snapshot returns the state of all children, in the order of Options. It is safe for concurrent use.
 func (f *Fleet) Snapshot() []Status {
 	var all []Status
 	for _, c := range f.children {

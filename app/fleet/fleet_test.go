@@ -27,7 +27,7 @@ func four() []Child {
 	return []Child{fake("server-1"), fake("server-2"), fake("worker-1"), fake("worker-2")}
 }
 
-// Whichever process is killed, a client that repeats its requests gets every answer, and the process is replaced.
+// TestKilledChildrenAreReplaced: whichever child is killed, a client that repeats its requests gets every response.
 func TestKilledChildrenAreReplaced(t *testing.T) {
 	short.Skip(t, "children that are killed are started again")
 	f := start(t, 0, four()...)
@@ -81,8 +81,8 @@ func TestKilledChildrenAreReplaced(t *testing.T) {
 	}
 }
 
-// Exit code 2 of a child that has listened is a panic, no bad usage.
-func TestPanicIsNoBadUsage(t *testing.T) {
+// TestPanicIsNotBadUsage: exit code 2 of a child that has listened is a panic.
+func TestPanicIsNotBadUsage(t *testing.T) {
 	f := start(t, 0, fake("server-1"))
 	before := f.get(t, "/pid")
 	if res, err := http.Get(f.url + "/panic"); err != nil || res.StatusCode != http.StatusBadGateway {
@@ -138,7 +138,7 @@ func TestMissingBinary(t *testing.T) {
 	}
 }
 
-// Servers are stopped before workers, and what is in flight is answered.
+// TestGracefulStop: servers are stopped before workers, and requests in flight are answered.
 func TestGracefulStop(t *testing.T) {
 	short.Skip(t, "a clean stop")
 	t.Parallel()
@@ -186,14 +186,14 @@ func TestGracefulStop(t *testing.T) {
 	}
 }
 
-// A child that does not stop is killed when its time is over, or when its user has no patience.
-func TestDeafChild(t *testing.T) {
+// TestChildThatIgnoresSIGTERM: it is killed after the grace period, or when Options.Kill is closed.
+func TestChildThatIgnoresSIGTERM(t *testing.T) {
 	for _, patient := range []bool{true, false} {
 		grace := 300 * time.Millisecond
 		if !patient {
 			grace = time.Hour
 		}
-		f := start(t, grace, fake("server-1", "-deaf"), fake("worker-1", "-deaf"))
+		f := start(t, grace, fake("server-1", "-ignore-term"), fake("worker-1", "-ignore-term"))
 		eventually(t, 20*time.Second, "all ready", f.allReady)
 		pids := []int{f.Snapshot()[0].PID, f.Snapshot()[1].PID}
 		if !patient {
@@ -213,7 +213,7 @@ func TestDeafChild(t *testing.T) {
 	}
 }
 
-// alive is false for zombies: an orphan is one until the first process of the system gets to it.
+// alive returns false for zombies: an orphan stays one until init reaps it.
 func alive(pid int) bool {
 	if syscall.Kill(pid, 0) != nil {
 		return false
@@ -248,7 +248,7 @@ func startProcess(t *testing.T, args string) (cmd *exec.Cmd, url string, pids []
 
 func TestChildrenDieWithTheFleet(t *testing.T) {
 	short.Skip(t, "children of a killed fleet")
-	for _, args := range []string{"", "-deaf"} {
+	for _, args := range []string{"", "-ignore-term"} {
 		cmd, _, pids := startProcess(t, args)
 		if err := cmd.Process.Kill(); err != nil {
 			t.Fatal(err)
@@ -259,9 +259,9 @@ func TestChildrenDieWithTheFleet(t *testing.T) {
 	}
 }
 
-// The terminal sends Ctrl-C to a whole process group: children must not be in that of the fleet.
+// TestInterrupts: Ctrl-C goes to a whole process group, so the children must be in another one.
 func TestInterrupts(t *testing.T) {
-	cmd, url, pids := startProcess(t, "-deaf")
+	cmd, url, pids := startProcess(t, "-ignore-term")
 	for _, pid := range pids {
 		if group, err := syscall.Getpgid(pid); err != nil || group != pid {
 			t.Errorf("child %d is in the process group %d (%v)", pid, group, err)
@@ -286,7 +286,7 @@ func TestInterrupts(t *testing.T) {
 	}
 }
 
-// Servers that stop well, one by one, under load: no request fails, though none is repeated by its client.
+// TestDrainUnderLoad: when servers are stopped one by one under load, no request fails although clients do not repeat.
 func TestDrainUnderLoad(t *testing.T) {
 	short.Skip(t, "a drain while requests are open")
 	f := start(t, 0, four()...)
@@ -324,7 +324,7 @@ func TestDrainUnderLoad(t *testing.T) {
 	t.Logf("4 drains, %d requests, %d failed", asked.Load(), failed.Load())
 }
 
-// Children write at the same time, on two streams each, in pieces: no line is cut or mixed.
+// TestLinesStayWhole: children write in pieces to two streams at the same time; no line is cut or mixed.
 func TestLinesStayWhole(t *testing.T) {
 	const n = 200
 	f := start(t, 0, fake("server-1", "-chatter", fmt.Sprint(n)), fake("worker-1", "-chatter", fmt.Sprint(n)))

@@ -16,22 +16,22 @@ import (
 	"imagery/app/testing/short"
 )
 
-// quick is a pace at which a test need not wait for long.
-var quick = pace{beat: 50 * time.Millisecond, late: time.Second, every: 100 * time.Millisecond,
-	limit: 500 * time.Millisecond, silence: time.Second, blind: 3 * time.Second, apart: 4 * time.Second}
+// quick has short intervals for tests.
+var quick = timing{tick: 50 * time.Millisecond, maxDelay: time.Second, probeInterval: 100 * time.Millisecond,
+	probeTimeout: 500 * time.Millisecond, killAfter: time.Second, killAfterUnknown: 3 * time.Second, killInterval: 4 * time.Second}
 
-// witness notes what a watchdog does.
-type witness struct {
+// recorder records the probes and kills of a watchdog.
+type recorder struct {
 	mu    sync.Mutex
 	asked map[string]int // by address
 	kills []time.Time
 }
 
-// hurry gives the watchdog the quick pace.
-func (n *witness) hurry(w *watchdog) {
+// attach makes the watchdog quick and records what it does.
+func (n *recorder) attach(w *watchdog) {
 	n.asked = map[string]int{}
-	w.pace = quick
-	w.ask = func(ctx context.Context, addr string) verdict {
+	w.timing = quick
+	w.ask = func(ctx context.Context, addr string) probeResult {
 		n.mu.Lock()
 		n.asked[addr]++
 		n.mu.Unlock()
@@ -45,14 +45,14 @@ func (n *witness) hurry(w *watchdog) {
 	}
 }
 
-func (n *witness) killTimes() []time.Time {
+func (n *recorder) killTimes() []time.Time {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return append([]time.Time(nil), n.kills...)
 }
 
-// answered waits until every child has answered the watchdog: it asks again when it has the answer before.
-func (n *witness) answered(t *testing.T, f *running) {
+// answered waits until the watchdog has probed every child three times, so that it has at least one answer.
+func (n *recorder) answered(t *testing.T, f *running) {
 	t.Helper()
 	eventually(t, 20*time.Second, "all ready", f.allReady)
 	for _, s := range f.Snapshot() {
@@ -71,12 +71,12 @@ func signalled(t *testing.T, pid int, s syscall.Signal) {
 	}
 }
 
-// Two children are frozen: both are replaced, the second one later, the others go on.
+// TestFrozenChildrenAreReplaced: two frozen children are replaced one after the other, the others keep running.
 func TestFrozenChildrenAreReplaced(t *testing.T) {
 	short.Skip(t, "children that are frozen")
 	t.Parallel()
-	var w witness
-	f := startWatched(t, 0, w.hurry, four()...)
+	var w recorder
+	f := startWatched(t, 0, w.attach, four()...)
 	w.answered(t, f)
 	before := f.Snapshot()
 	frozen := []int{0, 3}
@@ -90,8 +90,8 @@ func TestFrozenChildrenAreReplaced(t *testing.T) {
 		})
 	}
 	at := w.killTimes()
-	if len(at) != 2 || at[1].Sub(at[0]) < quick.apart-quick.beat {
-		t.Errorf("kills at %v, want two that are %s apart", at, quick.apart)
+	if len(at) != 2 || at[1].Sub(at[0]) < quick.killInterval-quick.tick {
+		t.Errorf("kills at %v, want two that are %s apart", at, quick.killInterval)
 	}
 	for _, i := range []int{1, 2} {
 		if now := f.Snapshot()[i]; now.PID != before[i].PID {
@@ -101,7 +101,7 @@ func TestFrozenChildrenAreReplaced(t *testing.T) {
 	f.get(t, "/pid")
 }
 
-// A child that burns the processor and does not answer lives, until it is frozen.
+// TestBusyChildIsNotKilled: a child that uses all CPUs and does not answer is killed only once it is frozen.
 func TestBusyChildIsNotKilled(t *testing.T) {
 	short.Skip(t, "a busy child that is not frozen")
 	if runtime.GOOS != "linux" {
@@ -111,14 +111,14 @@ func TestBusyChildIsNotKilled(t *testing.T) {
 		t.Skip("SKIPPED, REQUIRE_ALL=1 makes this a failure: needs Linux")
 	}
 	t.Parallel()
-	var w witness
-	f := startWatched(t, 0, w.hurry, fake("server-1"))
+	var w recorder
+	f := startWatched(t, 0, w.attach, fake("server-1"))
 	w.answered(t, f)
 	before := f.Snapshot()[0]
 	if res, err := http.Post("http://"+before.Address+"/burn", "", nil); err != nil || res.Body.Close() != nil {
 		t.Fatal(err)
 	}
-	for end := time.Now().Add(4 * quick.silence); time.Now().Before(end); time.Sleep(quick.beat) {
+	for end := time.Now().Add(4 * quick.killAfter); time.Now().Before(end); time.Sleep(quick.tick) {
 		if now := f.Snapshot()[0]; now.PID != before.PID {
 			t.Fatal("it was killed for being slow")
 		}
@@ -133,35 +133,35 @@ func TestBusyChildIsNotKilled(t *testing.T) {
 	})
 }
 
-// What was killed on purpose is no business of the watchdog, however long it takes to go.
+// TestKilledChildIsNotWatched: the watchdog ignores a child that was killed on purpose.
 func TestKilledChildIsNotWatched(t *testing.T) {
 	t.Parallel()
 	cmd := exec.Command("sleep", "60")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer cmd.Wait() // so it stays a zombie until the end
+	defer cmd.Wait() // reaped only at the end, so it stays a zombie
 	c := &child{process: cmd.Process, addr: "127.0.0.1:1", stopping: make(chan struct{})}
-	if p, _ := c.living(); p != cmd.Process {
-		t.Error("it is not watched at all")
+	if p, _ := c.listeningProcess(); p != cmd.Process {
+		t.Error("it is not watchState at all")
 	}
 	if err := c.kill(); err != nil {
 		t.Fatal(err)
 	}
-	if p, _ := c.living(); p != nil {
-		t.Error("it is still watched")
+	if p, _ := c.listeningProcess(); p != nil {
+		t.Error("it is still watchState")
 	}
 	if err := c.killFrozen(cmd.Process); err == nil {
 		t.Error("it was killed twice")
 	}
 }
 
-// A fleet that stops its servers does not replace a frozen worker meanwhile.
+// TestStoppingFleetReplacesNothing: a fleet that is stopping does not replace a frozen worker.
 func TestStoppingFleetReplacesNothing(t *testing.T) {
 	short.Skip(t, "a fleet that stops while children die")
 	t.Parallel()
-	var w witness
-	f := startWatched(t, 3*quick.silence, w.hurry, fake("server-1", "-deaf"), fake("worker-1"))
+	var w recorder
+	f := startWatched(t, 3*quick.killAfter, w.attach, fake("server-1", "-deaf"), fake("worker-1"))
 	w.answered(t, f)
 	signalled(t, f.Snapshot()[1].PID, syscall.SIGSTOP)
 	if err := f.stop(); err == nil {

@@ -21,7 +21,7 @@ import (
 	"time"
 )
 
-// The test binary is also the program that the fleets of these tests are made of.
+// actAs makes the test binary run as a child or as a fleet.
 const actAs = "FLEET_TEST_ACT_AS"
 
 func TestMain(m *testing.M) {
@@ -35,18 +35,18 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// drainDelay is how long a stopping server still accepts after /readyz began to fail, so that the balancer,
-// which asks every probeEvery, knows before a connection is refused.
+// drainDelay is how long a stopping server accepts connections after /readyz has started to fail, so that the balancer
+// notices before a connection is refused.
 const drainDelay = 2 * probeEvery
 
-// actAsChild is a server or worker whose vices are chosen by flags.
+// actAsChild runs a server or worker that misbehaves as its flags say.
 func actAsChild() {
 	name := flag.String("name", "", "")
-	deaf := flag.Bool("deaf", false, "ignore SIGTERM")
+	ignoreTerm := flag.Bool("ignore-term", false, "ignore SIGTERM")
 	usage := flag.Bool("usage", false, "exit 2 before listening")
 	fail := flag.Bool("fail", false, "exit 1 before listening")
 	chatter := flag.Int("chatter", 0, "lines to write, in pieces, before listening")
-	events := flag.String("events", "", "file to which the end of this process is noted")
+	events := flag.String("events", "", "file to which the stop of this process is logged")
 	flag.Parse()
 	switch {
 	case *usage:
@@ -77,9 +77,9 @@ func actAsChild() {
 	for {
 		select {
 		case <-ctx.Done():
-			time.Sleep(time.Minute) // WatchParent must end even a process that does not obey
+			time.Sleep(time.Minute) // WatchParent must end even a process that ignores its context
 		case <-terms:
-			if *deaf {
+			if *ignoreTerm {
 				continue
 			}
 		}
@@ -92,7 +92,7 @@ func actAsChild() {
 	}
 }
 
-// chat writes long lines whose middle says what their end must be, in pieces.
+// chat writes n long lines in pieces. Each repeats one number, so a mixed line is detected.
 func chat(w io.Writer, n int) {
 	for i := range n {
 		text := strings.Repeat(fmt.Sprintf("%08d", i), 1000)
@@ -117,7 +117,7 @@ func note(file, line string) {
 	f.Close()
 }
 
-// routes are what a fake server answers.
+// routes returns the handler of a fake server.
 func routes(draining *atomic.Bool) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/readyz", func(w http.ResponseWriter, r *http.Request) {
@@ -160,7 +160,7 @@ func routes(draining *atomic.Bool) http.Handler {
 	return mux
 }
 
-// actAsFleet runs a fleet as the program does: first signal stops, second one kills.
+// actAsFleet runs a fleet like the real binary: the first signal stops it, the second one kills.
 func actAsFleet() {
 	var children []Child
 	for _, name := range strings.Split(os.Getenv("FLEET_TEST_CHILDREN"), ",") {
@@ -189,13 +189,13 @@ func actAsFleet() {
 	}
 }
 
-// fake is a child with vices; its name says its role.
+// fake returns a child that runs the test binary with the given flags. Its name determines its role.
 func fake(name string, args ...string) Child {
 	return Child{Name: name, Server: strings.HasPrefix(name, "server"),
 		Args: append([]string{"-name", name}, args...), Env: []string{actAs + "=child"}}
 }
 
-// eventually polls, because processes have no other way to tell.
+// eventually polls until the condition is true.
 func eventually(t *testing.T, within time.Duration, what string, is func() bool) {
 	t.Helper()
 	for end := time.Now().Add(within); !is(); time.Sleep(5 * time.Millisecond) {
@@ -205,7 +205,7 @@ func eventually(t *testing.T, within time.Duration, what string, is func() bool)
 	}
 }
 
-// record keeps what a fleet writes, one element per Write.
+// record is an io.Writer that stores every write.
 type record struct {
 	mu     sync.Mutex
 	writes []string
@@ -224,7 +224,7 @@ func (r *record) all() []string {
 	return append([]string(nil), r.writes...)
 }
 
-// running is a fleet in this process.
+// running is a fleet in the test process.
 type running struct {
 	*Fleet
 	url  string
@@ -239,7 +239,7 @@ func start(t *testing.T, grace time.Duration, children ...Child) *running {
 	return startWatched(t, grace, nil, children...)
 }
 
-// startWatched starts a fleet whose watchdog was changed before.
+// startWatched starts a fleet with a changed watchdog.
 func startWatched(t *testing.T, grace time.Duration, change func(*watchdog), children ...Child) *running {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -270,7 +270,7 @@ func (r *running) allReady() bool {
 	return true
 }
 
-// get repeats a request until it succeeds, as every client of the product does.
+// get repeats a request until it succeeds, like a client of the service.
 func (r *running) get(t *testing.T, path string) string {
 	t.Helper()
 	var last any

@@ -8,22 +8,21 @@ import (
 	"time"
 )
 
-// parentEnv tells a process that a fleet started it, and that its standard input is a pipe that the fleet
-// holds open. The end of that input is the only sign of the fleet's death that every system delivers.
+// parentEnv is set for a process that a fleet started. Its standard input is a pipe that the fleet keeps open: the end of
+// that pipe is the only notice of the fleet's death that all operating systems give.
 const (
 	parentEnv   = "IMAGERY_PARENT"
 	parentStdin = "stdin"
 )
 
-// ErrParentGone is the cause of a context that ended because the fleet did.
+// ErrParentGone is the cause of a context that ended because the fleet has ended.
 var ErrParentGone = errors.New("the fleet that started this process is gone")
 
-// orphanGrace is what an orphan gets to end by itself; it must be gone within a second.
+// orphanGrace is how long a process may take to stop after its fleet has ended. It must be gone within a second.
 const orphanGrace = 500 * time.Millisecond
 
-// WatchParent returns a copy of ctx that ends also when the fleet that started this process is gone, however
-// that happened. exit is called half a second later: by then the process must not exist any more. In a process
-// that no fleet started it returns ctx.
+// WatchParent returns a copy of ctx that also ends when the fleet that started this process ends for any reason. It calls
+// exit, which must end the process, half a second later. In a process that no fleet started it returns ctx.
 func WatchParent(ctx context.Context, exit func()) context.Context {
 	if os.Getenv(parentEnv) != parentStdin {
 		return ctx
@@ -31,7 +30,7 @@ func WatchParent(ctx context.Context, exit func()) context.Context {
 	os.Unsetenv(parentEnv) // a grandchild has another standard input
 	ctx, cancel := context.WithCancelCause(ctx)
 	go func() {
-		io.Copy(io.Discard, os.Stdin) // an error is an end, too
+		io.Copy(io.Discard, os.Stdin) // an error also means that the fleet has ended
 		cancel(ErrParentGone)
 		time.Sleep(orphanGrace)
 		exit()

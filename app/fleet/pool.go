@@ -9,20 +9,20 @@ import (
 )
 
 const (
-	// holdFor is how long a request waits for a server while none is up: longer than a restart takes.
-	holdFor = 5 * time.Second
-	// dialTimeout on the loopback is only reached by a server that stopped accepting long ago.
+	// noServerTimeout is how long a request waits while no server is up. It is longer than a restart takes.
+	noServerTimeout = 5 * time.Second
+	// dialTimeout is reached on loopback only if a server has not accepted connections for long.
 	dialTimeout = time.Second
 )
 
-// errNoServer is the answer to a request that was held as long as is sensible.
+// errNoServer is returned by connect when no server came up within noServerTimeout.
 var errNoServer = errors.New("no server is up")
 
-// target is where one child can be reached now. Its counters outlive the processes of the child.
+// target is the address and state of one child, with counters over all its processes.
 type target struct {
 	addr   string // host:port, empty while no process listens
-	up     bool   // accepts connections, as far as we know
-	ready  bool   // its /readyz answers 200; not so while it drains
+	up     bool   // accepted a connection at the last attempt
+	ready  bool   // /readyz answered 200 at the last probe
 	open   int    // connections; each carries one request
 	served int64
 }
@@ -30,7 +30,7 @@ type target struct {
 // pool knows the state of every child and opens connections to servers.
 type pool struct {
 	dialer net.Dialer
-	closed chan struct{} // when closed, nothing is held any more
+	closed chan struct{} // closed when waiting requests must give up
 
 	mu      sync.Mutex
 	servers []*target
@@ -51,14 +51,14 @@ func (p *pool) add(server bool) *target {
 	return t
 }
 
-// listening says where a new process of the child listens.
-func (p *pool) listening(t *target, addr string) { p.set(t, addr, true, false) }
+// setListening records the address of a new process of the child.
+func (p *pool) setListening(t *target, addr string) { p.set(t, addr, true, false) }
 
-// gone says that no process of the child runs.
-func (p *pool) gone(t *target) { p.set(t, "", false, false) }
+// setGone records that no process of the child runs.
+func (p *pool) setGone(t *target) { p.set(t, "", false, false) }
 
-// probed says what was found out about addr, unless another process has taken over meanwhile.
-func (p *pool) probed(t *target, addr string, up, ready bool) {
+// setProbed records the result of a probe of addr, unless the child has another address by now.
+func (p *pool) setProbed(t *target, addr string, up, ready bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if t.addr == addr {
@@ -72,7 +72,7 @@ func (p *pool) set(t *target, addr string, up, ready bool) {
 	p.setLocked(t, addr, up, ready)
 }
 
-// setLocked wakes those that are held when a server becomes usable.
+// setLocked also wakes the waiting requests when a server becomes usable.
 func (p *pool) setLocked(t *target, addr string, up, ready bool) {
 	if up && !t.up {
 		close(p.changed)
@@ -81,29 +81,29 @@ func (p *pool) setLocked(t *target, addr string, up, ready bool) {
 	t.addr, t.up, t.ready = addr, up, ready
 }
 
-// connect opens a connection to the best server. Nothing of a request has been sent by then, so a server that
-// refuses costs nothing: the next one is tried, and while none is up the caller is held.
+// connect opens a connection to the best server. Nothing of the request has been sent yet, so if a server refuses the
+// connection, connect tries the next one. While none is up it waits, at most noServerTimeout.
 func (p *pool) connect(ctx context.Context) (net.Conn, error) {
-	held, cancel := context.WithTimeout(ctx, holdFor)
+	waitCtx, cancel := context.WithTimeout(ctx, noServerTimeout)
 	defer cancel()
-	for held.Err() == nil {
+	for waitCtx.Err() == nil {
 		t, addr, changed := p.pick()
 		if t == nil {
 			select {
 			case <-changed:
-			case <-held.Done():
+			case <-waitCtx.Done():
 			case <-p.closed:
 				return nil, errNoServer
 			}
 			continue
 		}
-		conn, err := p.dialer.DialContext(held, "tcp", addr)
+		conn, err := p.dialer.DialContext(waitCtx, "tcp", addr)
 		if err == nil {
 			return &connection{Conn: conn, release: sync.OnceFunc(func() { p.release(t, 1) })}, nil
 		}
 		p.release(t, 0)
-		// Not asked again until a probe finds it accepting, so this loop turns once per server and probe.
-		p.probed(t, addr, false, false)
+		// Not picked again until a probe finds it up, so the loop runs at most once per server and probe.
+		p.setProbed(t, addr, false, false)
 	}
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -111,8 +111,8 @@ func (p *pool) connect(ctx context.Context) (net.Conn, error) {
 	return nil, errNoServer
 }
 
-// pick reserves the server with the fewest open requests, in turn among equals. It prefers ready servers; when
-// none is, those that accept connections are better than none. Without any it returns what to wait for.
+// pick selects the ready server with the fewest open requests, round robin among equals, or one that is only up if none
+// is ready. If none is up it returns a channel that is closed when that changes.
 func (p *pool) pick() (best *target, addr string, changed <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -151,7 +151,7 @@ func (p *pool) describe(t *target, s *Status) {
 	s.Address, s.Ready, s.InFlight, s.Served = t.addr, t.ready, t.open, t.served
 }
 
-// connection counts as one request in flight until it is closed.
+// connection is one request in flight until it is closed.
 type connection struct {
 	net.Conn
 	release func()

@@ -7,24 +7,24 @@ import (
 )
 
 const (
-	// probeEvery must stay below the time for which a stopping server still accepts after its /readyz began to
-	// fail: what is sent to a listener that closes can neither be answered nor repeated.
+	// probeEvery must be shorter than the time for which a stopping server still accepts connections after its
+	// /readyz has started to fail: a request that reaches a closing listener is neither answered nor safe to resend.
 	probeEvery = 500 * time.Millisecond
-	// probeTimeout is long: a busy laptop is no reason to call a server unready.
+	// probeTimeout is long, because a server on a busy laptop is slow but ready.
 	probeTimeout = 2 * time.Second
 )
 
 var prober = &http.Client{Timeout: probeTimeout, Transport: &http.Transport{DisableKeepAlives: true}}
 
-// probe asks for readiness until the process has ended. Each time it opens a connection of its own, so it also
-// finds out whether the process still accepts any.
+// probe requests /readyz every probeEvery until the process has ended. Each probe opens a new connection, so it also shows
+// whether the process still accepts connections.
 func (c *child) probe(alive context.Context, addr string) {
 	for {
 		up, ready := ask(alive, addr)
 		if alive.Err() != nil {
 			return
 		}
-		c.pool.probed(c.target, addr, up, ready)
+		c.pool.setProbed(c.target, addr, up, ready)
 		select {
 		case <-time.After(probeEvery):
 		case <-alive.Done():
@@ -33,8 +33,8 @@ func (c *child) probe(alive context.Context, addr string) {
 	}
 }
 
-// ask reports whether addr accepts connections, and whether /readyz says 200 there. A process that is frozen
-// is up: the kernel accepts for it.
+// ask reports whether addr accepts connections, and whether /readyz answers 200. A frozen process is up, because the
+// kernel accepts connections for it.
 func ask(ctx context.Context, addr string) (up, ready bool) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/readyz", nil)
 	if err != nil {

@@ -9,5 +9,5 @@ import (
 
 func ownGroup() *syscall.SysProcAttr { return nil }
 
-// terminate kills: there is no signal to ask with, and a killed process loses nothing that was accepted.
+// terminate kills the process, because there is no signal for a clean stop. Accepted uploads survive that.
 func terminate(p *os.Process) error { return p.Kill() }

@@ -7,8 +7,9 @@ import (
 	"syscall"
 )
 
-// ownGroup keeps the terminal's Ctrl-C from the children: the fleet stops them in its own order.
+// ownGroup puts a child into its own process group, so that Ctrl-C reaches only the fleet, which stops its children in
+// order.
 func ownGroup() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 
-// terminate asks the process to stop.
+// terminate sends SIGTERM.
 func terminate(p *os.Process) error { return p.Signal(syscall.SIGTERM) }

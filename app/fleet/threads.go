@@ -8,14 +8,14 @@ import (
 	"strings"
 )
 
-// moving holds the states of a thread that does something, would do it if it were let, or is held by a debugger: it
-// runs or wants to (also when a CPU limit keeps it from running), waits for a disk or for memory, or is traced. The
-// threads of a process that was stopped are in T, those of one that waits for ever are in S.
-const moving = "RDt"
+// activeStates are the states of a thread that is not frozen: R (running or runnable, also while a CPU limit throttles
+// it), D (waiting for a disk or for memory) and t (traced by a debugger). The threads of a stopped process are in T,
+// those of a deadlocked one in S.
+const activeStates = "RDt"
 
-// moves reports whether any thread of the process moves now. An error says that this cannot be known: only Linux has
-// such files.
-func moves(pid int) (bool, error) {
+// anyThreadActive reports whether any thread of the process is in an active state. It returns an error where this cannot
+// be determined: only Linux has /proc/PID/task.
+func anyThreadActive(pid int) (bool, error) {
 	dir := fmt.Sprintf("/proc/%d/task", pid)
 	threads, err := os.ReadDir(dir)
 	if err != nil {
@@ -24,24 +24,25 @@ func moves(pid int) (bool, error) {
 	for _, t := range threads {
 		stat, err := os.ReadFile(dir + "/" + t.Name() + "/stat")
 		if err != nil {
-			return true, nil // it ended meanwhile, so it ran; nor would any other error prove that it stands still
+			return true, nil // it has ended, so it was active; no other error proves that it is frozen
 		}
-		state, err := stateIn(stat)
+		state, err := threadState(stat)
 		if err != nil {
 			return false, err
 		}
-		if strings.IndexByte(moving, state) >= 0 {
+		if strings.IndexByte(activeStates, state) >= 0 {
 			return true, nil
 		}
 	}
 	return false, nil
 }
 
-// stateIn finds the state in "tid (name) state ...". The name may hold anything, so its end is the last parenthesis.
-func stateIn(stat []byte) (byte, error) {
+// threadState returns the state from "tid (name) state ...". The name may contain any character, so it ends at the last
+// closing parenthesis.
+func threadState(stat []byte) (byte, error) {
 	end := bytes.LastIndex(stat, []byte(") "))
 	if end < 0 || end+2 >= len(stat) {
-		return 0, errors.New("the state of a thread is not where it should be")
+		return 0, errors.New("unexpected format of a thread's stat file")
 	}
 	return stat[end+2], nil
 }

@@ -10,109 +10,111 @@ import (
 	"time"
 )
 
-// pace says how patient a watchdog is.
-type pace struct {
-	beat    time.Duration // from one look at the children to the next
-	late    time.Duration // a beat that comes later than this proves nothing about the children
-	every   time.Duration // from the beginning of one probe to that of the next
-	limit   time.Duration // of one probe
-	silence time.Duration // after which a child without an answer is killed
-	blind   time.Duration // the same, where the states of its threads cannot be read
-	apart   time.Duration // the least time from one kill to the next
+// timing has the intervals and limits of a watchdog.
+type timing struct {
+	tick             time.Duration // between two checks of all children
+	maxDelay         time.Duration // a check that is later than this is no evidence against a child
+	probeInterval    time.Duration // between the starts of two probes of a child
+	probeTimeout     time.Duration
+	killAfter        time.Duration // without an answer
+	killAfterUnknown time.Duration // the same, if the thread states cannot be read
+	killInterval     time.Duration // minimum between two kills
 }
 
-// usualPace gives a probe much more time than /healthz takes, which asks no other service.
-var usualPace = pace{beat: 200 * time.Millisecond, late: time.Second, every: time.Second, limit: 5 * time.Second,
-	silence: 10 * time.Second, blind: 30 * time.Second, apart: 30 * time.Second}
+// defaultTiming gives a probe far more time than /healthz needs, which depends on no other service.
+var defaultTiming = timing{tick: 200 * time.Millisecond, maxDelay: time.Second, probeInterval: time.Second,
+	probeTimeout: 5 * time.Second, killAfter: 10 * time.Second, killAfterUnknown: 30 * time.Second,
+	killInterval: 30 * time.Second}
 
 // watchdog kills a child that is frozen: stopped by a signal, or deadlocked. Such a process may hold the write lock of
-// the table, and then no other one writes. A kill loses nothing, and keep starts the child again.
+// the table and block all others. A kill loses nothing, and the fleet starts the child again.
 //
-// A child is frozen when no probe of /healthz was answered for a while, although it had answered before, while the
-// watchdog itself was on time and none of the child's threads moved. One that is slow, because the processor or the
-// memory is short, has a thread that wants to run: the probe woke it. A machine that slept, or has no time for the
-// fleet either, makes a beat late.
+// A child is frozen when it has answered /healthz before, no probe was answered for timing.killAfter, and during this
+// time the watchdog ran on schedule and no thread of the child was active. A child that is slow for lack of CPU or
+// memory has an active thread, because the probe woke it. On a machine that was suspended, or is too busy to run the
+// fleet itself, a check is late.
 type watchdog struct {
-	pace    pace
-	log     *slog.Logger
-	watched []*watched
-	beaten  time.Time // the last beat
-	killed  time.Time // the last kill
+	timing   timing
+	log      *slog.Logger
+	children []*watchState
+	lastTick time.Time
+	lastKill time.Time
 
 	// Replaced by tests.
-	ask   func(ctx context.Context, addr string) verdict
-	moves func(pid int) (bool, error)
-	kill  func(*child, *os.Process) error
+	ask             func(ctx context.Context, addr string) probeResult
+	anyThreadActive func(pid int) (bool, error)
+	kill            func(*child, *os.Process) error
 }
 
-// watched is a child as the watchdog knows it.
-type watched struct {
+// watchState is what the watchdog knows about the current process of a child.
+type watchState struct {
 	*child
-	of       *os.Process // what the rest is about
-	answered bool        // at least once
-	probe    chan verdict
-	asked    time.Time // when the last probe began
-	// silent is when the first of the probes began that were not answered since; later, if there was a reason for
-	// that; zero after an answer.
-	silent time.Time
-	blind  bool // in that time the threads could not be seen at least once
+	proc         *os.Process
+	everAnswered bool
+	probe        chan probeResult // nil while no probe runs
+	probedAt     time.Time        // start of the last probe
+	// silentSince is the start of the first probe without an answer, or the last time at which a thread was active or a
+	// check was late; zero after an answer.
+	silentSince time.Time
+	blind       bool // since silentSince the thread states could not be read at least once
 }
 
-// verdict is the outcome of a probe.
-type verdict int
+// probeResult is the outcome of a probe.
+type probeResult int
 
 const (
-	silent  verdict = iota // no answer within the limit
-	answers                // whatever it says
-	// refused also stands for a fleet that cannot connect. A process that is frozen does not refuse, the kernel accepts
-	// for it: one that refuses has closed its listener, and is stopping.
+	noAnswer probeResult = iota // within the timeout
+	answered                    // with any status
+	// refused means that a connection failed at once, also for lack of resources of the fleet. The kernel accepts
+	// connections for a frozen process, so a refusal means that the process has closed its listener and is stopping.
 	refused
 )
 
 func newWatchdog(children []*child, log *slog.Logger) *watchdog {
-	w := &watchdog{pace: usualPace, log: log, ask: askHealth, moves: moves, kill: (*child).killFrozen}
+	w := &watchdog{timing: defaultTiming, log: log, ask: askHealth, anyThreadActive: anyThreadActive,
+		kill: (*child).killFrozen}
 	for _, c := range children {
-		w.watched = append(w.watched, &watched{child: c})
+		w.children = append(w.children, &watchState{child: c})
 	}
 	return w
 }
 
-// run looks at the children until ctx ends.
+// run checks the children every timing.tick until ctx ends.
 func (w *watchdog) run(ctx context.Context) {
-	tick := time.NewTicker(w.pace.beat)
+	tick := time.NewTicker(w.timing.tick)
 	defer tick.Stop()
-	w.beaten = time.Now()
+	w.lastTick = time.Now()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			w.look(ctx, time.Now()) // the tick's own time does not tell when it was received
+			w.check(ctx, time.Now()) // the time of the tick is not the time at which it was received
 		}
 	}
 }
 
-// look does one beat: it learns of every child, and kills the one that has been frozen for longest.
-func (w *watchdog) look(ctx context.Context, now time.Time) {
-	late := now.Sub(w.beaten) > w.pace.beat+w.pace.late
-	w.beaten = now
-	var worst *watched
-	for _, c := range w.watched {
-		w.observe(ctx, c, now, late)
-		if w.frozen(c, now) && (worst == nil || c.silent.Before(worst.silent)) {
+// check updates the state of all children and kills the one that has been frozen for the longest time.
+func (w *watchdog) check(ctx context.Context, now time.Time) {
+	late := now.Sub(w.lastTick) > w.timing.tick+w.timing.maxDelay
+	w.lastTick = now
+	var worst *watchState
+	for _, c := range w.children {
+		w.update(ctx, c, now, late)
+		if w.frozen(c, now) && (worst == nil || c.silentSince.Before(worst.silentSince)) {
 			worst = c
 		}
 	}
-	if worst != nil && now.Sub(w.killed) >= w.pace.apart {
-		w.end(worst, now)
+	if worst != nil && now.Sub(w.lastKill) >= w.timing.killInterval {
+		w.killFrozen(worst, now)
 	}
 }
 
-// observe brings what is known of the child up to date.
-func (w *watchdog) observe(ctx context.Context, c *watched, now time.Time, late bool) {
-	process, addr := c.living()
-	if process != c.of {
-		*c = watched{child: c.child, of: process}
+// update collects the result of the last probe, checks the threads of a silent child, and starts the next probe.
+func (w *watchdog) update(ctx context.Context, c *watchState, now time.Time, late bool) {
+	process, addr := c.listeningProcess()
+	if process != c.proc {
+		*c = watchState{child: c.child, proc: process}
 	}
 	if process == nil {
 		return
@@ -120,72 +122,73 @@ func (w *watchdog) observe(ctx context.Context, c *watched, now time.Time, late 
 	select {
 	case v := <-c.probe:
 		c.probe = nil
-		c.heard(v)
+		c.record(v)
 	default:
 	}
-	if !c.silent.IsZero() {
-		moved, err := w.moves(process.Pid)
+	if !c.silentSince.IsZero() {
+		moved, err := w.anyThreadActive(process.Pid)
 		if moved || late {
-			c.silent, c.blind = now, false
+			c.silentSince, c.blind = now, false
 		}
 		c.blind = c.blind || err != nil
 	}
-	if c.probe == nil && now.Sub(c.asked) >= w.pace.every {
-		c.begin(ctx, addr, now, w)
+	if c.probe == nil && now.Sub(c.probedAt) >= w.timing.probeInterval {
+		c.startProbe(ctx, addr, now, w)
 	}
 }
 
-// heard takes the verdict of a probe.
-func (c *watched) heard(v verdict) {
-	if v == silent {
+// record stores the result of a probe.
+func (c *watchState) record(v probeResult) {
+	if v == noAnswer {
 		return
 	}
-	c.answered = c.answered || v == answers
-	c.silent, c.blind = time.Time{}, false
+	c.everAnswered = c.everAnswered || v == answered
+	c.silentSince, c.blind = time.Time{}, false
 }
 
-// begin starts a probe, whose verdict observe finds at a later beat.
-func (c *watched) begin(ctx context.Context, addr string, now time.Time, w *watchdog) {
-	probe := make(chan verdict, 1)
-	c.probe, c.asked = probe, now
-	if c.silent.IsZero() {
-		c.silent = now
+// startProbe starts a probe in a goroutine. A later update collects its result.
+func (c *watchState) startProbe(ctx context.Context, addr string, now time.Time, w *watchdog) {
+	probe := make(chan probeResult, 1)
+	c.probe, c.probedAt = probe, now
+	if c.silentSince.IsZero() {
+		c.silentSince = now
 	}
 	go func() {
-		ctx, cancel := context.WithTimeout(ctx, w.pace.limit)
+		ctx, cancel := context.WithTimeout(ctx, w.timing.probeTimeout)
 		defer cancel()
 		probe <- w.ask(ctx, addr)
 	}()
 }
 
-// frozen reports whether the child is to be killed. Where its threads cannot be seen only time tells, so it gets more.
-func (w *watchdog) frozen(c *watched, now time.Time) bool {
-	patience := w.pace.silence
+// frozen reports whether the child must be killed. Without thread states the limit is longer, because silence is then
+// the only evidence.
+func (w *watchdog) frozen(c *watchState, now time.Time) bool {
+	limit := w.timing.killAfter
 	if c.blind {
-		patience = w.pace.blind
+		limit = w.timing.killAfterUnknown
 	}
-	return c.answered && !c.silent.IsZero() && now.Sub(c.silent) >= patience
+	return c.everAnswered && !c.silentSince.IsZero() && now.Sub(c.silentSince) >= limit
 }
 
-// end kills the child, and says so.
-func (w *watchdog) end(c *watched, now time.Time) {
-	quiet := now.Sub(c.silent).Round(100 * time.Millisecond)
-	if err := w.kill(c.child, c.of); err != nil {
-		w.log.Warn("child does not answer /healthz and could not be killed", "name", c.Name, "pid", c.of.Pid,
-			"silent_for", quiet, "error", err)
-		c.silent = now
+// killFrozen kills a child and logs it.
+func (w *watchdog) killFrozen(c *watchState, now time.Time) {
+	silentFor := now.Sub(c.silentSince).Round(100 * time.Millisecond)
+	if err := w.kill(c.child, c.proc); err != nil {
+		w.log.Warn("child does not answer /healthz and could not be killed", "name", c.Name, "pid", c.proc.Pid,
+			"silent_for", silentFor, "error", err)
+		c.silentSince = now
 		return
 	}
-	w.killed = now
-	w.log.Warn("child was frozen: it did not answer /healthz, so it was killed and is started again", "name", c.Name,
-		"pid", c.of.Pid, "silent_for", quiet)
+	w.lastKill = now
+	w.log.Warn("child was frozen and is started again: it did not answer /healthz", "name", c.Name,
+		"pid", c.proc.Pid, "silent_for", silentFor)
 }
 
-// healthProber opens a connection for each probe, like prober; the context bounds it.
+// healthProber opens a new connection for each probe, like prober. The context has the timeout.
 var healthProber = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 
 // askHealth probes /healthz until ctx ends.
-func askHealth(ctx context.Context, addr string) verdict {
+func askHealth(ctx context.Context, addr string) probeResult {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/healthz", nil)
 	if err != nil {
 		return refused
@@ -193,10 +196,10 @@ func askHealth(ctx context.Context, addr string) verdict {
 	res, err := healthProber.Do(req)
 	if err == nil {
 		res.Body.Close()
-		return answers
+		return answered
 	}
 	if timeout := net.Error(nil); isDialError(err) && !(errors.As(err, &timeout) && timeout.Timeout()) {
 		return refused
 	}
-	return silent
+	return noAnswer
 }

@@ -17,16 +17,16 @@ import (
 	"time"
 )
 
-// stage is a watchdog over two children that are made up, in a bubble whose time passes only where it is waited for.
-type stage struct {
+// bench is a watchdog with two fake children, for use inside synctest.
+type bench struct {
 	*watchdog
 	log   bytes.Buffer
 	began time.Time
 
-	mu    sync.Mutex
-	says  map[string]verdict          // by address; answers if not set
-	moves func(pid int) (bool, error) // nil: none does
-	kills []kill
+	mu              sync.Mutex
+	results         map[string]probeResult      // by address
+	anyThreadActive func(pid int) (bool, error) // nil: no thread is ever active
+	kills           []kill
 }
 
 type kill struct {
@@ -35,54 +35,54 @@ type kill struct {
 	after time.Duration
 }
 
-// pids of the made up children; a replacement has the next but one.
+// pids of the fake children. The pid of a replacement is larger by two.
 var pids = map[string]int{"server-1": 1001, "server-2": 1002}
 
-func newStage() *stage {
-	s := &stage{began: time.Now(), says: map[string]verdict{}}
+func newBench() *bench {
+	s := &bench{began: time.Now(), results: map[string]probeResult{}}
 	var children []*child
 	for _, name := range []string{"server-1", "server-2"} {
 		children = append(children, &child{Child: Child{Name: name}, addr: name, process: &os.Process{Pid: pids[name]},
 			stopping: make(chan struct{})})
 	}
 	s.watchdog = newWatchdog(children, slog.New(slog.NewTextHandler(&s.log, nil)))
-	s.watchdog.ask = func(ctx context.Context, addr string) verdict {
+	s.watchdog.ask = func(ctx context.Context, addr string) probeResult {
 		s.mu.Lock()
-		v := s.says[addr]
+		v := s.results[addr]
 		s.mu.Unlock()
-		if v == silent {
+		if v == noAnswer {
 			<-ctx.Done()
 		}
 		return v
 	}
-	s.watchdog.moves = func(pid int) (bool, error) {
-		if s.moves == nil {
+	s.watchdog.anyThreadActive = func(pid int) (bool, error) {
+		if s.anyThreadActive == nil {
 			return false, nil
 		}
-		return s.moves(pid)
+		return s.anyThreadActive(pid)
 	}
 	s.watchdog.kill = func(c *child, p *os.Process) error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.kills = append(s.kills, kill{c.Name, p.Pid, time.Since(s.began)})
 		c.process = &os.Process{Pid: p.Pid + 2}
-		s.says[c.Name] = answers
+		s.results[c.Name] = answered
 		return nil
 	}
 	return s
 }
 
-// say changes what the children answer.
-func (s *stage) say(v verdict, names ...string) {
+// say sets the probe result of the children.
+func (s *bench) say(v probeResult, names ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, name := range names {
-		s.says[name] = v
+		s.results[name] = v
 	}
 }
 
-// everMoves makes each child do something once in each period.
-func everMoves(period time.Duration) func(pid int) (bool, error) {
+// activeEvery makes each child active once in each period.
+func activeEvery(period time.Duration) func(pid int) (bool, error) {
 	last := map[int]time.Time{}
 	return func(pid int) (bool, error) {
 		if time.Since(last[pid]) < period {
@@ -93,11 +93,11 @@ func everMoves(period time.Duration) func(pid int) (bool, error) {
 	}
 }
 
-// everLate keeps the watchdog from its next beat once in each period.
-func everLate(period, by time.Duration) func(pid int) (bool, error) {
-	ever := everMoves(period)
+// lateEvery delays the watchdog once in each period.
+func lateEvery(period, by time.Duration) func(pid int) (bool, error) {
+	active := activeEvery(period)
 	return func(int) (bool, error) {
-		if now, _ := ever(0); now {
+		if now, _ := active(0); now {
 			time.Sleep(by)
 		}
 		return false, nil
@@ -106,40 +106,40 @@ func everLate(period, by time.Duration) func(pid int) (bool, error) {
 
 func TestWatchdog(t *testing.T) {
 	both := []string{"server-1", "server-2"}
-	const quiet = 5 * time.Second // of the beginning, in which all answer
+	const startup = 5 * time.Second // all answer
 	for name, c := range map[string]struct {
-		mute    []string // after quiet
-		moves   func(pid int) (bool, error)
-		prepare func(*stage)
-		then    func(*stage) // 5 s after quiet
-		want    []time.Duration
+		silent          []string // after startup
+		anyThreadActive func(pid int) (bool, error)
+		prepare         func(*bench)
+		then            func(*bench) // 5 s after startup
+		want            []time.Duration
 	}{
 		"all answer":          {},
-		"one is frozen":       {mute: both[:1], want: []time.Duration{10 * time.Second}},
-		"two are frozen":      {mute: both, want: []time.Duration{10 * time.Second, 40 * time.Second}},
-		"slow, always moving": {mute: both, moves: func(int) (bool, error) { return true, nil }},
-		"slow, seldom moving": {mute: both, moves: everMoves(9 * time.Second)},
-		"the fleet is late":   {mute: both, moves: everLate(9*time.Second, 1500*time.Millisecond)},
-		"the fleet is a bit so": {mute: both[:1], moves: everLate(9*time.Second, 900*time.Millisecond),
+		"one is frozen":       {silent: both[:1], want: []time.Duration{10 * time.Second}},
+		"two are frozen":      {silent: both, want: []time.Duration{10 * time.Second, 40 * time.Second}},
+		"slow, always active": {silent: both, anyThreadActive: func(int) (bool, error) { return true, nil }},
+		"slow, rarely active": {silent: both, anyThreadActive: activeEvery(9 * time.Second)},
+		"the fleet is late":   {silent: both, anyThreadActive: lateEvery(9*time.Second, 1500*time.Millisecond)},
+		"the fleet is slightly late": {silent: both[:1], anyThreadActive: lateEvery(9*time.Second, 900*time.Millisecond),
 			want: []time.Duration{10 * time.Second}},
-		"threads unknown": {mute: both[:1], moves: func(int) (bool, error) { return false, errors.New("no /proc") },
+		"threads unknown": {silent: both[:1], anyThreadActive: func(int) (bool, error) { return false, errors.New("no /proc") },
 			want: []time.Duration{30 * time.Second}},
-		"still starting":   {mute: both, prepare: func(s *stage) { s.say(silent, both...) }},
-		"answers again":    {mute: both, then: func(s *stage) { s.say(answers, both...) }},
-		"refuses":          {mute: both, then: func(s *stage) { s.say(refused, both...) }},
-		"is being stopped": {mute: both, then: func(s *stage) { close(s.watched[0].stopping); close(s.watched[1].stopping) }},
+		"still starting":   {silent: both, prepare: func(s *bench) { s.say(noAnswer, both...) }},
+		"answers again":    {silent: both, then: func(s *bench) { s.say(answered, both...) }},
+		"refuses":          {silent: both, then: func(s *bench) { s.say(refused, both...) }},
+		"is being stopped": {silent: both, then: func(s *bench) { close(s.children[0].stopping); close(s.children[1].stopping) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := newStage()
-				s.say(answers, both...)
-				if s.moves = c.moves; c.prepare != nil {
+				s := newBench()
+				s.say(answered, both...)
+				if s.anyThreadActive = c.anyThreadActive; c.prepare != nil {
 					c.prepare(s)
 				}
 				ctx, cancel := context.WithCancel(t.Context())
 				go s.run(ctx)
-				time.Sleep(quiet)
-				s.say(silent, c.mute...)
+				time.Sleep(startup)
+				s.say(noAnswer, c.silent...)
 				time.Sleep(5 * time.Second)
 				if c.then != nil {
 					c.then(s)
@@ -147,15 +147,14 @@ func TestWatchdog(t *testing.T) {
 				time.Sleep(5 * time.Minute)
 				cancel()
 				synctest.Wait()
-				s.check(t, quiet, c.want)
+				s.check(t, startup, c.want)
 			})
 		})
 	}
 }
 
-// check holds the kills against the times at which they are due, of which each may be a probe and a beat late, and
-// against the log.
-func (s *stage) check(t *testing.T, began time.Duration, want []time.Duration) {
+// check compares the kills with the expected times, which may be one probe and one tick late, and with the log.
+func (s *bench) check(t *testing.T, began time.Duration, want []time.Duration) {
 	t.Helper()
 	if len(s.kills) != len(want) {
 		t.Fatalf("kills %v, want them at %v; log:\n%s", s.kills, want, s.log.String())
@@ -184,41 +183,41 @@ func (s *stage) check(t *testing.T, began time.Duration, want []time.Duration) {
 	}
 }
 
-// Only Linux has the files that are read, but everything reads them in the same way.
-func TestStateOfThread(t *testing.T) {
+// TestThreadState runs on all systems, although only Linux has these files.
+func TestThreadState(t *testing.T) {
 	for stat, want := range map[string]byte{
 		"12 (a) R 1 2": 'R', "12 (a) D (b)) S 1 2": 'S', "12 (x) ": 0, "": 0, "12 (x": 0,
 	} {
-		if got, err := stateIn([]byte(stat)); got != want || (err != nil) != (want == 0) {
+		if got, err := threadState([]byte(stat)); got != want || (err != nil) != (want == 0) {
 			t.Errorf("%q: %q, %v", stat, got, err)
 		}
 	}
 }
 
-// Whatever a child says, it says something; a listener that is closed was closed on purpose.
+// TestAskHealth: any status is an answer, a closed listener refuses, and a listener that never accepts does not answer.
 func TestAskHealth(t *testing.T) {
-	ill := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	failing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}))
-	defer ill.Close()
+	defer failing.Close()
 	closed := httptest.NewServer(http.NotFoundHandler())
 	closed.Close()
-	deaf, err := net.Listen("tcp", "127.0.0.1:0") // accepts nothing, as a frozen process does
+	hung, err := net.Listen("tcp", "127.0.0.1:0") // accepts nothing, as a frozen process does
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer deaf.Close()
+	defer hung.Close()
 	for addr, c := range map[string]struct {
 		within time.Duration
-		want   verdict
+		want   probeResult
 	}{
-		ill.Listener.Addr().String():    {time.Minute, answers},
-		closed.Listener.Addr().String(): {time.Minute, refused},
-		deaf.Addr().String():            {200 * time.Millisecond, silent},
+		failing.Listener.Addr().String(): {time.Minute, answered},
+		closed.Listener.Addr().String():  {time.Minute, refused},
+		hung.Addr().String():             {200 * time.Millisecond, noAnswer},
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), c.within)
 		if got := askHealth(ctx, addr); got != c.want {
-			t.Errorf("%s: verdict %d, want %d", addr, got, c.want)
+			t.Errorf("%s: result %d, want %d", addr, got, c.want)
 		}
 		cancel()
 	}

@@ -5,7 +5,6 @@ package httpserver
 
 import (
 	"context"
-	"encoding/json"
 	"io"
 	"log/slog"
 	"net"
@@ -89,11 +88,11 @@ func (s *Server) limit(next http.Handler) http.Handler {
 			}
 		}
 		if countFields(r.Header) > maxFields {
-			writeProblem(w, http.StatusRequestHeaderFieldsTooLarge, "The request has too many header fields.")
+			reject(w, http.StatusRequestHeaderFieldsTooLarge, "The request has too many header fields.")
 			return
 		}
 		if len(r.URL.RawQuery) > maxQuery {
-			writeProblem(w, http.StatusRequestURITooLong, "The query of the address is too long.")
+			reject(w, http.StatusRequestURITooLong, "The query of the address is too long.")
 			return
 		}
 		if r.ContentLength != 0 { // without a body net/http reads ahead, and a deadline would cancel the request
@@ -126,12 +125,8 @@ func countFields(h http.Header) (n int) {
 	return n
 }
 
-// writeProblem responds with a problem document (RFC 9457) and closes the connection.
-func writeProblem(w http.ResponseWriter, status int, detail string) {
-	h := w.Header()
-	h.Set("Content-Type", "application/problem+json")
-	h.Set("Connection", "close")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]any{ // fails only if the client is gone
-		"type": "about:blank", "title": http.StatusText(status), "status": status, "detail": detail})
+// reject writes an error response and closes the connection.
+func reject(w http.ResponseWriter, status int, detail string) {
+	w.Header().Set("Connection", "close")
+	WriteProblem(w, status, detail)
 }

@@ -7,6 +7,8 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"imagery/app/httpserver"
 )
 
 // routes returns the HTTP handler of a worker: health checks, and POST /sqs for the Elastic Beanstalk daemon.
@@ -31,7 +33,7 @@ func (w *Worker) routes() http.Handler {
 		problem(rw, http.StatusNotFound, "There is nothing at this address.")
 	})
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		rw.Header().Set(requestID, rand.Text())
+		rw.Header().Set(httpserver.RequestID, rand.Text())
 		mux.ServeHTTP(rw, r)
 	})
 }
@@ -53,23 +55,12 @@ func writeJSON(rw http.ResponseWriter, status int, v any) {
 	_ = json.NewEncoder(rw).Encode(v) // the client is gone if this fails
 }
 
-// requestID is the header that identifies a request in the log.
-const requestID = "X-Request-Id"
-
-// problem writes an error response (RFC 9457) like the server role.
+// problem writes an error response. A 503 asks the client to retry in 2 seconds.
 func problem(rw http.ResponseWriter, status int, detail string) {
-	rw.Header().Set("Content-Type", "application/problem+json")
 	if status == http.StatusServiceUnavailable {
 		rw.Header().Set("Retry-After", "2")
 	}
-	rw.WriteHeader(status)
-	_ = json.NewEncoder(rw).Encode(struct {
-		Type      string `json:"type"`
-		Title     string `json:"title"`
-		Status    int    `json:"status"`
-		Detail    string `json:"detail"`
-		RequestID string `json:"requestId"`
-	}{"about:blank", http.StatusText(status), status, detail, rw.Header().Get(requestID)})
+	httpserver.WriteProblem(rw, status, detail)
 }
 
 // readyz answers 200 once a receive has succeeded, while the dependencies answer.

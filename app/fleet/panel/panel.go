@@ -1,7 +1,7 @@
-// Package panel is the second page of a local fleet: it shows the processes and the queue, and lets a person kill
-// a process and watch nothing be lost. It is for the person at this machine only: any other page in a browser may
-// try to post to localhost, so it answers a loopback peer with a loopback Host, and a change needs a token that
-// only its own page knows.
+// Package panel serves the status page of a local fleet. It shows the processes and the queue, and has a button that kills
+// a process, to demonstrate that nothing is lost. Only the person at this machine may use it, but any web page in a local
+// browser can send requests to localhost. So the panel answers only a loopback peer with a loopback Host, and the kill
+// needs a token that only its own page has.
 package panel
 
 import (
@@ -18,12 +18,14 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"imagery/app/httpserver"
 )
 
-// Prefix begins every path of the panel.
+// Prefix is the prefix of all paths of the panel.
 const Prefix = "/_fleet"
 
-// Process is one process of the fleet.
+// Process is the state of one process of the fleet.
 type Process struct {
 	Name     string `json:"name"`
 	Role     string `json:"role"`
@@ -33,10 +35,10 @@ type Process struct {
 	Ready    bool   `json:"ready"`
 	Release  string `json:"release"`  // empty while it does not answer
 	Done     int64  `json:"done"`     // requests or jobs of this process
-	InFlight int    `json:"inFlight"` // of them, now
+	InFlight int    `json:"inFlight"` // requests or jobs in progress
 }
 
-// Queue is what waits.
+// Queue counts the messages of the queue.
 type Queue struct {
 	Visible     int     `json:"visible"`
 	InFlight    int     `json:"inFlight"`
@@ -44,24 +46,23 @@ type Queue struct {
 	Oldest      float64 `json:"oldestUnfinished"` // age in seconds of the oldest unfinished image, 0 when there is none
 }
 
-// Options say where the panel looks.
+// Options configures a panel. All fields are required.
 type Options struct {
-	Data      string // the folder, absolute, by which one fleet is told from another
+	Data      string // absolute path of the data folder, which identifies the fleet
 	Processes func(context.Context) []Process
 	Queue     func(context.Context) (Queue, error)
-	// Kill ends the named process as a crash would.
+	// Kill kills the named process.
 	Kill func(name string) error
 }
 
-// tokenPlace is where the page has the token. The token is letters and digits, so it needs no escaping. A package
-// of templates would be a lot for one word: it calls methods by name, so the linker keeps every method of the
-// program, those of all operations of AWS's clients among them.
-const tokenPlace = "TOKEN"
+// tokenPlaceholder is replaced by the token, which consists of letters and digits and needs no escaping. html/template
+// would make the binary much larger: it calls methods by name, so the linker would keep all methods of the AWS clients.
+const tokenPlaceholder = "TOKEN"
 
 //go:embed web
 var files embed.FS
 
-// Panel is the handler of everything below Prefix.
+// Panel handles all requests below Prefix.
 type Panel struct {
 	o     Options
 	token string
@@ -69,7 +70,7 @@ type Panel struct {
 	page  []byte
 }
 
-// New returns a panel with a token of its own.
+// New returns a panel with a new token.
 func New(o Options) (*Panel, error) {
 	page, err := files.ReadFile("web/index.html")
 	if err != nil {
@@ -80,10 +81,10 @@ func New(o Options) (*Panel, error) {
 		return nil, fmt.Errorf("read the panel's files: %w", err)
 	}
 	p := &Panel{o: o, token: rand.Text(), mux: http.NewServeMux()}
-	p.page = bytes.Replace(page, []byte(tokenPlace), []byte(p.token), 1)
+	p.page = bytes.Replace(page, []byte(tokenPlaceholder), []byte(p.token), 1)
 	p.mux.HandleFunc("GET "+Prefix, p.index)
 	p.mux.HandleFunc("GET "+Prefix+"/{$}", p.index)
-	p.mux.HandleFunc("GET "+Prefix+"/index.html", p.index) // the file has no token
+	p.mux.HandleFunc("GET "+Prefix+"/index.html", p.index) // the file itself has only the placeholder
 	p.mux.HandleFunc("GET "+Prefix+".json", p.state)
 	p.mux.HandleFunc("POST "+Prefix+"/kill/{name}", p.kill)
 	p.mux.Handle("GET "+Prefix+"/", http.StripPrefix(Prefix, http.FileServerFS(web)))
@@ -93,20 +94,21 @@ func New(o Options) (*Panel, error) {
 // ServeHTTP implements http.Handler.
 func (p *Panel) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
-	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'none'")
+	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; "+
+		"connect-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'none'")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cache-Control", "no-store")
-	if !fromHere(r) {
-		refuse(w, http.StatusForbidden, "The fleet's page is for a browser on the same machine, at localhost.")
+	if !fromThisMachine(r) {
+		httpserver.WriteProblem(w, http.StatusForbidden, "The fleet's page is only available to a browser on the same machine, at localhost.")
 		return
 	}
 	p.mux.ServeHTTP(w, r)
 }
 
-// fromHere reports whether the request comes from this machine and means it: a name that somebody else's DNS
-// points here, or a proxy that speaks for others, does not count.
-func fromHere(r *http.Request) bool {
+// fromThisMachine reports whether the request comes directly from this machine and names it as the host. It rejects
+// requests through a proxy, and host names that resolve to 127.0.0.1 (DNS rebinding).
+func fromThisMachine(r *http.Request) bool {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil || !peer.Addr().Unmap().IsLoopback() || proxied(r) {
 		return false
@@ -118,33 +120,27 @@ func fromHere(r *http.Request) bool {
 	return slices.Contains([]string{"localhost", "127.0.0.1", "::1", "[::1]"}, host)
 }
 
-// proxied reports whether a proxy passed the request on.
+// proxied reports whether a proxy forwarded the request.
 func proxied(r *http.Request) bool {
-	return len(r.Header.Values("X-Forwarded-For"))+len(r.Header.Values("Forwarded"))+len(r.Header.Values("X-Real-Ip")) > 0
-}
-
-// refuse answers in the form of RFC 9457, as the rest of the service does.
-func refuse(w http.ResponseWriter, status int, detail string) {
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]any{"type": "about:blank", "title": http.StatusText(status),
-		"status": status, "detail": detail}) // the client is gone if this fails
+	return slices.ContainsFunc([]string{"X-Forwarded-For", "Forwarded", "X-Real-Ip"}, func(name string) bool {
+		return len(r.Header.Values(name)) > 0
+	})
 }
 
 func (p *Panel) index(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	_, _ = w.Write(p.page) // the client is gone if this fails
+	_, _ = w.Write(p.page) // fails only if the client is gone
 }
 
-// lookBound keeps a page that asks every second from piling up.
-const lookBound = 3 * time.Second
+// stateTimeout keeps the requests of a page, one per second, from accumulating.
+const stateTimeout = 3 * time.Second
 
 func (p *Panel) state(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), lookBound)
+	ctx, cancel := context.WithTimeout(r.Context(), stateTimeout)
 	defer cancel()
 	queue, err := p.o.Queue(ctx)
 	if err != nil {
-		refuse(w, http.StatusServiceUnavailable, "The queue does not answer.")
+		httpserver.WriteProblem(w, http.StatusServiceUnavailable, "The queue does not answer.")
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
@@ -155,16 +151,17 @@ func (p *Panel) state(w http.ResponseWriter, r *http.Request) {
 	}{p.o.Data, p.o.Processes(ctx), queue})
 }
 
-// TokenHeader carries the page's token. A page of another origin may neither read the token nor set the header.
+// TokenHeader is the request header with the token. A page of another origin can neither read the token nor set the
+// header.
 const TokenHeader = "X-Fleet-Token"
 
 func (p *Panel) kill(w http.ResponseWriter, r *http.Request) {
 	if subtle.ConstantTimeCompare([]byte(r.Header.Get(TokenHeader)), []byte(p.token)) != 1 {
-		refuse(w, http.StatusForbidden, "Only the fleet's own page may kill; load it again.")
+		httpserver.WriteProblem(w, http.StatusForbidden, "Only the fleet's own page may kill a process. Reload the page.")
 		return
 	}
 	if err := p.o.Kill(r.PathValue("name")); err != nil {
-		refuse(w, http.StatusConflict, err.Error())
+		httpserver.WriteProblem(w, http.StatusConflict, err.Error())
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)

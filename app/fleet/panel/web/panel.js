@@ -5,7 +5,7 @@ const rows = new Map()
 
 function show(id, text) {
   const el = document.getElementById(id)
-  if (el.textContent !== String(text)) el.textContent = text // a status that says the same again is no news
+  if (el.textContent !== String(text)) el.textContent = text // screen readers announce every change
 }
 
 function duration(seconds) {
@@ -33,17 +33,17 @@ function rowOf(name) {
   return tr
 }
 
-// An answer's own sentence, if it gives one.
-const reason = (answer) => answer.json().then((problem) => problem.detail, () => '')
+// reason returns the detail of an error response, or an empty string.
+const reason = (response) => response.json().then((problem) => problem.detail, () => '')
 
 async function kill(name) {
   try {
-    const answer = await fetch(`/_fleet/kill/${encodeURIComponent(name)}`, { method: 'POST', headers: { 'X-Fleet-Token': token } })
-    show('news', answer.ok ? `${name} was killed.` : `${name} was not killed. ${await reason(answer)}`)
+    const response = await fetch(`/_fleet/kill/${encodeURIComponent(name)}`, { method: 'POST', headers: { 'X-Fleet-Token': token } })
+    show('news', response.ok ? `${name} was killed.` : `${name} was not killed. ${await reason(response)}`)
   } catch {
     show('news', `${name} was not killed: the fleet does not answer.`)
   }
-  look()
+  refresh()
 }
 
 function showProcess(p) {
@@ -63,34 +63,34 @@ function showQueue(q) {
   show('deadLetters', q.deadLetters)
   show('oldest', q.oldestUnfinished ? duration(q.oldestUnfinished) : 'none')
   const alarm = { 0: '', 1: '1 dead letter: its photo says why it failed.' }[q.deadLetters] ?? `${q.deadLetters} dead letters: their photos say why they failed.`
-  show('alarm', alarm && `${alarm} In a terminal, type: imagery dlq ls`)
+  show('alarm', alarm && `${alarm} For details run: imagery dlq ls`)
   document.getElementById('alarm').hidden = !alarm
   document.body.classList.toggle('alarming', Boolean(alarm))
   document.title = `${q.deadLetters ? `(${q.deadLetters}) ` : ''}Fleet · Imagery`
 }
 
-// Says why nothing new comes, once, and takes it back when something does.
-let why = ''
-function silent(now) {
-  if (now !== why) show('news', now)
-  why = now
-  document.body.classList.toggle('silent', Boolean(now))
+// showOutage shows why there is no new state. An empty text removes it.
+let shown = ''
+function showOutage(text) {
+  if (text !== shown) show('news', text)
+  shown = text
+  document.body.classList.toggle('outage', Boolean(text))
 }
 
-async function look() {
+async function refresh() {
   try {
-    const answer = await fetch('/_fleet.json')
-    if (!answer.ok) return silent(await reason(answer) || 'The fleet has a problem.')
-    const { processes, queue } = await answer.json()
+    const response = await fetch('/_fleet.json')
+    if (!response.ok) return showOutage(await reason(response) || 'The fleet has a problem.')
+    const { processes, queue } = await response.json()
     processes.forEach(showProcess)
     showQueue(queue)
-    silent('')
+    showOutage('')
   } catch {
-    silent('The fleet does not answer.')
+    showOutage('The fleet does not answer.')
   }
 }
 
 for (;;) {
-  await look()
+  await refresh()
   await new Promise((resolve) => setTimeout(resolve, 1000))
 }
