@@ -19,7 +19,7 @@ var layers = map[string][]string{
 	"imagery/app/testing/memory":      {"imagery/app/imagery"},
 	"imagery/app/deploy/settings":     {}, // read by infra, too
 	"imagery/app/deploy/iam":          {}, // read by infra, too
-	"imagery/app/observe":             {"imagery/app/deploy/settings"},
+	"imagery/app/observe":             {"imagery/app/deploy/settings", "github.com/lmittmann/tint"},
 	"imagery/app/budget":              {"github.com/KimMachineGun/automemlimit/"},
 	"imagery/app/sepia": {
 		"imagery/app/imagery", "imagery/app/sepia/baseline", "github.com/disintegration/imaging",

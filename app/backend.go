@@ -12,22 +12,21 @@ import (
 	"imagery/app/store/local"
 )
 
-// backend is where images live, whichever it is.
+// backend has the stores of the service, on AWS or in a data folder.
 type backend struct {
 	catalog      imagery.Catalog
 	blobs        imagery.Blobs
 	queue        imagery.Queue
 	deadLetters  imagery.Queue
-	origin       string                      // of links to results; empty when the server serves them itself
-	housekeeping func(context.Context) error // nil where the platform cleans up
+	origin       string                      // origin of links to results; empty if the server sends the bytes itself
+	housekeeping func(context.Context) error // nil on AWS, where lifecycle rules do it
 	close        func() error
 }
 
-// probeKeys are what /readyz asks the bucket for: an object that need not exist, under a prefix that the role
-// may read.
+// probeKeys are the keys that /readyz requests from the bucket. They need not exist, but the role may read their prefix.
 var probeKeys = map[settings.Role]string{settings.Server: "processed/readyz", settings.Worker: "upload/readyz"}
 
-// openBackend opens the backend that the settings select. It does not wait for AWS.
+// openBackend opens the backend that the settings select. It makes no calls to AWS.
 func openBackend(ctx context.Context, s settings.Settings, log *slog.Logger) (*backend, error) {
 	if s.OnAWS() {
 		b, err := awsstore.Open(ctx, awsstore.Options{
@@ -59,7 +58,7 @@ func openBackend(ctx context.Context, s settings.Settings, log *slog.Logger) (*b
 		}, close: b.Close}, nil
 }
 
-// prepareData makes the data folder and its schema; a problem names the setting.
+// prepareData creates the data folder and its schema. Errors name the setting.
 func prepareData(s settings.Settings) error {
 	if err := local.Prepare(s.Data); err != nil {
 		return fmt.Errorf("%w (%s)", err, settings.Named("data"))
@@ -67,7 +66,7 @@ func prepareData(s settings.Settings) error {
 	return nil
 }
 
-// newService wires the domain to a backend. Filter is the caller's.
+// newService returns a service on the backend. The caller sets Filter if it processes photos.
 func newService(s settings.Settings, b *backend, release, instance string) (*imagery.Service, error) {
 	hook, err := failpoints(s)
 	if err != nil {

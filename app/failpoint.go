@@ -13,18 +13,18 @@ import (
 	"imagery/app/imagery"
 )
 
-// failpointsOnAWS must be 1 before a failpoint is armed in front of real data.
+// failpointsOnAWS must be 1 to arm a failpoint on AWS.
 const failpointsOnAWS = "IMAGERY_FAILPOINTS_ON_AWS"
 
 // failpoint is one armed commit point: POINT[@IMAGE-ID][#N].
 type failpoint struct {
 	point  imagery.Failpoint
 	image  string // empty: any
-	nth    int64  // the pass at which the process dies, from 1
+	nth    int64  // the pass that kills the process, from 1
 	passed atomic.Int64
 }
 
-// failpoints arms what the setting names; nil, and so free, when it names nothing.
+// failpoints returns a hook for the failpoints of the setting, or nil if there are none.
 func failpoints(s settings.Settings) (func(imagery.Failpoint, string), error) {
 	if s.Failpoint == "" {
 		return nil, nil
@@ -54,19 +54,19 @@ func parseFailpoint(spec string) (*failpoint, error) {
 	point, image, _ := strings.Cut(rest, "@")
 	f := &failpoint{point: imagery.Failpoint(point), image: image, nth: 1}
 	if !slices.Contains(imagery.Failpoints, f.point) {
-		return nil, fmt.Errorf("no point, but one of %v is", imagery.Failpoints)
+		return nil, fmt.Errorf("unknown point; the points are %v", imagery.Failpoints)
 	}
 	if counted {
 		n, err := strconv.ParseInt(nth, 10, 64)
 		if err != nil || n < 1 {
-			return nil, fmt.Errorf("%q is no number from 1", nth)
+			return nil, fmt.Errorf("%q is not a number from 1", nth)
 		}
 		f.nth = n
 	}
 	return f, nil
 }
 
-// pass counts, and kills the process at the armed pass. The line before it is the proof that the point was it.
+// pass counts a pass and kills the process at the armed one. Tests look for the line that it prints before.
 func (f *failpoint) pass(p imagery.Failpoint, id string) {
 	if f.point != p || f.image != "" && f.image != id || f.passed.Add(1) != f.nth {
 		return
@@ -75,7 +75,7 @@ func (f *failpoint) pass(p imagery.Failpoint, id string) {
 	die()
 }
 
-// die ends the process as a crash does: at once, nothing flushed, nothing handed back.
+// die kills the process with SIGKILL: nothing is flushed or cleaned up.
 func die() {
 	self, err := os.FindProcess(os.Getpid())
 	if err == nil {
@@ -84,5 +84,5 @@ func die() {
 	if err != nil {
 		panic(fmt.Errorf("kill this process: %w", err))
 	}
-	select {} // the signal is on its way; not a step further
+	select {} // until the signal arrives
 }

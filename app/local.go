@@ -27,12 +27,13 @@ import (
 	"imagery/app/worker"
 )
 
-// The local fleet: two of each, so that any one may die.
+// The sizes of the local fleet: two of each, so that any process may die.
 const (
 	localServers = settings.LocalServers
 	localWorkers = settings.LocalWorkers
 )
 
+// runLocal runs the local fleet until ctx ends. A closed kill ends a slow shutdown.
 func runLocal(ctx context.Context, kill <-chan struct{}, s settings.Settings, stdout, stderr io.Writer) error {
 	exe, err := os.Executable()
 	if err != nil {
@@ -50,13 +51,27 @@ func runLocal(ctx context.Context, kill <-chan struct{}, s settings.Settings, st
 	if err != nil {
 		return err
 	}
-	log := observe.NewLogger(stderr, observe.Identity{Stack: s.Stack, Role: string(s.Role), Instance: "fleet"})
-	if a, ok := l.Addr().(*net.TCPAddr); ok && a.IP.IsUnspecified() {
-		log.Warn("the fleet listens on all interfaces: any machine that reaches this one may upload photos")
+	text := observe.TextLog(s.Log, stderr)
+	if text && observe.IsTerminal(stdout) {
+		greet(stdout, l, s)
 	}
-	connections, pools, err := shareMemory(&s, log)
+	own := stderr
+	if text {
+		own = prefixed{stderr, "fleet | "}
+	}
+	log := observe.NewLogger(own, s.Log, observe.Identity{Stack: s.Stack, Role: string(s.Role), Instance: "fleet"})
+	if a, ok := l.Addr().(*net.TCPAddr); ok && a.IP.IsUnspecified() {
+		log.Warn("the fleet listens on all interfaces: any machine that can reach this one may upload photos")
+	}
+	connections, env, err := shareMemory(&s, log)
 	if err != nil {
 		return err
+	}
+	if text {
+		s.Log = settings.LogText // the children write to pipes
+	}
+	if observe.Colour(stderr) {
+		env = append(env, observe.ForceColour+"=1")
 	}
 	var children []fleet.Child
 	for _, group := range []struct {
@@ -66,11 +81,8 @@ func runLocal(ctx context.Context, kill <-chan struct{}, s settings.Settings, st
 		for i := range group.n {
 			c := s
 			c.Role, c.Listen, c.Instance = group.role, "127.0.0.1:0", fmt.Sprintf("%s-%d", group.role, i+1)
-			env := append(c.Env(), pools...)
-			if observe.IsTerminal(stderr) {
-				env = append(env, observe.PrettyEnv+"=1")
-			}
-			children = append(children, fleet.Child{Name: c.Instance, Server: group.role == settings.Server, Env: env})
+			children = append(children, fleet.Child{Name: c.Instance, Server: group.role == settings.Server,
+				Env: append(c.Env(), env...)})
 		}
 	}
 	o := fleet.Options{Exe: exe, Children: children, Connections: connections,
@@ -81,14 +93,43 @@ func runLocal(ctx context.Context, kill <-chan struct{}, s settings.Settings, st
 	return runWithPanel(ctx, l, o, s)
 }
 
-// shareMemory plans the memory of the fleet, and says so to the children through the settings and the environment that
-// it returns, beside the number of connections that the balancer may have. With a budget for each process, set by hand,
-// they share none.
+// prefixed writes each line of the fleet's own log behind a name, like the lines of its children.
+type prefixed struct {
+	io.Writer
+	prefix string
+}
+
+// Unwrap returns the underlying writer, by which the log recognizes a terminal.
+func (p prefixed) Unwrap() io.Writer { return p.Writer }
+
+func (p prefixed) Write(line []byte) (int, error) {
+	if _, err := p.Writer.Write(append([]byte(p.prefix), line...)); err != nil {
+		return 0, err
+	}
+	return len(line), nil
+}
+
+// greet tells a person at a terminal what runs and how to use and stop it.
+func greet(w io.Writer, l net.Listener, s settings.Settings) {
+	fmt.Fprintf(w, "\nImagery is running: %d servers and %d workers behind a load balancer on this machine.\n\n",
+		localServers, localWorkers)
+	fmt.Fprintf(w, "  Photos     %s\n", urlOf(l))
+	if s.OnAWS() {
+		fmt.Fprintf(w, "  AWS        table %s, bucket %s\n", s.Table, s.Bucket)
+	} else {
+		fmt.Fprintf(w, "  Processes  %s%s\n", urlOf(l), panel.Prefix)
+		fmt.Fprintf(w, "  Data       %s\n", s.Data)
+	}
+	fmt.Fprint(w, "\nPress Ctrl-C to stop, twice to stop at once.\n\n")
+}
+
+// shareMemory plans the memory of the fleet. It changes the settings of the children and returns variables for them, and
+// the connection limit of the balancer. If a memory budget per process is set, the processes share no memory.
 func shareMemory(s *settings.Settings, log *slog.Logger) (connections int, env []string, err error) {
 	cores := runtime.GOMAXPROCS(0)
 	if s.Memory != 0 {
-		most := settings.PlanWorker(cores, s.Memory, s.MaxPixels).Photos
-		s.PhotoMemory = min(cmp.Or(s.PhotoMemory, most), most)
+		available := settings.PlanWorker(cores, s.Memory, s.MaxPixels).Photos
+		s.PhotoMemory = min(cmp.Or(s.PhotoMemory, available), available)
 		return httpserver.Connections(s.Memory), nil, nil
 	}
 	bytes := measured()
@@ -105,7 +146,7 @@ func shareMemory(s *settings.Settings, log *slog.Logger) (connections int, env [
 	return connections, []string{pools}, nil
 }
 
-// runWithPanel runs a fleet over a data folder, with a page that shows it.
+// runWithPanel runs a fleet over a data folder, with the status page.
 func runWithPanel(ctx context.Context, l net.Listener, o fleet.Options, s settings.Settings) error {
 	store, err := local.Open(local.Options{Dir: s.Data, Visibility: s.Visibility, MaxReceives: s.MaxReceives, Log: o.Log})
 	if err != nil {
@@ -137,7 +178,7 @@ func runWithPanel(ctx context.Context, l net.Listener, o fleet.Options, s settin
 	return f.Run(ctx, l)
 }
 
-// processes completes what the fleet knows of its children with what they say themselves.
+// processes combines the state of the children in the fleet with what each of them reports over HTTP.
 func processes(ctx context.Context, all []fleet.Status) []panel.Process {
 	var list []panel.Process
 	for _, s := range all {
@@ -147,7 +188,7 @@ func processes(ctx context.Context, all []fleet.Status) []panel.Process {
 			p.Uptime = int64(time.Since(s.Started).Seconds())
 		}
 		if s.Address != "" {
-			release, _ := fetch(ctx, s.Address, "/version") // one that does not answer shows no release
+			release, _ := fetch(ctx, s.Address, "/version") // empty if the child does not answer
 			p.Release = strings.TrimSpace(string(release))
 		}
 		if s.Role == settings.Worker && s.Address != "" {
@@ -161,11 +202,12 @@ func processes(ctx context.Context, all []fleet.Status) []panel.Process {
 	return list
 }
 
-// fetchBound keeps one child that hangs from hiding the others.
-const fetchBound = 500 * time.Millisecond
+// fetchTimeout is short, so that one child that hangs does not delay the whole page.
+const fetchTimeout = 500 * time.Millisecond
 
+// fetch returns at most 4 KiB of the response of a child.
 func fetch(ctx context.Context, address, path string) (data []byte, err error) {
-	ctx, cancel := context.WithTimeout(ctx, fetchBound)
+	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+path, nil)
 	if err != nil {
@@ -179,7 +221,7 @@ func fetch(ctx context.Context, address, path string) (data []byte, err error) {
 	return io.ReadAll(io.LimitReader(res.Body, 4<<10))
 }
 
-// queueOf is what waits in a data folder.
+// queueOf returns the counts of the queue and the age of the oldest unfinished image.
 func queueOf(ctx context.Context, store *local.Store) (q panel.Queue, err error) {
 	if q.Visible, q.InFlight, q.DeadLetters, err = store.Depth(ctx); err != nil {
 		return q, err
@@ -197,10 +239,10 @@ func queueOf(ctx context.Context, store *local.Store) (q panel.Queue, err error)
 	return q, nil
 }
 
-// deadLetterPause is how soon the terminal shows a new dead letter.
+// deadLetterPause is the interval at which the number of dead letters is checked.
 const deadLetterPause = 2 * time.Second
 
-// alarmOnDeadLetters logs when there are more dead letters than before, as an alarm does on AWS, and once when the
+// alarmOnDeadLetters logs an error when the number of dead letters has grown, like the alarm on AWS, and once when the
 // queue cannot be read.
 func alarmOnDeadLetters(ctx context.Context, store *local.Store, log *slog.Logger) {
 	tick := time.NewTicker(deadLetterPause)
@@ -210,8 +252,7 @@ func alarmOnDeadLetters(ctx context.Context, store *local.Store, log *slog.Logge
 		_, _, dead, err := store.Depth(ctx)
 		switch {
 		case err == nil && dead > known:
-			log.Error("ALARM: dead letters; their images say why. See "+panel.Prefix+", or type: imagery dlq ls",
-				"letters", dead)
+			log.Error("ALARM: new dead letters. Open "+panel.Prefix+" or run: imagery dlq ls", "dead_letters", dead)
 		case err != nil && !failing && ctx.Err() == nil:
 			log.Error("the queue cannot be read", "error", err)
 		}

@@ -17,26 +17,26 @@ import (
 	"imagery/app/server"
 )
 
-// memory says what a server or worker does with its memory, in bytes.
+// memory is the memory plan of a server or worker, in bytes.
 type memory struct {
-	// Of a server: the connections that it may have, and where its uploads take their bytes, from a budget of its own or
-	// from one that is shared.
+	// Of a server: its connection limit, and the memory of its uploads, either its own (uploads) or that of the fleet
+	// (shared).
 	connections int
 	uploads     int64
 	shared      server.Memory
-	// Of a worker: what it does at once, and where photos take their bytes.
+	// Of a worker: its slots, and the memory that photos lease.
 	worker settings.WorkerPlan
 	photos budget.Memory
 }
 
-// unmeasured is the budget where no limit of memory can be read.
+// unmeasured is the budget if no memory limit can be read.
 const unmeasured = 1 << 30
 
-// measured returns the budget of everything that runs here.
+// measured returns the memory budget of all processes on this machine.
 func measured() int64 { return cmp.Or(budget.Measured(), unmeasured) }
 
-// planMemory plans a server or worker: with the budget that was set by hand, with the pools of the fleet that started
-// it, or with what was measured. The garbage collector is told to stay below it.
+// planMemory plans the memory of a server or worker from the -memory setting, from the pools of the fleet that started the
+// process, or from the measured limit. It also sets the limit of the garbage collector.
 func planMemory(s settings.Settings) (m memory, err error) {
 	if address := os.Getenv(poolsEnv); address != "" && s.Memory == 0 {
 		os.Unsetenv(poolsEnv)
@@ -46,23 +46,23 @@ func planMemory(s settings.Settings) (m memory, err error) {
 	debug.SetMemoryLimit(min(bytes, debug.SetMemoryLimit(-1)))
 	m.connections = httpserver.Connections(bytes)
 	m.uploads = bytes - settings.ProcessBase - int64(m.connections-httpserver.MinConnections)*httpserver.MemoryPerConnection
-	m.uploads = max(m.uploads, settings.MaxUploadBytes) // with less, no photo of full size would ever get in
+	m.uploads = max(m.uploads, settings.MaxUploadBytes) // with less, a photo of maximum size could never be uploaded
 	m.worker = settings.PlanWorker(runtime.GOMAXPROCS(0), bytes, s.MaxPixels)
 	m.photos = budget.NewPool(m.worker.Photos)
 	m.worker.Photos = min(cmp.Or(s.PhotoMemory, m.worker.Photos), m.worker.Photos)
 	return m, nil
 }
 
-// poolsEnv tells a child of a local fleet where its memory is leased, and what all of it is: ADDRESS BYTES.
+// poolsEnv has the address of the memory broker of a local fleet and the total memory in bytes: ADDRESS BYTES.
 const poolsEnv = "IMAGERY_POOLS"
 
-// The pools of a local fleet.
+// The names of the memory pools of a local fleet.
 const (
 	uploadsPool = "uploads"
 	photosPool  = "photos"
 )
 
-// openPools makes the pools of a local fleet with that many bytes. Children find them by the environment.
+// openPools starts the memory broker of a local fleet. It returns the environment variable by which children find it.
 func openPools(plan settings.LocalPlan, bytes int64) (b *budget.Broker, env string, err error) {
 	b, err = budget.NewBroker(map[string]int64{uploadsPool: plan.Uploads, photosPool: plan.Photos})
 	if err != nil {
@@ -71,13 +71,13 @@ func openPools(plan settings.LocalPlan, bytes int64) (b *budget.Broker, env stri
 	return b, fmt.Sprintf("%s=%s %d", poolsEnv, b.Address(), bytes), nil
 }
 
-// localConnections returns how many connections the balancer and each server of a local fleet may have: a third of what
-// is set aside for them.
+// localConnections returns the connection limit of the balancer and of each server of a local fleet: a third of the
+// connections for which memory is reserved.
 func localConnections(bytes int64) int {
 	return httpserver.Connections(bytes / settings.LocalConnections)
 }
 
-// planShared plans a child of a local fleet.
+// planShared plans the memory of a child of a local fleet.
 func planShared(env string, s settings.Settings) (m memory, err error) {
 	address, size, _ := strings.Cut(env, " ")
 	bytes, err := strconv.ParseInt(size, 10, 64)
@@ -99,29 +99,29 @@ func planShared(env string, s settings.Settings) (m memory, err error) {
 	return m, err
 }
 
-// heap keeps the garbage collector's limit at what this process may hold now.
+// heap adjusts the limit of the garbage collector to the leases of this process.
 type heap struct {
 	mu    sync.Mutex
 	limit int64
 	held  int64
-	freed time.Time // when garbage was last collected for a lease that ended
+	freed time.Time // when a lease last ended with a garbage collection
 }
 
-// slack keeps the collector from running all the time in a process that is near its base: in bytes, and paid from the
-// part of the memory that no plan hands out.
+// slack, in bytes, keeps the garbage collector from running all the time in a process without leases. It is part of the
+// memory that no plan assigns.
 const slack = 24 << 20
 
-// worthwhile is the size of a lease, in bytes, after which garbage is collected at once: another process is about to
-// use those bytes, while this one would keep them until its next collection.
-const worthwhile = 8 << 20
+// collectAbove is the size of a lease, in bytes, whose end triggers a garbage collection, because another process may use
+// the memory next.
+const collectAbove = 8 << 20
 
-// changed takes a lease into account, or gives its bytes back to the system.
+// changed adds delta, in bytes, to the leases, and returns memory to the operating system when leases end.
 func (h *heap) changed(delta int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.limit += delta
 	h.held += delta
-	if delta <= -worthwhile || delta < 0 && h.held == 0 && time.Since(h.freed) > time.Second {
+	if delta <= -collectAbove || delta < 0 && h.held == 0 && time.Since(h.freed) > time.Second {
 		debug.FreeOSMemory()
 		h.freed = time.Now()
 	}

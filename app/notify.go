@@ -12,31 +12,31 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 )
 
-// supervise tells the service manager, if one asks, that the process is up, and then, at half of the interval
-// that the manager allows, that it lives: only while its own listener answers /healthz, so that a process
-// that hangs is restarted like one that is gone. Without a manager it does nothing.
-func supervise(ctx context.Context, l net.Listener, log *slog.Logger) {
+// notifySystemd tells systemd, if it runs this process, that the process is ready. It then sends the watchdog ping at half
+// of the watchdog interval while the process's own listener answers /healthz, so that systemd restarts a process that
+// hangs.
+func notifySystemd(ctx context.Context, l net.Listener, log *slog.Logger) {
 	notify := func(state string) {
 		if _, err := daemon.SdNotify(false, state); err != nil {
-			log.Warn("could not tell the service manager", "state", state, "error", err)
+			log.Warn("could not notify systemd", "state", state, "error", err)
 		}
 	}
 	notify(daemon.SdNotifyReady)
 	context.AfterFunc(ctx, func() { notify(daemon.SdNotifyStopping) })
 	interval, err := daemon.SdWatchdogEnabled(false)
 	if err != nil {
-		log.Warn("could not read the watchdog's interval", "error", err)
+		log.Warn("could not read the watchdog interval of systemd", "error", err)
 	}
 	if err != nil || interval == 0 {
 		return
 	}
 	go func() {
 		client := http.Client{Timeout: interval / 2}
-		for range time.Tick(interval / 2) { // until the process ends: a drain must not be cut by the watchdog
+		for range time.Tick(interval / 2) { // until the process ends, so that the watchdog does not interrupt a drain
 			if alive(&client, l) {
 				notify(daemon.SdNotifyWatchdog)
 			} else {
-				log.Error("own /healthz does not answer: the watchdog is not fed")
+				log.Error("own /healthz does not answer: no watchdog ping sent")
 			}
 		}
 	}()

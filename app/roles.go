@@ -18,7 +18,7 @@ import (
 	"imagery/app/worker"
 )
 
-// process is what server and worker have in common.
+// process has what server and worker have in common.
 type process struct {
 	settings settings.Settings
 	log      *slog.Logger
@@ -30,18 +30,19 @@ type process struct {
 	listener net.Listener
 }
 
-// begin prepares a server or worker up to its listener. Its close must be called when err is nil.
+// begin opens the stores and the listener of a server or worker. The caller must close process.backend.
 func begin(ctx context.Context, s settings.Settings, stdout, stderr io.Writer) (*process, error) {
 	release, err := observe.Release()
 	if err != nil {
 		return nil, err
 	}
 	if s.Instance == "" {
-		s.Instance, _ = os.Hostname() // an empty name only makes a log line poorer
+		s.Instance, _ = os.Hostname() // the name is only for the log
 	}
 	p := &process{settings: s, release: release, instance: s.Instance}
 	short := observe.ShortRelease(release)
-	p.log = observe.NewLogger(stderr, observe.Identity{Stack: s.Stack, Role: string(s.Role), Release: short, Instance: s.Instance})
+	p.log = observe.NewLogger(stderr, s.Log,
+		observe.Identity{Stack: s.Stack, Role: string(s.Role), Release: short, Instance: s.Instance})
 	if p.memory, err = planMemory(s); err != nil {
 		return nil, err
 	}
@@ -57,7 +58,7 @@ func begin(ctx context.Context, s settings.Settings, stdout, stderr io.Writer) (
 	return p, nil
 }
 
-// listen opens the role's listener and says where it is.
+// listen opens the listener of the role and prints its address.
 func listen(s settings.Settings, stdout io.Writer) (net.Listener, error) {
 	l, err := net.Listen("tcp", s.Listen)
 	if err != nil {
@@ -67,11 +68,11 @@ func listen(s settings.Settings, stdout io.Writer) (net.Listener, error) {
 	return l, nil
 }
 
-// urlOf is where a process on this machine reaches the listener.
+// urlOf returns the URL of the listener for clients on this machine.
 func urlOf(l net.Listener) string {
 	host, port, err := net.SplitHostPort(l.Addr().String())
 	if err != nil {
-		return "http://" + l.Addr().String() // no address of TCP has none
+		return "http://" + l.Addr().String() // a TCP address always has a port
 	}
 	if ip := net.ParseIP(host); ip.IsUnspecified() {
 		host = "localhost"
@@ -86,7 +87,7 @@ func runServer(ctx context.Context, s settings.Settings, stdout, stderr io.Write
 		return err
 	}
 	defer p.backend.close()
-	supervise(ctx, p.listener, p.log)
+	notifySystemd(ctx, p.listener, p.log)
 	if s.OnAWS() {
 		go heartbeat(ctx, p.log)
 	}
@@ -110,7 +111,7 @@ func runWorker(ctx context.Context, s settings.Settings, stdout, stderr io.Write
 	defer p.backend.close()
 	plan := p.memory.worker
 	p.service.Filter = sepia.Filter{MaxPixels: s.MaxPixels, MaxMemory: plan.Photos}
-	supervise(ctx, p.listener, p.log)
+	notifySystemd(ctx, p.listener, p.log)
 	if s.OnAWS() {
 		go heartbeat(ctx, p.log)
 	}
@@ -121,8 +122,8 @@ func runWorker(ctx context.Context, s settings.Settings, stdout, stderr io.Write
 	}).Run(ctx, p.listener)
 }
 
-// heartbeat counts 1 every settings.HeartbeatEvery until ctx ends, so that CloudWatch can tell an instance whose log
-// does not arrive from one that has nothing to log. A process that is restarted again and again counts nothing.
+// heartbeat logs the metric 1 every settings.HeartbeatEvery until ctx ends, so that an alarm can detect an instance whose
+// log does not arrive. The first one comes after an interval, so a process in a restart loop sends none.
 func heartbeat(ctx context.Context, log *slog.Logger) {
 	ticks := time.NewTicker(settings.HeartbeatEvery)
 	defer ticks.Stop()
@@ -131,22 +132,23 @@ func heartbeat(ctx context.Context, log *slog.Logger) {
 		case <-ctx.Done():
 			return
 		case <-ticks.C:
-			observe.Line(ctx, log, slog.LevelInfo, "heartbeat", []observe.Measure{observe.Count(settings.MetricHeartbeat, 1)})
+			beat := []observe.Measure{observe.Count(settings.MetricHeartbeat, 1)}
+			observe.Line(ctx, log, slog.LevelInfo, "heartbeat", beat)
 		}
 	}
 }
 
-// sniff is the content type of a photo from its first bytes.
+// sniff returns the content type of a photo from its first bytes.
 func sniff(head []byte) (string, error) {
 	f, err := sepia.Sniff(head)
 	return "image/" + string(f), err
 }
 
-// reconcileEvery is a third of the age at which the first image is overdue, and at most a minute, for that is
-// how often the oldest unfinished image is reported.
+// reconcileEvery returns a third of the age at which a hint is sent again, but at most a minute, the period of the metric
+// for the oldest unfinished image.
 func reconcileEvery(s settings.Settings) time.Duration { return min(time.Minute, s.ResendAfter/3) }
 
-// probe proves that table and bucket answer.
+// probe returns an error unless table and bucket answer.
 func (b *backend) probe(ctx context.Context) error {
 	blobs := make(chan error, 1)
 	go func() { blobs <- b.blobs.Ping(ctx) }()

@@ -17,7 +17,7 @@ func TestHeartbeat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
 		ctx, stop := context.WithCancel(t.Context())
-		log := observe.NewLogger(&out, observe.Identity{Stack: "test", Role: "server", Instance: "i-1"})
+		log := observe.NewLogger(&out, "", observe.Identity{Stack: "test", Role: "server", Instance: "i-1"})
 		go heartbeat(ctx, log)
 		time.Sleep(time.Hour + time.Second)
 		stop()

@@ -41,7 +41,7 @@ func selftestCmd(fs *flag.FlagSet) func(context.Context, cli.Invocation) error {
 				fmt.Sprintf("selftest proves access to AWS: it needs a table, a bucket and a queue (%s; %s; %s)",
 					settings.Named("table"), settings.Named("bucket"), settings.Named("queue-url"))}}
 		}
-		log := observe.NewLogger(inv.Err, observe.Identity{Stack: s.Stack, Role: "selftest"})
+		log := observe.NewLogger(inv.Err, s.Log, observe.Identity{Stack: s.Stack, Role: "selftest"})
 		return selftest.Retry(ctx, *retry, selftestPause, func(ctx context.Context, out io.Writer) error {
 			return trySelftest(ctx, s, log, out)
 		}, inv.Out)

@@ -161,7 +161,7 @@ func TestStoppingFleetReplacesNothing(t *testing.T) {
 	short.Skip(t, "a fleet that stops while children die")
 	t.Parallel()
 	var w recorder
-	f := startWatched(t, 3*quick.killAfter, w.attach, fake("server-1", "-deaf"), fake("worker-1"))
+	f := startWatched(t, 3*quick.killAfter, w.attach, fake("server-1", "-ignore-term"), fake("worker-1"))
 	w.answered(t, f)
 	signalled(t, f.Snapshot()[1].PID, syscall.SIGSTOP)
 	if err := f.stop(); err == nil {

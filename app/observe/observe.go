@@ -1,6 +1,5 @@
-// Package observe is how processes speak: one structured log, whose lines carry CloudWatch metrics where
-// alarms need them, the identity of the running binary, and trace ids. It imports the standard library and
-// the names in settings only.
+// Package observe provides the structured log of a process, with CloudWatch metrics in its lines, the identity of the
+// running binary, and trace ids.
 package observe
 
 import (
@@ -10,10 +9,12 @@ import (
 	"os"
 	"time"
 
+	"github.com/lmittmann/tint"
+
 	"imagery/app/deploy/settings"
 )
 
-// Identity is what every line of a process says about it.
+// Identity has the attributes of every JSON line of a process.
 type Identity struct {
 	Stack    string
 	Role     string
@@ -21,23 +22,33 @@ type Identity struct {
 	Instance string // EC2 instance id, or the local process name
 }
 
-// NewLogger writes one JSON object per line, or, on a terminal, lines for a person: there the identity, which
-// the fleet prints as a prefix, and the metric envelope are left out.
-func NewLogger(w io.Writer, id Identity) *slog.Logger {
-	if IsTerminal(w) || os.Getenv(PrettyEnv) != "" {
-		return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{ReplaceAttr: forPeople}))
+// NewLogger returns a logger that writes one line per record: JSON with the identity, or text for people, which omits
+// the identity and the metrics. The format is settings.LogText or settings.LogJSON; see TextLog for an empty one.
+func NewLogger(w io.Writer, format string, id Identity) *slog.Logger {
+	if TextLog(format, w) {
+		return slog.New(tint.NewHandler(w, &tint.Options{TimeFormat: time.TimeOnly, NoColor: !Colour(w), ReplaceAttr: forPeople}))
 	}
 	return slog.New(slog.NewJSONHandler(w, nil)).With(
 		settings.DimensionStack, id.Stack, settings.DimensionRole, id.Role, "release", id.Release, "instance", id.Instance)
 }
 
-// PrettyEnv tells a child process whose output ends on a terminal to write for people.
-const PrettyEnv = "IMAGERY_LOG_PRETTY"
+// TextLog reports whether NewLogger writes text: if the format says so, or if it is empty and w is a terminal.
+func TextLog(format string, w io.Writer) bool {
+	return format == settings.LogText || format == "" && IsTerminal(w)
+}
 
-// IsTerminal reports whether w is a character device, or leads to one.
+// ForceColour is the variable by which the fleet makes its children, whose output is a pipe, use colours.
+const ForceColour = "CLICOLOR_FORCE"
+
+// Colour reports whether text on w has colours: on a terminal or if ForceColour is set, unless NO_COLOR is set.
+func Colour(w io.Writer) bool {
+	return os.Getenv("NO_COLOR") == "" && (IsTerminal(w) || os.Getenv(ForceColour) != "")
+}
+
+// IsTerminal reports whether w is a terminal, or wraps one.
 func IsTerminal(w io.Writer) bool {
-	if u, ok := w.(*Unblocked); ok {
-		w = u.to
+	if u, ok := w.(interface{ Unwrap() io.Writer }); ok {
+		return IsTerminal(u.Unwrap())
 	}
 	f, ok := w.(*os.File)
 	if !ok {
@@ -47,45 +58,43 @@ func IsTerminal(w io.Writer) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// forPeople leaves out what only machines join lines by.
+// forPeople removes the attributes that are only useful to programs.
 func forPeople(_ []string, a slog.Attr) slog.Attr {
 	switch a.Key {
 	case "trace", "received", "sent":
 		return slog.Attr{}
-	case slog.TimeKey:
-		a.Value = slog.StringValue(a.Value.Time().Format("15:04:05.000"))
 	}
 	return a
 }
 
-// envelope is the member that makes CloudWatch read metrics out of a log line.
+// envelope is the member from which CloudWatch extracts metrics (Embedded Metric Format).
 const envelope = "_aws"
 
 const milliseconds = "Milliseconds"
 
-// Measure is one value of a metric; the names are those of settings.
+// Measure is one value of a metric. Names are constants in package settings.
 type Measure struct {
 	Name  string
 	Unit  string // a CloudWatch unit
 	Value float64
 }
 
-// Count is a number of events.
+// Count returns the measure of a number of events.
 func Count(name string, n int) Measure { return Measure{name, "Count", float64(n)} }
 
-// Millis is a duration in milliseconds.
+// Millis returns the measure of a duration in milliseconds.
 func Millis(name string, d time.Duration) Measure {
 	return Measure{name, milliseconds, float64(d.Microseconds()) / 1000}
 }
 
-// Seconds is a duration in seconds.
+// Seconds returns the measure of a duration in seconds.
 func Seconds(name string, d time.Duration) Measure { return Measure{name, "Seconds", d.Seconds()} }
 
-// Line logs one line that is also the datapoints of its measures, in CloudWatch's Embedded Metric Format:
-// no API call, no right, and a metric can never disagree with the log. Values are members of the line, their
-// dimensions the stack and role that the logger carries.
+// Line logs one line with measures. In JSON it has CloudWatch's Embedded Metric Format: the values are members of the line,
+// and the dimensions are the stack and role of the logger. So metrics need no API call and no permission, and always
+// agree with the log. In text the line has only the durations in milliseconds.
 func Line(ctx context.Context, log *slog.Logger, level slog.Level, msg string, ms []Measure, attrs ...slog.Attr) {
-	if _, people := log.Handler().(*slog.TextHandler); people {
+	if _, isJSON := log.Handler().(*slog.JSONHandler); !isJSON {
 		for _, m := range ms {
 			if m.Unit == milliseconds {
 				attrs = append(attrs, slog.Float64(m.Name, m.Value))
@@ -98,7 +107,8 @@ func Line(ctx context.Context, log *slog.Logger, level slog.Level, msg string, m
 			Dimensions [][]string
 			Metrics    []metric
 		}
-		d := directive{Namespace: settings.MetricNamespace, Dimensions: [][]string{{settings.DimensionStack, settings.DimensionRole}}}
+		d := directive{Namespace: settings.MetricNamespace,
+			Dimensions: [][]string{{settings.DimensionStack, settings.DimensionRole}}}
 		for _, m := range ms {
 			d.Metrics = append(d.Metrics, metric{m.Name, m.Unit})
 			attrs = append(attrs, slog.Float64(m.Name, m.Value))

@@ -16,12 +16,13 @@ import (
 	"imagery/app/observe"
 )
 
-// TestLineIsAMetric: a line has the form that CloudWatch extracts metrics from, and its dimensions exist as members.
+// TestLineIsAMetric: a JSON line has the Embedded Metric Format, and the dimensions are members of the line.
 func TestLineIsAMetric(t *testing.T) {
 	var out bytes.Buffer
-	log := observe.NewLogger(&out, observe.Identity{Stack: "dev", Role: "server", Release: "abc", Instance: "i-1"})
+	log := observe.NewLogger(&out, "", observe.Identity{Stack: "dev", Role: "server", Release: "abc", Instance: "i-1"})
 	observe.Line(t.Context(), log, slog.LevelInfo, "request", []observe.Measure{
-		observe.Millis(settings.MetricRequestTime, 1500*time.Microsecond), observe.Count(settings.MetricUploads, 1)}, slog.Int("status", 202))
+		observe.Millis(settings.MetricRequestTime, 1500*time.Microsecond), observe.Count(settings.MetricUploads, 1)},
+		slog.Int("status", 202))
 	var line struct {
 		Stack, Role, Release, Instance string
 		Status                         int
@@ -43,21 +44,29 @@ func TestLineIsAMetric(t *testing.T) {
 		t.Errorf("line: %s", out.String())
 	}
 	m := line.AWS.CloudWatchMetrics
-	if time.Since(time.UnixMilli(line.AWS.Timestamp)).Abs() > time.Minute || len(m) != 1 || m[0].Namespace != settings.MetricNamespace ||
+	if time.Since(time.UnixMilli(line.AWS.Timestamp)).Abs() > time.Minute || len(m) != 1 ||
+		m[0].Namespace != settings.MetricNamespace ||
 		len(m[0].Dimensions) != 1 || strings.Join(m[0].Dimensions[0], " ") != "stack role" || len(m[0].Metrics) != 2 ||
 		m[0].Metrics[0].Name != "request_ms" || m[0].Metrics[0].Unit != "Milliseconds" {
 		t.Errorf("envelope: %s", out.String())
 	}
 }
 
-func TestLineForPeople(t *testing.T) {
-	t.Setenv(observe.PrettyEnv, "1")
+func TestTextLine(t *testing.T) {
 	var out bytes.Buffer
-	log := observe.NewLogger(&out, observe.Identity{Stack: "dev"})
-	observe.Line(t.Context(), log, slog.LevelInfo, "job", []observe.Measure{observe.Count("jobs", 1), observe.Millis("job_ms", time.Second)},
+	log := observe.NewLogger(&out, settings.LogText, observe.Identity{Stack: "dev"})
+	observe.Line(t.Context(), log, slog.LevelInfo, "job",
+		[]observe.Measure{observe.Count("jobs", 1), observe.Millis("job_ms", time.Second)},
 		slog.String("image", "7"), slog.String("trace", "t"))
-	if got := out.String(); strings.Contains(got, "_aws") || strings.Contains(got, "trace") || !strings.Contains(got, "image=7 job_ms=1000") {
-		t.Errorf("line: %s", got)
+	if got := out.String(); !strings.HasSuffix(got, " INF job image=7 job_ms=1000\n") {
+		t.Errorf("lines without time: %q", got)
+	}
+	t.Setenv(observe.ForceColour, "1")
+	observe.NewLogger(&out, settings.LogText, observe.Identity{}).Warn("colour")
+	t.Setenv("NO_COLOR", "1")
+	observe.NewLogger(&out, settings.LogText, observe.Identity{}).Warn("plain")
+	if got := out.String(); strings.Count(got, "\x1b[") == 0 || !strings.HasSuffix(got, " WRN plain\n") {
+		t.Errorf("colour without a terminal: %q", got)
 	}
 }
 

@@ -9,9 +9,8 @@ import (
 	"sync"
 )
 
-// Release is the lower-case hex SHA-256 of the running binary: what /version answers and a deployment compares.
-// It is computed at the first call. A binary cannot contain its own hash, so it is read from disk; on Linux
-// through /proc, which stays right when the file was replaced meanwhile.
+// Release returns the lower-case hex SHA-256 of the running binary, which is the answer to /version. It is computed at the
+// first call. On Linux it is read through /proc/self/exe, which stays correct if the file was replaced meanwhile.
 var Release = sync.OnceValues(func() (string, error) {
 	path := "/proc/self/exe"
 	if _, err := os.Stat(path); err != nil {
@@ -31,5 +30,5 @@ var Release = sync.OnceValues(func() (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 })
 
-// ShortRelease is enough of a release for people and histories.
+// ShortRelease returns the first 12 digits of a release, for logs and for the history of an image.
 func ShortRelease(release string) string { return release[:min(12, len(release))] }

@@ -7,7 +7,7 @@ import (
 	"regexp"
 )
 
-// The headers that carry a trace to us: the W3C's, and the one that AWS load balancers add.
+// The request headers with a trace id: that of the W3C, and that of AWS load balancers.
 const (
 	TraceparentHeader = "traceparent"
 	AmznTraceHeader   = "X-Amzn-Trace-Id"
@@ -18,8 +18,9 @@ var (
 	amznTrace   = regexp.MustCompile(`^[A-Za-z0-9=;:._-]{1,200}$`)
 )
 
-// TraceOf is the trace of a request: what the caller sent, if it is well-formed, or a new one in the form of
-// https://www.w3.org/TR/trace-context/. It travels with the hint, so that an upload and its processing share it.
+// TraceOf returns the trace id from the headers of a request, or a new one in the form of
+// https://www.w3.org/TR/trace-context/ if there is no valid one. The hint has it too, so that an upload and its
+// processing share it.
 func TraceOf(h http.Header) string {
 	if v := h.Get(TraceparentHeader); traceparent.MatchString(v) {
 		return v

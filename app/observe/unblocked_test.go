@@ -36,7 +36,7 @@ func TestUnblocked(t *testing.T) {
 	for kept < len(out) && strings.HasPrefix(out[kept], fmt.Sprint(kept, " ")) {
 		kept++
 	}
-	note := fmt.Sprintf("(%d lines were left out: the output was not read, or full)", lines-kept)
+	note := fmt.Sprintf("(%d lines were dropped: the output was not read, or full)", lines-kept)
 	if kept < 900 || len(out) != kept+2 || out[kept] != note || out[kept+1] != "the last one" {
 		t.Errorf("%d lines were kept, then came %q", kept, out[kept:])
 	}
@@ -81,7 +81,7 @@ func TestUnblockedOutlivesAFullLog(t *testing.T) {
 	l.set(false)
 	say("after")
 	say("the last one")
-	want := "before\nafter\n(100 lines were left out: the output was not read, or full)\nthe last one\n"
+	want := "before\nafter\n(100 lines were dropped: the output was not read, or full)\nthe last one\n"
 	if got := l.got.String(); got != want || l.tries != 104 {
 		t.Errorf("%d writes, want 104: %q", l.tries, got)
 	}

@@ -66,6 +66,9 @@ var options = []option{
 			"what a worker's budget leaves; a server without it refuses none)"},
 	{flag: "s3-path-style", def: "false", field: func(s *Settings) any { return &s.S3PathStyle },
 		usage: "address buckets as a path, which S3 emulators need"},
+	{flag: "log", field: func(s *Settings) any { return &s.Log },
+		usage: "format of the log on standard error: text for people, or json, which alarms on AWS need (default: text " +
+			"on a terminal, else json)"},
 	{flag: "failpoint", field: func(s *Settings) any { return &s.Failpoint },
 		usage: "for tests: commit points where this process kills itself, as POINT[@IMAGE-ID][#N] for the N-th time, " +
 			"comma-separated"},

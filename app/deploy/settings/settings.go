@@ -43,7 +43,14 @@ type Settings struct {
 	Memory      int64 // bytes; 0: measured at start
 	PhotoMemory int64 // bytes that the workers can give to one photo; 0: what a worker's memory plan leaves
 	S3PathStyle bool
+	Log         string // format of the log: LogText, LogJSON, or empty for text on a terminal and else JSON
 }
+
+// The values of Settings.Log.
+const (
+	LogText = "text"
+	LogJSON = "json"
+)
 
 // OnAWS reports whether table, bucket and queue are those of AWS; otherwise they are in the data folder.
 func (s Settings) OnAWS() bool { return s.Table != "" }
@@ -129,6 +136,9 @@ func (s *Settings) validate() []string {
 	}
 	if s.OnAWS() && s.QueueChaos != 0 {
 		report("queue-chaos", "queue-chaos %d is for the local queue", s.QueueChaos)
+	}
+	if s.Log != "" && s.Log != LogText && s.Log != LogJSON {
+		report("log", "log format %q is not text or json", s.Log)
 	}
 	if s.ResendAfter < 0 {
 		report("resend-after", "resend-after %s is negative", s.ResendAfter)

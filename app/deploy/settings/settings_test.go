@@ -116,7 +116,7 @@ func TestHelpNamesEverySetting(t *testing.T) {
 	var help strings.Builder
 	settings.Describe(&help)
 	for _, name := range []string{"role", "listen", "table", "bucket", "queue-url", "dlq-url", "data", "consume", "visibility",
-		"max-receives", "resend-after", "max-pixels", "memory", "s3-path-style", "queue-chaos"} {
+		"max-receives", "resend-after", "max-pixels", "memory", "s3-path-style", "log", "queue-chaos"} {
 		variable := "IMAGERY_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
 		if !strings.Contains(help.String(), "--"+name+"  ("+variable) {
 			t.Errorf("the help does not name --%s (%s)", name, variable)
@@ -139,6 +139,7 @@ func TestEnvRoundTrip(t *testing.T) {
 			ResendAfter: d("resend"), Outage: d("outage"), UploadLife: d("life"),
 			MaxPixels: rapid.Int64Range(1, 1<<32).Draw(t, "pixels"), Memory: memory.Draw(t, "memory"),
 			PhotoMemory: rapid.Int64Range(0, 1e15).Draw(t, "photo memory"),
+			Log:         rapid.SampledFrom([]string{"", settings.LogText, settings.LogJSON}).Draw(t, "log"),
 		}
 		if rapid.Bool().Draw(t, "aws") {
 			s.Table, s.Bucket, s.QueueURL, s.DLQURL = word.Draw(t, "t"), word.Draw(t, "b"), word.Draw(t, "q"), word.Draw(t, "d")
