@@ -15,13 +15,13 @@ import (
 	"sync"
 )
 
-// The version of axe-core, and what the registry must deliver for it.
+// axeVersion is the version of axe-core, axeSHA256 the checksum of its archive.
 const (
 	axeVersion = "4.14.1"
 	axeSHA256  = "e6b0ce02b84d892e2e33e403485e7f3d6c29e2be6df65daf44d89ba564139745"
 )
 
-// axe is the source of axe-core, from a cache outside of the project or else from npm.
+// axe returns the source of axe-core from a cache outside of the project, or else from npm.
 var axe = sync.OnceValues(func() (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -46,11 +46,11 @@ var axe = sync.OnceValues(func() (string, error) {
 	if sum := sha256.Sum256(b); hex.EncodeToString(sum[:]) != axeSHA256 {
 		return "", fmt.Errorf("%s is not axe-core %s: sha256 %x", file, axeVersion, sum)
 	}
-	return member(b, "package/axe.min.js")
+	return tarFile(b, "package/axe.min.js")
 })
 
-// member is one file of a gzipped tar archive.
-func member(tgz []byte, name string) (string, error) {
+// tarFile returns one file of a gzipped tar archive.
+func tarFile(tgz []byte, name string) (string, error) {
 	unzipped, err := gzip.NewReader(bytes.NewReader(tgz))
 	if err != nil {
 		return "", err
@@ -67,8 +67,8 @@ func member(tgz []byte, name string) (string, error) {
 	}
 }
 
-// accessible reports what axe-core finds wrong with the page as it is now, serious or worse. It says the
-// number of rules that passed, so that a run which looked at nothing shows.
+// accessible fails the test for what axe-core finds wrong with the page, serious or worse. A run with few passed rules
+// fails, too, because it has checked nothing.
 func (tb *tab) accessible(state string) {
 	tb.t.Helper()
 	source, err := axe()

@@ -1,7 +1,6 @@
 package browser
 
 import (
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -20,17 +19,17 @@ func TestServersKilledWhileSending(t *testing.T) {
 	t.Parallel()
 	f := ownFleet(t)
 	tb := openTab(t, f.url)
-	tb.breaks()
-	tb.line(200_000, false)
+	tb.expectNetworkErrors()
+	tb.setNetwork(200_000, false)
 	tb.pick(heavyFile(t, "first.jpg", 1<<20), heavyFile(t, "second.jpg", 1<<20+1))
 	for _, name := range []string{"first.jpg", "second.jpg"} {
-		tb.says(name, `^Sending, [1-9]\d? %$`)
+		tb.awaitText(name, `^Sending, [1-9]\d? %$`)
 	}
 	f.signal(t, "server", syscall.SIGKILL)
-	tb.says("first.jpg", `Trying again`)
-	tb.line(-1, false)
-	tb.turned("first.jpg")
-	tb.turned("second.jpg")
+	tb.awaitText("first.jpg", `Trying again`)
+	tb.setNetwork(-1, false)
+	tb.awaitResult("first.jpg")
+	tb.awaitResult("second.jpg")
 	if n := tb.count("POST", "/upload"); n < 4 {
 		t.Errorf("%d uploads: the kill did not hit both", n)
 	}
@@ -38,27 +37,27 @@ func TestServersKilledWhileSending(t *testing.T) {
 
 func TestOfflineAndBack(t *testing.T) {
 	t.Parallel()
-	w := newWire(t, sharedFleet(t))
+	w := newTCPProxy(t, sharedFleet(t))
 	tb := openTab(t, w.url)
-	tb.breaks()
-	tb.line(100_000, false)
+	tb.expectNetworkErrors()
+	tb.setNetwork(100_000, false)
 	tb.pick(heavyFile(t, "midway.jpg", 1<<20))
-	tb.says("midway.jpg", `^Sending, [1-9]\d? %$`)
+	tb.awaitText("midway.jpg", `^Sending, [1-9]\d? %$`)
 	w.cut()
-	tb.line(-1, true)
+	tb.setNetwork(-1, true)
 	tb.until("the page says that it is offline", `offline.checkVisibility()`)
 	tb.pick(jpegFile(t, "later.jpg", 300, 200, 1))
 	for _, name := range []string{"midway.jpg", "later.jpg"} {
-		tb.says(name, "^(You are offline|The server does not answer)")
+		tb.awaitText(name, "^(You are offline|The server does not answer)")
 	}
-	w.mend()
-	tb.line(-1, false)
-	tb.turned("midway.jpg")
-	tb.turned("later.jpg")
+	w.restore()
+	tb.setNetwork(-1, false)
+	tb.awaitResult("midway.jpg")
+	tb.awaitResult("later.jpg")
 	tb.until("the page no longer says so", `!offline.checkVisibility()`)
 }
 
-// failFirst answers the first n uploads in the server's place, and notes when each was tried.
+// failFirst answers the first n uploads instead of the server. tries returns the times of all uploads.
 func (tb *tab) failFirst(n int, reply *fetch.FulfillRequestParams) (tries func() []time.Time) {
 	var mu sync.Mutex
 	var at []time.Time
@@ -82,11 +81,11 @@ func (tb *tab) failFirst(n int, reply *fetch.FulfillRequestParams) (tries func()
 func TestRetryAfter(t *testing.T) {
 	t.Parallel()
 	tb := openTab(t, sharedFleet(t).url)
-	tb.breaks()
+	tb.expectNetworkErrors()
 	tries := tb.failFirst(1, problem(503, "No room.", "Retry-After", "3"))
 	tb.pick(jpegFile(t, "patient.jpg", 300, 200, 1))
-	tb.says("patient.jpg", "^The server is busy. Trying again in 3 seconds")
-	tb.run(`dispatchEvent(new Event('online'))`) // ends pauses of our own making only
+	tb.awaitText("patient.jpg", "^The server is busy. Trying again in 3 seconds")
+	tb.run(`dispatchEvent(new Event('online'))`) // ends only pauses after failures
 	for end := time.Now().Add(waitTimeout); len(tries()) < 2; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("never tried again")
@@ -97,7 +96,7 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
-// A server that is full answers waits at once. The page asks again after a pause, and not before Retry-After.
+// A server that is full answers polls at once. The page polls again after a pause, and not before Retry-After.
 func TestEarlyWaits(t *testing.T) {
 	t.Parallel()
 	for seconds, least := range map[string]time.Duration{"": 900 * time.Millisecond, "2": 1900 * time.Millisecond} {
@@ -134,119 +133,59 @@ func TestEarlyWaits(t *testing.T) {
 	}
 }
 
-// The store may be away when the result is asked for.
+// The result may be unavailable for a moment.
 func TestResultLate(t *testing.T) {
 	t.Parallel()
 	tb := openTab(t, sharedFleet(t).url)
-	tb.breaks()
-	pass := tb.intercept("*/processed", func(*network.Request) *fetch.FulfillRequestParams { return problem(503, "Away.") })
+	tb.expectNetworkErrors()
+	pass := tb.intercept("*/processed", func(*network.Request) *fetch.FulfillRequestParams {
+		return problem(503,
+			"Away.")
+	})
 	tb.pick(jpegFile(t, "late.jpg", 300, 200, 1))
-	tb.says("late.jpg", "^Done")
-	tb.until("it was asked for twice", card("late.jpg")+`.scrollIntoView(), performance.getEntriesByType('resource').filter(e => e.name.endsWith('/processed')).length > 1`)
+	tb.awaitText("late.jpg", "^Done")
+	tb.until("it was asked for twice", card("late.jpg")+`.scrollIntoView(),
+		performance.getEntriesByType('resource').filter(e => e.name.endsWith('/processed')).length > 1`)
 	pass()
-	tb.turned("late.jpg")
+	tb.awaitResult("late.jpg")
 }
 
 func TestTooSlow(t *testing.T) {
 	t.Parallel()
 	tb := openTab(t, sharedFleet(t).url)
-	tb.breaks()
-	pass := tb.intercept("*/upload", func(*network.Request) *fetch.FulfillRequestParams { return problem(408, "Too slow.") })
+	tb.expectNetworkErrors()
+	pass := tb.intercept("*/upload", func(*network.Request) *fetch.FulfillRequestParams {
+		return problem(408,
+			"Too slow.")
+	})
 	tb.pick(jpegFile(t, "slow.jpg", 300, 200, 1))
-	tb.says("slow.jpg", "^The connection is too slow")
+	tb.awaitText("slow.jpg", "^The connection is too slow")
 	pass()
 	tb.click("slow.jpg", "again")
-	tb.turned("slow.jpg")
+	tb.awaitResult("slow.jpg")
 }
 
-// On a line that is too slow the browser hides the server's 408 and sends again by itself. The page has to come to
-// the end of its waitTimeout all the same. Its minute is 1.5 s long here.
+// On a connection that is too slow, the browser hides the server's 408 and sends again by itself. The page must give up
+// all the same. Its minute is 1.5 s long here.
 func TestTooSlowUnsaid(t *testing.T) {
 	t.Parallel()
 	tb := openTab(t, sharedFleet(t).url)
-	tb.breaks()
+	tb.expectNetworkErrors()
 	call(tb, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{
-		Source: `((real) => window.setTimeout = (f, ms, ...rest) => real(f, {60000: 1500, 12000: 300}[ms] ?? ms, ...rest))(setTimeout)`,
+		Source: `((real) => window.setTimeout = (f, ms, ...rest) =>
+			real(f, {60000: 1500, 12000: 300}[ms] ?? ms, ...rest))(setTimeout)`,
 	})
 	tb.reload()
-	tb.line(100_000, false)
+	tb.setNetwork(100_000, false)
 	tb.pick(heavyFile(t, "endless.jpg", 8<<20))
-	tb.says("endless.jpg", "^The connection was too slow. Trying again")
-	tb.says("endless.jpg", "^The connection is too slow")
+	tb.awaitText("endless.jpg", "^The connection was too slow. Trying again")
+	tb.awaitText("endless.jpg", "^The connection is too slow")
 	if n := tb.count("POST", "/upload"); n != 3 {
 		t.Errorf("%d uploads before it was said", n)
 	}
-	tb.line(-1, false)
+	tb.setNetwork(-1, false)
 	tb.click("endless.jpg", "again")
-	tb.turned("endless.jpg")
-}
-
-// A photo that the server refuses after its first bytes is explained long before the rest is sent.
-func TestRefusedEarly(t *testing.T) {
-	t.Parallel()
-	tb := openTab(t, sharedFleet(t).url)
-	tb.breaks()
-	tb.line(400_000, false)
-	noHeader := append([]byte("\x89PNG\r\n\x1a\n\x00\x00\x00\x0dIHDR"), "and then nothing that makes sense"...)
-	tb.pick(pad(t, write(t, "bad.png", noHeader), 12<<20))
-	tb.says("bad.png", "^Not sent. This photo")
-	if n := tb.count("POST", "/upload"); n != 1 {
-		t.Errorf("%d uploads of a photo that was refused", n)
-	}
-}
-
-func TestRefusals(t *testing.T) {
-	t.Parallel()
-	tb := openTab(t, sharedFleet(t).url)
-	tb.breaks()
-	heic := append([]byte{0, 0, 0, 24}, "ftypheic0000"...)
-	animated := append([]byte("RIFF0000WEBPVP8X\n\x00\x00\x00\x02"), make([]byte, 40)...)
-	here := []struct{ file, says string }{
-		{heavyFile(t, "large.jpg", 20<<20+1), "20.1 MB; up to 20 MB"},
-		{write(t, "empty.jpg", nil), "empty"},
-		{write(t, "notes.jpg", []byte("no photo")), "not a photo"},
-		{write(t, "drawing.svg", []byte("<svg xmlns='http://www.w3.org/2000/svg'/>")), "not a photo"},
-		{write(t, "phone.heic", heic), "HEIC"},
-		{write(t, "dance.webp", animated), "animated"},
-		{hugePNG(t, "panorama.png", 10_000, 5_001), "50.1 million; up to 50 million"},
-	}
-	there := []struct{ file, says string }{
-		{write(t, "header.jpg", []byte("\xff\xd8\xff\xe0 and then nothing that makes sense")), "^Not sent"},
-		{truncatedFile(t, "half.png"), "."},
-	}
-	var files []string
-	for _, c := range append(here, there...) {
-		files = append(files, c.file)
-	}
-	tb.pick(append(files, jpegFile(t, "good.jpg", 300, 200, 1))...)
-	for _, c := range append(here, there...) {
-		tb.says(filepath.Base(c.file), c.says)
-	}
-	tb.until("the half photo has failed", card("half.png")+`.dataset.stage === 'failed'`)
-	tb.turned("good.jpg")
-	if n := tb.count("POST", "/upload"); n != 3 {
-		t.Errorf("%d uploads, want only header.jpg, half.png and good.jpg", n)
-	}
-
-	tb.run(card("half.png") + `.querySelector('.refill').click()`)
-	tb.until("another photo may be sent there", `document.body.dataset.route === 'upload'`)
-	tb.pick(jpegFile(t, "whole.jpg", 300, 200, 2))
-	tb.until("and is turned", `document.querySelector('#stage .after')?.naturalWidth === 300`)
-}
-
-// Page and server have the same limit, whatever it is.
-func TestMaxPixels(t *testing.T) {
-	t.Parallel()
-	tb := openTab(t, ownFleet(t, "-max-pixels", "600000").url)
-	if says := eval[string](tb, `document.querySelector('.tray').innerText`); !strings.Contains(says, "0.6 megapixels") {
-		t.Errorf("the page says %q", says)
-	}
-	tb.pick(jpegFile(t, "equal.jpg", 1000, 600, 1), jpegFile(t, "above.jpg", 1000, 601, 1))
-	tb.says("above.jpg", "1,000 × 601 pixels.*up to 0.6 million")
-	tb.turned("equal.jpg")
-	if n := tb.count("POST", "/upload"); n != 1 {
-		t.Errorf("%d uploads, want only that of equal.jpg", n)
-	}
+	tb.awaitResult("endless.jpg")
 }
 
 func TestWithoutIndexedDB(t *testing.T) {
@@ -257,31 +196,31 @@ func TestWithoutIndexedDB(t *testing.T) {
 	})
 	tb.reload()
 	tb.until("the page says that it forgets", `forgetful.checkVisibility()`)
-	tb.line(100_000, false)
+	tb.setNetwork(100_000, false)
 	file := heavyFile(t, "twice.jpg", 1<<20)
 	tb.pick(file)
-	tb.says("twice.jpg", `^Sending, [1-9]\d? %$`)
+	tb.awaitText("twice.jpg", `^Sending, [1-9]\d? %$`)
 	id := tb.idOf("twice.jpg")
-	tb.do(chromedp.Click(chromedp.CSS("h1"))) // a browser asks only on pages that somebody has used
-	asked := tb.leaves()
+	tb.do(chromedp.Click(chromedp.CSS("h1"))) // browsers ask only on pages that the user has used
+	asked := tb.acceptLeaving()
 	tb.reload()
 	if !asked() {
 		t.Error("the only copy of the photo was left without a question")
 	}
-	tb.line(-1, false)
-	tb.says("twice.jpg", "^This browser no longer has the photo")
+	tb.setNetwork(-1, false)
+	tb.awaitText("twice.jpg", "^This browser no longer has the photo")
 	again := chromedp.CSS(`#prints .repick input`)
 	tb.do(chromedp.SetUploadFiles(again, []string{jpegFile(t, "wrong.jpg", 300, 200, 1)}, chromedp.NodeReady))
-	tb.says("twice.jpg", "^This is a different file")
+	tb.awaitText("twice.jpg", "^This is a different file")
 	tb.do(chromedp.SetUploadFiles(again, []string{file}, chromedp.NodeReady))
-	tb.turned("twice.jpg")
+	tb.awaitResult("twice.jpg")
 	if now := tb.idOf("twice.jpg"); now != id {
 		t.Errorf("sent under %s, and %s before the reload", now, id)
 	}
 }
 
-// leaves answers "leave this page?" with yes, and says whether that was asked.
-func (tb *tab) leaves() (asked func() bool) {
+// acceptLeaving answers "leave this page?" with yes, and reports whether the browser asked.
+func (tb *tab) acceptLeaving() (asked func() bool) {
 	tb.t.Helper()
 	var n atomic.Int32
 	err := chromedp.Listen(tb.ctx, func(ev any) {
@@ -296,19 +235,19 @@ func (tb *tab) leaves() (asked func() bool) {
 	return func() bool { return n.Load() > 0 }
 }
 
-// Two tabs of one profile share what is remembered: only one sends, and the other goes on when it is closed.
+// Two tabs of one profile share the storage: only one sends, and the other one continues when it is closed.
 func TestTwoTabs(t *testing.T) {
 	t.Parallel()
 	f := sharedFleet(t)
 	first := openTab(t, f.url)
-	first.line(50_000, false)
+	first.setNetwork(50_000, false)
 	first.pick(heavyFile(t, "shared.jpg", 2<<20))
-	first.says("shared.jpg", `^Sending, [1-9]\d? %$`)
+	first.awaitText("shared.jpg", `^Sending, [1-9]\d? %$`)
 	second := first.sibling()
-	second.says("shared.jpg", "^Another tab is sending")
+	second.awaitText("shared.jpg", "^Another tab is sending")
 	if n := second.count("POST", "/upload"); n != 0 {
 		t.Errorf("the second tab sends too: %d uploads", n)
 	}
 	first.do(chromedp.Navigate("about:blank"))
-	second.turned("shared.jpg")
+	second.awaitResult("shared.jpg")
 }

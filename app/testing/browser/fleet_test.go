@@ -21,14 +21,14 @@ import (
 	"imagery/app/testing/fakeaws"
 )
 
-// fleet is the program in its local role: balancer, servers and workers, on a data folder of its own.
+// fleet is the program in role local, with a data folder of its own.
 type fleet struct {
 	url, port string
 	bucket    string // address of the bucket, if results come from one
 	pid       int
 }
 
-// shared is for tests that break nothing.
+// shared is the fleet of all tests that change no process.
 var shared struct {
 	sync.Mutex
 	*fleet
@@ -45,7 +45,7 @@ func sharedFleet(t *testing.T) *fleet {
 	return shared.fleet
 }
 
-// ownFleet is for tests that kill or stop processes, or need other settings.
+// ownFleet starts a fleet for a test that kills or stops processes, or needs other settings.
 func ownFleet(t *testing.T, args ...string) *fleet {
 	t.Helper()
 	f, stop := runFleet(t, nil, args...)
@@ -53,8 +53,7 @@ func ownFleet(t *testing.T, args ...string) *fleet {
 	return f
 }
 
-// cloudFleet keeps its photos on an emulated AWS, as the deployed product does: results come from the bucket's
-// origin, which is not the page's.
+// cloudFleet starts a fleet on emulated AWS, where results come from the bucket's origin, which is not the page's.
 func cloudFleet(t *testing.T) *fleet {
 	t.Helper()
 	aws, stack := fakeaws.Start(t, imagery.Limits{Visibility: 10 * time.Second, MaxReceives: 5})
@@ -101,7 +100,7 @@ func runFleet(t *testing.T, env []string, args ...string) (*fleet, func()) {
 		t.Fatalf("the first line of the program is %q (%v); it also said: %s", line, err, said.String())
 	}
 	go io.Copy(io.Discard, lines)
-	// It listens before its first server can answer.
+	// The fleet listens before its first server is ready.
 	ctx, cancel := context.WithTimeout(t.Context(), waitTimeout)
 	defer cancel()
 	c := client.New(url)
@@ -113,10 +112,10 @@ func runFleet(t *testing.T, env []string, args ...string) (*fleet, func()) {
 	return &fleet{url: url, port: url[strings.LastIndex(url, ":")+1:], pid: cmd.Process.Pid}, stop
 }
 
-// foreign is the fleet's address as a browser elsewhere sees it: plain HTTP, and no localhost.
-func (f *fleet) foreign() string { return "http://" + foreignHost + ":" + f.port }
+// foreignURL returns the fleet's address with a host name that is not localhost, over plain HTTP.
+func (f *fleet) foreignURL() string { return "http://" + foreignHost + ":" + f.port }
 
-// children lists the fleet's processes of a role, from the process table: the fleet is not asked.
+// children lists the fleet's processes of a role, from the process table.
 func (f *fleet) children(t *testing.T, role string) []int {
 	t.Helper()
 	var pids []int
@@ -130,7 +129,7 @@ func (f *fleet) children(t *testing.T, role string) []int {
 		if err != nil {
 			continue // ended meanwhile
 		}
-		// The name in parentheses may hold anything; state and parent follow its last one.
+		// The name in parentheses may contain anything; state and parent follow its last parenthesis.
 		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
 		if parent, _ := strconv.Atoi(fields[1]); parent != f.pid || fields[0] == "Z" {
 			continue
@@ -161,9 +160,8 @@ func (f *fleet) signal(t *testing.T, role string, sig syscall.Signal) {
 	}
 }
 
-// hold keeps the workers from working until the result is called. It stops them, and also those that are started
-// meanwhile, before they get to work: the fleet replaces a worker that is frozen for long.
-func (f *fleet) hold(t *testing.T) (release func()) {
+// pauseWorkers stops the workers until release is called, also those that the fleet starts meanwhile to replace them.
+func (f *fleet) pauseWorkers(t *testing.T) (release func()) {
 	t.Helper()
 	f.signal(t, "worker", syscall.SIGSTOP)
 	over, ended := make(chan struct{}), make(chan struct{})

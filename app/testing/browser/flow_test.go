@@ -1,9 +1,8 @@
 package browser
 
 import (
-	"fmt"
+	"context"
 	"image"
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -17,16 +16,18 @@ import (
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+
+	"imagery/app/client"
 )
 
 func TestThreePhotos(t *testing.T) {
 	t.Parallel()
 	f := sharedFleet(t)
 	t.Run("localhost", func(t *testing.T) { threePhotos(t, openTab(t, f.url), true) })
-	t.Run("foreign host", func(t *testing.T) { threePhotos(t, openTab(t, f.foreign()), false) })
+	t.Run("foreign host", func(t *testing.T) { threePhotos(t, openTab(t, f.foreignURL()), false) })
 	t.Run("results from a bucket", func(t *testing.T) {
 		onAWS := cloudFleet(t)
-		tb := openTab(t, onAWS.foreign())
+		tb := openTab(t, onAWS.foreignURL())
 		tb.bucket = onAWS.bucket
 		threePhotos(t, tb, false)
 		if tb.results() < 3 {
@@ -35,7 +36,7 @@ func TestThreePhotos(t *testing.T) {
 	})
 }
 
-// threePhotos is the happy path, from the pick to the download.
+// threePhotos tests the usual way, from the selection to the download.
 func threePhotos(t *testing.T, tb *tab, secure bool) {
 	t.Helper()
 	if got := eval[bool](tb, `isSecureContext`); got != secure {
@@ -46,16 +47,16 @@ func threePhotos(t *testing.T, tb *tab, secure bool) {
 	for i, name := range names {
 		files = append(files, jpegFile(t, name, 640, 480, float64(i)))
 	}
-	tb.line(60_000, false)
+	tb.setNetwork(60_000, false)
 	tb.pick(files...)
 	for _, name := range names {
 		tb.until("preview of "+name, card(name)+`?.querySelector('.before').naturalWidth > 0`)
 	}
-	tb.says("one.jpg", `^Sending, [1-9]\d? %$`)
-	tb.line(-1, false)
+	tb.awaitText("one.jpg", `^Sending, [1-9]\d? %$`)
+	tb.setNetwork(-1, false)
 	for _, name := range names {
-		tb.says(name, "^(Queued|Processing|Done)")
-		tb.turned(name)
+		tb.awaitText(name, "^(Queued|Processing|Done)")
+		tb.awaitResult(name)
 	}
 
 	tb.compares()
@@ -69,11 +70,12 @@ func threePhotos(t *testing.T, tb *tab, secure bool) {
 	}
 }
 
-// compares moves the line of the first photo by keyboard.
+// compares moves the comparison line of the first photo by keyboard.
 func (tb *tab) compares() {
 	tb.t.Helper()
 	slider := `#prints .slider`
-	tb.until("the comparison is offered", `document.querySelector('`+slider+`').checkVisibility({visibilityProperty: true})`)
+	tb.until("the comparison is offered",
+		`document.querySelector('`+slider+`').checkVisibility({visibilityProperty: true})`)
 	tb.do(chromedp.Focus(chromedp.CSS(slider), chromedp.NodeReady), chromedp.KeyEvent(kb.ArrowRight+kb.ArrowRight))
 	if at := eval[string](tb, `document.querySelector('#prints .picture').style.getPropertyValue('--at')`); at != "52%" {
 		tb.t.Errorf("the line stands at %q after two steps to the right of the middle", at)
@@ -85,12 +87,12 @@ func (tb *tab) copiesLink() {
 	tb.do(chromedp.Click(chromedp.CSS(`#prints .copy`)))
 	tb.until("the link is copied", `document.querySelector('#toast-text').textContent === 'Link copied'`)
 	want := tb.base + "/#view=" + eval[string](tb, `document.querySelector('#prints .open').hash.slice(6)`)
-	if got := tb.pasted(); got != want {
+	if got := tb.clipboard(); got != want {
 		tb.t.Errorf("the clipboard has %q, want %q", got, want)
 	}
 }
 
-// downloads follows the first photo's link, and waits for the file under the name that the server gives it.
+// downloads follows the first photo's link, and waits for the file with the name that the server gives it.
 func (tb *tab) downloads() {
 	tb.t.Helper()
 	dir := tb.t.TempDir()
@@ -129,11 +131,12 @@ func (tb *tab) results() int {
 	return n
 }
 
-// pasted is what the clipboard holds, as a paste into a field shows it.
-func (tb *tab) pasted() string {
+// clipboard returns the content of the clipboard, by pasting it into a field.
+func (tb *tab) clipboard() string {
 	tb.t.Helper()
 	tb.run(`document.body.append(Object.assign(document.createElement('textarea'), {id: 'pasted'})), pasted.focus()`)
-	call(tb, input.DispatchKeyEvent, input.DispatchKeyEventParams{Type: input.DispatchKeyEventTypeKeyDown, Commands: []string{"paste"}})
+	call(tb, input.DispatchKeyEvent, input.DispatchKeyEventParams{Type: input.DispatchKeyEventTypeKeyDown,
+		Commands: []string{"paste"}})
 	return eval[string](tb, `pasted.value`)
 }
 
@@ -143,10 +146,10 @@ func TestDropAndPaste(t *testing.T) {
 	dropped := jpegFile(t, "dropped.jpg", 300, 200, 1)
 	data := &input.DragData{Items: []*input.DragDataItem{}, Files: []string{dropped}, DragOperationsMask: 1}
 	for _, kind := range []input.DispatchDragEventType{"dragEnter", "dragOver", "drop"} {
-		// Beside the tray: the whole window takes drops.
+		// Beside the tray, because the whole window accepts drops.
 		call(tb, input.DispatchDragEvent, input.DispatchDragEventParams{Type: kind, X: 20, Y: 20, Data: data})
 	}
-	tb.turned("dropped.jpg")
+	tb.awaitResult("dropped.jpg")
 
 	tb.run(`(async () => {
 		const blob = await (await fetch(document.querySelector('#prints .after').src)).blob();
@@ -154,132 +157,7 @@ func TestDropAndPaste(t *testing.T) {
 		clipboardData.items.add(new File([blob], 'pasted.jpg', {type: 'image/jpeg'}));
 		dispatchEvent(new ClipboardEvent('paste', {clipboardData}));
 	})()`)
-	tb.turned("pasted.jpg")
-}
-
-func TestReloadWhileSending(t *testing.T) {
-	t.Parallel()
-	tb := openTab(t, sharedFleet(t).foreign())
-	tb.line(200_000, false)
-	tb.pick(heavyFile(t, "heavy.jpg", 2<<20))
-	tb.says("heavy.jpg", `^Sending, [1-9]\d? %$`)
-	id := tb.idOf("heavy.jpg")
-	tb.reload()
-	tb.says("heavy.jpg", "^Sending") // by itself, still slow
-	tb.line(-1, false)
-	tb.turned("heavy.jpg")
-	if now := tb.idOf("heavy.jpg"); now != id {
-		t.Errorf("sent under %s after the reload, and %s before", now, id)
-	}
-	tb.until("its own copy is still there to compare", `document.querySelector('#prints .print').classList.contains('comparable')`)
-	tb.until("the bytes are forgotten", `new Promise(done => {
-		indexedDB.open('imagery').onsuccess = e => e.target.result.transaction('blobs').objectStore('blobs').getAllKeys().onsuccess =
-			keys => done(keys.target.result.every(([, kind]) => kind === 'copy'))
-	})`)
-}
-
-// Workers that are stopped take no photo, so the page has to wait, reload, and share two polls among five photos.
-func TestReloadWhileProcessing(t *testing.T) {
-	t.Parallel()
-	f := ownFleet(t)
-	tb := openTab(t, f.url)
-	release := f.hold(t)
-	var files, names []string
-	for i := range 5 {
-		names = append(names, fmt.Sprintf("photo%d.jpg", i))
-		files = append(files, jpegFile(t, names[i], 300, 200, float64(i)))
-	}
-	tb.pick(files...)
-	for _, name := range names {
-		tb.says(name, "^(Queued|Processing)")
-	}
-	tb.reload()
-	for _, name := range names {
-		tb.says(name, "^(Queued|Processing)")
-		id := tb.idOf(name)
-		for end := time.Now().Add(waitTimeout); tb.count("GET", "/image/"+id) == 0; time.Sleep(50 * time.Millisecond) {
-			if time.Now().After(end) {
-				t.Fatalf("%s never had its turn", name)
-			}
-		}
-	}
-	release()
-	for _, name := range names {
-		tb.turned(name)
-	}
-	if n := tb.count("POST", "/upload"); n != 5 {
-		t.Errorf("%d uploads for 5 photos", n)
-	}
-}
-
-func TestLinks(t *testing.T) {
-	t.Parallel()
-	f := sharedFleet(t)
-	tb := openTab(t, f.url)
-	tb.breaks() // unknown links are answered with 404
-	r, err := http.Post(f.url+"/image", "application/json", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Body.Close()
-	id := strings.TrimPrefix(r.Header.Get("Location"), "/image/")
-
-	tb.visit("#view=" + id)
-	tb.until("an empty link says so", `stage.innerText.includes('No photo has been sent')`)
-	tb.run(`document.querySelector('#stage .refill').click()`)
-	tb.until("the upload page", `location.hash === '#upload=`+id+`' && document.title.includes('`+id+`')`)
-	tb.pick(jpegFile(t, "prepared.jpg", 300, 200, 1))
-	tb.until("the page of the photo", `location.hash === '#view=`+id+`'`)
-	tb.until("the result", `document.querySelector('#stage .after').naturalWidth === 300`)
-	if title := eval[string](tb, `document.title`); !strings.Contains(title, id) || !strings.Contains(title, "prepared.jpg") {
-		t.Errorf("title %q", title)
-	}
-
-	visitor := openTab(t, f.foreign())
-	visitor.breaks()
-	visitor.visit("#view=" + strings.ToUpper(id))
-	visitor.until("the result for anyone", `document.querySelector('#stage .after').naturalWidth === 300`)
-	if eval[bool](visitor, `document.querySelector('#stage .print').classList.contains('comparable')`) {
-		t.Error("a visitor is offered a comparison with an original that only its owner has")
-	}
-	visitor.visit("#upload=" + id)
-	visitor.pick(jpegFile(t, "other.jpg", 300, 200, 2))
-	visitor.until("other bytes are refused", `stage.innerText.includes('another photo')`)
-
-	visitor.visit("#view=" + otherID(id))
-	visitor.until("an unknown link says so", `stage.innerText.includes('There is no photo')`)
-	visitor.visit("#view=" + id[:30])
-	visitor.until("half a link says so", `document.querySelector('[data-for=broken]').checkVisibility()`)
-	visitor.do(chromedp.NavigateBack())
-	visitor.until("back again", `stage.innerText.includes('There is no photo')`)
-}
-
-// otherID is a well-formed id under which nothing is kept.
-func otherID(id string) string {
-	if id[35] == '0' {
-		return id[:35] + "1"
-	}
-	return id[:35] + "0"
-}
-
-func TestRemoveAndUndo(t *testing.T) {
-	t.Parallel()
-	tb := openTab(t, sharedFleet(t).url)
-	tb.pick(jpegFile(t, "kept.jpg", 300, 200, 1), jpegFile(t, "away.jpg", 300, 200, 2))
-	tb.turned("kept.jpg")
-	tb.turned("away.jpg")
-	tb.click("kept.jpg", "remove")
-	tb.until("it is gone", "!"+card("kept.jpg"))
-	tb.run(`undo.click()`)
-	tb.turned("kept.jpg")
-	tb.click("away.jpg", "remove")
-	tb.until("it is gone, too", "!"+card("away.jpg"))
-	tb.reload()
-	tb.turned("kept.jpg")
-	tb.until("with its copy", card("kept.jpg")+`.classList.contains('comparable')`)
-	if eval[bool](tb, "Boolean("+card("away.jpg")+")") {
-		t.Error("a removed photo is back after a reload")
-	}
+	tb.awaitResult("pasted.jpg")
 }
 
 func TestKeyboard(t *testing.T) {
@@ -313,46 +191,37 @@ func TestWithoutScripts(t *testing.T) {
 	}
 }
 
-// A tab that sleeps hears nothing, and its connections may be dead when it wakes up: it has to ask anew by itself.
+// A frozen tab gets no events, and its connections may be dead when it is resumed: it must ask again by itself.
 func TestAsleep(t *testing.T) {
 	t.Parallel()
 	f := ownFleet(t)
-	w := newWire(t, f)
+	w := newTCPProxy(t, f)
 	tb := openTab(t, w.url)
-	release := f.hold(t)
+	release := f.pauseWorkers(t)
 	tb.pick(jpegFile(t, "sleepy.jpg", 300, 200, 1))
-	tb.says("sleepy.jpg", "^Processing")
+	tb.awaitText("sleepy.jpg", "^Processing")
 	call(tb, page.SetWebLifecycleState, page.SetWebLifecycleStateParams{State: "frozen"})
-	w.deafen()
+	w.stall()
 	release()
-	f.processed(t, tb.idOf("sleepy.jpg"))
-	if text := eval[string](tb, said("sleepy.jpg")); text != "Processing" {
+	f.awaitProcessed(t, tb.idOf("sleepy.jpg"))
+	if text := eval[string](tb, cardText("sleepy.jpg")); text != "Processing" {
 		t.Fatalf("asleep, and still it says %q", text)
 	}
 	woken := time.Now()
 	call(tb, page.SetWebLifecycleState, page.SetWebLifecycleStateParams{State: "active"})
-	tb.says("sleepy.jpg", "^Done")
+	tb.awaitText("sleepy.jpg", "^Done")
 	if took := time.Since(woken); took > 10*time.Second {
 		t.Errorf("noticed %v after it woke up: the dead poll was waited for", took)
 	}
 }
 
-// processed waits until the fleet has finished the image.
-func (f *fleet) processed(t *testing.T, id string) {
+// awaitProcessed waits until the fleet has finished the image.
+func (f *fleet) awaitProcessed(t *testing.T, id string) {
 	t.Helper()
-	for end := time.Now().Add(waitTimeout); ; {
-		r, err := http.Get(f.url + "/image/" + id + "?wait=1s")
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, _ := io.ReadAll(r.Body)
-		r.Body.Close()
-		if strings.Contains(string(b), `"processed"`) {
-			return
-		}
-		if time.Now().After(end) {
-			t.Fatalf("never processed: %s", b)
-		}
+	ctx, cancel := context.WithTimeout(t.Context(), waitTimeout)
+	defer cancel()
+	if img, err := client.New(f.url).Wait(ctx, client.Image{ID: id, Version: 1}); err != nil || img.State != "processed" {
+		t.Fatalf("never processed: %+v, %v", img, err)
 	}
 }
 

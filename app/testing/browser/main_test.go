@@ -15,15 +15,15 @@ import (
 	"imagery/app/testing/short"
 )
 
-// shots is where the States tests leave a picture of every state; empty means that it only checks them.
+// shots is the folder for screenshots of every state; empty means none.
 var shots = flag.String("screenshots", "", "folder for a picture of every state of the pages")
 
-// foreignHost resolves to this machine, but is no localhost: on plain HTTP the browser takes away what it
-// gives to secure contexts only, as it does behind a load balancer without a certificate.
+// foreignHost resolves to this machine, but is not localhost: over plain HTTP the browser disables what needs a secure
+// context, as behind a load balancer without a certificate.
 const foreignHost = "imagery.test"
 
-// parallelTests is how many tests run at the same time, unless -parallel says otherwise. They wait for slow lines and for
-// pauses of the page more than they use a processor.
+// parallelTests is how many tests run at the same time, unless -parallel says otherwise. They wait for slow connections
+// and for pauses of the page more than they use a processor.
 const parallelTests = "5"
 
 func TestMain(m *testing.M) {
@@ -81,8 +81,8 @@ var program = sync.OnceValues(func() (string, error) {
 
 var stopBrowser func()
 
-// browser is the one Chromium of this run. Every tab gets a profile of its own, so tests share no storage.
-// It can reach this machine only: a page that asks for anything else sees a name that does not resolve.
+// browser starts the Chromium of this run. Every tab gets a profile of its own, so tests share no storage. It can reach
+// this machine only: other names do not resolve.
 var browser = sync.OnceValues(func() (context.Context, error) {
 	path, err := exec.LookPath("chromium")
 	if err != nil {

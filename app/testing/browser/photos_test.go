@@ -14,8 +14,7 @@ import (
 	"testing"
 )
 
-// landscape paints hills under a sky, different for every seed: something that a person can tell apart, and
-// that looks like a photo in the pictures of the page.
+// landscape paints hills under a sky, different for every seed, so that screenshots show distinguishable photos.
 func landscape(w, h int, seed float64) *image.RGBA {
 	img := image.NewRGBA(image.Rect(0, 0, w, h))
 	mix := func(a, b [3]float64, t float64) (c [3]float64) {
@@ -69,13 +68,13 @@ func jpegFile(t *testing.T, name string, w, h int, seed float64) string {
 	return write(t, name, b.Bytes())
 }
 
-// heavyFile is a photo of that many bytes, so that a slow line takes its time over it.
+// heavyFile makes a photo of that many bytes, which takes long to send.
 func heavyFile(t *testing.T, name string, size int64) string {
 	t.Helper()
 	return pad(t, jpegFile(t, name, 300, 200, 5), size)
 }
 
-// pad lengthens a JPEG: what follows the end of the picture is ignored by every reader.
+// pad lengthens a file. Decoders ignore what follows the end of the picture.
 func pad(t *testing.T, path string, size int64) string {
 	t.Helper()
 	if err := os.Truncate(path, size); err != nil {
@@ -84,7 +83,7 @@ func pad(t *testing.T, path string, size int64) string {
 	return path
 }
 
-// truncatedFile is a photo whose header is good and whose body ends too early: it is taken, and fails later.
+// truncatedFile makes a photo with a valid header and a truncated body: it is accepted and fails later.
 func truncatedFile(t *testing.T, name string) string {
 	t.Helper()
 	var b bytes.Buffer
@@ -94,7 +93,7 @@ func truncatedFile(t *testing.T, name string) string {
 	return write(t, name, b.Bytes()[:b.Len()/2])
 }
 
-// hugePNG claims so many pixels in its header and has none.
+// hugePNG makes a PNG with so many pixels in its header, and no data.
 func hugePNG(t *testing.T, name string, w, h uint32) string {
 	t.Helper()
 	var b bytes.Buffer

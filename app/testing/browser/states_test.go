@@ -1,6 +1,8 @@
 package browser
 
 import (
+	"bytes"
+	"image/jpeg"
 	"os"
 	"path/filepath"
 	"testing"
@@ -10,10 +12,13 @@ import (
 	"github.com/chromedp/cdproto/fetch"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
+
+	"imagery/app/client"
+	"imagery/app/imagery"
 )
 
-// looks are the four ways in which every state is looked at.
-var looks = []struct {
+// layouts are the screen sizes and colour schemes in which every state is checked.
+var layouts = []struct {
 	name, scheme  string
 	width, height int64
 }{
@@ -23,10 +28,10 @@ var looks = []struct {
 	{"phone-dark", "dark", 320, 640},
 }
 
-// look checks the present state in all looks, and leaves pictures if they are wanted.
-func (tb *tab) look(state string) {
+// checkState checks the page in all layouts, and takes screenshots if they are wanted.
+func (tb *tab) checkState(state string) {
 	tb.t.Helper()
-	for _, l := range looks {
+	for _, l := range layouts {
 		call(tb, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
 			Width: l.width, Height: l.height, DeviceScaleFactor: 1, Mobile: l.width < 500,
 		})
@@ -57,87 +62,108 @@ func (tb *tab) look(state string) {
 func TestStates(t *testing.T) {
 	t.Parallel()
 	f := sharedFleet(t)
-	w := newWire(t, f)
+	w := newTCPProxy(t, f)
 	tb := openTab(t, w.url)
-	tb.breaks()
-	tb.look("empty")
+	tb.expectNetworkErrors()
+	tb.checkState("empty")
 
-	const size = 3 << 20 // long enough on this line for all the looking
-	tb.line(100_000, false)
+	const size = 3 << 20 // takes longer than the checks
+	tb.setNetwork(100_000, false)
 	tb.pick(
 		pad(t, jpegFile(t, "lake.jpg", 1200, 800, 1), size),
 		pad(t, jpegFile(t, "dunes at dusk.jpg", 900, 1200, 2.2), size),
 		pad(t, jpegFile(t, "pines.jpg", 1200, 800, 4), size),
 	)
 	names := []string{"lake.jpg", "dunes at dusk.jpg", "pines.jpg"}
-	tb.anySays(names, `^Sending, [1-9]\d? %`) // two are sent at once, those that were read first
-	tb.look("sending")
+	tb.awaitAnyText(names, `^Sending, [1-9]\d? %`) // two are sent at once, those that were read first
+	tb.checkState("sending")
 
 	w.cut()
-	tb.line(-1, true)
+	tb.setNetwork(-1, true)
 	for _, name := range names {
-		tb.says(name, "offline")
+		tb.awaitText(name, "offline")
 	}
-	tb.look("offline")
+	tb.checkState("offline")
 
 	pass := tb.intercept("*wait=*", hang)
-	w.mend()
-	tb.line(-1, false)
+	w.restore()
+	tb.setNetwork(-1, false)
 	for _, name := range names {
-		tb.says(name, "Processing")
+		tb.awaitText(name, "Processing")
 	}
-	tb.look("processing")
+	tb.checkState("processing")
 	pass()
 	for _, name := range names {
-		tb.turned(name)
+		tb.awaitResult(name)
 	}
-	tb.look("done")
+	tb.checkState("done")
 
 	id := tb.idOf("dunes at dusk.jpg")
 	tb.visit("#view=" + id)
 	tb.until("the result shows", `document.querySelector('#stage .after').naturalWidth > 0`)
-	tb.look("view")
-	other := openTab(t, f.url)
-	other.visit("#view=" + id)
-	other.until("the result shows", `document.querySelector('#stage .after').naturalWidth > 0`)
-	other.look("view-visitor")
-	other.visit("#upload=" + otherID(id))
-	other.look("upload")
-	other.visit("#view=" + id[:20])
-	other.look("link-broken")
-	other.breaks()
-	other.visit("#view=" + otherID(id))
-	other.until("the link says so", `stage.innerText.includes('There is no photo')`)
-	other.look("link-gone")
+	tb.checkState("view")
+}
+
+// The pages of links to photos of other browsers.
+func TestVisitorStates(t *testing.T) {
+	t.Parallel()
+	f := sharedFleet(t)
+	c := client.New(f.url)
+	var photo bytes.Buffer
+	if err := jpeg.Encode(&photo, landscape(900, 1200, 2.2), nil); err != nil {
+		t.Fatal(err)
+	}
+	img, err := c.Create(t.Context(), imagery.NewID())
+	if err == nil {
+		img, err = c.Upload(t.Context(), img.ID, "dunes at dusk.jpg", photo.Bytes())
+	}
+	if err == nil {
+		img, err = c.Wait(t.Context(), img)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	tb := openTab(t, f.url)
+	tb.visit("#view=" + img.ID)
+	tb.until("the result shows", `document.querySelector('#stage .after').naturalWidth > 0`)
+	tb.checkState("view-visitor")
+	tb.visit("#upload=" + img.ID)
+	tb.checkState("upload")
+	tb.visit("#view=" + img.ID[:20])
+	tb.checkState("link-broken")
+	tb.expectNetworkErrors()
+	tb.visit("#view=" + otherID(img.ID))
+	tb.until("the link says so", `stage.innerText.includes('There is no photo')`)
+	tb.checkState("link-gone")
 }
 
 func TestRefusedStates(t *testing.T) {
 	t.Parallel()
 	f := sharedFleet(t)
 	tb := openTab(t, f.url)
-	tb.breaks()
+	tb.expectNetworkErrors()
 	tb.pick(
 		heavyFile(t, "large.jpg", 23<<20),
 		write(t, "notes.txt", []byte("no photo")),
 		hugePNG(t, "panorama.png", 10_000, 6_000),
 		truncatedFile(t, "half.png"),
 	)
-	tb.says("half.png", ".")
+	tb.awaitText("half.png", ".")
 	tb.until("the half photo has failed", card("half.png")+`?.dataset.stage === 'failed'`)
-	tb.look("refused")
+	tb.checkState("refused")
 
 	tb.click("notes.txt", "remove")
-	tb.look("removed")
+	tb.checkState("removed")
 
 	tb.intercept("*/upload", func(*network.Request) *fetch.FulfillRequestParams {
 		return problem(503, "Busy.", "Retry-After", "60")
 	})
 	tb.pick(jpegFile(t, "patient.jpg", 600, 400, 3))
-	tb.says("patient.jpg", "busy")
-	tb.look("busy")
+	tb.awaitText("patient.jpg", "busy")
+	tb.checkState("busy")
 }
 
-// What a reload finds when the browser threw the bytes away, and after a line that was too slow.
+// The states after the browser deleted the bytes, and after a connection that was too slow.
 func TestInterruptedStates(t *testing.T) {
 	t.Parallel()
 	tb := openTab(t, sharedFleet(t).url)
@@ -151,6 +177,6 @@ func TestInterruptedStates(t *testing.T) {
 	}))([{name: 'thrown away.jpg', stage: 'waiting'},
 		{name: 'too slow.jpg', stage: 'stopped', note: 'The connection is too slow for this photo.'}])`)
 	tb.reload()
-	tb.says("thrown away.jpg", "no longer has")
-	tb.look("interrupted")
+	tb.awaitText("thrown away.jpg", "no longer has")
+	tb.checkState("interrupted")
 }

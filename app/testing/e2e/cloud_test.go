@@ -93,7 +93,7 @@ func TestIAMActionsMatchTheCalls(t *testing.T) {
 	server := a.role(t, "server")
 	worker := a.role(t, "worker", "-resend-after", "1s")
 	c := newClient(t, server.url)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	for _, p := range []*program{server, worker} {
 		c.ready(ctx, p)

@@ -93,7 +93,7 @@ func (e *environment) awaitIdle(ctx context.Context) {
 
 // inject processes a photo with a fault at one call site, and returns what is wrong afterwards.
 func (e *environment) inject(ctx context.Context, s callSite, k fakeaws.Kind, body []byte) error {
-	ctx, cancel := context.WithTimeout(ctx, 40*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	e.Proxy.Clear()
 	var mu sync.Mutex

@@ -30,7 +30,7 @@ func TestOutages(t *testing.T) {
 			server := a.role(t, "server", scaled...)
 			worker := a.role(t, "worker", scaled...)
 			client := newClient(t, server.url)
-			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 			defer cancel()
 			client.ready(ctx, worker)
 			body := encodeJPEG(t, scene(1, 400, 300))
@@ -111,7 +111,7 @@ func TestFrozenWorker(t *testing.T) {
 	a := aws{c, s}
 	server, frozen := a.role(t, "server"), a.role(t, "worker")
 	client := newClient(t, server.url)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	client.ready(ctx, frozen)
 	id := imagery.NewID()
@@ -156,7 +156,7 @@ func TestRollingRestarts(t *testing.T) {
 	a := newAWS(t)
 	server := a.role(t, "server")
 	client := newClient(t, server.url)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	for i := range 12 {
 		large := photo{"large jpeg", encodeJPEG(t, noisy(scene(uint64(i), 2400, 1600), uint64(i))), "processed"}
@@ -198,7 +198,7 @@ func TestDeadLetterExplained(t *testing.T) {
 	fleet := start(t, t.TempDir(), append(a.Env("fleet"), "IMAGERY_FAILPOINTS_ON_AWS=1"), a.args("-resend-after", "3s",
 		"-failpoint", fmt.Sprint(imagery.MidFilter, "@", poison))...)
 	client := newClient(t, fleet.url)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	good := encodeJPEG(t, scene(1, 100, 80))
 	if err := client.upload(ctx, poison, photo{"poison", good, "failed"}); err != nil {

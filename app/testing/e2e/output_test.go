@@ -37,7 +37,7 @@ func TestOutputThatIsNotRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := &program{url: strings.TrimSpace(strings.TrimPrefix(line, "listening on ")), cmd: cmd}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	c := newClient(t, p.url)
 	c.ready(ctx, p)

@@ -25,7 +25,7 @@ type fleetState struct {
 func TestPanel(t *testing.T) {
 	t.Parallel()
 	p := start(t, t.TempDir(), nil)
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	c := api.New(p.url)
 	look := func() (s fleetState) {

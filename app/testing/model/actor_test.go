@@ -15,11 +15,11 @@ type process struct {
 	name       string
 	skew       time.Duration
 	reconciler *imagery.Reconciler // of a worker; a restarted one has forgotten everything
-	passing    bool                // a pass is under way
+	passing    bool                // a pass is running
 }
 
-// actor is one strand of a process: a request, a delivery, a reconciler pass. It is a coroutine that stands
-// still at every port call until the scheduler picks it, so that exactly one actor runs at any time.
+// actor is a request, a delivery or a reconciler pass in a process. It is a coroutine that stops at every port call
+// until the scheduler selects it, so that exactly one actor runs at any time.
 type actor struct {
 	name   string
 	kind   string
@@ -27,18 +27,18 @@ type actor struct {
 	next   func() (struct{}, bool)
 	stop   func()
 	yield  func(struct{}) bool
-	call   *call // what it stands at
-	answer error // what that call will return
+	call   *call // its present port call
+	answer error // the answer of that call
 	ended  bool
-	dead   bool      // its process died: it must not reach another port
-	asleep time.Time // it is not picked before: a long pause, or a frozen machine
+	dead   bool      // its process was killed: it must not reach another port
+	asleep time.Time // it is not selected before: a long pause, or a frozen machine
 	op     *operation
 }
 
-// crashed unwinds an actor whose process died.
+// crashed is the panic that ends an actor whose process was killed.
 type crashed struct{}
 
-// spawn starts an actor, which stands at its first port call when spawn returns.
+// spawn starts an actor and runs it to its first port call.
 func (w *world) spawn(p *process, kind string, body func(*actor)) *actor {
 	w.spawned++
 	a := &actor{proc: p, kind: kind, name: fmt.Sprint(p.name, " ", kind, w.spawned)}
@@ -57,16 +57,16 @@ func (w *world) spawn(p *process, kind string, body func(*actor)) *actor {
 	return a
 }
 
-// resume lets the actor run to its next port call, or to its end.
+// resume runs the actor to its next port call, or to its end.
 func (w *world) resume(a *actor) {
 	w.running = a
 	a.next()
 	w.running = nil
-	w.bury()
+	w.removeEnded()
 }
 
-// bury forgets the actors that ended.
-func (w *world) bury() {
+// removeEnded removes the actors that have ended.
+func (w *world) removeEnded() {
 	kept := w.actors[:0]
 	for _, a := range w.actors {
 		if !a.ended {
@@ -77,18 +77,18 @@ func (w *world) bury() {
 	w.actors = kept
 }
 
-// kill ends all actors of a process at the calls where they stand, or just behind the effects of those.
+// kill ends all actors of a process at their present calls, before or after the effects of these.
 func (w *world) kill(p *process) {
 	for _, a := range append([]*actor(nil), w.actors...) {
 		if a.proc != p {
 			continue
 		}
 		if a.call.effect != nil && w.src.chance(1, 2) {
-			_ = a.call.effect() // nobody is left to hear the answer
-			w.note("%s dies after its call %s %s", a.name, a.call.what, a.call.subject)
+			_ = a.call.effect() // the process is gone
+			w.tracef("%s is killed after its call %s %s", a.name, a.call.what, a.call.subject)
 			w.seen["died after the effect"]++
 		} else {
-			w.note("%s dies before its call %s %s", a.name, a.call.what, a.call.subject)
+			w.tracef("%s is killed before its call %s %s", a.name, a.call.what, a.call.subject)
 			w.seen["died before the effect"]++
 		}
 		if a.call.point != "" {
@@ -98,49 +98,49 @@ func (w *world) kill(p *process) {
 	}
 }
 
-// unwind runs nothing of an actor but its deferred functions, which reach no port.
+// unwind runs the deferred functions of an actor, which reach no port, and nothing else.
 func (w *world) unwind(a *actor) {
 	a.dead, w.running = true, a
 	a.stop()
 	a.ended, w.running = true, nil
-	w.bury()
+	w.removeEnded()
 }
 
-// fate is what becomes of a port call.
-type fate int
+// outcome is what happens to a port call.
+type outcome int
 
 const (
-	plain    fate = iota
-	refused       // no effect, an error
-	lost          // the effect, and an error
-	repeated      // the adapter did not hear the answer and called again: the effect twice, the second answer
-	late          // an error, and the effect some time later
-	ignored       // no effect, and success: at least once is all that a queue promises for an acknowledgement
-	odd           // no effect, and an error that says something untrue
+	normal     outcome = iota
+	refused            // no effect, an error
+	lost               // the effect, and an error
+	repeated           // the adapter got no answer and called again: the effect twice, the second answer
+	late               // an error, and the effect some time later
+	ignored            // no effect, and success: a queue may deliver a deleted message again
+	wrongError         // no effect, and an error that is not true
 )
 
-var fateNames = []string{"ok", "refused", "answer lost", "repeated", "late", "ignored", "odd answer"}
+var outcomeNames = []string{"ok", "refused", "answer lost", "repeated", "late", "ignored", "wrong error"}
 
-// Fates by kind of call.
+// Possible outcomes by kind of call, beside normal.
 var (
-	ofReads  = []fate{refused}
-	ofWrites = []fate{refused, lost, repeated, late}
-	ofAcks   = []fate{refused, lost, late, ignored}
+	readOutcomes   = []outcome{refused}
+	writeOutcomes  = []outcome{refused, lost, repeated, late}
+	deleteOutcomes = []outcome{refused, lost, late, ignored}
 )
 
-// call is one use of a port. Its effect happens when the scheduler picks the actor.
+// call is one use of a port. Its effect happens when the scheduler selects the actor.
 type call struct {
-	service int // which dependency it needs, see away
-	what    string
-	subject string
-	effect  func() error // nil for a call that is only a place to stop at
-	fates   []fate       // what else may become of it
-	odds    []error
-	point   imagery.Failpoint
-	by      *actor
+	service     int // which dependency it needs, see away
+	what        string
+	subject     string
+	effect      func() error // nil for a call without effect, where a process may be killed
+	outcomes    []outcome    // beside normal
+	wrongErrors []error
+	point       imagery.Failpoint
+	by          *actor
 }
 
-// do hands control to the scheduler and returns the call's answer.
+// do gives control to the scheduler and returns the answer of the call.
 func (w *world) do(c call) error {
 	a := w.running
 	if a == nil || a.dead {
@@ -155,36 +155,36 @@ func (w *world) do(c call) error {
 	return a.answer
 }
 
-// run lets one actor have its call answered and go on to the next one.
+// run answers the call of an actor and runs it to the next one.
 func (w *world) run(a *actor) {
 	c := a.call
-	f := w.fateOf(c)
+	f := w.drawOutcome(c)
 	before := w.seq
 	switch f {
-	case plain:
+	case normal:
 		a.answer = nil
 		if c.effect != nil {
 			a.answer = c.effect()
 		}
 	case refused:
-		a.answer = errMoment
+		a.answer = errTransient
 	case lost:
 		_ = c.effect()
-		a.answer = errMoment
+		a.answer = errTransient
 	case repeated:
 		_ = c.effect()
 		a.answer = c.effect()
 	case late:
 		w.late = append(w.late, c)
-		a.answer = errMoment
+		a.answer = errTransient
 	case ignored:
 		a.answer = nil
-	case odd:
-		a.answer = c.odds[w.src.below(len(c.odds))]
+	case wrongError:
+		a.answer = c.wrongErrors[w.src.intn(len(c.wrongErrors))]
 	}
-	if f != plain {
+	if f != normal {
 		a.op.faults++
-		w.seen[fateNames[f]]++
+		w.seen[outcomeNames[f]]++
 	}
 	if w.tracing {
 		w.traceCall(a, c, f, before)
@@ -192,19 +192,19 @@ func (w *world) run(a *actor) {
 	w.resume(a)
 }
 
-func (w *world) fateOf(c *call) fate {
-	if len(c.fates) == 0 || w.healed {
-		return plain
+func (w *world) drawOutcome(c *call) outcome {
+	if len(c.outcomes) == 0 || w.healed {
+		return normal
 	}
 	if w.now.Before(w.away[c.service]) {
 		w.seen["refused in an outage"]++
 		return refused
 	}
 	if !w.src.chance(w.cfg.faults, 256) {
-		return plain
+		return normal
 	}
-	return c.fates[w.src.below(len(c.fates))]
+	return c.outcomes[w.src.intn(len(c.outcomes))]
 }
 
-// errMoment is a bad moment of a dependency. Its text must never reach a user.
-var errMoment = errors.New("injected")
+// errTransient is a transient error of a dependency. Users must never see its text.
+var errTransient = errors.New("injected")

@@ -1,9 +1,8 @@
-// Package model checks the domain by letting a small world run wild around it. Clients, servers, workers,
-// reconcilers and operators drive the real code of package imagery through its ports; every port call is a
-// place where the scheduler may let others go first, lose an answer, repeat or delay the effect, or kill the
-// process. After every step every promise is asserted, and in the end the world heals and nothing that was
-// accepted may be unfinished.
+// Package model tests the domain by simulation. Clients, servers, workers, reconcilers and operators run the real code
+// of package imagery on simulated ports. At every port call the scheduler may run others first, lose an answer, repeat
+// or delay the effect, or kill the process. Every promise is checked after every step. At the end all faults stop, and
+// no accepted upload may stay unfinished.
 //
-// A history follows from its seed alone. IMAGERY_MODEL_SEED replays one, LONG=1 runs many more. The package
-// has no code of its own beside its tests.
+// A history is determined by its seed. IMAGERY_MODEL_SEED replays one, LONG=1 runs many more. The package has tests
+// only.
 package model

@@ -21,14 +21,14 @@ const (
 	longSize = 50_000_000 // with LONG=1
 )
 
-// history runs one world to its end and returns it with the promise that it broke, if any.
+// history runs one world to its end. It returns the world, and the violation if a promise was broken.
 func history(src *source, traced bool) (w *world, broken *violation) {
 	w = newWorld(src)
 	w.tracing = traced
 	defer func() {
 		if v := recover(); v != nil {
 			broken = asViolation(v)
-			w.note("BROKEN: %s", broken.Error())
+			w.tracef("BROKEN: %s", broken.Error())
 		}
 		for len(w.actors) > 0 {
 			w.unwind(w.actors[0])
@@ -41,7 +41,7 @@ func history(src *source, traced bool) (w *world, broken *violation) {
 	return w, nil
 }
 
-// asViolation makes a panic of the domain a broken promise like any other.
+// asViolation turns a panic of the domain into a violation.
 func asViolation(v any) *violation {
 	if err, ok := v.(error); ok {
 		if broken := (violation{}); errors.As(err, &broken) {
@@ -58,7 +58,7 @@ type finding struct {
 	broken *violation
 }
 
-// explore runs histories from a seed on until it has taken so many steps or found something.
+// explore runs histories, beginning with a seed, until it has taken so many steps or found a violation.
 func explore(from uint64, size int, seen map[string]int) (steps, histories int, found *finding) {
 	for seed := from; steps < size && found == nil; seed++ {
 		w, broken := history(fromSeed(seed), false)
@@ -74,8 +74,8 @@ func explore(from uint64, size int, seen map[string]int) (steps, histories int, 
 	return steps, histories, found
 }
 
-// tell reports a finding with the calmest history that breaks the same promise.
-func (f *finding) tell(t *testing.T, histories, steps int) {
+// report fails the test with the shortest history found that breaks the same promise.
+func (f *finding) report(t *testing.T, histories, steps int) {
 	t.Helper()
 	calm := shrink(f.world.src.tape, 20_000, func(c tape) bool {
 		_, broken := history(fromTape(c), false)
@@ -85,11 +85,11 @@ func (f *finding) tell(t *testing.T, histories, steps int) {
 	t.Errorf("BROKEN: %s\nfound by seed %d in history %d after %d steps\n%s\n"+
 		"a shorter history that breaks it, with receives=%d daemon=%t clocks off by %v:\n%s\n"+
 		"replay with IMAGERY_MODEL_SEED=%d go test -run '^TestModel$' ./app/testing/model",
-		f.broken.promise, f.seed, histories, steps, shortly(f.broken.detail),
+		f.broken.promise, f.seed, histories, steps, abbreviate(f.broken.detail),
 		w.cfg.maxReceives, w.cfg.daemon, w.cfg.skews, strings.Join(w.trace, "\n"), f.seed)
 }
 
-// number reads a variable that holds a seed.
+// number returns the value of a variable that holds a seed.
 func number(t *testing.T, name string) (n uint64, set bool) {
 	t.Helper()
 	text, set := os.LookupEnv(name)
@@ -103,8 +103,8 @@ func number(t *testing.T, name string) (n uint64, set bool) {
 	return n, true
 }
 
-// TestModel explores new histories with every run. IMAGERY_MODEL_SEED replays a single one, and
-// IMAGERY_MODEL_FROM says which seed to begin with.
+// TestModel runs new histories each time. IMAGERY_MODEL_SEED replays a single one, and IMAGERY_MODEL_FROM sets the
+// first seed.
 func TestModel(t *testing.T) {
 	if seed, set := number(t, "IMAGERY_MODEL_SEED"); set {
 		replay(t, seed)
@@ -120,18 +120,19 @@ func TestModel(t *testing.T) {
 	}
 	began, seen := time.Now(), map[string]int{}
 	var steps, histories int
-	// The bubble makes the pauses between the domain's conditional writes free and exact.
+	// In the bubble the pauses between the domain's conditional writes take no time and are exact.
 	synctest.Test(t, func(t *testing.T) {
 		var found *finding
 		if steps, histories, found = explore(from, limit, seen); found != nil {
-			found.tell(t, histories, steps)
+			found.report(t, histories, steps)
 		}
 	})
 	took := time.Since(began)
-	t.Logf("seeds %d to %d: %d histories, %d steps in %.1f s, %.0f steps/s", from, from+uint64(histories)-1, histories, steps,
+	t.Logf("seeds %d to %d: %d histories, %d steps in %.1f s, %.0f steps/s", from, from+uint64(histories)-1, histories,
+		steps,
 		took.Seconds(), float64(steps)/took.Seconds())
 	if !t.Failed() {
-		spoken(t, seen)
+		checkCoverage(t, seen)
 	}
 }
 
@@ -139,7 +140,7 @@ func TestModel(t *testing.T) {
 func replay(t *testing.T, seed uint64) {
 	synctest.Test(t, func(t *testing.T) {
 		if w, broken := history(fromSeed(seed), false); broken != nil {
-			(&finding{seed, w, broken}).tell(t, 1, w.steps)
+			(&finding{seed, w, broken}).report(t, 1, w.steps)
 			return
 		}
 		w, _ := history(fromSeed(seed), true)
@@ -147,12 +148,11 @@ func replay(t *testing.T, seed uint64) {
 	})
 }
 
-// spoken fails unless everything that the world can do was done in the run: a model that never reaches a corner
-// proves nothing about it.
-func spoken(t *testing.T, seen map[string]int) {
+// checkCoverage fails the test unless every event of the model happened in the run.
+func checkCoverage(t *testing.T, seen map[string]int) {
 	t.Helper()
 	var words []string
-	for _, word := range vocabulary() {
+	for _, word := range requiredEvents() {
 		if seen[word] == 0 {
 			t.Errorf("%q never happened", word)
 		}
@@ -163,7 +163,7 @@ func spoken(t *testing.T, seen map[string]int) {
 	t.Log(strings.Join(words, ", "))
 }
 
-// TestHistoriesFollowFromTheirSeeds: the same seed, and the tape that it made, give the same history to the letter.
+// TestHistoriesFollowFromTheirSeeds checks that a seed, and the tape that it recorded, give exactly the same history.
 func TestHistoriesFollowFromTheirSeeds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for seed := range uint64(300) {

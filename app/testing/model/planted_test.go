@@ -15,11 +15,11 @@ import (
 	"imagery/app/testing/short"
 )
 
-// required are the faults that every run plants; with LONG=1 it plants all of them.
+// required are the faults of every run; with LONG=1 all are planted.
 const required = "0[1-5]-*"
 
-// TestPlantedFaultsAreFound changes a line of the real code at a time and expects the model to find out, by the
-// promise that the patch says it breaks, and to find it again from the seed alone.
+// TestPlantedFaultsAreFound changes the real code by one patch at a time. The model must find the fault, as a violation
+// of a promise that the patch names, and find it again from the seed.
 func TestPlantedFaultsAreFound(t *testing.T) {
 	short.Skip(t, "planted faults that the model must find")
 	goTool, err := exec.LookPath("go")
@@ -36,11 +36,11 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 		t.Run(strings.TrimSuffix(filepath.Base(path), ".patch"), func(t *testing.T) {
 			p := readPatch(t, path)
 			binary := p.build(t, goTool)
-			promise, seed, line := hunt(t, binary, "IMAGERY_MODEL_FROM=1")
+			promise, seed, line := findViolation(t, binary, "IMAGERY_MODEL_FROM=1")
 			if !slices.Contains(p.breaks, promise) {
 				t.Fatalf("%s\nfound %q, want one of %q", p.title, promise, p.breaks)
 			}
-			if again, _, _ := hunt(t, binary, "IMAGERY_MODEL_SEED="+seed); again != promise {
+			if again, _, _ := findViolation(t, binary, "IMAGERY_MODEL_SEED="+seed); again != promise {
 				t.Errorf("seed %s replayed: %q, want %q", seed, again, promise)
 			}
 			t.Logf("%s\n%s: %s", p.title, line, promise)
@@ -48,7 +48,7 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 	}
 }
 
-// TestEveryPromiseHasAFault: a promise that no planted fault breaks may be one that nothing can break.
+// TestEveryPromiseHasAFault checks that some planted fault breaks each promise.
 func TestEveryPromiseHasAFault(t *testing.T) {
 	patches, err := filepath.Glob(filepath.Join("testdata", "planted", "*.patch"))
 	if err != nil {
@@ -65,7 +65,7 @@ func TestEveryPromiseHasAFault(t *testing.T) {
 	}
 	for _, promise := range broken {
 		if !slices.Contains(promises, promise) {
-			t.Errorf("a planted fault breaks %q, which nobody promised", promise)
+			t.Errorf("a planted fault breaks %q, which is no promise", promise)
 		}
 	}
 }
@@ -82,14 +82,17 @@ func skipUnless(t *testing.T, err error) {
 	}
 }
 
-// found reads the report of a finding.
+// found matches the report of a finding.
 var found = regexp.MustCompile(`BROKEN: (.*)\n\s*(found by seed (\d+) in history \d+ after \d+ steps)`)
 
-// hunt runs the model against the changed code and returns the promise that it found broken.
-func hunt(t *testing.T, binary, setting string) (promise, seed, line string) {
+// findViolation runs the model against the changed code and returns the broken promise.
+func findViolation(t *testing.T, binary, setting string) (promise, seed, line string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), binary, "-test.run=^TestModel$")
-	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "IMAGERY_MODEL_") }), setting)
+	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool {
+		return strings.HasPrefix(v,
+			"IMAGERY_MODEL_")
+	}), setting)
 	out, err := cmd.CombinedOutput()
 	m := found.FindSubmatch(out)
 	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || m == nil {
@@ -98,7 +101,7 @@ func hunt(t *testing.T, binary, setting string) (promise, seed, line string) {
 	return string(m[1]), string(m[3]), string(m[2])
 }
 
-// patch is a planted fault: a sentence, the promises it breaks, and a unified diff of one file.
+// patch is a planted fault: a title, the promises it breaks, and a unified diff of one file.
 type patch struct {
 	title  string
 	breaks []string
@@ -138,8 +141,8 @@ func readPatch(t *testing.T, path string) (p patch) {
 	return p
 }
 
-// build compiles this package's tests over the changed code. The lines of a hunk must stand in the file exactly
-// once; where they stand does not matter.
+// build compiles this package's tests with the changed code. The lines of a hunk must occur in the file exactly once;
+// their line numbers do not matter.
 func (p patch) build(t *testing.T, goTool string) (binary string) {
 	t.Helper()
 	original, err := filepath.Abs(filepath.Join("..", "..", "imagery", p.file))
@@ -168,7 +171,8 @@ func (p patch) build(t *testing.T, goTool string) (binary string) {
 		}
 	}
 	binary = filepath.Join(dir, "model.test")
-	cmd := exec.CommandContext(t.Context(), goTool, "test", "-c", "-overlay", filepath.Join(dir, "overlay.json"), "-o", binary, ".")
+	cmd := exec.CommandContext(t.Context(), goTool, "test", "-c", "-overlay", filepath.Join(dir, "overlay.json"), "-o",
+		binary, ".")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatal(fmt.Errorf("build with the fault: %w\n%s", err, out))
 	}

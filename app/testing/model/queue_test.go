@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"imagery/app/imagery"
 )
 
-// queue is a queue as imagery.Queue promises it: at least once and in no order. Its own mischief (messages twice,
-// late, lost) comes from the scheduler.
+// queue implements imagery.Queue: at least once, in any order. The scheduler duplicates, delays and loses its messages.
 type queue struct {
 	*world
 	name        string
@@ -22,7 +22,7 @@ type queue struct {
 	serial      int
 }
 
-// message is a stored hint, with what only the world knows of it.
+// message is a stored message, with facts that only the model knows.
 type message struct {
 	imagery.Message
 	hint    imagery.Hint // empty if the body is none
@@ -30,7 +30,7 @@ type message struct {
 	visible time.Time    // when it can be received next
 }
 
-// delivery is one receive of a message. A worker owns it until its visibility ends.
+// delivery is one receive of a message. The worker owns it until its visibility timeout ends.
 type delivery struct {
 	message *message
 	receipt string
@@ -38,13 +38,14 @@ type delivery struct {
 	lost    bool      // an extension said so
 }
 
-// own reports whether a worker must believe that nobody else has been given the message yet.
+// own reports whether the worker may assume that no other worker has received the message.
 func (d *delivery) own(now time.Time) bool { return !d.lost && now.Sub(d.kept) < visibility }
 
-// push queues a body.
+// push adds a message.
 func (q *queue) push(body []byte, trace string) *message {
 	q.serial++
-	m := &message{Message: imagery.Message{ID: fmt.Sprint("m", q.serial), Body: body, Sent: q.now.Add(q.skew), Trace: trace}, sent: q.now}
+	m := &message{Message: imagery.Message{ID: fmt.Sprint("m", q.serial), Body: body, Sent: q.now.Add(q.skew),
+		Trace: trace}, sent: q.now}
 	m.hint, _ = imagery.ParseHint(body)
 	q.messages = append(q.messages, m)
 	return m
@@ -52,11 +53,12 @@ func (q *queue) push(body []byte, trace string) *message {
 
 func (q *queue) Send(_ context.Context, body []byte, trace string) error {
 	op := q.running.op
-	return q.do(call{service: queueing, what: "send", subject: string(body), fates: ofWrites, effect: func() error {
-		m := q.push(body, trace)
-		op.sent = append(op.sent, m.hint)
-		return nil
-	}})
+	return q.do(call{service: queueing, what: "send", subject: string(body), outcomes: writeOutcomes,
+		effect: func() error {
+			m := q.push(body, trace)
+			op.sent = append(op.sent, m.hint)
+			return nil
+		}})
 }
 
 // waiting lists the messages that can be received now.
@@ -72,25 +74,26 @@ func (q *queue) waiting() []*message {
 
 func (q *queue) Receive(_ context.Context, limit int, _ time.Duration) (got []imagery.Message, err error) {
 	op := q.running.op
-	err = q.do(call{service: queueing, what: "receive from", subject: q.name, fates: []fate{refused, lost, repeated}, effect: func() error {
-		got = nil
-		waiting := q.waiting()
-		for len(waiting) > 0 && len(got) < limit {
-			i := q.src.below(len(waiting))
-			m := waiting[i]
-			waiting = slices.Delete(waiting, i, i+1)
-			if q.dead != nil && m.Receives >= q.maxReceives {
-				q.bury(m)
-				continue
+	err = q.do(call{service: queueing, what: "receive from", subject: q.name, outcomes: []outcome{refused, lost, repeated},
+		effect: func() error {
+			got = nil
+			waiting := q.waiting()
+			for len(waiting) > 0 && len(got) < limit {
+				i := q.src.intn(len(waiting))
+				m := waiting[i]
+				waiting = slices.Delete(waiting, i, i+1)
+				if q.dead != nil && m.Receives >= q.maxReceives {
+					q.moveToDeadLetters(m)
+					continue
+				}
+				got = append(got, q.deliver(m, op))
 			}
-			got = append(got, q.deliver(m, op))
-		}
-		return nil
-	}})
+			return nil
+		}})
 	return got, err
 }
 
-// deliver makes one more delivery of a message.
+// deliver delivers a message once more.
 func (q *queue) deliver(m *message, op *operation) imagery.Message {
 	q.serial++
 	m.Receives++
@@ -105,9 +108,9 @@ func (q *queue) deliver(m *message, op *operation) imagery.Message {
 	return seen
 }
 
-// bury moves a message to the dead letters.
-func (q *queue) bury(m *message) {
-	q.note("%s of %s v-key %q becomes a dead letter", m.ID, m.hint.ImageID, m.hint.RawKey)
+// moveToDeadLetters moves a message to the dead letters.
+func (q *queue) moveToDeadLetters(m *message) {
+	q.tracef("%s of %s v-key %q becomes a dead letter", m.ID, m.hint.ImageID, m.hint.RawKey)
 	q.seen["dead letter"]++
 	q.remove(m)
 	m.visible = time.Time{}
@@ -118,7 +121,7 @@ func (q *queue) remove(m *message) {
 	q.messages = slices.DeleteFunc(q.messages, func(o *message) bool { return o == m })
 }
 
-// find returns the message of a receipt that is still valid; one that is not is no fault of its holder's.
+// find returns the message of a valid receipt, or nil.
 func (q *queue) find(receipt string) *message {
 	for _, m := range q.messages {
 		if m.Receipt == receipt && m.visible.After(q.now) {
@@ -129,22 +132,23 @@ func (q *queue) find(receipt string) *message {
 }
 
 func (q *queue) Extend(_ context.Context, d time.Duration, ms ...imagery.Message) (gone []imagery.Message, err error) {
-	err = q.do(call{service: queueing, what: "extend", subject: d.String(), fates: []fate{refused, lost, late}, effect: func() error {
-		gone = nil
-		for _, m := range ms {
-			if held := q.find(m.Receipt); held != nil {
-				held.visible = q.now.Add(d)
-			} else {
-				gone = append(gone, m)
+	err = q.do(call{service: queueing, what: "extend", subject: d.String(), outcomes: []outcome{refused, lost, late},
+		effect: func() error {
+			gone = nil
+			for _, m := range ms {
+				if held := q.find(m.Receipt); held != nil {
+					held.visible = q.now.Add(d)
+				} else {
+					gone = append(gone, m)
+				}
 			}
-		}
-		return nil
-	}})
+			return nil
+		}})
 	return gone, err
 }
 
 func (q *queue) Delete(_ context.Context, ms ...imagery.Message) error {
-	return q.do(call{service: queueing, what: "delete", fates: ofAcks, effect: func() error {
+	return q.do(call{service: queueing, what: "delete", outcomes: deleteOutcomes, effect: func() error {
 		for _, m := range ms {
 			if held := q.find(m.Receipt); held != nil {
 				q.remove(held)
@@ -159,3 +163,68 @@ func (q *queue) Limits(context.Context) (imagery.Limits, error) {
 }
 
 var _ imagery.Queue = (*queue)(nil)
+
+// drawMessage returns a random message of the queue.
+func (w *world) drawMessage() *message {
+	if len(w.queue.messages) == 0 {
+		return nil
+	}
+	return w.queue.messages[w.src.intn(len(w.queue.messages))]
+}
+
+// duplicate makes a message visible that a worker holds.
+func (w *world) duplicate() bool {
+	m := w.drawMessage()
+	if m == nil || !m.visible.After(w.now) {
+		return false
+	}
+	m.visible = time.Time{}
+	w.tracef("%s is delivered again", m.ID)
+	return true
+}
+
+func (w *world) delay() bool {
+	m := w.drawMessage()
+	if m == nil || m.visible.After(w.now) {
+		return false
+	}
+	m.visible = w.now.Add(timeSteps[w.src.intn(6)])
+	w.tracef("%s is late", m.ID)
+	return true
+}
+
+func (w *world) loseMessage() bool {
+	m := w.drawMessage()
+	if m == nil {
+		return false
+	}
+	w.queue.remove(m)
+	w.tracef("%s is lost", m.ID)
+	return true
+}
+
+// purge empties a queue.
+func (w *world) purge() bool {
+	q := w.queue
+	if w.src.chance(1, 4) {
+		q = w.dead
+	}
+	if len(q.messages) == 0 {
+		return false
+	}
+	q.messages = nil
+	w.tracef("%s is purged", q.name)
+	return true
+}
+
+// foreignMessage sends what other programs with access may send: invalid hints, hints about unknown images, and the
+// hint of the original application, which has no key.
+func (w *world) foreignMessage() {
+	id := w.rows[w.src.intn(len(w.rows))].id
+	body := []string{`{"imageId":"` + id + `","desiredState":"processed"}`,
+		`{"imageId":"` + strings.ToUpper(id) + `","desiredState":"processed","more":1}`,
+		`{"imageId":"ffffffff-ffff-4fff-8fff-ffffffffffff","desiredState":"processed"}`,
+		`{"imageId":"` + id + `","desiredState":"resized"}`, `not a hint`}[w.src.intn(5)]
+	w.tracef("another program sends %s", body)
+	w.queue.push([]byte(body), "")
+}

@@ -8,11 +8,11 @@ import (
 	"imagery/app/imagery"
 )
 
-// operation is one use of the service by an actor, with what the world saw of it.
+// operation is one use of the service by an actor, with what the model observed of it.
 type operation struct {
 	by       *actor
 	began    int // number of the last write before it
-	faults   int // calls of it that did not go the plain way
+	faults   int // calls of it whose outcome was not normal
 	puts     int
 	touches  int
 	sent     []imagery.Hint
@@ -21,10 +21,10 @@ type operation struct {
 
 	// Of a worker's job only.
 	delivery *delivery
-	looked   int    // number of the last write before it looked for the original
+	soughtAt int    // number of the last write before the read of the original
 	missing  bool   // the original was not there
 	worked   string // the bytes that the filter got
-	refused  string // what the filter had against them
+	refused  string // why the filter refused them
 }
 
 // begin starts a new operation of the actor.
@@ -33,11 +33,11 @@ func (a *actor) begin(w *world) *operation {
 	return a.op
 }
 
-// client creates, looks at and uploads, as a person does who does not know what others do with the same id.
+// client creates, reads or uploads, without knowledge of other clients of the same id.
 func (w *world) client() {
-	p := w.servers[w.src.below(len(w.servers))]
-	id := w.rows[w.src.below(len(w.rows))].id
-	switch file := photos[w.src.below(len(photos))]; w.src.below(6) {
+	p := w.servers[w.src.intn(len(w.servers))]
+	id := w.rows[w.src.intn(len(w.rows))].id
+	switch file := photos[w.src.intn(len(photos))]; w.src.intn(6) {
 	case 0:
 		w.spawn(p, "create", func(a *actor) {
 			op := a.begin(w)
@@ -53,8 +53,9 @@ func (w *world) client() {
 	default:
 		w.spawn(p, "upload", func(a *actor) {
 			op := a.begin(w)
-			img, hintErr, err := p.Accept(context.Background(), imagery.Upload{ID: id, Hash: file.hash, ContentType: "image/jpeg",
-				Body: bytes.NewReader([]byte(file.body)), Size: int64(len(file.body))})
+			img, hintErr, err := p.Accept(context.Background(), imagery.Upload{ID: id, Hash: file.hash,
+				ContentType: "image/jpeg",
+				Body:        bytes.NewReader([]byte(file.body)), Size: int64(len(file.body))})
 			w.checkUpload(op, id, imagery.RawKey(id, file.hash), img, hintErr, err)
 		})
 	}
@@ -62,8 +63,8 @@ func (w *world) client() {
 
 // worker receives a few messages and does their jobs.
 func (w *world) worker() {
-	p := w.workers[w.src.below(len(w.workers))]
-	limit := 1 + w.src.below(3)
+	p := w.workers[w.src.intn(len(w.workers))]
+	limit := 1 + w.src.intn(3)
 	w.spawn(p, "receive", func(a *actor) {
 		op := a.begin(w)
 		ms, err := w.queue.Receive(context.Background(), limit, 0)
@@ -77,7 +78,7 @@ func (w *world) worker() {
 	})
 }
 
-// job processes one delivery, then acknowledges it or puts it off, as a worker does.
+// job processes one delivery, and then deletes or postpones the message, as a worker does.
 func (w *world) job(a *actor, d *delivery, m imagery.Message) {
 	op := a.begin(w)
 	op.delivery = d
@@ -95,7 +96,7 @@ func (w *world) job(a *actor, d *delivery, m imagery.Message) {
 		Owned: func() bool { return d.own(w.now) },
 		Admit: w.admit,
 	})
-	w.note("%-18s job of %s ends: outcome %q, %v", a.name, m.ID, report.Outcome, err)
+	w.tracef("%-18s job of %s ends: outcome %q, %v", a.name, m.ID, report.Outcome, err)
 	w.checkJob(op, hint, report, err)
 	if err != nil {
 		w.putOff(d, m)
@@ -105,23 +106,24 @@ func (w *world) job(a *actor, d *delivery, m imagery.Message) {
 	_ = w.queue.Delete(context.Background(), m) // else it comes again and is found done before
 }
 
-// admit waits for memory, for longer than the job may take if it must.
+// admit waits for memory, perhaps longer than the job may take.
 func (w *world) admit(context.Context, imagery.Cost) (func(), error) {
-	err := w.do(call{service: nothing, what: "admit", fates: []fate{odd}, odds: []error{context.DeadlineExceeded}})
+	err := w.do(call{service: nothing, what: "admit", outcomes: []outcome{wrongError},
+		wrongErrors: []error{context.DeadlineExceeded}})
 	return func() {}, err
 }
 
-// putOff hands a message back for a later try.
+// putOff postpones a message.
 func (w *world) putOff(d *delivery, m imagery.Message) {
 	if d.own(w.now) {
-		wait := []time.Duration{0, time.Second, visibility, 2 * time.Minute}[w.src.below(4)]
+		wait := []time.Duration{0, time.Second, visibility, 2 * time.Minute}[w.src.intn(4)]
 		_, _ = w.queue.Extend(context.Background(), wait, m) // else it comes back when its visibility ends
 	}
 }
 
-// reconcile makes one pass of a worker's reconciler; a process never makes two at once.
+// reconcile makes one pass of a worker's reconciler. A process never makes two at once.
 func (w *world) reconcile() bool {
-	p := w.workers[w.src.below(len(w.workers))]
+	p := w.workers[w.src.intn(len(w.workers))]
 	if p.passing {
 		return false
 	}
@@ -135,7 +137,7 @@ func (w *world) reconcile() bool {
 	return true
 }
 
-// repair is a pass that asks for no lease: a second leader.
+// repair makes a pass without a lease, like a second leader.
 func (w *world) repair() {
 	w.spawn(w.console, "reconcile", func(a *actor) {
 		op := a.begin(w)
@@ -144,9 +146,9 @@ func (w *world) repair() {
 	})
 }
 
-// resign ends a worker's lease, as a clean stop does, and starts the worker anew.
+// resign ends a worker's lease, as a clean stop does, and restarts the worker.
 func (w *world) resign() bool {
-	p := w.workers[w.src.below(len(w.workers))]
+	p := w.workers[w.src.intn(len(w.workers))]
 	if p.passing {
 		return false
 	}
@@ -160,7 +162,7 @@ func (w *world) resign() bool {
 	return true
 }
 
-// redrive brings back the images of a few dead letters, and then deletes those letters.
+// redrive requeues the images of a few dead letters and deletes these.
 func (w *world) redrive() bool {
 	if len(w.dead.waiting()) == 0 {
 		return false
@@ -174,7 +176,10 @@ func (w *world) redrive() bool {
 		for _, m := range ms {
 			h, err := imagery.ParseHint(m.Body)
 			if err == nil && h.RawKey != "" {
-				err = w.bringBack(a, h.ImageID, func(img imagery.Image) bool { return img.RawKey == h.RawKey && img.State != imagery.Processed })
+				err = w.bringBack(a, h.ImageID, func(img imagery.Image) bool {
+					return img.RawKey == h.RawKey &&
+						img.State != imagery.Processed
+				})
 			}
 			if err == nil {
 				_ = w.dead.Delete(context.Background(), m) // done again at worst
@@ -184,9 +189,9 @@ func (w *world) redrive() bool {
 	return true
 }
 
-// requeue brings one image back, whatever its state.
+// requeue requeues one image in any state.
 func (w *world) requeue() {
-	id := w.rows[w.src.below(len(w.rows))].id
+	id := w.rows[w.src.intn(len(w.rows))].id
 	w.spawn(w.console, "requeue", func(a *actor) { _ = w.bringBack(a, id, nil) })
 }
 

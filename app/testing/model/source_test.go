@@ -5,17 +5,17 @@ import (
 	"slices"
 )
 
-// tape is what was drawn in a history, step by step. The first step is the making of the world.
+// tape is what was drawn in a history, by step. The first step is the creation of the world.
 type tape [][]uint16
 
-// source draws the choices of a history: from a seed, or again from a tape. A draw of 0 is the dullest choice
-// everywhere, so that a shorter and smaller tape is a calmer history.
+// source draws the choices of a history, from a seed or from a tape. 0 is always the simplest choice, so that a shorter
+// tape with smaller numbers is a simpler history.
 type source struct {
 	rng  *rand.Rand // nil while a tape is replayed
 	tape tape       // every draw so far, or the draws to come
 	step int        // of a replayed tape: the step it is in
 	at   int        // and how many of that step's draws are used
-	dull bool       // the world has healed: every draw is 0 and none is recorded
+	calm bool       // the world has healed: every draw is 0 and none is recorded
 }
 
 func fromSeed(seed uint64) *source {
@@ -24,7 +24,7 @@ func fromSeed(seed uint64) *source {
 
 func fromTape(t tape) *source { return &source{tape: t} }
 
-// next begins a step; false when a replayed tape has none left.
+// next begins a step; it returns false when a replayed tape has no more steps.
 func (s *source) next() bool {
 	if s.rng != nil {
 		s.tape = append(s.tape, nil)
@@ -34,9 +34,9 @@ func (s *source) next() bool {
 	return s.step < len(s.tape)
 }
 
-// below draws one of 0 to n-1.
-func (s *source) below(n int) int {
-	if n < 2 || s.dull {
+// intn returns a number from 0 to n-1.
+func (s *source) intn(n int) int {
+	if n < 2 || s.calm {
 		return 0
 	}
 	if s.rng == nil {
@@ -52,11 +52,11 @@ func (s *source) below(n int) int {
 	return v
 }
 
-// chance is true in num of den draws.
-func (s *source) chance(num, den int) bool { return num > 0 && s.below(den) >= den-num }
+// chance returns true in num of den cases.
+func (s *source) chance(num, den int) bool { return num > 0 && s.intn(den) >= den-num }
 
-// shrink looks for a calmer tape that still fails: it leaves out ever fewer steps at once, and then makes single
-// draws 0. It gives up after so many tries.
+// shrink searches for a simpler tape that still fails: it removes steps, fewer and fewer at once, and then sets single
+// draws to 0. It gives up after so many tries.
 func shrink(t tape, tries int, fails func(tape) bool) tape {
 	try := func(calmer tape) bool {
 		if tries--; tries < 0 || !fails(calmer) {

@@ -8,7 +8,7 @@ import (
 	"imagery/app/imagery"
 )
 
-// blobs is the bucket as imagery.Blobs promises it.
+// blobs implements imagery.Blobs.
 type blobs struct{ *world }
 
 func (w blobs) Put(_ context.Context, key, _ string, body io.ReadSeeker, size int64) error {
@@ -20,7 +20,7 @@ func (w blobs) Put(_ context.Context, key, _ string, body io.ReadSeeker, size in
 		return err
 	}
 	op := w.running.op
-	return w.do(call{service: bucket, what: "put", subject: key, fates: ofWrites, effect: func() error {
+	return w.do(call{service: bucket, what: "put", subject: key, outcomes: writeOutcomes, effect: func() error {
 		w.checkPut(key, string(data), size)
 		w.objects[key] = string(data)
 		delete(w.removed, key)
@@ -29,13 +29,15 @@ func (w blobs) Put(_ context.Context, key, _ string, body io.ReadSeeker, size in
 	}})
 }
 
-// ofOriginals: a policy may be wrong for a while, so that an object that is there seems missing or is denied.
-var ofOriginals = []fate{refused, odd}
+// originalOutcomes are those of reading an original. With a wrong bucket policy an existing object may seem missing or
+// be denied.
+var originalOutcomes = []outcome{refused, wrongError}
 
 func (w blobs) Get(_ context.Context, key string, _ int64) (data []byte, err error) {
 	op := w.running.op
-	op.looked = w.seq
-	err = w.do(call{service: bucket, what: "get", subject: key, fates: ofOriginals, odds: []error{imagery.ErrDenied, imagery.ErrNotFound},
+	op.soughtAt = w.seq
+	err = w.do(call{service: bucket, what: "get", subject: key, outcomes: originalOutcomes,
+		wrongErrors: []error{imagery.ErrDenied, imagery.ErrNotFound},
 		effect: func() error {
 			body, ok := w.objects[key]
 			if !ok {
@@ -48,10 +50,10 @@ func (w blobs) Get(_ context.Context, key string, _ int64) (data []byte, err err
 	return data, err
 }
 
-// Find implements imagery.Finder. Operators may list the bucket, so that they are told the truth or nothing.
+// Find implements imagery.Finder. Operators may list the bucket, so the answer is always true.
 func (w blobs) Find(_ context.Context, key string) error {
 	op := w.running.op
-	return w.do(call{service: bucket, what: "find", subject: key, fates: ofReads, effect: func() error {
+	return w.do(call{service: bucket, what: "find", subject: key, outcomes: readOutcomes, effect: func() error {
 		if _, ok := w.objects[key]; !ok {
 			op.missing = true
 			return imagery.ErrNotFound
@@ -66,7 +68,7 @@ func (w blobs) Link(context.Context, string, string) (imagery.Link, error) {
 
 func (w blobs) Ping(context.Context) error { return nil }
 
-// filter makes sepia of the photos that it can read.
+// filter implements imagery.Filter.
 type filter struct{ *world }
 
 func (w filter) Inspect(raw []byte) (imagery.Cost, error) {
@@ -79,8 +81,9 @@ func (w filter) Inspect(raw []byte) (imagery.Cost, error) {
 
 func (w filter) Apply(_ context.Context, raw []byte) (imagery.Result, error) {
 	op := w.running.op
-	// The job's time may be over, or its process be told to stop.
-	err := w.do(call{service: nothing, what: "filter", fates: []fate{odd}, odds: []error{context.DeadlineExceeded, context.Canceled}})
+	// The job may reach its deadline, or its process may be told to stop.
+	err := w.do(call{service: nothing, what: "filter", outcomes: []outcome{wrongError},
+		wrongErrors: []error{context.DeadlineExceeded, context.Canceled}})
 	if err != nil {
 		return imagery.Result{}, err
 	}
@@ -90,7 +93,7 @@ func (w filter) Apply(_ context.Context, raw []byte) (imagery.Result, error) {
 	return imagery.Result{Body: []byte(sepia(string(raw))), Ext: "jpg", ContentType: "image/jpeg"}, nil
 }
 
-// refuse notes that the photo of this job is bad.
+// refuse records that the photo of this job is invalid.
 func (op *operation) refuse(reason string) error {
 	op.refused = reason
 	return &imagery.BadPhoto{Kind: imagery.Unreadable, Reason: reason}

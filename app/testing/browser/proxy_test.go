@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// wire is the network between browser and fleet, for tests that break it: the browser's own emulation spares
-// the requests that are on their way.
-type wire struct {
+// tcpProxy is between browser and fleet, for tests that break connections: the emulation of the browser does not break
+// requests in flight.
+type tcpProxy struct {
 	url, to string
 	mu      sync.Mutex
 	down    bool
@@ -20,16 +20,16 @@ type wire struct {
 type link struct {
 	near, far net.Conn
 	waiting   atomic.Bool // the last that came through was a request
-	deaf      atomic.Bool // takes bytes and delivers none, like the connection of a machine that slept
+	stalled   atomic.Bool // reads and forwards nothing, like the connection of a machine that slept
 }
 
-func newWire(t *testing.T, f *fleet) *wire {
+func newTCPProxy(t *testing.T, f *fleet) *tcpProxy {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &wire{url: "http://" + l.Addr().String(), to: strings.TrimPrefix(f.url, "http://")}
+	w := &tcpProxy{url: "http://" + l.Addr().String(), to: strings.TrimPrefix(f.url, "http://")}
 	t.Cleanup(func() {
 		l.Close()
 		w.cut()
@@ -46,7 +46,7 @@ func newWire(t *testing.T, f *fleet) *wire {
 	return w
 }
 
-func (w *wire) join(near net.Conn) {
+func (w *tcpProxy) join(near net.Conn) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.down {
@@ -73,7 +73,7 @@ func (k *link) carry(to, from net.Conn) {
 			return
 		}
 		k.waiting.Store(from == k.near)
-		if k.deaf.Load() {
+		if k.stalled.Load() {
 			continue
 		}
 		if _, err := to.Write(buf[:n]); err != nil {
@@ -82,8 +82,8 @@ func (k *link) carry(to, from net.Conn) {
 	}
 }
 
-// cut ends every connection, and every later one until mend.
-func (w *wire) cut() {
+// cut closes every connection, and every new one until restore.
+func (w *tcpProxy) cut() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.down = true
@@ -94,20 +94,20 @@ func (w *wire) cut() {
 	w.links = nil
 }
 
-func (w *wire) mend() {
+func (w *tcpProxy) restore() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.down = false
 }
 
-// deafen lets the requests that wait for an answer hang; new ones work. Idle connections end, as the browser
-// itself ends them when its machine wakes up.
-func (w *wire) deafen() {
+// stall leaves the requests that wait for an answer pending; new ones work. Idle connections are closed, as the browser
+// does when its machine wakes up.
+func (w *tcpProxy) stall() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, k := range w.links {
 		if k.waiting.Load() {
-			k.deaf.Store(true)
+			k.stalled.Store(true)
 		} else {
 			k.near.Close()
 		}
