@@ -81,7 +81,7 @@ func TestOriginalApplicationsRequests(t *testing.T) {
 		!strings.HasPrefix(v.ProcessedKey, "processed/"+id+"/") {
 		t.Errorf("image: %+v", v)
 	}
-	c.compare(t.Context(), acceptedUpload{id, photo{"chapter", encodeJPEG(t, scene(1, 60, 40)), "processed"}}, v)
+	c.compare(t.Context(), acceptedUpload{id, photo{"jpeg", encodeJPEG(t, scene(1, 60, 40)), "processed"}}, v)
 	a.checkInvariants(t)
 }
 

@@ -97,7 +97,7 @@ func (d *deployment) checkListing(poison string) {
 		p := states["failed"]
 		if p.ImageID != poison || p.Receives != 2 || p.Redrive != "requeue" || p.Instance == "" || p.Release == "" ||
 			time.Since(p.Sent) > time.Minute {
-			d.Errorf("the poison's letter: %+v", p)
+			d.Errorf("the dead letter of the poison: %+v", p)
 		}
 		if d.runJSON(0, &some, "dlq", "ls", "--reason", "No Worker lived"); len(some) != 1 || some[0].ID != p.ID {
 			d.Errorf("filtered by reason: %+v", some)

@@ -138,7 +138,7 @@ func TestWhy(t *testing.T) {
 		d.remove(broken.ProcessedKey)
 		for _, c := range []struct {
 			img  imagery.Image
-			says []string
+			want []string
 		}{
 			{d.addImage("r1", time.Minute), []string{"created since", "(1m)", "original  none", "waits for its upload"}},
 			{d.addImage("r1", 0, imagery.Uploaded), []string{"uploaded since", "exists", "result     none",
@@ -152,7 +152,7 @@ func TestWhy(t *testing.T) {
 			{broken, []string{"result is gone"}},
 		} {
 			out, _ := d.run(0, "why", strings.ToUpper(c.img.ID))
-			d.contains(out, append(c.says, c.img.ID)...)
+			d.contains(out, append(c.want, c.img.ID)...)
 			if rows := strings.Count(out, "  r1 "); rows != len(c.img.History) {
 				d.Errorf("%d transitions are shown, want %d:\n%s", rows, len(c.img.History), out)
 			}
@@ -169,8 +169,8 @@ func TestWhy(t *testing.T) {
 				d.Errorf("objects: %+v", p)
 			}
 		}
-		_, says := d.run(1, "why", imagery.NewID())
-		d.contains(says, "there is no image")
+		_, stderr := d.run(1, "why", imagery.NewID())
+		d.contains(stderr, "there is no image")
 	})
 }
 
@@ -242,9 +242,9 @@ func TestFsckFindsAndRepairs(t *testing.T) {
 				d.Errorf("%s is %q, want %q: %+v", id, classes[id], want, r.Findings)
 			}
 		}
-		out, says := d.run(1, "fsck", "--hashes")
+		out, stderr := d.run(1, "fsck", "--hashes")
 		d.contains(out, "lost 2, duplicated 1, broken 1")
-		d.contains(says, "4 findings for a person")
+		d.contains(stderr, "4 findings for a person")
 	})
 }
 

@@ -31,7 +31,7 @@ func TestCommandsRefuseBadInput(t *testing.T) {
 		for _, c := range []struct {
 			args string
 			code int
-			says string
+			want string
 		}{
 			{"dlq purge", 2, "ls, redrive, show"},
 			{"dlq shwo", 2, "did you mean show?"},
@@ -68,25 +68,25 @@ func TestCommandsRefuseBadInput(t *testing.T) {
 			{"why " + unknown + " -table images", 2, "--table is set but --bucket"},
 			{"fsck -max-pixels many", 2, "-max-pixels, IMAGERY_MAX_PIXELS"},
 		} {
-			_, says := d.run(c.code, strings.Fields(c.args)...)
-			d.contains(says, "imagery: ", c.says)
+			_, stderr := d.run(c.code, strings.Fields(c.args)...)
+			d.contains(stderr, "imagery: ", c.want)
 		}
 	})
 	d.flags = []string{"-data", nowhere}
-	for _, verb := range []string{"dlq ls", "dlq show 1", "dlq redrive", "requeue --failed", "requeue " + unknown,
+	for _, command := range []string{"dlq ls", "dlq show 1", "dlq redrive", "requeue --failed", "requeue " + unknown,
 		"why " + unknown, "fsck"} {
-		_, says := d.run(1, strings.Fields(verb)...)
-		d.contains(says, nowhere, "-data, IMAGERY_DATA")
+		_, stderr := d.run(1, strings.Fields(command)...)
+		d.contains(stderr, nowhere, "-data, IMAGERY_DATA")
 	}
 	if _, err := os.Stat(nowhere); err == nil {
-		t.Error("a verb made the folder that somebody mistyped")
+		t.Error("a command made the mistyped folder")
 	}
 }
 
 // TestCommandsHelp checks the help text of every command and group.
 func TestCommandsHelp(t *testing.T) {
 	t.Parallel()
-	for verb, flags := range map[string][]string{
+	for command, flags := range map[string][]string{
 		"dlq":         {"dlq ls", "dlq show", "dlq redrive"},
 		"dlq ls":      {"--reason", "--id", "--json"},
 		"dlq show":    {"--json"},
@@ -97,13 +97,13 @@ func TestCommandsHelp(t *testing.T) {
 		"selftest":    {"built-in"},
 	} {
 		for _, h := range []string{"-h", "--help"} {
-			out, err := exec.Command(exe, append(strings.Fields(verb), h)...).CombinedOutput()
+			out, err := exec.Command(exe, append(strings.Fields(command), h)...).CombinedOutput()
 			if err != nil {
-				t.Errorf("%s %s: %v", verb, h, err)
+				t.Errorf("%s %s: %v", command, h, err)
 			}
-			for _, want := range append(flags, "Usage: imagery "+verb, "IMAGERY_TABLE", "Exit codes") {
+			for _, want := range append(flags, "Usage: imagery "+command, "IMAGERY_TABLE", "Exit codes") {
 				if !strings.Contains(string(out), want) {
-					t.Errorf("%s %s does not say %q:\n%s", verb, h, want, out)
+					t.Errorf("%s %s does not say %q:\n%s", command, h, want, out)
 				}
 			}
 		}
@@ -122,17 +122,17 @@ func TestCommandsOnAWSSayWhatIsMissing(t *testing.T) {
 	d := awsDeployment(t)
 	id := d.addImage("r1", 0, imagery.Uploaded, imagery.Failed).ID
 	proxy := d.aws.Proxy
-	for _, verb := range commandLines(id) {
+	for _, command := range commandLines(id) {
 		proxy.Inject(func(c fakeaws.Call) fakeaws.Fault {
 			if c.Caller == "operator" {
 				return fakeaws.Fault{Kind: fakeaws.Denied}
 			}
 			return fakeaws.Fault{}
 		})
-		_, says := d.run(1, strings.Fields(verb)...)
-		d.contains(says, " refused ", "AccessDenied")
-		if len(says) > 200 {
-			t.Errorf("%s: too long for a person: %s", verb, says)
+		_, stderr := d.run(1, strings.Fields(command)...)
+		d.contains(stderr, " refused ", "AccessDenied")
+		if len(stderr) > 200 {
+			t.Errorf("%s: too long: %s", command, stderr)
 		}
 	}
 	proxy.Inject(nil)
@@ -142,7 +142,7 @@ func TestCommandsOnAWSSayWhatIsMissing(t *testing.T) {
 	}
 	for _, c := range []struct {
 		args []string
-		says string
+		want string
 	}{
 		{[]string{"dlq", "ls", "-queue-url", alone}, "the queue has no dead letters"},
 		{[]string{"dlq", "ls", "-queue-url", d.aws.QueueURL + "-x"}, "SQS refused GetQueueAttributes"},
@@ -154,13 +154,13 @@ func TestCommandsOnAWSSayWhatIsMissing(t *testing.T) {
 		args := c.args
 		flags := d.flags
 		d.flags = nil // a later flag wins: those of the row must stand behind
-		_, says := d.run(1, append(append(args[:len(args)-2:len(args)-2], flags...), args[len(args)-2:]...)...)
+		_, stderr := d.run(1, append(append(args[:len(args)-2:len(args)-2], flags...), args[len(args)-2:]...)...)
 		d.flags = flags
-		d.contains(says, c.says)
+		d.contains(stderr, c.want)
 	}
 	d.env = append(d.env, "AWS_REGION=", "AWS_DEFAULT_REGION=")
-	_, says := d.run(1, "why", id)
-	d.contains(says, "AWS_REGION")
+	_, stderr := d.run(1, "why", id)
+	d.contains(stderr, "AWS_REGION")
 }
 
 // TestOperatorIAMActionsMatchTheCalls compares the calls of the commands with the IAM actions of an operator, in both
@@ -175,8 +175,8 @@ func TestOperatorIAMActionsMatchTheCalls(t *testing.T) {
 	d.addImage("r1", time.Hour, imagery.Uploaded)
 	d.addDeadLetter(hintOf(failed))
 	d.addDeadLetter("junk")
-	for _, verb := range commandLines(failed.ID) {
-		d.run(0, strings.Fields(verb)...)
+	for _, command := range commandLines(failed.ID) {
+		d.run(0, strings.Fields(command)...)
 	}
 	allowed := slices.DeleteFunc(slices.Concat(iam.Operator, iam.Status), func(c iam.Action) bool {
 		return c.Operation == "DeleteObject" || !slices.Contains([]string{"dynamodb", "s3", "sqs"},

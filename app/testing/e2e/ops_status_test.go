@@ -119,11 +119,11 @@ func TestStatusWatch(t *testing.T) {
 	t.Parallel()
 	d := localDeployment(t)
 	fleet := d.fleet()
-	look := func() (p statusReport) { d.runJSON(0, &p, "status"); return p }
+	read := func() (p statusReport) { d.runJSON(0, &p, "status"); return p }
 	until := func(what string, ok func(p statusReport) bool) statusReport {
 		t.Helper()
 		for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-			p := look()
+			p := read()
 			if ok(p) {
 				return p
 			}
@@ -132,7 +132,7 @@ func TestStatusWatch(t *testing.T) {
 			}
 		}
 	}
-	well := func(p statusReport) bool {
+	allReady := func(p statusReport) bool {
 		n := 0
 		for _, m := range p.Fleet.Members {
 			if m.State == "ready" && len(m.Release) == 64 {
@@ -141,7 +141,7 @@ func TestStatusWatch(t *testing.T) {
 		}
 		return n == 4
 	}
-	p := until("all ready", well)
+	p := until("all ready", allReady)
 	if p.Fleet.URL != fleet.url || p.Fleet.Groups[0].Ready != 2 {
 		t.Errorf("%+v", p.Fleet)
 	}
@@ -165,7 +165,7 @@ func TestStatusWatch(t *testing.T) {
 	}
 	p = until("the victim is replaced", func(p statusReport) bool {
 		m := p.Fleet.Members
-		return well(p) && m[3].Name == victim.Name && m[3].Restarts == 1 && m[3].PID != victim.PID
+		return allReady(p) && m[3].Name == victim.Name && m[3].Restarts == 1 && m[3].PID != victim.PID
 	})
 	shown := func() string {
 		text, err := os.ReadFile(screen.Name())
@@ -189,7 +189,7 @@ func TestStatusWatch(t *testing.T) {
 	}
 	// A killed fleet leaves its address behind, a stopped one does not.
 	fleet.stop(d)
-	if p := look(); !strings.Contains(p.Fleet.Problem, "no fleet runs on this folder") {
+	if p := read(); !strings.Contains(p.Fleet.Problem, "no fleet runs on this folder") {
 		t.Errorf("%+v", p.Fleet)
 	}
 }

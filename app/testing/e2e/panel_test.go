@@ -28,7 +28,7 @@ func TestPanel(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	c := api.New(p.url)
-	look := func() (s fleetState) {
+	read := func() (s fleetState) {
 		res, err := c.Expect(ctx, http.MethodGet, "/_fleet.json", nil, nil, http.StatusOK)
 		if err != nil || json.Unmarshal(res.Body, &s) != nil {
 			t.Fatalf("%s, %v", res.Body, err)
@@ -37,7 +37,7 @@ func TestPanel(t *testing.T) {
 	}
 	until := func(what string, ok func(fleetState) bool) fleetState {
 		for {
-			if s := look(); ok(s) {
+			if s := read(); ok(s) {
 				return s
 			} else if ctx.Err() != nil {
 				t.Fatalf("%s: %+v", what, s)

@@ -29,7 +29,7 @@ func TestBadSettings(t *testing.T) {
 		args []string
 		env  string
 		code int
-		says []string
+		want []string
 	}{
 		{[]string{"-role", "king"}, "", 2, []string{"king", "-role, IMAGERY_ROLE"}},
 		{nil, "IMAGERY_ROLE=king", 2, []string{"king", "-role, IMAGERY_ROLE"}},
@@ -66,7 +66,7 @@ func TestBadSettings(t *testing.T) {
 		if lines := strings.Count(stderr.String(), "\n"); lines != 1 {
 			t.Errorf("%v %s: %d lines: %s", c.args, c.env, lines, stderr.String())
 		}
-		for _, want := range c.says {
+		for _, want := range c.want {
 			if !strings.Contains(stderr.String(), want) {
 				t.Errorf("%v %s: %q does not say %q", c.args, c.env, stderr.String(), want)
 			}
