@@ -21,7 +21,8 @@ import (
 
 func load(t *testing.T, stack string, imagery map[string]string) (Config, []string, error) {
 	t.Helper()
-	return LoadConfig(Origin{Project: "imagery", Stack: stack, Region: region}, func(key string) string { return imagery[key] })
+	return LoadConfig(Origin{Project: "imagery", Stack: stack, Region: region},
+		func(key string) string { return imagery[key] })
 }
 
 func TestEmptyConfigurationIsAValidDevStack(t *testing.T) {
@@ -39,7 +40,8 @@ func TestPresetFillsAndHandWins(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Egress != network.Endpoints || !c.ProtectData || c.ServerMin != 2 || c.WorkerMin != 3 || c.WorkerType != "c7g.medium" {
+	if c.Egress != network.Endpoints || !c.ProtectData || c.ServerMin != 2 || c.WorkerMin != 3 ||
+		c.WorkerType != "c7g.medium" {
 		t.Errorf("%+v", c)
 	}
 }
@@ -47,30 +49,31 @@ func TestPresetFillsAndHandWins(t *testing.T) {
 // Each row is one wrong choice; the message must name the key, and nothing may have been registered.
 func TestRefusals(t *testing.T) {
 	for problem, keys := range map[string]map[string]string{
-		`imagery:profile "test"`:                                {"profile": "test"},
-		"imagery:egress":                                        {"egress": "none"},
-		"it must be a /16 to /22":                               {"vpcCidr": "10.0.0.0/24"},
-		"bits after its prefix":                                 {"vpcCidr": "10.0.1.0/16"},
-		"is not within 10.0.0.0/8":                              {"vpcCidr": "8.8.0.0/16"},
-		"imagery:azCount":                                       {"azCount": "4"},
-		"names 1 zones":                                         {"azs": "eu-central-1a"},
-		"named twice":                                           {"azs": "eu-central-1a,eu-central-1a"},
-		`"us-east-1a" is not a zone of eu-central-1`:            {"azs": `["us-east-1a","eu-central-1b"]`},
-		"is not an IPv4 range":                                  {"allowedCidrs": "1.2.3.4"},
-		"1001 ranges need 1001 inbound rules":                   {"allowedCidrs": ranges(1001)},
-		"501 ranges need 1002 inbound rules":                    {"allowedCidrs": ranges(501), "certificateArn": certificate},
-		"quota L-0EA8095F":                                      {"allowedCidrs": ranges(1200)},
-		"imagery:arch":                                          {"arch": "riscv"},
-		"serverType t3.small is amd64":                          {"serverType": "t3.small"},
-		"is not one of the known instance types":                {"workerType": "x9.huge"},
-		"serverMax 2 must be above":                             {"serverMax": "2"},
-		"workerMin":                                             {"workerMin": "0"},
-		"prod needs at least 2":                                 {"profile": "prod", "serverMin": "1"},
-		"imagery:requestsPerTarget":                             {"requestsPerTarget": "many"},
-		"is not an image id":                                    {"amiId": "al2023"},
-		"set one of them":                                       {"amiId": "ami-0123456789abcdef0", "amiFollow": "true"},
-		"not the ARN of an ACM certificate":                     {"certificateArn": "mine"},
-		"certificateArn is in region us-east-1":                 {"certificateArn": "arn:aws:acm:us-east-1:111122223333:certificate/x"},
+		`imagery:profile "test"`:                     {"profile": "test"},
+		"imagery:egress":                             {"egress": "none"},
+		"it must be a /16 to /22":                    {"vpcCidr": "10.0.0.0/24"},
+		"bits after its prefix":                      {"vpcCidr": "10.0.1.0/16"},
+		"is not within 10.0.0.0/8":                   {"vpcCidr": "8.8.0.0/16"},
+		"imagery:azCount":                            {"azCount": "4"},
+		"names 1 zones":                              {"azs": "eu-central-1a"},
+		"named twice":                                {"azs": "eu-central-1a,eu-central-1a"},
+		`"us-east-1a" is not a zone of eu-central-1`: {"azs": `["us-east-1a","eu-central-1b"]`},
+		"is not an IPv4 range":                       {"allowedCidrs": "1.2.3.4"},
+		"1001 ranges need 1001 inbound rules":        {"allowedCidrs": ranges(1001)},
+		"501 ranges need 1002 inbound rules":         {"allowedCidrs": ranges(501), "certificateArn": certificate},
+		"quota L-0EA8095F":                           {"allowedCidrs": ranges(1200)},
+		"imagery:arch":                               {"arch": "riscv"},
+		"serverType t3.small is amd64":               {"serverType": "t3.small"},
+		"is not one of the known instance types":     {"workerType": "x9.huge"},
+		"serverMax 2 must be above":                  {"serverMax": "2"},
+		"workerMin":                                  {"workerMin": "0"},
+		"prod needs at least 2":                      {"profile": "prod", "serverMin": "1"},
+		"imagery:requestsPerTarget":                  {"requestsPerTarget": "many"},
+		"is not an image id":                         {"amiId": "al2023"},
+		"set one of them":                            {"amiId": "ami-0123456789abcdef0", "amiFollow": "true"},
+		"not the ARN of an ACM certificate":          {"certificateArn": "mine"},
+		"certificateArn is in region us-east-1": {
+			"certificateArn": "arn:aws:acm:us-east-1:111122223333:certificate/x"},
 		"imagery:accessLogs":                                    {"accessLogs": "yes"},
 		"is not an e-mail address":                              {"alarmEmail": "me"},
 		"is not a period that CloudWatch accepts":               {"logRetentionDays": "8"},
@@ -111,15 +114,19 @@ func TestRulesUpToTheQuotaAreAccepted(t *testing.T) {
 }
 
 func TestMisspeltKeysAreRefused(t *testing.T) {
-	t.Setenv("PULUMI_CONFIG", `{"imagery:workerMx":"9","imagery:egress":"nat","aws:region":"eu-central-1"}`) // as an engine does
-	g, err := pulumitest.Run(program(binary(t, "a release"), &fakeRoller{}), "test", t.TempDir(), keysOf(map[string]string{"egress": "nat"}))
-	if err == nil || !strings.Contains(err.Error(), "imagery:workerMx is not a key") || strings.Contains(err.Error(), "egress") || len(g.Resources) > 0 {
+	// as an engine does
+	t.Setenv("PULUMI_CONFIG", `{"imagery:workerMx":"9","imagery:egress":"nat","aws:region":"eu-central-1"}`)
+	g, err := pulumitest.Run(program(binary(t, "a release"), &fakeRoller{}), "test", t.TempDir(),
+		keysOf(map[string]string{"egress": "nat"}))
+	if err == nil || !strings.Contains(err.Error(), "imagery:workerMx is not a key") ||
+		strings.Contains(err.Error(), "egress") || len(g.Resources) > 0 {
 		t.Errorf("%v, %d resources", err, len(g.Resources))
 	}
 }
 
 func TestRefusesStackNamesThatAWSWouldCut(t *testing.T) {
-	for stack, ok := range map[string]bool{"dev": true, "rehearsal": true, "pull-4711": true, "my-long-feature-branch": false, "Dev": false, "a_b": false} {
+	for stack, ok := range map[string]bool{"dev": true, "rehearsal": true, "pull-4711": true,
+		"my-long-feature-branch": false, "Dev": false, "a_b": false} {
 		if _, _, err := load(t, stack, nil); (err == nil) != ok {
 			t.Errorf("stack %q: %v", stack, err)
 		}
@@ -161,7 +168,8 @@ func TestLateRefusalsMakeNothing(t *testing.T) {
 }
 
 func TestWarnings(t *testing.T) {
-	_, warnings, err := load(t, "live", map[string]string{"profile": "prod", "protectData": "false", "egress": "nat", "azCount": "3"})
+	_, warnings, err := load(t, "live",
+		map[string]string{"profile": "prod", "protectData": "false", "egress": "nat", "azCount": "3"})
 	if err != nil || len(warnings) != 4 {
 		t.Errorf("%v, warnings %q; want unprotected data, one NAT for three zones, plain HTTP, no address for alarms",
 			err, warnings)
@@ -210,7 +218,8 @@ func TestExampleStackIsValid(t *testing.T) {
 		}
 		known[name] = v
 	}
-	if _, _, err := LoadConfig(Origin{Project: "imagery", Stack: "dev", Region: example.Config["aws:region"]}, func(k string) string { return known[k] }); err != nil {
+	if _, _, err := LoadConfig(Origin{Project: "imagery", Stack: "dev", Region: example.Config["aws:region"]},
+		func(k string) string { return known[k] }); err != nil {
 		t.Error(err)
 	}
 }

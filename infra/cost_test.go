@@ -38,7 +38,8 @@ func TestEgressCosts(t *testing.T) {
 		want               float64
 	}{
 		{"endpoints", "2", "false", 43.80}, {"endpoints", "3", "false", 65.70}, {"endpoints", "2", "true", 73.00},
-		{"nat", "2", "false", 36.50}, {"natPerAz", "2", "false", 73.00}, {"natPerAz", "3", "false", 109.50}, {"public", "2", "false", 14.60},
+		{"nat", "2", "false", 36.50}, {"natPerAz", "2", "false", 73.00}, {"natPerAz", "3", "false", 109.50},
+		{"public", "2", "false", 14.60},
 	} {
 		got := lineOf(t, costOf(t, map[string]string{"egress": row.egress, "azCount": row.zones, "ssm": row.ssm}), "egress")
 		if math.Abs(got-row.want) > 0.005 {

@@ -86,7 +86,8 @@ func outputTable(*testing.T) string {
 // costTable shows what the choice of egress costs, which is what people turn first.
 func costTable(t *testing.T) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "US dollars a month at the smallest size, list prices of %s in %s, two zones; the preview prints yours.\n\n", priceRegion, priceDate)
+	fmt.Fprintf(&b, "US dollars a month at the smallest size, list prices of %s in %s, two zones; the preview prints "+
+		"yours.\n\n", priceRegion, priceDate)
 	b.WriteString("| | endpoints | nat | natPerAz | public |\n|---|---|---|---|---|\n")
 	for _, preset := range []string{Dev, Prod} {
 		b.WriteString("| " + preset)

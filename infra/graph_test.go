@@ -81,7 +81,8 @@ func TestEveryResourceHasAComponentAndTheTaggingProvider(t *testing.T) {
 // Nothing may be ignored to quiet a diff; these have a reason that outlives the day.
 func TestIgnoredChangesAreTheseAndNoOthers(t *testing.T) {
 	want := map[string]string{
-		"dev Group":          "launchTemplate.version initialLifecycleHooks desiredCapacity", // rollout's, twin hooks', scaling's
+		// rollout's, twin hooks', scaling's
+		"dev Group":          "launchTemplate.version initialLifecycleHooks desiredCapacity",
 		"prod Group":         "launchTemplate.version initialLifecycleHooks desiredCapacity",
 		"dev LaunchTemplate": "imageId",          // looked up, not pinned: only for a new fleet
 		"dev Subnet":         "availabilityZone", // the same of zones
@@ -142,7 +143,8 @@ func TestNewReleaseChangesOnlyWhatItMust(t *testing.T) {
 	if d := changed(first, run(t, "test", nil, binary(t, "a release"))); len(d) > 0 {
 		t.Errorf("the same release changes %v", d)
 	}
-	want := []string{"BucketObjectv2 imagery-test-release", "LaunchTemplate imagery-test-server", "LaunchTemplate imagery-test-worker"}
+	want := []string{"BucketObjectv2 imagery-test-release", "LaunchTemplate imagery-test-server",
+		"LaunchTemplate imagery-test-worker"}
 	if d := changed(first, run(t, "test", nil, binary(t, "another"))); !slices.Equal(d, want) {
 		t.Errorf("another release changes %v, want %v", d, want)
 	}
@@ -164,7 +166,8 @@ func TestFirstPreviewShowsEverything(t *testing.T) {
 func changed(a, b *pulumitest.Graph) []string {
 	var out []string
 	for i, r := range a.Resources {
-		if o := b.Resources[i]; r.URN() != o.URN() || r.Text("key") != o.Text("key") || r.Text("userData") != o.Text("userData") || fingerprint(r) != fingerprint(o) {
+		if o := b.Resources[i]; r.URN() != o.URN() || r.Text("key") != o.Text("key") ||
+			r.Text("userData") != o.Text("userData") || fingerprint(r) != fingerprint(o) {
 			out = append(out, r.Type[strings.LastIndex(r.Type, ":")+1:]+" "+r.Name)
 		}
 	}

@@ -24,9 +24,10 @@ var arns = map[iam.Resource]string{
 	iam.Queue:       "Queue.imagery-test-queue.arn",
 	iam.DeadLetters: "Queue.imagery-test-dead-letters.arn",
 	iam.Releases:    "BucketV2.imagery-test-releases.arn/releases/*",
-	iam.Group:       "arn:aws:autoscaling:eu-central-1:111122223333:autoScalingGroup:*:autoScalingGroupName/imagery-test-ROLE",
-	iam.Logs:        "arn:aws:logs:eu-central-1:111122223333:log-group:/imagery/test/ROLE:*",
-	iam.Any:         "*",
+	iam.Group: "arn:aws:autoscaling:eu-central-1:111122223333:autoScalingGroup:*:" +
+		"autoScalingGroupName/imagery-test-ROLE",
+	iam.Logs: "arn:aws:logs:eu-central-1:111122223333:log-group:/imagery/test/ROLE:*",
+	iam.Any:  "*",
 }
 
 // granted lists "action resource [limit]" of all policies of a role.
@@ -46,7 +47,9 @@ func granted(t *testing.T, g *pulumitest.Graph, role string) []string {
 				t.Errorf("%s: %+v", p.Name, s)
 			}
 			for _, a := range s.Action {
-				out = append(out, strings.TrimSpace(fmt.Sprint(a, " ", s.Resource[0], " ", strings.Join(s.Condition["ForAllValues:StringLike"]["dynamodb:LeadingKeys"], ","))))
+				out = append(out, strings.TrimSpace(
+					fmt.Sprint(a, " ", s.Resource[0], " ",
+						strings.Join(s.Condition["ForAllValues:StringLike"]["dynamodb:LeadingKeys"], ","))))
 			}
 		}
 	}

@@ -25,7 +25,8 @@ func TestMachines(t *testing.T) {
 		*factor = map[bool]int{false: 20, true: 10}[*all]
 	}
 	r := newReal(t, scene{factor: *factor, retry: 30 * time.Second})
-	r.say("durations of hooks, health checks, drains, warm-ups, bakes and alarms are divided by %d; those of unit and user-data are as they are", *factor)
+	r.say("durations of hooks, health checks, drains, warm-ups, bakes and alarms are divided by %d; those of unit and "+
+		"user-data are as they are", *factor)
 	r.boot()
 	r.load.Start()
 	r.firstRelease()
@@ -63,7 +64,8 @@ func (r *real) boot() {
 		r.Errorf("%v: %s", err, score[max(0, len(score)-300):])
 	}
 	r.say("unit: %s", strings.TrimSpace(score[max(0, strings.LastIndex(score, "→")):]))
-	if who, err := r.host.Exec(id, "ps", "-o", "user=,args=", "-C", "imagery"); err != nil || !strings.HasPrefix(who, "imagery") {
+	if who, err := r.host.Exec(id, "ps", "-o", "user=,args=", "-C", "imagery"); err != nil ||
+		!strings.HasPrefix(who, "imagery") {
 		r.Errorf("the service runs as %s, %v", who, err)
 	}
 }
@@ -229,7 +231,9 @@ func (r *real) fullDisk() {
 	var ids []string
 	for _, group := range []string{servers, workers} {
 		id := r.in(group, "")[0].ID
-		if out, err := r.host.Exec(id, "bash", "-c", "head -c 64M /dev/zero >/var/log/imagery/fill; df --output=pcent /var/log/imagery | tail -1"); !strings.Contains(out, "100%") {
+		if out, err := r.host.Exec(id, "bash", "-c",
+			"head -c 64M /dev/zero >/var/log/imagery/fill; df --output=pcent /var/log/imagery | tail -1"); !strings.Contains(out,
+			"100%") {
 			r.Fatal(out, err)
 		}
 		ids = append(ids, id)
@@ -260,7 +264,8 @@ func (r *real) poweredOff() {
 		return !slices.Contains(ids(r.in(servers, "")), off[0]) && !slices.Contains(ids(r.in(workers, "")), off[1])
 	})
 	r.full()
-	r.failedSince(fmt.Sprintf("a server and a worker lost their power: full again after %.1f s", time.Since(from).Seconds()), from)
+	r.failedSince(fmt.Sprintf("a server and a worker lost their power: full again after %.1f s",
+		time.Since(from).Seconds()), from)
 }
 
 func (r *real) zoneDown() {

@@ -26,7 +26,8 @@ import (
 )
 
 // guards are the alarms that judge a release, by the ends of their names.
-var guards = map[settings.Role][]string{settings.Server: {"-server-errors", "-server-latency"}, settings.Worker: {"-worker-failures"}}
+var guards = map[settings.Role][]string{settings.Server: {"-server-errors", "-server-latency"},
+	settings.Worker: {"-worker-failures"}}
 
 const metricAlarm = "cloudwatch/metricAlarm:MetricAlarm"
 
@@ -79,7 +80,8 @@ func (r *real) alarm(of *pulumitest.Resource, role string) nspawn.Alarm {
 			continue
 		}
 		period = of.Number(at + "metric.period")
-		a.Metrics[of.Text(at+"id")] = nspawn.Metric{Name: of.Text(at + "metric.metricName"), Stat: of.Text(at + "metric.stat")}
+		a.Metrics[of.Text(at+"id")] = nspawn.Metric{Name: of.Text(at + "metric.metricName"),
+			Stat: of.Text(at + "metric.stat")}
 	}
 	a.Period = time.Duration(period) * time.Second / time.Duration(r.scene.factor)
 	if len(a.Metrics) == 0 || a.Period <= 0 || of.Text("comparisonOperator") != "GreaterThanThreshold" {
@@ -90,14 +92,17 @@ func (r *real) alarm(of *pulumitest.Resource, role string) nspawn.Alarm {
 
 // up is what one `pulumi up` does about the machines: the controller, which knows nothing of all this but addresses.
 func (r *real) up(version string, bake time.Duration) error {
-	cfg := aws.Config{Region: region, BaseEndpoint: aws.String("http://" + control), Credentials: credentials.NewStaticCredentialsProvider("deployer", "secret", "")}
+	cfg := aws.Config{Region: region, BaseEndpoint: aws.String("http://" + control),
+		Credentials: credentials.NewStaticCredentialsProvider("deployer", "secret", "")}
 	o := rollout.Options{
-		Clients: rollout.Clients{Groups: autoscaling.NewFromConfig(cfg), Targets: elasticloadbalancingv2.NewFromConfig(cfg), Compute: ec2.NewFromConfig(cfg),
-			Alarms: cloudwatch.NewFromConfig(cfg), Objects: r.cloud.S3(), Table: r.cloud.DynamoDB()},
+		Clients: rollout.Clients{Groups: autoscaling.NewFromConfig(cfg), Targets: elasticloadbalancingv2.NewFromConfig(cfg),
+			Compute: ec2.NewFromConfig(cfg),
+			Alarms:  cloudwatch.NewFromConfig(cfg), Objects: r.cloud.S3(), Table: r.cloud.DynamoDB()},
 		Table: r.stack.Table, By: "test@host", Why: "pulumi up", Bake: bake,
-		Poll:   10 * time.Second / time.Duration(r.scene.factor),
-		Groups: map[settings.Role]rollout.Group{settings.Worker: {Name: workers, Alarms: r.guards[settings.Worker]}, settings.Server: {Name: servers, Alarms: r.guards[settings.Server]}},
-		Log:    func(line string) { r.say("rollout: %s", line) },
+		Poll: 10 * time.Second / time.Duration(r.scene.factor),
+		Groups: map[settings.Role]rollout.Group{settings.Worker: {Name: workers, Alarms: r.guards[settings.Worker]},
+			settings.Server: {Name: servers, Alarms: r.guards[settings.Server]}},
+		Log: func(line string) { r.say("rollout: %s", line) },
 		Smoke: func(ctx context.Context, release string) (string, error) {
 			_, err := smoke.Run(ctx, smoke.Options{URL: "http://" + nspawn.Address, Release: release})
 			return "", err
@@ -107,7 +112,9 @@ func (r *real) up(version string, bake time.Duration) error {
 	r.must(err)
 	ctx, cancel := context.WithTimeout(r.Context(), 3*patience)
 	defer cancel()
-	outcome, err := rollout.Run(ctx, o, rollout.Target{Release: r.releases[n-1], Versions: map[settings.Role]string{settings.Worker: version, settings.Server: version}})
+	outcome, err := rollout.Run(ctx, o,
+		rollout.Target{Release: r.releases[n-1],
+			Versions: map[settings.Role]string{settings.Worker: version, settings.Server: version}})
 	if err == nil && outcome != rollout.Done {
 		err = fmt.Errorf("the rollout ended as %q", outcome)
 	}
@@ -181,7 +188,8 @@ func (r *real) rollBad() {
 		r.Errorf("wrong hash: there were %v and there are %v", before, now)
 	}
 	var judged *rollout.Error
-	if err := r.up(version, bake); err == nil || errors.As(err, &judged) || !strings.Contains(err.Error(), "Nothing was touched") {
+	if err := r.up(version, bake); err == nil || errors.As(err, &judged) ||
+		!strings.Contains(err.Error(), "Nothing was touched") {
 		r.Errorf("the same release again: %v", err)
 	}
 }

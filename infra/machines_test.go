@@ -1,19 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/hex"
 	"flag"
 	"fmt"
-	"image"
-	"image/jpeg"
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,9 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"imagery/app/admin/fsck"
 	"imagery/app/deploy/settings"
@@ -34,7 +25,9 @@ import (
 	"imagery/infra/testing/pulumitest"
 )
 
-var factor = flag.Int("factor", 0, "divides every duration of hooks, health checks, drains, warm-ups, bakes and alarms of the machines; 0: 20, or 10 with -all")
+var factor = flag.Int("factor", 0,
+	"divides every duration of hooks, health checks, drains, warm-ups, bakes and alarms of the machines; 0: 20, or 10 "+
+		"with -all")
 
 // real is the rendered prod stack on machines: two servers, two workers, two zones, and an emulated AWS.
 type real struct {
@@ -94,8 +87,10 @@ func newReal(t *testing.T, s scene) *real {
 		return time.Duration(target.Number(path)*float64(time.Second)) / time.Duration(s.factor)
 	}
 	r.host, err = nspawn.New(nspawn.Options{Dir: r.dir, Root: root, Zones: []string{"eu-central-1a", "eu-central-1b"},
-		Check: nspawn.Check{Path: target.Text("healthCheck.path"), Interval: seconds("healthCheck.interval"), Timeout: seconds("healthCheck.timeout"),
-			Healthy: int(target.Number("healthCheck.healthyThreshold")), Unhealthy: int(target.Number("healthCheck.unhealthyThreshold")), Port: int(target.Number("port"))},
+		Check: nspawn.Check{Path: target.Text("healthCheck.path"), Interval: seconds("healthCheck.interval"),
+			Timeout:   seconds("healthCheck.timeout"),
+			Healthy:   int(target.Number("healthCheck.healthyThreshold")),
+			Unhealthy: int(target.Number("healthCheck.unhealthyThreshold")), Port: int(target.Number("port"))},
 		UserData:    r.userDataOf,
 		Log:         r.say,
 		Role:        func(group string) string { return group[strings.LastIndex(group, "-")+1:] },
@@ -117,8 +112,10 @@ func newReal(t *testing.T, s scene) *real {
 	}
 	table, queue, dead := g.Of("Table")[0], g.One("Queue", "-queue"), g.One("Queue", "-dead-letters")
 	r.names = []string{
-		pulumitest.Mark(table.Type, table.Name, "name"), r.stack.Table, g.One("BucketV2", "-images").ID, r.stack.Bucket, g.One("BucketV2", "-releases").ID, "releases",
-		pulumitest.Mark(queue.Type, queue.Name, "url"), r.stack.QueueURL, pulumitest.Mark(dead.Type, dead.Name, "url"), r.stack.DLQURL,
+		pulumitest.Mark(table.Type, table.Name, "name"), r.stack.Table, g.One("BucketV2", "-images").ID, r.stack.Bucket,
+		g.One("BucketV2", "-releases").ID, "releases",
+		pulumitest.Mark(queue.Type, queue.Name, "url"), r.stack.QueueURL, pulumitest.Mark(dead.Type, dead.Name, "url"),
+		r.stack.DLQURL,
 	}
 	for n := 0; n < len(r.names); n += 2 {
 		r.say("user-data: %s is %s; every other byte is as rendered", r.names[n], r.names[n+1])
@@ -160,94 +157,16 @@ func (r *real) listen(address string, h http.Handler) {
 	r.Cleanup(func() { server.Close() })
 }
 
-func photo(t *testing.T) []byte {
-	var b bytes.Buffer
-	m := image.NewRGBA(image.Rect(0, 0, 160, 120))
-	for i := range m.Pix {
-		m.Pix[i] = byte(i * i >> 8)
-	}
-	if err := jpeg.Encode(&b, m, nil); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
-}
-
-// render runs the Pulumi program with a binary and keeps the user-data under the next version. Only names that a cloud
-// would give are put in; the difference is printed once.
-func (r *real) render(binary []byte) (g *pulumitest.Graph, version string) {
-	r.Helper()
-	config := map[string]string{"profile": "prod", "arch": "amd64", "serverType": "t3.small", "workerType": "c7i.large", "azs": "eu-central-1a,eu-central-1b",
-		"amiId": image1, "bootRetrySeconds": strconv.Itoa(int(r.scene.retry / time.Second))}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.releases = append(r.releases, hash(binary))
-	version = strconv.Itoa(len(r.releases))
-	path := filepath.Join(r.dir, "release-"+version)
-	r.must(os.WriteFile(path, binary, 0o755))
-	g = run(r.T, "test", config, fakeBuild{path})
-	for _, role := range roles {
-		r.userData[version+role] = userData(r.T, g, role)
-	}
-	return g, version
-}
-
-// image1 is the image of every version.
-const image1 = "ami-00000000000000001"
-
-// release renders and uploads a release, as `pulumi up` does before its rollout, and returns its version. What is
-// uploaded under the name of binary is content.
-func (r *real) release(binary, content []byte) (version string) {
-	r.Helper()
-	_, version = r.render(binary)
-	r.publish(binary, content)
-	r.tellTemplates()
-	return version
-}
-
-// tellTemplates has the simulator know every version that was rendered.
-func (r *real) tellTemplates() {
-	for _, role := range roles {
-		var versions []asgsim.TemplateVersion
-		for n := range r.releases {
-			m := asgsim.Machine{Group: "-" + role, Version: strconv.Itoa(n + 1)}
-			versions = append(versions, asgsim.TemplateVersion{Number: n + 1, Image: image1, UserData: r.userDataOf(m)})
-		}
-		r.sim.SetTemplate("lt-"+role, versions...)
-	}
-}
-
-func hash(b []byte) string {
-	sum := sha256.Sum256(b)
-	return hex.EncodeToString(sum[:])
-}
-
-// userDataOf is what a machine reads: the rendered bytes with the cloud's names.
-func (r *real) userDataOf(m asgsim.Machine) string {
-	r.mu.Lock()
-	text := r.userData[m.Version+m.Group[strings.LastIndex(m.Group, "-")+1:]]
-	r.mu.Unlock()
-	names := strings.NewReplacer(r.names...)
-	var out []string
-	for line := range strings.SplitSeq(text, "\n") {
-		if name, value, ok := strings.Cut(line, "="); ok && name == "ENVIRONMENT" {
-			env, err := base64.StdEncoding.DecodeString(value)
-			if err != nil {
-				panic(err) // it was rendered as base64
-			}
-			line = name + "=" + base64.StdEncoding.EncodeToString([]byte(names.Replace(string(env))))
-		}
-		out = append(out, names.Replace(line))
-	}
-	return strings.Join(out, "\n")
-}
-
 // groupOf reads what the program told Auto Scaling.
 func groupOf(g *pulumitest.Graph, role string, target *pulumitest.Resource) asgsim.Group {
 	of := g.One(asg, "-"+role)
 	s := func(path string) time.Duration { return time.Duration(of.Number(path)) * time.Second }
-	out := asgsim.Group{Name: of.Text("name"), Min: int(of.Number("minSize")), Max: int(of.Number("maxSize")), Template: "lt-" + role, Version: "1",
-		Zones: []string{"eu-central-1a", "eu-central-1b"}, ELB: of.Text("healthCheckType") == "ELB", Grace: s("healthCheckGracePeriod"), Warmup: s("defaultInstanceWarmup"),
-		MinHealthy: int(of.Number("instanceMaintenancePolicy.minHealthyPercentage")), MaxHealthy: int(of.Number("instanceMaintenancePolicy.maxHealthyPercentage"))}
+	out := asgsim.Group{Name: of.Text("name"), Min: int(of.Number("minSize")), Max: int(of.Number("maxSize")),
+		Template: "lt-" + role, Version: "1",
+		Zones: []string{"eu-central-1a", "eu-central-1b"}, ELB: of.Text("healthCheckType") == "ELB",
+		Grace: s("healthCheckGracePeriod"), Warmup: s("defaultInstanceWarmup"),
+		MinHealthy: int(of.Number("instanceMaintenancePolicy.minHealthyPercentage")),
+		MaxHealthy: int(of.Number("instanceMaintenancePolicy.maxHealthyPercentage"))}
 	if out.ELB {
 		out.TargetGroup, out.DrainDelay = "targets", time.Duration(target.Number("deregistrationDelay"))*time.Second
 	}
@@ -259,14 +178,6 @@ func groupOf(g *pulumitest.Graph, role string, target *pulumitest.Resource) asgs
 	return out
 }
 
-// publish puts bytes where machines look for the release that has the hash of named.
-func (r *real) publish(named, content []byte) {
-	r.Helper()
-	_, err := r.cloud.S3().PutObject(r.Context(), &s3.PutObjectInput{Bucket: aws.String("releases"),
-		Key: aws.String("releases/" + hash(named) + "/imagery"), Body: bytes.NewReader(content)})
-	r.must(err)
-}
-
 // in lists a group's instances in service, of a version if one is given.
 func (r *real) in(group, version string) []asgsim.Instance {
 	_, all, err := r.sim.Snapshot(group)
@@ -274,7 +185,8 @@ func (r *real) in(group, version string) []asgsim.Instance {
 		panic(err)
 	}
 	return slices.DeleteFunc(all, func(i asgsim.Instance) bool {
-		return i.State != types.LifecycleStateInService || !i.Healthy || version != "" && i.Version != version || group == servers && i.Target != "healthy"
+		return i.State != types.LifecycleStateInService || !i.Healthy || version != "" && i.Version != version ||
+			group == servers && i.Target != "healthy"
 	})
 }
 
@@ -289,7 +201,8 @@ func (r *real) until(what string, ok func() bool) time.Duration {
 		for _, g := range []string{servers, workers} {
 			_, now, _ := r.sim.Snapshot(g)
 			r.Logf("%s: %+v", g, now)
-			if acts := slices.DeleteFunc(r.sim.Activities(g), func(a asgsim.Activity) bool { return a.Status != "Cancelled" }); len(acts) > 0 {
+			if acts := slices.DeleteFunc(r.sim.Activities(g),
+				func(a asgsim.Activity) bool { return a.Status != "Cancelled" }); len(acts) > 0 {
 				console := r.host.Console(acts[0].Instance)
 				r.Logf("the last words of %s:\n%s", acts[0].Instance, console[max(0, strings.Index(console, "imagery boot: ask")):])
 			}
@@ -311,7 +224,8 @@ func eventually(ok func() bool) bool {
 
 func (r *real) full() {
 	r.Helper()
-	r.until("two servers and two workers in service", func() bool { return len(r.in(servers, "")) == 2 && len(r.in(workers, "")) == 2 })
+	r.until("two servers and two workers in service",
+		func() bool { return len(r.in(servers, "")) == 2 && len(r.in(workers, "")) == 2 })
 }
 
 func (r *real) change(group string, c asgsim.Change) {

@@ -60,9 +60,12 @@ const certificate = "arn:aws:acm:eu-central-1:111122223333:certificate/0a1b2c3d-
 // variants are configurations that between them take every branch of the program.
 var variants = map[string]map[string]string{
 	"dev": {},
-	"prod": {"profile": "prod", "certificateArn": certificate, "accessLogs": "true", "ssm": "true", "alarmEmail": "ops@example.com",
-		"azs": "eu-central-1a,eu-central-1b", "amiId": "ami-00000000000000001", "allowedCidrs": "203.0.113.0/24,198.51.100.0/24"},
-	"nat":      {"profile": "prod", "egress": "nat", "azCount": "3", "arch": "amd64", "serverType": "t3.small", "workerType": "c7i.large"},
+	"prod": {"profile": "prod", "certificateArn": certificate, "accessLogs": "true", "ssm": "true",
+		"alarmEmail": "ops@example.com",
+		"azs":        "eu-central-1a,eu-central-1b", "amiId": "ami-00000000000000001",
+		"allowedCidrs": "203.0.113.0/24,198.51.100.0/24"},
+	"nat": {"profile": "prod", "egress": "nat", "azCount": "3", "arch": "amd64", "serverType": "t3.small",
+		"workerType": "c7i.large"},
 	"natPerAz": {"egress": "natPerAz", "azCount": "3", "amiFollow": "true"},
 }
 

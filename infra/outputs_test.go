@@ -47,24 +47,31 @@ func TestOutputsAreForReaders(t *testing.T) {
 			"then use https://<that name>",
 		"balancerUrl": "https://LoadBalancer.imagery-test-lb.dnsName", "albDns": "LoadBalancer.imagery-test-lb.dnsName",
 		"imagesBucket": "BucketV2.imagery-test-images.id", "releaseBucket": "BucketV2.imagery-test-releases.id",
-		"table": "Table.imagery-test-images.name", "queueUrl": "Queue.imagery-test-queue.url", "dlqUrl": "Queue.imagery-test-dead-letters.url",
-		"serverGroup": "imagery-test-server", "workerGroup": "imagery-test-worker", "templateVersions": "map[server:7 worker:7]",
-		"rolloutWorker": "release " + release[:12] + " runs as version 7", "rolloutServer": "release " + release[:12] + " runs as version 7",
-		"guardAlarms": "map[server:[MetricAlarm.imagery-test-server-errors.name MetricAlarm.imagery-test-server-latency.name] worker:[MetricAlarm.imagery-test-worker-failures.name]]",
-		"alarmTopic":  "Topic.imagery-test-alarms.arn", "region": region, "azs": "[eu-central-1a eu-central-1b]", "egress": "endpoints",
+		"table": "Table.imagery-test-images.name", "queueUrl": "Queue.imagery-test-queue.url",
+		"dlqUrl":      "Queue.imagery-test-dead-letters.url",
+		"serverGroup": "imagery-test-server", "workerGroup": "imagery-test-worker",
+		"templateVersions": "map[server:7 worker:7]",
+		"rolloutWorker":    "release " + release[:12] + " runs as version 7",
+		"rolloutServer":    "release " + release[:12] + " runs as version 7",
+		"guardAlarms": "map[server:[MetricAlarm.imagery-test-server-errors.name " +
+			"MetricAlarm.imagery-test-server-latency.name] worker:[MetricAlarm.imagery-test-worker-failures.name]]",
+		"alarmTopic": "Topic.imagery-test-alarms.arn", "region": region, "azs": "[eu-central-1a eu-central-1b]",
+		"egress":  "endpoints",
 		"release": release,
 	} {
 		if fmt.Sprint(got[name]) != want {
 			t.Errorf("%s is %v, want %s", name, got[name], want)
 		}
 	}
-	if s := fmt.Sprint(got["alarmSubscription"]); !strings.HasPrefix(s, "PENDING: open the link that AWS sent to ops@example.com") {
+	if s := fmt.Sprint(got["alarmSubscription"]); !strings.HasPrefix(s,
+		"PENDING: open the link that AWS sent to ops@example.com") {
 		t.Errorf("alarmSubscription: %s", s)
 	}
 	if s := fmt.Sprint(published(t, "dev")["alarmSubscription"]); !strings.HasPrefix(s, "none") {
 		t.Errorf("alarmSubscription without an address: %s", s)
 	}
-	if cost := fmt.Sprint(got["monthlyCostUsd"]); !strings.Contains(cost, priceDate) || !strings.Contains(cost, "total:") || !strings.Contains(cost, "dominates:") {
+	if cost := fmt.Sprint(got["monthlyCostUsd"]); !strings.Contains(cost, priceDate) ||
+		!strings.Contains(cost, "total:") || !strings.Contains(cost, "dominates:") {
 		t.Errorf("monthlyCostUsd: %s", cost)
 	}
 	for _, o := range outputs {

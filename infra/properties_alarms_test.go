@@ -15,7 +15,8 @@ var alarmProperties = []property{
 			for _, a := range g.Of("MetricAlarm") {
 				for _, d := range dimensionsOf(a) {
 					for k, v := range d {
-						typed := k == "Operation" || k == settings.DimensionStack && v == "test" || k == settings.DimensionRole && slices.Contains(roles, v.(string))
+						typed := k == "Operation" || k == settings.DimensionStack && v == "test" || k == settings.DimensionRole &&
+							slices.Contains(roles, v.(string))
 						if !typed && !slices.ContainsFunc(g.Resources, func(r *pulumitest.Resource) bool { return owns(r, v.(string)) }) {
 							return fmt.Errorf("%s looks at %s %v", a.Name, k, v)
 						}
@@ -32,7 +33,8 @@ var alarmProperties = []property{
 	{name: "each alarm looks at what its name says", check: func(g *pulumitest.Graph) error {
 		q, dead := g.One("Queue", "-queue"), g.One("Queue", "-dead-letters")
 		for name, want := range map[string]string{
-			"-dead-letters": pulumitest.Mark(dead.Type, dead.Name, "name"), "-queue-age": pulumitest.Mark(q.Type, q.Name, "name"),
+			"-dead-letters": pulumitest.Mark(dead.Type, dead.Name, "name"),
+			"-queue-age":    pulumitest.Mark(q.Type, q.Name, "name"),
 		} {
 			if got := g.One("MetricAlarm", name).Text("dimensions.QueueName"); got != want {
 				return fmt.Errorf("%s looks at %s", name, got)
@@ -55,7 +57,8 @@ var alarmProperties = []property{
 		}
 		return nil
 	}, damage: func(g *pulumitest.Graph) {
-		g.One("MetricAlarm", "-queue-age").Set("dimensions.QueueName", g.One("MetricAlarm", "-dead-letters").Text("dimensions.QueueName"))
+		g.One("MetricAlarm", "-queue-age").Set("dimensions.QueueName",
+			g.One("MetricAlarm", "-dead-letters").Text("dimensions.QueueName"))
 	}},
 	{name: "every alarm tells the topic, also when it is over", check: func(g *pulumitest.Graph) error {
 		t := g.Of("Topic")[0]
@@ -71,7 +74,8 @@ var alarmProperties = []property{
 	{name: "every alarm says what it means and what to type", check: func(g *pulumitest.Graph) error {
 		for _, a := range g.Of("MetricAlarm") {
 			d := a.Text("alarmDescription")
-			if !strings.Contains(d, ". Do: ") || !strings.Contains(d, " More: docs/runbook.md#") || strings.ContainsAny(d, "{}") || len(d) > 1024 {
+			if !strings.Contains(d, ". Do: ") || !strings.Contains(d, " More: docs/runbook.md#") ||
+				strings.ContainsAny(d, "{}") || len(d) > 1024 {
 				return fmt.Errorf("%s: %q", a.Name, d)
 			}
 		}
@@ -95,18 +99,20 @@ var alarmProperties = []property{
 		}
 		return nil
 	}, damage: func(g *pulumitest.Graph) { g.One("MetricAlarm", "-servers-low").Set("datapointsToAlarm", 3.0) }},
-	{name: "CloudWatch may publish to the topic, for this account only, and no key stands between", check: func(g *pulumitest.Graph) error {
-		p := g.Of("TopicPolicy")[0].Text("policy")
-		if g.Of("Topic")[0].Get("kmsMasterKeyId") != nil {
-			return fmt.Errorf("the topic has a key")
-		}
-		for _, want := range []string{`"Service":["cloudwatch.amazonaws.com"]`, `"sns:Publish"`, `"aws:SourceAccount":["111122223333"]`, ":alarm:*"} {
-			if !strings.Contains(p, want) {
-				return fmt.Errorf("the policy lacks %s: %s", want, p)
+	{name: "CloudWatch may publish to the topic, for this account only, and no key stands between",
+		check: func(g *pulumitest.Graph) error {
+			p := g.Of("TopicPolicy")[0].Text("policy")
+			if g.Of("Topic")[0].Get("kmsMasterKeyId") != nil {
+				return fmt.Errorf("the topic has a key")
 			}
-		}
-		return nil
-	}, damage: set("Topic", "kmsMasterKeyId", "alias/aws/sns")},
+			for _, want := range []string{`"Service":["cloudwatch.amazonaws.com"]`, `"sns:Publish"`,
+				`"aws:SourceAccount":["111122223333"]`, ":alarm:*"} {
+				if !strings.Contains(p, want) {
+					return fmt.Errorf("the policy lacks %s: %s", want, p)
+				}
+			}
+			return nil
+		}, damage: set("Topic", "kmsMasterKeyId", "alias/aws/sns")},
 }
 
 // dimensionsOf collects the dimensions of an alarm, of one metric or of several.

@@ -27,7 +27,8 @@ var dataProperties = []property{
 	fixed("BucketPublicAccessBlock", "blockPublicPolicy", "true", false),
 	fixed("BucketPublicAccessBlock", "ignorePublicAcls", "true", false),
 	fixed("BucketOwnershipControls", "rule.objectOwnership", "BucketOwnerEnforced", "ObjectWriter"),
-	fixed("BucketServerSideEncryptionConfigurationV2", "rules.0.applyServerSideEncryptionByDefault.sseAlgorithm", "AES256", "aws:kms"),
+	fixed("BucketServerSideEncryptionConfigurationV2", "rules.0.applyServerSideEncryptionByDefault.sseAlgorithm", "AES256",
+		"aws:kms"),
 	{name: "bucket policies deny what comes without TLS 1.2",
 		check: func(g *pulumitest.Graph) error {
 			for _, p := range g.Of("BucketPolicy") {
@@ -57,7 +58,8 @@ var dataProperties = []property{
 		check: func(g *pulumitest.Graph) error {
 			for _, l := range g.Of("BucketLifecycleConfigurationV2") {
 				for i := range l.Get("rules").([]any) {
-					prefix, days := l.Text(fmt.Sprintf("rules.%d.filter.prefix", i)), l.Number(fmt.Sprintf("rules.%d.expiration.days", i))
+					prefix, days := l.Text(fmt.Sprintf("rules.%d.filter.prefix", i)),
+						l.Number(fmt.Sprintf("rules.%d.expiration.days", i))
 					switch {
 					case days < 0, strings.Contains(l.Name, "access-logs"), prefix == "selftest/":
 					case prefix != "upload/" || days != 30 || !strings.Contains(l.Name, "-images-"):
@@ -78,7 +80,8 @@ var dataProperties = []property{
 	{name: "the table declares exactly the attributes of its keys",
 		check: func(g *pulumitest.Graph) error {
 			t := g.Of("Table")[0]
-			keys := []string{t.Text("hashKey"), t.Text("globalSecondaryIndexes.0.hashKey"), t.Text("globalSecondaryIndexes.0.rangeKey")}
+			keys := []string{t.Text("hashKey"), t.Text("globalSecondaryIndexes.0.hashKey"),
+				t.Text("globalSecondaryIndexes.0.rangeKey")}
 			var declared []string
 			for i := range t.Get("attributes").([]any) {
 				declared = append(declared, t.Text(fmt.Sprintf("attributes.%d.name", i)))
@@ -98,12 +101,14 @@ var dataProperties = []property{
 					return fmt.Errorf("%s: protected %t, the table %t", r.Name, r.Protect, want)
 				}
 			}
-			for r, path := range map[string]string{"Table": "deletionProtectionEnabled", "LoadBalancer": "enableDeletionProtection"} {
+			for r, path := range map[string]string{"Table": "deletionProtectionEnabled",
+				"LoadBalancer": "enableDeletionProtection"} {
 				if g.Of(r)[0].Text(path) != fmt.Sprint(want) {
 					return fmt.Errorf("%s: %s is not %t", r, path, want)
 				}
 			}
-			if g.One("BucketV2", "-images").Text("forceDestroy") == fmt.Sprint(want) || g.One("BucketV2", "-releases").Text("forceDestroy") != "true" {
+			if g.One("BucketV2", "-images").Text("forceDestroy") == fmt.Sprint(want) ||
+				g.One("BucketV2", "-releases").Text("forceDestroy") != "true" {
 				return fmt.Errorf("buckets: a destroy empties the wrong one")
 			}
 			return nil
@@ -129,7 +134,8 @@ var dataProperties = []property{
 // bucketIsSafe wants the five side resources, each waiting for the one before.
 func bucketIsSafe(g *pulumitest.Graph, b *pulumitest.Resource) error {
 	before := ""
-	for _, kind := range []string{"BucketOwnershipControls", "BucketPublicAccessBlock", "BucketPolicy", "BucketServerSideEncryptionConfigurationV2", "BucketLifecycleConfigurationV2"} {
+	for _, kind := range []string{"BucketOwnershipControls", "BucketPublicAccessBlock", "BucketPolicy",
+		"BucketServerSideEncryptionConfigurationV2", "BucketLifecycleConfigurationV2"} {
 		i := slices.IndexFunc(g.Of(kind), func(r *pulumitest.Resource) bool { return r.Text("bucket") == b.ID })
 		if i < 0 {
 			return fmt.Errorf("has no %s", kind)
@@ -149,13 +155,16 @@ func queuesFit(g *pulumitest.Graph) error {
 			return fmt.Errorf("%s is not encrypted by SQS", r.Name)
 		}
 	}
-	if dead.Number("messageRetentionSeconds") <= q.Number("messageRetentionSeconds") || dead.Number("messageRetentionSeconds") > 14*86400 {
-		return fmt.Errorf("dead letters are kept %v s, messages %v s", dead.Number("messageRetentionSeconds"), q.Number("messageRetentionSeconds"))
+	if dead.Number("messageRetentionSeconds") <= q.Number("messageRetentionSeconds") ||
+		dead.Number("messageRetentionSeconds") > 14*86400 {
+		return fmt.Errorf("dead letters are kept %v s, messages %v s", dead.Number("messageRetentionSeconds"),
+			q.Number("messageRetentionSeconds"))
 	}
 	if q.Number("visibilityTimeoutSeconds") <= settings.JobBound.Seconds() {
 		return fmt.Errorf("hidden for %v s, a job takes %s", q.Number("visibilityTimeoutSeconds"), settings.JobBound)
 	}
-	want := fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":%d}`, pulumitest.Mark(dead.Type, dead.Name, "arn"), settings.QueueMaxReceives)
+	want := fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":%d}`, pulumitest.Mark(dead.Type, dead.Name, "arn"),
+		settings.QueueMaxReceives)
 	if q.Text("redrivePolicy") != want {
 		return fmt.Errorf("redrive policy %s, want %s", q.Text("redrivePolicy"), want)
 	}
@@ -179,7 +188,8 @@ var edgeProperties = []property{
 					if l.Text("defaultActions.0.targetGroupArn") != pulumitest.Mark(tg.Type, tg.Name, "arn") {
 						return fmt.Errorf("%s forwards elsewhere", l.Name)
 					}
-					if len(g.Of("Listener")) == 2 && (l.Text("certificateArn") == "" || !strings.Contains(l.Text("sslPolicy"), "TLS13-1-2")) {
+					if len(g.Of("Listener")) == 2 &&
+						(l.Text("certificateArn") == "" || !strings.Contains(l.Text("sslPolicy"), "TLS13-1-2")) {
 						return fmt.Errorf("%s forwards without TLS 1.2", l.Name)
 					}
 				case "redirect":
@@ -206,24 +216,28 @@ var edgeProperties = []property{
 	{name: "the balancer is in a public subnet of every zone, and waits for their routes",
 		check: func(g *pulumitest.Graph) error {
 			b := g.Of("LoadBalancer")[0]
-			if n := len(b.Texts("subnets")); n != len(zonesOf(g)) || b.Get("subnetMappings") != nil || strings.Contains(b.Text("subnets"), "private") {
+			if n := len(b.Texts("subnets")); n != len(zonesOf(g)) || b.Get("subnetMappings") != nil ||
+				strings.Contains(b.Text("subnets"), "private") {
 				return fmt.Errorf("subnets %v", b.Texts("subnets"))
 			}
-			if !b.DependsOn("InternetGateway", "") || !b.DependsOn("Route", "-public-internet") || !b.DependsOn("RouteTableAssociation", "-public-1") {
+			if !b.DependsOn("InternetGateway", "") || !b.DependsOn("Route", "-public-internet") ||
+				!b.DependsOn("RouteTableAssociation", "-public-1") {
 				return fmt.Errorf("does not wait")
 			}
 			return nil
 		}, damage: func(g *pulumitest.Graph) { g.Of("LoadBalancer")[0].Dependencies = nil }},
 	{name: "the balancer closes idle connections before the server does",
 		check: func(g *pulumitest.Graph) error {
-			if idle := g.Of("LoadBalancer")[0].Number("idleTimeout"); idle <= 0 || idle >= settings.IdleTimeout.Seconds() || idle >= settings.ReadHeaderTimeout.Seconds() {
+			if idle := g.Of("LoadBalancer")[0].Number("idleTimeout"); idle <= 0 || idle >= settings.IdleTimeout.Seconds() ||
+				idle >= settings.ReadHeaderTimeout.Seconds() {
 				return fmt.Errorf("balancer %v s, server %s and %s", idle, settings.IdleTimeout, settings.ReadHeaderTimeout)
 			}
 			return nil
 		}, damage: set("LoadBalancer", "idleTimeout", 120.0)},
 	{name: "draining outlasts the longest request and ends before a kill",
 		check: func(g *pulumitest.Graph) error {
-			if d := g.Of("TargetGroup")[0].Number("deregistrationDelay"); d <= settings.UploadTimeout.Seconds() || d >= settings.StopTimeout.Seconds() || d != edge.DrainDelay.Seconds() {
+			if d := g.Of("TargetGroup")[0].Number("deregistrationDelay"); d <= settings.UploadTimeout.Seconds() ||
+				d >= settings.StopTimeout.Seconds() || d != edge.DrainDelay.Seconds() {
 				return fmt.Errorf("%v s", d)
 			}
 			return nil
@@ -255,7 +269,8 @@ var edgeProperties = []property{
 					return fmt.Errorf("allows %v to %v", s.Action, s.Principal)
 				}
 			}
-			if !b.DependsOn("BucketPolicy", "-access-logs-policy") || !strings.Contains(p.Text("policy"), "logdelivery.elasticloadbalancing") {
+			if !b.DependsOn("BucketPolicy", "-access-logs-policy") ||
+				!strings.Contains(p.Text("policy"), "logdelivery.elasticloadbalancing") {
 				return fmt.Errorf("the balancer does not wait for its bucket's policy")
 			}
 			return nil

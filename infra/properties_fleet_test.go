@@ -19,8 +19,10 @@ const asg = "aws:autoscaling/group:Group"
 
 // bootNeeds is what must exist before the first instance: a boot that meets a missing piece fails for good.
 var bootNeeds = map[string]string{
-	"RolePolicy": "-boot", "InstanceProfile": "", "BucketObjectv2": "-release", "BucketPolicy": "-releases-policy", "LogGroup": "",
-	"Table": "-images", "Queue": "-queue", "VpcEndpoint": "-s3", "RouteTableAssociation": "-private-1", "SecurityGroupEgressRule": "-to-s3",
+	"RolePolicy": "-boot", "InstanceProfile": "", "BucketObjectv2": "-release", "BucketPolicy": "-releases-policy",
+	"LogGroup": "",
+	"Table":    "-images", "Queue": "-queue", "VpcEndpoint": "-s3", "RouteTableAssociation": "-private-1",
+	"SecurityGroupEgressRule": "-to-s3",
 }
 
 var fleetProperties = []property{
@@ -34,7 +36,8 @@ var fleetProperties = []property{
 			for _, l := range g.Of("LaunchTemplate") {
 				for i, kind := range []string{"instance", "volume", "network-interface"} {
 					at := fmt.Sprintf("tagSpecifications.%d.", i)
-					if l.Text(at+"resourceType") != kind || l.Text(at+"tags.stack") != "test" || l.Text(at+"tags.project") != "imagery" {
+					if l.Text(at+"resourceType") != kind || l.Text(at+"tags.stack") != "test" ||
+						l.Text(at+"tags.project") != "imagery" {
 						return fmt.Errorf("%s: %v", l.Name, l.Get("tagSpecifications"))
 					}
 				}
@@ -43,7 +46,8 @@ var fleetProperties = []property{
 		}, damage: set("LaunchTemplate", "tagSpecifications.1.tags.stack", nil)},
 	{name: "the provider tags everything",
 		check: func(g *pulumitest.Graph) error {
-			if p := g.Of("pulumi:providers:aws")[0]; !strings.Contains(p.Text("defaultTags"), "imagery") || p.Text("region") != region {
+			if p := g.Of("pulumi:providers:aws")[0]; !strings.Contains(p.Text("defaultTags"), "imagery") ||
+				p.Text("region") != region {
 				return fmt.Errorf("%v", p.Inputs)
 			}
 			return nil
@@ -56,7 +60,8 @@ var fleetProperties = []property{
 					want = "unlimited"
 				}
 				if l.Text("creditSpecification.cpuCredits") != want {
-					return fmt.Errorf("%s: %s with credits %q", l.Name, l.Text("instanceType"), l.Text("creditSpecification.cpuCredits"))
+					return fmt.Errorf("%s: %s with credits %q", l.Name, l.Text("instanceType"),
+						l.Text("creditSpecification.cpuCredits"))
 				}
 			}
 			return nil
@@ -67,8 +72,10 @@ var fleetProperties = []property{
 		check: func(g *pulumitest.Graph) error {
 			for _, role := range roles {
 				l, p := g.One("LaunchTemplate", "-"+role), g.One("InstanceProfile", "-"+role)
-				if l.Text("iamInstanceProfile.arn") != pulumitest.Mark(p.Type, p.Name, "arn") || p.Text("role") != pulumitest.Mark("aws:iam/role:Role", p.Name, "name") ||
-					!slices.Equal(l.Texts("vpcSecurityGroupIds"), []string{group(g, "-"+role)}) || !strings.HasPrefix(l.Text("imageId"), "ami-") || l.Get("networkInterfaces") != nil {
+				if l.Text("iamInstanceProfile.arn") != pulumitest.Mark(p.Type, p.Name, "arn") ||
+					p.Text("role") != pulumitest.Mark("aws:iam/role:Role", p.Name, "name") ||
+					!slices.Equal(l.Texts("vpcSecurityGroupIds"), []string{group(g, "-"+role)}) ||
+					!strings.HasPrefix(l.Text("imageId"), "ami-") || l.Get("networkInterfaces") != nil {
 					return fmt.Errorf("%s: %v", l.Name, l.Inputs)
 				}
 			}
@@ -80,7 +87,8 @@ var fleetProperties = []property{
 		check: func(g *pulumitest.Graph) error {
 			for _, role := range roles {
 				a, l := g.One(asg, "-"+role), g.One("LaunchTemplate", "-"+role)
-				if a.Text("launchTemplate.id") != l.ID || a.Text("launchTemplate.version") != "7" || a.Get("launchTemplate.name") != nil {
+				if a.Text("launchTemplate.id") != l.ID || a.Text("launchTemplate.version") != "7" ||
+					a.Get("launchTemplate.name") != nil {
 					return fmt.Errorf("%s: %v", a.Name, a.Get("launchTemplate"))
 				}
 			}
@@ -89,7 +97,8 @@ var fleetProperties = []property{
 	{name: "no refresh by the provider, no size, no wait for capacity",
 		check: func(g *pulumitest.Graph) error {
 			for _, a := range fleetGroups(g) {
-				for _, p := range []string{"instanceRefresh", "desiredCapacity", "minElbCapacity", "waitForElbCapacity", "availabilityZones", "mixedInstancesPolicy", "launchConfiguration"} {
+				for _, p := range []string{"instanceRefresh", "desiredCapacity", "minElbCapacity", "waitForElbCapacity",
+					"availabilityZones", "mixedInstancesPolicy", "launchConfiguration"} {
 					if a.Get(p) != nil {
 						return fmt.Errorf("%s has %s", a.Name, p)
 					}
@@ -106,7 +115,8 @@ var fleetProperties = []property{
 				for i, want := range [][2]string{{compute.LaunchHook, "ABANDON"}, {compute.TerminateHook, "CONTINUE"}} {
 					at := fmt.Sprintf("initialLifecycleHooks.%d.", i)
 					twin := g.One("LifecycleHook", a.Name+"-"+want[0])
-					if a.Text(at+"name") != want[0] || a.Text(at+"defaultResult") != want[1] || twin.Text("autoscalingGroupName") != a.Text("name") {
+					if a.Text(at+"name") != want[0] || a.Text(at+"defaultResult") != want[1] ||
+						twin.Text("autoscalingGroupName") != a.Text("name") {
 						return fmt.Errorf("%s: hook %v", a.Name, a.Get(at[:len(at)-1]))
 					}
 					for _, p := range []string{"name", "defaultResult", "heartbeatTimeout", "lifecycleTransition"} {
@@ -121,7 +131,8 @@ var fleetProperties = []property{
 	{name: "a stop fits into the terminate hook, a job into a stop",
 		check: func(g *pulumitest.Graph) error {
 			for _, h := range g.Of("LifecycleHook") {
-				if h.Text("name") == compute.TerminateHook && (h.Number("heartbeatTimeout") <= settings.StopTimeout.Seconds() || settings.StopTimeout <= settings.JobBound) {
+				if h.Text("name") == compute.TerminateHook &&
+					(h.Number("heartbeatTimeout") <= settings.StopTimeout.Seconds() || settings.StopTimeout <= settings.JobBound) {
 					return fmt.Errorf("%s: %v s", h.Name, h.Number("heartbeatTimeout"))
 				}
 			}
@@ -130,7 +141,8 @@ var fleetProperties = []property{
 	{name: "replacements launch before they terminate",
 		check: func(g *pulumitest.Graph) error {
 			for _, a := range fleetGroups(g) {
-				least, most := a.Number("instanceMaintenancePolicy.minHealthyPercentage"), a.Number("instanceMaintenancePolicy.maxHealthyPercentage")
+				least, most := a.Number("instanceMaintenancePolicy.minHealthyPercentage"),
+					a.Number("instanceMaintenancePolicy.maxHealthyPercentage")
 				if least != 100 || most < 110 || most > 200 || a.Number("minSize")*most/100 < a.Number("minSize")+1 {
 					return fmt.Errorf("%s: %v to %v percent of %v", a.Name, least, most, a.Number("minSize"))
 				}
@@ -141,7 +153,8 @@ var fleetProperties = []property{
 		check: func(g *pulumitest.Graph) error {
 			s, w := g.One(asg, "-server"), g.One(asg, "-worker")
 			tg := g.Of("TargetGroup")[0]
-			if s.Text("healthCheckType") != "ELB" || !slices.Equal(s.Texts("targetGroupArns"), []string{pulumitest.Mark(tg.Type, tg.Name, "arn")}) ||
+			if s.Text("healthCheckType") != "ELB" ||
+				!slices.Equal(s.Texts("targetGroupArns"), []string{pulumitest.Mark(tg.Type, tg.Name, "arn")}) ||
 				w.Text("healthCheckType") != "EC2" || len(w.Texts("targetGroupArns")) != 0 {
 				return fmt.Errorf("server %s, worker %s", s.Text("healthCheckType"), w.Text("healthCheckType"))
 			}
@@ -178,7 +191,8 @@ var fleetProperties = []property{
 			return nil
 		}, damage: func(g *pulumitest.Graph) {
 			a := g.One(asg, "-server")
-			a.Dependencies = slices.DeleteFunc(a.Dependencies, func(urn string) bool { return strings.Contains(urn, "RolePolicy") })
+			a.Dependencies = slices.DeleteFunc(a.Dependencies,
+				func(urn string) bool { return strings.Contains(urn, "RolePolicy") })
 		}},
 	{name: "a way out exists before the first instance", check: func(g *pulumitest.Graph) error {
 		for _, a := range fleetGroups(g) {
@@ -193,34 +207,39 @@ var fleetProperties = []property{
 	{name: "servers scale by requests to their own target group", check: func(g *pulumitest.Graph) error {
 		p, b, tg := g.One("Policy", "-server-scaling"), g.Of("LoadBalancer")[0], g.Of("TargetGroup")[0]
 		want := pulumitest.Mark(b.Type, b.Name, "arnSuffix") + "/" + pulumitest.Mark(tg.Type, tg.Name, "arnSuffix")
-		if p.Text("targetTrackingConfiguration.predefinedMetricSpecification.resourceLabel") != want || p.Text("autoscalingGroupName") != g.One(asg, "-server").Text("name") ||
+		if p.Text("targetTrackingConfiguration.predefinedMetricSpecification.resourceLabel") != want ||
+			p.Text("autoscalingGroupName") != g.One(asg, "-server").Text("name") ||
 			!p.DependsOn("Listener", "") {
 			return fmt.Errorf("%v", p.Inputs)
 		}
 		return nil
 	}, damage: func(g *pulumitest.Graph) {
-		g.One("Policy", "-server-scaling").Set("targetTrackingConfiguration.predefinedMetricSpecification.resourceLabel", "app/x/1/targetgroup/y/2")
+		g.One("Policy", "-server-scaling").Set("targetTrackingConfiguration.predefinedMetricSpecification.resourceLabel",
+			"app/x/1/targetgroup/y/2")
 	}},
-	{name: "workers scale by waiting and flying messages of their queue, and one result", check: func(g *pulumitest.Graph) error {
-		p, q := g.One("Policy", "-worker-scaling"), g.One("Queue", "-queue")
-		at := "targetTrackingConfiguration.customizedMetricSpecification.metrics"
-		results, names := 0, map[string]string{}
-		for i := range p.Get(at).([]any) {
-			m := fmt.Sprintf("%s.%d.", at, i)
-			if p.Text(m+"returnData") != "false" {
-				results++
+	{name: "workers scale by waiting and flying messages of their queue, and one result",
+		check: func(g *pulumitest.Graph) error {
+			p, q := g.One("Policy", "-worker-scaling"), g.One("Queue", "-queue")
+			at := "targetTrackingConfiguration.customizedMetricSpecification.metrics"
+			results, names := 0, map[string]string{}
+			for i := range p.Get(at).([]any) {
+				m := fmt.Sprintf("%s.%d.", at, i)
+				if p.Text(m+"returnData") != "false" {
+					results++
+				}
+				names[p.Text(m+"metricStat.metric.metricName")] = p.Text(m + "metricStat.metric.dimensions.0.value")
 			}
-			names[p.Text(m+"metricStat.metric.metricName")] = p.Text(m + "metricStat.metric.dimensions.0.value")
-		}
-		queue := pulumitest.Mark(q.Type, q.Name, "name")
-		if results != 1 || names["ApproximateNumberOfMessagesVisible"] != queue || names["ApproximateNumberOfMessagesNotVisible"] != queue ||
-			names["GroupInServiceInstances"] != g.One(asg, "-worker").Text("name") {
-			return fmt.Errorf("%d results over %v", results, names)
-		}
-		return nil
-	}, damage: func(g *pulumitest.Graph) {
-		g.One("Policy", "-worker-scaling").Set("targetTrackingConfiguration.customizedMetricSpecification.metrics.1.returnData", nil)
-	}},
+			queue := pulumitest.Mark(q.Type, q.Name, "name")
+			if results != 1 || names["ApproximateNumberOfMessagesVisible"] != queue ||
+				names["ApproximateNumberOfMessagesNotVisible"] != queue ||
+				names["GroupInServiceInstances"] != g.One(asg, "-worker").Text("name") {
+				return fmt.Errorf("%d results over %v", results, names)
+			}
+			return nil
+		}, damage: func(g *pulumitest.Graph) {
+			g.One("Policy", "-worker-scaling").Set(
+				"targetTrackingConfiguration.customizedMetricSpecification.metrics.1.returnData", nil)
+		}},
 	{name: "log groups forget in time", check: func(g *pulumitest.Graph) error {
 		for _, l := range g.Of("LogGroup") {
 			if !slices.Contains(retentions, int(l.Number("retentionInDays"))) {

@@ -1,13 +1,10 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 
-	"imagery/app/deploy/iam"
-	"imagery/infra/policy"
 	"imagery/infra/testing/pulumitest"
 )
 
@@ -21,7 +18,8 @@ var networkProperties = []property{
 						n++
 					}
 				}
-				if n != 1 || r.Number("fromPort") < 1 || r.Number("fromPort") != r.Number("toPort") || r.Text("ipProtocol") != "tcp" {
+				if n != 1 || r.Number("fromPort") < 1 || r.Number("fromPort") != r.Number("toPort") ||
+					r.Text("ipProtocol") != "tcp" {
 					return fmt.Errorf("%s has %d peers: %v", r.Name, n, r.Inputs)
 				}
 			}
@@ -70,8 +68,10 @@ var networkProperties = []property{
 		}, damage: func(g *pulumitest.Graph) {
 			g.One("SecurityGroupIngressRule", "lb-80-203.0.113.0/24").Set("securityGroupId", group(g, "-server"))
 		}},
-	{name: "each fleet reaches S3, DynamoDB and the other services by HTTPS", check: everyPathOut, damage: drop("SecurityGroupEgressRule", "-worker-to-endpoints")},
-	{name: "a fleet without endpoints reaches the internet", check: everyPathOut, damage: drop("SecurityGroupEgressRule", "-server-to-internet"), in: "nat"},
+	{name: "each fleet reaches S3, DynamoDB and the other services by HTTPS", check: everyPathOut,
+		damage: drop("SecurityGroupEgressRule", "-worker-to-endpoints")},
+	{name: "a fleet without endpoints reaches the internet", check: everyPathOut,
+		damage: drop("SecurityGroupEgressRule", "-server-to-internet"), in: "nat"},
 	{name: "both gateway endpoints are on every route table",
 		check: func(g *pulumitest.Graph) error {
 			for _, service := range []string{"s3", "dynamodb"} {
@@ -96,7 +96,8 @@ var networkProperties = []property{
 				}
 				for _, role := range roles {
 					in := opens(g, "SecurityGroupIngressRule", e.Texts("securityGroupIds")[0])
-					if !slices.ContainsFunc(in, func(r *pulumitest.Resource) bool { return r.Text("referencedSecurityGroupId") == group(g, "-"+role) }) {
+					if !slices.ContainsFunc(in,
+						func(r *pulumitest.Resource) bool { return r.Text("referencedSecurityGroupId") == group(g, "-"+role) }) {
 						return fmt.Errorf("%s does not admit %ss", e.Name, role)
 					}
 				}
@@ -109,7 +110,8 @@ var networkProperties = []property{
 				return nil
 			}
 			for _, service := range []string{"sqs", "logs", "autoscaling"} {
-				if !slices.ContainsFunc(g.Of("VpcEndpoint"), func(e *pulumitest.Resource) bool { return strings.HasSuffix(e.Text("serviceName"), "."+service) }) {
+				if !slices.ContainsFunc(g.Of("VpcEndpoint"),
+					func(e *pulumitest.Resource) bool { return strings.HasSuffix(e.Text("serviceName"), "."+service) }) {
 					return fmt.Errorf("no endpoint of %s", service)
 				}
 			}
@@ -151,7 +153,8 @@ var networkProperties = []property{
 			for _, s := range g.Of("Subnet") {
 				found := false
 				for _, a := range g.Of("RouteTableAssociation") {
-					found = found || a.Text("subnetId") == s.ID && strings.Contains(a.Text("routeTableId"), strings.Split(s.Name, "-")[2])
+					found = found || a.Text("subnetId") == s.ID &&
+						strings.Contains(a.Text("routeTableId"), strings.Split(s.Name, "-")[2])
 				}
 				if !found {
 					return fmt.Errorf("%s has none", s.Name)
@@ -205,60 +208,6 @@ var networkProperties = []property{
 		}, damage: set("Subnet", "mapPublicIpOnLaunch", true)},
 }
 
-// inPolicy is the damage that replaces a text in the policy of an endpoint.
-func inPolicy(endpoint, old, with string) func(*pulumitest.Graph) {
-	return func(g *pulumitest.Graph) {
-		e := g.One("VpcEndpoint", endpoint)
-		if !strings.Contains(e.Text("policy"), old) {
-			panic("nothing to damage in " + e.Text("policy"))
-		}
-		e.Set("policy", strings.Replace(e.Text("policy"), old, with, 1))
-	}
-}
-
-// endpointsAdmitOnlyOurs compares the policy of every endpoint with the tables of calls.
-func endpointsAdmitOnlyOurs(g *pulumitest.Graph) error {
-	for _, e := range g.Of("VpcEndpoint") {
-		var doc policy.Document
-		if err := json.Unmarshal([]byte(e.Text("policy")), &doc); err != nil {
-			return fmt.Errorf("%s: policy %q: %w", e.Name, e.Text("policy"), err)
-		}
-		var got []string
-		for _, s := range doc.Statement {
-			if s.Effect != policy.Allow || s.Principal != "*" || s.Sid == "" {
-				return fmt.Errorf("%s: %+v", e.Name, s)
-			}
-			for _, action := range s.Action {
-				for _, resource := range s.Resource {
-					got = append(got, strings.TrimSpace(fmt.Sprint(action, " ", resource, " ",
-						strings.Join(s.Condition["StringEquals"]["aws:PrincipalAccount"], ","))))
-				}
-			}
-		}
-		service := e.Text("serviceName")[strings.LastIndex(e.Text("serviceName"), ".")+1:]
-		want := []string{}
-		if service == "s3" {
-			want = append(want, "s3:GetObject arn:aws:s3:::al2023-repos-eu-central-1-de612dc2/*")
-		}
-		for role, calls := range map[string][]iam.Action{
-			"server": slices.Concat(iam.Server, iam.Retired.Server),
-			"worker": slices.Concat(iam.Worker, iam.Retired.Worker),
-		} {
-			for _, c := range slices.Concat(calls, iam.Selftest, iam.Boot, iam.Retired.Boot, iam.Sessions) {
-				if c.Service == service {
-					want = append(want, c.Name()+" "+strings.ReplaceAll(arns[c.Resource], "ROLE", role)+" 111122223333")
-				}
-			}
-		}
-		slices.Sort(got)
-		slices.Sort(want)
-		if want = slices.Compact(want); !slices.Equal(got, want) {
-			return fmt.Errorf("%s:\n%s", e.Name, lineDiff(strings.Join(want, "\n"), strings.Join(got, "\n")))
-		}
-	}
-	return nil
-}
-
 var roles = []string{"server", "worker"}
 
 func zonesOf(g *pulumitest.Graph) []string {
@@ -273,7 +222,8 @@ func zonesOf(g *pulumitest.Graph) []string {
 
 // privateOnly tells the endpoints mode from the others by what it has.
 func privateOnly(g *pulumitest.Graph) bool {
-	return slices.ContainsFunc(g.Of("SecurityGroup"), func(r *pulumitest.Resource) bool { return strings.HasSuffix(r.Name, "-endpoints") })
+	return slices.ContainsFunc(g.Of("SecurityGroup"),
+		func(r *pulumitest.Resource) bool { return strings.HasSuffix(r.Name, "-endpoints") })
 }
 
 func everyPathOut(g *pulumitest.Graph) error {
@@ -288,7 +238,8 @@ func everyPathOut(g *pulumitest.Graph) error {
 		}
 		for _, w := range want {
 			if !slices.ContainsFunc(out, func(r *pulumitest.Resource) bool {
-				return r.Text("fromPort") == "443" && strings.Contains(r.Text("prefixListId")+r.Text("referencedSecurityGroupId")+r.Text("cidrIpv4"), w)
+				return r.Text("fromPort") == "443" &&
+					strings.Contains(r.Text("prefixListId")+r.Text("referencedSecurityGroupId")+r.Text("cidrIpv4"), w)
 			}) {
 				return fmt.Errorf("%ss cannot reach %s", role, w)
 			}

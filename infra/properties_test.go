@@ -77,7 +77,8 @@ func drop(kind, contains string) func(*pulumitest.Graph) {
 
 // fixed is the row of a property that is one value.
 func fixed(kind, path, want string, wrong any) property {
-	return property{name: kind + " " + path + " is " + want, check: equal(kind, path, want), damage: set(kind, path, wrong)}
+	return property{name: kind + " " + path + " is " + want, check: equal(kind, path, want),
+		damage: set(kind, path, wrong)}
 }
 
 const world = "0.0.0.0/0"

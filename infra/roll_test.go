@@ -30,20 +30,24 @@ func TestRollerIsToldEverything(t *testing.T) {
 	}
 	p := r.plans[0]
 	release := strings.Split(graphOf(t, "dev").Of("BucketObjectv2")[0].Text("key"), "/")[1]
-	if p.Target.Release != release || !maps.Equal(p.Target.Versions, map[settings.Role]string{settings.Worker: "7", settings.Server: "7"}) {
+	if p.Target.Release != release ||
+		!maps.Equal(p.Target.Versions, map[settings.Role]string{settings.Worker: "7", settings.Server: "7"}) {
 		t.Errorf("%+v", p.Target)
 	}
 	worker, server := p.Groups[settings.Worker], p.Groups[settings.Server]
-	if worker.Name != "imagery-test-worker" || server.Name != "imagery-test-server" || worker.Logs != "/imagery/test/worker" {
+	if worker.Name != "imagery-test-worker" || server.Name != "imagery-test-server" ||
+		worker.Logs != "/imagery/test/worker" {
 		t.Errorf("%+v, %+v", worker, server)
 	}
 	if !slices.Equal(worker.Alarms, []string{"MetricAlarm.imagery-test-worker-failures.name"}) ||
-		!slices.Equal(server.Alarms, []string{"MetricAlarm.imagery-test-server-errors.name", "MetricAlarm.imagery-test-server-latency.name"}) {
+		!slices.Equal(server.Alarms,
+			[]string{"MetricAlarm.imagery-test-server-errors.name", "MetricAlarm.imagery-test-server-latency.name"}) {
 		t.Errorf("guards %v, %v", worker.Alarms, server.Alarms)
 	}
 	if p.Table != "Table.imagery-test-images.name" || p.URL != "http://LoadBalancer.imagery-test-lb.dnsName" ||
 		p.AWS.Region != region || p.AWS.AccountID != "111122223333" ||
-		p.Bake != 240*time.Second || p.Force || p.Start || !strings.Contains(p.By, "@") || p.Why != "pulumi up of stack test" {
+		p.Bake != 240*time.Second || p.Force || p.Start || !strings.Contains(p.By, "@") ||
+		p.Why != "pulumi up of stack test" {
 		t.Errorf("%+v", p)
 	}
 	p.Log("does not need an engine")
@@ -74,7 +78,8 @@ func TestRolloutFailsTheUpdate(t *testing.T) {
 func TestPreviewRollsNothingOut(t *testing.T) {
 	r := &fakeRoller{}
 	for variant, config := range variants {
-		if _, err := pulumitest.Preview(program(binary(t, "a release"), r), "test", t.TempDir(), keysOf(config)); err != nil || len(r.plans) > 0 {
+		if _, err := pulumitest.Preview(program(binary(t, "a release"), r), "test", t.TempDir(),
+			keysOf(config)); err != nil || len(r.plans) > 0 {
 			t.Errorf("%s: %v, asked %d times", variant, err, len(r.plans))
 		}
 	}
@@ -82,7 +87,8 @@ func TestPreviewRollsNothingOut(t *testing.T) {
 
 // Nothing depends on the rollout: its failure leaves no resource half made.
 func TestNothingDependsOnTheRollout(t *testing.T) {
-	g, err := pulumitest.Run(program(binary(t, "a release"), &fakeRoller{err: errors.New("bad")}), "test", t.TempDir(), keysOf(nil))
+	g, err := pulumitest.Run(program(binary(t, "a release"), &fakeRoller{err: errors.New("bad")}), "test", t.TempDir(),
+		keysOf(nil))
 	if err == nil || len(g.Resources) != len(graphOf(t, "dev").Resources) {
 		t.Errorf("%d of %d resources, %v", len(g.Resources), len(graphOf(t, "dev").Resources), err)
 	}

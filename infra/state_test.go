@@ -82,7 +82,8 @@ func TestStateOfEveryEgress(t *testing.T) {
 		}
 		slices.SortFunc(resources, func(a, b stateResource) int { return strings.Compare(a.urn, b.urn) })
 		f := stateOf(resources)
-		if f.deployed == nil || f.deployed.Egress != mode || f.deployed.Arch != "arm64" || f.deployed.VPCCIDR != cfg.VPCCIDR ||
+		if f.deployed == nil || f.deployed.Egress != mode || f.deployed.Arch != "arm64" ||
+			f.deployed.VPCCIDR != cfg.VPCCIDR ||
 			len(f.Zones) != 2 {
 			t.Errorf("%s: %+v", mode, f.deployed)
 		}
@@ -91,7 +92,8 @@ func TestStateOfEveryEgress(t *testing.T) {
 		t.Errorf("of nothing: %+v", f.deployed)
 	}
 	half := stateOf([]stateResource{{"aws:ec2/vpc:Vpc", "x::vpc", map[string]any{"cidrBlock": "10.1.0.0/16"}}})
-	if half.deployed == nil || half.deployed.Egress != "" || half.deployed.VPCCIDR != netip.MustParsePrefix("10.1.0.0/16") {
+	if half.deployed == nil || half.deployed.Egress != "" ||
+		half.deployed.VPCCIDR != netip.MustParsePrefix("10.1.0.0/16") {
 		t.Errorf("a network without groups: %+v", half.deployed)
 	}
 }
@@ -180,7 +182,7 @@ func TestPreflightProblems(t *testing.T) {
 		"up": pulumitest.Run, "preview": pulumitest.Preview,
 	} {
 		g, err := run(program(binary(t, "a release"), r), "test", t.TempDir(), keysOf(nil))
-		if err == nil || !strings.Contains(err.Error(), "only shows this):\n  - no room") || awsResources(g) > 0 {
+		if err == nil || !strings.Contains(err.Error(), "these are warnings):\n  - no room") || awsResources(g) > 0 {
 			t.Errorf("%s: %v, %d resources", what, err, awsResources(g))
 		}
 	}

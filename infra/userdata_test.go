@@ -47,10 +47,13 @@ func TestInstancesRunWithTheSettingsOfTheStack(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s %s: %v", variant, role, err)
 			}
-			table, queue, dead, images := g.Of("Table")[0], g.One("Queue", "-queue"), g.One("Queue", "-dead-letters"), g.One("BucketV2", "-images")
+			table, queue, dead, images := g.Of("Table")[0], g.One("Queue", "-queue"), g.One("Queue", "-dead-letters"),
+				g.One("BucketV2", "-images")
 			listen := map[string]string{"server": ":8080", "worker": "127.0.0.1:8080"}[role]
-			if !s.OnAWS() || string(s.Role) != role || s.Listen != listen || s.Table != pulumitest.Mark(table.Type, table.Name, "name") || s.Bucket != images.ID ||
-				s.QueueURL != pulumitest.Mark(queue.Type, queue.Name, "url") || s.DLQURL != pulumitest.Mark(dead.Type, dead.Name, "url") ||
+			if !s.OnAWS() || string(s.Role) != role || s.Listen != listen ||
+				s.Table != pulumitest.Mark(table.Type, table.Name, "name") || s.Bucket != images.ID ||
+				s.QueueURL != pulumitest.Mark(queue.Type, queue.Name, "url") ||
+				s.DLQURL != pulumitest.Mark(dead.Type, dead.Name, "url") ||
 				s.Stack != "test" || s.Instance != "i-0123" || !s.Consume || s.UploadLife != 30*24*time.Hour || s.Memory <= 0 {
 				t.Errorf("%s %s: %+v", variant, role, s)
 			}
@@ -79,7 +82,8 @@ func TestUserDataNamesTheReleaseAndItsGroup(t *testing.T) {
 			t.Errorf("%s: log lines would not name the instance", role)
 		}
 		for name, want := range map[string]string{
-			"KEY": object.Text("key"), "BUCKET": releases.ID, "GROUP": g.One(asg, "-"+role).Text("name"), "HOOK": "launch", "REGION": region, "SSM": "true",
+			"KEY": object.Text("key"), "BUCKET": releases.ID, "GROUP": g.One(asg, "-"+role).Text("name"), "HOOK": "launch",
+			"REGION": region, "SSM": "true",
 		} {
 			if got := assignment(t, s, name); got != want {
 				t.Errorf("%s: %s is %s, want %s", role, name, got, want)
@@ -102,7 +106,8 @@ func TestUserDataFitsAndIsShell(t *testing.T) {
 	for variant := range variants {
 		for _, role := range roles {
 			s := userData(t, graphOf(t, variant), role)
-			if len(s) > 16<<10 || strings.Contains(s, "{{") || strings.Contains(s, "<no value>") || !strings.HasPrefix(s, "#!/bin/bash\n") {
+			if len(s) > 16<<10 || strings.Contains(s, "{{") || strings.Contains(s, "<no value>") ||
+				!strings.HasPrefix(s, "#!/bin/bash\n") {
 				t.Errorf("%s %s: %d bytes, head %q", variant, role, len(s), s[:30])
 			}
 			for _, check := range [][]string{{bash, "-n"}, {shellcheck, "-s", "bash", "-"}} {
@@ -118,7 +123,8 @@ func TestUserDataFitsAndIsShell(t *testing.T) {
 }
 
 func TestUserDataIsDeterministic(t *testing.T) {
-	one, two := run(t, "test", variants["prod"], binary(t, "a release")), run(t, "test", variants["prod"], binary(t, "a release"))
+	one, two := run(t, "test", variants["prod"], binary(t, "a release")),
+		run(t, "test", variants["prod"], binary(t, "a release"))
 	for _, role := range roles {
 		if userData(t, one, role) != userData(t, two, role) {
 			t.Errorf("%s: two runs, two texts", role)

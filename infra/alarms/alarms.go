@@ -83,11 +83,13 @@ func (r alarm) text() string {
 func (r alarm) args() *cloudwatch.MetricAlarmArgs {
 	args := &cloudwatch.MetricAlarmArgs{
 		ComparisonOperator: pulumi.String(r.compare), Threshold: pulumi.Float64(r.threshold),
-		EvaluationPeriods: pulumi.Int(r.of), DatapointsToAlarm: pulumi.Int(r.datapoints), TreatMissingData: pulumi.String(r.missing),
+		EvaluationPeriods: pulumi.Int(r.of), DatapointsToAlarm: pulumi.Int(r.datapoints),
+		TreatMissingData: pulumi.String(r.missing),
 	}
 	if r.expression == "" {
 		m := r.metrics[0]
-		args.Namespace, args.MetricName, args.Period, args.Dimensions = pulumi.String(m.namespace), pulumi.String(m.name), pulumi.Int(r.period), m.dimensions
+		args.Namespace, args.MetricName, args.Period, args.Dimensions = pulumi.String(m.namespace), pulumi.String(m.name),
+			pulumi.Int(r.period), m.dimensions
 		if strings.HasPrefix(m.stat, "p") {
 			args.ExtendedStatistic = pulumi.String(m.stat)
 			args.EvaluateLowSampleCountPercentiles = pulumi.String("ignore") // a percentile of three requests is not significant
@@ -97,12 +99,15 @@ func (r alarm) args() *cloudwatch.MetricAlarmArgs {
 		return args
 	}
 	queries := cloudwatch.MetricAlarmMetricQueryArray{cloudwatch.MetricAlarmMetricQueryArgs{
-		Id: pulumi.String("result"), Expression: pulumi.String(r.expression), Label: pulumi.String(r.name), ReturnData: pulumi.Bool(true),
+		Id: pulumi.String("result"), Expression: pulumi.String(r.expression), Label: pulumi.String(r.name),
+		ReturnData: pulumi.Bool(true),
 	}}
 	for _, m := range r.metrics {
-		queries = append(queries, cloudwatch.MetricAlarmMetricQueryArgs{Id: pulumi.String(m.id), ReturnData: pulumi.Bool(false),
-			Metric: cloudwatch.MetricAlarmMetricQueryMetricArgs{Namespace: pulumi.String(m.namespace), MetricName: pulumi.String(m.name),
-				Stat: pulumi.String(m.stat), Period: pulumi.Int(r.period), Dimensions: m.dimensions}})
+		queries = append(queries,
+			cloudwatch.MetricAlarmMetricQueryArgs{Id: pulumi.String(m.id), ReturnData: pulumi.Bool(false),
+				Metric: cloudwatch.MetricAlarmMetricQueryMetricArgs{Namespace: pulumi.String(m.namespace),
+					MetricName: pulumi.String(m.name),
+					Stat:       pulumi.String(m.stat), Period: pulumi.Int(r.period), Dimensions: m.dimensions}})
 	}
 	args.MetricQueries = queries
 	return args
@@ -120,12 +125,14 @@ func (a *Alarms) topic(ctx *pulumi.Context, name string, w Watched) error {
 			Sid: "Alarms", Effect: policy.Allow, Principal: policy.Principals{"Service": {"cloudwatch.amazonaws.com"}},
 			Action: []string{"sns:Publish"}, Resource: []string{arn},
 			Condition: policy.Conditions{
-				"ArnLike":      {"aws:SourceArn": {"arn:" + w.Partition + ":cloudwatch:" + w.Region + ":" + w.AccountID + ":alarm:*"}},
+				"ArnLike": {"aws:SourceArn": {
+					"arn:" + w.Partition + ":cloudwatch:" + w.Region + ":" + w.AccountID + ":alarm:*"}},
 				"StringEquals": {"aws:SourceAccount": {w.AccountID}},
 			},
 		})
 	}).(pulumi.StringOutput)
-	if _, err = sns.NewTopicPolicy(ctx, name+"-alarms", &sns.TopicPolicyArgs{Arn: a.Topic.Arn, Policy: document}, pulumi.Parent(a)); err != nil {
+	if _, err = sns.NewTopicPolicy(ctx, name+"-alarms", &sns.TopicPolicyArgs{Arn: a.Topic.Arn, Policy: document},
+		pulumi.Parent(a)); err != nil {
 		return err
 	}
 	if w.Email != "" {
@@ -139,7 +146,8 @@ func (a *Alarms) topic(ctx *pulumi.Context, name string, w Watched) error {
 // names returns the values of the placeholders in alarm texts, so that commands can be pasted unchanged.
 func (w Watched) names() pulumi.StringMapOutput {
 	return pulumi.StringMap{
-		"stack": pulumi.String(w.Stack), "table": w.Table, "bucket": w.Bucket, "queueUrl": w.QueueURL, "serverGroup": w.ServerGroup, "workerGroup": w.WorkerGroup,
+		"stack": pulumi.String(w.Stack), "table": w.Table, "bucket": w.Bucket, "queueUrl": w.QueueURL,
+		"serverGroup": w.ServerGroup, "workerGroup": w.WorkerGroup,
 		"targetGroup": w.TargetGroup, "serverLogs": w.ServerLogs, "workerLogs": w.WorkerLogs,
 	}.ToStringMapOutput()
 }

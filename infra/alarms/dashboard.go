@@ -35,18 +35,24 @@ func (w Watched) charts() []chart {
 		return out
 	}
 	table := func(name, operation string) metric {
-		return metric{"", "AWS/DynamoDB", name, "p95", pulumi.StringMap{"TableName": w.Table, "Operation": pulumi.String(operation)}}
+		return metric{"", "AWS/DynamoDB", name, "p95",
+			pulumi.StringMap{"TableName": w.Table, "Operation": pulumi.String(operation)}}
 	}
 	return []chart{
 		{"Age of the oldest unfinished photo, s", mine(worker, "Maximum", settings.MetricOldestUnfinished)},
-		{"Requests, errors, refusals per minute", mine(server, "Sum", settings.MetricRequests, settings.MetricServerErrors, settings.MetricPlanned503)},
+		{"Requests, errors, refusals per minute",
+			mine(server, "Sum", settings.MetricRequests, settings.MetricServerErrors, settings.MetricPlanned503)},
 		{"Request time, ms, 95 %", mine(server, "p95", settings.MetricRequestTime)},
-		{"Jobs per minute", mine(worker, "Sum", settings.MetricJobsDone, settings.MetricJobsGivenUp, settings.MetricJobsRetried)},
-		{"Queue and dead letters", []metric{queue("ApproximateNumberOfMessagesVisible", "Maximum"), queue("ApproximateNumberOfMessagesNotVisible", "Maximum"),
-			{"", "AWS/SQS", "ApproximateNumberOfMessagesVisible", "Maximum", pulumi.StringMap{"QueueName": w.DeadLetters}}}},
+		{"Jobs per minute", mine(worker, "Sum", settings.MetricJobsDone, settings.MetricJobsGivenUp,
+			settings.MetricJobsRetried)},
+		{"Queue and dead letters",
+			[]metric{queue("ApproximateNumberOfMessagesVisible", "Maximum"),
+				queue("ApproximateNumberOfMessagesNotVisible", "Maximum"),
+				{"", "AWS/SQS", "ApproximateNumberOfMessagesVisible", "Maximum", pulumi.StringMap{"QueueName": w.DeadLetters}}}},
 		{"Wait and work of a job, ms, 95 %", mine(worker, "p95", settings.MetricQueueWait, settings.MetricJobTime)},
 		{"Instances in service", []metric{group(w.ServerGroup), group(w.WorkerGroup)}},
-		{"Table latency, ms, 95 %", []metric{table("SuccessfulRequestLatency", "GetItem"), table("SuccessfulRequestLatency", "UpdateItem")}},
+		{"Table latency, ms, 95 %",
+			[]metric{table("SuccessfulRequestLatency", "GetItem"), table("SuccessfulRequestLatency", "UpdateItem")}},
 	}
 }
 
@@ -67,7 +73,8 @@ func (a *Alarms) dashboard(ctx *pulumi.Context, name string, w Watched) error {
 			return values[next-1].(map[string]string)
 		})
 	}).(pulumi.StringOutput)
-	_, err := cloudwatch.NewDashboard(ctx, name, &cloudwatch.DashboardArgs{DashboardName: pulumi.String(name), DashboardBody: body}, pulumi.Parent(a))
+	_, err := cloudwatch.NewDashboard(ctx, name,
+		&cloudwatch.DashboardArgs{DashboardName: pulumi.String(name), DashboardBody: body}, pulumi.Parent(a))
 	return err
 }
 

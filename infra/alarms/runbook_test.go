@@ -22,9 +22,11 @@ func TestAlarmsAreKnown(t *testing.T) {
 		}
 	}
 	if !slices.Equal(names, settings.Alarms) || !slices.Equal(guards, settings.GuardAlarms) {
-		t.Errorf("the table has %v, of these guards %v; settings has %v and %v", names, guards, settings.Alarms, settings.GuardAlarms)
+		t.Errorf("the table has %v, of these guards %v; settings has %v and %v", names, guards, settings.Alarms,
+			settings.GuardAlarms)
 	}
-	for name, want := range map[string]string{"imagery-dev-lag-1a2b3c4": "lag", "imagery-dev-lag": "lag", "imagery-dev-2-lag-1a2b3c4": "", "imagery-dev-lag-x": "", "imagery-dev-server-latency-0000000": "server-latency"} {
+	for name, want := range map[string]string{"imagery-dev-lag-1a2b3c4": "lag", "imagery-dev-lag": "lag",
+		"imagery-dev-2-lag-1a2b3c4": "", "imagery-dev-lag-x": "", "imagery-dev-server-latency-0000000": "server-latency"} {
 		if got := settings.AlarmOf("acme/imagery/dev", name); got != want {
 			t.Errorf("%s is %q, want %q", name, got, want)
 		}
@@ -38,13 +40,15 @@ func TestAlarmsAreKnown(t *testing.T) {
 // Alarm texts name a command that the binary parses, and fit CloudWatch's limit with the longest resource names.
 func TestAlarmTextsNameAVerb(t *testing.T) {
 	names := map[string]string{}
-	for _, n := range []string{"table", "bucket", "queueUrl", "serverGroup", "workerGroup", "targetGroup", "serverLogs", "workerLogs"} {
+	for _, n := range []string{"table", "bucket", "queueUrl", "serverGroup", "workerGroup", "targetGroup", "serverLogs",
+		"workerLogs"} {
 		names[n] = "arn:aws:elasticloadbalancing:ap-southeast-2:000000000000:" + strings.Repeat("n", 70)
 	}
 	names["stack"] = "a-stack-with-a-long-name"
 	for _, row := range (Watched{}).rows() {
 		text := fill(row.text(), names)
-		if len(text) > 1024 || strings.ContainsAny(text, "{}") || !strings.HasSuffix(text, " More: docs/runbook.md#"+row.name) {
+		if len(text) > 1024 || strings.ContainsAny(text, "{}") ||
+			!strings.HasSuffix(text, " More: docs/runbook.md#"+row.name) {
 			t.Errorf("%s: %d bytes: %s", row.name, len(text), text)
 		}
 		verbs := 0
@@ -82,7 +86,8 @@ func TestRunbook(t *testing.T) {
 	// A page that lacks something must not pass.
 	for old, damaged := range map[string]string{
 		"\n## lag\n": "\n## lags\n", "\n## table-errors\n": "\n", "**Check.** The dashboard": "**See.** The dashboard",
-		"`imagery dlq ls --stack STACK`": "`imagery dlq list --stack STACK`", "--drop-malformed": "--drop-all", "`aws logs tail": "`rm -rf /; aws logs tail",
+		"`imagery dlq ls --stack STACK`": "`imagery dlq list --stack STACK`", "--drop-malformed": "--drop-all",
+		"`aws logs tail":                   "`rm -rf /; aws logs tail",
 		"**Action.** None. Servers reject": "**Action.**\n\n**Check.**", "imagery:serverMax": "imagery:serversMax",
 		"`imagery rollout to RELEASE": "`imagery rollout back RELEASE",
 	} {
@@ -134,7 +139,8 @@ func readRunbook(page string) (problems []string) {
 		}
 	}
 	for _, key := range regexp.MustCompile(`imagery:(\w+)`).FindAllStringSubmatch(page, -1) {
-		if docs, err := os.ReadFile(filepath.Join("..", "..", "docs", "aws.md")); err != nil || !strings.Contains(string(docs), "| `"+key[1]+"` |") {
+		docs, err := os.ReadFile(filepath.Join("..", "..", "docs", "aws.md"))
+		if err != nil || !strings.Contains(string(docs), "| `"+key[1]+"` |") {
 			problems = append(problems, fmt.Sprintf("there is no key %s: %v", key[1], err))
 		}
 	}

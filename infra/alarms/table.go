@@ -61,20 +61,25 @@ func (w Watched) photos() []alarm {
 	worker := w.own(settings.Worker)
 	return []alarm{
 		// One message is enough: its photo will not be processed without manual action.
-		{name: "dead-letters", means: "One or more photos failed every processing attempt and are in the dead-letter queue. They need manual action.",
-			do:      "imagery dlq ls -table {table} -bucket {bucket} -queue-url {queueUrl}; fix the cause; imagery dlq redrive with the same flags.",
+		{name: "dead-letters", means: "One or more photos failed every processing attempt and are in the dead-letter " +
+			"queue. They need manual action.",
+			do: "imagery dlq ls -table {table} -bucket {bucket} -queue-url {queueUrl}; fix the cause; imagery dlq " +
+				"redrive with the same flags.",
 			metrics: one("AWS/SQS", "ApproximateNumberOfMessagesVisible", "Maximum", dead),
 			compare: above, period: 60, datapoints: 1, of: 1, missing: missingOK},
 		// Five minutes is twice the time after which a message of a worker that died is received again.
-		{name: "queue-age", means: "A photo has waited in the queue for more than five minutes: there are too few workers, or they are stuck or lack permissions.",
-			do:      "imagery status --stack {stack}; aws autoscaling describe-scaling-activities --auto-scaling-group-name {workerGroup}; aws logs tail {workerLogs}.",
+		{name: "queue-age", means: "A photo has waited in the queue for more than five minutes: there are too few " +
+			"workers, or they are stuck or lack permissions.",
+			do: "imagery status --stack {stack}; aws autoscaling describe-scaling-activities --auto-scaling-group-name " +
+				"{workerGroup}; aws logs tail {workerLogs}.",
 			metrics: one("AWS/SQS", "ApproximateAgeOfOldestMessage", "Maximum", queue),
 			compare: above, threshold: 300, period: 60, datapoints: 3, of: 5, missing: missingOK},
 		// The reconciler resends lost hints after five and ten minutes; an older image could not be repaired. The queue's
 		// own age metric leaves out messages that were received three times, so it does not show this.
 		// Heartbeats without a completed reconciler pass count as lag, too, since lost hints are then not repaired.
 		// Before the first heartbeat there is no value.
-		{name: "lag", means: "A photo has been unfinished for more than 15 minutes, or no worker completes a reconciler pass, which resends lost messages.",
+		{name: "lag", means: "A photo has been unfinished for more than 15 minutes, or no worker completes a reconciler " +
+			"pass, which resends lost messages.",
 			do: "imagery status --stack {stack} names the oldest image; imagery why ID --stack {stack}; " +
 				"aws logs tail {workerLogs} --since 30m.",
 			metrics: []metric{{"oldest", settings.MetricNamespace, settings.MetricOldestUnfinished, "Maximum", worker},
@@ -93,25 +98,30 @@ func (w Watched) processes() []alarm {
 	return []alarm{
 		// Below 50 requests a minute the error rate is not significant.
 		{name: "server-errors", guard: settings.Server, means: "More than 2 % of the requests fail with an unplanned 5xx.",
-			do: "imagery status --stack {stack}; aws logs tail {serverLogs} --filter-pattern ERROR; if a new release caused it, deploy the previous one.",
+			do: "imagery status --stack {stack}; aws logs tail {serverLogs} --filter-pattern ERROR; if a new release caused " +
+				"it, deploy the previous one.",
 			metrics: []metric{{"requests", own, settings.MetricRequests, "Sum", server},
 				{"errors", own, settings.MetricServerErrors, "Sum", server}},
 			expression: "IF(requests > 50, 100 * FILL(errors, 0) / requests, 0)",
 			compare:    above, threshold: 2, period: 60, datapoints: 2, of: 3, missing: missingOK},
 		// A few uploads over slow connections are normal, one request in twenty is not.
-		{name: "server-latency", guard: settings.Server, means: "One request in twenty takes more than five seconds, not counting long polls.",
+		{name: "server-latency", guard: settings.Server,
+			means:   "One request in twenty takes more than five seconds, not counting long polls.",
 			do:      "imagery status --stack {stack}; check the table's latency on the dashboard; aws logs tail {serverLogs}.",
 			metrics: one(own, settings.MetricRequestTime, "p95", server),
 			compare: above, threshold: 5000, period: 60, datapoints: 3, of: 3, missing: missingOK},
 		// Not a guard: a server without free memory is meant to refuse uploads.
-		{name: "server-full", means: "Servers refuse uploads because their memory is in use. Clients retry, but there are too few servers.",
+		{name: "server-full", means: "Servers refuse uploads because their memory is in use. Clients retry, but there are " +
+			"too few servers.",
 			do:      "imagery status --stack {stack}; raise serverMax, or lower requestsPerTarget, and run pulumi up.",
 			metrics: one(own, settings.MetricPlanned503, "Sum", server),
 			compare: above, threshold: 10, period: 60, datapoints: 3, of: 5, missing: missingOK},
 		// Half, since users may upload broken photos; the alarm detects a release that fails on all of them.
 		{name: "worker-failures", guard: settings.Worker, means: "More than half of the jobs fail or are retried.",
-			do: "imagery status --stack {stack}; aws logs tail {workerLogs} --filter-pattern ERROR; if a new release caused it, deploy the previous one, then imagery requeue --failed --since 2h --stack {stack}.",
-			metrics: []metric{{"jobs", own, settings.MetricJobs, "Sum", worker}, {"retried", own, settings.MetricJobsRetried, "Sum", worker},
+			do: "imagery status --stack {stack}; aws logs tail {workerLogs} --filter-pattern ERROR; if a new release caused " +
+				"it, deploy the previous one, then imagery requeue --failed --since 2h --stack {stack}.",
+			metrics: []metric{{"jobs", own, settings.MetricJobs, "Sum", worker},
+				{"retried", own, settings.MetricJobsRetried, "Sum", worker},
 				{"lost", own, settings.MetricJobsGivenUp, "Sum", worker}},
 			expression: "IF(jobs > 20, 100 * (FILL(retried, 0) + FILL(lost, 0)) / jobs, 0)",
 			compare:    above, threshold: 50, period: 60, datapoints: 3, of: 3, missing: missingOK},
@@ -125,8 +135,11 @@ func (w Watched) machines() []alarm {
 	workers := pulumi.StringMap{"AutoScalingGroupName": w.WorkerGroup}
 	return []alarm{
 		// Only responses that the load balancer generates; servers count their own.
-		{name: "balancer-errors", means: "The load balancer itself returns 5xx: no healthy server accepts the request, or a server closes connections early.",
-			do:      "imagery status --stack {stack}; aws elbv2 describe-target-health --target-group-arn {targetGroup}; aws logs tail {serverLogs}.",
+		{name: "balancer-errors",
+			means: "The load balancer itself returns 5xx: no healthy server accepts the request, or a server closes " +
+				"connections early.",
+			do: "imagery status --stack {stack}; aws elbv2 describe-target-health --target-group-arn {targetGroup}; aws " +
+				"logs tail {serverLogs}.",
 			metrics: one("AWS/ApplicationELB", "HTTPCode_ELB_5XX_Count", "Sum", pulumi.StringMap{"LoadBalancer": w.Balancer}),
 			compare: above, threshold: 10, period: 60, datapoints: 3, of: 5, missing: missingOK},
 		{name: "servers-unhealthy", means: "A server fails its health check and will be replaced.",
@@ -143,7 +156,8 @@ func (w Watched) machines() []alarm {
 			metrics: one("AWS/AutoScaling", inService, "Minimum", servers),
 			compare: below, threshold: float64(w.ServerMin), period: 60, datapoints: 10, of: 10, missing: missingOK},
 		{name: "workers-low", means: "Fewer workers in service than workerMin, " + strconv.Itoa(w.WorkerMin) + ".",
-			do:      "imagery status --stack {stack}; aws autoscaling describe-scaling-activities --auto-scaling-group-name {workerGroup}.",
+			do: "imagery status --stack {stack}; aws autoscaling describe-scaling-activities --auto-scaling-group-name " +
+				"{workerGroup}.",
 			metrics: one("AWS/AutoScaling", inService, "Minimum", workers),
 			compare: below, threshold: float64(w.WorkerMin), period: 60, datapoints: 10, of: 10, missing: missingOK},
 		w.silent("servers-silent", settings.Server, servers, "{serverLogs}", "{serverGroup}"),
@@ -164,7 +178,8 @@ const silentPeriod = 5 * time.Minute
 func (w Watched) silent(name string, role settings.Role, group pulumi.StringMap, logs, groupName string) alarm {
 	each := strconv.Itoa(int(silentPeriod / settings.HeartbeatEvery))
 	return alarm{name: name,
-		means: "A " + string(role) + " in service sends no logs and no metrics: alarms and rollouts cannot detect its failures.",
+		means: "A " + string(role) + " in service sends no logs and no metrics: alarms and rollouts cannot detect its " +
+			"failures.",
 		do: "imagery status --stack {stack}; " +
 			"aws logs tail " + logs + " --since 5m --filter-pattern heartbeat" +
 			"; replace the instance without a line with aws autoscaling terminate-instance-in-auto-scaling-group " +
@@ -195,14 +210,17 @@ func (w Watched) table() []alarm {
 
 // own returns the dimensions of the metrics that a role writes itself.
 func (w Watched) own(role settings.Role) pulumi.StringMap {
-	return pulumi.StringMap{settings.DimensionStack: pulumi.String(w.Stack), settings.DimensionRole: pulumi.String(string(role))}
+	return pulumi.StringMap{settings.DimensionStack: pulumi.String(w.Stack),
+		settings.DimensionRole: pulumi.String(string(role))}
 }
 
 // tableErrors returns one metric per operation, since DynamoDB counts its 5xx per operation only.
 func (w Watched) tableErrors() []metric {
 	var out []metric
-	for _, o := range [][2]string{{"gets", "GetItem"}, {"puts", "PutItem"}, {"updates", "UpdateItem"}, {"queries", "Query"}} {
-		out = append(out, metric{o[0], "AWS/DynamoDB", "SystemErrors", "Sum", pulumi.StringMap{"TableName": w.Table, "Operation": pulumi.String(o[1])}})
+	for _, o := range [][2]string{{"gets", "GetItem"}, {"puts", "PutItem"}, {"updates", "UpdateItem"},
+		{"queries", "Query"}} {
+		out = append(out, metric{o[0], "AWS/DynamoDB", "SystemErrors", "Sum",
+			pulumi.StringMap{"TableName": w.Table, "Operation": pulumi.String(o[1])}})
 	}
 	return out
 }

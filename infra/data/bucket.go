@@ -67,14 +67,15 @@ func NewBucket(ctx *pulumi.Context, name string, args *BucketArgs, opts ...pulum
 	if err != nil {
 		return nil, err
 	}
-	encrypted, err := s3.NewBucketServerSideEncryptionConfigurationV2(ctx, name+"-encryption", &s3.BucketServerSideEncryptionConfigurationV2Args{
-		Bucket: id,
-		Rules: s3.BucketServerSideEncryptionConfigurationV2RuleArray{s3.BucketServerSideEncryptionConfigurationV2RuleArgs{
-			ApplyServerSideEncryptionByDefault: s3.BucketServerSideEncryptionConfigurationV2RuleApplyServerSideEncryptionByDefaultArgs{
-				SseAlgorithm: pulumi.String("AES256"), // a KMS key would cost per request, and load balancers cannot log with one
-			},
-		}},
-	}, pulumi.Parent(b), pulumi.DependsOn([]pulumi.Resource{tls}))
+	encrypted, err := s3.NewBucketServerSideEncryptionConfigurationV2(ctx, name+"-encryption",
+		&s3.BucketServerSideEncryptionConfigurationV2Args{
+			Bucket: id,
+			Rules: s3.BucketServerSideEncryptionConfigurationV2RuleArray{s3.BucketServerSideEncryptionConfigurationV2RuleArgs{
+				ApplyServerSideEncryptionByDefault: encryptionArgs{
+					SseAlgorithm: pulumi.String("AES256"), // a KMS key would cost per request, and load balancers cannot log with one
+				},
+			}},
+		}, pulumi.Parent(b), pulumi.DependsOn([]pulumi.Resource{tls}))
 	if err != nil {
 		return nil, err
 	}
@@ -133,3 +134,5 @@ func lifecycle(expire map[string]int) s3.BucketLifecycleConfigurationV2RuleArray
 	}
 	return rules
 }
+
+type encryptionArgs = s3.BucketServerSideEncryptionConfigurationV2RuleApplyServerSideEncryptionByDefaultArgs

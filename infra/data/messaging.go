@@ -41,9 +41,11 @@ type Messaging struct {
 func (m *Messaging) Ready() []pulumi.Resource { return []pulumi.Resource{m.Queue, m.DeadLetters} }
 
 // NewMessaging makes both queues and lets only the one feed the other.
-func NewMessaging(ctx *pulumi.Context, name string, args *MessagingArgs, opts ...pulumi.ResourceOption) (*Messaging, error) {
+func NewMessaging(ctx *pulumi.Context, name string, args *MessagingArgs, opts ...pulumi.ResourceOption) (*Messaging,
+	error) {
 	if args.Visibility < settings.JobBound {
-		return nil, fmt.Errorf("messaging %s: visibility %s is shorter than a job, %s", name, args.Visibility, settings.JobBound)
+		return nil, fmt.Errorf("messaging %s: visibility %s is shorter than a job, %s", name, args.Visibility,
+			settings.JobBound)
 	}
 	m := &Messaging{}
 	if err := ctx.RegisterComponentResource("imagery:infra:Messaging", name, m, opts...); err != nil {

@@ -57,7 +57,8 @@ func (s *Storage) Ready() []pulumi.Resource {
 // NewStorage makes the table and the buckets.
 func NewStorage(ctx *pulumi.Context, name string, args *StorageArgs, opts ...pulumi.ResourceOption) (*Storage, error) {
 	if args.UploadExpireDays <= DeadLetterDays {
-		return nil, fmt.Errorf("storage %s: originals expire after %d days, dead letters after %d", name, args.UploadExpireDays, DeadLetterDays)
+		return nil, fmt.Errorf("storage %s: originals expire after %d days, dead letters after %d", name,
+			args.UploadExpireDays, DeadLetterDays)
 	}
 	s := &Storage{}
 	if err := ctx.RegisterComponentResource("imagery:infra:Storage", name, s, opts...); err != nil {
@@ -104,16 +105,18 @@ func newTable(ctx *pulumi.Context, name string, protect bool, parent pulumi.Reso
 			Name: pulumi.String(PendingIndex), HashKey: pulumi.String("pending"), RangeKey: pulumi.String("updated"),
 			ProjectionType: pulumi.String("KEYS_ONLY"),
 		}},
-		Ttl:                       dynamodb.TableTtlArgs{AttributeName: pulumi.String("expires"), Enabled: pulumi.Bool(true)},
-		PointInTimeRecovery:       dynamodb.TablePointInTimeRecoveryArgs{Enabled: pulumi.Bool(true), RecoveryPeriodInDays: pulumi.Int(recoveryDays)},
+		Ttl: dynamodb.TableTtlArgs{AttributeName: pulumi.String("expires"), Enabled: pulumi.Bool(true)},
+		PointInTimeRecovery: dynamodb.TablePointInTimeRecoveryArgs{Enabled: pulumi.Bool(true),
+			RecoveryPeriodInDays: pulumi.Int(recoveryDays)},
 		DeletionProtectionEnabled: pulumi.Bool(protect),
 	}, parent, pulumi.Protect(protect))
 }
 
 // grants let load balancers write their logs, and nothing else.
 func (a *AccessLogArgs) grants(arn string) []policy.Statement {
-	s := policy.Statement{Sid: "AccessLogs", Effect: policy.Allow, Principal: policy.Principals{"Service": {"logdelivery.elasticloadbalancing.amazonaws.com"}},
-		Action: []string{"s3:PutObject"}, Resource: []string{arn + "/AWSLogs/" + a.AccountID + "/*"}}
+	s := policy.Statement{Sid: "AccessLogs", Effect: policy.Allow,
+		Principal: policy.Principals{"Service": {"logdelivery.elasticloadbalancing.amazonaws.com"}},
+		Action:    []string{"s3:PutObject"}, Resource: []string{arn + "/AWSLogs/" + a.AccountID + "/*"}}
 	if a.DeliveryRoot == "" {
 		return []policy.Statement{s}
 	}

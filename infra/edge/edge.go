@@ -61,7 +61,8 @@ func (e *Edge) Ready() []pulumi.Resource { return e.ready }
 func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOption) (*Edge, error) {
 	// The constants of both sides are compared here and not only in tests: an inconsistent change must not be
 	// deployable.
-	if settings.IdleTimeout <= IdleTimeout || settings.ReadHeaderTimeout <= IdleTimeout || DrainDelay <= settings.UploadTimeout || DrainDelay >= settings.StopTimeout {
+	if settings.IdleTimeout <= IdleTimeout || settings.ReadHeaderTimeout <= IdleTimeout ||
+		DrainDelay <= settings.UploadTimeout || DrainDelay >= settings.StopTimeout {
 		return nil, fmt.Errorf("edge %s: its timeouts do not fit the server's", name)
 	}
 	e := &Edge{}
@@ -105,7 +106,8 @@ func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOp
 func (e *Edge) door(ctx *pulumi.Context, name string, args *Args) error {
 	var err error
 	e.SecurityGroup, err = ec2.NewSecurityGroup(ctx, name+"-lb", &ec2.SecurityGroupArgs{
-		VpcId: args.VPC, Description: pulumi.String("Load balancer"), Tags: pulumi.StringMap{"Name": pulumi.String(name + "-lb")},
+		VpcId: args.VPC, Description: pulumi.String("Load balancer"),
+		Tags: pulumi.StringMap{"Name": pulumi.String(name + "-lb")},
 	}, pulumi.Parent(e))
 	if err != nil {
 		return err
@@ -117,10 +119,12 @@ func (e *Edge) door(ctx *pulumi.Context, name string, args *Args) error {
 	}
 	for _, port := range ports {
 		for _, cidr := range args.AllowedCIDRs {
-			if _, err := vpc.NewSecurityGroupIngressRule(ctx, fmt.Sprintf("%s-lb-%d-%s", name, port, cidr), &vpc.SecurityGroupIngressRuleArgs{
-				SecurityGroupId: e.SecurityGroup.ID(), IpProtocol: pulumi.String("tcp"), FromPort: pulumi.Int(port), ToPort: pulumi.Int(port),
-				CidrIpv4: pulumi.String(cidr),
-			}, pulumi.Parent(e)); err != nil {
+			if _, err := vpc.NewSecurityGroupIngressRule(ctx, fmt.Sprintf("%s-lb-%d-%s", name, port, cidr),
+				&vpc.SecurityGroupIngressRuleArgs{
+					SecurityGroupId: e.SecurityGroup.ID(), IpProtocol: pulumi.String("tcp"), FromPort: pulumi.Int(port),
+					ToPort:   pulumi.Int(port),
+					CidrIpv4: pulumi.String(cidr),
+				}, pulumi.Parent(e)); err != nil {
 				return err
 			}
 		}

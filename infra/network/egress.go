@@ -19,7 +19,8 @@ func (n *Network) nat(ctx *pulumi.Context, private []*ec2.RouteTable, internet *
 		what := fmt.Sprintf("nat-%d", i)
 		// AWS refuses an address, and to detach the internet gateway, in the wrong order: hence both edges.
 		after := pulumi.DependsOn([]pulumi.Resource{internet})
-		address, err := ec2.NewEip(ctx, n.name+"-"+what, &ec2.EipArgs{Domain: pulumi.String("vpc"), Tags: n.tags(what)}, n.child(), after)
+		address, err := ec2.NewEip(ctx, n.name+"-"+what, &ec2.EipArgs{Domain: pulumi.String("vpc"), Tags: n.tags(what)},
+			n.child(), after)
 		if err != nil {
 			return err
 		}

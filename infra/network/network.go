@@ -143,11 +143,13 @@ func (n *Network) public(ctx *pulumi.Context) (*ec2.RouteTable, *ec2.InternetGat
 	if err != nil {
 		return nil, nil, err
 	}
-	gateway, err := ec2.NewInternetGateway(ctx, n.name+"-igw", &ec2.InternetGatewayArgs{VpcId: n.VPC.ID(), Tags: n.tags("igw")}, n.child())
+	gateway, err := ec2.NewInternetGateway(ctx, n.name+"-igw",
+		&ec2.InternetGatewayArgs{VpcId: n.VPC.ID(), Tags: n.tags("igw")}, n.child())
 	if err != nil {
 		return nil, nil, err
 	}
-	table, err := ec2.NewRouteTable(ctx, n.name+"-public", &ec2.RouteTableArgs{VpcId: n.VPC.ID(), Tags: n.tags("public")}, n.child())
+	table, err := ec2.NewRouteTable(ctx, n.name+"-public", &ec2.RouteTableArgs{VpcId: n.VPC.ID(), Tags: n.tags("public")},
+		n.child())
 	if err != nil {
 		return nil, nil, err
 	}
@@ -175,7 +177,8 @@ func (n *Network) private(ctx *pulumi.Context) ([]*ec2.RouteTable, error) {
 	var tables []*ec2.RouteTable
 	for i := range n.args.Zones {
 		what := fmt.Sprintf("private-%d", i)
-		table, err := ec2.NewRouteTable(ctx, n.name+"-"+what, &ec2.RouteTableArgs{VpcId: n.VPC.ID(), Tags: n.tags(what)}, n.child())
+		table, err := ec2.NewRouteTable(ctx, n.name+"-"+what, &ec2.RouteTableArgs{VpcId: n.VPC.ID(), Tags: n.tags(what)},
+			n.child())
 		if err != nil {
 			return nil, err
 		}
@@ -190,7 +193,8 @@ func (n *Network) private(ctx *pulumi.Context) ([]*ec2.RouteTable, error) {
 
 // subnet is named by its place, and an unpinned zone is written once: whatever AWS answers later, an existing
 // subnet never moves.
-func (n *Network) subnet(ctx *pulumi.Context, kind string, i, place int, table *ec2.RouteTable, addresses bool) (*ec2.Subnet, error) {
+func (n *Network) subnet(ctx *pulumi.Context, kind string, i, place int, table *ec2.RouteTable,
+	addresses bool) (*ec2.Subnet, error) {
 	what := fmt.Sprintf("%s-%d", kind, i)
 	opts := []pulumi.ResourceOption{n.child()}
 	if !n.args.ZonesPinned {

@@ -31,7 +31,8 @@ func TestBlocksPartitionTheNetwork(t *testing.T) {
 // Numbers of living subnets: a change would replace them.
 func TestBlocksStay(t *testing.T) {
 	whole := netip.MustParsePrefix("10.42.0.0/16")
-	for n, want := range map[int]string{0: "10.42.0.0/20", 2: "10.42.32.0/20", privateBlock: "10.42.128.0/20", privateBlock + 2: "10.42.160.0/20"} {
+	for n, want := range map[int]string{0: "10.42.0.0/20", 2: "10.42.32.0/20", privateBlock: "10.42.128.0/20",
+		privateBlock + 2: "10.42.160.0/20"} {
 		if got := block(whole, n).String(); got != want {
 			t.Errorf("block %d is %s, was %s", n, got, want)
 		}

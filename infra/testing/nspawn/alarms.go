@@ -49,7 +49,8 @@ func (h *Host) Watch(stop <-chan struct{}, alarms []Alarm, set func(name string,
 			if end := time.Now().Truncate(a.Period); end.After(ended.Truncate(a.Period)) {
 				last := append(history[a.Name], a.value(b, end.Add(-a.Period), end))
 				history[a.Name] = last[max(0, len(last)-a.Of):]
-				set(a.Name, a.rings(history[a.Name]), fmt.Sprintf("threshold %.4g, the last periods had %.4g", a.Threshold, history[a.Name]))
+				set(a.Name, a.rings(history[a.Name]),
+					fmt.Sprintf("threshold %.4g, the last periods had %.4g", a.Threshold, history[a.Name]))
 			}
 		}
 		ended = time.Now()

@@ -25,7 +25,8 @@ func TestCalculate(t *testing.T) {
 	} {
 		b := &metricLog{}
 		for n := range c.requests {
-			b.entries = append(b.entries, entry{at, "server", "requests", 1}, entry{at, "worker", "requests", 1}, entry{at.Add(time.Minute), "server", "requests", 1})
+			b.entries = append(b.entries, entry{at, "server", "requests", 1}, entry{at, "worker", "requests", 1},
+				entry{at.Add(time.Minute), "server", "requests", 1})
 			if n < c.errors {
 				b.entries = append(b.entries, entry{at, "server", "errors", 1})
 			}
@@ -63,8 +64,11 @@ func TestPercentile(t *testing.T) {
 func TestBook(t *testing.T) {
 	b := &metricLog{}
 	line := func(namespace string) []byte {
-		return fmt.Appendf(nil, `{"msg":"request","%s":"server","ms":12.5,"requests":1,"status":200,"_aws":{"Timestamp":1700000000000,"CloudWatchMetrics":[`+
-			`{"Namespace":"%s","Dimensions":[["stack","role"]],"Metrics":[{"Name":"ms","Unit":"Milliseconds"},{"Name":"requests","Unit":"Count"}]}]}}`+"\n", settings.DimensionRole, namespace)
+		return fmt.Appendf(nil, `{"msg":"request","%s":"server","ms":12.5,"requests":1,"status":200,`+
+			`"_aws":{"Timestamp":1700000000000,"CloudWatchMetrics":[`+
+			`{"Namespace":"%s","Dimensions":[["stack","role"]],"Metrics":[`+
+			`{"Name":"ms","Unit":"Milliseconds"},{"Name":"requests","Unit":"Count"}]}]}}`+"\n",
+			settings.DimensionRole, namespace)
 	}
 	b.note(line(settings.MetricNamespace))
 	b.note(line("Other"))

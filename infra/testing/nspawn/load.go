@@ -128,7 +128,10 @@ func (l *Load) one(c *conn, n int) {
 	}
 	l.mu.Unlock()
 	if n%5 != 0 && id != "" {
-		l.note("look", c, func() (*http.Request, error) { return http.NewRequest(http.MethodGet, "http://imagery/image/"+id, nil) })
+		l.note("look", c, func() (*http.Request,
+			error) {
+			return http.NewRequest(http.MethodGet, "http://imagery/image/"+id, nil)
+		})
 		return
 	}
 	id = l.NewID()

@@ -82,7 +82,8 @@ func (h *Host) PowerOff(id string) {
 // Exec runs a command inside a machine and returns its output.
 func (h *Host) Exec(id string, command ...string) (string, error) {
 	m := h.get(id)
-	out, err := exec.Command("nsenter", append([]string{"-t", strconv.Itoa(m.leader()), "-a"}, command...)...).CombinedOutput()
+	out, err := exec.Command("nsenter",
+		append([]string{"-t", strconv.Itoa(m.leader()), "-a"}, command...)...).CombinedOutput()
 	return string(bytes.TrimSpace(out)), err
 }
 

@@ -30,7 +30,8 @@ func (h *Host) serveMetadata(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, "instance")
 	case path == "meta-data/iam/security-credentials/instance":
 		_ = json.NewEncoder(w).Encode(map[string]any{"Code": "Success", "Type": "AWS-HMAC", "AccessKeyId": h.Role(who.Group),
-			"SecretAccessKey": "secret", "Token": "session", "LastUpdated": time.Now().UTC(), "Expiration": time.Now().UTC().Add(6 * time.Hour)})
+			"SecretAccessKey": "secret", "Token": "session", "LastUpdated": time.Now().UTC(),
+			"Expiration": time.Now().UTC().Add(6 * time.Hour)})
 	default:
 		http.NotFound(w, r) // spot/instance-action until there is a notice
 	}

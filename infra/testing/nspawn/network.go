@@ -30,7 +30,8 @@ func network(zones int) error {
 		br := bridge(n)
 		// An address of its own: otherwise a bridge takes the lowest of its ports', and with every machine that comes
 		// or goes the others speak to a gateway that is gone, for seconds.
-		steps = append(steps, fmt.Sprintf("link add %s address 02:00:0a:63:%02x:01 type bridge", br, n+1), fmt.Sprintf("addr add 10.99.%d.1/24 dev %s", n+1, br), "link set "+br+" up")
+		steps = append(steps, fmt.Sprintf("link add %s address 02:00:0a:63:%02x:01 type bridge", br, n+1),
+			fmt.Sprintf("addr add 10.99.%d.1/24 dev %s", n+1, br), "link set "+br+" up")
 	}
 	for _, s := range steps {
 		if out, err := exec.Command("ip", strings.Fields(s)...).CombinedOutput(); err != nil {

@@ -206,7 +206,8 @@ func (h *Host) command(m *machine, number, zone int) *exec.Cmd {
 	args := []string{"-q", "-D", h.Root, "--volatile=overlay",
 		"--machine=m" + strconv.Itoa(number), "--network-bridge=" + bridge(zone),
 		"--boot", "--register=no", "--keep-unit", "--console=read-only", "--tmpfs=/var/log/imagery:size=32M,mode=0755",
-		bind("host0.network", "/etc/systemd/network/10-host0.network"), bind("boot.service", "/etc/systemd/system/boot.service"),
+		bind("host0.network", "/etc/systemd/network/10-host0.network"),
+		bind("boot.service", "/etc/systemd/system/boot.service"),
 		bind("aws.conf", "/etc/systemd/system.conf.d/10-aws.conf"), bind("user-data", "/user-data"),
 		"--bind-ro=" + filepath.Join(h.Dir, "aws") + ":/usr/local/bin/aws",
 	}

@@ -71,7 +71,8 @@ backend open
 func startProxy(dir string, c Check) (*proxy, error) {
 	p := &proxy{socket: filepath.Join(dir, "proxy.sock"), port: c.Port}
 	config := filepath.Join(dir, "proxy.cfg")
-	text := fmt.Sprintf(proxyConfig, p.socket, Address, c.Path, max(500, c.Timeout.Milliseconds()), places, c.Port, c.Interval.Milliseconds(), c.Healthy, c.Unhealthy)
+	text := fmt.Sprintf(proxyConfig, p.socket, Address, c.Path, max(500, c.Timeout.Milliseconds()), places, c.Port,
+		c.Interval.Milliseconds(), c.Healthy, c.Unhealthy)
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 		return nil, fmt.Errorf("configure the balancer: %w", err)
 	}
@@ -113,7 +114,8 @@ func (p *proxy) ask(command string) (string, error) {
 // set tells both backends of a place; only one of them knows of health.
 func (p *proxy) set(slot, what string) {
 	if slot != "" {
-		_, _ = p.ask("set server servers/" + slot + " " + what + ";set server open/" + slot + " " + what) // what it does is seen in the state
+		// what it does is seen in the state
+		_, _ = p.ask("set server servers/" + slot + " " + what + ";set server open/" + slot + " " + what)
 	}
 }
 

@@ -74,8 +74,10 @@ var computed = map[string][]string{
 func (r *recorder) NewResource(args pulumi.MockResourceArgs) (string, resource.PropertyMap, error) {
 	id := ID(args.TypeToken, args.Name)
 	rpc := args.RegisterRPC
-	made := &Resource{Type: args.TypeToken, Name: args.Name, ID: id, Inputs: args.Inputs.Mappable(), Provider: args.Provider,
-		Parent: rpc.GetParent(), Dependencies: rpc.GetDependencies(), Ignore: rpc.GetIgnoreChanges(), Protect: rpc.GetProtect(),
+	made := &Resource{Type: args.TypeToken, Name: args.Name, ID: id, Inputs: args.Inputs.Mappable(),
+		Provider: args.Provider,
+		Parent:   rpc.GetParent(), Dependencies: rpc.GetDependencies(), Ignore: rpc.GetIgnoreChanges(),
+		Protect:             rpc.GetProtect(),
 		DeleteBeforeReplace: rpc.GetDeleteBeforeReplace(),
 		RetainOnDelete:      rpc.GetRetainOnDelete(), DeleteTimeout: rpc.GetCustomTimeouts().GetDelete()}
 	r.mu.Lock()
@@ -115,7 +117,8 @@ func (r *recorder) Call(args pulumi.MockCallArgs) (resource.PropertyMap, error) 
 			"names": []any{"eu-central-1d", "eu-central-1c", "eu-central-1b", "eu-central-1a"},
 		},
 		// The first zone lacks one of the types, as some real ones do.
-		"aws:ec2/getInstanceTypeOfferings:getInstanceTypeOfferings": offers(args.Args, "eu-central-1b", "eu-central-1c", "eu-central-1d"),
+		"aws:ec2/getInstanceTypeOfferings:getInstanceTypeOfferings": offers(args.Args, "eu-central-1b", "eu-central-1c",
+			"eu-central-1d"),
 	}[args.Token]
 	if answer == nil {
 		return nil, fmt.Errorf("the mock cloud has no answer to %s", args.Token)
