@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// stsDouble answers as STS: the access key of an assumed role is the role's name. The account of an identity is
-// the one of the role that it has, else 111122223333.
+// stsDouble is a fake STS. The access key of an assumed role is the role's name. The account of an identity is that of
+// its role, or 111122223333.
 type stsDouble struct {
 	mu    sync.Mutex
 	calls []url.Values
@@ -119,8 +119,8 @@ func TestClientsRefuseOtherAccounts(t *testing.T) {
 	}
 }
 
-// The mock cloud is of account 111122223333.
-func TestTheWrongAccountIsNotTouched(t *testing.T) {
+// The account of the mock cloud is 111122223333.
+func TestWrongAccountIsNotChanged(t *testing.T) {
 	for problem, keys := range map[string]map[string]string{
 		"account 111122223333, imagery:accountId is 999999999999": {"imagery:accountId": "999999999999"},
 		"account 111122223333, aws:allowedAccountIds allows 999":  {"aws:allowedAccountIds": `["999999999999"]`},
@@ -141,7 +141,7 @@ func TestTheWrongAccountIsNotTouched(t *testing.T) {
 	}
 }
 
-func TestTagsOfTheUserReachEverything(t *testing.T) {
+func TestUserTagsReachEveryResource(t *testing.T) {
 	g, err := withKeys(t, map[string]string{"imagery:tags": "team=photos,cost-centre=4711",
 		"aws:defaultTags": `{"tags":{"org":"x"}}`})
 	if err != nil {
@@ -169,7 +169,7 @@ func TestTagsOfTheUserReachEverything(t *testing.T) {
 		}
 	}
 	if found != 5 {
-		t.Errorf("%d places for tags, want the provider, two templates and two groups", found)
+		t.Errorf("%d resources with tags, want the provider, two templates and two groups", found)
 	}
 }
 
@@ -211,7 +211,7 @@ func TestEveryRoleHasTheBoundary(t *testing.T) {
 	}
 	for _, r := range graphOf(t, "dev").Of("iam/role:Role") {
 		if r.Get("permissionsBoundary") != nil {
-			t.Errorf("%s has a boundary that nobody asked for", r.URN())
+			t.Errorf("%s has a boundary that is not configured", r.URN())
 		}
 	}
 }

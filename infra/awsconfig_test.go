@@ -25,27 +25,27 @@ import (
 	"imagery/infra/testing/pulumitest"
 )
 
-// keyOf is the key of a field of aws.ProviderArgs.
+// keyOf returns the configuration key of a field of aws.ProviderArgs.
 func keyOf(field string) string { return strings.ToLower(field[:1]) + field[1:] }
 
-func TestEverySettingOfTheProviderIsDecided(t *testing.T) {
+func TestEverySettingOfTheProviderIsSupportedOrRefused(t *testing.T) {
 	fields := reflect.TypeFor[aws.ProviderArgs]()
 	known := map[string]bool{}
 	for i := range fields.NumField() {
 		key := keyOf(fields.Field(i).Name)
 		known[key] = true
 		if (awsKeys[key] != nil) == (refusedAWSKeys[key] != "") {
-			t.Errorf("aws:%s must be either honoured or refused", key)
+			t.Errorf("aws:%s must be either in awsKeys or in refusedAWSKeys", key)
 		}
 	}
 	for key := range awsKeys {
 		if !known[key] {
-			t.Errorf("aws:%s is honoured, and the provider does not have it", key)
+			t.Errorf("aws:%s is in awsKeys, and the provider does not have it", key)
 		}
 	}
 }
 
-// isolate keeps the settings of the machine that runs the test away.
+// isolate hides the AWS settings of the machine that runs the test.
 func isolate(t *testing.T) {
 	t.Helper()
 	for _, name := range []string{"AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE", "AWS_ACCESS_KEY_ID",
@@ -59,7 +59,7 @@ func isolate(t *testing.T) {
 	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", t.TempDir()+"/none")
 }
 
-// settingsOf reads aws: keys that must be right.
+// settingsOf reads aws: keys and fails the test if they have problems.
 func settingsOf(t *testing.T, keys map[string]string) AWSSettings {
 	t.Helper()
 	a, problems := readAWS(slices.Collect(maps.Keys(keys)), nil, func(k string) string { return keys[k] })
@@ -69,9 +69,9 @@ func settingsOf(t *testing.T, keys map[string]string) AWSSettings {
 	return a
 }
 
-// honoured has for each honoured key a value and, unless the key is one of providerOnlyKeys, a proof that the clients
-// of the rollout heed it.
-func honoured(t *testing.T) map[string]struct {
+// supported returns for each supported key a value and, unless the key is one of providerOnlyKeys, a check that the
+// SDK's clients use it.
+func supported(t *testing.T) map[string]struct {
 	with  map[string]string
 	value string
 	proof func(sdk.Config, AWSSettings) bool
@@ -105,7 +105,7 @@ func honoured(t *testing.T) map[string]struct {
 		if c, ok := cfg.HTTPClient.(*awshttp.BuildableClient); ok {
 			return c.GetTransport()
 		}
-		return awshttp.NewBuildableClient().GetTransport() // as the SDK makes it later
+		return awshttp.NewBuildableClient().GetTransport() // as the SDK creates it
 	}
 	proxied := func(to, want string) func(sdk.Config, AWSSettings) bool {
 		return func(cfg sdk.Config, _ AWSSettings) bool {
@@ -210,9 +210,9 @@ func honoured(t *testing.T) map[string]struct {
 	}
 }
 
-func TestHonouredKeysReachProviderAndClients(t *testing.T) {
+func TestSupportedKeysReachProviderAndClients(t *testing.T) {
 	isolate(t)
-	rows := honoured(t)
+	rows := supported(t)
 	for name := range awsKeys {
 		row, ok := rows[name]
 		if !ok {
@@ -229,7 +229,7 @@ func TestHonouredKeysReachProviderAndClients(t *testing.T) {
 			t.Errorf("aws:%s does not reach the provider", name)
 		}
 		if (row.proof == nil) != (providerOnlyKeys[name] != "") {
-			t.Errorf("aws:%s needs a proof or a reason why the SDK's clients do not need it", name)
+			t.Errorf("aws:%s needs a check, or a reason in providerOnlyKeys", name)
 		}
 		if row.proof == nil {
 			continue
@@ -240,14 +240,14 @@ func TestHonouredKeysReachProviderAndClients(t *testing.T) {
 		} else if !row.proof(cfg, a) {
 			t.Errorf("aws:%s does not reach the SDK's clients", name)
 		}
-		// Without the key the proof must fail.
+		// Without the key the check must fail.
 		delete(keys, name)
 		if name == "accessKey" || name == "secretKey" || name == "token" || len(row.with) > 0 && row.with[name] != "" {
-			continue // the key is half of a pair, which the reader refuses
+			continue // the key is one of a pair, and the other alone is an error
 		}
 		a = settingsOf(t, keys)
 		if cfg, err := a.sdk(t.Context()); err == nil && row.proof(cfg, a) {
-			t.Errorf("aws:%s: the proof proves nothing", name)
+			t.Errorf("aws:%s: the check passes without the key", name)
 		}
 	}
 }
@@ -268,7 +268,7 @@ func TestWrongAWSKeysAreRefusedByName(t *testing.T) {
 	}
 }
 
-// withKeys runs the program with keys of any namespace beside those of a dev stack.
+// withKeys runs the program with the keys of a dev stack and more, of any namespace.
 func withKeys(t *testing.T, keys map[string]string) (*pulumitest.Graph, error) {
 	t.Helper()
 	all := keysOf(nil)
@@ -277,7 +277,7 @@ func withKeys(t *testing.T, keys map[string]string) (*pulumitest.Graph, error) {
 }
 
 func TestUnknownAWSKeysStopTheProgram(t *testing.T) {
-	// As an engine does:
+	// As Pulumi's engine does:
 	t.Setenv("PULUMI_CONFIG", `{"aws:region":"eu-central-1","aws:asumeRole":"{}","aws-native:region":"x"}`)
 	g, err := withKeys(t, nil)
 	if err == nil || !strings.Contains(err.Error(), "aws:asumeRole is not a key") || len(g.Resources) > 0 {
@@ -285,7 +285,7 @@ func TestUnknownAWSKeysStopTheProgram(t *testing.T) {
 	}
 }
 
-// What the configuration encrypts is a secret of the provider too.
+// Keys that the configuration encrypts are secrets of the provider, too.
 func TestSecretSettingsStaySecret(t *testing.T) {
 	a := settingsOf(t, map[string]string{"httpProxy": "http://u:p@h",
 		"assumeRole": `{"roleArn":"arn:aws:iam::1:role/r","externalId":"x"}`})

@@ -12,8 +12,7 @@ import (
 	"imagery/infra/preflight"
 )
 
-// Emulators need these keys.
-func TestKeysForEmulatorsAreHonoured(t *testing.T) {
+func TestKeysForEmulatorsAreSupported(t *testing.T) {
 	g, err := withKeys(t, map[string]string{"aws:s3UsePathStyle": "true", "aws:skipCredentialsValidation": "true",
 		"aws:skipMetadataApiCheck": "true"})
 	if err != nil {
@@ -27,7 +26,7 @@ func TestKeysForEmulatorsAreHonoured(t *testing.T) {
 	}
 }
 
-// Every client that the program makes can be sent elsewhere by aws:endpoints.
+// aws:endpoints applies to every SDK client of the program.
 func TestEndpointsReachEveryClient(t *testing.T) {
 	known := map[string]bool{}
 	for _, names := range endpointNames {

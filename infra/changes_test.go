@@ -14,13 +14,13 @@ import (
 	"imagery/infra/testing/pulumitest"
 )
 
-// changeCase is one change of one key on a living stack.
+// changeCase is one change of one key on a deployed stack.
 type changeCase struct {
 	before, after map[string]string // configurations; they differ in the key
 	roles         []string          // whose instances are replaced; nil with replaced: both
-	nothing       bool              // an exception from the row: this value changes no resource
-	refused       string            // an exception from the row, or the text of its refusal
-	effect        effect            // an exception from the row, where other keys change along
+	nothing       bool              // unlike the row, this value changes no resource
+	refused       string            // part of the error; unlike the row unless that is refused
+	effect        effect            // unlike the row, if other keys change, too
 }
 
 // prodBase is the configuration of a protected stack with every optional part, and devBase the smallest.
@@ -35,12 +35,12 @@ func with(base map[string]string, key, value string) map[string]string {
 	return out
 }
 
-// turn is the case that sets a key of a configuration.
+// turn returns the case that sets a key of a configuration.
 func turn(base map[string]string, key, value string) changeCase {
 	return changeCase{before: base, after: with(base, key, value)}
 }
 
-// changeCases has the cases of each key, at least one.
+// changeCases maps each key to at least one case.
 var changeCases = map[string][]changeCase{
 	"profile": {
 		{before: devBase, after: map[string]string{"profile": "prod"}},
@@ -105,7 +105,7 @@ var changeCases = map[string][]changeCase{
 	"artifact":            {turn(with(devBase, "artifact", "one"), "artifact", "two")},
 }
 
-// egressCases are all ordered pairs of modes, in two and in three zones, and those that the rollout mode refuses.
+// egressCases returns all ordered pairs of modes, in two and in three zones, and those that the rollout mode refuses.
 func egressCases() []changeCase {
 	var cases []changeCase
 	for _, from := range network.Modes {
@@ -126,7 +126,7 @@ func egressCases() []changeCase {
 	return cases
 }
 
-// A key without a row, or a row that says another thing than the program does, fails here.
+// TestChanges fails for a key without a row, and for a row that the program contradicts.
 func TestChanges(t *testing.T) {
 	var names, rows []string
 	for _, k := range keys {
@@ -153,7 +153,7 @@ func TestChanges(t *testing.T) {
 	}
 }
 
-// check holds a case against the row of its key.
+// check compares a case with the row of its key.
 func (c changeCase) check(t *testing.T, want effect) error {
 	before, _, err := planned(t, c.before)
 	if err != nil {
@@ -193,7 +193,7 @@ func (c changeCase) check(t *testing.T, want effect) error {
 			return fmt.Errorf("changes something: %s", d)
 		}
 	case want == refused:
-		return fmt.Errorf("is not refused")
+		return fmt.Errorf("not refused")
 	case want == replaced && !slices.Equal(d.newVersions(), roles):
 		return fmt.Errorf("new launch template versions of %v, want %v: %s", d.newVersions(), roles, d)
 	case want == inPlace && (len(d.newVersions()) > 0 || !d.any()):
@@ -202,7 +202,7 @@ func (c changeCase) check(t *testing.T, want effect) error {
 	return nil
 }
 
-// planned runs the program with a configuration; that of a key artifact ships a file of this name.
+// planned runs the program with a configuration. If it has the key artifact, planned creates that file.
 func planned(t *testing.T, config map[string]string) (*pulumitest.Graph, Config, error) {
 	t.Helper()
 	root := t.TempDir()
@@ -221,7 +221,7 @@ func planned(t *testing.T, config map[string]string) (*pulumitest.Graph, Config,
 	return g, cfg, err
 }
 
-// deployedAs returns what AWS would tell about a stack, and ages it: an image that was looked up is older than today's.
+// deployedAs returns the stack as Pulumi's state would describe it, with an image that is older than today's.
 func deployedAs(t *testing.T, g *pulumitest.Graph, config map[string]string) deployed {
 	t.Helper()
 	cfg, _, err := load(t, "test", config)
@@ -236,8 +236,8 @@ func deployedAs(t *testing.T, g *pulumitest.Graph, config map[string]string) dep
 	return deployed{VPCCIDR: cfg.VPCCIDR, Zones: zonesOf(g), Egress: cfg.Egress, Arch: cfg.Arch}
 }
 
-// Each reason of a refusal, and no other, is said.
-func TestRefusalsOfALivingStack(t *testing.T) {
+// TestRefusalsOfADeployedStack checks that exactly the reasons of a refusal are reported.
+func TestRefusalsOfADeployedStack(t *testing.T) {
 	cfg, _, err := load(t, "test", map[string]string{"rollout": "off"})
 	if err != nil {
 		t.Fatal(err)

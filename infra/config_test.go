@@ -35,7 +35,7 @@ func TestEmptyConfigurationIsAValidDevStack(t *testing.T) {
 	}
 }
 
-func TestPresetFillsAndHandWins(t *testing.T) {
+func TestKeysOverrideThePreset(t *testing.T) {
 	c, _, err := load(t, "live", map[string]string{"profile": "prod", "workerMin": "3", "alarmEmail": "a@b.example"})
 	if err != nil {
 		t.Fatal(err)
@@ -46,7 +46,7 @@ func TestPresetFillsAndHandWins(t *testing.T) {
 	}
 }
 
-// Each row is one wrong choice; the message must name the key, and nothing may have been registered.
+// Each row is one wrong value. The error must name the key, and no resource may be registered.
 func TestRefusals(t *testing.T) {
 	for problem, keys := range map[string]map[string]string{
 		`imagery:profile "test"`:                     {"profile": "test"},
@@ -101,7 +101,7 @@ func ranges(n int) string {
 	return strings.Join(out, ",")
 }
 
-// As many rules as AWS may allow are no problem, and the program makes as many as the preflight counts.
+// As many rules as AWS can allow are accepted, and the program creates as many as the preflight counts.
 func TestRulesUpToTheQuotaAreAccepted(t *testing.T) {
 	for certificateARN, n := range map[string]int{"": 60, certificate: 500} {
 		config := map[string]string{"allowedCidrs": ranges(n), "certificateArn": certificateARN}
@@ -114,7 +114,7 @@ func TestRulesUpToTheQuotaAreAccepted(t *testing.T) {
 }
 
 func TestMisspeltKeysAreRefused(t *testing.T) {
-	// as an engine does
+	// as Pulumi's engine does
 	t.Setenv("PULUMI_CONFIG", `{"imagery:workerMx":"9","imagery:egress":"nat","aws:region":"eu-central-1"}`)
 	g, err := pulumitest.Run(program(binary(t, "a release"), &fakeRoller{}), "test", t.TempDir(),
 		keysOf(map[string]string{"egress": "nat"}))
@@ -124,7 +124,7 @@ func TestMisspeltKeysAreRefused(t *testing.T) {
 	}
 }
 
-func TestRefusesStackNamesThatAWSWouldCut(t *testing.T) {
+func TestStackNamesThatAreTooLongAreRefused(t *testing.T) {
 	for stack, ok := range map[string]bool{"dev": true, "rehearsal": true, "pull-4711": true,
 		"my-long-feature-branch": false, "Dev": false, "a_b": false} {
 		if _, _, err := load(t, stack, nil); (err == nil) != ok {
@@ -143,8 +143,8 @@ func TestAllProblemsAreReportedAtOnce(t *testing.T) {
 	}
 }
 
-// A run that the compiler or AWS stops has made nothing but the provider, which nobody pays for.
-func TestLateRefusalsMakeNothing(t *testing.T) {
+// When the compiler or AWS stops a run, only the provider is registered.
+func TestLateErrorsCreateNothing(t *testing.T) {
 	built := binary(t, "a release")
 	for problem, run := range map[string]struct {
 		build fakeBuild
@@ -183,7 +183,7 @@ func TestWarnings(t *testing.T) {
 	}
 	prod := map[string]string{"profile": "prod"}
 	if !warned(prod) || warned(with(prod, "certificateArn", certificate)) || warned(nil) {
-		t.Error("plain HTTP is warned about in prod without a certificate, and nowhere else")
+		t.Error("the warning about plain HTTP must appear exactly in prod without a certificate")
 	}
 }
 
@@ -200,7 +200,6 @@ func TestDefaultsAreReadable(t *testing.T) {
 	}
 }
 
-// The example must be one: its keys exist, and it is accepted.
 func TestExampleStackIsValid(t *testing.T) {
 	b, err := os.ReadFile(filepath.Join("..", "Pulumi.dev.yaml"))
 	if err != nil {
@@ -224,14 +223,14 @@ func TestExampleStackIsValid(t *testing.T) {
 	}
 }
 
-func TestNumbersThatBothSidesKeep(t *testing.T) {
+func TestLimitsThatDependOnEachOther(t *testing.T) {
 	if data.QueueDays >= data.DeadLetterDays {
-		t.Error("a message that waited long would vanish as it becomes a dead letter")
+		t.Error("a message that waited long would expire when it becomes a dead letter")
 	}
 	for _, name := range slices.Sorted(maps.Keys(instanceTypes)) {
 		i := instanceTypes[name]
 		if i.memoryMiB < 1024 || i.budget() >= i.gcLimit() || i.gcLimit() >= i.memoryMiB<<20*85/100 {
-			t.Errorf("%s: budget %d, collector %d of %d MiB", name, i.budget()>>20, i.gcLimit()>>20, i.memoryMiB)
+			t.Errorf("%s: memory budget %d, GOMEMLIMIT %d of %d MiB", name, i.budget()>>20, i.gcLimit()>>20, i.memoryMiB)
 		}
 	}
 	for _, preset := range []string{Dev, Prod} {

@@ -48,13 +48,13 @@ func TestEgressCosts(t *testing.T) {
 	}
 }
 
-func TestEstimateAddsUpAndSaysWhatDominates(t *testing.T) {
+func TestEstimateAddsUpAndNamesTheLargestLine(t *testing.T) {
 	e := costOf(t, map[string]string{"profile": "prod"})
 	sum := 0.0
 	for i, line := range e.items {
 		sum += line.usd
 		if i > 0 && line.usd > e.items[i-1].usd {
-			t.Errorf("%s stands below a cheaper line", line.name)
+			t.Errorf("%s comes after a smaller line", line.name)
 		}
 	}
 	if math.Abs(sum-e.total) > 0.005 {
@@ -70,7 +70,7 @@ func TestEstimateAddsUpAndSaysWhatDominates(t *testing.T) {
 	}
 }
 
-// AWS bills an alarm by the metrics under it; target tracking makes two alarms of each policy.
+// AWS bills an alarm by its metrics. Target tracking creates two alarms for each policy.
 func TestAlarmsAreCounted(t *testing.T) {
 	n := 0
 	g := graphOf(t, "dev")
@@ -82,11 +82,11 @@ func TestAlarmsAreCounted(t *testing.T) {
 		n += 2 * max(1, len(metrics)-1) // the last one is the result
 	}
 	if n != alarmMetrics {
-		t.Errorf("%d metrics are watched, the estimate says %d", n, alarmMetrics)
+		t.Errorf("the alarms have %d metrics, the estimate %d", n, alarmMetrics)
 	}
 }
 
-// CloudWatch bills each name of a metric once for every set of dimensions: stack and role.
+// CloudWatch bills each metric name once for every set of dimensions: stack and role.
 func TestMetricsAreCounted(t *testing.T) {
 	source, err := os.ReadFile("../app/deploy/settings/limits.go")
 	if err != nil {

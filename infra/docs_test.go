@@ -11,8 +11,8 @@ import (
 	"imagery/infra/policy"
 )
 
-// documents may have sections between "<!-- begin NAME -->" and "<!-- end NAME -->", which are written by this test
-// (-update) and compared by it else.
+// documents may contain generated sections between "<!-- begin NAME -->" and "<!-- end NAME -->". The test compares
+// them, or writes them with -update.
 var documents = []string{"docs/aws.md", "README.md"}
 
 var sections = map[string]func(t *testing.T) string{
@@ -23,7 +23,7 @@ var sections = map[string]func(t *testing.T) string{
 	"policies": policyBlocks,
 }
 
-func TestDocumentsSayWhatTheProgramDoes(t *testing.T) {
+func TestGeneratedSectionsAreUpToDate(t *testing.T) {
 	found := map[string]bool{}
 	for _, name := range documents {
 		path := filepath.Join("..", name)
@@ -83,7 +83,7 @@ func outputTable(*testing.T) string {
 	return b.String()
 }
 
-// costTable shows what the choice of egress costs, which is what people turn first.
+// costTable renders the cost of each egress mode.
 func costTable(t *testing.T) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "US dollars a month at the smallest size, list prices of %s in %s, two zones; the preview prints "+
@@ -125,5 +125,5 @@ A release that needs a new right needs it in the boundary first. The statement t
 ` + block(policy.JSON(bounded(boundary)))
 }
 
-// block shows a policy.
+// block renders a policy as a code block.
 func block(p string) string { return "```json\n" + indented(p) + "\n```\n" }

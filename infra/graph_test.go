@@ -50,9 +50,8 @@ func lineDiff(want, got string) string {
 	return b.String()
 }
 
-// A URN is the identity of a living resource: a renamed one is deleted and made anew. So each rename is a diff
-// that somebody reads.
-func TestURNsAreAPI(t *testing.T) {
+// Pulumi replaces a resource whose URN changes. The golden file makes every such change visible in a review.
+func TestURNsAreStable(t *testing.T) {
 	for _, variant := range slices.Sorted(maps.Keys(variants)) {
 		var lines []string
 		for _, r := range graphOf(t, variant).Resources {
@@ -69,7 +68,7 @@ func TestEveryResourceHasAComponentAndTheTaggingProvider(t *testing.T) {
 				continue
 			}
 			if !strings.Contains(r.URN(), "imagery:infra:") && r.Type != "aws:s3/bucketObjectv2:BucketObjectv2" {
-				t.Errorf("%s: %s has no component above it", variant, r.URN())
+				t.Errorf("%s: %s has no parent component", variant, r.URN())
 			}
 			if !strings.Contains(r.Provider, "pulumi:providers:aws::aws::") {
 				t.Errorf("%s: %s uses provider %q", variant, r.URN(), r.Provider)
@@ -78,14 +77,14 @@ func TestEveryResourceHasAComponentAndTheTaggingProvider(t *testing.T) {
 	}
 }
 
-// Nothing may be ignored to quiet a diff; these have a reason that outlives the day.
-func TestIgnoredChangesAreTheseAndNoOthers(t *testing.T) {
+// Only these inputs may be ignored.
+func TestIgnoredChanges(t *testing.T) {
 	want := map[string]string{
-		// rollout's, twin hooks', scaling's
+		// set by the rollout; by the hook resources; by scaling
 		"dev Group":          "launchTemplate.version initialLifecycleHooks desiredCapacity",
 		"prod Group":         "launchTemplate.version initialLifecycleHooks desiredCapacity",
-		"dev LaunchTemplate": "imageId",          // looked up, not pinned: only for a new fleet
-		"dev Subnet":         "availabilityZone", // the same of zones
+		"dev LaunchTemplate": "imageId",          // looked up: used only for a new fleet
+		"dev Subnet":         "availabilityZone", // looked up: used only for a new subnet
 		"nat Group":          "launchTemplate.version initialLifecycleHooks desiredCapacity",
 		"nat LaunchTemplate": "imageId",
 		"nat Subnet":         "availabilityZone",
@@ -105,7 +104,7 @@ func TestIgnoredChangesAreTheseAndNoOthers(t *testing.T) {
 	}
 }
 
-// Two stacks live in one account and region: what has a fixed physical name must carry the stack's.
+// Two stacks can be in one account and region, so fixed physical names must contain the stack's name.
 func TestTwoStacksShareNoName(t *testing.T) {
 	b := binary(t, "a release")
 	for _, variant := range []string{"dev", "prod"} {
@@ -115,20 +114,20 @@ func TestTwoStacksShareNoName(t *testing.T) {
 		}
 		for n := range one {
 			if two[n] && !perOwner[n] {
-				t.Errorf("%s: both stacks call something %q", variant, n)
+				t.Errorf("%s: both stacks use the name %q", variant, n)
 			}
 		}
 	}
 }
 
-// perOwner are names that AWS scopes to another resource of ours: hooks to their group, an index to its table.
+// perOwner lists names that are unique within another resource: hooks within a group, an index within a table.
 var perOwner = map[string]bool{"LifecycleHook launch": true, "LifecycleHook terminate": true}
 
 func physicalNames(g *pulumitest.Graph) map[string]bool {
 	names := map[string]bool{}
 	for _, r := range g.Resources {
 		for _, p := range []string{"name", "bucket", "dashboardName"} {
-			// A bucket's own property; of a side resource it is a reference.
+			// The bucket's name; in other resources it is a reference.
 			if v := r.Text(p); v != "" && (p != "bucket" || strings.HasSuffix(r.Type, ":BucketV2")) {
 				names[r.Type[strings.LastIndex(r.Type, ":")+1:]+" "+v] = true
 			}
@@ -137,8 +136,8 @@ func physicalNames(g *pulumitest.Graph) map[string]bool {
 	return names
 }
 
-// A new binary is a new object and two new template versions, and nothing else; the same binary is nothing.
-func TestNewReleaseChangesOnlyWhatItMust(t *testing.T) {
+// A new binary changes the object and both templates, and nothing else. The same binary changes nothing.
+func TestNewReleaseChangesObjectAndTemplatesOnly(t *testing.T) {
 	first := run(t, "test", nil, binary(t, "a release"))
 	if d := changed(first, run(t, "test", nil, binary(t, "a release"))); len(d) > 0 {
 		t.Errorf("the same release changes %v", d)
@@ -150,7 +149,7 @@ func TestNewReleaseChangesOnlyWhatItMust(t *testing.T) {
 	}
 }
 
-// A first preview knows no name that the cloud will give; it must still show every resource.
+// In a first preview, outputs of resources are unknown; it must still show every resource.
 func TestFirstPreviewShowsEverything(t *testing.T) {
 	for variant, config := range variants {
 		g, err := pulumitest.Preview(program(binary(t, "a release"), &fakeRoller{}), "test", t.TempDir(), keysOf(config))
@@ -158,7 +157,7 @@ func TestFirstPreviewShowsEverything(t *testing.T) {
 			t.Errorf("%s: %v", variant, err)
 		}
 		if got, want := len(g.Resources), len(graphOf(t, variant).Resources); got != want {
-			t.Errorf("%s: the preview shows %d resources, the update makes %d", variant, got, want)
+			t.Errorf("%s: the preview shows %d resources, the update creates %d", variant, got, want)
 		}
 	}
 }
@@ -174,14 +173,14 @@ func changed(a, b *pulumitest.Graph) []string {
 	return out
 }
 
-// fingerprint is all of a resource's inputs but the binary, which is a file and compared by its key.
+// fingerprint returns a resource's inputs as text, without the binary, whose key is compared instead.
 func fingerprint(r *pulumitest.Resource) string {
 	one := (&pulumitest.Graph{Resources: []*pulumitest.Resource{r}}).Clone().Resources[0]
 	one.Set("source", nil)
 	return fmt.Sprint(one.Inputs) // maps print in the order of their keys
 }
 
-// userData decodes what an instance of a role is given.
+// userData decodes the user-data of a role.
 func userData(t testing.TB, g *pulumitest.Graph, role string) string {
 	t.Helper()
 	b, err := base64.StdEncoding.DecodeString(g.One("LaunchTemplate", "-"+role).Text("userData"))

@@ -16,10 +16,10 @@ import (
 // graphDiff holds the changes that an update would make.
 type graphDiff struct {
 	made, gone []*pulumitest.Resource
-	changed    map[*pulumitest.Resource][]string // top-level inputs, by the resource as it will be
+	changed    map[*pulumitest.Resource][]string // top-level inputs, by the new resource
 }
 
-// diff compares two graphs as the engine does: by URN, and without the inputs that the program ignores.
+// diff compares two graphs as Pulumi does: by URN, without ignored inputs.
 func diff(before, after *pulumitest.Graph) graphDiff {
 	d := graphDiff{changed: map[*pulumitest.Resource][]string{}}
 	old := map[string]*pulumitest.Resource{}
@@ -53,7 +53,7 @@ func diff(before, after *pulumitest.Graph) graphDiff {
 	return d
 }
 
-// any reports whether there is a change at all.
+// any reports whether there is a change.
 func (d graphDiff) any() bool { return len(d.made)+len(d.gone)+len(d.changed) > 0 }
 
 // String lists the changes.
@@ -84,15 +84,16 @@ func (d graphDiff) newVersions() []string {
 	return out
 }
 
-// wayOut lists the types of what a running instance cannot lose: its subnet, its routes and what they lead to, its
-// rules, its rights, and the data that it works on.
-var wayOut = []string{"Subnet", "Route", "RouteTable", "RouteTableAssociation", "NatGateway", "Eip", "InternetGateway",
+// essential lists the types of resources that a running instance needs: its subnet, its routes and their targets, its
+// rules, its permissions, and its data.
+var essential = []string{"Subnet", "Route", "RouteTable", "RouteTableAssociation", "NatGateway", "Eip",
+	"InternetGateway",
 	"VpcEndpoint", "SecurityGroupEgressRule", "SecurityGroup", "RolePolicy", "Role", "InstanceProfile", "Queue", "Table",
 	"LogGroup"}
 
-// fixedInputs lists, by type, the inputs that must never change: AWS would make a new resource of it, or, with the peer
-// of a rule, take the old way out from instances that still run. The bucket's object of a release is left out, since
-// every release has its own.
+// fixedInputs maps types to inputs that must never change: AWS would create a new resource, or, if the peer of a rule
+// changes, running instances would lose their connection. Objects of releases are left out, since each release has its
+// own.
 var fixedInputs = map[string][]string{
 	"Vpc": {"cidrBlock"}, "Subnet": {"vpcId", "cidrBlock", "availabilityZone"}, "InternetGateway": {"vpcId"},
 	"RouteTable": {"vpcId"}, "RouteTableAssociation": {"subnetId"}, "Route": {"routeTableId", "destinationCidrBlock"},
@@ -105,28 +106,27 @@ var fixedInputs = map[string][]string{
 	"Table":       {"name", "hashKey"}, "Queue": {"name"}, "BucketV2": {"bucket"},
 }
 
-// safe returns an error if an instance that still runs could lose what it needs: something of it vanishes although not
-// both roles get a new version, or something changes that must not.
+// safe returns an error if a running instance could lose a resource that it needs: one is deleted although not both
+// roles get a new version, or a fixed input changes.
 func (d graphDiff) safe() error {
 	for _, r := range d.gone {
 		kind := r.Type[strings.LastIndex(r.Type, ":")+1:]
-		if slices.Contains(wayOut, kind) && !slices.Equal(d.newVersions(), []string{"server", "worker"}) {
-			return fmt.Errorf("%s vanishes, and instances that use it stay: %s", r.URN(), d)
+		if slices.Contains(essential, kind) && !slices.Equal(d.newVersions(), []string{"server", "worker"}) {
+			return fmt.Errorf("%s is deleted while instances use it: %s", r.URN(), d)
 		}
 	}
 	for r, inputs := range d.changed {
 		for _, name := range fixedInputs[r.Type[strings.LastIndex(r.Type, ":")+1:]] {
 			if slices.Contains(inputs, name) {
-				return fmt.Errorf("%s of %s changes under running instances", name, r.URN())
+				return fmt.Errorf("%s of %s changes while instances use it", name, r.URN())
 			}
 		}
 	}
 	return nil
 }
 
-// A resource that is deleted before its successor exists would leave running instances without it, whatever the rollout
-// does later.
-func TestNothingIsDeletedBeforeItsSuccessorExists(t *testing.T) {
+// If a resource were deleted before its replacement exists, running instances would be without it.
+func TestNothingIsDeletedBeforeItsReplacementExists(t *testing.T) {
 	for variant := range variants {
 		for _, r := range graphOf(t, variant).Resources {
 			if r.DeleteBeforeReplace {
@@ -136,9 +136,9 @@ func TestNothingIsDeletedBeforeItsSuccessorExists(t *testing.T) {
 	}
 }
 
-// The groups move to the new subnets only when the way out of those exists: an instance that Auto Scaling starts in
-// between would fail its boot.
-func TestGroupsWaitForEveryWayOut(t *testing.T) {
+// The groups change to new subnets only when these are connected: an instance that Auto Scaling launches in between
+// would fail its boot.
+func TestGroupsWaitForTheConnectionOfTheirSubnets(t *testing.T) {
 	for _, mode := range network.Modes {
 		g := run(t, "test", map[string]string{"egress": string(mode)}, binary(t, "a release"))
 		for _, group := range fleetGroups(g) {

@@ -14,7 +14,7 @@ import (
 	"imagery/infra/testing/pulumitest"
 )
 
-// arns writes out what each resource of the call tables is in the mock cloud, apart from the code that renders it.
+// arns maps each resource of the iam tables to its ARN in the mock cloud, independently of the code under test.
 var arns = map[iam.Resource]string{
 	iam.Table:       "Table.imagery-test-images.arn",
 	iam.Pending:     "Table.imagery-test-images.arn/index/pending-index",
@@ -30,7 +30,7 @@ var arns = map[iam.Resource]string{
 	iam.Any:  "*",
 }
 
-// granted lists "action resource [limit]" of all policies of a role.
+// granted lists "action resource [limit]" for all policies of a role.
 func granted(t *testing.T, g *pulumitest.Graph, role string) []string {
 	t.Helper()
 	var out []string
@@ -57,7 +57,7 @@ func granted(t *testing.T, g *pulumitest.Graph, role string) []string {
 	return slices.Compact(out)
 }
 
-// wanted is the same, from the tables.
+// wanted returns the same list, from the iam tables.
 func wanted(role string, calls ...[]iam.Action) []string {
 	var out []string
 	for _, c := range slices.Concat(calls...) {
@@ -72,7 +72,7 @@ func wanted(role string, calls ...[]iam.Action) []string {
 	return slices.Compact(out)
 }
 
-func TestPoliciesEqualTheCalls(t *testing.T) {
+func TestPoliciesEqualTheActionTables(t *testing.T) {
 	calls := map[string][]iam.Action{"server": iam.Server, "worker": iam.Worker}
 	retired := map[string][]iam.Action{"server": iam.Retired.Server, "worker": iam.Retired.Worker}
 	for variant, config := range variants {
@@ -89,9 +89,9 @@ func TestPoliciesEqualTheCalls(t *testing.T) {
 	}
 }
 
-// The stars that AWS forces: sessions have no resources, the group's ARN holds an id that is made after the
-// policy, and keys are named by their prefix.
-func TestNoStarsBeyondWhatAWSForces(t *testing.T) {
+// Only these wildcards are allowed: sessions have no resources, the group's ARN contains an id that is created after
+// the policy, and objects are limited by prefix.
+func TestWildcards(t *testing.T) {
 	for variant := range variants {
 		for _, role := range roles {
 			for _, line := range granted(t, graphOf(t, variant), role) {
@@ -106,9 +106,9 @@ func TestNoStarsBeyondWhatAWSForces(t *testing.T) {
 	}
 }
 
-// Three releases: the first makes a call, the second does not, the third neither. The policy is changed before
-// the fleet is, so the second's must still allow it.
-func TestARightGoesOneReleaseAfterItsLastUse(t *testing.T) {
+// Of three releases only the first uses an action. The policy changes before the instances do, so the policy of the
+// second release must still allow it.
+func TestAPermissionIsRemovedOneReleaseAfterItsLastUse(t *testing.T) {
 	server, retired := iam.Server, iam.Retired
 	t.Cleanup(func() { iam.Server, iam.Retired = server, retired })
 	gone := iam.Action{Service: "s3", Operation: "DeleteObject", Resource: iam.Results, Reason: "once"}
@@ -118,15 +118,15 @@ func TestARightGoesOneReleaseAfterItsLastUse(t *testing.T) {
 	}
 	iam.Server = slices.Concat(server, []iam.Action{gone})
 	if !has() {
-		t.Error("the first release lacks the right to a call that it makes")
+		t.Error("the first release lacks a permission that it needs")
 	}
 	iam.Server, iam.Retired.Server = server, []iam.Action{gone}
 	if !has() {
-		t.Error("the second release takes a right away from the one that it replaces")
+		t.Error("the second release removes a permission that the first one needs")
 	}
 	iam.Retired.Server = nil
 	if has() {
-		t.Error("the third release keeps a right that nobody uses")
+		t.Error("the third release keeps a permission that no release uses")
 	}
 }
 
@@ -156,7 +156,7 @@ func TestPoliciesAreReadable(t *testing.T) {
 func TestEveryResourceOfTheTablesIsKnown(t *testing.T) {
 	for _, c := range slices.Concat(iam.Server, iam.Worker, iam.Selftest, iam.Boot, iam.Sessions) {
 		if !slices.Contains(slices.Collect(maps.Keys(arns)), c.Resource) {
-			t.Errorf("%s on %s: the test does not know what that is", c.Name(), c.Resource)
+			t.Errorf("%s on %s: unknown resource", c.Name(), c.Resource)
 		}
 	}
 }

@@ -12,12 +12,12 @@ import (
 	"imagery/infra/testing/pulumitest"
 )
 
-// fakeBuild stands in for the compiler: a file whose bytes the test decides.
+// fakeBuild is a release.Builder that returns a file of the test.
 type fakeBuild struct{ path string }
 
 func (b fakeBuild) Build(context.Context, string, string) (string, error) { return b.path, nil }
 
-// binary writes bytes for a fakeBuild.
+// binary returns a fakeBuild of a file with this content.
 func binary(t *testing.T, content string) fakeBuild {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "imagery")
@@ -27,7 +27,7 @@ func binary(t *testing.T, content string) fakeBuild {
 	return fakeBuild{path}
 }
 
-// fakeRoller stands in for AWS's answers to the preflight, and for the rollout: it keeps what it is told.
+// fakeRoller is a Roller that records its arguments and returns a fixed report.
 type fakeRoller struct {
 	mu     sync.Mutex
 	plans  []Plan
@@ -57,7 +57,7 @@ const region = "eu-central-1"
 
 const certificate = "arn:aws:acm:eu-central-1:111122223333:certificate/0a1b2c3d-0000-1111-2222-333344445555"
 
-// variants are configurations that between them take every branch of the program.
+// variants holds configurations that together cover every branch of the program.
 var variants = map[string]map[string]string{
 	"dev": {},
 	"prod": {"profile": "prod", "certificateArn": certificate, "accessLogs": "true", "ssm": "true",
@@ -69,7 +69,7 @@ var variants = map[string]map[string]string{
 	"natPerAz": {"egress": "natPerAz", "azCount": "3", "amiFollow": "true"},
 }
 
-// keysOf gives the engine's form of a configuration.
+// keysOf adds the namespace to the keys of a configuration.
 func keysOf(imagery map[string]string) map[string]string {
 	out := map[string]string{"aws:region": region}
 	for k, v := range imagery {
@@ -78,9 +78,9 @@ func keysOf(imagery map[string]string) map[string]string {
 	return out
 }
 
-var graphs sync.Map // variant -> *pulumitest.Graph; a run costs half a second and most tests only look
+var graphs sync.Map // variant -> *pulumitest.Graph; a run takes half a second
 
-// graphOf runs a variant once. Whoever changes the graph clones it first.
+// graphOf returns the graph of a variant, which it runs once. Clone the graph before you change it.
 func graphOf(t *testing.T, variant string) *pulumitest.Graph {
 	t.Helper()
 	if g, ok := graphs.Load(variant); ok {

@@ -10,7 +10,7 @@ import (
 	"imagery/infra/testing/pulumitest"
 )
 
-// published runs a variant and hands its outputs to a resource, which waits for all of them as an export does.
+// published runs a variant and returns its outputs, once all of them are known.
 func published(t *testing.T, variant string) map[string]any {
 	t.Helper()
 	b := binary(t, "a release")
@@ -36,7 +36,7 @@ func published(t *testing.T, variant string) map[string]any {
 	return g.Of("Outputs")[0].Inputs
 }
 
-func TestOutputsAreForReaders(t *testing.T) {
+func TestOutputs(t *testing.T) {
 	if outputs[0].name != "url" {
 		t.Error("the first output is not the url")
 	}
