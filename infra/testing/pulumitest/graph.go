@@ -11,7 +11,7 @@ import (
 // Graph holds the resources that a program registered.
 type Graph struct{ Resources []*Resource }
 
-// Resource is one registration. Inputs hold plain values: maps, slices, texts, numbers.
+// Resource is one registration. Inputs holds plain values: maps, slices, strings, numbers.
 type Resource struct {
 	Type, Name, ID string
 	Inputs         map[string]any
@@ -26,7 +26,7 @@ type Resource struct {
 	DeleteBeforeReplace bool
 }
 
-// URN is the part of the URN that the program decides: parents' types, type, name.
+// URN returns the part of the URN that the program decides: types of the parents, type, name.
 func (r *Resource) URN() string {
 	if parts := strings.Split(r.Parent, "::"); len(parts) == 4 && !strings.HasPrefix(parts[2], "pulumi:pulumi:Stack") {
 		return parts[2] + "$" + r.Type + "::" + r.Name
@@ -34,7 +34,7 @@ func (r *Resource) URN() string {
 	return r.Type + "::" + r.Name
 }
 
-// Get follows a path such as "launchTemplate.version" or "rules.0.filter"; nil if there is nothing.
+// Get returns the value at a path such as "launchTemplate.version" or "rules.0.filter", or nil.
 func (r *Resource) Get(path string) any {
 	var at any = r.Inputs
 	for _, step := range strings.Split(path, ".") {
@@ -54,7 +54,7 @@ func (r *Resource) Get(path string) any {
 	return at
 }
 
-// Set puts a value at a path whose parents exist; a nil value removes a key.
+// Set sets the value at a path whose parents exist. A nil value removes a key.
 func (r *Resource) Set(path string, value any) {
 	i := strings.LastIndex(path, ".")
 	var parent any = r.Inputs
@@ -79,7 +79,7 @@ func (r *Resource) Set(path string, value any) {
 	}
 }
 
-// Text is a value at a path, as text: 443 is "443", nothing is "".
+// Text returns the value at a path as a string: "443" for 443, "" for none.
 func (r *Resource) Text(path string) string {
 	switch v := r.Get(path).(type) {
 	case nil:
@@ -93,7 +93,7 @@ func (r *Resource) Text(path string) string {
 	}
 }
 
-// Number is a value at a path, or -1.
+// Number returns the number at a path, or -1.
 func (r *Resource) Number(path string) float64 {
 	if v, ok := r.Get(path).(float64); ok {
 		return v
@@ -101,7 +101,7 @@ func (r *Resource) Number(path string) float64 {
 	return -1
 }
 
-// Texts is a list at a path.
+// Texts returns the list at a path.
 func (r *Resource) Texts(path string) []string {
 	list, _ := r.Get(path).([]any)
 	var out []string
@@ -111,8 +111,8 @@ func (r *Resource) Texts(path string) []string {
 	return out
 }
 
-// Of lists the resources of a type, which may be given by its end: "VpcEndpoint", or
-// "autoscaling/group:Group" where that is not enough.
+// Of returns the resources of a type. The end of the type is enough, such as "VpcEndpoint" or
+// "autoscaling/group:Group".
 func (g *Graph) Of(kind string) []*Resource {
 	var out []*Resource
 	for _, r := range g.Resources {
@@ -123,8 +123,7 @@ func (g *Graph) Of(kind string) []*Resource {
 	return out
 }
 
-// One is the only resource of a type whose name ends in suffix; it panics if there is another number of them,
-// since then the test asks for something that the stack does not mean.
+// One returns the only resource of a type whose name ends with suffix. It panics unless there is exactly one.
 func (g *Graph) One(kind, suffix string) *Resource {
 	found := slices.DeleteFunc(g.Of(kind), func(r *Resource) bool { return !strings.HasSuffix(r.Name, suffix) })
 	if len(found) != 1 {
@@ -133,12 +132,12 @@ func (g *Graph) One(kind, suffix string) *Resource {
 	return found[0]
 }
 
-// Remove takes a resource out.
+// Remove removes a resource.
 func (g *Graph) Remove(r *Resource) {
 	g.Resources = slices.DeleteFunc(g.Resources, func(o *Resource) bool { return o == r })
 }
 
-// Clone is a deep copy, for tests that damage a graph.
+// Clone returns a deep copy, for tests that change a graph.
 func (g *Graph) Clone() *Graph {
 	b, err := json.Marshal(g)
 	if err != nil {
@@ -151,7 +150,7 @@ func (g *Graph) Clone() *Graph {
 	return out
 }
 
-// DependsOn reports whether r waits for the resource named by kind and suffix of its name.
+// DependsOn reports whether r depends on a resource of a type whose name ends with suffix.
 func (r *Resource) DependsOn(kind, suffix string) bool {
 	return slices.ContainsFunc(r.Dependencies, func(urn string) bool {
 		return strings.Contains(urn, ":"+kind+"::") && strings.HasSuffix(urn, suffix)

@@ -6,8 +6,7 @@ import (
 	"testing"
 )
 
-// Need finds a program that a test cannot do without. Where it is missing the test is skipped, aloud, and fails
-// instead if REQUIRE_ALL is 1.
+// Need returns the path of a program. If it is not installed, the test is skipped, or fails if REQUIRE_ALL is 1.
 func Need(t testing.TB, program string) string {
 	t.Helper()
 	path, err := exec.LookPath(program)

@@ -1,5 +1,4 @@
-// Package pulumitest runs the program without an engine and keeps what it registered, so that tests can ask the
-// finished graph and not the calls that led to it.
+// Package pulumitest runs a Pulumi program without an engine and records the resources that it registers.
 package pulumitest
 
 import (
@@ -13,18 +12,18 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// Run executes a program with a configuration and returns its graph. The graph of a program that fails holds
-// what was registered before.
+// Run runs a program with a configuration and returns its graph. If the program fails, the graph has the resources that
+// were registered before.
 func Run(program pulumi.RunFunc, stack, root string, config map[string]string) (*Graph, error) {
 	return run(&recorder{}, program, stack, root, config)
 }
 
-// Preview is Run as a first preview sees it: what only the cloud can tell is not known yet.
+// Preview runs a program as a first preview does: outputs that the cloud computes are unknown.
 func Preview(program pulumi.RunFunc, stack, root string, config map[string]string) (*Graph, error) {
 	return run(&recorder{preview: true}, program, stack, root, config)
 }
 
-// Update is Run on a stack that an earlier run left as before.
+// Update runs a program on a stack whose state is before.
 func Update(
 	before *Graph, program pulumi.RunFunc, stack, root string, config map[string]string,
 ) (*Graph, error) {
@@ -39,24 +38,24 @@ func run(r *recorder, program pulumi.RunFunc, stack, root string, config map[str
 	return &Graph{Resources: r.resources}, err
 }
 
-// Mark is the value that the mock cloud gives a computed property: it names the resource, so a test that finds
-// it elsewhere knows where it came from.
+// Mark returns the value of a computed property in the mock cloud. It contains the resource's name, so that a test
+// recognises it in other resources.
 func Mark(kind, name, property string) string {
 	short := kind[strings.LastIndex(kind, ":")+1:]
 	return fmt.Sprintf("%s.%s.%s", short, name, property)
 }
 
-// ID is the mock id of a resource.
+// ID returns the id of a resource in the mock cloud.
 func ID(kind, name string) string { return Mark(kind, name, "id") }
 
 type recorder struct {
 	preview   bool
-	before    *Graph // what the state of the stack holds; nil: nothing
+	before    *Graph // state of the stack; nil: empty
 	mu        sync.Mutex
 	resources []*Resource
 }
 
-// computed are the properties that only a cloud could know, by type; every one gets its mark.
+// computed lists the properties that the cloud computes, by type. Each gets its mark.
 var computed = map[string][]string{
 	"aws:ec2/vpcEndpoint:VpcEndpoint":         {"prefixListId"},
 	"aws:ec2/eip:Eip":                         {"allocationId"},
@@ -70,7 +69,7 @@ var computed = map[string][]string{
 	"aws:cloudwatch/logGroup:LogGroup":        {"arn"},
 }
 
-// NewResource records a registration and answers like a cloud that does as it is told.
+// NewResource records a registration and returns the resource's inputs with the computed properties.
 func (r *recorder) NewResource(args pulumi.MockResourceArgs) (string, resource.PropertyMap, error) {
 	id := ID(args.TypeToken, args.Name)
 	rpc := args.RegisterRPC
@@ -103,7 +102,7 @@ func (r *recorder) NewResource(args pulumi.MockResourceArgs) (string, resource.P
 	return id, state, nil
 }
 
-// Call answers the few questions that the program may ask; any other fails the run.
+// Call answers the data source calls of the program. Any other call is an error.
 func (r *recorder) Call(args pulumi.MockCallArgs) (resource.PropertyMap, error) {
 	if args.Token == "pulumi:pulumi:readStackResourceOutputs" {
 		return r.state(args.Args["stackName"].StringValue())
@@ -126,7 +125,7 @@ func (r *recorder) Call(args pulumi.MockCallArgs) (resource.PropertyMap, error) 
 	return resource.NewPropertyMapFromMap(answer), nil
 }
 
-// state answers as the engine does for the stack's own state.
+// state returns the stack's own state, as the engine does.
 func (r *recorder) state(stack string) (resource.PropertyMap, error) {
 	if strings.Count(stack, "/") != 2 {
 		return nil, fmt.Errorf("the engine wants organization/project/stack, not %q", stack)
