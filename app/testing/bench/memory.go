@@ -16,7 +16,7 @@ type memory struct {
 	Planes      int64 // bytes of the decoded photo with 4:2:0 subsampling
 	FileBytes   int
 	ResultBytes int
-	Ours, Bar   footprint
+	Ours, Sharp footprint
 }
 
 // footprint is resident memory in bytes.
@@ -41,10 +41,10 @@ func measureMemory(ctx context.Context, t tools, cores []int, photos []photo, pr
 		if m.Ours, m.ResultBytes, err = footprintOf(ctx, t.startOurs, cores, p); err != nil {
 			return nil, fmt.Errorf("our memory: %w", err)
 		}
-		if m.Bar, _, err = footprintOf(ctx, t.startSharp("bar"), cores, p); err != nil {
+		if m.Sharp, _, err = footprintOf(ctx, t.startSharp("matrix"), cores, p); err != nil {
 			return nil, fmt.Errorf("memory of sharp: %w", err)
 		}
-		fmt.Fprintf(progress, "%s: %d MiB, sharp %d MiB\n", p.name, m.Ours.Peak>>20, m.Bar.Peak>>20)
+		fmt.Fprintf(progress, "%s: %d MiB, sharp %d MiB\n", p.name, m.Ours.Peak>>20, m.Sharp.Peak>>20)
 		list = append(list, m)
 	}
 	return list, nil

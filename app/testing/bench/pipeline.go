@@ -114,12 +114,12 @@ func (f *pipelineResults) makePhotosWithSharp(
 func (f *pipelineResults) compareAll(
 	ctx context.Context, e pipelinePlan, t tools, cores []int, photos []photo, progress io.Writer) error {
 	for _, r := range t.competitors() {
-		if e.brief && len(cores) > 1 && r.name != bar {
+		if e.brief && len(cores) > 1 && r.name != sharpName {
 			continue
 		}
 		switch err := f.compare(ctx, e, t, r, cores, photos, progress); {
 		case err == nil:
-		case errors.Is(err, exec.ErrNotFound) && r.name != bar:
+		case errors.Is(err, exec.ErrNotFound) && r.name != sharpName:
 			if !slices.Contains(f.Missing, r.name) {
 				f.Missing = append(f.Missing, r.name)
 			}

@@ -28,18 +28,18 @@ func printPipeline(w io.Writer, f pipelineResults) {
 	for _, n := range f.Missing {
 		fmt.Fprintf(w, "- not measured, because it is not installed: %s\n", n)
 	}
-	printBar(w, f)
+	printSharp(w, f)
 	printOthers(w, f)
 	printMemory(w, f)
 }
 
-// printBar writes the comparison with sharp, which the goal for speed refers to.
-func printBar(w io.Writer, f pipelineResults) {
+// printSharp writes the comparison with sharp, which the goal for speed refers to.
+func printSharp(w io.Writer, f pipelineResults) {
 	fmt.Fprintln(w, "\n| photo | file | cores | ours | sharp | ours / sharp | quartiles | CPU, ours / sharp "+
 		"| size of the result | pairs | allocations |")
 	fmt.Fprintln(w, "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
 	for _, c := range f.Comparisons {
-		if c.Other != bar {
+		if c.Other != sharpName {
 			continue
 		}
 		r := ratio(c.Pairs, elapsed)
@@ -62,7 +62,7 @@ func printOthers(w io.Writer, f pipelineResults) {
 	var photos, others []string
 	cells := map[string]string{}
 	for _, c := range f.Comparisons {
-		if c.Other == bar {
+		if c.Other == sharpName {
 			continue
 		}
 		photo, other := c.Photo, fmt.Sprintf("%s, %s", c.Other, countCores(c.Cores))
@@ -110,7 +110,7 @@ func printMemory(w io.Writer, f pipelineResults) {
 			planes = fmt.Sprintf("%.2f", m.grown())
 		}
 		fmt.Fprintf(w, "| %s | %s | %s | %s | %s | %s |\n", m.Photo, mib(m.Ours.Peak), mib(m.Ours.Idle),
-			mib(m.Bar.Peak), mib(m.Bar.Idle), planes)
+			mib(m.Sharp.Peak), mib(m.Sharp.Idle), planes)
 	}
 }
 

@@ -17,13 +17,15 @@ import (
 func exampleResults() pipelineResults {
 	p := pair{sample{Elapsed: 80 * time.Millisecond, CPU: 90 * time.Millisecond, Mallocs: 12, Allocated: 1 << 20},
 		sample{Elapsed: 100 * time.Millisecond, CPU: 100 * time.Millisecond}}
-	row := comparison{Photo: "6 MP JPEG", Kind: baseline, FileBytes: 2 << 20, Cores: 1, Other: bar, OursBytes: 130, OtherBytes: 100, Pairs: []pair{p, p}}
+	row := comparison{Photo: "6 MP JPEG", Kind: baseline, FileBytes: 2 << 20, Cores: 1, Other: sharpName,
+		OursBytes: 130, OtherBytes: 100, Pairs: []pair{p, p}}
 	other := row
 	other.Other, other.Cores = "ImageMagick", 2
-	return pipelineResults{Photos: "none", Comparisons: []comparison{row, other}, StartUp: map[string]time.Duration{"ImageMagick": 9 * time.Millisecond},
-		Versions: map[string]string{"ours": "go", bar: "sharp 1"}, Missing: []string{"GraphicsMagick"},
+	return pipelineResults{Photos: "none", Comparisons: []comparison{row, other},
+		StartUp:  map[string]time.Duration{"ImageMagick": 9 * time.Millisecond},
+		Versions: map[string]string{"ours": "go", sharpName: "sharp 1"}, Missing: []string{"GraphicsMagick"},
 		Memory: []memory{{Photo: "6 MP JPEG", Kind: baseline, Planes: 10 << 20, FileBytes: 1 << 20, ResultBytes: 1 << 20,
-			Ours: footprint{4 << 20, 18 << 20}, Bar: footprint{60 << 20, 90 << 20}}}}
+			Ours: footprint{4 << 20, 18 << 20}, Sharp: footprint{60 << 20, 90 << 20}}}}
 }
 
 func TestTables(t *testing.T) {
@@ -53,23 +55,26 @@ func TestTables(t *testing.T) {
 func TestPublish(t *testing.T) {
 	dir := t.TempDir()
 	document, raw := filepath.Join(dir, "speed.md"), filepath.Join(dir, "deep", "raw.json")
-	if err := os.WriteFile(document, []byte("before\n<!-- begin pipeline -->\nold\n<!-- end pipeline -->\nafter\n"), 0o644); err != nil {
+	const before, after = "before\n<!-- begin pipeline -->\n", "\n<!-- end pipeline -->\nafter\n"
+	if err := os.WriteFile(document, []byte(before+"old"+after), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 { // the second run changes nothing
 		if err := publish(document, "pipeline", []byte("new\n"), exampleResults(), raw); err != nil {
 			t.Fatal(err)
 		}
-		if got, _ := os.ReadFile(document); string(got) != "before\n<!-- begin pipeline -->\nnew\n<!-- end pipeline -->\nafter\n" {
+		if got, _ := os.ReadFile(document); string(got) != before+"new"+after {
 			t.Errorf("the document is %q", got)
 		}
 	}
 	data, err := os.ReadFile(raw)
 	var back pipelineResults
-	if err != nil || json.Unmarshal(data, &back) != nil || len(back.Comparisons) != 2 || back.Comparisons[0].Pairs[1].Ours.Elapsed != 80*time.Millisecond {
+	if err != nil || json.Unmarshal(data, &back) != nil || len(back.Comparisons) != 2 ||
+		back.Comparisons[0].Pairs[1].Ours.Elapsed != 80*time.Millisecond {
 		t.Errorf("the raw numbers: %v\n%s", err, data)
 	}
-	if err := publish(document, "service", []byte("new\n"), nil, raw); err == nil || !strings.Contains(err.Error(), `"service"`) {
+	err = publish(document, "service", []byte("new\n"), nil, raw)
+	if err == nil || !strings.Contains(err.Error(), `"service"`) {
 		t.Errorf("a section that is not there: %v", err)
 	}
 }

@@ -50,8 +50,8 @@ func middle(values []float64) string {
 func printLoads(w io.Writer, f serviceResults) {
 	fmt.Fprintf(w, "\nRates that double until the service is saturated, and 70 %% of the maximum "+
 		"(0.3 MP, random arrivals):\n\n")
-	fmt.Fprintln(w, "| backend | offered, photos/s | seconds | processed, photos/s | upload to processed, p50 | p99 | refused "+
-		"| memory of a server | of a worker |")
+	fmt.Fprintln(w, "| backend | offered, photos/s | seconds | processed, photos/s | upload to processed, p50 | p99 "+
+		"| refused | memory of a server | of a worker |")
 	fmt.Fprintln(w, "|---|--:|--:|--:|--:|--:|--:|--:|--:|")
 	for _, b := range f.Backends {
 		for i, r := range append(b.Loads, b.Steady) {
@@ -60,7 +60,8 @@ func printLoads(w io.Writer, f serviceResults) {
 				name += ", 70 %"
 			}
 			fmt.Fprintf(w, "| %s | %.1f | %.0f | %.1f | %s | %s | %d of %d | %s | %s |\n",
-				name, float64(r.Sent)/r.Seconds, r.Seconds, r.Done, middle(r.Took), millis(time.Duration(quantile(r.Took, 0.99))), r.Refused, r.Sent, mib(r.Server), mib(r.Worker))
+				name, float64(r.Sent)/r.Seconds, r.Seconds, r.Done, middle(r.Took),
+				millis(time.Duration(quantile(r.Took, 0.99))), r.Refused, r.Sent, mib(r.Server), mib(r.Worker))
 		}
 	}
 }

@@ -149,11 +149,15 @@ func TestSlowUploadsMeet(t *testing.T) {
 
 func TestServiceTables(t *testing.T) {
 	second, ms := float64(time.Second), float64(time.Millisecond)
-	one := performance{Backend: onLocal, Start: []float64{second}, Idle: []float64{40 * ms}, AfterPause: []float64{41 * ms}, Large: []float64{second},
-		Loads:       []loadResult{{Seconds: 10, Sent: 20, Done: 2, Took: []float64{30 * ms}, Server: 1 << 20, Worker: 2 << 20}},
-		Steady:      loadResult{Seconds: 10, Sent: 14, Refused: 1, Done: 1.3, Took: []float64{35 * ms}},
-		SlowUploads: []slowResult{{Servers: "one server", Budget: 3 << 20, Accepted: 60, NoMemory: 3, TooSlow: 1, Server: 4 << 20}}}
-	f := serviceResults{FilterSmall: []float64{20 * ms}, FilterLarge: []float64{200 * ms}, Slow: "64 of them", Backends: []performance{one, {Backend: onAWS}}}
+	one := performance{Backend: onLocal, Start: []float64{second}, Idle: []float64{40 * ms},
+		AfterPause: []float64{41 * ms}, Large: []float64{second},
+		Loads: []loadResult{
+			{Seconds: 10, Sent: 20, Done: 2, Took: []float64{30 * ms}, Server: 1 << 20, Worker: 2 << 20}},
+		Steady: loadResult{Seconds: 10, Sent: 14, Refused: 1, Done: 1.3, Took: []float64{35 * ms}},
+		SlowUploads: []slowResult{
+			{Servers: "one server", Budget: 3 << 20, Accepted: 60, NoMemory: 3, TooSlow: 1, Server: 4 << 20}}}
+	f := serviceResults{FilterSmall: []float64{20 * ms}, FilterLarge: []float64{200 * ms}, Slow: "64 of them",
+		Backends: []performance{one, {Backend: onAWS}}}
 	var b bytes.Buffer
 	printService(&b, f)
 	for _, line := range []string{

@@ -11,7 +11,7 @@ const upright = (raw) => sharp(raw).rotate();
 const encode = (s, format) => format === 'png' ? s.png({compressionLevel: 1, adaptiveFiltering: true}) : s.jpeg({quality: 90});
 
 const operations = {
-  bar: (raw, format) => encode(upright(raw).recomb(matrix), format),
+  matrix: (raw, format) => encode(upright(raw).recomb(matrix), format),
   // The complete filter: contrast and brightness as one linear function, and saturation.
   full: (raw, format) => encode(upright(raw).recomb(matrix).linear(1.69, -45.725).modulate({saturation: 0.7}), format),
   // These encode the photos of the benchmark.

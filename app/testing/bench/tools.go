@@ -94,12 +94,12 @@ type competitor struct {
 	all   bool // compare with all kinds of photos, otherwise with baseline JPEGs only
 }
 
-const bar = "sharp"
+const sharpName = "sharp"
 
 func (t tools) competitors() []competitor {
 	return []competitor{
-		{bar, t.startSharp("bar"), true},
-		{"sharp, full look", t.startSharp("full"), false},
+		{sharpName, t.startSharp("matrix"), true},
+		{"sharp, complete filter", t.startSharp("full"), false},
 		{"Go with imaging", func(ctx context.Context, cores []int) (engine, error) {
 			return startFramed(ctx, "plain", cores, t.ours)
 		}, false},

@@ -16,7 +16,8 @@ import (
 // TestServe asks for photos as the benchmark does.
 func TestServe(t *testing.T) {
 	var photo bytes.Buffer
-	if err := jpeg.Encode(&photo, image.NewYCbCr(image.Rect(0, 0, 40, 30), image.YCbCrSubsampleRatio420), nil); err != nil {
+	img := image.NewYCbCr(image.Rect(0, 0, 40, 30), image.YCbCrSubsampleRatio420)
+	if err := jpeg.Encode(&photo, img, nil); err != nil {
 		t.Fatal(err)
 	}
 	raw := photo.Bytes()
@@ -30,9 +31,13 @@ func TestServe(t *testing.T) {
 		operation, format string
 		body              []byte
 		fails             bool
-	}{{"ours", "jpeg", raw, false}, {"plain", "jpeg", raw, false}, {"ours", "png", raw, true}, {"ours", "jpeg", raw[:50], true}, {"unknown", "jpeg", raw, true}}
+	}{
+		{"ours", "jpeg", raw, false}, {"plain", "jpeg", raw, false}, {"ours", "png", raw, true},
+		{"ours", "jpeg", raw[:50], true}, {"unknown", "jpeg", raw, true},
+	}
 	for _, a := range asks {
-		if err := frame.Write(w, frame.Request{Operation: a.operation, Format: a.format, Size: len(a.body)}, a.body); err != nil {
+		request := frame.Request{Operation: a.operation, Format: a.format, Size: len(a.body)}
+		if err := frame.Write(w, request, a.body); err != nil {
 			t.Fatal(err)
 		}
 	}
