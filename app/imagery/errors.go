@@ -13,7 +13,7 @@ var (
 	// "access denied" for a missing key when the caller has no permission to list the bucket.
 	ErrDenied = errors.New("access denied")
 	// ErrExists is returned by Catalog.Create when an unexpired image already has the id.
-	ErrExists = errors.New("exists already")
+	ErrExists = errors.New("already exists")
 	// ErrConflict is returned when the condition of a write does not hold; read the item again before retrying.
 	ErrConflict = errors.New("changed by another process")
 	// ErrAlreadyUploaded is returned when the image already has other bytes and accepts no more.

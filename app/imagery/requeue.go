@@ -14,7 +14,7 @@ var (
 	// ErrOriginalGone is returned when the original no longer exists; only a new upload can help.
 	ErrOriginalGone = errors.New("the original is gone, its user must upload it again")
 	// ErrNotSelected is returned when the current image does not meet the caller's condition.
-	ErrNotSelected = errors.New("the image is not, or no longer, one of those that were asked for")
+	ErrNotSelected = errors.New("the image does not match the selection, or no longer does")
 )
 
 // Finder checks whether an object exists without reading it. The roles do not use it: they have no permission to list

@@ -62,7 +62,7 @@ func call[I, O, P any](ctx context.Context, bound time.Duration,
 // boundError returns err, or a replacement if the bound expired and ctx did not.
 func boundError(ctx, within context.Context, bound time.Duration, err error) error {
 	if err != nil && ctx.Err() == nil && within.Err() != nil {
-		return fmt.Errorf("no whole answer within %s: %v", bound, err)
+		return fmt.Errorf("no complete response within %s: %v", bound, err)
 	}
 	return err
 }
