@@ -13,9 +13,9 @@ import (
 // ErrNothing is returned when there is no rollout to abort.
 var ErrNothing = errors.New("nothing is being rolled out")
 
-// Abort rolls back the rollout in progress, and returns when both groups are back. If another run has the lock, Abort
-// requests the rollback from it, and does it itself if that run turns out to be dead. By is the user@host of the run
-// that rolled back. It returns ErrNothing if there is no rollout.
+// Abort rolls back the rollout in progress, and returns when both groups have the old release. If another run has the
+// lock, Abort requests the rollback from it, and rolls back itself once the lock of that run has expired. By is the
+// user@host of the run that rolled back. It returns ErrNothing if there is no rollout.
 func Abort(ctx context.Context, o Options) (by string, err error) {
 	for {
 		by, err = abortOnce(ctx, o)
@@ -51,15 +51,15 @@ func (c *controller) abort(ctx context.Context) error {
 		if !slices.ContainsFunc(Order, func(role settings.Role) bool { return c.groups[role].refresh() != nil }) {
 			return ErrNothing
 		}
-		return c.clear(ctx) // no version is wanted, so that every refresh is rolled back
+		return c.rollBackUnrecorded(ctx) // no version is wanted, so that every refresh is rolled back
 	}
 	c.want, c.old, c.from, c.fresh = Target{Release: e.Release}, byRole(e.Old), e.From, len(e.Old) == 0
 	why := &failure{reason: c.By + " aborted it"}
 	if e.Result == record.RollingBack { // it has failed already
-		why = again(e)
+		why = recordedFailure(e)
 	}
 	var out *Error
-	err := c.goBack(ctx, why)
+	err := c.rollBack(ctx, why)
 	if rec := c.journal.latest(); errors.As(err, &out) && rec.Entries[0].Result != record.Failed {
 		c.log("%s", out.Outcome)
 		return nil
@@ -102,7 +102,7 @@ func (c *controller) requestAbort(ctx context.Context, holder string) error {
 		n := slices.IndexFunc(now.Entries, func(e record.Entry) bool { return e.Begin.Equal(rec.Entries[0].Begin) })
 		switch {
 		case n >= 0 && now.Entries[n].Result == record.Successful:
-			return false, &rejected{"too late, the rollout has succeeded: go back by imagery rollout to RELEASE"}
+			return false, &rejected{"too late, the rollout has succeeded: roll back with imagery rollout to RELEASE"}
 		case n < 0 || !now.Entries[n].Result.Open():
 			return true, nil
 		}

@@ -24,7 +24,7 @@ type actor struct {
 }
 
 func (a *actor) confirmLock(ctx context.Context) error {
-	if err := a.journal.owned(ctx, func(*record.Record) {}); err != nil {
+	if err := a.journal.editLocked(ctx, func(*record.Record) {}); err != nil {
 		return fmt.Errorf("keep the rollout lock: %w", err)
 	}
 	return nil
@@ -39,8 +39,8 @@ type autoRollback struct {
 	alarms []string
 }
 
-// startRefresh starts an instance refresh to a version. If AWS refuses one with auto set, that is a *failure that does
-// not judge the release.
+// startRefresh starts an instance refresh to a version. If AWS rejects a refresh with auto set, startRefresh returns an
+// inconclusive *failure.
 func (a *actor) startRefresh(ctx context.Context, g *group, version string, auto *autoRollback) error {
 	p := &types.RefreshPreferences{
 		// As for every other replacement in this group, a new instance is launched before an old one is terminated.
@@ -67,7 +67,8 @@ func (a *actor) startRefresh(ctx context.Context, g *group, version string, auto
 		return nil // the answer was lost, or another refresh was started first: the next read shows it
 	case auto != nil && answered(err):
 		// Most likely a missing permission or a quota, not a fault of the release.
-		return &failure{reason: fmt.Sprintf("AWS refused to refresh the %ss: %v", g.role, err), ends: record.Inconclusive}
+		return &failure{finalResult: record.Inconclusive,
+			reason: fmt.Sprintf("AWS did not start the refresh of the %ss: %v", g.role, err)}
 	case err != nil:
 		return fmt.Errorf("start the instance refresh of group %s: %w", g.Name, err)
 	}
@@ -94,8 +95,8 @@ func (a *actor) setVersion(ctx context.Context, g *group, version string) error 
 	return nil
 }
 
-// rollBack has AWS roll back the refresh of a group. A refresh that AWS refuses to roll back is cancelled; a refresh to
-// the old version must do the rest.
+// rollBack has AWS roll back the refresh of a group. A refresh that AWS cannot roll back is cancelled: the rollback
+// then continues with a refresh to the old version.
 func (a *actor) rollBack(ctx context.Context, g *group) error {
 	if err := a.confirmLock(ctx); err != nil {
 		return err

@@ -70,7 +70,7 @@ func TestAWSDoesNotStartTheRefresh(t *testing.T) {
 				})
 				_, err := env.up(2)
 				e := wantFailure(t, err, "both groups run "+release(1)[:12]+" again",
-					"AWS refused to refresh the "+string(rollout.Order[nth-1])+"s")
+					"AWS did not start the refresh of the "+string(rollout.Order[nth-1])+"s")
 				if !strings.Contains(e.Outcome, "without a verdict and may be rolled out again") ||
 					!strings.Contains(e.Reason, a.code) {
 					t.Errorf("%v", e)

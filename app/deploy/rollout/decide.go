@@ -30,7 +30,8 @@ type action int
 const (
 	// actionWait for AWS, and decide again at the next poll.
 	actionWait action = iota
-	// actionAwaitVersion waits until the group shows the result of its refresh. It counts as a refresh, so that it ends.
+	// actionAwaitVersion waits until the group shows the version of a refresh that has succeeded. It counts as a started
+	// refresh, so that the wait is bounded.
 	actionAwaitVersion
 	// actionWatchRefresh checks the launches of the refresh in progress.
 	actionWatchRefresh
@@ -49,7 +50,7 @@ const (
 	actionExplain
 	// actionFail ends the rollout with the error of the decision.
 	actionFail
-	// actionStop: the group is where it can be left.
+	// actionStop ends the work on the group.
 	actionStop
 )
 
@@ -62,7 +63,8 @@ type decision struct {
 }
 
 func inconclusive(format string, args ...any) decision {
-	return decision{action: actionFail, err: &failure{ends: record.Inconclusive, reason: fmt.Sprintf(format, args...)}}
+	return decision{action: actionFail,
+		err: &failure{finalResult: record.Inconclusive, reason: fmt.Sprintf(format, args...)}}
 }
 
 // target is the progress of one group towards a launch template version.
@@ -110,9 +112,9 @@ func decideForward(t *target, now time.Time) decision {
 	return decision{action: actionStartRefresh}
 }
 
-// decideBack returns the next action that brings a group back to an old version. Instances of the old version that are
-// left are never replaced. The error of actionFail wraps errRollbackStuck.
-func decideBack(t *target, now time.Time) decision {
+// decideRollback returns the next action that brings a group back to an old version. Instances that still have the old
+// version are never replaced. The error of actionFail wraps errRollbackStuck.
+func decideRollback(t *target, now time.Time) decision {
 	f := t.refresh()
 	switch {
 	case f == nil && t.at(t.want) && now.Sub(t.began) > healthyTimeout:
@@ -144,8 +146,8 @@ func stuck(format string, args ...any) decision {
 	return decision{action: actionFail, err: fmt.Errorf("%w: %s", errRollbackStuck, fmt.Sprintf(format, args...))}
 }
 
-// decideHalt returns the next action that ends the refresh of a group that cannot be brought back.
-func decideHalt(g *group) action {
+// decideEndRefresh returns the next action that ends the refresh of a group that cannot be brought back.
+func decideEndRefresh(g *group) action {
 	switch f := g.refresh(); {
 	case f == nil:
 		return actionStop

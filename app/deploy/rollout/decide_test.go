@@ -92,7 +92,7 @@ func TestDecideForward(t *testing.T) {
 				t.Errorf("action %d, want %d", d.action, c.want)
 			}
 			var f *failure
-			if errors.As(d.err, &f) != (c.want == actionFail) || f != nil && f.ends != record.Inconclusive {
+			if errors.As(d.err, &f) != (c.want == actionFail) || f != nil && f.finalResult != record.Inconclusive {
 				t.Errorf("error %#v", d.err)
 			}
 			aboutRefresh := []action{actionWatchRefresh, actionWatchBake, actionExplain}
@@ -110,7 +110,7 @@ func (g *group) terminating(version string) *group {
 	return g
 }
 
-func TestDecideBack(t *testing.T) {
+func TestDecideRollback(t *testing.T) {
 	now := time.Now()
 	for name, c := range map[string]struct {
 		group  *group
@@ -137,7 +137,7 @@ func TestDecideBack(t *testing.T) {
 		"back, one is terminating":      {servers("1", "1").terminating("2"), 0, 0, actionAwaitHealthy},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := decideBack(&target{group: c.group, want: "1", began: now.Add(-c.age), starts: c.starts}, now)
+			d := decideRollback(&target{group: c.group, want: "1", began: now.Add(-c.age), starts: c.starts}, now)
 			if d.action != c.want {
 				t.Errorf("action %d, want %d", d.action, c.want)
 			}
@@ -148,7 +148,7 @@ func TestDecideBack(t *testing.T) {
 	}
 }
 
-func TestDecideHalt(t *testing.T) {
+func TestDecideEndRefresh(t *testing.T) {
 	for name, c := range map[string]struct {
 		group *group
 		want  action
@@ -159,7 +159,7 @@ func TestDecideHalt(t *testing.T) {
 		"rolling back":    {servers("1", "2").with("a", "1", rollingBack), actionCancel},
 		"being cancelled": {servers("1", "2").with("a", "1", cancelling), actionWait},
 	} {
-		if got := decideHalt(c.group); got != c.want {
+		if got := decideEndRefresh(c.group); got != c.want {
 			t.Errorf("%s: action %d, want %d", name, got, c.want)
 		}
 	}
@@ -191,7 +191,7 @@ func TestDecideLaunches(t *testing.T) {
 		var f *failure
 		err := decideLaunches(settings.Worker, c.history, c.blocked, 2, now)
 		if errors.As(err, &f) != c.fails ||
-			c.fails && (f.ends != c.ends || c.ends == "" && f.instance != "i-1") {
+			c.fails && (f.finalResult != c.ends || c.ends == "" && f.instance != "i-1") {
 			t.Errorf("%s: %#v", name, err)
 		}
 	}

@@ -32,7 +32,7 @@ func (c *controller) begin(ctx context.Context) (bool, error) {
 		e.Old, e.From = byName(c.old), c.from
 		c.log("from release %s to %s", short(c.from), short(e.Release))
 	}
-	return false, c.journal.owned(ctx, func(rec *record.Record) {
+	return false, c.journal.editLocked(ctx, func(rec *record.Record) {
 		if now := rec.Current(); now != nil && now.Begin.Equal(e.Begin) {
 			return // the answer to the first write was lost
 		}
@@ -50,8 +50,8 @@ func (c *controller) begin(ctx context.Context) (bool, error) {
 	})
 }
 
-// origin returns what a failure is rolled back to: what the groups run now, or, if that is not the same release, the
-// last one that was rolled out successfully.
+// origin returns the versions and the release to which a failure is rolled back: those that the groups have now, or, if
+// the groups have different releases, those of the last successful rollout.
 func (c *controller) origin() (old map[settings.Role]string, release string) {
 	// During a refresh the group still has the old version: AWS changes it at the end.
 	old, release = c.versions(), c.releases[settings.Server]
@@ -91,7 +91,7 @@ func closeEntry(rec *record.Record, result record.Result, reason string) {
 
 // closeRolledBack closes the open entry when both groups are back.
 func (c *controller) closeRolledBack(ctx context.Context) error {
-	return c.journal.owned(ctx, func(rec *record.Record) {
+	return c.journal.editLocked(ctx, func(rec *record.Record) {
 		rec.Abort = nil
 		if e := rec.Current(); e != nil {
 			closeEntry(rec, cmp.Or(e.FinalResult, record.RolledBack), "")
@@ -100,7 +100,7 @@ func (c *controller) closeRolledBack(ctx context.Context) error {
 }
 
 func (c *controller) close(ctx context.Context, result record.Result, reason string) error {
-	return c.journal.owned(ctx, func(rec *record.Record) {
+	return c.journal.editLocked(ctx, func(rec *record.Record) {
 		rec.Abort = nil
 		closeEntry(rec, result, reason)
 	})
@@ -111,11 +111,11 @@ func (c *controller) close(ctx context.Context, result record.Result, reason str
 func (c *controller) conclude(ctx context.Context, err error) error {
 	var f *failure
 	if errors.As(err, &f) && ctx.Err() == nil {
-		err = c.goBack(ctx, f)
+		err = c.rollBack(ctx, f)
 	}
 	rec := c.journal.latest()
 	e := rec.Current()
-	if refused := (*rejected)(nil); errors.As(err, &refused) && e != nil && !c.same(*e) {
+	if rejection := (*rejected)(nil); errors.As(err, &rejection) && e != nil && !c.same(*e) {
 		return err // this run has changed nothing, and the open entry belongs to another one
 	}
 	if err != nil && e != nil {

@@ -27,7 +27,7 @@ func (c *controller) poll(ctx context.Context, step func() (done bool, err error
 	for {
 		done, err := step()
 		var failed *failure
-		var refused *rejected
+		var rejection *rejected
 		switch {
 		case err == nil && done:
 			return nil
@@ -35,7 +35,7 @@ func (c *controller) poll(ctx context.Context, step func() (done bool, err error
 			return context.Cause(ctx)
 		case err == nil:
 			since = time.Time{}
-		case errors.As(err, &failed) || errors.As(err, &refused) || answered(err) || errors.Is(err, errLockLost):
+		case errors.As(err, &failed) || errors.As(err, &rejection) || answered(err) || errors.Is(err, errLockLost):
 			return err
 		case since.IsZero():
 			since = time.Now()
@@ -50,7 +50,7 @@ func (c *controller) poll(ctx context.Context, step func() (done bool, err error
 }
 
 // forward returns the target of a group that is to get the new release.
-func (c *controller) forward(role settings.Role) *target {
+func (c *controller) targetOf(role settings.Role) *target {
 	return &target{group: c.groups[role], want: c.want.Versions[role], before: c.before[string(role)], began: time.Now()}
 }
 
@@ -66,7 +66,7 @@ func (c *controller) rollServer(ctx context.Context) (bool, error) {
 // roll drives a group to the target launch template version. It is a reconcile loop: every iteration derives the next
 // action from the observed state, so that roll may be restarted at any point.
 func (c *controller) roll(ctx context.Context, role settings.Role) (bool, error) {
-	t := c.forward(role)
+	t := c.targetOf(role)
 	return false, c.poll(ctx, func() (bool, error) { return c.advance(ctx, t) })
 }
 
@@ -176,9 +176,9 @@ func (c *controller) healthy(ctx context.Context, t *target) (bool, error) {
 	return false, nil
 }
 
-// judges returns the alarms that judge a group. They are ignored where no instance served before: they are in state
-// ALARM because of that, and the release may be the fix.
-func (c *controller) judges(g *group) []string {
+// judgingAlarms returns the alarms that judge a group. There are none if no instance served before: its alarms are in
+// state ALARM because of that, and the release may be the fix.
+func (c *controller) judgingAlarms(g *group) []string {
 	if c.Force || c.IgnoreAlarms || c.fresh || g.dead {
 		return nil
 	}
@@ -188,11 +188,11 @@ func (c *controller) judges(g *group) []string {
 // refreshAlarms returns the alarms that AWS watches during a refresh of g. That of the servers includes those of the
 // workers, which may need longer than the bake time of the workers.
 func (c *controller) refreshAlarms(g *group) []string {
-	names := c.judges(g)
+	names := c.judgingAlarms(g)
 	if g.role != settings.Server || c.Start {
 		return names
 	}
-	workers := slices.DeleteFunc(slices.Clone(c.judges(c.groups[settings.Worker])),
+	workers := slices.DeleteFunc(slices.Clone(c.judgingAlarms(c.groups[settings.Worker])),
 		func(a string) bool { return slices.Contains(names, a) })
 	return slices.Concat(names, workers)
 }
@@ -201,7 +201,7 @@ func (c *controller) refreshAlarms(g *group) []string {
 func (c *controller) alarmsOK(ctx context.Context) (bool, error) {
 	var names []string
 	for _, role := range Order {
-		names = append(names, c.judges(c.groups[role])...)
+		names = append(names, c.judgingAlarms(c.groups[role])...)
 	}
 	return c.observe.alarms(ctx, names)
 }
@@ -219,7 +219,7 @@ func (c *controller) start(ctx context.Context) (done bool, err error) {
 	}
 	all := true
 	for _, role := range Order {
-		ok, err := c.advance(ctx, c.forward(role))
+		ok, err := c.advance(ctx, c.targetOf(role))
 		if err != nil {
 			return false, err
 		}
@@ -239,7 +239,7 @@ func (c *controller) succeed(ctx context.Context) (bool, error) {
 	}
 	var targets []*target
 	for _, role := range Order {
-		targets = append(targets, c.forward(role))
+		targets = append(targets, c.targetOf(role))
 	}
 	if err := c.poll(ctx, func() (bool, error) {
 		all := !c.smoke.running() // read before advance reads its result, which may come at any time
@@ -258,7 +258,7 @@ func (c *controller) succeed(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	c.log("release %s runs in both groups", short(c.want.Release))
-	return true, c.journal.owned(ctx, func(rec *record.Record) {
+	return true, c.journal.editLocked(ctx, func(rec *record.Record) {
 		rec.Abort = nil
 		delete(rec.Blocked, c.want.Release) // a forced release is no longer blocked
 		closeEntry(rec, record.Successful, "")

@@ -163,8 +163,8 @@ func (g *group) complete(version string) bool {
 // minimum returns the number of instances without which the group is not healthy.
 func (g *group) minimum() int { return max(1, g.min) }
 
-// update copies from the answer of AWS what a rollout needs. An instance without a launch template, from a group that
-// was made otherwise, has version "" and so never counts as new.
+// update sets the fields that AWS reports. An instance without a launch template, which is older than the template of
+// its group, gets version "" and so never counts as new.
 func (g *group) update(a types.AutoScalingGroup) error {
 	if a.LaunchTemplate == nil || a.LaunchTemplate.LaunchTemplateId == nil {
 		return fmt.Errorf("describe group %s: it has no launch template", g.Name)

@@ -165,8 +165,8 @@ func (j *journal) lock(ctx context.Context, by, why string) error {
 	})
 }
 
-// owned is edit while this journal has the lock, which it renews; else it returns errLockLost.
-func (j *journal) owned(ctx context.Context, change func(*record.Record)) error {
+// editLocked is edit for a run that has the lock, which it also renews. It returns errLockLost if another run has it.
+func (j *journal) editLocked(ctx context.Context, change func(*record.Record)) error {
 	return j.edit(ctx, func(r *record.Record) error {
 		if r.Lock == nil || r.Lock.ID != j.id {
 			return errLockLost
@@ -181,7 +181,7 @@ func (j *journal) owned(ctx context.Context, change func(*record.Record)) error 
 func (j *journal) renew(ctx context.Context, lost context.CancelCauseFunc) {
 	for sleep(ctx, renewInterval) == nil {
 		// A short outage of the table costs one renewal, not the rollout.
-		err := j.owned(ctx, func(*record.Record) {})
+		err := j.editLocked(ctx, func(*record.Record) {})
 		if errors.Is(err, errLockLost) || err != nil && ctx.Err() == nil && !j.latest().Lock.Live(time.Now()) {
 			lost(fmt.Errorf("renew the rollout lock: %w", err))
 		}

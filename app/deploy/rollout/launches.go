@@ -38,7 +38,7 @@ func (h *launchHistory) add(f *failure) {
 const unhealthyKey = "unhealthy "
 
 // checkLaunches returns a *failure once limit launches of version have failed or its instances have become unhealthy,
-// among the activities that count, or once AWS has launched no instance for as long as the cause allows (see classify).
+// among the activities that count, or once AWS has launched no instance for the timeout of the cause (see timeouts).
 // Auto Scaling itself would keep retrying for an hour.
 func (o *observer) checkLaunches(
 	ctx context.Context, g *group, version string, limit int, counts func(types.Activity) bool,
@@ -63,8 +63,8 @@ func (o *observer) checkLaunches(
 	return decideLaunches(g.role, h, o.blocked[g.Name], limit, time.Now())
 }
 
-// decideLaunches returns the failure that a launch history means, or nil. Blocked is the failed launch since which the
-// group gets no instances, or nil.
+// decideLaunches returns a *failure if a launch history ends the rollout, else nil. Blocked is the failed launch since
+// which the group gets no instances, or nil.
 func decideLaunches(
 	role settings.Role, h launchHistory, blocked *blockedLaunch, limit int, now time.Time,
 ) error {
@@ -79,7 +79,7 @@ func decideLaunches(
 	if waited <= limitOfCause || h.pending && waited <= 2*limitOfCause {
 		return nil
 	}
-	return &failure{ends: record.Inconclusive,
+	return &failure{finalResult: record.Inconclusive,
 		reason: fmt.Sprintf("AWS has launched no new %s for %s: %s", role, waited.Round(time.Second), blocked)}
 }
 
@@ -213,14 +213,14 @@ func (o *observer) failedInstance(ctx context.Context, g *group, version string)
 	return failedInstance{best, o.console(ctx, best), g.Name, g.Logs}
 }
 
-// explain returns the failure that a refresh means that AWS cancelled, failed or rolled back.
+// explain returns the *failure of a refresh that AWS cancelled, failed or rolled back.
 func (o *observer) explain(ctx context.Context, g *group, f refresh) *failure {
 	reason := strings.TrimSuffix(f.reason(), ".")
 	// The refresh may have run without a controller: with Start, or after a kill. An alarm judges the release in any case.
 	h, err := o.launches(ctx, g, f.version(), f.covers)
 	if err == nil && h.failures == 0 && h.outside != nil && !strings.Contains(strings.ToLower(reason), "alarm") {
-		return &failure{ends: record.Inconclusive,
-			reason: fmt.Sprintf("the refresh of the %ss to version %s ended (%s) while AWS refused launches: %s",
+		return &failure{finalResult: record.Inconclusive,
+			reason: fmt.Sprintf("the refresh of the %ss to version %s ended (%s) while AWS launched no instances: %s",
 				g.role, f.version(), reason, h.outside)}
 	}
 	if reason == "" {

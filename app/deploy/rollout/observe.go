@@ -18,13 +18,13 @@ import (
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 )
 
-// observer reads the state of a stack from AWS; it changes nothing. It remembers what AWS forgets: which launches
-// failed with what on their console, and how long a group has been blocked.
+// observer reads the state of a stack from AWS; it changes nothing. It keeps what AWS does not keep: the console output
+// of failed instances, and how long a group has been blocked.
 type observer struct {
 	clients Clients
 	*progress
 	failures map[string]*failure        // failed launches, by activity and by instance
-	blocked  map[string]*blockedLaunch  // by name of the group, see blockedSince
+	blocked  map[string]*blockedLaunch  // by name of the group, see updateBlocked
 	marked   map[string]map[string]bool // by name of the group, ids of activities that do not count, see mark
 }
 
@@ -59,7 +59,7 @@ func (o *observer) group(ctx context.Context, g *group) error {
 		in.NextToken = page.NextToken
 	}
 	slices.SortStableFunc(g.refreshes, func(a, b refresh) int { return b.started().Compare(a.started()) })
-	o.changes(g)
+	o.logChanges(g)
 	return nil
 }
 

@@ -28,9 +28,9 @@ func (p *progress) once(key, format string, args ...any) {
 	}
 }
 
-// changes logs what changed since the group was logged last: a line per instance, and one for the newest refresh. The
-// first read of a group logs nothing but a refresh in progress.
-func (p *progress) changes(g *group) {
+// logChanges logs what changed since the last call: a line per instance, and one for the newest refresh. The first call
+// for a group logs only a refresh in progress.
+func (p *progress) logChanges(g *group) {
 	now := map[string]string{}
 	for _, i := range g.instances {
 		now[i.id] = i.String()

@@ -25,30 +25,30 @@ func (c *controller) recover(ctx context.Context) (bool, error) {
 	e := rec.Current()
 	switch {
 	case e == nil:
-		return false, c.clear(ctx)
+		return false, c.rollBackUnrecorded(ctx)
 	case c.same(*e) && e.Result == record.RollingBack && e.FinalResult == record.Superseded && len(e.Old) == 0:
 		// The run of another release that was to supersede this one was killed. There is nothing to roll back to.
 		if err := c.close(ctx, record.Superseded, e.Reason); err != nil {
 			return false, err
 		}
-		return false, c.clear(ctx)
+		return false, c.rollBackUnrecorded(ctx)
 	case c.same(*e):
 		c.resumed, c.fresh, c.from, c.old, c.before = true, len(e.Old) == 0, e.From, byRole(e.Old), e.Before
 		c.log("%s began this rollout on %s and did not complete it: continuing", e.By, e.Begin.Format(time.RFC3339))
 		if e.Result == record.RollingBack { // it has failed already
-			return false, again(e)
+			return false, recordedFailure(e)
 		}
 		return false, nil
 	}
 	// Checked before anything is rolled back in favour of a release that must not be rolled out.
 	if _, err := c.checkBlocked(ctx); err != nil {
-		return false, fmt.Errorf("%w. The rollout of release %s that %s began is left where it is: complete it by imagery "+
-			"rollout to %[2]s, or roll it back by imagery rollout abort", err, short(e.Release), e.By)
+		return false, fmt.Errorf("%w. The rollout of release %s that %s began is left as it is: complete it with imagery "+
+			"rollout to %[2]s, or roll it back with imagery rollout abort", err, short(e.Release), e.By)
 	}
 	c.log("%s began to roll out release %s on %s and did not complete it: rolling it back first", e.By,
 		short(e.Release), e.Begin.Format(time.RFC3339))
 	reason := "superseded by release " + short(c.want.Release)
-	if err := c.journal.owned(ctx, func(rec *record.Record) {
+	if err := c.journal.editLocked(ctx, func(rec *record.Record) {
 		if e := rec.Current(); e != nil && e.Result == record.Running {
 			e.Result, e.FinalResult, e.Reason = record.RollingBack, record.Superseded, reason
 		}
@@ -71,18 +71,18 @@ func (c *controller) recover(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return false, c.clear(ctx)
+	return false, c.rollBackUnrecorded(ctx)
 }
 
-// again returns the failure that the record holds for an entry.
-func again(e *record.Entry) *failure {
-	return &failure{reason: e.Reason, ends: e.FinalResult,
+// recordedFailure returns the failure that the record holds for an entry.
+func recordedFailure(e *record.Entry) *failure {
+	return &failure{reason: e.Reason, finalResult: e.FinalResult,
 		failedInstance: failedInstance{instance: e.Instance, lines: e.Lines}}
 }
 
-// clear rolls back a refresh that no record knows of, begun in the console for example, unless it does what is wanted:
-// that one is adopted.
-func (c *controller) clear(ctx context.Context) error {
+// rollBackUnrecorded rolls back refreshes that belong to no rollout in the record, such as one that an operator started
+// in the console. A refresh to the wanted version is adopted instead.
+func (c *controller) rollBackUnrecorded(ctx context.Context) error {
 	old := map[settings.Role]string{}
 	for role, g := range c.groups {
 		if f := g.refresh(); f != nil && (f.version() != c.want.Versions[role] || !f.forward()) {
@@ -94,8 +94,8 @@ func (c *controller) clear(ctx context.Context) error {
 	return c.restore(ctx, old)
 }
 
-// converged ends a run whose target the groups have already, once they are healthy. The first deploy is not such a run:
-// it has to prove that the version that the groups were created with works.
+// converged ends a run if the groups have its target already, once they are healthy. It does not end a first deploy,
+// which has to prove that the version that the groups were created with works.
 func (c *controller) converged(ctx context.Context) (done bool, err error) {
 	if c.resumed {
 		return false, nil
@@ -129,7 +129,7 @@ func (c *controller) awaitHealthy(ctx context.Context) error {
 			"force it (imagery:rolloutForce true, or -force), which unblocks it",
 			name, h.By, h.Since.Format(time.RFC3339), h.Why)}
 	} else if blocked {
-		if err := c.journal.owned(ctx, func(rec *record.Record) { delete(rec.Blocked, c.want.Release) }); err != nil {
+		if err := c.journal.editLocked(ctx, func(rec *record.Record) { delete(rec.Blocked, c.want.Release) }); err != nil {
 			return err
 		}
 	}
@@ -153,7 +153,7 @@ func (c *controller) awaitHealthy(ctx context.Context) error {
 				return true, nil
 			case time.Since(c.began) > healthyTimeout:
 				err = &rejected{fmt.Sprintf("both groups have release %s already, but the %ss are not healthy after %s: %s. "+
-					"Nothing was changed. Look at their instances and log group %s, or go back by imagery rollout to RELEASE",
+					"Nothing was changed. Look at their instances and log group %s, or roll back with imagery rollout to RELEASE",
 					name, role, healthyTimeout, problem, g.Logs)}
 			default:
 				c.once("waits "+problem, "%s: nothing to roll out, waiting: %s", role, problem)

@@ -27,7 +27,7 @@ func TestInterruptedManualRollbackBlocksTheRelease(t *testing.T) {
 		_, err := env.up(2)
 		wantRejected(t, err, "ann@laptop blocked release "+release(2)[:12])
 		wantRejected(t, err, "Nothing was changed.")
-		wantRejected(t, err, "complete it by imagery rollout to "+release(1)[:12])
+		wantRejected(t, err, "complete it with imagery rollout to "+release(1)[:12])
 		r := env.record()
 		if r.Current() == nil || r.Entries[0].Release != release(1) || r.Entries[0].Result != record.Running {
 			t.Errorf("the entry of the manual rollback was changed: %+v", r.Entries[0])

@@ -107,7 +107,7 @@ type failedInstance struct {
 type failure struct {
 	reason string
 	failedInstance
-	ends record.Result // result of the rollout once it is rolled back; "": RolledBack
+	finalResult record.Result // of the rollout once it is rolled back; "": RolledBack
 }
 
 func (f *failure) Error() string { return f.reason }

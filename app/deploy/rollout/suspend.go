@@ -39,7 +39,7 @@ func (c *controller) checkSuspended(g *group) error {
 	if len(lines) == 0 {
 		return nil
 	}
-	return &rejected{fmt.Sprintf("processes of Auto Scaling group %s are suspended: %s. Resume them by "+
+	return &rejected{fmt.Sprintf("processes of Auto Scaling group %s are suspended: %s. Resume them with "+
 		"imagery rollout resume, and run this again", g.Name, strings.Join(lines, ", "))}
 }
 
@@ -70,7 +70,7 @@ func (c *controller) pause(ctx context.Context) error {
 		return nil
 	}
 	// Recorded first: a suspension that is not in the record would have to be resumed by hand.
-	if err := c.journal.owned(ctx, func(rec *record.Record) { rec.Paused = paused }); err != nil {
+	if err := c.journal.editLocked(ctx, func(rec *record.Record) { rec.Paused = paused }); err != nil {
 		return err
 	}
 	var errs []error
@@ -83,7 +83,7 @@ func (c *controller) pause(ctx context.Context) error {
 		done = append(done, role)
 	}
 	if len(errs) > 0 {
-		errs = append(errs, c.journal.owned(ctx, func(rec *record.Record) { rec.Paused = done }))
+		errs = append(errs, c.journal.editLocked(ctx, func(rec *record.Record) { rec.Paused = done }))
 	}
 	return errors.Join(errs...)
 }
@@ -103,7 +103,7 @@ func (c *controller) unpause(ctx context.Context, g *group) error {
 			return err
 		}
 	}
-	return c.journal.owned(ctx, func(rec *record.Record) {
+	return c.journal.editLocked(ctx, func(rec *record.Record) {
 		rec.Paused = slices.DeleteFunc(slices.Clone(rec.Paused), func(role string) bool { return role == string(g.role) })
 	})
 }
@@ -128,7 +128,7 @@ func Resume(ctx context.Context, o Options) (resumed []string, err error) {
 				resumed = append(resumed, g.Name+"/"+p)
 			}
 		}
-		return c.journal.owned(ctx, func(rec *record.Record) { rec.Paused = nil })
+		return c.journal.editLocked(ctx, func(rec *record.Record) { rec.Paused = nil })
 	})
 	return resumed, err
 }

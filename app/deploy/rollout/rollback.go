@@ -16,25 +16,26 @@ import (
 // errRollbackStuck is returned when a rollback cannot reach the old version.
 var errRollbackStuck = errors.New("the rollback does not work")
 
-// goBack rolls both groups back after a failure, also the one that was healthy, and closes the entry unless AWS could
+// rollBack rolls both groups back after a failure, also the one that was healthy, and closes the entry unless AWS could
 // not be reached. It returns an *Error that says what the groups run now, joined with what went wrong meanwhile.
-func (c *controller) goBack(ctx context.Context, f *failure) error {
+func (c *controller) rollBack(ctx context.Context, f *failure) error {
 	out := &Error{Reason: f.reason, Instance: f.instance, Lines: f.lines, Logs: f.logs}
 	name := short(c.want.Release)
 	if c.fresh {
 		out.Outcome = "release " + name +
 			" does not work, and there is none to roll back to; its instances are left as they are"
-		if f.ends == record.Inconclusive {
+		if f.finalResult == record.Inconclusive {
 			out.Outcome = "release " + name + " was not judged, and there is none to roll back to; " +
 				"run this again when the cause is gone"
 		}
-		return join(errors.Join(c.pause(ctx), c.close(ctx, cmp.Or(f.ends, record.Failed), f.reason)), out)
+		return join(errors.Join(c.pause(ctx), c.close(ctx, cmp.Or(f.finalResult, record.Failed), f.reason)), out)
 	}
 	c.log("release %s is rolled back: %s", name, f.reason)
 	// Recorded first: the next run must roll back, too.
-	if err := c.journal.owned(ctx, func(rec *record.Record) {
+	if err := c.journal.editLocked(ctx, func(rec *record.Record) {
 		if e := rec.Current(); e != nil {
-			e.Result, e.FinalResult, e.Reason, e.Instance, e.Lines = record.RollingBack, f.ends, f.reason, f.instance, f.lines
+			e.Result, e.FinalResult = record.RollingBack, f.finalResult
+			e.Reason, e.Instance, e.Lines = f.reason, f.instance, f.lines
 		}
 	}); err != nil {
 		return err
@@ -42,10 +43,10 @@ func (c *controller) goBack(ctx context.Context, f *failure) error {
 	if err := c.restore(ctx, c.old); err != nil && !errors.Is(err, errRollbackStuck) {
 		return err
 	} else if err != nil {
-		out.Outcome, out.Reason = "release "+name+" failed, and "+err.Error(), out.Reason+" (went wrong first)"
+		out.Outcome, out.Reason = "release "+name+" failed, and "+err.Error(), out.Reason+" (the first failure)"
 		result := record.Failed
-		if f.ends == record.Inconclusive {
-			result = f.ends
+		if f.finalResult == record.Inconclusive {
+			result = f.finalResult
 		}
 		return join(c.close(ctx, result, f.reason+"; "+err.Error()), out)
 	}
@@ -53,7 +54,7 @@ func (c *controller) goBack(ctx context.Context, f *failure) error {
 	case c.from == "":
 		out.Outcome = "release " + name +
 			" was rolled back, each group runs what it ran before, and that was not the same release"
-	case f.ends != "":
+	case f.finalResult != "":
 		out.Outcome = fmt.Sprintf("release %s was rolled back without a verdict and may be rolled out again, both groups "+
 			"run %s again", name, short(c.from))
 	default:
@@ -82,13 +83,13 @@ func (c *controller) restore(ctx context.Context, old map[settings.Role]string) 
 	err := c.poll(ctx, func() (bool, error) {
 		all := true
 		for _, role := range slices.Sorted(maps.Keys(back)) {
-			done, err := c.retreat(ctx, back[role])
+			done, err := c.advanceRollback(ctx, back[role])
 			if errors.Is(err, errRollbackStuck) && lost[role] == nil {
 				lost[role] = err
 				c.log("%v", err)
 			}
 			if lost[role] != nil { // leave no refresh behind that leads nowhere
-				done, err = c.halt(ctx, back[role].group)
+				done, err = c.endRefresh(ctx, back[role].group)
 			}
 			if err != nil {
 				return false, err
@@ -103,12 +104,12 @@ func (c *controller) restore(ctx context.Context, old map[settings.Role]string) 
 	return err
 }
 
-// halt observes a group and ends its refresh; done is true when none is in progress.
-func (c *controller) halt(ctx context.Context, g *group) (done bool, err error) {
+// endRefresh observes a group and ends its refresh; done is true when none is in progress.
+func (c *controller) endRefresh(ctx context.Context, g *group) (done bool, err error) {
 	if err := c.observe.group(ctx, g); err != nil {
 		return false, err
 	}
-	next := decideHalt(g)
+	next := decideEndRefresh(g)
 	if next == actionCancel {
 		if err := c.act.confirmLock(ctx); err != nil {
 			return false, err
@@ -118,15 +119,16 @@ func (c *controller) halt(ctx context.Context, g *group) (done bool, err error) 
 	return next == actionStop, nil
 }
 
-// retreat observes a group and takes the next action towards the old version; done is true when the group is there.
-func (c *controller) retreat(ctx context.Context, t *target) (done bool, err error) {
+// advanceRollback observes a group and takes the next action towards the old version; done is true when the group has
+// it and is healthy.
+func (c *controller) advanceRollback(ctx context.Context, t *target) (done bool, err error) {
 	if err := c.observe.group(ctx, t.group); err != nil {
 		return false, err
 	}
 	if err := c.checkSuspended(t.group); err != nil {
 		return false, err
 	}
-	switch d := decideBack(t, time.Now()); d.action {
+	switch d := decideRollback(t, time.Now()); d.action {
 	case actionAwaitHealthy:
 		ok, problem, err := c.observe.health(ctx, t.group)
 		if !ok && err == nil {
