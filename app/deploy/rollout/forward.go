@@ -88,10 +88,16 @@ func (c *controller) advance(ctx context.Context, t *target) (done bool, err err
 			return false, err
 		}
 	}
+	d := decideForward(t, time.Now())
+	if d.action == actionSetVersion { // before unpause, so that no instance of the failed version is launched
+		if err := c.act.setVersion(ctx, t.group, t.want); err != nil {
+			return false, err
+		}
+	}
 	if err := c.unpause(ctx, t.group); err != nil {
 		return false, err
 	}
-	switch d := decideForward(t, time.Now()); d.action {
+	switch d.action {
 	case actionWatchBake, actionWatchRefresh:
 		if d.action == actionWatchBake && smokes {
 			c.smoke.start(ctx, c.want.Release)
@@ -103,7 +109,7 @@ func (c *controller) advance(ctx context.Context, t *target) (done bool, err err
 		t.starts++
 		return false, nil
 	case actionSetVersion:
-		return false, c.act.setVersion(ctx, t.group, t.want)
+		return false, nil
 	case actionStartRefresh:
 		if ok, err := c.alarmsOK(ctx); !ok || err != nil { // an alarm would end the refresh at once
 			return false, err
