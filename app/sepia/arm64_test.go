@@ -11,7 +11,7 @@ import (
 	"imagery/app/testing/short"
 )
 
-// TestSamePixelsOnARM64 runs the tests of pixels on the architecture of the machines that develop photos. Go fuses
+// TestSamePixelsOnARM64 runs the tests of pixels on the architecture of the machines that process photos. Go fuses
 // x*y+z there: a filter that is right here may be wrong there.
 func TestSamePixelsOnARM64(t *testing.T) {
 	short.Skip(t, "compiles for another architecture")

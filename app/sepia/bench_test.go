@@ -15,7 +15,7 @@ import (
 	"imagery/app/sepia"
 )
 
-// BenchmarkApply develops a picture of 6 megapixels with the detail of a photo.
+// BenchmarkApply processes a picture of 6 megapixels with the detail of a photo.
 func BenchmarkApply(b *testing.B) {
 	asJPEG := photoLike(b, 3000, 2000)
 	m, err := jpeg.Decode(bytes.NewReader(asJPEG))

@@ -15,13 +15,13 @@ import (
 	"golang.org/x/image/webp"
 )
 
-// decoders decode a photo of each format. image.Decode is not used: it would also try whatever format any imported
-// package registered.
+// decoders has the decoder of each format. image.Decode is not used, because it also accepts formats that imported
+// packages have registered.
 var decoders = map[Format]func(io.Reader) (image.Image, error){
 	JPEG: jpeg.Decode, PNG: png.Decode, GIF: gif.Decode, WebP: webp.Decode,
 }
 
-// decode reads the pixels, within the filter's DecodeTimeout.
+// decode decodes the photo within the DecodeTimeout of the filter.
 func decode(ctx context.Context, j *job) error {
 	timeout := j.filter.DecodeTimeout
 	if timeout == 0 {
@@ -33,41 +33,41 @@ func decode(ctx context.Context, j *job) error {
 	}
 	deadline, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	// A decoder gets nothing but this reader: when it fails, the decoder ends. It cannot be stopped otherwise.
+	// A decoder can only be stopped by an error of its reader.
 	var r io.Reader = bytes.NewReader(j.raw)
 	if j.photo.Format == WebP {
 		r = j.photo.webp.open(j.raw)
 	}
 	img, err := table[j.photo.Format](contextReader{deadline, r})
 	switch {
-	case err != nil && deadline.Err() != nil: // or ctx has ended, which Apply looks at first
+	case err != nil && deadline.Err() != nil: // if ctx has ended, Apply returns the error of ctx
 		return unreadable("It takes too long to decode.", fmt.Errorf("not decoded after %v", timeout))
 	case err != nil:
 		return unreadable(fmt.Sprintf("This %s is damaged or cut short.", j.photo.Format.name()), err)
 	}
 	if !j.photo.fits(img.Bounds()) {
 		return unreadable(fmt.Sprintf("This %s is damaged.", j.photo.Format.name()),
-			errors.New("the decoder found another size than the header has"))
+			errors.New("the size of the decoded image differs from that in the header"))
 	}
 	if m := ycbcrOf(img); m != nil && j.photo.Format == WebP {
 		widenRange(m)
 	}
-	j.img, j.raw = img, nil // the caller may let go of the file now
+	j.img, j.raw = img, nil // allows the file to be garbage collected
 	return nil
 }
 
-// name is the format as people write it.
+// name returns the format for error messages.
 func (f Format) name() string {
 	return map[Format]string{JPEG: "JPEG", PNG: "PNG", GIF: "GIF", WebP: "WebP"}[f]
 }
 
-// fits reports whether the decoder saw the size that memory was admitted for. A GIF frame may be smaller.
+// fits reports whether the decoded size is that for which memory was reserved. A GIF frame may be smaller.
 func (p Photo) fits(decoded image.Rectangle) bool {
 	screen := image.Rect(0, 0, p.Width, p.Height)
 	return decoded == screen || p.Format == GIF && decoded.In(screen)
 }
 
-// contextReader fails once ctx has ended; a decoder notices at its next few kilobytes.
+// contextReader returns the error of ctx once it has ended. A decoder gets it within a few kilobytes.
 type contextReader struct {
 	ctx context.Context
 	r   io.Reader
@@ -84,14 +84,14 @@ func ycbcrOf(img image.Image) *image.YCbCr {
 	switch m := img.(type) {
 	case *image.YCbCr:
 		return m
-	case *image.NYCbCrA: // imaging would premultiply it, and lose the colours under alpha 0
+	case *image.NYCbCrA: // imaging would premultiply it and lose the colours where alpha is 0
 		return &m.YCbCr
 	}
 	return nil
 }
 
-// widenRange stretches the planes of a lossy WebP, luma 16..235 and chroma 16..240 as in video, to the full range that
-// image.YCbCr and JPEG have. Without it, black comes out as dark grey: x/image/webp does not do it (Go issue 40173).
+// widenRange scales the planes of a lossy WebP from video range (luma 16..235, chroma 16..240) to the full range of
+// image.YCbCr and JPEG. x/image/webp does not do this (Go issue 40173), so black would become dark grey.
 func widenRange(m *image.YCbCr) {
 	var luma, chroma [256]uint8
 	for i := range 256 {
@@ -106,17 +106,17 @@ func widenRange(m *image.YCbCr) {
 	}
 }
 
-// reduce leaves 8 bits a sample, straight alpha and the whole canvas: what the next steps can take. It works in
-// place where the result is not larger. A 16 bit sample is cut to its high byte, alpha or not.
+// reduce converts the image to 8 bits per sample, straight alpha and the whole canvas, which the next steps need. It
+// works in place if the result is not larger. Of a 16-bit sample it keeps the high byte.
 func reduce(_ context.Context, j *job) error {
 	switch m := j.img.(type) {
 	case *image.NRGBA64:
 		j.img = &image.NRGBA{Pix: highBytes(m.Pix), Stride: m.Stride / 2, Rect: m.Rect}
-	case *image.RGBA64: // opaque: png.Decode has NRGBA64 for the others
+	case *image.RGBA64: // opaque: png.Decode returns NRGBA64 for images with alpha
 		j.img = &image.RGBA{Pix: highBytes(m.Pix), Stride: m.Stride / 2, Rect: m.Rect}
 	case *image.Gray16:
 		j.img = &image.Gray{Pix: highBytes(m.Pix), Stride: m.Stride / 2, Rect: m.Rect}
-	case *image.CMYK: // 4 bytes a pixel as well; draw.Draw and imaging use the same conversion
+	case *image.CMYK: // also 4 bytes per pixel; draw.Draw and imaging use the same conversion
 		for p := m.Pix; len(p) >= 4; p = p[4:] {
 			p[0], p[1], p[2] = color.CMYKToRGB(p[0], p[1], p[2], p[3])
 			p[3] = 255
@@ -137,13 +137,13 @@ func reduce(_ context.Context, j *job) error {
 			j.img = onScreen(m, screen)
 		}
 	}
-	// A WebP with an alpha channel that hides nothing is opaque: a JPEG of it is a tenth of the PNG.
+	// A WebP with a fully opaque alpha channel becomes a JPEG, a tenth of the size of the PNG.
 	opaque, ok := j.img.(interface{ Opaque() bool })
 	j.lossy = j.photo.Format == JPEG || j.photo.Format == WebP && ok && opaque.Opaque()
 	return nil
 }
 
-// highBytes cuts big-endian 16 bit samples to 8 bits, in place.
+// highBytes reduces big-endian 16-bit samples to their high bytes, in place.
 func highBytes(pix []byte) []byte {
 	n := len(pix) / 2
 	for i := range n {
@@ -152,7 +152,7 @@ func highBytes(pix []byte) []byte {
 	return pix[:n]
 }
 
-// onScreen places a GIF frame on its logical screen, which is transparent where the frame is not.
+// onScreen draws a GIF frame onto its logical screen, which is transparent elsewhere.
 func onScreen(m *image.Paletted, screen image.Rectangle) *image.NRGBA {
 	colours := straight(m.Palette)
 	canvas := image.NewNRGBA(screen)
@@ -165,8 +165,8 @@ func onScreen(m *image.Paletted, screen image.Rectangle) *image.NRGBA {
 	return canvas
 }
 
-// straight returns a palette as 4-byte pixels with straight alpha. Decoders make it of NRGBA and opaque colours,
-// so nothing is lost.
+// straight returns a palette as 4-byte pixels with straight alpha. Palettes of the decoders have only NRGBA and opaque
+// colours, so the conversion is exact.
 func straight(p color.Palette) []byte {
 	pix := make([]byte, 0, 4*len(p))
 	for _, c := range p {
@@ -176,7 +176,7 @@ func straight(p color.Palette) []byte {
 	return pix
 }
 
-// upsample writes row y of m as opaque 4-byte pixels, repeating chroma samples as draw.Draw does.
+// upsample writes row y of m as opaque 4-byte pixels. Like draw.Draw it repeats chroma samples.
 func upsample(dst []byte, m *image.YCbCr, y int) {
 	var shift int
 	switch m.SubsampleRatio {
@@ -185,7 +185,7 @@ func upsample(dst []byte, m *image.YCbCr, y int) {
 	case image.YCbCrSubsampleRatio411, image.YCbCrSubsampleRatio410:
 		shift = 2
 	}
-	// Chroma shifts along the row; COffset knows which chroma row is meant.
+	// shift is for the columns; COffset selects the chroma row.
 	c := m.COffset(m.Rect.Min.X, m.Rect.Min.Y+y)
 	cb, cr := m.Cb[c:], m.Cr[c:]
 	for x, l := range m.Y[y*m.YStride:][:m.Rect.Dx()] {

@@ -1,13 +1,13 @@
-// Package sepia turns a photo into its old sepia look: bytes in, bytes out, no I/O.
+// Package sepia implements the sepia filter. It works on bytes in memory and does no I/O.
 //
-// It takes JPEG, PNG, GIF (the first frame) and still WebP. Opaque photos of the lossy formats come out as JPEG,
-// everything else as PNG; the photo is turned upright by its EXIF orientation, and no metadata survives: neither
-// the place it was taken at nor a colour profile. Pixels are taken as sRGB.
+// It accepts JPEG, PNG, GIF (the first frame) and still WebP. JPEG and opaque WebP become JPEG, all other photos PNG.
+// The result is upright by the EXIF orientation and has no metadata: no location and no colour profile. Pixels are
+// assumed to be sRGB.
 //
-// Photos that are stored in planes, and become JPEGs, never turn into pixels: they are toned and encoded strip by strip,
-// on several cores; package baseline also reads the plain ones so. The rest goes through imaging.
+// A photo with YCbCr planes that becomes a JPEG is filtered and encoded in strips on several cores, without conversion
+// to RGB pixels; package baseline also decodes ordinary JPEGs in strips. All other photos are processed with package
+// imaging.
 //
-// Inspect reads a header and refuses what the filter would not survive; its Photo says how much memory Apply will
-// hold. Apply does the work, in the steps that pipeline lists. A photo that cannot be read is an *imagery.BadPhoto:
-// the photo itself is the reason, and no retry helps.
+// Inspect reads a header, rejects what the filter cannot process, and estimates the memory of Apply. Apply runs the
+// steps of pipeline. Both return an *imagery.BadPhoto if the photo itself is the cause, so that a retry is useless.
 package sepia

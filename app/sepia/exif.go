@@ -2,12 +2,12 @@ package sepia
 
 import "encoding/binary"
 
-// exifLimit bounds how much of an EXIF block is looked at. The orientation stands in its first directory, before
-// the thumbnail; a JPEG segment holds no more than this.
+// exifLimit bounds how much of an EXIF block is read, in bytes: the maximum of a JPEG segment. The orientation is in
+// the first directory, before the thumbnail.
 const exifLimit = 64 << 10
 
-// exifOrientation returns the orientation tag, 1 to 8, of a TIFF structure as EXIF blocks hold it; 0 if it has
-// none that makes sense. Bad EXIF is no reason to refuse a photo.
+// exifOrientation returns the orientation, 1 to 8, from the TIFF structure of an EXIF block, or 0 if it has no valid
+// one. Damaged EXIF does not make a photo unreadable.
 func exifOrientation(tiff []byte) int {
 	const (
 		tagOrientation = 0x0112
@@ -26,7 +26,7 @@ func exifOrientation(tiff []byte) int {
 	default:
 		return 0
 	}
-	// Offsets are bounded by the data; the count may lie, the loop ends where the data does.
+	// The count may be wrong, so the loop also ends with the data.
 	start := int64(order.Uint32(tiff[4:]))
 	if start+2 > int64(len(tiff)) {
 		return 0
@@ -36,7 +36,7 @@ func exifOrientation(tiff []byte) int {
 		if order.Uint16(dir) != tagOrientation {
 			continue
 		}
-		// A short stands in the first two bytes of the value, in either byte order.
+		// A short is in the first two bytes of the value, in either byte order.
 		value := int(order.Uint16(dir[8:]))
 		if order.Uint16(dir[2:]) != typeShort || value < 1 || value > 8 {
 			return 0

@@ -6,19 +6,19 @@ import (
 	"sort"
 )
 
-// tooLarge refuses the photo for its memory, in bytes, and says how large one like it may be.
-func (p Photo) tooLarge(most int64) error {
+// tooLarge returns the error for a photo that needs more than the available bytes. It names a size that would pass.
+func (p Photo) tooLarge(available int64) error {
 	advice := "Please save it as a plain JPEG."
-	if width, height := p.fit(most); width > 0 {
-		advice = fmt.Sprintf("Of this kind, %d x %d pixels would pass.", width, height)
+	if width, height := p.fit(available); width > 0 {
+		advice = fmt.Sprintf("A photo of this kind with %d x %d pixels would pass.", width, height)
 	}
 	return unreadable(fmt.Sprintf("This photo of %d x %d pixels needs %d MiB of memory to be processed, "+
-		"and one photo can have %d. %s", p.Width, p.Height, (p.Peak()+1<<20-1)>>20, most>>20, advice), nil)
+		"but at most %d MiB are available. %s", p.Width, p.Height, (p.Peak()+1<<20-1)>>20, available>>20, advice), nil)
 }
 
-// fit returns the sides of the largest photo of the same kind and shape whose peak is at most that many bytes; zeros if
-// there is none.
-func (p Photo) fit(most int64) (width, height int) {
+// fit returns the size of the largest photo of the same kind and aspect ratio that needs at most the available bytes,
+// or zeros if there is none.
+func (p Photo) fit(available int64) (width, height int) {
 	tall := func(width int) int {
 		return max(1, int(math.Round(float64(p.Height)*float64(width)/float64(p.Width))))
 	}
@@ -26,7 +26,7 @@ func (p Photo) fit(most int64) (width, height int) {
 		scaled := p
 		scaled.Width, scaled.Height = i+1, tall(i+1)
 		scaled.cost = p.at(scaled.Width, scaled.Height)
-		return scaled.Peak() > most
+		return scaled.Peak() > available
 	})
 	if width == 0 {
 		return 0, 0

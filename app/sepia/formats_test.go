@@ -204,7 +204,7 @@ func testJPEG(t *testing.T, raw []byte, orientation int) {
 	rgba := image.NewRGBA(source.Bounds())
 	draw.Draw(rgba, rgba.Rect, source, image.Point{}, draw.Src)
 	want := straightPixels(rgba).sepiaOf(orientation)
-	got := developed(t, raw)
+	got := decoded(t, raw)
 	_, planes := got.(*image.YCbCr)
 	switch progressive := bytes.Contains(raw, []byte("\xff\xc2\x00")); {
 	case planes && progressive:
@@ -238,7 +238,7 @@ func TestCMYKRed(t *testing.T) {
 	raw := jpegFile{width: 16, height: 16, segments: [][]byte{adobeSegment(0)}, components: []jpegPlane{
 		{1, 1, 1, full(255)}, {2, 1, 1, full(0)}, {3, 1, 1, full(0)}, {4, 1, 1, full(255)}}}.bytes()
 	red := pixels{16, 16, func(x, y int) color.NRGBA { return color.NRGBA{255, 0, 0, 255} }}
-	compare(t, developed(t, raw), red.sepiaOf(1), 2)
+	compare(t, decoded(t, raw), red.sepiaOf(1), 2)
 }
 
 // TestWebPOfEveryKind takes libwebp's pixels for the truth. Lossy ones may differ by 3 before the filter, which rounds
@@ -256,7 +256,7 @@ func TestWebPOfEveryKind(t *testing.T) {
 			want := straightPixels(truth).sepiaOf(1)
 			simple := fixture(t, name+".webp")
 			for _, raw := range [][]byte{simple, extendWebP(simple, want.width, want.height, exif(1))} {
-				got := developed(t, raw)
+				got := decoded(t, raw)
 				if _, planes := got.(*image.YCbCr); planes {
 					compareMean(t, got, straightPixels(want.inPlanes()), 1.5, 2*c.tolerance)
 				} else {
@@ -284,7 +284,7 @@ func TestOpaqueLosslessWebPBecomesJPEG(t *testing.T) {
 	pixel := func(x, y int) uint32 { return 0xff000000 | uint32(x*5)<<16 | uint32(y*7)<<8 | uint32(x+y) }
 	raw := webpFile(webpChunk{"VP8L", webpLossless(33, 21, pixel)})
 	want := pixels{33, 21, func(x, y int) color.NRGBA { return color.NRGBA{uint8(x * 5), uint8(y * 7), uint8(x + y), 255} }}
-	compare(t, developed(t, raw), want.sepiaOf(1), 0)
+	compare(t, decoded(t, raw), want.sepiaOf(1), 0)
 	apply(t, raw, "jpg")
 }
 

@@ -2,8 +2,7 @@ package sepia
 
 import "encoding/binary"
 
-// readGIF reads the logical screen. Its frames cannot be larger: Go's decoder refuses one that leaves the screen
-// before it allocates it.
+// readGIF reads the size of the logical screen. The decoder rejects larger frames before it allocates memory for them.
 func readGIF(s *source, maxPixels int64) (Photo, error) {
 	b, err := s.next(13)
 	if err != nil {
@@ -13,7 +12,7 @@ func readGIF(s *source, maxPixels int64) (Photo, error) {
 	if err := checkSize(uint32(width), uint32(height), maxPixels); err != nil {
 		return Photo{}, err
 	}
-	// One byte a pixel, a copy if the frame is interlaced, and a canvas in case the frame does not fill the screen.
+	// One byte per pixel, a copy if the frame is interlaced, and a canvas if the frame does not fill the screen.
 	at := func(width, height int) cost {
 		pixels := int64(width) * int64(height)
 		return cost{decode: 2 * pixels, image: pixels, reduce: 4 * pixels, result: pngResult}

@@ -8,7 +8,7 @@ import (
 	"image/jpeg"
 )
 
-// The JPEG markers that Go's decoder knows; every other one ends its work with an error.
+// The JPEG markers that image/jpeg supports. It fails at any other one.
 const (
 	markerSOF0  = 0xc0 // baseline
 	markerSOF2  = 0xc2 // progressive
@@ -26,19 +26,19 @@ const (
 	markerCOM   = 0xfe
 )
 
-// jpegFrame is what decides about the memory that decoding takes.
+// jpegFrame has the properties that determine the memory for decoding.
 type jpegFrame struct {
 	width, height int
 	progressive   bool
 	components    []jpegComponent
 	jfif          bool
 	adobe         bool
-	transform     byte // of the Adobe segment; 0 means RGB or CMYK as it is
+	transform     byte // of the Adobe segment; 0 means RGB or CMYK without conversion
 }
 
 type jpegComponent struct{ id, h, v byte }
 
-// jpegReader is the state of walking through a JPEG.
+// jpegReader reads the segments of a JPEG.
 type jpegReader struct {
 	*source
 	maxPixels   int64
@@ -47,8 +47,8 @@ type jpegReader struct {
 	scans       int
 }
 
-// readJPEG walks through the markers up to the end of the image. The header is complete at the first scan; from
-// there on only scans are counted, and what is wrong with the rest is for the decoder to say.
+// readJPEG reads all markers up to the end of the image. The header is complete at the first scan. After it readJPEG
+// only counts scans, and leaves other errors to the decoder.
 func readJPEG(s *source, maxPixels int64) (Photo, error) {
 	r := &jpegReader{source: s, maxPixels: maxPixels}
 	if err := r.skip(2); err != nil {
@@ -64,9 +64,9 @@ func readJPEG(s *source, maxPixels int64) (Photo, error) {
 		}
 	}
 	f := &r.frame
-	// The decoder would find this out only after it has decoded everything.
+	// The decoder would fail here only after it has decoded everything.
 	if len(f.components) == 4 && !f.adobe {
-		return Photo{}, unreadable("This JPEG has four colour channels and does not say which; please save it as RGB.", nil)
+		return Photo{}, unreadable("This JPEG has four colour channels of an unknown kind; please save it as RGB.", nil)
 	}
 	at := func(width, height int) cost {
 		scaled := *f
@@ -80,14 +80,14 @@ func readJPEG(s *source, maxPixels int64) (Photo, error) {
 	return p, nil
 }
 
-// segment reads up to the next marker and the segment behind it. It reports whether more may follow.
+// segment reads up to the next marker and the segment after it. It reports whether more may follow.
 func (r *jpegReader) segment() (more bool, err error) {
 	marker, err := r.marker()
 	switch {
 	case err != nil:
 		return false, err
 	case marker == markerEOI && r.scans > 0:
-		return false, nil // whatever follows, thumbnails or videos of phones, the decoder does not read either
+		return false, nil // the decoder does not read what follows, such as the thumbnails or videos of phones
 	case markerRST0 <= marker && marker <= markerRST7:
 		return true, nil
 	case !knownMarker(marker):
@@ -121,7 +121,7 @@ func knownMarker(m byte) bool {
 	return markerAPP0 <= m && m <= markerAPP15
 }
 
-// marker passes over whatever is not a marker (the data of a scan, stuffed zeros, fill bytes) and returns the next.
+// marker discards data up to the next marker (scan data, stuffed zeros, fill bytes) and returns the marker.
 func (r *jpegReader) marker() (byte, error) {
 	for {
 		if err := r.past(0xff); err != nil {
@@ -145,7 +145,7 @@ func (r *jpegReader) startOfFrame(marker byte, n int64) error {
 	if r.frame.width != 0 {
 		return unreadable("This JPEG is damaged.", errors.New("second frame header"))
 	}
-	// One to four components, 3 bytes each, behind precision, size and their number.
+	// Precision, size and number of components, then one to four components of 3 bytes.
 	if n < 6 || n > 6+3*4 {
 		return unreadable("This kind of JPEG cannot be read; please save it as a plain one.",
 			fmt.Errorf("frame header of %d bytes", n))
@@ -158,8 +158,8 @@ func (r *jpegReader) startOfFrame(marker byte, n int64) error {
 	if err := checkSize(uint32(width), uint32(height), r.maxPixels); err != nil {
 		return err
 	}
-	// The decoder itself says whether it takes this frame (precision, sampling): with a JFIF segment in front its
-	// DecodeConfig ends at the frame header.
+	// Ask the decoder whether it supports the precision and sampling of this frame. After a JFIF segment its
+	// DecodeConfig stops at the frame header.
 	probe := []byte("\xff\xd8\xff\xe0\x00\x07JFIF\x00\xff")
 	probe = append(probe, marker, byte((n+2)>>8), byte(n+2))
 	if _, err := jpeg.DecodeConfig(bytes.NewReader(append(probe, b...))); err != nil {
@@ -177,7 +177,7 @@ func (r *jpegReader) startOfScan(n int64) error {
 	if r.frame.width == 0 {
 		return unreadable("This JPEG is damaged.", errors.New("scan before the frame header"))
 	}
-	// A later scan counts even if the file ends within its header: the decoder gets as far.
+	// A later scan counts even if the file ends within its header, because the decoder processes that much.
 	if err := r.skip(n); err != nil && r.scans == 0 {
 		return err
 	}
@@ -187,14 +187,14 @@ func (r *jpegReader) startOfScan(n int64) error {
 	return nil
 }
 
-// application reads the segments that change how the picture is shown: where up is, and which colours it has.
+// application reads the application segments with the orientation and the colour model.
 func (r *jpegReader) application(marker byte, n int64) error {
 	b, err := r.block(n, exifLimit)
 	if err != nil {
 		return err
 	}
-	// Colour segments count wherever they stand, as they do for the decoder, which looks at them last. EXIF counts
-	// only in front of the picture, where every reader looks for it.
+	// Colour segments count anywhere in the file, as in the decoder, which evaluates them last. EXIF counts only before
+	// the image, like in other programs.
 	f := &r.frame
 	switch {
 	case marker == markerAPP0 && len(b) >= 5:
@@ -207,21 +207,20 @@ func (r *jpegReader) application(marker byte, n int64) error {
 	return nil
 }
 
-// rgb reports whether the decoder takes three components for red, green and blue.
+// rgb reports whether the decoder interprets three components as red, green and blue.
 func (f *jpegFrame) rgb() bool {
 	c := f.components
 	return len(c) == 3 && !f.jfif &&
 		(f.adobe && f.transform == 0 || c[0].id == 'R' && c[1].id == 'G' && c[2].id == 'B')
 }
 
-// cost counts what image/jpeg allocates. It decodes into planes that are padded to whole units of 8x8 blocks times
-// the sampling; a progressive photo also keeps each sample as a 4-byte coefficient until all scans are read; RGB and
-// CMYK are then put together in a copy of 4 bytes a pixel.
+// cost returns the memory that image/jpeg allocates: planes that are padded to whole MCUs; for a progressive photo also
+// a 4-byte coefficient per sample; and for RGB and CMYK a copy of 4 bytes per pixel.
 func (f *jpegFrame) cost() cost {
 	pixels := int64(f.width) * int64(f.height)
 	first := f.components[0]
 	if len(f.components) == 1 {
-		first.h, first.v = 1, 1 // a single component is never subsampled, whatever its header says
+		first.h, first.v = 1, 1 // a single component is never subsampled, even if its header has a sampling factor
 	}
 	unitsX, unitsY := units(f.width, first.h), units(f.height, first.v)
 	var samples int64
@@ -244,7 +243,7 @@ func (f *jpegFrame) cost() cost {
 	return c
 }
 
-// units is how many coding units of sampling factor s cover n pixels.
+// units returns how many MCUs with sampling factor s cover n pixels.
 func units(n int, s byte) int64 {
 	size := 8 * int64(s)
 	return (int64(n) + size - 1) / size

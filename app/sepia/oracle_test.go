@@ -199,12 +199,12 @@ func compareMean(t *testing.T, got image.Image, want pixels, tolerance float64, 
 	}
 }
 
-// developed returns the pixels that the encoder gets.
-func developed(t *testing.T, raw []byte) image.Image {
+// decoded returns the pixels that the encoder gets.
+func decoded(t *testing.T, raw []byte) image.Image {
 	t.Helper()
 	m, err := sepia.Develop(context.Background(), raw)
 	if err != nil {
-		t.Fatalf("develop: %v", err)
+		t.Fatalf("decode: %v", err)
 	}
 	return m
 }

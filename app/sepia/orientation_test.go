@@ -45,7 +45,7 @@ func TestOrientation(t *testing.T) {
 		t.Run(fmt.Sprintf("WebP lossy %d", o), func(t *testing.T) {
 			prefixed := append([]byte("Exif\x00\x00"), exif(uint16(o))...) // as some phones write it
 			raw := extendWebP(fixture(t, "lossy.webp"), lossyTruth.width, lossyTruth.height, prefixed)
-			compare(t, developed(t, raw), straightPixels(lossyTruth.upright(o).inPlanes()), 0)
+			compare(t, decoded(t, raw), straightPixels(lossyTruth.upright(o).inPlanes()), 0)
 		})
 	}
 }

@@ -6,30 +6,30 @@ import (
 	"imagery/app/sepia/baseline"
 )
 
-// cost is what one photo takes, in bytes. Memory that a step dropped counts until the step ends: nothing makes the
-// garbage collector run before.
+// cost has the memory of one photo, in bytes. Memory that a step no longer uses counts until the step ends, because the
+// garbage collector may not run before.
 type cost struct {
-	decode int64 // everything that the decoder allocates
-	image  int64 // the part of it that the decoded image holds
-	reduce int64 // what reduce allocates; 0 when it works in place
-	result int64 // for each pixel of the result, when nothing compresses
-	planar bool  // it becomes a JPEG by way of strips: neither turning nor toning needs more than those
+	decode int64 // all allocations of the decoder
+	image  int64 // the part of decode that is the decoded image
+	reduce int64 // allocations of reduce; 0 if it works in place
+	result int64 // per pixel of the result, if nothing compresses
+	planar bool  // becomes a JPEG in strips, so that orient and tone need no memory
 }
 
-// Bytes that a pixel of the result takes at most. A PNG of noise is stored as it is. JPEG is bounded by the energy
-// of a block: noise in black and white, the worst that was found, takes 1.0 bytes at quality 90.
+// The maximum bytes per pixel of the result. A PNG of noise is not compressed. For JPEG the worst case found, black and
+// white noise, takes 1.0 bytes at quality 90.
 const (
 	jpegResult       = 2
 	pngResult        = 4
 	pngPaletteResult = 1
 )
 
-// allowance covers what does not grow with the photo (the tables, the compressor's state, the first buffers) and
-// what a job of less than collectFrom leaves uncollected.
+// allowance covers the memory that does not depend on the size of the photo (tables, state of the compressor, first
+// buffers) and the garbage of a job with a peak below collectFrom.
 const allowance = 16 << 20
 
-// Peak returns the bytes that Apply holds at its peak for this header, beside the raw bytes. The process grows by
-// no more, as long as other work does not produce garbage at the same time.
+// Peak returns the maximum memory of Apply for this photo, in bytes, without the file itself. The process does not grow
+// by more unless other goroutines produce garbage at the same time.
 func (p Photo) Peak() int64 {
 	pixels := int64(p.Width) * int64(p.Height)
 	width, result := int64(p.Width), p.cost.result
@@ -44,23 +44,23 @@ func (p Photo) Peak() int64 {
 		if p.Orientation >= 5 {
 			width, height = height, width
 		}
-		// imaging.Rotate90 and its like make an NRGBA image, and queue every row number beforehand.
+		// The functions of imaging allocate an NRGBA image and queue all row numbers.
 		peak = max(peak, live+4*pixels+8*height)
 		live = 4 * pixels
 		if result == pngPaletteResult {
 			result = pngResult
 		}
 	}
-	// The PNG encoder tries five filters on each row and keeps the row before.
+	// The PNG encoder tries five filters per row and keeps the previous row.
 	const rows = 6
 	peak = max(peak, live+result*pixels+rows*result*width)
-	// join has the result twice.
+	// During join the result exists twice.
 	peak = max(peak, 2*result*pixels)
-	// The runtime's own tables for the heap, and spans that are not filled.
+	// For the heap tables of the runtime and partly used spans.
 	return allowance + peak + peak/32
 }
 
-// strips is what all strips take together: three planes at most, and a result in a buffer that grew.
+// strips returns the memory of all strips: up to three planes and a grown output buffer each.
 func (p Photo) strips() int64 {
 	width := p.Width
 	if p.Orientation >= 5 {
@@ -69,9 +69,9 @@ func (p Photo) strips() int64 {
 	return maxStrips * int64(wholeMCUs(width)) * int64(baseline.StripHeight(width)) * (3 + 2*jpegResult)
 }
 
-// LargestPeak returns the largest Peak that a photo within maxPixels may have; a Filter refuses the few kinds that
-// need more (a progressive CMYK JPEG near the limit, a PNG of one or two rows of millions of pixels). A process that
-// develops photos needs a memory budget of this size.
+// LargestPeak returns the largest Peak of photos with up to maxPixels. A Filter rejects the few photos that need more
+// (a progressive CMYK JPEG near the limit, or a PNG with one or two rows of millions of pixels). A process that runs
+// Apply needs a memory budget of this size.
 func LargestPeak(maxPixels int64) int64 {
 	side := int(math.Ceil(math.Sqrt(float64(maxPixels))))
 	progressive := jpegFrame{width: side, height: side, progressive: true,
@@ -84,5 +84,5 @@ func LargestPeak(maxPixels int64) int64 {
 		turned := Photo{Width: side, Height: side, Orientation: 6, cost: c}
 		largest = max(largest, turned.Peak())
 	}
-	return largest + largest/16 // long and narrow photos have more padding than square ones
+	return largest + largest/16 // long and narrow photos have more padding
 }

@@ -22,19 +22,19 @@ import (
 	"imagery/app/testing/short"
 )
 
-// developVariable makes the test binary a process that develops one photo: it says when it has read the file and when
+// processVariable makes the test binary a process that processes one photo: it says when it has read the file and when
 // it is done, and waits for a line after each, so that its memory can be read from outside.
-const developVariable = "SEPIA_TEST_DEVELOP"
+const processVariable = "SEPIA_TEST_PROCESS"
 
 func TestMain(m *testing.M) {
-	if path := os.Getenv(developVariable); path != "" {
-		developInChild(path)
+	if path := os.Getenv(processVariable); path != "" {
+		processInChild(path)
 		return
 	}
 	os.Exit(m.Run())
 }
 
-func developInChild(path string) {
+func processInChild(path string) {
 	in := bufio.NewReader(os.Stdin)
 	raw, err := os.ReadFile(path)
 	if err != nil {
@@ -56,7 +56,7 @@ func outcome(err error) string {
 	return "done"
 }
 
-// growth develops a photo in a process of its own and returns by how many bytes that process grew at its peak. want is
+// growth processes a photo in a process of its own and returns by how many bytes that process grew at its peak. want is
 // the error that Apply has to return there.
 func growth(tb testing.TB, raw []byte, want error) int64 {
 	tb.Helper()
@@ -65,7 +65,7 @@ func growth(tb testing.TB, raw []byte, want error) int64 {
 		tb.Fatal(err)
 	}
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), developVariable+"="+path)
+	cmd.Env = append(os.Environ(), processVariable+"="+path)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {

@@ -10,10 +10,10 @@ import (
 	"imagery/app/imagery"
 )
 
-// Format is the kind of file a photo came in.
+// Format is the file format of a photo.
 type Format string
 
-// The formats that are taken.
+// The accepted formats.
 const (
 	JPEG Format = "jpeg"
 	PNG  Format = "png"
@@ -21,11 +21,11 @@ const (
 	WebP Format = "webp"
 )
 
-// sniffLen is how many first bytes tell every format.
+// sniffLen is the number of bytes that identify every format.
 const sniffLen = 12
 
-// Sniff tells the format from the first bytes of a file; 12 are enough. Anything else, and less, is a
-// *imagery.BadPhoto of the kind Unsupported.
+// Sniff returns the format of a file from its first bytes, at least 12. It returns a *imagery.BadPhoto of kind
+// Unsupported for any other file.
 func Sniff(head []byte) (Format, error) {
 	switch {
 	case bytes.HasPrefix(head, []byte("\xff\xd8\xff")):
@@ -39,32 +39,31 @@ func Sniff(head []byte) (Format, error) {
 	case len(head) == 0:
 		return "", unsupported("This file is empty.")
 	}
-	return "", unsupported("This is not a photo that we can develop; please send a JPEG, PNG, GIF or WebP.")
+	return "", unsupported("This file is not a supported photo; please send a JPEG, PNG, GIF or WebP.")
 }
 
-// Photo is what the header of a photo says.
+// Photo has the properties of a photo from its header.
 type Photo struct {
 	Format        Format
-	Width, Height int // as stored; the orientations 5 to 8 swap them in the result
+	Width, Height int // as stored; orientations 5 to 8 swap them in the result
 	Orientation   int // of EXIF, 1 to 8; 1 is upright
 
 	cost   cost
 	webp   webpFrame
-	passes int // of the decoder over all pixels; 0 means one
-	// at returns the cost of a photo of the same kind with other sides.
+	passes int // of the decoder over all pixels; 0 means 1
+	// at returns the cost of a photo of the same kind with another size.
 	at func(width, height int) cost
 }
 
-// Work returns how much decoding there is, in pixels times the passes over them. Each scan of a progressive JPEG is a
-// pass over all coefficients, however few bytes it has.
+// Work returns the work of decoding, in pixels times passes. Each scan of a progressive JPEG is a pass over all
+// coefficients, however short it is.
 func (p Photo) Work() int64 { return int64(p.Width) * int64(p.Height) * int64(max(p.passes, 1)) }
 
-// Inspect reads the structure of a photo: headers, the markers of a whole JPEG, the chunks of a whole PNG or
-// WebP. It allocates little, whatever the header declares. r may end early: a prefix that holds the header passes.
+// Inspect reads the structure of a photo: the header, and all markers of a JPEG or chunks of a PNG or WebP. It
+// allocates little memory, whatever the header declares. r may have only the start of the file, if that contains the
+// header. A maxPixels of 0 means DefaultMaxPixels.
 //
-// It fails with a *imagery.BadPhoto. When r ended before the header was complete, that error wraps
-// io.ErrUnexpectedEOF: more bytes might have made the photo readable. Any other error is r's own.
-// maxPixels 0 means DefaultMaxPixels.
+// The error is a *imagery.BadPhoto, which wraps io.ErrUnexpectedEOF if r ends within the header, or else an error of r.
 func Inspect(r io.Reader, maxPixels int64) (Photo, error) {
 	if maxPixels <= 0 {
 		maxPixels = DefaultMaxPixels
@@ -95,26 +94,26 @@ func Inspect(r io.Reader, maxPixels int64) (Photo, error) {
 	return p, nil
 }
 
-// readers read the header of each format, from its first byte on.
+// readers has the function that reads the header of each format, from the first byte of the file.
 var readers = map[Format]func(*source, int64) (Photo, error){
 	JPEG: readJPEG, PNG: readPNG, GIF: readGIF, WebP: readWebP,
 }
 
-// checkSize refuses a photo without pixels or with too many. It is called before anything is allocated for them.
+// checkSize rejects a photo without pixels or with more than maxPixels.
 func checkSize(width, height uint32, maxPixels int64) error {
 	if width == 0 || height == 0 {
 		return unreadable("This photo has no pixels.", nil)
 	}
-	// No format that is read has sides over 2^32, but Go's decoders count in signed numbers.
+	// Go's decoders use signed integers.
 	if width > math.MaxInt32 || height > math.MaxInt32 || int64(width)*int64(height) > maxPixels {
-		return unreadable(fmt.Sprintf("This photo has %d x %d pixels; at most %d in all can be developed.",
+		return unreadable(fmt.Sprintf("This photo has %d x %d pixels; at most %d in total can be processed.",
 			width, height, maxPixels), nil)
 	}
 	return nil
 }
 
-// ofTheBody reports whether an error met behind a complete header is the decoder's to find again: damage, or the
-// end of what is there so far.
+// ofTheBody reports whether an error after a complete header means damage or the end of the data. Inspect ignores such
+// an error, because the decoder reports it.
 func ofTheBody(err error) bool {
 	var bad *imagery.BadPhoto
 	return errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &bad)

@@ -12,24 +12,24 @@ import (
 
 var decoderPool = sync.Pool{New: func() any { return new(baseline.Decoder) }}
 
-// stream develops a plain JPEG that is upright without ever holding more of it than a few strips. Any other plain one
-// it decodes. It leaves everything else alone, and what turns out to be unusual on the way: the decoder of the
-// standard library then begins anew, and decides whether the photo is damaged.
+// stream processes an ordinary upright JPEG completely, with only a few strips in memory. It only decodes an ordinary
+// JPEG that is not upright. It does nothing for other photos and for a JPEG that package baseline cannot read: the
+// decoder of the standard library then starts again, and decides whether the photo is damaged.
 func stream(ctx context.Context, j *job) error {
 	d := decoderPool.Get().(*baseline.Decoder)
 	defer func() {
-		d.Close() // the pool must not hold a file
+		d.Close() // the pool must not keep the file in memory
 		decoderPool.Put(d)
 	}()
 	source, ok := plain(d, j)
 	switch {
-	case !ok, d.Grey && j.photo.Orientation > 1: // grey that is turned takes a third of the room in a single plane
+	case !ok, d.Grey && j.photo.Orientation > 1: // decode uses a single plane for grey, a third of the memory
 		return nil
 	case j.photo.Orientation > 1:
 		j.img = readPlanes(ctx, source)
 		return ctx.Err()
 	}
-	err := source.develop(ctx, &j.out)
+	err := source.toJPEG(ctx, &j.out)
 	if errors.Is(err, baseline.ErrUnusual) {
 		j.out.drop()
 		return nil
@@ -38,7 +38,7 @@ func stream(ctx context.Context, j *job) error {
 	return err
 }
 
-// plain opens a JPEG that d may read and that can be developed in strips.
+// plain opens a JPEG with d. It returns false if d cannot read it.
 func plain(d *baseline.Decoder, j *job) (stripSource, bool) {
 	p := j.photo
 	if p.Format != JPEG || j.filter.decoders != nil || d.Open(j.raw) != nil || d.Width != p.Width || d.Height != p.Height {
@@ -48,7 +48,7 @@ func plain(d *baseline.Decoder, j *job) (stripSource, bool) {
 	return stripSource{d.Width, d.Height, d.Ratio, read}, true
 }
 
-// readStrip fills a strip with as many of the decoder's.
+// readStrip fills a strip with the smaller strips of the decoder.
 func readStrip(d *baseline.Decoder, m *image.YCbCr, y int) error {
 	height := min(m.Rect.Dy(), d.Height-y)
 	for y := 0; y < height; y += d.StripHeight {
@@ -65,7 +65,7 @@ func readStrip(d *baseline.Decoder, m *image.YCbCr, y int) error {
 	return nil
 }
 
-// from returns the planes from row y on.
+// from returns m without the rows above y.
 func from(m *image.YCbCr, y int) image.YCbCr {
 	s, c := *m, m.COffset(0, y)
 	s.Y, s.Cb, s.Cr = m.Y[y*m.YStride:], m.Cb[c:], m.Cr[c:]
@@ -78,7 +78,7 @@ func fill(plane []uint8, v uint8) {
 	}
 }
 
-// readPlanes reads a whole photo; nil if it turns out to be unusual, or ctx has ended.
+// readPlanes decodes a whole photo. It returns nil if the decoder cannot read it, or if ctx has ended.
 func readPlanes(ctx context.Context, s stripSource) image.Image {
 	m := image.NewYCbCr(image.Rect(0, 0, wholeMCUs(s.width), wholeMCUs(s.height)), s.ratio)
 	for y := 0; y < s.height; y += 16 {
@@ -91,7 +91,7 @@ func readPlanes(ctx context.Context, s stripSource) image.Image {
 	return m.SubImage(image.Rect(0, 0, s.width, s.height))
 }
 
-// pad repeats the last column and the last row of the photo up to whole MCUs, as it compresses best.
+// pad repeats the last column and row of the photo up to whole MCUs, which compresses best.
 func pad(m *image.YCbCr, width, height int) {
 	h, v := sampling(m.SubsampleRatio)
 	rows := m.Rect.Dy()
@@ -110,7 +110,7 @@ func padPlane(p []uint8, stride, width, height, rows int) {
 	}
 }
 
-// sampling is how many pixels share a chroma sample, across and down.
+// sampling returns how many pixels share a chroma sample, horizontally and vertically.
 func sampling(r image.YCbCrSubsampleRatio) (h, v int) {
 	switch r {
 	case image.YCbCrSubsampleRatio440:
@@ -127,18 +127,18 @@ func sampling(r image.YCbCrSubsampleRatio) (h, v int) {
 	return 1, 1
 }
 
-// strips develops a photo in planes that becomes a JPEG. It leaves the others alone.
+// strips processes a photo in YCbCr planes that becomes a JPEG. It does nothing for other photos.
 func strips(ctx context.Context, j *job) error {
 	source, ok := planar(j)
 	if !ok {
 		return nil
 	}
-	err := source.develop(ctx, &j.out)
-	j.img = nil // join needs the room
+	err := source.toJPEG(ctx, &j.out)
+	j.img = nil // join needs the memory
 	return err
 }
 
-// planar returns the picture as a source of strips, if it can be one.
+// planar returns the decoded image as a source of strips, or false if it has no planes.
 func planar(j *job) (stripSource, bool) {
 	switch m := j.img.(type) {
 	case *image.YCbCr:
@@ -150,15 +150,15 @@ func planar(j *job) (stripSource, bool) {
 	return stripSource{}, false
 }
 
-// upright is a source of planes that are turned on the way. Without chroma they are grey.
+// upright returns a source that reads the planes in upright orientation. Without chroma planes the photo is grey.
 func upright(m *image.YCbCr, orientation int) stripSource {
 	h, v := sampling(m.SubsampleRatio)
 	width, height := m.Rect.Dx(), m.Rect.Dy()
 	luma := turned(m.Y, m.YStride, width, height, 1, 1, orientation)
 	s := stripSource{len(luma.across), len(luma.down), m.SubsampleRatio, nil}
 	var cb, cr turnedPlane
-	// Chroma of an odd side that is mirrored would come to lie between luma, and strips know no samples of four
-	// pixels: each pixel gets its own then.
+	// Use a chroma sample for each pixel if strips do not support the sampling, or if a mirrored side is odd, so that
+	// chroma samples would be shifted against luma.
 	if mirrored := orientation != 1 && orientation != 5; h == 4 || mirrored && (width%h != 0 || height%v != 0) {
 		s.ratio = image.YCbCrSubsampleRatio444
 		cb = turned(m.Cb, m.CStride, width, height, h, v, orientation)
@@ -197,15 +197,14 @@ func transposed(r image.YCbCrSubsampleRatio) image.YCbCrSubsampleRatio {
 	return r
 }
 
-// turnedPlane is a plane as it looks upright: the sample at x, y is samples[across[x]+down[y]].
+// turnedPlane is a plane in upright orientation: the sample at x, y is samples[across[x]+down[y]].
 type turnedPlane struct {
 	samples      []uint8
 	across, down []int
-	rows         bool // across counts up
+	rows         bool // across is 0, 1, 2, ...
 }
 
-// turned says where the EXIF standard finds the samples of a plane of that size, or of one that has a sample for each h
-// of that width and v of that height.
+// turned returns a plane of the given size in upright orientation. Each stored sample counts for h columns and v rows.
 func turned(samples []uint8, stride, width, height, h, v, orientation int) turnedPlane {
 	xs, ys := make([]int, width), make([]int, height)
 	for x := range xs {
@@ -226,7 +225,7 @@ func turned(samples []uint8, stride, width, height, h, v, orientation int) turne
 	return turnedPlane{samples, xs, ys, h == 1 && (orientation == 1 || orientation == 4)}
 }
 
-// copy writes n rows from row y on.
+// copy writes n rows, from row y.
 func (t turnedPlane) copy(dst []uint8, stride, y, n int) {
 	down := t.down[y:][:n]
 	if t.rows {
@@ -235,7 +234,7 @@ func (t turnedPlane) copy(dst []uint8, stride, y, n int) {
 		}
 		return
 	}
-	// Column by column, which are the rows of the plane when it is turned by a quarter.
+	// By columns, which are rows of the stored plane after a quarter turn.
 	for x, right := range t.across {
 		for i, at := range down {
 			dst[i*stride+x] = t.samples[at+right]

@@ -8,7 +8,7 @@ import (
 	"slices"
 )
 
-// pngSignature stands before the first chunk. Its odd bytes show up transfers that change line ends.
+// pngSignature precedes the first chunk.
 const pngSignature = "\x89PNG\r\n\x1a\n"
 
 // The colour types of a PNG.
@@ -20,29 +20,29 @@ const (
 	pngRGBA      = 6
 )
 
-// pngChannels and pngDepths say how many samples a pixel of a colour type has, and of how many bits they may be.
+// pngChannels has the samples per pixel of each colour type, pngDepths the valid bits per sample.
 var (
 	pngChannels = map[byte]int64{pngGrey: 1, pngRGB: 3, pngPalette: 1, pngGreyAlpha: 2, pngRGBA: 4}
 	pngDepths   = map[byte][]byte{pngGrey: {1, 2, 4, 8, 16}, pngRGB: {8, 16}, pngPalette: {1, 2, 4, 8},
 		pngGreyAlpha: {8, 16}, pngRGBA: {8, 16}}
 )
 
-// pngHeader is what decides about the memory that decoding takes.
+// pngHeader has the properties that determine the memory for decoding.
 type pngHeader struct {
 	width, height    int
 	depth, colour    byte
 	interlaced       bool
-	transparentColor bool // a tRNS chunk: grey and RGB get an alpha channel
+	transparentColor bool // has a tRNS chunk, by which grey and RGB get an alpha channel
 }
 
-// readPNG reads the IHDR chunk, which is the whole header, and looks through the other chunks for an orientation.
+// readPNG reads the IHDR chunk, which is the whole header, and searches the other chunks for an orientation.
 func readPNG(s *source, maxPixels int64) (Photo, error) {
 	h, err := readIHDR(s, maxPixels)
 	if err != nil {
 		return Photo{}, err
 	}
 	orientation, err := h.readChunks(s)
-	// A file that ends after IHDR is a prefix, or fails in the decoder: either way the header is fine.
+	// A file that ends after IHDR has a valid header. If it is not a prefix, the decoder fails.
 	if err != nil && !ofTheBody(err) {
 		return Photo{}, err
 	}
@@ -54,8 +54,7 @@ func readPNG(s *source, maxPixels int64) (Photo, error) {
 	return Photo{Width: h.width, Height: h.height, Orientation: orientation, cost: h.cost(), at: at}, nil
 }
 
-// readIHDR refuses what the decoder would refuse, in the order that gives the most telling reason: a wrong checksum
-// matters little when the size is out of bounds.
+// readIHDR rejects what the decoder would reject, and checks the size first because it gives the most useful error.
 func readIHDR(s *source, maxPixels int64) (pngHeader, error) {
 	const length = 13
 	if err := s.skip(int64(len(pngSignature))); err != nil {
@@ -75,7 +74,7 @@ func readIHDR(s *source, maxPixels int64) (pngHeader, error) {
 	}
 	h := pngHeader{width: int(width), height: int(height), depth: b[8], colour: b[9], interlaced: b[12] == 1}
 	if !slices.Contains(pngDepths[h.colour], h.depth) || b[10] != 0 || b[11] != 0 || b[12] > 1 {
-		return pngHeader{}, unreadable("This PNG is of a kind that does not exist.",
+		return pngHeader{}, unreadable("This PNG has an invalid header.",
 			fmt.Errorf("colour type %d, depth %d, methods % x", h.colour, h.depth, b[10:13]))
 	}
 	b, err = s.next(4)
@@ -88,7 +87,7 @@ func readIHDR(s *source, maxPixels int64) (pngHeader, error) {
 	return h, nil
 }
 
-// readChunks walks to the end of the file: EXIF may stand behind the picture.
+// readChunks reads to the end of the file, because EXIF may follow the image.
 func (h *pngHeader) readChunks(s *source) (orientation int, err error) {
 	for {
 		b, err := s.next(8)
@@ -104,7 +103,7 @@ func (h *pngHeader) readChunks(s *source) (orientation int, err error) {
 			}
 			orientation, n = exifOrientation(exif), 0
 		case "tRNS":
-			// Checksums of these chunks are left to the decoder: a wrong one only makes the estimate too high.
+			// The checksum is not verified here: a damaged chunk only makes the estimate too high.
 			h.transparentColor = h.colour == pngGrey || h.colour == pngRGB
 		case "IEND":
 			return orientation, nil
@@ -116,14 +115,14 @@ func (h *pngHeader) readChunks(s *source) (orientation int, err error) {
 	}
 }
 
-// cost counts what image/png allocates: the image, as 8 or 16 bit samples, for an interlaced one a second time in
-// the seven passes, and two rows of the file (of each pass).
+// cost returns the memory that image/png allocates: the image with 8- or 16-bit samples, a second time for the seven
+// passes of an interlaced one, and two rows of the file (of each pass).
 func (h *pngHeader) cost() cost {
 	pixels := int64(h.width) * int64(h.height)
-	wide := int64(h.depth+7) / 8 // bytes a sample; depths below 8 are spread to a byte
+	wide := int64(h.depth+7) / 8 // bytes per sample, at least one
 	c := cost{result: pngResult}
 	switch {
-	// These stay one sample a pixel up to the end: the filter works on the palette, or gives grey one.
+	// These keep one sample per pixel: the filter changes the palette, or creates one for grey.
 	case (h.colour == pngGrey || h.colour == pngPalette) && !h.transparentColor:
 		c.image, c.result = wide*pixels, pngPaletteResult
 	default:

@@ -142,7 +142,7 @@ func TestSteadyStateAllocatesTheResult(t *testing.T) {
 	raw := photoLike(t, 1600, 1200)
 	filter := sepia.Filter{}
 	var size uint64
-	develop := func() {
+	apply := func() {
 		res, err := filter.Apply(t.Context(), raw)
 		if err != nil {
 			t.Fatal(err)
@@ -150,17 +150,17 @@ func TestSteadyStateAllocatesTheResult(t *testing.T) {
 		size = uint64(len(res.Body))
 	}
 	for range 3 {
-		develop()
+		apply()
 	}
 	least := uint64(math.MaxUint64) // a collection in between empties the pools
 	for range 5 {
-		least = min(least, allocates(develop))
+		least = min(least, allocates(apply))
 	}
 	t.Logf("allocates %d bytes for a result of %d", least, size)
 	if least > size+size/10+64<<10 {
 		t.Errorf("allocates %d bytes for a result of %d", least, size)
 	}
-	if n := testing.AllocsPerRun(5, develop); n > 100 {
+	if n := testing.AllocsPerRun(5, apply); n > 100 {
 		t.Errorf("%.0f allocations", n)
 	}
 }

@@ -6,18 +6,19 @@ import (
 	"io"
 )
 
-// source reads a header piece by piece. Its errors are io.ErrUnexpectedEOF where the data ends, else the reader's.
+// source reads a header piece by piece. It returns io.ErrUnexpectedEOF at the end of the data, or an error of the
+// reader.
 type source struct {
 	r   *bufio.Reader
 	pos int64 // of the next byte
 }
 
-// sourceBuffer is larger than every fixed piece of a header.
+// sourceBuffer is larger than every fixed-size part of a header.
 const sourceBuffer = 16 << 10
 
 func newSource(r io.Reader) *source { return &source{r: bufio.NewReaderSize(r, sourceBuffer)} }
 
-// peek returns up to n of the next bytes without reading them; fewer where the data ends.
+// peek returns the next n bytes without consuming them, or fewer at the end of the data.
 func (s *source) peek(n int) ([]byte, error) {
 	b, err := s.r.Peek(n)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -35,7 +36,7 @@ func (s *source) next(n int) ([]byte, error) {
 	return b, s.skip(int64(n))
 }
 
-// skip passes over n bytes.
+// skip discards n bytes.
 func (s *source) skip(n int64) error {
 	for n > 0 {
 		done, err := s.r.Discard(int(min(n, 1<<30))) // int may have 32 bits, a chunk's length has 32 too
@@ -48,8 +49,8 @@ func (s *source) skip(n int64) error {
 	return nil
 }
 
-// block returns a copy of the next n bytes, but at most the first limit of them, and passes over all. It grows
-// with the data, not with n.
+// block consumes the next n bytes and returns a copy of the first limit of them. It allocates as the data arrives,
+// because n may be wrong.
 func (s *source) block(n, limit int64) ([]byte, error) {
 	b, err := io.ReadAll(io.LimitReader(s.r, min(n, limit)))
 	s.pos += int64(len(b))
@@ -62,7 +63,7 @@ func (s *source) block(n, limit int64) ([]byte, error) {
 	return b, s.skip(n - int64(len(b)))
 }
 
-// past passes over everything up to the next c, and over c itself.
+// past discards everything up to and including the next c.
 func (s *source) past(c byte) error {
 	for {
 		b, err := s.r.ReadSlice(c)

@@ -11,47 +11,46 @@ import (
 	"imagery/app/sepia/baseline"
 )
 
-// quality of every JPEG that is written, on the scale of libjpeg.
+// quality is the quality of all JPEG results, on the scale of libjpeg.
 const quality = 90
 
 var encoder = sync.OnceValue(func() *baseline.Encoder { return baseline.NewEncoder(quality) })
 
-// maxCores is how many cores may work on the strips of one photo. Reading it cannot be divided, and takes two fifths
-// of the time, so that more of them would wait.
+// maxCores limits the cores for one photo. Decoding is sequential and takes two fifths of the time, so more cores would
+// only wait.
 const maxCores = 4
 
-// maxStrips is how many strips are held at most: for each core the one it works on and the next.
+// maxStrips limits the strips in memory: for each core the current and the next one.
 const maxStrips = 2 * maxCores
 
-// strip is a piece of the photo as high as the encoder wants it, and what becomes of it.
+// strip is a part of the photo with the height that the encoder needs, and its encoded form.
 type strip struct {
 	image.YCbCr
-	planes []byte // what Y, Cb and Cr are parts of
+	planes []byte // backing array of Y, Cb and Cr
 	index  int
 	last   bool
 	out    []byte
 	ready  chan struct{}
-	failed any // what a panic said
+	failed any // value of a panic
 }
 
-// stripsPool keeps the strips of the last photo for the next one. The garbage collector empties it.
+// stripsPool reuses strips. The garbage collector empties it.
 var stripsPool = sync.Pool{New: func() any { return new([maxStrips]strip) }}
 
-// pooledStrip is the largest strip that is kept. Others would stay beside what the next photo was admitted for.
+// pooledStrip is the size of the largest strip that is reused: the memory plan of the next photo does not include it.
 const pooledStrip = 1 << 20
 
-// stripSource is a photo in planes, upright.
+// stripSource is an upright photo in YCbCr planes.
 type stripSource struct {
 	width, height int
 	ratio         image.YCbCrSubsampleRatio
-	// read fills a strip, whose first row is row y of the photo, in whole MCUs. It is called for one strip after the
-	// other, from the top.
+	// read fills a strip, from row y of the photo, in whole MCUs. It is called for all strips from top to bottom.
 	read func(m *image.YCbCr, y int) error
 }
 
-// develop makes a photo sepia and writes it as a JPEG. Strips are read in order, by the caller's goroutine, toned and
-// encoded on several cores, and written in order. The result does not depend on how many there are.
-func (s stripSource) develop(ctx context.Context, out *sink) error {
+// toJPEG filters a photo and writes it as a JPEG. Strips are read in order by the calling goroutine, filtered and
+// encoded on several cores, and written in order. The result does not depend on the number of cores.
+func (s stripSource) toJPEG(ctx context.Context, out *sink) error {
 	rows := baseline.StripHeight(s.width)
 	n := (s.height + rows - 1) / rows
 	pooled := stripsPool.Get().(*[maxStrips]strip)
@@ -95,8 +94,8 @@ func recycle(strips *[maxStrips]strip) {
 	stripsPool.Put(strips)
 }
 
-// startCores returns what hands a strip to one of so many goroutines, and what ends them. For a single core there are
-// none: the strip is worked on at once.
+// startCores starts that many goroutines. It returns a function that gives them a strip and one that ends them. For a
+// single core there is no goroutine: start processes the strip at once.
 func startCores(cores int) (start func(*strip), stop func()) {
 	if cores == 1 {
 		return (*strip).work, func() {}
@@ -116,7 +115,7 @@ func startCores(cores int) (start func(*strip), stop func()) {
 	}
 }
 
-// prepare makes room for the planes of a strip, in whole MCUs.
+// prepare allocates the planes of a strip, in whole MCUs.
 func (s *strip) prepare(width, height int, ratio image.YCbCrSubsampleRatio) {
 	r := image.Rect(0, 0, wholeMCUs(width), wholeMCUs(height))
 	luma, cw, ch := r.Dx()*r.Dy(), r.Dx(), r.Dy()
@@ -138,16 +137,16 @@ func (s *strip) prepare(width, height int, ratio image.YCbCrSubsampleRatio) {
 		s.ready = make(chan struct{}, 1)
 	}
 	select {
-	case <-s.ready: // of a photo that was given up
+	case <-s.ready: // left over from a photo that failed
 	default:
 	}
 	s.failed = nil
 }
 
-// wholeMCUs rounds up to the sides of the units that the encoder works on.
+// wholeMCUs rounds up to a multiple of 16, the size of an MCU of the encoder.
 func wholeMCUs(n int) int { return (n + 15) &^ 15 }
 
-// work tones and encodes a strip. A panic is kept for the goroutine that can answer for the photo.
+// work filters and encodes a strip. It stores a panic, which finish repeats in the goroutine of Apply.
 func (s *strip) work() {
 	defer func() {
 		if v := recover(); v != nil {
@@ -159,7 +158,7 @@ func (s *strip) work() {
 	s.out = encoder().Strip(s.out[:0], &s.YCbCr, s.index, s.last)
 }
 
-// finish waits for a strip and writes it.
+// finish waits for a strip and writes its encoded form.
 func (s *strip) finish(out *sink) error {
 	<-s.ready
 	if s.failed != nil {

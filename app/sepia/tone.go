@@ -5,32 +5,31 @@ import (
 	"sync"
 )
 
-// The look: brightness +10, contrast +30, sepia 60, saturation -30, in this order.
+// The filter: brightness +10, contrast +30, sepia 60, saturation -30, in this order.
 const (
-	brightness = 25  // +10 % of 255, rounded down as the book's engine does
+	brightness = 25  // +10 % of 255, rounded down like the original application
 	contrast   = 1.3 // (100+30)/100, used squared
 	sepia      = 0.6
-	saturation = 0.3 // how far a channel is drawn towards the largest one
+	saturation = 0.3 // how far a channel moves towards the largest one
 )
 
-// toneTables holds what the four filters make of each byte, as far as that can be known before the other two
-// channels are seen. Everything is computed in doubles, in the order in which the filters are defined, with every
-// product rounded before it is added: Go fuses x*y+z into one rounding on arm64, which changes colours, unless
-// the product is converted to float64.
+// toneTables has the parts of the four filters that depend on a single channel, for each byte. All computations are in
+// float64 in the order of the filter definitions. Products are converted to float64 before they are added: otherwise Go
+// may fuse x*y+z on arm64, which rounds once and changes colours.
 type toneTables struct {
-	// The products of the sepia step, indexed by the input byte, brightness and contrast already applied.
+	// The products of the sepia step by input byte, after brightness and contrast.
 	redR, redG, redB [256]float64
 	greenG, greenB   [256]float64
 	blueB            [256]float64
-	// The products with the new red and green, which are doubles and cannot be looked up.
+	// The factors for the new red and green, which are no bytes and cannot index a table.
 	greenR, blueR, blueG float64
-	// faded is the last step: faded[m][c] is channel c of a pixel whose largest channel is m.
+	// faded is the saturation step: faded[m][c] is the result for channel c if the largest channel is m.
 	faded [256][256]uint8
 }
 
-// tones is computed on first use: 65,536 divisions would be felt by every process that never sees a photo.
+// tones returns the tables. They are computed at first use, to keep the start of other processes fast.
 var tones = sync.OnceValue(func() *toneTables {
-	// Variables, because Go evaluates constant expressions exactly, which no canvas does.
+	// Variables, because Go evaluates constant expressions exactly and a canvas does not.
 	var t toneTables
 	a, k := float64(sepia), float64(contrast)
 	k = float64(k * k)
@@ -44,7 +43,7 @@ var tones = sync.OnceValue(func() *toneTables {
 		t.greenG[i], t.greenB[i] = c*keep(0.314), c*mix(0.168)
 		t.blueB[i] = c * keep(0.869)
 		for j := range 256 {
-			// Channels are never above the largest one; those entries stay unused.
+			// Entries with c above m are unused.
 			most, c := float64(i), float64(j)
 			t.faded[i][j] = uint8(clampRound(c + float64((most-c)*saturation)))
 		}
@@ -52,12 +51,12 @@ var tones = sync.OnceValue(func() *toneTables {
 	return &t
 })
 
-// clampRound stores a number as a canvas does: within 0..255, halves to the even neighbour.
+// clampRound rounds like a canvas: to 0..255, halves to even.
 func clampRound(v float64) float64 { return math.RoundToEven(min(max(v, 0), 255)) }
 
-// apply filters 4-byte pixels in place. The fourth byte is straight alpha; it is neither read nor changed.
+// apply filters 4-byte pixels in place. The fourth byte, straight alpha, is ignored.
 func (t *toneTables) apply(pix []byte) {
-	// 2^52 pushes the fraction out of the mantissa, rounding halves to even, and leaves the integer in the low bits.
+	// Adding 2^52 rounds to an integer, halves to even, and leaves it in the low bits of the mantissa.
 	const round = 1 << 52
 	greenR, blueR, blueG := t.greenR, t.blueR, t.blueG
 	for ; len(pix) >= 4; pix = pix[4:] {

@@ -6,27 +6,27 @@ import (
 	"sync/atomic"
 )
 
-// looks remembers what the filter makes of a colour in YCbCr, in YCbCr, by luma and the low bits of chroma. An entry
-// is Cb | luma<<8 | Cr<<16 | tag<<24; the tag tells which colour it is of, so that one word is right or not, whoever
-// else writes. A photo has few colours beside its pixels, and near ones in one place: nearly every look hits.
-// The result is exact, as if the pixels had been filtered and then taken apart for an encoder.
+// toneCache caches the filter result of YCbCr colours, indexed by luma and the low bits of both chroma samples. An
+// entry is Cb | luma<<8 | Cr<<16 | tag<<24. The tag has the high bits of the chroma, so that a single atomic word is
+// either the right entry or recognizably another one. A photo has few colours compared with its pixels, so nearly every
+// access hits. Results are exactly those of filtering RGB pixels.
 //
-// A table of all colours would take 64 MiB. One for rounded chroma is as fast as this and costs 0.9 dB.
-var looks [1 << (8 + 2*chromaBits)]atomic.Uint32
+// A table of all colours would take 64 MiB. A smaller table of rounded chroma is not faster and costs 0.9 dB.
+var toneCache [1 << (8 + 2*chromaBits)]atomic.Uint32
 
 const chromaBits = 5
 
-// place returns where looks holds the colours of a pair of chroma samples, and their tag, which is not 0.
-func place(cb, cr uint8) (at, tag uint32) {
+// cacheIndex returns the index of a pair of chroma samples in toneCache, for luma 0, and its tag, which is never 0.
+func cacheIndex(cb, cr uint8) (at, tag uint32) {
 	const low = 1<<chromaBits - 1
 	at = uint32(cb&low)<<8 | uint32(cr&low)<<(8+chromaBits)
 	return at, uint32(cb>>chromaBits)<<(8-chromaBits) + uint32(cr>>chromaBits) + 1
 }
 
-// look returns the entry of a colour.
-func look(y, cb, cr uint8) uint32 {
-	at, tag := place(cb, cr)
-	entry := &looks[at|uint32(y)]
+// toned returns the cache entry of a colour, and computes it if it is missing.
+func toned(y, cb, cr uint8) uint32 {
+	at, tag := cacheIndex(cb, cr)
+	entry := &toneCache[at|uint32(y)]
 	if e := entry.Load(); e>>24 == tag {
 		return e
 	}
@@ -39,14 +39,14 @@ func look(y, cb, cr uint8) uint32 {
 	return e
 }
 
-// chromaMean is the mean of four entries, rounded as image/jpeg does.
+// chromaMean returns the mean chroma of four entries, rounded like image/jpeg.
 func chromaMean(a, b, c, d uint32) (cb, cr uint8) {
 	const chroma = 0xff00ff
 	sum := a&chroma + b&chroma + c&chroma + d&chroma + 2<<16 + 2
 	return uint8(sum >> 2), uint8(sum >> 18)
 }
 
-// tonePlanes makes a strip sepia, in place, and leaves it 4:2:0. Its sides are even.
+// tonePlanes applies the filter to a strip in place and converts it to 4:2:0. Width and height must be even.
 func tonePlanes(m *image.YCbCr) {
 	h, v := sampling(m.SubsampleRatio)
 	if h == 2 && v == 2 {
@@ -55,11 +55,11 @@ func tonePlanes(m *image.YCbCr) {
 	}
 	one := func(row []uint8, y, x int) uint32 {
 		c := y/v*m.CStride + x/h
-		e := look(row[x], m.Cb[c], m.Cr[c])
+		e := toned(row[x], m.Cb[c], m.Cr[c])
 		row[x] = uint8(e >> 8)
 		return e
 	}
-	// The chroma that is written stands where it has been read before.
+	// Writing in place is safe: each position of chroma was read before it is written.
 	for j := range m.Rect.Dy() / 2 {
 		upper, lower := m.Y[2*j*m.YStride:], m.Y[(2*j+1)*m.YStride:]
 		for i := range m.Rect.Dx() / 2 {
@@ -71,7 +71,7 @@ func tonePlanes(m *image.YCbCr) {
 	m.SubsampleRatio = image.YCbCrSubsampleRatio420
 }
 
-// tone420 is tonePlanes of the usual photo, four pixels of which share their chroma.
+// tone420 is tonePlanes for 4:2:0, the usual case.
 func tone420(m *image.YCbCr) {
 	n := m.Rect.Dx() / 2
 	for j := range m.Rect.Dy() / 2 {
@@ -79,13 +79,13 @@ func tone420(m *image.YCbCr) {
 		cbs, crs := m.Cb[j*m.CStride:][:n], m.Cr[j*m.CStride:][:n]
 		for i, cb := range cbs {
 			cr := crs[i]
-			at, tag := place(cb, cr)
-			lumas := (*[256]atomic.Uint32)(looks[at:])
+			at, tag := cacheIndex(cb, cr)
+			lumas := (*[256]atomic.Uint32)(toneCache[at:])
 			p, q := (*[2]uint8)(upper), (*[2]uint8)(lower)
 			a, b, c, d := lumas[p[0]].Load(), lumas[p[1]].Load(), lumas[q[0]].Load(), lumas[q[1]].Load()
 			if t := tag << 24; ((a^t)|(b^t)|(c^t)|(d^t))>>24 != 0 {
-				a, b = look(p[0], cb, cr), look(p[1], cb, cr)
-				c, d = look(q[0], cb, cr), look(q[1], cb, cr)
+				a, b = toned(p[0], cb, cr), toned(p[1], cb, cr)
+				c, d = toned(q[0], cb, cr), toned(q[1], cb, cr)
 			}
 			p[0], p[1], q[0], q[1] = uint8(a>>8), uint8(b>>8), uint8(c>>8), uint8(d>>8)
 			cbs[i], crs[i] = chromaMean(a, b, c, d)

@@ -7,18 +7,18 @@ import (
 	"io"
 )
 
-// exifPrefix stands before EXIF in a JPEG, and, against the rules, in the WebP files of some phones.
+// exifPrefix precedes EXIF in a JPEG and, contrary to the format, in the WebP files of some phones.
 const exifPrefix = "Exif\x00\x00"
 
-// webpFrame is the one picture of a WebP, as parts of the file. The decoder gets it in a container of our own:
-// golang.org/x/image/webp refuses a file with EXIF or a colour profile.
+// webpFrame describes the image of a WebP as parts of the file. The decoder gets it in a new container, because
+// golang.org/x/image/webp rejects files with EXIF or a colour profile.
 type webpFrame struct {
 	width, height int
 	lossless      bool // a VP8L chunk, which has its own alpha; else VP8
 	data, alpha   span // alpha is empty when there is no ALPH chunk
 }
 
-// span is a part of a file. Its length is what a chunk declares; the file may end before.
+// span is a part of a file. Its length is that declared by the chunk; the file may be shorter.
 type span struct{ pos, len int64 }
 
 func (p span) of(raw []byte) []byte {
@@ -26,7 +26,7 @@ func (p span) of(raw []byte) []byte {
 	return raw[min(p.pos, n):min(p.pos+p.len, n)]
 }
 
-// webpReader is the state of walking through the chunks of a WebP.
+// webpReader reads the chunks of a WebP.
 type webpReader struct {
 	*source
 	maxPixels                 int64
@@ -36,13 +36,13 @@ type webpReader struct {
 	orientation               int
 }
 
-// readWebP walks through the chunks. The header is complete at the first picture; behind it only EXIF matters.
+// readWebP reads all chunks. The header is complete with the first image; after it only EXIF matters.
 func readWebP(s *source, maxPixels int64) (Photo, error) {
 	r := &webpReader{source: s, maxPixels: maxPixels}
 	if err := r.skip(sniffLen); err != nil {
 		return Photo{}, err
 	}
-	// The length in the RIFF header is not needed, and some writers leave it wrong: chunks are read to the end.
+	// The length in the RIFF header is ignored, because some programs write a wrong one.
 	for {
 		if err := r.chunk(); err != nil {
 			if r.frame.width == 0 || !ofTheBody(err) {
@@ -52,7 +52,7 @@ func readWebP(s *source, maxPixels int64) (Photo, error) {
 		}
 	}
 	f := r.frame
-	at := func(width, height int) cost { // with as many bytes, so it is rather too much
+	at := func(width, height int) cost { // with the same length of data, so it overestimates
 		scaled := f
 		scaled.width, scaled.height = width, height
 		return scaled.cost()
@@ -60,7 +60,7 @@ func readWebP(s *source, maxPixels int64) (Photo, error) {
 	return Photo{Width: f.width, Height: f.height, Orientation: r.orientation, webp: f, cost: f.cost(), at: at}, nil
 }
 
-// chunk reads one chunk. The first picture counts; a second one, and an ALPH chunk behind the picture, is ignored.
+// chunk reads one chunk. It ignores a second image, and an ALPH chunk after the image.
 func (r *webpReader) chunk() error {
 	b, err := r.next(8)
 	if err != nil {
@@ -91,10 +91,10 @@ func (r *webpReader) chunk() error {
 	return r.skip(max(0, start+n-r.pos))
 }
 
-var errAnimated = unsupported("Animated WebP files are not developed; please send a still photo.")
+var errAnimated = unsupported("Animated WebP files are not supported; please send a still photo.")
 
-// readCanvas reads the VP8X chunk. Its flags for alpha, EXIF and profiles are not looked at, as the chunks themselves say
-// so; the one for animation is, because the first frame may be far away.
+// readCanvas reads the VP8X chunk. It ignores the flags for alpha, EXIF and profiles, because those have chunks. It
+// checks that for animation, because the first frame may be far behind.
 func (r *webpReader) readCanvas() error {
 	const animated = 1 << 1
 	b, err := r.next(10)
@@ -118,7 +118,7 @@ func (r *webpReader) readLossy(n int64) error {
 		return err
 	}
 	const interFrame = 1
-	// An inter frame has no size and needs the frame before; a still picture is never one.
+	// An inter frame has no size and depends on an earlier frame; a still image is never one.
 	if b[0]&interFrame != 0 || string(b[3:6]) != "\x9d\x01\x2a" || n < 10 {
 		return unreadable("This WebP is damaged.", errors.New("VP8 frame header"))
 	}
@@ -137,24 +137,24 @@ func (r *webpReader) readLossless(n int64) error {
 	if b[0] != 0x2f || bits>>29 != 0 || n < 5 {
 		return unreadable("This WebP is damaged.", errors.New("VP8L image header"))
 	}
-	r.frame.alpha = span{} // an ALPH chunk belongs to VP8; here it would have the decoder fail
+	r.frame.alpha = span{} // an ALPH chunk is only for VP8; here the decoder would fail
 	return r.found(bits&0x3fff+1, bits>>14&0x3fff+1, span{start, n}, true)
 }
 
-// found keeps the picture. It must have the size of the canvas: whoever trusts one of two sizes is lied to by the other.
+// found stores the image. Its size must be that of the canvas, so that both sizes can be relied on.
 func (r *webpReader) found(width, height uint32, data span, lossless bool) error {
 	if err := checkSize(width, height, r.maxPixels); err != nil {
 		return err
 	}
 	if r.extended && (int(width) != r.canvasWidth || int(height) != r.canvasHeight) {
-		return unreadable("This WebP is damaged: its picture and its canvas have different sizes.", nil)
+		return unreadable("This WebP is damaged: its image and its canvas have different sizes.", nil)
 	}
 	f := &r.frame
 	f.width, f.height, f.data, f.lossless = int(width), int(height), data, lossless
 	return nil
 }
 
-// open returns the picture in the simplest container that can hold it, as far as raw goes.
+// open returns the image, as far as raw contains it, in the simplest possible container.
 func (f webpFrame) open(raw []byte) io.Reader {
 	data, alpha := f.data.of(raw), f.alpha.of(raw)
 	id := "VP8 "
@@ -168,8 +168,8 @@ func (f webpFrame) open(raw []byte) io.Reader {
 		parts = append(parts, bytes.NewReader(head), bytes.NewReader(body), bytes.NewReader(make([]byte, len(body)&1)))
 		size += len(head) + len(body) + len(body)&1
 	}
-	// ALPH is the one chunk that needs the extended form. Lengths are those of what is there, not of what was declared:
-	// the decoder allocates by them.
+	// Only ALPH needs the extended format. Lengths are the actual ones, not the declared ones, because the decoder
+	// allocates by them.
 	if len(alpha) > 0 {
 		const hasAlpha = 1 << 4
 		canvas := binary.LittleEndian.AppendUint32([]byte{hasAlpha, 0, 0, 0}, uint32(f.width-1))[:7]
@@ -181,9 +181,9 @@ func (f webpFrame) open(raw []byte) io.Reader {
 	return io.MultiReader(append([]io.Reader{bytes.NewReader(head)}, parts...)...)
 }
 
-// losslessPixel bounds what x/image/vp8l allocates for a pixel: 4 bytes, up to 2 more when a palette packs the
-// pixels first, and the tiles of its transforms. losslessTrees bounds its Huffman trees: at most 2,600 groups of
-// 80 KB, one for each 4x4 tile, and 600 bytes for each byte of the file that describes them.
+// losslessPixel bounds the memory of x/image/vp8l per pixel, in bytes: 4, up to 2 more if a palette packs the pixels,
+// and the tiles of its transforms. losslessTrees bounds the memory of its Huffman trees: at most 2,600 groups of 80 KB,
+// one per 4x4 tile, and 600 bytes per byte of the file that describes them.
 const (
 	losslessPixel = 7
 	treeGroup     = 80 << 10
@@ -195,12 +195,12 @@ func losslessTrees(pixels, data int64) int64 {
 	return min(maxTreeGroups*treeGroup, (pixels/16+1)*treeGroup, data*treePerByte)
 }
 
-// cost counts what x/image/webp allocates: for VP8 planes of whole 16x16 macroblocks with 4 bytes of filter
-// parameters each, and a copy of the data; ALPH is decoded like a lossless picture first.
+// cost returns the memory that x/image/webp allocates. For VP8 these are planes of whole 16x16 macroblocks with 4 bytes
+// of filter parameters each, and a copy of the data. ALPH is decoded like a lossless image before.
 func (f webpFrame) cost() cost {
 	pixels := int64(f.width) * int64(f.height)
 	data, alpha := min(f.data.len, MaxBytes), min(f.alpha.len, MaxBytes)
-	// Whether a lossless picture is opaque shows only in its pixels, so the larger result is assumed.
+	// Only the pixels show whether a lossless image is opaque, so the larger result is assumed.
 	if f.lossless {
 		return cost{decode: losslessPixel*pixels + losslessTrees(pixels, data), image: 4 * pixels, result: pngResult}
 	}

@@ -1,14 +1,14 @@
-// Package baseline is a JPEG codec for the one kind that nearly every photo is: baseline, sequential, Huffman coded,
-// 8 bits, grey or YCbCr. It works strip by strip on the planes as they are stored, so that a caller needs no room for
-// the whole picture and can encode on several cores.
+// Package baseline is a codec for the most common kind of JPEG: baseline sequential, Huffman coded, 8 bits, grey or
+// YCbCr. It works in strips on the stored planes, so that a caller does not need memory for the whole image and can
+// encode on several cores.
 //
-// The encoder writes 4:2:0 with the standard tables. The decoder answers ErrUnusual for everything that it does not
-// surely understand, damage included; image/jpeg, which the tests compare it with, then has to say what it is.
+// The encoder writes 4:2:0 with the standard tables. The decoder returns ErrUnusual for everything else, including
+// damaged files; the caller should then use image/jpeg. Tests compare the decoder with image/jpeg.
 package baseline
 
 import "encoding/hex"
 
-// zigzag is the natural position of each coefficient in the order of the file.
+// zigzag maps the order of coefficients in the file to their position in the block.
 var zigzag = [64]uint8{
 	0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5,
 	12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7, 14, 21, 28,
@@ -29,8 +29,8 @@ var standardQuant = [2][64]uint8{{
 	99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99,
 }}
 
-// standardDC and standardAC are the Huffman tables K.3 to K.6, luma and chroma, as a DHT segment holds them: how many
-// codes there are of each length from 1 to 16, then the symbols.
+// standardDC and standardAC are the Huffman tables K.3 to K.6, luma and chroma, in the format of a DHT segment: the
+// number of codes of each length from 1 to 16, then the symbols.
 var (
 	standardDC = [2]string{
 		unhex("00010501010101010100000000000000000102030405060708090a0b"), unhex("00030101010101010101010000000000000102030405060708090a0b"),

@@ -6,45 +6,45 @@ import (
 	"image"
 )
 
-// ErrUnusual means that a file is not of the kind that a Decoder reads, or damaged. It says nothing about which.
+// ErrUnusual is returned for a file that Decoder does not support or that is damaged.
 var ErrUnusual = errors.New("not a plain baseline JPEG")
 
-// Decoder reads one file. The zero value is ready for Open, and may be used for one file after the other.
+// Decoder decodes one file at a time. The zero value is ready for Open. It may be reused for other files.
 type Decoder struct {
 	Width, Height int                       // in pixels
-	Grey          bool                      // there is no chroma
+	Grey          bool                      // no chroma planes
 	Ratio         image.YCbCrSubsampleRatio // 444, 440, 422 or 420
-	StripHeight   int                       // of the next strip in rows of pixels: 8 or 16
+	StripHeight   int                       // rows of pixels per strip: 8 or 16
 
 	bits     bitReader
 	planes   [3]component
-	comps    []component // of planes, those that there are
+	comps    []component // one per plane of the file
 	quant    [4][64]uint8
-	known    [4]bool // which of quant the file has
+	known    [4]bool // which entries of quant the file has
 	dc, ac   [2]huffman
-	interval int // of restarts, in MCUs; 0: none
-	mcu      int // which is next
-	tables   int // Huffman tables that were read
+	interval int // restart interval in MCUs; 0: none
+	mcu      int // index of the next one
+	tables   int // number of Huffman tables read
 }
 
-// maxTables is how many a header may have. Four are of use; each costs time, and a file has room for a million.
+// maxTables limits the Huffman tables of a header. Four are useful; a hostile file could have a million.
 const maxTables = 16
 
-// component is one plane and its tables.
+// component is one plane with its tables.
 type component struct {
 	id, h, v, table uint8
 	quant           [64]quantum // in zigzag order
 	dc, ac          *huffman
-	last            int64 // DC of the block before
+	last            int64 // DC of the previous block
 }
 
 // quantum is the dequantizer of one coefficient.
 type quantum struct {
-	step, scale int64 // scale: with the factor of idct, moved into the lane
+	step, scale int64 // scale includes the factor of idct and the shift into its lane
 	word        uint8 // of a packed block
 }
 
-// Open reads the header of a file up to its picture. data must not change until the last strip is read.
+// Open reads the header of a file up to its scan. data must not change until the last strip is read.
 func (d *Decoder) Open(data []byte) error {
 	d.Width, d.interval, d.known, d.mcu, d.tables = 0, 0, [4]bool{}, 0, 0
 	for t := range d.dc {
@@ -73,10 +73,10 @@ func (d *Decoder) Open(data []byte) error {
 	return ErrUnusual
 }
 
-// Close lets go of the file. The decoder may be used for another one.
+// Close drops the reference to the file. The decoder may be used for another one.
 func (d *Decoder) Close() { d.bits = bitReader{} }
 
-// segment reads one of the header; false if it is unusual.
+// segment reads one segment of the header. It returns false if it is unusual.
 func (d *Decoder) segment(marker byte, b []byte) (ok bool) {
 	switch {
 	case marker == markerSOF0:
@@ -102,7 +102,7 @@ func (d *Decoder) segment(marker byte, b []byte) (ok bool) {
 	return markerAPP0 <= marker && marker <= markerAPP15 || marker == markerCOM
 }
 
-// ratios by the sampling of luma, horizontal and vertical, less 1.
+// ratios is indexed by the horizontal and vertical sampling of luma, minus 1.
 var ratios = [2][2]image.YCbCrSubsampleRatio{
 	{image.YCbCrSubsampleRatio444, image.YCbCrSubsampleRatio440}, {image.YCbCrSubsampleRatio422, image.YCbCrSubsampleRatio420},
 }
@@ -125,9 +125,9 @@ func (d *Decoder) startOfFrame(b []byte) bool {
 		return false
 	}
 	if d.Grey {
-		c[0].h, c[0].v = 1, 1 // a single plane is never subsampled, whatever its header says
+		c[0].h, c[0].v = 1, 1 // a single plane is never subsampled, even if its header has a sampling factor
 	} else if c[0].id == c[1].id || c[0].id == c[2].id || c[1].id == c[2].id || c[0].id == 'R' {
-		return false // 'R', 'G' and 'B' are what they say
+		return false // 'R', 'G' and 'B' mean RGB
 	}
 	d.Ratio, d.StripHeight = ratios[c[0].h-1][c[0].v-1], 8*int(c[0].v)
 	return true
@@ -146,7 +146,7 @@ func (d *Decoder) startOfScan(b []byte) bool {
 		c.dc, c.ac, c.last = &d.dc[dc], &d.ac[ac], 0
 		for k, z := range zigzag {
 			step := int64(d.quant[c.table][k])
-			// Rounded before it is added to: fused, it would be another number on arm64.
+			// Converted so that arm64 does not fuse it with the addition, which would round differently.
 			f := float64(float64(step) * fdctFactors[z/8] * fdctFactors[z%8] / 8 * (1 << idctBits))
 			c.quant[k] = quantum{step, int64(f+0.5) << (32 * (z & 1)), z / 2}
 		}
@@ -155,7 +155,8 @@ func (d *Decoder) startOfScan(b []byte) bool {
 }
 
 // Strip reads the next strip into the planes of m, whose first samples are those of the strip; they are to have room
-// for whole MCUs. After the last strip it also looks for the end of the picture. A grey picture leaves the chroma alone.
+// for whole MCUs. After the last strip it also looks for the end of the picture. A grey picture leaves the chroma
+// alone.
 func (d *Decoder) Strip(m *image.YCbCr) error {
 	h, v := int(d.comps[0].h), int(d.comps[0].v)
 	across := (d.Width + 8*h - 1) / (8 * h)

@@ -5,7 +5,7 @@ import (
 	"math/bits"
 )
 
-// Encoder writes pictures of one quality. It is safe for concurrent use.
+// Encoder encodes images with one quality. It is safe for concurrent use.
 type Encoder struct {
 	quant [2][64]uint8 // luma and chroma, in zigzag order
 	steps [2][64]step
@@ -14,7 +14,7 @@ type Encoder struct {
 
 const quantShift = 48
 
-// NewEncoder returns an encoder for a quality from 1 to 100, which means the same as in image/jpeg and libjpeg.
+// NewEncoder returns an encoder for a quality from 1 to 100, as in image/jpeg and libjpeg.
 func NewEncoder(quality int) *Encoder {
 	e := &Encoder{codes: standardCodes()}
 	percent := 200 - 2*quality
@@ -45,13 +45,13 @@ func NewEncoder(quality int) *Encoder {
 // its samples, about 6 bytes, is then under 5 % of the flattest picture.
 const stripMCUs = 32
 
-// StripHeight returns how many rows of pixels of a picture of that width one strip holds: a multiple of 16.
+// StripHeight returns the rows of pixels per strip for an image of that width, a multiple of 16.
 func StripHeight(width int) int {
 	mcus := (width + 15) / 16
 	return 16 * ((stripMCUs + mcus - 1) / mcus)
 }
 
-// Header appends everything in front of the first strip. Width and height are at most 65535.
+// Header appends everything before the first strip. Width and height may be at most 65535.
 func (e *Encoder) Header(dst []byte, width, height int) []byte {
 	dst = append(dst, 0xff, markerSOI, 0xff, markerDQT, 0, 2+2*65)
 	for t := range e.quant {
@@ -74,7 +74,7 @@ func (e *Encoder) Header(dst []byte, width, height int) []byte {
 const maxMCU = 6*64*27/8*2 + 16
 
 // Strip appends strip i, counted from 0, and the marker behind it. m is 4:2:0; its planes are filled up to whole MCUs.
-// What is appended depends on nothing but m, i and last, so that strips can be encoded in any order and joined.
+// The output depends only on m, i and last, so strips can be encoded in any order and then concatenated.
 func (e *Encoder) Strip(dst []byte, m *image.YCbCr, i int, last bool) []byte {
 	w := bitWriter{out: dst}
 	var p pair
@@ -100,7 +100,7 @@ func (e *Encoder) Strip(dst []byte, m *image.YCbCr, i int, last bool) []byte {
 	return append(w.flush(), 0xff, marker)
 }
 
-// pair is two blocks behind the quantizer.
+// pair has two quantized blocks.
 type pair struct {
 	w   [64]int64
 	z   [2][64]int16 // in zigzag order; valid where the bit is set, and the first

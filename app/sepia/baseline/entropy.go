@@ -2,18 +2,18 @@ package baseline
 
 import "encoding/binary"
 
-// lookBits is how many bits of the file one look into a table takes in.
+// lookBits is the number of bits by which the lookup table is indexed.
 const lookBits = 10
 
-// huffman is a table as the decoder reads it.
+// huffman is a Huffman table of the decoder.
 type huffman struct {
 	// look tells, by the next bits, a symbol and, when it fits, the value behind it:
 	// value<<16 | run<<9 | size of a value that is still to be read<<5 | bits taken; 0 when a code is longer.
 	look    [1 << lookBits]uint32
-	limit   [17]uint32 // by length: one above its last code
-	offset  [17]int    // by length: what to add to a code for the index of its symbol
+	limit   [17]uint32 // by length: the last code plus one
+	offset  [17]int    // by length: add to a code for the index of its symbol
 	symbols [256]uint8
-	count   int // 0: no such table
+	count   int // number of symbols; 0: the table is missing
 }
 
 // Runs that lead behind every block: the end of one, and a symbol that baseline does not know.
@@ -22,7 +22,7 @@ const (
 	unknown    = 64
 )
 
-// entry returns what look holds for a symbol whose code has n bits.
+// entry returns the entry of look for a symbol whose code has n bits.
 func entry(symbol uint8, n int) uint32 {
 	run, size := uint32(symbol>>4), uint32(symbol&15)
 	switch {
@@ -81,9 +81,9 @@ func (h *huffman) fill(code uint32, length int, symbol uint8) {
 	}
 }
 
-// extend makes a value of the size bits that were written for it.
+// extend converts the given number of bits to a signed value.
 func extend(bits uint64, size int) int64 {
-	// A leading 0 means a negative one, which was written less 1.
+	// A leading 0 means a negative value, of which value-1 was written.
 	return int64(bits) + (int64(bits>>(size-1))-1)&(1-1<<size)
 }
 
@@ -96,7 +96,7 @@ type bitReader struct {
 	extra int // of these, zeros that stand for what is behind the data, or behind a marker
 }
 
-// refill leaves at least 32 bits.
+// refill reads until at least 32 bits are available.
 func (r *bitReader) refill() {
 	if r.pos+4 <= len(r.data) {
 		if v := binary.BigEndian.Uint32(r.data[r.pos:]); !hasFF(v) {

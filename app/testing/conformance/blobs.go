@@ -13,7 +13,7 @@ import (
 	"imagery/app/imagery"
 )
 
-// onBlobs makes a case that gets two handles on a store of objects.
+// onBlobs returns a case with two handles on an object store.
 func onBlobs(name string, run func(t *testing.T, writer, reader imagery.Blobs)) testCase {
 	return testCase{"Blobs." + name, func(t *testing.T, b Target) {
 		if b.Blobs == nil {
@@ -45,7 +45,8 @@ func bytesSurvive(t *testing.T, writer, reader imagery.Blobs) {
 	}
 	large := make([]byte, 5<<20)
 	rand.Read(large)
-	for name, body := range map[string][]byte{"every value": all, "nothing": {}, "5 MB": large, "new lines": []byte("\r\n\n\r\x00\x1a")} {
+	lines := []byte("\r\n\n\r\x00\x1a")
+	for name, body := range map[string][]byte{"every value": all, "nothing": {}, "5 MB": large, "new lines": lines} {
 		raw := newKey()
 		must(t, put(t.Context(), writer, raw, body))
 		wantObject(t, reader, raw, body)
@@ -58,7 +59,7 @@ func bytesSurvive(t *testing.T, writer, reader imagery.Blobs) {
 	}
 }
 
-// putReplaces takes turns, so that neither handle can answer from what it wrote itself.
+// putReplaces alternates between the handles, so that neither can answer from a cache of its own writes.
 func putReplaces(t *testing.T, writer, reader imagery.Blobs) {
 	key := newKey()
 	for _, body := range []string{"first", "a longer second", "3rd", ""} {
@@ -97,25 +98,26 @@ func putIsAtomic(t *testing.T, writer, reader imagery.Blobs) {
 	}
 }
 
-// putReadsFromStart: the edge has hashed the body before, and a retry has read it.
+// putReadsFromStart: the caller has read the body before, to hash it or at an earlier attempt.
 func putReadsFromStart(t *testing.T, writer, reader imagery.Blobs) {
 	key, body := newKey(), strings.NewReader("the whole body")
 	_, err := io.CopyN(io.Discard, body, 4)
 	must(t, err)
-	for range 2 { // the second time it stands at its end, as for a retry
+	for range 2 { // the second time it is at its end, as for a retry
 		must(t, writer.Put(t.Context(), key, "image/jpeg", body, body.Size()))
 		wantObject(t, reader, key, []byte("the whole body"))
 	}
 }
 
 func getMissing(t *testing.T, _, reader imagery.Blobs) {
-	// S3 answers "denied" for a missing object to those who may not list the bucket.
-	if _, err := reader.Get(t.Context(), newKey(), 100); !errors.Is(err, imagery.ErrNotFound) && !errors.Is(err, imagery.ErrDenied) {
+	// S3 answers "access denied" for a missing object without permission to list the bucket.
+	_, err := reader.Get(t.Context(), newKey(), 100)
+	if !errors.Is(err, imagery.ErrNotFound) && !errors.Is(err, imagery.ErrDenied) {
 		t.Errorf("get of nothing: %v, want ErrNotFound or ErrDenied", err)
 	}
 }
 
-// getLimit: what is over the limit must not be taken for missing, which would fail the image in time.
+// getLimit: an object over the limit must not be reported as missing, which would fail the image.
 func getLimit(t *testing.T, writer, reader imagery.Blobs) {
 	key := newKey()
 	must(t, put(t.Context(), writer, key, []byte("ten bytes.")))
@@ -128,7 +130,7 @@ func getLimit(t *testing.T, writer, reader imagery.Blobs) {
 	}
 }
 
-// linkLeads follows the link as a browser would, without credentials, or reads the object that it has.
+// linkLeads follows the link without credentials, like a browser, or reads the object of the link.
 func linkLeads(t *testing.T, writer, _ imagery.Blobs) {
 	key := newKey()
 	must(t, put(t.Context(), writer, key, []byte("linked")))
@@ -156,7 +158,8 @@ func linkLeads(t *testing.T, writer, _ imagery.Blobs) {
 		if err != nil || res.StatusCode != http.StatusOK || string(body) != "linked" {
 			t.Errorf("the link answers %s %q, %v", res.Status, body, err)
 		}
-		if d := res.Header.Get("Content-Disposition"); strings.Contains(d, "attachment") != (filename != "") || !strings.Contains(d, filename) {
+		d := res.Header.Get("Content-Disposition")
+		if strings.Contains(d, "attachment") != (filename != "") || !strings.Contains(d, filename) {
 			t.Errorf("for the name %q the link answers with Content-Disposition %q", filename, d)
 		}
 	}

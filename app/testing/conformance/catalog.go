@@ -10,7 +10,7 @@ import (
 	"imagery/app/imagery"
 )
 
-// onCatalog makes a case that gets a catalog with so many handles.
+// onCatalog returns a case with that many handles on a catalog.
 func onCatalog(name string, handles int, run func(t *testing.T, s CatalogStorage)) testCase {
 	return testCase{"Catalog." + name, func(t *testing.T, b Target) {
 		if b.Catalog == nil {
@@ -32,11 +32,13 @@ func catalogCases() []testCase {
 		onCatalog("Move, Touch: unknown attributes survive", 2, unknownSurvives),
 		onCatalog("Touch: changes the time of the hint only", 2, touchChangesHinted),
 		onCatalog("Lease: one owner, who may renew; others when it is over", 4, leaseHasOneOwner),
-		onCatalog("Ping: the catalog answers", 1, func(t *testing.T, s CatalogStorage) { must(t, s.Handles[0].Ping(t.Context())) }),
+		onCatalog("Ping: the catalog answers", 1, func(t *testing.T, s CatalogStorage) {
+			must(t, s.Handles[0].Ping(t.Context()))
+		}),
 	}
 }
 
-// createOnce: each of the sixteen brings another item, so that the stored one tells who was told to have won.
+// createOnce: the sixteen items differ, so that the stored one identifies the call that must have succeeded.
 func createOnce(t *testing.T, s CatalogStorage) {
 	now := time.Now()
 	for round := range 5 {
@@ -65,7 +67,8 @@ func createOverExpired(t *testing.T, s CatalogStorage) {
 	old := newImage(now.Add(-48 * time.Hour))
 	old.Error, old.History = "left over", []imagery.Event{{At: old.Updated, Cause: "left over"}}
 	must(t, s.Handles[0].Create(t.Context(), old, old.Created))
-	if err := s.Handles[1].Create(t.Context(), old, old.Expires.Add(-time.Millisecond)); !errors.Is(err, imagery.ErrExists) {
+	err := s.Handles[1].Create(t.Context(), old, old.Expires.Add(-time.Millisecond))
+	if !errors.Is(err, imagery.ErrExists) {
 		t.Errorf("create just before the expiry: %v, want ErrExists", err)
 	}
 	img := newImage(now)
@@ -81,7 +84,7 @@ func createOverExpired(t *testing.T, s CatalogStorage) {
 	wantStored(t, s.Handles[1], img)
 }
 
-// getIsConsistent reads after every write; a cache, or an eventually consistent read, falls behind some time.
+// getIsConsistent reads after every write, which detects a cache and eventually consistent reads.
 func getIsConsistent(t *testing.T, s CatalogStorage) {
 	if _, err := s.Handles[0].Get(t.Context(), imagery.NewID()); !errors.Is(err, imagery.ErrNotFound) {
 		t.Errorf("get of nothing: %v, want ErrNotFound", err)
@@ -100,7 +103,7 @@ func getIsConsistent(t *testing.T, s CatalogStorage) {
 	wantStored(t, reader, img)
 }
 
-// fieldsComeBack uses text that breaks hand-made JSON and expressions.
+// fieldsComeBack uses text that breaks JSON and expressions without escaping.
 func fieldsComeBack(t *testing.T, s CatalogStorage) {
 	img := newImage(time.Now())
 	must(t, s.Handles[0].Create(t.Context(), img, time.Now()))
@@ -121,7 +124,7 @@ func fieldsComeBack(t *testing.T, s CatalogStorage) {
 	wantStored(t, s.Handles[1], failed)
 }
 
-// staleIsConflict: each condition alone. An old job must neither finish nor fail a newer upload.
+// staleIsConflict tests each condition alone. A stale job must neither complete nor fail a newer upload.
 func staleIsConflict(t *testing.T, s CatalogStorage) {
 	uploaded := stored(t, s, imagery.Uploaded)
 	version, state, key, other := uploaded, uploaded, uploaded, uploaded
@@ -131,7 +134,9 @@ func staleIsConflict(t *testing.T, s CatalogStorage) {
 	other.ID = imagery.NewID()
 	noKey := uploaded
 	noKey.RawKey = ""
-	for what, from := range map[string]imagery.Image{"version": version, "state": state, "raw key": key, "empty raw key": noKey, "id": other} {
+	for what, from := range map[string]imagery.Image{
+		"version": version, "state": state, "raw key": key, "empty raw key": noKey, "id": other,
+	} {
 		to := advance(uploaded, imagery.Processed)
 		to.ID = from.ID
 		if err := s.Handles[1].Move(t.Context(), from, to); !errors.Is(err, imagery.ErrConflict) {
@@ -144,7 +149,7 @@ func staleIsConflict(t *testing.T, s CatalogStorage) {
 	}
 }
 
-// oneMoveWins: the writers differ in the raw key, so that the stored item tells who won.
+// oneMoveWins: the raw keys of the writers differ, so that the stored item identifies the winner.
 func oneMoveWins(t *testing.T, s CatalogStorage) {
 	from := stored(t, s, imagery.Uploaded)
 	for range 10 {
@@ -167,14 +172,16 @@ func oneMoveWins(t *testing.T, s CatalogStorage) {
 	}
 }
 
-// zeroIsRemoved walks through all states and compares the attributes as other programs see them.
+// zeroIsRemoved goes through all states and compares the stored attributes.
 func zeroIsRemoved(t *testing.T, s CatalogStorage) {
 	if s.Attribute == nil {
 		t.Skip("this backend gives no way to read attributes")
 	}
 	img := newImage(time.Now())
 	must(t, s.Handles[0].Create(t.Context(), img, time.Now()))
-	for _, state := range []imagery.State{imagery.Created, imagery.Uploaded, imagery.Failed, imagery.Uploaded, imagery.Failed, imagery.Processed} {
+	for _, state := range []imagery.State{
+		imagery.Created, imagery.Uploaded, imagery.Failed, imagery.Uploaded, imagery.Failed, imagery.Processed,
+	} {
 		if state != imagery.Created {
 			to := advance(img, state)
 			must(t, s.Handles[0].Move(t.Context(), img, to))
@@ -191,7 +198,7 @@ func zeroIsRemoved(t *testing.T, s CatalogStorage) {
 	}
 }
 
-// attributes are the contract's attributes of an item; the empty ones must be absent.
+// attributes returns the expected attributes of an item. Empty ones must be absent.
 func attributes(img imagery.Image) map[string]string {
 	number := func(t time.Time, n int64) string {
 		if t.IsZero() {
@@ -227,7 +234,7 @@ func unknownSurvives(t *testing.T, s CatalogStorage) {
 	}
 }
 
-// touchChangesHinted: a touch that wrote the image that its caller had read could undo a transition.
+// touchChangesHinted: a touch that wrote the whole image could revert a transition.
 func touchChangesHinted(t *testing.T, s CatalogStorage) {
 	img := stored(t, s, imagery.Uploaded)
 	hinted := img.Hinted.Add(time.Minute)

@@ -1,6 +1,6 @@
 // Package conformance tests implementations of the storage ports: one suite per port, run on several handles of the
-// same storage. It also serves the ports of one process to another, so that
-// handles can be processes, and wraps ports in faults.
+// same storage. It can also serve the ports of one process to another, so that handles are in different processes, and
+// inject faults into ports.
 package conformance
 
 import (
@@ -15,51 +15,49 @@ import (
 	"imagery/app/imagery"
 )
 
-// Target is what the suites need to know of a backend. Each case opens a fresh, empty storage and as many
-// handles on it as it asks for; the functions release with t.Cleanup what they open. Cases run in parallel.
-// A port whose function is nil is not run.
+// Target describes a backend. Each case opens a new, empty storage with the number of handles that it needs; the
+// functions must release it with t.Cleanup. Cases run in parallel. The suite of a port whose function is nil is not
+// run.
 type Target struct {
 	Name    string
 	Catalog func(t *testing.T, handles int) CatalogStorage
 	Blobs   func(t *testing.T, handles int) []imagery.Blobs
 	Queue   func(t *testing.T, handles int, limits imagery.Limits) QueueStorage
 
-	// Visibility is the shortest visibility timeout that the queue can keep; the suite asks for multiples of it.
+	// Visibility is the shortest visibility timeout of the queue. The suite uses multiples of it.
 	Visibility time.Duration
-	// Exact says that receives are counted exactly and that nothing is delivered twice without a reason.
-	// SQS promises less, and is then asked for less.
+	// Exact is true if receives are counted exactly and messages are not duplicated. SQS does not guarantee this.
 	Exact bool
 
-	// NotRun names the cases that this backend cannot run, with the reason. The table shows them, and they
-	// fail when REQUIRE_ALL=1.
+	// NotRun has the reason for each case that this backend cannot run. The table shows them, and they fail with
+	// REQUIRE_ALL=1.
 	NotRun map[string]string
-	// Double says that this is a test double, which may do without what no test needs of it: its cells that
-	// are not run stay skipped.
+	// Double is true for a test double, whose cases may be skipped even with REQUIRE_ALL=1.
 	Double bool
 }
 
-// CatalogStorage is a catalog and a way past the port, to the attributes of its items: text as it is, numbers
-// in decimal, absent ones with ok false. Cases that need a function that is nil are not run.
+// CatalogStorage is a catalog with direct access to the attributes of its items: text as stored, numbers in decimal, ok
+// false for absent ones. Cases that need a function that is nil are not run.
 type CatalogStorage struct {
 	Handles      []imagery.Catalog
 	SetAttribute func(id, name, value string) error
 	Attribute    func(id, name string) (value string, ok bool, err error)
 }
 
-// QueueStorage is a queue with its dead letters; both have the same number of handles.
+// QueueStorage is a queue with its dead-letter queue. Both have the same number of handles.
 type QueueStorage struct {
 	Handles     []imagery.Queue
 	DeadLetters []imagery.Queue
 }
 
-// testCase proves one promise of a port. The name begins with the operation.
+// testCase tests one guarantee of a port. The name starts with the operation.
 type testCase struct {
 	name string
 	run  func(t *testing.T, b Target)
 }
 
-// Run proves the promises of all ports on the backends and logs a table of operations and backends. A cell
-// that was not run is a skipped test, and a failed one when REQUIRE_ALL=1.
+// Run tests all ports of the backends and logs a table of operations and backends. A case that was not run is a skipped
+// test, or a failed one with REQUIRE_ALL=1.
 func Run(t *testing.T, backends ...Target) {
 	cases := slices.Concat(catalogCases(), pendingCases(), blobsCases(), queueCases(), redeliveryCases())
 	results := &table{cells: map[[2]string]string{}}
@@ -86,7 +84,7 @@ func Run(t *testing.T, backends ...Target) {
 	results.report(t, cases, backends)
 }
 
-// table collects what became of each case on each backend.
+// table collects the result of each case on each backend.
 type table struct {
 	mu    sync.Mutex
 	cells map[[2]string]string
@@ -106,7 +104,7 @@ func (tb *table) record(t *testing.T, backend, name string, took time.Duration) 
 	tb.cells[[2]string{backend, name}] = cell
 }
 
-// report logs the table. Cells that nobody recorded, because -run left them out for example, count as not run.
+// report logs the table. Cases without a result, for example because of -run, count as not run.
 func (tb *table) report(t *testing.T, cases []testCase, backends []Target) {
 	var text strings.Builder
 	line := func(first string, cell func(b Target) string) {
@@ -135,10 +133,10 @@ func (tb *table) report(t *testing.T, cases []testCase, backends []Target) {
 	}
 }
 
-// waitTimeout is how long a case waits for what must come. Only a broken backend makes it wait so long.
+// waitTimeout is how long a case waits for an expected event.
 const waitTimeout = 30 * time.Second
 
-// eventually asks until the answer is yes.
+// eventually polls until the condition is true.
 func eventually(t *testing.T, what string, yes func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(waitTimeout); !yes(); time.Sleep(20 * time.Millisecond) {

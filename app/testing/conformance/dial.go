@@ -16,8 +16,8 @@ import (
 	"imagery/app/imagery"
 )
 
-// Spawn starts the running test binary again as a process that serves ports, and returns those. The binary's
-// TestMain has to see env and to call ServeStdio. The process ends with the test.
+// Spawn starts the test binary again as a process that serves ports, and returns these ports. TestMain must check env
+// and call ServeStdio. The process ends with the test.
 func Spawn(t testing.TB, env ...string) Ports {
 	t.Helper()
 	self, err := os.Executable()
@@ -25,7 +25,7 @@ func Spawn(t testing.TB, env ...string) Ports {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(self)
-	// The race detector makes every process sleep for a second at its end, unless told not to.
+	// By default the race detector delays the end of a process by a second.
 	cmd.Env = append(append([]string{"GORACE=atexit_sleep_ms=0"}, os.Environ()...), env...)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
@@ -51,7 +51,7 @@ func Spawn(t testing.TB, env ...string) Ports {
 // ServeStdio serves ports to the process that called Spawn, until it closes the pipe or dies.
 func ServeStdio(p Ports) error { return Serve(pipes{os.Stdin, os.Stdout}, p) }
 
-// pipes makes one connection of two pipes.
+// pipes combines two pipes into one connection.
 type pipes struct {
 	io.ReadCloser
 	io.WriteCloser
@@ -59,7 +59,7 @@ type pipes struct {
 
 func (p pipes) Close() error { return errors.Join(p.WriteCloser.Close(), p.ReadCloser.Close()) }
 
-// Dial returns the ports that a Serve on the other end of conn has.
+// Dial returns the ports that Serve serves at the other end of conn.
 func Dial(conn io.ReadWriteCloser) Ports {
 	c := &client{rpc: rpc.NewClient(conn)}
 	return Ports{
@@ -73,7 +73,7 @@ type client struct {
 	calls atomic.Uint64
 }
 
-// do sends a request and waits for the reply, also when ctx has ended: what the other process did is known then.
+// do sends a request and waits for the reply even if ctx has ended, so that the effect in the other process is known.
 func (c *client) do(ctx context.Context, r Request) (*Reply, error) {
 	r.Call = c.calls.Add(1)
 	var out Reply
@@ -118,12 +118,14 @@ func (c remoteCatalog) Touch(ctx context.Context, img imagery.Image, hinted time
 	return err
 }
 
-func (c remoteCatalog) Pending(ctx context.Context, shard string, from, to time.Time, after string, limit int) ([]imagery.Pending, string, error) {
+func (c remoteCatalog) Pending(
+	ctx context.Context, shard string, from, to time.Time, after string, limit int,
+) ([]imagery.Pending, string, error) {
 	out, err := c.do(ctx, Request{Op: "Pending", Text: shard, From: from, Time: to, Place: after, N: int64(limit)})
 	return out.Pending, out.Text, err
 }
 
-// leaseHeld is the text of a reply that says yes.
+// leaseHeld is the text of a successful reply.
 const leaseHeld = "held"
 
 func (c remoteCatalog) Lease(ctx context.Context, name, holder string, now, until time.Time) (bool, error) {
@@ -159,7 +161,7 @@ func (b remoteBlobs) Get(ctx context.Context, key string, limit int64) ([]byte, 
 	return out.Body, err
 }
 
-// bytesBody is an object that came over the connection.
+// bytesBody is an object that was sent over the connection.
 type bytesBody struct{ *bytes.Reader }
 
 // Close implements io.Closer.

@@ -8,14 +8,14 @@ import (
 	"imagery/app/imagery"
 )
 
-// Faults are hooks around every call of a port; op is the method's name. An error of Before is the answer of a
-// call that is not made. An error of After replaces the answer of a call that was: its effect happened, and
-// the caller does not learn of it. Nil hooks do nothing. The hooks are called by many goroutines.
+// Faults has hooks around every call of a port; op is the name of the method. If Before returns an error, the call is
+// not made and returns that error. If After returns an error, the call was made but returns that error. Nil hooks do
+// nothing. The hooks must be safe for concurrent use.
 type Faults struct {
 	Before, After func(op string) error
 }
 
-// around makes a call between the hooks.
+// around runs a call between the hooks.
 func around[T any](f Faults, op string, call func() (T, error)) (v T, err error) {
 	var none T
 	if f.Before != nil {
@@ -32,13 +32,13 @@ func around[T any](f Faults, op string, call func() (T, error)) (v T, err error)
 	return v, nil
 }
 
-// act is around for calls that answer with an error only.
+// act is around for calls that return only an error.
 func (f Faults) act(op string, call func() error) error {
 	_, err := around(f, op, func() (struct{}, error) { return struct{}{}, call() })
 	return err
 }
 
-// FaultyCatalog is a catalog with faults.
+// FaultyCatalog is a catalog with injected faults.
 type FaultyCatalog struct {
 	Faults
 	Catalog imagery.Catalog
@@ -65,7 +65,9 @@ func (c FaultyCatalog) Touch(ctx context.Context, img imagery.Image, hinted time
 }
 
 // Pending implements imagery.Catalog.
-func (c FaultyCatalog) Pending(ctx context.Context, shard string, from, to time.Time, after string, limit int) (list []imagery.Pending, next string, err error) {
+func (c FaultyCatalog) Pending(
+	ctx context.Context, shard string, from, to time.Time, after string, limit int,
+) (list []imagery.Pending, next string, err error) {
 	list, err = around(c.Faults, "Pending", func() (l []imagery.Pending, err error) {
 		l, next, err = c.Catalog.Pending(ctx, shard, from, to, after, limit)
 		return l, err
@@ -83,7 +85,7 @@ func (c FaultyCatalog) Ping(ctx context.Context) error {
 	return c.act("Ping", func() error { return c.Catalog.Ping(ctx) })
 }
 
-// FaultyBlobs is a store of objects with faults.
+// FaultyBlobs is an object store with injected faults.
 type FaultyBlobs struct {
 	Faults
 	Blobs imagery.Blobs
@@ -109,7 +111,7 @@ func (b FaultyBlobs) Ping(ctx context.Context) error {
 	return b.act("Ping", func() error { return b.Blobs.Ping(ctx) })
 }
 
-// FaultyQueue is a queue with faults.
+// FaultyQueue is a queue with injected faults.
 type FaultyQueue struct {
 	Faults
 	Queue imagery.Queue

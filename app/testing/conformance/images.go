@@ -10,13 +10,14 @@ import (
 	"imagery/app/imagery"
 )
 
-// newImage is an image as Service creates it.
+// newImage returns an image like Service.Create.
 func newImage(now time.Time) imagery.Image {
 	now = now.Truncate(time.Millisecond)
-	return imagery.Image{ID: imagery.NewID(), State: imagery.Created, Created: now, Updated: now, Expires: now.Add(24 * time.Hour).Truncate(time.Second)}
+	return imagery.Image{ID: imagery.NewID(), State: imagery.Created, Created: now, Updated: now,
+		Expires: now.Add(24 * time.Hour).Truncate(time.Second)}
 }
 
-// advance is the image after a transition as Service makes it.
+// advance returns the image after a transition like those of Service.
 func advance(img imagery.Image, state imagery.State) imagery.Image {
 	img.Version, img.State, img.Updated = img.Version+1, state, img.Updated.Add(7*time.Millisecond)
 	img.Expires, img.ProcessedKey, img.Error = time.Time{}, "", ""
@@ -28,11 +29,12 @@ func advance(img imagery.Image, state imagery.State) imagery.Image {
 	case imagery.Failed:
 		img.Error = "This file is cut short."
 	}
-	img.History = append(img.History[:len(img.History):len(img.History)], imagery.Event{At: img.Updated, State: state, Version: img.Version})
+	event := imagery.Event{At: img.Updated, State: state, Version: img.Version}
+	img.History = append(img.History[:len(img.History):len(img.History)], event)
 	return img
 }
 
-// stored makes an image in the catalog, in Uploaded or a later state.
+// stored creates an image in the catalog, in state Uploaded or a later one.
 func stored(t *testing.T, s CatalogStorage, state imagery.State) imagery.Image {
 	t.Helper()
 	img := newImage(time.Now())
@@ -46,7 +48,7 @@ func stored(t *testing.T, s CatalogStorage, state imagery.State) imagery.Image {
 	return to
 }
 
-// wantStored fails unless the handle reads exactly that image.
+// wantStored fails unless the handle reads exactly the given image.
 func wantStored(t *testing.T, c imagery.Catalog, want imagery.Image) {
 	t.Helper()
 	got, err := c.Get(t.Context(), want.ID)
@@ -56,7 +58,7 @@ func wantStored(t *testing.T, c imagery.Catalog, want imagery.Image) {
 	}
 }
 
-// plain makes images comparable: the same instant may be kept in several forms.
+// plain makes images comparable, because equal times can have different representations.
 func plain(img imagery.Image) imagery.Image {
 	for _, at := range []*time.Time{&img.Created, &img.Updated, &img.Hinted, &img.Expires} {
 		*at = at.Round(0).UTC()

@@ -10,22 +10,21 @@ import (
 	"imagery/app/imagery"
 )
 
-// queueTest is what a case on a queue works with.
+// queueTest is the environment of a queue case.
 type queueTest struct {
 	Target
 	QueueStorage
 	limits imagery.Limits
 }
 
-// long is how many of the backend's shortest visibility timeouts a message stays away when its timeout must
-// not play a part in the case.
+// long is a multiple of the shortest visibility timeout that is too long to matter in a case.
 const long = 60
 
-// plenty is more receives than any case needs that is not about dead letters.
+// plenty is more receives than cases without dead letters need.
 const plenty = 50
 
-// onQueue makes a case that gets three handles on a queue whose visibility timeout is that many times the
-// backend's shortest.
+// onQueue returns a case with three handles on a queue. Its visibility timeout is the given multiple of the shortest
+// one.
 func onQueue(name string, visibility, maxReceives int, run func(t *testing.T, q queueTest)) testCase {
 	return testCase{name, func(t *testing.T, b Target) {
 		if b.Queue == nil {
@@ -48,7 +47,7 @@ func queueCases() []testCase {
 	}
 }
 
-// messageSurvives: the trace has the form that X-Ray wants of it, since SQS refuses others.
+// messageSurvives uses a trace in the format of X-Ray, because SQS rejects others.
 func messageSurvives(t *testing.T, q queueTest) {
 	const trace = "Root=1-67891233-abcdef012345678912345678;Parent=53995c3f42cd8ad8;Sampled=1"
 	want := map[string]string{`{"imageId":"x","text":"<&> ü € 🖼 \" \\ \n"}`: trace, `{"imageId":"y"}`: ""}
@@ -63,13 +62,13 @@ func messageSurvives(t *testing.T, q queueTest) {
 		if m.ID == "" || m.Receipt == "" || m.Receives < 1 || q.Exact && m.Receives != 1 {
 			t.Errorf("first delivery is %+v", m)
 		}
-		if d := m.Sent.Sub(before); d < -time.Minute || d > time.Minute { // the backend's clock may be another one
+		if d := m.Sent.Sub(before); d < -time.Minute || d > time.Minute { // the backend may have another clock
 			t.Errorf("sent at %s, it was %s", m.Sent, before)
 		}
 	}
 }
 
-// maxIsRespected: a worker takes no more than it has memory for.
+// maxIsRespected: a worker must not get more messages than it can process.
 func maxIsRespected(t *testing.T, q queueTest) {
 	const n = 15
 	for i := range n {
@@ -88,7 +87,7 @@ func maxIsRespected(t *testing.T, q queueTest) {
 	}
 }
 
-// receiversShare ends when every message was seen, so a lost one shows as well as one that came twice.
+// receiversShare waits for every message, which detects lost ones as well as duplicates.
 func receiversShare(t *testing.T, q queueTest) {
 	const n = 30
 	for i := range n {
@@ -129,12 +128,12 @@ func receiversShare(t *testing.T, q queueTest) {
 	}
 }
 
-// longPollWakes: a photo must not wait for the end of a poll that began before it came.
+// longPollWakes: a message that is sent during a long poll must end it.
 func longPollWakes(t *testing.T, q queueTest) {
 	const wait = 15 * time.Second
-	for _, sender := range []int{1, 0} { // another handle, and the receiver's own
+	for _, sender := range []int{1, 0} { // another handle, and that of the receiver
 		sent := make(chan time.Time, 1)
-		time.AfterFunc(500*time.Millisecond, func() { // the poll is under way; were it not, it must be as fast
+		time.AfterFunc(500*time.Millisecond, func() { // by now the poll has started
 			sent <- time.Now()
 			if err := q.Handles[sender].Send(t.Context(), []byte("wake up"), ""); err != nil {
 				t.Error(err)
@@ -149,7 +148,7 @@ func longPollWakes(t *testing.T, q queueTest) {
 	}
 }
 
-// receiveEnds: a stopping worker does not wait for its poll, and the end of its context is no failure.
+// receiveEnds: a stopping worker does not wait for its poll, and the end of its context is not an error.
 func receiveEnds(t *testing.T, q queueTest) {
 	start := time.Now()
 	list, err := q.Handles[0].Receive(t.Context(), 10, time.Second)
@@ -172,7 +171,7 @@ func receiveEnds(t *testing.T, q queueTest) {
 	}
 }
 
-// deleteIsFinal: any handle may delete, since the process that received may hand over before it stops.
+// deleteIsFinal: any handle may delete a message.
 func deleteIsFinal(t *testing.T, q queueTest) {
 	const n = 12 // SQS takes ten at once
 	for i := range n {
@@ -182,8 +181,8 @@ func deleteIsFinal(t *testing.T, q queueTest) {
 	for _, m := range collect(t, q.Handles[1], n) {
 		list = append(list, m)
 	}
-	must(t, q.Handles[2].Delete(t.Context(), list...)) // a receipt is good on every handle
-	must(t, q.Handles[1].Delete(t.Context(), list...)) // again is no error
+	must(t, q.Handles[2].Delete(t.Context(), list...)) // a receipt is valid on every handle
+	must(t, q.Handles[1].Delete(t.Context(), list...)) // a second delete is not an error
 	lost, err := q.Handles[1].Extend(t.Context(), 0, list...)
 	if err != nil || len(lost) != n {
 		t.Errorf("extend of %d deleted messages: %d lost, %v", n, len(lost), err)
@@ -207,7 +206,7 @@ func limitsAreKnown(t *testing.T, q queueTest) {
 	}
 }
 
-// collect receives until there were n different bodies.
+// collect receives until it has n different bodies.
 func collect(t *testing.T, h imagery.Queue, n int) map[string]imagery.Message {
 	t.Helper()
 	all := map[string]imagery.Message{}
@@ -233,7 +232,7 @@ func receive(t *testing.T, h imagery.Queue) imagery.Message {
 	panic("collect returned nothing")
 }
 
-// wantQuiet fails if a message comes within d.
+// wantQuiet fails if a message is received within d.
 func wantQuiet(t *testing.T, h imagery.Queue, d time.Duration) {
 	t.Helper()
 	for deadline := time.Now().Add(d); time.Now().Before(deadline); {
@@ -245,7 +244,7 @@ func wantQuiet(t *testing.T, h imagery.Queue, d time.Duration) {
 	}
 }
 
-// notBefore fails if less than d has gone by since then, but for the rounding of clocks.
+// notBefore fails if less than d has passed since then, with tolerance for clock rounding.
 func notBefore(t *testing.T, then time.Time, d time.Duration) {
 	t.Helper()
 	if took := time.Since(then); took < d*9/10 {
@@ -253,7 +252,7 @@ func notBefore(t *testing.T, then time.Time, d time.Duration) {
 	}
 }
 
-// notAfter fails if more than d has gone by since then.
+// notAfter fails if more than d has passed since then.
 func notAfter(t *testing.T, then time.Time, d time.Duration) {
 	t.Helper()
 	if took := time.Since(then); took > d {

@@ -13,19 +13,19 @@ func redeliveryCases() []testCase {
 		onQueue("Queue.Receive: again after the visibility timeout, counted, with a new receipt", 1, plenty, timeoutRedelivers),
 		onQueue("Queue.Extend: keeps a message away for longer", 2, plenty, extendKeepsAway),
 		onQueue("Queue.Extend: counts from now, also to shorten", long, plenty, extendShortens),
-		onQueue("Queue.Extend: 0 hands back at once", long, plenty, zeroHandsBack),
-		onQueue("Queue.Extend, Delete: a late receipt changes nothing (handed back)", long, plenty, lateAfterHandBack),
+		onQueue("Queue.Extend: 0 hands back at once", long, plenty, zeroReturns),
+		onQueue("Queue.Extend, Delete: a late receipt changes nothing (handed back)", long, plenty, lateAfterReturn),
 		onQueue("Queue.Extend, Delete: a late receipt changes nothing (timed out)", 1, plenty, lateAfterTimeout),
 		onQueue("Queue.Extend: too late, though nobody else has the message", 1, plenty, lateAndUnclaimed),
 		onQueue("Queue.Extend: returns exactly the lost ones", long, plenty, extendReturnsLost),
 		onQueue("Queue.Receive: dead letter after max receives", 1, 3, deadAfterMax),
 		onQueue("DeadLetters: body, trace and time of sending survive", long, 1, deadLetterSurvives),
-		onQueue("DeadLetters: read and given back without end, deleted for good", long, 1, deadLetterIsGivenBack),
+		onQueue("DeadLetters: read and given back without end, deleted for good", long, 1, deadLetterIsReturned),
 		onQueue("DeadLetters: one can be sent again, and is new then", long, 1, deadLetterIsRedriven),
 	}
 }
 
-// timeoutRedelivers gives a lower bound only: redelivery may be late, never early.
+// timeoutRedelivers checks only the lower bound: redelivery may be late, but never early.
 func timeoutRedelivers(t *testing.T, q queueTest) {
 	must(t, q.Handles[0].Send(t.Context(), []byte("again"), ""))
 	start := time.Now()
@@ -38,7 +38,7 @@ func timeoutRedelivers(t *testing.T, q queueTest) {
 	}
 }
 
-// extendKeepsAway is the heartbeat of a long job.
+// extendKeepsAway tests the heartbeat of a long job.
 func extendKeepsAway(t *testing.T, q queueTest) {
 	const attempts = 5
 	for i := range attempts {
@@ -53,7 +53,7 @@ func extendKeepsAway(t *testing.T, q queueTest) {
 			if time.Since(start) < q.limits.Visibility {
 				t.Fatalf("extend reports a message lost that was received %s ago", time.Since(start))
 			}
-			continue // this machine stood still for longer than the timeout
+			continue // this machine was suspended for longer than the timeout
 		}
 		receiveBody(t, q.Handles[2], body)
 		notBefore(t, extended, 3*q.limits.Visibility)
@@ -62,7 +62,7 @@ func extendKeepsAway(t *testing.T, q queueTest) {
 	t.Fatalf("in %d attempts no message could be extended in time", attempts)
 }
 
-// extendShortens: handing back with a backoff must not wait for the rest of the timeout.
+// extendShortens: a message that is returned with a backoff must not wait for the rest of the timeout.
 func extendShortens(t *testing.T, q queueTest) {
 	must(t, q.Handles[0].Send(t.Context(), []byte("soon"), ""))
 	m := receive(t, q.Handles[0])
@@ -73,8 +73,8 @@ func extendShortens(t *testing.T, q queueTest) {
 	notAfter(t, extended, q.limits.Visibility/2)
 }
 
-// zeroHandsBack is what a stopping worker does, and the next one goes on at once.
-func zeroHandsBack(t *testing.T, q queueTest) {
+// zeroReturns: a message that a stopping worker returns is delivered at once.
+func zeroReturns(t *testing.T, q queueTest) {
 	must(t, q.Handles[0].Send(t.Context(), []byte("back"), ""))
 	last := receive(t, q.Handles[0])
 	for i := range 4 {
@@ -87,19 +87,19 @@ func zeroHandsBack(t *testing.T, q queueTest) {
 	}
 }
 
-// lateAfterHandBack has no clock in it: the second owner is there before the first one speaks.
-func lateAfterHandBack(t *testing.T, q queueTest) {
+// lateAfterReturn: the first owner acts after the second one has received the message. It does not depend on clocks.
+func lateAfterReturn(t *testing.T, q queueTest) {
 	must(t, q.Handles[0].Send(t.Context(), []byte("two owners"), ""))
 	late := receive(t, q.Handles[0])
 	wantHeld(t, q.Handles[0], 0, late)
 	now := receive(t, q.Handles[1])
 	wantLost(t, q.Handles[0], late)
 	must(t, q.Handles[0].Delete(t.Context(), late))
-	wantHeld(t, q.Handles[1], 0, now) // neither deleted, nor extended, nor handed back by the late one
+	wantHeld(t, q.Handles[1], 0, now) // neither deleted, nor extended, nor returned by the late one
 	wantNext(t, q, now, receive(t, q.Handles[2]))
 }
 
-// lateAfterTimeout is a worker that stood still: its extension by an hour must not take the message away.
+// lateAfterTimeout: the extension of a worker that was suspended must not hide the message from its new owner.
 func lateAfterTimeout(t *testing.T, q queueTest) {
 	must(t, q.Handles[0].Send(t.Context(), []byte("two owners"), ""))
 	late := receive(t, q.Handles[0])
@@ -111,18 +111,18 @@ func lateAfterTimeout(t *testing.T, q queueTest) {
 	notAfter(t, start, long*q.Visibility/2)
 }
 
-// lateAndUnclaimed: the worker must learn that it lost the message before somebody else has it.
+// lateAndUnclaimed: a late extension must report the message as lost even before another worker has received it.
 func lateAndUnclaimed(t *testing.T, q queueTest) {
 	must(t, q.Handles[0].Send(t.Context(), []byte("nobody's"), ""))
 	late := receive(t, q.Handles[0])
-	time.Sleep(q.limits.Visibility * 3 / 2) // it has timed out then, for certain
+	time.Sleep(q.limits.Visibility * 3 / 2) // certainly timed out
 	start := time.Now()
 	wantLost(t, q.Handles[0], late)
 	wantNext(t, q, late, receive(t, q.Handles[1]))
 	notAfter(t, start, long*q.Visibility/2)
 }
 
-// extendReturnsLost mixes messages that are held and deleted, in more than one batch.
+// extendReturnsLost mixes owned and deleted messages, in more than one batch.
 func extendReturnsLost(t *testing.T, q queueTest) {
 	const n = 12
 	for i := range n {
@@ -149,7 +149,7 @@ func extendReturnsLost(t *testing.T, q queueTest) {
 	}
 }
 
-// deadAfterMax gives deliveries up in turn by handing back and by doing nothing, as a killed worker does.
+// deadAfterMax ends deliveries alternately by returning the message and by a timeout, as after a kill.
 func deadAfterMax(t *testing.T, q queueTest) {
 	must(t, q.Handles[0].Send(t.Context(), []byte("poison"), ""))
 	must(t, q.Handles[0].Send(t.Context(), []byte("healthy"), ""))
@@ -184,7 +184,7 @@ func deadAfterMax(t *testing.T, q queueTest) {
 	wantQuiet(t, q.Handles[1], 2*q.Visibility)
 }
 
-// deadLetterSurvives: a reconciler explains the failure from the dead letter alone.
+// deadLetterSurvives: the reconciler needs all the data of the message.
 func deadLetterSurvives(t *testing.T, q queueTest) {
 	const trace = "Root=1-67891233-abcdef012345678912345678;Parent=53995c3f42cd8ad8;Sampled=1"
 	alive, dead := kill(t, q, `{"imageId":"x"}`, trace)
@@ -193,8 +193,8 @@ func deadLetterSurvives(t *testing.T, q queueTest) {
 	}
 }
 
-// deadLetterIsGivenBack: the reconciler reads dead letters again and again, and an operator must still find them.
-func deadLetterIsGivenBack(t *testing.T, q queueTest) {
+// deadLetterIsReturned: the reconciler reads dead letters repeatedly, and they must stay available to operators.
+func deadLetterIsReturned(t *testing.T, q queueTest) {
 	_, dead := kill(t, q, "read me", "")
 	late := dead
 	for i := range 5 {
@@ -211,7 +211,7 @@ func deadLetterIsGivenBack(t *testing.T, q queueTest) {
 	wantQuiet(t, q.Handles[0], 0)
 }
 
-// deadLetterIsRedriven in the order that loses nothing: sent again, then deleted.
+// deadLetterIsRedriven sends the message before it deletes the dead letter, the order that loses nothing.
 func deadLetterIsRedriven(t *testing.T, q queueTest) {
 	_, dead := kill(t, q, "redrive me", "")
 	must(t, q.Handles[1].Send(t.Context(), dead.Body, dead.Trace))
@@ -221,7 +221,7 @@ func deadLetterIsRedriven(t *testing.T, q queueTest) {
 	}
 }
 
-// kill sends a message and hands it back until it is a dead letter, which it returns beside the first delivery.
+// kill sends a message and returns it until it is a dead letter. It returns the first delivery and the dead letter.
 func kill(t *testing.T, q queueTest, body, trace string) (alive, dead imagery.Message) {
 	t.Helper()
 	must(t, q.Handles[0].Send(t.Context(), []byte(body), trace))
@@ -242,7 +242,7 @@ func kill(t *testing.T, q queueTest, body, trace string) (alive, dead imagery.Me
 	return alive, dead
 }
 
-// receiveBody receives until that message comes, and deletes others.
+// receiveBody receives until it gets the message with that body. It deletes all others.
 func receiveBody(t *testing.T, h imagery.Queue, body string) imagery.Message {
 	t.Helper()
 	for deadline := time.Now().Add(waitTimeout); time.Now().Before(deadline); {
@@ -259,7 +259,8 @@ func receiveBody(t *testing.T, h imagery.Queue, body string) imagery.Message {
 // wantNext fails unless m is the delivery that follows last.
 func wantNext(t *testing.T, q queueTest, last, m imagery.Message) {
 	t.Helper()
-	if string(m.Body) != string(last.Body) || m.Receipt == last.Receipt || m.Receives <= last.Receives || q.Exact && m.Receives != last.Receives+1 {
+	if string(m.Body) != string(last.Body) || m.Receipt == last.Receipt || m.Receives <= last.Receives ||
+		q.Exact && m.Receives != last.Receives+1 {
 		t.Errorf("delivery %+v is followed by %+v", last, m)
 	}
 	if q.Exact && (m.ID != last.ID || !m.Sent.Equal(last.Sent)) {

@@ -21,8 +21,8 @@ type Ports struct {
 	DeadLetters imagery.Queue
 }
 
-// Serve answers the calls of a Dial on the other end of conn until conn ends. A context that ends there ends
-// here, too, and imagery's errors keep their identity.
+// Serve serves ports to Dial at the other end of conn until conn is closed. It forwards the end of contexts, and the
+// errors of package imagery can be compared with errors.Is.
 func Serve(conn io.ReadWriteCloser, p Ports) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -30,11 +30,11 @@ func Serve(conn io.ReadWriteCloser, p Ports) error {
 	if err := server.RegisterName("Ports", &portServer{ctx: ctx, ports: p, calls: map[uint64]*call{}}); err != nil {
 		return err
 	}
-	server.ServeConn(watched{conn, cancel}) // returns when the calls under way have
+	server.ServeConn(watched{conn, cancel}) // returns after the pending calls
 	return nil
 }
 
-// watched is a connection that tells when it has come to its end.
+// watched is a connection that calls cancel at its end.
 type watched struct {
 	io.ReadWriteCloser
 	end func()
@@ -47,8 +47,7 @@ func (w watched) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
-// Request is a call of any port: the arguments that the operation has, the others are zero. It and Reply are
-// exported for net/rpc only.
+// Request is a call of any port, with the arguments of the operation. Request and Reply are exported for net/rpc only.
 type Request struct {
 	Call     uint64
 	Op       string
@@ -61,12 +60,12 @@ type Request struct {
 	From     time.Time
 	Duration time.Duration
 	N        int64
-	Offset   int64 // where a body stood
+	Offset   int64 // offset of a body
 	Body     []byte
 	Messages []imagery.Message
 }
 
-// Reply is the answer to a request.
+// Reply is the reply to a Request.
 type Reply struct {
 	Image    imagery.Image
 	Pending  []imagery.Pending
@@ -76,10 +75,10 @@ type Reply struct {
 	Limits   imagery.Limits
 	Failed   bool
 	Error    string
-	Is       int // 1 + index of the known error that it is, or 0
+	Is       int // 1 + index of the error in known, or 0
 }
 
-// known are the errors that callers tell apart.
+// known has the errors that callers distinguish.
 var known = []error{
 	imagery.ErrNotFound, imagery.ErrDenied, imagery.ErrExists, imagery.ErrConflict, context.Canceled, context.DeadlineExceeded,
 }
@@ -91,14 +90,13 @@ type portServer struct {
 	calls map[uint64]*call
 }
 
-// call is the context of a call under way.
+// call is the context of a pending call.
 type call struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 }
 
-// begin returns the call of that number. The order in which a call and its cancellation get here is not
-// known, so either of them makes it.
+// begin returns the call with that number and creates it if necessary: a cancellation may arrive before its call.
 func (s *portServer) begin(n uint64) *call {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -109,13 +107,13 @@ func (s *portServer) begin(n uint64) *call {
 	return s.calls[n]
 }
 
-// Cancel ends the context of a call; net/rpc wants it exported, and with these arguments.
+// Cancel ends the context of a call. net/rpc requires the signature.
 func (s *portServer) Cancel(n uint64, _ *bool) error {
 	s.begin(n).cancel()
 	return nil
 }
 
-// Do makes a call. Its own error is nil: those of the port travel in the reply.
+// Do executes a call. It always returns nil; the error of the port is in the reply.
 func (s *portServer) Do(r *Request, out *Reply) error {
 	c := s.begin(r.Call)
 	defer c.cancel()
@@ -182,7 +180,7 @@ func (s *portServer) do(ctx context.Context, r *Request, out *Reply) (err error)
 	return err
 }
 
-// follow reads the object that a link of a backend without URLs has.
+// follow reads the object of a link without a URL.
 func follow(link imagery.Link, err error) (string, []byte, error) {
 	if err != nil || link.Body == nil {
 		return link.URL, nil, err

@@ -1,5 +1,5 @@
-// Package memory keeps the ports in the memory of one process, for tests of everything above them: exact,
-// fast, and deterministic under a fake clock. Handles are not shared between processes.
+// Package memory implements the ports of package imagery in memory, for tests of the packages that use them. It is
+// deterministic under a fake clock.
 package memory
 
 import (
@@ -21,7 +21,7 @@ type Catalog struct {
 	mu    sync.Mutex
 	items map[string]imagery.Image
 	lease map[string]lease
-	Moves []imagery.Image // every image that a Move wrote, in order
+	Moves []imagery.Image // images written by Move, in order
 }
 
 // Create implements imagery.Catalog.
@@ -35,7 +35,7 @@ func (c *Catalog) Create(_ context.Context, img imagery.Image, now time.Time) er
 	return nil
 }
 
-// put stores an image; the caller holds the lock.
+// put stores an image. The caller must hold the lock.
 func (c *Catalog) put(img imagery.Image) {
 	if c.items == nil {
 		c.items = map[string]imagery.Image{}
@@ -44,14 +44,14 @@ func (c *Catalog) put(img imagery.Image) {
 	c.items[img.ID] = img
 }
 
-// Put stores an image as it is, whatever was there.
+// Put stores an image unconditionally.
 func (c *Catalog) Put(img imagery.Image) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.put(img)
 }
 
-// Remove deletes an item, as the time to live does.
+// Remove deletes an item, like an expired time to live.
 func (c *Catalog) Remove(id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -96,7 +96,9 @@ func (c *Catalog) Touch(_ context.Context, img imagery.Image, hinted time.Time) 
 }
 
 // Pending implements imagery.Catalog.
-func (c *Catalog) Pending(_ context.Context, shard string, from, to time.Time, after string, limit int) ([]imagery.Pending, string, error) {
+func (c *Catalog) Pending(
+	_ context.Context, shard string, from, to time.Time, after string, limit int,
+) ([]imagery.Pending, string, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	key := func(p imagery.Pending) string { return fmt.Sprintf("%020d/%s", p.Updated.UnixMilli(), p.ID) }
@@ -114,7 +116,7 @@ func (c *Catalog) Pending(_ context.Context, shard string, from, to time.Time, a
 	return list[:limit], key(list[limit-1]), nil
 }
 
-// lease is who owns a name, and until when.
+// lease is the holder of a named lease and its end.
 type lease struct {
 	holder string
 	until  time.Time
@@ -141,7 +143,7 @@ func (c *Catalog) Ping(context.Context) error { return nil }
 type Blobs struct {
 	mu   sync.Mutex
 	objs map[string][]byte
-	Puts map[string]int // how often each key was put
+	Puts map[string]int // number of Put calls by key
 }
 
 // Put implements imagery.Blobs.
@@ -154,7 +156,7 @@ func (b *Blobs) Put(_ context.Context, key, _ string, body io.ReadSeeker, size i
 		return err
 	}
 	if int64(len(data)) != size {
-		return fmt.Errorf("put %s: %d bytes announced, %d came", key, size, len(data))
+		return fmt.Errorf("put %s: %d bytes declared, %d read", key, size, len(data))
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -180,7 +182,7 @@ func (b *Blobs) Get(_ context.Context, key string, limit int64) ([]byte, error) 
 	return bytes.Clone(data), nil
 }
 
-// body is an object that is open.
+// body adds a Close method to a reader.
 type body struct{ *bytes.Reader }
 
 // Close implements io.Closer.

@@ -9,10 +9,10 @@ import (
 	"imagery/app/imagery"
 )
 
-// Queue is an imagery.Queue with the semantics of SQS. Make it with NewQueue.
+// Queue is an imagery.Queue with the semantics of SQS. Use NewQueue to create it.
 type Queue struct {
 	limits imagery.Limits
-	dead   *Queue // nil for the dead letters themselves
+	dead   *Queue // nil for the dead-letter queue itself
 
 	mu       sync.Mutex
 	messages []*stored
@@ -27,7 +27,7 @@ type stored struct {
 	visible time.Time
 }
 
-// NewQueue returns a queue and its dead letters.
+// NewQueue returns a queue and its dead-letter queue.
 func NewQueue(limits imagery.Limits) (queue, deadLetters *Queue) {
 	deadLetters = &Queue{limits: imagery.Limits{Visibility: limits.Visibility}, changed: make(chan struct{})}
 	return &Queue{limits: limits, dead: deadLetters, changed: make(chan struct{})}, deadLetters
@@ -39,11 +39,12 @@ func (q *Queue) Send(_ context.Context, body []byte, trace string) error {
 	defer q.mu.Unlock()
 	q.serial++
 	q.Sends++
-	q.push(&stored{Message: imagery.Message{ID: fmt.Sprintf("m%d", q.serial), Body: body, Sent: time.Now(), Trace: trace}})
+	id := fmt.Sprintf("m%d", q.serial)
+	q.push(&stored{Message: imagery.Message{ID: id, Body: body, Sent: time.Now(), Trace: trace}})
 	return nil
 }
 
-// push appends and wakes; the caller holds the lock.
+// push appends a message and wakes the receivers. The caller must hold the lock.
 func (q *Queue) push(m *stored) {
 	q.messages = append(q.messages, m)
 	q.wake()
@@ -73,7 +74,7 @@ func (q *Queue) Receive(ctx context.Context, max int, wait time.Duration) ([]ima
 	}
 }
 
-// take receives what is visible, and says how long until more is.
+// take receives visible messages. It also returns the time until the next one becomes visible.
 func (q *Queue) take(max int) (got []imagery.Message, next time.Duration, changed <-chan struct{}) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -147,14 +148,14 @@ func (q *Queue) find(receipt string) *stored {
 // Limits implements imagery.Queue.
 func (q *Queue) Limits(context.Context) (imagery.Limits, error) { return q.limits, nil }
 
-// Len is the number of messages, visible or not.
+// Len returns the number of messages, visible or not.
 func (q *Queue) Len() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return len(q.messages)
 }
 
-// Purge throws every message away.
+// Purge deletes all messages.
 func (q *Queue) Purge() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
