@@ -149,9 +149,9 @@ func TestProductLinksNoEmulator(t *testing.T) {
 	}
 }
 
-// TestLinkerDropsUnusedMethods: a program that calls methods by name, as text/template does, keeps every method of every
-// type, and with them all operations of every AWS client: a third of the binary that each instance downloads. Cobra
-// imports text/template, but links nothing of it unless a template is set.
+// TestLinkerDropsUnusedMethods: a program that calls methods by name, as text/template does, keeps every method of
+// every type, and with them all operations of every AWS client: a third of the binary that each instance downloads.
+// Cobra imports text/template, but links nothing of it unless a template is set.
 func TestLinkerDropsUnusedMethods(t *testing.T) {
 	if testing.Short() && os.Getenv("REQUIRE_ALL") != "1" {
 		t.Skip("it links the binary")

@@ -23,7 +23,8 @@ type backend struct {
 	close        func() error
 }
 
-// probeKeys are the keys that /readyz requests from the bucket. They need not exist, but the role may read their prefix.
+// probeKeys are the keys that /readyz requests from the bucket. They need not exist, but the role may read their
+// prefix.
 var probeKeys = map[settings.Role]string{settings.Server: "processed/readyz", settings.Worker: "upload/readyz"}
 
 // openBackend opens the backend that the settings select. It makes no calls to AWS.

@@ -123,8 +123,8 @@ func greet(w io.Writer, l net.Listener, s settings.Settings) {
 	fmt.Fprint(w, "\nPress Ctrl-C to stop, twice to stop at once.\n\n")
 }
 
-// shareMemory plans the memory of the fleet. It changes the settings of the children and returns variables for them, and
-// the connection limit of the balancer. If a memory budget per process is set, the processes share no memory.
+// shareMemory plans the memory of the fleet. It changes the settings of the children and returns variables for them,
+// and the connection limit of the balancer. If a memory budget per process is set, the processes share no memory.
 func shareMemory(s *settings.Settings, log *slog.Logger) (connections int, env []string, err error) {
 	cores := runtime.GOMAXPROCS(0)
 	if s.Memory != 0 {

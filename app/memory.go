@@ -35,8 +35,8 @@ const unmeasured = 1 << 30
 // measured returns the memory budget of all processes on this machine.
 func measured() int64 { return cmp.Or(budget.Measured(), unmeasured) }
 
-// planMemory plans the memory of a server or worker from the -memory setting, from the pools of the fleet that started the
-// process, or from the measured limit. It also sets the limit of the garbage collector.
+// planMemory plans the memory of a server or worker from the -memory setting, from the pools of the fleet that started
+// the process, or from the measured limit. It also sets the limit of the garbage collector.
 func planMemory(s settings.Settings) (m memory, err error) {
 	if address := os.Getenv(poolsEnv); address != "" && s.Memory == 0 {
 		os.Unsetenv(poolsEnv)
@@ -45,7 +45,8 @@ func planMemory(s settings.Settings) (m memory, err error) {
 	bytes := cmp.Or(s.Memory, measured())
 	debug.SetMemoryLimit(min(bytes, debug.SetMemoryLimit(-1)))
 	m.connections = httpserver.Connections(bytes)
-	m.uploads = bytes - settings.ProcessBase - int64(m.connections-httpserver.MinConnections)*httpserver.MemoryPerConnection
+	moreConnections := int64(m.connections - httpserver.MinConnections)
+	m.uploads = bytes - settings.ProcessBase - moreConnections*httpserver.MemoryPerConnection
 	m.uploads = max(m.uploads, settings.MaxUploadBytes) // with less, a photo of maximum size could never be uploaded
 	m.worker = settings.PlanWorker(runtime.GOMAXPROCS(0), bytes, s.MaxPixels)
 	m.photos = budget.NewPool(m.worker.Photos)
@@ -111,8 +112,8 @@ type heap struct {
 // memory that no plan assigns.
 const slack = 24 << 20
 
-// collectAbove is the size of a lease, in bytes, whose end triggers a garbage collection, because another process may use
-// the memory next.
+// collectAbove is the size of a lease, in bytes, whose end triggers a garbage collection, because another process may
+// use the memory next.
 const collectAbove = 8 << 20
 
 // changed adds delta, in bytes, to the leases, and returns memory to the operating system when leases end.

@@ -12,9 +12,9 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 )
 
-// notifySystemd tells systemd, if it runs this process, that the process is ready. It then sends the watchdog ping at half
-// of the watchdog interval while the process's own listener answers /healthz, so that systemd restarts a process that
-// hangs.
+// notifySystemd tells systemd, if it runs this process, that the process is ready. It then sends the watchdog ping at
+// half of the watchdog interval while the process's own listener answers /healthz, so that systemd restarts a process
+// that hangs.
 func notifySystemd(ctx context.Context, l net.Listener, log *slog.Logger) {
 	notify := func(state string) {
 		if _, err := daemon.SdNotify(false, state); err != nil {

@@ -122,8 +122,8 @@ func runWorker(ctx context.Context, s settings.Settings, stdout, stderr io.Write
 	}).Run(ctx, p.listener)
 }
 
-// heartbeat logs the metric 1 every settings.HeartbeatEvery until ctx ends, so that an alarm can detect an instance whose
-// log does not arrive. The first one comes after an interval, so a process in a restart loop sends none.
+// heartbeat logs the metric 1 every settings.HeartbeatEvery until ctx ends, so that an alarm can detect an instance
+// whose log does not arrive. The first one comes after an interval, so a process in a restart loop sends none.
 func heartbeat(ctx context.Context, log *slog.Logger) {
 	ticks := time.NewTicker(settings.HeartbeatEvery)
 	defer ticks.Stop()
@@ -144,8 +144,8 @@ func sniff(head []byte) (string, error) {
 	return "image/" + string(f), err
 }
 
-// reconcileEvery returns a third of the age at which a hint is sent again, but at most a minute, the period of the metric
-// for the oldest unfinished image.
+// reconcileEvery returns a third of the age at which a hint is sent again, but at most a minute, the period of the
+// metric for the oldest unfinished image.
 func reconcileEvery(s settings.Settings) time.Duration { return min(time.Minute, s.ResendAfter/3) }
 
 // probe returns an error unless table and bucket answer.

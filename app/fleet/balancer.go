@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	// defaultResponseTimeout bounds a request until its response starts. An upload may take settings.UploadTimeout and a long
-	// poll 20 s, and no request is both, so only a server that hangs reaches it.
+	// defaultResponseTimeout bounds a request until its response starts. An upload may take settings.UploadTimeout and
+	// a long poll 20 s, and no request is both, so only a server that hangs reaches it.
 	defaultResponseTimeout = settings.UploadTimeout + 30*time.Second
 	// continueTimeout is how long the balancer waits for the answer to Expect: 100-continue before it sends the body
 	// anyway. The server reads the image from the table first.
@@ -28,8 +28,9 @@ const (
 // defaultConnections is the default of Options.Connections.
 const defaultConnections = 1024
 
-// balancer forwards requests to the servers of a pool. It buffers no bodies, and never sends a request to a second server
-// once the first may have received any of it. The client may repeat it: all requests of the service are idempotent.
+// balancer forwards requests to the servers of a pool. It buffers no bodies, and never sends a request to a second
+// server once the first may have received any of it. The client may repeat it: all requests of the service are
+// idempotent.
 type balancer struct {
 	pool            *pool
 	log             *slog.Logger
@@ -87,8 +88,8 @@ func (b *balancer) close() { b.web.Close() }
 // bodyTimeout bounds the time of a request body: the limit of the server, plus time for its response.
 const bodyTimeout = settings.UploadTimeout + 10*time.Second
 
-// ServeHTTP forwards one request. Its time is limited only until the response header, because the client may read a large
-// photo slowly.
+// ServeHTTP forwards one request. Its time is limited only until the response header, because the client may read a
+// large photo slowly.
 func (b *balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if upgrade := r.Header.Values("Upgrade"); len(upgrade) > 0 {
 		if !printable(upgrade) {

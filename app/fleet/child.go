@@ -79,9 +79,9 @@ func (c *child) supervise() error {
 	}
 }
 
-// permanentStartFailure returns an error if the child will never start. A child that has listened once has valid settings:
-// from then on exit code 2 is a panic, and an unavailable table is a transient error. A process that was ended by a
-// signal did not fail by itself.
+// permanentStartFailure returns an error if the child will never start. A child that has listened once has valid
+// settings: from then on exit code 2 is a panic, and an unavailable table is a transient error. A process that was
+// ended by a signal did not fail by itself.
 func (c *child) permanentStartFailure(end exit, attempt int) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

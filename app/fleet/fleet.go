@@ -1,8 +1,8 @@
 // Package fleet implements role local: it runs servers and workers as child processes, restarts those that exit, and
 // distributes HTTP requests over the servers like a cloud load balancer. It has no state that must survive a crash.
 //
-// It kills and restarts a running child only if it is frozen, because it may hold the lock that all writers need. A slow
-// child only gets fewer requests.
+// It kills and restarts a running child only if it is frozen, because it may hold the lock that all writers need. A
+// slow child only gets fewer requests.
 package fleet
 
 import (
@@ -39,8 +39,8 @@ type Options struct {
 
 // Child describes one process. It must print "listening on http://HOST:PORT" on its standard output, answer /readyz and
 // /healthz there, and call WatchParent. On SIGTERM a server must fail /readyz and accept connections for another twice
-// probeEvery, and after a response before the end of an upload it must keep reading for a moment. Otherwise requests fail
-// with 502, because the balancer cannot tell whether the server had started them.
+// probeEvery, and after a response before the end of an upload it must keep reading for a moment. Otherwise requests
+// fail with 502, because the balancer cannot tell whether the server had started them.
 type Child struct {
 	Name   string // unique, such as server-1
 	Server bool   // receives requests from the balancer
@@ -83,9 +83,9 @@ func New(o Options) *Fleet {
 	return f
 }
 
-// Run serves l and keeps the children running until ctx ends. Then it stops the balancer, the servers and the workers, in
-// this order, so that no process gets work that it cannot finish. It returns nil after a clean stop, and an error if a
-// child can never start or had to be killed.
+// Run serves l and keeps the children running until ctx ends. Then it stops the balancer, the servers and the workers,
+// in this order, so that no process gets work that it cannot finish. It returns nil after a clean stop, and an error if
+// a child can never start or had to be killed.
 func (f *Fleet) Run(ctx context.Context, l net.Listener) error {
 	failed := make(chan error, len(f.children)+1)
 	b := newBalancer(f.pool, f.o)

@@ -228,7 +228,8 @@ func alive(pid int) bool {
 func startProcess(t *testing.T, args string) (cmd *exec.Cmd, url string, pids []int) {
 	t.Helper()
 	cmd = exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), actAs+"=fleet", "FLEET_TEST_CHILDREN=server-1,server-2,worker-1,worker-2", "FLEET_TEST_ARGS="+args)
+	cmd.Env = append(os.Environ(), actAs+"=fleet",
+		"FLEET_TEST_CHILDREN=server-1,server-2,worker-1,worker-2", "FLEET_TEST_ARGS="+args)
 	cmd.Stderr = t.Output()
 	out, err := cmd.StdoutPipe()
 	if err != nil {

@@ -18,7 +18,8 @@ import (
 
 // quick has short intervals for tests.
 var quick = timing{tick: 50 * time.Millisecond, maxDelay: time.Second, probeInterval: 100 * time.Millisecond,
-	probeTimeout: 500 * time.Millisecond, killAfter: time.Second, killAfterUnknown: 3 * time.Second, killInterval: 4 * time.Second}
+	probeTimeout: 500 * time.Millisecond, killAfter: time.Second, killAfterUnknown: 3 * time.Second,
+	killInterval: 4 * time.Second}
 
 // recorder records the probes and kills of a watchdog.
 type recorder struct {

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// parentEnv is set for a process that a fleet started. Its standard input is a pipe that the fleet keeps open: the end of
-// that pipe is the only notice of the fleet's death that all operating systems give.
+// parentEnv is set for a process that a fleet started. Its standard input is a pipe that the fleet keeps open: the end
+// of that pipe is the only notice of the fleet's death that all operating systems give.
 const (
 	parentEnv   = "IMAGERY_PARENT"
 	parentStdin = "stdin"
@@ -21,8 +21,8 @@ var ErrParentGone = errors.New("the fleet that started this process is gone")
 // orphanGrace is how long a process may take to stop after its fleet has ended. It must be gone within a second.
 const orphanGrace = 500 * time.Millisecond
 
-// WatchParent returns a copy of ctx that also ends when the fleet that started this process ends for any reason. It calls
-// exit, which must end the process, half a second later. In a process that no fleet started it returns ctx.
+// WatchParent returns a copy of ctx that also ends when the fleet that started this process ends for any reason. It
+// calls exit, which must end the process, half a second later. In a process that no fleet started it returns ctx.
 func WatchParent(ctx context.Context, exit func()) context.Context {
 	if os.Getenv(parentEnv) != parentStdin {
 		return ctx

@@ -16,8 +16,8 @@ const (
 
 var prober = &http.Client{Timeout: probeTimeout, Transport: &http.Transport{DisableKeepAlives: true}}
 
-// probe requests /readyz every probeEvery until the process has ended. Each probe opens a new connection, so it also shows
-// whether the process still accepts connections.
+// probe requests /readyz every probeEvery until the process has ended. Each probe opens a new connection, so it also
+// shows whether the process still accepts connections.
 func (c *child) probe(alive context.Context, addr string) {
 	for {
 		up, ready := ask(alive, addr)

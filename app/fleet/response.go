@@ -26,8 +26,8 @@ type requestBody struct {
 	broken atomic.Bool // failed before its end
 }
 
-// Read returns io.EOF again after the end. The Transport reads once more after the declared length; by then net/http may
-// have closed the body because the response has started, and the Transport would abort the response.
+// Read returns io.EOF again after the end. The Transport reads once more after the declared length; by then net/http
+// may have closed the body because the response has started, and the Transport would abort the response.
 func (u *requestBody) Read(p []byte) (int, error) {
 	if u.ended.Load() && !u.broken.Load() {
 		return 0, io.EOF

@@ -13,8 +13,8 @@ import (
 // those of a deadlocked one in S.
 const activeStates = "RDt"
 
-// anyThreadActive reports whether any thread of the process is in an active state. It returns an error where this cannot
-// be determined: only Linux has /proc/PID/task.
+// anyThreadActive reports whether any thread of the process is in an active state. It returns an error where this
+// cannot be determined: only Linux has /proc/PID/task.
 func anyThreadActive(pid int) (bool, error) {
 	dir := fmt.Sprintf("/proc/%d/task", pid)
 	threads, err := os.ReadDir(dir)

@@ -122,12 +122,16 @@ func TestWatchdog(t *testing.T) {
 		"the fleet is late":   {silent: both, anyThreadActive: lateEvery(9*time.Second, 1500*time.Millisecond)},
 		"the fleet is slightly late": {silent: both[:1], anyThreadActive: lateEvery(9*time.Second, 900*time.Millisecond),
 			want: []time.Duration{10 * time.Second}},
-		"threads unknown": {silent: both[:1], anyThreadActive: func(int) (bool, error) { return false, errors.New("no /proc") },
-			want: []time.Duration{30 * time.Second}},
-		"still starting":   {silent: both, prepare: func(s *bench) { s.say(noAnswer, both...) }},
-		"answers again":    {silent: both, then: func(s *bench) { s.say(answered, both...) }},
-		"refuses":          {silent: both, then: func(s *bench) { s.say(refused, both...) }},
-		"is being stopped": {silent: both, then: func(s *bench) { close(s.children[0].stopping); close(s.children[1].stopping) }},
+		"threads unknown": {silent: both[:1],
+			anyThreadActive: func(int) (bool, error) { return false, errors.New("no /proc") },
+			want:            []time.Duration{30 * time.Second}},
+		"still starting": {silent: both, prepare: func(s *bench) { s.say(noAnswer, both...) }},
+		"answers again":  {silent: both, then: func(s *bench) { s.say(answered, both...) }},
+		"refuses":        {silent: both, then: func(s *bench) { s.say(refused, both...) }},
+		"is being stopped": {silent: both, then: func(s *bench) {
+			close(s.children[0].stopping)
+			close(s.children[1].stopping)
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

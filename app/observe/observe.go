@@ -26,7 +26,8 @@ type Identity struct {
 // the identity and the metrics. The format is settings.LogText or settings.LogJSON; see TextLog for an empty one.
 func NewLogger(w io.Writer, format string, id Identity) *slog.Logger {
 	if TextLog(format, w) {
-		return slog.New(tint.NewHandler(w, &tint.Options{TimeFormat: time.TimeOnly, NoColor: !Colour(w), ReplaceAttr: forPeople}))
+		o := tint.Options{TimeFormat: time.TimeOnly, NoColor: !Colour(w), ReplaceAttr: forPeople}
+		return slog.New(tint.NewHandler(w, &o))
 	}
 	return slog.New(slog.NewJSONHandler(w, nil)).With(
 		settings.DimensionStack, id.Stack, settings.DimensionRole, id.Role, "release", id.Release, "instance", id.Instance)
@@ -90,9 +91,9 @@ func Millis(name string, d time.Duration) Measure {
 // Seconds returns the measure of a duration in seconds.
 func Seconds(name string, d time.Duration) Measure { return Measure{name, "Seconds", d.Seconds()} }
 
-// Line logs one line with measures. In JSON it has CloudWatch's Embedded Metric Format: the values are members of the line,
-// and the dimensions are the stack and role of the logger. So metrics need no API call and no permission, and always
-// agree with the log. In text the line has only the durations in milliseconds.
+// Line logs one line with measures. In JSON it has CloudWatch's Embedded Metric Format: the values are members of the
+// line, and the dimensions are the stack and role of the logger. So metrics need no API call and no permission, and
+// always agree with the log. In text the line has only the durations in milliseconds.
 func Line(ctx context.Context, log *slog.Logger, level slog.Level, msg string, ms []Measure, attrs ...slog.Attr) {
 	if _, isJSON := log.Handler().(*slog.JSONHandler); !isJSON {
 		for _, m := range ms {

@@ -9,8 +9,8 @@ import (
 	"sync"
 )
 
-// Release returns the lower-case hex SHA-256 of the running binary, which is the answer to /version. It is computed at the
-// first call. On Linux it is read through /proc/self/exe, which stays correct if the file was replaced meanwhile.
+// Release returns the lower-case hex SHA-256 of the running binary, which is the answer to /version. It is computed at
+// the first call. On Linux it is read through /proc/self/exe, which stays correct if the file was replaced meanwhile.
 var Release = sync.OnceValues(func() (string, error) {
 	path := "/proc/self/exe"
 	if _, err := os.Stat(path); err != nil {

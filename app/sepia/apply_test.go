@@ -28,7 +28,8 @@ func TestPanickingDecoderIsABadPhoto(t *testing.T) {
 	if !errors.As(err, &bad) || bad.Kind != imagery.Unreadable || bad.Reason == "" {
 		t.Fatalf("got %v, want a bad photo", err)
 	}
-	if bad.Err == nil || !strings.Contains(bad.Err.Error(), "decode panicked: ") || !strings.Contains(bad.Err.Error(), "apply_test.go") {
+	if bad.Err == nil || !strings.Contains(bad.Err.Error(), "decode panicked: ") ||
+		!strings.Contains(bad.Err.Error(), "apply_test.go") {
 		t.Errorf("the log would not show where it panicked: %v", bad.Err)
 	}
 }
@@ -65,7 +66,8 @@ func (r *tripReader) Read(p []byte) (int, error) {
 func TestCancelInterruptsTheDecoder(t *testing.T) {
 	file, _ := pngOfKind(6, 8, false, false)
 	file.width, file.height, file.level = 400, 300, 0
-	photo := jpegFile{width: 400, height: 300, components: []jpegPlane{{1, 1, 1, wave(0)}, {2, 1, 1, wave(1)}, {3, 1, 1, wave(2)}}}
+	photo := jpegFile{width: 400, height: 300,
+		components: []jpegPlane{{1, 1, 1, wave(0)}, {2, 1, 1, wave(1)}, {3, 1, 1, wave(2)}}}
 	for name, c := range map[string]struct {
 		raw    []byte
 		decode func(io.Reader) (image.Image, error)
@@ -119,8 +121,10 @@ func (c *countdown) Err() error {
 // pixels or each strip, and one for each piece that the encoder writes.
 func TestCancelAtEveryPoint(t *testing.T) {
 	deep := pngFile{width: 500, height: 400, depth: 8, colour: 6, sample: noise8, level: 1}
-	flat := pngFile{width: 1200, height: 1200, depth: 8, colour: 6, sample: func(x, y, c int) uint16 { return 0 }, level: 1}
-	photo := jpegFile{width: 600, height: 300, components: []jpegPlane{{id: 1, h: 2, v: 2}, {id: 2, h: 1, v: 1}, {id: 3, h: 1, v: 1}}}
+	flat := pngFile{width: 1200, height: 1200, depth: 8, colour: 6, level: 1,
+		sample: func(x, y, c int) uint16 { return 0 }}
+	photo := jpegFile{width: 600, height: 300,
+		components: []jpegPlane{{id: 1, h: 2, v: 2}, {id: 2, h: 1, v: 1}, {id: 3, h: 1, v: 1}}}
 	for name, c := range map[string]struct {
 		raw   []byte
 		looks int

@@ -232,7 +232,8 @@ func testJPEG(t *testing.T, raw []byte, orientation int) {
 	compareMean(t, apply(t, raw, "jpg"), straightPixels(decoded), 2, 12)
 }
 
-// TestCMYKRed guards against the ink being inverted in the tests' writer and the decoder alike: Adobe stores 255 for no ink.
+// TestCMYKRed guards against the ink being inverted in the tests' writer and the decoder alike: Adobe stores 255 for no
+// ink.
 func TestCMYKRed(t *testing.T) {
 	full := func(v uint8) func(x, y int) uint8 { return func(x, y int) uint8 { return v } }
 	raw := jpegFile{width: 16, height: 16, segments: [][]byte{adobeSegment(0)}, components: []jpegPlane{

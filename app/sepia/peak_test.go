@@ -114,7 +114,8 @@ func memory(tb testing.TB, pid int, name string) int64 {
 	return 0
 }
 
-// heavyKinds are the photos that take most memory for each of their pixels, or come closest to Peak; the files are small.
+// heavyKinds are the photos that take most memory for each of their pixels, or come closest to Peak; the files are
+// small.
 var heavyKinds = map[string]func(width, height int) []byte{
 	"JPEG 4:2:0":             heavyJPEG(false, "123", []byte{0x22, 0x11, 0x11}),
 	"JPEG 4:2:0 turned":      heavyJPEG(false, "123", []byte{0x22, 0x11, 0x11}, exifSegment(6)),

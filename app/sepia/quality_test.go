@@ -169,7 +169,8 @@ func TestSteadyStateAllocatesTheResult(t *testing.T) {
 func plainKinds() map[string][]byte {
 	all := map[string][]byte{}
 	for hv := range map[byte]bool{0x11: true, 0x12: true, 0x21: true, 0x22: true, 0x41: true} {
-		f := jpegFile{width: 43, height: 29, components: []jpegPlane{{1, hv >> 4, hv & 15, wave(0)}, {2, 1, 1, wave(1)}, {3, 1, 1, wave(2)}}}
+		f := jpegFile{width: 43, height: 29,
+			components: []jpegPlane{{1, hv >> 4, hv & 15, wave(0)}, {2, 1, 1, wave(1)}, {3, 1, 1, wave(2)}}}
 		all[fmt.Sprintf("sampling %#x", hv)] = f.bytes()
 	}
 	all["grey"] = jpegFile{width: 21, height: 13, components: []jpegPlane{{1, 2, 2, wave(0)}}}.bytes()

@@ -168,7 +168,8 @@ func TestDeclaredLengthsAllocateNothing(t *testing.T) {
 func TestScansAreCounted(t *testing.T) {
 	// One scan for DC, one for AC, and the extra ones.
 	bomb := func(extra int) []byte {
-		return jpegFile{width: 64, height: 64, progressive: true, extraScans: extra, components: []jpegPlane{{1, 1, 1, wave(0)}}}.bytes()
+		return jpegFile{width: 64, height: 64, progressive: true, extraScans: extra,
+			components: []jpegPlane{{1, 1, 1, wave(0)}}}.bytes()
 	}
 	if _, err := sepia.Inspect(bytes.NewReader(bomb(sepia.MaxScans-2)), 0); err != nil {
 		t.Errorf("%d scans: %v", sepia.MaxScans, err)
@@ -187,7 +188,8 @@ func TestRefusedInWords(t *testing.T) {
 		raw[at] = v
 		return raw
 	}
-	cmyk := jpegFile{width: 16, height: 16, components: []jpegPlane{{1, 1, 1, nil}, {2, 1, 1, nil}, {3, 1, 1, nil}, {4, 1, 1, nil}}}
+	cmyk := jpegFile{width: 16, height: 16,
+		components: []jpegPlane{{1, 1, 1, nil}, {2, 1, 1, nil}, {3, 1, 1, nil}, {4, 1, 1, nil}}}
 	png := pngFile{width: 5, height: 5, depth: 8, colour: 2}.ihdr()
 	lossless := webpChunk{"VP8L", webpLossless(5, 5, func(x, y int) uint32 { return 0 })}
 	for name, c := range map[string]struct {
@@ -202,10 +204,13 @@ func TestRefusedInWords(t *testing.T) {
 		"CMYK of unknown ink":    {cmyk.bytes(), imagery.Unreadable},
 		"PNG of depth 3":         {edit(png, 24, 3), imagery.Unreadable},
 		"PNG with a wrong sum":   {edit(png, 32, png[32]+1), imagery.Unreadable},
-		"PNG without header":     {append([]byte("\x89PNG\r\n\x1a\n"), pngChunk("IDAT", make([]byte, 13))...), imagery.Unreadable},
-		"WebP inter frame":       {webpFile(webpChunk{"VP8 ", []byte("\x11\x00\x00\x9d\x01\x2a\x05\x00\x05\x00")}), imagery.Unreadable},
-		"WebP animated by flag":  {webpFile(webpCanvas(5, 5, 2), lossless), imagery.Unsupported},
-		"WebP animated by chunk": {webpFile(webpCanvas(5, 5, 0), webpChunk{"ANIM", make([]byte, 6)}, lossless), imagery.Unsupported},
+		"PNG without header": {
+			append([]byte("\x89PNG\r\n\x1a\n"), pngChunk("IDAT", make([]byte, 13))...), imagery.Unreadable},
+		"WebP inter frame": {
+			webpFile(webpChunk{"VP8 ", []byte("\x11\x00\x00\x9d\x01\x2a\x05\x00\x05\x00")}), imagery.Unreadable},
+		"WebP animated by flag": {webpFile(webpCanvas(5, 5, 2), lossless), imagery.Unsupported},
+		"WebP animated by chunk": {
+			webpFile(webpCanvas(5, 5, 0), webpChunk{"ANIM", make([]byte, 6)}, lossless), imagery.Unsupported},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := sepia.Inspect(bytes.NewReader(c.raw), 0)
@@ -282,7 +287,9 @@ func TestCutShort(t *testing.T) {
 // TestReaderThatFails: an error of the reader is no fault of the photo.
 func TestReaderThatFails(t *testing.T) {
 	lost := errors.New("connection lost")
-	for name, raw := range map[string][]byte{"JPEG": fixture(t, "progressive.jpg"), "WebP": fixture(t, "alpha.webp"), "PNG": fixture(t, "alpha.png")} {
+	for name, raw := range map[string][]byte{
+		"JPEG": fixture(t, "progressive.jpg"), "WebP": fixture(t, "alpha.webp"), "PNG": fixture(t, "alpha.png"),
+	} {
 		for _, n := range []int{0, 12, 30, len(raw) - 20} {
 			t.Run(fmt.Sprintf("%s after %d", name, n), func(t *testing.T) {
 				_, err := sepia.Inspect(io.MultiReader(bytes.NewReader(raw[:n]), iotest.ErrReader(lost)), 0)

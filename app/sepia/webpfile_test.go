@@ -2,7 +2,8 @@ package sepia_test
 
 import "encoding/binary"
 
-// webpLossless writes a VP8L image of 0xAARRGGBB pixels with literal codes of equal length, the simplest stream there is.
+// webpLossless writes a VP8L image of 0xAARRGGBB pixels with literal codes of equal length, the simplest stream there
+// is.
 func webpLossless(width, height int, pixel func(x, y int) uint32) []byte {
 	w := &lsbWriter{}
 	w.write(0x2f, 8)
@@ -31,8 +32,8 @@ func webpLossless(width, height int, pixel func(x, y int) uint32) []byte {
 	return w.flush()
 }
 
-// webpTrees writes a VP8L image that makes the decoder build as many Huffman trees of the largest size as it allows, and
-// ends there.
+// webpTrees writes a VP8L image that makes the decoder build as many Huffman trees of the largest size as it allows,
+// and ends there.
 func webpTrees(width, height int) []byte {
 	const tileBits, groups, cacheBits = 2, 2600, 11
 	w := &lsbWriter{}

@@ -81,7 +81,7 @@ func TestExpensivePhotosAreDeferred(t *testing.T) {
 // noSend is a queue whose Send fails.
 type noSend struct{ imagery.Queue }
 
-func (noSend) Send(context.Context, []byte, string) error { return errors.New("away") }
+func (noSend) Send(context.Context, []byte, string) error { return errors.New("unavailable") }
 
 // TestExpensivePhotoThatCannotBeDeferredWaits: when Send fails, an expensive photo waits in its worker. So does one
 // whose message was received before.

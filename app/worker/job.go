@@ -81,7 +81,8 @@ func (c *consumer) returnToQueue(m *inFlight, delay time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), returnTimeout)
 	defer cancel()
 	if _, err := c.w.Queue.Extend(ctx, delay, m.Message); err != nil {
-		c.w.Log.Warn("could not return a message to the queue; it becomes visible when its timeout ends", "message", m.ID, "error", err)
+		c.w.Log.Warn("could not return a message to the queue; it becomes visible when its timeout ends",
+			"message", m.ID, "error", err)
 	}
 }
 

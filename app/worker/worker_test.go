@@ -82,8 +82,8 @@ func newWorld() *world {
 	w := &world{catalog: &memory.Catalog{}, blobs: &memory.Blobs{}}
 	w.queue, w.dead = memory.NewQueue(imagery.Limits{Visibility: visibility, MaxReceives: 5})
 	w.filter.takes = time.Second
-	w.Service = &imagery.Service{Catalog: w.catalog, Blobs: w.blobs, Queue: w.queue, DeadLetters: w.dead, Filter: &w.filter,
-		Now: time.Now, UploadLife: 24 * time.Hour, ResendAfter: time.Hour}
+	w.Service = &imagery.Service{Catalog: w.catalog, Blobs: w.blobs, Queue: w.queue, DeadLetters: w.dead,
+		Filter: &w.filter, Now: time.Now, UploadLife: 24 * time.Hour, ResendAfter: time.Hour}
 	return w
 }
 

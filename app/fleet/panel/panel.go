@@ -1,7 +1,7 @@
-// Package panel serves the status page of a local fleet. It shows the processes and the queue, and has a button that kills
-// a process, to demonstrate that nothing is lost. Only the person at this machine may use it, but any web page in a local
-// browser can send requests to localhost. So the panel answers only a loopback peer with a loopback Host, and the kill
-// needs a token that only its own page has.
+// Package panel serves the status page of a local fleet. It shows the processes and the queue, and has a button that
+// kills a process, to demonstrate that nothing is lost. Only the person at this machine may use it, but any web page in
+// a local browser can send requests to localhost. So the panel answers only a loopback peer with a loopback Host, and
+// the kill needs a token that only its own page has.
 package panel
 
 import (
@@ -100,7 +100,8 @@ func (p *Panel) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cache-Control", "no-store")
 	if !fromThisMachine(r) {
-		httpserver.WriteProblem(w, http.StatusForbidden, "The fleet's page is only available to a browser on the same machine, at localhost.")
+		httpserver.WriteProblem(w, http.StatusForbidden,
+			"The fleet's page is only available to a browser on the same machine, at localhost.")
 		return
 	}
 	p.mux.ServeHTTP(w, r)

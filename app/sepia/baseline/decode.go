@@ -104,7 +104,8 @@ func (d *Decoder) segment(marker byte, b []byte) (ok bool) {
 
 // ratios is indexed by the horizontal and vertical sampling of luma, minus 1.
 var ratios = [2][2]image.YCbCrSubsampleRatio{
-	{image.YCbCrSubsampleRatio444, image.YCbCrSubsampleRatio440}, {image.YCbCrSubsampleRatio422, image.YCbCrSubsampleRatio420},
+	{image.YCbCrSubsampleRatio444, image.YCbCrSubsampleRatio440},
+	{image.YCbCrSubsampleRatio422, image.YCbCrSubsampleRatio420},
 }
 
 func (d *Decoder) startOfFrame(b []byte) bool {

@@ -58,7 +58,8 @@ func TestMemory(t *testing.T) {
 // A backend that proves nothing is red where everything is required, and only there.
 func TestNothingIsSkippedSilently(t *testing.T) {
 	if os.Getenv("SUITE_RUNS_EMPTY") != "" {
-		conformance.Run(t, conformance.Target{Name: "empty", NotRun: map[string]string{"Blobs.Get: the limit": "for a reason"}})
+		reasons := map[string]string{"Blobs.Get: the limit": "for a reason"}
+		conformance.Run(t, conformance.Target{Name: "empty", NotRun: reasons})
 		return
 	}
 	self, err := os.Executable()
@@ -102,7 +103,8 @@ func (b errBlobs) Get(context.Context, string, int64) ([]byte, error) { return n
 
 func TestErrorsKeepTheirIdentity(t *testing.T) {
 	for _, want := range []error{
-		imagery.ErrNotFound, imagery.ErrDenied, imagery.ErrExists, imagery.ErrConflict, context.Canceled, context.DeadlineExceeded,
+		imagery.ErrNotFound, imagery.ErrDenied, imagery.ErrExists, imagery.ErrConflict,
+		context.Canceled, context.DeadlineExceeded,
 	} {
 		b := overPipe(t, conformance.Ports{Blobs: errBlobs{err: fmt.Errorf("object x: %w", want)}}).Blobs
 		if _, err := b.Get(t.Context(), "x", 1); !errors.Is(err, want) {

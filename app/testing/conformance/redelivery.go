@@ -10,7 +10,8 @@ import (
 
 func redeliveryCases() []testCase {
 	return []testCase{
-		onQueue("Queue.Receive: again after the visibility timeout, counted, with a new receipt", 1, plenty, timeoutRedelivers),
+		onQueue("Queue.Receive: again after the visibility timeout, counted, with a new receipt",
+			1, plenty, timeoutRedelivers),
 		onQueue("Queue.Extend: keeps a message away for longer", 2, plenty, extendKeepsAway),
 		onQueue("Queue.Extend: counts from now, also to shorten", long, plenty, extendShortens),
 		onQueue("Queue.Extend: 0 hands back at once", long, plenty, zeroReturns),

@@ -80,7 +80,8 @@ type Reply struct {
 
 // known has the errors that callers distinguish.
 var known = []error{
-	imagery.ErrNotFound, imagery.ErrDenied, imagery.ErrExists, imagery.ErrConflict, context.Canceled, context.DeadlineExceeded,
+	imagery.ErrNotFound, imagery.ErrDenied, imagery.ErrExists, imagery.ErrConflict,
+	context.Canceled, context.DeadlineExceeded,
 }
 
 type portServer struct {
