@@ -10,7 +10,7 @@ import (
 func (p Photo) tooLarge(available int64) error {
 	advice := "Please save it as a plain JPEG."
 	if width, height := p.fit(available); width > 0 {
-		advice = fmt.Sprintf("A photo of this kind with %d x %d pixels would pass.", width, height)
+		advice = fmt.Sprintf("Of this kind, %d x %d pixels would pass.", width, height)
 	}
 	return unreadable(fmt.Sprintf("This photo of %d x %d pixels needs %d MiB of memory to be processed, "+
 		"but at most %d MiB are available. %s", p.Width, p.Height, (p.Peak()+1<<20-1)>>20, available>>20, advice), nil)
