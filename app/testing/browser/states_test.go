@@ -67,7 +67,7 @@ func TestStates(t *testing.T) {
 	tb.expectNetworkErrors()
 	tb.checkState("empty")
 
-	const size = 3 << 20 // takes longer than the checks
+	const size = 12 << 20 // takes longer than the checks
 	tb.setNetwork(100_000, false)
 	tb.pick(
 		pad(t, jpegFile(t, "lake.jpg", 1200, 800, 1), size),
