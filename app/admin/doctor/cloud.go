@@ -4,8 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
-	"slices"
-	"strings"
+	"regexp"
 	"sync"
 	"time"
 
@@ -97,7 +96,7 @@ func (c Cloud) identity(ctx context.Context, r *report) bool {
 		return false
 	}
 	r.ok("you are %s", aws.ToString(out.Arn))
-	if account := accountOf(c.Settings.QueueURL); account != "" && account != aws.ToString(out.Account) {
+	if _, account := parseQueueURL(c.Settings.QueueURL); account != "" && account != aws.ToString(out.Account) {
 		r.wrong("the queue belongs to account "+account, "your credentials are for another account",
 			"set AWS_PROFILE to a profile of that account")
 	}
@@ -110,17 +109,16 @@ func (c Cloud) identity(ctx context.Context, r *report) bool {
 	return true
 }
 
-// accountOf returns the account in the URL of a queue, 12 digits, or "".
-func accountOf(queueURL string) string {
-	u, err := url.Parse(queueURL)
-	if err != nil {
-		return ""
+// queueURLPattern matches the URL of a queue. Its groups are the region and the account; either may be empty, since
+// emulators have URLs of other forms.
+var queueURLPattern = regexp.MustCompile(`^https?://(?:sqs\.([a-z0-9-]+)\.[^./]+\.[^/]+|[^/]+)/(?:([0-9]{12})/)?`)
+
+// parseQueueURL returns the region and the account in the URL of a queue, or "" for each that is not in it.
+func parseQueueURL(queueURL string) (region, account string) {
+	if m := queueURLPattern.FindStringSubmatch(queueURL); m != nil {
+		return m[1], m[2]
 	}
-	first, _, _ := strings.Cut(strings.TrimPrefix(u.Path, "/"), "/")
-	if len(first) != 12 || strings.Trim(first, "0123456789") != "" {
-		return ""
-	}
-	return first
+	return "", ""
 }
 
 const (
@@ -150,7 +148,7 @@ func (c Cloud) settings(_ context.Context, r *report) {
 	} else {
 		r.ok("region %s", c.AWS.Region)
 	}
-	if region := regionOf(s.QueueURL); region != "" && region != c.AWS.Region {
+	if region, _ := parseQueueURL(s.QueueURL); region != "" && region != c.AWS.Region {
 		r.wrong("the queue is in "+region+", the region is "+c.AWS.Region,
 			"table and bucket are looked up in the wrong region", "export AWS_REGION="+region)
 	}
@@ -172,17 +170,4 @@ func withoutUser(raw string) string {
 		return "(unreadable)"
 	}
 	return u.Scheme + "://" + u.Host
-}
-
-// regionOf returns the region in the URL of a queue, or "".
-func regionOf(queueURL string) string {
-	u, err := url.Parse(queueURL)
-	if err != nil {
-		return ""
-	}
-	host := strings.Split(u.Hostname(), ".")
-	if i := slices.Index(host, "sqs"); i == 0 && len(host) > 3 {
-		return host[1]
-	}
-	return ""
 }
