@@ -92,7 +92,8 @@ func TestUploadForms(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newFakes()
-			s := start(t, w, testTimeouts(), func(o *Options) { o.Budget = settings.MaxUploadBytes }) // enough for one upload of maximum size
+			onlyOneUpload := func(o *Options) { o.Budget = settings.MaxUploadBytes }
+			s := start(t, w, testTimeouts(), onlyOneUpload)
 			id := w.put(imagery.Image{Created: time.UnixMilli(1700000000123)}).ID
 			body, contentType := form(test.parts...)
 			var r io.Reader = bytes.NewReader(body)
