@@ -119,7 +119,7 @@ func (r *real) lateBoot(late time.Duration) {
 	defer r.cloud.Proxy.Inject(nil)
 	from := time.Now()
 	full := func() bool { return len(r.in(servers, "")) == 2 && len(r.in(workers, "")) == 2 }
-	for end := from.Add(2*late + 2*patience); !full(); time.Sleep(100 * time.Millisecond) {
+	for end := from.Add(2*late + 2*eventTimeout); !full(); time.Sleep(100 * time.Millisecond) {
 		if time.Now().After(end) {
 			r.until("two servers and two workers in service", full)
 		}

@@ -110,7 +110,7 @@ func (r *real) up(version string, bake time.Duration) error {
 	}
 	n, err := strconv.Atoi(version)
 	r.must(err)
-	ctx, cancel := context.WithTimeout(r.Context(), 3*patience)
+	ctx, cancel := context.WithTimeout(r.Context(), 3*eventTimeout)
 	defer cancel()
 	outcome, err := rollout.Run(ctx, o,
 		rollout.Target{Release: r.releases[n-1],

@@ -190,10 +190,10 @@ func (r *real) in(group, version string) []asgsim.Instance {
 	})
 }
 
-// patience is what a slow and busy machine may need for any event. Events end the waiting, not this.
-const patience = 3 * time.Minute
+// eventTimeout bounds the wait for an event, on a slow and busy machine.
+const eventTimeout = 3 * time.Minute
 
-// until polls for an event, fails after patience, and returns how long it took.
+// until polls for an event and returns how long that took. It fails after eventTimeout.
 func (r *real) until(what string, ok func() bool) time.Duration {
 	r.Helper()
 	from := time.Now()
@@ -207,14 +207,14 @@ func (r *real) until(what string, ok func() bool) time.Duration {
 				r.Logf("the last words of %s:\n%s", acts[0].Instance, console[max(0, strings.Index(console, "imagery boot: ask")):])
 			}
 		}
-		r.Fatalf("not within %s: %s", patience, what)
+		r.Fatalf("not within %s: %s", eventTimeout, what)
 	}
 	return time.Since(from)
 }
 
-// eventually polls for an event, for as long as patience.
+// eventually polls for an event and returns false after eventTimeout.
 func eventually(ok func() bool) bool {
-	for end := time.Now().Add(patience); !ok(); time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(eventTimeout); !ok(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(end) {
 			return false
 		}

@@ -34,10 +34,10 @@ var networkProperties = []property{
 			}
 			return nil
 		}, damage: set("SecurityGroup", "ingress", []any{})},
-	{name: "nobody may connect to a worker",
+	{name: "no inbound connections to workers",
 		check: func(g *pulumitest.Graph) error {
 			if in := opens(g, "SecurityGroupIngressRule", group(g, "-worker")); len(in) > 0 {
-				return fmt.Errorf("%s lets somebody in", in[0].Name)
+				return fmt.Errorf("%s allows inbound connections", in[0].Name)
 			}
 			return nil
 		}, damage: func(g *pulumitest.Graph) {
@@ -47,7 +47,7 @@ var networkProperties = []property{
 		check: func(g *pulumitest.Graph) error {
 			in := opens(g, "SecurityGroupIngressRule", group(g, "-server"))
 			if len(in) != 1 || in[0].Text("referencedSecurityGroupId") != group(g, "-lb") || in[0].Text("fromPort") != "8080" {
-				return fmt.Errorf("%d rules let somebody in", len(in))
+				return fmt.Errorf("%d rules allow inbound connections", len(in))
 			}
 			out := opens(g, "SecurityGroupEgressRule", group(g, "-lb"))
 			if len(out) != 1 || out[0].Text("referencedSecurityGroupId") != group(g, "-server") {

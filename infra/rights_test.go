@@ -80,7 +80,7 @@ func TestEveryActionIsInAWSsReference(t *testing.T) {
 	}
 	for a := range rows {
 		if used[a] == "" {
-			t.Errorf("%s has a row and nobody uses it", a)
+			t.Errorf("%s has a row and is not used", a)
 		}
 	}
 }

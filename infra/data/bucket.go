@@ -48,7 +48,7 @@ func NewBucket(ctx *pulumi.Context, name string, args *BucketArgs, opts ...pulum
 		return nil, err
 	}
 	id := b.Bucket.ID()
-	// ACLs are disabled: the account owns every object, whoever wrote it.
+	// ACLs are disabled: the account owns every object, even one that another account wrote.
 	owner, err := s3.NewBucketOwnershipControls(ctx, name+"-owner", &s3.BucketOwnershipControlsArgs{
 		Bucket: id, Rule: s3.BucketOwnershipControlsRuleArgs{ObjectOwnership: pulumi.String("BucketOwnerEnforced")},
 	}, pulumi.Parent(b))

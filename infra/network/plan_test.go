@@ -28,7 +28,7 @@ func TestBlocksPartitionTheNetwork(t *testing.T) {
 	}
 }
 
-// Numbers of living subnets: a change would replace them.
+// Address ranges of deployed subnets: a change would replace them.
 func TestBlocksStay(t *testing.T) {
 	whole := netip.MustParsePrefix("10.42.0.0/16")
 	for n, want := range map[int]string{0: "10.42.0.0/20", 2: "10.42.32.0/20", privateBlock: "10.42.128.0/20",

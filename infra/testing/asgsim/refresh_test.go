@@ -68,7 +68,7 @@ func TestRefreshReplacesOneByOne(t *testing.T) {
 	})
 }
 
-// The old ones serve on, and a launch is tried for an hour unless somebody rolls back.
+// Old instances stay in service, and launches are retried for an hour unless the refresh is rolled back.
 func TestRefreshWithBootsThatFail(t *testing.T) {
 	for what, script := range map[string]asgsim.Script{"gives up": asgsim.FailsBoot("bad hash"), "hangs": asgsim.Hangs(),
 		"refused": asgsim.Refused("InsufficientInstanceCapacity")} {
@@ -174,7 +174,7 @@ func TestFailsUnderLoad(t *testing.T) {
 	}
 }
 
-// Who is launched meanwhile has the new version.
+// Instances that launch meanwhile have the new version.
 func TestScaleOutDuringRefresh(t *testing.T) {
 	for _, n := range []int32{3, 4} {
 		t.Run(fmt.Sprint("to ", n), func(t *testing.T) {
@@ -203,7 +203,7 @@ func TestScaleOutDuringRefresh(t *testing.T) {
 	}
 }
 
-// A scale-in takes by the termination policy, who knows nothing of the refresh; the rest ends as new as it should.
+// A scale-in follows the termination policy, not the refresh, and the refresh then completes.
 func TestScaleInDuringRefresh(t *testing.T) {
 	inBubble(t, good, func(c *cloud) {
 		c.filled()

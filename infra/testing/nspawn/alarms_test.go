@@ -19,7 +19,7 @@ func TestCalculate(t *testing.T) {
 		want             float64
 	}{
 		"a crowd":           {100, 3, 3},
-		"nobody failed":     {100, 0, 0},
+		"no failures":       {100, 0, 0},
 		"too few":           {50, 50, 0},
 		"no data is silent": {0, 0, math.NaN()},
 	} {

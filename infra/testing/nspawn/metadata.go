@@ -38,7 +38,7 @@ func (h *Host) serveMetadata(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *Host) at(remote string) *machine {
-	address, _, _ := net.SplitHostPort(remote) // none is nobody
+	address, _, _ := net.SplitHostPort(remote) // empty: no machine has it
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, m := range h.machines {
