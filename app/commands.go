@@ -24,7 +24,8 @@ var extraCommands = []cli.Command{
 
 // newConsole returns the console of the commands. In is nil unless a person can answer.
 func newConsole(stdout, stderr io.Writer) cli.Console {
-	c := cli.Console{Out: stdout, Err: stderr, OutTerminal: observe.IsTerminal(stdout), ErrTerminal: observe.IsTerminal(stderr)}
+	c := cli.Console{Out: stdout, Err: stderr, OutTerminal: observe.IsTerminal(stdout),
+		ErrTerminal: observe.IsTerminal(stderr)}
 	if observe.IsTerminal(os.Stdin) {
 		c.In = os.Stdin
 	}

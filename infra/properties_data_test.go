@@ -160,8 +160,8 @@ func queuesFit(g *pulumitest.Graph) error {
 		return fmt.Errorf("dead letters are kept %v s, messages %v s", dead.Number("messageRetentionSeconds"),
 			q.Number("messageRetentionSeconds"))
 	}
-	if q.Number("visibilityTimeoutSeconds") <= settings.JobBound.Seconds() {
-		return fmt.Errorf("hidden for %v s, a job takes %s", q.Number("visibilityTimeoutSeconds"), settings.JobBound)
+	if q.Number("visibilityTimeoutSeconds") <= settings.JobTimeout.Seconds() {
+		return fmt.Errorf("hidden for %v s, a job takes %s", q.Number("visibilityTimeoutSeconds"), settings.JobTimeout)
 	}
 	want := fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":%d}`, pulumitest.Mark(dead.Type, dead.Name, "arn"),
 		settings.QueueMaxReceives)

@@ -132,7 +132,7 @@ var fleetProperties = []property{
 		check: func(g *pulumitest.Graph) error {
 			for _, h := range g.Of("LifecycleHook") {
 				if h.Text("name") == compute.TerminateHook &&
-					(h.Number("heartbeatTimeout") <= settings.StopTimeout.Seconds() || settings.StopTimeout <= settings.JobBound) {
+					(h.Number("heartbeatTimeout") <= settings.StopTimeout.Seconds() || settings.StopTimeout <= settings.JobTimeout) {
 					return fmt.Errorf("%s: %v s", h.Name, h.Number("heartbeatTimeout"))
 				}
 			}

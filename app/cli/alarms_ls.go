@@ -43,7 +43,8 @@ func (inv Invocation) stackAlarms(ctx context.Context) (s stackAlarms, err error
 		return s, err
 	}
 	if len(s.list) == 0 {
-		return s, fmt.Errorf("stack %s has no alarms in %s: check the name and the region, or run pulumi up", s.Stack, cfg.Region)
+		return s, fmt.Errorf("stack %s has no alarms in %s: check the name and the region, or run pulumi up",
+			s.Stack, cfg.Region)
 	}
 	s.topics = s.clients.Topics(ctx, s.list, errorText)
 	return s, nil

@@ -93,8 +93,8 @@ func (a App) tree(parseOnly bool) *cobra.Command {
 			parent.Flags().AddFlagSet(cmd.Flags())
 		}
 	}
-	_ = root.RegisterFlagCompletionFunc("role", cobra.FixedCompletions(
-		[]string{string(settings.Local), string(settings.Server), string(settings.Worker)}, cobra.ShellCompDirectiveNoFileComp))
+	roles := []string{string(settings.Local), string(settings.Server), string(settings.Worker)}
+	_ = root.RegisterFlagCompletionFunc("role", cobra.FixedCompletions(roles, cobra.ShellCompDirectiveNoFileComp))
 	return root
 }
 
@@ -160,12 +160,12 @@ func knownCommand(cmd *cobra.Command, args []string) error {
 			names = append(names, c.Name())
 		}
 	}
-	text := fmt.Sprintf("unknown command %q for %s: there are %s", args[0], cmd.CommandPath(), strings.Join(names, ", "))
+	hint := "there are " + strings.Join(names, ", ")
 	cmd.SuggestionsMinimumDistance = 2
 	if alike := cmd.SuggestionsFor(args[0]); len(alike) > 0 {
-		text = fmt.Sprintf("unknown command %q for %s: did you mean %s?", args[0], cmd.CommandPath(), strings.Join(alike, " or "))
+		hint = "did you mean " + strings.Join(alike, " or ") + "?"
 	}
-	return usage("%s", text)
+	return usage("unknown command %q for %s: %s", args[0], cmd.CommandPath(), hint)
 }
 
 // twoDashes returns args with --name in the place of -name, which cobra would take for several flags of one letter. The

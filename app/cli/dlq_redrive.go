@@ -42,7 +42,8 @@ func redriveCmd(fs *flag.FlagSet) func(context.Context, Invocation) error {
 	r := redriver{results: []redriven{}}
 	r.filter.flags(fs)
 	r.limiter.flags(fs)
-	fs.BoolVar(&r.dropMalformed, "drop-malformed", false, "also delete messages that are not hints; --json prints them in full")
+	fs.BoolVar(&r.dropMalformed, "drop-malformed", false,
+		"also delete messages that are not hints; --json prints them in full")
 	fs.BoolVar(&r.dryRun, "dry-run", false, "print what would be done, and change nothing")
 	asJSON := jsonFlag(fs)
 	return func(ctx context.Context, inv Invocation) (err error) {

@@ -29,7 +29,8 @@ type doctorRun struct {
 // doctorCmd is the command doctor.
 func doctorCmd(fs *flag.FlagSet) func(context.Context, Invocation) error {
 	var r doctorRun
-	fs.StringVar(&r.url, "url", "", "`address` of the service, to compare clocks and releases (default: that of the stack)")
+	fs.StringVar(&r.url, "url", "",
+		"`address` of the service, to compare clocks and releases (default: that of the stack)")
 	fs.BoolVar(&r.all, "all", false, "also print what is in order")
 	asJSON := jsonFlag(fs)
 	return func(ctx context.Context, inv Invocation) error {
@@ -43,8 +44,8 @@ func doctorCmd(fs *flag.FlagSet) func(context.Context, Invocation) error {
 	}
 }
 
-// examine checks the deployment that the settings select. A stack whose outputs cannot be read is a finding and does not
-// end the check: the stack may have been destroyed, and what it left behind can still be found.
+// examine checks the deployment that the settings select. A stack whose outputs cannot be read is a finding and does
+// not end the check: the stack may have been destroyed, and what it left behind can still be found.
 func (r doctorRun) examine(ctx context.Context, inv Invocation) []doctor.Finding {
 	var found []doctor.Finding
 	wrong := func(area string, err error, means, do string) {
@@ -79,8 +80,8 @@ func (r doctorRun) examine(ctx context.Context, inv Invocation) []doctor.Finding
 	return append(found, d.Examine(ctx)...)
 }
 
-// pulumiState reads the resources in the Pulumi state of a stack. Secrets stay encrypted in it, and only ids and ARNs are
-// used.
+// pulumiState reads the resources in the Pulumi state of a stack. Secrets stay encrypted in it, and only ids and ARNs
+// are used.
 func pulumiState(ctx context.Context, stack string) doctor.State {
 	export, err := runPulumi(ctx, "read the state of stack "+stack, "", "stack", "export", "--non-interactive",
 		"--stack="+stack)
@@ -123,8 +124,8 @@ func (r doctorRun) print(inv Invocation, found []doctor.Finding, asJSON bool) er
 			inv.wrapped(indent, indent, "do: "+oneLine(f.Do))
 		}
 	}
-	fmt.Fprintf(inv.Out, "%d checks: %d ok, %d for your information, %s, %d wrong\n", len(found), count[doctor.OK], count[doctor.Info],
-		plural(count[doctor.Warning], "warning"), count[doctor.Wrong])
+	fmt.Fprintf(inv.Out, "%d checks: %d ok, %d for your information, %s, %d wrong\n",
+		len(found), count[doctor.OK], count[doctor.Info], plural(count[doctor.Warning], "warning"), count[doctor.Wrong])
 	return nil
 }
 

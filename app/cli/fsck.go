@@ -61,7 +61,8 @@ const minOrphanAge = 2 * time.Minute
 // fsckCmd is the command fsck.
 func fsckCmd(fs *flag.FlagSet) func(context.Context, Invocation) error {
 	r := fsckRun{repairs: []repaired{}}
-	fs.BoolVar(&r.hashes, "hashes", false, "also read every object, and compare originals with their names (always done on a local data folder)")
+	fs.BoolVar(&r.hashes, "hashes", false,
+		"also read every object, and compare originals with their names (always done on a local data folder)")
 	fs.BoolVar(&r.repair, "repair", false, "repair what is safe to repair")
 	fs.BoolVar(&r.dryRun, "dry-run", false, "with --repair: print what would be repaired, and change nothing")
 	fs.DurationVar(&r.minAge, "older-than", 24*time.Hour, "the `age` from which --repair removes orphans")
@@ -90,8 +91,8 @@ func fsckCmd(fs *flag.FlagSet) func(context.Context, Invocation) error {
 	}
 }
 
-// overdue finds unfinished images whose hint should have been sent long ago. It is used where messages cannot be listed.
-// A hint may be late by one interval, since the reconciler sends at a limited rate.
+// overdue finds unfinished images whose hint should have been sent long ago. It is used where messages cannot be
+// listed. A hint may be late by one interval, since the reconciler sends at a limited rate.
 func (r *fsckRun) overdue(s fsck.Snapshot, now time.Time) (found []fsck.Finding) {
 	if !s.NoMessages {
 		return nil

@@ -59,14 +59,15 @@ func printHelp(cmd *cobra.Command) {
 	}
 	switch {
 	case !cmd.HasParent():
-		fmt.Fprint(w, "\nA flag, with one dash or two, wins over its variable; an empty variable counts as unset. Region, credentials\n"+
-			"and endpoints come from the variables of the AWS SDK.\n\n")
+		fmt.Fprint(w, "\nA flag, with one dash or two, wins over its variable; an empty variable counts as unset. Region,\n"+
+			"credentials and endpoints come from the variables of the AWS SDK.\n\n")
 		settings.Describe(w)
 		fmt.Fprint(w, "\nExit codes: 0 clean stop, 1 failure, 2 bad usage.\n")
 	case cmd.Flags().Lookup("queue-url") != nil:
 		fmt.Fprint(w, "\nFlags that say where the images are; the other settings in imagery --help are accepted, too:\n")
 		settings.Describe(w, "table", "bucket", "queue-url", "dlq-url", "data")
-		fmt.Fprintf(w, "  --stack  (%s)\n        instead of all these: read them from the outputs of this Pulumi stack\n", "IMAGERY_STACK")
+		fmt.Fprint(w, "  --stack  (IMAGERY_STACK)\n"+
+			"        instead of all these: read them from the outputs of this Pulumi stack\n")
 		fallthrough
 	default:
 		fmt.Fprint(w, "\nExit codes: 0 done, 1 a failure or something that needs a person, 2 bad usage.\n")
@@ -80,13 +81,18 @@ func printUsage(w io.Writer, cmd *cobra.Command) {
 	if cmd.HasAvailableSubCommands() {
 		args = "COMMAND"
 	}
-	fmt.Fprintf(w, "Usage: %s\n\n%s\n", strings.TrimSpace(path+" [flags] "+args), strings.TrimSpace(cmp.Or(cmd.Long, cmd.Short)))
+	fmt.Fprintf(w, "Usage: %s\n\n%s\n", strings.TrimSpace(path+" [flags] "+args),
+		strings.TrimSpace(cmp.Or(cmd.Long, cmd.Short)))
 	if cmd.HasAvailableSubCommands() {
 		return // its flags are those of the commands
 	}
+	var others []string // flags that are printed elsewhere
+	if cmd.Flags().Lookup("queue-url") != nil {
+		others = settings.Names()
+	}
 	first := true
 	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
-		if f.Hidden || f.Name == "help" || cmd.Flags().Lookup("queue-url") != nil && slices.Contains(settings.Names(), f.Name) {
+		if f.Hidden || f.Name == "help" || slices.Contains(others, f.Name) {
 			return
 		}
 		if first {

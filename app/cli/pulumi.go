@@ -34,8 +34,8 @@ type outputs struct {
 	Region           string              `json:"region"`
 }
 
-// readOutputs reads the outputs of a stack, of the selected one if stack is empty; secret outputs are not asked for. Its
-// errors begin with subject. Instead names the flags that make the pulumi program unnecessary.
+// readOutputs reads the outputs of a stack, of the selected one if stack is empty; secret outputs are not asked for.
+// Its errors begin with subject. Instead names the flags that make the pulumi program unnecessary.
 func readOutputs(ctx context.Context, subject, instead, stack string) (o outputs, err error) {
 	args := []string{"stack", "output", "--json", "--non-interactive"}
 	if stack != "" {
@@ -51,8 +51,8 @@ func readOutputs(ctx context.Context, subject, instead, stack string) (o outputs
 	return o, nil
 }
 
-// runPulumi runs the pulumi program and returns its standard output. The caller puts a flag and the name of a stack into
-// one argument, so that a name that begins with a dash is not taken for a flag.
+// runPulumi runs the pulumi program and returns its standard output. The caller puts a flag and the name of a stack
+// into one argument, so that a name that begins with a dash is not taken for a flag.
 func runPulumi(ctx context.Context, subject, instead string, args ...string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, pulumiTimeout)
 	defer cancel()

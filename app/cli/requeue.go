@@ -109,7 +109,8 @@ func parseSince(s string, now time.Time) (time.Time, error) {
 	}
 	t, err := time.Parse(time.RFC3339, s)
 	if err != nil || t.After(now) {
-		return t, usage("--since %q is neither an age such as 2h nor a past time such as %s", s, formatTime(now.Add(-2*time.Hour)))
+		return t, usage("--since %q is neither an age such as 2h nor a past time such as %s", s,
+			formatTime(now.Add(-2*time.Hour)))
 	}
 	return t, nil
 }
@@ -147,9 +148,11 @@ func (r *requeuer) requeueAll(ctx context.Context, inv Invocation) error {
 		if !r.dryRun && !r.limiter.wait(ctx) || ctx.Err() != nil {
 			return errInterrupted
 		}
-		if err := r.requeue(ctx, id, r.selects); errors.Is(err, imagery.ErrNotFound) || errors.Is(err, imagery.ErrNotSelected) {
+		err := r.requeue(ctx, id, r.selects)
+		if errors.Is(err, imagery.ErrNotFound) || errors.Is(err, imagery.ErrNotSelected) {
 			continue // it was changed meanwhile
-		} else if err != nil {
+		}
+		if err != nil {
 			r.results = append(r.results, requeued{ImageID: id, Action: Keep, Error: errorText(err)})
 		}
 		r.count.Add(1)

@@ -20,7 +20,8 @@ const shownRollouts = 10
 // printRollout writes a report as text: the groups, the lock, the blocked releases and the last rollouts.
 func printRollout(out io.Writer, r rollout.Report, now time.Time) {
 	for _, g := range r.Groups {
-		fmt.Fprintf(out, "%s: release %.12s, version %s, %s\n", g.Role, cmp.Or(g.Release, "unknown"), g.Version, instanceCounts(g))
+		fmt.Fprintf(out, "%s: release %.12s, version %s, %s\n",
+			g.Role, cmp.Or(g.Release, "unknown"), g.Version, instanceCounts(g))
 		for _, process := range slices.Sorted(maps.Keys(g.Suspended)) {
 			fmt.Fprintf(out, "  process %s is suspended: %s\n", process, g.Suspended[process])
 		}

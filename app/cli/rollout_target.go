@@ -37,8 +37,8 @@ func (t *rolloutTarget) flags(fs *flag.FlagSet) {
 	}
 }
 
-// resolve returns the target that the flags name, else that of the Pulumi stack; an empty stack is the selected one. The
-// flags name all resources or none, since the outputs may be those of another stack.
+// resolve returns the target that the flags name, else that of the Pulumi stack; an empty stack is the selected one.
+// The flags name all resources or none, since the outputs may be those of another stack.
 func (t rolloutTarget) resolve(ctx context.Context, stack string) (rolloutTarget, error) {
 	given := 0
 	for _, s := range []string{t.Region, t.Table, t.ServerGroup, t.WorkerGroup} {

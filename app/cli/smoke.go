@@ -46,7 +46,8 @@ func smokeCmd(fs *flag.FlagSet) func(context.Context, Invocation) error {
 			return errors.Join(inv.printJSON(report), smokeFailure(ctx, report, err))
 		}
 		if err == nil {
-			fmt.Fprintf(inv.Out, "ok: %d photos were processed correctly, %s\n", len(report.Images), time.Duration(report.Took).Round(time.Millisecond))
+			fmt.Fprintf(inv.Out, "ok: %d photos were processed correctly, %s\n",
+				len(report.Images), time.Duration(report.Took).Round(time.Millisecond))
 		}
 		return smokeFailure(ctx, report, err)
 	}

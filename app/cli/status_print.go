@@ -171,7 +171,8 @@ func (c Console) rolloutSection(r rolloutSection, now time.Time) {
 			age(now.Sub(r.Lock.Since)))))
 	}
 	if r.Abort != nil {
-		c.wrapped(indent, indent, oneLine(fmt.Sprintf("%s requested a rollback %s ago", r.Abort.By, age(now.Sub(r.Abort.Since)))))
+		c.wrapped(indent, indent, oneLine(fmt.Sprintf("%s requested a rollback %s ago", r.Abort.By,
+			age(now.Sub(r.Abort.Since)))))
 	}
 	for _, release := range slices.Sorted(maps.Keys(r.Blocked)) {
 		b := r.Blocked[release]
@@ -193,7 +194,8 @@ func (c Console) alarmsSection(a alarmsSection, now time.Time) error {
 	})
 	var rows [][]string
 	for _, alarm := range a.Ringing {
-		rows = append(rows, []string{indent + alarm.Name, "for " + age(now.Sub(alarm.Since)), "docs/runbook.md#" + alarm.Name})
+		rows = append(rows, []string{indent + alarm.Name, "for " + age(now.Sub(alarm.Since)),
+			"docs/runbook.md#" + alarm.Name})
 	}
 	return c.table(rows)
 }

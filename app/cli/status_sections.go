@@ -109,8 +109,8 @@ type oldestSection struct {
 	Age   int64     `json:"ageSeconds"`
 }
 
-// oldest reads the first entries of each shard of the pending index. The index is eventually consistent, so each image is
-// read as well, and skipped if it is finished.
+// oldest reads the first entries of each shard of the pending index. The index is eventually consistent, so each image
+// is read as well, and skipped if it is finished.
 func (s statusSource) oldest(ctx context.Context) (o oldestSection) {
 	now := s.Service.Now()
 	for _, shard := range imagery.Shards {

@@ -137,14 +137,16 @@ func (r imageReport) next(nextHint func(imagery.Image) time.Time, img imagery.Im
 		return fmt.Sprintf("a worker should be processing it: its hint was due again %s ago. Check that workers run "+
 			"(imagery status); imagery requeue %s sends the hint at once", age(late), r.ID)
 	}
-	return fmt.Sprintf("a worker processes it. If its hint is lost, it is sent again at %s, in %s", formatTime(due), age(due.Sub(now)))
+	return fmt.Sprintf("a worker processes it. If its hint is lost, it is sent again at %s, in %s",
+		formatTime(due), age(due.Sub(now)))
 }
 
 // print prints the report as text.
 func (r imageReport) print(c Console, now time.Time) error {
 	facts := [][2]string{
 		{"image", r.ID},
-		{"state", fmt.Sprintf("%s since %s (%s), version %d", r.State, formatTime(r.Updated), age(now.Sub(r.Updated)), r.Version)},
+		{"state", fmt.Sprintf("%s since %s (%s), version %d", r.State, formatTime(r.Updated),
+			age(now.Sub(r.Updated)), r.Version)},
 		{"created", formatTime(r.Created)},
 	}
 	if !r.Hinted.IsZero() {
@@ -153,7 +155,8 @@ func (r imageReport) print(c Console, now time.Time) error {
 	if r.Error != "" {
 		facts = append(facts, [2]string{"error", r.Error})
 	}
-	facts = append(facts, [2]string{"original", r.Original.String()}, [2]string{"result", r.Result.String()}, [2]string{"next", r.Next})
+	facts = append(facts, [2]string{"original", r.Original.String()}, [2]string{"result", r.Result.String()},
+		[2]string{"next", r.Next})
 	if err := c.fields(facts); err != nil || len(r.History) == 0 {
 		return err
 	}

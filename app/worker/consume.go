@@ -22,7 +22,7 @@ const (
 type consumer struct {
 	w          *Worker
 	limits     imagery.Limits
-	jobTimeout time.Duration // from the receive; see settings.JobBound
+	jobTimeout time.Duration // from the receive; see settings.JobTimeout
 
 	inFlight   inFlightSet
 	visibility sync.Mutex // serialises heartbeats and the return of messages
@@ -38,7 +38,7 @@ func (w *Worker) consume(ctx context.Context) {
 		return
 	}
 	limits.Visibility = max(limits.Visibility, time.Second) // a queue may say 0; heartbeats need an interval
-	c := &consumer{w: w, limits: limits, jobTimeout: settings.JobBound, acks: make(chan *inFlight, maxReceive), batch: 1}
+	c := &consumer{w: w, limits: limits, jobTimeout: settings.JobTimeout, acks: make(chan *inFlight, maxReceive), batch: 1}
 	// Both outlive ctx, because the jobs that are still running need them.
 	beatCtx, stopHeartbeat := context.WithCancel(context.WithoutCancel(ctx))
 	var helpers sync.WaitGroup

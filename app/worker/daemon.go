@@ -76,7 +76,7 @@ func (w *Worker) sqs(rw http.ResponseWriter, r *http.Request) {
 		problem(rw, http.StatusServiceUnavailable, "stopping")
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), settings.JobBound)
+	ctx, cancel := context.WithTimeout(r.Context(), settings.JobTimeout)
 	defer cancel()
 	if w.slots.acquire(ctx, 1) == 0 {
 		problem(rw, http.StatusServiceUnavailable, "no core became free")

@@ -13,7 +13,7 @@ import (
 // inFlight is a received message. It belongs to this process until its visibility timeout ends.
 type inFlight struct {
 	imagery.Message
-	receivedAt time.Time // the job is cancelled settings.JobBound later
+	receivedAt time.Time // the job is cancelled settings.JobTimeout later
 
 	mu         sync.Mutex
 	extendedAt time.Time // when the last receive or extension that succeeded was sent

@@ -93,7 +93,7 @@ func (w *Worker) Run(ctx context.Context, l net.Listener) error {
 	w.stopping.Store(true)
 	all.Wait()
 	// Jobs of POST /sqs are finished too; the service manager allows for this time.
-	drain, done := context.WithTimeout(context.Background(), settings.JobBound)
+	drain, done := context.WithTimeout(context.Background(), settings.JobTimeout)
 	defer done()
 	if sErr := srv.Shutdown(drain); sErr != nil {
 		w.Log.Warn("HTTP requests were aborted at shutdown", "error", sErr)

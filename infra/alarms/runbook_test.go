@@ -13,7 +13,7 @@ import (
 	"imagery/app/deploy/settings"
 )
 
-// The names that verbs and runbook know are those of the table.
+// The alarms that commands and runbook know are those of the table.
 func TestAlarmsAreKnown(t *testing.T) {
 	var names, guards []string
 	for _, row := range (Watched{}).rows() {
@@ -51,17 +51,17 @@ func TestAlarmTextsNameAVerb(t *testing.T) {
 			!strings.HasSuffix(text, " More: docs/runbook.md#"+row.name) {
 			t.Errorf("%s: %d bytes: %s", row.name, len(text), text)
 		}
-		verbs := 0
+		commands := 0
 		for _, command := range regexp.MustCompile(`imagery [a-z][^;]*`).FindAllString(fill(row.do, names), -1) {
 			command, _, _ = strings.Cut(command, " names ")
 			command, _, _ = strings.Cut(command, " with the same flags")
 			if err := understood(strings.TrimSuffix(command, ".")); err != nil {
 				t.Errorf("%s: %s: %v", row.name, command, err)
 			}
-			verbs++
+			commands++
 		}
-		if verbs == 0 {
-			t.Errorf("%s names no verb: %s", row.name, row.do)
+		if commands == 0 {
+			t.Errorf("%s names no command: %s", row.name, row.do)
 		}
 	}
 }

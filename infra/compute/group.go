@@ -128,5 +128,5 @@ func (f *Fleet) groupTags() autoscaling.GroupTagArray {
 
 // stopFits reports whether the terminate hook gives the service enough time to stop.
 func stopFits() bool {
-	return TerminateTimeout > settings.StopTimeout && settings.StopTimeout > settings.JobBound
+	return TerminateTimeout > settings.StopTimeout && settings.StopTimeout > settings.JobTimeout
 }

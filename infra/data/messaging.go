@@ -43,9 +43,9 @@ func (m *Messaging) Ready() []pulumi.Resource { return []pulumi.Resource{m.Queue
 // NewMessaging makes both queues and lets only the one feed the other.
 func NewMessaging(ctx *pulumi.Context, name string, args *MessagingArgs, opts ...pulumi.ResourceOption) (*Messaging,
 	error) {
-	if args.Visibility < settings.JobBound {
+	if args.Visibility < settings.JobTimeout {
 		return nil, fmt.Errorf("messaging %s: visibility %s is shorter than a job, %s", name, args.Visibility,
-			settings.JobBound)
+			settings.JobTimeout)
 	}
 	m := &Messaging{}
 	if err := ctx.RegisterComponentResource("imagery:infra:Messaging", name, m, opts...); err != nil {

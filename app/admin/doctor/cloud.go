@@ -152,9 +152,9 @@ func (c Cloud) settings(_ context.Context, r *report) {
 		r.wrong("the queue is in "+region+", the region is "+c.AWS.Region,
 			"table and bucket are looked up in the wrong region", "export AWS_REGION="+region)
 	}
-	if s.OnAWS() && s.Visibility != 0 && s.Visibility < settings.JobBound {
+	if s.OnAWS() && s.Visibility != 0 && s.Visibility < settings.JobTimeout {
 		r.wrong(fmt.Sprintf("visibility %s is set by hand (%s)", s.Visibility, settings.Named("visibility")),
-			fmt.Sprintf("a job may take %s; meanwhile another worker would receive its message", settings.JobBound),
+			fmt.Sprintf("a job may take %s; meanwhile another worker would receive its message", settings.JobTimeout),
 			"unset IMAGERY_VISIBILITY")
 	}
 	if s.S3PathStyle && c.AWS.BaseEndpoint == nil {

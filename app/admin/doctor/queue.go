@@ -94,9 +94,9 @@ func (c Cloud) queue(_ context.Context, r *report) {
 	}
 	receives, visibility := q.redrive.count(), q.source.attributes.seconds(types.QueueAttributeNameVisibilityTimeout)
 	switch {
-	case visibility < settings.JobBound:
+	case visibility < settings.JobTimeout:
 		r.wrong(fmt.Sprintf("the visibility timeout is %s", visibility), fmt.Sprintf(
-			"a job may take %s; meanwhile another worker receives its message, and both process it", settings.JobBound), repair)
+			"a job may take %s; meanwhile another worker receives its message, and both process it", settings.JobTimeout), repair)
 	case visibility != settings.QueueVisibility:
 		r.warn(fmt.Sprintf("the visibility timeout is %s, the program sets %s", visibility, settings.QueueVisibility),
 			"it was changed by hand", repair)
@@ -110,7 +110,7 @@ func (c Cloud) queue(_ context.Context, r *report) {
 		return
 	}
 	switch span := visibility * time.Duration(receives); {
-	case visibility < settings.JobBound: // reported above
+	case visibility < settings.JobTimeout: // reported above
 	case span < c.Settings.Outage:
 		r.wrong(fmt.Sprintf("%d receives with a visibility timeout of %s last %s", receives, visibility, span),
 			fmt.Sprintf("an outage of %s makes good photos fail", c.Settings.Outage), repair)

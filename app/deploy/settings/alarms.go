@@ -5,14 +5,14 @@ import (
 	"strings"
 )
 
-// Project is the name of the Pulumi project: a tag of everything that a stack makes, and the beginning of its names.
+// Project is the name of the Pulumi project. It is a tag of all resources of a stack and the prefix of their names.
 const Project = "imagery"
 
-// ShortStack is the name of a stack without the organization and project that Pulumi takes before it.
+// ShortStack returns the name of a stack without the organization and project that may precede it.
 func ShortStack(stack string) string { return stack[strings.LastIndexByte(stack, '/')+1:] }
 
-// Alarms are the names of a stack's alarms: infra makes them, the runbook has a section for each, and operators type
-// them. On AWS the name has that of the stack before it and a suffix behind it, see AlarmOf.
+// Alarms are the names of a stack's alarms. infra creates them, the runbook has a section for each, and operators type
+// them. The name on AWS has a prefix and may have a suffix, see AlarmOf.
 var Alarms = []string{
 	"dead-letters", "queue-age", "lag",
 	"server-errors", "server-latency", "server-full", "worker-failures",
@@ -20,20 +20,21 @@ var Alarms = []string{
 	"table-throttled", "table-errors",
 }
 
-// GuardAlarms are those that judge a release: a rollout stops and goes back while one of them rings.
+// GuardAlarms judge a release: a rollout is rolled back when one of them goes to ALARM.
 var GuardAlarms = []string{"server-errors", "server-latency", "worker-failures"}
 
-// AlarmPrefix begins the names on AWS of all alarms of a stack, and those of stacks whose names begin alike.
+// AlarmPrefix returns the prefix of the AWS names of all alarms of a stack. The alarms of another stack may have it,
+// too: that of "dev" is a prefix of that of "dev-2".
 func AlarmPrefix(stack string) string { return Project + "-" + ShortStack(stack) + "-" }
 
-// madeUp is what Pulumi puts behind a name, so that a replacement can stand beside the old one.
-var madeUp = regexp.MustCompile(`^-[0-9a-f]{7}$`)
+// randomSuffix is what Pulumi appends to a name, so that a replacement can exist beside the old resource.
+var randomSuffix = regexp.MustCompile(`^-[0-9a-f]{7}$`)
 
-// AlarmOf is the name, one of Alarms, of what is called so on AWS, or "" if that is no alarm of the stack.
+// AlarmOf returns the element of Alarms for the name of an alarm on AWS, or "" if it is no alarm of the stack.
 func AlarmOf(stack, onAWS string) string {
 	for _, name := range Alarms {
-		whole := AlarmPrefix(stack) + name
-		if onAWS == whole || len(onAWS) > len(whole) && onAWS[:len(whole)] == whole && madeUp.MatchString(onAWS[len(whole):]) {
+		suffix, ok := strings.CutPrefix(onAWS, AlarmPrefix(stack)+name)
+		if ok && (suffix == "" || randomSuffix.MatchString(suffix)) {
 			return name
 		}
 	}

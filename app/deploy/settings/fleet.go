@@ -1,6 +1,6 @@
 package settings
 
-// The local fleet: two of each, so that any one may die.
+// Numbers of processes of the local fleet. With two of each, any one may be killed without an outage.
 const (
 	LocalServers = 2
 	LocalWorkers = 2

@@ -7,7 +7,7 @@ const (
 	// MaxUploadBytes is the largest photo; the multipart envelope may add UploadEnvelope.
 	MaxUploadBytes = 20 << 20
 	UploadEnvelope = 64 << 10
-	// DefaultMaxPixels is the largest width x height unless -max-pixels says otherwise.
+	// DefaultMaxPixels is the largest width x height unless --max-pixels is set.
 	DefaultMaxPixels = 50_000_000
 
 	// UploadTimeout bounds a request after its headers. It stays below the load balancer's deregistration
@@ -19,10 +19,10 @@ const (
 	// ReadHeaderTimeout also bounds the first request on a connection that the balancer opened in advance.
 	ReadHeaderTimeout = 65 * time.Second
 
-	// JobBound is the longest a worker holds one message, from its receive on. The stop timeout of the
-	// process must be longer, so that a stopping worker finishes what it holds.
-	JobBound = 90 * time.Second
-	// StopTimeout is what a service manager grants between SIGTERM and SIGKILL.
+	// JobTimeout bounds a job, from the receive of its message. StopTimeout is longer, so that a worker that stops
+	// finishes its jobs.
+	JobTimeout = 90 * time.Second
+	// StopTimeout is the time that the service manager waits between SIGTERM and SIGKILL.
 	StopTimeout = 110 * time.Second
 
 	// QueueVisibility and QueueMaxReceives are the AWS queue's settings: five receives two minutes apart outlive an
@@ -39,12 +39,12 @@ const (
 
 	MetricRequestTime      = "request_ms"                // server: milliseconds of a request, waits left out
 	MetricRequests         = "requests"                  // server: requests, waits left out
-	MetricServerErrors     = "server_errors"             // server: unplanned 5xx answers
+	MetricServerErrors     = "server_errors"             // server: 5xx responses that are not planned
 	MetricUploads          = "uploads"                   // server: accepted uploads
-	MetricPlanned503       = "planned_503"               // server: refusals for want of room, by design
-	MetricJobs             = "jobs"                      // worker: finished deliveries
+	MetricPlanned503       = "planned_503"               // server: uploads refused because the memory budget is used up
+	MetricJobs             = "jobs"                      // worker: deliveries that ended
 	MetricJobsDone         = "jobs_done"                 // worker: moved to processed
-	MetricJobsGivenUp      = "jobs_given_up"             // worker: bad photos
+	MetricJobsGivenUp      = "jobs_given_up"             // worker: photos that cannot be processed
 	MetricJobsRetried      = "jobs_retried"              // worker: left for another delivery
 	MetricQueueWait        = "queue_wait_ms"             // worker: from the send of a hint to its receive
 	MetricJobTime          = "job_ms"                    // worker: from receive to the end of the job
@@ -52,5 +52,5 @@ const (
 	MetricHeartbeat        = "heartbeat"                 // server and worker: 1 every HeartbeatEvery
 )
 
-// HeartbeatEvery separates the heartbeats of a process. Alarms compare their number with that of the instances.
+// HeartbeatEvery is the interval of the heartbeats of a process. Alarms compare their number with that of instances.
 const HeartbeatEvery = time.Minute

@@ -36,7 +36,7 @@ func TestPlansStayWithinTheMemory(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		cores := rapid.IntRange(1, 256).Draw(t, "cores")
 		pixels := rapid.Int64Range(1, 1<<32).Draw(t, "pixels")
-		memory := rapid.Int64Range(settings.LeastMemory, 1<<40).Draw(t, "memory")
+		memory := rapid.Int64Range(settings.MinMemory, 1<<40).Draw(t, "memory")
 		w := settings.PlanWorker(cores, memory, pixels)
 		if w.Slots < 1 || w.Waiting < 0 || w.Photos < 20*MiB || settings.ProcessBase+w.Files()+w.Photos > memory {
 			t.Errorf("a worker with %d MiB: %+v", memory/MiB, w)

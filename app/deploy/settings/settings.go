@@ -1,7 +1,7 @@
 // Package settings declares every setting of the imagery binary once: its flag, its variable, its default and its
 // documentation. A parent that starts a process (the local fleet, or a launch template) passes Env, which FromEnv reads
-// back. The package also has the numbers and names that several parts of the code must agree on. It imports the standard
-// library only.
+// back. The package also has the numbers and names that several parts of the code must agree on. It imports the
+// standard library only.
 package settings
 
 import (
@@ -149,8 +149,8 @@ func (s *Settings) validate() []string {
 	if s.UploadLife <= 0 {
 		report("upload-life", "upload-life %s is not positive", s.UploadLife)
 	}
-	if s.Memory != 0 && s.Memory < LeastMemory {
-		report("memory", "memory of %d MiB is below the minimum of %d MiB", s.Memory>>20, LeastMemory>>20)
+	if s.Memory != 0 && s.Memory < MinMemory {
+		report("memory", "memory of %d MiB is below the minimum of %d MiB", s.Memory>>20, MinMemory>>20)
 	}
 	if s.MaxPixels < 1 || s.MaxPixels > maxMaxPixels {
 		report("max-pixels", "max-pixels %d is not between 1 and %d", s.MaxPixels, int64(maxMaxPixels))

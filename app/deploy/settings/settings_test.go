@@ -128,7 +128,7 @@ func TestHelpNamesEverySetting(t *testing.T) {
 func TestEnvRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		d := func(name string) time.Duration { return time.Duration(rapid.Int64Range(1e9, 1e13).Draw(t, name)) }
-		memory := rapid.OneOf(rapid.Just(int64(0)), rapid.Int64Range(settings.LeastMemory, 1e15))
+		memory := rapid.OneOf(rapid.Just(int64(0)), rapid.Int64Range(settings.MinMemory, 1e15))
 		word := rapid.StringMatching(`[a-zA-Z0-9:/._-]{1,20}`)
 		s := settings.Settings{
 			Role:   rapid.SampledFrom([]settings.Role{settings.Server, settings.Worker, settings.Local}).Draw(t, "role"),

@@ -143,7 +143,7 @@ func TestWhy(t *testing.T) {
 			{d.addImage("r1", time.Minute), []string{"created since", "(1m)", "original  none", "waits for its upload"}},
 			{d.addImage("r1", 0, imagery.Uploaded), []string{"uploaded since", "exists", "result     none",
 				"a worker processes it"}},
-			{d.addImage("r1", time.Hour, imagery.Uploaded), []string{"should have it", "imagery requeue"}},
+			{d.addImage("r1", time.Hour, imagery.Uploaded), []string{"should be processing it", "imagery requeue"}},
 			{d.addImage("r1", 72*time.Hour, imagery.Uploaded, imagery.Processed),
 				[]string{"processed since", "(3d)", "it is done"}},
 			{d.addImage("r1", time.Minute, imagery.Uploaded, imagery.Failed),

@@ -144,7 +144,7 @@ func TestCommandsOnAWSSayWhatIsMissing(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{"dlq", "ls", "-queue-url", alone}, "the queue has no dead letters"},
+		{[]string{"dlq", "ls", "-queue-url", alone}, "the queue has no dead-letter queue"},
 		{[]string{"dlq", "ls", "-queue-url", d.aws.QueueURL + "-x"}, "SQS refused GetQueueAttributes"},
 		{[]string{"fsck", "-table", "nothing"}, "DynamoDB refused Scan"},
 		{[]string{"why", id, "-table", "nothing"}, "DynamoDB refused GetItem"},

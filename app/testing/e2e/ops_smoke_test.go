@@ -30,7 +30,7 @@ func TestSmoke(t *testing.T) {
 		fleet := d.fleet()
 		out, _ := d.run(0, "smoke", fleet.url)
 		d.contains(out, "lake compare", "3072 pixels, differences: mean 0.0, worst 0\n",
-			"ok: 2 photos came back as they should")
+			"ok: 2 photos were processed correctly")
 		if linked := strings.Contains(out, " bytes from 127.0.0.1:"); linked != (d.data == "") {
 			d.Errorf("results came through links: %t\n%s", linked, out)
 		}

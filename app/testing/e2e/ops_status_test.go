@@ -95,7 +95,7 @@ func (d *deployment) checkReleaseRecord() {
 		d.Fatal(err)
 	}
 	out, _ := d.run(0, "status")
-	d.contains(out, "ROLLOUT  none is recorded\n", "FLEET    not asked: name the stack to see it", "ALARMS   not asked")
+	d.contains(out, "ROLLOUT  none is recorded\n", "FLEET    not read: name the stack to see it", "ALARMS   not read")
 	if _, err := d.aws.DynamoDB().PutItem(d.Context(), &dynamodb.PutItemInput{TableName: &d.aws.Table,
 		Item: map[string]types.AttributeValue{
 			record.AttributeID:       &types.AttributeValueMemberS{Value: record.ID},
