@@ -111,7 +111,7 @@ func (d *deployment) checkListing(poison string) {
 			d.Errorf("columns:\n%s", out)
 		}
 		out, _ = d.run(0, "dlq", "show", p.ID)
-		d.contains(out, poison, "no worker lived through 2 attempts", p.Body, "makes the image uploaded again")
+		d.contains(out, poison, "no worker lived through 2 attempts", p.Body, "moves the image to uploaded")
 		var dry redriveReport
 		d.runJSON(0, &dry, "dlq", "redrive", "--dry-run")
 		if got, want := dry.actions(d, false), map[string]string{"failed": "requeue", "processed": "drop", "created": "drop",

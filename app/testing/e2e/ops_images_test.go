@@ -244,7 +244,7 @@ func TestFsckFindsAndRepairs(t *testing.T) {
 		}
 		out, stderr := d.run(1, "fsck", "--hashes")
 		d.contains(out, "lost 2, duplicated 1, broken 1")
-		d.contains(stderr, "4 findings for a person")
+		d.contains(stderr, "4 findings that a person must handle")
 	})
 }
 
