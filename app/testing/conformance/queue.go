@@ -133,11 +133,12 @@ func longPollWakes(t *testing.T, q queueTest) {
 	const wait = 15 * time.Second
 	for _, sender := range []int{1, 0} { // another handle, and that of the receiver
 		sent := make(chan time.Time, 1)
-		time.AfterFunc(500*time.Millisecond, func() { // by now the poll has started
-			sent <- time.Now()
+		time.AfterFunc(500*time.Millisecond, func() { // the poll has begun; if not, it must be as fast
+			began := time.Now()
 			if err := q.Handles[sender].Send(t.Context(), []byte("wake up"), ""); err != nil {
 				t.Error(err)
 			}
+			sent <- began // last, so that the test does not end before Send returns
 		})
 		list, err := q.Handles[0].Receive(t.Context(), 1, wait)
 		must(t, err)
