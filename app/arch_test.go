@@ -131,7 +131,8 @@ func TestImportsGoDown(t *testing.T) {
 				continue // the standard library
 			}
 			if !slices.ContainsFunc(allowed, func(a string) bool {
-				return imported == a || strings.HasSuffix(a, "/") && strings.HasPrefix(imported, a) || strings.HasPrefix(imported, a+"/lib")
+				return imported == a || strings.HasSuffix(a, "/") && strings.HasPrefix(imported, a) ||
+					strings.HasPrefix(imported, a+"/lib")
 			}) {
 				t.Errorf("%s must not import %s", f[0], imported)
 			}
@@ -156,7 +157,8 @@ func TestLinkerDropsUnusedMethods(t *testing.T) {
 	if testing.Short() && os.Getenv("REQUIRE_ALL") != "1" {
 		t.Skip("it links the binary")
 	}
-	out, err := exec.Command("go", "build", "-ldflags=-dumpdep", "-o", filepath.Join(t.TempDir(), "imagery"), ".").CombinedOutput()
+	out, err := exec.Command("go", "build", "-ldflags=-dumpdep", "-o", filepath.Join(t.TempDir(), "imagery"),
+		".").CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
@@ -174,7 +176,8 @@ func TestLinkerDropsUnusedMethods(t *testing.T) {
 // keeps every operation of that service: ten megabytes that each instance downloads.
 func TestProductLinksWhatItCalls(t *testing.T) {
 	helper := regexp.MustCompile(`\bNew\w+(Paginator|Waiter)\(`)
-	for _, line := range goList(t, "-deps", "-f", `{{if not .Standard}}{{.ImportPath}} {{.Dir}} {{join .GoFiles " "}}{{end}}`, ".") {
+	for _, line := range goList(t, "-deps", "-f",
+		`{{if not .Standard}}{{.ImportPath}} {{.Dir}} {{join .GoFiles " "}}{{end}}`, ".") {
 		f := strings.Fields(line)
 		if len(f) < 3 || !strings.HasPrefix(f[0], "imagery/") {
 			continue

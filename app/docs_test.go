@@ -130,7 +130,8 @@ func TestLinks(t *testing.T) {
 	}
 	linked := map[string]bool{"README.md": true}
 	for _, d := range all {
-		for _, m := range regexp.MustCompile(`\]\(([^)\s]+)\)`).FindAllStringSubmatch(code.ReplaceAllString(d.prose, ""), -1) {
+		for _, m := range regexp.MustCompile(`\]\(([^)\s]+)\)`).FindAllStringSubmatch(code.ReplaceAllString(d.prose, ""),
+			-1) {
 			if regexp.MustCompile(`^[a-z]+:`).MatchString(m[1]) {
 				continue // elsewhere
 			}
@@ -185,7 +186,8 @@ func declared(t *testing.T, dir string) (names []string) {
 			return err
 		}
 		b, err := os.ReadFile(name)
-		for _, m := range regexp.MustCompile(`(?m)^func ((?:Test|Benchmark|Fuzz)\w+)\(`).FindAllStringSubmatch(string(b), -1) {
+		for _, m := range regexp.MustCompile(`(?m)^func ((?:Test|Benchmark|Fuzz)\w+)\(`).FindAllStringSubmatch(
+			string(b), -1) {
 			names = append(names, m[1])
 		}
 		return err
@@ -208,7 +210,8 @@ func TestDecisions(t *testing.T) {
 		if path.Dir(d.name) == path.Dir(index) && d.name != index {
 			n++
 			title, _, _ := strings.Cut(strings.TrimPrefix(d.text, "# "), "\n")
-			if !strings.HasPrefix(path.Base(d.name), fmt.Sprintf("%04d-", n)) || !strings.HasPrefix(title, fmt.Sprintf("%d. ", n)) {
+			if !strings.HasPrefix(path.Base(d.name), fmt.Sprintf("%04d-", n)) ||
+				!strings.HasPrefix(title, fmt.Sprintf("%d. ", n)) {
 				t.Errorf("%s, %q, is not number %d", d.name, title, n)
 			}
 			_, title, _ = strings.Cut(title, ". ")
@@ -231,7 +234,8 @@ func TestStackDiagram(t *testing.T) {
 	for _, d := range documents(t) {
 		for _, b := range d.blocks {
 			if b.language == "mermaid" && strings.HasPrefix(b.text, "flowchart") {
-				for _, m := range regexp.MustCompile(`(?m)^\s*(server|worker) -->(?:\|[^|]*\|)? ([\w-]+)$`).FindAllStringSubmatch(b.text, -1) {
+				for _, m := range regexp.MustCompile(`(?m)^\s*(server|worker) -->(?:\|[^|]*\|)? ([\w-]+)$`).FindAllStringSubmatch(
+					b.text, -1) {
 					drawn[m[1]][m[2]] = true
 				}
 			}

@@ -40,7 +40,8 @@ type drill struct {
 
 func drilled(t *testing.T, a *fakeaccount.Account, args ...string) (d drill, err error) {
 	t.Helper()
-	out, _, err := runCommand(t, t.Context(), nil, slices.Concat([]string{"alarms", "test", "--yes", "--json"}, a.Flags(), args)...)
+	out, _, err := runCommand(t, t.Context(), nil,
+		slices.Concat([]string{"alarms", "test", "--yes", "--json"}, a.Flags(), args)...)
 	if jsonErr := json.Unmarshal([]byte(out), &d); jsonErr != nil {
 		t.Fatalf("%v: %s, %v", jsonErr, out, err)
 	}
@@ -57,7 +58,8 @@ func TestAlarmsTest(t *testing.T) {
 		t.Fatalf("%d alarms, %v", len(d.Alarms), err)
 	}
 	for i, r := range d.Alarms {
-		if r.Name != settings.Alarms[i] || !r.Back || len(r.Deliveries) != 2 || r.Deliveries[0].On != "ALARM" || r.Deliveries[1].On != "OK" ||
+		if r.Name != settings.Alarms[i] || !r.Back || len(r.Deliveries) != 2 || r.Deliveries[0].On != "ALARM" ||
+			r.Deliveries[1].On != "OK" ||
 			r.Deliveries[0].State != "succeeded" || r.Deliveries[1].State != "succeeded" {
 			t.Errorf("%+v", r)
 		}
@@ -70,7 +72,8 @@ func TestAlarmsTest(t *testing.T) {
 	}
 	// The second drill must not take what the first one left in the history for its own.
 	a.Alarm("lag").Silent = true
-	if d, err = drilled(t, a, "--name", "lag", "--wait", "1ms"); err == nil || len(d.Alarms) != 1 || d.Alarms[0].Deliveries[0].State != "not seen" || !d.Alarms[0].Back {
+	if d, err = drilled(t, a, "--name", "lag", "--wait", "1ms"); err == nil || len(d.Alarms) != 1 ||
+		d.Alarms[0].Deliveries[0].State != "not seen" || !d.Alarms[0].Back {
 		t.Errorf("%+v, %v", d, err)
 	}
 }
@@ -86,11 +89,16 @@ func TestAlarmsTestFailures(t *testing.T) {
 			"not every action was seen to succeed: lag", "lag: CloudWatch Alarms does not have authorization"},
 		"nobody has clicked": {func(a *fakeaccount.Account) {
 			a.Subscribe(fakeaccount.Subscription{Protocol: "email", Endpoint: "oncall@example.com"})
-		}, "nobody will receive it: dead-letters", "nobody will receive any of them: email oncall@example.com has not confirmed"},
-		"nobody has subscribed": {func(a *fakeaccount.Account) { a.Subscribe() }, "nobody will receive it", "imagery:alarmEmail"},
-		"no action":             {func(a *fakeaccount.Account) { a.Alarm("lag").Actions = nil }, "nobody will receive it: lag", "it has no action"},
-		"switched off":          {func(a *fakeaccount.Account) { a.Alarm("lag").Enabled = false }, "nobody will receive it: lag", "its actions are switched off"},
-		"rings already":         {func(a *fakeaccount.Account) { a.Alarm("lag").State = "ALARM" }, "not tested, since its state is ALARM: lag", "lag: it rings already"},
+		}, "nobody will receive it: dead-letters",
+			"nobody will receive any of them: email oncall@example.com has not confirmed"},
+		"nobody has subscribed": {func(a *fakeaccount.Account) { a.Subscribe() }, "nobody will receive it",
+			"imagery:alarmEmail"},
+		"no action": {func(a *fakeaccount.Account) { a.Alarm("lag").Actions = nil }, "nobody will receive it: lag",
+			"it has no action"},
+		"switched off": {func(a *fakeaccount.Account) { a.Alarm("lag").Enabled = false }, "nobody will receive it: lag",
+			"its actions are switched off"},
+		"rings already": {func(a *fakeaccount.Account) { a.Alarm("lag").State = "ALARM" },
+			"not tested, since its state is ALARM: lag", "lag: it rings already"},
 		"history refused": {func(a *fakeaccount.Account) {
 			a.Answers("cloudwatch:DescribeAlarmHistory", 500, "")
 		}, "not every action was seen to succeed: dead-letters", "read the history of imagery-test-lag"},
@@ -100,7 +108,8 @@ func TestAlarmsTestFailures(t *testing.T) {
 			a := fakeaccount.Start(t)
 			c.damage(a)
 			before := a.Alarm("lag").State
-			out, _, err := runCommand(t, t.Context(), nil, append([]string{"alarms", "test", "--yes", "--wait", "50ms"}, a.Flags()...)...)
+			out, _, err := runCommand(t, t.Context(), nil,
+				append([]string{"alarms", "test", "--yes", "--wait", "50ms"}, a.Flags()...)...)
 			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(out, c.screen) {
 				t.Errorf("%v\n%s", err, out)
 			}
@@ -151,8 +160,10 @@ func TestAlarmsTestSaysWhatStaysRed(t *testing.T) {
 			}
 		}
 	})
-	out, _, err := runCommand(t, t.Context(), nil, append([]string{"alarms", "test", "--yes", "--name", "lag,queue-age", "--wait", "50ms"}, a.Flags()...)...)
-	if err == nil || !strings.Contains(err.Error(), "NOT SET BACK") || !strings.Contains(out, "--alarm-name imagery-test-lag-1a2b3c4") {
+	out, _, err := runCommand(t, t.Context(), nil,
+		append([]string{"alarms", "test", "--yes", "--name", "lag,queue-age", "--wait", "50ms"}, a.Flags()...)...)
+	if err == nil || !strings.Contains(err.Error(), "NOT SET BACK") ||
+		!strings.Contains(out, "--alarm-name imagery-test-lag-1a2b3c4") {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
@@ -163,11 +174,13 @@ func TestAlarmsTestAsks(t *testing.T) {
 		in    io.Reader
 		rings bool
 		usage bool
-	}{{nil, false, true}, {strings.NewReader(""), false, true}, {strings.NewReader("\n"), false, false}, {strings.NewReader("n\n"), false, false}, {strings.NewReader("y\n"), true, false}} {
+	}{{nil, false, true}, {strings.NewReader(""), false, true}, {strings.NewReader("\n"), false, false},
+		{strings.NewReader("n\n"), false, false}, {strings.NewReader("y\n"), true, false}} {
 		a := fakeaccount.Start(t)
 		_, said, err := runCommand(t, t.Context(), c.in, append([]string{"alarms", "test"}, a.Flags()...)...)
 		usage := (*settings.UsageError)(nil)
-		if rang := slices.Contains(a.Calls(), "cloudwatch:SetAlarmState"); rang != c.rings || (err == nil) != c.rings || errors.As(err, &usage) != c.usage {
+		if rang := slices.Contains(a.Calls(), "cloudwatch:SetAlarmState"); rang != c.rings || (err == nil) != c.rings ||
+			errors.As(err, &usage) != c.usage {
 			t.Errorf("rang %t, %v, asked %q", rang, err, said)
 		}
 		if c.rings && (!strings.Contains(said, "oncall@example.com, confirmed") ||
@@ -179,7 +192,8 @@ func TestAlarmsTestAsks(t *testing.T) {
 
 func TestAlarmsUsage(t *testing.T) {
 	a := fakeaccount.Start(t)
-	for _, args := range [][]string{{"test", "--yes", "--name", "nothing"}, {"test", "--yes", "--wait", "0s"}, {"test", "--yes", "extra"}, {"ls", "extra"}, {"ls", "--stack", ""}} {
+	for _, args := range [][]string{{"test", "--yes", "--name", "nothing"}, {"test", "--yes", "--wait", "0s"},
+		{"test", "--yes", "extra"}, {"ls", "extra"}, {"ls", "--stack", ""}} {
 		_, _, err := runCommand(t, t.Context(), nil, slices.Concat([]string{"alarms"}, args[:1], a.Flags(), args[1:])...)
 		if usage := (*settings.UsageError)(nil); !errors.As(err, &usage) {
 			t.Errorf("%v: %v", args, err)
@@ -189,17 +203,20 @@ func TestAlarmsUsage(t *testing.T) {
 
 func TestAlarmsList(t *testing.T) {
 	a := fakeaccount.Start(t)
-	a.Subscribe(fakeaccount.Subscription{Protocol: "https", Endpoint: "https://hooks.example/T0/s3cret", Confirmed: true}, fakeaccount.Subscription{Protocol: "email", Endpoint: "late@example.com"})
+	a.Subscribe(fakeaccount.Subscription{Protocol: "https", Endpoint: "https://hooks.example/T0/s3cret", Confirmed: true},
+		fakeaccount.Subscription{Protocol: "email", Endpoint: "late@example.com"})
 	a.Alarm("servers-low").State, a.Alarm("servers-low").Since = "ALARM", time.Now().Add(-12*time.Minute)
 	out, _, err := runCommand(t, t.Context(), nil, append([]string{"alarms", "ls"}, a.Flags()...)...)
-	if err != nil || !strings.Contains(out, "servers-low        ALARM  12m") || !strings.Contains(out, "https https://hooks.example/...") {
+	if err != nil || !strings.Contains(out, "servers-low        ALARM  12m") ||
+		!strings.Contains(out, "https https://hooks.example/...") {
 		t.Errorf("%v\n%s", err, out)
 	}
 	if strings.Contains(out, "s3cret") {
 		t.Error("the path of a web hook is printed")
 	}
 	a.Answers("sns:ListSubscriptionsByTopic", 403, fakeaccount.Refusal)
-	if out, _, err = runCommand(t, t.Context(), nil, append([]string{"alarms", "ls"}, a.Flags()...)...); err != nil || !strings.Contains(out, "cannot tell") || !strings.Contains(out, "ListSubscriptionsByTopic: AccessDenied") {
+	if out, _, err = runCommand(t, t.Context(), nil, append([]string{"alarms", "ls"}, a.Flags()...)...); err != nil ||
+		!strings.Contains(out, "cannot tell") || !strings.Contains(out, "ListSubscriptionsByTopic: AccessDenied") {
 		t.Errorf("%v\n%s", err, out)
 	}
 	if strings.Count(out, "unknown") != len(settings.Alarms) {

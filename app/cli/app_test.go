@@ -30,13 +30,14 @@ func runLine(t *testing.T, args ...string) (l line, out string, err error) {
 			l = line{role: true, settings: s}
 			return nil
 		},
-		Extra: []cli.Command{{Name: "shout", Args: "[ARG...]", About: "Shout", Setup: func(fs *flag.FlagSet) func(context.Context, cli.Invocation) error {
-			loud := fs.Bool("loud", false, "be loud")
-			return func(_ context.Context, inv cli.Invocation) error {
-				l = line{settings: inv.Settings, args: inv.Args, loud: *loud}
-				return nil
-			}
-		}}}}
+		Extra: []cli.Command{{Name: "shout", Args: "[ARG...]", About: "Shout",
+			Setup: func(fs *flag.FlagSet) func(context.Context, cli.Invocation) error {
+				loud := fs.Bool("loud", false, "be loud")
+				return func(_ context.Context, inv cli.Invocation) error {
+					l = line{settings: inv.Settings, args: inv.Args, loud: *loud}
+					return nil
+				}
+			}}}}
 	err = app.Run(t.Context(), args)
 	return l, stdout.String(), err
 }
@@ -49,7 +50,8 @@ func TestFlagsStandAnywhere(t *testing.T) {
 		{"-table", "t", "--bucket=b", "shout", "-queue-url", "q", "--loud", "a", "b"},
 	} {
 		l, _, err := runLine(t, args...)
-		if err != nil || !l.loud || l.settings.Table != "t" || l.settings.QueueURL != "q" || !slices.Equal(l.args, []string{"a", "b"}) {
+		if err != nil || !l.loud || l.settings.Table != "t" || l.settings.QueueURL != "q" ||
+			!slices.Equal(l.args, []string{"a", "b"}) {
 			t.Errorf("%v: %+v, %v", args, l, err)
 		}
 	}
@@ -57,8 +59,10 @@ func TestFlagsStandAnywhere(t *testing.T) {
 		args []string
 		want func(settings.Settings) bool
 	}{
-		{[]string{"-role", "worker", "-consume=false"}, func(s settings.Settings) bool { return s.Role == settings.Worker && !s.Consume }},
-		{[]string{"--role=server", "-listen", ":9"}, func(s settings.Settings) bool { return s.Role == settings.Server && s.Listen == ":9" }},
+		{[]string{"-role", "worker", "-consume=false"},
+			func(s settings.Settings) bool { return s.Role == settings.Worker && !s.Consume }},
+		{[]string{"--role=server", "-listen", ":9"},
+			func(s settings.Settings) bool { return s.Role == settings.Server && s.Listen == ":9" }},
 		{[]string{"-queue-chaos", "-5"}, func(s settings.Settings) bool { return s.QueueChaos == -5 }},
 		{[]string{"-data", "-odd", "-consume"}, func(s settings.Settings) bool { return s.Data == "-odd" && s.Consume }},
 		{nil, func(s settings.Settings) bool { return s.Role == settings.Local }},
@@ -96,12 +100,13 @@ func TestWrongCommandLines(t *testing.T) {
 // Help is asked for in four ways; a group without a command shows its help as well.
 func TestHelp(t *testing.T) {
 	for args, want := range map[string][]string{
-		"-h":               {"Usage: imagery [flags]", "dlq ", "completion", "--role  (IMAGERY_ROLE", "Exit codes"},
-		"help":             {"Usage: imagery [flags]"},
-		"--help":           {"Usage: imagery [flags]"},
-		"help dlq":         {"Usage: imagery dlq [flags] COMMAND", "dlq redrive", "IMAGERY_TABLE", "Exit codes"},
-		"dlq":              {"Usage: imagery dlq [flags] COMMAND", "dlq redrive"},
-		"help fsck":        {"Usage: imagery fsck [flags]", "--repair", "--older-than age", "(default 24h0m0s)", "IMAGERY_TABLE"},
+		"-h":       {"Usage: imagery [flags]", "dlq ", "completion", "--role  (IMAGERY_ROLE", "Exit codes"},
+		"help":     {"Usage: imagery [flags]"},
+		"--help":   {"Usage: imagery [flags]"},
+		"help dlq": {"Usage: imagery dlq [flags] COMMAND", "dlq redrive", "IMAGERY_TABLE", "Exit codes"},
+		"dlq":      {"Usage: imagery dlq [flags] COMMAND", "dlq redrive"},
+		"help fsck": {"Usage: imagery fsck [flags]", "--repair", "--older-than age", "(default 24h0m0s)",
+			"IMAGERY_TABLE"},
 		"fsck -h":          {"Usage: imagery fsck [flags]"},
 		"fsck -help":       {"Usage: imagery fsck [flags]"},
 		"rollout to -h":    {"Usage: imagery rollout to [flags] RELEASE", "--server-group"},

@@ -123,7 +123,8 @@ func TestRedriveLeavesAnotherUploadAlone(t *testing.T) {
 	if err := w.run(t.Context(), &r, "dlq", "redrive"); err != nil || len(r.Letters) != 2 {
 		t.Fatalf("%+v, %v", r, err)
 	}
-	if now, _ := w.catalog.Get(t.Context(), failed.ID); now.Version != failed.Version || w.queue.Sends > 0 || w.dead.Len() > 0 {
+	if now, _ := w.catalog.Get(t.Context(), failed.ID); now.Version != failed.Version || w.queue.Sends > 0 ||
+		w.dead.Len() > 0 {
 		t.Errorf("%+v; the image became %+v, %d hints, %d letters", r, now, w.queue.Sends, w.dead.Len())
 	}
 }
@@ -148,7 +149,8 @@ func TestRedriveKeepsTheLetterUntilAllIsDone(t *testing.T) {
 	} {
 		step()
 		var r redriven
-		if err := w.run(t.Context(), &r, "dlq", "redrive"); err == nil || len(r.Letters) != 1 || r.Letters[0].Done || !strings.Contains(r.Letters[0].Error, "away") {
+		if err := w.run(t.Context(), &r, "dlq", "redrive"); err == nil || len(r.Letters) != 1 || r.Letters[0].Done ||
+			!strings.Contains(r.Letters[0].Error, "away") {
 			t.Errorf("%s: %+v, %v", name, r, err)
 		}
 		if w.dead.Len() != 1 {
@@ -157,7 +159,8 @@ func TestRedriveKeepsTheLetterUntilAllIsDone(t *testing.T) {
 	}
 	w.ports.Queue, w.ports.DeadLetters = w.queue, w.dead
 	var r redriven
-	if err := w.run(t.Context(), &r, "dlq", "redrive"); err != nil || len(r.Letters) != 1 || r.Letters[0].Action != "resend" || w.dead.Len() != 0 {
+	if err := w.run(t.Context(), &r, "dlq", "redrive"); err != nil || len(r.Letters) != 1 ||
+		r.Letters[0].Action != "resend" || w.dead.Len() != 0 {
 		t.Errorf("at last: %+v, %v", r, err)
 	}
 	if now, _ := w.catalog.Get(t.Context(), img.ID); now.State != imagery.Uploaded || now.Version != img.Version+1 {
@@ -181,7 +184,8 @@ func TestRedriveAtALowRate(t *testing.T) {
 		}
 		began := time.Now()
 		var r redriven
-		if err := w.run(t.Context(), &r, "dlq", "redrive", "--rate", "0.5"); err != nil || len(r.Letters) != n+junk || w.queue.Sends != n || w.dead.Len() != junk {
+		if err := w.run(t.Context(), &r, "dlq", "redrive", "--rate", "0.5"); err != nil || len(r.Letters) != n+junk ||
+			w.queue.Sends != n || w.dead.Len() != junk {
 			t.Errorf("%d letters, %d hints, %d left, %v", len(r.Letters), w.queue.Sends, w.dead.Len(), err)
 		}
 		if took := time.Since(began); took < 2*(n-1)*time.Second || took > 2*(n+1)*time.Second {
@@ -203,7 +207,8 @@ func TestProgressIsForPeople(t *testing.T) {
 				t.Fatal(err)
 			}
 			shown := w.stderr.String()
-			if live && (!strings.Contains(shown, "3 of 5 images") || !strings.HasSuffix(shown, "\r\x1b[K")) || !live && shown != "" {
+			if live && (!strings.Contains(shown, "3 of 5 images") || !strings.HasSuffix(shown, "\r\x1b[K")) || !live &&
+				shown != "" {
 				t.Errorf("live %t: %q", live, shown)
 			}
 		})
@@ -221,7 +226,8 @@ func TestRequeueLooksAgain(t *testing.T) {
 		}
 	}
 	var r struct{ Images []struct{ ImageID string } }
-	if err := w.run(t.Context(), &r, "requeue", "--failed"); err != nil || len(r.Images) != 1 || r.Images[0].ImageID != first.ID {
+	if err := w.run(t.Context(), &r, "requeue", "--failed"); err != nil || len(r.Images) != 1 ||
+		r.Images[0].ImageID != first.ID {
 		t.Errorf("%+v, %v", r, err)
 	}
 }

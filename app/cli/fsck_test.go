@@ -51,11 +51,13 @@ func TestRepairRemovesOnlyWhatNobodyCanName(t *testing.T) {
 	if err := w.run(t.Context(), &dry, "fsck", "--repair", "--dry-run"); err != nil || len(w.removed) > 0 {
 		t.Fatalf("a dry run removed %v, %v", w.removed, err)
 	}
-	if err := w.run(t.Context(), &r, "fsck", "--repair"); err != nil || len(r.Repairs) != len(want) || len(dry.Repairs) != len(want) {
+	if err := w.run(t.Context(), &r, "fsck", "--repair"); err != nil || len(r.Repairs) != len(want) ||
+		len(dry.Repairs) != len(want) {
 		t.Fatalf("%+v, %v", r, err)
 	}
 	for i, did := range r.Repairs {
-		if action := map[bool]string{true: "remove object", false: "leave it"}[want[did.Key]]; did.Action != action || did.Done != want[did.Key] || dry.Repairs[i].Action != action || dry.Repairs[i].Done {
+		if action := map[bool]string{true: "remove object", false: "leave it"}[want[did.Key]]; did.Action != action ||
+			did.Done != want[did.Key] || dry.Repairs[i].Action != action || dry.Repairs[i].Done {
 			t.Errorf("%+v, in a dry run %+v; want %s", did, dry.Repairs[i], action)
 		}
 		delete(want, did.Key)
@@ -78,7 +80,8 @@ func TestOverdueHints(t *testing.T) {
 		if err := w.blobs.Put(t.Context(), img.RawKey, "", strings.NewReader(""), 0); err != nil {
 			t.Fatal(err)
 		}
-		w.s.Items = append(w.s.Items, fsck.Item{ID: img.ID, Version: 1, State: "uploaded", Updated: img.Updated.UnixMilli(), Hinted: img.Hinted.UnixMilli(),
+		w.s.Items = append(w.s.Items, fsck.Item{ID: img.ID, Version: 1, State: "uploaded", Updated: img.Updated.UnixMilli(),
+			Hinted:  img.Hinted.UnixMilli(),
 			Pending: img.ID[:1], RawKey: img.RawKey, History: []fsck.Event{{State: "uploaded", Version: 1}}})
 		w.s.Objects[img.RawKey] = ""
 		return img.ID
@@ -88,10 +91,12 @@ func TestOverdueHints(t *testing.T) {
 	add(time.Hour, 20*time.Minute)
 	late := add(time.Hour, time.Hour)
 	var r checked
-	if err := w.run(t.Context(), &r, "fsck"); err != nil || len(r.Findings) != 1 || r.Findings[0].Image != late || r.Findings[0].Class != fsck.Unhinted {
+	if err := w.run(t.Context(), &r, "fsck"); err != nil || len(r.Findings) != 1 || r.Findings[0].Image != late ||
+		r.Findings[0].Class != fsck.Unhinted {
 		t.Fatalf("%+v, %v", r, err)
 	}
-	if err := w.run(t.Context(), &r, "fsck", "--repair"); err != nil || w.queue.Sends != 1 || len(r.Repairs) != 1 || !r.Repairs[0].Done {
+	if err := w.run(t.Context(), &r, "fsck", "--repair"); err != nil || w.queue.Sends != 1 || len(r.Repairs) != 1 ||
+		!r.Repairs[0].Done {
 		t.Errorf("%d hints, %+v, %v", w.queue.Sends, r, err)
 	}
 }

@@ -66,8 +66,10 @@ func rolloutStack(t *testing.T) *asgsim.Simulator {
 	m.Simulator = sim
 	t.Cleanup(sim.Close)
 	for _, role := range []string{"worker", "server"} {
-		sim.SetTemplate("lt-"+role, asgsim.TemplateVersion{Number: 1, Image: "ami-1", UserData: "BUCKET=releases\nKEY=k\nSHA=" + current + "\n"})
-		sim.Create(asgsim.Group{Name: "imagery-x-" + role, Min: 1, Max: 2, Template: "lt-" + role, Version: "1", Zones: []string{"a"}, MinHealthy: 100, MaxHealthy: 200})
+		sim.SetTemplate("lt-"+role, asgsim.TemplateVersion{
+			Number: 1, Image: "ami-1", UserData: "BUCKET=releases\nKEY=k\nSHA=" + current + "\n"})
+		sim.Create(asgsim.Group{Name: "imagery-x-" + role, Min: 1, Max: 2, Template: "lt-" + role, Version: "1",
+			Zones: []string{"a"}, MinHealthy: 100, MaxHealthy: 200})
 	}
 	at := httptest.NewServer(&rolloutAccount{sim: sim.Handler()})
 	t.Cleanup(at.Close)
@@ -82,7 +84,8 @@ esac
 	if err := os.WriteFile(filepath.Join(bin, "pulumi"), []byte(pulumi), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for k, v := range map[string]string{"PATH": bin, "AWS_ENDPOINT_URL": at.URL, "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y", "AWS_CONFIG_FILE": bin + "/none", "AWS_SHARED_CREDENTIALS_FILE": bin + "/none"} {
+	for k, v := range map[string]string{"PATH": bin, "AWS_ENDPOINT_URL": at.URL, "AWS_ACCESS_KEY_ID": "x",
+		"AWS_SECRET_ACCESS_KEY": "y", "AWS_CONFIG_FILE": bin + "/none", "AWS_SHARED_CREDENTIALS_FILE": bin + "/none"} {
 		t.Setenv(k, v)
 	}
 	begun := time.Now()
@@ -134,7 +137,8 @@ func TestRollout(t *testing.T) {
 		{"status -h", 0, []string{"Usage: imagery rollout status", "--server-guards"}},
 		{"status --stack nobody", 1, []string{"no stack named", "nobody"}},
 		{"status --stack empty", 1, []string{"was it ever deployed"}},
-		{"status --stack x", 0, []string{"worker: release 0a0a0a0a0a0a, version 1, 1 of version 1 InService", "server: release 0a0a0a0a0a0a", "BEGAN"}},
+		{"status --stack x", 0, []string{"worker: release 0a0a0a0a0a0a, version 1, 1 of version 1 InService",
+			"server: release 0a0a0a0a0a0a", "BEGAN"}},
 		{"to ffff --stack x", 1, []string{`no version starts release "ffff"`}},
 		{"abort --stack x", 1, []string{"nothing is being rolled out"}},
 		{"abort --stack x --json", 1, []string{`{"ok":false,"outcome":"nothing is being rolled out"}`}},
@@ -143,7 +147,8 @@ func TestRollout(t *testing.T) {
 		{"resume --stack x", 0, []string{"resumed imagery-x-worker/Launch"}},
 		{"resume --stack x", 0, []string{"nothing is suspended"}},
 		{"--stack x to 0A0a", 0, []string{"release 0A0a runs"}}, // which proves the first deploy
-		{"status -region eu-central-1 -table images -server-group imagery-x-server -worker-group imagery-x-worker", 0, []string{"successful", "0a0a0a0a0a0a"}},
+		{"status -region eu-central-1 -table images -server-group imagery-x-server -worker-group imagery-x-worker", 0,
+			[]string{"successful", "0a0a0a0a0a0a"}},
 	} {
 		code, out, errs := rolloutCommand(strings.Fields(c.args)...)
 		for _, s := range c.says {
@@ -154,11 +159,13 @@ func TestRollout(t *testing.T) {
 	}
 	code, out, _ := rolloutCommand("status", "-stack=x", "-json")
 	var r rollout.Report
-	if err := json.Unmarshal([]byte(out), &r); code != 0 || err != nil || len(r.Groups) != 2 || len(r.Record.Entries) != 1 || r.Record.Entries[0].Release != current {
+	if err := json.Unmarshal([]byte(out), &r); code != 0 || err != nil || len(r.Groups) != 2 ||
+		len(r.Record.Entries) != 1 || r.Record.Entries[0].Release != current {
 		t.Errorf("%d, %v: %s", code, err, out)
 	}
 	t.Setenv("PATH", t.TempDir())
-	if code, _, errs := rolloutCommand("status", "--stack", "x"); code != 1 || !strings.Contains(errs, "pulumi is not on PATH") || !strings.Contains(errs, "--region, --table") {
+	if code, _, errs := rolloutCommand("status", "--stack", "x"); code != 1 ||
+		!strings.Contains(errs, "pulumi is not on PATH") || !strings.Contains(errs, "--region, --table") {
 		t.Errorf("without pulumi: %d, %s", code, errs)
 	}
 }

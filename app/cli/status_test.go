@@ -81,17 +81,21 @@ func (d *desk) screen(args ...string) (string, error) {
 
 // instance is one of a group as AWS describes it.
 func instance(id, zone, state, health, version string) string {
-	return fmt.Sprintf(`<member><InstanceId>%s</InstanceId><AvailabilityZone>us-east-%s</AvailabilityZone><LifecycleState>%s</LifecycleState><HealthStatus>%s</HealthStatus>`+
-		`<LaunchTemplate><LaunchTemplateId>lt-1</LaunchTemplateId><Version>%s</Version></LaunchTemplate></member>`, id, zone, state, health, version)
+	return fmt.Sprintf(`<member><InstanceId>%s</InstanceId><AvailabilityZone>us-east-%s</AvailabilityZone>`+
+		`<LifecycleState>%s</LifecycleState><HealthStatus>%s</HealthStatus>`+
+		`<LaunchTemplate><LaunchTemplateId>lt-1</LaunchTemplateId><Version>%s</Version></LaunchTemplate></member>`, id, zone,
+		state, health, version)
 }
 
 func groupXML(name, targets string, instances ...string) string {
-	return fmt.Sprintf(`<member><AutoScalingGroupName>%s</AutoScalingGroupName><MinSize>2</MinSize><MaxSize>4</MaxSize><DesiredCapacity>2</DesiredCapacity>`+
+	return fmt.Sprintf(`<member><AutoScalingGroupName>%s</AutoScalingGroupName><MinSize>2</MinSize><MaxSize>4`+
+		`</MaxSize><DesiredCapacity>2</DesiredCapacity>`+
 		`<TargetGroupARNs>%s</TargetGroupARNs><Instances>%s</Instances></member>`, name, targets, strings.Join(instances, ""))
 }
 
 func groupsXML(groups ...string) string {
-	return "<DescribeAutoScalingGroupsResponse><DescribeAutoScalingGroupsResult><AutoScalingGroups>" + strings.Join(groups, "") +
+	return "<DescribeAutoScalingGroupsResponse><DescribeAutoScalingGroupsResult><AutoScalingGroups>" + strings.Join(
+		groups, "") +
 		"</AutoScalingGroups></DescribeAutoScalingGroupsResult></DescribeAutoScalingGroupsResponse>"
 }
 
@@ -107,7 +111,8 @@ func healthXML(targets ...string) string {
 		fmt.Fprintf(&b, "<member><Target><Id>%s</Id><Port>8080</Port></Target><TargetHealth><State>%s</State><Reason>%s</Reason><Description>Health checks failed</Description></TargetHealth></member>",
 			targets[i], targets[i+1], targets[i+2])
 	}
-	return "<DescribeTargetHealthResponse><DescribeTargetHealthResult><TargetHealthDescriptions>" + b.String() + "</TargetHealthDescriptions></DescribeTargetHealthResult></DescribeTargetHealthResponse>"
+	return "<DescribeTargetHealthResponse><DescribeTargetHealthResult><TargetHealthDescriptions>" + b.String() +
+		"</TargetHealthDescriptions></DescribeTargetHealthResult></DescribeTargetHealthResponse>"
 }
 
 var (
@@ -124,11 +129,17 @@ func night(t *testing.T) (*desk, *fakeaccount.Account) {
 			instance("i-0aaaaaaaaaaaaaaa2", "1b", "InService", "Healthy", "7")),
 		groupXML("imagery-test-worker", "", instance("i-0aaaaaaaaaaaaaaa3", "1a", "InService", "Healthy", "7"),
 			instance("i-0aaaaaaaaaaaaaaa4", "1b", "Terminating:Wait", "Unhealthy", "6"))))
-	a.Answers(describeHealth, 200, healthXML("i-0aaaaaaaaaaaaaaa1", "healthy", "", "i-0aaaaaaaaaaaaaaa2", "unhealthy", "Target.FailedHealthChecks"))
-	document, err := record.Record{Lock: &record.Lock{ID: "x", Holder: "ann@laptop", Why: "pulumi up", Since: midnight.Add(-4 * time.Minute), Until: midnight.Add(time.Minute)},
-		Abort: &record.Abort{By: "bob@desk", Since: midnight.Add(-time.Minute)}, Blocked: map[string]record.Block{newRelease: {By: "bob@desk", Since: midnight, Why: "too slow"}},
-		Entries: []record.Entry{{Release: newRelease, From: oldRelease, By: "ann@laptop", Why: "pulumi up", Begin: midnight.Add(-4 * time.Minute), Result: record.RollingBack,
-			New: map[string]string{"server": "7", "worker": "7"}, Old: map[string]string{"server": "6", "worker": "6"}}}}.Document()
+	a.Answers(describeHealth, 200,
+		healthXML("i-0aaaaaaaaaaaaaaa1", "healthy", "", "i-0aaaaaaaaaaaaaaa2", "unhealthy", "Target.FailedHealthChecks"))
+	document, err := record.Record{
+		Lock: &record.Lock{ID: "x", Holder: "ann@laptop", Why: "pulumi up", Since: midnight.Add(-4 * time.Minute),
+			Until: midnight.Add(time.Minute)},
+		Abort:   &record.Abort{By: "bob@desk", Since: midnight.Add(-time.Minute)},
+		Blocked: map[string]record.Block{newRelease: {By: "bob@desk", Since: midnight, Why: "too slow"}},
+		Entries: []record.Entry{{Release: newRelease, From: oldRelease, By: "ann@laptop", Why: "pulumi up",
+			Begin: midnight.Add(-4 * time.Minute), Result: record.RollingBack,
+			New: map[string]string{"server": "7", "worker": "7"},
+			Old: map[string]string{"server": "6", "worker": "6"}}}}.Document()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,8 +189,10 @@ ALARMS   1 of 15 in ALARM; without data: workers-low; switched off: servers-low
 		}
 		Alarms struct{ Ringing []struct{ Name string } }
 	}
-	if jsonErr := json.Unmarshal([]byte(out), &doc); jsonErr != nil || err != nil || len(doc.Fleet.Members) != 4 || doc.Fleet.Members[0].Release != newRelease ||
-		doc.Rollout.Newest.Result != "rolling back" || doc.Queue != d.depth || doc.OldestUnfinished.ID != d.ids[0] || doc.OldestUnfinished.AgeSeconds != 1200 ||
+	if jsonErr := json.Unmarshal([]byte(out), &doc); jsonErr != nil || err != nil || len(doc.Fleet.Members) != 4 ||
+		doc.Fleet.Members[0].Release != newRelease ||
+		doc.Rollout.Newest.Result != "rolling back" || doc.Queue != d.depth || doc.OldestUnfinished.ID != d.ids[0] ||
+		doc.OldestUnfinished.AgeSeconds != 1200 ||
 		len(doc.Alarms.Ringing) != 1 {
 		t.Errorf("%v, %v: %+v", jsonErr, err, doc)
 	}
@@ -217,17 +230,23 @@ func TestStatusWithoutRights(t *testing.T) {
 			"FLEET    describe the groups: Auto Scaling refused DescribeAutoScalingGroups:", "INSTANCE"},
 		"targets": {func(_ *desk, a *fakeaccount.Account) { a.Answers(describeHealth, 403, fakeaccount.Refusal) },
 			"servers: describe the targets of the load balancer: Elastic Load\n         Balancing v2 refused DescribeTargetHealth", "unhealthy"},
-		"alarms":     {func(_ *desk, a *fakeaccount.Account) { a.Answers("cloudwatch:DescribeAlarms", 403, "") }, "ALARMS   list the alarms imagery-test-*", "in ALARM"},
-		"queue":      {func(d *desk, _ *fakeaccount.Account) { d.depthErr = away }, "QUEUE    away [2J\n", "waiting"},
-		"record":     {func(d *desk, _ *fakeaccount.Account) { d.recErr = away }, "ROLLOUT  away [2J\n", "900d900d900d"},
-		"bad record": {func(d *desk, _ *fakeaccount.Account) { d.document = "{" }, "ROLLOUT  read the release record:", "bad0bad0bad0"},
-		"no record":  {func(d *desk, _ *fakeaccount.Account) { d.document = "" }, "ROLLOUT  none is recorded\n", "bad0bad0bad0"},
-		"table":      {func(d *desk, _ *fakeaccount.Account) { d.ports.Catalog = awayCatalog{d.ports.Catalog} }, "OLDEST   list unfinished images: away\n", "20m old"},
+		"alarms": {func(_ *desk, a *fakeaccount.Account) { a.Answers("cloudwatch:DescribeAlarms", 403, "") },
+			"ALARMS   list the alarms imagery-test-*", "in ALARM"},
+		"queue":  {func(d *desk, _ *fakeaccount.Account) { d.depthErr = away }, "QUEUE    away [2J\n", "waiting"},
+		"record": {func(d *desk, _ *fakeaccount.Account) { d.recErr = away }, "ROLLOUT  away [2J\n", "900d900d900d"},
+		"bad record": {func(d *desk, _ *fakeaccount.Account) { d.document = "{" }, "ROLLOUT  read the release record:",
+			"bad0bad0bad0"},
+		"no record": {func(d *desk, _ *fakeaccount.Account) { d.document = "" }, "ROLLOUT  none is recorded\n",
+			"bad0bad0bad0"},
+		"table": {func(d *desk, _ *fakeaccount.Account) { d.ports.Catalog = awayCatalog{d.ports.Catalog} },
+			"OLDEST   list unfinished images: away\n", "20m old"},
 		"no server": {func(_ *desk, a *fakeaccount.Account) {
 			a.Answers(describeGroups, 200, groupsXML(groupXML("imagery-test-worker", "")))
 		}, "servers: there is no group imagery-test-server\n", "INSTANCE"},
-		"no group":     {func(_ *desk, a *fakeaccount.Account) { a.Answers(describeGroups, 200, groupsXML()) }, "FLEET    there is no group imagery-test-server or imagery-test-worker in\n", "INSTANCE"},
-		"not a target": {func(_ *desk, a *fakeaccount.Account) { a.Answers(describeHealth, 200, healthXML()) }, "i-0aaaaaaaaaaaaaaa1: it is not registered with the load balancer", "unhealthy"},
+		"no group": {func(_ *desk, a *fakeaccount.Account) { a.Answers(describeGroups, 200, groupsXML()) },
+			"FLEET    there is no group imagery-test-server or imagery-test-worker in\n", "INSTANCE"},
+		"not a target": {func(_ *desk, a *fakeaccount.Account) { a.Answers(describeHealth, 200, healthXML()) },
+			"i-0aaaaaaaaaaaaaaa1: it is not registered with the load balancer", "unhealthy"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d, a := night(t)
@@ -260,14 +279,17 @@ type lateIndex struct {
 	finished imagery.Image
 }
 
-func (l lateIndex) Pending(ctx context.Context, shard string, from, to time.Time, after string, limit int) ([]imagery.Pending, string, error) {
+func (l lateIndex) Pending(ctx context.Context, shard string, from, to time.Time, after string, limit int) (
+	[]imagery.Pending, string, error) {
 	list, next, err := l.Catalog.Pending(ctx, shard, from, to, after, limit)
-	return append([]imagery.Pending{{ID: l.finished.ID, Updated: l.finished.Updated}, {ID: imagery.NewID(), Updated: midnight.Add(-24 * time.Hour)}}, list...), next, err
+	return append([]imagery.Pending{{ID: l.finished.ID, Updated: l.finished.Updated},
+		{ID: imagery.NewID(), Updated: midnight.Add(-24 * time.Hour)}}, list...), next, err
 }
 
 type awayCatalog struct{ imagery.Catalog }
 
-func (awayCatalog) Pending(context.Context, string, time.Time, time.Time, string, int) ([]imagery.Pending, string, error) {
+func (awayCatalog) Pending(context.Context, string, time.Time, time.Time, string, int) ([]imagery.Pending, string,
+	error) {
 	return nil, "", errors.New("away")
 }
 
@@ -277,8 +299,10 @@ func TestStatusFindsTheStack(t *testing.T) {
 	d, a := night(t)
 	d.args = d.args[2:] // without --stack
 	got, err := d.screen()
-	if err != nil || strings.Count(got, "name the stack to see it (--stack, IMAGERY_STACK)") != 2 || strings.Contains(got, "INSTANCE") ||
-		slices.ContainsFunc(a.Calls(), func(c string) bool { return c == describeGroups || c == "cloudwatch:DescribeAlarms" }) {
+	if err != nil || strings.Count(got, "name the stack to see it (--stack, IMAGERY_STACK)") != 2 ||
+		strings.Contains(got, "INSTANCE") ||
+		slices.ContainsFunc(a.Calls(),
+			func(c string) bool { return c == describeGroups || c == "cloudwatch:DescribeAlarms" }) {
 		t.Errorf("%v\n%s", err, got)
 	}
 
@@ -290,9 +314,13 @@ echo '{"table":"t","imagesBucket":"b","queueUrl":"q","region":"eu-central-1","re
 	}
 	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
 	d.args, d.document = []string{"--stack", "other"}, ""
-	a.Answers(describeGroups, 200, groupsXML(groupXML("mine", aTarget, instance("i-0aaaaaaaaaaaaaaa1", "1a", "InService", "Healthy", "9")), groupXML("theirs", "")))
+	a.Answers(describeGroups, 200,
+		groupsXML(groupXML("mine", aTarget, instance("i-0aaaaaaaaaaaaaaa1", "1a", "InService", "Healthy", "9")),
+			groupXML("theirs", "")))
 	got, err = d.screen()
-	if err != nil || !strings.Contains(got, "stack other, eu-central-1") || !strings.Contains(got, "ready  bad0bad0bad0  9    1a\n") || !strings.Contains(got, "stack other has none in eu-central-1") {
+	if err != nil || !strings.Contains(got, "stack other, eu-central-1") ||
+		!strings.Contains(got, "ready  bad0bad0bad0  9    1a\n") ||
+		!strings.Contains(got, "stack other has none in eu-central-1") {
 		t.Errorf("%v\n%s", err, got)
 	}
 }
@@ -310,18 +338,22 @@ func TestStatusOfManyInstances(t *testing.T) {
 	}
 	a.Answers(describeGroups, 200, groupsXML(groupXML("imagery-test-worker", "", many...)))
 	got, err := d.screen()
-	if err != nil || strings.Count(got, "Pending:Wait") != 4 || strings.Count(got, " ready  ") > 8 || !strings.Contains(got, "and 28 more that are ready\n") || !strings.Contains(got, "36 of 40 workers ready (2 to 4)") {
+	if err != nil || strings.Count(got, "Pending:Wait") != 4 || strings.Count(got, " ready  ") > 8 ||
+		!strings.Contains(got, "and 28 more that are ready\n") || !strings.Contains(got, "36 of 40 workers ready (2 to 4)") {
 		t.Errorf("%v\n%s", err, got)
 	}
 }
 
 // How a rollout ended is said in its own words, and that one without a driver goes on.
 func TestStatusOfRollouts(t *testing.T) {
-	e := record.Entry{Release: newRelease, By: "ann@laptop", Why: "pulumi up", Begin: midnight.Add(-3 * time.Hour), End: midnight.Add(-2*time.Hour - 50*time.Minute), Result: record.Successful}
+	e := record.Entry{Release: newRelease, By: "ann@laptop", Why: "pulumi up", Begin: midnight.Add(-3 * time.Hour),
+		End: midnight.Add(-2*time.Hour - 50*time.Minute), Result: record.Successful}
 	failed, running := e, e
-	failed.Result, failed.Reason = record.RolledBack, "The new instances answer 503: the table is gone, and more words than fit on one line."
+	failed.Result, failed.Reason = record.RolledBack,
+		"The new instances answer 503: the table is gone, and more words than fit on one line."
 	running.Result, running.End = record.Running, time.Time{}
-	lock := &record.Lock{Holder: "bob@desk", Why: "imagery rollback", Since: midnight.Add(-time.Minute), Until: midnight.Add(time.Minute)}
+	lock := &record.Lock{Holder: "bob@desk", Why: "imagery rollback", Since: midnight.Add(-time.Minute),
+		Until: midnight.Add(time.Minute)}
 	over := *lock
 	over.Until = midnight
 	for want, r := range map[string]record.Record{
@@ -352,12 +384,15 @@ func TestStatusWatch(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 25*time.Second)
 			defer cancel()
 			var out bytes.Buffer
-			if err := d.status(ctx, cli.Console{Out: &out, Err: &bytes.Buffer{}, OutTerminal: terminal}, "--watch", "--every", "10s"); err != nil {
+			if err := d.status(ctx, cli.Console{Out: &out, Err: &bytes.Buffer{}, OutTerminal: terminal}, "--watch", "--every",
+				"10s"); err != nil {
 				t.Error(err)
 			}
 			got := out.String()
-			pages, clears, homes := strings.Count(got, "FLEET    no fleet runs on this folder"), strings.Count(got, "\x1b[2J"), strings.Count(got, "\x1b[H")
-			if pages != 3 || terminal && (clears != 1 || homes != 3 || strings.Contains(got, "\n\n\x1b") || !strings.HasSuffix(got, "\x1b[J")) ||
+			pages, clears, homes := strings.Count(got, "FLEET    no fleet runs on this folder"), strings.Count(got, "\x1b[2J"),
+				strings.Count(got, "\x1b[H")
+			if pages != 3 || terminal && (clears != 1 || homes != 3 || strings.Contains(got, "\n\n\x1b") ||
+				!strings.HasSuffix(got, "\x1b[J")) ||
 				!terminal && (strings.Contains(got, "\x1b") || strings.Count(got, "\n\n"+data) != 2) {
 				t.Errorf("terminal %t: %d pages, %q", terminal, pages, got)
 			}
@@ -405,26 +440,33 @@ func TestStatusOfALocalFleet(t *testing.T) {
 			{"name":"worker-1","role":"worker","pid":0},{"name":"worker-2","role":"worker","pid":9}],"queue":{}}`, folder, newRelease)
 	}
 	for want, serve := range map[string]http.HandlerFunc{
-		"1 of 1 servers ready, 0 of 2 workers ready, http://": func(w http.ResponseWriter, _ *http.Request) { answer(w, data) },
-		"no fleet runs on this folder":                        func(w http.ResponseWriter, _ *http.Request) { answer(w, t.TempDir()) },
-		"does not answer: it answered 403 Forbidden":          func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) },
-		"does not answer: invalid character":                  func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") },
+		"1 of 1 servers ready, 0 of 2 workers ready, http://": func(w http.ResponseWriter, _ *http.Request) {
+			answer(w, data)
+		},
+		"no fleet runs on this folder": func(w http.ResponseWriter, _ *http.Request) { answer(w, t.TempDir()) },
+		"does not answer: it answered 403 Forbidden": func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusForbidden)
+		},
+		"does not answer: invalid character": func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") },
 	} {
 		s := httptest.NewServer(serve)
 		if err := os.WriteFile(filepath.Join(data, local.FleetFile), []byte(s.URL+" 12\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		got, err := d.screen()
-		if err != nil || !strings.Contains(strings.Join(strings.Fields(got), " "), want) { // lines break where the port is long
+		// lines break where the port is long
+		if err != nil || !strings.Contains(strings.Join(strings.Fields(got), " "), want) {
 			t.Errorf("%v, want %q in\n%s", err, want, got)
 		}
-		if strings.HasPrefix(want, "1 of 1") && (!strings.Contains(got, "server-1  ready      bad0bad0bad0  7    1h0m  2         41    1\n") ||
-			!strings.Contains(got, "worker-1  down       unknown       -    0s    0         0     0\n")) {
+		if strings.HasPrefix(want, "1 of 1") &&
+			(!strings.Contains(got, "server-1  ready      bad0bad0bad0  7    1h0m  2         41    1\n") ||
+				!strings.Contains(got, "worker-1  down       unknown       -    0s    0         0     0\n")) {
 			t.Error(got)
 		}
 		s.Close()
 	}
-	if got, err := d.screen(); err != nil || !strings.Contains(got, "connection refused") || strings.Count(got, "127.0.0.1:") > 2 {
+	if got, err := d.screen(); err != nil || !strings.Contains(got, "connection refused") ||
+		strings.Count(got, "127.0.0.1:") > 2 {
 		t.Errorf("%v\n%s", err, got)
 	}
 }

@@ -45,7 +45,8 @@ func TestStackOutputs(t *testing.T) {
 	if _, err := c.open(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if opened.Table != "images" || opened.Bucket != "photos" || opened.QueueURL != "https://q" || opened.DLQURL != "https://d" || at != "eu-central-1" {
+	if opened.Table != "images" || opened.Bucket != "photos" || opened.QueueURL != "https://q" ||
+		opened.DLQURL != "https://d" || at != "eu-central-1" {
 		t.Errorf("opened %+v in %q", opened, at)
 	}
 	p, err := c.target(t.Context())
@@ -90,7 +91,8 @@ func TestStackIsNotReadWithoutNeed(t *testing.T) {
 
 func TestStackRefusals(t *testing.T) {
 	for name, c := range map[string]struct{ script, want string }{
-		"unknown":    {"echo warning: old >&2; echo \"error: no stack named 'dev' found\" >&2; exit 255", "pulumi: no stack named 'dev' found"},
+		"unknown": {"echo warning: old >&2; echo \"error: no stack named 'dev' found\" >&2; exit 255",
+			"pulumi: no stack named 'dev' found"},
 		"no word":    {"exit 3", "exit status 3"},
 		"no outputs": {"echo '{}'", "no table, bucket or queue"},
 		"no JSON":    {"echo hello", "printed no outputs"},
@@ -106,7 +108,8 @@ func TestStackRefusals(t *testing.T) {
 	t.Run("no pulumi", func(t *testing.T) {
 		t.Setenv("PATH", t.TempDir())
 		_, err := callOn(settings.Settings{Stack: "dev"}).target(t.Context())
-		if err == nil || !strings.Contains(err.Error(), "not on PATH") || !strings.Contains(err.Error(), "--table, IMAGERY_TABLE") {
+		if err == nil || !strings.Contains(err.Error(), "not on PATH") ||
+			!strings.Contains(err.Error(), "--table, IMAGERY_TABLE") {
 			t.Error(err)
 		}
 	})

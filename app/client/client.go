@@ -62,7 +62,8 @@ type Response struct {
 	Body    []byte
 }
 
-// Create creates an image. With an id of the caller's the request may be repeated; with an empty id the service makes one.
+// Create creates an image. With an id of the caller's the request may be repeated; with an empty id the service makes
+// one.
 func (c *Client) Create(ctx context.Context, id string) (Image, error) {
 	var body []byte
 	if id != "" {
@@ -74,7 +75,8 @@ func (c *Client) Create(ctx context.Context, id string) (Image, error) {
 // Upload sends a photo to an image that exists. The file name is for information only.
 func (c *Client) Upload(ctx context.Context, id, name string, photo []byte) (Image, error) {
 	contentType, body := Form(name, photo)
-	return c.image(c.Expect(ctx, http.MethodPost, "/image/"+url.PathEscape(id)+"/upload", body, ContentType(contentType), http.StatusAccepted))
+	return c.image(c.Expect(ctx, http.MethodPost, "/image/"+url.PathEscape(id)+"/upload", body, ContentType(contentType),
+		http.StatusAccepted))
 }
 
 // Get reads an image.
@@ -85,8 +87,8 @@ func (c *Client) Get(ctx context.Context, id string) (Image, error) {
 // longPoll is how long the service may delay its answer until the image changes; it is the API's maximum.
 const longPoll = 20 * time.Second
 
-// Wait follows an image by long polls until its state is final. It returns the last state that it has seen, also with an
-// error, which is that of ctx when ctx ends first. Its last poll ends before the deadline of ctx.
+// Wait follows an image by long polls until its state is final. It returns the last state that it has seen, also with
+// an error, which is that of ctx when ctx ends first. Its last poll ends before the deadline of ctx.
 func (c *Client) Wait(ctx context.Context, img Image) (Image, error) {
 	for !img.Final() {
 		wait := longPoll
@@ -113,10 +115,10 @@ func (c *Client) Wait(ctx context.Context, img Image) (Image, error) {
 	return img, nil
 }
 
-// pause returns how long to leave an image alone after the answer to a poll: as long as Retry-After says, in seconds, and
-// at least one second if the answer was early, which means before the wait was over and without a change. A server with
-// too many waiting clients answers at once, and so does one that stops; polling again at once would overload it. Up to
-// half is added at random, so that many clients do not come back at the same moment.
+// pause returns how long to leave an image alone after the answer to a poll: as long as Retry-After says, in seconds,
+// and at least one second if the answer was early, which means before the wait was over and without a change. A server
+// with too many waiting clients answers at once, and so does one that stops; polling again at once would overload it.
+// Up to half is added at random, so that many clients do not come back at the same moment.
 func pause(header http.Header, early bool) time.Duration {
 	seconds, err := strconv.Atoi(header.Get("Retry-After"))
 	if err != nil || seconds < 0 {
@@ -166,9 +168,10 @@ func ContentType(mediaType string) func(*http.Request) {
 	return func(req *http.Request) { req.Header.Set("Content-Type", mediaType) }
 }
 
-// Expect sends a request until the answer has one of these statuses, or repeating cannot help; see Retry. Another status
-// is a *StatusError.
-func (c *Client) Expect(ctx context.Context, method, path string, body []byte, change func(*http.Request), status ...int) (Response, error) {
+// Expect sends a request until the answer has one of these statuses, or repeating cannot help; see Retry. Another
+// status is a *StatusError.
+func (c *Client) Expect(ctx context.Context, method, path string, body []byte, change func(*http.Request),
+	status ...int) (Response, error) {
 	for {
 		res, err := c.Do(ctx, method, path, body, change)
 		if err == nil && !slices.Contains(status, res.Status) {
@@ -185,9 +188,10 @@ func (c *Client) Expect(ctx context.Context, method, path string, body []byte, c
 	}
 }
 
-// Do sends one request once and reads the whole answer, whatever its status. The path may have a query; change, if it is
-// not nil, is called with the request before it is sent.
-func (c *Client) Do(ctx context.Context, method, path string, body []byte, change func(*http.Request)) (res Response, err error) {
+// Do sends one request once and reads the whole answer, whatever its status. The path may have a query; change, if it
+// is not nil, is called with the request before it is sent.
+func (c *Client) Do(ctx context.Context, method, path string, body []byte, change func(*http.Request)) (
+	res Response, err error) {
 	endpoint, _, _ := strings.Cut(path, "?")
 	res.Request = method + " " + endpoint
 	base, err := c.URL()

@@ -33,7 +33,8 @@ func response(status int, header, body string) *http.Response {
 	return rec.Result()
 }
 
-// A request without an answer, or with 408, 429 or 5xx, is repeated; another refusal is an error with the service's reason.
+// A request without an answer, or with 408, 429 or 5xx, is repeated; another refusal is an error with the service's
+// reason.
 func TestRetry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		attempts := 0
@@ -106,7 +107,8 @@ func TestErrorsOfResults(t *testing.T) {
 		return nil
 	})}
 	img := Image{ProcessedImage: "/image/x/processed"}
-	if _, err := c.Result(t.Context(), img); err == nil || strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), "bucket.example") {
+	if _, err := c.Result(t.Context(), img); err == nil || strings.Contains(err.Error(), "secret") ||
+		!strings.Contains(err.Error(), "bucket.example") {
 		t.Error(err)
 	}
 	c.MaxBody = 3

@@ -33,14 +33,15 @@ func Status(err error) int {
 	return 0
 }
 
-// Temporary reports whether the same request may succeed at another attempt: without an answer, and after 408, 429, 5xx.
+// Temporary reports whether the same request may succeed at another attempt: without an answer, and after 408, 429,
+// 5xx.
 func Temporary(err error) bool {
 	status := Status(err)
 	return status == 0 || status >= 500 || status == http.StatusRequestTimeout || status == http.StatusTooManyRequests
 }
 
-// withoutURL replaces the URL in an error of net/http by its host. The URL of a result is signed, and everybody who has it
-// can read the result.
+// withoutURL replaces the URL in an error of net/http by its host. The URL of a result is signed, and everybody who has
+// it can read the result.
 func withoutURL(err error) error {
 	if u := (*url.Error)(nil); errors.As(err, &u) {
 		if at, parsed := url.Parse(u.URL); parsed == nil && at.Host != "" {

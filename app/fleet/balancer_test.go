@@ -69,7 +69,8 @@ func isProblem(t *testing.T, res *http.Response, status int) {
 		t.Fatalf("%s: %v", res.Status, err)
 	}
 	if res.StatusCode != status || p.Status != status || res.Header.Get("Content-Type") != "application/problem+json" ||
-		p.Type == "" || p.Title == "" || p.Detail == "" || p.RequestID == "" || p.RequestID != res.Header.Get("X-Request-Id") {
+		p.Type == "" || p.Title == "" || p.Detail == "" || p.RequestID == "" ||
+		p.RequestID != res.Header.Get("X-Request-Id") {
 		t.Errorf("want %d, got %s %v %+v", status, res.Status, res.Header, p)
 	}
 	if status >= 500 && res.Header.Get("Retry-After") == "" {

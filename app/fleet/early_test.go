@@ -163,7 +163,8 @@ func TestKeepsClientConnections(t *testing.T) {
 	_, addr := balance(t, ok)
 	c := dialRaw(t, addr, "")
 	for range 5 {
-		for _, body := range []string{"Content-Length: 4\r\n\r\nbody", "Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n", "\r\n"} {
+		for _, body := range []string{"Content-Length: 4\r\n\r\nbody",
+			"Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n", "\r\n"} {
 			io.WriteString(c, "POST / HTTP/1.1\r\nHost: h\r\n"+body)
 			res := c.answer(t)
 			if got, err := io.ReadAll(res.Body); err != nil || res.Close || !strings.Contains(body, string(got)) {

@@ -19,5 +19,6 @@ func WriteProblem(w http.ResponseWriter, status int, detail string) {
 		Status    int    `json:"status"`
 		Detail    string `json:"detail"`
 		RequestID string `json:"requestId,omitempty"`
-	}{"about:blank", http.StatusText(status), status, detail, w.Header().Get(RequestID)}) // fails only if the client is gone
+		// fails only if the client is gone
+	}{"about:blank", http.StatusText(status), status, detail, w.Header().Get(RequestID)})
 }

@@ -32,7 +32,8 @@ func TestSamePixelsOnARM64(t *testing.T) {
 	if out, err := compile.CombinedOutput(); err != nil {
 		t.Fatalf("compile for arm64: %v\n%s", err, out)
 	}
-	tests := []string{"TestGoldenFilter", "TestGoldenFile", "TestPNGOfEveryKind", "TestJPEGOfEveryKind", "TestWebPOfEveryKind", "TestGIF"}
+	tests := []string{"TestGoldenFilter", "TestGoldenFile", "TestPNGOfEveryKind", "TestJPEGOfEveryKind",
+		"TestWebPOfEveryKind", "TestGIF"}
 	run := exec.CommandContext(t.Context(), emulator, binary, "-test.v", "-test.run", "^("+strings.Join(tests, "|")+")$")
 	out, err := run.CombinedOutput()
 	if err != nil {

@@ -66,7 +66,8 @@ func BenchmarkParts(b *testing.B) {
 		own, standard func()
 	}{
 		{"decode", func() { sepia.DecodeStrips(raw) }, func() { jpeg.Decode(bytes.NewReader(raw)) }},
-		{"encode", func() { sepia.EncodeStrips(planes) }, func() { jpeg.Encode(io.Discard, planes, &jpeg.Options{Quality: 90}) }},
+		{"encode", func() { sepia.EncodeStrips(planes) },
+			func() { jpeg.Encode(io.Discard, planes, &jpeg.Options{Quality: 90}) }},
 		{"whole", func() { sepia.Filter{}.Apply(b.Context(), raw) }, func() {
 			jpeg.Encode(io.Discard, exactly(b, raw), &jpeg.Options{Quality: 90})
 		}},

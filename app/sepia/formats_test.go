@@ -284,7 +284,9 @@ func extendWebP(simple []byte, width, height int, exif []byte) []byte {
 func TestOpaqueLosslessWebPBecomesJPEG(t *testing.T) {
 	pixel := func(x, y int) uint32 { return 0xff000000 | uint32(x*5)<<16 | uint32(y*7)<<8 | uint32(x+y) }
 	raw := webpFile(webpChunk{"VP8L", webpLossless(33, 21, pixel)})
-	want := pixels{33, 21, func(x, y int) color.NRGBA { return color.NRGBA{uint8(x * 5), uint8(y * 7), uint8(x + y), 255} }}
+	want := pixels{33, 21, func(x, y int) color.NRGBA {
+		return color.NRGBA{uint8(x * 5), uint8(y * 7), uint8(x + y), 255}
+	}}
 	compare(t, decoded(t, raw), want.sepiaOf(1), 0)
 	apply(t, raw, "jpg")
 }

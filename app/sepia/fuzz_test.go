@@ -84,7 +84,8 @@ func FuzzApply(f *testing.F) {
 			t.Fatalf("got %v, want a bad photo", err)
 		case refusal != nil && err == nil:
 			t.Fatalf("Inspect refuses what Apply takes: %v", refusal)
-		case err != nil && strings.Contains(bad.Error(), " panicked: ") && !strings.Contains(bad.Error(), "decode panicked: "):
+		case err != nil && strings.Contains(bad.Error(), " panicked: ") &&
+			!strings.Contains(bad.Error(), "decode panicked: "):
 			t.Fatalf("a panic that is not the decoder's: %v", bad)
 		case err != nil:
 			return

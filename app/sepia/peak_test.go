@@ -128,8 +128,9 @@ var heavyKinds = map[string]func(width, height int) []byte{
 	"PNG of grey noise":      heavyPNG(pngFile{depth: 8, colour: 0, sample: noise8}),
 	"PNG 16 bit":             heavyPNG(pngFile{depth: 16, colour: 6, sample: noise}),
 	"PNG 16 bit turned":      heavyPNG(pngFile{depth: 16, colour: 6, interlaced: true, sample: stripes, exif: exif(7)}),
-	"PNG palette turned":     heavyPNG(pngFile{depth: 8, colour: 3, sample: stripes, palette: make([]byte, 768), exif: exif(6)}),
-	"GIF":                    heavyGIF,
+	"PNG palette turned": heavyPNG(
+		pngFile{depth: 8, colour: 3, sample: stripes, palette: make([]byte, 768), exif: exif(6)}),
+	"GIF": heavyGIF,
 	"WebP lossless": func(w, h int) []byte {
 		pixel := func(x, y int) uint32 { return uint32(noise(x, y, 0))<<16 | uint32(noise(x, y, 1)) }
 		return webpFile(webpChunk{"VP8L", webpLossless(w, h, pixel)})
@@ -142,7 +143,8 @@ func heavyJPEG(progressive bool, ids string, sampling []byte, segments ...[]byte
 		planes = append(planes, jpegPlane{id: ids[i], h: hv >> 4, v: hv & 0xf})
 	}
 	return func(width, height int) []byte {
-		return jpegFile{width: width, height: height, components: planes, progressive: progressive, segments: segments}.bytes()
+		return jpegFile{width: width, height: height, components: planes, progressive: progressive,
+			segments: segments}.bytes()
 	}
 }
 

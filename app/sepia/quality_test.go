@@ -184,7 +184,8 @@ func sameVerdict(t *testing.T, raw []byte) {
 	is, err := sepia.Filter{MaxPixels: fuzzPixels}.Apply(t.Context(), raw)
 	was, before := sepia.Filter{MaxPixels: fuzzPixels}.WithStandardDecoders().Apply(t.Context(), raw)
 	var bad *imagery.BadPhoto
-	if err != nil && (before == nil || err.Error() != before.Error() || !errors.As(err, &bad)) || err == nil && before != nil {
+	if err != nil && (before == nil || err.Error() != before.Error() || !errors.As(err, &bad)) || err == nil &&
+		before != nil {
 		t.Fatalf("got %v, with the standard decoders %v", err, before)
 	}
 	if err == nil && is.Ext != was.Ext {

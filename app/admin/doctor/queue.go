@@ -96,7 +96,8 @@ func (c Cloud) queue(_ context.Context, r *report) {
 	switch {
 	case visibility < settings.JobTimeout:
 		r.wrong(fmt.Sprintf("the visibility timeout is %s", visibility), fmt.Sprintf(
-			"a job may take %s; meanwhile another worker receives its message, and both process it", settings.JobTimeout), repair)
+			"a job may take %s; meanwhile another worker receives its message, and both process it", settings.JobTimeout),
+			repair)
 	case visibility != settings.QueueVisibility:
 		r.warn(fmt.Sprintf("the visibility timeout is %s, the program sets %s", visibility, settings.QueueVisibility),
 			"it was changed by hand", repair)

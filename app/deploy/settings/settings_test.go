@@ -37,7 +37,8 @@ func TestDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := settings.Settings{Role: settings.Local, Listen: "127.0.0.1:8080", Data: "./.imagery", Stack: "local", Consume: true,
+	want := settings.Settings{Role: settings.Local, Listen: "127.0.0.1:8080", Data: "./.imagery", Stack: "local",
+		Consume:    true,
 		Visibility: 10 * time.Second, MaxReceives: 5, ResendAfter: 15 * time.Second, Outage: 10 * time.Minute,
 		UploadLife: 720 * time.Hour, MaxPixels: 50_000_000}
 	if s != want {
@@ -92,7 +93,8 @@ func TestRefusals(t *testing.T) {
 		{[]string{"-max-pixels=0"}, []string{"-max-pixels, IMAGERY_MAX_PIXELS"}},
 		{[]string{"-memory=lots"}, []string{"lots", "-memory, IMAGERY_MEMORY"}},
 		{[]string{"-queue-chaos=yes"}, []string{"yes", "-queue-chaos, IMAGERY_QUEUE_CHAOS"}},
-		{[]string{"-table=t", "-bucket=b", "-queue-url=q", "-queue-chaos=7"}, []string{"local queue", "-queue-chaos, IMAGERY_QUEUE_CHAOS"}},
+		{[]string{"-table=t", "-bucket=b", "-queue-url=q", "-queue-chaos=7"},
+			[]string{"local queue", "-queue-chaos, IMAGERY_QUEUE_CHAOS"}},
 		{[]string{"-listen=70000"}, []string{"70000", "-listen, IMAGERY_LISTEN"}},
 		{[]string{"-listen=host"}, []string{"host", "-listen, IMAGERY_LISTEN"}},
 		{[]string{"-consume=maybe"}, []string{"maybe", "-consume, IMAGERY_CONSUME"}},
@@ -115,7 +117,8 @@ func TestRefusals(t *testing.T) {
 func TestHelpNamesEverySetting(t *testing.T) {
 	var help strings.Builder
 	settings.Describe(&help)
-	for _, name := range []string{"role", "listen", "table", "bucket", "queue-url", "dlq-url", "data", "consume", "visibility",
+	for _, name := range []string{"role", "listen", "table", "bucket", "queue-url", "dlq-url", "data", "consume",
+		"visibility",
 		"max-receives", "resend-after", "max-pixels", "memory", "s3-path-style", "log", "queue-chaos"} {
 		variable := "IMAGERY_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
 		if !strings.Contains(help.String(), "--"+name+"  ("+variable) {
@@ -154,7 +157,8 @@ func TestEnvRoundTrip(t *testing.T) {
 }
 
 func TestParseBytes(t *testing.T) {
-	for in, want := range map[string]int64{"1": 1, "7B": 7, "512MiB": 512 << 20, "2GiB": 2 << 30, "1TiB": 1 << 40, "3KiB": 3 << 10} {
+	for in, want := range map[string]int64{"1": 1, "7B": 7, "512MiB": 512 << 20, "2GiB": 2 << 30, "1TiB": 1 << 40,
+		"3KiB": 3 << 10} {
 		if got, err := settings.ParseBytes(in); err != nil || got != want {
 			t.Errorf("ParseBytes(%q) = %d, %v", in, got, err)
 		}

@@ -115,7 +115,8 @@ func TestState(t *testing.T) {
 		Queue     panel.Queue
 	}
 	w := ask(t, h, request{method: "GET", path: "/_fleet.json", peer: here, host: "localhost"})
-	if err := json.Unmarshal(w.Body.Bytes(), &state); err != nil || len(state.Processes) != 1 || state.Queue.DeadLetters != 2 {
+	if err := json.Unmarshal(w.Body.Bytes(), &state); err != nil || len(state.Processes) != 1 ||
+		state.Queue.DeadLetters != 2 {
 		t.Errorf("%s: %v", w.Body, err)
 	}
 }

@@ -20,7 +20,8 @@ import (
 // The ports in memory pass the suites, here and from the other end of a connection. Their catalog has no
 // attributes to set or read.
 func TestMemory(t *testing.T) {
-	queue := func(serve func(t *testing.T, p conformance.Ports) conformance.Ports) func(*testing.T, int, imagery.Limits) conformance.QueueStorage {
+	queue := func(serve func(t *testing.T, p conformance.Ports) conformance.Ports) func(*testing.T, int,
+		imagery.Limits) conformance.QueueStorage {
 		return func(t *testing.T, n int, l imagery.Limits) (s conformance.QueueStorage) {
 			q, dead := memory.NewQueue(l)
 			for range n {

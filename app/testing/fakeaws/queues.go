@@ -139,8 +139,8 @@ func (q *Queues) receive(mq *msgQueue, n int, visibility time.Duration) (got []*
 	return got, next
 }
 
-// moveToDeadLetters moves a message to the dead letters. It keeps its id, its count and the time it was sent, which is why SQS
-// wants the dead letters to be kept for longer than the messages.
+// moveToDeadLetters moves a message to the dead letters. It keeps its id, its count and the time it was sent, which is
+// why SQS wants the dead letters to be kept for longer than the messages.
 func (q *Queues) moveToDeadLetters(mq *msgQueue, m *message, now time.Time) {
 	mq.remove(m)
 	if dead, ok := q.queues[mq.deadLetters]; ok {
