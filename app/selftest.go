@@ -25,8 +25,9 @@ const (
 
 const aboutSelftest = `Process built-in pictures on AWS, as an instance must before it gets traffic
 
-It uses the real bucket, table and queue, but only its own items and objects, and removes them. A wrong result is final. With --retry a permission error, a
-timeout or another error of a service is not: permissions that were granted minutes ago may not be effective yet.`
+It uses the real bucket, table and queue, but only its own items and objects, and removes them. A wrong result is
+final. With --retry a permission error, a timeout or another error of a service is not: permissions that were granted
+minutes ago may not be effective yet.`
 
 // selftestCmd is the command selftest. It proves that this machine can do the job on AWS.
 func selftestCmd(fs *flag.FlagSet) func(context.Context, cli.Invocation) error {

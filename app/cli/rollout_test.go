@@ -76,7 +76,9 @@ func rolloutStack(t *testing.T) *asgsim.Simulator {
 	bin := t.TempDir()
 	pulumi := `#!/bin/sh
 case "$*" in
-"stack output --json --non-interactive --stack=x") echo '{"region":"eu-central-1","table":"images","serverGroup":"imagery-x-server","workerGroup":"imagery-x-worker","guardAlarms":{"server":["a"]}}' ;;
+"stack output --json --non-interactive --stack=x") echo '{"region":"eu-central-1","table":"images",
+"serverGroup":"imagery-x-server",
+"workerGroup":"imagery-x-worker","guardAlarms":{"server":["a"]}}' ;;
 "stack output --json --non-interactive --stack=empty") echo '{}' ;;
 *) echo "error: no stack named $*" >&2; exit 255 ;;
 esac

@@ -1,103 +1,23 @@
 package cli_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"imagery/app/cli"
 	"imagery/app/deploy/iam"
 	"imagery/app/deploy/record"
-	"imagery/app/deploy/settings"
 	"imagery/app/imagery"
-	"imagery/app/store/local"
 	"imagery/app/testing/fakeaccount"
 )
-
-// desk is a deployment with a fleet.
-type desk struct {
-	*world
-	depth    cli.QueueDepth
-	hook     func() // called when messages are counted
-	depthErr error
-	document string // the release record
-	recErr   error
-	args     []string
-}
-
-var midnight = time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
-
-func newDesk(t *testing.T, args ...string) *desk {
-	w := newWorld(t)
-	w.ports.Now = func() time.Time { return midnight }
-	return &desk{world: w, args: args}
-}
-
-// status runs the command status.
-func (d *desk) status(ctx context.Context, c cli.Console, args ...string) error {
-	d.Helper()
-	open := func(_ context.Context, s settings.Settings, _ string) (cli.Deployment, error) {
-		b := cli.Deployment{Service: &d.ports, Store: d, Close: func() error { return nil },
-			QueueDepth: func(context.Context) (cli.QueueDepth, error) {
-				if d.hook != nil {
-					d.hook()
-				}
-				return d.depth, d.depthErr
-			}}
-		if s.OnAWS() {
-			b.Record = func(context.Context) (string, error) { return d.document, d.recErr }
-		}
-		return b, nil
-	}
-	return cli.App{Console: c, Open: open}.Run(ctx, slices.Concat([]string{"status"}, d.args, args))
-}
-
-// screen is what a pipe gets. Nobody's terminal is wider than it needs.
-func (d *desk) screen(args ...string) (string, error) {
-	d.Helper()
-	var out bytes.Buffer
-	err := d.status(d.Context(), cli.Console{Out: &out, Err: &bytes.Buffer{}}, args...)
-	for line := range strings.Lines(out.String()) {
-		if slices.Contains(args, "--json") {
-			break
-		}
-		if n := len([]rune(strings.TrimSuffix(line, "\n"))); n > 80 {
-			d.Errorf("a line has %d columns: %s", n, line)
-		}
-	}
-	return out.String(), err
-}
-
-// instance is one of a group as AWS describes it.
-func instance(id, zone, state, health, version string) string {
-	return fmt.Sprintf(`<member><InstanceId>%s</InstanceId><AvailabilityZone>us-east-%s</AvailabilityZone>`+
-		`<LifecycleState>%s</LifecycleState><HealthStatus>%s</HealthStatus>`+
-		`<LaunchTemplate><LaunchTemplateId>lt-1</LaunchTemplateId><Version>%s</Version></LaunchTemplate></member>`, id, zone,
-		state, health, version)
-}
-
-func groupXML(name, targets string, instances ...string) string {
-	return fmt.Sprintf(`<member><AutoScalingGroupName>%s</AutoScalingGroupName><MinSize>2</MinSize><MaxSize>4`+
-		`</MaxSize><DesiredCapacity>2</DesiredCapacity>`+
-		`<TargetGroupARNs>%s</TargetGroupARNs><Instances>%s</Instances></member>`, name, targets, strings.Join(instances, ""))
-}
-
-func groupsXML(groups ...string) string {
-	return "<DescribeAutoScalingGroupsResponse><DescribeAutoScalingGroupsResult><AutoScalingGroups>" + strings.Join(
-		groups, "") +
-		"</AutoScalingGroups></DescribeAutoScalingGroupsResult></DescribeAutoScalingGroupsResponse>"
-}
 
 const (
 	describeGroups = "autoscaling:DescribeAutoScalingGroups"
@@ -105,52 +25,10 @@ const (
 	aTarget        = "<member>arn:aws:elasticloadbalancing:eu-central-1:1:targetgroup/imagery-test/1</member>"
 )
 
-func healthXML(targets ...string) string {
-	var b strings.Builder
-	for i := 0; i < len(targets); i += 3 {
-		fmt.Fprintf(&b, "<member><Target><Id>%s</Id><Port>8080</Port></Target><TargetHealth><State>%s</State><Reason>%s</Reason><Description>Health checks failed</Description></TargetHealth></member>",
-			targets[i], targets[i+1], targets[i+2])
-	}
-	return "<DescribeTargetHealthResponse><DescribeTargetHealthResult><TargetHealthDescriptions>" + b.String() +
-		"</TargetHealthDescriptions></DescribeTargetHealthResult></DescribeTargetHealthResponse>"
-}
-
 var (
 	newRelease = strings.Repeat("bad0", 16)
 	oldRelease = strings.Repeat("900d", 16)
 )
-
-// night is a stack in the middle of a rollout that goes wrong.
-func night(t *testing.T) (*desk, *fakeaccount.Account) {
-	a := fakeaccount.Start(t)
-	d := newDesk(t, a.Flags()...)
-	a.Answers(describeGroups, 200, groupsXML(
-		groupXML("imagery-test-server", aTarget, instance("i-0aaaaaaaaaaaaaaa1", "1a", "InService", "Healthy", "6"),
-			instance("i-0aaaaaaaaaaaaaaa2", "1b", "InService", "Healthy", "7")),
-		groupXML("imagery-test-worker", "", instance("i-0aaaaaaaaaaaaaaa3", "1a", "InService", "Healthy", "7"),
-			instance("i-0aaaaaaaaaaaaaaa4", "1b", "Terminating:Wait", "Unhealthy", "6"))))
-	a.Answers(describeHealth, 200,
-		healthXML("i-0aaaaaaaaaaaaaaa1", "healthy", "", "i-0aaaaaaaaaaaaaaa2", "unhealthy", "Target.FailedHealthChecks"))
-	document, err := record.Record{
-		Lock: &record.Lock{ID: "x", Holder: "ann@laptop", Why: "pulumi up", Since: midnight.Add(-4 * time.Minute),
-			Until: midnight.Add(time.Minute)},
-		Abort:   &record.Abort{By: "bob@desk", Since: midnight.Add(-time.Minute)},
-		Blocked: map[string]record.Block{newRelease: {By: "bob@desk", Since: midnight, Why: "too slow"}},
-		Entries: []record.Entry{{Release: newRelease, From: oldRelease, By: "ann@laptop", Why: "pulumi up",
-			Begin: midnight.Add(-4 * time.Minute), Result: record.RollingBack,
-			New: map[string]string{"server": "7", "worker": "7"},
-			Old: map[string]string{"server": "6", "worker": "6"}}}}.Document()
-	if err != nil {
-		t.Fatal(err)
-	}
-	d.document, d.depth = document, cli.QueueDepth{Visible: 3, InFlight: 2, Delayed: 1, DeadLetters: 1}
-	d.image(imagery.Uploaded, midnight.Add(-20*time.Minute))
-	d.image(imagery.Uploaded, midnight.Add(-time.Minute))
-	d.ports.Catalog = lateIndex{d.ports.Catalog, d.image(imagery.Processed, midnight.Add(-time.Hour))}
-	a.Alarm("lag").State, a.Alarm("lag").Since = "ALARM", midnight.Add(-5*time.Minute)
-	a.Alarm("workers-low").State, a.Alarm("servers-low").Enabled = "INSUFFICIENT_DATA", false
-	return d, a
-}
 
 func TestStatusOfAStack(t *testing.T) {
 	d, _ := night(t)
@@ -229,7 +107,8 @@ func TestStatusWithoutRights(t *testing.T) {
 		"groups": {func(_ *desk, a *fakeaccount.Account) { a.Answers(describeGroups, 403, fakeaccount.Refusal) },
 			"FLEET    describe the groups: Auto Scaling refused DescribeAutoScalingGroups:", "INSTANCE"},
 		"targets": {func(_ *desk, a *fakeaccount.Account) { a.Answers(describeHealth, 403, fakeaccount.Refusal) },
-			"servers: describe the targets of the load balancer: Elastic Load\n         Balancing v2 refused DescribeTargetHealth", "unhealthy"},
+			"servers: describe the targets of the load balancer: Elastic Load\n" +
+				"         Balancing v2 refused DescribeTargetHealth", "unhealthy"},
 		"alarms": {func(_ *desk, a *fakeaccount.Account) { a.Answers("cloudwatch:DescribeAlarms", 403, "") },
 			"ALARMS   list the alarms imagery-test-*", "in ALARM"},
 		"queue":  {func(d *desk, _ *fakeaccount.Account) { d.depthErr = away }, "QUEUE    away [2J\n", "waiting"},
@@ -308,7 +187,8 @@ func TestStatusFindsTheStack(t *testing.T) {
 
 	bin := t.TempDir()
 	script := `#!/bin/sh
-echo '{"table":"t","imagesBucket":"b","queueUrl":"q","region":"eu-central-1","release":"` + newRelease + `","serverGroup":"mine","workerGroup":"theirs","templateVersions":{"server":9}}'`
+echo '{"table":"t","imagesBucket":"b","queueUrl":"q","region":"eu-central-1","release":"` + newRelease + `",
+"serverGroup":"mine","workerGroup":"theirs","templateVersions":{"server":9}}'`
 	if err := os.WriteFile(filepath.Join(bin, "pulumi"), []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -357,10 +237,15 @@ func TestStatusOfRollouts(t *testing.T) {
 	over := *lock
 	over.Until = midnight
 	for want, r := range map[string]record.Record{
-		"ROLLOUT  bad0bad0bad0: successful 2h50m ago in 10m, by ann@laptop (pulumi up)\nQ":                                         {Entries: []record.Entry{e}},
-		"(pulumi up):\n         The new instances answer 503: the table is gone, and more words than\n         fit on one line.\n": {Entries: []record.Entry{failed}},
-		"running for 3h0m, by ann@laptop (pulumi up); its\n         controller is gone: the next pulumi up takes it over\n":        {Entries: []record.Entry{running}, Lock: &over},
-		"         locked by bob@desk (imagery rollback) for 1m\n":                                                                  {Entries: []record.Entry{e}, Lock: lock},
+		"ROLLOUT  bad0bad0bad0: successful 2h50m ago in 10m, by ann@laptop (pulumi up)\nQ": {
+			Entries: []record.Entry{e}},
+		"(pulumi up):\n         The new instances answer 503: the table is gone, and more words than\n" +
+			"         fit on one line.\n": {
+			Entries: []record.Entry{failed}},
+		"running for 3h0m, by ann@laptop (pulumi up); its\n         controller is gone: the next pulumi up takes it over\n": {
+			Entries: []record.Entry{running}, Lock: &over},
+		"         locked by bob@desk (imagery rollback) for 1m\n": {
+			Entries: []record.Entry{e}, Lock: lock},
 	} {
 		d, _ := night(t)
 		document, err := r.Document()
@@ -371,102 +256,5 @@ func TestStatusOfRollouts(t *testing.T) {
 		if got, err := d.screen(); err != nil || !strings.Contains(got, want) {
 			t.Errorf("%v, want %q in\n%s", err, want, got)
 		}
-	}
-}
-
-// A pipe gets one page below the other, a terminal one in place of the other, until somebody stops it.
-func TestStatusWatch(t *testing.T) {
-	for _, terminal := range []bool{false, true} {
-		data := t.TempDir()
-		synctest.Test(t, func(t *testing.T) {
-			d := newDesk(t, "-data", data)
-			d.ports.Now = time.Now
-			ctx, cancel := context.WithTimeout(t.Context(), 25*time.Second)
-			defer cancel()
-			var out bytes.Buffer
-			if err := d.status(ctx, cli.Console{Out: &out, Err: &bytes.Buffer{}, OutTerminal: terminal}, "--watch", "--every",
-				"10s"); err != nil {
-				t.Error(err)
-			}
-			got := out.String()
-			pages, clears, homes := strings.Count(got, "FLEET    no fleet runs on this folder"), strings.Count(got, "\x1b[2J"),
-				strings.Count(got, "\x1b[H")
-			if pages != 3 || terminal && (clears != 1 || homes != 3 || strings.Contains(got, "\n\n\x1b") ||
-				!strings.HasSuffix(got, "\x1b[J")) ||
-				!terminal && (strings.Contains(got, "\x1b") || strings.Count(got, "\n\n"+data) != 2) {
-				t.Errorf("terminal %t: %d pages, %q", terminal, pages, got)
-			}
-			// Whoever stops it while it looks gets no half page.
-			out.Reset()
-			ctx, cancel = context.WithCancel(t.Context())
-			d.hook = cancel
-			if err := d.status(ctx, cli.Console{Out: &out, OutTerminal: terminal}, "--watch"); err != nil || out.Len() > 0 {
-				t.Errorf("%v, %q", err, out.String())
-			}
-			if err := d.status(ctx, cli.Console{Out: &out, OutTerminal: terminal}, "--watch", "--every", "10ms"); err == nil {
-				t.Error("it would ask a hundred times a second")
-			}
-		})
-	}
-}
-
-// Two documents in a row are what a program can read.
-func TestStatusWatchInJSON(t *testing.T) {
-	data := t.TempDir()
-	synctest.Test(t, func(t *testing.T) {
-		d := newDesk(t, "-data", data)
-		ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
-		defer cancel()
-		var out bytes.Buffer
-		if err := d.status(ctx, cli.Console{Out: &out, OutTerminal: true}, "--watch", "--every", "1s", "--json"); err != nil {
-			t.Fatal(err)
-		}
-		dec := json.NewDecoder(&out)
-		for range 2 {
-			var doc struct{ Place string }
-			if err := dec.Decode(&doc); err != nil || doc.Place == "" {
-				t.Fatalf("%v, %+v", err, doc)
-			}
-		}
-	})
-}
-
-// Only the fleet of this folder is shown, whatever a killed one left behind.
-func TestStatusOfALocalFleet(t *testing.T) {
-	d := newDesk(t, "-data", t.TempDir())
-	data := d.args[1]
-	answer := func(w http.ResponseWriter, folder string) {
-		fmt.Fprintf(w, `{"data":%q,"processes":[{"name":"server-1","role":"server","pid":7,"uptime":3600,"restarts":2,"ready":true,"release":%q,"done":41,"inFlight":1},
-			{"name":"worker-1","role":"worker","pid":0},{"name":"worker-2","role":"worker","pid":9}],"queue":{}}`, folder, newRelease)
-	}
-	for want, serve := range map[string]http.HandlerFunc{
-		"1 of 1 servers ready, 0 of 2 workers ready, http://": func(w http.ResponseWriter, _ *http.Request) {
-			answer(w, data)
-		},
-		"no fleet runs on this folder": func(w http.ResponseWriter, _ *http.Request) { answer(w, t.TempDir()) },
-		"does not answer: it answered 403 Forbidden": func(w http.ResponseWriter, _ *http.Request) {
-			w.WriteHeader(http.StatusForbidden)
-		},
-		"does not answer: invalid character": func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") },
-	} {
-		s := httptest.NewServer(serve)
-		if err := os.WriteFile(filepath.Join(data, local.FleetFile), []byte(s.URL+" 12\n"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		got, err := d.screen()
-		// lines break where the port is long
-		if err != nil || !strings.Contains(strings.Join(strings.Fields(got), " "), want) {
-			t.Errorf("%v, want %q in\n%s", err, want, got)
-		}
-		if strings.HasPrefix(want, "1 of 1") &&
-			(!strings.Contains(got, "server-1  ready      bad0bad0bad0  7    1h0m  2         41    1\n") ||
-				!strings.Contains(got, "worker-1  down       unknown       -    0s    0         0     0\n")) {
-			t.Error(got)
-		}
-		s.Close()
-	}
-	if got, err := d.screen(); err != nil || !strings.Contains(got, "connection refused") ||
-		strings.Count(got, "127.0.0.1:") > 2 {
-		t.Errorf("%v\n%s", err, got)
 	}
 }

@@ -23,8 +23,10 @@ func fakePulumi(t *testing.T, script string) (args string) {
 	return args
 }
 
-const someOutputs = `{"url":"http://alb.example","albDns":"alb.example","imagesBucket":"photos","table":"images","queueUrl":"https://q","dlqUrl":"https://d",
-"serverGroup":"imagery-dev-server","workerGroup":"imagery-dev-worker","templateVersions":{"server":3,"worker":4},"alarmTopic":"arn:topic",
+const someOutputs = `{"url":"http://alb.example","albDns":"alb.example","imagesBucket":"photos","table":"images",
+"queueUrl":"https://q","dlqUrl":"https://d",
+"serverGroup":"imagery-dev-server","workerGroup":"imagery-dev-worker",
+"templateVersions":{"server":3,"worker":4},"alarmTopic":"arn:topic",
 "region":"eu-central-1","monthlyCostUsd":{"total":1},"azs":["a","b"],"password":"[secret]"}`
 
 func callOn(s settings.Settings) Invocation {

@@ -205,25 +205,6 @@ func eventually(t *testing.T, within time.Duration, what string, is func() bool)
 	}
 }
 
-// record is an io.Writer that stores every write.
-type record struct {
-	mu     sync.Mutex
-	writes []string
-}
-
-func (r *record) Write(p []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.writes = append(r.writes, string(p))
-	return len(p), nil
-}
-
-func (r *record) all() []string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return append([]string(nil), r.writes...)
-}
-
 // running is a fleet in the test process.
 type running struct {
 	*Fleet
