@@ -159,7 +159,7 @@ func TestDocumentsRun(t *testing.T) {
 	}
 }
 
-// reader is somebody who does what a page says.
+// reader runs the commands of a page.
 type reader struct {
 	clone, shell string // folders: the checkout, and what the shell remembers
 	port         string

@@ -73,7 +73,7 @@ func documents(t *testing.T) (all []document) {
 	return all
 }
 
-// mostNotRun is how many blocks nobody proves: each needs AWS, or is what runs this test.
+// mostNotRun limits the blocks that no test runs: each needs AWS, or runs this test.
 const mostNotRun = 5
 
 // TestFences: a block is run, or is marked as one that cannot be, or is no command.

@@ -259,7 +259,7 @@ func (r *real) poweredOff() {
 		}
 	}
 	r.goOn("powered off")
-	// By name: a replacement may be in service before anybody looks.
+	// By name: a replacement may be in service before the first read.
 	r.until("the dead are not counted", func() bool {
 		return !slices.Contains(ids(r.in(servers, "")), off[0]) && !slices.Contains(ids(r.in(workers, "")), off[1])
 	})

@@ -125,7 +125,7 @@ func TestRedriveLeavesAnotherUploadAlone(t *testing.T) {
 	}
 	if now, _ := w.catalog.Get(t.Context(), failed.ID); now.Version != failed.Version || w.queue.Sends > 0 ||
 		w.dead.Len() > 0 {
-		t.Errorf("%+v; the image became %+v, %d hints, %d letters", r, now, w.queue.Sends, w.dead.Len())
+		t.Errorf("%+v; the image became %+v, %d hints, %d dead letters", r, now, w.queue.Sends, w.dead.Len())
 	}
 }
 
@@ -186,7 +186,7 @@ func TestRedriveAtALowRate(t *testing.T) {
 		var r redriven
 		if err := w.run(t.Context(), &r, "dlq", "redrive", "--rate", "0.5"); err != nil || len(r.Letters) != n+junk ||
 			w.queue.Sends != n || w.dead.Len() != junk {
-			t.Errorf("%d letters, %d hints, %d left, %v", len(r.Letters), w.queue.Sends, w.dead.Len(), err)
+			t.Errorf("%d dead letters, %d hints, %d left, %v", len(r.Letters), w.queue.Sends, w.dead.Len(), err)
 		}
 		if took := time.Since(began); took < 2*(n-1)*time.Second || took > 2*(n+1)*time.Second {
 			t.Errorf("it took %s", took)
@@ -194,7 +194,7 @@ func TestRedriveAtALowRate(t *testing.T) {
 	})
 }
 
-// Somebody who watches sees how far it is, and an empty line in the end; a pipe sees nothing.
+// A terminal shows the progress, and an empty line in the end; a pipe gets nothing.
 func TestProgressIsForPeople(t *testing.T) {
 	for _, live := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
@@ -215,7 +215,7 @@ func TestProgressIsForPeople(t *testing.T) {
 	}
 }
 
-// A photo that somebody else finished between the scan and its turn is left alone, and no error.
+// A photo that was finished between the scan and its turn is left as it is, without an error.
 func TestRequeueLooksAgain(t *testing.T) {
 	w := newWorld(t)
 	first, second := w.image(imagery.Failed, time.Now()), w.image(imagery.Failed, time.Now())

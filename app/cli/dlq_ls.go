@@ -25,19 +25,19 @@ func dlqListCmd(fs *flag.FlagSet) func(context.Context, Invocation) error {
 	filter.flags(fs)
 	asJSON := jsonFlag(fs)
 	return func(ctx context.Context, inv Invocation) error {
-		letters, now, err := inv.findDeadLetters(ctx, filter.match)
+		deadLetters, now, err := inv.findDeadLetters(ctx, filter.match)
 		if err != nil {
 			return err
 		}
 		if *asJSON {
-			return inv.printJSON(letters)
+			return inv.printJSON(deadLetters)
 		}
-		if len(letters) == 0 {
+		if len(deadLetters) == 0 {
 			fmt.Fprintln(inv.Out, "no dead letters")
 			return nil
 		}
 		rows := [][]string{{"MESSAGE", "IMAGE", "STATE", "AGE", "RECEIVES", "REASON"}}
-		for _, l := range letters {
+		for _, l := range deadLetters {
 			rows = append(rows, []string{l.ID, l.ImageID, l.State, age(now.Sub(l.Sent)), strconv.Itoa(l.Receives), l.Reason})
 		}
 		return inv.table(rows)

@@ -26,8 +26,8 @@ type redriven struct {
 	Error  string `json:"error,omitempty"`
 }
 
-// redriver is one run of dlq redrive.
-type redriver struct {
+// redriveRun is one run of dlq redrive.
+type redriveRun struct {
 	Deployment
 	filter        deadLetterFilter
 	limiter       rateLimiter
@@ -39,7 +39,7 @@ type redriver struct {
 
 // redriveCmd is the command dlq redrive.
 func redriveCmd(fs *flag.FlagSet) func(context.Context, Invocation) error {
-	r := redriver{results: []redriven{}}
+	r := redriveRun{results: []redriven{}}
 	r.filter.flags(fs)
 	r.limiter.flags(fs)
 	fs.BoolVar(&r.dropMalformed, "drop-malformed", false,
@@ -67,12 +67,12 @@ func redriveCmd(fs *flag.FlagSet) func(context.Context, Invocation) error {
 
 // batch returns how many dead letters are received together: as many as take half of the visibility timeout at the
 // given rate, so that no other consumer receives the last of them meanwhile.
-func (r *redriver) batch(visibility time.Duration) int {
+func (r *redriveRun) batch(visibility time.Duration) int {
 	return int(min(max(r.limiter.rate*visibility.Seconds()/2, 1), receiveBatch))
 }
 
 // redrive does what the dead letter needs, if the flags select it, and records the outcome.
-func (r *redriver) redrive(ctx context.Context, l DeadLetter) (deleted bool, err error) {
+func (r *redriveRun) redrive(ctx context.Context, l DeadLetter) (deleted bool, err error) {
 	r.count.Add(1)
 	if !r.filter.match(l) {
 		return false, nil
@@ -96,7 +96,7 @@ func (r *redriver) redrive(ctx context.Context, l DeadLetter) (deleted bool, err
 }
 
 // apply moves the image, sends the hint and deletes the dead letter, in this order.
-func (r *redriver) apply(ctx context.Context, l DeadLetter, a Action) error {
+func (r *redriveRun) apply(ctx context.Context, l DeadLetter, a Action) error {
 	if a == Requeue || a == Resend {
 		same := func(now imagery.Image) bool {
 			return now.RawKey == l.rawKey && (now.State == imagery.Failed || now.State == imagery.Uploaded)
@@ -112,7 +112,7 @@ func (r *redriver) apply(ctx context.Context, l DeadLetter, a Action) error {
 	return nil
 }
 
-func (r *redriver) print(inv Invocation, asJSON bool) error {
+func (r *redriveRun) print(inv Invocation, asJSON bool) error {
 	if asJSON {
 		return inv.printJSON(struct {
 			DryRun  bool       `json:"dryRun"`
@@ -135,7 +135,7 @@ func (r *redriver) print(inv Invocation, asJSON bool) error {
 }
 
 // failure returns the error of a run that did not do everything. A dead letter that --id names must exist.
-func (r *redriver) failure(err error) error {
+func (r *redriveRun) failure(err error) error {
 	failed := 0
 	for _, d := range r.results {
 		if d.Error != "" {

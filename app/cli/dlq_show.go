@@ -29,17 +29,17 @@ func dlqShowCmd(fs *flag.FlagSet) func(context.Context, Invocation) error {
 		if err != nil {
 			return err
 		}
-		letters, now, err := inv.findDeadLetters(ctx, func(l DeadLetter) bool { return l.hasID(id) })
+		deadLetters, now, err := inv.findDeadLetters(ctx, func(l DeadLetter) bool { return l.hasID(id) })
 		if err != nil {
 			return err
 		}
-		if len(letters) == 0 {
+		if len(deadLetters) == 0 {
 			return fmt.Errorf("no dead letter has the id %s, nor does its image: imagery dlq ls lists them", id)
 		}
 		if *asJSON {
-			return inv.printJSON(letters)
+			return inv.printJSON(deadLetters)
 		}
-		for i, l := range letters {
+		for i, l := range deadLetters {
 			if i > 0 {
 				fmt.Fprintln(inv.Out)
 			}

@@ -146,16 +146,16 @@ func TestDoctorUsage(t *testing.T) {
 	}
 }
 
-// The verbs on call do what the operators' table says, and all of it.
+// The operator's commands make exactly the calls of the operator's table.
 func TestOnCallRights(t *testing.T) {
 	a := fakeaccount.Start(t)
 	pulumiSays(t, fmt.Sprintf(`{"table":%q,"imagesBucket":%q,"releaseBucket":"releases","queueUrl":%q,`+
 		`"region":"us-east-1"}`, a.Stack.Table, a.Stack.Bucket, a.Stack.QueueURL), noState)
 	a.Tag("arn:aws:ec2:us-east-1:000000000000:instance/i-1")
-	for _, verb := range []string{"doctor", "alarms ls", "alarms test --yes"} {
+	for _, command := range []string{"doctor", "alarms ls", "alarms test --yes"} {
 		if _, _, err := runCommand(t, t.Context(), nil,
-			append(strings.Fields(verb), "--stack", "test", "--s3-path-style")...); err != nil {
-			t.Errorf("%s: %v", verb, err)
+			append(strings.Fields(command), "--stack", "test", "--s3-path-style")...); err != nil {
+			t.Errorf("%s: %v", command, err)
 		}
 	}
 	listed, seen := map[string]bool{"sts:GetCallerIdentity": true}, map[string]bool{} // everybody may ask who they are
@@ -170,7 +170,7 @@ func TestOnCallRights(t *testing.T) {
 	}
 	for _, c := range iam.OnCall {
 		if !seen[c.Service+":"+c.Operation] {
-			t.Errorf("%s:%s is in the table, and nobody calls it", c.Service, c.Operation)
+			t.Errorf("%s:%s is in the table, and no command calls it", c.Service, c.Operation)
 		}
 	}
 }

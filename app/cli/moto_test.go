@@ -29,7 +29,7 @@ import (
 // endpointVariable names a running endpoint, such as http://127.0.0.1:5000 for moto, or "aws" for AWS itself.
 const endpointVariable = "IMAGERY_TEST_ENDPOINT"
 
-// onEndpoint is a stack of infra's on an endpoint of somebody else's, as far as the verbs on call look at it.
+// onEndpoint is a stack as infra makes it on another AWS endpoint, as far as the operator's commands read it.
 type onEndpoint struct {
 	*testing.T
 	*fakeaws.Cloud
@@ -138,11 +138,11 @@ func (e *onEndpoint) flags() []string {
 		"--s3-path-style"}
 }
 
-// TestOnCallOnEndpoint runs the verbs on call against a whole emulator, or AWS itself, when one is given.
+// TestOnCallOnEndpoint runs the operator's commands against a complete emulator, or AWS itself, when one is given.
 func TestOnCallOnEndpoint(t *testing.T) {
 	endpoint := os.Getenv(endpointVariable)
 	if endpoint == "" {
-		t.Skipf("SKIPPED, it needs an endpoint of somebody else's: %s is not set", endpointVariable)
+		t.Skipf("SKIPPED, it needs another AWS endpoint: %s is not set", endpointVariable)
 	}
 	e := build(t, endpoint)
 	pulumiSays(t, "{}", noState)

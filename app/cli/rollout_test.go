@@ -120,7 +120,7 @@ func rolloutCommand(args ...string) (code int, out, errs string) {
 
 func TestRollout(t *testing.T) {
 	sim := rolloutStack(t)
-	if err := sim.Suspend("imagery-x-worker", "somebody looks at it", "Launch"); err != nil {
+	if err := sim.Suspend("imagery-x-worker", "under inspection", "Launch"); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
@@ -144,8 +144,8 @@ func TestRollout(t *testing.T) {
 		{"to ffff --stack x", 1, []string{`no version starts release "ffff"`}},
 		{"abort --stack x", 1, []string{"nothing is being rolled out"}},
 		{"abort --stack x --json", 1, []string{`{"ok":false,"outcome":"nothing is being rolled out"}`}},
-		{"status --stack x", 0, []string{"process Launch is suspended: somebody looks at it"}},
-		{"--stack x to 0A0a", 1, []string{"imagery-x-worker are suspended: Launch (somebody looks at it)", "rollout resume"}},
+		{"status --stack x", 0, []string{"process Launch is suspended: under inspection"}},
+		{"--stack x to 0A0a", 1, []string{"imagery-x-worker are suspended: Launch (under inspection)", "rollout resume"}},
 		{"resume --stack x", 0, []string{"resumed imagery-x-worker/Launch"}},
 		{"resume --stack x", 0, []string{"nothing is suspended"}},
 		{"--stack x to 0A0a", 0, []string{"release 0A0a runs"}}, // which proves the first deploy

@@ -54,7 +54,7 @@ func (d *desk) status(ctx context.Context, c cli.Console, args ...string) error 
 	return cli.App{Console: c, Open: open}.Run(ctx, slices.Concat([]string{"status"}, d.args, args))
 }
 
-// screen is what a pipe gets. Nobody's terminal is wider than it needs.
+// screen returns what a pipe gets, and checks that it fits into a terminal.
 func (d *desk) screen(args ...string) (string, error) {
 	d.Helper()
 	var out bytes.Buffer

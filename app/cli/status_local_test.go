@@ -18,7 +18,7 @@ import (
 	"imagery/app/store/local"
 )
 
-// A pipe gets one page below the other, a terminal one in place of the other, until somebody stops it.
+// Until it is stopped, a pipe gets one page after the other, and a terminal replaces the page.
 func TestStatusWatch(t *testing.T) {
 	for _, terminal := range []bool{false, true} {
 		data := t.TempDir()
@@ -40,7 +40,7 @@ func TestStatusWatch(t *testing.T) {
 				!terminal && (strings.Contains(got, "\x1b") || strings.Count(got, "\n\n"+data) != 2) {
 				t.Errorf("terminal %t: %d pages, %q", terminal, pages, got)
 			}
-			// Whoever stops it while it looks gets no half page.
+			// If it is stopped while it reads, it prints no half page.
 			out.Reset()
 			ctx, cancel = context.WithCancel(t.Context())
 			d.hook = cancel

@@ -117,7 +117,7 @@ func TestStackRefusals(t *testing.T) {
 	})
 }
 
-// The name of no stack is what settings say when nobody named one.
+// Without a stack, the settings have the name "local", which is not a stack.
 func TestNoStackIsTheDefault(t *testing.T) {
 	s, err := settings.FromEnv(func(string) string { return "" })
 	if err != nil || s.Stack != noStack {

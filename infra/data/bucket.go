@@ -21,7 +21,7 @@ type BucketArgs struct {
 	Grants func(arn string) []policy.Statement
 }
 
-// Bucket is a private bucket: no public access whatever anybody attaches to it, TLS 1.2 only, encrypted, owned by
+// Bucket is a private bucket: no public access, whatever policy is attached, TLS 1.2 only, encrypted, owned by
 // the account alone, and without parts of broken uploads.
 type Bucket struct {
 	pulumi.ResourceState

@@ -96,9 +96,9 @@ func (c Cloud) lifecycle(ctx context.Context, r *report) {
 	if dead == nil {
 		return
 	}
-	letters := dead.seconds(sqstypes.QueueAttributeNameMessageRetentionPeriod)
-	if kept <= letters {
-		r.wrong(fmt.Sprintf("originals are removed after %s, dead letters after %s", days(kept), days(letters)),
+	deadLetters := dead.seconds(sqstypes.QueueAttributeNameMessageRetentionPeriod)
+	if kept <= deadLetters {
+		r.wrong(fmt.Sprintf("originals are removed after %s, dead letters after %s", days(kept), days(deadLetters)),
 			"a dead letter that is sent back may have no photo any more",
 			"pulumi config set imagery:uploadExpireDays 30, then pulumi up")
 		return

@@ -132,10 +132,10 @@ func (r *report) deadLetters(q queues) {
 	if arn := dead[string(types.QueueAttributeNameQueueArn)]; arn != q.redrive.Target {
 		r.wrong("dead letters go to "+q.redrive.Target, "the commands and the alarm use "+arn, "check -dlq-url, or: "+repair)
 	}
-	letters := dead.seconds(types.QueueAttributeNameMessageRetentionPeriod)
+	deadLetters := dead.seconds(types.QueueAttributeNameMessageRetentionPeriod)
 	messages := source.seconds(types.QueueAttributeNameMessageRetentionPeriod)
-	text := fmt.Sprintf("dead letters are kept for %s, messages for %s", days(letters), days(messages))
-	if letters <= messages {
+	text := fmt.Sprintf("dead letters are kept for %s, messages for %s", days(deadLetters), days(messages))
+	if deadLetters <= messages {
 		r.wrong(text, "retention counts from the first send: a message that waited long is deleted at once", repair)
 	} else {
 		r.ok("%s", text)

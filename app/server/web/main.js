@@ -92,20 +92,20 @@ function remove(photo) {
 }
 
 function route() {
-	const [, verb, rest] = /^#(view|upload)=(.*)$/.exec(location.hash) ?? [];
+	const [, view, rest] = /^#(view|upload)=(.*)$/.exec(location.hash) ?? [];
 	const id = (rest ?? '').toLowerCase();
 	if (shown) {
 		shown.print.dispose();
 		model.leave(shown.photo);
 		shown = null;
 	}
-	into = verb === 'upload' && uuid.test(id) ? id : '';
-	const broken = verb && !uuid.test(id);
-	document.body.dataset.route = broken ? 'broken' : (verb ?? 'home');
+	into = view === 'upload' && uuid.test(id) ? id : '';
+	const broken = view && !uuid.test(id);
+	document.body.dataset.route = broken ? 'broken' : (view ?? 'home');
 	$('pick').multiple = !into;
 	$('pick-text').textContent = into ? 'Choose a photo' : 'Choose photos';
 	$('upload-id').textContent = into;
-	if (verb === 'view' && !broken) {
+	if (view === 'view' && !broken) {
 		const photo = model.visit(id);
 		shown = { photo, print: new Print(photo, acts) };
 		$('stage').append(shown.print.root);

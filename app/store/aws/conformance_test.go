@@ -26,7 +26,7 @@ var motoCannot = map[string]string{
 	"Catalog.Move: of 16 at once exactly one wins":                       twoSteps,
 	"Queue.Extend, Delete: a late receipt changes nothing (handed back)": oldReceipts,
 	"Queue.Extend, Delete: a late receipt changes nothing (timed out)":   oldReceipts,
-	"Queue.Extend: too late, though nobody else has the message":         "moto extends messages that are visible",
+	"Queue.Extend: too late, though no other receiver has the message":   "moto extends messages that are visible",
 	"DeadLetters: read and given back without end, deleted for good":     oldReceipts,
 }
 

@@ -17,7 +17,7 @@ func redeliveryCases() []testCase {
 		onQueue("Queue.Extend: 0 hands back at once", long, plenty, zeroReturns),
 		onQueue("Queue.Extend, Delete: a late receipt changes nothing (handed back)", long, plenty, lateAfterReturn),
 		onQueue("Queue.Extend, Delete: a late receipt changes nothing (timed out)", 1, plenty, lateAfterTimeout),
-		onQueue("Queue.Extend: too late, though nobody else has the message", 1, plenty, lateAndUnclaimed),
+		onQueue("Queue.Extend: too late, though no other receiver has the message", 1, plenty, lateAndUnclaimed),
 		onQueue("Queue.Extend: returns exactly the lost ones", long, plenty, extendReturnsLost),
 		onQueue("Queue.Receive: dead letter after max receives", 1, 3, deadAfterMax),
 		onQueue("DeadLetters: body, trace and time of sending survive", long, 1, deadLetterSurvives),
@@ -114,7 +114,7 @@ func lateAfterTimeout(t *testing.T, q queueTest) {
 
 // lateAndUnclaimed: a late extension must report the message as lost even before another worker has received it.
 func lateAndUnclaimed(t *testing.T, q queueTest) {
-	must(t, q.Handles[0].Send(t.Context(), []byte("nobody's"), ""))
+	must(t, q.Handles[0].Send(t.Context(), []byte("unclaimed"), ""))
 	late := receive(t, q.Handles[0])
 	time.Sleep(q.limits.Visibility * 3 / 2) // certainly timed out
 	start := time.Now()

@@ -48,7 +48,7 @@ func TestSmoke(t *testing.T) {
 		d.contains(out+errs, "8 of 8 answers came from another release than abababababab")
 		fleet.stop(d)
 		if d.runJSON(1, &r, "smoke", fleet.url); r.OK || len(r.Steps) != 1 {
-			d.Errorf("nobody there: %+v", r)
+			d.Errorf("an unreachable service: %+v", r)
 		}
 		_, errs = d.run(1, "smoke", fleet.url)
 		d.contains(errs, "no program listens at the address")

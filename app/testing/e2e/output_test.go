@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// TestOutputThatIsNotRead checks that a fleet works and stops although nobody reads its output, as with a paused
+// TestOutputThatIsNotRead checks that a fleet works and stops although its output is not read, as with a paused
 // terminal.
 func TestOutputThatIsNotRead(t *testing.T) {
 	t.Parallel()

@@ -12,7 +12,7 @@ import (
 
 func bridge(n int) string { return "zone" + strconv.Itoa(n) }
 
-// networkText is a machine's network: its address and its gateway. Nobody speaks IPv6, whose search for other owners
+// networkText is a machine's network: its address and its gateway. IPv6 is off, whose search for other owners
 // of an address would only put the boot off.
 const networkText = `[Match]
 Name=host0
