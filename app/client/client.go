@@ -102,7 +102,7 @@ func (c *Client) Wait(ctx context.Context, img Image) (Image, error) {
 		if err != nil {
 			return img, err
 		}
-		early := now.Version == img.Version && time.Since(asked) < wait
+		early := now.Version == img.Version && time.Since(asked) < max(wait, time.Millisecond)
 		if img = now; img.Final() {
 			break
 		}
@@ -116,9 +116,10 @@ func (c *Client) Wait(ctx context.Context, img Image) (Image, error) {
 }
 
 // pause returns how long to leave an image alone after the answer to a poll: as long as Retry-After says, in seconds,
-// and at least one second if the answer was early, which means before the wait was over and without a change. A server
-// with too many waiting clients answers at once, and so does one that stops; polling again at once would overload it.
-// Up to half is added at random, so that many clients do not come back at the same moment.
+// and at least one second if the answer was early, which means before the wait was over and without a change, or if
+// there was no time left to wait. A server with too many waiting clients answers at once, and so does one that stops;
+// polling again at once would overload it. Up to half is added at random, so that many clients do not come back at the
+// same moment.
 func pause(header http.Header, early bool) time.Duration {
 	seconds, err := strconv.Atoi(header.Get("Retry-After"))
 	if err != nil || seconds < 0 {

@@ -95,6 +95,26 @@ func TestWait(t *testing.T) {
 	})
 }
 
+// A deadline that is nearer than the resolution of the wait parameter makes no loop of polls.
+func TestWaitWithoutTimeLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Microsecond)
+		defer cancel()
+		polls := 0
+		c := New("http://service.example")
+		c.HTTP = &http.Client{Transport: transport(func(*http.Request) *http.Response {
+			if polls++; polls == 10 {
+				t.Error("10 polls in no time")
+				cancel()
+			}
+			return response(200, "", `{"id":"x","version":1,"state":"uploaded"}`)
+		})}
+		if _, err := c.Wait(ctx, Image{ID: "x", Version: 1}); !errors.Is(err, context.DeadlineExceeded) || polls > 1 {
+			t.Errorf("%d polls, %v", polls, err)
+		}
+	})
+}
+
 // Errors name the host of a result, and not its signed URL; an answer that is too long is an error.
 func TestErrorsOfResults(t *testing.T) {
 	c := New("http://service.example")
