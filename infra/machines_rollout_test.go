@@ -189,7 +189,7 @@ func (r *real) rollBad() {
 	}
 	var judged *rollout.Error
 	if err := r.up(version, bake); err == nil || errors.As(err, &judged) ||
-		!strings.Contains(err.Error(), "Nothing was touched") {
+		!strings.Contains(err.Error(), "Nothing was changed") {
 		r.Errorf("the same release again: %v", err)
 	}
 }
