@@ -273,7 +273,7 @@ func (r *real) logIsBounded() {
 		r.Errorf("rotate a full log: %v: %s", err, out)
 	}
 	r.until("lines are written again, and one says how many are missing", func() bool {
-		_, err := r.host.Exec(id, "grep", "-q", "lines were left out", "/var/log/imagery/imagery.log")
+		_, err := r.host.Exec(id, "grep", "-q", "lines were dropped", "/var/log/imagery/imagery.log")
 		return err == nil
 	})
 	flood.Stop()
@@ -281,7 +281,7 @@ func (r *real) logIsBounded() {
 	if now, _ := r.host.Exec(id, "systemctl", "show", "-P", "MainPID", "imagery"); now != pid || failed > 0 {
 		r.Errorf("the service was %s and is %s; %d of %d requests failed", pid, now, failed, failed+answered)
 	}
-	note, _ := r.host.Exec(id, "grep", "-h", "lines were left out", "/var/log/imagery/imagery.log")
+	note, _ := r.host.Exec(id, "grep", "-h", "lines were dropped", "/var/log/imagery/imagery.log")
 	r.say("full log: it stayed at %d bytes, %d requests were answered and none failed; after the rotation: %s",
 		logLimit, answered, note)
 }
