@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"imagery/app/testing/short"
 )
 
 // layers lists what each package may import besides the standard library. Imports point down only. A package or an
@@ -154,9 +156,7 @@ func TestProductLinksNoEmulator(t *testing.T) {
 // every type, and with them all operations of every AWS client: a third of the binary that each instance downloads.
 // Cobra imports text/template, but links nothing of it unless a template is set.
 func TestLinkerDropsUnusedMethods(t *testing.T) {
-	if testing.Short() && os.Getenv("REQUIRE_ALL") != "1" {
-		t.Skip("it links the binary")
-	}
+	short.Skip(t, "unused methods of the AWS clients in the linked binary")
 	out, err := exec.Command("go", "build", "-ldflags=-dumpdep", "-o", filepath.Join(t.TempDir(), "imagery"),
 		".").CombinedOutput()
 	if err != nil {

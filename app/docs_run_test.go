@@ -115,7 +115,7 @@ func testsExist(t *testing.T, args []string) error {
 const (
 	blockTimeout = 60 * time.Second
 	readyTimeout = 3 * time.Minute // the first block compiles everything, and it may not be alone
-	// address is where pages say that the service listens; while they are tested it listens elsewhere, as another
+	// address is the address of the service in the pages; while they are tested it listens elsewhere, as another
 	// service may be there.
 	address = "localhost:8080"
 )

@@ -117,7 +117,7 @@ func (c Config) refuseZones(add func(string, ...any), old, zones []string) {
 		return
 	}
 	free := func(i int) bool { return i >= len(old) || old[i] == "" }
-	// suggested is what imagery:azs may be: the zones in use at their indexes, and others at the free ones.
+	// suggested is a valid value of imagery:azs: the zones in use at their indexes, and others at the free ones.
 	suggested := slices.Clone(zones)
 	for i, z := range zones {
 		if !free(i) {

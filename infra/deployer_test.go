@@ -96,7 +96,7 @@ func TestDeployerMayCheckBefore(t *testing.T) {
 	}
 }
 
-// rehearsed is what the provider was seen to call in rehearsals of eight stacks and two destroys.
+// rehearsed lists the calls of the provider that were observed in rehearsals of eight stacks and two destroys.
 func TestDeployerMayCallWhatRehearsalsCalled(t *testing.T) {
 	b, err := os.ReadFile(filepath.Join("testdata", "deployer-calls.txt"))
 	if err != nil {

@@ -83,7 +83,7 @@ func hash(b []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// userDataOf is what a machine reads: the rendered bytes with the cloud's names.
+// userDataOf returns what a machine reads: the rendered bytes with the cloud's names.
 func (r *real) userDataOf(m asgsim.Machine) string {
 	r.mu.Lock()
 	text := r.userData[m.Version+m.Group[strings.LastIndex(m.Group, "-")+1:]]

@@ -90,7 +90,7 @@ func (r *real) alarm(of *pulumitest.Resource, role string) nspawn.Alarm {
 	return a
 }
 
-// up is what one `pulumi up` does about the machines: the controller, which knows nothing of all this but addresses.
+// up does the part of a `pulumi up` that concerns machines: it runs the controller against the emulated endpoints.
 func (r *real) up(version string, bake time.Duration) error {
 	cfg := aws.Config{Region: region, BaseEndpoint: aws.String("http://" + control),
 		Credentials: credentials.NewStaticCredentialsProvider("deployer", "secret", "")}
@@ -206,7 +206,8 @@ func (r *real) rollHalfBad() {
 // rollSlow has the controller try a release that passes selftest, /readyz and smoke, and whose servers hold uploads up
 // once they get more than one a second. As long as there are old servers the balancer gives the slow ones little; when
 // the last one goes, users wait, and the alarm on the servers' own figures takes the release back while it bakes. A
-// release that answers errors under load cannot be rolled back without failed requests: they are what its guard sees.
+// release that answers errors under load cannot be rolled back without failed requests, since its guard alarm counts
+// them.
 func (r *real) rollSlow() {
 	r.Helper()
 	from := time.Now()

@@ -50,13 +50,13 @@ type real struct {
 	releases []string          // hashes, by version from 1 on
 }
 
-// emulator and control are where AWS is: its stores and queues, and what the simulator plays.
+// emulator and control are the two endpoints of AWS: its stores and queues, and what the simulator plays.
 const emulator, control = nspawn.Address + ":4566", nspawn.Address + ":4567"
 
 // servers and workers are the names of the stack's groups.
 const servers, workers = "imagery-test-server", "imagery-test-worker"
 
-// scene is what one stack of machines has of its own.
+// scene holds the parameters of one stack of machines.
 type scene struct {
 	factor int               // of the simulator and the balancer
 	retry  time.Duration     // how long a boot waits for rights

@@ -17,7 +17,8 @@ func fleetGroups(g *pulumitest.Graph) []*pulumitest.Resource {
 
 const asg = "aws:autoscaling/group:Group"
 
-// bootNeeds is what must exist before the first instance: a boot that meets a missing piece fails for good.
+// bootNeeds lists the resources that must exist before the first instance: a boot that meets a missing piece fails for
+// good.
 var bootNeeds = map[string]string{
 	"RolePolicy": "-boot", "InstanceProfile": "", "BucketObjectv2": "-release", "BucketPolicy": "-releases-policy",
 	"LogGroup": "",

@@ -67,7 +67,7 @@ func TestRolloutKeys(t *testing.T) {
 	}
 }
 
-// Outputs are what makes an error of a rollout count.
+// An error of a rollout reaches Pulumi through outputs only.
 func TestRolloutFailsTheUpdate(t *testing.T) {
 	bad := errors.New("the release was taken back")
 	if err := rolled(t, &fakeRoller{err: bad}, nil); err == nil || !strings.Contains(err.Error(), bad.Error()) {

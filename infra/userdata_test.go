@@ -32,7 +32,7 @@ func decoded(t *testing.T, script, name string) string {
 	return string(b)
 }
 
-// What the program renders is what the process parses: a renamed variable must not become a dead fleet.
+// The process must parse what the program renders: a renamed variable must not become a dead fleet.
 func TestInstancesRunWithTheSettingsOfTheStack(t *testing.T) {
 	for variant := range variants {
 		g := graphOf(t, variant)

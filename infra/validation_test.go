@@ -10,7 +10,7 @@ import (
 	"imagery/infra/testing/pulumitest"
 )
 
-// suffix is what Pulumi adds to a logical name to make the physical one.
+// suffix stands for the characters that Pulumi appends to a logical name.
 const suffix = "-0123abc"
 
 // physical is the name that AWS will see, for types where the program leaves it to Pulumi.

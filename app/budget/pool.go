@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// MaxBypass is how long a waiting request can be delayed by smaller ones that are served before it.
+// MaxBypass limits how long a waiting request can be delayed by smaller ones that are served before it.
 const MaxBypass = 10 * time.Second
 
 // Memory hands out bytes of a budget: a Pool in this process, or Leases from another one.

@@ -60,7 +60,7 @@ type QueueDepth struct {
 	DeadLetters int `json:"deadLetters"`
 }
 
-// Store is what operators may do beyond the permissions of the roles. Both stores implement it.
+// Store has the operations that only operators may use. Both stores implement it.
 type Store interface {
 	imagery.Finder
 	// Scan calls each for every image, expired ones included, until each returns an error.

@@ -15,7 +15,7 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// Console is where a command prints, and where it reads answers from.
+// Console holds the output of a command and the input for its questions.
 type Console struct {
 	Out io.Writer
 	Err io.Writer

@@ -12,7 +12,7 @@ import (
 	"imagery/app/imagery"
 )
 
-// Action is what a redrive or requeue does with a dead letter or an image.
+// Action says what a redrive or requeue does with a dead letter or an image.
 type Action string
 
 // The actions.
@@ -99,7 +99,7 @@ func lastEvent(img imagery.Image) imagery.Event {
 }
 
 const (
-	// emptyWait is how long an empty queue is polled before it counts as empty. A worker that reads the dead letters
+	// emptyWait sets how long an empty queue is polled before it counts as empty. A worker that reads the dead letters
 	// at the same time hides them for a moment, and operators act on "no dead letters".
 	emptyWait = time.Second
 	// receiveBatch is the largest number of messages that one receive returns.

@@ -14,7 +14,7 @@ import (
 	"imagery/app/deploy/rollout"
 )
 
-// shownRollouts is how many rollouts are printed as text; the JSON document has all of them.
+// shownRollouts limits the rollouts that are printed as text; the JSON document has all of them.
 const shownRollouts = 10
 
 // printRollout writes a report as text: the groups, the lock, the blocked releases and the last rollouts.

@@ -81,7 +81,7 @@ func statusCmd(fs *flag.FlagSet) func(context.Context, Invocation) error {
 	}
 }
 
-// statusSource is what the status is read from.
+// statusSource reads the data of the status.
 type statusSource struct {
 	target
 	Deployment

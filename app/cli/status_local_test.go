@@ -54,7 +54,7 @@ func TestStatusWatch(t *testing.T) {
 	}
 }
 
-// Two documents in a row are what a program can read.
+// A program can read two documents in a row.
 func TestStatusWatchInJSON(t *testing.T) {
 	data := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {

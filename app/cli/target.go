@@ -15,7 +15,8 @@ import (
 // noStack is the value of settings.Settings.Stack if no stack is named.
 const noStack = "local"
 
-// target is what a command works on: the settings, completed with the outputs of the stack that they name.
+// target holds the deployment that a command works on: the settings, completed with the outputs of the stack that they
+// name.
 type target struct {
 	settings.Settings
 	out       outputs // zero unless fromStack

@@ -16,7 +16,7 @@ const aboutWhy = `Explain the state of an image, what happens next and what you 
 It shows the state, each transition with its time, release, instance, receives and cause, the last error and whether the
 objects exist. The history has the newest transitions; an image that the original application wrote has none.`
 
-// imageReport is what why prints.
+// imageReport holds the output of why.
 type imageReport struct {
 	ID       string          `json:"id"`
 	State    imagery.State   `json:"state"`

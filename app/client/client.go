@@ -84,7 +84,7 @@ func (c *Client) Get(ctx context.Context, id string) (Image, error) {
 	return c.image(c.Expect(ctx, http.MethodGet, "/image/"+url.PathEscape(id), nil, nil, http.StatusOK))
 }
 
-// longPoll is how long the service may delay its answer until the image changes; it is the API's maximum.
+// longPoll limits how long the service may delay its answer until the image changes; it is the API's maximum.
 const longPoll = 20 * time.Second
 
 // Wait follows an image by long polls until its state is final. It returns the last state that it has seen, also with

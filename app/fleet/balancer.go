@@ -20,7 +20,7 @@ const (
 	// defaultResponseTimeout bounds a request until its response starts. An upload may take settings.UploadTimeout and
 	// a long poll 20 s, and no request is both, so only a server that hangs reaches it.
 	defaultResponseTimeout = settings.UploadTimeout + 30*time.Second
-	// continueTimeout is how long the balancer waits for the answer to Expect: 100-continue before it sends the body
+	// continueTimeout limits how long the balancer waits for the answer to Expect: 100-continue before it sends the body
 	// anyway. The server reads the image from the table first.
 	continueTimeout = 5 * time.Second
 )

@@ -18,9 +18,9 @@ const (
 	startAttempts = 5
 	// exitUsage is the exit code after bad usage, but also after a Go panic.
 	exitUsage = 2
-	// outputDelay is how long a grandchild may keep the output of a dead process open.
+	// outputDelay limits how long a grandchild may keep the output of a dead process open.
 	outputDelay = time.Second
-	// killDelay is how long a killed process may take to end.
+	// killDelay limits the time until a killed process has ended.
 	killDelay = 5 * time.Second
 )
 

@@ -33,7 +33,7 @@ type Options struct {
 	Stdout, Stderr io.Writer
 	// Kill is closed to end a slow shutdown: children that still run are killed.
 	Kill <-chan struct{}
-	// Grace is how long a child may take to stop before it is killed; 0 means settings.StopTimeout.
+	// Grace limits how long a child may take to stop before it is killed; 0 means settings.StopTimeout.
 	Grace time.Duration
 }
 
@@ -109,7 +109,7 @@ func (f *Fleet) Run(ctx context.Context, l net.Listener) error {
 	return errors.Join(err, f.stop(b))
 }
 
-// balancerGrace is how long short requests may take before the servers are stopped. The servers end long polls and
+// balancerGrace limits how long short requests may take before the servers are stopped. The servers end long polls and
 // uploads themselves.
 const balancerGrace = time.Second
 

@@ -35,8 +35,8 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// drainDelay is how long a stopping server accepts connections after /readyz has started to fail, so that the balancer
-// notices before a connection is refused.
+// drainDelay sets how long a stopping server accepts connections after /readyz has started to fail, so that the
+// balancer notices before a connection is refused.
 const drainDelay = 2 * probeEvery
 
 // actAsChild runs a server or worker that misbehaves as its flags say.

@@ -18,7 +18,7 @@ const (
 // ErrParentGone is the cause of a context that ended because the fleet has ended.
 var ErrParentGone = errors.New("the fleet that started this process is gone")
 
-// orphanGrace is how long a process may take to stop after its fleet has ended. It must be gone within a second.
+// orphanGrace limits how long a process may take to stop after its fleet has ended. It must be gone within a second.
 const orphanGrace = 500 * time.Millisecond
 
 // WatchParent returns a copy of ctx that also ends when the fleet that started this process ends for any reason. It

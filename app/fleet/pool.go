@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	// noServerTimeout is how long a request waits while no server is up. It is longer than a restart takes.
+	// noServerTimeout limits how long a request waits while no server is up. It is longer than a restart takes.
 	noServerTimeout = 5 * time.Second
 	// dialTimeout is reached on loopback only if a server has not accepted connections for long.
 	dialTimeout = time.Second

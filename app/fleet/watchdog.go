@@ -46,7 +46,7 @@ type watchdog struct {
 	kill            func(*child, *os.Process) error
 }
 
-// watchState is what the watchdog knows about the current process of a child.
+// watchState holds what the watchdog has observed of the current process of a child.
 type watchState struct {
 	*child
 	proc         *os.Process

@@ -44,7 +44,7 @@ func newConns(limit int) *conns {
 		open: map[*conn]struct{}{}, changed: make(chan struct{})}
 }
 
-// bodyStallTimeout is how long a client may send nothing in the middle of a body while the limit is reached.
+// bodyStallTimeout limits how long a client may send nothing in the middle of a body while the limit is reached.
 const bodyStallTimeout = 5 * time.Second
 
 // conn is one connection. phase, since, partial, inBody and lastRead are guarded by conns.mu.

@@ -45,7 +45,7 @@ func BenchmarkApply(b *testing.B) {
 }
 
 // BenchmarkParts compares with the standard library in one run, pair by pair, in CPU time, which a busy machine does
-// not stretch. It reports medians of ratios; ms is what the part takes. IMAGERY_PHOTO names a JPEG to use.
+// not stretch. It reports medians of ratios; ms is the time of the part. IMAGERY_PHOTO names a JPEG to use.
 //
 //	IMAGERY_PHOTO=photo.jpg go test -run '^$' -bench Parts -benchtime 20x -cpu 1 ./app/sepia
 func BenchmarkParts(b *testing.B) {
@@ -89,7 +89,7 @@ func BenchmarkParts(b *testing.B) {
 	}
 }
 
-// cpuTime is what the process spent in f, in milliseconds.
+// cpuTime returns the CPU time of f in milliseconds.
 func cpuTime(f func()) float64 {
 	var before, after syscall.Rusage
 	syscall.Getrusage(syscall.RUSAGE_SELF, &before)

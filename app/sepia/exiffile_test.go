@@ -20,7 +20,7 @@ func exif(orientation uint16) []byte {
 	return append(b, "\x00\x00\x00\x00"+place...)
 }
 
-// place is what must not get out.
+// place is metadata that must not be in the result.
 const place = "GPS 52.5163 N 13.3777 E"
 
 func exifSegment(orientation uint16) []byte {

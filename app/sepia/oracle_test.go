@@ -153,7 +153,7 @@ func compare(t *testing.T, got image.Image, want pixels, tolerance int) {
 	}
 }
 
-// inPlanes is how an encoder of JPEGs takes the pixels: in YCbCr, with the mean of the chroma of each two by two.
+// inPlanes converts pixels as a JPEG encoder does: to YCbCr, with the mean of the chroma of each two by two.
 func (p pixels) inPlanes() *image.YCbCr {
 	m := image.NewYCbCr(image.Rect(0, 0, p.width, p.height), image.YCbCrSubsampleRatio420)
 	for y := 0; y < p.height; y += 2 {

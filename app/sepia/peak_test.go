@@ -166,7 +166,7 @@ func heavyGIF(width, height int) []byte {
 	return file.Bytes()
 }
 
-// noise is what no encoder can compress (splitmix64).
+// noise returns bytes that cannot be compressed (splitmix64).
 func noise(x, y, c int) uint16 {
 	v := uint64(c<<48|y<<24|x) * 0x9e3779b97f4a7c15
 	v = (v ^ v>>30) * 0xbf58476d1ce4e5b9

@@ -18,7 +18,7 @@ const (
 	healthzPath = "/healthz"
 	readyzPath  = "/readyz"
 
-	// readyCacheTime is how long a result of /readyz is reused.
+	// readyCacheTime sets how long a result of /readyz is reused.
 	readyCacheTime = 2 * time.Second
 )
 

@@ -15,7 +15,7 @@ import (
 	"imagery/app/observe"
 )
 
-// requestState is what the handlers, the error handler and the request log share about one request.
+// requestState holds the data of one request that the handlers, the error handler and the request log share.
 type requestState struct {
 	id      string // of the request, see X-Request-Id
 	trace   string

@@ -23,12 +23,13 @@ import (
 type Options struct {
 	Service *imagery.Service
 	Queue   imagery.Queue
-	// Memory is what photos lease while they are processed. It must suffice for the largest photo that Service.Filter
-	// accepts. settings.PlanWorker computes Memory, Slots and Waiting.
+	// Memory is the pool from which photos reserve memory while they are processed. It must suffice for the largest photo
+	// that Service.Filter accepts. settings.PlanWorker computes Memory, Slots and Waiting.
 	Memory budget.Memory
-	// Slots is the number of jobs that run at once. Waiting, which may be 0, is how many more may wait for memory.
+	// Slots is the number of jobs that run at once. Waiting, which may be 0, is the number of further jobs that may wait
+	// for memory.
 	Slots, Waiting int
-	// Outage is how long a dependency may be unavailable without failing a photo: the deliveries of one message are
+	// Outage sets how long a dependency may be unavailable without failing a photo: the deliveries of one message are
 	// spread over at least this time.
 	Outage time.Duration
 	// ReconcileEvery is the pause between two reconciler passes.

@@ -97,7 +97,7 @@ func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOp
 	return n, ctx.RegisterResourceOutputs(n, pulumi.Map{"vpcId": n.VPC.ID()})
 }
 
-// InstanceSubnets are where instances live.
+// InstanceSubnets are the subnets of the instances.
 func (n *Network) InstanceSubnets() pulumi.StringArray {
 	if n.args.Egress == Public {
 		return IDs(n.Public)
@@ -136,7 +136,7 @@ func (n *Network) public(ctx *pulumi.Context) (*ec2.RouteTable, *ec2.InternetGat
 	var err error
 	n.VPC, err = ec2.NewVpc(ctx, n.name+"-vpc", &ec2.VpcArgs{
 		CidrBlock:          pulumi.String(n.args.CIDR.String()),
-		EnableDnsHostnames: pulumi.Bool(true), // both are what private DNS names of endpoints need
+		EnableDnsHostnames: pulumi.Bool(true), // private DNS names of endpoints need both
 		EnableDnsSupport:   pulumi.Bool(true),
 		Tags:               pulumi.StringMap{"Name": pulumi.String(n.name)},
 	}, n.child())

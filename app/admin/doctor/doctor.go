@@ -1,6 +1,6 @@
 // Package doctor checks whether a deployment, or a data folder, is configured as the code expects. It only makes
 // harmless calls: reads, and writes under a condition that never holds. It checks configuration; the health of the
-// running service is what the alarms watch.
+// running service is watched by the alarms.
 package doctor
 
 import (

@@ -30,7 +30,7 @@ var pictures embed.FS
 // quarters are the expected colours of the four quarters after the filter, calculated from its definition.
 var quarters = [4]color.NRGBA{{194, 123, 120, 255}, {172, 223, 164, 255}, {135, 139, 180, 255}, {207, 201, 188, 255}}
 
-// tolerance is how far a channel may differ from its expected value, of 255: JPEG is lossy, and encoded twice.
+// tolerance limits the difference of a channel from its expected value, of 255: JPEG is lossy, and encoded twice.
 const tolerance = 8
 
 // Dependencies are the services that the test uses.

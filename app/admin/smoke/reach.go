@@ -18,7 +18,7 @@ import (
 const (
 	// reachInterval is the time between two attempts to reach the service.
 	reachInterval = 3 * time.Second
-	// giveUpAfter is how long all connections must time out until reach gives up early: a firewall that has dropped
+	// giveUpAfter sets how long all connections must time out until reach gives up early: a firewall that has dropped
 	// packets for a minute will not stop doing so.
 	giveUpAfter = time.Minute
 )

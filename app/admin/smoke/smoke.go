@@ -19,7 +19,7 @@ import (
 // Options configures a run. Only URL is required.
 type Options struct {
 	URL string // of the service, such as http://localhost:8080; a path in it is kept
-	// Wait is how long to retry the first request while the name does not resolve, connections fail, or the load
+	// Wait limits how long to retry the first request while the name does not resolve, connections fail, or the load
 	// balancer has no server. No other request is retried. 0: one attempt.
 	Wait time.Duration
 	// Release is the SHA-256 that every response of /version must have, 64 hex digits or a prefix of them. Empty means
@@ -66,7 +66,7 @@ func (m Millis) MarshalJSON() ([]byte, error) {
 // may be outside the address ranges that may use the service.
 var ErrUnreachable = errors.New("connection timed out; is this machine in allowedCidrs?")
 
-// processTimeout is how long the processing of a photo may take. It suffices for a fleet with one process left.
+// processTimeout limits the time to process a photo. It suffices for a fleet with one process left.
 const processTimeout = 2 * time.Minute
 
 // versionRequests is the number of requests for /version, each over its own connection, so that a load balancer

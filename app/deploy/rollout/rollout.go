@@ -32,8 +32,8 @@ type Group struct {
 	Logs   string   // log group that errors refer to; may be empty
 }
 
-// Target is what the groups should run. The versions are numbers: the meaning of $Latest would change during a refresh,
-// and AWS rolls back to numbers only.
+// Target says what the groups should run. The versions are numbers: the meaning of $Latest would change during a
+// refresh, and AWS rolls back to numbers only.
 type Target struct {
 	Release  string                   // SHA-256 of the binary, lower-case hex
 	Versions map[settings.Role]string // numbers of launch template versions

@@ -14,7 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 )
 
-// template is what a rollout needs of a launch template version.
+// template holds the parts of a launch template version that a rollout needs.
 type template struct {
 	number               string
 	image                string
@@ -22,7 +22,7 @@ type template struct {
 }
 
 // templates returns the given versions of a group's launch template that exist, by number, or all of them if none is
-// given. The release is read from the user-data, since that is what instances execute.
+// given. The release is read from the user-data, since instances execute it.
 func (o *observer) templates(ctx context.Context, g *group, numbers ...string) (map[string]template, error) {
 	out := map[string]template{}
 	if slices.Sort(numbers); len(numbers) > 0 {

@@ -27,7 +27,8 @@ var GuardAlarms = []string{"server-errors", "server-latency", "worker-failures"}
 // too: that of "dev" is a prefix of that of "dev-2".
 func AlarmPrefix(stack string) string { return Project + "-" + ShortStack(stack) + "-" }
 
-// randomSuffix is what Pulumi appends to a name, so that a replacement can exist beside the old resource.
+// randomSuffix matches the suffix that Pulumi appends to a name, so that a replacement can exist beside the old
+// resource.
 var randomSuffix = regexp.MustCompile(`^-[0-9a-f]{7}$`)
 
 // AlarmOf returns the element of Alarms for the name of an alarm on AWS, or "" if it is no alarm of the stack.

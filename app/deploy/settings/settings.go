@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Role is what a process does.
+// Role selects what a process does.
 type Role string
 
 // The roles of the binary.

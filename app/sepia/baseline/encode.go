@@ -41,8 +41,8 @@ func NewEncoder(quality int) *Encoder {
 	return e
 }
 
-// stripMCUs is how many units of 16x16 pixels a strip has at least, unless the picture ends: what a strip costs beside
-// its samples, about 6 bytes, is then under 5 % of the flattest picture.
+// stripMCUs is the minimum number of units of 16x16 pixels in a strip, unless the picture ends: what a strip costs
+// beside its samples, about 6 bytes, is then under 5 % of the flattest picture.
 const stripMCUs = 32
 
 // StripHeight returns the rows of pixels per strip for an image of that width, a multiple of 16.

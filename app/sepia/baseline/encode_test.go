@@ -36,7 +36,7 @@ func hash(x, y, plane int) uint8 {
 	return uint8(v >> 40)
 }
 
-// samples are what a photo, and what no photo, looks like.
+// samples are planes that resemble photos, and planes that do not.
 var samples = map[string]func(x, y, plane int) uint8{
 	"detail": func(x, y, plane int) uint8 {
 		v := 128 + 60*math.Sin(float64(x)/(7+3*float64(plane))) + 50*math.Cos(float64(x+3*y)/23)
@@ -68,7 +68,7 @@ func rowsOf(m *image.YCbCr, y, n int) *image.YCbCr {
 	return &s
 }
 
-// standard is what image/jpeg makes of the same planes.
+// standard encodes the same planes with image/jpeg.
 func standard(t testing.TB, m image.Image, quality int) []byte {
 	t.Helper()
 	var file bytes.Buffer
@@ -110,7 +110,7 @@ func errorOf(t testing.TB, got, want *image.YCbCr) float64 {
 	return sum / float64(n)
 }
 
-// compared is how the encoder did beside image/jpeg.
+// compared holds the results of both encoders.
 type compared struct {
 	size, standardSize   float64 // bytes
 	error, standardError float64 // squared, summed over the picture

@@ -30,7 +30,7 @@ func (m memory) grown() float64 {
 	return float64(m.Ours.Peak-m.Ours.Idle-int64(m.FileBytes)-int64(m.ResultBytes)) / float64(m.Planes)
 }
 
-// timesForMemory is how often the photo is filtered, because garbage of the first run may raise the peak of the next.
+// timesForMemory sets how often the photo is filtered, because garbage of the first run may raise the peak of the next.
 const timesForMemory = 3
 
 // measureMemory starts two new processes for each photo, so that no photo changes the memory of another.

@@ -22,8 +22,8 @@ var shots = flag.String("screenshots", "", "folder for a picture of every state 
 // context, as behind a load balancer without a certificate.
 const foreignHost = "imagery.test"
 
-// parallelTests is how many tests run at the same time, unless -parallel says otherwise. They wait for slow connections
-// and for pauses of the page more than they use a processor.
+// parallelTests sets how many tests run at the same time, unless -parallel says otherwise. They wait for slow
+// connections and for pauses of the page more than they use a processor.
 const parallelTests = "3"
 
 func TestMain(m *testing.M) {

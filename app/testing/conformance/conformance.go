@@ -133,7 +133,7 @@ func (tb *table) report(t *testing.T, cases []testCase, backends []Target) {
 	}
 }
 
-// waitTimeout is how long a case waits for an expected event.
+// waitTimeout limits how long a case waits for an expected event.
 const waitTimeout = 30 * time.Second
 
 // eventually polls until the condition is true.

@@ -22,7 +22,7 @@ func long() bool { return os.Getenv("LONG") == "1" }
 // killPause is the interval between two kills.
 const killPause = 500 * time.Millisecond
 
-// minBusyKills is how many kills must hit a working process, so that the run is meaningful.
+// minBusyKills is the minimum number of kills that must hit a working process, so that the run is meaningful.
 const minBusyKills = 40
 
 // TestKillEverything uploads photos with a client that retries while a server or worker is killed every half second,

@@ -14,8 +14,8 @@ import (
 // exe is the path of the binary under test, which TestMain builds once.
 var exe string
 
-// parallelTests is how many tests run at the same time, unless -parallel says otherwise. Most of them wait for timeouts
-// of the service more than they use a processor.
+// parallelTests sets how many tests run at the same time, unless -parallel says otherwise. Most of them wait for
+// timeouts of the service more than they use a processor.
 const parallelTests = "3"
 
 func TestMain(m *testing.M) {

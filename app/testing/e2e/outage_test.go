@@ -150,8 +150,8 @@ func TestFrozenWorker(t *testing.T) {
 }
 
 // TestRollingRestarts restarts the workers three times, each while it holds a message. Each must finish its job, so
-// that the restarts use up no deliveries. It does not run in parallel: on a busy machine several workers in a row return
-// the same waiting message.
+// that the restarts use up no deliveries. It does not run in parallel: on a busy machine several workers in a row
+// return the same waiting message.
 func TestRollingRestarts(t *testing.T) {
 	a := newAWS(t)
 	server := a.role(t, "server")

@@ -114,5 +114,5 @@ func (c *Cloud) Env(caller string) []string {
 	}
 }
 
-// setupTimeout is how long AWS may take to make a table.
+// setupTimeout limits the time to create a table.
 const setupTimeout = 2 * time.Minute

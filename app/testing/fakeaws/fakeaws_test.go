@@ -99,7 +99,7 @@ func TestIndexIsSparse(t *testing.T) {
 	}
 }
 
-// Each fault is what its name says, and is counted.
+// Each fault does what its name says, and is counted.
 func TestFaults(t *testing.T) {
 	for _, kind := range fakeaws.Kinds {
 		t.Run(kind.String(), func(t *testing.T) {

@@ -39,7 +39,7 @@ type row map[string]map[string]any
 // id is the row's hash key.
 func (r row) id() string { v, _ := r["id"]["S"].(string); return v }
 
-// place is where the row stands in the pending index.
+// place returns the position of the row in the pending index.
 func (r row) place() (updated int64, id string) {
 	n, _ := r["updated"]["N"].(string)
 	updated, _ = strconv.ParseInt(n, 10, 64)

@@ -106,7 +106,7 @@ func (w *world) unwind(a *actor) {
 	w.removeEnded()
 }
 
-// outcome is what happens to a port call.
+// outcome says what happens to a port call.
 type outcome int
 
 const (

@@ -32,7 +32,7 @@ func (w *world) heal() {
 	w.checkEnd()
 }
 
-// maxRounds is how many rounds of an hour the last image may take: the longest interval between two hints, the
+// maxRounds limits the rounds of an hour until the last image is final: the longest interval between two hints, the
 // difference of the clocks, and a few attempts.
 const maxRounds = 24
 

@@ -7,7 +7,7 @@ import (
 	"imagery/app/imagery"
 )
 
-// The nemesis is what happens between the calls of the actors. Each function does one thing, or reports false when
+// The nemesis acts between the calls of the actors. Each function does one thing, or reports false when
 // there is nothing to do it to.
 
 // events are the possible events of a step with their weights. A draw of 0 means the first.

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// tape is what was drawn in a history, by step. The first step is the creation of the world.
+// tape holds the values drawn in a history, by step. The first step is the creation of the world.
 type tape [][]uint16
 
 // source draws the choices of a history, from a seed or from a tape. 0 is always the simplest choice, so that a shorter

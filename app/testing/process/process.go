@@ -34,7 +34,7 @@ type Command struct {
 	Exe  string
 	Args []string
 	Env  []string // added to the environment of this process
-	// MaxLog is how many bytes of the output are kept, from its beginning. 0 keeps everything.
+	// MaxLog limits the bytes of the output that are kept, from its beginning. 0 keeps everything.
 	MaxLog int
 }
 
