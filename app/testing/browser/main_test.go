@@ -24,7 +24,7 @@ const foreignHost = "imagery.test"
 
 // parallelTests sets how many tests run at the same time, unless -parallel says otherwise. They wait for slow
 // connections and for pauses of the page more than they use a processor.
-const parallelTests = "3"
+const parallelTests = "5"
 
 func TestMain(m *testing.M) {
 	short.Main("the pages in a browser")
