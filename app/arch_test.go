@@ -69,22 +69,19 @@ var layers = map[string][]string{
 	"imagery/app/testing/fakeaccount": {
 		"imagery/app/", "github.com/aws/",
 	},
-	"imagery/app/client":          {},                     // the HTTP API, for smoke and tests
-	"imagery/app/admin/smoke":     {"imagery/app/client"}, // called by infra, too
-	"imagery/app/admin/selftest":  {"imagery/app/imagery", "imagery/app/deploy/iam"},
-	"imagery/app/testing/e2e":     {},
-	"imagery/app/testing/browser": {},
-	"imagery/app/testing/short":   {}, // for tests
-	"imagery/app/testing/process": {}, // for tests
-	// links emulators, and so is a program of its own
-	"imagery/app/testing/chaos": {
-		"imagery/app/", "modernc.org/sqlite", "github.com/aws/",
-	},
+	"imagery/app/client":           {},                     // the HTTP API, for smoke and tests
+	"imagery/app/admin/smoke":      {"imagery/app/client"}, // called by infra, too
+	"imagery/app/admin/selftest":   {"imagery/app/imagery", "imagery/app/deploy/iam"},
+	"imagery/app/testing/e2e":      {},
+	"imagery/app/testing/browser":  {},
+	"imagery/app/testing/short":    {}, // for tests
+	"imagery/app/testing/process":  {}, // for tests
+	"imagery/app/testing/failures": {}, // writes docs/failures.md
 	// emulators, for tests only
 	"imagery/app/testing/fakeaws": {
 		"imagery/app/", "github.com/", "golang.org/x/",
 	},
-	// links emulators, too
+	// links emulators, and so is a program of its own
 	"imagery/app/testing/bench": {
 		"imagery/app/", "imagery/app/testing/bench/", "github.com/disintegration/imaging", "github.com/aws/",
 		"golang.org/x/image/",

@@ -1,5 +1,5 @@
-// Package client is a Go client of the service's HTTP API. The smoke test, the end-to-end tests, the chaos runs and the
-// benchmark use it. It imports the standard library only, because the deployer links it.
+// Package client is a Go client of the service's HTTP API. The smoke test, the end-to-end tests and the benchmark use
+// it. It imports the standard library only, because the deployer links it.
 package client
 
 import (

@@ -42,7 +42,7 @@ func (r redriveReport) actions(d *deployment, done bool) map[string]string {
 // operator's command is killed in between.
 func TestDeadLettersGoBack(t *testing.T) {
 	t.Parallel()
-	onBothBackends(t, func(d *deployment) {
+	onBothBackends(t, quick, func(d *deployment) {
 		out, _ := d.run(0, "dlq", "ls")
 		d.contains(out, "no dead letters\n")
 		var letters []deadLetter

@@ -45,7 +45,7 @@ func requeued(list ...imagery.Image) map[string]string {
 // Workers of another release process them; other images do not change.
 func TestBadReleaseIsUndone(t *testing.T) {
 	t.Parallel()
-	onBothBackends(t, func(d *deployment) {
+	onBothBackends(t, quick, func(d *deployment) {
 		const bad, good = "0bad0bad0bad", "600d600d600d"
 		a := d.addImage(bad, time.Minute, imagery.Uploaded, imagery.Failed)
 		b := d.addImage(bad, time.Minute, imagery.Uploaded, imagery.Failed)
@@ -131,7 +131,7 @@ type whyReport struct {
 // TestWhy checks the report for each state: history, current state and next step.
 func TestWhy(t *testing.T) {
 	t.Parallel()
-	onBothBackends(t, func(d *deployment) {
+	onBothBackends(t, quick, func(d *deployment) {
 		lost := d.addImage("r1", time.Minute, imagery.Uploaded, imagery.Failed)
 		d.remove(lost.RawKey)
 		broken := d.addImage("r1", time.Minute, imagery.Uploaded, imagery.Processed)
@@ -192,7 +192,7 @@ type fsckReport struct {
 // repair.
 func TestFsckFindsAndRepairs(t *testing.T) {
 	t.Parallel()
-	onBothBackends(t, func(d *deployment) {
+	onBothBackends(t, quick, func(d *deployment) {
 		d.addImage("r1", 0)
 		failed := d.addImage("r1", 0, imagery.Uploaded, imagery.Failed)
 		healthy := d.addImage("r1", 0, imagery.Uploaded, imagery.Processed)

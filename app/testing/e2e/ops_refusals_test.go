@@ -20,7 +20,7 @@ import (
 // nothing.
 func TestCommandsRefuseBadInput(t *testing.T) {
 	t.Parallel()
-	d := localDeployment(t)
+	d := localDeployment(t, quick)
 	created := d.addImage("r1", 0)
 	processed := d.addImage("r1", 0, imagery.Uploaded, imagery.Processed)
 	lost := d.addImage("r1", 0, imagery.Uploaded, imagery.Failed)
@@ -119,7 +119,7 @@ func commandLines(id string) []string {
 // TestCommandsOnAWSSayWhatIsMissing checks that a missing permission, queue, table or region is named in one line.
 func TestCommandsOnAWSSayWhatIsMissing(t *testing.T) {
 	t.Parallel()
-	d := awsDeployment(t)
+	d := awsDeployment(t, quick)
 	id := d.addImage("r1", 0, imagery.Uploaded, imagery.Failed).ID
 	proxy := d.aws.Proxy
 	for _, command := range commandLines(id) {
@@ -168,7 +168,7 @@ func TestCommandsOnAWSSayWhatIsMissing(t *testing.T) {
 // the AWS store covers those two calls.
 func TestOperatorIAMActionsMatchTheCalls(t *testing.T) {
 	t.Parallel()
-	d := awsDeployment(t)
+	d := awsDeployment(t, quick)
 	failed := d.addImage("r1", time.Hour, imagery.Uploaded, imagery.Failed)
 	d.addImage("r1", time.Hour, imagery.Uploaded, imagery.Failed)
 	d.addImage("r1", time.Hour, imagery.Uploaded, imagery.Processed)
@@ -192,7 +192,7 @@ func TestOperatorIAMActionsMatchTheCalls(t *testing.T) {
 // letters visible at once.
 func TestInterruptedCommands(t *testing.T) {
 	t.Parallel()
-	d := localDeployment(t)
+	d := localDeployment(t, quick)
 	d.flags = append(d.flags, "-visibility", "1m")
 	for range 30 {
 		d.addDeadLetter(hintOf(d.addImage("r1", time.Hour, imagery.Uploaded, imagery.Failed)))

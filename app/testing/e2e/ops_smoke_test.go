@@ -26,7 +26,7 @@ type smokeReport struct {
 // run, or has another release, is an error that says so.
 func TestSmoke(t *testing.T) {
 	t.Parallel()
-	onBothBackends(t, func(d *deployment) {
+	onBothBackends(t, quick, func(d *deployment) {
 		fleet := d.fleet()
 		out, _ := d.run(0, "smoke", fleet.url)
 		d.contains(out, "lake compare", "3072 pixels, differences: mean 0.0, worst 0\n",
@@ -62,7 +62,7 @@ func TestSmoke(t *testing.T) {
 // TestSmokeSeesAnotherFilter checks that the smoke test detects a service with another filter.
 func TestSmokeSeesAnotherFilter(t *testing.T) {
 	t.Parallel()
-	d := localDeployment(t)
+	d := localDeployment(t, quick)
 	fleet := d.fleet()
 	at := httptest.NewServer(between(t, fleet.url, func(w http.ResponseWriter, r *http.Request) bool {
 		if !strings.HasSuffix(r.URL.Path, "/processed") {

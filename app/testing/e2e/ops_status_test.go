@@ -62,7 +62,7 @@ type statusReport struct {
 // without a running fleet.
 func TestStatus(t *testing.T) {
 	t.Parallel()
-	onBothBackends(t, func(d *deployment) {
+	onBothBackends(t, quick, func(d *deployment) {
 		d.addImage("r1", time.Hour, imagery.Uploaded, imagery.Processed)
 		d.addImage("r1", time.Minute, imagery.Uploaded)
 		oldest := d.addImage("r1", 20*time.Minute, imagery.Uploaded)
@@ -117,7 +117,7 @@ func (d *deployment) checkReleaseRecord() {
 // it.
 func TestStatusWatch(t *testing.T) {
 	t.Parallel()
-	d := localDeployment(t)
+	d := localDeployment(t, quick)
 	fleet := d.fleet()
 	read := func() (p statusReport) { d.runJSON(0, &p, "status"); return p }
 	until := func(what string, ok func(p statusReport) bool) statusReport {

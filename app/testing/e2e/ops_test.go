@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -41,34 +42,44 @@ type deployment struct {
 	aws  aws    // of the other one
 }
 
-// onBothBackends runs a test on both backends in parallel. Messages become dead letters quickly.
-func onBothBackends(t *testing.T, test func(d *deployment)) {
+// pace has the timeouts of a service.
+type pace struct {
+	visibility  time.Duration
+	maxReceives int
+	resend      time.Duration // the age at which the hint of an unfinished image is sent again
+}
+
+// quick makes dead letters quickly.
+var quick = pace{time.Second, 2, 3 * time.Second}
+
+// onBothBackends runs a test on both backends in parallel.
+func onBothBackends(t *testing.T, p pace, test func(d *deployment)) {
 	t.Run("local", func(t *testing.T) {
 		t.Parallel()
-		test(localDeployment(t))
+		test(localDeployment(t, p))
 	})
 	t.Run("AWS", func(t *testing.T) {
 		t.Parallel()
-		test(awsDeployment(t))
+		test(awsDeployment(t, p))
 	})
 }
 
-func localDeployment(t *testing.T) *deployment {
+func localDeployment(t *testing.T, p pace) *deployment {
 	data := t.TempDir()
 	if err := local.Prepare(data); err != nil {
 		t.Fatal(err)
 	}
-	s, err := local.Open(local.Options{Dir: data, Visibility: time.Second, MaxReceives: 2,
+	s, err := local.Open(local.Options{Dir: data, Visibility: p.visibility, MaxReceives: p.maxReceives,
 		Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
-	quick := []string{"-visibility", "1s", "-max-receives", "2"}
-	return &deployment{T: t, data: data, flags: append(quick, "-data", data), catalog: s.Catalog(), blobs: s.Blobs(),
+	limits := []string{"-visibility", p.visibility.String(), "-max-receives", strconv.Itoa(p.maxReceives)}
+	return &deployment{T: t, data: data, flags: append(limits, "-data", data), catalog: s.Catalog(), blobs: s.Blobs(),
 		queue: s.Queue(), dead: s.DeadLetters(),
 		fleet: func(more ...string) *program {
-			return start(t, data, nil, append(append(more, "-resend-after", "3s"), quick...)...)
+			return start(t, data, nil, append(append(more, "-resend-after", p.resend.String()), limits...)...)
 		},
 		remove: func(key string) {
 			if err := os.Remove(filepath.Join(data, "objects", key)); err != nil {
@@ -84,8 +95,8 @@ func localDeployment(t *testing.T) *deployment {
 		}}
 }
 
-func awsDeployment(t *testing.T) *deployment {
-	c, s := fakeaws.Start(t, imagery.Limits{Visibility: time.Second, MaxReceives: 2})
+func awsDeployment(t *testing.T, p pace) *deployment {
+	c, s := fakeaws.Start(t, imagery.Limits{Visibility: p.visibility, MaxReceives: p.maxReceives})
 	a := aws{c, s}
 	b, err := awsstore.Open(t.Context(), awsstore.Options{Table: a.Table, Bucket: a.Bucket, QueueURL: a.QueueURL,
 		S3PathStyle: true, AWS: a.Config("test")})
@@ -96,7 +107,7 @@ func awsDeployment(t *testing.T) *deployment {
 	return &deployment{T: t, aws: a, flags: a.args(), env: append(a.Env("operator"), "IMAGERY_FAILPOINTS_ON_AWS=1"),
 		catalog: b.Catalog(), blobs: b.Blobs(), queue: b.Queue(), dead: b.DeadLetters(),
 		fleet: func(more ...string) *program {
-			return start(t, t.TempDir(), env, a.args(append(more, "-resend-after", "3s")...)...)
+			return start(t, t.TempDir(), env, a.args(append(more, "-resend-after", p.resend.String())...)...)
 		},
 		remove: func(key string) {
 			if err := b.DeleteObject(t.Context(), key); err != nil {

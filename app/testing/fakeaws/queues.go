@@ -72,17 +72,6 @@ func (q *Queues) Messages(queueURL string) []Message {
 	return list
 }
 
-// Purge removes all messages of a queue.
-func (q *Queues) Purge(queueURL string) error {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	mq, err := q.find(queueURL)
-	if err == nil {
-		mq.messages = nil
-	}
-	return err
-}
-
 func (m *message) inFlight(now time.Time) bool { return m.receipt != "" && now.Before(m.visible) }
 
 var errNoSuchQueue = errors.New("the specified queue does not exist")

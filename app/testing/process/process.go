@@ -1,4 +1,4 @@
-// Package process starts the built binary, follows its log and ends it. The chaos runs and the benchmark use it.
+// Package process starts the built binary, follows its log and ends it. The benchmark uses it.
 package process
 
 import (
