@@ -14,7 +14,7 @@ import (
 	"imagery/app/testing/short"
 )
 
-// TestConformance uses a process for each handle, as a fleet does.
+// TestConformance uses a process for each handle of the catalog and the queue, as a fleet does.
 func TestConformance(t *testing.T) {
 	short.Skip(t, "the conformance suite on SQLite and files")
 	conformance.Run(t, conformance.Target{
@@ -23,8 +23,9 @@ func TestConformance(t *testing.T) {
 		Exact:      true,
 		Catalog:    openCatalogs,
 		Blobs: func(t *testing.T, n int) (all []imagery.Blobs) {
-			for _, p := range spawn(t, newDir(t), n) {
-				all = append(all, p.Blobs)
+			dir := newDir(t)
+			for range n {
+				all = append(all, open(t, dir).Blobs())
 			}
 			return all
 		},

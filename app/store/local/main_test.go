@@ -41,8 +41,7 @@ func serve(dir string) error {
 	if err != nil {
 		return err
 	}
-	err = conformance.ServeStdio(conformance.Ports{Catalog: s.Catalog(), Blobs: s.Blobs(), Queue: s.Queue(),
-		DeadLetters: s.DeadLetters()})
+	err = conformance.Serve(conformance.Ports{Catalog: s.Catalog(), Queue: s.Queue(), DeadLetters: s.DeadLetters()})
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,7 @@ import (
 func onBlobs(name string, run func(t *testing.T, writer, reader imagery.Blobs)) testCase {
 	return testCase{"Blobs." + name, func(t *testing.T, b Target) {
 		if b.Blobs == nil {
-			t.Skip("this backend has no blobs")
+			b.skip(t, "this backend has no blobs")
 		}
 		h := b.Blobs(t, 2)
 		run(t, h[0], h[1])

@@ -14,7 +14,7 @@ import (
 func onCatalog(name string, handles int, run func(t *testing.T, s CatalogStorage)) testCase {
 	return testCase{"Catalog." + name, func(t *testing.T, b Target) {
 		if b.Catalog == nil {
-			t.Skip("this backend has no catalog")
+			b.skip(t, "this backend has no catalog")
 		}
 		run(t, b.Catalog(t, handles))
 	}}
@@ -174,9 +174,6 @@ func oneMoveWins(t *testing.T, s CatalogStorage) {
 
 // zeroIsRemoved goes through all states and compares the stored attributes.
 func zeroIsRemoved(t *testing.T, s CatalogStorage) {
-	if s.Attribute == nil {
-		t.Skip("this backend gives no way to read attributes")
-	}
 	img := newImage(time.Now())
 	must(t, s.Handles[0].Create(t.Context(), img, time.Now()))
 	for _, state := range []imagery.State{
@@ -216,9 +213,6 @@ func attributes(img imagery.Image) map[string]string {
 
 // unknownSurvives: during a rollout an older release writes items that a newer one has extended.
 func unknownSurvives(t *testing.T, s CatalogStorage) {
-	if s.SetAttribute == nil || s.Attribute == nil {
-		t.Skip("this backend gives no way to set and read attributes")
-	}
 	img := newImage(time.Now())
 	must(t, s.Handles[0].Create(t.Context(), img, time.Now()))
 	must(t, s.SetAttribute(img.ID, "fromTheFuture", "kept \u00fc"))

@@ -1,14 +1,10 @@
 // Package conformance tests implementations of the storage ports: one suite per port, run on several handles of the
-// same storage. It can also serve the ports of one process to another, so that handles are in different processes, and
-// inject faults into ports.
+// same storage. It can also serve the ports of one process to another, so that handles are in different processes.
 package conformance
 
 import (
-	"fmt"
 	"os"
 	"slices"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -29,15 +25,14 @@ type Target struct {
 	// Exact is true if receives are counted exactly and messages are not duplicated. SQS does not guarantee this.
 	Exact bool
 
-	// NotRun has the reason for each case that this backend cannot run. The table shows them, and they fail with
-	// REQUIRE_ALL=1.
+	// NotRun has the reason for each case that this backend cannot run; they fail with REQUIRE_ALL=1.
 	NotRun map[string]string
 	// Double is true for a test double, whose cases may be skipped even with REQUIRE_ALL=1.
 	Double bool
 }
 
 // CatalogStorage is a catalog with direct access to the attributes of its items: text as stored, numbers in decimal, ok
-// false for absent ones. Cases that need a function that is nil are not run.
+// false for absent ones.
 type CatalogStorage struct {
 	Handles      []imagery.Catalog
 	SetAttribute func(id, name, value string) error
@@ -56,11 +51,9 @@ type testCase struct {
 	run  func(t *testing.T, b Target)
 }
 
-// Run tests all ports of the backends and logs a table of operations and backends. A case that was not run is a skipped
-// test, or a failed one with REQUIRE_ALL=1.
+// Run tests all ports of the backends. A case that was not run is a skipped test, or a failed one with REQUIRE_ALL=1.
 func Run(t *testing.T, backends ...Target) {
 	cases := slices.Concat(catalogCases(), pendingCases(), blobsCases(), queueCases(), redeliveryCases())
-	results := &table{cells: map[[2]string]string{}}
 	for _, b := range backends {
 		t.Run(b.Name, func(t *testing.T) {
 			for name := range b.NotRun {
@@ -71,66 +64,23 @@ func Run(t *testing.T, backends ...Target) {
 			for _, c := range cases {
 				t.Run(c.name, func(t *testing.T) {
 					t.Parallel()
-					start := time.Now()
-					defer func() { results.record(t, b.Name, c.name, time.Since(start)) }()
 					if reason, ok := b.NotRun[c.name]; ok {
-						t.Skip(reason)
+						b.skip(t, reason)
 					}
 					c.run(t, b)
 				})
 			}
 		})
 	}
-	results.report(t, cases, backends)
 }
 
-// table collects the result of each case on each backend.
-type table struct {
-	mu    sync.Mutex
-	cells map[[2]string]string
-}
-
-const notRun = "not run"
-
-func (tb *table) record(t *testing.T, backend, name string, took time.Duration) {
-	tb.mu.Lock()
-	defer tb.mu.Unlock()
-	cell := fmt.Sprintf("ok %.1fs", took.Seconds())
-	if t.Skipped() {
-		cell = notRun
-	} else if t.Failed() {
-		cell = "FAILED"
+// skip ends a case that the backend cannot run.
+func (b Target) skip(t *testing.T, reason string) {
+	t.Helper()
+	if os.Getenv("REQUIRE_ALL") == "1" && !b.Double {
+		t.Fatal("not run, and REQUIRE_ALL=1: ", reason)
 	}
-	tb.cells[[2]string{backend, name}] = cell
-}
-
-// report logs the table. Cases without a result, for example because of -run, count as not run.
-func (tb *table) report(t *testing.T, cases []testCase, backends []Target) {
-	var text strings.Builder
-	line := func(first string, cell func(b Target) string) {
-		fmt.Fprintf(&text, "\n%-79s", first)
-		for _, b := range backends {
-			fmt.Fprintf(&text, " %-12s", cell(b))
-		}
-	}
-	missing := 0
-	line("operation", func(b Target) string { return b.Name })
-	for _, c := range cases {
-		line(c.name, func(b Target) string {
-			cell, ok := tb.cells[[2]string{b.Name, c.name}]
-			if !ok {
-				cell = notRun
-			}
-			if cell == notRun && !b.Double {
-				missing++
-			}
-			return cell
-		})
-	}
-	t.Log(text.String())
-	if missing > 0 && os.Getenv("REQUIRE_ALL") == "1" {
-		t.Errorf("%d cells were not run, and REQUIRE_ALL=1", missing)
-	}
+	t.Skip(reason)
 }
 
 // waitTimeout limits how long a case waits for an expected event.
@@ -147,7 +97,7 @@ func eventually(t *testing.T, what string, yes func() bool) {
 }
 
 // must fails the test on an error.
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

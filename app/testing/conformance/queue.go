@@ -28,7 +28,7 @@ const plenty = 50
 func onQueue(name string, visibility, maxReceives int, run func(t *testing.T, q queueTest)) testCase {
 	return testCase{name, func(t *testing.T, b Target) {
 		if b.Queue == nil {
-			t.Skip("this backend has no queue")
+			b.skip(t, "this backend has no queue")
 		}
 		limits := imagery.Limits{Visibility: time.Duration(visibility) * b.Visibility, MaxReceives: maxReceives}
 		run(t, queueTest{b, b.Queue(t, 3, limits), limits})

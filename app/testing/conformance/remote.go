@@ -1,81 +1,50 @@
 package conformance
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"encoding/gob"
 	"errors"
 	"fmt"
 	"io"
-	"net/rpc"
-	"sync"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"reflect"
+	"strings"
+	"testing"
 	"time"
 
 	"imagery/app/imagery"
 )
 
-// Ports are the ports of one process.
+// Ports are the ports of one process whose implementations coordinate processes. As an http.Handler they serve the ports that Dial returns in another process.
 type Ports struct {
 	Catalog     imagery.Catalog
-	Blobs       imagery.Blobs
 	Queue       imagery.Queue
 	DeadLetters imagery.Queue
 }
 
-// Serve serves ports to Dial at the other end of conn until conn is closed. It forwards the end of contexts, and the
-// errors of package imagery can be compared with errors.Is.
-func Serve(conn io.ReadWriteCloser, p Ports) error {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	server := rpc.NewServer()
-	if err := server.RegisterName("Ports", &portServer{ctx: ctx, ports: p, calls: map[uint64]*call{}}); err != nil {
-		return err
+// request is a call of a port, without its context.
+type request struct {
+	Port, Method string
+	Args         []any
+}
+
+// reply has the results of a call, without its error.
+type reply struct {
+	Results []any
+	Error   string // "" for none
+	Is      int    // 1 + index of the error in known, or 0
+}
+
+func init() {
+	for _, v := range []any{imagery.Image{}, imagery.Limits{}, []imagery.Message{}, []imagery.Pending{}, time.Time{},
+		time.Duration(0)} {
+		gob.Register(v)
 	}
-	server.ServeConn(watched{conn, cancel}) // returns after the pending calls
-	return nil
-}
-
-// watched is a connection that calls cancel at its end.
-type watched struct {
-	io.ReadWriteCloser
-	end func()
-}
-
-func (w watched) Read(p []byte) (n int, err error) {
-	if n, err = w.ReadWriteCloser.Read(p); err != nil {
-		w.end()
-	}
-	return n, err
-}
-
-// Request is a call of any port, with the arguments of the operation. Request and Reply are exported for net/rpc only.
-type Request struct {
-	Call     uint64
-	Op       string
-	ID, Key  string
-	Text     string // shard, content type, filename or trace
-	Place    string
-	Image    imagery.Image
-	To       imagery.Image
-	Time     time.Time
-	From     time.Time
-	Duration time.Duration
-	N        int64
-	Offset   int64 // offset of a body
-	Body     []byte
-	Messages []imagery.Message
-}
-
-// Reply is the reply to a Request.
-type Reply struct {
-	Image    imagery.Image
-	Pending  []imagery.Pending
-	Text     string
-	Body     []byte
-	Messages []imagery.Message
-	Limits   imagery.Limits
-	Failed   bool
-	Error    string
-	Is       int // 1 + index of the error in known, or 0
 }
 
 // known has the errors that callers distinguish.
@@ -84,108 +53,188 @@ var known = []error{
 	context.Canceled, context.DeadlineExceeded,
 }
 
-type portServer struct {
-	ctx   context.Context // of the connection
-	ports Ports
-	mu    sync.Mutex
-	calls map[uint64]*call
-}
-
-// call is the context of a pending call.
-type call struct {
-	ctx    context.Context
-	cancel context.CancelFunc
-}
-
-// begin returns the call with that number and creates it if necessary: a cancellation may arrive before its call.
-func (s *portServer) begin(n uint64) *call {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.calls[n] == nil {
-		ctx, cancel := context.WithCancel(s.ctx)
-		s.calls[n] = &call{ctx, cancel}
+// ServeHTTP makes one call. The context of the call ends when the caller gives up.
+func (p Ports) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	var in request
+	if err := gob.NewDecoder(r.Body).Decode(&in); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
 	}
-	return s.calls[n]
-}
-
-// Cancel ends the context of a call. net/rpc requires the signature.
-func (s *portServer) Cancel(n uint64, _ *bool) error {
-	s.begin(n).cancel()
-	return nil
-}
-
-// Do executes a call. It always returns nil; the error of the port is in the reply.
-func (s *portServer) Do(r *Request, out *Reply) error {
-	c := s.begin(r.Call)
-	defer c.cancel()
-	err := s.do(c.ctx, r, out)
-	if err == nil {
-		return nil
+	method := reflect.ValueOf(p).FieldByName(in.Port).MethodByName(in.Method)
+	args := []reflect.Value{reflect.ValueOf(r.Context())}
+	for _, a := range in.Args {
+		args = append(args, reflect.ValueOf(a))
 	}
-	out.Failed, out.Error = true, err.Error()
-	for i, k := range known {
-		if errors.Is(err, k) {
-			out.Is = i + 1
+	call := method.Call
+	if method.Type().IsVariadic() {
+		call = method.CallSlice
+	}
+	results := call(args)
+	last := len(results) - 1
+	var out reply
+	for _, v := range results[:last] {
+		out.Results = append(out.Results, v.Interface())
+	}
+	if err, ok := results[last].Interface().(error); ok {
+		out.Error = err.Error()
+		for i, k := range known {
+			if errors.Is(err, k) {
+				out.Is = i + 1
+			}
 		}
 	}
-	return nil
+	_ = gob.NewEncoder(w).Encode(out) // a caller that is gone needs no reply
 }
 
-func (s *portServer) do(ctx context.Context, r *Request, out *Reply) (err error) {
-	p, queue := s.ports, s.ports.Queue
-	if r.Key == "dead" {
-		queue = p.DeadLetters
-	}
-	switch r.Op {
-	case "Create":
-		return p.Catalog.Create(ctx, r.Image, r.Time)
-	case "Get":
-		out.Image, err = p.Catalog.Get(ctx, r.ID)
-	case "Move":
-		return p.Catalog.Move(ctx, r.Image, r.To)
-	case "Touch":
-		return p.Catalog.Touch(ctx, r.Image, r.Time)
-	case "Pending":
-		out.Pending, out.Text, err = p.Catalog.Pending(ctx, r.Text, r.From, r.Time, r.Place, int(r.N))
-	case "Lease":
-		held, err := p.Catalog.Lease(ctx, r.ID, r.Key, r.From, r.Time)
-		if held {
-			out.Text = leaseHeld
-		}
+// Serve serves ports to the process that called Spawn, until that closes the pipe or dies.
+func Serve(p Ports) error {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
 		return err
-	case "Catalog.Ping":
-		return p.Catalog.Ping(ctx)
-	case "Put":
-		body := bytes.NewReader(r.Body)
-		body.Seek(r.Offset, io.SeekStart)
-		return p.Blobs.Put(ctx, r.Key, r.Text, body, r.N)
-	case "Blobs.Get":
-		out.Body, err = p.Blobs.Get(ctx, r.Key, r.N)
-	case "Link":
-		out.Text, out.Body, err = follow(p.Blobs.Link(ctx, r.Key, r.Text))
-	case "Blobs.Ping":
-		return p.Blobs.Ping(ctx)
-	case "Send":
-		return queue.Send(ctx, r.Body, r.Text)
-	case "Receive":
-		out.Messages, err = queue.Receive(ctx, int(r.N), r.Duration)
-	case "Extend":
-		out.Messages, err = queue.Extend(ctx, r.Duration, r.Messages...)
-	case "Delete":
-		return queue.Delete(ctx, r.Messages...)
-	case "Limits":
-		out.Limits, err = queue.Limits(ctx)
-	default:
-		return fmt.Errorf("no operation %q", r.Op)
 	}
+	go http.Serve(listener, p)
+	fmt.Printf("http://%s\n", listener.Addr())
+	_, err = io.Copy(io.Discard, os.Stdin)
 	return err
 }
 
-// follow reads the object of a link without a URL.
-func follow(link imagery.Link, err error) (string, []byte, error) {
-	if err != nil || link.Body == nil {
-		return link.URL, nil, err
+// Spawn starts the test binary again as a process that serves ports, and returns these ports. TestMain must check env
+// and call Serve. The process ends with the test.
+func Spawn(t testing.TB, env ...string) Ports {
+	t.Helper()
+	self, err := os.Executable()
+	must(t, err)
+	cmd := exec.Command(self)
+	// By default the race detector delays the end of a process by a second.
+	cmd.Env = append(append([]string{"GORACE=atexit_sleep_ms=0"}, os.Environ()...), env...)
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	must(t, err)
+	out, err := cmd.StdoutPipe()
+	must(t, err)
+	must(t, cmd.Start())
+	t.Cleanup(func() {
+		in.Close() // it reads the end of its input and stops
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("process that serves ports: %v", err)
+		}
+	})
+	url, err := bufio.NewReader(out).ReadString('\n')
+	must(t, err)
+	return Dial(strings.TrimSpace(url))
+}
+
+// Dial returns the ports that another process serves at a URL.
+func Dial(url string) Ports {
+	return Ports{
+		Catalog: remoteCatalog{remote{url, "Catalog"}}, Queue: remoteQueue{remote{url, "Queue"}},
+		DeadLetters: remoteQueue{remote{url, "DeadLetters"}},
 	}
-	body, err := io.ReadAll(link.Body)
-	return "", body, errors.Join(err, link.Body.Close())
+}
+
+// remote is a port of another process.
+type remote struct{ url, port string }
+
+// call makes a call and returns its results. It returns the error of ctx as soon as ctx ends.
+func (r remote) call(ctx context.Context, method string, args ...any) ([]any, error) {
+	var body bytes.Buffer
+	if err := gob.NewEncoder(&body).Encode(request{r.port, method, args}); err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.url, &body)
+	if err != nil {
+		return nil, err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("process that serves ports: %w", err)
+	}
+	defer res.Body.Close()
+	var out reply
+	if err := gob.NewDecoder(res.Body).Decode(&out); err != nil {
+		return nil, fmt.Errorf("process that serves ports: %w", err)
+	}
+	switch {
+	case out.Is > 0:
+		err = fmt.Errorf("%s: %w", out.Error, known[out.Is-1])
+	case out.Error != "":
+		err = errors.New(out.Error)
+	}
+	return out.Results, err
+}
+
+// act is call for methods that return only an error.
+func (r remote) act(ctx context.Context, method string, args ...any) error {
+	_, err := r.call(ctx, method, args...)
+	return err
+}
+
+// first returns the first result of a call.
+func first[T any](results []any, err error) (v T, _ error) {
+	if len(results) > 0 {
+		v = results[0].(T)
+	}
+	return v, err
+}
+
+type remoteCatalog struct{ remote }
+
+func (c remoteCatalog) Create(ctx context.Context, img imagery.Image, now time.Time) error {
+	return c.act(ctx, "Create", img, now)
+}
+
+func (c remoteCatalog) Get(ctx context.Context, id string) (imagery.Image, error) {
+	return first[imagery.Image](c.call(ctx, "Get", id))
+}
+
+func (c remoteCatalog) Move(ctx context.Context, from, to imagery.Image) error {
+	return c.act(ctx, "Move", from, to)
+}
+
+func (c remoteCatalog) Touch(ctx context.Context, img imagery.Image, hinted time.Time) error {
+	return c.act(ctx, "Touch", img, hinted)
+}
+
+func (c remoteCatalog) Pending(
+	ctx context.Context, shard string, from, to time.Time, after string, limit int,
+) ([]imagery.Pending, string, error) {
+	results, err := c.call(ctx, "Pending", shard, from, to, after, limit)
+	if err != nil {
+		return nil, "", err
+	}
+	return results[0].([]imagery.Pending), results[1].(string), nil
+}
+
+func (c remoteCatalog) Lease(ctx context.Context, name, holder string, now, until time.Time) (bool, error) {
+	return first[bool](c.call(ctx, "Lease", name, holder, now, until))
+}
+
+func (c remoteCatalog) Ping(ctx context.Context) error { return c.act(ctx, "Ping") }
+
+type remoteQueue struct{ remote }
+
+func (q remoteQueue) Send(ctx context.Context, body []byte, trace string) error {
+	return q.act(ctx, "Send", body, trace)
+}
+
+// Receive is called with contexts that end only when all messages were received: one that the other process receives
+// then is lost until its visibility timeout.
+func (q remoteQueue) Receive(ctx context.Context, max int, wait time.Duration) ([]imagery.Message, error) {
+	list, err := first[[]imagery.Message](q.call(ctx, "Receive", max, wait))
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return nil, nil
+	}
+	return list, err
+}
+
+func (q remoteQueue) Extend(ctx context.Context, d time.Duration, ms ...imagery.Message) ([]imagery.Message, error) {
+	return first[[]imagery.Message](q.call(ctx, "Extend", d, ms))
+}
+
+func (q remoteQueue) Delete(ctx context.Context, ms ...imagery.Message) error {
+	return q.act(ctx, "Delete", ms)
+}
+
+func (q remoteQueue) Limits(ctx context.Context) (imagery.Limits, error) {
+	return first[imagery.Limits](q.call(ctx, "Limits"))
 }
