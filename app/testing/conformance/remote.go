@@ -20,7 +20,8 @@ import (
 	"imagery/app/imagery"
 )
 
-// Ports are the ports of one process whose implementations coordinate processes. As an http.Handler they serve the ports that Dial returns in another process.
+// Ports are the ports through which processes coordinate. As an http.Handler they serve the ports that Dial returns in
+// another process.
 type Ports struct {
 	Catalog     imagery.Catalog
 	Queue       imagery.Queue

@@ -273,7 +273,8 @@ func (d *deployment) reportCrash(c crash, at time.Time, target string, accepted 
 		}
 	}
 	if len(accepted) < 20 || c.role == "" && inFlight == 0 {
-		d.Errorf("%d photos were accepted, %d in flight: the fault of an idle service proves nothing", len(accepted), inFlight)
+		d.Errorf("%d photos were accepted, %d in flight: the fault of an idle service proves nothing", len(accepted),
+			inFlight)
 	}
 	backend := "local"
 	if d.data == "" {
