@@ -173,41 +173,28 @@ func (s *Service) fail(ctx context.Context, j Job, r *JobResult, reason string) 
 // finalize moves the image of r to a final state, retrying after lost races. If the image got other bytes meanwhile, or
 // another process moved it to a final state, the outcome is AlreadyDone.
 func (s *Service) finalize(ctx context.Context, r *JobResult, final State, e Event, set func(*Image)) error {
-	at, worked := r.Image, r.Image.RawKey
-	for attempt := range maxConflicts {
-		if err := backoff(ctx, attempt); err != nil {
-			return err
-		}
-		if attempt > 0 {
-			var err error
-			if at, err = s.Get(ctx, at.ID); errors.Is(err, ErrNotFound) {
-				r.Outcome = NoWork
-				return nil
-			} else if err != nil {
-				return err
-			}
-		}
+	var outcome Outcome
+	img, err := s.change(ctx, r.Image, func(at Image) (Image, error) {
 		// A result is always valid for these bytes, a failure only for the attempt in which it happened.
-		newer := at.RawKey != worked || final == Failed && at.Version != r.Image.Version
+		newer := at.RawKey != r.Image.RawKey || final == Failed && at.Version != r.Image.Version
 		if newer || !CanMove(at.State, final) {
-			r.Outcome, r.Image, r.After = AlreadyDone, at, at.State
-			return nil
+			outcome = AlreadyDone
+			return at, nil
 		}
 		to := at.move(final, s.Now(), s.sign(e))
 		set(&to)
-		err := s.Catalog.Move(ctx, at, to)
-		if err == nil {
-			r.Outcome, r.Image, r.After = outcomeOf[final], to, final
-			if final == Processed {
-				s.Hit(AfterProcessed, at.ID)
-			}
-			return nil
-		}
-		if !errors.Is(err, ErrConflict) {
-			return fmt.Errorf("move image %s to %s: %w", at.ID, final, err)
-		}
+		outcome = outcomeOf[final]
+		return to, nil
+	})
+	if errors.Is(err, ErrNotFound) {
+		r.Outcome = NoWork
+		return nil
 	}
-	return fmt.Errorf("finalize image %s: %w", r.Image.ID, ErrConflict)
+	if err != nil {
+		return err
+	}
+	r.Outcome, r.Image, r.After = outcome, img, img.State
+	return nil
 }
 
 var outcomeOf = map[State]Outcome{Processed: Done, Failed: PermanentFailure}

@@ -30,39 +30,32 @@ type Finder interface {
 // could not be sent; the reconciler sends it later. If selected is not nil, it must accept the image as last read.
 func (s *Service) Requeue(ctx context.Context, id string, objects Finder, selected func(Image) bool) (
 	img Image, moved bool, err error) {
-	for attempt := range maxConflicts {
-		if err := backoff(ctx, attempt); err != nil {
-			return Image{}, false, err
-		}
-		if img, err = s.Get(ctx, id); err != nil {
-			return Image{}, false, err
-		}
+	if img, err = s.Get(ctx, id); err != nil {
+		return Image{}, false, err
+	}
+	img, err = s.change(ctx, img, func(img Image) (Image, error) {
 		if selected != nil && !selected(img) {
-			return img, false, ErrNotSelected
+			return img, ErrNotSelected
 		}
 		if img.State != Uploaded && img.State != Failed {
-			return img, false, fmt.Errorf("image %s is %s: %w", img.ID, img.State, ErrNothingToRequeue)
+			return img, fmt.Errorf("image %s is %s: %w", img.ID, img.State, ErrNothingToRequeue)
 		}
 		if err := objects.Find(ctx, img.RawKey); errors.Is(err, ErrNotFound) {
-			return img, false, fmt.Errorf("image %s: %w", img.ID, ErrOriginalGone)
+			return img, fmt.Errorf("image %s: %w", img.ID, ErrOriginalGone)
 		} else if err != nil {
-			return img, false, fmt.Errorf("find %s: %w", img.RawKey, err)
+			return img, fmt.Errorf("find %s: %w", img.RawKey, err)
 		}
-		if img.State == Uploaded {
-			return img, false, s.hint(ctx, img, "")
+		if moved = img.State == Failed; !moved {
+			return img, nil
 		}
 		to := img.move(Uploaded, s.Now(), s.sign(Event{Cause: "requeued by an operator"}))
 		to.Hinted = to.Updated
-		err = s.Catalog.Move(ctx, img, to)
-		if err == nil {
-			s.Hit(AfterMove, img.ID)
-			return to, true, s.hint(ctx, to, "")
-		}
-		if !errors.Is(err, ErrConflict) {
-			return img, false, fmt.Errorf("move image %s to %s: %w", img.ID, Uploaded, err)
-		}
+		return to, nil
+	})
+	if err != nil {
+		return img, false, err
 	}
-	return img, false, fmt.Errorf("requeue image %s: %w", img.ID, ErrConflict)
+	return img, moved, s.hint(ctx, img, "")
 }
 
 // NextHint returns the time at which the reconciler sends the hint of an unfinished image again.

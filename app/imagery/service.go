@@ -27,7 +27,7 @@ type Service struct {
 	Hook func(p Failpoint, id string)
 }
 
-// maxConflicts limits the attempts of the read-decide-write loop. Each conflict means that another writer made
+// maxConflicts limits the attempts of untilNoConflict. Each conflict means that another writer made
 // progress, and an image has only a few concurrent writers.
 const maxConflicts = 8
 
@@ -60,29 +60,65 @@ func (s *Service) Create(ctx context.Context, id string) (img Image, fresh bool,
 	if id, err = ParseID(id); err != nil {
 		return Image{}, false, err
 	}
-	for attempt := range maxConflicts {
-		if err := backoff(ctx, attempt); err != nil {
-			return Image{}, false, err
-		}
+	err = untilNoConflict(ctx, func(int) error {
 		now := s.Now().Truncate(time.Millisecond)
 		expires := now.Add(createdLife).Truncate(time.Second)
 		img = Image{ID: id, State: Created, Created: now, Updated: now, Expires: expires}
-		err = s.Catalog.Create(ctx, img, now)
-		if err == nil {
-			return img, true, nil
+		err := s.Catalog.Create(ctx, img, now)
+		if fresh = err == nil; fresh || !errors.Is(err, ErrExists) {
+			return err
 		}
-		if !errors.Is(err, ErrExists) {
-			return Image{}, false, fmt.Errorf("create image %s: %w", id, err)
+		if img, err = s.Get(ctx, id); errors.Is(err, ErrNotFound) {
+			return ErrConflict // it expired between the two calls: create it anew
 		}
-		old, err := s.Get(ctx, id)
-		if err == nil {
-			return old, false, nil
+		return err
+	})
+	if err != nil {
+		return Image{}, false, fmt.Errorf("create image %s: %w", id, err)
+	}
+	return img, fresh, nil
+}
+
+// change moves img, or after a lost race the image as it is then, to the one that decide returns, and returns that. It
+// writes nothing if decide returns its argument, or an error.
+func (s *Service) change(ctx context.Context, img Image, decide func(Image) (Image, error)) (Image, error) {
+	err := untilNoConflict(ctx, func(attempt int) (err error) {
+		if attempt > 0 {
+			if img, err = s.Get(ctx, img.ID); err != nil {
+				return err
+			}
 		}
-		if !errors.Is(err, ErrNotFound) { // it expired between the two calls: create it anew
-			return Image{}, false, err
+		to, err := decide(img)
+		if err != nil || to.Version == img.Version {
+			return err
+		}
+		if err := s.Catalog.Move(ctx, img, to); err != nil {
+			return fmt.Errorf("move image %s to %s: %w", img.ID, to.State, err)
+		}
+		img = to
+		switch img.State {
+		case Uploaded:
+			s.Hit(AfterMove, img.ID)
+		case Processed:
+			s.Hit(AfterProcessed, img.ID)
+		}
+		return nil
+	})
+	return img, err
+}
+
+// untilNoConflict repeats a read-decide-write attempt, numbered from 0, while it returns ErrConflict.
+func untilNoConflict(ctx context.Context, try func(attempt int) error) error {
+	var err error
+	for attempt := range maxConflicts {
+		if err := backoff(ctx, attempt); err != nil {
+			return err
+		}
+		if err = try(attempt); !errors.Is(err, ErrConflict) {
+			return err
 		}
 	}
-	return Image{}, false, fmt.Errorf("create image %s: %w", id, ErrConflict)
+	return err
 }
 
 // backoff sleeps before every attempt but the first: full jitter over 20 ms, doubling up to 640 ms. It returns the

@@ -2,7 +2,6 @@ package imagery
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 )
@@ -26,43 +25,36 @@ type Upload struct {
 // reports a hint that could not be sent; it is for the log only, the upload has succeeded. Accept does not retry
 // transient errors; callers may repeat it safely.
 func (s *Service) Accept(ctx context.Context, u Upload) (img Image, hintErr, err error) {
+	if img, err = s.Get(ctx, u.ID); err != nil {
+		return Image{}, nil, err
+	}
 	key, stored := RawKey(u.ID, u.Hash), false
-	for attempt := range maxConflicts {
-		if err := backoff(ctx, attempt); err != nil {
-			return Image{}, nil, err
-		}
-		if img, err = s.Get(ctx, u.ID); err != nil {
-			return Image{}, nil, err
-		}
+	img, err = s.change(ctx, img, func(img Image) (Image, error) {
 		open := CanMove(img.State, Uploaded)
 		if !open && img.RawKey != key {
-			return Image{}, nil, ErrAlreadyUploaded
+			return img, ErrAlreadyUploaded
 		}
-		if img.State == Processed {
-			return img, nil, nil
-		}
-		if !stored {
-			if err = s.Blobs.Put(ctx, key, u.ContentType, u.Body, u.Size); err != nil {
-				return Image{}, nil, fmt.Errorf("store %s: %w", key, err)
+		if !stored && img.State != Processed {
+			if err := s.Blobs.Put(ctx, key, u.ContentType, u.Body, u.Size); err != nil {
+				return img, fmt.Errorf("store %s: %w", key, err)
 			}
 			stored = true
 			s.Hit(AfterObject, u.ID)
 		}
-		if !open { // the same bytes were uploaded before: only send the hint again
-			return img, s.hint(ctx, img, u.Trace), nil
+		if !open {
+			return img, nil // the same bytes were uploaded before
 		}
 		to := img.move(Uploaded, s.Now(), s.sign(Event{}))
 		to.RawKey, to.Hinted = key, to.Updated
-		err = s.Catalog.Move(ctx, img, to)
-		if err == nil {
-			s.Hit(AfterMove, u.ID)
-			return to, s.hint(ctx, to, u.Trace), nil
-		}
-		if !errors.Is(err, ErrConflict) {
-			return Image{}, nil, fmt.Errorf("move image %s to %s: %w", u.ID, Uploaded, err)
-		}
+		return to, nil
+	})
+	if err != nil {
+		return Image{}, nil, err
 	}
-	return Image{}, nil, fmt.Errorf("upload to image %s: %w", u.ID, ErrConflict)
+	if img.State == Processed {
+		return img, nil, nil
+	}
+	return img, s.hint(ctx, img, u.Trace), nil
 }
 
 // hint sends the hint of the image within sendTimeout.
