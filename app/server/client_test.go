@@ -118,7 +118,10 @@ func (r reply) expectProblem(t *testing.T, status int, detail string) {
 	if got := r.Header.Get("Content-Type"); got != "application/problem+json" {
 		t.Errorf("content type %q", got)
 	}
-	var p problem
+	var p struct {
+		Type, Title, Detail, RequestID string
+		Status                         int
+	}
 	if err := json.Unmarshal(r.body, &p); err != nil {
 		t.Fatalf("%v in %q", err, r.body)
 	}

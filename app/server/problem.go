@@ -1,22 +1,10 @@
 package server
 
 import (
-	"encoding/json"
-	"net/http"
-	"strconv"
-
 	"github.com/labstack/echo/v4"
-)
 
-// problem is the body of every error response (RFC 9457). Its type is always about:blank: the status is enough for
-// programs, and the detail is for people.
-type problem struct {
-	Type      string `json:"type"`
-	Title     string `json:"title"`
-	Status    int    `json:"status"`
-	Detail    string `json:"detail"`
-	RequestID string `json:"requestId"`
-}
+	"imagery/app/httpserver"
+)
 
 // retryAfter is the Retry-After of errors that may be over soon, in seconds.
 const retryAfter = "2"
@@ -45,25 +33,13 @@ func (s *Server) writeError(err error, c echo.Context) {
 	if unread {
 		h.Set("Connection", "close")
 	}
-	writeProblem(c, rs)
+	for _, name := range []string{"Content-Disposition", "Content-Security-Policy", "ETag"} {
+		h.Del(name) // a handler may have set it for a successful response
+	}
+	h.Set("Cache-Control", "no-store")
+	httpserver.WriteProblem(c.Response(), rs.httpErr.status, rs.httpErr.detail)
 	if unread {
 		_ = rs.control.Flush() // fails only if the client is gone
 		rs.discardBody(s.timeouts.discardTotal - s.timeouts.discardFirst)
 	}
-}
-
-// writeProblem writes rs.httpErr as a problem document.
-func writeProblem(c echo.Context, rs *requestState) {
-	e := rs.httpErr
-	body, err := json.Marshal(problem{"about:blank", http.StatusText(e.status), e.status, e.detail, rs.id})
-	if err != nil {
-		panic(err) // strings and a number always marshal
-	}
-	h := c.Response().Header()
-	for _, name := range []string{"Content-Disposition", "Content-Security-Policy", "ETag", "Content-Type"} {
-		h.Del(name) // a handler may have set it for a successful response
-	}
-	h.Set("Cache-Control", "no-store")
-	h.Set("Content-Length", strconv.Itoa(len(body))) // so that a client need not wait for the end of the connection
-	_ = c.Blob(e.status, "application/problem+json", body)
 }

@@ -87,7 +87,7 @@ type Server struct {
 	echo       *echo.Echo
 	pool       *pool
 	longPoller *longPoller
-	readiness  readiness
+	health     imagery.Health
 	stopping   chan struct{} // closed when Run begins to stop
 }
 
@@ -97,7 +97,12 @@ func New(o Options) *Server { return newServer(o, defaultTimeouts) }
 func newServer(o Options, t timeouts) *Server {
 	stopping := make(chan struct{})
 	s := &Server{Options: o, timeouts: t, stopping: stopping,
-		pool: newPool(o.Budget, o.Memory, t.block, t.stall)}
+		pool: newPool(o.Budget, o.Memory, t.block, t.stall),
+		health: imagery.Health{Timeout: t.ready, Dependencies: []imagery.Dependency{
+			{Name: "table", Ping: o.Service.Catalog.Ping},
+			{Name: "bucket", Ping: o.Service.Blobs.Ping},
+			{Name: "queue", Ping: func(ctx context.Context) error { _, err := o.Service.Queue.Limits(ctx); return err }},
+		}}}
 	// Half of the connections stay free for uploads and probes.
 	s.longPoller = newLongPoller(s.getImage, stopping, min(maxLongPolls, s.connections()/2))
 	s.echo = s.routes()

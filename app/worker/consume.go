@@ -32,11 +32,7 @@ type consumer struct {
 }
 
 // consume receives and processes messages until ctx ends. It returns when none is in flight any more.
-func (w *Worker) consume(ctx context.Context) {
-	limits, ok := w.limits.wait(ctx, w.Log)
-	if !ok {
-		return
-	}
+func (w *Worker) consume(ctx context.Context, limits imagery.Limits) {
 	limits.Visibility = max(limits.Visibility, time.Second) // a queue may say 0; heartbeats need an interval
 	c := &consumer{w: w, limits: limits, jobTimeout: settings.JobTimeout, acks: make(chan *inFlight, maxReceive), batch: 1}
 	// Both outlive ctx, because the jobs that are still running need them.
@@ -119,7 +115,7 @@ func (c *consumer) runAlone(ctx context.Context, suspects []*inFlight) {
 // receive asks for at most n messages, and only while the dependencies answer: a message that is received while the
 // table or the bucket is unavailable would only use up a delivery.
 func (c *consumer) receive(ctx context.Context, n int) ([]imagery.Message, error) {
-	if err := c.w.probe.check(ctx); err != nil {
+	if err := c.w.Probe(ctx); err != nil {
 		return nil, err
 	}
 	wait := longPoll

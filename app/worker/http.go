@@ -67,7 +67,7 @@ func problem(rw http.ResponseWriter, status int, detail string) {
 func (w *Worker) readyz(rw http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
 	defer cancel()
-	switch err := w.probe.check(ctx); {
+	switch err := w.Probe(ctx); {
 	case w.stopping.Load():
 		problem(rw, http.StatusServiceUnavailable, "stopping")
 	case err != nil:

@@ -3,7 +3,6 @@ package worker
 import (
 	"context"
 	"log/slog"
-	"sync"
 	"time"
 
 	"imagery/app/deploy/settings"
@@ -11,45 +10,20 @@ import (
 	"imagery/app/observe"
 )
 
-// limits caches the settings of the queue.
-type limits struct {
-	read  func(context.Context) (imagery.Limits, error)
-	mu    sync.Mutex
-	known *imagery.Limits
-}
-
-// get returns the cached limits, or reads them.
-func (l *limits) get(ctx context.Context) (imagery.Limits, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.known == nil {
-		v, err := l.read(ctx)
-		if err != nil {
-			return imagery.Limits{}, err
-		}
-		l.known = &v
-	}
-	return *l.known, nil
-}
-
-// wait retries get until it succeeds. It returns false when ctx ends first.
-func (l *limits) wait(ctx context.Context, log *slog.Logger) (imagery.Limits, bool) {
+// queueLimits reads the settings of the queue. It retries until it succeeds; ok is false when ctx ends first.
+func (w *Worker) queueLimits(ctx context.Context) (l imagery.Limits, ok bool) {
 	for {
-		v, err := l.get(ctx)
-		if err == nil {
-			return v, true
+		l, err := w.Queue.Limits(ctx)
+		if err == nil || ctx.Err() != nil {
+			return l, err == nil
 		}
-		if ctx.Err() != nil {
-			return v, false
-		}
-		log.Warn("could not read the queue's settings", "error", err)
+		w.Log.Warn("could not read the queue's settings", "error", err)
 		sleep(ctx, retryPause)
 	}
 }
 
 // reconcile runs a reconciler pass at once and then every ReconcileEvery until ctx ends. A pass sends lost hints again.
-func (w *Worker) reconcile(ctx context.Context) {
-	l, ok := w.limits.wait(ctx, w.Log)
+func (w *Worker) reconcile(ctx context.Context, maxReceives int) {
 	reconciler := w.Service.NewReconciler(w.Instance, w.ReconcileEvery)
 	reconciler.PushDelivery = !w.Consume
 	defer func() {
@@ -59,13 +33,13 @@ func (w *Worker) reconcile(ctx context.Context) {
 			w.Log.Warn("could not release the reconciler lease; the next leader waits until it expires", "error", err)
 		}
 	}()
-	for pass := 0; ok && ctx.Err() == nil; pass++ {
+	for pass := 0; ctx.Err() == nil; pass++ {
 		if w.Housekeeping != nil && pass%10 == 0 {
 			if err := w.Housekeeping(ctx); err != nil && ctx.Err() == nil {
 				w.Log.Warn("housekeeping failed", "error", err)
 			}
 		}
-		r, err := reconciler.RunOnce(ctx, l.MaxReceives)
+		r, err := reconciler.RunOnce(ctx, maxReceives)
 		if ctx.Err() != nil {
 			return
 		}
@@ -94,27 +68,4 @@ func (w *Worker) logPass(ctx context.Context, r imagery.Repairs, err error) {
 		level = max(level, slog.LevelInfo)
 	}
 	observe.Line(ctx, w.Log, level, "reconciled", ms, attrs...)
-}
-
-// cachedProbe calls the dependencies at most once per probeTTL.
-type cachedProbe struct {
-	call func(context.Context) error
-	mu   sync.Mutex
-	at   time.Time
-	err  error
-}
-
-const probeTTL = 2 * time.Second
-
-func (p *cachedProbe) check(ctx context.Context) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.at.IsZero() || time.Since(p.at) > probeTTL {
-		err := p.call(ctx)
-		if ctx.Err() != nil {
-			return err // the caller gave up, which says nothing about the dependencies
-		}
-		p.at, p.err = time.Now(), err
-	}
-	return p.err
 }

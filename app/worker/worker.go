@@ -34,7 +34,7 @@ type Options struct {
 	Outage time.Duration
 	// ReconcileEvery is the pause between two reconciler passes.
 	ReconcileEvery time.Duration
-	// Probe checks that table and bucket answer. While it fails the worker receives nothing.
+	// Probe checks that table and bucket answer. While it fails the worker receives nothing. It should cache its result.
 	Probe func(context.Context) error
 	// Housekeeping is optional. It runs before the first and then every tenth reconciler pass.
 	Housekeeping func(context.Context) error
@@ -53,20 +53,15 @@ type Worker struct {
 	Options
 	slots     *slots
 	expensive chan struct{} // full while an expensive photo is processed
-	probe     *cachedProbe
-	received  atomic.Bool // at least one receive has succeeded
+	received  atomic.Bool   // at least one receive has succeeded
 	stopping  atomic.Bool
 	done      atomic.Int64 // jobs that have ended
 	running   atomic.Int64
-	limits    limits
 }
 
 // New returns a worker. It does nothing until Run is called.
 func New(o Options) *Worker {
-	w := &Worker{Options: o, slots: newSlots(o.Slots, o.Waiting), expensive: make(chan struct{}, 1)}
-	w.probe = &cachedProbe{call: o.Probe}
-	w.limits.read = o.Queue.Limits
-	return w
+	return &Worker{Options: o, slots: newSlots(o.Slots, o.Waiting), expensive: make(chan struct{}, 1)}
 }
 
 // maxConnections suffices for health checks and for the Elastic Beanstalk daemon, which opens at most 50.
@@ -79,10 +74,16 @@ func (w *Worker) Run(ctx context.Context, l net.Listener) error {
 	defer cancel()
 	srv := httpserver.New(w.routes(), maxConnections, w.Log, slog.LevelWarn)
 	var all sync.WaitGroup
-	if w.Consume {
-		all.Go(func() { w.consume(ctx) })
-	}
-	all.Go(func() { w.reconcile(ctx) })
+	all.Go(func() {
+		limits, ok := w.queueLimits(ctx)
+		if !ok {
+			return
+		}
+		if w.Consume {
+			all.Go(func() { w.consume(ctx, limits) })
+		}
+		w.reconcile(ctx, limits.MaxReceives)
+	})
 	listenerErr := make(chan error, 1)
 	go func() { listenerErr <- srv.Serve(l) }()
 	var err error
