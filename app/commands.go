@@ -12,7 +12,6 @@ import (
 	"imagery/app/deploy/record"
 	"imagery/app/deploy/settings"
 	"imagery/app/observe"
-	awsstore "imagery/app/store/aws"
 	"imagery/app/store/local"
 )
 
@@ -34,33 +33,21 @@ func newConsole(stdout, stderr io.Writer) cli.Console {
 
 // openDeployment opens the deployment that the settings select. It creates nothing: a missing data folder is an error.
 func openDeployment(ctx context.Context, s settings.Settings, region string) (cli.Deployment, error) {
-	release, err := observe.Release()
-	if err != nil {
-		return cli.Deployment{}, err
-	}
-	if s.Instance == "" {
-		s.Instance, _ = os.Hostname() // without a name the history lacks it
-	}
-	var d cli.Deployment
-	var b *backend
+	open := openLocalDeployment
 	if s.OnAWS() {
-		d, b, err = openCloud(ctx, s, region)
-	} else {
-		d, b, err = openLocal(s)
+		open = openCloudDeployment
 	}
+	d, b, err := open(ctx, s, region)
 	if err == nil {
-		d.Service, err = newService(s, b, observe.ShortRelease(release), s.Instance)
+		d.Service, err = newService(s, b)
 	}
 	return d, err
 }
 
-// openCloud opens a deployment on AWS. An empty region stands for that of the environment.
-func openCloud(ctx context.Context, s settings.Settings, region string) (cli.Deployment, *backend, error) {
-	options := cloudOptions(s, slog.New(slog.DiscardHandler))
-	options.Region = region
-	c, err := awsstore.Open(ctx, options)
+func openCloudDeployment(ctx context.Context, s settings.Settings, region string) (d cli.Deployment, _ stores, _ error) {
+	c, err := openCloud(ctx, s, region, slog.New(slog.DiscardHandler))
 	if err != nil {
-		return cli.Deployment{}, nil, fmt.Errorf("open AWS: %w", err)
+		return d, nil, err
 	}
 	tables, objects := c.Clients()
 	return cli.Deployment{Store: c, Close: func() error { return nil },
@@ -72,22 +59,20 @@ func openCloud(ctx context.Context, s settings.Settings, region string) (cli.Dep
 			return d, err
 		},
 		Record: func(ctx context.Context) (string, error) { return c.ReleaseRecord(ctx, record.AttributeDocument) },
-	}, &backend{catalog: c.Catalog(), blobs: c.Blobs(), queue: c.Queue(), deadLetters: c.DeadLetters()}, nil
+	}, c, nil
 }
 
-// openLocal opens the deployment on a data folder.
-func openLocal(s settings.Settings) (cli.Deployment, *backend, error) {
+func openLocalDeployment(_ context.Context, s settings.Settings, _ string) (d cli.Deployment, _ stores, _ error) {
 	if err := local.Check(s.Data); err != nil {
-		return cli.Deployment{}, nil, fmt.Errorf("%w (%s)", err, settings.Named("data"))
+		return d, nil, dataError(err)
 	}
 	if !local.Prepared(s.Data) {
-		return cli.Deployment{}, nil, fmt.Errorf("%s is not the data folder of a local service (%s)", s.Data,
-			settings.Named("data"))
+		return d, nil, dataError(fmt.Errorf("%s is not the data folder of a local service", s.Data))
 	}
-	l, err := local.Open(local.Options{Dir: s.Data, Visibility: s.Visibility, MaxReceives: s.MaxReceives,
-		Log: slog.New(slog.DiscardHandler)})
+	s.QueueChaos = 0 // the roles alone inject faults
+	l, err := openFolder(s, slog.New(slog.DiscardHandler))
 	if err != nil {
-		return cli.Deployment{}, nil, fmt.Errorf("%w (%s)", err, settings.Named("data"))
+		return d, nil, err
 	}
 	return cli.Deployment{Store: l, Close: l.Close,
 		Snapshot: func(context.Context, bool) (fsck.Snapshot, error) { return fsck.Local(s.Data) },
@@ -95,11 +80,5 @@ func openLocal(s settings.Settings) (cli.Deployment, *backend, error) {
 			d.Visible, d.InFlight, d.DeadLetters, err = l.Depth(ctx)
 			return d, err
 		},
-	}, &backend{catalog: l.Catalog(), blobs: l.Blobs(), queue: l.Queue(), deadLetters: l.DeadLetters()}, nil
-}
-
-// cloudOptions returns the options of the AWS store.
-func cloudOptions(s settings.Settings, log *slog.Logger) awsstore.Options {
-	return awsstore.Options{Table: s.Table, Bucket: s.Bucket, QueueURL: s.QueueURL, DLQURL: s.DLQURL,
-		S3PathStyle: s.S3PathStyle, Log: log}
+	}, l, nil
 }

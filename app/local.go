@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -17,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"imagery/app/client"
 	"imagery/app/deploy/settings"
 	"imagery/app/fleet"
 	"imagery/app/fleet/panel"
@@ -148,9 +148,9 @@ func shareMemory(s *settings.Settings, log *slog.Logger) (connections int, env [
 
 // runWithPanel runs a fleet over a data folder, with the status page.
 func runWithPanel(ctx context.Context, l net.Listener, o fleet.Options, s settings.Settings) error {
-	store, err := local.Open(local.Options{Dir: s.Data, Visibility: s.Visibility, MaxReceives: s.MaxReceives, Log: o.Log})
+	store, err := openFolder(s, o.Log)
 	if err != nil {
-		return fmt.Errorf("%w (%s)", err, settings.Named("data"))
+		return err
 	}
 	defer store.Close()
 	data, err := filepath.Abs(s.Data)
@@ -188,12 +188,11 @@ func processes(ctx context.Context, all []fleet.Status) []panel.Process {
 			p.Uptime = int64(time.Since(s.Started).Seconds())
 		}
 		if s.Address != "" {
-			release, _ := fetch(ctx, s.Address, "/version") // empty if the child does not answer
-			p.Release = strings.TrimSpace(string(release))
+			p.Release = strings.TrimSpace(string(fetch(ctx, s.Address, "/version")))
 		}
 		if s.Role == settings.Worker && s.Address != "" {
 			var jobs worker.Stats
-			if data, err := fetch(ctx, s.Address, "/stats"); err == nil && json.Unmarshal(data, &jobs) == nil {
+			if json.Unmarshal(fetch(ctx, s.Address, "/stats"), &jobs) == nil {
 				p.Done, p.InFlight = jobs.Done, int(jobs.Running)
 			}
 		}
@@ -205,20 +204,17 @@ func processes(ctx context.Context, all []fleet.Status) []panel.Process {
 // fetchTimeout is short, so that one child that hangs does not delay the whole page.
 const fetchTimeout = 500 * time.Millisecond
 
-// fetch returns at most 4 KiB of the response of a child.
-func fetch(ctx context.Context, address, path string) (data []byte, err error) {
+// fetch returns the body of the response of a child, nil if it does not answer.
+func fetch(ctx context.Context, address, path string) []byte {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+path, nil)
+	child := client.New("http://" + address)
+	child.MaxBody = 4 << 10
+	res, err := child.Do(ctx, http.MethodGet, path, nil, nil)
 	if err != nil {
-		return nil, err
+		return nil
 	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, res.Body.Close()) }()
-	return io.ReadAll(io.LimitReader(res.Body, 4<<10))
+	return res.Body
 }
 
 // queueOf returns the counts of the queue and the age of the oldest unfinished image.

@@ -71,10 +71,7 @@ func serve(ctx context.Context, kill <-chan struct{}, s settings.Settings, stdou
 		return runLocal(ctx, kill, s, stdout, stderr)
 	}
 	go exitOn(kill)
-	if s.Role == settings.Server {
-		return runServer(ctx, s, stdout, stderr)
-	}
-	return runWorker(ctx, s, stdout, stderr)
+	return runRole(ctx, s, stdout, stderr)
 }
 
 // exitOn ends the process at the second signal.

@@ -23,11 +23,28 @@ type process struct {
 	settings settings.Settings
 	log      *slog.Logger
 	release  string
-	instance string
 	backend  *backend
 	service  *imagery.Service
 	memory   memory
 	listener net.Listener
+}
+
+// runRole runs a server or worker until ctx ends.
+func runRole(ctx context.Context, s settings.Settings, stdout, stderr io.Writer) error {
+	ctx = fleet.WatchParent(ctx, func() { os.Exit(exitFailure) })
+	p, err := begin(ctx, s, stdout, stderr)
+	if err != nil {
+		return err
+	}
+	defer p.backend.close()
+	notifySystemd(ctx, p.listener, p.log)
+	if s.OnAWS() {
+		go heartbeat(ctx, p.log)
+	}
+	if s.Role == settings.Server {
+		return p.server().Run(ctx, p.listener)
+	}
+	return p.worker().Run(ctx, p.listener)
 }
 
 // begin opens the stores and the listener of a server or worker. The caller must close process.backend.
@@ -36,20 +53,17 @@ func begin(ctx context.Context, s settings.Settings, stdout, stderr io.Writer) (
 	if err != nil {
 		return nil, err
 	}
-	if s.Instance == "" {
-		s.Instance, _ = os.Hostname() // the name is only for the log
-	}
-	p := &process{settings: s, release: release, instance: s.Instance}
-	short := observe.ShortRelease(release)
-	p.log = observe.NewLogger(stderr, s.Log,
-		observe.Identity{Stack: s.Stack, Role: string(s.Role), Release: short, Instance: s.Instance})
+	s.Instance = instance(s)
+	p := &process{settings: s, release: release}
+	p.log = observe.NewLogger(stderr, s.Log, observe.Identity{Stack: s.Stack, Role: string(s.Role),
+		Release: observe.ShortRelease(release), Instance: s.Instance})
 	if p.memory, err = planMemory(s); err != nil {
 		return nil, err
 	}
 	if p.backend, err = openBackend(ctx, s, p.log); err != nil {
 		return nil, err
 	}
-	if p.service, err = newService(s, p.backend, short, s.Instance); err != nil {
+	if p.service, err = newService(s, p.backend); err != nil {
 		return nil, err
 	}
 	if p.listener, err = listen(s, stdout); err != nil {
@@ -80,46 +94,31 @@ func urlOf(l net.Listener) string {
 	return "http://" + net.JoinHostPort(host, port)
 }
 
-func runServer(ctx context.Context, s settings.Settings, stdout, stderr io.Writer) error {
-	ctx = fleet.WatchParent(ctx, func() { os.Exit(exitFailure) })
-	p, err := begin(ctx, s, stdout, stderr)
-	if err != nil {
-		return err
-	}
-	defer p.backend.close()
-	notifySystemd(ctx, p.listener, p.log)
-	if s.OnAWS() {
-		go heartbeat(ctx, p.log)
-	}
+func (p *process) server() *server.Server {
 	return server.New(server.Options{
 		Service: p.service, Sniff: sniff,
 		Inspect: func(r io.Reader) error {
-			_, err := sepia.Filter{MaxPixels: s.MaxPixels, MaxMemory: s.PhotoMemory}.Check(r)
+			_, err := sepia.Filter{MaxPixels: p.settings.MaxPixels, MaxMemory: p.settings.PhotoMemory}.Check(r)
 			return err
 		},
 		Budget: p.memory.uploads, Memory: p.memory.shared, Connections: p.memory.connections,
-		ObjectOrigin: p.backend.origin, MaxPixels: s.MaxPixels, Release: p.release, Log: p.log,
-	}).Run(ctx, p.listener)
+		ObjectOrigin: p.backend.origin, MaxPixels: p.settings.MaxPixels, Release: p.release, Log: p.log,
+	})
 }
 
-func runWorker(ctx context.Context, s settings.Settings, stdout, stderr io.Writer) error {
-	ctx = fleet.WatchParent(ctx, func() { os.Exit(exitFailure) })
-	p, err := begin(ctx, s, stdout, stderr)
-	if err != nil {
-		return err
-	}
-	defer p.backend.close()
-	plan := p.memory.worker
+// probeTimeout is the time that the clients of AWS give a call with its retries.
+const probeTimeout = 8 * time.Second
+
+func (p *process) worker() *worker.Worker {
+	s, plan := p.settings, p.memory.worker
 	p.service.Filter = sepia.Filter{MaxPixels: s.MaxPixels, MaxMemory: plan.Photos}
-	notifySystemd(ctx, p.listener, p.log)
-	if s.OnAWS() {
-		go heartbeat(ctx, p.log)
-	}
+	health := imagery.Health{Timeout: probeTimeout, Dependencies: []imagery.Dependency{
+		{Name: "table", Ping: p.service.Catalog.Ping}, {Name: "bucket", Ping: p.service.Blobs.Ping}}}
 	return worker.New(worker.Options{
-		Service: p.service, Queue: p.backend.queue, Memory: p.memory.photos, Slots: plan.Slots, Waiting: plan.Waiting,
-		Outage: s.Outage, ReconcileEvery: reconcileEvery(s), Probe: p.backend.probe,
-		Housekeeping: p.backend.housekeeping, Consume: s.Consume, Instance: p.instance, Release: p.release, Log: p.log,
-	}).Run(ctx, p.listener)
+		Service: p.service, Queue: p.service.Queue, Memory: p.memory.photos, Slots: plan.Slots, Waiting: plan.Waiting,
+		Outage: s.Outage, ReconcileEvery: reconcileEvery(s), Probe: health.Check,
+		Housekeeping: p.backend.housekeeping, Consume: s.Consume, Instance: s.Instance, Release: p.release, Log: p.log,
+	})
 }
 
 // heartbeat logs the metric 1 every settings.HeartbeatEvery until ctx ends, so that an alarm can detect an instance
@@ -147,14 +146,3 @@ func sniff(head []byte) (string, error) {
 // reconcileEvery returns a third of the age at which a hint is sent again, but at most a minute, the period of the
 // metric for the oldest unfinished image.
 func reconcileEvery(s settings.Settings) time.Duration { return min(time.Minute, s.ResendAfter/3) }
-
-// probe returns an error unless table and bucket answer.
-func (b *backend) probe(ctx context.Context) error {
-	blobs := make(chan error, 1)
-	go func() { blobs <- b.blobs.Ping(ctx) }()
-	err := b.catalog.Ping(ctx)
-	if bErr := <-blobs; err == nil {
-		err = bErr
-	}
-	return err
-}

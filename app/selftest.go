@@ -13,7 +13,6 @@ import (
 	"imagery/app/deploy/settings"
 	"imagery/app/observe"
 	"imagery/app/sepia"
-	awsstore "imagery/app/store/aws"
 )
 
 const (
@@ -53,9 +52,9 @@ func selftestCmd(fs *flag.FlagSet) func(context.Context, cli.Invocation) error {
 func trySelftest(ctx context.Context, s settings.Settings, log *slog.Logger, out io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, selftestTimeout)
 	defer cancel()
-	b, err := awsstore.Open(ctx, cloudOptions(s, log))
+	b, err := openCloud(ctx, s, "", log)
 	if err != nil {
-		return fmt.Errorf("open AWS: %w", err)
+		return err
 	}
 	return selftest.Run(ctx, selftest.Dependencies{
 		Catalog: b.Catalog(), Blobs: b.Blobs(), Queue: b.Queue(), Filter: sepia.Filter{MaxPixels: s.MaxPixels},
