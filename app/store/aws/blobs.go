@@ -47,11 +47,7 @@ func (b *blobs) Put(ctx context.Context, key, contentType string, body io.ReadSe
 // Get reads the object and verifies its checksum, if it has one. It does not resume an interrupted transfer; the caller
 // retries with the whole object.
 func (b *blobs) Get(ctx context.Context, key string, limit int64) ([]byte, error) {
-	bound := boundFor(limit)
-	within, cancel := context.WithTimeout(ctx, bound)
-	defer cancel()
-	body, err := b.get(within, key, limit)
-	return body, boundError(ctx, within, bound, err)
+	return within(ctx, boundFor(limit), func(ctx context.Context) ([]byte, error) { return b.get(ctx, key, limit) })
 }
 
 func (b *blobs) get(ctx context.Context, key string, limit int64) ([]byte, error) {
@@ -85,10 +81,9 @@ func (b *blobs) Link(ctx context.Context, key, filename string) (imagery.Link, e
 		disposition := mime.FormatMediaType("attachment", map[string]string{"filename": filename})
 		in.ResponseContentDisposition = &disposition
 	}
-	within, cancel := context.WithTimeout(ctx, callBound) // the credentials may have to be fetched
-	defer cancel()
-	signed, err := b.presign.PresignGetObject(within, in, s3.WithPresignExpires(linkLife))
-	if err := boundError(ctx, within, callBound, err); err != nil {
+	// The credentials may have to be fetched.
+	signed, err := call(ctx, callBound, b.presign.PresignGetObject, in, s3.WithPresignExpires(linkLife))
+	if err != nil {
 		return imagery.Link{}, fmt.Errorf("sign a link to %s: %w", key, err)
 	}
 	return imagery.Link{URL: signed.URL}, nil
@@ -124,11 +119,6 @@ func (b *blobs) Ping(ctx context.Context) error {
 			return nil
 		}
 	}
-	return err
-}
-
-func (b *blobs) delete(ctx context.Context, key string) error {
-	_, err := call(ctx, callBound, b.api.DeleteObject, &s3.DeleteObjectInput{Bucket: &b.bucket, Key: &key})
 	return err
 }
 

@@ -3,6 +3,7 @@ package aws
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"path"
@@ -16,73 +17,68 @@ import (
 	"imagery/app/imagery"
 )
 
+// attributes reads attributes of the queue. SQS takes up to a minute to apply changes, so callers may cache the result
+// for a minute.
+func (q *queue) attributes(ctx context.Context, names ...types.QueueAttributeName) (map[string]string, error) {
+	url, err := q.url(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if url == "" {
+		return nil, errNoQueue
+	}
+	out, err := call(ctx, callBound, q.api.GetQueueAttributes,
+		&sqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: names})
+	if err != nil {
+		return nil, err
+	}
+	return out.Attributes, nil
+}
+
 // Limits implements imagery.Queue. It reads the queue's attributes at every call, which also proves that the queue is
 // reachable. Options override them.
 func (q *queue) Limits(ctx context.Context) (imagery.Limits, error) {
-	visibility, redrive, err := q.attributes(ctx)
+	const visibility = types.QueueAttributeNameVisibilityTimeout
+	values, err := q.attributes(ctx, visibility, types.QueueAttributeNameRedrivePolicy)
 	if err != nil {
 		return imagery.Limits{}, err
 	}
-	limits := imagery.Limits{Visibility: q.visibility, MaxReceives: q.maxReceives}
-	if limits.Visibility == 0 {
-		limits.Visibility = visibility
+	seconds, err := strconv.Atoi(values[string(visibility)])
+	if err != nil {
+		return imagery.Limits{}, fmt.Errorf("visibility timeout of the queue: %w", err)
 	}
-	if limits.MaxReceives == 0 {
-		limits.MaxReceives = redrive.maxReceives
+	_, maxReceives, err := parseRedrive(values)
+	if err != nil {
+		return imagery.Limits{}, err
+	}
+	limits := imagery.Limits{Visibility: time.Duration(seconds) * time.Second, MaxReceives: maxReceives}
+	if q.visibility != 0 {
+		limits.Visibility = q.visibility
+	}
+	if q.maxReceives != 0 {
+		limits.MaxReceives = q.maxReceives
 	}
 	return limits, nil
 }
 
-// redrive is a redrive policy: after maxReceives deliveries a message moves to the dead-letter queue.
-type redrive struct {
-	deadLetterARN string
-	maxReceives   int
-}
-
-// attributes reads the queue's visibility timeout and redrive policy; the policy is zero if there is none. SQS takes up
-// to a minute to apply changes, so callers may cache the result for a minute.
-func (q *queue) attributes(ctx context.Context) (time.Duration, redrive, error) {
-	url, err := q.url(ctx)
-	if err != nil {
-		return 0, redrive{}, err
-	}
-	if url == "" {
-		return 0, redrive{}, errNoQueue
-	}
-	out, err := call(ctx, callBound, q.api.GetQueueAttributes, &sqs.GetQueueAttributesInput{
-		QueueUrl: &url,
-		AttributeNames: []types.QueueAttributeName{
-			types.QueueAttributeNameVisibilityTimeout, types.QueueAttributeNameRedrivePolicy,
-		},
-	})
-	if err != nil {
-		return 0, redrive{}, err
-	}
-	seconds, err := strconv.Atoi(out.Attributes[string(types.QueueAttributeNameVisibilityTimeout)])
-	if err != nil {
-		return 0, redrive{}, fmt.Errorf("visibility timeout of %s: %w", url, err)
-	}
-	r, err := parseRedrive(out.Attributes[string(types.QueueAttributeNameRedrivePolicy)])
-	if err != nil {
-		return 0, redrive{}, fmt.Errorf("redrive policy of %s: %w", url, err)
-	}
-	return time.Duration(seconds) * time.Second, r, nil
-}
-
-// parseRedrive decodes a redrive policy. Some tools write the count as a string, which AWS keeps.
-func parseRedrive(policy string) (redrive, error) {
+// parseRedrive decodes the redrive policy: after maxReceives deliveries a message moves to the dead-letter queue. Both
+// are zero if there is none. Some tools write the count as a string, which AWS keeps.
+func parseRedrive(values map[string]string) (deadLetterARN string, maxReceives int, err error) {
+	policy := values[string(types.QueueAttributeNameRedrivePolicy)]
 	if policy == "" {
-		return redrive{}, nil
+		return "", 0, nil
 	}
 	var p struct {
 		DeadLetterTargetARN string          `json:"deadLetterTargetArn"`
 		MaxReceiveCount     json.RawMessage `json:"maxReceiveCount"`
 	}
-	if err := json.Unmarshal([]byte(policy), &p); err != nil {
-		return redrive{}, err
+	if err = json.Unmarshal([]byte(policy), &p); err == nil {
+		maxReceives, err = strconv.Atoi(strings.Trim(string(p.MaxReceiveCount), `"`))
 	}
-	n, err := strconv.Atoi(strings.Trim(string(p.MaxReceiveCount), `"`))
-	return redrive{p.DeadLetterTargetARN, n}, err
+	if err != nil {
+		return "", 0, fmt.Errorf("redrive policy of the queue: %w", err)
+	}
+	return p.DeadLetterTargetARN, maxReceives, nil
 }
 
 // deadLetterURL returns the URL of the dead-letter queue in the redrive policy, or the empty string if there is none.
@@ -94,26 +90,33 @@ func (q *queue) deadLetterURL(ctx context.Context) (string, error) {
 	if q.dead != nil {
 		return *q.dead, nil
 	}
-	_, r, err := q.attributes(ctx)
+	found, err := q.findDeadLetters(ctx)
 	if err != nil {
 		return "", fmt.Errorf("find the dead-letter queue: %w", err)
-	}
-	found := ""
-	if r.deadLetterARN != "" {
-		own, err := q.url(ctx)
-		if err != nil {
-			return "", err
-		}
-		if found, err = siblingURL(own, r.deadLetterARN); err != nil {
-			return "", fmt.Errorf("find the dead-letter queue: %w", err)
-		}
 	}
 	q.dead = &found
 	return found, nil
 }
 
-// siblingURL returns the URL of the queue with that ARN, derived from the URL own of another queue. A dead-letter queue
-// is always in the region and account of its source queue. Asking SQS (GetQueueUrl) would need one more permission.
+// findDeadLetters derives the URL of the dead-letter queue from the queue's own: both are always in the same region and
+// account. Asking SQS (GetQueueUrl) would need one more permission.
+func (q *queue) findDeadLetters(ctx context.Context) (string, error) {
+	values, err := q.attributes(ctx, types.QueueAttributeNameRedrivePolicy)
+	if err != nil {
+		return "", err
+	}
+	arn, _, err := parseRedrive(values)
+	if err != nil || arn == "" {
+		return "", err
+	}
+	own, err := q.url(ctx)
+	if err != nil {
+		return "", err
+	}
+	return siblingURL(own, arn)
+}
+
+// siblingURL returns the URL of the queue with that ARN, derived from the URL own of another queue.
 func siblingURL(own, arn string) (string, error) {
 	parts := strings.Split(arn, ":") // arn:aws:sqs:region:account:name
 	if len(parts) != 6 {
@@ -125,4 +128,37 @@ func siblingURL(own, arn string) (string, error) {
 	}
 	u.Path = path.Join(path.Dir(path.Dir(u.Path)), parts[4], parts[5])
 	return u.String(), nil
+}
+
+// Depth returns the approximate numbers of visible, in-flight and delayed messages, and of dead letters in any state.
+// The numbers of SQS lag by about a minute. It is for operators, like the functions in scan.go.
+func (s *Store) Depth(ctx context.Context) (visible, inFlight, delayed, dead int, err error) {
+	counts, err := s.queue.depth(ctx)
+	if err != nil {
+		return 0, 0, 0, 0, fmt.Errorf("count messages: %w", err)
+	}
+	deadCounts, err := s.dead.depth(ctx)
+	if err != nil && !errors.Is(err, errNoQueue) {
+		return 0, 0, 0, 0, fmt.Errorf("count dead letters: %w", err)
+	}
+	return counts[0], counts[1], counts[2], deadCounts[0] + deadCounts[1], nil
+}
+
+var depthNames = [3]types.QueueAttributeName{types.QueueAttributeNameApproximateNumberOfMessages,
+	types.QueueAttributeNameApproximateNumberOfMessagesNotVisible,
+	types.QueueAttributeNameApproximateNumberOfMessagesDelayed}
+
+// depth returns the numbers of visible, in-flight and delayed messages.
+func (q *queue) depth(ctx context.Context) (counts [3]int, err error) {
+	values, err := q.attributes(ctx, depthNames[:]...)
+	for i, name := range depthNames {
+		text, ok := values[string(name)]
+		if !ok {
+			continue // an emulator may not support delays
+		}
+		if counts[i], err = strconv.Atoi(text); err != nil {
+			return counts, fmt.Errorf("%s of the queue: %w", name, err)
+		}
+	}
+	return counts, err
 }

@@ -78,11 +78,16 @@ func (q *queue) Receive(ctx context.Context, max int, wait time.Duration) ([]ima
 	if ctx.Err() != nil {
 		return nil, nil
 	}
+	ms, err := q.poll(ctx, max, wait)
+	if ctx.Err() != nil {
+		err = nil
+	}
+	return ms, err
+}
+
+func (q *queue) poll(ctx context.Context, max int, wait time.Duration) ([]imagery.Message, error) {
 	url, err := q.url(ctx)
 	if err != nil || url == "" {
-		if ctx.Err() != nil {
-			err = nil
-		}
 		return nil, err
 	}
 	poll, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -101,9 +106,6 @@ func (q *queue) Receive(ctx context.Context, max int, wait time.Duration) ([]ima
 		o.HTTPClient, o.Retryer = idleTimeoutClient(q.transport, bound), aws.NopRetryer{}
 	})
 	if err != nil {
-		if ctx.Err() != nil {
-			err = nil
-		}
 		return nil, err
 	}
 	ms := make([]imagery.Message, len(out.Messages))
@@ -135,8 +137,49 @@ func message(m types.Message) imagery.Message {
 	return got
 }
 
-// Extend implements imagery.Queue in batches. A failed batch does not stop the others.
+// Extend implements imagery.Queue.
 func (q *queue) Extend(ctx context.Context, d time.Duration, ms ...imagery.Message) (
+	lost []imagery.Message, err error) {
+	return q.inBatches(ctx, ms, func(url *string, batch []imagery.Message) ([]types.BatchResultErrorEntry, error) {
+		in := &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: url}
+		for i, m := range batch {
+			in.Entries = append(in.Entries, types.ChangeMessageVisibilityBatchRequestEntry{
+				Id: aws.String(strconv.Itoa(i)), ReceiptHandle: aws.String(m.Receipt), VisibilityTimeout: wholeSeconds(d)})
+		}
+		out, err := call(ctx, callBound, q.api.ChangeMessageVisibilityBatch, in)
+		if err != nil {
+			return nil, err
+		}
+		return out.Failed, nil
+	})
+}
+
+// Delete implements imagery.Queue. A message that could not be deleted is delivered again, which only costs one read of
+// its image.
+func (q *queue) Delete(ctx context.Context, ms ...imagery.Message) error {
+	_, err := q.inBatches(ctx, ms, func(url *string, batch []imagery.Message) ([]types.BatchResultErrorEntry, error) {
+		in := &sqs.DeleteMessageBatchInput{QueueUrl: url}
+		for i, m := range batch {
+			in.Entries = append(in.Entries, types.DeleteMessageBatchRequestEntry{
+				Id: aws.String(strconv.Itoa(i)), ReceiptHandle: aws.String(m.Receipt)})
+		}
+		out, err := call(ctx, callBound, q.api.DeleteMessageBatch, in)
+		if err != nil {
+			return nil, err
+		}
+		return out.Failed, nil
+	})
+	return err
+}
+
+// invalidReceipt lists the error codes of an entry whose receipt is no longer valid. Which one SQS returns depends on
+// what it still knows about the message.
+var invalidReceipt = []string{"ReceiptHandleIsInvalid", "MessageNotInflight", "InvalidParameterValue"}
+
+// inBatches calls act with batches of the messages. The id of an entry is its index in the batch. A failed batch does
+// not stop the others. It returns as lost the messages whose receipt is no longer valid.
+func (q *queue) inBatches(ctx context.Context, ms []imagery.Message,
+	act func(url *string, batch []imagery.Message) (failed []types.BatchResultErrorEntry, err error)) (
 	lost []imagery.Message, err error) {
 	url, err := q.url(ctx)
 	if err != nil {
@@ -144,61 +187,17 @@ func (q *queue) Extend(ctx context.Context, d time.Duration, ms ...imagery.Messa
 	}
 	var errs []error
 	for batch := range slices.Chunk(ms, batchSize) {
-		in := &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &url}
-		for i, m := range batch {
-			in.Entries = append(in.Entries, types.ChangeMessageVisibilityBatchRequestEntry{
-				Id: aws.String(strconv.Itoa(i)), ReceiptHandle: aws.String(m.Receipt), VisibilityTimeout: wholeSeconds(d)})
-		}
-		out, err := call(ctx, callBound, q.api.ChangeMessageVisibilityBatch, in)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		gone, err := failedEntries(batch, out.Failed)
-		lost, errs = append(lost, gone...), append(errs, err)
-	}
-	return lost, errors.Join(errs...)
-}
-
-// Delete implements imagery.Queue in batches, like Extend. A message that could not be deleted is delivered again,
-// which only costs one read of its image.
-func (q *queue) Delete(ctx context.Context, ms ...imagery.Message) error {
-	url, err := q.url(ctx)
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for batch := range slices.Chunk(ms, batchSize) {
-		in := &sqs.DeleteMessageBatchInput{QueueUrl: &url}
-		for i, m := range batch {
-			in.Entries = append(in.Entries, types.DeleteMessageBatchRequestEntry{
-				Id: aws.String(strconv.Itoa(i)), ReceiptHandle: aws.String(m.Receipt)})
-		}
-		out, err := call(ctx, callBound, q.api.DeleteMessageBatch, in)
-		if err == nil {
-			_, err = failedEntries(batch, out.Failed)
-		}
+		failed, err := act(&url, batch)
 		errs = append(errs, err)
-	}
-	return errors.Join(errs...)
-}
-
-// invalidReceipt lists the error codes of an entry whose receipt is no longer valid. Which one SQS returns depends on
-// what it still knows about the message.
-var invalidReceipt = []string{"ReceiptHandleIsInvalid", "MessageNotInflight", "InvalidParameterValue"}
-
-// failedEntries splits the failed entries of a batch into messages whose receipt is no longer valid and errors. The id
-// of an entry is its index in the batch.
-func failedEntries(batch []imagery.Message, failed []types.BatchResultErrorEntry) (lost []imagery.Message, err error) {
-	var errs []error
-	for _, f := range failed {
-		code := strings.TrimPrefix(aws.ToString(f.Code), "AWS.SimpleQueueService.")
-		i, err := strconv.Atoi(aws.ToString(f.Id))
-		if err == nil && i >= 0 && i < len(batch) && slices.Contains(invalidReceipt, code) {
-			lost = append(lost, batch[i])
-			continue
+		for _, f := range failed {
+			id, code := aws.ToString(f.Id), strings.TrimPrefix(aws.ToString(f.Code), "AWS.SimpleQueueService.")
+			i, err := strconv.Atoi(id)
+			if err == nil && i >= 0 && i < len(batch) && slices.Contains(invalidReceipt, code) {
+				lost = append(lost, batch[i])
+				continue
+			}
+			errs = append(errs, fmt.Errorf("entry %s of the batch: %s: %s", id, code, aws.ToString(f.Message)))
 		}
-		errs = append(errs, fmt.Errorf("entry %s of the batch: %s: %s", aws.ToString(f.Id), code, aws.ToString(f.Message)))
 	}
 	return lost, errors.Join(errs...)
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	dynamotypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
@@ -32,8 +33,7 @@ func (s *Store) Scan(ctx context.Context, each func(imagery.Image) error) error 
 			return err
 		}
 		for _, it := range out.Items {
-			r := reader{item: it}
-			if id := r.text("id"); strings.HasPrefix(id, leasePrefix) || id == releaseRecord {
+			if id := idOf(it); strings.HasPrefix(id, leasePrefix) || id == releaseRecord {
 				continue
 			}
 			img, err := decode(it)
@@ -81,5 +81,21 @@ func (s *Store) RemoveObject(ctx context.Context, key string, before time.Time) 
 	if err != nil {
 		return false, fmt.Errorf("find %s: %w", key, err)
 	}
-	return true, s.blobs.delete(ctx, key)
+	return true, s.DeleteObject(ctx, key)
+}
+
+// ReleaseRecord returns the given attribute of the release record's item, or the empty string before the first rollout.
+func (s *Store) ReleaseRecord(ctx context.Context, attribute string) (document string, err error) {
+	it, err := s.catalog.get(ctx, releaseRecord)
+	if err != nil {
+		return "", fmt.Errorf("read the release record: %w", err)
+	}
+	switch v := it[attribute].(type) {
+	case nil:
+		return "", nil
+	case *dynamotypes.AttributeValueMemberS:
+		return v.Value, nil
+	default:
+		return "", fmt.Errorf("read the release record: attribute %s is a %T, not a string", attribute, v)
+	}
 }

@@ -50,12 +50,6 @@ type Store struct {
 	origin  string
 }
 
-var (
-	_ imagery.Catalog = (*catalog)(nil)
-	_ imagery.Blobs   = (*blobs)(nil)
-	_ imagery.Queue   = (*queue)(nil)
-)
-
 // Open returns a Store with its clients. It makes no AWS call, so its errors are configuration errors; an outage shows
 // in the first calls.
 func Open(ctx context.Context, o Options) (*Store, error) {
@@ -151,9 +145,15 @@ func (s *Store) DeadLetters() imagery.Queue { return s.dead }
 func (s *Store) ObjectOrigin() string { return s.origin }
 
 // DeleteItem deletes an item if it exists. Only the selftest uses it, for its own item.
-func (s *Store) DeleteItem(ctx context.Context, id string) error { return s.catalog.delete(ctx, id) }
+func (s *Store) DeleteItem(ctx context.Context, id string) error {
+	in := &dynamodb.DeleteItemInput{TableName: &s.catalog.table, Key: item{"id": text(id)}}
+	_, err := call(ctx, callBound, s.catalog.db.DeleteItem, in)
+	return err
+}
 
-// DeleteObject deletes an object if it exists. Only the selftest uses it, for its own objects.
+// DeleteObject deletes an object if it exists.
 func (s *Store) DeleteObject(ctx context.Context, key string) error {
-	return s.blobs.delete(ctx, key)
+	in := &s3.DeleteObjectInput{Bucket: &s.blobs.bucket, Key: &key}
+	_, err := call(ctx, callBound, s.blobs.api.DeleteObject, in)
+	return err
 }

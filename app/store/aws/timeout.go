@@ -49,22 +49,22 @@ func newRetryer() *retry.Standard {
 	})
 }
 
-// call makes one SDK call within the bound. If the bound ends the call, the returned error is not a context error, so
-// that it cannot be mistaken for the end of ctx.
+// call makes one SDK call within the bound.
 func call[I, O, P any](ctx context.Context, bound time.Duration,
 	operation func(context.Context, *I, ...func(*P)) (*O, error), in *I, with ...func(*P)) (*O, error) {
-	within, cancel := context.WithTimeout(ctx, bound)
-	defer cancel()
-	out, err := operation(within, in, with...)
-	return out, boundError(ctx, within, bound, err)
+	return within(ctx, bound, func(ctx context.Context) (*O, error) { return operation(ctx, in, with...) })
 }
 
-// boundError returns err, or a replacement if the bound expired and ctx did not.
-func boundError(ctx, within context.Context, bound time.Duration, err error) error {
-	if err != nil && ctx.Err() == nil && within.Err() != nil {
-		return fmt.Errorf("no complete response within %s: %v", bound, err)
+// within calls f with the bound as its timeout. If the bound ends the call, the returned error is not a context error,
+// so that it cannot be mistaken for the end of ctx.
+func within[T any](ctx context.Context, bound time.Duration, f func(context.Context) (T, error)) (T, error) {
+	bounded, cancel := context.WithTimeout(ctx, bound)
+	defer cancel()
+	v, err := f(bounded)
+	if err != nil && ctx.Err() == nil && bounded.Err() != nil {
+		err = fmt.Errorf("no complete response within %s: %v", bound, err)
 	}
-	return err
+	return v, err
 }
 
 // errIdle is the error of an attempt that was ended by the idle timeout.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"imagery/app/imagery"
@@ -15,27 +16,11 @@ import (
 // write are atomic, also when the process is killed.
 type catalog struct{ s *Store }
 
-// item is an image as stored. A nil field becomes JSON null, which makes json_patch remove the attribute.
-type item struct {
-	ID           string          `json:"id"`
-	Version      int64           `json:"version"`
-	State        imagery.State   `json:"state"`
-	Created      *int64          `json:"created"` // ms, as updated and hinted
-	Updated      *int64          `json:"updated"`
-	Hinted       *int64          `json:"hinted"`
-	Expires      *int64          `json:"expires"` // s
-	RawKey       *string         `json:"rawS3Key"`
-	ProcessedKey *string         `json:"processedS3Key"`
-	Error        *string         `json:"error"`
-	Pending      *string         `json:"pending"`
-	History      []imagery.Event `json:"history"`
-}
-
 // Create implements imagery.Catalog. It replaces an expired item with all its unknown attributes, because that was
 // another image with the same id.
 func (c catalog) Create(ctx context.Context, img imagery.Image, now time.Time) error {
 	n, err := c.s.exec(ctx, `
-		INSERT INTO images (item) VALUES (json_patch('{}', ?))
+		INSERT INTO images (item) VALUES (?)
 		ON CONFLICT (id) DO UPDATE SET item = excluded.item WHERE images.expires <= ?`,
 		encode(img), now.Unix())
 	return checkChanged(n, err, imagery.ErrExists)
@@ -55,11 +40,10 @@ func (c catalog) Get(ctx context.Context, id string) (imagery.Image, error) {
 	return decode(doc)
 }
 
-// Move implements imagery.Catalog. The patch contains every known attribute, so it removes those that are no longer set
-// and keeps unknown ones.
+// Move implements imagery.Catalog. It keeps attributes that are unknown to this release.
 func (c catalog) Move(ctx context.Context, from, to imagery.Image) error {
 	n, err := c.s.exec(ctx, `
-		UPDATE images SET item = json_patch(item, ?)
+		UPDATE images SET item = json_patch(json_remove(item, '$.`+strings.Join(imagery.MovedAttributes, "', '$.")+`'), ?)
 		WHERE id = ? AND version = ? AND state = ? AND ifnull(rawS3Key, '') = ?`,
 		encode(to), from.ID, from.Version, string(from.State), from.RawKey)
 	return checkChanged(n, err, imagery.ErrConflict)
@@ -85,29 +69,20 @@ func (c catalog) Pending(ctx context.Context, shard string, from, to time.Time, 
 			return nil, "", fmt.Errorf("%q is not a cursor of the pending images: %w", after, err)
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	if err := c.s.intact(); err != nil {
-		return nil, "", err
-	}
-	rows, err := c.s.reader.QueryContext(ctx, `
-		SELECT id, updated FROM images
+	err = c.s.rows(ctx, func(rows *sql.Rows) error {
+		err := rows.Scan(&cursor.id, &cursor.updated)
+		list = append(list, imagery.Pending{ID: cursor.id, Updated: time.UnixMilli(cursor.updated).UTC()})
+		return err
+	}, `SELECT id, updated FROM images
 		WHERE pending = ? AND updated BETWEEN ? AND ? AND (updated, id) > (?, ?)
-		ORDER BY updated, id LIMIT ?`, shard, milli(from), to.UnixMilli(), cursor.updated, cursor.id, limit)
+		ORDER BY updated, id LIMIT ?`, shard, imagery.Millis(from), to.UnixMilli(), cursor.updated, cursor.id, limit)
 	if err != nil {
 		return nil, "", err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := rows.Scan(&cursor.id, &cursor.updated); err != nil {
-			return nil, "", err
-		}
-		list = append(list, imagery.Pending{ID: cursor.id, Updated: time.UnixMilli(cursor.updated).UTC()})
 	}
 	if len(list) == limit { // the next page may be empty
 		next = fmt.Sprintf("%d/%s", cursor.updated, cursor.id)
 	}
-	return list, next, rows.Err()
+	return list, next, nil
 }
 
 // Lease implements imagery.Catalog.
@@ -118,14 +93,6 @@ func (c catalog) Lease(ctx context.Context, name, holder string, now, until time
 		WHERE leases.holder = excluded.holder OR leases.until < ?`,
 		name, holder, until.UnixMilli(), now.UnixMilli())
 	return n == 1, err
-}
-
-// milli returns the stored form of a time: milliseconds, 0 for the zero time.
-func milli(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixMilli()
 }
 
 // Ping implements imagery.Catalog. It takes the write lock unless this process has written recently, because a table
@@ -148,59 +115,18 @@ func checkChanged(n int64, err, failed error) error {
 	return err
 }
 
-// encode returns all attributes of an image as a JSON merge patch.
 func encode(img imagery.Image) string {
-	b, err := json.Marshal(item{
-		ID: img.ID, Version: img.Version, State: img.State,
-		Created: optional(milli(img.Created)), Updated: optional(milli(img.Updated)), Hinted: optional(milli(img.Hinted)),
-		Expires: optional(max(img.Expires.Unix(), 0)), // the zero time is before 1970
-		RawKey:  optional(img.RawKey), ProcessedKey: optional(img.ProcessedKey), Error: optional(img.Error),
-		Pending: optional(img.PendingShard()), History: img.History,
-	})
+	b, err := json.Marshal(img.Item())
 	if err != nil {
 		panic(err) // strings, numbers and times of this millennium always marshal
 	}
 	return string(b)
 }
 
-// decode parses a stored item and ignores unknown attributes.
 func decode(doc string) (imagery.Image, error) {
-	var it item
+	var it imagery.Item
 	if err := json.Unmarshal([]byte(doc), &it); err != nil {
 		return imagery.Image{}, fmt.Errorf("stored item: %w", err)
 	}
-	img := imagery.Image{
-		ID: it.ID, Version: it.Version, State: it.State,
-		Created: timeOf(it.Created), Updated: timeOf(it.Updated), Hinted: timeOf(it.Hinted),
-		RawKey: value(it.RawKey), ProcessedKey: value(it.ProcessedKey), Error: value(it.Error),
-		History: it.History,
-	}
-	if it.Expires != nil {
-		img.Expires = time.Unix(*it.Expires, 0).UTC()
-	}
-	return img, nil
-}
-
-// timeOf converts optional milliseconds to a time in UTC, so that every process logs it in the same form.
-func timeOf(ms *int64) time.Time {
-	if ms == nil {
-		return time.Time{}
-	}
-	return time.UnixMilli(*ms).UTC()
-}
-
-// optional returns nil for a zero value, which is not stored, and else a pointer to v.
-func optional[T comparable](v T) *T {
-	if v == *new(T) {
-		return nil
-	}
-	return &v
-}
-
-// value is the inverse of optional.
-func value[T any](p *T) (v T) {
-	if p != nil {
-		v = *p
-	}
-	return v
+	return it.Image(), nil
 }

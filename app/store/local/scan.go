@@ -2,6 +2,7 @@ package local
 
 import (
 	"context"
+	"database/sql"
 	"os"
 	"time"
 
@@ -22,9 +23,18 @@ func Prepared(dir string) bool {
 // Scan calls each with every image, expired ones included, until each returns an error. An image that is written
 // meanwhile may appear as before or as after the write.
 func (s *Store) Scan(ctx context.Context, each func(imagery.Image) error) error {
-	for last := int64(0); ; {
-		page, next, err := s.page(ctx, last)
-		if err != nil || len(page) == 0 {
+	for last, n := int64(0), scanPage; n == scanPage; {
+		var page []imagery.Image
+		err := s.rows(ctx, func(rows *sql.Rows) error {
+			var doc string
+			if err := rows.Scan(&last, &doc); err != nil {
+				return err
+			}
+			img, err := decode(doc)
+			page = append(page, img)
+			return err
+		}, "SELECT rowid, item FROM images WHERE rowid > ? ORDER BY rowid LIMIT ?", last, scanPage)
+		if err != nil {
 			return err
 		}
 		for _, img := range page {
@@ -32,35 +42,9 @@ func (s *Store) Scan(ctx context.Context, each func(imagery.Image) error) error 
 				return err
 			}
 		}
-		last = next
+		n = len(page)
 	}
-}
-
-// page reads up to scanPage images with a rowid greater than after; last is the greatest rowid of the page.
-func (s *Store) page(ctx context.Context, after int64) (list []imagery.Image, last int64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	if err := s.intact(); err != nil {
-		return nil, 0, err
-	}
-	const query = "SELECT rowid, item FROM images WHERE rowid > ? ORDER BY rowid LIMIT ?"
-	rows, err := s.reader.QueryContext(ctx, query, after, scanPage)
-	if err != nil {
-		return nil, 0, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var doc string
-		if err := rows.Scan(&last, &doc); err != nil {
-			return nil, 0, err
-		}
-		img, err := decode(doc)
-		if err != nil {
-			return nil, 0, err
-		}
-		list = append(list, img)
-	}
-	return list, last, rows.Err()
+	return nil
 }
 
 // Find implements imagery.Finder.

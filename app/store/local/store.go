@@ -253,6 +253,26 @@ func (s *Store) row(ctx context.Context, dest []any, query string, args ...any) 
 	return s.reader.QueryRowContext(ctx, query, args...).Scan(dest...)
 }
 
+// rows calls scan for each row of the result; otherwise it is like row.
+func (s *Store) rows(ctx context.Context, scan func(*sql.Rows) error, query string, args ...any) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	if err := s.intact(); err != nil {
+		return err
+	}
+	rows, err := s.reader.QueryContext(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
 // openDatabase opens a connection pool and, unless it may create the file (mode rwc), checks that the schema is ours.
 // synchronous=FULL makes a commit survive a power loss, fullfsync also on macOS. The path is escaped as a URL, since a
 // folder name may contain a question mark or a percent sign.
