@@ -180,7 +180,7 @@ func TestDependencyUnavailable(t *testing.T) {
 			t.Parallel()
 			w := newFakes()
 			b := shortTimeouts()
-			b.dependency = 500 * time.Millisecond
+			b.dependency = 200 * time.Millisecond
 			s := start(t, w, b)
 			id := w.put(imagery.Image{}).ID
 			expectUnavailable := func(r *http.Request) {

@@ -3,14 +3,23 @@ package server
 import (
 	"bytes"
 	"context"
+	"flag"
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 )
+
+// TestMain runs more tests at the same time than there are cores, because most of them wait.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	_ = flag.Set("test.parallel", "16")
+	os.Exit(m.Run())
+}
 
 // testTimeouts returns the default timeouts, without the lame duck period.
 func testTimeouts() timeouts {

@@ -23,6 +23,7 @@ import (
 )
 
 func TestLink(t *testing.T) {
+	t.Parallel()
 	at, _, b := started(t)
 	must(t, put(t, b, "processed/an id/x.png", []byte("linked")))
 	at.Proxy.Clear()
@@ -64,6 +65,7 @@ func TestLink(t *testing.T) {
 
 // On AWS the origin is the bucket's own host. No credentials are needed to determine it.
 func TestObjectOriginOfAWS(t *testing.T) {
+	t.Parallel()
 	for pathStyle, want := range map[bool]string{
 		false: "https://bucket.s3.eu-west-1.amazonaws.com",
 		true:  "https://s3.eu-west-1.amazonaws.com",
@@ -78,6 +80,7 @@ func TestObjectOriginOfAWS(t *testing.T) {
 }
 
 func TestPutTypeAndChecksum(t *testing.T) {
+	t.Parallel()
 	at, stack, b := started(t)
 	must(t, put(t, b, "processed/x.png", []byte("checked")))
 	out, err := at.S3().GetObject(t.Context(),
@@ -94,6 +97,7 @@ func TestPutTypeAndChecksum(t *testing.T) {
 // Over TLS, as on AWS, the SDK sends the checksum after the body. An HTTP client in the SDK configuration, as
 // AWS_CA_BUNDLE creates one, is used.
 func TestPutOverTLS(t *testing.T) {
+	t.Parallel()
 	photo := bytes.Repeat([]byte("photo"), 1<<20)
 	var headers http.Header
 	var body []byte

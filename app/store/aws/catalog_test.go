@@ -27,6 +27,7 @@ func putItem(t *testing.T, at *fakeaws.Cloud, table string, item map[string]type
 
 // The original application writes fewer attributes, and keys of another form; its images continue with this service.
 func TestItemsOfTheOriginalApplication(t *testing.T) {
+	t.Parallel()
 	at, stack, b := started(t)
 	created := time.UnixMilli(1700000000123)
 	id := imagery.NewID()
@@ -66,6 +67,7 @@ func TestItemsOfTheOriginalApplication(t *testing.T) {
 
 // An item with an attribute of the wrong type is a transient error.
 func TestUnreadableItem(t *testing.T) {
+	t.Parallel()
 	at, stack, b := started(t)
 	id := imagery.NewID()
 	putItem(t, at, stack.Table,
@@ -77,6 +79,7 @@ func TestUnreadableItem(t *testing.T) {
 
 // A cursor stays valid if its row is removed or moved before the next page is read.
 func TestPendingContinuesAfterRemovedRow(t *testing.T) {
+	t.Parallel()
 	_, _, b := started(t)
 	var all []imagery.Image
 	for i := range 4 {
@@ -108,6 +111,7 @@ func TestPendingContinuesAfterRemovedRow(t *testing.T) {
 }
 
 func TestDeleteItemAndObject(t *testing.T) {
+	t.Parallel()
 	_, _, b := started(t)
 	img := newImage()
 	must(t, b.Catalog().Create(t.Context(), img, time.Now()))

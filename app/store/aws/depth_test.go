@@ -15,6 +15,7 @@ import (
 
 // Every message is counted once; without a dead-letter queue there are no dead letters.
 func TestDepth(t *testing.T) {
+	t.Parallel()
 	at, stack, b := started(t)
 	want := func(visible, inFlight, dead int) {
 		t.Helper()
@@ -51,6 +52,7 @@ func TestDepth(t *testing.T) {
 }
 
 func TestReleaseRecord(t *testing.T) {
+	t.Parallel()
 	at, stack, b := started(t)
 	if document, err := b.ReleaseRecord(t.Context(), "record"); err != nil || document != "" {
 		t.Errorf("before the first: %q, %v", document, err)

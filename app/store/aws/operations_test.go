@@ -107,6 +107,7 @@ func concurrently(t *testing.T) (run func(name string, test func(t *testing.T)),
 // A call with one transient fault succeeds, except that the retry of a write that took effect returns the error of its
 // condition. A receive is retried by its caller.
 func TestOneFaultIsRetried(t *testing.T) {
+	t.Parallel()
 	short.Skip(t, "retries of the SDK")
 	run, wait := concurrently(t)
 	defer wait()
@@ -147,6 +148,7 @@ func TestOneFaultIsRetried(t *testing.T) {
 
 // While all calls fail, each returns a transient error within its bound.
 func TestOutageIsTransientAndBounded(t *testing.T) {
+	t.Parallel()
 	short.Skip(t, "outages of AWS")
 	run, wait := concurrently(t)
 	defer wait()
@@ -176,6 +178,7 @@ func TestOutageIsTransientAndBounded(t *testing.T) {
 }
 
 func TestMissingAndDeniedObjects(t *testing.T) {
+	t.Parallel()
 	at, stack, b := started(t)
 	_, err := b.Blobs().Get(t.Context(), "upload/none", 10)
 	if !errors.Is(err, imagery.ErrNotFound) {

@@ -17,6 +17,7 @@ import (
 
 // A trace in the format of X-Ray is also sent as SQS's trace attribute, which accepts no other format.
 func TestTraceAttributes(t *testing.T) {
+	t.Parallel()
 	at, stack, b := started(t)
 	const valid = "Root=1-67891233-abcdef012345678912345678;Parent=53995c3f42cd8ad8;Sampled=1"
 	for trace, xray := range map[string]string{
@@ -44,6 +45,7 @@ func TestTraceAttributes(t *testing.T) {
 }
 
 func TestInvalidReceipts(t *testing.T) {
+	t.Parallel()
 	at, stack, b := started(t)
 	must(t, b.Queue().Send(t.Context(), []byte("in flight"), ""))
 	must(t, b.Queue().Send(t.Context(), []byte("released"), ""))
@@ -72,6 +74,7 @@ func TestInvalidReceipts(t *testing.T) {
 // When ctx ends, a poll whose response is in transit returns its messages. Otherwise these would be invisible for a
 // visibility timeout, and would have lost a delivery.
 func TestReceiveReturnsMessagesInTransit(t *testing.T) {
+	t.Parallel()
 	at, stack, b := started(t)
 	must(t, b.Queue().Send(t.Context(), []byte("in transit"), ""))
 	ctx, cancel := context.WithCancel(t.Context())
@@ -87,6 +90,7 @@ func TestReceiveReturnsMessagesInTransit(t *testing.T) {
 
 // A poll of an empty queue ends within a second after ctx, and does not receive a message that is sent later.
 func TestReceiveLeavesLaterMessages(t *testing.T) {
+	t.Parallel()
 	at, stack, b := started(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	polling := make(chan struct{})
@@ -122,6 +126,7 @@ func TestReceiveLeavesLaterMessages(t *testing.T) {
 // The URL of the dead-letter queue is read from the queue's attributes once, at the first use, and not at all if it is
 // configured.
 func TestDeadLetterQueueIsFoundOnce(t *testing.T) {
+	t.Parallel()
 	at, stack, _ := started(t)
 	for _, known := range []string{"", stack.DLQURL} {
 		at.Proxy.Clear()
@@ -147,6 +152,7 @@ func TestDeadLetterQueueIsFoundOnce(t *testing.T) {
 }
 
 func TestQueueWithoutDeadLetterQueue(t *testing.T) {
+	t.Parallel()
 	at, _, _ := started(t)
 	url, _, err := at.NewQueue(t.Context(), "alone", imagery.Limits{Visibility: 30 * time.Second})
 	must(t, err)
@@ -164,6 +170,7 @@ func TestQueueWithoutDeadLetterQueue(t *testing.T) {
 
 // Options override the limits of the queue, also for its receives.
 func TestOptionsOverrideLimits(t *testing.T) {
+	t.Parallel()
 	at, stack, _ := started(t)
 	b, err := awsstore.Open(t.Context(),
 		awsstore.Options{QueueURL: stack.QueueURL, AWS: at.Config("test"), Visibility: time.Second, MaxReceives: 7})
@@ -183,6 +190,7 @@ func TestOptionsOverrideLimits(t *testing.T) {
 
 // A batch entry that fails for another reason than its receipt is a transient error, also in Delete.
 func TestFailedEntryIsTransient(t *testing.T) {
+	t.Parallel()
 	b := storeAt(t, answering(t, `{"Successful":[],"Failed":[`+
 		`{"Id":"0","Code":"InternalError","SenderFault":false,"Message":"transient error"}]}`))
 	lost, err := b.Queue().Extend(t.Context(), time.Minute, imagery.Message{Receipt: "r"})
@@ -196,6 +204,7 @@ func TestFailedEntryIsTransient(t *testing.T) {
 
 // Some tools write the numbers of a redrive policy as strings.
 func TestRedrivePolicyWithStrings(t *testing.T) {
+	t.Parallel()
 	policy := strconv.Quote(`{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:1:dlq","maxReceiveCount":"4"}`)
 	b := storeAt(t, answering(t, `{"Attributes":{"VisibilityTimeout":"120","RedrivePolicy":`+policy+`}}`))
 	if l, err := b.Queue().Limits(t.Context()); err != nil ||

@@ -30,6 +30,7 @@ func operate(t *testing.T) (b *awsstore.Store, stack fakeaws.Stack, at *fakeaws.
 }
 
 func TestScanReturnsImagesOnly(t *testing.T) {
+	t.Parallel()
 	b, stack, _ := operate(t)
 	want := map[string]bool{}
 	for range 7 {
@@ -71,6 +72,7 @@ func TestScanReturnsImagesOnly(t *testing.T) {
 
 // A missing object, a missing bucket and a missing permission return different errors.
 func TestFind(t *testing.T) {
+	t.Parallel()
 	b, stack, at := operate(t)
 	key := imagery.RawKey(newImage().ID, "hash")
 	must(t, put(t, b, key+"-longer", []byte("x")))
@@ -92,6 +94,7 @@ func TestFind(t *testing.T) {
 }
 
 func TestRemoveObjectKeepsNewObjects(t *testing.T) {
+	t.Parallel()
 	b, stack, at := operate(t)
 	key := imagery.RawKey(newImage().ID, "hash")
 	remove := func(before time.Time, want bool) {

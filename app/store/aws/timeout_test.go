@@ -118,11 +118,14 @@ func wantTransient(t *testing.T, errs map[string]error, took, bound time.Duratio
 // The endpoint accepts connections but does not respond, does not read, closes them, or does not listen.
 func TestSilence(t *testing.T) {
 	for name, serve := range map[string]func(net.Conn){
-		"reads and never responds": func(c net.Conn) { _, _ = io.Copy(io.Discard, c) },
-		"does not even read":       func(net.Conn) {},
-		"closes":                   func(c net.Conn) { c.Close() },
+		"never responds":     func(c net.Conn) { _, _ = io.Copy(io.Discard, c) },
+		"does not even read": func(net.Conn) {},
+		"closes":             func(c net.Conn) { c.Close() },
 	} {
 		t.Run(name, func(t *testing.T) {
+			if name != "closes" {
+				short.Skip(t, "an endpoint that "+name)
+			}
 			t.Parallel()
 			errs, took := allCalls(t, storeAt(t, listening(t, serve)))
 			wantTransient(t, errs, took, contractBound)

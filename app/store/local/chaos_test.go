@@ -70,6 +70,7 @@ func bodies(ms []imagery.Message) (list []string) {
 }
 
 func TestChaosDuplicates(t *testing.T) {
+	t.Parallel()
 	const n = 40
 	s := chaotic(t, time.Minute, local.Chaos{Seed: 1, Duplicate: 0.5})
 	send(t, s.Queue(), n)
@@ -89,6 +90,7 @@ func TestChaosDuplicates(t *testing.T) {
 }
 
 func TestChaosLosesAcknowledgements(t *testing.T) {
+	t.Parallel()
 	s := chaotic(t, 300*time.Millisecond, local.Chaos{LoseAck: 1})
 	send(t, s.Queue(), 1)
 	for n := 1; n <= 3; n++ {
@@ -119,6 +121,7 @@ func TestChaosLosesAcknowledgements(t *testing.T) {
 }
 
 func TestChaosForgetsExtensions(t *testing.T) {
+	t.Parallel()
 	s := chaotic(t, 300*time.Millisecond, local.Chaos{ForgetExtension: 1})
 	send(t, s.Queue(), 1)
 	m := receive(t, s.Queue(), 0)
@@ -134,6 +137,7 @@ func TestChaosForgetsExtensions(t *testing.T) {
 }
 
 func TestChaosDelays(t *testing.T) {
+	t.Parallel()
 	s := chaotic(t, time.Minute, local.Chaos{Delay: 1, DelayUpTo: 2 * time.Second})
 	send(t, s.Queue(), 10)
 	early := all(t, s.Queue())
@@ -146,6 +150,7 @@ func TestChaosDelays(t *testing.T) {
 }
 
 func TestChaosReorders(t *testing.T) {
+	t.Parallel()
 	s := chaotic(t, time.Minute, local.Chaos{Seed: 7, ReorderWithin: time.Hour})
 	send(t, s.Queue(), 20)
 	got := bodies(all(t, s.Queue()))
@@ -165,6 +170,7 @@ func TestChaosReorders(t *testing.T) {
 
 // The same seed and the same calls have the same faults; another seed has others.
 func TestChaosIsDeterminedByItsSeed(t *testing.T) {
+	t.Parallel()
 	run := func(seed uint64) string {
 		c := local.HeavyChaos(seed)
 		c.ReorderWithin, c.DelayUpTo = 0, 0 // these depend on the clock, too

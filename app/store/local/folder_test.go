@@ -51,6 +51,7 @@ func write(t *testing.T, path string) {
 // Another program's file at a path that the service would write or sweep is an error that names it, and nothing is
 // changed. In a folder of ours this is so for anything that replaces our own files and folders.
 func TestForeignFilesAreRejected(t *testing.T) {
+	t.Parallel()
 	elsewhere := t.TempDir()
 	outside := filepath.Join(elsewhere, "a")
 	write(t, outside)
@@ -135,6 +136,7 @@ func TestForeignFilesAreRejected(t *testing.T) {
 
 // A folder that has other files beside ours is used, and these are kept.
 func TestForeignFilesAreKept(t *testing.T) {
+	t.Parallel()
 	dir, outside := t.TempDir(), t.TempDir()
 	old := time.Now().Add(-100 * 24 * time.Hour)
 	write(t, filepath.Join(dir, "notes.txt"))
@@ -189,6 +191,7 @@ func TestForeignFilesAreKept(t *testing.T) {
 
 // The layout is readable by its owner only, also if it existed before.
 func TestModes(t *testing.T) {
+	t.Parallel()
 	dir := newDir(t)
 	must(t, os.Chmod(filepath.Join(dir, "imagery.db"), 0o644))
 	must(t, os.Chmod(filepath.Join(dir, "objects"), 0o755))

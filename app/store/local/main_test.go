@@ -1,6 +1,7 @@
 package local_test
 
 import (
+	"flag"
 	"fmt"
 	"log/slog"
 	"os"
@@ -33,6 +34,8 @@ func TestMain(m *testing.M) {
 			os.Exit(0)
 		}
 	}
+	flag.Parse()
+	_ = flag.Set("test.parallel", "8") // most tests wait for the disk or the clock
 	os.Exit(m.Run())
 }
 

@@ -45,6 +45,7 @@ func unpack(t *testing.T) string {
 // A folder of the release that wrote no marker is migrated: its images are served, and its originals are kept as long
 // as they are needed.
 func TestFolderOfPreviousReleaseIsMigrated(t *testing.T) {
+	t.Parallel()
 	dir := unpack(t)
 	must(t, local.Check(dir))
 	before := snapshot(t, dir)
@@ -92,6 +93,7 @@ func TestFolderOfPreviousReleaseIsMigrated(t *testing.T) {
 
 // A truncated marker does not count: it is left by a process that died before it created anything else.
 func TestTruncatedMarkerDoesNotCount(t *testing.T) {
+	t.Parallel()
 	for _, marker := range []string{"", "This is a data fol"} {
 		dir := t.TempDir()
 		must(t, os.WriteFile(filepath.Join(dir, "imagery-data.txt"), []byte(marker), 0o600))
@@ -108,6 +110,7 @@ func TestTruncatedMarkerDoesNotCount(t *testing.T) {
 
 // A migration that was interrupted at any point is completed by the next one.
 func TestInterruptedMigrationIsCompleted(t *testing.T) {
+	t.Parallel()
 	for _, marker := range []string{"", "This is a data fol"} {
 		dir := unpack(t)
 		must(t, os.WriteFile(filepath.Join(dir, "imagery-data.txt"), []byte(marker), 0o600))

@@ -34,6 +34,7 @@ func await(t *testing.T, s *local.Store, act func()) imagery.Message {
 }
 
 func TestReceiversAreNotified(t *testing.T) {
+	t.Parallel()
 	dir := newDir(t)
 	s := open(t, dir)
 	other := conformance.Spawn(t, servePorts+"="+dir)
@@ -51,6 +52,7 @@ func TestReceiversAreNotified(t *testing.T) {
 
 // A receiver sleeps until the next visibility timeout ends, without polling.
 func TestReceiveAwaitsVisibilityTimeout(t *testing.T) {
+	t.Parallel()
 	s := open(t, newDir(t))
 	must(t, s.Queue().Send(t.Context(), []byte("m"), ""))
 	list, err := s.Queue().Receive(t.Context(), 1, 0)
@@ -61,6 +63,7 @@ func TestReceiveAwaitsVisibilityTimeout(t *testing.T) {
 }
 
 func TestReceiveEndsWithItsContext(t *testing.T) {
+	t.Parallel()
 	s := open(t, newDir(t))
 	local.SetPoll(s, time.Hour)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
@@ -74,6 +77,7 @@ func TestReceiveEndsWithItsContext(t *testing.T) {
 
 // A receipt ends with its visibility timeout, even if the message was not received since.
 func TestLateDeleteIsIgnored(t *testing.T) {
+	t.Parallel()
 	q := open(t, newDir(t)).Queue()
 	must(t, q.Send(t.Context(), []byte("m"), ""))
 	list, err := q.Receive(t.Context(), 1, 0)
@@ -96,6 +100,7 @@ func try(t *testing.T, err error) {
 }
 
 func TestLongPathsPollAndWarn(t *testing.T) {
+	t.Parallel()
 	short.Skip(t, "folders with long paths")
 	dir := filepath.Join(t.TempDir(), strings.Repeat("long", 30))
 	must(t, local.Prepare(dir))
@@ -126,6 +131,7 @@ func sockets(t *testing.T, dir string) []os.DirEntry {
 }
 
 func TestCloseLeavesNoSocket(t *testing.T) {
+	t.Parallel()
 	dir := newDir(t)
 	s, err := local.Open(local.Options{Dir: dir, Visibility: time.Minute, MaxReceives: 5})
 	must(t, err)

@@ -12,6 +12,7 @@ import (
 
 // A dead process leaves its socket, a stopped one does not read from it. Neither may delay a sender.
 func TestDeadAndStoppedReceiversDoNotDelaySenders(t *testing.T) {
+	t.Parallel()
 	dir := newDir(t)
 	s := open(t, dir)
 	dead, stopped := receiver(t, dir), receiver(t, dir)

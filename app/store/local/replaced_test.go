@@ -16,6 +16,7 @@ import (
 // While a process has the table open, its file is removed or replaced: all calls fail, and no process creates a new
 // table beside the objects.
 func TestRemovedTableIsDetected(t *testing.T) {
+	t.Parallel()
 	for _, removed := range [][]string{
 		{"imagery.db", "imagery.db-wal", "imagery.db-shm"}, {"imagery.db-wal"}, {"imagery.db-shm"}, nil,
 	} {
@@ -70,6 +71,7 @@ func TestRemovedTableIsDetected(t *testing.T) {
 // A process may die after it has set an object aside. The object is restored, because it may have been stored again
 // just before.
 func TestSweepRestoresObjectSetAside(t *testing.T) {
+	t.Parallel()
 	gone := exec.Command(os.Args[0], "-test.run=^$")
 	must(t, gone.Run())
 	for _, name := range []string{"%d~upload~%s~%s", "%d-upload-%s-%s"} {
@@ -90,6 +92,7 @@ func TestSweepRestoresObjectSetAside(t *testing.T) {
 
 // If a folder is removed or replaced by a link while a process runs, storing objects fails and the store is not ready.
 func TestFolderReplacedByLink(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"objects", "tmp"} {
 		dir := newDir(t)
 		s := open(t, dir)

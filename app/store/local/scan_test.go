@@ -14,6 +14,7 @@ import (
 )
 
 func TestPrepared(t *testing.T) {
+	t.Parallel()
 	dir := newDir(t)
 	if !local.Prepared(dir) || local.Prepared(filepath.Join(dir, "objects")) ||
 		local.Prepared(filepath.Join(dir, "nothing")) {
@@ -26,6 +27,7 @@ func TestPrepared(t *testing.T) {
 
 // Every image is returned once, although images are written between the pages.
 func TestScan(t *testing.T) {
+	t.Parallel()
 	short.Skip(t, "a scan of many images")
 	s := open(t, newDir(t))
 	now := time.Now().Truncate(time.Millisecond)
@@ -61,6 +63,7 @@ func TestScan(t *testing.T) {
 
 // An object is removed only if it is old and no image refers to it.
 func TestRemoveObject(t *testing.T) {
+	t.Parallel()
 	dir := newDir(t)
 	s := open(t, dir)
 	now := time.Now().Truncate(time.Millisecond)

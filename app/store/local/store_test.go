@@ -21,6 +21,7 @@ import (
 )
 
 func TestPrepareKeepsExistingData(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "deep", "a b#c?d%20&e=é")
 	must(t, local.Prepare(dir))
 	img := imagery.Image{ID: imagery.NewID(), State: imagery.Created, Created: time.Now()}
@@ -35,6 +36,7 @@ func TestPrepareKeepsExistingData(t *testing.T) {
 }
 
 func TestPrepareErrorsNameTheFolder(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "file")
 	must(t, os.WriteFile(file, nil, 0o600))
 	damaged := newDir(t)
@@ -68,6 +70,7 @@ func TestPrepareErrorsNameTheFolder(t *testing.T) {
 
 // Several processes may prepare the same folder at the same time.
 func TestManyProcessesPrepareOneFolder(t *testing.T) {
+	t.Parallel()
 	short.Skip(t, "processes that prepare one folder at the same time")
 	self, err := os.Executable()
 	must(t, err)
@@ -144,6 +147,7 @@ func TestLockedDatabaseIsTransient(t *testing.T) {
 }
 
 func TestKeys(t *testing.T) {
+	t.Parallel()
 	dir := newDir(t)
 	b := open(t, dir).Blobs()
 	id, hash := imagery.NewID(), strings.Repeat("0f", 32)
@@ -195,6 +199,7 @@ func (b *brokenBody) Read(p []byte) (int, error) {
 }
 
 func TestFailedPutLeavesNothing(t *testing.T) {
+	t.Parallel()
 	dir := newDir(t)
 	b := open(t, dir).Blobs()
 	key := imagery.RawKey(imagery.NewID(), "hash")
@@ -222,6 +227,7 @@ func TestFailedPutLeavesNothing(t *testing.T) {
 }
 
 func TestDepth(t *testing.T) {
+	t.Parallel()
 	s := open(t, newDir(t))
 	want := func(visible, inFlight, dead int) {
 		t.Helper()

@@ -20,6 +20,7 @@ import (
 var anyHash = strings.Repeat("0f", 32)
 
 func TestSweepRemovesFilesOfDeadProcesses(t *testing.T) {
+	t.Parallel()
 	dir := newDir(t)
 	s := open(t, dir)
 	gone := exec.Command(os.Args[0], "-test.run=^$")
@@ -58,6 +59,7 @@ func TestSweepRemovesFilesOfDeadProcesses(t *testing.T) {
 }
 
 func TestSweepRemovesExpiredImages(t *testing.T) {
+	t.Parallel()
 	short.Skip(t, "the sweep of expired images")
 	s := open(t, newDir(t))
 	now := time.Now().Truncate(time.Second)
@@ -86,6 +88,7 @@ func TestSweepRemovesExpiredImages(t *testing.T) {
 }
 
 func TestSweepRemovesOldOriginals(t *testing.T) {
+	t.Parallel()
 	dir := newDir(t)
 	s := open(t, dir)
 	now := time.Now()
@@ -149,6 +152,7 @@ func TestSweepRemovesOldOriginals(t *testing.T) {
 
 // A client may store an original again while it is being removed for its age. The new object must be kept.
 func TestSweepKeepsObjectStoredMeanwhile(t *testing.T) {
+	t.Parallel()
 	short.Skip(t, "sweeps while objects are put")
 	dir := newDir(t)
 	s := open(t, dir)
@@ -173,6 +177,7 @@ func TestSweepKeepsObjectStoredMeanwhile(t *testing.T) {
 
 // A client may store an object in a folder that is being removed because it is empty.
 func TestSweepKeepsFolderThatGetsFile(t *testing.T) {
+	t.Parallel()
 	short.Skip(t, "sweeps while files are written")
 	dir := newDir(t)
 	s := open(t, dir)
