@@ -44,7 +44,8 @@ func openDeployment(ctx context.Context, s settings.Settings, region string) (cl
 	return d, err
 }
 
-func openCloudDeployment(ctx context.Context, s settings.Settings, region string) (d cli.Deployment, _ stores, _ error) {
+func openCloudDeployment(ctx context.Context, s settings.Settings, region string) (
+	d cli.Deployment, _ stores, _ error) {
 	c, err := openCloud(ctx, s, region, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return d, nil, err
@@ -62,7 +63,8 @@ func openCloudDeployment(ctx context.Context, s settings.Settings, region string
 	}, c, nil
 }
 
-func openLocalDeployment(_ context.Context, s settings.Settings, _ string) (d cli.Deployment, _ stores, _ error) {
+func openLocalDeployment(_ context.Context, s settings.Settings, _ string) (
+	d cli.Deployment, _ stores, _ error) {
 	if err := local.Check(s.Data); err != nil {
 		return d, nil, dataError(err)
 	}
