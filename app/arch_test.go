@@ -55,7 +55,7 @@ var layers = map[string][]string{
 	"imagery/app/admin/fsck": {
 		"modernc.org/sqlite", "github.com/aws/", "imagery/app/deploy/iam",
 	},
-	"imagery/app/deploy/record": {}, // read by infra, too
+	"imagery/app/deploy/record": {"imagery/app/deploy/settings"}, // read by infra, too
 	// called by infra, too
 	"imagery/app/deploy/rollout": {
 		"imagery/app/deploy/", "imagery/app/admin/smoke", "github.com/aws/",

@@ -120,8 +120,8 @@ func night(t *testing.T) (*desk, *fakeaccount.Account) {
 		Blocked: map[string]record.Block{newRelease: {By: "bob@desk", Since: midnight, Why: "too slow"}},
 		Entries: []record.Entry{{Release: newRelease, From: oldRelease, By: "ann@laptop", Why: "pulumi up",
 			Begin: midnight.Add(-4 * time.Minute), Result: record.RollingBack,
-			New: map[string]string{"server": "7", "worker": "7"},
-			Old: map[string]string{"server": "6", "worker": "6"}}}}.Document()
+			New: map[settings.Role]string{"server": "7", "worker": "7"},
+			Old: map[settings.Role]string{"server": "6", "worker": "6"}}}}.Document()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -175,11 +175,11 @@ func (s statusSource) rollout(ctx context.Context) (r rolloutSection, releases m
 	for _, e := range slices.Backward(rec.Entries) { // oldest first, so that newer entries win
 		for role, version := range e.Old {
 			if e.From != "" {
-				releases[role+" "+version] = e.From
+				releases[string(role)+" "+version] = e.From
 			}
 		}
 		for role, version := range e.New {
-			releases[role+" "+version] = e.Release
+			releases[string(role)+" "+version] = e.Release
 		}
 	}
 	r = rolloutSection{Abort: rec.Abort, Blocked: rec.Blocked}

@@ -5,13 +5,17 @@
 package record
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"imagery/app/deploy/settings"
 )
 
 // ID is the key of the item. No image has it: their ids are UUIDs.
@@ -43,7 +47,7 @@ type Record struct {
 	Blocked map[string]Block `json:"held,omitempty"`  // by release
 	// Paused lists the roles whose groups must not launch instances since a first deploy failed. The next rollout
 	// resumes them.
-	Paused []string `json:"paused,omitempty"`
+	Paused []settings.Role `json:"paused,omitempty"`
 
 	unknown map[string]json.RawMessage
 }
@@ -113,12 +117,12 @@ type Entry struct {
 	// Instance and Lines are the instance that failed and the last lines that it wrote.
 	Instance string   `json:"instance,omitempty"`
 	Lines    []string `json:"lines,omitempty"`
-	// New and Old are launch template versions by role, "server" and "worker". A rollback returns to Old; a role that
+	// New and Old are launch template versions. A rollback returns to Old; a role that
 	// did not work before is missing there.
-	New map[string]string `json:"new"`
-	Old map[string]string `json:"old,omitempty"`
-	// Before is, by role, the newest instance refresh that is older than this rollout.
-	Before map[string]string `json:"before,omitempty"`
+	New map[settings.Role]string `json:"new"`
+	Old map[settings.Role]string `json:"old,omitempty"`
+	// Before is the id of the newest instance refresh of each group before this rollout.
+	Before map[settings.Role]string `json:"before,omitempty"`
 
 	unknown map[string]json.RawMessage
 }
@@ -149,30 +153,103 @@ func (r *Record) Current() *Entry {
 
 // Parse decodes a document. An empty string is an empty record.
 func Parse(document string) (Record, error) {
-	var r Record
+	r := Record{Blocked: map[string]Block{}}
 	if document == "" {
 		return r, nil
 	}
-	if err := json.Unmarshal([]byte(document), &r); err != nil {
-		return Record{}, fmt.Errorf("read the release record: %w", err)
+	var raw struct {
+		Lock, Abort json.RawMessage
+		Entries     []json.RawMessage
+		Held        map[string]json.RawMessage
+	}
+	for _, v := range []any{&r, &raw} {
+		if err := json.Unmarshal([]byte(document), v); err != nil {
+			return Record{}, fmt.Errorf("read the release record: %w", err)
+		}
+	}
+	r.unknown = unknownMembers([]byte(document), r)
+	for i := range r.Entries {
+		r.Entries[i].unknown = unknownMembers(raw.Entries[i], r.Entries[i])
+	}
+	if r.Lock != nil {
+		r.Lock.unknown = unknownMembers(raw.Lock, *r.Lock)
+	}
+	if r.Abort != nil {
+		r.Abort.unknown = unknownMembers(raw.Abort, *r.Abort)
+	}
+	for release, b := range r.Blocked {
+		b.unknown = unknownMembers(raw.Held[release], b)
+		r.Blocked[release] = b
 	}
 	return r, nil
 }
 
+// unknownMembers returns the members of a JSON object for which v, which was decoded from it, has no field.
+func unknownMembers(object []byte, v any) (all map[string]json.RawMessage) {
+	_ = json.Unmarshal(object, &all) // v could be decoded
+	for _, f := range reflect.VisibleFields(reflect.TypeOf(v)) {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		delete(all, name)
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return all
+}
+
 // Document encodes the record. It drops entries that are too old and truncates long texts.
 func (r Record) Document() (string, error) {
-	entries := slices.Clone(r.Entries[:min(len(r.Entries), maxEntries)])
-	for i := range entries {
-		if entries[i].truncate(); i >= maxLinesKept {
-			entries[i].Lines = nil
+	entries := []object{}
+	for i, e := range r.Entries[:min(len(r.Entries), maxEntries)] {
+		if e.truncate(); i >= maxLinesKept {
+			e.Lines = nil
 		}
+		entries = append(entries, object{e, e.unknown})
 	}
-	r.Entries, r.Blocked = entries, newest(r.Blocked)
-	out, err := marshal(r)
+	blocked := map[string]object{}
+	for release, b := range newest(r.Blocked) {
+		blocked[release] = object{b, b.unknown}
+	}
+	all := map[string]any{"entries": entries, "held": blocked, "paused": r.Paused}
+	if r.Lock != nil {
+		all["lock"] = object{r.Lock, r.Lock.unknown}
+	}
+	if r.Abort != nil {
+		all["abort"] = object{r.Abort, r.Abort.unknown}
+	}
+	out, err := encode(object{all, r.unknown})
 	if err != nil {
 		return "", fmt.Errorf("write the release record: %w", err)
 	}
 	return string(out), nil
+}
+
+// object encodes a struct together with the members that unknownMembers returned.
+type object struct {
+	known   any
+	unknown map[string]json.RawMessage
+}
+
+// MarshalJSON writes the object.
+func (o object) MarshalJSON() ([]byte, error) {
+	out, err := encode(o.known)
+	if err != nil || len(o.unknown) == 0 {
+		return out, err
+	}
+	all := maps.Clone(o.unknown)
+	if err := json.Unmarshal(out, &all); err != nil {
+		return nil, err
+	}
+	return encode(all)
+}
+
+// encode does not escape <, > and &: the limits are in bytes, and \u003c has six.
+func encode(v any) ([]byte, error) {
+	out := &bytes.Buffer{}
+	enc := json.NewEncoder(out)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(v)
+	return bytes.TrimSpace(out.Bytes()), err
 }
 
 // truncate shortens the texts and lines of the entry to their limits.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"imagery/app/deploy/record"
+	"imagery/app/deploy/settings"
 )
 
 var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
@@ -30,8 +31,8 @@ func entry(n int) record.Entry {
 	e := record.Entry{Release: fmt.Sprintf("%064x", n), From: fmt.Sprintf("%064x", n+1), By: "ann@laptop",
 		Why: "pulumi up", Begin: noon, End: noon.Add(time.Minute),
 		Result: record.RolledBack, Reason: "the new instances fail", Instance: "i-1",
-		New: map[string]string{"server": "2", "worker": "2"},
-		Old: map[string]string{"server": "1", "worker": "1"}, Before: map[string]string{"server": "a"}}
+		New: map[settings.Role]string{"server": "2", "worker": "2"},
+		Old: map[settings.Role]string{"server": "1", "worker": "1"}, Before: map[settings.Role]string{"server": "a"}}
 	for i := range 100 {
 		e.Lines = append(e.Lines, fmt.Sprintf("line %d", i))
 	}

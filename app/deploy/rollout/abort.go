@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"imagery/app/deploy/record"
-	"imagery/app/deploy/settings"
 )
 
 // ErrNothing is returned when there is no rollout to abort.
@@ -48,13 +47,13 @@ func (c *controller) abort(ctx context.Context) error {
 	rec := c.journal.latest()
 	e := rec.Current()
 	if e == nil {
-		if !slices.ContainsFunc(Order, func(role settings.Role) bool { return c.groups[role].refresh() != nil }) {
+		if c.workers.refresh() == nil && c.servers.refresh() == nil {
 			return ErrNothing
 		}
 		return c.rollBackUnrecorded(ctx) // no version is wanted, so that every refresh is rolled back
 	}
-	c.want, c.old, c.from, c.fresh = Target{Release: e.Release}, byRole(e.Old), e.From, len(e.Old) == 0
-	why := &failure{reason: c.By + " aborted it"}
+	c.want, c.old, c.from, c.firstDeploy = Target{Release: e.Release}, e.Old, e.From, len(e.Old) == 0
+	why := &Error{Reason: c.By + " aborted it"}
 	if e.Result == record.RollingBack { // it has failed already
 		why = recordedFailure(e)
 	}
@@ -83,10 +82,9 @@ func (c *controller) requestAbort(ctx context.Context, holder string) error {
 		return err
 	}
 	rec := c.journal.latest()
-	for _, role := range Order {
-		g := c.groups[role]
+	for _, g := range c.groups {
 		// A rollback in progress is left alone.
-		if f := g.refresh(); f != nil && f.forward() && f.version() != rec.Entries[0].Old[string(role)] {
+		if f := g.refresh(); f != nil && f.forward() && f.version() != rec.Entries[0].Old[g.role] {
 			if err := c.act.rollBackWithoutLock(ctx, g); err != nil {
 				return err
 			}

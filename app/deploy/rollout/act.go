@@ -2,17 +2,12 @@ package rollout
 
 import (
 	"context"
-	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
-
-	"imagery/app/deploy/record"
 )
 
 // actor makes all changes to groups. Before each one it confirms the lock: after a laptop has slept or lost its
@@ -21,13 +16,6 @@ type actor struct {
 	clients Clients
 	journal *journal
 	*progress
-}
-
-func (a *actor) confirmLock(ctx context.Context) error {
-	if err := a.journal.editLocked(ctx, func(*record.Record) {}); err != nil {
-		return fmt.Errorf("keep the rollout lock: %w", err)
-	}
-	return nil
 }
 
 // maxAlarms is the number of alarms that AWS accepts for a refresh.
@@ -39,13 +27,14 @@ type autoRollback struct {
 	alarms []string
 }
 
-// startRefresh starts an instance refresh to a version. If AWS rejects a refresh with auto set, startRefresh returns an
-// inconclusive *failure.
-func (a *actor) startRefresh(ctx context.Context, g *group, version string, auto *autoRollback) error {
+// startRefresh starts an instance refresh to the version of the target. If AWS rejects a refresh with auto set,
+// startRefresh returns an inconclusive failure.
+func (a *actor) startRefresh(ctx context.Context, t *target, auto *autoRollback) error {
 	p := &types.RefreshPreferences{
 		// As for every other replacement in this group, a new instance is launched before an old one is terminated.
-		MinHealthyPercentage: g.minHealthy, MaxHealthyPercentage: g.maxHealthy,
-		SkipMatching: aws.Bool(true),
+		MinHealthyPercentage: t.maintenance.MinHealthyPercentage,
+		MaxHealthyPercentage: t.maintenance.MaxHealthyPercentage,
+		SkipMatching:         aws.Bool(true),
 		// By default a refresh waits for protected and standby instances, and fails after an hour.
 		ScaleInProtectedInstances: types.ScaleInProtectedInstancesRefresh,
 		StandbyInstances:          types.StandbyInstancesIgnore,
@@ -56,49 +45,42 @@ func (a *actor) startRefresh(ctx context.Context, g *group, version string, auto
 			p.AlarmSpecification = &types.AlarmSpecification{Alarms: auto.alarms[:n]}
 		}
 	}
-	if err := a.confirmLock(ctx); err != nil {
+	if err := a.journal.confirmLock(ctx); err != nil {
 		return err
 	}
 	_, err := a.clients.Groups.StartInstanceRefresh(ctx, &autoscaling.StartInstanceRefreshInput{
-		AutoScalingGroupName: &g.Name, Strategy: types.RefreshStrategyRolling, Preferences: p,
-		DesiredConfiguration: &types.DesiredConfiguration{LaunchTemplate: launchTemplate(g, version)}})
+		AutoScalingGroupName: &t.Name, Strategy: types.RefreshStrategyRolling, Preferences: p,
+		DesiredConfiguration: &types.DesiredConfiguration{LaunchTemplate: t.wanted()}})
 	switch {
-	case is(err, "InstanceRefreshInProgress"):
-		return nil // the answer was lost, or another refresh was started first: the next read shows it
+	case is(err, "InstanceRefreshInProgress"): // the answer was lost, or another refresh was first: the next read shows it
 	case auto != nil && answered(err):
 		// Most likely a missing permission or a quota, not a fault of the release.
-		return &failure{finalResult: record.Inconclusive,
-			reason: fmt.Sprintf("AWS did not start the refresh of the %ss: %v", g.role, err)}
+		return inconclusive("AWS did not start the refresh of the %ss: %v", t.role, err).err
 	case err != nil:
-		return fmt.Errorf("start the instance refresh of group %s: %w", g.Name, err)
+		return wrap(err, "start the instance refresh of group %s", t.Name)
+	default:
+		a.log("%s: refresh to version %s started", t.role, t.want)
 	}
-	a.log("%s: refresh to version %s started", g.role, version)
+	t.starts++
 	return nil
-}
-
-func launchTemplate(g *group, version string) *types.LaunchTemplateSpecification {
-	return &types.LaunchTemplateSpecification{LaunchTemplateId: &g.template, Version: &version}
 }
 
 // setVersion sets the launch template version of a group in which no instance serves. Its failing instances are
 // replaced by Auto Scaling, by instances of that version.
-func (a *actor) setVersion(ctx context.Context, g *group, version string) error {
-	if err := a.confirmLock(ctx); err != nil {
+func (a *actor) setVersion(ctx context.Context, t *target) error {
+	if err := a.journal.confirmLock(ctx); err != nil {
 		return err
 	}
-	a.log("%s: no instance serves, so the group gets version %s at once", g.role, version)
+	a.log("%s: no instance serves, so the group gets version %s at once", t.role, t.want)
 	_, err := a.clients.Groups.UpdateAutoScalingGroup(ctx, &autoscaling.UpdateAutoScalingGroupInput{
-		AutoScalingGroupName: &g.Name, LaunchTemplate: launchTemplate(g, version)})
-	if err != nil {
-		return fmt.Errorf("update group %s: %w", g.Name, err)
-	}
-	return nil
+		AutoScalingGroupName: &t.Name, LaunchTemplate: t.wanted()})
+	return wrap(err, "update group %s", t.Name)
 }
 
 // rollBack has AWS roll back the refresh of a group. A refresh that AWS cannot roll back is cancelled: the rollback
 // then continues with a refresh to the old version.
 func (a *actor) rollBack(ctx context.Context, g *group) error {
-	if err := a.confirmLock(ctx); err != nil {
+	if err := a.journal.confirmLock(ctx); err != nil {
 		return err
 	}
 	return a.rollBackWithoutLock(ctx, g)
@@ -112,42 +94,38 @@ func (a *actor) rollBackWithoutLock(ctx context.Context, g *group) error {
 	if is(err, "IrreversibleInstanceRefresh") {
 		return a.cancel(ctx, g)
 	}
-	if err != nil && !is(err, "ActiveInstanceRefreshNotFound") { // it ended meanwhile: the next read shows it
-		return fmt.Errorf("roll back the instance refresh of group %s: %w", g.Name, err)
+	if is(err, "ActiveInstanceRefreshNotFound") {
+		return nil // it ended meanwhile: the next read shows it
 	}
-	return nil
+	return wrap(err, "roll back the instance refresh of group %s", g.Name)
 }
 
 // cancel cancels the refresh of a group. The caller has confirmed the lock.
 func (a *actor) cancel(ctx context.Context, g *group) error {
 	_, err := a.clients.Groups.CancelInstanceRefresh(ctx,
 		&autoscaling.CancelInstanceRefreshInput{AutoScalingGroupName: &g.Name})
-	if err != nil && !is(err, "ActiveInstanceRefreshNotFound") {
-		return fmt.Errorf("cancel the instance refresh of group %s: %w", g.Name, err)
+	if is(err, "ActiveInstanceRefreshNotFound") {
+		return nil
 	}
-	return nil
+	return wrap(err, "cancel the instance refresh of group %s", g.Name)
 }
 
 // suspendLaunches has a group launch no instances until resume.
 func (a *actor) suspendLaunches(ctx context.Context, g *group) error {
 	_, err := a.clients.Groups.SuspendProcesses(ctx, &autoscaling.SuspendProcessesInput{
 		AutoScalingGroupName: &g.Name, ScalingProcesses: []string{launchProcess}})
-	if err != nil {
-		return fmt.Errorf("suspend the launches of group %s: %w", g.Name, err)
+	if err == nil {
+		a.log("%s: launches are suspended until the next rollout", g.role)
 	}
-	a.log("%s: launches are suspended until the next rollout", g.role)
-	return nil
+	return wrap(err, "suspend the launches of group %s", g.Name)
 }
 
-// resume resumes processes of a group, or all of them if none is named.
-func (a *actor) resume(ctx context.Context, g *group, processes ...string) error {
+// resume resumes processes of a group.
+func (a *actor) resume(ctx context.Context, g *group, processes []string) error {
 	_, err := a.clients.Groups.ResumeProcesses(ctx, &autoscaling.ResumeProcessesInput{
 		AutoScalingGroupName: &g.Name, ScalingProcesses: processes})
 	if err != nil {
-		return fmt.Errorf("resume processes of group %s: %w", g.Name, err)
-	}
-	if len(processes) == 0 {
-		processes = slices.Sorted(maps.Keys(g.suspended))
+		return wrap(err, "resume processes of group %s", g.Name)
 	}
 	a.log("%s: resumed %s", g.role, strings.Join(processes, ", "))
 	for _, p := range processes {

@@ -3,6 +3,7 @@ package rollout
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
@@ -43,22 +44,16 @@ type GroupsClient interface {
 // Clients make the AWS calls of a rollout. The deployer's policy must allow each of them.
 type Clients struct {
 	Groups  GroupsClient
-	Targets interface {
-		elasticloadbalancingv2.DescribeTargetHealthAPIClient
-	}
+	Targets elasticloadbalancingv2.DescribeTargetHealthAPIClient
 	Compute interface {
 		ec2.DescribeLaunchTemplateVersionsAPIClient
 		GetConsoleOutput(
 			context.Context, *ec2.GetConsoleOutputInput, ...func(*ec2.Options),
 		) (*ec2.GetConsoleOutputOutput, error)
 	}
-	Alarms interface {
-		cloudwatch.DescribeAlarmsAPIClient
-	}
-	Objects interface {
-		s3.HeadObjectAPIClient
-	}
-	Table interface {
+	Alarms  cloudwatch.DescribeAlarmsAPIClient
+	Objects s3.HeadObjectAPIClient
+	Table   interface {
 		GetItem(context.Context, *dynamodb.GetItemInput, ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error)
 		PutItem(context.Context, *dynamodb.PutItemInput, ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error)
 	}
@@ -78,32 +73,23 @@ func NewClients(cfg aws.Config) Clients {
 	}
 }
 
-// is reports whether err is an answer of AWS with one of the codes.
-func is(err error, codes ...string) bool {
-	var api smithy.APIError
-	if !errors.As(err, &api) {
-		return false
+// wrap adds the operation to an error; it returns nil for nil.
+func wrap(err error, format string, args ...any) error {
+	if err == nil {
+		return nil
 	}
-	for _, c := range codes {
-		if api.ErrorCode() == c {
-			return true
-		}
-	}
-	return false
+	return fmt.Errorf(format+": %w", append(args, err)...)
 }
 
-// answered reports whether err is an answer of AWS that a retry would not change. The HTTP status counts as well, since
-// few services set the fault of an error.
-func answered(err error) bool {
-	var status interface{ HTTPStatusCode() int }
-	if errors.As(err, &status) && status.HTTPStatusCode() >= 500 {
-		return false
-	}
+// is reports whether err is an answer of AWS with the code.
+func is(err error, code string) bool {
 	var api smithy.APIError
-	if !errors.As(err, &api) || api.ErrorFault() == smithy.FaultServer {
-		return false
-	}
-	_, throttled := retry.DefaultThrottleErrorCodes[api.ErrorCode()]
-	_, late := retry.DefaultRetryableErrorCodes[api.ErrorCode()]
-	return !throttled && !late
+	return errors.As(err, &api) && api.ErrorCode() == code
+}
+
+// answered reports whether err is an answer of AWS that a retry would not change.
+func answered(err error) bool {
+	var api smithy.APIError
+	return errors.As(err, &api) && api.ErrorFault() != smithy.FaultServer &&
+		retry.IsErrorRetryables(retry.DefaultRetryables).IsErrorRetryable(err) != aws.TrueTernary
 }

@@ -63,8 +63,7 @@ type decision struct {
 }
 
 func inconclusive(format string, args ...any) decision {
-	return decision{action: actionFail,
-		err: &failure{finalResult: record.Inconclusive, reason: fmt.Sprintf(format, args...)}}
+	return decision{action: actionFail, err: &Error{result: record.Inconclusive, Reason: fmt.Sprintf(format, args...)}}
 }
 
 // target is the progress of one group towards a launch template version.
@@ -74,6 +73,11 @@ type target struct {
 	before string    // id of the newest refresh that is older than this rollout; "" if there is none
 	began  time.Time // of this run's work on the group
 	starts int       // refreshes that this run has started
+}
+
+// wanted returns the wanted version of the group's launch template.
+func (t *target) wanted() *types.LaunchTemplateSpecification {
+	return &types.LaunchTemplateSpecification{LaunchTemplateId: &t.template, Version: &t.want}
 }
 
 // decideForward returns the next action that brings a group to a new version. It depends only on what was read, so that

@@ -91,8 +91,8 @@ func TestDecideForward(t *testing.T) {
 			if d.action != c.want {
 				t.Errorf("action %d, want %d", d.action, c.want)
 			}
-			var f *failure
-			if errors.As(d.err, &f) != (c.want == actionFail) || f != nil && f.finalResult != record.Inconclusive {
+			var f *Error
+			if errors.As(d.err, &f) != (c.want == actionFail) || f != nil && f.result != record.Inconclusive {
 				t.Errorf("error %#v", d.err)
 			}
 			aboutRefresh := []action{actionWatchRefresh, actionWatchBake, actionExplain}
@@ -168,7 +168,7 @@ func TestDecideEndRefresh(t *testing.T) {
 func TestDecideLaunches(t *testing.T) {
 	now := time.Now()
 	const inconclusive = record.Inconclusive
-	one := &failure{reason: "the hook timed out", failedInstance: failedInstance{instance: "i-1"}}
+	two := []*Error{{Reason: "the hook timed out", Instance: "i-1"}, {Reason: "it is unhealthy", Instance: "i-2"}}
 	zone := func(waited time.Duration) *blockedLaunch {
 		return &blockedLaunch{cause: causeZone, message: "no capacity", since: now.Add(-waited)}
 	}
@@ -179,19 +179,19 @@ func TestDecideLaunches(t *testing.T) {
 		ends    record.Result
 	}{
 		"nothing":                       {launchHistory{}, nil, false, ""},
-		"one failure":                   {launchHistory{failures: 1, last: one}, nil, false, ""},
-		"two failures":                  {launchHistory{failures: 2, last: one}, nil, true, ""},
-		"two failures while blocked":    {launchHistory{failures: 2, last: one}, zone(time.Hour), true, ""},
+		"one failure":                   {launchHistory{failed: two[:1]}, nil, false, ""},
+		"two failures":                  {launchHistory{failed: two}, nil, true, ""},
+		"two failures while blocked":    {launchHistory{failed: two}, zone(time.Hour), true, ""},
 		"blocked":                       {launchHistory{}, zone(15 * time.Minute), false, ""},
 		"blocked for too long":          {launchHistory{}, zone(15*time.Minute + 1), true, inconclusive},
 		"a newer launch is pending":     {launchHistory{pending: true}, zone(30 * time.Minute), false, ""},
 		"pending for too long":          {launchHistory{pending: true}, zone(30*time.Minute + 1), true, inconclusive},
-		"one failure, blocked too long": {launchHistory{failures: 1, last: one}, zone(time.Hour), true, inconclusive},
+		"one failure, blocked too long": {launchHistory{failed: two[:1]}, zone(time.Hour), true, inconclusive},
 	} {
-		var f *failure
+		var f *Error
 		err := decideLaunches(settings.Worker, c.history, c.blocked, 2, now)
 		if errors.As(err, &f) != c.fails ||
-			c.fails && (f.finalResult != c.ends || c.ends == "" && f.instance != "i-1") {
+			c.fails && (f.result != c.ends || c.ends == "" && f.Instance != "i-1") {
 			t.Errorf("%s: %#v", name, err)
 		}
 	}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+
 	"imagery/app/deploy/record"
 	"imagery/app/deploy/settings"
 )
@@ -17,21 +19,20 @@ func (c *controller) begin(ctx context.Context) (bool, error) {
 	if c.resumed {
 		return false, nil
 	}
-	c.before = map[string]string{}
-	for role, g := range c.groups {
+	c.before = map[settings.Role]string{}
+	for _, g := range c.groups {
 		if n := slices.IndexFunc(g.refreshes, refresh.ended); n >= 0 { // one in progress is adopted
-			c.before[string(role)] = deref(g.refreshes[n].InstanceRefreshId)
+			c.before[g.role] = aws.ToString(g.refreshes[n].InstanceRefreshId)
 		}
 	}
-	e := record.Entry{Release: c.want.Release, By: c.By, Why: c.Why, Begin: time.Now().UTC(), Result: record.Running,
-		New: byName(c.want.Versions), Before: c.before}
-	if c.fresh {
-		c.log("there is no working release to roll back to: if release %s fails it is left as it is", short(e.Release))
+	if c.firstDeploy {
+		c.log("there is no working release to roll back to: if release %s fails it is left as it is", short(c.want.Release))
 	} else {
 		c.old, c.from = c.origin()
-		e.Old, e.From = byName(c.old), c.from
-		c.log("from release %s to %s", short(c.from), short(e.Release))
+		c.log("from release %s to %s", short(c.from), short(c.want.Release))
 	}
+	e := record.Entry{Release: c.want.Release, From: c.from, By: c.By, Why: c.Why, Begin: time.Now().UTC(),
+		Result: record.Running, New: c.want.Versions, Old: c.old, Before: c.before}
 	return false, c.journal.editLocked(ctx, func(rec *record.Record) {
 		if now := rec.Current(); now != nil && now.Begin.Equal(e.Begin) {
 			return // the answer to the first write was lost
@@ -39,13 +40,9 @@ func (c *controller) begin(ctx context.Context) (bool, error) {
 		rec.Abort = nil // of an earlier rollout
 		rec.Entries = slices.Insert(rec.Entries, 0, e)
 		for _, release := range c.releases { // of both groups, whether they serve or not
-			if c.Block == "" || release == "" || release == e.Release {
-				continue
+			if c.Block != "" && release != "" && release != e.Release {
+				rec.Blocked[release] = record.Block{By: c.By, Since: e.Begin, Why: c.Block}
 			}
-			if rec.Blocked == nil {
-				rec.Blocked = map[string]record.Block{}
-			}
-			rec.Blocked[release] = record.Block{By: c.By, Since: e.Begin, Why: c.Block}
 		}
 	})
 }
@@ -59,18 +56,14 @@ func (c *controller) origin() (old map[settings.Role]string, release string) {
 		return old, release
 	}
 	if good := c.lastSuccessful(); good != nil {
-		return byRole(good.New), good.Release
+		return good.New, good.Release
 	}
 	return old, ""
 }
 
 // versions returns the current versions of the groups.
 func (c *controller) versions() map[settings.Role]string {
-	out := map[settings.Role]string{}
-	for role, g := range c.groups {
-		out[role] = g.version
-	}
-	return out
+	return map[settings.Role]string{settings.Worker: c.workers.version, settings.Server: c.servers.version}
 }
 
 // lastSuccessful returns the newest rollout that succeeded, or nil.
@@ -82,36 +75,28 @@ func (c *controller) lastSuccessful() *record.Entry {
 	return nil
 }
 
-// closeEntry sets the result of the open entry. An empty reason leaves that of the entry.
-func closeEntry(rec *record.Record, result record.Result, reason string) {
-	if e := rec.Current(); e != nil {
-		e.Result, e.End, e.Reason = result, time.Now().UTC(), cmp.Or(reason, e.Reason)
-	}
-}
-
-// closeRolledBack closes the open entry when both groups are back.
-func (c *controller) closeRolledBack(ctx context.Context) error {
-	return c.journal.editLocked(ctx, func(rec *record.Record) {
-		rec.Abort = nil
-		if e := rec.Current(); e != nil {
-			closeEntry(rec, cmp.Or(e.FinalResult, record.RolledBack), "")
-		}
-	})
-}
-
+// close ends the open entry. The final result that it has from before a rollback takes precedence over result, and an
+// empty reason leaves that of the entry.
 func (c *controller) close(ctx context.Context, result record.Result, reason string) error {
 	return c.journal.editLocked(ctx, func(rec *record.Record) {
 		rec.Abort = nil
-		closeEntry(rec, result, reason)
+		e := rec.Current()
+		if e == nil {
+			return
+		}
+		if result == record.Successful {
+			delete(rec.Blocked, e.Release) // a forced release is no longer blocked
+		}
+		e.Result, e.End, e.Reason = cmp.Or(e.FinalResult, result), time.Now().UTC(), cmp.Or(reason, e.Reason)
 	})
 }
 
 // conclude turns the error of a step into that of the run. A failure is rolled back. After any other error, an
 // interruption included, AWS continues with what was started; the entry stays open, and the next run continues it.
 func (c *controller) conclude(ctx context.Context, err error) error {
-	var f *failure
-	if errors.As(err, &f) && ctx.Err() == nil {
-		err = c.rollBack(ctx, f)
+	var failed *Error
+	if errors.As(err, &failed) && failed.Outcome == "" && ctx.Err() == nil {
+		err = c.rollBack(ctx, failed)
 	}
 	rec := c.journal.latest()
 	e := rec.Current()

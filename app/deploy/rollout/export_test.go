@@ -1,24 +1,15 @@
 package rollout
 
-import "regexp"
-
-// LaunchMessage is a row of launchMessages.
-type LaunchMessage struct {
-	Name, Cause, Advice, Example, Source string
-	Form                                 *regexp.Regexp
-}
-
-// LaunchMessages returns launchMessages.
-func LaunchMessages() []LaunchMessage {
-	var out []LaunchMessage
-	for _, m := range launchMessages {
-		out = append(out, LaunchMessage{m.name, m.cause.String(), m.advice, m.example, m.source, m.form})
-	}
-	return out
-}
-
-// Classify calls classify, and returns the name and the cause of its row.
-func Classify(instance, message string) (name, cause string) {
+// Classify calls classify, and returns its row.
+func Classify(instance, message string) (name, cause, advice string) {
 	m := classify(instance, message)
-	return m.name, m.cause.String()
+	return m.name, string(m.cause), m.advice
+}
+
+// LaunchMessages returns the names of the rows of launchMessages.
+func LaunchMessages() (names []string) {
+	for _, m := range launchMessages {
+		names = append(names, m.name)
+	}
+	return names
 }

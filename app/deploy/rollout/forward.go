@@ -26,7 +26,7 @@ func (c *controller) poll(ctx context.Context, step func() (done bool, err error
 	var since time.Time // of the outage
 	for {
 		done, err := step()
-		var failed *failure
+		var failed *Error
 		var rejection *rejected
 		switch {
 		case err == nil && done:
@@ -49,25 +49,25 @@ func (c *controller) poll(ctx context.Context, step func() (done bool, err error
 	}
 }
 
-// forward returns the target of a group that is to get the new release.
-func (c *controller) targetOf(role settings.Role) *target {
-	return &target{group: c.groups[role], want: c.want.Versions[role], before: c.before[string(role)], began: time.Now()}
+// targetOf returns the target of a group that is to get the new release.
+func (c *controller) targetOf(g *group) *target {
+	return &target{group: g, want: c.want.Versions[g.role], before: c.before[g.role], began: time.Now()}
 }
 
-func (c *controller) rollWorker(ctx context.Context) (bool, error) {
-	return c.roll(ctx, settings.Worker)
+func (c *controller) rollWorkers(ctx context.Context) (bool, error) {
+	return false, c.roll(ctx, c.workers)
 }
 
-func (c *controller) rollServer(ctx context.Context) (bool, error) {
-	delete(c.observe.marked, c.groups[settings.Worker].Name) // checkWorkers counts failures from now on
-	return c.roll(ctx, settings.Server)
+func (c *controller) rollServers(ctx context.Context) (bool, error) {
+	c.workers.marked = nil // checkWorkers counts failures from now on
+	return false, c.roll(ctx, c.servers)
 }
 
 // roll drives a group to the target launch template version. It is a reconcile loop: every iteration derives the next
 // action from the observed state, so that roll may be restarted at any point.
-func (c *controller) roll(ctx context.Context, role settings.Role) (bool, error) {
-	t := c.targetOf(role)
-	return false, c.poll(ctx, func() (bool, error) { return c.advance(ctx, t) })
+func (c *controller) roll(ctx context.Context, g *group) error {
+	t := c.targetOf(g)
+	return c.poll(ctx, func() (bool, error) { return c.advance(ctx, t) })
 }
 
 // advance observes a group and takes the next action towards the new release; done is true when the group is there and
@@ -90,7 +90,7 @@ func (c *controller) advance(ctx context.Context, t *target) (done bool, err err
 	}
 	d := decideForward(t, time.Now())
 	if d.action == actionSetVersion { // before unpause, so that no instance of the failed version is launched
-		if err := c.act.setVersion(ctx, t.group, t.want); err != nil {
+		if err := c.act.setVersion(ctx, t); err != nil {
 			return false, err
 		}
 	}
@@ -114,7 +114,7 @@ func (c *controller) advance(ctx context.Context, t *target) (done bool, err err
 		if ok, err := c.alarmsOK(ctx); !ok || err != nil { // an alarm would end the refresh at once
 			return false, err
 		}
-		return false, c.startRefresh(ctx, t, &autoRollback{c.Bake, c.refreshAlarms(t.group)})
+		return false, c.act.startRefresh(ctx, t, &autoRollback{c.Bake, c.refreshAlarms(t.group)})
 	case actionExplain:
 		if err := c.journal.read(ctx); err != nil { // an abort is recorded before AWS shows it
 			return false, err
@@ -128,28 +128,20 @@ func (c *controller) advance(ctx context.Context, t *target) (done bool, err err
 	}
 }
 
-// startRefresh starts a refresh and counts it, unless AWS could not be reached.
-func (c *controller) startRefresh(ctx context.Context, t *target, auto *autoRollback) error {
-	err := c.act.startRefresh(ctx, t.group, t.want, auto)
-	if err == nil {
-		t.starts++
-	}
-	return err
-}
-
-// stopRequested returns a *failure if an operator has requested an abort, as of the last renewal of the lock, or if the
+// stopRequested returns a failure if an operator has requested an abort, as of the last renewal of the lock, or if the
 // smoke test has failed.
 func (c *controller) stopRequested() error {
 	if a := c.journal.latest().Abort; a != nil {
-		return &failure{reason: a.By + " aborted it"}
+		return &Error{Reason: a.By + " aborted it"}
 	}
-	return c.smoke.failure()
+	_, err := c.smoke.result()
+	return err
 }
 
-// checkWorkers returns a *failure if the workers fail or are replaced while the servers are rolled: their own refresh
+// checkWorkers returns a failure if the workers fail or are replaced while the servers are rolled: their own refresh
 // has ended, so that AWS does not watch them any more.
 func (c *controller) checkWorkers(ctx context.Context) error {
-	g, want := c.groups[settings.Worker], c.want.Versions[settings.Worker]
+	g, want := c.workers, c.want.Versions[settings.Worker]
 	if err := c.observe.group(ctx, g); err != nil {
 		return err
 	}
@@ -176,8 +168,8 @@ func (c *controller) healthy(ctx context.Context, t *target) (bool, error) {
 	if err := c.observe.checkLaunches(ctx, t.group, t.want, maxFailedLaunches, counts); err != nil {
 		return false, err
 	}
-	if c.observe.blocked[t.Name] == nil && time.Since(t.began) > healthyTimeout {
-		return false, &failure{reason: fmt.Sprintf("the %ss are not healthy after %s: %s", t.role, healthyTimeout, problem)}
+	if t.blocked == nil && time.Since(t.began) > healthyTimeout {
+		return false, &Error{Reason: fmt.Sprintf("the %ss are not healthy after %s: %s", t.role, healthyTimeout, problem)}
 	}
 	return false, nil
 }
@@ -185,7 +177,7 @@ func (c *controller) healthy(ctx context.Context, t *target) (bool, error) {
 // judgingAlarms returns the alarms that judge a group. There are none if no instance served before: its alarms are in
 // state ALARM because of that, and the release may be the fix.
 func (c *controller) judgingAlarms(g *group) []string {
-	if c.Force || c.IgnoreAlarms || c.fresh || g.dead {
+	if c.Force || c.IgnoreAlarms || c.firstDeploy || g.wasDown {
 		return nil
 	}
 	return g.Alarms
@@ -198,7 +190,7 @@ func (c *controller) refreshAlarms(g *group) []string {
 	if g.role != settings.Server || c.Start {
 		return names
 	}
-	workers := slices.DeleteFunc(slices.Clone(c.judgingAlarms(c.groups[settings.Worker])),
+	workers := slices.DeleteFunc(slices.Clone(c.judgingAlarms(c.workers)),
 		func(a string) bool { return slices.Contains(names, a) })
 	return slices.Concat(names, workers)
 }
@@ -206,8 +198,8 @@ func (c *controller) refreshAlarms(g *group) []string {
 // alarmsOK reports whether all alarms that judge the release are in state OK, see observer.alarms.
 func (c *controller) alarmsOK(ctx context.Context) (bool, error) {
 	var names []string
-	for _, role := range Order {
-		names = append(names, c.judgingAlarms(c.groups[role])...)
+	for _, g := range c.groups {
+		names = append(names, c.judgingAlarms(g)...)
 	}
 	return c.observe.alarms(ctx, names)
 }
@@ -216,7 +208,7 @@ func (c *controller) alarmsOK(ctx context.Context) (bool, error) {
 func (c *controller) start(ctx context.Context) (done bool, err error) {
 	rec := c.journal.latest()
 	e := rec.Current()
-	if c.Start && c.resumed && c.fresh && e != nil && time.Since(e.Begin) > healthyTimeout {
+	if c.Start && c.resumed && c.firstDeploy && e != nil && time.Since(e.Begin) > healthyTimeout {
 		c.log("the first deploy began %s ago and does not serve yet: watching it", time.Since(e.Begin).Round(time.Minute))
 		c.Start = false // else it would never fail, and its groups would launch instances for ever
 	}
@@ -224,8 +216,8 @@ func (c *controller) start(ctx context.Context) (done bool, err error) {
 		return false, nil
 	}
 	all := true
-	for _, role := range Order {
-		ok, err := c.advance(ctx, c.targetOf(role))
+	for _, g := range c.groups {
+		ok, err := c.advance(ctx, c.targetOf(g))
 		if err != nil {
 			return false, err
 		}
@@ -244,11 +236,12 @@ func (c *controller) succeed(ctx context.Context) (bool, error) {
 		c.smoke.start(ctx, c.want.Release)
 	}
 	var targets []*target
-	for _, role := range Order {
-		targets = append(targets, c.targetOf(role))
+	for _, g := range c.groups {
+		targets = append(targets, c.targetOf(g))
 	}
 	if err := c.poll(ctx, func() (bool, error) {
-		all := !c.smoke.running() // read before advance reads its result, which may come at any time
+		running, _ := c.smoke.result() // read before advance, since the result may come at any time
+		all := !running
 		for _, t := range targets {
 			done, err := c.advance(ctx, t)
 			if err != nil {
@@ -264,9 +257,5 @@ func (c *controller) succeed(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	c.log("release %s runs in both groups", short(c.want.Release))
-	return true, c.journal.editLocked(ctx, func(rec *record.Record) {
-		rec.Abort = nil
-		delete(rec.Blocked, c.want.Release) // a forced release is no longer blocked
-		closeEntry(rec, record.Successful, "")
-	})
+	return true, c.close(ctx, record.Successful, "")
 }

@@ -7,30 +7,41 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
 
 	"imagery/app/deploy/settings"
 )
 
-// group is an Auto Scaling group as AWS described it last. Its bounds are those of its maintenance policy, which the
-// Pulumi program sets: a new instance is launched before an old one is terminated.
+// group is an Auto Scaling group as AWS described it last.
 type group struct {
 	Group
-	role                   settings.Role
-	template, version      string // launch template: id, and number of the version
-	min                    int
-	minHealthy, maxHealthy *int32 // percent
-	targets                []string
-	instances              []instance        // by id
-	suspended              map[string]string // suspended processes, with the reason of each
-	dead                   bool              // no instance was in service when the run began
-	refreshes              []refresh         // newest first
+	role              settings.Role
+	template, version string // launch template: id, and number of the version
+	min               int
+	maintenance       types.InstanceMaintenancePolicy
+	targets           []string
+	instances         []instance        // by id
+	suspended         map[string]string // suspended processes, with the reason of each
+	wasDown           bool              // no instance was in service when the run began
+	refreshes         []refresh         // newest first
 
-	versions map[string]string // of all instances that were ever read
-	served   map[string]bool   // those of them that were ever in service
-	logged   map[string]string // by instance, its state as it was logged last
-	// loggedRefresh is the state of the newest refresh as it was logged last.
-	loggedRefresh string
+	// What AWS does not keep.
+	versions        map[string]string // of all instances that were ever read
+	served          map[string]bool   // those of them that were ever in service
+	failedLaunches  map[string]*Error // instances of the release that failed to launch
+	failedInService map[string]*Error // those that became unhealthy in service
+	blocked         *blockedLaunch    // see updateBlocked
+	marked          map[string]bool   // ids of activities that do not count, see mark
+
+	// States as they were logged last.
+	logged        map[string]string // by instance
+	loggedRefresh string            // of the newest refresh
+}
+
+func newGroup(g Group, role settings.Role) *group {
+	return &group{Group: g, role: role, versions: map[string]string{}, served: map[string]bool{},
+		failedLaunches: map[string]*Error{}, failedInService: map[string]*Error{}}
 }
 
 type instance struct {
@@ -63,8 +74,8 @@ type refresh struct{ types.InstanceRefresh }
 
 // version returns the launch template version of the refresh, or "" if it uses that of the group.
 func (f refresh) version() string {
-	if d := f.DesiredConfiguration; d != nil && d.LaunchTemplate != nil && d.LaunchTemplate.Version != nil {
-		return *d.LaunchTemplate.Version
+	if d := f.DesiredConfiguration; d != nil && d.LaunchTemplate != nil {
+		return aws.ToString(d.LaunchTemplate.Version)
 	}
 	return ""
 }
@@ -74,26 +85,20 @@ func (f refresh) reason() string {
 	if d := f.RollbackDetails; d != nil && d.RollbackReason != nil {
 		return *d.RollbackReason
 	}
-	return deref(f.StatusReason)
+	return aws.ToString(f.StatusReason)
 }
 
 // forward reports whether the refresh still replaces instances by those of its version. A refresh that is neither
 // forward nor ended is being cancelled or rolled back.
 func (f refresh) forward() bool {
-	switch f.Status {
-	case types.InstanceRefreshStatusPending, types.InstanceRefreshStatusInProgress, types.InstanceRefreshStatusBaking:
-		return true
-	}
-	return false
+	return slices.Contains([]types.InstanceRefreshStatus{types.InstanceRefreshStatusPending,
+		types.InstanceRefreshStatusInProgress, types.InstanceRefreshStatusBaking}, f.Status)
 }
 
 func (f refresh) ended() bool {
-	switch f.Status {
-	case types.InstanceRefreshStatusSuccessful, types.InstanceRefreshStatusFailed, types.InstanceRefreshStatusCancelled,
-		types.InstanceRefreshStatusRollbackSuccessful, types.InstanceRefreshStatusRollbackFailed:
-		return true
-	}
-	return false
+	return slices.Contains([]types.InstanceRefreshStatus{types.InstanceRefreshStatusSuccessful,
+		types.InstanceRefreshStatusFailed, types.InstanceRefreshStatusCancelled,
+		types.InstanceRefreshStatusRollbackSuccessful, types.InstanceRefreshStatusRollbackFailed}, f.Status)
 }
 
 // covers reports whether an activity started during the refresh.
@@ -123,7 +128,7 @@ func (g *group) refresh() *refresh {
 // may differ from that of AWS.
 func (g *group) since(id, version string) []refresh {
 	newer := g.refreshes
-	if n := slices.IndexFunc(newer, func(f refresh) bool { return deref(f.InstanceRefreshId) == id }); n >= 0 {
+	if n := slices.IndexFunc(newer, func(f refresh) bool { return aws.ToString(f.InstanceRefreshId) == id }); n >= 0 {
 		newer = newer[:n]
 	}
 	return slices.DeleteFunc(slices.Clone(newer), func(f refresh) bool { return f.version() != version })
@@ -155,11 +160,6 @@ func (g *group) serving() map[string]bool {
 	return ids
 }
 
-// complete reports whether the group has its minimum of instances of a version in service, and no other ones.
-func (g *group) complete(version string) bool {
-	return !g.mixed(version) && len(g.serving()) >= g.minimum()
-}
-
 // minimum returns the number of instances without which the group is not healthy.
 func (g *group) minimum() int { return max(1, g.min) }
 
@@ -169,25 +169,22 @@ func (g *group) update(a types.AutoScalingGroup) error {
 	if a.LaunchTemplate == nil || a.LaunchTemplate.LaunchTemplateId == nil {
 		return fmt.Errorf("describe group %s: it has no launch template", g.Name)
 	}
-	g.template, g.version = *a.LaunchTemplate.LaunchTemplateId, deref(a.LaunchTemplate.Version)
+	g.template, g.version = *a.LaunchTemplate.LaunchTemplateId, aws.ToString(a.LaunchTemplate.Version)
 	g.targets = a.TargetGroupARNs
-	g.min = 0
-	if a.MinSize != nil {
-		g.min = int(*a.MinSize)
-	}
-	g.minHealthy, g.maxHealthy = nil, nil
-	if p := a.InstanceMaintenancePolicy; p != nil {
-		g.minHealthy, g.maxHealthy = p.MinHealthyPercentage, p.MaxHealthyPercentage
+	g.min = int(aws.ToInt32(a.MinSize))
+	if a.InstanceMaintenancePolicy != nil {
+		g.maintenance = *a.InstanceMaintenancePolicy
 	}
 	g.suspended = map[string]string{}
 	for _, p := range a.SuspendedProcesses {
-		g.suspended[deref(p.ProcessName)] = deref(p.SuspensionReason)
+		g.suspended[aws.ToString(p.ProcessName)] = aws.ToString(p.SuspensionReason)
 	}
 	g.instances = nil
 	for _, i := range a.Instances {
-		it := instance{id: deref(i.InstanceId), state: i.LifecycleState, healthy: deref(i.HealthStatus) == "Healthy"}
+		it := instance{id: aws.ToString(i.InstanceId), state: i.LifecycleState,
+			healthy: aws.ToString(i.HealthStatus) == "Healthy"}
 		if i.LaunchTemplate != nil {
-			it.version = deref(i.LaunchTemplate.Version)
+			it.version = aws.ToString(i.LaunchTemplate.Version)
 		}
 		g.versions[it.id] = it.version
 		g.served[it.id] = g.served[it.id] || it.state == types.LifecycleStateInService
@@ -195,11 +192,4 @@ func (g *group) update(a types.AutoScalingGroup) error {
 	}
 	slices.SortFunc(g.instances, func(a, b instance) int { return cmp.Compare(a.id, b.id) })
 	return nil
-}
-
-func deref(s *string) string {
-	if s == nil {
-		return ""
-	}
-	return *s
 }

@@ -2,7 +2,6 @@ package rollout
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"strconv"
@@ -46,10 +45,6 @@ type journal struct {
 	version  int64 // of the item at the last read or write; 0: there is none
 	document string
 	record   record.Record
-}
-
-func newJournal(clients Clients, table string) *journal {
-	return &journal{clients: clients, table: table, id: rand.Text()}
 }
 
 // read fetches the record.
@@ -120,17 +115,17 @@ func (j *journal) put(ctx context.Context, document string) error {
 	number := func(n int64) types.AttributeValue {
 		return &types.AttributeValueMemberN{Value: strconv.FormatInt(n, 10)}
 	}
-	in := &dynamodb.PutItemInput{TableName: &j.table, Item: map[string]types.AttributeValue{
-		record.AttributeID:       &types.AttributeValueMemberS{Value: record.ID},
-		record.AttributeVersion:  number(j.version + 1),
-		record.AttributeDocument: &types.AttributeValueMemberS{Value: document},
-	}}
-	if j.version == 0 {
-		in.ConditionExpression = aws.String("attribute_not_exists(#id)")
-		in.ExpressionAttributeNames = map[string]string{"#id": record.AttributeID}
-	} else {
+	in := &dynamodb.PutItemInput{TableName: &j.table,
+		Item: map[string]types.AttributeValue{
+			record.AttributeID:       &types.AttributeValueMemberS{Value: record.ID},
+			record.AttributeVersion:  number(j.version + 1),
+			record.AttributeDocument: &types.AttributeValueMemberS{Value: document},
+		},
+		ConditionExpression:      aws.String("attribute_not_exists(#version)"),
+		ExpressionAttributeNames: map[string]string{"#version": record.AttributeVersion},
+	}
+	if j.version > 0 {
 		in.ConditionExpression = aws.String("#version = :version")
-		in.ExpressionAttributeNames = map[string]string{"#version": record.AttributeVersion}
 		in.ExpressionAttributeValues = map[string]types.AttributeValue{":version": number(j.version)}
 	}
 	_, err := j.clients.Table.PutItem(ctx, in)
@@ -177,24 +172,18 @@ func (j *journal) editLocked(ctx context.Context, change func(*record.Record)) e
 	})
 }
 
+// confirmLock renews the lock, or returns an error if another run has it.
+func (j *journal) confirmLock(ctx context.Context) error {
+	return wrap(j.editLocked(ctx, func(*record.Record) {}), "keep the rollout lock")
+}
+
 // renew renews the lock until ctx ends. It calls lost when the lock has expired: another run may then take it.
 func (j *journal) renew(ctx context.Context, lost context.CancelCauseFunc) {
 	for sleep(ctx, renewInterval) == nil {
 		// A short outage of the table costs one renewal, not the rollout.
-		err := j.editLocked(ctx, func(*record.Record) {})
+		err := j.confirmLock(ctx)
 		if errors.Is(err, errLockLost) || err != nil && ctx.Err() == nil && !j.latest().Lock.Live(time.Now()) {
-			lost(fmt.Errorf("renew the rollout lock: %w", err))
+			lost(err)
 		}
 	}
-}
-
-// unlock releases the lock. If that fails the lock expires.
-func (j *journal) unlock(ctx context.Context) error {
-	return j.edit(ctx, func(r *record.Record) error {
-		if r.Lock == nil || r.Lock.ID != j.id {
-			return errLockLost
-		}
-		r.Lock = nil
-		return nil
-	})
 }

@@ -14,23 +14,33 @@ import (
 	"imagery/infra/testing/asgsim"
 )
 
-// Every row matches its own example before another row does, and has a source and, unless its cause is the release,
-// advice.
+func (e launchExample) classify() (row, cause, advice string) {
+	instance := ""
+	if strings.Contains(e.text, "Termination Reason") || strings.HasPrefix(e.text, "Instance ") {
+		instance = "i-0123456789abcdef0"
+	}
+	return rollout.Classify(instance, e.text)
+}
+
+// Every row matches its own example before another row does, and has a source and advice. A failure of an instance that
+// is in no row is the release's.
 func TestLaunchMessages(t *testing.T) {
 	t.Parallel()
-	seen := map[string]bool{}
-	for _, m := range rollout.LaunchMessages() {
-		instance := ""
-		if strings.Contains(m.Example, "Termination Reason") || m.Cause == "release" {
-			instance = "i-0123456789abcdef0"
+	var rows []string
+	for _, e := range launchExamples {
+		row, cause, advice := e.classify()
+		if row != e.name && (row != "" || cause != "release") {
+			t.Errorf("%s: its example is classified as %s, cause %s", e.name, row, cause)
 		}
-		if name, cause := rollout.Classify(instance, m.Example); name != m.Name || cause != m.Cause {
-			t.Errorf("%s: its example is classified as %s, cause %s", m.Name, name, cause)
+		if !strings.HasPrefix(e.source, "https://") || (advice == "") != (cause == "release") {
+			t.Errorf("%s: source %q, advice %q", e.name, e.source, advice)
 		}
-		if !strings.HasPrefix(m.Source, "https://") || seen[m.Name] || (m.Advice == "") != (m.Cause == "release") {
-			t.Errorf("%s: source %q, advice %q", m.Name, m.Source, m.Advice)
+		if row != "" {
+			rows = append(rows, row)
 		}
-		seen[m.Name] = true
+	}
+	if want := rollout.LaunchMessages(); !slices.Equal(rows, want) {
+		t.Errorf("examples of %q, want of %q", rows, want)
 	}
 	for _, c := range []struct{ instance, message, cause string }{
 		{"i-1", "", "release"},
@@ -39,7 +49,7 @@ func TestLaunchMessages(t *testing.T) {
 		{"", "RequestLimitExceeded - Request limit exceeded.", "transient"},
 		{"", "Instance became unhealthy while waiting for instance to be in InService state.", "unknown"},
 	} {
-		if _, cause := rollout.Classify(c.instance, c.message); cause != c.cause {
+		if _, cause, _ := rollout.Classify(c.instance, c.message); cause != c.cause {
 			t.Errorf("%q of instance %q is classified as %s, want %s", c.message, c.instance, cause, c.cause)
 		}
 	}
@@ -47,10 +57,11 @@ func TestLaunchMessages(t *testing.T) {
 
 // launchCase is a rollout in which launches fail.
 type launchCase struct {
-	rollout.LaunchMessage
-	rollout  bool          // of version 2, else a first deploy of version 1
-	zones    string        // in which launches fail
-	duration time.Duration // how long they fail; 0: until the end
+	launchExample
+	cause, advice string
+	rollout       bool          // of version 2, else a first deploy of version 1
+	zones         string        // in which launches fail
+	duration      time.Duration // how long they fail; 0: until the end
 }
 
 // script returns the scripts of a simulation in which launches of a version fail.
@@ -62,13 +73,13 @@ func (c launchCase) script(env *testEnv, version string) func(asgsim.Machine) as
 		if m.Version != version || over || !strings.Contains(c.zones, m.Zone) {
 			return script
 		}
-		switch _, reason, died := strings.Cut(c.Example, "Termination Reason: "); {
+		switch _, reason, died := strings.Cut(c.text, "Termination Reason: "); {
 		case died:
 			script.Died = reason
-		case c.Cause == "release":
+		case c.cause == "release":
 			return failedBoot()
 		default:
-			script.Refused = c.Example
+			script.Refused = c.text
 		}
 		return script
 	}
@@ -93,24 +104,22 @@ func (c launchCase) setUp(env *testEnv) int {
 // caused count against it, the others end with advice, and the next run succeeds when the cause is gone.
 func TestLaunchFailuresAreJudgedByTheirCause(t *testing.T) {
 	t.Parallel()
-	for _, m := range rollout.LaunchMessages() {
+	for _, e := range launchExamples {
+		_, cause, advice := e.classify()
 		for _, rolls := range []bool{false, true} {
 			what := map[bool]string{false: "first deploy", true: "rollout"}[rolls]
-			t.Run(m.Name+"/"+what+"/both zones", func(t *testing.T) {
-				t.Parallel()
-				simulateEmpty(t, func(env *testEnv) { launchCase{m, rolls, "ab", 0}.wantNoSuccess(env) })
-			})
-			if m.Cause == "release" {
-				continue
+			run := func(name, zones string, duration time.Duration, want func(launchCase, *testEnv)) {
+				t.Run(e.name+"/"+what+"/"+name, func(t *testing.T) {
+					t.Parallel()
+					c := launchCase{e, cause, advice, rolls, zones, duration}
+					simulateEmpty(t, func(env *testEnv) { want(c, env) })
+				})
 			}
-			t.Run(m.Name+"/"+what+"/one zone", func(t *testing.T) {
-				t.Parallel()
-				simulateEmpty(t, func(env *testEnv) { launchCase{m, rolls, "a", 0}.wantSuccess(env) })
-			})
-			t.Run(m.Name+"/"+what+"/for six minutes", func(t *testing.T) {
-				t.Parallel()
-				simulateEmpty(t, func(env *testEnv) { launchCase{m, rolls, "ab", 6 * time.Minute}.wantSuccess(env) })
-			})
+			run("both zones", "ab", 0, launchCase.wantNoSuccess)
+			if cause != "release" {
+				run("one zone", "a", 0, launchCase.wantSuccess)
+				run("for six minutes", "ab", 6*time.Minute, launchCase.wantSuccess)
+			}
 		}
 	}
 }
@@ -124,7 +133,7 @@ func (c launchCase) wantSuccess(env *testEnv) {
 	env.wantEntry(n, record.Successful, "")
 	failed := func(a asgsim.Activity) bool { return a.Status == types.ScalingActivityStatusCodeFailed }
 	if !slices.ContainsFunc(env.sim.Activities("worker"), failed) ||
-		!env.logged("AWS could not launch an instance (cause: "+c.Cause) {
+		!env.logged("AWS could not launch an instance (cause: "+c.cause) {
 		env.t.Error("no launch failed, or the failure is not logged")
 	}
 }
@@ -133,10 +142,10 @@ func (c launchCase) wantNoSuccess(env *testEnv) {
 	n := c.setUp(env)
 	_, err := env.up(n)
 	switch {
-	case c.Cause == "release" && c.rollout:
+	case c.cause == "release" && c.rollout:
 		wantFailure(env.t, err, "was rolled back, both groups run", "new workers failed")
 		env.wantEntry(n, record.RolledBack, "")
-	case c.Cause == "release":
+	case c.cause == "release":
 		wantFailure(env.t, err, "does not work, and there is none to roll back to", "new workers failed")
 		env.wantEntry(n, record.Failed, "")
 	default:
@@ -144,9 +153,9 @@ func (c launchCase) wantNoSuccess(env *testEnv) {
 		if c.rollout {
 			outcome = "rolled back without a verdict and may be rolled out again"
 		}
-		e := wantFailure(env.t, err, outcome, strings.TrimSuffix(c.Example, "."))
-		if !strings.Contains(e.Reason, c.Advice) {
-			env.t.Errorf("%q does not contain the advice %q", e.Reason, c.Advice)
+		e := wantFailure(env.t, err, outcome, strings.TrimSuffix(c.text, "."))
+		if !strings.Contains(e.Reason, c.advice) {
+			env.t.Errorf("%q does not contain the advice %q", e.Reason, c.advice)
 		}
 		env.wantEntry(n, record.Inconclusive, "AWS has launched no new worker for 1")
 	}
@@ -155,7 +164,7 @@ func (c launchCase) wantNoSuccess(env *testEnv) {
 	} else {
 		c.wantSuspended(env)
 	}
-	if c.Cause == "release" && c.rollout {
+	if c.cause == "release" && c.rollout {
 		return // from now on the release is rejected, see TestBadBinary
 	}
 	env.mem.Script = env.script

@@ -1,12 +1,16 @@
 package rollout
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
 
@@ -18,26 +22,14 @@ var launched = regexp.MustCompile(`^Launching a new EC2 instance(?:: (i-[0-9a-f]
 
 // launchHistory summarizes the launches of one version in a group, as far as they count.
 type launchHistory struct {
-	failures int      // launches that failed because of the release, and instances that became unhealthy
-	last     *failure // one of them, with an instance if there is one
+	failed []*Error // launches that failed because of the release, newest first, and instances that became unhealthy
 	// blocked is the newest failed launch with another cause, or nil if one has succeeded since; outside is the newest
 	// failed launch with another cause in any case.
 	blocked, outside *blockedLaunch
 	pending          bool // a newer launch is in progress
 }
 
-// add counts a failure that the release caused. One with an instance is preferred as last, since it has a console.
-func (h *launchHistory) add(f *failure) {
-	h.failures++
-	if h.last == nil || h.last.instance == "" {
-		h.last = f
-	}
-}
-
-// unhealthyKey prefixes the keys of observer.failures for instances that were in service.
-const unhealthyKey = "unhealthy "
-
-// checkLaunches returns a *failure once limit launches of version have failed or its instances have become unhealthy,
+// checkLaunches returns a failure once limit launches of version have failed or its instances have become unhealthy,
 // among the activities that count, or once AWS has launched no instance for the timeout of the cause (see timeouts).
 // Auto Scaling itself would keep retrying for an hour.
 func (o *observer) checkLaunches(
@@ -45,7 +37,7 @@ func (o *observer) checkLaunches(
 ) error {
 	for _, i := range g.instances {
 		if i.version == version && !i.healthy && g.served[i.id] {
-			o.record(ctx, g, unhealthyKey+i.id, i.id, "it was in service and is unhealthy")
+			o.keep(ctx, g, g.failedInService, i.id, "it was in service and is unhealthy")
 		}
 	}
 	h, err := o.launches(ctx, g, version, counts)
@@ -54,23 +46,20 @@ func (o *observer) checkLaunches(
 		o.once("activities", "%s: failed launches are not counted: %v", g.role, err)
 		return nil
 	}
-	for key, f := range o.failures {
-		if strings.HasPrefix(key, unhealthyKey) && f.group == g.Name {
-			h.add(f)
-		}
-	}
-	o.updateBlocked(g, version, h.blocked)
-	return decideLaunches(g.role, h, o.blocked[g.Name], limit, time.Now())
+	h.failed = slices.AppendSeq(h.failed, maps.Values(g.failedInService))
+	g.updateBlocked(version, h.blocked)
+	return decideLaunches(g.role, h, g.blocked, limit, time.Now())
 }
 
-// decideLaunches returns a *failure if a launch history ends the rollout, else nil. Blocked is the failed launch since
+// decideLaunches returns a failure if a launch history ends the rollout, else nil. Blocked is the failed launch since
 // which the group gets no instances, or nil.
 func decideLaunches(
 	role settings.Role, h launchHistory, blocked *blockedLaunch, limit int, now time.Time,
 ) error {
-	if h.failures >= limit {
-		return &failure{reason: fmt.Sprintf("%d new %ss failed, one of them: %s", h.failures, role, h.last.reason),
-			failedInstance: h.last.failedInstance}
+	if len(h.failed) >= limit {
+		f := *h.failed[0]
+		f.Reason = fmt.Sprintf("%d new %ss failed, one of them: %s", len(h.failed), role, f.Reason)
+		return &f
 	}
 	if blocked == nil {
 		return nil
@@ -79,40 +68,34 @@ func decideLaunches(
 	if waited <= limitOfCause || h.pending && waited <= 2*limitOfCause {
 		return nil
 	}
-	return &failure{finalResult: record.Inconclusive,
-		reason: fmt.Sprintf("AWS has launched no new %s for %s: %s", role, waited.Round(time.Second), blocked)}
+	return &Error{result: record.Inconclusive,
+		Reason: fmt.Sprintf("AWS has launched no new %s for %s: %s", role, waited.Round(time.Second), blocked)}
 }
 
 // updateBlocked keeps the time since which a group has been blocked. A group that has its minimum of the version and no
 // other instances only wants to scale out, and does not count as blocked.
-func (o *observer) updateBlocked(g *group, version string, newest *blockedLaunch) {
-	if newest == nil || g.complete(version) {
-		delete(o.blocked, g.Name)
-		return
+func (g *group) updateBlocked(version string, newest *blockedLaunch) {
+	if newest != nil && !g.mixed(version) && len(g.serving()) >= g.minimum() {
+		newest = nil
 	}
-	newest.since = time.Now()
-	if before := o.blocked[g.Name]; before != nil {
-		newest.since = before.since
+	if newest != nil && g.blocked != nil {
+		newest.since = g.blocked.since
 	}
-	o.blocked[g.Name] = newest
+	g.blocked = newest
 }
 
 // launches reads the launches of a version from the group's scaling activities.
 func (o *observer) launches(
 	ctx context.Context, g *group, version string, counts func(types.Activity) bool,
-) (launchHistory, error) {
-	var h launchHistory
+) (h launchHistory, err error) {
 	activities, err := o.activities(ctx, g)
-	if err != nil {
-		return h, err
-	}
 	reached := false               // a newer activity has launched an instance
 	for _, a := range activities { // newest first
-		m := launched.FindStringSubmatch(deref(a.Description))
+		m := launched.FindStringSubmatch(aws.ToString(a.Description))
 		if m == nil || a.StartTime == nil {
 			continue
 		}
-		id, message := m[1], deref(a.StatusMessage)
+		id, message := m[1], aws.ToString(a.StatusMessage)
 		if v, known := g.versions[id]; known && v != version {
 			continue // launched before the group got this version
 		}
@@ -127,23 +110,21 @@ func (o *observer) launches(
 		}
 		why := classify(id, message)
 		reached = reached || why.cause == causeRelease
-		if !counts(a) {
-			continue
-		}
-		if why.cause == causeRelease {
-			h.add(o.record(ctx, g, deref(a.ActivityId), id, message))
-			continue
-		}
-		o.once(deref(a.ActivityId), "%s: AWS could not launch an instance (cause: %s): %s", g.role, why.cause, message)
-		b := &blockedLaunch{cause: why.cause, message: strings.TrimSuffix(message, "."), advice: why.advice}
-		if h.outside == nil {
-			h.outside = b
-		}
-		if h.blocked == nil && !reached {
-			h.blocked = b
+		switch {
+		case !counts(a):
+		case why.cause == causeRelease:
+			h.failed = append(h.failed, o.keep(ctx, g, g.failedLaunches, id, message))
+		default:
+			o.once(aws.ToString(a.ActivityId), "%s: AWS could not launch an instance (cause: %s): %s", g.role, why.cause,
+				message)
+			b := &blockedLaunch{why.cause, strings.TrimSuffix(message, "."), why.advice, time.Now()}
+			h.outside = cmp.Or(h.outside, b)
+			if !reached {
+				h.blocked = cmp.Or(h.blocked, b)
+			}
 		}
 	}
-	return h, nil
+	return h, err
 }
 
 // activities returns the newest page of a group's scaling activities, newest first, which is longer than a rollout.
@@ -151,81 +132,64 @@ func (o *observer) activities(ctx context.Context, g *group) ([]types.Activity, 
 	out, err := o.clients.Groups.DescribeScalingActivities(ctx,
 		&autoscaling.DescribeScalingActivitiesInput{AutoScalingGroupName: &g.Name})
 	if err != nil {
-		return nil, fmt.Errorf("describe the scaling activities of group %s: %w", g.Name, err)
+		return nil, wrap(err, "describe the scaling activities of group %s", g.Name)
 	}
 	return out.Activities, nil
 }
 
-// mark has sinceMark count only launches that end from now on. It compares ids and not times, since the clock of this
-// machine may differ from that of AWS.
-func (o *observer) mark(ctx context.Context, g *group) {
-	old := map[string]bool{}
-	activities, err := o.activities(ctx, g)
-	if err != nil {
-		o.once("activities", "%s: failed launches are not counted: %v", g.role, err)
-	}
-	for _, a := range activities {
-		if a.EndTime != nil {
-			old[deref(a.ActivityId)] = true
+// sinceMark returns a condition for activities: that they had not ended when the group was marked, which the first call
+// does. It compares ids and not times, since the clock of this machine may differ from that of AWS.
+func (o *observer) sinceMark(ctx context.Context, g *group) func(types.Activity) bool {
+	if g.marked == nil {
+		g.marked = map[string]bool{}
+		activities, _ := o.activities(ctx, g) // checkLaunches logs the error
+		for _, a := range activities {
+			g.marked[aws.ToString(a.ActivityId)] = a.EndTime != nil
 		}
 	}
-	o.marked[g.Name] = old
+	return func(a types.Activity) bool { return !g.marked[aws.ToString(a.ActivityId)] }
 }
 
-// sinceMark returns a condition for activities: that they ended after the group was marked, which the first call does.
-func (o *observer) sinceMark(ctx context.Context, g *group) func(types.Activity) bool {
-	if o.marked[g.Name] == nil {
-		o.mark(ctx, g)
+// keep logs a failed instance once, and adds it to failures with its console output, which EC2 deletes later.
+func (o *observer) keep(
+	ctx context.Context, g *group, failures map[string]*Error, instance, message string,
+) *Error {
+	if failures[instance] == nil {
+		failures[instance] = &Error{Reason: strings.TrimSuffix(message, "."), Instance: instance,
+			Lines: o.console(ctx, instance), Logs: g.Logs}
+		o.log("%s %s failed: %s", g.role, instance, message)
 	}
-	return func(a types.Activity) bool { return !o.marked[g.Name][deref(a.ActivityId)] }
+	return failures[instance]
 }
 
-// record logs a failed instance once, and keeps its console output, which EC2 deletes later. The instance may be "".
-func (o *observer) record(ctx context.Context, g *group, key, instance, message string) *failure {
-	if f := o.failures[key]; f != nil {
-		return f
+// failedInstance returns the instance of a version that shows best why it failed, if there is one: one that failed to
+// launch, else an unhealthy one, else any.
+func (o *observer) failedInstance(ctx context.Context, g *group, version string) (f Error) {
+	for _, i := range g.instances {
+		if known := cmp.Or(g.failedLaunches[i.id], g.failedInService[i.id]); known != nil {
+			return *known
+		}
+		if i.version == version && (f.Instance == "" || !i.healthy) {
+			f = Error{Instance: i.id, Logs: g.Logs}
+		}
 	}
-	f := &failure{reason: strings.TrimSuffix(message, ".")}
-	o.failures[key] = f
-	if instance != "" {
-		o.failures[instance] = f
-		f.failedInstance = failedInstance{instance, o.console(ctx, instance), g.Name, g.Logs}
+	if f.Instance != "" {
+		f.Lines = o.console(ctx, f.Instance)
 	}
-	o.log("%s %s failed: %s", g.role, instance, message)
 	return f
 }
 
-// failedInstance returns the instance of a version that shows best why it failed: one that failed to launch, else an
-// unhealthy one, else any.
-func (o *observer) failedInstance(ctx context.Context, g *group, version string) failedInstance {
-	best := ""
-	for _, i := range g.instances {
-		if f := o.failures[i.id]; f != nil {
-			return f.failedInstance
-		}
-		if i.version == version && (best == "" || !i.healthy) {
-			best = i.id
-		}
-	}
-	if best == "" {
-		return failedInstance{}
-	}
-	return failedInstance{best, o.console(ctx, best), g.Name, g.Logs}
-}
-
-// explain returns the *failure of a refresh that AWS cancelled, failed or rolled back.
-func (o *observer) explain(ctx context.Context, g *group, f refresh) *failure {
+// explain returns the failure of a refresh that AWS cancelled, failed or rolled back.
+func (o *observer) explain(ctx context.Context, g *group, f refresh) error {
 	reason := strings.TrimSuffix(f.reason(), ".")
 	// The refresh may have run without a controller: with Start, or after a kill. An alarm judges the release in any case.
 	h, err := o.launches(ctx, g, f.version(), f.covers)
-	if err == nil && h.failures == 0 && h.outside != nil && !strings.Contains(strings.ToLower(reason), "alarm") {
-		return &failure{finalResult: record.Inconclusive,
-			reason: fmt.Sprintf("the refresh of the %ss to version %s ended (%s) while AWS launched no instances: %s",
-				g.role, f.version(), reason, h.outside)}
+	if err == nil && len(h.failed) == 0 && h.outside != nil && !strings.Contains(strings.ToLower(reason), "alarm") {
+		return inconclusive("the refresh of the %ss to version %s ended (%s) while AWS launched no instances: %s",
+			g.role, f.version(), reason, h.outside).err
 	}
-	if reason == "" {
-		reason = "AWS gave no reason"
-	}
-	return &failure{reason: fmt.Sprintf("the refresh of the %ss to version %s failed: %s", g.role, f.version(), reason),
-		failedInstance: o.failedInstance(ctx, g, f.version())}
+	failed := o.failedInstance(ctx, g, f.version())
+	failed.Reason = fmt.Sprintf("the refresh of the %ss to version %s failed: %s", g.role, f.version(),
+		cmp.Or(reason, "AWS gave no reason"))
+	return &failed
 }

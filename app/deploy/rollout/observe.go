@@ -18,19 +18,10 @@ import (
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 )
 
-// observer reads the state of a stack from AWS; it changes nothing. It keeps what AWS does not keep: the console output
-// of failed instances, and how long a group has been blocked.
+// observer reads the state of a stack from AWS; it changes nothing.
 type observer struct {
 	clients Clients
 	*progress
-	failures map[string]*failure        // failed launches, by activity and by instance
-	blocked  map[string]*blockedLaunch  // by name of the group, see updateBlocked
-	marked   map[string]map[string]bool // by name of the group, ids of activities that do not count, see mark
-}
-
-func newObserver(clients Clients, p *progress) *observer {
-	return &observer{clients: clients, progress: p, failures: map[string]*failure{}, blocked: map[string]*blockedLaunch{},
-		marked: map[string]map[string]bool{}}
 }
 
 // group updates g from AWS and logs what changed. All decisions of a rollout follow from what it reads.
@@ -38,7 +29,7 @@ func (o *observer) group(ctx context.Context, g *group) error {
 	out, err := o.clients.Groups.DescribeAutoScalingGroups(ctx,
 		&autoscaling.DescribeAutoScalingGroupsInput{AutoScalingGroupNames: []string{g.Name}})
 	if err != nil {
-		return fmt.Errorf("describe group %s: %w", g.Name, err)
+		return wrap(err, "describe group %s", g.Name)
 	}
 	if len(out.AutoScalingGroups) != 1 {
 		return fmt.Errorf("describe group %s: it does not exist", g.Name)
@@ -47,16 +38,16 @@ func (o *observer) group(ctx context.Context, g *group) error {
 		return err
 	}
 	g.refreshes = nil
-	in := &autoscaling.DescribeInstanceRefreshesInput{AutoScalingGroupName: &g.Name}
-	for more := true; more; more = deref(in.NextToken) != "" {
-		page, err := o.clients.Groups.DescribeInstanceRefreshes(ctx, in)
+	pages := autoscaling.NewDescribeInstanceRefreshesPaginator(o.clients.Groups,
+		&autoscaling.DescribeInstanceRefreshesInput{AutoScalingGroupName: &g.Name})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return fmt.Errorf("describe the instance refreshes of group %s: %w", g.Name, err)
+			return wrap(err, "describe the instance refreshes of group %s", g.Name)
 		}
 		for _, f := range page.InstanceRefreshes {
 			g.refreshes = append(g.refreshes, refresh{f})
 		}
-		in.NextToken = page.NextToken
 	}
 	slices.SortStableFunc(g.refreshes, func(a, b refresh) int { return b.started().Compare(a.started()) })
 	o.logChanges(g)
@@ -80,15 +71,15 @@ func (o *observer) health(ctx context.Context, g *group) (ok bool, problem strin
 		out, err := o.clients.Targets.DescribeTargetHealth(ctx,
 			&elasticloadbalancingv2.DescribeTargetHealthInput{TargetGroupArn: &arn})
 		if err != nil {
-			return false, "", fmt.Errorf("describe the targets of group %s: %w", g.Name, err)
+			return false, "", wrap(err, "describe the targets of group %s", g.Name)
 		}
 		registered := 0
 		for _, d := range out.TargetHealthDescriptions {
-			if d.Target == nil || d.TargetHealth == nil || !serving[deref(d.Target.Id)] {
+			if d.Target == nil || d.TargetHealth == nil || !serving[aws.ToString(d.Target.Id)] {
 				continue // draining: its instance is being removed
 			}
 			if registered++; d.TargetHealth.State != elb.TargetHealthStateEnumHealthy {
-				return false, fmt.Sprintf("the load balancer reports %s as %s: %s", deref(d.Target.Id), d.TargetHealth.State,
+				return false, fmt.Sprintf("the load balancer reports %s as %s: %s", aws.ToString(d.Target.Id), d.TargetHealth.State,
 					d.TargetHealth.Reason), nil
 			}
 		}
@@ -100,30 +91,30 @@ func (o *observer) health(ctx context.Context, g *group) (ok bool, problem strin
 }
 
 // alarms reports whether all alarms are in state OK: AWS starts no instance refresh with an alarm in another state. It
-// returns a *failure if one is in state ALARM, and a *rejected if one does not exist.
+// returns a failure if one is in state ALARM, and a *rejected if one does not exist.
 func (o *observer) alarms(ctx context.Context, names []string) (ok bool, err error) {
 	if len(names) == 0 {
-		return true, nil
+		return true, nil // without names AWS would return all alarms
 	}
 	out, err := o.clients.Alarms.DescribeAlarms(ctx, &cloudwatch.DescribeAlarmsInput{AlarmNames: names,
 		AlarmTypes: []cloudwatchtypes.AlarmType{
 			cloudwatchtypes.AlarmTypeMetricAlarm, cloudwatchtypes.AlarmTypeCompositeAlarm}})
 	if err != nil {
-		return false, fmt.Errorf("describe the alarms: %w", err)
+		return false, wrap(err, "describe the alarms")
 	}
 	states := map[string]cloudwatchtypes.StateValue{}
 	for _, a := range out.MetricAlarms {
-		states[deref(a.AlarmName)] = a.StateValue
+		states[aws.ToString(a.AlarmName)] = a.StateValue
 	}
 	for _, a := range out.CompositeAlarms {
-		states[deref(a.AlarmName)] = a.StateValue
+		states[aws.ToString(a.AlarmName)] = a.StateValue
 	}
 	ok = true
 	for _, name := range names {
 		switch states[name] {
 		case cloudwatchtypes.StateValueOk:
 		case cloudwatchtypes.StateValueAlarm:
-			return false, &failure{reason: "alarm " + name + " is in state ALARM"}
+			return false, &Error{Reason: "alarm " + name + " is in state ALARM"}
 		case cloudwatchtypes.StateValueInsufficientData:
 			o.once(name, "alarm %s has insufficient data, waiting", name)
 			ok = false
@@ -150,7 +141,7 @@ func (o *observer) console(ctx context.Context, instance string) []string {
 	for _, latest := range []*bool{aws.Bool(true), nil} { // only some instance types support Latest
 		out, err := o.clients.Compute.GetConsoleOutput(ctx,
 			&ec2.GetConsoleOutputInput{InstanceId: &instance, Latest: latest})
-		if err == nil && deref(out.Output) != "" {
+		if err == nil && aws.ToString(out.Output) != "" {
 			text = *out.Output
 			break
 		}

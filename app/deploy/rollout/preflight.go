@@ -22,8 +22,8 @@ func (c *controller) preflight(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	c.releases = map[settings.Role]string{}
-	for _, role := range Order {
-		g, want := c.groups[role], c.want.Versions[role]
+	for _, g := range c.groups {
+		want := c.want.Versions[g.role]
 		known, err := c.observe.templates(ctx, g, want, g.version)
 		if err != nil {
 			return false, err
@@ -31,7 +31,7 @@ func (c *controller) preflight(ctx context.Context) (bool, error) {
 		t, ok := known[want]
 		switch {
 		case !ok:
-			return false, fmt.Errorf("launch template %s of the %ss has no version %s", g.template, role, want)
+			return false, fmt.Errorf("launch template %s of the %ss has no version %s", g.template, g.role, want)
 		case !strings.HasPrefix(t.image, "ami-"):
 			return false, fmt.Errorf("version %s of launch template %s has the image %q, which AWS cannot roll back: "+
 				"use the id of an image, ami-…", want, g.template, t.image)
@@ -44,14 +44,14 @@ func (c *controller) preflight(ctx context.Context) (bool, error) {
 		}
 		object := &s3.HeadObjectInput{Bucket: &t.bucket, Key: &t.key}
 		if _, err := c.Clients.Objects.HeadObject(ctx, object); err != nil {
-			return false, fmt.Errorf("find release %s in its bucket: %w", short(t.release), err)
+			return false, wrap(err, "find release %s in its bucket", short(t.release))
 		}
-		c.releases[role] = known[g.version].release
+		c.releases[g.role] = known[g.version].release
 	}
 	return false, c.poll(ctx, func() (bool, error) {
 		ok, err := c.alarmsOK(ctx)
-		if f := (*failure)(nil); errors.As(err, &f) {
-			return false, &rejected{f.reason + ". Nothing was changed. Fix its cause, or force the rollout " +
+		if f := (*Error)(nil); errors.As(err, &f) {
+			return false, &rejected{f.Reason + ". Nothing was changed. Fix its cause, or force the rollout " +
 				"(imagery:rolloutForce true, or -force)"}
 		}
 		if err == nil && !ok && time.Since(c.began) > alarmsTimeout {
@@ -71,7 +71,7 @@ func (c *controller) checkReversible(g *group, now template) error {
 	case number(g.version) == 0:
 		return fmt.Errorf("group %s has version %q, which is not a number, so that AWS could not roll back. Nothing was "+
 			"changed. Set it to the number of the version that its instances run: %s", g.Name, g.version, set)
-	case c.fresh:
+	case c.firstDeploy:
 		return nil
 	case now.number == "":
 		return fmt.Errorf("group %s has version %s of launch template %s, which does not exist any more, so that AWS could "+

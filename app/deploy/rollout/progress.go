@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
 // progress writes the lines that tell an operator what a rollout does. Only log may be called by several goroutines.
@@ -11,8 +13,6 @@ type progress struct {
 	write  func(line string) // nil: discard
 	logged map[string]bool
 }
-
-func newProgress(write func(string)) *progress { return &progress{write, map[string]bool{}} }
 
 func (p *progress) log(format string, args ...any) {
 	if p.write != nil {
@@ -49,7 +49,7 @@ func (p *progress) logChanges(g *group) {
 	}
 	f := g.refreshes[0]
 	line := fmt.Sprintf("%s to version %s: %s", g.role, f.version(), f.Status)
-	if reason := deref(f.StatusReason); reason != "" {
+	if reason := aws.ToString(f.StatusReason); reason != "" {
 		line += ", " + reason
 	}
 	if line != g.loggedRefresh && (g.loggedRefresh != "" || !f.ended()) {

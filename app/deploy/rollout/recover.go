@@ -14,7 +14,7 @@ import (
 
 // same reports whether an entry is the rollout that is wanted now.
 func (c *controller) same(e record.Entry) bool {
-	return e.Release == c.want.Release && maps.Equal(e.New, byName(c.want.Versions))
+	return e.Release == c.want.Release && maps.Equal(e.New, c.want.Versions)
 }
 
 // recover handles a rollout that an earlier run left unfinished: the same rollout is resumed, another one is rolled
@@ -33,7 +33,7 @@ func (c *controller) recover(ctx context.Context) (bool, error) {
 		}
 		return false, c.rollBackUnrecorded(ctx)
 	case c.same(*e):
-		c.resumed, c.fresh, c.from, c.old, c.before = true, len(e.Old) == 0, e.From, byRole(e.Old), e.Before
+		c.resumed, c.firstDeploy, c.from, c.old, c.before = true, len(e.Old) == 0, e.From, e.Old, e.Before
 		c.log("%s began this rollout on %s and did not complete it: continuing", e.By, e.Begin.Format(time.RFC3339))
 		if e.Result == record.RollingBack { // it has failed already
 			return false, recordedFailure(e)
@@ -55,18 +55,14 @@ func (c *controller) recover(ctx context.Context) (bool, error) {
 	}); err != nil {
 		return false, err
 	}
-	err := c.restore(ctx, byRole(e.Old))
+	err := c.restore(ctx, e.Old)
 	switch {
 	case errors.Is(err, errRollbackStuck):
 		// The new release may be the fix, so that a stuck rollback must not prevent it.
 		c.log("continuing from the current state of the groups")
-		result, stuck := record.Failed, err
-		if now := c.journal.latest(); now.Current() != nil && now.Current().FinalResult != "" {
-			result = now.Current().FinalResult // the release was not judged
-		}
-		err = c.close(ctx, result, reason+"; "+stuck.Error())
+		err = c.close(ctx, record.Failed, reason+"; "+err.Error())
 	case err == nil:
-		err = c.closeRolledBack(ctx)
+		err = c.close(ctx, record.RolledBack, "")
 	}
 	if err != nil {
 		return false, err
@@ -75,20 +71,19 @@ func (c *controller) recover(ctx context.Context) (bool, error) {
 }
 
 // recordedFailure returns the failure that the record holds for an entry.
-func recordedFailure(e *record.Entry) *failure {
-	return &failure{reason: e.Reason, finalResult: e.FinalResult,
-		failedInstance: failedInstance{instance: e.Instance, lines: e.Lines}}
+func recordedFailure(e *record.Entry) *Error {
+	return &Error{Reason: e.Reason, result: e.FinalResult, Instance: e.Instance, Lines: e.Lines}
 }
 
 // rollBackUnrecorded rolls back refreshes that belong to no rollout in the record, such as one that an operator started
 // in the console. A refresh to the wanted version is adopted instead.
 func (c *controller) rollBackUnrecorded(ctx context.Context) error {
 	old := map[settings.Role]string{}
-	for role, g := range c.groups {
-		if f := g.refresh(); f != nil && (f.version() != c.want.Versions[role] || !f.forward()) {
-			c.log("%s: a refresh to version %s is in progress that belongs to no rollout: rolling it back first", role,
+	for _, g := range c.groups {
+		if f := g.refresh(); f != nil && (f.version() != c.want.Versions[g.role] || !f.forward()) {
+			c.log("%s: a refresh to version %s is in progress that belongs to no rollout: rolling it back first", g.role,
 				f.version())
-			old[role] = g.version
+			old[g.role] = g.version
 		}
 	}
 	return c.restore(ctx, old)
@@ -101,18 +96,18 @@ func (c *controller) converged(ctx context.Context) (done bool, err error) {
 		return false, nil
 	}
 	arrived := true
-	for role, g := range c.groups {
-		arrived = arrived && g.at(c.want.Versions[role]) && g.refresh() == nil
-		// With one of the groups dead there is no release to roll back to.
-		c.fresh = c.fresh || g.dead
+	for _, g := range c.groups {
+		arrived = arrived && g.at(c.want.Versions[g.role]) && g.refresh() == nil
+		// With one of the groups down there is no release to roll back to.
+		c.firstDeploy = c.firstDeploy || g.wasDown
 	}
 	good := c.lastSuccessful()
 	switch {
 	case arrived && good == nil:
-		c.fresh, arrived = true, false
-	case good != nil && maps.Equal(byRole(good.New), c.versions()):
+		c.firstDeploy, arrived = true, false
+	case good != nil && maps.Equal(good.New, c.versions()):
 		// It worked, so it can be rolled back to, even if no instance serves at this moment.
-		c.fresh = false
+		c.firstDeploy = false
 	}
 	if !arrived {
 		return false, nil
@@ -133,37 +128,35 @@ func (c *controller) awaitHealthy(ctx context.Context) error {
 			return err
 		}
 	}
-	first := true // describe has just read the groups
+	again := false // describe has just read the groups
 	return c.poll(ctx, func() (bool, error) {
-		for _, role := range Order {
-			g := c.groups[role]
-			if !first {
+		defer func() { again = true }()
+		for _, g := range c.groups {
+			if again {
 				if err := c.observe.group(ctx, g); err != nil {
 					return false, err
 				}
 			}
 			ok, problem, err := c.observe.health(ctx, g)
-			if ok && err == nil {
-				continue
-			}
 			switch {
 			case err != nil:
+				return false, err
+			case ok:
+				continue
 			case c.Start:
 				c.outcome = Started
 				return true, nil
 			case time.Since(c.began) > healthyTimeout:
-				err = &rejected{fmt.Sprintf("both groups have release %s already, but the %ss are not healthy after %s: %s. "+
-					"Nothing was changed. Look at their instances and log group %s, or roll back with imagery rollout to RELEASE",
-					name, role, healthyTimeout, problem, g.Logs)}
-			default:
-				c.once("waits "+problem, "%s: nothing to roll out, waiting: %s", role, problem)
-				// Without a limit: only launches that AWS refuses end this wait early.
-				err = c.observe.checkLaunches(ctx, g, c.want.Versions[role], math.MaxInt, c.observe.sinceMark(ctx, g))
-				if f := (*failure)(nil); errors.As(err, &f) {
-					err = &rejected{fmt.Sprintf("both groups have release %s already, but %s. Nothing was changed", name, f.reason)}
-				}
+				return false, &rejected{fmt.Sprintf("both groups have release %s already, but the %ss are not healthy after "+
+					"%s: %s. Nothing was changed. Look at their instances and log group %s, or roll back with imagery rollout "+
+					"to RELEASE", name, g.role, healthyTimeout, problem, g.Logs)}
 			}
-			first = false
+			c.once("waits "+problem, "%s: nothing to roll out, waiting: %s", g.role, problem)
+			// Without a limit: only launches that AWS refuses end this wait early.
+			err = c.observe.checkLaunches(ctx, g, c.want.Versions[g.role], math.MaxInt, c.observe.sinceMark(ctx, g))
+			if f := (*Error)(nil); errors.As(err, &f) {
+				err = &rejected{fmt.Sprintf("both groups have release %s already, but %s. Nothing was changed", name, f.Reason)}
+			}
 			return false, err
 		}
 		return true, nil

@@ -17,69 +17,67 @@ import (
 var errRollbackStuck = errors.New("the rollback does not work")
 
 // rollBack rolls both groups back after a failure, also the one that was healthy, and closes the entry unless AWS could
-// not be reached. It returns an *Error that says what the groups run now, joined with what went wrong meanwhile.
-func (c *controller) rollBack(ctx context.Context, f *failure) error {
-	out := &Error{Reason: f.reason, Instance: f.instance, Lines: f.lines, Logs: f.logs}
+// not be reached. It returns the failure with an Outcome, joined with what went wrong meanwhile.
+func (c *controller) rollBack(ctx context.Context, f *Error) error {
 	name := short(c.want.Release)
-	if c.fresh {
-		out.Outcome = "release " + name +
+	if c.firstDeploy {
+		f.Outcome = "release " + name +
 			" does not work, and there is none to roll back to; its instances are left as they are"
-		if f.finalResult == record.Inconclusive {
-			out.Outcome = "release " + name + " was not judged, and there is none to roll back to; " +
+		if f.result == record.Inconclusive {
+			f.Outcome = "release " + name + " was not judged, and there is none to roll back to; " +
 				"run this again when the cause is gone"
 		}
-		return join(errors.Join(c.pause(ctx), c.close(ctx, cmp.Or(f.finalResult, record.Failed), f.reason)), out)
+		return join(f, c.pause(ctx), c.close(ctx, cmp.Or(f.result, record.Failed), f.Reason))
 	}
-	c.log("release %s is rolled back: %s", name, f.reason)
+	c.log("release %s is rolled back: %s", name, f.Reason)
 	// Recorded first: the next run must roll back, too.
 	if err := c.journal.editLocked(ctx, func(rec *record.Record) {
 		if e := rec.Current(); e != nil {
-			e.Result, e.FinalResult = record.RollingBack, f.finalResult
-			e.Reason, e.Instance, e.Lines = f.reason, f.instance, f.lines
+			e.Result, e.FinalResult = record.RollingBack, f.result
+			e.Reason, e.Instance, e.Lines = f.Reason, f.Instance, f.Lines
 		}
 	}); err != nil {
 		return err
 	}
-	if err := c.restore(ctx, c.old); err != nil && !errors.Is(err, errRollbackStuck) {
+	switch err := c.restore(ctx, c.old); {
+	case errors.Is(err, errRollbackStuck):
+		reason := f.Reason + "; " + err.Error()
+		f.Outcome, f.Reason = "release "+name+" failed, and "+err.Error(), f.Reason+" (the first failure)"
+		return join(f, c.close(ctx, record.Failed, reason))
+	case err != nil:
 		return err
-	} else if err != nil {
-		out.Outcome, out.Reason = "release "+name+" failed, and "+err.Error(), out.Reason+" (the first failure)"
-		result := record.Failed
-		if f.finalResult == record.Inconclusive {
-			result = f.finalResult
-		}
-		return join(c.close(ctx, result, f.reason+"; "+err.Error()), out)
-	}
-	switch {
 	case c.from == "":
-		out.Outcome = "release " + name +
+		f.Outcome = "release " + name +
 			" was rolled back, each group runs what it ran before, and that was not the same release"
-	case f.finalResult != "":
-		out.Outcome = fmt.Sprintf("release %s was rolled back without a verdict and may be rolled out again, both groups "+
+	case f.result != "":
+		f.Outcome = fmt.Sprintf("release %s was rolled back without a verdict and may be rolled out again, both groups "+
 			"run %s again", name, short(c.from))
 	default:
-		out.Outcome = fmt.Sprintf("release %s was rolled back, both groups run %s again", name, short(c.from))
+		f.Outcome = fmt.Sprintf("release %s was rolled back, both groups run %s again", name, short(c.from))
 	}
-	return join(c.closeRolledBack(ctx), out)
+	return join(f, c.close(ctx, record.RolledBack, ""))
 }
 
-// join returns out, joined with err if it is not nil.
-func join(err error, out *Error) error {
-	if err == nil {
-		return out
+// join returns f, joined with the other errors if there are any.
+func join(f *Error, others ...error) error {
+	if err := errors.Join(others...); err != nil {
+		return errors.Join(err, f)
 	}
-	return errors.Join(err, out)
+	return f
 }
 
 // restore brings groups back to old versions, all at the same time, and returns when they are healthy. It returns an
 // error that wraps errRollbackStuck if a group cannot be brought back; the other group is brought back nevertheless.
 func (c *controller) restore(ctx context.Context, old map[settings.Role]string) error {
 	back, lost := map[settings.Role]*target{}, map[settings.Role]error{}
-	for role, version := range old {
-		back[role] = &target{group: c.groups[role], want: version, began: time.Now()}
+	for _, g := range c.groups {
+		if version, ok := old[g.role]; ok {
+			back[g.role] = &target{group: g, want: version, began: time.Now()}
+		}
+		g.blocked = nil // by the other release, like these failures
+		clear(g.failedLaunches)
+		clear(g.failedInService)
 	}
-	clear(c.observe.failures) // of the other release
-	clear(c.observe.blocked)
 	err := c.poll(ctx, func() (bool, error) {
 		all := true
 		for _, role := range slices.Sorted(maps.Keys(back)) {
@@ -111,7 +109,7 @@ func (c *controller) endRefresh(ctx context.Context, g *group) (done bool, err e
 	}
 	next := decideEndRefresh(g)
 	if next == actionCancel {
-		if err := c.act.confirmLock(ctx); err != nil {
+		if err := c.journal.confirmLock(ctx); err != nil {
 			return false, err
 		}
 		return false, c.act.cancel(ctx, g)
@@ -137,17 +135,17 @@ func (c *controller) advanceRollback(ctx context.Context, t *target) (done bool,
 		return ok, err
 	case actionWatchRefresh:
 		err := c.observe.checkLaunches(ctx, t.group, t.want, maxFailedRollbackLaunches, d.refresh.covers)
-		if f := (*failure)(nil); errors.As(err, &f) {
-			return false, stuck("version %s of the %ss does not come up any more: %s", t.want, t.role, f.reason).err
+		if f := (*Error)(nil); errors.As(err, &f) {
+			return false, stuck("version %s of the %ss does not come up any more: %s", t.want, t.role, f.Reason).err
 		}
 		return false, err
 	case actionRollBack:
 		return false, c.act.rollBack(ctx, t.group)
 	case actionSetVersion:
-		return false, c.act.setVersion(ctx, t.group, t.want)
+		return false, c.act.setVersion(ctx, t)
 	case actionStartRefresh:
 		// Neither alarms nor a bake may stop it: alarms are in state ALARM because of the release that is removed.
-		return false, c.startRefresh(ctx, t, nil)
+		return false, c.act.startRefresh(ctx, t, nil)
 	default:
 		return d.action == actionStop, d.err
 	}

@@ -13,6 +13,7 @@ package rollout
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"strings"
 	"sync"
@@ -63,13 +64,16 @@ type Options struct {
 	Log func(line string)
 }
 
-// Error is returned when a rollout did not end with the release that was wanted.
+// Error is returned when a rollout did not end with the release that was wanted. Within the package, an Error without
+// an Outcome is a failure: the release is bad, or the rollout cannot continue, and it has not been rolled back yet.
 type Error struct {
 	Outcome  string   // what the groups run now, a sentence
 	Reason   string   // why the release was not rolled out
 	Instance string   // instance that failed; empty: none in particular
 	Lines    []string // last lines of its console
 	Logs     string   // log group with more
+
+	result record.Result // of the rollout, if not that of a rollback
 }
 
 func (e *Error) Error() string {
@@ -95,23 +99,6 @@ const (
 	Started Outcome = "started" // the rollout has begun, see Options.Start
 )
 
-// failedInstance is the instance that shows why a release failed, with the end of its console output.
-type failedInstance struct {
-	instance string   // empty: there is none
-	lines    []string // last lines of its console
-	group    string
-	logs     string // log group with more
-}
-
-// failure ends a rollout: the release is bad, or the rollout cannot continue.
-type failure struct {
-	reason string
-	failedInstance
-	finalResult record.Result // of the rollout once it is rolled back; "": RolledBack
-}
-
-func (f *failure) Error() string { return f.reason }
-
 // rejected is an error that a retry does not change. The run has changed nothing.
 type rejected struct{ text string }
 
@@ -121,27 +108,29 @@ func (e *rejected) Error() string { return e.text }
 type controller struct {
 	Options
 	*progress
-	want     Target
-	journal  *journal
-	observe  *observer
-	act      *actor
-	smoke    *smokeTest
-	groups   map[settings.Role]*group
-	outcome  Outcome
-	began    time.Time
-	resumed  bool                     // an earlier run began the same rollout and was killed
-	fresh    bool                     // no working release to roll back to
-	old      map[settings.Role]string // versions to roll back to; empty if fresh
-	from     string                   // release of old; empty: the groups had different ones
-	releases map[settings.Role]string // releases of the groups' versions
-	before   map[string]string        // by role, the newest instance refresh that is older than this rollout
+	want             Target
+	journal          *journal
+	observe          *observer
+	act              *actor
+	smoke            *smokeTest
+	workers, servers *group
+	groups           []*group // both, in the order of Order
+	outcome          Outcome
+	began            time.Time
+	resumed          bool                     // an earlier run began the same rollout and was killed
+	firstDeploy      bool                     // there is no working release to roll back to
+	old              map[settings.Role]string // versions to roll back to; empty at a first deploy
+	from             string                   // release of old; empty: the groups had different ones
+	releases         map[settings.Role]string // releases of the groups' versions
+	before           map[settings.Role]string // the newest instance refreshes that are older than this rollout
 }
 
 // newController returns a controller without the lock.
 func newController(o Options, want Target) *controller {
-	p, j := newProgress(o.Log), newJournal(o.Clients, o.Table)
-	return &controller{Options: o, want: want, progress: p, outcome: Done, began: time.Now(), journal: j,
-		observe: newObserver(o.Clients, p), act: &actor{o.Clients, j, p}, smoke: &smokeTest{try: o.Smoke, progress: p}}
+	p := &progress{write: o.Log, logged: map[string]bool{}}
+	j := &journal{clients: o.Clients, table: o.Table, id: rand.Text()}
+	return &controller{Options: o, want: want, progress: p, journal: j, observe: &observer{o.Clients, p},
+		act: &actor{o.Clients, j, p}, smoke: &smokeTest{try: o.Smoke, progress: p}, outcome: Done, began: time.Now()}
 }
 
 // Run rolls out want to both groups. It returns an *Error if the release failed or could not be rolled out; the text of
@@ -160,8 +149,8 @@ func Run(ctx context.Context, o Options, want Target) (Outcome, error) {
 			c.preflight,      // all other checks that change nothing
 			c.begin,          // record it: from here on both groups or none
 			c.start,          // both groups at once, without waiting for the end
-			c.rollWorker,     // and bake
-			c.rollServer,     // and bake, with the smoke test
+			c.rollWorkers,    // and bake
+			c.rollServers,    // and bake, with the smoke test
 			c.succeed,
 		} {
 			if done, err := step(ctx); done || err != nil {
@@ -187,7 +176,8 @@ func (c *controller) locked(ctx context.Context, why string, do func(context.Con
 	renewing.Wait()
 	release, done := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer done()
-	if e := c.journal.unlock(release); e != nil && !errors.Is(e, errLockLost) {
+	e := c.journal.editLocked(release, func(r *record.Record) { r.Lock = nil })
+	if e != nil && !errors.Is(e, errLockLost) {
 		c.log("the rollout lock is not released and expires in %s: %v", lockDuration, e)
 	}
 	return err
@@ -195,31 +185,14 @@ func (c *controller) locked(ctx context.Context, why string, do func(context.Con
 
 // describe reads both groups.
 func (c *controller) describe(ctx context.Context) (bool, error) {
-	c.groups = map[settings.Role]*group{}
 	for _, role := range Order {
-		g := &group{Group: c.Groups[role], role: role, versions: map[string]string{}, served: map[string]bool{}}
+		g := newGroup(c.Groups[role], role)
 		if err := c.observe.group(ctx, g); err != nil {
 			return false, err
 		}
-		g.dead = !g.serves("")
-		c.groups[role] = g
+		g.wasDown = !g.serves("")
+		c.groups = append(c.groups, g)
 	}
+	c.workers, c.servers = c.groups[0], c.groups[1]
 	return false, nil
-}
-
-// byRole and byName convert the versions of the record.
-func byRole(versions map[string]string) map[settings.Role]string {
-	out := map[settings.Role]string{}
-	for role, v := range versions {
-		out[settings.Role(role)] = v
-	}
-	return out
-}
-
-func byName(versions map[settings.Role]string) map[string]string {
-	out := map[string]string{}
-	for role, v := range versions {
-		out[string(role)] = v
-	}
-	return out
 }

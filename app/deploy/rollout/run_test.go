@@ -20,7 +20,7 @@ import (
 
 func (env *testEnv) options() rollout.Options {
 	return rollout.Options{Clients: env.clients(), Table: "images", By: "ann@laptop", Why: "pulumi up",
-		Bake: 3 * time.Minute, Log: env.log,
+		Bake: 3 * time.Minute, Poll: 30 * time.Second, Log: env.log,
 		Groups: map[settings.Role]rollout.Group{
 			worker: {Name: "worker", Alarms: []string{"worker-failures"}, Logs: "/imagery/dev/worker"},
 			server: {Name: "server", Alarms: []string{"server-errors"}, Logs: "/imagery/dev/server"},

@@ -56,3 +56,54 @@ func unverified() *http.Client {
 	t.TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
 	return &http.Client{Transport: t, Timeout: time.Minute}
 }
+
+// smokeTest runs Options.Smoke once, in the background.
+type smokeTest struct {
+	try func(ctx context.Context, release string) (warning string, err error) // nil: no smoke test
+	*progress
+	cancel context.CancelFunc // nil: not started
+	done   chan struct{}      // closed when err is set
+	err    error
+}
+
+// start starts the test unless it has been started. The caller must call stop.
+func (s *smokeTest) start(ctx context.Context, release string) {
+	if s.try == nil || s.cancel != nil {
+		return
+	}
+	s.log("smoke: using the service as a client does")
+	ctx, s.cancel = context.WithCancel(ctx)
+	s.done = make(chan struct{})
+	go func() {
+		defer close(s.done)
+		warning, err := s.try(ctx, release)
+		if warning != "" {
+			s.log("smoke: WARNING: %s", warning)
+		}
+		s.err = err
+	}()
+}
+
+// result reports whether the test is running, and a failure if it has ended with an error.
+func (s *smokeTest) result() (running bool, err error) {
+	if s.cancel == nil {
+		return false, nil
+	}
+	select {
+	case <-s.done:
+		if s.err != nil {
+			err = &Error{Reason: "the smoke test failed: " + s.err.Error()}
+		}
+		return false, err
+	default:
+		return true, nil
+	}
+}
+
+// stop cancels the test if it is running, and waits for its end.
+func (s *smokeTest) stop() {
+	if s.cancel != nil {
+		s.cancel()
+		<-s.done
+	}
+}

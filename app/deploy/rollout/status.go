@@ -3,6 +3,8 @@ package rollout
 import (
 	"context"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+
 	"imagery/app/deploy/record"
 	"imagery/app/deploy/settings"
 )
@@ -52,20 +54,19 @@ func Status(ctx context.Context, o Options) (Report, error) {
 		return Report{}, err
 	}
 	out := Report{Record: c.journal.latest()}
-	for _, role := range Order {
-		g := c.groups[role]
+	for _, g := range c.groups {
 		known, err := c.observe.templates(ctx, g, g.version)
 		if err != nil {
 			return Report{}, err
 		}
-		one := GroupReport{Role: role, Name: g.Name, Version: g.version, Release: known[g.version].release, Minimum: g.min,
+		one := GroupReport{Role: g.role, Name: g.Name, Version: g.version, Release: known[g.version].release, Minimum: g.min,
 			Instances: map[string]InstanceReport{}, Suspended: g.suspended}
 		for _, i := range g.instances {
 			one.Instances[i.id] = InstanceReport{i.version, string(i.state), i.healthy}
 		}
 		if len(g.refreshes) > 0 {
 			f := g.refreshes[0]
-			one.Refresh = &RefreshReport{f.version(), string(f.Status), deref(f.StatusReason), !f.ended()}
+			one.Refresh = &RefreshReport{f.version(), string(f.Status), aws.ToString(f.StatusReason), !f.ended()}
 		}
 		out.Groups = append(out.Groups, one)
 	}

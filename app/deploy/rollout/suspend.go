@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,52 +46,43 @@ func (c *controller) checkSuspended(g *group) error {
 
 // checkProcesses is checkSuspended for both groups, also when there is nothing to roll out.
 func (c *controller) checkProcesses(context.Context) (bool, error) {
-	for _, role := range Order {
-		if err := c.checkSuspended(c.groups[role]); err != nil {
-			return false, err
-		}
-	}
-	return false, nil
+	return false, cmp.Or(c.checkSuspended(c.workers), c.checkSuspended(c.servers))
 }
 
 // pause suspends the launches of every group that has fewer instances in service than its minimum, after a first
 // deploy that failed: Auto Scaling would start instances for a day, each of which fails. The next run resumes them.
 func (c *controller) pause(ctx context.Context) error {
-	var paused []string
-	for _, role := range Order {
-		g := c.groups[role]
+	var errs []error
+	for _, g := range c.groups {
 		if err := c.observe.group(ctx, g); err != nil {
 			return err
 		}
-		if len(g.serving()) < g.minimum() || c.paused(g) { // or is still suspended from an earlier run
-			paused = append(paused, string(role))
-		}
-	}
-	if len(paused) == 0 {
-		return nil
-	}
-	// Recorded first: a suspension that is not in the record would have to be resumed by hand.
-	if err := c.journal.editLocked(ctx, func(rec *record.Record) { rec.Paused = paused }); err != nil {
-		return err
-	}
-	var errs []error
-	var done []string
-	for _, role := range paused {
-		if err := c.act.suspendLaunches(ctx, c.groups[settings.Role(role)]); err != nil {
-			errs = append(errs, err)
+		if len(g.serving()) >= g.minimum() && !c.paused(g) { // or is still suspended from an earlier run
 			continue
 		}
-		done = append(done, role)
-	}
-	if len(errs) > 0 {
-		errs = append(errs, c.journal.editLocked(ctx, func(rec *record.Record) { rec.Paused = done }))
+		// Recorded first: a suspension that is not in the record would have to be resumed by hand.
+		if err := c.setPaused(ctx, g, true); err != nil {
+			return err
+		}
+		if err := c.act.suspendLaunches(ctx, g); err != nil {
+			errs = append(errs, err, c.setPaused(ctx, g, false))
+		}
 	}
 	return errors.Join(errs...)
 }
 
 // paused reports whether an earlier run suspended the launches of the group by pause.
 func (c *controller) paused(g *group) bool {
-	return slices.Contains(c.journal.latest().Paused, string(g.role))
+	return slices.Contains(c.journal.latest().Paused, g.role)
+}
+
+func (c *controller) setPaused(ctx context.Context, g *group, paused bool) error {
+	return c.journal.editLocked(ctx, func(rec *record.Record) {
+		rec.Paused = slices.DeleteFunc(rec.Paused, func(role settings.Role) bool { return role == g.role })
+		if paused {
+			rec.Paused = append(rec.Paused, g.role)
+		}
+	})
 }
 
 // unpause resumes the launches that an earlier run suspended by pause, when the group is about to get its version.
@@ -99,13 +91,11 @@ func (c *controller) unpause(ctx context.Context, g *group) error {
 		return nil
 	}
 	if _, suspended := g.suspended[launchProcess]; suspended {
-		if err := c.act.resume(ctx, g, launchProcess); err != nil {
+		if err := c.act.resume(ctx, g, []string{launchProcess}); err != nil {
 			return err
 		}
 	}
-	return c.journal.editLocked(ctx, func(rec *record.Record) {
-		rec.Paused = slices.DeleteFunc(slices.Clone(rec.Paused), func(role string) bool { return role == string(g.role) })
-	})
+	return c.setPaused(ctx, g, false)
 }
 
 // Resume resumes every suspended process of both groups, and returns what it resumed, as group/process.
@@ -115,13 +105,12 @@ func Resume(ctx context.Context, o Options) (resumed []string, err error) {
 		if _, err := c.describe(ctx); err != nil {
 			return err
 		}
-		for _, role := range Order {
-			g := c.groups[role]
+		for _, g := range c.groups {
 			names := slices.Sorted(maps.Keys(g.suspended))
 			if len(names) == 0 {
 				continue
 			}
-			if err := c.act.resume(ctx, g); err != nil {
+			if err := c.act.resume(ctx, g, names); err != nil {
 				return err
 			}
 			for _, p := range names {

@@ -4,12 +4,12 @@ import (
 	"cmp"
 	"context"
 	"encoding/base64"
-	"fmt"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 )
@@ -28,9 +28,10 @@ func (o *observer) templates(ctx context.Context, g *group, numbers ...string) (
 	if slices.Sort(numbers); len(numbers) > 0 {
 		numbers = slices.Compact(numbers)
 	}
-	in := &ec2.DescribeLaunchTemplateVersionsInput{LaunchTemplateId: &g.template, Versions: numbers}
-	for more := true; more; more = deref(in.NextToken) != "" {
-		page, err := o.clients.Compute.DescribeLaunchTemplateVersions(ctx, in)
+	pages := ec2.NewDescribeLaunchTemplateVersionsPaginator(o.clients.Compute,
+		&ec2.DescribeLaunchTemplateVersionsInput{LaunchTemplateId: &g.template, Versions: numbers})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
 		if is(err, "InvalidLaunchTemplateId.VersionNotFound") {
 			if len(numbers) == 1 {
 				return out, nil
@@ -45,13 +46,12 @@ func (o *observer) templates(ctx context.Context, g *group, numbers ...string) (
 			return out, nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("describe launch template %s: %w", g.template, err)
+			return nil, wrap(err, "describe launch template %s", g.template)
 		}
 		for _, v := range page.LaunchTemplateVersions {
 			t := readTemplate(v)
 			out[t.number] = t
 		}
-		in.NextToken = page.NextToken
 	}
 	return out, nil
 }
@@ -64,8 +64,8 @@ func readTemplate(v types.LaunchTemplateVersion) template {
 	if v.LaunchTemplateData == nil {
 		return t
 	}
-	t.image = deref(v.LaunchTemplateData.ImageId)
-	script, err := base64.StdEncoding.DecodeString(deref(v.LaunchTemplateData.UserData))
+	t.image = aws.ToString(v.LaunchTemplateData.ImageId)
+	script, err := base64.StdEncoding.DecodeString(aws.ToString(v.LaunchTemplateData.UserData))
 	if err != nil {
 		return t
 	}

@@ -21,20 +21,19 @@ func To(ctx context.Context, o Options, release string) (Outcome, error) {
 	}
 	want := Target{Versions: map[settings.Role]string{}}
 	older := false
-	for _, role := range Order {
-		g := c.groups[role]
+	for _, g := range c.groups {
 		known, err := c.observe.templates(ctx, g)
 		if err != nil {
 			return "", err
 		}
 		t, err := pick(known, release)
 		if err != nil {
-			return "", fmt.Errorf("launch template %s of the %ss: %w", g.template, role, err)
+			return "", fmt.Errorf("launch template %s of the %ss: %w", g.template, g.role, err)
 		}
 		if want.Release != "" && want.Release != t.release {
 			return "", fmt.Errorf("%q is the prefix of several releases: give more of it", release)
 		}
-		want.Release, want.Versions[role] = t.release, t.number
+		want.Release, want.Versions[g.role] = t.release, t.number
 		older = older || olderThan(known, t, g.version)
 	}
 	if o.Why = "to " + short(want.Release); older {
@@ -47,12 +46,13 @@ func To(ctx context.Context, o Options, release string) (Outcome, error) {
 // olderThan reports whether a template is older than the version that a group has: by its number, or because its
 // release had an older number first and got a new one, by a revert for example.
 func olderThan(known map[string]template, t template, version string) bool {
-	first := func(release string) int {
-		numbers := slices.DeleteFunc(numbersDown(known), func(n string) bool { return known[n].release != release })
-		if len(numbers) == 0 {
-			return 0
+	first := func(release string) (oldest int) {
+		for _, n := range numbersDown(known) {
+			if known[n].release == release {
+				oldest = number(n)
+			}
 		}
-		return number(numbers[len(numbers)-1])
+		return oldest
 	}
 	running := known[version].release
 	return number(t.number) < number(version) || running != "" && first(t.release) < first(running)
