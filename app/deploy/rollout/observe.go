@@ -38,16 +38,16 @@ func (o *observer) group(ctx context.Context, g *group) error {
 		return err
 	}
 	g.refreshes = nil
-	pages := autoscaling.NewDescribeInstanceRefreshesPaginator(o.clients.Groups,
-		&autoscaling.DescribeInstanceRefreshesInput{AutoScalingGroupName: &g.Name})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
+	in := &autoscaling.DescribeInstanceRefreshesInput{AutoScalingGroupName: &g.Name}
+	for more := true; more; more = aws.ToString(in.NextToken) != "" {
+		page, err := o.clients.Groups.DescribeInstanceRefreshes(ctx, in)
 		if err != nil {
 			return wrap(err, "describe the instance refreshes of group %s", g.Name)
 		}
 		for _, f := range page.InstanceRefreshes {
 			g.refreshes = append(g.refreshes, refresh{f})
 		}
+		in.NextToken = page.NextToken
 	}
 	slices.SortStableFunc(g.refreshes, func(a, b refresh) int { return b.started().Compare(a.started()) })
 	o.logChanges(g)

@@ -28,10 +28,9 @@ func (o *observer) templates(ctx context.Context, g *group, numbers ...string) (
 	if slices.Sort(numbers); len(numbers) > 0 {
 		numbers = slices.Compact(numbers)
 	}
-	pages := ec2.NewDescribeLaunchTemplateVersionsPaginator(o.clients.Compute,
-		&ec2.DescribeLaunchTemplateVersionsInput{LaunchTemplateId: &g.template, Versions: numbers})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
+	in := &ec2.DescribeLaunchTemplateVersionsInput{LaunchTemplateId: &g.template, Versions: numbers}
+	for more := true; more; more = aws.ToString(in.NextToken) != "" {
+		page, err := o.clients.Compute.DescribeLaunchTemplateVersions(ctx, in)
 		if is(err, "InvalidLaunchTemplateId.VersionNotFound") {
 			if len(numbers) == 1 {
 				return out, nil
@@ -52,6 +51,7 @@ func (o *observer) templates(ctx context.Context, g *group, numbers ...string) (
 			t := readTemplate(v)
 			out[t.number] = t
 		}
+		in.NextToken = page.NextToken
 	}
 	return out, nil
 }
