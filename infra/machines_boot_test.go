@@ -132,8 +132,8 @@ func (r *real) lateBoot(late time.Duration) {
 	}
 	for _, g := range []string{servers, workers} {
 		for _, a := range r.sim.Activities(g) {
-			if a.Status == "Cancelled" {
-				r.Errorf("a launch in %s was abandoned: %s", g, a.Message)
+			if a.StatusCode == "Cancelled" {
+				r.Errorf("a launch in %s was abandoned: %s", g, *a.StatusMessage)
 			}
 		}
 		for _, id := range ids(r.in(g, "")) {

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+
 	"imagery/app/testing/fakeaws"
 	"imagery/infra/compute"
 	"imagery/infra/testing/asgsim"
@@ -55,7 +57,7 @@ func (r *real) boot() {
 	r.say("boot: two servers and two workers in service %.1f s after their groups were made", time.Since(from).Seconds())
 	for _, g := range []string{servers, workers} {
 		for _, a := range r.sim.Activities(g) {
-			r.say("boot: %s of %s", a.Message, g)
+			r.say("boot: %s of %s", aws.ToString(a.StatusMessage), g)
 		}
 	}
 	id := r.in(servers, "")[0].ID
@@ -110,7 +112,7 @@ func (r *real) bad(what, version, reason string) time.Duration {
 	id := ""
 	took := r.until(what+": a launch is abandoned", func() bool {
 		for _, a := range r.sim.Activities(servers) {
-			if a.Version == version && a.Status == "Cancelled" && a.Start.After(from) {
+			if a.Version == version && a.StatusCode == "Cancelled" && a.StartTime.After(from) {
 				id = a.Instance
 				return true
 			}

@@ -40,7 +40,7 @@ func (r *real) judge(g *pulumitest.Graph) {
 		for _, end := range ends {
 			a := r.alarm(g.One(metricAlarm, end), string(role))
 			r.guards[role] = append(r.guards[role], a.Name)
-			r.sim.Green(a.Name)
+			r.sim.SetAlarms(types.StateValueOk, a.Name)
 			watched = append(watched, a)
 		}
 	}
@@ -52,8 +52,9 @@ func (r *real) judge(g *pulumitest.Graph) {
 			state := types.StateValueOk
 			if rings {
 				state = types.StateValueAlarm
+				r.say("alarm %s: %s", name, reason)
 			}
-			r.sim.SetAlarm(name, state, reason)
+			r.sim.SetAlarms(state, name)
 		})
 	}()
 }

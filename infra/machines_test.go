@@ -202,7 +202,7 @@ func (r *real) until(what string, ok func() bool) time.Duration {
 			_, now, _ := r.sim.Snapshot(g)
 			r.Logf("%s: %+v", g, now)
 			if acts := slices.DeleteFunc(r.sim.Activities(g),
-				func(a asgsim.Activity) bool { return a.Status != "Cancelled" }); len(acts) > 0 {
+				func(a asgsim.Activity) bool { return a.StatusCode != "Cancelled" }); len(acts) > 0 {
 				console := r.host.Console(acts[0].Instance)
 				r.Logf("the last words of %s:\n%s", acts[0].Instance, console[max(0, strings.Index(console, "imagery boot: ask")):])
 			}

@@ -44,7 +44,7 @@ func TestUnwatchedRefreshIsJudgedByItsCause(t *testing.T) {
 			t.Parallel()
 			simulate(t, func(env *testEnv) {
 				env.deployFirst()
-				env.scripts[key(worker, 2)] = always(asgsim.Refused(c.message))
+				env.scripts[key(worker, 2)] = always(asgsim.Script{Refused: c.message})
 				c.begin(env)
 				time.Sleep(3 * time.Hour)
 				_, err := env.up(2)
@@ -74,7 +74,7 @@ func TestBlockedScaleOutDoesNotFailTheRollout(t *testing.T) {
 					s.Boot = 150 * time.Second
 					if m.Group == string(role) && m.Version == "2" {
 						if n++; n > 2 {
-							return asgsim.Refused(noVCPU)
+							return asgsim.Script{Refused: noVCPU}
 						}
 					}
 					return s

@@ -18,7 +18,7 @@ func TestToAnOlderRelease(t *testing.T) {
 		if _, err := env.up(2); err != nil {
 			t.Fatal(err)
 		}
-		env.sim.Red("server-errors")
+		env.sim.SetAlarms("ALARM", "server-errors")
 		failingSmoke := func(o *rollout.Options) {
 			o.Smoke = func(context.Context, string) (string, error) { return "", errSmoke }
 		}
@@ -34,7 +34,7 @@ func TestToAnOlderRelease(t *testing.T) {
 			t.Errorf("%+v", b)
 		}
 		// Neither a further `pulumi up` nor the command rolls it out again.
-		env.sim.Green("server-errors")
+		env.sim.SetAlarms("OK", "server-errors")
 		_, err := env.up(2)
 		wantRejected(t, err, "ann@laptop blocked release "+release(2)[:12])
 		_, err = env.to(release(2))
@@ -58,10 +58,10 @@ func TestToANewerRelease(t *testing.T) {
 	t.Parallel()
 	simulate(t, func(env *testEnv) {
 		env.deployFirst()
-		env.sim.Red("server-errors")
+		env.sim.SetAlarms("ALARM", "server-errors")
 		_, err := env.to(release(2))
 		wantRejected(t, err, "is in state ALARM")
-		env.sim.Green("server-errors")
+		env.sim.SetAlarms("OK", "server-errors")
 		if _, err := env.to(release(2)); err != nil {
 			t.Fatal(err)
 		}
@@ -264,7 +264,7 @@ func TestToARevertedRelease(t *testing.T) {
 		if _, err := env.up(2); err != nil {
 			t.Fatal(err)
 		}
-		env.sim.Red("server-errors")
+		env.sim.SetAlarms("ALARM", "server-errors")
 		if _, err := env.to(release(1)[:8]); err != nil {
 			t.Fatal(err)
 		}

@@ -10,6 +10,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
+	scaling "github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"imagery/app/deploy/rollout"
@@ -70,7 +73,7 @@ func healthy() asgsim.Script {
 // unhealthy returns the script of an instance that boots and then fails every health check of the load balancer.
 func unhealthy() asgsim.Script {
 	s := healthy()
-	s.Sick = true
+	s.Unhealthy = true
 	return s
 }
 
@@ -92,7 +95,7 @@ func simulate(t *testing.T, test func(*testEnv)) {
 		env.waitServing()
 		env.guard.Arm()
 		test(env)
-		if !env.noRefresh && env.guard.Looks() == 0 {
+		if !env.noRefresh && env.guard.Checks() == 0 {
 			t.Error("the guard watched nothing")
 		}
 	})
@@ -105,7 +108,7 @@ func simulateEmpty(t *testing.T, test func(*testEnv)) {
 		env := &testEnv{t: t, scripts: map[string]func(int) asgsim.Script{}, launched: map[string]int{},
 			missing: map[string]bool{}}
 		var violations []string
-		env.guard = &asgsim.Guard{Broken: func(s string) {
+		env.guard = &asgsim.Guard{Report: func(s string) {
 			env.mu.Lock()
 			defer env.mu.Unlock()
 			violations = append(violations, s)
@@ -117,7 +120,7 @@ func simulateEmpty(t *testing.T, test func(*testEnv)) {
 		versions := templates(1, 2, 3, 4, 5)
 		env.sim.SetTemplate("lt-worker", versions...)
 		env.sim.SetTemplate("lt-server", versions...)
-		env.sim.Green("server-errors", "worker-failures")
+		env.sim.SetAlarms("OK", "server-errors", "worker-failures")
 		test(env)
 		env.mu.Lock()
 		defer env.mu.Unlock()
@@ -223,15 +226,19 @@ func (env *testEnv) wantRunning(version int) {
 // startRefresh starts an instance refresh without a controller, as an operator does in the console.
 func (env *testEnv) startRefresh(role settings.Role, version string, autoRollback bool) {
 	env.t.Helper()
-	if _, err := env.sim.StartRefresh(string(role), "lt-"+string(role), version, preferences(autoRollback)); err != nil {
+	if err := env.tryRefresh(role, version, autoRollback); err != nil {
 		env.t.Fatal(err)
 	}
 }
 
-func preferences(autoRollback bool) asgsim.Preferences {
-	minHealthy, maxHealthy := 100, 150
-	return asgsim.Preferences{MinHealthy: &minHealthy, MaxHealthy: &maxHealthy, SkipMatching: true,
-		AutoRollback: autoRollback}
+func (env *testEnv) tryRefresh(role settings.Role, version string, autoRollback bool) error {
+	_, err := env.sim.StartInstanceRefresh(&autoscaling.StartInstanceRefreshInput{
+		AutoScalingGroupName: aws.String(string(role)),
+		DesiredConfiguration: &scaling.DesiredConfiguration{LaunchTemplate: &scaling.LaunchTemplateSpecification{
+			LaunchTemplateId: aws.String("lt-" + string(role)), Version: &version}},
+		Preferences: &scaling.RefreshPreferences{MinHealthyPercentage: aws.Int32(100), MaxHealthyPercentage: aws.Int32(150),
+			SkipMatching: aws.Bool(true), AutoRollback: &autoRollback}})
+	return err
 }
 
 // terminateAll terminates every instance of a group, as happens when a zone fails or Spot capacity is reclaimed. The
@@ -242,7 +249,7 @@ func (env *testEnv) terminateAll(role settings.Role) {
 	env.expectNoRefresh()
 	_, instances := env.group(role)
 	for _, i := range instances {
-		if _, err := env.sim.Terminate(i.ID, false); err != nil {
+		if err := env.sim.Terminate(i.ID); err != nil {
 			env.t.Fatal(err)
 		}
 	}

@@ -131,7 +131,7 @@ func (c launchCase) wantSuccess(env *testEnv) {
 	}
 	env.wantRunning(n)
 	env.wantEntry(n, record.Successful, "")
-	failed := func(a asgsim.Activity) bool { return a.Status == types.ScalingActivityStatusCodeFailed }
+	failed := func(a asgsim.Activity) bool { return a.StatusCode == types.ScalingActivityStatusCodeFailed }
 	if !slices.ContainsFunc(env.sim.Activities("worker"), failed) ||
 		!env.logged("AWS could not launch an instance (cause: "+c.cause) {
 		env.t.Error("no launch failed, or the failure is not logged")
@@ -183,8 +183,9 @@ func (c launchCase) wantSuspended(env *testEnv) {
 		if serves := env.serving(role, 1) == 2; serves == suspended {
 			env.t.Errorf("%s: serves %t, launches suspended %t", role, serves, suspended)
 		}
-		if activities := env.sim.Activities(string(role)); suspended && time.Since(activities[0].Start) < 15*time.Minute {
-			env.t.Errorf("%s still launches: %+v", role, activities[0])
+		newest := env.sim.Activities(string(role))[0]
+		if suspended && time.Since(*newest.StartTime) < 15*time.Minute {
+			env.t.Errorf("%s still launches: %+v", role, newest)
 		}
 	}
 }
@@ -198,9 +199,9 @@ func TestBlockedLate(t *testing.T) {
 			case 1:
 				return healthy()
 			case 2:
-				return asgsim.Hangs() // until its hook times out, after 15 minutes
+				return asgsim.Script{} // until its hook times out, after 15 minutes
 			default:
-				return asgsim.Refused("Request limit exceeded.")
+				return asgsim.Script{Refused: "Request limit exceeded."}
 			}
 		}
 		env.createGroups()
@@ -218,7 +219,7 @@ func TestBlockedRollback(t *testing.T) {
 		blocked := false
 		env.mem.Script = func(m asgsim.Machine) asgsim.Script {
 			if blocked && m.Group == "worker" {
-				return asgsim.Refused("Request limit exceeded.")
+				return asgsim.Script{Refused: "Request limit exceeded."}
 			}
 			blocked = blocked || m.Group == "worker" && m.Version == "2"
 			return env.script(m)

@@ -51,7 +51,7 @@ func TestReleaseRepairsAGroup(t *testing.T) {
 		env.deployFirst()
 		env.scripts[key(server, 1)] = always(failedBoot())
 		env.terminateAll(server)
-		env.sim.Red("server-errors")
+		env.sim.SetAlarms("ALARM", "server-errors")
 		time.Sleep(10 * time.Minute)
 		began := time.Now()
 		if _, err := env.up(2); err != nil {

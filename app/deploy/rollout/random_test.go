@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
+
 	"imagery/app/deploy/record"
 	"imagery/app/deploy/rollout"
 	"imagery/app/deploy/settings"
@@ -98,7 +100,7 @@ func (s *randomRun) randomScript(alarm string) func(int) asgsim.Script {
 	case 2:
 		return always(asgsim.Script{Console: "boot: waits for ever\n"})
 	case 3:
-		script.SickAfter = time.Duration(1+s.IntN(6)) * time.Minute
+		script.UnhealthyAfter = time.Duration(1+s.IntN(6)) * time.Minute
 		return always(script)
 	case 4:
 		script.Alarm, script.AlarmAfter = alarm, time.Duration(s.IntN(6))*time.Minute
@@ -153,7 +155,7 @@ func (s *randomRun) deploy() {
 	s.setHook(nil)
 	s.check(n, err)
 	time.Sleep(time.Duration(s.IntN(20)) * time.Minute)
-	s.sim.Green("server-errors", "worker-failures")
+	s.sim.SetAlarms("OK", "server-errors", "worker-failures")
 }
 
 type event struct {
@@ -195,21 +197,22 @@ func (s *randomRun) event(stop func(), n int) event {
 		}}
 	case 5:
 		alarm := map[string]string{"worker": "worker-failures", "server": "server-errors"}[role]
-		return event{"an alarm", func() { s.sim.Red(alarm) }}
+		return event{"an alarm", func() { s.sim.SetAlarms("ALARM", alarm) }}
 	case 6:
 		return event{"an operator rolls back the refresh of " + role, func() {
-			_, err := s.sim.RollbackRefresh(role)
+			_, err := s.sim.RollbackInstanceRefresh(
+				&autoscaling.RollbackInstanceRefreshInput{AutoScalingGroupName: &role})
 			s.log(fmt.Sprint("result: ", err))
 		}}
 	case 7:
 		return event{"an operator starts a refresh of " + role, func() {
-			_, err := s.sim.StartRefresh(role, "lt-"+role, fmt.Sprint(n), preferences(false))
+			err := s.tryRefresh(settings.Role(role), fmt.Sprint(n), false)
 			s.log(fmt.Sprint("result: ", err))
 		}}
 	case 8:
 		return event{"an operator cancels the refresh of " + role, func() {
 			s.guard.Disarm() // the scale-in that follows may terminate any instance
-			_, err := s.sim.CancelRefresh(role, true)
+			_, err := s.sim.CancelInstanceRefresh(&autoscaling.CancelInstanceRefreshInput{AutoScalingGroupName: &role})
 			s.log(fmt.Sprint("result: ", err))
 		}}
 	}
@@ -272,7 +275,7 @@ func (s *randomRun) recover() {
 // deployGood rolls out goodRelease, which must succeed.
 func (s *randomRun) deployGood() {
 	s.t.Helper()
-	s.sim.Green("server-errors", "worker-failures")
+	s.sim.SetAlarms("OK", "server-errors", "worker-failures")
 	s.log("=== the good release")
 	if _, err := s.up(goodRelease); err != nil {
 		s.t.Error("the good release:", err)

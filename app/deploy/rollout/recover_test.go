@@ -246,7 +246,7 @@ func TestStart(t *testing.T) {
 		env.wantRunning(2)
 		env.wantEntry(2, record.Successful, "")
 		// AWS rolls back the group that fails; the next run rolls back the other one.
-		env.scripts[key(server, 3)] = always(asgsim.Script{Boot: time.Minute, Answer: asgsim.Continue, Sick: true})
+		env.scripts[key(server, 3)] = always(asgsim.Script{Boot: time.Minute, Answer: asgsim.Continue, Unhealthy: true})
 		if _, err := env.up(3, startOnly); err != nil {
 			t.Fatal(err)
 		}

@@ -126,7 +126,7 @@ func TestAlarmBeforeTheRollout(t *testing.T) {
 	t.Parallel()
 	simulate(t, func(env *testEnv) {
 		env.deployFirst()
-		env.sim.Red("server-errors")
+		env.sim.SetAlarms("ALARM", "server-errors")
 		_, err := env.up(2)
 		wantRejected(t, err, "alarm server-errors is in state ALARM")
 		env.wantRunning(1)
@@ -143,13 +143,13 @@ func TestAlarmWithInsufficientData(t *testing.T) {
 	t.Parallel()
 	simulate(t, func(env *testEnv) {
 		env.deployFirst()
-		env.sim.SetAlarm("worker-failures", "INSUFFICIENT_DATA", "")
-		go func() { time.Sleep(4 * time.Minute); env.sim.Green("worker-failures") }()
+		env.sim.SetAlarms("INSUFFICIENT_DATA", "worker-failures")
+		go func() { time.Sleep(4 * time.Minute); env.sim.SetAlarms("OK", "worker-failures") }()
 		if _, err := env.up(2); err != nil {
 			t.Error(err)
 		}
 		env.wantRunning(2)
-		env.sim.SetAlarm("worker-failures", "INSUFFICIENT_DATA", "")
+		env.sim.SetAlarms("INSUFFICIENT_DATA", "worker-failures")
 		_, err := env.up(3)
 		wantRejected(t, err, "insufficient data after 10m0s")
 		env.wantRunning(2)

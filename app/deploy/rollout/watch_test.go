@@ -23,9 +23,10 @@ func TestBothGroupsAreWatchedToTheEnd(t *testing.T) {
 		reason string
 	}{
 		{"late alarm of the workers", "server: refresh to version 2 started", 20 * time.Second,
-			func(env *testEnv) { env.sim.Red("worker-failures") }, "the refresh of the servers to version 2 failed"},
+			func(env *testEnv) { env.sim.SetAlarms("ALARM", "worker-failures") },
+			"the refresh of the servers to version 2 failed"},
 		{"alarm of the servers after their bake", "server to version 2: Successful", 10 * time.Second,
-			func(env *testEnv) { env.sim.Red("server-errors") }, "alarm server-errors is in state ALARM"},
+			func(env *testEnv) { env.sim.SetAlarms("ALARM", "server-errors") }, "alarm server-errors is in state ALARM"},
 		{"all workers terminate and their replacements fail", "server to version 2: Baking", 0, func(env *testEnv) {
 			env.mu.Lock()
 			env.scripts[key(worker, 2)] = always(failedBoot())
@@ -68,7 +69,7 @@ func TestOneWorkerIsReplacedMeanwhile(t *testing.T) {
 		env.waitFor("the servers bake", func() bool { return env.logged("server to version 2: Baking") })
 		time.Sleep(170 * time.Second) // just before the end of the bake
 		_, instances := env.group(worker)
-		if _, err := env.sim.Terminate(instances[0].ID, false); err != nil {
+		if err := env.sim.Terminate(instances[0].ID); err != nil {
 			t.Fatal(err)
 		}
 		if err := <-done; err != nil {

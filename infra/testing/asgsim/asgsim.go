@@ -13,7 +13,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
+	cw "github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 )
 
@@ -40,6 +42,8 @@ type Driver interface {
 	Deregister(id string)
 	// Health returns the health of a registered machine: initial, healthy or unhealthy.
 	Health(id string) elb.TargetHealthStateEnum
+	// Console returns the console output of a machine, also after it has stopped.
+	Console(id string) string
 }
 
 // Hook is a lifecycle hook.
@@ -79,8 +83,9 @@ type Options struct {
 	Factor int
 	// Log, if set, receives one line per event.
 	Log func(format string, args ...any)
-	// Observe, if set, receives a snapshot of a group at every change and once a second. It must not call the simulator.
-	Observe func(View)
+	// Observe, if set, receives a group, its instances and its newest refresh, or nil, at every change and once a second.
+	// It must not call the simulator.
+	Observe func(Group, []Instance, *types.InstanceRefresh)
 }
 
 // Simulator runs groups. Create it with New and stop it with Close.
@@ -93,7 +98,7 @@ type Simulator struct {
 	mu         sync.Mutex
 	groups     map[string]*group
 	activities []*Activity // oldest first
-	alarms     map[string]*Alarm
+	alarms     map[string]cw.StateValue
 	templates  map[string][]TemplateVersion
 	serial     int
 }
@@ -112,12 +117,9 @@ type group struct {
 
 // Activity is a scaling activity.
 type Activity struct {
-	ID, Group, Instance string
-	Version             string // of the launch template
-	Description, Cause  string
-	Status              types.ScalingActivityStatusCode
-	Message             string
-	Start, End          time.Time
+	types.Activity
+	Instance string // empty: the launch was refused
+	Version  string // of the launch template
 }
 
 // New returns a simulator without groups.
@@ -128,7 +130,7 @@ func New(o Options) *Simulator {
 	if o.Log == nil {
 		o.Log = func(string, ...any) {}
 	}
-	s := &Simulator{Options: o, groups: map[string]*group{}, alarms: map[string]*Alarm{},
+	s := &Simulator{Options: o, groups: map[string]*group{}, alarms: map[string]cw.StateValue{},
 		templates: map[string][]TemplateVersion{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
@@ -161,6 +163,19 @@ func (s *Simulator) Create(g Group) {
 	})
 }
 
+// changed passes the group to Observe. The lock is held.
+func (s *Simulator) changed(g *group) {
+	if s.Observe == nil {
+		return
+	}
+	var newest *types.InstanceRefresh
+	if n := len(g.refreshes); n > 0 {
+		r := g.refreshes[n-1].InstanceRefresh
+		newest = &r
+	}
+	s.Observe(g.Group, s.instances(g), newest)
+}
+
 // scaled divides a documented duration by Factor.
 func (s *Simulator) scaled(d time.Duration) time.Duration { return d / time.Duration(s.Factor) }
 
@@ -179,14 +194,18 @@ func (s *Simulator) sleep(d time.Duration) bool {
 // begin adds an activity. The lock is held.
 func (s *Simulator) begin(g *group, i *instance, description, cause string) *Activity {
 	s.serial++
-	a := &Activity{ID: fmt.Sprintf("activity-%d", s.serial), Group: g.Name, Instance: i.ID, Version: i.Version,
-		Description: description + i.ID, Cause: cause, Status: types.ScalingActivityStatusCodeInProgress, Start: time.Now()}
+	a := &Activity{Instance: i.ID, Version: i.Version, Activity: types.Activity{
+		ActivityId: aws.String(fmt.Sprintf("activity-%d", s.serial)), AutoScalingGroupName: &g.Name,
+		Description: aws.String(description + i.ID), Cause: &cause, StartTime: now(),
+		StatusCode: types.ScalingActivityStatusCodeInProgress}}
 	s.activities = append(s.activities, a)
 	return a
 }
 
 // end completes an activity. The lock is held.
 func (s *Simulator) end(a *Activity, status types.ScalingActivityStatusCode, message string) {
-	a.Status, a.Message, a.End = status, message, time.Now()
-	s.Log("%s %s: %s %s", a.Group, a.Description, status, message)
+	a.StatusCode, a.StatusMessage, a.EndTime = status, &message, now()
+	s.Log("%s %s: %s %s", *a.AutoScalingGroupName, *a.Description, status, message)
 }
+
+func now() *time.Time { return aws.Time(time.Now().UTC()) }

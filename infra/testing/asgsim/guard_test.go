@@ -12,7 +12,7 @@ import (
 func TestGuardReportsUnsafeRefresh(t *testing.T) {
 	inBubble(t, good, func(c *cloud) {
 		var said []string
-		c.guard.Broken = func(s string) { said = append(said, s) }
+		c.guard.Report = func(s string) { said = append(said, s) }
 		c.guarded()
 		p := safe()
 		p.MinHealthyPercentage, p.MaxHealthyPercentage = aws.Int32(0), aws.Int32(100)

@@ -46,7 +46,7 @@ func inBubble(t *testing.T, script func(asgsim.Machine) asgsim.Script, test func
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		m := &asgsim.Memory{Script: script}
-		guard := &asgsim.Guard{Broken: func(s string) { t.Error(s) }}
+		guard := &asgsim.Guard{Report: func(s string) { t.Error(s) }}
 		m.Simulator = asgsim.New(asgsim.Options{Driver: m, Log: t.Logf, Observe: guard.Observe})
 		defer m.Simulator.Close()
 		cfg := aws.Config{Region: "eu-central-1", BaseEndpoint: aws.String("http://simulator"),
@@ -69,6 +69,11 @@ func inBubble(t *testing.T, script func(asgsim.Machine) asgsim.Script, test func
 func good(asgsim.Machine) asgsim.Script {
 	return asgsim.Script{Boot: 40 * time.Second, Answer: asgsim.Continue, Checks: 20 * time.Second,
 		Drain: 10 * time.Second}
+}
+
+// failsBoot gives the boot up.
+func failsBoot() asgsim.Script {
+	return asgsim.Script{Boot: 30 * time.Second, Answer: asgsim.Abandon, Console: "IMAGERY BOOT FAILED: bad hash\n"}
 }
 
 // byVersion gives machines of version 2 another script.
@@ -146,17 +151,17 @@ func (c *cloud) update(in autoscaling.UpdateAutoScalingGroupInput) error {
 
 func (c *cloud) deploy(version string) {
 	c.t.Helper()
-	if err := c.update(autoscaling.UpdateAutoScalingGroupInput{
-		LaunchTemplate: &types.LaunchTemplateSpecification{LaunchTemplateId: aws.String("lt-1"),
-			Version: &version}}); err != nil {
+	if err := c.sim.Update(name, asgsim.Change{Version: version}); err != nil {
 		c.t.Fatal(err)
 	}
 }
 
-func (c *cloud) desire(n int32) error {
-	_, err := c.as.SetDesiredCapacity(context.Background(),
-		&autoscaling.SetDesiredCapacityInput{AutoScalingGroupName: aws.String(name), DesiredCapacity: &n})
-	return err
+// desire sets the desired capacity.
+func (c *cloud) desire(n int) {
+	c.t.Helper()
+	if err := c.sim.Update(name, asgsim.Change{Desired: &n}); err != nil {
+		c.t.Fatal(err)
+	}
 }
 
 func (c *cloud) activities() []types.Activity {

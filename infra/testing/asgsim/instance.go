@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 )
@@ -19,7 +20,6 @@ type instance struct {
 	launched, served time.Time // served: when it entered service
 	seq              int       // order of launches
 	unhealthy        bool
-	protected        bool // from scale-in
 	terminating      bool
 	registered       bool
 	draining         bool
@@ -118,9 +118,9 @@ func (s *Simulator) launchFailed(g *group, i *instance, a *Activity, err error) 
 	}
 	died := &DiedError{}
 	if !errors.As(err, &died) {
-		a.Instance, a.Description = "", "Launching a new EC2 instance"
+		a.Instance, a.Description = "", aws.String("Launching a new EC2 instance")
 	}
-	a.Description += ".  Status Reason: " + err.Error()
+	a.Description = aws.String(*a.Description + ".  Status Reason: " + err.Error())
 	s.end(a, types.ScalingActivityStatusCodeFailed, err.Error())
 	delete(g.instances, i.ID)
 	s.changed(g)
@@ -141,17 +141,16 @@ func (s *Simulator) backOff(g *group) {
 }
 
 // terminate begins the termination of an instance. The lock is held.
-func (s *Simulator) terminate(g *group, i *instance, cause string) *Activity {
+func (s *Simulator) terminate(g *group, i *instance, cause string) {
 	inService := i.state == types.LifecycleStateInService
 	i.terminating, i.draining, i.state = true, i.registered, types.LifecycleStateTerminating
 	close(i.terminated)
 	s.changed(g)
 	a := s.begin(g, i, "Terminating EC2 instance: ", cause)
 	if i.draining {
-		a.Status = types.ScalingActivityStatusCodeWaitingForELBConnectionDraining
+		a.StatusCode = types.ScalingActivityStatusCodeWaitingForELBConnectionDraining
 	}
 	s.all.Go(func() { s.shutdown(g, i, a, inService) })
-	return a
 }
 
 // shutdown drains an instance, waits for its terminate hook and stops it.

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	cw "github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 )
 
@@ -16,16 +17,16 @@ type Script struct {
 	// Answer is the lifecycle action result. Any result but Continue is followed by power-off; with "" the machine
 	// hangs.
 	Answer string
-	// Checks is the time from registration to the first healthy check; with Sick no check ever passes.
-	Checks time.Duration
-	Sick   bool
+	// Checks is the time from registration to the first healthy check; with Unhealthy no check ever passes.
+	Checks    time.Duration
+	Unhealthy bool
 	// Drain is the time until the terminate hook is completed; negative: never.
 	Drain time.Duration
 	// Refused, if set, is the error of the launch request; Died is the reason for which EC2 terminates the instance
 	// before it boots.
 	Refused, Died string
-	// SickAfter, if set, is the time after which passing health checks begin to fail.
-	SickAfter time.Duration
+	// UnhealthyAfter, if set, is the time from registration after which health checks fail.
+	UnhealthyAfter time.Duration
 	// Alarm, if set, names the alarm that is in ALARM from AlarmAfter after the first check until the machine is gone.
 	Alarm      string
 	AlarmAfter time.Duration
@@ -41,7 +42,6 @@ type Memory struct {
 
 	mu       sync.Mutex
 	machines map[string]*simulated
-	alarming map[string]int // number of machines for which an alarm is in ALARM
 }
 
 // simulated is a simulated machine.
@@ -88,7 +88,7 @@ func (m *Memory) run(machine Machine, script Script) {
 		return
 	}
 	if script.Alarm != "" {
-		s.all.Go(func() { m.runAlarm(machine, script) })
+		s.all.Go(func() { m.runAlarm(machine, script.Alarm) })
 	}
 	for s.TargetState(machine.ID) != "Terminated" {
 		if !s.sleep(5 * time.Second) {
@@ -100,47 +100,32 @@ func (m *Memory) run(machine Machine, script Script) {
 	}
 }
 
-// runAlarm keeps the script's alarm in ALARM from AlarmAfter on until the machine drains or stops.
-func (m *Memory) runAlarm(machine Machine, script Script) {
-	s := m.Simulator
+// runAlarm keeps the script's alarm in ALARM as long as it is due for any machine.
+func (m *Memory) runAlarm(machine Machine, alarm string) {
 	active := false
-	for m.Running(machine.ID) && s.sleep(time.Second) {
-		m.mu.Lock()
-		v := m.machines[machine.ID]
-		due := !v.draining && !v.registered.IsZero() && time.Since(v.registered) >= s.scaled(script.AlarmAfter)
-		m.mu.Unlock()
-		if due != active {
+	for on := true; on; {
+		on = m.Simulator.sleep(time.Second) && m.Running(machine.ID)
+		if due := m.alarmDue(alarm); due != active {
 			active = due
-			m.setAlarm(script.Alarm, active)
+			m.Simulator.SetAlarms(map[bool]cw.StateValue{true: cw.StateValueAlarm, false: cw.StateValueOk}[due], alarm)
 		}
 	}
-	if active {
-		m.setAlarm(script.Alarm, false)
-	}
 }
 
-// setAlarm counts one machine more or less for which the alarm is in ALARM, and sets its state.
-func (m *Memory) setAlarm(alarm string, active bool) {
+// alarmDue reports whether a machine has the alarm in its script, has served for AlarmAfter and serves.
+func (m *Memory) alarmDue(alarm string) bool {
 	m.mu.Lock()
-	if m.alarming == nil {
-		m.alarming = map[string]int{}
+	defer m.mu.Unlock()
+	for _, v := range m.machines {
+		if v.script.Alarm == alarm && v.on && !v.draining && !v.registered.IsZero() &&
+			time.Since(v.registered) >= m.Simulator.scaled(v.script.AlarmAfter) {
+			return true
+		}
 	}
-	if active {
-		m.alarming[alarm]++
-	} else {
-		m.alarming[alarm]--
-	}
-	n := m.alarming[alarm]
-	m.mu.Unlock()
-	switch {
-	case n == 0:
-		m.Simulator.Green(alarm)
-	case n == 1 && active:
-		m.Simulator.Red(alarm)
-	}
+	return false
 }
 
-// Console returns the console output of a machine, also after its termination.
+// Console implements Driver.
 func (m *Memory) Console(id string) string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -175,7 +160,7 @@ func (m *Memory) PowerOff(id string) { m.update(id, func(v *simulated) { v.on = 
 func (m *Memory) FailHealthChecks(id string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.machines[id].script.Sick = true
+	m.machines[id].script.Unhealthy = true
 }
 
 // Running implements Driver.
@@ -217,8 +202,8 @@ func (m *Memory) Health(id string) elb.TargetHealthStateEnum {
 	defer m.mu.Unlock()
 	v := m.machines[id]
 	switch {
-	case v == nil || !v.on || v.script.Sick, v.script.SickAfter > 0 && !v.registered.IsZero() &&
-		time.Since(v.registered) >= m.Simulator.scaled(v.script.SickAfter):
+	case v == nil || !v.on || v.script.Unhealthy, v.script.UnhealthyAfter > 0 && !v.registered.IsZero() &&
+		time.Since(v.registered) >= m.Simulator.scaled(v.script.UnhealthyAfter):
 		return elb.TargetHealthStateEnumUnhealthy
 	case time.Since(v.registered) < m.Simulator.scaled(v.script.Checks):
 		return elb.TargetHealthStateEnumInitial

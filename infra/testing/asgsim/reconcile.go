@@ -1,6 +1,7 @@
 package asgsim
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -20,7 +21,7 @@ func (g *group) partition() partition {
 	var c partition
 	for _, id := range slices.Sorted(maps.Keys(g.instances)) {
 		switch i := g.instances[id]; {
-		case i.terminating || i.state == types.LifecycleStateStandby: // standby instances do not count
+		case i.terminating:
 		case i.unhealthy:
 			c.unhealthy = append(c.unhealthy, i)
 		default:
@@ -37,7 +38,7 @@ func (g *group) partition() partition {
 func (s *Simulator) reconcile(g *group) {
 	s.checkHealth(g)
 	surplus := s.refresh(g)
-	c, b := g.partition(), g.limits()
+	c, b := g.partition(), g.bounds()
 	for len(c.good) < g.Desired && len(c.good)+len(c.unhealthy) < b.most && g.launches() {
 		c.good = append(c.good,
 			s.launch(g, "an instance was started in response to a difference between desired and actual capacity"))
@@ -55,9 +56,6 @@ func (s *Simulator) reconcile(g *group) {
 	// of the group, the Auto Scaling group uses its termination policy to determine which instances to terminate."
 	for len(c.good) > g.Desired+surplus {
 		i := scaleInCandidate(c.good)
-		if i == nil {
-			break
-		}
 		c.good = slices.DeleteFunc(c.good, func(o *instance) bool { return o == i })
 		s.terminate(g, i,
 			"an instance was taken out of service in response to a difference between desired and actual capacity")
@@ -75,36 +73,33 @@ func (g *group) launches() bool {
 // bounds limit the number of instances while some are replaced.
 type bounds struct{ least, most int }
 
-// limits returns the bounds of the active refresh, else of the instance maintenance policy.
-func (g *group) limits() bounds {
-	if r := g.active(); r != nil {
-		return r.bounds(g)
+// bounds returns those of the active refresh, else of the instance maintenance policy: "MaxHealthyPercentage: the
+// maximum percentage of the group that can be in service and healthy, or pending, to support your workload when
+// replacing instances." The minimum is rounded up, the maximum down; the latter is not documented.
+func (g *group) bounds() bounds {
+	r, least, most := g.active(), g.MinHealthy, g.MaxHealthy
+	if r != nil {
+		least, most = int(*r.Preferences.MinHealthyPercentage), int(*r.Preferences.MaxHealthyPercentage)
 	}
-	// "MaxHealthyPercentage: the maximum percentage of the group that can be in service and healthy, or pending, to
-	// support your workload when replacing instances."
-	return bounds{least: (g.Desired*g.MinHealthy + 99) / 100, most: max(g.Desired, g.Desired*g.MaxHealthy/100)}
+	b := bounds{least: (g.Desired*least + 99) / 100, most: max(g.Desired, g.Desired*most/100)}
+	if r != nil && b.least >= g.Desired && b.most <= g.Desired {
+		// "When MaxHealthyPercentage is explicitly set and it is mathematically impossible to replace instances while
+		// honoring both bounds simultaneously, Auto Scaling launches a new instance before terminating an old one
+		// (temporarily exceeding the desired capacity)."
+		b.most++
+	}
+	return b
 }
 
 // scaleInCandidate selects the instance to terminate on scale-in: in the zone with the most instances, the one with the
-// oldest launch template, then the oldest. It returns nil if all are protected: "Indicates whether the instance is
-// protected from termination by Amazon EC2 Auto Scaling when scaling in."
+// oldest launch template, then the oldest.
 func scaleInCandidate(of []*instance) *instance {
-	of = slices.DeleteFunc(slices.Clone(of), func(i *instance) bool { return i.protected })
-	if len(of) == 0 {
-		return nil
-	}
 	crowd := map[string]int{}
 	for _, i := range of {
 		crowd[i.Zone]++
 	}
 	return slices.MinFunc(of, func(a, b *instance) int {
-		if d := crowd[b.Zone] - crowd[a.Zone]; d != 0 {
-			return d
-		}
-		if a.number() != b.number() {
-			return a.number() - b.number()
-		}
-		return a.launched.Compare(b.launched)
+		return cmp.Or(crowd[b.Zone]-crowd[a.Zone], a.number()-b.number(), a.launched.Compare(b.launched))
 	})
 }
 

@@ -3,52 +3,28 @@ package asgsim
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
+	cw "github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
+	"github.com/aws/smithy-go"
 )
 
-// Refresh is an instance refresh as in DescribeInstanceRefreshes.
-type Refresh struct {
-	ID, Group         string
-	Template, Version string // desired configuration; empty: none
-	Preferences       Preferences
-	Status            types.InstanceRefreshStatus
-	Reason            string
-	Start, End        time.Time
-	Percent           int       // of the replacements that are healthy and warm
-	ToUpdate          int       // instances still to be replaced
-	Rollback          *Rollback // nil: no rollback began
-}
-
-// Rollback holds the progress of a refresh when its rollback began, and the reason.
-type Rollback struct {
-	Start             time.Time
-	Reason            string
-	Percent, ToUpdate int
-}
-
-// Preferences of a refresh. Fields that are nil or empty have the API's default.
-type Preferences struct {
-	MinHealthy, MaxHealthy     *int // percent
-	SkipMatching, AutoRollback bool
-	Alarms                     []string
-	BakeTime                   time.Duration
-	Warmup                     *time.Duration
-	Protected, Standby         string // Refresh or Terminate, Ignore, Wait
-}
-
 type refresh struct {
-	Refresh
+	types.InstanceRefresh
+	version    string // of the desired configuration
+	alarms     []string
 	since      time.Time // start of the present status
 	progressed time.Time
 	// first and last are sequence numbers of launches. The refresh has launched the instances after first, and until its
 	// rollback those up to last.
 	first, last int
-	total       int  // instances to be replaced when the refresh, or its rollback, began
-	remaining   int  // smallest number of instances still to be replaced, so far
-	replaced    int  // largest number of healthy and warm replacements, so far
-	wait        bool // CancelRefresh waits for instances that launch or terminate
+	total       int // instances to be replaced when the refresh, or its rollback, began
+	remaining   int // smallest number of instances still to be replaced, so far
+	replaced    int // largest number of healthy and warm replacements, so far
 }
 
 // finished lists the final statuses.
@@ -70,132 +46,158 @@ func (g *group) active() *refresh {
 // of the group's current settings." While it is cancelled or rolled back, the group's own: not documented.
 func (g *group) wanted() string {
 	r := g.active()
-	if r != nil && r.Version != "" &&
-		(r.Status == types.InstanceRefreshStatusInProgress || r.Status == types.InstanceRefreshStatusBaking) {
-		return r.Version
+	if r != nil && (r.Status == types.InstanceRefreshStatusInProgress || r.Status == types.InstanceRefreshStatusBaking) {
+		return r.version
 	}
 	return g.Version
 }
 
-// StartRefresh implements StartInstanceRefresh and returns the id of the new refresh. Without a template, version is
-// one of the group's template. Without a version there is no desired configuration.
-func (s *Simulator) StartRefresh(name, template, version string, p Preferences) (string, error) {
+// StartInstanceRefresh starts a rolling refresh to another version of the group's launch template.
+func (s *Simulator) StartInstanceRefresh(
+	in *autoscaling.StartInstanceRefreshInput,
+) (*autoscaling.StartInstanceRefreshOutput, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	g, err := s.group(name)
-	if err != nil {
-		return "", err
-	}
-	// "The request failed because an active instance refresh already exists for the specified Auto Scaling group."
-	if g.active() != nil {
-		return "", &apiError{"InstanceRefreshInProgress",
-			"An Instance Refresh is already in progress and blocks the execution of this Instance Refresh."}
-	}
-	if err := s.checkStart(g, template, version, p); err != nil {
-		return "", err
-	}
-	s.serial++
-	now := time.Now()
-	r := &refresh{Refresh: Refresh{ID: fmt.Sprintf("00000000-0000-4000-8000-%012d", s.serial), Group: name,
-		Template: template, Version: version, Preferences: p, Status: types.InstanceRefreshStatusPending, Start: now},
-		since: now, progressed: now, first: s.serial}
-	if version != "" && template == "" {
-		r.Template = g.Template
-	}
-	for _, i := range g.partition().good {
-		r.ToUpdate += btoi(r.outdated(g, i))
-	}
-	g.refreshes = append(g.refreshes, r)
-	s.changed(g)
-	return r.ID, nil
-}
-
-// RollbackRefresh implements RollbackInstanceRefresh: "Cancels an instance refresh that is in progress and rolls back
-// any changes that it made." It returns the refresh's id.
-func (s *Simulator) RollbackRefresh(name string) (string, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	g, err := s.group(name)
-	if err != nil {
-		return "", err
-	}
-	r := g.active()
-	// "An active instance refresh or rollback for the specified Auto Scaling group was not found." That one that is
-	// rolled back or cancelled already counts as not found is not documented.
-	if r == nil || r.Status == types.InstanceRefreshStatusRollbackInProgress ||
-		r.Status == types.InstanceRefreshStatusCancelling {
-		return "", notActive(name)
-	}
-	if reason := s.irreversible(g, r.Version); reason != "" {
-		return "", &apiError{"IrreversibleInstanceRefresh", reason}
-	}
-	s.startRollback(g, r, "The rollback was initiated by a user")
-	return r.ID, nil
-}
-
-// CancelRefresh implements CancelInstanceRefresh: "Cancels an instance refresh or rollback that is in progress." "This
-// does not roll back any changes that it made." With wait it ends only when no instance is launching or terminating. It
-// returns the refresh's id.
-func (s *Simulator) CancelRefresh(name string, wait bool) (string, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	g, err := s.group(name)
-	if err != nil {
-		return "", err
-	}
-	r := g.active()
-	if r == nil {
-		return "", notActive(name)
-	}
-	r.wait = wait
-	s.setStatus(g, r, types.InstanceRefreshStatusCancelling, "Cancelled by a user")
-	return r.ID, nil
-}
-
-func notActive(name string) error {
-	return &apiError{"ActiveInstanceRefreshNotFound",
-		"No in progress or pending Instance Refresh found for Auto Scaling group " + name}
-}
-
-// Refreshes returns the refreshes of a group, newest first.
-func (s *Simulator) Refreshes(name string) ([]Refresh, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	g, err := s.group(name)
+	g, err := s.group(*in.AutoScalingGroupName)
 	if err != nil {
 		return nil, err
 	}
-	var out []Refresh
-	for _, r := range slices.Backward(g.refreshes) {
-		out = append(out, r.copy())
+	// "The request failed because an active instance refresh already exists for the specified Auto Scaling group."
+	if g.active() != nil {
+		return nil, &smithy.GenericAPIError{Code: "InstanceRefreshInProgress",
+			Message: "An Instance Refresh is already in progress and blocks the execution of this Instance Refresh."}
 	}
-	return out, nil
+	if err := s.checkStart(g, in); err != nil {
+		return nil, err
+	}
+	s.serial++
+	r := &refresh{since: time.Now(), progressed: time.Now(), first: s.serial,
+		version: *in.DesiredConfiguration.LaunchTemplate.Version}
+	toUpdate := 0
+	for _, i := range g.partition().good {
+		toUpdate += btoi(r.outdated(i))
+	}
+	r.InstanceRefresh = types.InstanceRefresh{AutoScalingGroupName: &g.Name, StartTime: now(), Preferences: in.Preferences,
+		InstanceRefreshId:    aws.String(fmt.Sprintf("00000000-0000-4000-8000-%012d", s.serial)),
+		DesiredConfiguration: in.DesiredConfiguration, Status: types.InstanceRefreshStatusPending,
+		PercentageComplete: number(0), InstancesToUpdate: number(toUpdate)}
+	if a := in.Preferences.AlarmSpecification; a != nil {
+		r.alarms = a.Alarms
+	}
+	g.refreshes = append(g.refreshes, r)
+	s.changed(g)
+	return &autoscaling.StartInstanceRefreshOutput{InstanceRefreshId: r.InstanceRefreshId}, nil
 }
 
-func (r *refresh) copy() Refresh {
-	out := r.Refresh
-	if r.Rollback != nil {
-		copied := *r.Rollback
-		out.Rollback = &copied
+// checkStart returns an error if the service would reject the refresh, or the simulator does not implement it. The
+// error messages are not documented. The lock is held.
+func (s *Simulator) checkStart(g *group, in *autoscaling.StartInstanceRefreshInput) error {
+	p, d := in.Preferences, in.DesiredConfiguration
+	if p == nil || p.MinHealthyPercentage == nil || p.MaxHealthyPercentage == nil || !aws.ToBool(p.SkipMatching) ||
+		p.InstanceWarmup != nil || p.CheckpointPercentages != nil ||
+		in.Strategy != "" && in.Strategy != types.RefreshStrategyRolling {
+		return invalid("the simulator implements rolling refreshes with both percentages and skip matching, without " +
+			"checkpoints and a warm-up of their own")
 	}
-	return out
+	if d == nil || d.LaunchTemplate == nil || aws.ToString(d.LaunchTemplate.LaunchTemplateId) != g.Template {
+		return invalid("the simulator implements refreshes to versions of the group's launch template only")
+	}
+	known, version := s.templates[g.Template], aws.ToString(d.LaunchTemplate.Version)
+	exists := func(t TemplateVersion) bool { return strconv.Itoa(t.Number) == version }
+	if known != nil && !slices.ContainsFunc(known, exists) {
+		return invalid("You must use a valid fully-formed launch template. Could not find launch template version %s",
+			version)
+	}
+	least, most := *p.MinHealthyPercentage, *p.MaxHealthyPercentage
+	switch {
+	// "Value range is 0 to 100." "Value range is 100 to 200." "The difference between them cannot be greater than 100."
+	case least < 0 || least > 100 || most < 100 || most > 200 || most-least > 100:
+		return invalid("MinHealthyPercentage %d and MaxHealthyPercentage %d are not possible", least, most)
+	case aws.ToInt32(p.BakeTime) > 172800: // "maximum 172800 seconds (48 hours)"
+		return invalid("BakeTime %d is more than two days", *p.BakeTime)
+	case p.AlarmSpecification == nil:
+		return nil
+	case len(p.AlarmSpecification.Alarms) > 10: // "You can specify up to 10 alarms."
+		return invalid("%d alarms are more than 10", len(p.AlarmSpecification.Alarms))
+	}
+	// User guide: "If the alarm state is INSUFFICIENT_DATA or ALARM, you receive an error when you try to start the
+	// instance refresh." An unknown alarm is not documented.
+	for _, name := range p.AlarmSpecification.Alarms {
+		if state := s.alarms[name]; state != cw.StateValueOk {
+			return invalid("The alarm %s is in the state %q; it must be OK to start an instance refresh", name, state)
+		}
+	}
+	return nil
+}
+
+// RollbackInstanceRefresh implements the operation: "Cancels an instance refresh that is in progress and rolls back any
+// changes that it made."
+func (s *Simulator) RollbackInstanceRefresh(
+	in *autoscaling.RollbackInstanceRefreshInput,
+) (*autoscaling.RollbackInstanceRefreshOutput, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g, r, err := s.activeRefresh(*in.AutoScalingGroupName)
+	if err != nil {
+		return nil, err
+	}
+	// "An active instance refresh or rollback for the specified Auto Scaling group was not found." That one that is
+	// rolled back or cancelled already counts as not found is not documented.
+	if r.Status == types.InstanceRefreshStatusRollbackInProgress || r.Status == types.InstanceRefreshStatusCancelling {
+		return nil, notActive(g.Name)
+	}
+	s.startRollback(g, r, "The rollback was initiated by a user")
+	return &autoscaling.RollbackInstanceRefreshOutput{InstanceRefreshId: r.InstanceRefreshId}, nil
+}
+
+// CancelInstanceRefresh implements the operation: "Cancels an instance refresh or rollback that is in progress." "This
+// does not roll back any changes that it made." The refresh ends when no instance is launching or terminating, which is
+// the default.
+func (s *Simulator) CancelInstanceRefresh(
+	in *autoscaling.CancelInstanceRefreshInput,
+) (*autoscaling.CancelInstanceRefreshOutput, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g, r, err := s.activeRefresh(*in.AutoScalingGroupName)
+	if err != nil {
+		return nil, err
+	}
+	s.setStatus(g, r, types.InstanceRefreshStatusCancelling, "Cancelled by a user")
+	return &autoscaling.CancelInstanceRefreshOutput{InstanceRefreshId: r.InstanceRefreshId}, nil
+}
+
+// activeRefresh returns a group and its active refresh. The lock is held.
+func (s *Simulator) activeRefresh(name string) (*group, *refresh, error) {
+	g, err := s.group(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	if r := g.active(); r != nil {
+		return g, r, nil
+	}
+	return nil, nil, notActive(name)
+}
+
+func notActive(name string) error {
+	return &smithy.GenericAPIError{Code: "ActiveInstanceRefreshNotFound",
+		Message: "No in progress or pending Instance Refresh found for Auto Scaling group " + name}
 }
 
 // setStatus sets the status of a refresh. The lock is held.
 func (s *Simulator) setStatus(g *group, r *refresh, status types.InstanceRefreshStatus, reason string) {
-	r.Status, r.Reason, r.since, r.progressed = status, reason, time.Now(), time.Now()
+	r.Status, r.StatusReason, r.since, r.progressed = status, &reason, time.Now(), time.Now()
 	if slices.Contains(finished, status) {
-		r.End = r.since
+		r.EndTime = now()
 	}
-	s.Log("%s refresh to %s: %s %s", g.Name, r.Version, status, reason)
+	s.Log("%s refresh to %s: %s %s", g.Name, r.version, status, reason)
 	s.changed(g)
 }
 
 // startRollback starts the rollback of a refresh. The lock is held.
 func (s *Simulator) startRollback(g *group, r *refresh, reason string) {
-	r.Rollback = &Rollback{Start: time.Now(), Reason: reason, Percent: r.Percent, ToUpdate: r.ToUpdate}
-	r.last = s.serial
-	r.total = 0
+	r.RollbackDetails = &types.RollbackDetails{RollbackStartTime: now(), RollbackReason: &reason,
+		PercentageCompleteOnRollback: r.PercentageComplete, InstancesToUpdateOnRollback: r.InstancesToUpdate}
+	r.last, r.total = s.serial, 0
 	s.setStatus(g, r, types.InstanceRefreshStatusRollbackInProgress, reason)
 }
 
@@ -206,7 +208,7 @@ func (s *Simulator) fail(g *group, r *refresh, reason string) {
 	switch {
 	case r.Status == types.InstanceRefreshStatusRollbackInProgress:
 		s.setStatus(g, r, types.InstanceRefreshStatusRollbackFailed, reason)
-	case r.Preferences.AutoRollback:
+	case aws.ToBool(r.Preferences.AutoRollback):
 		s.startRollback(g, r, reason)
 	default:
 		s.setStatus(g, r, types.InstanceRefreshStatusFailed, reason)

@@ -108,7 +108,7 @@ func (c *cloud) guarded() {
 // watched fails the test if the guard has checked nothing.
 func (c *cloud) watched() {
 	c.t.Helper()
-	if c.guard.Looks() == 0 {
+	if c.guard.Checks() == 0 {
 		c.t.Error("the guard has checked nothing")
 	}
 }

@@ -6,42 +6,92 @@ import (
 	"slices"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
 	cw "github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 )
 
-// outdated reports whether the refresh replaces an instance. "SkipMatching: skips replacing instances that match the
-// desired configuration. If no desired configuration is specified, then it skips replacing instances that have the
-// same launch template that the Auto Scaling group was using before the start." A rollback "replaces any instances
-// that were replaced during the instance refresh", and no others.
-func (r *refresh) outdated(g *group, i *instance) bool {
-	switch {
-	case i.protected && r.Preferences.Protected == "Ignore":
-		// "Amazon EC2 Auto Scaling ignores instances that are protected from scale in and continues to replace instances
-		// that are not protected."
-		return false
-	case r.Rollback != nil:
-		return i.seq > r.first && i.seq <= r.last
-	case r.Preferences.SkipMatching:
-		return i.Version != cmp.Or(r.Version, g.Version)
-	default:
-		return i.seq < r.first
+const (
+	// pendingDelay is the time in status Pending. User guide: "The status should then quickly change to InProgress."
+	pendingDelay = 5 * time.Second
+	// refreshTimeout: user guide: "When an instance refresh is unable to continue making replacements because [...] the
+	// new instances do not pass their health checks, Amazon EC2 Auto Scaling keeps retrying for an hour. If the problem
+	// persists after an hour, the operation fails."
+	refreshTimeout = time.Hour
+)
+
+// refresh advances the group's refresh by one step. It returns how many instances above the desired capacity must not
+// be scaled in. The lock is held.
+func (s *Simulator) refresh(g *group) int {
+	r, above := g.active(), g.bounds().most-g.Desired
+	if r == nil {
+		return 0
 	}
+	if name := s.alarmed(r, cw.StateValueAlarm); name != "" &&
+		(r.Status == types.InstanceRefreshStatusInProgress || r.Status == types.InstanceRefreshStatusBaking) {
+		s.fail(g, r, "The alarm "+name+" is in the ALARM state")
+		return above // a scale-in would terminate an instance that the rollback needs
+	}
+	switch r.Status {
+	case types.InstanceRefreshStatusPending:
+		// "The request was created, but the instance refresh has not started."
+		if time.Since(r.since) >= s.scaled(pendingDelay) {
+			s.setStatus(g, r, types.InstanceRefreshStatusInProgress, "")
+		}
+	case types.InstanceRefreshStatusInProgress, types.InstanceRefreshStatusRollbackInProgress:
+		// That alarms are ignored during a rollback is not documented.
+		return s.roll(g, r)
+	case types.InstanceRefreshStatusBaking:
+		// "BakeTime: the amount of time, in seconds, to wait at the end of an instance refresh before the instance refresh
+		// is considered complete."
+		if time.Since(r.since) >= s.scaled(time.Duration(*r.Preferences.BakeTime)*time.Second) {
+			s.succeed(g, r)
+		}
+	case types.InstanceRefreshStatusCancelling:
+		// "WaitForTransitioningInstances: whether to wait for in-flight launches and terminations to complete. [...] The
+		// default is true."
+		for _, i := range g.instances {
+			if i.state != types.LifecycleStateInService {
+				return above
+			}
+		}
+		s.setStatus(g, r, types.InstanceRefreshStatusCancelled, *r.StatusReason)
+	}
+	return 0
+}
+
+// alarmed returns the first alarm of a refresh that is in a state, or "".
+func (s *Simulator) alarmed(r *refresh, state cw.StateValue) string {
+	for _, name := range r.alarms {
+		if s.alarms[name] == state {
+			return name
+		}
+	}
+	return ""
+}
+
+// succeed: "Once the instance refresh succeeds, Amazon EC2 Auto Scaling updates the settings of the Auto Scaling group
+// to reflect the new desired configuration."
+func (s *Simulator) succeed(g *group, r *refresh) {
+	g.Version = r.version
+	s.setStatus(g, r, types.InstanceRefreshStatusSuccessful, "")
+}
+
+// outdated reports whether the refresh replaces an instance. "SkipMatching: skips replacing instances that match the
+// desired configuration." A rollback "replaces any instances that were replaced during the instance refresh", and no
+// others.
+func (r *refresh) outdated(i *instance) bool {
+	if r.RollbackDetails != nil {
+		return i.seq > r.first && i.seq <= r.last
+	}
+	return i.Version != r.version
 }
 
 // warmup: "If you do not specify this property, the instance warmup by default is the value of the
 // DefaultInstanceWarmup property, if defined (which is recommended in all cases), or the HealthCheckGracePeriod
 // property otherwise."
-func (r *refresh) warmup(g *group) time.Duration {
-	switch {
-	case r.Preferences.Warmup != nil:
-		return *r.Preferences.Warmup
-	case g.Warmup != 0:
-		return g.Warmup
-	}
-	return g.Grace
-}
+func (g *group) warmup() time.Duration { return cmp.Or(g.Warmup, g.Grace) }
 
 // passes reports whether an instance is in service and passes all health checks of the group. The lock is held.
 func (s *Simulator) passes(g *group, i *instance) bool {
@@ -51,44 +101,40 @@ func (s *Simulator) passes(g *group, i *instance) bool {
 
 // proven: "When the instance's health status changes to healthy and the specified warm-up time passes, the instance is
 // considered updated."
-func (s *Simulator) proven(g *group, r *refresh, i *instance) bool {
-	return s.passes(g, i) && time.Since(i.served) >= s.scaled(r.warmup(g))
+func (s *Simulator) proven(g *group, i *instance) bool {
+	return s.passes(g, i) && time.Since(i.served) >= s.scaled(g.warmup())
 }
 
 // rolling classifies the instances of a group during a refresh.
 type rolling struct {
-	old      []*instance // to be replaced
-	sick     int         // outdated and unhealthy: replaced by the health checks
-	fresh    int         // up to date
-	ready    int         // old ones that pass, and up-to-date ones that are proven
-	replaced int         // proven ones that this refresh launched
-	waiting  string      // status reason: the instance that the refresh waits for, and why
+	old       []*instance // to be replaced
+	unhealthy int         // outdated and unhealthy: replaced by the health checks
+	current   int         // up to date
+	ready     int         // old ones that pass, and up-to-date ones that are proven
+	replaced  int         // proven ones that this refresh launched
+	waiting   string      // status reason: the instance that the refresh waits for, and why
 }
 
 // classify classifies the instances of a group that is being refreshed. The lock is held.
 func (s *Simulator) classify(g *group, r *refresh, c partition) rolling {
 	var l rolling
 	for _, i := range c.unhealthy {
-		l.sick += btoi(r.outdated(g, i))
+		l.unhealthy += btoi(r.outdated(i))
 	}
 	for _, i := range c.good {
-		switch old := r.outdated(g, i); {
-		case old:
+		if r.outdated(i) {
 			l.old = append(l.old, i)
-			if s.passes(g, i) {
-				l.ready++
-			}
-		case s.proven(g, r, i):
-			l.fresh++
+			l.ready += btoi(s.passes(g, i))
+			continue
+		}
+		l.current++
+		switch {
+		case s.proven(g, i):
 			l.ready++
-			if r.Rollback != nil || i.seq > r.first {
-				l.replaced++
-			}
+			l.replaced += btoi(r.RollbackDetails != nil || i.seq > r.first)
 		case s.passes(g, i):
-			l.fresh++
 			l.waiting = fmt.Sprintf("Waiting for instances to warm up before continuing. For example: %s is warming up.", i.ID)
 		default:
-			l.fresh++
 			l.waiting = fmt.Sprintf("Waiting for remaining instances to be available. For example: %s has insufficient "+
 				"data to evaluate its health.", i.ID)
 		}
@@ -101,34 +147,34 @@ func (s *Simulator) classify(g *group, r *refresh, c partition) rolling {
 // percentage is set to 100 percent. Check instances for health status and give them time to warm up before more
 // instances are replaced." The lock is held.
 func (s *Simulator) roll(g *group, r *refresh) int {
-	c, b := g.partition(), r.bounds(g)
+	c, b := g.partition(), g.bounds()
 	l := s.classify(g, r, c)
+	left := len(l.old) + l.unhealthy
 	if r.total == 0 { // first iteration
-		r.total, r.replaced, r.remaining = max(len(l.old)+l.sick, 1), 0, len(l.old)
-		if r.Rollback == nil && r.Preferences.SkipMatching && len(l.old)+l.sick == 0 && !s.standby(g, r) {
+		r.total, r.replaced, r.remaining = max(left, 1), 0, len(l.old)
+		if r.RollbackDetails == nil && left == 0 {
 			// User guide: "If you enable skip matching but the launch template, the launch template version, and instance
 			// types are not changing, the instance refresh will succeed immediately without making any replacements."
-			r.Percent = 100
+			r.PercentageComplete = number(100)
 			s.succeed(g, r)
 			return 0
 		}
 	}
 	// User guide: INSUFFICIENT_DATA: "When this happens, Amazon EC2 Auto Scaling cannot replace instances until new data
 	// points are found."
-	if name := s.alarmed(r, cw.StateValueInsufficientData); name != "" && r.Rollback == nil {
+	if name := s.alarmed(r, cw.StateValueInsufficientData); name != "" && r.RollbackDetails == nil {
 		l.waiting = "Waiting for the alarm " + name + ", which is in the INSUFFICIENT_DATA state."
 	} else {
 		s.replace(g, r, c, &l, b)
 	}
-	standby := s.standby(g, r)
 	r.progress(l)
 	switch {
-	case len(l.old)+l.sick == 0 && !standby && l.ready >= g.Desired:
+	case len(l.old)+l.unhealthy == 0 && l.ready >= g.Desired:
 		s.finish(g, r)
-	case time.Since(r.progressed) >= s.scaled(refreshTimeout+r.warmup(g)):
+	case time.Since(r.progressed) >= s.scaled(refreshTimeout+g.warmup()):
 		s.fail(g, r, "The instance refresh made no progress for an hour. "+l.waiting)
 	default:
-		r.Reason = l.waiting
+		r.StatusReason = &l.waiting
 	}
 	if len(l.old) > 0 {
 		return b.most - g.Desired
@@ -139,7 +185,7 @@ func (s *Simulator) roll(g *group, r *refresh) int {
 // replace launches and terminates instances as far as b allows. The lock is held.
 func (s *Simulator) replace(g *group, r *refresh, c partition, l *rolling, b bounds) {
 	live := len(c.good) + len(c.unhealthy)
-	for n := l.fresh; len(l.old) > 0 && n < g.Desired && live < b.most && g.launches(); n++ {
+	for n := l.current; len(l.old) > 0 && n < g.Desired && live < b.most && g.launches(); n++ {
 		s.launch(g, "an instance was launched in response to an instance refresh")
 		live++
 	}
@@ -148,43 +194,16 @@ func (s *Simulator) replace(g *group, r *refresh, c partition, l *rolling, b bou
 		return btoi(s.passes(g, x)) - btoi(s.passes(g, y))
 	})
 	for _, i := range order {
-		serves := s.passes(g, i)
+		serves := btoi(s.passes(g, i))
 		// A rollback terminates instances of the failed configuration that are still launching. Not documented.
 		pending := i.state != types.LifecycleStateInService
-		if i.protected && r.Preferences.Protected != "Refresh" {
-			// "Wait (default): Amazon EC2 Auto Scaling waits one hour for you to remove scale-in protection. Otherwise, the
-			// instance refresh will fail."
-			l.waiting = "Waiting for " + i.ID + ", which is protected from scale in."
+		if l.ready-serves < b.least && (!pending || r.RollbackDetails == nil) {
 			continue
 		}
-		if l.ready-btoi(serves) < b.least && (!pending || r.Rollback == nil) {
-			continue
-		}
-		l.ready -= btoi(serves)
+		l.ready -= serves
 		s.terminate(g, i, "an instance was taken out of service in response to an instance refresh")
 		l.old = slices.DeleteFunc(l.old, func(o *instance) bool { return o == i })
 	}
-}
-
-// standby handles instances in Standby, and reports whether the refresh waits for one: "Terminate: Amazon EC2 Auto
-// Scaling terminates instances that are in Standby. Ignore: ignores instances that are in Standby and continues to
-// replace instances that are in the InService state. Wait (default): waits one hour for you to return the instances to
-// service. Otherwise, the instance refresh will fail."
-func (s *Simulator) standby(g *group, r *refresh) bool {
-	waits := false
-	for _, i := range g.instances {
-		if i.state != types.LifecycleStateStandby || i.terminating || !r.outdated(g, i) {
-			continue
-		}
-		switch r.Preferences.Standby {
-		case "Terminate":
-			s.terminate(g, i, "an instance was taken out of service in response to an instance refresh")
-		case "Ignore":
-		default:
-			waits = true
-		}
-	}
-	return waits
 }
 
 // progress: "PercentageComplete does not include instances that are replaced during a rollback. This value gradually
@@ -195,12 +214,27 @@ func (r *refresh) progress(l rolling) {
 		r.progressed = time.Now()
 	}
 	r.replaced, r.remaining = max(r.replaced, l.replaced), min(r.remaining, len(l.old))
-	if r.Rollback != nil {
-		r.Percent = r.Rollback.Percent * min(len(l.old), r.total) / r.total
+	if d := r.RollbackDetails; d != nil {
+		r.PercentageComplete = number(int(*d.PercentageCompleteOnRollback) * min(len(l.old), r.total) / r.total)
 		return
 	}
-	r.ToUpdate = len(l.old) + l.sick
-	r.Percent = 100 * min(l.replaced, r.total) / r.total
+	r.InstancesToUpdate = number(len(l.old) + l.unhealthy)
+	r.PercentageComplete = number(100 * min(l.replaced, r.total) / r.total)
+}
+
+// finish sets the status after the last replacement: "Baking: waiting the specified bake time after an instance refresh
+// has finished updating instances." "RollbackSuccessful: the rollback completed successfully."
+func (s *Simulator) finish(g *group, r *refresh) {
+	r.PercentageComplete = number(100)
+	switch {
+	case r.RollbackDetails != nil:
+		r.PercentageComplete = number(0)
+		s.setStatus(g, r, types.InstanceRefreshStatusRollbackSuccessful, *r.RollbackDetails.RollbackReason)
+	case aws.ToInt32(r.Preferences.BakeTime) > 0:
+		s.setStatus(g, r, types.InstanceRefreshStatusBaking, "Waiting for the bake time to pass.")
+	default:
+		s.succeed(g, r)
+	}
 }
 
 func btoi(b bool) int {

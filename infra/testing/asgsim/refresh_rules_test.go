@@ -21,49 +21,43 @@ func TestRefreshRefusals(t *testing.T) {
 			change(p)
 			return p
 		}
-		c.sim.Red("red")
-		c.sim.SetAlarm("unknown", "INSUFFICIENT_DATA", "")
+		c.sim.SetAlarms("ALARM", "red")
+		c.sim.SetAlarms("INSUFFICIENT_DATA", "unknown")
 		for says, try := range map[string]struct {
 			version string
 			p       *types.RefreshPreferences
 		}{
-			"no desired configuration": {"", safe()},
-			"version 9":                {"9", safe()},
-			"by number":                {"$Latest", safe()},
-			"alarm red is in the state": {"2", with(func(p *types.RefreshPreferences) {
+			"version 9": {"9", safe()},
+			"alarm red is in the state \"ALARM\"": {"2", with(func(p *types.RefreshPreferences) {
 				p.AlarmSpecification = &types.AlarmSpecification{Alarms: []string{"red"}}
 			})},
-			"alarm unknown is in the state": {"2", with(func(p *types.RefreshPreferences) {
+			"in the state \"INSUFFICIENT_DATA\"": {"2", with(func(p *types.RefreshPreferences) {
 				p.AlarmSpecification = &types.AlarmSpecification{Alarms: []string{"unknown"}}
 			})},
-			"does not exist": {"2", with(func(p *types.RefreshPreferences) {
+			"in the state \"\"": {"2", with(func(p *types.RefreshPreferences) {
 				p.AlarmSpecification = &types.AlarmSpecification{Alarms: []string{"none"}}
 			})},
 			"more than 10": {"2", with(func(p *types.RefreshPreferences) {
 				p.AlarmSpecification = &types.AlarmSpecification{Alarms: make11()}
 			})},
-			"not between 100 and 200": {"2",
+			"100 and MaxHealthyPercentage 210 are not": {"2",
 				with(func(p *types.RefreshPreferences) { p.MaxHealthyPercentage = aws.Int32(210) })},
-			"not between 0 and 100": {"2",
+			"110 and MaxHealthyPercentage 150 are not": {"2",
 				with(func(p *types.RefreshPreferences) { p.MinHealthyPercentage = aws.Int32(110) })},
-			"needs MinHealthyPercentage": {"2", with(func(p *types.RefreshPreferences) { p.MinHealthyPercentage = nil })},
-			"at most 100 above": {"2",
+			"versions of the group's": {"", safe()},
+			"with both percentages":   {"2", with(func(p *types.RefreshPreferences) { p.MinHealthyPercentage = nil })},
+			"40 and MaxHealthyPercentage 150 are not": {"2",
 				with(func(p *types.RefreshPreferences) { p.MinHealthyPercentage = aws.Int32(40) })},
 			"two days": {"2", with(func(p *types.RefreshPreferences) { p.BakeTime = aws.Int32(172801) })},
-			"not implement checkpoints": {"2",
+			"without checkpoints": {"2",
 				with(func(p *types.RefreshPreferences) { p.CheckpointPercentages = []int32{50, 100} })},
 		} {
 			_, err := c.tryStart(try.version, try.p)
 			refused(t, err, "ValidationError", says)
 		}
-		p := safe()
-		p.AutoRollback = nil
-		c.start("", p)
+		c.start("2", safe())
 		_, err := c.tryStart("2", safe())
 		refused(t, err, "InstanceRefreshInProgress", "already in progress")
-		refused(t, c.back(), "IrreversibleInstanceRefresh", "no desired configuration")
-		c.becomes(types.InstanceRefreshStatusSuccessful)
-		c.start("2", safe())
 		v := "1"
 		refused(t, c.update(autoscaling.UpdateAutoScalingGroupInput{
 			LaunchTemplate: &types.LaunchTemplateSpecification{LaunchTemplateId: aws.String("lt-1"), Version: &v}}),

@@ -70,10 +70,10 @@ func TestRefreshReplacesOneByOne(t *testing.T) {
 
 // Old instances stay in service, and launches are retried for an hour unless the refresh is rolled back.
 func TestRefreshWithBootsThatFail(t *testing.T) {
-	for what, script := range map[string]asgsim.Script{"gives up": asgsim.FailsBoot("bad hash"), "hangs": asgsim.Hangs(),
-		"refused": asgsim.Refused("InsufficientInstanceCapacity")} {
+	for what, script := range map[string]asgsim.Script{"gives up": failsBoot(), "hangs": {},
+		"refused": {Refused: "InsufficientInstanceCapacity"}} {
 		t.Run(what, func(t *testing.T) {
-			inBubble(t, asgsim.ByVersion(map[string]asgsim.Script{"2": script}), func(c *cloud) {
+			inBubble(t, byVersion(script), func(c *cloud) {
 				c.guarded()
 				old := c.health()
 				c.start("2", safe())
@@ -126,7 +126,7 @@ func TestAlarmDuringRefresh(t *testing.T) {
 		for _, auto := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s auto=%v", at, auto), func(t *testing.T) {
 				inBubble(t, good, func(c *cloud) {
-					c.sim.Green(guardAlarm)
+					c.sim.SetAlarms("OK", guardAlarm)
 					c.guarded()
 					p := safe()
 					p.AutoRollback, p.AlarmSpecification = &auto, &types.AlarmSpecification{Alarms: []string{guardAlarm}}
@@ -135,7 +135,7 @@ func TestAlarmDuringRefresh(t *testing.T) {
 					if at == types.InstanceRefreshStatusInProgress { // as long as an old one could be taken for nothing
 						c.until("three serve", func() bool { return len(c.serving()) == 3 })
 					}
-					c.sim.Red(guardAlarm)
+					c.sim.SetAlarms("ALARM", guardAlarm)
 					if !auto { // the scale-in that follows takes by the termination policy, who it likes
 						c.guard.Disarm()
 					}
@@ -157,11 +157,13 @@ func TestAlarmDuringRefresh(t *testing.T) {
 }
 
 func TestFailsUnderLoad(t *testing.T) {
-	for what, script := range map[string]asgsim.Script{"checks": asgsim.FailsUnderLoad(100 * time.Second),
-		"alarm": asgsim.Rings(guardAlarm, 100*time.Second)} {
+	unhealthy, alarm := good(asgsim.Machine{}), good(asgsim.Machine{})
+	unhealthy.UnhealthyAfter = 100 * time.Second
+	alarm.Alarm, alarm.AlarmAfter = guardAlarm, 100*time.Second
+	for what, script := range map[string]asgsim.Script{"checks": unhealthy, "alarm": alarm} {
 		t.Run(what, func(t *testing.T) {
-			inBubble(t, asgsim.ByVersion(map[string]asgsim.Script{"2": script}), func(c *cloud) {
-				c.sim.Green(guardAlarm)
+			inBubble(t, byVersion(script), func(c *cloud) {
+				c.sim.SetAlarms("OK", guardAlarm)
 				c.guarded()
 				p := safe()
 				p.AlarmSpecification = &types.AlarmSpecification{Alarms: []string{guardAlarm}}
@@ -176,16 +178,14 @@ func TestFailsUnderLoad(t *testing.T) {
 
 // Instances that launch meanwhile have the new version.
 func TestScaleOutDuringRefresh(t *testing.T) {
-	for _, n := range []int32{3, 4} {
+	for _, n := range []int{3, 4} {
 		t.Run(fmt.Sprint("to ", n), func(t *testing.T) {
 			inBubble(t, good, func(c *cloud) {
 				c.guarded()
 				before := c.serving()
 				c.start("2", safe())
 				c.becomes(types.InstanceRefreshStatusInProgress)
-				if err := c.desire(n); err != nil {
-					t.Fatal(err)
-				}
+				c.desire(n)
 				for c.refresh().Status == types.InstanceRefreshStatusInProgress {
 					for _, i := range c.group().Instances {
 						if *i.LaunchTemplate.Version == "1" &&
@@ -207,15 +207,11 @@ func TestScaleOutDuringRefresh(t *testing.T) {
 func TestScaleInDuringRefresh(t *testing.T) {
 	inBubble(t, good, func(c *cloud) {
 		c.filled()
-		if err := c.desire(4); err != nil {
-			t.Fatal(err)
-		}
+		c.desire(4)
 		c.until("four", func() bool { return len(c.serving()) == 4 })
 		c.start("2", safe())
 		c.until("one is new", func() bool { return *c.refresh().PercentageComplete > 0 })
-		if err := c.desire(2); err != nil {
-			t.Fatal(err)
-		}
+		c.desire(2)
 		c.becomes(types.InstanceRefreshStatusSuccessful)
 		c.all("2")
 	})

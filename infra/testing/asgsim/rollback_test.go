@@ -18,9 +18,9 @@ func TestRollbackThatFails(t *testing.T) {
 	broken := false
 	script := func(m asgsim.Machine) asgsim.Script {
 		if broken && m.Version == "1" {
-			return asgsim.FailsBoot("the artifact is gone")
+			return failsBoot()
 		}
-		return asgsim.Boots()
+		return good(m)
 	}
 	inBubble(t, script, func(c *cloud) {
 		c.guarded()
@@ -88,12 +88,7 @@ func TestRefreshHistory(t *testing.T) {
 		if !slices.Equal(got, ids) {
 			t.Errorf("%v, want %v", got, ids)
 		}
-		one, err := c.as.DescribeInstanceRefreshes(context.Background(),
-			&autoscaling.DescribeInstanceRefreshesInput{AutoScalingGroupName: aws.String(name), InstanceRefreshIds: ids[2:3]})
-		if err != nil || len(one.InstanceRefreshes) != 1 || *one.InstanceRefreshes[0].InstanceRefreshId != ids[2] {
-			t.Errorf("%+v, %v", one, err)
-		}
-		_, err = c.as.DescribeInstanceRefreshes(context.Background(),
+		_, err := c.as.DescribeInstanceRefreshes(context.Background(),
 			&autoscaling.DescribeInstanceRefreshesInput{AutoScalingGroupName: aws.String("none")})
 		refused(t, err, "ValidationError", "not found")
 	})

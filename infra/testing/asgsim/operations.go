@@ -1,0 +1,229 @@
+package asgsim
+
+import (
+	"cmp"
+	"encoding/base64"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
+	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
+	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/encoding/cbor"
+)
+
+// groupNames returns the given names, or those of all groups.
+func (s *Simulator) groupNames(of []string) []string {
+	if of != nil {
+		return of
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Sorted(maps.Keys(s.groups))
+}
+
+func (s *Simulator) describeGroups(
+	in *autoscaling.DescribeAutoScalingGroupsInput,
+) (*autoscaling.DescribeAutoScalingGroupsOutput, error) {
+	out := &autoscaling.DescribeAutoScalingGroupsOutput{}
+	for _, name := range s.groupNames(in.AutoScalingGroupNames) {
+		g, instances, err := s.Snapshot(name)
+		if err != nil {
+			continue // AWS ignores unknown names
+		}
+		d := types.AutoScalingGroup{AutoScalingGroupName: &g.Name, AvailabilityZones: g.Zones,
+			MinSize: number(g.Min), MaxSize: number(g.Max), DesiredCapacity: number(g.Desired),
+			HealthCheckType: aws.String("EC2"), HealthCheckGracePeriod: seconds(g.Grace),
+			DefaultInstanceWarmup: seconds(cmp.Or(g.Warmup, g.Grace)), LaunchTemplate: launchTemplate(g.Template, g.Version),
+			InstanceMaintenancePolicy: &types.InstanceMaintenancePolicy{
+				MinHealthyPercentage: number(g.MinHealthy), MaxHealthyPercentage: number(g.MaxHealthy)}}
+		if g.ELB {
+			d.HealthCheckType = aws.String("ELB")
+		}
+		if g.TargetGroup != "" {
+			d.TargetGroupARNs = []string{g.TargetGroup}
+		}
+		for _, i := range instances {
+			health := map[bool]string{true: "Healthy", false: "Unhealthy"}[i.Healthy]
+			d.Instances = append(d.Instances, types.Instance{InstanceId: &i.ID, AvailabilityZone: &i.Zone,
+				LifecycleState: i.State, HealthStatus: &health, LaunchTemplate: launchTemplate(g.Template, i.Version)})
+		}
+		for process, reason := range s.Suspended(name) {
+			d.SuspendedProcesses = append(d.SuspendedProcesses,
+				types.SuspendedProcess{ProcessName: &process, SuspensionReason: &reason})
+		}
+		out.AutoScalingGroups = append(out.AutoScalingGroups, d)
+	}
+	return out, nil
+}
+
+func launchTemplate(id, version string) *types.LaunchTemplateSpecification {
+	return &types.LaunchTemplateSpecification{LaunchTemplateId: &id, Version: &version}
+}
+
+func number(n int) *int32 { return aws.Int32(int32(n)) }
+
+func seconds(d time.Duration) *int32 { return number(int(d / time.Second)) }
+
+// page returns one page of a list, and the token of the next page.
+func page[T any](all []T, token *string, limit *int32, most int) ([]T, *string) {
+	from, _ := strconv.Atoi(aws.ToString(token)) // none: 0
+	to := from + most
+	if limit != nil {
+		to = min(to, from+int(*limit))
+	}
+	if to >= len(all) {
+		return all[from:], nil
+	}
+	return all[from:to], aws.String(strconv.Itoa(to))
+}
+
+// describeActivities: "MaxRecords: the default value is 100 and the maximum value is 100."
+func (s *Simulator) describeActivities(
+	in *autoscaling.DescribeScalingActivitiesInput,
+) (*autoscaling.DescribeScalingActivitiesOutput, error) {
+	var all []types.Activity
+	for _, a := range s.Activities(*in.AutoScalingGroupName) {
+		all = append(all, a.Activity)
+	}
+	out := &autoscaling.DescribeScalingActivitiesOutput{}
+	out.Activities, out.NextToken = page(all, in.NextToken, in.MaxRecords, 100)
+	return out, nil
+}
+
+// describeRefreshes: "The instance refreshes for the specified group, sorted by creation timestamp in descending
+// order." "MaxRecords: the default value is 50".
+func (s *Simulator) describeRefreshes(
+	in *autoscaling.DescribeInstanceRefreshesInput,
+) (*autoscaling.DescribeInstanceRefreshesOutput, error) {
+	all, err := s.Refreshes(*in.AutoScalingGroupName)
+	out := &autoscaling.DescribeInstanceRefreshesOutput{}
+	out.InstanceRefreshes, out.NextToken = page(all, in.NextToken, in.MaxRecords, 50)
+	return out, err
+}
+
+func (s *Simulator) describeTargets(
+	in *elasticloadbalancingv2.DescribeTargetHealthInput,
+) (*elasticloadbalancingv2.DescribeTargetHealthOutput, error) {
+	for _, name := range s.groupNames(nil) {
+		g, instances, err := s.Snapshot(name)
+		if err != nil || g.TargetGroup != *in.TargetGroupArn {
+			continue
+		}
+		out := &elasticloadbalancingv2.DescribeTargetHealthOutput{}
+		for _, i := range instances {
+			if i.Target != "" {
+				out.TargetHealthDescriptions = append(out.TargetHealthDescriptions, elb.TargetHealthDescription{
+					Target: &elb.TargetDescription{Id: &i.ID}, TargetHealth: &elb.TargetHealth{
+						State: elb.TargetHealthStateEnum(i.Target), Reason: elb.TargetHealthReasonEnum(i.Reason)}})
+			}
+		}
+		return out, nil
+	}
+	return nil, &smithy.GenericAPIError{Code: "TargetGroupNotFound", Message: "One or more target groups not found"}
+}
+
+func (s *Simulator) updateGroup(
+	in *autoscaling.UpdateAutoScalingGroupInput,
+) (*autoscaling.UpdateAutoScalingGroupOutput, error) {
+	size := func(n *int32) *int {
+		if n == nil {
+			return nil
+		}
+		return aws.Int(int(*n))
+	}
+	c := Change{Min: size(in.MinSize), Max: size(in.MaxSize), Desired: size(in.DesiredCapacity)}
+	if t := in.LaunchTemplate; t != nil {
+		c.Template, c.Version = aws.ToString(t.LaunchTemplateId), aws.ToString(t.Version)
+	}
+	return &autoscaling.UpdateAutoScalingGroupOutput{}, s.Update(*in.AutoScalingGroupName, c)
+}
+
+func (s *Simulator) completeLifecycleAction(
+	in *autoscaling.CompleteLifecycleActionInput,
+) (*autoscaling.CompleteLifecycleActionOutput, error) {
+	return &autoscaling.CompleteLifecycleActionOutput{}, s.complete(*in.AutoScalingGroupName, *in.LifecycleHookName,
+		*in.InstanceId, *in.LifecycleActionResult)
+}
+
+func (s *Simulator) suspendProcesses(
+	in *autoscaling.SuspendProcessesInput,
+) (*autoscaling.SuspendProcessesOutput, error) {
+	return &autoscaling.SuspendProcessesOutput{}, s.Suspend(*in.AutoScalingGroupName, "", in.ScalingProcesses...)
+}
+
+func (s *Simulator) resumeProcesses(in *autoscaling.ResumeProcessesInput) (*autoscaling.ResumeProcessesOutput, error) {
+	return &autoscaling.ResumeProcessesOutput{}, s.eachProcess(*in.AutoScalingGroupName, in.ScalingProcesses,
+		func(g *group, process string) { delete(g.suspended, process) })
+}
+
+// describeTemplateVersions: "You can describe all versions, individual versions, or a range of versions." Only numbers
+// are implemented.
+func (s *Simulator) describeTemplateVersions(f url.Values) ([]byte, error) {
+	type version struct {
+		ID       string `xml:"launchTemplateId"`
+		Number   int    `xml:"versionNumber"`
+		Image    string `xml:"launchTemplateData>imageId,omitempty"`
+		UserData string `xml:"launchTemplateData>userData"`
+	}
+	var set struct {
+		Items []version `xml:"item"`
+	}
+	id, asked := f.Get("LaunchTemplateId"), []string{}
+	for n := 1; f.Has("LaunchTemplateVersion." + strconv.Itoa(n)); n++ {
+		asked = append(asked, f.Get("LaunchTemplateVersion."+strconv.Itoa(n)))
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, v := range s.templates[id] {
+		if len(asked) == 0 || slices.Contains(asked, strconv.Itoa(v.Number)) {
+			set.Items = append(set.Items, version{id, v.Number, v.Image, base64.StdEncoding.EncodeToString([]byte(v.UserData))})
+		}
+	}
+	if len(set.Items) < len(asked) {
+		return nil, &smithy.GenericAPIError{Code: "InvalidLaunchTemplateId.VersionNotFound",
+			Message: "Could not find a specified version for the launch template with ID " + id}
+	}
+	return marshal("launchTemplateVersionSet", set)
+}
+
+// getConsoleOutput: "The output is encoded in base64". AWS keeps the output of a terminated instance for about an hour,
+// the simulator keeps it until the end.
+func (s *Simulator) getConsoleOutput(f url.Values) ([]byte, error) {
+	output := s.Driver.Console(f.Get("InstanceId"))
+	return marshal("output", base64.StdEncoding.EncodeToString([]byte(output)))
+}
+
+// cloudWatchPath is the prefix of the paths of CloudWatch, whose protocol is Smithy's RPC v2 with CBOR.
+const cloudWatchPath = "/service/GraniteServiceVersion20100801/operation/"
+
+// serveCloudWatch implements DescribeAlarms, by names.
+func (s *Simulator) serveCloudWatch(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	in, decodeErr := cbor.Decode(body)
+	parameters, ok := in.(cbor.Map)
+	if err != nil || decodeErr != nil || !ok || r.URL.Path != cloudWatchPath+"DescribeAlarms" {
+		http.Error(w, "the simulator implements DescribeAlarms only", http.StatusBadRequest)
+		return
+	}
+	names, _ := parameters["AlarmNames"].(cbor.List)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	alarms := cbor.List{}
+	for _, name := range names {
+		if state := s.alarms[string(name.(cbor.String))]; state != "" {
+			alarms = append(alarms, cbor.Map{"AlarmName": name, "StateValue": cbor.String(state)})
+		}
+	}
+	w.Header().Set("Smithy-Protocol", "rpc-v2-cbor")
+	w.Header().Set("Content-Type", "application/cbor")
+	_, _ = w.Write(cbor.Encode(cbor.Map{"MetricAlarms": alarms})) // fails only if the client closed the connection
+}
