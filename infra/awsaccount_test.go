@@ -111,7 +111,7 @@ func TestClientsRefuseOtherAccounts(t *testing.T) {
 		keys := maps.Clone(base)
 		maps.Copy(keys, test.keys)
 		a := settingsOf(t, keys)
-		a.AccountID = test.account
+		a.account = test.account
 		_, err := a.sdk(t.Context())
 		if (err == nil) != (test.problem == "") || err != nil && !strings.Contains(err.Error(), test.problem) {
 			t.Errorf("%s: %v, want %q", name, err, test.problem)

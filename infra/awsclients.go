@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -37,14 +38,14 @@ func (a AWSSettings) sdk(ctx context.Context) (sdk.Config, error) {
 	}
 	cfg.ServiceOptions = append(cfg.ServiceOptions, a.serviceOptions)
 	// The web identity comes before the other role, as in the provider.
-	if r := a.AssumeRoleWithWebIdentity; r != nil {
+	if r := a.AssumeRoleWithWebIdentity; r.RoleArn != "" {
 		cfg.Credentials = sdk.NewCredentialsCache(stscreds.NewWebIdentityRoleProvider(a.sts(cfg), r.RoleArn,
 			r.token(), func(o *stscreds.WebIdentityRoleOptions) {
 				o.RoleSessionName, o.Policy, o.PolicyARNs = r.SessionName, pointer(r.Policy), policies(r.PolicyArns)
 				o.Duration = duration(r.Duration)
 			}))
 	}
-	if r := a.AssumeRole; r != nil {
+	if r := a.AssumeRole; r.RoleArn != "" {
 		cfg.Credentials = sdk.NewCredentialsCache(stscreds.NewAssumeRoleProvider(a.sts(cfg), r.RoleArn,
 			func(o *stscreds.AssumeRoleOptions) {
 				o.RoleSessionName, o.ExternalID, o.SourceIdentity = r.SessionName, pointer(r.ExternalId), pointer(r.SourceIdentity)
@@ -55,7 +56,7 @@ func (a AWSSettings) sdk(ctx context.Context) (sdk.Config, error) {
 				}
 			}))
 	}
-	if a.AccountID == "" && len(a.AllowedAccountIds)+len(a.ForbiddenAccountIds) == 0 {
+	if a.account == "" && len(a.AllowedAccountIds)+len(a.ForbiddenAccountIds) == 0 {
 		return cfg, nil
 	}
 	identity, err := a.sts(cfg).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
@@ -86,18 +87,18 @@ func (a AWSSettings) options() ([]func(*config.LoadOptions) error, error) {
 	add(a.MaxRetries > 0, config.WithRetryMaxAttempts(a.MaxRetries))
 	add(a.RetryMode != "", config.WithRetryMode(sdk.RetryMode(a.RetryMode)))
 	add(a.TokenBucketRateLimiterCapacity > 0, config.WithRetryer(a.retryer))
-	add(a.EC2MetadataServiceEndpoint != "", config.WithEC2IMDSEndpoint(a.EC2MetadataServiceEndpoint))
+	add(a.Ec2MetadataServiceEndpoint != "", config.WithEC2IMDSEndpoint(a.Ec2MetadataServiceEndpoint))
 	mode := imds.EndpointModeStateIPv4
-	if a.EC2MetadataMode == "IPv6" {
+	if a.Ec2MetadataServiceEndpointMode == "IPv6" {
 		mode = imds.EndpointModeStateIPv6
 	}
-	add(a.EC2MetadataMode != "", config.WithEC2IMDSEndpointMode(mode))
-	add(sdk.ToBool(a.SkipMetadataAPICheck), config.WithEC2IMDSClientEnableState(imds.ClientDisabled))
+	add(a.Ec2MetadataServiceEndpointMode != "", config.WithEC2IMDSEndpointMode(mode))
+	add(sdk.ToBool(a.SkipMetadataApiCheck), config.WithEC2IMDSClientEnableState(imds.ClientDisabled))
 	add(sdk.ToBool(a.UseDualstackEndpoint), config.WithUseDualStackEndpoint(sdk.DualStackEndpointStateEnabled))
-	add(sdk.ToBool(a.UseFIPSEndpoint), config.WithUseFIPSEndpoint(sdk.FIPSEndpointStateEnabled))
-	add(a.HTTPProxy+a.HTTPSProxy+a.NoProxy != "" || sdk.ToBool(a.Insecure), config.WithHTTPClient(a.client()))
-	if a.CustomCABundle != "" {
-		bundle, err := os.ReadFile(a.CustomCABundle)
+	add(sdk.ToBool(a.UseFipsEndpoint), config.WithUseFIPSEndpoint(sdk.FIPSEndpointStateEnabled))
+	add(a.HttpProxy+a.HttpsProxy+a.NoProxy != "" || sdk.ToBool(a.Insecure), config.WithHTTPClient(a.client()))
+	if a.CustomCaBundle != "" {
+		bundle, err := os.ReadFile(a.CustomCaBundle)
 		if err != nil {
 			return nil, fmt.Errorf("read aws:customCaBundle: %w", err)
 		}
@@ -122,18 +123,10 @@ func (a AWSSettings) retryer() sdk.Retryer {
 // client returns an HTTP client that uses the configured proxies.
 func (a AWSSettings) client() *awshttp.BuildableClient {
 	proxies := httpproxy.FromEnvironment()
-	if a.HTTPProxy != "" {
-		proxies.HTTPProxy = a.HTTPProxy
-		if proxies.HTTPSProxy == "" { // this version of the provider uses it for both
-			proxies.HTTPSProxy = a.HTTPProxy
-		}
-	}
-	if a.HTTPSProxy != "" {
-		proxies.HTTPSProxy = a.HTTPSProxy
-	}
-	if a.NoProxy != "" {
-		proxies.NoProxy = a.NoProxy
-	}
+	proxies.HTTPProxy = cmp.Or(a.HttpProxy, proxies.HTTPProxy)
+	// This version of the provider uses aws:httpProxy for HTTPS, too.
+	proxies.HTTPSProxy = cmp.Or(a.HttpsProxy, proxies.HTTPSProxy, a.HttpProxy)
+	proxies.NoProxy = cmp.Or(a.NoProxy, proxies.NoProxy)
 	choose := proxies.ProxyFunc()
 	return awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
 		t.Proxy = func(r *http.Request) (*url.URL, error) { return choose(r.URL) }
@@ -146,30 +139,19 @@ func (a AWSSettings) client() *awshttp.BuildableClient {
 	})
 }
 
-// endpointNames maps each service that the program's own SDK clients call to the names that aws:endpoints may use for
-// it.
-var endpointNames = map[string][]string{
-	"Auto Scaling":              {"autoscaling"},
-	"CloudWatch":                {"cloudwatch"},
-	"CloudWatch Logs":           {"logs", "cloudwatchlogs", "cloudwatchlog"},
-	"DynamoDB":                  {"dynamodb"},
-	"EC2":                       {"ec2"},
-	"Elastic Load Balancing v2": {"elbv2", "elasticloadbalancingv2"},
-	"IAM":                       {"iam"},
-	"KMS":                       {"kms"},
-	"S3":                        {"s3", "s3api"},
-	"SNS":                       {"sns"},
-	"SQS":                       {"sqs"},
-	"SSM":                       {"ssm"},
-	"STS":                       {"sts"},
-	"Service Quotas":            {"servicequotas"},
+// endpointAliases maps a service to more names that aws:endpoints may use for it, beside the SDK's in lower case.
+var endpointAliases = map[string][]string{
+	"cloudwatchlogs":         {"logs", "cloudwatchlog"},
+	"elasticloadbalancingv2": {"elbv2"},
+	"s3":                     {"s3api"},
 }
 
 // serviceOptions changes the options of one service's client where the SDK's configuration has no option. It uses
 // reflection: every service has an options type of its own, with the same field names.
 func (a AWSSettings) serviceOptions(service string, options any) {
 	fields := reflect.ValueOf(options).Elem()
-	for _, name := range endpointNames[service] {
+	name := strings.ToLower(strings.ReplaceAll(service, " ", ""))
+	for _, name := range append(endpointAliases[name], name) {
 		if endpoint, ok := a.Endpoints[name]; ok {
 			fields.FieldByName("BaseEndpoint").Set(reflect.ValueOf(&endpoint))
 		}
@@ -186,8 +168,8 @@ func (a AWSSettings) serviceOptions(service string, options any) {
 // sts returns an STS client for the configured STS region.
 func (a AWSSettings) sts(cfg sdk.Config) *sts.Client {
 	return sts.NewFromConfig(cfg, func(o *sts.Options) {
-		if a.STSRegion != "" {
-			o.Region = a.STSRegion
+		if a.StsRegion != "" {
+			o.Region = a.StsRegion
 		}
 	})
 }

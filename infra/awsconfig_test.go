@@ -34,7 +34,7 @@ func TestEverySettingOfTheProviderIsSupportedOrRefused(t *testing.T) {
 	for i := range fields.NumField() {
 		key := keyOf(fields.Field(i).Name)
 		known[key] = true
-		if (awsKeys[key] != nil) == (refusedAWSKeys[key] != "") {
+		if _, supported := awsKeys[key]; supported == (refusedAWSKeys[key] != "") {
 			t.Errorf("aws:%s must be either in awsKeys or in refusedAWSKeys", key)
 		}
 	}

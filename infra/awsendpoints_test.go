@@ -28,17 +28,18 @@ func TestKeysForEmulatorsAreSupported(t *testing.T) {
 
 // aws:endpoints applies to every SDK client of the program.
 func TestEndpointsReachEveryClient(t *testing.T) {
-	known := map[string]bool{}
-	for _, names := range endpointNames {
-		for _, n := range names {
-			known[n] = true
-		}
+	everywhere := func(endpoints map[string]string) sdk.Config {
+		return sdk.Config{ServiceOptions: []func(string, any){AWSSettings{Endpoints: endpoints}.serviceOptions}}
 	}
-	for _, clients := range []any{rollout.NewClients(sdk.Config{}), preflight.NewClients(sdk.Config{})} {
-		fields := reflect.ValueOf(clients)
+	for _, of := range []func(sdk.Config) any{
+		func(c sdk.Config) any { return rollout.NewClients(c) }, func(c sdk.Config) any { return preflight.NewClients(c) },
+	} {
+		fields := reflect.ValueOf(of(sdk.Config{}))
 		for i := range fields.NumField() {
 			service := path.Base(fields.Field(i).Elem().Type().Elem().PkgPath())
-			if !known[service] {
+			client := reflect.ValueOf(of(everywhere(map[string]string{service: "http://e.example"}))).Field(i)
+			options := client.Elem().MethodByName("Options").Call(nil)[0]
+			if got, _ := options.FieldByName("BaseEndpoint").Interface().(*string); sdk.ToString(got) != "http://e.example" {
 				t.Errorf("aws:endpoints has no name for %s", service)
 			}
 		}

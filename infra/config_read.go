@@ -1,101 +1,143 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"imagery/infra/network"
 )
 
-// text returns a reader that sets a string field. As with all readers, the caller puts key and value before its error.
-func text[C any](field func(*C) *string) func(*C, string) error {
-	return func(c *C, v string) error { *field(c) = v; return nil }
+// reader parses a value into a field, which it gets as a pointer. The caller puts key and value before its error.
+type reader func(field any, v string) error
+
+func text(field any, v string) error {
+	*field.(*string) = v
+	return nil
 }
 
-func choice[C any](field func(*C) *string, options ...string) func(*C, string) error {
-	return func(c *C, v string) error {
+func choice(options ...string) reader {
+	return func(field any, v string) error {
 		if !slices.Contains(options, v) {
 			return fmt.Errorf("is not one of %s", strings.Join(options, ", "))
 		}
-		*field(c) = v
-		return nil
+		return text(field, v)
 	}
 }
 
-func boolean(field func(*Config) *bool) func(*Config, string) error {
-	return func(c *Config, v string) (err error) {
-		if *field(c), err = strconv.ParseBool(v); err != nil {
-			return fmt.Errorf("is not true or false")
-		}
-		return nil
+// boolean reads into a *bool, or a **bool that is nil if the key is not set.
+func boolean(field any, v string) error {
+	b, err := strconv.ParseBool(v)
+	if err != nil {
+		return fmt.Errorf("is not true or false")
 	}
-}
-
-// integer returns a reader of a whole number from least to most. Every number has an upper bound, since a typing error
-// in a count of instances costs money.
-func integer[C any](field func(*C) *int, least, most int) func(*C, string) error {
-	return func(c *C, v string) error {
-		n, err := strconv.Atoi(v)
-		if err != nil || n < least || n > most {
-			return fmt.Errorf("is not a whole number from %d to %d", least, most)
-		}
-		*field(c) = n
-		return nil
-	}
-}
-
-// list returns a reader of "a,b" or of the JSON list that `pulumi config set --path` writes.
-func list(field func(*Config) *[]string) func(*Config, string) error {
-	return func(c *Config, v string) error {
-		var items []string
-		if strings.HasPrefix(v, "[") {
-			if err := json.Unmarshal([]byte(v), &items); err != nil {
-				return fmt.Errorf("is not a list of strings")
-			}
-		} else {
-			items = strings.Split(v, ",")
-		}
-		for i := range items {
-			items[i] = strings.TrimSpace(items[i])
-		}
-		*field(c) = items
-		return nil
-	}
-}
-
-// readEgress leaves the field empty when the value is wrong, so that no rule reports it a second time.
-func readEgress(c *Config, v string) error {
-	c.Egress = network.Egress(v)
-	if !slices.Contains(network.Modes, c.Egress) {
-		c.Egress = ""
-		return fmt.Errorf("is not one of %v", network.Modes)
+	switch field := field.(type) {
+	case *bool:
+		*field = b
+	case **bool:
+		*field = &b
 	}
 	return nil
 }
 
-func readVPC(c *Config, v string) error {
+// integer returns a reader of a whole number from least to most. Every number has an upper bound, since a typing error
+// in a count of instances costs money.
+func integer(least, most int) reader {
+	return func(field any, v string) error {
+		n, err := strconv.Atoi(v)
+		if err != nil || n < least || n > most {
+			return fmt.Errorf("is not a whole number from %d to %d", least, most)
+		}
+		*field.(*int) = n
+		return nil
+	}
+}
+
+// list reads "a,b" or the JSON list that `pulumi config set --path` writes.
+func list(field any, v string) error {
+	items := strings.Split(v, ",")
+	if strings.HasPrefix(v, "[") {
+		items = nil
+		if err := json.Unmarshal([]byte(v), &items); err != nil {
+			return fmt.Errorf("is not a list of strings")
+		}
+	}
+	for i := range items {
+		items[i] = strings.TrimSpace(items[i])
+	}
+	*field.(*[]string) = items
+	return nil
+}
+
+// object reads the JSON that `pulumi config set --path` writes. A member that the field does not have is an error, not
+// ignored. Numbers and booleans become strings, because YAML writes an account id without quotes.
+func object(field any, v string) error {
+	var value any
+	numbers := json.NewDecoder(strings.NewReader(v))
+	numbers.UseNumber()
+	if err := numbers.Decode(&value); err != nil {
+		return fmt.Errorf("is not JSON, as `pulumi config set --path` writes it")
+	}
+	b, err := json.Marshal(scalarsToStrings(value))
+	if err != nil {
+		return err
+	}
+	strict := json.NewDecoder(bytes.NewReader(b))
+	strict.DisallowUnknownFields()
+	if err := strict.Decode(field); err != nil {
+		return fmt.Errorf("cannot be decoded: %s", strings.TrimPrefix(err.Error(), "json: "))
+	}
+	return nil
+}
+
+// scalarsToStrings replaces the numbers and booleans within a JSON value by strings.
+func scalarsToStrings(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for k := range v {
+			v[k] = scalarsToStrings(v[k])
+		}
+	case []any:
+		for i := range v {
+			v[i] = scalarsToStrings(v[i])
+		}
+	case json.Number:
+		return v.String()
+	case bool:
+		return strconv.FormatBool(v)
+	}
+	return v
+}
+
+// readEgress leaves the field empty when the value is wrong, so that no rule reports it a second time.
+func readEgress(field any, v string) error {
+	if !slices.Contains(network.Modes, network.Egress(v)) {
+		return fmt.Errorf("is not one of %v", network.Modes)
+	}
+	*field.(*network.Egress) = network.Egress(v)
+	return nil
+}
+
+func readVPC(field any, v string) error {
 	p, err := netip.ParsePrefix(v)
 	if err != nil {
 		return fmt.Errorf("is not an address range such as 10.42.0.0/16")
 	}
-	c.VPCCIDR = p
+	*field.(*netip.Prefix) = p
 	return network.CheckCIDR(p)
 }
 
-// readTags reads "a=b,c=d" and the JSON object that `pulumi config set --path` writes.
-func readTags(c *Config, v string) error {
-	tags := map[string]string{}
+// readTags reads "a=b,c=d" or an object.
+func readTags(field any, v string) error {
 	if strings.HasPrefix(v, "{") {
-		if err := object(v, &tags); err != nil {
-			return err
-		}
-		c.Tags = tags
-		return nil
+		return object(field, v)
 	}
+	tags := map[string]string{}
 	for _, item := range strings.Split(v, ",") {
 		name, value, found := strings.Cut(item, "=")
 		name = strings.TrimSpace(name)
@@ -104,6 +146,83 @@ func readTags(c *Config, v string) error {
 		}
 		tags[name] = strings.TrimSpace(value)
 	}
-	c.Tags = tags
+	*field.(*map[string]string) = tags
+	return nil
+}
+
+// readAWSKey reads an aws: key as its field needs it.
+func readAWSKey(key string, field any, v string) error {
+	switch key {
+	case "retryMode":
+		return choice("standard", "adaptive")(field, v)
+	case "ec2MetadataServiceEndpointMode":
+		return choice("IPv4", "IPv6")(field, v)
+	}
+	switch field := field.(type) {
+	case *string:
+		return text(field, v)
+	case **bool:
+		return boolean(field, v)
+	case *int:
+		return integer(1, 1_000_000)(field, v)
+	case *assumeRole:
+		return readAssumeRole(field, v)
+	case *webIdentityRole:
+		return readWebIdentity(field, v)
+	case *map[string]string:
+		return readEndpoints(field, v)
+	}
+	return object(field, v)
+}
+
+func readAssumeRole(r *assumeRole, v string) error {
+	if err := object(r, v); err != nil {
+		return err
+	}
+	return checkRole(r.RoleArn, r.Duration)
+}
+
+func readWebIdentity(r *webIdentityRole, v string) error {
+	if err := object(r, v); err != nil {
+		return err
+	}
+	if (r.WebIdentityToken == "") == (r.WebIdentityTokenFile == "") {
+		return fmt.Errorf("needs either webIdentityToken or webIdentityTokenFile")
+	}
+	return checkRole(r.RoleArn, r.Duration)
+}
+
+// checkRole checks the fields that both ways to assume a role have.
+func checkRole(arn, duration string) error {
+	if arn == "" {
+		return fmt.Errorf("has no roleArn")
+	}
+	if d, err := time.ParseDuration(duration); duration != "" && (err != nil || d < 15*time.Minute || d > 12*time.Hour) {
+		return fmt.Errorf("has a duration that is not between 15m and 12h")
+	}
+	return nil
+}
+
+// readEndpoints reads a list of objects, each from services to URLs, or one such object.
+func readEndpoints(into *map[string]string, v string) error {
+	var all []map[string]string
+	if strings.HasPrefix(v, "{") {
+		v = "[" + v + "]"
+	}
+	if err := object(&all, v); err != nil {
+		return err
+	}
+	*into = map[string]string{}
+	for _, endpoints := range all {
+		for name, url := range endpoints {
+			if endpointField(name) < 0 {
+				return fmt.Errorf("names %q, which is not a service of the provider", name)
+			}
+			if !strings.HasPrefix(url, "http://") && !strings.HasPrefix(url, "https://") {
+				return fmt.Errorf("has no http:// or https:// URL for %s", name)
+			}
+			(*into)[name] = url
+		}
+	}
 	return nil
 }

@@ -119,9 +119,9 @@ func (c Config) checkAccountKeys(add func(string, ...any)) {
 	if c.AccountID != "" && !accountForm.MatchString(c.AccountID) {
 		add("imagery:accountId %q is not the 12 digits of an AWS account", c.AccountID)
 	}
-	m := boundaryForm.FindStringSubmatch(c.Boundary)
-	if c.Boundary != "" && m == nil {
-		add("imagery:permissionsBoundary %q is not the ARN of an IAM policy", c.Boundary)
+	m := boundaryForm.FindStringSubmatch(c.PermissionsBoundary)
+	if c.PermissionsBoundary != "" && m == nil {
+		add("imagery:permissionsBoundary %q is not the ARN of an IAM policy", c.PermissionsBoundary)
 	} else if m != nil && c.AccountID != "" && m[1] != "aws" && m[1] != c.AccountID {
 		add("imagery:permissionsBoundary belongs to account %s, imagery:accountId is %s", m[1], c.AccountID)
 	}
@@ -141,7 +141,7 @@ func (c Config) checkTags(add func(string, ...any)) {
 	for _, from := range []struct {
 		key  string
 		tags map[string]string
-	}{{"imagery:tags", c.Tags}, {"aws:defaultTags", c.AWS.DefaultTags}} {
+	}{{"imagery:tags", c.Tags}, {"aws:defaultTags", c.AWS.DefaultTags.Tags}} {
 		for _, name := range slices.Sorted(maps.Keys(from.tags)) {
 			value, low := from.tags[name], strings.ToLower(name)
 			switch n := utf8.RuneCountInString(name); {

@@ -190,7 +190,7 @@ func TestWarnings(t *testing.T) {
 func TestDefaultsAreReadable(t *testing.T) {
 	for _, k := range keys {
 		for _, v := range []string{k.dev, k.prod} {
-			if c := new(Config); v != "" && k.read(c, v) != nil {
+			if c := new(Config); v != "" && k.read(k.field(c), v) != nil {
 				t.Errorf("%s: default %q cannot be read", k.name, v)
 			}
 		}

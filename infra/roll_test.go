@@ -45,7 +45,7 @@ func TestRollerIsToldEverything(t *testing.T) {
 		t.Errorf("guards %v, %v", worker.Alarms, server.Alarms)
 	}
 	if p.Table != "Table.imagery-test-images.name" || p.URL != "http://LoadBalancer.imagery-test-lb.dnsName" ||
-		p.AWS.Region != region || p.AWS.AccountID != "111122223333" ||
+		p.AWS.Region != region || p.AWS.account != "111122223333" ||
 		p.Bake != 240*time.Second || p.Force || p.Start || !strings.Contains(p.By, "@") ||
 		p.Why != "pulumi up of stack test" {
 		t.Errorf("%+v", p)

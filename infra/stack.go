@@ -142,7 +142,7 @@ func (s *Stack) fleet(role settings.Role, kind string) *compute.Args {
 	args := &compute.Args{
 		// Policies and user-data contain these two names before the groups exist.
 		Role: string(role), Group: cfg.groupName(role), LogGroup: cfg.logGroup(role),
-		LogDays: cfg.LogRetentionDays, Tags: cfg.tags(), Boundary: cfg.Boundary,
+		LogDays: cfg.LogRetentionDays, Tags: cfg.tags(), Boundary: cfg.PermissionsBoundary,
 		VPC: s.network.VPC.ID(), Subnets: s.network.InstanceSubnets(),
 		Egress:       compute.Egress{Gateways: map[string]pulumi.StringInput{}},
 		InstanceType: kind, Burstable: instanceTypes[kind].burstable,
@@ -225,7 +225,7 @@ func (s *Stack) createAlarms(ctx *pulumi.Context, in pulumi.ResourceOption) (err
 // awsSettings returns the settings of SDK clients, which then refuse any account but the provider's.
 func (s *Stack) awsSettings() AWSSettings {
 	a := s.cfg.AWS
-	a.AccountID = s.location.AccountID
+	a.account = s.location.AccountID
 	return a
 }
 
@@ -247,7 +247,7 @@ func (c Config) logGroup(role settings.Role) string {
 // tags returns the tags of every resource. Those of ownTags override those of the user.
 func (c Config) tags() map[string]string {
 	all := map[string]string{}
-	for _, tags := range []map[string]string{c.AWS.DefaultTags, c.Tags, c.ownTags()} {
+	for _, tags := range []map[string]string{c.AWS.DefaultTags.Tags, c.Tags, c.ownTags()} {
 		maps.Copy(all, tags)
 	}
 	return all
