@@ -212,12 +212,14 @@ func (s *Stack) userData(role settings.Role, kind string) pulumi.StringOutput {
 func (s *Stack) createAlarms(ctx *pulumi.Context, in pulumi.ResourceOption) (err error) {
 	s.alarms, err = alarms.Watch(ctx, s.cfg.Name(), alarms.Watched{
 		Stack: s.cfg.Stack, Region: s.cfg.Region, AccountID: s.location.AccountID, Partition: s.location.Partition,
-		Email:    s.cfg.AlarmEmail,
-		Balancer: s.edge.Balancer.ArnSuffix, Targets: s.edge.Targets.ArnSuffix, TargetGroup: s.edge.Targets.Arn,
-		Queue: s.messaging.Queue.Name, DeadLetters: s.messaging.DeadLetters.Name, QueueURL: s.messaging.Queue.Url,
-		Table: s.storage.Table.Name, Bucket: s.storage.Images.Bucket.ID(),
-		ServerGroup: s.server.Group.Name, ServerMin: s.cfg.ServerMin, ServerLogs: s.server.LogGroup.Name,
-		WorkerGroup: s.worker.Group.Name, WorkerMin: s.cfg.WorkerMin, WorkerLogs: s.worker.LogGroup.Name,
+		Email: s.cfg.AlarmEmail, ServerMin: s.cfg.ServerMin, WorkerMin: s.cfg.WorkerMin,
+		Names: pulumi.StringMap{
+			"stack": pulumi.String(s.cfg.Stack), "table": s.storage.Table.Name, "bucket": s.storage.Images.Bucket.ID(),
+			"queue": s.messaging.Queue.Name, "queueUrl": s.messaging.Queue.Url, "deadLetters": s.messaging.DeadLetters.Name,
+			"balancer": s.edge.Balancer.ArnSuffix, "targets": s.edge.Targets.ArnSuffix, "targetGroup": s.edge.Targets.Arn,
+			"serverGroup": s.server.Group.Name, "serverLogs": s.server.LogGroup.Name,
+			"workerGroup": s.worker.Group.Name, "workerLogs": s.worker.LogGroup.Name,
+		},
 	}, in)
 	return err
 }

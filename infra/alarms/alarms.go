@@ -2,8 +2,6 @@
 package alarms
 
 import (
-	"maps"
-	"slices"
 	"strings"
 
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/cloudwatch"
@@ -17,21 +15,14 @@ import (
 // Runbook is the page with a section for each alarm.
 const Runbook = "docs/runbook.md"
 
-// Watched names the monitored resources. Every dimension of an alarm is one of these outputs: an alarm on a mistyped
-// name would never fire.
+// Watched describes the monitored stack.
 type Watched struct {
 	Stack, Region, AccountID, Partition string
 	Email                               string // empty: no notifications
-
-	Balancer, Targets      pulumi.StringInput // ARN suffixes, as in metric dimensions
-	Queue, DeadLetters     pulumi.StringInput
-	Table                  pulumi.StringInput
-	ServerGroup            pulumi.StringInput
-	WorkerGroup            pulumi.StringInput
-	ServerMin, WorkerMin   int
-	Bucket, QueueURL       pulumi.StringInput // this and the rest: only for the alarm texts
-	TargetGroup            pulumi.StringInput
-	ServerLogs, WorkerLogs pulumi.StringInput
+	ServerMin, WorkerMin                int
+	// Names holds the values of the placeholders in texts and dimensions. They are outputs of the resources: an alarm on
+	// a mistyped name would never fire.
+	Names pulumi.StringMap
 }
 
 // Alarms is the component.
@@ -53,11 +44,9 @@ func Watch(ctx *pulumi.Context, name string, w Watched, opts ...pulumi.ResourceO
 	if err := a.topic(ctx, name, w); err != nil {
 		return nil, err
 	}
-	names := w.names()
 	for _, row := range w.rows() {
-		args := row.args()
-		text := row.text()
-		args.AlarmDescription = names.ApplyT(func(m map[string]string) string { return fill(text, m) }).(pulumi.StringOutput)
+		args := row.args(w)
+		args.AlarmDescription = w.filled(row.text())
 		// The topic also receives the return to OK.
 		args.AlarmActions, args.OkActions = pulumi.Array{a.Topic.Arn}, pulumi.Array{a.Topic.Arn}
 		made, err := cloudwatch.NewMetricAlarm(ctx, name+"-"+row.name, args, pulumi.Parent(a))
@@ -80,16 +69,16 @@ func (r alarm) text() string {
 }
 
 // args returns the provider's arguments: a single metric, or an expression over several.
-func (r alarm) args() *cloudwatch.MetricAlarmArgs {
+func (r alarm) args(w Watched) *cloudwatch.MetricAlarmArgs {
 	args := &cloudwatch.MetricAlarmArgs{
 		ComparisonOperator: pulumi.String(r.compare), Threshold: pulumi.Float64(r.threshold),
 		EvaluationPeriods: pulumi.Int(r.of), DatapointsToAlarm: pulumi.Int(r.datapoints),
-		TreatMissingData: pulumi.String(r.missing),
+		TreatMissingData: pulumi.String("notBreaching"),
 	}
 	if r.expression == "" {
 		m := r.metrics[0]
-		args.Namespace, args.MetricName, args.Period, args.Dimensions = pulumi.String(m.namespace), pulumi.String(m.name),
-			pulumi.Int(r.period), m.dimensions
+		args.Namespace, args.MetricName = pulumi.String(m.of.namespace), pulumi.String(m.name)
+		args.Period, args.Dimensions = pulumi.Int(r.period), w.dimensions(m)
 		if strings.HasPrefix(m.stat, "p") {
 			args.ExtendedStatistic = pulumi.String(m.stat)
 			args.EvaluateLowSampleCountPercentiles = pulumi.String("ignore") // a percentile of three requests is not significant
@@ -103,14 +92,22 @@ func (r alarm) args() *cloudwatch.MetricAlarmArgs {
 		ReturnData: pulumi.Bool(true),
 	}}
 	for _, m := range r.metrics {
-		queries = append(queries,
-			cloudwatch.MetricAlarmMetricQueryArgs{Id: pulumi.String(m.id), ReturnData: pulumi.Bool(false),
-				Metric: cloudwatch.MetricAlarmMetricQueryMetricArgs{Namespace: pulumi.String(m.namespace),
-					MetricName: pulumi.String(m.name),
-					Stat:       pulumi.String(m.stat), Period: pulumi.Int(r.period), Dimensions: m.dimensions}})
+		queries = append(queries, cloudwatch.MetricAlarmMetricQueryArgs{
+			Id: pulumi.String(m.id), ReturnData: pulumi.Bool(false),
+			Metric: cloudwatch.MetricAlarmMetricQueryMetricArgs{
+				Namespace: pulumi.String(m.of.namespace), MetricName: pulumi.String(m.name), Stat: pulumi.String(m.stat),
+				Period: pulumi.Int(r.period), Dimensions: w.dimensions(m)}})
 	}
 	args.MetricQueries = queries
 	return args
+}
+
+func (w Watched) dimensions(m metric) pulumi.StringMap {
+	out := pulumi.StringMap{}
+	for name, value := range m.of.dimensions {
+		out[name] = w.filled(value)
+	}
+	return out
 }
 
 // topic creates the topic without encryption by a KMS key: CloudWatch has no access to the AWS managed key of SNS, and
@@ -143,20 +140,23 @@ func (a *Alarms) topic(ctx *pulumi.Context, name string, w Watched) error {
 	return err
 }
 
-// names returns the values of the placeholders in alarm texts, so that commands can be pasted unchanged.
-func (w Watched) names() pulumi.StringMapOutput {
-	return pulumi.StringMap{
-		"stack": pulumi.String(w.Stack), "table": w.Table, "bucket": w.Bucket, "queueUrl": w.QueueURL,
-		"serverGroup": w.ServerGroup, "workerGroup": w.WorkerGroup,
-		"targetGroup": w.TargetGroup, "serverLogs": w.ServerLogs, "workerLogs": w.WorkerLogs,
-	}.ToStringMapOutput()
+// filled replaces the placeholders in a text, so that commands can be pasted unchanged. The result depends only on the
+// resources that the text names.
+func (w Watched) filled(text string) pulumi.StringOutput {
+	used := pulumi.StringMap{}
+	for name, value := range w.Names {
+		if strings.Contains(text, "{"+name+"}") {
+			used[name] = value
+		}
+	}
+	return used.ToStringMapOutput().ApplyT(func(names map[string]string) string {
+		return fill(text, names)
+	}).(pulumi.StringOutput)
 }
 
-// fill replaces the placeholders in a text.
 func fill(text string, names map[string]string) string {
-	var pairs []string
-	for _, k := range slices.Sorted(maps.Keys(names)) {
-		pairs = append(pairs, "{"+k+"}", names[k])
+	for name, value := range names {
+		text = strings.ReplaceAll(text, "{"+name+"}", value)
 	}
-	return strings.NewReplacer(pairs...).Replace(text)
+	return text
 }
