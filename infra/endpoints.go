@@ -2,9 +2,7 @@ package main
 
 import (
 	"fmt"
-	"maps"
 	"slices"
-	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
@@ -12,7 +10,6 @@ import (
 	"imagery/app/deploy/rollout"
 	"imagery/app/deploy/settings"
 	"imagery/infra/compute"
-	"imagery/infra/network"
 	"imagery/infra/policy"
 )
 
@@ -21,57 +18,21 @@ import (
 // `dnf repolist -v` on an instance shows both.
 const packageBucket = "al2023-repos-%s-de612dc2"
 
-// endpointPolicies renders the policy of every VPC endpoint, by service. A policy allows the actions of the stack's
-// instances on the stack's resources; that of S3 also allows downloads of operating system packages. A compromised
-// photo decoder therefore cannot reach another bucket, table, queue or log group, even with foreign credentials.
+// endpointPolicy renders the policy of the VPC endpoint of a service. It allows the actions of the stack's instances on
+// the stack's resources; that of S3 also allows downloads of operating system packages. A compromised photo decoder
+// therefore cannot reach another bucket, table, queue or log group, even with foreign credentials.
 //
 // A changed policy may take minutes to apply. The rollout starts after the change, and the boot script retries denied
 // requests.
-func (s *Stack) endpointPolicies() (map[string]pulumi.StringInput, error) {
-	policies := map[string]pulumi.StringInput{}
-	for _, service := range network.Services(s.cfg.Egress, s.cfg.SSM) {
-		document, err := s.endpointPolicy(service)
-		if err != nil {
-			return nil, err
-		}
-		policies[service] = document
-	}
-	return policies, nil
-}
-
-// endpointPolicy renders the policy of the endpoint of one service once its ARNs are known.
-func (s *Stack) endpointPolicy(service string) (pulumi.StringOutput, error) {
-	type named struct {
-		role settings.Role
-		name iam.Resource
-	}
-	actions := map[settings.Role][]iam.Action{}
-	var names []named
-	var values []any
+func (s *Stack) endpointPolicy(service string) pulumi.StringOutput {
+	var byRole []any
 	for _, role := range rollout.Order {
-		actions[role] = s.actionsOf(service, role)
-		arns := s.resources(role)
-		for _, name := range slices.Sorted(maps.Keys(arns)) {
-			if slices.ContainsFunc(actions[role], func(a iam.Action) bool { return baseOf(a.Resource) == name }) {
-				names, values = append(names, named{role, name}), append(values, arns[name])
-			}
-		}
+		byRole = append(byRole, compute.Statements(s.actionsOf(service, role), s.resources(role)))
 	}
-	return pulumi.All(values...).ApplyT(func(resolved []any) (string, error) {
-		arns := map[settings.Role]map[iam.Resource]string{}
-		for i, n := range names {
-			if arns[n.role] == nil {
-				arns[n.role] = map[iam.Resource]string{}
-			}
-			arns[n.role][n.name] = resolved[i].(string)
-		}
+	return pulumi.All(byRole...).ApplyT(func(resolved []any) (string, error) {
 		var statements []policy.Statement
-		for _, role := range rollout.Order {
-			more, err := compute.Statements(actions[role], arns[role])
-			if err != nil {
-				return "", err
-			}
-			statements = merge(statements, more)
+		for _, more := range resolved {
+			statements = merge(statements, more.([]policy.Statement))
 		}
 		if len(statements) == 0 {
 			// AWS rejects a policy without statements, and allows everything if there is no policy.
@@ -87,7 +48,7 @@ func (s *Stack) endpointPolicy(service string) (pulumi.StringOutput, error) {
 				Action: []string{"s3:GetObject"}, Resource: []string{packages}})
 		}
 		return policy.JSON(statements...), nil
-	}).(pulumi.StringOutput), nil
+	}).(pulumi.StringOutput)
 }
 
 // actionsOf lists the actions of a role on a service, without the limits to items of the table, which the policy of the
@@ -103,12 +64,6 @@ func (s *Stack) actionsOf(service string, role settings.Role) []iam.Action {
 		}
 	}
 	return actions
-}
-
-// baseOf returns the part of a resource before its first slash.
-func baseOf(r iam.Resource) iam.Resource {
-	base, _, _ := strings.Cut(string(r), "/")
-	return iam.Resource(base)
 }
 
 // merge adds statements to a list. Statements of the same id become one, since ids are unique within a policy.

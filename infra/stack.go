@@ -84,13 +84,9 @@ func (s *Stack) createBase(ctx *pulumi.Context, in pulumi.ResourceOption) (err e
 		return err
 	}
 	// After the data, because the endpoint policies contain the ARNs.
-	policies, err := s.endpointPolicies()
-	if err != nil {
-		return err
-	}
 	if s.network, err = network.New(ctx, name, &network.Args{
 		Region: cfg.Region, CIDR: cfg.VPCCIDR, Zones: s.location.Zones, ZonesPinned: len(cfg.AZs) > 0,
-		Egress: cfg.Egress, SSM: cfg.SSM, Policies: policies,
+		Egress: cfg.Egress, SSM: cfg.SSM, Policy: s.endpointPolicy,
 	}, in); err != nil {
 		return err
 	}
@@ -139,23 +135,16 @@ func (s *Stack) createFleets(ctx *pulumi.Context, in pulumi.ResourceOption) (err
 // fleet returns the arguments that both roles share.
 func (s *Stack) fleet(role settings.Role, kind string) *compute.Args {
 	cfg := s.cfg
-	args := &compute.Args{
+	return &compute.Args{
 		// Policies and user-data contain these two names before the groups exist.
 		Role: string(role), Group: cfg.groupName(role), LogGroup: cfg.logGroup(role),
 		LogDays: cfg.LogRetentionDays, Tags: cfg.tags(), Boundary: cfg.PermissionsBoundary,
 		VPC: s.network.VPC.ID(), Subnets: s.network.InstanceSubnets(),
-		Egress:       compute.Egress{Gateways: map[string]pulumi.StringInput{}},
+		Egress:       compute.Egress{Gateways: s.network.Gateways, Endpoints: s.network.EndpointGroup},
 		InstanceType: kind, Burstable: instanceTypes[kind].burstable,
 		Image: s.location.Image, ImageFrozen: cfg.imageFrozen(),
 		UserData: s.userData(role, kind), Grants: s.grants(role), Resources: s.resources(role),
 	}
-	for i, name := range network.Services(network.Public, false) {
-		args.Egress.Gateways[name] = s.network.Gateways[i].PrefixListId
-	}
-	if g := s.network.EndpointGroup; g != nil {
-		args.Egress.Endpoints = g.ID()
-	}
-	return args
 }
 
 // grants lists the actions of the instances of a role. The policies of the role and of the VPC endpoints are rendered

@@ -20,9 +20,23 @@ type Grant struct {
 	Actions []iam.Action
 }
 
-// Statements renders actions as policy statements, one for each resource and leading key, sorted. A missing ARN is an
-// error, because a permission that is left out silently causes an outage later.
-func Statements(actions []iam.Action, arns map[iam.Resource]string) ([]policy.Statement, error) {
+// Statements renders actions as []policy.Statement, one for each resource and leading key, sorted. Arns maps the part of
+// a resource before its first slash to its ARN; a missing one is an error, because a permission that is left out
+// silently causes an outage later.
+func Statements(actions []iam.Action, arns map[iam.Resource]pulumi.StringInput) pulumi.Output {
+	used := pulumi.StringMap{}
+	for _, a := range actions {
+		base, _, _ := strings.Cut(string(a.Resource), "/")
+		if arn := arns[iam.Resource(base)]; arn != nil {
+			used[base] = arn
+		}
+	}
+	return used.ToStringMapOutput().ApplyT(func(known map[string]string) ([]policy.Statement, error) {
+		return statements(actions, known)
+	})
+}
+
+func statements(actions []iam.Action, arns map[string]string) ([]policy.Statement, error) {
 	type subject struct {
 		resource iam.Resource
 		leading  string
@@ -37,9 +51,16 @@ func Statements(actions []iam.Action, arns map[iam.Resource]string) ([]policy.St
 	})
 	var out []policy.Statement
 	for _, s := range subjects {
-		arn, err := resolve(s.resource, arns)
-		if err != nil {
-			return nil, err
+		// The first part of a resource is replaced by its ARN: table/index/x is an index of the table.
+		base, rest, found := strings.Cut(string(s.resource), "/")
+		arn := arns[base]
+		switch {
+		case s.resource == iam.Any:
+			arn = "*"
+		case arn == "":
+			return nil, fmt.Errorf("render policy: no ARN for %q", base)
+		case found:
+			arn += "/" + rest
 		}
 		st := policy.Statement{Sid: sid(string(s.resource)), Effect: policy.Allow, Action: names[s],
 			Resource: []string{arn}}
@@ -54,22 +75,6 @@ func Statements(actions []iam.Action, arns map[iam.Resource]string) ([]policy.St
 	return out, nil
 }
 
-// resolve replaces the first part of a resource by its ARN: table/index/x becomes an index of the table.
-func resolve(r iam.Resource, arns map[iam.Resource]string) (string, error) {
-	if r == iam.Any {
-		return "*", nil
-	}
-	base, rest, found := strings.Cut(string(r), "/")
-	arn := arns[iam.Resource(base)]
-	if arn == "" {
-		return "", fmt.Errorf("render policy: no ARN for %q", base)
-	}
-	if found {
-		rest = "/" + rest
-	}
-	return arn + rest, nil
-}
-
 // sid returns a statement id made from the resource. IAM accepts letters and digits only.
 func sid(resource string) string {
 	if resource == string(iam.Any) {
@@ -80,30 +85,4 @@ func sid(resource string) string {
 		b.WriteString(strings.ToUpper(part[:1]) + part[1:])
 	}
 	return b.String()
-}
-
-// document renders the policy of a grant once the ARNs of its resources are known.
-func (f *Fleet) document(g Grant) (pulumi.StringOutput, error) {
-	var names []iam.Resource
-	var values []any
-	for _, a := range g.Actions {
-		base, _, _ := strings.Cut(string(a.Resource), "/")
-		name := iam.Resource(base)
-		if name == iam.Any || slices.Contains(names, name) {
-			continue
-		}
-		arn, ok := f.args.Resources[name]
-		if !ok {
-			return pulumi.StringOutput{}, fmt.Errorf("fleet %s: policy %s: the stack has no resource %s", f.name, g.Name, name)
-		}
-		names, values = append(names, name), append(values, arn)
-	}
-	return pulumi.All(values...).ApplyT(func(resolved []any) (string, error) {
-		arns := map[iam.Resource]string{}
-		for i, name := range names {
-			arns[name] = resolved[i].(string)
-		}
-		statements, err := Statements(g.Actions, arns)
-		return policy.JSON(statements...), err
-	}).(pulumi.StringOutput), nil
 }

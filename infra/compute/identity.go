@@ -25,10 +25,9 @@ func (f *Fleet) identity(ctx *pulumi.Context) (*iam.InstanceProfile, []pulumi.Re
 		if len(g.Actions) == 0 {
 			continue
 		}
-		document, err := f.document(g)
-		if err != nil {
-			return nil, nil, err
-		}
+		document := Statements(g.Actions, f.args.Resources).ApplyT(func(statements any) string {
+			return policy.JSON(statements.([]policy.Statement)...)
+		}).(pulumi.StringOutput)
 		p, err := iam.NewRolePolicy(ctx, f.name+"-"+g.Name, &iam.RolePolicyArgs{Role: role.Name, Policy: document},
 			pulumi.Parent(f))
 		if err != nil {

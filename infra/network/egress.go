@@ -11,51 +11,25 @@ import (
 // NATs returns how many NAT gateways a mode has in so many zones, each with an elastic address.
 func NATs(mode Egress, zones int) int { return map[Egress]int{NAT: 1, NATPerAZ: zones}[mode] }
 
-// nat makes one gateway, or one in each zone, and the private routes to it.
-func (n *Network) nat(ctx *pulumi.Context, private []*ec2.RouteTable, internet *ec2.InternetGateway) error {
-	count := NATs(n.args.Egress, len(private))
-	var gateways []*ec2.NatGateway
-	for i := range count {
-		what := fmt.Sprintf("nat-%d", i)
-		// AWS refuses an address, and to detach the internet gateway, in the wrong order: hence both edges.
-		after := pulumi.DependsOn([]pulumi.Resource{internet})
-		address, err := ec2.NewEip(ctx, n.name+"-"+what, &ec2.EipArgs{Domain: pulumi.String("vpc"), Tags: n.tags(what)},
-			n.child(), after)
-		if err != nil {
-			return err
-		}
-		gateway, err := ec2.NewNatGateway(ctx, n.name+"-"+what, &ec2.NatGatewayArgs{
-			AllocationId: address.AllocationId, SubnetId: n.Public[i].ID(), Tags: n.tags(what),
-		}, n.child(), after)
-		if err != nil {
-			return err
-		}
-		gateways, n.ready = append(gateways, gateway), append(n.ready, gateway)
+// nat creates a NAT gateway in a public subnet. AWS refuses an address, and to detach the internet gateway, in the wrong
+// order: hence both dependencies.
+func (n *Network) nat(ctx *pulumi.Context, i int, internet pulumi.Resource) (*ec2.NatGateway, error) {
+	what := fmt.Sprintf("nat-%d", i)
+	after := pulumi.DependsOn([]pulumi.Resource{internet})
+	address, err := ec2.NewEip(ctx, n.name+"-"+what, &ec2.EipArgs{Domain: pulumi.String("vpc"), Tags: n.tags(what)},
+		pulumi.Parent(n), after)
+	if err != nil {
+		return nil, err
 	}
-	// With one gateway in each zone traffic stays in its own; the loss of a zone takes only that zone's way out.
-	for i, table := range private {
-		if count == 0 {
-			break
-		}
-		out, err := ec2.NewRoute(ctx, fmt.Sprintf("%s-private-%d-internet", n.name, i), &ec2.RouteArgs{
-			RouteTableId: table.ID(), DestinationCidrBlock: pulumi.String("0.0.0.0/0"), NatGatewayId: gateways[i%count].ID(),
-		}, n.child())
-		if err != nil {
-			return err
-		}
-		n.ready = append(n.ready, out)
-	}
-	return nil
+	gateway, err := ec2.NewNatGateway(ctx, n.name+"-"+what, &ec2.NatGatewayArgs{
+		AllocationId: address.AllocationId, SubnetId: n.Public[i].ID(), Tags: n.tags(what),
+	}, pulumi.Parent(n), after)
+	n.ready = append(n.ready, gateway)
+	return gateway, err
 }
 
-// Services lists the AWS services that a network of this mode reaches through endpoints; each needs a policy.
-func Services(egress Egress, ssm bool) []string {
-	if egress != Endpoints {
-		return gatewayServices
-	}
-	return slices.Concat(gatewayServices, interfaceServices(ssm))
-}
-
+// gatewayServices lists the services whose gateway endpoints are free, so that every mode has them, on every route
+// table. The packages of Amazon Linux are in S3, too.
 var gatewayServices = []string{"s3", "dynamodb"}
 
 // interfaceServices lists all that an instance calls besides S3 and DynamoDB: work, logs with the metrics in them, the
@@ -68,55 +42,43 @@ func interfaceServices(ssm bool) []string {
 	return services
 }
 
-// gatewayEndpoints keep the traffic to S3 and DynamoDB inside AWS. They are free, so every mode has them, and
-// on every route table. The Amazon Linux packages are in S3 too and are asked for without credentials.
-func (n *Network) gatewayEndpoints(ctx *pulumi.Context, tables []*ec2.RouteTable) error {
-	var ids pulumi.StringArray
-	for _, t := range tables {
-		ids = append(ids, t.ID())
-	}
-	for _, service := range gatewayServices {
-		e, err := ec2.NewVpcEndpoint(ctx, n.name+"-"+service, &ec2.VpcEndpointArgs{
-			VpcId:           n.VPC.ID(),
-			VpcEndpointType: pulumi.String("Gateway"),
-			ServiceName:     pulumi.String(fmt.Sprintf("com.amazonaws.%s.%s", n.args.Region, service)),
-			RouteTableIds:   ids,
-			Policy:          n.args.Policies[service].ToStringOutput(),
-			Tags:            n.tags(service),
-		}, n.child())
+// endpoints creates the gateway endpoints and, in their mode, interface endpoints, which answer the services' normal
+// names with private addresses in every zone. Each fleet admits itself to the security group of the latter.
+func (n *Network) endpoints(ctx *pulumi.Context) error {
+	services := gatewayServices
+	if n.args.Egress == Endpoints {
+		services = slices.Concat(services, interfaceServices(n.args.SSM))
+		group, err := ec2.NewSecurityGroup(ctx, n.name+"-endpoints", &ec2.SecurityGroupArgs{
+			VpcId: n.VPC.ID(), Description: pulumi.String("Private endpoints of AWS services"), Tags: n.tags("endpoints"),
+		}, pulumi.Parent(n))
 		if err != nil {
 			return err
 		}
-		n.Gateways, n.ready = append(n.Gateways, e), append(n.ready, e)
+		n.EndpointGroup = group.ID()
 	}
-	return nil
-}
-
-// interfaceEndpoints answer the services' normal names with private addresses in every zone. Each instance
-// group admits itself to the security group here.
-func (n *Network) interfaceEndpoints(ctx *pulumi.Context) error {
-	var err error
-	n.EndpointGroup, err = ec2.NewSecurityGroup(ctx, n.name+"-endpoints", &ec2.SecurityGroupArgs{
-		VpcId: n.VPC.ID(), Description: pulumi.String("Private endpoints of AWS services"), Tags: n.tags("endpoints"),
-	}, n.child())
-	if err != nil {
-		return err
-	}
-	for _, service := range interfaceServices(n.args.SSM) {
-		e, err := ec2.NewVpcEndpoint(ctx, n.name+"-"+service, &ec2.VpcEndpointArgs{
-			VpcId:             n.VPC.ID(),
-			VpcEndpointType:   pulumi.String("Interface"),
-			ServiceName:       pulumi.String(fmt.Sprintf("com.amazonaws.%s.%s", n.args.Region, service)),
-			SubnetIds:         IDs(n.Private),
-			SecurityGroupIds:  pulumi.StringArray{n.EndpointGroup.ID()},
-			PrivateDnsEnabled: pulumi.Bool(true),
-			Policy:            n.args.Policies[service].ToStringOutput(),
-			Tags:              n.tags(service),
-		}, n.child())
+	for _, service := range services {
+		args := &ec2.VpcEndpointArgs{
+			VpcId:       n.VPC.ID(),
+			ServiceName: pulumi.String(fmt.Sprintf("com.amazonaws.%s.%s", n.args.Region, service)),
+			Policy:      n.args.Policy(service),
+			Tags:        n.tags(service),
+		}
+		gateway := slices.Contains(gatewayServices, service)
+		if gateway {
+			args.VpcEndpointType, args.RouteTableIds = pulumi.String("Gateway"), n.tables
+		} else {
+			args.VpcEndpointType, args.SubnetIds = pulumi.String("Interface"), IDs(n.Private)
+			args.SecurityGroupIds = pulumi.StringArray{n.EndpointGroup}
+			args.PrivateDnsEnabled = pulumi.Bool(true)
+		}
+		e, err := ec2.NewVpcEndpoint(ctx, n.name+"-"+service, args, pulumi.Parent(n))
 		if err != nil {
 			return err
 		}
 		n.ready = append(n.ready, e)
+		if gateway {
+			n.Gateways[service] = e.PrefixListId
+		}
 	}
 	return nil
 }

@@ -1,6 +1,6 @@
-// Package network is the ground that a stack stands on: a VPC over two or three zones with public and private
-// subnets, free gateway endpoints for S3 and DynamoDB, and one of four ways out for the instances. It opens no
-// port; security groups belong to the component that listens.
+// Package network creates the VPC of a stack over two or three zones: public and private subnets, free gateway
+// endpoints for S3 and DynamoDB, and one of four ways for instances to reach AWS. It opens no port; security groups
+// belong to the component that listens.
 package network
 
 import (
@@ -28,14 +28,14 @@ var Modes = []Egress{Endpoints, NAT, NATPerAZ, Public}
 // Args describe a network.
 type Args struct {
 	Region      string
-	CIDR        netip.Prefix
-	Zones       []string // in order; the place in it is the address range
-	ZonesPinned bool     // false: Zones is today's answer of AWS, and counts only for subnets that do not exist yet
+	CIDR        netip.Prefix // passes CheckCIDR
+	Zones       []string     // two or three; the index of a zone decides its address range
+	ZonesPinned bool         // false: Zones is today's answer of AWS, and counts only for subnets that do not exist yet
 	Egress      Egress
 	SSM         bool // Session Manager needs two endpoints of its own
-	// Policies holds the policy of each endpoint, by the service that Services lists. Without one an endpoint would
-	// admit every account's resources.
-	Policies map[string]pulumi.StringInput
+	// Policy returns the policy of the endpoint of a service. Without one an endpoint would admit every account's
+	// resources.
+	Policy func(service string) pulumi.StringOutput
 }
 
 // Network is the component.
@@ -43,13 +43,14 @@ type Network struct {
 	pulumi.ResourceState
 
 	VPC             *ec2.Vpc
-	Public, Private []*ec2.Subnet      // by zone, in the order of Args.Zones
-	EndpointGroup   *ec2.SecurityGroup // in front of the interface endpoints; nil unless Egress is Endpoints
-	Gateways        []*ec2.VpcEndpoint // to S3 and DynamoDB
+	Public, Private []*ec2.Subnet                 // by zone, in the order of Args.Zones
+	Gateways        map[string]pulumi.StringInput // prefix lists of the gateway endpoints, by service
+	EndpointGroup   pulumi.StringInput            // security group of the interface endpoints; nil if there are none
 
-	name  string
-	args  *Args
-	ready []pulumi.Resource
+	name   string
+	args   *Args
+	tables pulumi.StringArray // ids of the route tables
+	ready  []pulumi.Resource
 }
 
 // Ready returns the dependencies of instances and the load balancer: an instance that boots before its route exists
@@ -57,47 +58,26 @@ type Network struct {
 // children registered so far, and the SDK registers them in the background.
 func (n *Network) Ready() []pulumi.Resource { return n.ready }
 
-// New builds a network.
+// New creates a network.
 func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOption) (*Network, error) {
-	if err := CheckCIDR(args.CIDR); err != nil {
-		return nil, fmt.Errorf("network %s: range %s %w", name, args.CIDR, err)
-	}
-	if n := len(args.Zones); n < 2 || n > 3 {
-		return nil, fmt.Errorf("network %s: %d zones, want 2 or 3", name, n)
-	}
-	for _, service := range Services(args.Egress, args.SSM) {
-		if args.Policies[service] == nil {
-			return nil, fmt.Errorf("network %s: the endpoint of %s has no policy", name, service)
-		}
-	}
-	n := &Network{name: name, args: args}
+	n := &Network{name: name, args: args, Gateways: map[string]pulumi.StringInput{}}
 	if err := ctx.RegisterComponentResource("imagery:infra:Network", name, n, opts...); err != nil {
 		return nil, err
 	}
-	// Routes are resources of their own; a table that also lists them inline would show a change for ever.
-	public, gateway, err := n.public(ctx)
+	gateway, err := n.public(ctx)
 	if err != nil {
 		return nil, err
 	}
-	private, err := n.private(ctx)
-	if err != nil {
+	if err := n.private(ctx, gateway); err != nil {
 		return nil, err
 	}
-	if err := n.nat(ctx, private, gateway); err != nil {
+	if err := n.endpoints(ctx); err != nil {
 		return nil, err
-	}
-	if err := n.gatewayEndpoints(ctx, append([]*ec2.RouteTable{public}, private...)); err != nil {
-		return nil, err
-	}
-	if args.Egress == Endpoints {
-		if err := n.interfaceEndpoints(ctx); err != nil {
-			return nil, err
-		}
 	}
 	return n, ctx.RegisterResourceOutputs(n, pulumi.Map{"vpcId": n.VPC.ID()})
 }
 
-// InstanceSubnets are the subnets of the instances.
+// InstanceSubnets returns the ids of the subnets of instances.
 func (n *Network) InstanceSubnets() pulumi.StringArray {
 	if n.args.Egress == Public {
 		return IDs(n.Public)
@@ -105,7 +85,7 @@ func (n *Network) InstanceSubnets() pulumi.StringArray {
 	return IDs(n.Private)
 }
 
-// Zones are the zones in use, which may be older than today's answer of AWS.
+// Zones returns the zones in use, which may be older than today's answer of AWS.
 func (n *Network) Zones() pulumi.StringArray {
 	var zones pulumi.StringArray
 	for _, s := range n.Private {
@@ -114,7 +94,7 @@ func (n *Network) Zones() pulumi.StringArray {
 	return zones
 }
 
-// IDs are the ids of subnets.
+// IDs returns the ids of subnets.
 func IDs(subnets []*ec2.Subnet) pulumi.StringArray {
 	var ids pulumi.StringArray
 	for _, s := range subnets {
@@ -123,80 +103,107 @@ func IDs(subnets []*ec2.Subnet) pulumi.StringArray {
 	return ids
 }
 
-// child parents a resource; options of the component itself are never handed on.
-func (n *Network) child() pulumi.ResourceOption { return pulumi.Parent(n) }
-
-// tags give the name that consoles show; all others come with the provider.
+// tags returns the name that consoles show; all other tags come with the provider.
 func (n *Network) tags(what string) pulumi.StringMap {
 	return pulumi.StringMap{"Name": pulumi.String(n.name + "-" + what)}
 }
 
-// public makes the VPC, the internet gateway and the subnets of the load balancer.
-func (n *Network) public(ctx *pulumi.Context) (*ec2.RouteTable, *ec2.InternetGateway, error) {
+// public creates the VPC, the internet gateway and the subnets of the load balancer.
+func (n *Network) public(ctx *pulumi.Context) (*ec2.InternetGateway, error) {
 	var err error
 	n.VPC, err = ec2.NewVpc(ctx, n.name+"-vpc", &ec2.VpcArgs{
 		CidrBlock:          pulumi.String(n.args.CIDR.String()),
 		EnableDnsHostnames: pulumi.Bool(true), // private DNS names of endpoints need both
 		EnableDnsSupport:   pulumi.Bool(true),
 		Tags:               pulumi.StringMap{"Name": pulumi.String(n.name)},
-	}, n.child())
+	}, pulumi.Parent(n))
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	gateway, err := ec2.NewInternetGateway(ctx, n.name+"-igw",
-		&ec2.InternetGatewayArgs{VpcId: n.VPC.ID(), Tags: n.tags("igw")}, n.child())
+		&ec2.InternetGatewayArgs{VpcId: n.VPC.ID(), Tags: n.tags("igw")}, pulumi.Parent(n))
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	table, err := ec2.NewRouteTable(ctx, n.name+"-public", &ec2.RouteTableArgs{VpcId: n.VPC.ID(), Tags: n.tags("public")},
-		n.child())
+	n.ready = append(n.ready, gateway)
+	table, err := n.table(ctx, "public")
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	out, err := ec2.NewRoute(ctx, n.name+"-public-internet", &ec2.RouteArgs{
-		RouteTableId: table.ID(), DestinationCidrBlock: pulumi.String("0.0.0.0/0"), GatewayId: gateway.ID(),
-	}, n.child())
-	if err != nil {
-		return nil, nil, err
+	if err := n.route(ctx, "public", ec2.RouteArgs{RouteTableId: table.ID(), GatewayId: gateway.ID()}); err != nil {
+		return nil, err
 	}
-	n.ready = append(n.ready, gateway, out)
-	// The balancer's subnets are the instances' too when those live in public; only then do they hand out addresses.
+	// Only where instances live here, too, do these subnets hand out addresses.
 	for i := range n.args.Zones {
 		s, err := n.subnet(ctx, "public", i, i, table, n.args.Egress == Public)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		n.Public = append(n.Public, s)
 	}
-	return table, gateway, nil
+	return gateway, nil
 }
 
-// private makes a subnet with its own route table in each zone. They cost nothing and exist in every mode, so
-// that a change of egress moves no subnet.
-func (n *Network) private(ctx *pulumi.Context) ([]*ec2.RouteTable, error) {
-	var tables []*ec2.RouteTable
+// private creates a subnet with its own route table in each zone. They cost nothing and exist in every mode, so that a
+// change of egress moves no subnet. With one NAT gateway in each zone, the loss of a zone takes only that zone's way
+// out.
+func (n *Network) private(ctx *pulumi.Context, internet *ec2.InternetGateway) error {
+	var gateways []*ec2.NatGateway
+	count := NATs(n.args.Egress, len(n.args.Zones))
 	for i := range n.args.Zones {
 		what := fmt.Sprintf("private-%d", i)
-		table, err := ec2.NewRouteTable(ctx, n.name+"-"+what, &ec2.RouteTableArgs{VpcId: n.VPC.ID(), Tags: n.tags(what)},
-			n.child())
+		table, err := n.table(ctx, what)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		s, err := n.subnet(ctx, "private", i, privateBlock+i, table, false)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		tables, n.Private = append(tables, table), append(n.Private, s)
+		n.Private = append(n.Private, s)
+		if i < count {
+			gateway, err := n.nat(ctx, i, internet)
+			if err != nil {
+				return err
+			}
+			gateways = append(gateways, gateway)
+		}
+		if count > 0 {
+			to := ec2.RouteArgs{RouteTableId: table.ID(), NatGatewayId: gateways[i%count].ID()}
+			if err := n.route(ctx, what, to); err != nil {
+				return err
+			}
+		}
 	}
-	return tables, nil
+	return nil
 }
 
-// subnet is named by its place, and an unpinned zone is written once: whatever AWS answers later, an existing
-// subnet never moves.
+// table creates a route table. Routes are resources of their own; a table that also lists them inline would show a
+// change for ever.
+func (n *Network) table(ctx *pulumi.Context, what string) (*ec2.RouteTable, error) {
+	t, err := ec2.NewRouteTable(ctx, n.name+"-"+what, &ec2.RouteTableArgs{VpcId: n.VPC.ID(), Tags: n.tags(what)},
+		pulumi.Parent(n))
+	if err != nil {
+		return nil, err
+	}
+	n.tables = append(n.tables, t.ID())
+	return t, nil
+}
+
+// route creates the route of a table to the internet.
+func (n *Network) route(ctx *pulumi.Context, what string, to ec2.RouteArgs) error {
+	to.DestinationCidrBlock = pulumi.String("0.0.0.0/0")
+	r, err := ec2.NewRoute(ctx, n.name+"-"+what+"-internet", &to, pulumi.Parent(n))
+	n.ready = append(n.ready, r)
+	return err
+}
+
+// subnet creates a subnet, which is named by its index. An unpinned zone is written once: whatever AWS answers later,
+// an existing subnet never moves.
 func (n *Network) subnet(ctx *pulumi.Context, kind string, i, place int, table *ec2.RouteTable,
 	addresses bool) (*ec2.Subnet, error) {
 	what := fmt.Sprintf("%s-%d", kind, i)
-	opts := []pulumi.ResourceOption{n.child()}
+	opts := []pulumi.ResourceOption{pulumi.Parent(n)}
 	if !n.args.ZonesPinned {
 		opts = append(opts, pulumi.IgnoreChanges([]string{"availabilityZone"}))
 	}
@@ -212,7 +219,7 @@ func (n *Network) subnet(ctx *pulumi.Context, kind string, i, place int, table *
 	}
 	a, err := ec2.NewRouteTableAssociation(ctx, n.name+"-"+what, &ec2.RouteTableAssociationArgs{
 		SubnetId: s.ID(), RouteTableId: table.ID(),
-	}, n.child())
+	}, pulumi.Parent(n))
 	n.ready = append(n.ready, a)
 	return s, err
 }
