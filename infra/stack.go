@@ -78,9 +78,7 @@ func (s *Stack) createBase(ctx *pulumi.Context, in pulumi.ResourceOption) (err e
 	if s.storage, err = data.NewStorage(ctx, name, storage, in); err != nil {
 		return err
 	}
-	if s.messaging, err = data.NewMessaging(ctx, name, &data.MessagingArgs{
-		Protect: cfg.ProtectData, Visibility: settings.QueueVisibility, MaxReceives: settings.QueueMaxReceives,
-	}, in); err != nil {
+	if s.messaging, err = data.NewMessaging(ctx, name, cfg.ProtectData, in); err != nil {
 		return err
 	}
 	// After the data, because the endpoint policies contain the ARNs.

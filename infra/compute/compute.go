@@ -3,8 +3,6 @@
 package compute
 
 import (
-	"fmt"
-
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/autoscaling"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/cloudwatch"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/ec2"
@@ -13,7 +11,7 @@ import (
 	"imagery/app/deploy/iam"
 )
 
-// Args describe a fleet.
+// Args describes a fleet.
 type Args struct {
 	Role     string // "server" or "worker", the last part of every name
 	Group    string // physical name of the Auto Scaling group: instances and policies name it before it exists
@@ -75,12 +73,6 @@ type Fleet struct {
 
 // New creates a fleet.
 func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOption) (*Fleet, error) {
-	if args.Min < 1 || args.Max <= args.Min {
-		return nil, fmt.Errorf("fleet %s: %d to %d instances", name, args.Min, args.Max)
-	}
-	if !stopFits() {
-		return nil, fmt.Errorf("fleet %s: the terminate hook is shorter than a stop", name)
-	}
 	f := &Fleet{name: name, args: args}
 	if err := ctx.RegisterComponentResource("imagery:infra:Fleet", name, f, opts...); err != nil {
 		return nil, err

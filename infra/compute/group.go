@@ -8,8 +8,6 @@ import (
 
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/autoscaling"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
-
-	"imagery/app/deploy/settings"
 )
 
 // Lifecycle hooks of every fleet. When the launch hook times out, which is later than the longest boot, Auto Scaling
@@ -114,19 +112,13 @@ func MaxHealthyPercent(n int) int {
 }
 
 func (f *Fleet) groupTags() autoscaling.GroupTagArray {
-	var tags autoscaling.GroupTagArray
-	add := func(key, value string) {
-		tags = append(tags, autoscaling.GroupTagArgs{Key: pulumi.String(key), Value: pulumi.String(value),
-			PropagateAtLaunch: pulumi.Bool(true)})
+	tag := func(key, value string) autoscaling.GroupTagArgs {
+		return autoscaling.GroupTagArgs{Key: pulumi.String(key), Value: pulumi.String(value),
+			PropagateAtLaunch: pulumi.Bool(true)}
 	}
-	add("Name", f.name)
+	tags := autoscaling.GroupTagArray{tag("Name", f.name)}
 	for _, k := range slices.Sorted(maps.Keys(f.args.Tags)) {
-		add(k, f.args.Tags[k])
+		tags = append(tags, tag(k, f.args.Tags[k]))
 	}
 	return tags
-}
-
-// stopFits reports whether the terminate hook gives the service enough time to stop.
-func stopFits() bool {
-	return TerminateTimeout > settings.StopTimeout && settings.StopTimeout > settings.JobTimeout
 }

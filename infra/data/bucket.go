@@ -1,7 +1,10 @@
 package data
 
 import (
-	"fmt"
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/s3"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -9,7 +12,7 @@ import (
 	"imagery/infra/policy"
 )
 
-// BucketArgs describe a private bucket.
+// BucketArgs describes a private bucket.
 type BucketArgs struct {
 	// Emptied lets a destroy delete what is inside. It is read from the state, so an update must come first.
 	Emptied bool
@@ -34,7 +37,7 @@ type Bucket struct {
 // Ready returns the resources that must exist before the bucket is used, so that its access settings are in force.
 func (b *Bucket) Ready() []pulumi.Resource { return b.ready }
 
-// NewBucket makes a private bucket. S3 refuses configuration calls that overlap (409 OperationAborted), so each
+// NewBucket creates a private bucket. S3 refuses configuration calls that overlap (409 OperationAborted), so each
 // waits for the one before.
 func NewBucket(ctx *pulumi.Context, name string, args *BucketArgs, opts ...pulumi.ResourceOption) (*Bucket, error) {
 	b := &Bucket{}
@@ -62,8 +65,9 @@ func NewBucket(ctx *pulumi.Context, name string, args *BucketArgs, opts ...pulum
 	if err != nil {
 		return nil, err
 	}
-	tls, err := s3.NewBucketPolicy(ctx, name+"-policy", &s3.BucketPolicyArgs{Bucket: id, Policy: b.policy(args)},
-		pulumi.Parent(b), pulumi.DependsOn([]pulumi.Resource{private}))
+	text := b.Bucket.Arn.ApplyT(func(arn string) string { return document(arn, args.Grants) }).(pulumi.StringOutput)
+	tls, err := s3.NewBucketPolicy(ctx, name+"-policy", &s3.BucketPolicyArgs{Bucket: id, Policy: text}, pulumi.Parent(b),
+		pulumi.DependsOn([]pulumi.Resource{private}))
 	if err != nil {
 		return nil, err
 	}
@@ -89,27 +93,18 @@ func NewBucket(ctx *pulumi.Context, name string, args *BucketArgs, opts ...pulum
 	return b, ctx.RegisterResourceOutputs(b, pulumi.Map{"bucket": id})
 }
 
-// policy denies plain HTTP, and grants what is asked for.
-func (b *Bucket) policy(args *BucketArgs) pulumi.StringOutput {
-	return b.Bucket.Arn.ApplyT(func(arn string) string {
-		statements := tlsOnly(arn)
-		if args.Grants != nil {
-			statements = append(statements, args.Grants(arn)...)
-		}
-		return policy.JSON(statements...)
-	}).(pulumi.StringOutput)
-}
-
-// tlsOnly denies plain HTTP and old TLS. Nothing here asks where a request comes from: that would break
-// presigned links and the deployer.
-func tlsOnly(arn string) []policy.Statement {
-	all := []string{arn, arn + "/*"}
-	return []policy.Statement{
-		{Sid: "TLSOnly", Effect: policy.Deny, Principal: "*", Action: []string{"s3:*"}, Resource: all,
-			Condition: policy.Conditions{"Bool": {"aws:SecureTransport": {"false"}}}},
-		{Sid: "TLS12", Effect: policy.Deny, Principal: "*", Action: []string{"s3:*"}, Resource: all,
-			Condition: policy.Conditions{"NumericLessThan": {"s3:TlsVersion": {"1.2"}}}},
+// document denies plain HTTP and old TLS, and grants what is asked for. It does not ask where a request comes from: that
+// would break presigned links and the deployer.
+func document(arn string, grants func(arn string) []policy.Statement) string {
+	deny := policy.Statement{Sid: "TLSOnly", Effect: policy.Deny, Principal: "*", Action: []string{"s3:*"},
+		Resource: []string{arn, arn + "/*"}, Condition: policy.Conditions{"Bool": {"aws:SecureTransport": {"false"}}}}
+	old := deny
+	old.Sid, old.Condition = "TLS12", policy.Conditions{"NumericLessThan": {"s3:TlsVersion": {"1.2"}}}
+	statements := []policy.Statement{deny, old}
+	if grants != nil {
+		statements = append(statements, grants(arn)...)
 	}
+	return policy.JSON(statements...)
 }
 
 // lifecycle always removes the parts of incomplete multipart uploads. Every rule has a filter, an empty one for the
@@ -122,13 +117,13 @@ func lifecycle(expire map[string]int) s3.BucketLifecycleConfigurationV2RuleArray
 			DaysAfterInitiation: pulumi.Int(2),
 		},
 	}}
-	for _, prefix := range sortedKeys(expire) {
+	for _, prefix := range slices.Sorted(maps.Keys(expire)) {
 		filter := &s3.BucketLifecycleConfigurationV2RuleFilterArgs{}
 		if prefix != "" {
 			filter.Prefix = pulumi.String(prefix)
 		}
 		rules = append(rules, s3.BucketLifecycleConfigurationV2RuleArgs{
-			Id: pulumi.String(fmt.Sprintf("expire-%s", ruleName(prefix))), Status: pulumi.String("Enabled"), Filter: filter,
+			Id: pulumi.String("expire-" + cmp.Or(strings.Trim(prefix, "/"), "all")), Status: pulumi.String("Enabled"), Filter: filter,
 			Expiration: s3.BucketLifecycleConfigurationV2RuleExpirationArgs{Days: pulumi.Int(expire[prefix])},
 		})
 	}

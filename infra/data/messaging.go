@@ -1,8 +1,6 @@
 package data
 
 import (
-	"encoding/json"
-	"fmt"
 	"time"
 
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/sqs"
@@ -23,13 +21,6 @@ const day = 24 * time.Hour
 // longPoll is the longest wait of a receive; workers ask for it themselves, other clients get it from here.
 const longPoll = 20 * time.Second
 
-// MessagingArgs describe a Messaging.
-type MessagingArgs struct {
-	Protect     bool
-	Visibility  time.Duration // how long a received message stays hidden
-	MaxReceives int           // deliveries before a message is a dead letter
-}
-
 // Messaging is the queue of hints and its dead-letter queue.
 type Messaging struct {
 	pulumi.ResourceState
@@ -40,13 +31,8 @@ type Messaging struct {
 // Ready returns the dependencies of instances.
 func (m *Messaging) Ready() []pulumi.Resource { return []pulumi.Resource{m.Queue, m.DeadLetters} }
 
-// NewMessaging makes both queues and lets only the one feed the other.
-func NewMessaging(ctx *pulumi.Context, name string, args *MessagingArgs, opts ...pulumi.ResourceOption) (*Messaging,
-	error) {
-	if args.Visibility < settings.JobTimeout {
-		return nil, fmt.Errorf("messaging %s: visibility %s is shorter than a job, %s", name, args.Visibility,
-			settings.JobTimeout)
-	}
+// NewMessaging creates both queues; only the one may feed the other. Protect refuses to delete them.
+func NewMessaging(ctx *pulumi.Context, name string, protect bool, opts ...pulumi.ResourceOption) (*Messaging, error) {
 	m := &Messaging{}
 	if err := ctx.RegisterComponentResource("imagery:infra:Messaging", name, m, opts...); err != nil {
 		return nil, err
@@ -56,51 +42,31 @@ func NewMessaging(ctx *pulumi.Context, name string, args *MessagingArgs, opts ..
 	m.DeadLetters, err = sqs.NewQueue(ctx, name+"-dead-letters", &sqs.QueueArgs{
 		MessageRetentionSeconds: seconds(DeadLetterDays * day),
 		SqsManagedSseEnabled:    pulumi.Bool(true),
-	}, pulumi.Parent(m), pulumi.Protect(args.Protect))
+	}, pulumi.Parent(m), pulumi.Protect(protect))
 	if err != nil {
 		return nil, err
 	}
 	m.Queue, err = sqs.NewQueue(ctx, name+"-queue", &sqs.QueueArgs{
-		VisibilityTimeoutSeconds: seconds(args.Visibility),
+		VisibilityTimeoutSeconds: seconds(settings.QueueVisibility),
 		MessageRetentionSeconds:  seconds(QueueDays * day),
 		ReceiveWaitTimeSeconds:   seconds(longPoll),
 		SqsManagedSseEnabled:     pulumi.Bool(true),
-		RedrivePolicy: m.DeadLetters.Arn.ApplyT(func(arn string) (string, error) {
-			return attribute(redrive{arn, args.MaxReceives})
-		}).(pulumi.StringOutput),
-	}, pulumi.Parent(m), pulumi.Protect(args.Protect))
+		// The provider waits until AWS gives back exactly what was set, so the count must be a number.
+		RedrivePolicy: pulumi.Sprintf(`{"deadLetterTargetArn":"%s","maxReceiveCount":%d}`, m.DeadLetters.Arn,
+			settings.QueueMaxReceives),
+	}, pulumi.Parent(m), pulumi.Protect(protect))
 	if err != nil {
 		return nil, err
 	}
 	// A resource of its own: inside the queue's arguments the two queues would wait for each other.
 	_, err = sqs.NewRedriveAllowPolicy(ctx, name+"-redrive", &sqs.RedriveAllowPolicyArgs{
-		QueueUrl: m.DeadLetters.Url,
-		RedriveAllowPolicy: m.Queue.Arn.ApplyT(func(arn string) (string, error) {
-			return attribute(redriveAllow{"byQueue", []string{arn}})
-		}).(pulumi.StringOutput),
+		QueueUrl:           m.DeadLetters.Url,
+		RedriveAllowPolicy: pulumi.Sprintf(`{"redrivePermission":"byQueue","sourceQueueArns":["%s"]}`, m.Queue.Arn),
 	}, pulumi.Parent(m))
 	if err != nil {
 		return nil, err
 	}
 	return m, ctx.RegisterResourceOutputs(m, pulumi.Map{"queueUrl": m.Queue.Url})
-}
-
-// Attributes of queues. The provider waits until AWS gives back exactly what was set, so the count must be a
-// number and no field null.
-type (
-	redrive struct {
-		DeadLetterTargetArn string `json:"deadLetterTargetArn"`
-		MaxReceiveCount     int    `json:"maxReceiveCount"`
-	}
-	redriveAllow struct {
-		RedrivePermission string   `json:"redrivePermission"`
-		SourceQueueArns   []string `json:"sourceQueueArns,omitempty"`
-	}
-)
-
-func attribute(v any) (string, error) {
-	b, err := json.Marshal(v)
-	return string(b), err
 }
 
 func seconds(d time.Duration) pulumi.Int { return pulumi.Int(int(d / time.Second)) }

@@ -3,8 +3,6 @@
 package data
 
 import (
-	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -25,14 +23,14 @@ const (
 	selftestDays = 1
 )
 
-// StorageArgs describe a Storage.
+// StorageArgs describes a Storage.
 type StorageArgs struct {
-	Protect          bool // refuse to delete photos and their table
-	UploadExpireDays int
+	Protect          bool           // refuse to delete photos and their table
+	UploadExpireDays int            // above DeadLetterDays
 	AccessLogs       *AccessLogArgs // nil: no bucket for them
 }
 
-// AccessLogArgs say who delivers the load balancer's access logs and how long they are kept.
+// AccessLogArgs says who delivers the load balancer's access logs and how long they are kept.
 type AccessLogArgs struct {
 	AccountID    string
 	DeliveryRoot string // ARN of the region's load balancing account; regions after 2022 use only the service
@@ -54,12 +52,8 @@ func (s *Storage) Ready() []pulumi.Resource {
 	return slices.Concat([]pulumi.Resource{s.Table}, s.Images.Ready(), s.Releases.Ready())
 }
 
-// NewStorage makes the table and the buckets.
+// NewStorage creates the table and the buckets.
 func NewStorage(ctx *pulumi.Context, name string, args *StorageArgs, opts ...pulumi.ResourceOption) (*Storage, error) {
-	if args.UploadExpireDays <= DeadLetterDays {
-		return nil, fmt.Errorf("storage %s: originals expire after %d days, dead letters after %d", name,
-			args.UploadExpireDays, DeadLetterDays)
-	}
 	s := &Storage{}
 	if err := ctx.RegisterComponentResource("imagery:infra:Storage", name, s, opts...); err != nil {
 		return nil, err
@@ -112,7 +106,7 @@ func newTable(ctx *pulumi.Context, name string, protect bool, parent pulumi.Reso
 	}, parent, pulumi.Protect(protect))
 }
 
-// grants let load balancers write their logs, and nothing else.
+// grants lets load balancers write their logs, and nothing else.
 func (a *AccessLogArgs) grants(arn string) []policy.Statement {
 	s := policy.Statement{Sid: "AccessLogs", Effect: policy.Allow,
 		Principal: policy.Principals{"Service": {"logdelivery.elasticloadbalancing.amazonaws.com"}},
@@ -123,14 +117,4 @@ func (a *AccessLogArgs) grants(arn string) []policy.Statement {
 	old := s
 	old.Sid, old.Principal = "AccessLogsOldRegions", policy.Principals{"AWS": {a.DeliveryRoot}}
 	return []policy.Statement{s, old}
-}
-
-func sortedKeys(m map[string]int) []string { return slices.Sorted(maps.Keys(m)) }
-
-// ruleName turns a key prefix into the name of its rule.
-func ruleName(prefix string) string {
-	if prefix == "" {
-		return "all"
-	}
-	return strings.Trim(prefix, "/")
 }

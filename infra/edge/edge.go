@@ -1,4 +1,5 @@
-// Package edge is the only door of a stack: a load balancer, its listeners, and the target group that servers join.
+// Package edge creates the only entrance of a stack: a load balancer, its listeners, and the target group that servers
+// join.
 package edge
 
 import (
@@ -9,11 +10,9 @@ import (
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/lb"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/vpc"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
-
-	"imagery/app/deploy/settings"
 )
 
-// Times that the server's own must surround.
+// Times that the server's own must surround; edgeProperties compares them.
 const (
 	IdleTimeout = 60 * time.Second // below settings.IdleTimeout: the balancer closes an idle connection first
 	// DrainDelay lets the longest request end before its server is stopped, and ends before the service
@@ -24,7 +23,7 @@ const (
 // tlsPolicy admits TLS 1.2 and 1.3.
 const tlsPolicy = "ELBSecurityPolicy-TLS13-1-2-2021-06"
 
-// Args describe an edge.
+// Args describes an edge.
 type Args struct {
 	VPC     pulumi.StringInput
 	Subnets pulumi.StringArray // public, in two zones or more
@@ -57,20 +56,18 @@ type Edge struct {
 // Ready returns the dependencies of the first server: scaling by request count needs a target group with a listener.
 func (e *Edge) Ready() []pulumi.Resource { return e.ready }
 
-// New builds an edge.
+// New creates an edge.
 func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOption) (*Edge, error) {
-	// The constants of both sides are compared here and not only in tests: an inconsistent change must not be
-	// deployable.
-	if settings.IdleTimeout <= IdleTimeout || settings.ReadHeaderTimeout <= IdleTimeout ||
-		DrainDelay <= settings.UploadTimeout || DrainDelay >= settings.StopTimeout {
-		return nil, fmt.Errorf("edge %s: its timeouts do not fit the server's", name)
-	}
 	e := &Edge{}
 	if err := ctx.RegisterComponentResource("imagery:infra:Edge", name, e, opts...); err != nil {
 		return nil, err
 	}
 	if err := e.door(ctx, name, args); err != nil {
 		return nil, err
+	}
+	var logs lb.LoadBalancerAccessLogsPtrInput
+	if args.LogBucket != nil {
+		logs = lb.LoadBalancerAccessLogsArgs{Bucket: args.LogBucket, Enabled: pulumi.Bool(true)}
 	}
 	var err error
 	e.Balancer, err = lb.NewLoadBalancer(ctx, name+"-lb", &lb.LoadBalancerArgs{
@@ -83,26 +80,37 @@ func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOp
 		DesyncMitigationMode:     pulumi.String("defensive"),
 		XffHeaderProcessingMode:  pulumi.String("append"),
 		EnableDeletionProtection: pulumi.Bool(args.Protect),
-		AccessLogs:               accessLogs(args.LogBucket),
+		AccessLogs:               logs,
 	}, pulumi.Parent(e), pulumi.DependsOn(args.After))
 	if err != nil {
 		return nil, err
 	}
-	if err := e.targets(ctx, name, args); err != nil {
+	e.Targets, err = lb.NewTargetGroup(ctx, name+"-tg", &lb.TargetGroupArgs{
+		TargetType: pulumi.String("instance"), Port: pulumi.Int(args.Port), Protocol: pulumi.String("HTTP"), VpcId: args.VPC,
+		DeregistrationDelay: seconds(DrainDelay),
+		// Uploads and long polls differ too much in length for servers to take turns.
+		LoadBalancingAlgorithmType: pulumi.String("least_outstanding_requests"),
+		// /healthz checks no dependency: in an outage of the table every server would be unhealthy at once, and replacing
+		// them would not help. A target is healthy after 20 s, unhealthy after 30.
+		HealthCheck: lb.TargetGroupHealthCheckArgs{
+			Path: pulumi.String("/healthz"), Matcher: pulumi.String("200"), Interval: pulumi.Int(10), Timeout: pulumi.Int(5),
+			HealthyThreshold: pulumi.Int(2), UnhealthyThreshold: pulumi.Int(3),
+		},
+	}, pulumi.Parent(e))
+	if err != nil {
 		return nil, err
-	}
-	scheme := "http"
-	if args.Certificate != "" {
-		scheme = "https"
 	}
 	if err := e.listen(ctx, name, args.Certificate); err != nil {
 		return nil, err
 	}
-	e.URL = pulumi.Sprintf("%s://%s", scheme, e.Balancer.DnsName)
+	e.URL = pulumi.Sprintf("http://%s", e.Balancer.DnsName)
+	if args.Certificate != "" {
+		e.URL = pulumi.Sprintf("https://%s", e.Balancer.DnsName)
+	}
 	return e, ctx.RegisterResourceOutputs(e, pulumi.Map{"url": e.URL})
 }
 
-// door is the security group that the world meets.
+// door creates the security group that admits clients.
 func (e *Edge) door(ctx *pulumi.Context, name string, args *Args) error {
 	var err error
 	e.SecurityGroup, err = ec2.NewSecurityGroup(ctx, name+"-lb", &ec2.SecurityGroupArgs{
@@ -121,9 +129,8 @@ func (e *Edge) door(ctx *pulumi.Context, name string, args *Args) error {
 		for _, cidr := range args.AllowedCIDRs {
 			if _, err := vpc.NewSecurityGroupIngressRule(ctx, fmt.Sprintf("%s-lb-%d-%s", name, port, cidr),
 				&vpc.SecurityGroupIngressRuleArgs{
-					SecurityGroupId: e.SecurityGroup.ID(), IpProtocol: pulumi.String("tcp"), FromPort: pulumi.Int(port),
-					ToPort:   pulumi.Int(port),
-					CidrIpv4: pulumi.String(cidr),
+					SecurityGroupId: e.SecurityGroup.ID(), CidrIpv4: pulumi.String(cidr), IpProtocol: pulumi.String("tcp"),
+					FromPort: pulumi.Int(port), ToPort: pulumi.Int(port),
 				}, pulumi.Parent(e)); err != nil {
 				return err
 			}
@@ -138,23 +145,6 @@ func InboundRules(ranges int, certificate string) int {
 		return 2 * ranges
 	}
 	return ranges
-}
-
-// targets creates the target group of the servers.
-func (e *Edge) targets(ctx *pulumi.Context, name string, args *Args) (err error) {
-	e.Targets, err = lb.NewTargetGroup(ctx, name+"-tg", &lb.TargetGroupArgs{
-		TargetType: pulumi.String("instance"), Port: pulumi.Int(args.Port), Protocol: pulumi.String("HTTP"), VpcId: args.VPC,
-		DeregistrationDelay: seconds(DrainDelay),
-		// Uploads and long polls differ too much in length for servers to take turns.
-		LoadBalancingAlgorithmType: pulumi.String("least_outstanding_requests"),
-		// /healthz checks no dependency: in an outage of the table every server would be unhealthy at once, and replacing
-		// them would not help. A target is healthy after 20 s, unhealthy after 30.
-		HealthCheck: lb.TargetGroupHealthCheckArgs{
-			Path: pulumi.String("/healthz"), Matcher: pulumi.String("200"), Interval: pulumi.Int(10), Timeout: pulumi.Int(5),
-			HealthyThreshold: pulumi.Int(2), UnhealthyThreshold: pulumi.Int(3),
-		},
-	}, pulumi.Parent(e))
-	return err
 }
 
 // listen forwards, or with a certificate forwards HTTPS and redirects HTTP to it.
@@ -182,13 +172,6 @@ func (e *Edge) listen(ctx *pulumi.Context, name, certificate string) error {
 	}, pulumi.Parent(e), pulumi.DependsOn(e.ready))
 	e.ready = append(e.ready, http)
 	return err
-}
-
-func accessLogs(bucket pulumi.StringInput) lb.LoadBalancerAccessLogsPtrInput {
-	if bucket == nil {
-		return nil
-	}
-	return lb.LoadBalancerAccessLogsArgs{Bucket: bucket, Enabled: pulumi.Bool(true)}
 }
 
 func seconds(d time.Duration) pulumi.Int { return pulumi.Int(int(d / time.Second)) }
