@@ -108,8 +108,8 @@ func costTable(t *testing.T) string {
 }
 
 func policyBlocks(*testing.T) string {
-	unscoped, scoped := deployerPolicies(policyOptions{})
-	const boundary = "arn:aws:iam::111122223333:policy/imagery-boundary"
+	unscoped, scoped := deployerPolicies("")
+	limited := conditional("arn:aws:iam::111122223333:policy/imagery-boundary")
 	return block(unscoped) + block(scoped) + `
 Both come from ` + "`go run ./infra policies`" + `.
 
@@ -122,7 +122,7 @@ A deployer who can make roles and write their policies can do anything that such
 Deployers can then make roles, and give them rights, only with this boundary, and can neither change it nor take it off.
 A release that needs a new right needs it in the boundary first. The statement that makes the difference:
 
-` + block(policy.JSON(bounded(boundary)))
+` + block(policy.JSON(limited[len(limited)-1]))
 }
 
 // block renders a policy as a code block.

@@ -6,9 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
-	"strings"
 
 	"imagery/app/deploy/iam"
 	"imagery/infra/policy"
@@ -17,19 +15,18 @@ import (
 // printPolicies runs `go run ./infra policies`: it writes the policies of a deployer, or with -for-boundary a policy
 // for the permissions boundary of instance roles.
 func printPolicies(out io.Writer, args []string) error {
-	var o policyOptions
 	flags := flag.NewFlagSet("policies", flag.ContinueOnError)
 	flags.SetOutput(out)
-	flags.StringVar(&o.Boundary, "boundary", "", "ARN of the permissions boundary that every role must have")
+	boundary := flags.String("boundary", "", "ARN of the permissions boundary that every role must have")
 	which := flags.Int("policy", 0, "1 or 2: print only this policy")
 	forBoundary := flags.Bool("for-boundary", false, "print a policy for the permissions boundary instead")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	if o.Boundary != "" && boundaryForm.FindString(o.Boundary) == "" {
-		return fmt.Errorf("-boundary %q is not the ARN of an IAM policy", o.Boundary)
+	if *boundary != "" && !boundaryForm.MatchString(*boundary) {
+		return fmt.Errorf("-boundary %q is not the ARN of an IAM policy", *boundary)
 	}
-	unscoped, scoped := deployerPolicies(o)
+	unscoped, scoped := deployerPolicies(*boundary)
 	texts := []string{unscoped, scoped}
 	if *forBoundary {
 		texts = []string{boundaryPolicy()}
@@ -55,23 +52,12 @@ func indented(p string) string {
 
 // boundaryPolicy renders a permissions boundary that allows every action which an instance of any stack needs.
 func boundaryPolicy() string {
-	by := map[string][]string{}
-	for _, c := range slices.Concat(iam.Server, iam.Worker, iam.Selftest, iam.Boot, iam.Sessions,
+	var actions []string
+	for _, a := range slices.Concat(iam.Server, iam.Worker, iam.Selftest, iam.Boot, iam.Sessions,
 		iam.Retired.Server, iam.Retired.Worker, iam.Retired.Boot) {
-		service, _, _ := strings.Cut(c.Name(), ":")
-		if !slices.Contains([]string{"s3", "dynamodb", "sqs", "logs"}, service) {
-			service = "" // the role's own policy limits the resources
-		}
-		by[service] = append(by[service], c.Name())
+		actions = append(actions, a.Name())
 	}
-	var all []policy.Statement
-	for _, service := range slices.Sorted(maps.Keys(by)) {
-		resources := []string{"*"}
-		if service != "" {
-			resources = scopes[service]
-		}
-		all = append(all, policy.Statement{Sid: strings.ToUpper(service), Effect: policy.Allow, Action: by[service],
-			Resource: resources})
-	}
-	return policy.JSON(all...)
+	return policy.JSON(byService(actions, func(service, _ string) bool {
+		return slices.Contains([]string{"s3", "dynamodb", "sqs", "logs"}, service) // the role's policy limits the others
+	})...)
 }

@@ -27,9 +27,9 @@ func statements(t *testing.T, policies ...string) []policy.Statement {
 }
 
 // deployerStatements are those of both policies.
-func deployerStatements(t *testing.T, o policyOptions) []policy.Statement {
+func deployerStatements(t *testing.T, boundary string) []policy.Statement {
 	t.Helper()
-	unscoped, scoped := deployerPolicies(o)
+	unscoped, scoped := deployerPolicies(boundary)
 	return statements(t, unscoped, scoped)
 }
 

@@ -60,7 +60,7 @@ func TestEveryActionIsInAWSsReference(t *testing.T) {
 	for _, a := range observed(t) {
 		used[a] = "rehearsals call"
 	}
-	for _, s := range deployerStatements(t, policyOptions{}) {
+	for _, s := range deployerStatements(t, "") {
 		for _, a := range s.Action {
 			used[a] = "deployers may"
 		}
@@ -89,11 +89,13 @@ func TestDependentActionsAreGranted(t *testing.T) {
 	granted := wantedActions()
 	written := map[string]bool{}
 	for _, d := range dependentNeeds {
-		if !slices.Contains(granted, d.of) || !strings.HasPrefix(d.source, "https://") || len(d.needs) == 0 {
-			t.Errorf("the row of %s: not an action of a deployer, or without a source", d.of)
-		}
-		for _, a := range d.needs {
-			written[d.of+" "+a] = true
+		for _, of := range d.of {
+			if !slices.Contains(granted, of) || !strings.HasPrefix(d.source, "https://") || len(d.needs) == 0 {
+				t.Errorf("the row of %s: not an action of a deployer, or without a source", of)
+			}
+			for _, a := range d.needs {
+				written[of+" "+a] = true
+			}
 		}
 	}
 	used := map[string]bool{}
@@ -126,7 +128,7 @@ func TestDependentActionsAreGranted(t *testing.T) {
 func TestLoadBalancersAndEndpointsCanBeMade(t *testing.T) {
 	for _, a := range slices.Concat(on("ec2", "DescribeAccountAttributes GetSecurityGroupsForVpc RunInstances CreateTags"),
 		on("route53", "AssociateVPCWithHostedZone"), on("iam", "PassRole CreateServiceLinkedRole")) {
-		for _, o := range []policyOptions{{}, {Boundary: longestBoundary}} {
+		for _, o := range []string{"", longestBoundary} {
 			if len(allowed(deployerStatements(t, o), a)) == 0 {
 				t.Errorf("a deployer may not %s (%+v)", a, o)
 			}
@@ -143,7 +145,7 @@ var scopeTypes = map[string][]string{
 // An action that AWS checks on no resource, or on another kind of it, never matches a statement that names ARNs.
 func TestLimitedActionsCanBeLimited(t *testing.T) {
 	rows := readReference(t)
-	for _, s := range deployerStatements(t, policyOptions{Boundary: longestBoundary}) {
+	for _, s := range deployerStatements(t, longestBoundary) {
 		for _, a := range s.Action {
 			service, _, _ := strings.Cut(a, ":")
 			fits := slices.ContainsFunc(scopeTypes[service], func(kind string) bool {
@@ -205,7 +207,7 @@ func TestPoliciesArePrinted(t *testing.T) {
 }
 
 func TestRolesGoToEC2Only(t *testing.T) {
-	all := deployerStatements(t, policyOptions{})
+	all := deployerStatements(t, "")
 	pass := allowed(all, "iam:PassRole")
 	if len(pass) != 1 || !slices.Equal(condition(pass[0], "iam:PassedToService"), []string{"ec2.amazonaws.com"}) ||
 		!slices.Equal(pass[0].Resource, []string{"arn:aws:iam::*:role/imagery-*"}) {
@@ -221,7 +223,7 @@ func TestRolesGoToEC2Only(t *testing.T) {
 // With a boundary no statement gives rights to a role without it, and none takes it off.
 func TestABoundedDeployerMakesBoundedRoles(t *testing.T) {
 	const boundary = "arn:aws:iam::111122223333:policy/imagery-boundary"
-	all := deployerStatements(t, policyOptions{Boundary: boundary})
+	all := deployerStatements(t, boundary)
 	for _, a := range on("iam", "CreateRole PutRolePolicy PutRolePermissionsBoundary") {
 		for _, s := range allowed(all, a) {
 			if !slices.Equal(condition(s, "iam:PermissionsBoundary"), []string{boundary}) {
@@ -245,7 +247,7 @@ func TestABoundedDeployerMakesBoundedRoles(t *testing.T) {
 	for _, s := range all {
 		with = append(with, s.Action...)
 	}
-	for _, s := range deployerStatements(t, policyOptions{}) {
+	for _, s := range deployerStatements(t, "") {
 		without = append(without, s.Action...)
 	}
 	for _, a := range without {
