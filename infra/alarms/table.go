@@ -57,7 +57,8 @@ var (
 	serverGroup  = source{"AWS/AutoScaling", map[string]string{"AutoScalingGroupName": "{serverGroup}"}}
 	workerGroup  = source{"AWS/AutoScaling", map[string]string{"AutoScalingGroupName": "{workerGroup}"}}
 	loadBalancer = source{"AWS/ApplicationELB", map[string]string{"LoadBalancer": "{balancer}"}}
-	targets      = source{"AWS/ApplicationELB", map[string]string{"LoadBalancer": "{balancer}", "TargetGroup": "{targets}"}}
+	targets      = source{"AWS/ApplicationELB",
+		map[string]string{"LoadBalancer": "{balancer}", "TargetGroup": "{targets}"}}
 	wholeTable   = source{"AWS/DynamoDB", map[string]string{"TableName": "{table}"}}
 )
 

@@ -20,8 +20,8 @@ type Grant struct {
 	Actions []iam.Action
 }
 
-// Statements renders actions as []policy.Statement, one for each resource and leading key, sorted. Arns maps the part of
-// a resource before its first slash to its ARN; a missing one is an error, because a permission that is left out
+// Statements renders actions as []policy.Statement, one for each resource and leading key, sorted. Arns maps the part
+// of a resource before its first slash to its ARN; a missing one is an error, because a permission that is left out
 // silently causes an outage later.
 func Statements(actions []iam.Action, arns map[iam.Resource]pulumi.StringInput) pulumi.Output {
 	used := pulumi.StringMap{}

@@ -93,8 +93,8 @@ func NewBucket(ctx *pulumi.Context, name string, args *BucketArgs, opts ...pulum
 	return b, ctx.RegisterResourceOutputs(b, pulumi.Map{"bucket": id})
 }
 
-// document denies plain HTTP and old TLS, and grants what is asked for. It does not ask where a request comes from: that
-// would break presigned links and the deployer.
+// document denies plain HTTP and old TLS, and grants what is asked for. It does not ask where a request comes from:
+// that would break presigned links and the deployer.
 func document(arn string, grants func(arn string) []policy.Statement) string {
 	deny := policy.Statement{Sid: "TLSOnly", Effect: policy.Deny, Principal: "*", Action: []string{"s3:*"},
 		Resource: []string{arn, arn + "/*"}, Condition: policy.Conditions{"Bool": {"aws:SecureTransport": {"false"}}}}
@@ -123,8 +123,8 @@ func lifecycle(expire map[string]int) s3.BucketLifecycleConfigurationV2RuleArray
 			filter.Prefix = pulumi.String(prefix)
 		}
 		rules = append(rules, s3.BucketLifecycleConfigurationV2RuleArgs{
-			Id: pulumi.String("expire-" + cmp.Or(strings.Trim(prefix, "/"), "all")), Status: pulumi.String("Enabled"), Filter: filter,
-			Expiration: s3.BucketLifecycleConfigurationV2RuleExpirationArgs{Days: pulumi.Int(expire[prefix])},
+			Id: pulumi.String("expire-" + cmp.Or(strings.Trim(prefix, "/"), "all")), Status: pulumi.String("Enabled"),
+			Filter: filter, Expiration: s3.BucketLifecycleConfigurationV2RuleExpirationArgs{Days: pulumi.Int(expire[prefix])},
 		})
 	}
 	return rules

@@ -11,8 +11,8 @@ import (
 // NATs returns how many NAT gateways a mode has in so many zones, each with an elastic address.
 func NATs(mode Egress, zones int) int { return map[Egress]int{NAT: 1, NATPerAZ: zones}[mode] }
 
-// nat creates a NAT gateway in a public subnet. AWS refuses an address, and to detach the internet gateway, in the wrong
-// order: hence both dependencies.
+// nat creates a NAT gateway in a public subnet. AWS refuses an address, and to detach the internet gateway, in the
+// wrong order: hence both dependencies.
 func (n *Network) nat(ctx *pulumi.Context, i int, internet pulumi.Resource) (*ec2.NatGateway, error) {
 	what := fmt.Sprintf("nat-%d", i)
 	after := pulumi.DependsOn([]pulumi.Resource{internet})
