@@ -247,10 +247,3 @@ func (c Config) tags() map[string]string {
 func (c Config) ownTags() map[string]string {
 	return map[string]string{"project": c.Project, "stack": c.Stack, "managed-by": "pulumi"}
 }
-
-func optional(s string) pulumi.StringPtrInput {
-	if s == "" {
-		return nil
-	}
-	return pulumi.String(s)
-}

@@ -59,7 +59,7 @@ var (
 	loadBalancer = source{"AWS/ApplicationELB", map[string]string{"LoadBalancer": "{balancer}"}}
 	targets      = source{"AWS/ApplicationELB",
 		map[string]string{"LoadBalancer": "{balancer}", "TargetGroup": "{targets}"}}
-	wholeTable   = source{"AWS/DynamoDB", map[string]string{"TableName": "{table}"}}
+	wholeTable = source{"AWS/DynamoDB", map[string]string{"TableName": "{table}"}}
 )
 
 // writtenBy returns the source of the metrics that the instances of a role write themselves.
