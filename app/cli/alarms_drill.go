@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -8,7 +9,10 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 
 	"imagery/app/admin/alarms"
 	"imagery/app/deploy/settings"
@@ -26,94 +30,80 @@ message was published, not that anybody read it: look into the mailbox. Emulator
 
 The exit code is 1 when an action failed or was not seen, or when nobody will receive an alarm.`
 
-// alarmsDrill is one run of alarms test.
-type alarmsDrill struct {
-	stackAlarms
-	names   string
-	yes     bool
-	wait    time.Duration
-	poll    time.Duration // between two reads of the histories
-	results []*alarms.Rung
-}
-
 // alarmsTestCmd is the command alarms test.
 func alarmsTestCmd(fs *flag.FlagSet) func(context.Context, Invocation) error {
-	r := alarmsDrill{poll: 2 * time.Second}
-	fs.StringVar(&r.names, "name", "", "only these `alarms`, separated by commas, by their names in alarms ls")
-	fs.BoolVar(&r.yes, "yes", false, "do not ask")
-	fs.DurationVar(&r.wait, "wait", time.Minute, "how long to wait for the history to show an action")
+	var names []string
+	fs.Func("name", "only these `alarms`, separated by commas, by their names in alarms ls", func(text string) error {
+		names = strings.FieldsFunc(text, func(c rune) bool { return c == ',' || c == ' ' })
+		for _, name := range names {
+			if !slices.Contains(settings.Alarms, name) {
+				return fmt.Errorf("%q is not an alarm; there are %s", name, strings.Join(settings.Alarms, ", "))
+			}
+		}
+		return nil
+	})
+	yes := fs.Bool("yes", false, "do not ask")
+	wait := fs.Duration("wait", time.Minute, "how long to wait for the history to show an action")
 	asJSON := jsonFlag(fs)
-	return func(ctx context.Context, inv Invocation) (err error) {
-		if err := r.checkNames(); err != nil {
-			return err
+	return func(ctx context.Context, inv Invocation) error {
+		if *wait <= 0 {
+			return usage("--wait %s is not positive", *wait)
 		}
-		if r.wait <= 0 {
-			return usage("--wait %s is not positive", r.wait)
-		}
-		if !r.yes && inv.In == nil {
+		if !*yes && inv.In == nil {
 			return errCannotAsk
 		}
-		if r.stackAlarms, err = inv.stackAlarms(ctx); err != nil {
+		s, err := inv.stackAlarms(ctx)
+		if err != nil {
 			return err
 		}
-		if err := r.selectAlarms(); err != nil {
+		if err := s.selectAlarms(names); err != nil {
 			return err
 		}
-		if !r.yes {
-			if err := r.confirm(ctx, inv.Console); err != nil {
+		if !*yes {
+			if err := s.confirm(ctx, inv.Console); err != nil {
 				return err
 			}
 		}
-		r.run(ctx, inv.Console)
-		return errors.Join(r.print(inv.Console, *asJSON), interrupted(ctx), r.failure())
+		var step atomic.Value
+		step.Store("setting alarms")
+		done := inv.progress(func() string { return step.Load().(string) })
+		d := alarms.Drill{Clients: s.clients, Wait: *wait, Interval: 2 * time.Second, Text: errorText,
+			Log: func(text string) { step.Store(text) }}
+		results := d.Run(ctx, s.list)
+		done()
+		return errors.Join(s.printDrill(inv.Console, results, *asJSON), interrupted(ctx), s.drillFailure(results))
 	}
 }
 
 var errCannotAsk = usage("it notifies people, and there is no terminal to ask at: give --yes")
 
-// checkNames reports a name that no stack has.
-func (r *alarmsDrill) checkNames() error {
-	for _, name := range r.selected() {
-		if !slices.Contains(settings.Alarms, name) {
-			return usage("--name %q is not an alarm; there are %s", name, strings.Join(settings.Alarms, ", "))
-		}
-	}
-	return nil
-}
-
-// selected returns the names of the flag --name.
-func (r *alarmsDrill) selected() []string {
-	return strings.FieldsFunc(r.names, func(c rune) bool { return c == ',' || c == ' ' })
-}
-
-// selectAlarms removes the alarms that --name does not select.
-func (r *alarmsDrill) selectAlarms() error {
-	selected := r.selected()
-	if len(selected) == 0 {
+// selectAlarms removes the alarms that have none of the names; no name selects all.
+func (s *stackAlarms) selectAlarms(names []string) error {
+	if len(names) == 0 {
 		return nil
 	}
-	for _, name := range selected {
-		if !slices.ContainsFunc(r.list, func(a alarms.Alarm) bool { return a.Name == name }) {
-			return fmt.Errorf("stack %s has no alarm %s: run pulumi up", r.Stack, name)
+	for _, name := range names {
+		if !slices.ContainsFunc(s.list, func(a alarms.Alarm) bool { return a.Name == name }) {
+			return fmt.Errorf("stack %s has no alarm %s: run pulumi up", s.Stack, name)
 		}
 	}
-	r.list = slices.DeleteFunc(r.list, func(a alarms.Alarm) bool { return !slices.Contains(selected, a.Name) })
+	s.list = slices.DeleteFunc(s.list, func(a alarms.Alarm) bool { return !slices.Contains(names, a.Name) })
 	return nil
 }
 
 // confirm asks the person at the terminal whether to go on.
-func (r *alarmsDrill) confirm(ctx context.Context, c Console) error {
-	fmt.Fprintf(c.Err, "This sets %s of stack %s to ALARM and back. They notify:\n", plural(len(r.list), "alarm"), r.Stack)
-	for _, t := range r.topics {
-		for _, s := range t.Subscribers {
+func (s *stackAlarms) confirm(ctx context.Context, c Console) error {
+	fmt.Fprintf(c.Err, "This sets %s of stack %s to ALARM and back. They notify:\n", plural(len(s.list), "alarm"), s.Stack)
+	for _, t := range s.topics {
+		for _, sub := range t.Subscribers {
 			state := "has not confirmed"
-			if s.Confirmed {
+			if sub.Confirmed {
 				state = "confirmed"
 			}
-			fmt.Fprintf(c.Err, "  %s, %s\n", oneLine(s.String()), state)
+			fmt.Fprintf(c.Err, "  %s, %s\n", oneLine(sub.String()), state)
 		}
 	}
-	if slices.ContainsFunc(r.list, func(a alarms.Alarm) bool { return slices.Contains(settings.GuardAlarms, a.Name) }) {
+	if slices.ContainsFunc(s.list, func(a alarms.Alarm) bool { return slices.Contains(settings.GuardAlarms, a.Name) }) {
 		fmt.Fprintln(c.Err, "A rollout in progress will be rolled back, since some of them judge releases.")
 	}
 	fmt.Fprint(c.Err, "Continue? [y/N] ")
@@ -121,8 +111,8 @@ func (r *alarmsDrill) confirm(ctx context.Context, c Console) error {
 	go func() {
 		var line string
 		_, err := fmt.Fscanln(c.In, &line)
-		switch {
-		case slices.Contains([]string{"y", "yes"}, strings.ToLower(line)):
+		switch line = strings.ToLower(line); {
+		case line == "y" || line == "yes":
 			err = nil
 		case errors.Is(err, io.EOF): // such as /dev/null
 			err = errCannotAsk
@@ -139,24 +129,83 @@ func (r *alarmsDrill) confirm(ctx context.Context, c Console) error {
 	}
 }
 
-// run performs the drill, and shows the newest step as progress.
-func (r *alarmsDrill) run(ctx context.Context, c Console) {
-	steps := make(chan string, 1)
-	line := "setting alarms"
-	done := c.progress(func() string {
-		select {
-		case line = <-steps:
-		default:
+// printDrill prints the outcome for each alarm.
+func (s *stackAlarms) printDrill(c Console, results []*alarms.DrillResult, asJSON bool) error {
+	if asJSON {
+		return c.printJSON(struct {
+			Stack  string                `json:"stack"`
+			Alarms []*alarms.DrillResult `json:"alarms"`
+			Topics []alarms.Topic        `json:"topics"`
+		}{s.Stack, results, s.topics})
+	}
+	rows := [][]string{{"ALARM", "ON ALARM", "ON OK", "SET BACK", "RECEIVED BY"}}
+	for _, r := range results {
+		back := "yes"
+		if !r.Back {
+			back = "NO"
 		}
-		return line
-	})
-	defer done()
-	d := alarms.Drill{Clients: r.clients, Wait: r.wait, Look: r.poll, Text: errorText, Say: func(s string) {
-		select { // only the newest step is shown
-		case <-steps:
-		default:
+		rows = append(rows, []string{r.Name, worstDelivery(r, types.StateValueAlarm), worstDelivery(r, types.StateValueOk),
+			back, s.receivers(r.Alarm)})
+	}
+	err := c.table(rows)
+	for _, r := range results {
+		texts := []string{r.Skipped, r.Error}
+		for _, d := range r.Deliveries {
+			if d.State != alarms.Succeeded {
+				texts = append(texts, cmp.Or(d.Error, "its history does not show the action")+" ("+d.Action+")")
+			}
 		}
-		steps <- s
-	}}
-	r.results = d.Run(ctx, r.list)
+		for i, text := range texts {
+			if text != "" && !slices.Contains(texts[:i], text) {
+				c.wrapped("", "  ", r.Name+": "+oneLine(text))
+			}
+		}
+		if !r.Back {
+			fmt.Fprintf(c.Out, "  do: aws cloudwatch set-alarm-state --state-value OK --state-reason drill --alarm-name %s\n",
+				r.OnAWS)
+		}
+	}
+	s.printUnreceived(c)
+	return err
+}
+
+// worstDelivery returns the worst outcome of the actions on a state; it is empty if there are none.
+func worstDelivery(r *alarms.DrillResult, on types.StateValue) (worst string) {
+	for _, d := range r.Deliveries {
+		if d.On == on && (worst == "" || d.State != alarms.Succeeded) {
+			worst = d.State
+		}
+	}
+	if worst == alarms.Failed {
+		return "FAILED"
+	}
+	return worst
+}
+
+// drillFailure returns the error of a drill in which something needs a person.
+func (s *stackAlarms) drillFailure(results []*alarms.DrillResult) error {
+	var errs []error
+	for _, e := range []struct {
+		text    string
+		matches func(r *alarms.DrillResult) bool
+	}{
+		{"not every action was seen to succeed", func(r *alarms.DrillResult) bool { return r.Skipped == "" && !r.OK() }},
+		{"NOT SET BACK", func(r *alarms.DrillResult) bool { return !r.Back }},
+		{"not tested, since its state is ALARM", func(r *alarms.DrillResult) bool { return r.Skipped != "" }},
+		{"nobody will receive it", func(r *alarms.DrillResult) bool {
+			by, _ := r.Alarm.Recipients(s.topics)
+			return len(by) == 0
+		}},
+	} {
+		var names []string
+		for _, r := range results {
+			if e.matches(r) {
+				names = append(names, r.Name)
+			}
+		}
+		if len(names) > 0 {
+			errs = append(errs, fmt.Errorf("%s: %s", e.text, strings.Join(names, ", ")))
+		}
+	}
+	return errors.Join(errs...)
 }

@@ -1,12 +1,15 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 
 	"imagery/app/admin/alarms"
 	"imagery/app/deploy/settings"
@@ -27,23 +30,24 @@ type stackAlarms struct {
 }
 
 // stackAlarms reads the alarms of the stack that the settings name.
-func (inv Invocation) stackAlarms(ctx context.Context) (s stackAlarms, err error) {
+func (inv Invocation) stackAlarms(ctx context.Context) (*stackAlarms, error) {
 	if inv.Settings.Stack == noStack {
-		return s, usage("only a stack on AWS has alarms: name it (%s)", settings.Named("stack"))
+		return nil, usage("only a stack on AWS has alarms: name it (%s)", settings.Named("stack"))
 	}
-	if s.target, err = inv.target(ctx); err != nil {
-		return s, err
-	}
-	cfg, err := s.awsConfig(ctx)
+	t, err := inv.target(ctx)
 	if err != nil {
-		return s, err
+		return nil, err
 	}
-	s.clients = alarms.New(cfg)
+	cfg, err := t.awsConfig(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s := &stackAlarms{target: t, clients: alarms.New(cfg)}
 	if s.list, err = s.clients.List(ctx, s.Stack); err != nil {
-		return s, err
+		return nil, err
 	}
 	if len(s.list) == 0 {
-		return s, fmt.Errorf("stack %s has no alarms in %s: check the name and the region, or run pulumi up",
+		return nil, fmt.Errorf("stack %s has no alarms in %s: check the name and the region, or run pulumi up",
 			s.Stack, cfg.Region)
 	}
 	s.topics = s.clients.Topics(ctx, s.list, errorText)
@@ -63,11 +67,11 @@ func alarmsListCmd(fs *flag.FlagSet) func(context.Context, Invocation) error {
 		}
 		rows := [][]string{{"ALARM", "STATE", "SINCE", "ACTIONS", "RECEIVED BY"}}
 		for _, a := range s.list {
-			state, actions := a.State, strconv.Itoa(len(a.Actions))
-			if state == "INSUFFICIENT_DATA" {
+			state, actions := string(a.State), strconv.Itoa(len(a.Actions))
+			if a.State == types.StateValueInsufficientData {
 				state = "no data"
 			}
-			if a.Muted {
+			if a.Disabled {
 				actions = "off"
 			}
 			rows = append(rows, []string{a.Name, state, age(time.Since(a.Since)), actions, s.receivers(a)})
@@ -78,16 +82,16 @@ func alarmsListCmd(fs *flag.FlagSet) func(context.Context, Invocation) error {
 	}
 }
 
-func (s stackAlarms) printJSON(c Console) error {
+func (s *stackAlarms) printJSON(c Console) error {
 	type received struct {
 		alarms.Alarm
-		HeardBy []string `json:"heardBy"`
-		Nobody  string   `json:"nobody,omitempty"` // why nobody receives it
+		By     []string `json:"heardBy"`
+		Nobody string   `json:"nobody,omitempty"` // why nobody receives it
 	}
 	list := []received{}
 	for _, a := range s.list {
-		by, why := a.Heard(s.topics)
-		list = append(list, received{a, append([]string{}, by...), why})
+		by, gap := a.Recipients(s.topics)
+		list = append(list, received{a, append([]string{}, by...), gap.Reason})
 	}
 	return c.printJSON(struct {
 		Stack  string         `json:"stack"`
@@ -97,39 +101,19 @@ func (s stackAlarms) printJSON(c Console) error {
 }
 
 // receivers returns who receives the alarm.
-func (s stackAlarms) receivers(a alarms.Alarm) string {
-	by, why := a.Heard(s.topics)
-	if alarms.Unknown(why) {
+func (s *stackAlarms) receivers(a alarms.Alarm) string {
+	by, gap := a.Recipients(s.topics)
+	if gap.Unknown {
 		return "unknown"
-	} else if why != "" {
-		return "NOBODY"
 	}
-	return strings.Join(by, ", ")
+	return cmp.Or(strings.Join(by, ", "), "NOBODY")
 }
 
 // printUnreceived prints the alarms that nobody receives, grouped by reason, with the remedy.
-func (s stackAlarms) printUnreceived(c Console) {
-	var reasons []string
-	names := map[string][]string{}
-	for _, a := range s.list {
-		if _, why := a.Heard(s.topics); why != "" {
-			if names[why] == nil {
-				reasons = append(reasons, why)
-			}
-			names[why] = append(names[why], a.Name)
-		}
-	}
-	for _, why := range reasons {
-		which := strings.Join(names[why], ", ")
-		if len(names[why]) == len(s.list) {
-			which = "any of them"
-		}
-		text := "nobody will receive " + which
-		if alarms.Unknown(why) {
-			text = "who receives " + which + " is not known"
-		}
+func (s *stackAlarms) printUnreceived(c Console) {
+	for _, gap := range alarms.Unreceived(s.list, s.topics) {
 		fmt.Fprintln(c.Out)
-		c.wrapped("", "", text+": "+oneLine(why))
-		c.wrapped("  do: ", "      ", alarms.Remedy(why))
+		c.wrapped("", "", oneLine(gap.Text))
+		c.wrapped("  do: ", "      ", gap.Remedy)
 	}
 }

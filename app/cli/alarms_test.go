@@ -90,7 +90,7 @@ func TestAlarmsTestFailures(t *testing.T) {
 		"nobody has clicked": {func(a *fakeaccount.Account) {
 			a.Subscribe(fakeaccount.Subscription{Protocol: "email", Endpoint: "oncall@example.com"})
 		}, "nobody will receive it: dead-letters",
-			"nobody will receive any of them: email oncall@example.com has not confirmed"},
+			"nobody will receive any alarm: email oncall@example.com has not confirmed"},
 		"nobody has subscribed": {func(a *fakeaccount.Account) { a.Subscribe() }, "nobody will receive it",
 			"imagery:alarmEmail"},
 		"no action": {func(a *fakeaccount.Account) { a.Alarm("lag").Actions = nil }, "nobody will receive it: lag",

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
+
 	"imagery/app/admin/alarms"
 	"imagery/app/deploy/record"
 	"imagery/app/imagery"
@@ -232,13 +234,13 @@ func (s statusSource) alarms(ctx context.Context) (a alarmsSection) {
 	}
 	for _, alarm := range list {
 		switch alarm.State {
-		case alarms.Ringing:
+		case types.StateValueAlarm:
 			a.Ringing = append(a.Ringing, alarm)
-		case alarms.Quiet:
+		case types.StateValueOk:
 		default:
 			a.Unknown = append(a.Unknown, alarm.Name)
 		}
-		if alarm.Muted {
+		if alarm.Disabled {
 			a.Muted = append(a.Muted, alarm.Name)
 		}
 	}

@@ -29,22 +29,16 @@ func New(cfg aws.Config) Clients {
 	return Clients{cloudwatch.NewFromConfig(cfg), sns.NewFromConfig(cfg)}
 }
 
-// States of an alarm in CloudWatch.
-const (
-	Quiet   = string(types.StateValueOk)
-	Ringing = string(types.StateValueAlarm)
-)
-
 // Alarm is one alarm of a stack.
 type Alarm struct {
-	Name    string    `json:"name"`    // one of settings.Alarms
-	OnAWS   string    `json:"onAws"`   // its name in CloudWatch
-	State   string    `json:"state"`   // OK, ALARM or INSUFFICIENT_DATA
-	Since   time.Time `json:"since"`   // time of the last change of the state
-	Reason  string    `json:"reason"`  // of the state, from CloudWatch
-	Actions []string  `json:"actions"` // ARNs of the actions on ALARM
-	Over    []string  `json:"over"`    // ARNs of the actions on OK
-	Muted   bool      `json:"muted"`   // its actions are disabled
+	Name      string           `json:"name"`  // one of settings.Alarms
+	OnAWS     string           `json:"onAws"` // its name in CloudWatch
+	State     types.StateValue `json:"state"`
+	Since     time.Time        `json:"since"`   // time of the last change of the state
+	Reason    string           `json:"reason"`  // of the state, from CloudWatch
+	Actions   []string         `json:"actions"` // ARNs of the actions on ALARM
+	OKActions []string         `json:"over"`    // ARNs of the actions on OK
+	Disabled  bool             `json:"muted"`   // its actions are disabled
 }
 
 // List returns the alarms of a stack in the order of settings.Alarms.
@@ -71,9 +65,9 @@ func (c Clients) List(ctx context.Context, stack string) ([]Alarm, error) {
 				since = a.StateUpdatedTimestamp
 			}
 			list = append(list, Alarm{
-				Name: name, OnAWS: onAWS, State: string(a.StateValue), Since: aws.ToTime(since).UTC(),
+				Name: name, OnAWS: onAWS, State: a.StateValue, Since: aws.ToTime(since).UTC(),
 				Reason: aws.ToString(a.StateReason), Actions: append([]string{}, a.AlarmActions...),
-				Over: append([]string{}, a.OKActions...), Muted: !aws.ToBool(a.ActionsEnabled),
+				OKActions: append([]string{}, a.OKActions...), Disabled: !aws.ToBool(a.ActionsEnabled),
 			})
 		}
 	}
@@ -104,7 +98,7 @@ func (s Subscriber) String() string { return s.Protocol + " " + s.Endpoint }
 func (c Clients) Topics(ctx context.Context, list []Alarm, formatError func(error) string) []Topic {
 	topics := []Topic{}
 	for _, a := range list {
-		for _, arn := range slices.Concat(a.Actions, a.Over) {
+		for _, arn := range slices.Concat(a.Actions, a.OKActions) {
 			if !isTopic(arn) || slices.ContainsFunc(topics, func(t Topic) bool { return t.ARN == arn }) {
 				continue
 			}
@@ -161,66 +155,71 @@ func redacted(protocol, endpoint string) string {
 	return endpoint
 }
 
-// Heard returns the subscribers that are notified of the alarm or, if there are none, the reason. An action that is not
-// a topic counts as a subscriber, by its ARN.
-func (a Alarm) Heard(topics []Topic) (by []string, why string) {
-	switch {
-	case len(a.Actions) == 0:
-		return nil, actionless
-	case a.Muted:
-		return nil, muted
+// Gap is the reason for which an alarm notifies nobody, or for which that is unknown.
+type Gap struct {
+	Reason string
+	Remedy string // the next step
+	// Unknown is set if the subscribers could not be read.
+	Unknown bool
+	Text    string // the names of the alarms and the reason, from Unreceived
+}
+
+// Recipients returns the subscribers that are notified of the alarm or, if there are none, the gap. An action that is
+// not a topic counts as a subscriber, by its ARN.
+func (a Alarm) Recipients(topics []Topic) (by []string, gap Gap) {
+	if len(a.Actions) == 0 {
+		return nil, Gap{Reason: "it has no action", Remedy: "pulumi up --refresh"}
 	}
-	why = unsubscribed
+	if a.Disabled {
+		return nil, Gap{Reason: "its actions are switched off", Remedy: "aws cloudwatch enable-alarm-actions " +
+			"--alarm-names, with the names that aws cloudwatch describe-alarms shows"}
+	}
+	gap = Gap{Reason: "nobody has subscribed", Remedy: "pulumi config set imagery:alarmEmail you@example.com, " +
+		"then pulumi up, then click the link in the mail"}
 	for _, arn := range a.Actions {
 		if !isTopic(arn) {
 			by = append(by, arn)
 			continue
 		}
-		for _, t := range topics {
-			if t.ARN != arn {
-				continue
-			}
-			if t.Problem != "" {
-				why = unknown + t.Problem
-			}
-			for _, s := range t.Subscribers {
-				if s.Confirmed {
-					by = append(by, s.String())
-				} else {
-					why = s.String() + unconfirmed
-				}
+		t := topics[slices.IndexFunc(topics, func(t Topic) bool { return t.ARN == arn })]
+		if t.Problem != "" {
+			gap = Gap{"cannot tell: " + t.Problem, "grant your user the permissions in docs/operating.md", true, ""}
+		}
+		for _, s := range t.Subscribers {
+			if s.Confirmed {
+				by = append(by, s.String())
+			} else {
+				gap = Gap{Reason: s.String() + " has not confirmed",
+					Remedy: "click the link in the mail that AWS sent to that address, then: pulumi up --refresh"}
 			}
 		}
 	}
 	if len(by) > 0 {
-		why = ""
+		gap = Gap{}
 	}
-	return by, why
+	return by, gap
 }
 
-// Remedy returns the next step for a reason that Heard returned.
-func Remedy(why string) string {
-	switch {
-	case strings.HasSuffix(why, unconfirmed):
-		return "click the link in the mail that AWS sent to that address, then: pulumi up --refresh"
-	case why == unsubscribed:
-		return "pulumi config set imagery:alarmEmail you@example.com, then pulumi up, then click the link in the mail"
-	case why == muted:
-		return "aws cloudwatch enable-alarm-actions --alarm-names, with the names that aws cloudwatch describe-alarms shows"
-	case why == actionless:
-		return "pulumi up --refresh"
+// Unreceived returns the gaps of the alarms, each once.
+func Unreceived(list []Alarm, topics []Topic) (gaps []Gap) {
+	names := map[Gap][]string{}
+	for _, a := range list {
+		if _, gap := a.Recipients(topics); gap.Reason != "" {
+			if names[gap] == nil {
+				gaps = append(gaps, gap)
+			}
+			names[gap] = append(names[gap], a.Name)
+		}
 	}
-	return "imagery doctor"
+	for i, gap := range gaps {
+		which := strings.Join(names[gap], ", ")
+		if len(names[gap]) == len(list) {
+			which = "any alarm"
+		}
+		gaps[i].Text = "nobody will receive " + which + ": " + gap.Reason
+		if gap.Unknown {
+			gaps[i].Text = "who receives " + which + " is not known: " + gap.Reason
+		}
+	}
+	return gaps
 }
-
-// Unknown reports whether a reason that Heard returned is that the subscribers could not be read.
-func Unknown(why string) bool { return strings.HasPrefix(why, unknown) }
-
-// Reasons for an alarm without subscribers.
-const (
-	actionless   = "it has no action"
-	muted        = "its actions are switched off"
-	unsubscribed = "nobody has subscribed"
-	unconfirmed  = " has not confirmed"
-	unknown      = "cannot tell: "
-)

@@ -29,7 +29,7 @@ func TestOutcome(t *testing.T) {
 		"failed, without a reason":   {undone, failed + "}", Failed, undone},
 		"in progress":                {"Something about " + topic, `{"actionState":"InProgress"` + resource + "}", "", ""},
 	} {
-		state, reason, ok := outcome(types.AlarmHistoryItem{HistorySummary: &c.summary, HistoryData: &c.data}, topic, Ringing)
+		state, reason, ok := outcome(types.AlarmHistoryItem{HistorySummary: &c.summary, HistoryData: &c.data}, topic, types.StateValueAlarm)
 		if state != c.state || reason != c.reason || ok != (c.state != "") {
 			t.Errorf("%s: %q, %q, %t", name, state, reason, ok)
 		}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 
 	"imagery/app/admin/alarms"
@@ -31,7 +32,7 @@ func (c Cloud) alarms(ctx context.Context, r *report) {
 		if c.Topic != "" && !slices.Contains(list[i].Actions, c.Topic) {
 			wrongTopic = append(wrongTopic, name)
 		}
-		if list[i].State == alarms.Ringing {
+		if list[i].State == types.StateValueAlarm {
 			r.warn(name+" is in state ALARM", "the service needs attention now", "docs/runbook.md#"+name)
 		}
 	}
@@ -43,44 +44,20 @@ func (c Cloud) alarms(ctx context.Context, r *report) {
 			"subscribers of the topic are not notified", repair)
 	}
 	topics := clients.Topics(ctx, list, r.formatError)
-	if subscribers := r.subscribers(list, topics); subscribers != "" && len(missing)+len(wrongTopic) == 0 {
-		r.ok("%d alarms notify %s", len(list), subscribers)
+	for _, gap := range alarms.Unreceived(list, topics) {
+		r.wrong(gap.Text, "an outage may go unnoticed", gap.Remedy)
+	}
+	var subscribers []string
+	for _, al := range list {
+		by, _ := al.Recipients(topics)
+		subscribers = append(subscribers, by...)
+	}
+	if slices.Sort(subscribers); len(subscribers) > 0 && len(missing)+len(wrongTopic) == 0 {
+		r.ok("%d alarms notify %s", len(list), strings.Join(slices.Compact(subscribers), ", "))
 	}
 	for _, t := range topics {
 		c.topicKey(ctx, r, t.ARN)
 	}
-}
-
-// subscribers reports the alarms of which nobody is notified, grouped by reason, and returns the subscribers of the
-// others.
-func (r *report) subscribers(list []alarms.Alarm, topics []alarms.Topic) string {
-	var reasons, subscribers []string
-	names := map[string][]string{} // of alarms, by reason
-	for _, al := range list {
-		by, reason := al.Heard(topics)
-		if reason == "" {
-			subscribers = append(subscribers, by...)
-			continue
-		}
-		if names[reason] == nil {
-			reasons = append(reasons, reason)
-		}
-		names[reason] = append(names[reason], al.Name)
-	}
-	for _, reason := range reasons {
-		which := strings.Join(names[reason], ", ")
-		if len(names[reason]) == len(list) {
-			which = "any alarm"
-		}
-		if alarms.Unknown(reason) {
-			r.wrong("it is unknown who is notified of "+which+": "+reason, "possibly nobody",
-				"grant your user the permissions in docs/operating.md")
-			continue
-		}
-		r.wrong("nobody will receive "+which+": "+reason, "an outage may go unnoticed", alarms.Remedy(reason))
-	}
-	slices.Sort(subscribers)
-	return strings.Join(slices.Compact(subscribers), ", ")
 }
 
 // topicKey checks that CloudWatch can use the encryption key of a topic; otherwise notifications are lost.
