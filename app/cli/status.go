@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"imagery/app/admin/alarms"
 )
 
 const aboutStatus = `Show the fleet, the rollout, the queue, the oldest unfinished image and the alarms
@@ -27,30 +29,6 @@ const (
 	// minInterval limits the calls to AWS, which throttles them and charges for some.
 	minInterval = time.Second
 )
-
-// statusReport is all that status shows.
-type statusReport struct {
-	At      time.Time      `json:"at"`
-	Place   string         `json:"place"` // a stack and its region, or a data folder
-	Fleet   fleetSection   `json:"fleet"`
-	Rollout rolloutSection `json:"rollout"`
-	Queue   queueSection   `json:"queue"`
-	Oldest  oldestSection  `json:"oldestUnfinished"`
-	Alarms  alarmsSection  `json:"alarms"`
-}
-
-// section is the common part of all sections.
-type section struct {
-	// Problem is the reason for which the section has no facts; empty if it has.
-	Problem string `json:"problem,omitempty"`
-	failed  bool   // reading it failed; otherwise this deployment has no such section
-}
-
-// notHere returns the section of something that this deployment does not have.
-func notHere(why string) section { return section{Problem: why} }
-
-// unreadable returns a section that could not be read.
-func unreadable(err error) section { return section{Problem: oneLine(errorText(err)), failed: true} }
 
 // statusCmd is the command status.
 func statusCmd(fs *flag.FlagSet) func(context.Context, Invocation) error {
@@ -106,22 +84,22 @@ func (inv Invocation) statusSource(ctx context.Context) (s statusSource, err err
 func (s statusSource) collect(ctx context.Context) statusReport {
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()
-	o := statusReport{At: s.Service.Now().UTC().Truncate(time.Second), Place: s.where()}
+	o := statusReport{At: s.Service.Now().UTC().Truncate(time.Second), Place: s.where(),
+		Fleet:  fleetSection{Groups: []group{}, Members: []member{}},
+		Alarms: alarmsSection{Alarming: []alarms.Alarm{}, Unknown: []string{}, Disabled: []string{}}}
 	var all sync.WaitGroup
-	all.Go(func() { o.Queue = s.queue(ctx) })
-	all.Go(func() { o.Oldest = s.oldest(ctx) })
-	all.Go(func() { o.Alarms = s.alarms(ctx) })
+	read := func(to *section, from func() error) { all.Go(func() { *to = sectionOf(from()) }) }
+	read(&o.Queue.section, func() (err error) { o.Queue.QueueDepth, err = s.QueueDepth(ctx); return err })
+	read(&o.Oldest.section, func() error { return s.oldest(ctx, &o.Oldest) })
+	read(&o.Alarms.section, func() error { return s.alarms(ctx, &o.Alarms) })
+	read(&o.Rollout.section, func() error { return s.rollout(ctx, &o.Rollout) })
 	if s.OnAWS() {
-		var releases map[string]string
-		var both sync.WaitGroup
-		both.Go(func() { o.Rollout, releases = s.rollout(ctx) })
-		both.Go(func() { o.Fleet = s.groups(ctx) })
-		both.Wait()
-		o.Fleet.setReleases(releases, s.out)
-	} else {
-		o.Fleet = s.processes(ctx)
-		o.Rollout.section = notHere("none: a local fleet runs the binary that started it")
+		read(&o.Fleet.section, func() error { return s.groups(ctx, &o.Fleet) })
+		all.Wait()
+		o.setReleases(s.out)
+		return o
 	}
+	read(&o.Fleet.section, func() error { return s.processes(ctx, &o.Fleet) })
 	all.Wait()
 	return o
 }

@@ -16,45 +16,41 @@ import (
 	"imagery/app/deploy/settings"
 )
 
+// roles are the roles of a fleet in the order of the output.
+var roles = []string{string(settings.Server), string(settings.Worker)}
+
 // groups reads the Auto Scaling groups of the stack, their instances, and the health that the load balancer reports.
-func (s statusSource) groups(ctx context.Context) (f fleetSection) {
-	f.Groups, f.Members = []group{}, []member{}
+func (s statusSource) groups(ctx context.Context, f *fleetSection) error {
 	names := map[string]string{string(settings.Server): s.out.ServerGroup, string(settings.Worker): s.out.WorkerGroup}
 	if !s.fromStack {
 		if s.Stack == noStack {
-			f.section = notHere(stackNotNamed)
-			return f
+			return stackNotNamed
 		}
 		for role := range names {
 			names[role] = settings.AlarmPrefix(s.Stack) + role // all names of a stack have this prefix
 		}
 	}
-	api := autoscaling.NewFromConfig(s.cfg)
-	out, err := api.DescribeAutoScalingGroups(ctx, &autoscaling.DescribeAutoScalingGroupsInput{
-		AutoScalingGroupNames: slices.Collect(maps.Values(names))})
+	out, err := autoscaling.NewFromConfig(s.cfg).DescribeAutoScalingGroups(ctx,
+		&autoscaling.DescribeAutoScalingGroupsInput{AutoScalingGroupNames: slices.Collect(maps.Values(names))})
 	if err != nil {
-		f.section = unreadable(fmt.Errorf("describe the groups: %w", err))
-		return f
+		return fmt.Errorf("describe the groups: %w", err)
 	}
-	for _, role := range []string{string(settings.Server), string(settings.Worker)} {
-		g := group{Role: role, Name: names[role], Problem: "there is no group " + names[role]}
+	for _, role := range roles {
+		g, members := group{Role: role, Name: names[role], Problem: "there is no group " + names[role]}, []member{}
 		for _, found := range out.AutoScalingGroups {
 			if aws.ToString(found.AutoScalingGroupName) == g.Name {
-				g.Problem = ""
 				g.Desired = int(aws.ToInt32(found.DesiredCapacity))
 				g.Min, g.Max = int(aws.ToInt32(found.MinSize)), int(aws.ToInt32(found.MaxSize))
-				members, problem := s.members(ctx, role, found)
-				f.Members, g.Problem = append(f.Members, members...), problem
+				members, g.Problem = s.members(ctx, role, found)
 			}
 		}
-		f.Groups = append(f.Groups, g)
+		f.add(g, members)
 	}
 	if len(out.AutoScalingGroups) == 0 {
-		f.section = notHere(fmt.Sprintf("there is no group %s or %s in %s: check the name and the region",
+		return absent(fmt.Sprintf("there is no group %s or %s in %s: check the name and the region",
 			f.Groups[0].Name, f.Groups[1].Name, s.cfg.Region))
 	}
-	f.countMembers()
-	return f
+	return nil
 }
 
 // members returns the instances of one group. Problem says why the load balancer could not be read.
@@ -92,21 +88,17 @@ func (s statusSource) members(ctx context.Context, role string, g scaling.AutoSc
 // one. Unread is set if the load balancer could not be read.
 func healthOf(i scaling.Instance, g scaling.AutoScalingGroup, health map[string]balancing.TargetHealth, unread bool) (
 	state, detail string) {
-	if h := aws.ToString(i.HealthStatus); h != "" && !strings.EqualFold(h, "healthy") {
-		return strings.ToLower(h), "its group replaces it"
-	}
-	if len(g.TargetGroupARNs) == 0 {
-		return ready, ""
-	}
-	if unread {
-		return healthUnknown, ""
-	}
 	h, known := health[aws.ToString(i.InstanceId)]
+	group := aws.ToString(i.HealthStatus)
 	switch {
+	case group != "" && !strings.EqualFold(group, "healthy"):
+		return strings.ToLower(group), "its group replaces it"
+	case len(g.TargetGroupARNs) == 0 || h.State == balancing.TargetHealthStateEnumHealthy && !unread:
+		return ready, ""
+	case unread:
+		return healthUnknown, ""
 	case !known:
 		return "no target", "it is not registered with the load balancer"
-	case h.State == balancing.TargetHealthStateEnumHealthy:
-		return ready, ""
 	}
 	return string(h.State), strings.Trim(string(h.Reason)+": "+aws.ToString(h.Description), ": ")
 }

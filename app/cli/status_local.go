@@ -13,54 +13,44 @@ import (
 	"strings"
 	"time"
 
-	"imagery/app/deploy/settings"
 	"imagery/app/store/local"
 )
 
-// noFleet is the problem of a data folder without a running fleet.
-const noFleet = "no fleet runs on this folder; start it: imagery --data "
-
 // processes reads the processes of the fleet that runs on the data folder.
-func (s statusSource) processes(ctx context.Context) (f fleetSection) {
-	f.Groups, f.Members = []group{}, []member{}
+func (s statusSource) processes(ctx context.Context, f *fleetSection) error {
+	noFleet := absent("no fleet runs on this folder; start it: imagery --data " + s.Data)
 	file, err := os.ReadFile(filepath.Join(s.Data, local.FleetFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		f.section = notHere(noFleet + s.Data)
-		return f
+		return noFleet
 	}
 	if err != nil {
-		f.section = unreadable(err)
-		return f
+		return err
 	}
 	f.URL, _, _ = strings.Cut(strings.TrimSpace(string(file)), " ") // the process id follows
 	state, err := readFleet(ctx, f.URL)
 	if err != nil {
-		f.section = unreadable(fmt.Errorf("the fleet at %s does not answer: %w", f.URL, err))
-		return f
+		return fmt.Errorf("the fleet at %s does not answer: %w", f.URL, err)
 	}
 	if !sameFolder(state.Data, s.Data) { // the file is of a killed fleet, and another fleet has the port now
-		f.section = notHere(noFleet + s.Data)
-		return f
+		return noFleet
 	}
-	for _, role := range []settings.Role{settings.Server, settings.Worker} {
-		f.Groups = append(f.Groups, group{Role: string(role)})
-	}
-	for _, p := range state.Processes {
-		m := member{Name: p.Name, Role: p.Role, State: "not ready", Release: p.Release, PID: p.PID,
-			Uptime: p.Uptime, Restarts: p.Restarts, Done: p.Done, InFlight: p.InFlight}
-		switch {
-		case p.PID == 0:
-			m.State = "down"
-		case p.Ready:
-			m.State = ready
+	for _, role := range roles {
+		var members []member
+		for _, p := range state.Processes {
+			if p.Role != role {
+				continue
+			}
+			switch p.member.Uptime, p.State = p.Uptime, "not ready"; {
+			case p.PID == 0:
+				p.State = "down"
+			case p.Ready:
+				p.State = ready
+			}
+			members = append(members, p.member)
 		}
-		f.Members = append(f.Members, m)
+		f.add(group{Role: role, Desired: len(members)}, members)
 	}
-	f.countMembers()
-	for i := range f.Groups {
-		f.Groups[i].Desired = f.Groups[i].Members
-	}
-	return f
+	return nil
 }
 
 func sameFolder(a, b string) bool {
@@ -73,11 +63,9 @@ func sameFolder(a, b string) bool {
 type fleetState struct {
 	Data      string
 	Processes []struct {
-		Name, Role, Release string
-		PID, Restarts       int
-		Uptime, Done        int64
-		InFlight            int
-		Ready               bool
+		member
+		Uptime int64 // s
+		Ready  bool
 	}
 }
 

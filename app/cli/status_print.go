@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -21,179 +22,146 @@ func (c Console) statusReport(o statusReport) error {
 	at := o.At.Format("2006-01-02 15:04:05 UTC")
 	c.wrapped(o.Place+strings.Repeat(" ", max(2, width-len([]rune(o.Place))-len(at)))+at, "", "")
 	fmt.Fprintln(c.Out)
-	err := c.fleetSection(o.Fleet)
-	c.rolloutSection(o.Rollout, o.At)
-	c.labelled("QUEUE", o.Queue.section, func() string {
-		q := o.Queue.QueueDepth
-		text := fmt.Sprintf("%d waiting, %d in flight, %d delayed, %s", q.Visible, q.InFlight, q.Delayed,
-			plural(q.DeadLetters, "dead letter"))
-		if q.DeadLetters > 0 {
-			text += "; see imagery dlq ls"
-		}
-		return text
-	})
-	c.labelled("OLDEST", o.Oldest.section, func() string {
-		if o.Oldest.ID == "" {
-			return "no image is unfinished"
-		}
-		return fmt.Sprintf("%s old: %s; see imagery why", age(time.Duration(o.Oldest.Age)*time.Second), o.Oldest.ID)
-	})
+	c.labelled("FLEET", o.Fleet.section, o.Fleet.summary())
+	err := c.members(o.Fleet)
+	c.labelled("ROLLOUT", o.Rollout.section, o.Rollout.summary(o.At))
+	c.rolloutNotes(o.Rollout, o.At)
+	q := o.Queue.QueueDepth
+	text := fmt.Sprintf("%d waiting, %d in flight, %d delayed, %s", q.Visible, q.InFlight, q.Delayed,
+		plural(q.DeadLetters, "dead letter"))
+	if q.DeadLetters > 0 {
+		text += "; see imagery dlq ls"
+	}
+	c.labelled("QUEUE", o.Queue.section, text)
+	text = "no image is unfinished"
+	if o.Oldest.ID != "" {
+		text = fmt.Sprintf("%s old: %s; see imagery why", age(time.Duration(o.Oldest.Age)*time.Second), o.Oldest.ID)
+	}
+	c.labelled("OLDEST", o.Oldest.section, text)
 	return errors.Join(err, c.alarmsSection(o.Alarms, o.At))
 }
 
-// labelled prints the name of a section and its text, or its problem.
-func (c Console) labelled(name string, s section, text func() string) {
-	line := s.Problem
-	if line == "" {
-		line = text()
-	}
-	c.wrapped(fmt.Sprintf("%-*s", len(indent), name), indent, oneLine(line))
+// labelled prints the name of a section and its problem, or else the text.
+func (c Console) labelled(name string, s section, text string) {
+	c.wrapped(fmt.Sprintf("%-*s", len(indent), name), indent, oneLine(cmp.Or(s.Problem, text)))
 }
 
-func (c Console) fleetSection(f fleetSection) error {
-	c.labelled("FLEET", f.section, func() string {
-		var roles []string
-		for _, g := range f.Groups {
-			text := fmt.Sprintf("%d of %d %ss ready", g.Ready, max(g.Desired, g.Members), g.Role)
-			if g.Max > 0 {
-				text += fmt.Sprintf(" (%d to %d)", g.Min, g.Max)
-			}
-			roles = append(roles, text)
+// indented prints text below a section.
+func (c Console) indented(format string, args ...any) {
+	c.wrapped(indent, indent, oneLine(fmt.Sprintf(format, args...)))
+}
+
+func (f fleetSection) summary() string {
+	var parts []string
+	for _, g := range f.Groups {
+		text := fmt.Sprintf("%d of %d %ss ready", g.Ready, max(g.Desired, g.Members), g.Role)
+		if g.Max > 0 {
+			text += fmt.Sprintf(" (%d to %d)", g.Min, g.Max)
 		}
-		if f.URL != "" {
-			roles = append(roles, f.URL)
-		}
-		return strings.Join(roles, ", ")
-	})
+		parts = append(parts, text)
+	}
+	if f.URL != "" {
+		parts = append(parts, f.URL)
+	}
+	return strings.Join(parts, ", ")
+}
+
+// members prints the members that are not ready, and the first ready ones.
+func (c Console) members(f fleetSection) error {
 	if f.Problem != "" {
 		return nil
 	}
+	space := maxMembers
 	for _, g := range f.Groups {
-		if g.Problem != "" {
-			c.wrapped(indent+g.Role+"s: ", indent, g.Problem)
+		if space -= g.Members - g.Ready; g.Problem != "" {
+			c.indented("%ss: %s", g.Role, g.Problem)
 		}
-	}
-	shown, rest := f.Members, 0
-	if len(shown) > maxMembers {
-		shown, rest = f.firstMembers()
-	}
-	if len(shown) == 0 {
-		return nil
 	}
 	rows := [][]string{{indent + "INSTANCE", "ROLE", "STATE", "RELEASE", "TPL", "ZONE"}}
 	if f.URL != "" {
 		rows = [][]string{{indent + "PROCESS", "STATE", "RELEASE", "PID", "UP", "RESTARTS", "DONE", "NOW"}}
 	}
-	for _, m := range shown {
-		row := []string{indent + m.Name, m.Role, m.State, short(m.Release), m.Version, zoneOf(m.Zone)}
+	var details []string
+	skipped := 0
+	for _, m := range f.Members {
+		if m.healthy() && space <= 0 {
+			skipped++
+			continue
+		}
+		if m.healthy() {
+			space--
+		}
+		zone := m.Zone[strings.LastIndex(m.Zone, "-")+1:] // the part that differs within a region, as in "1a"
+		row := []string{indent + m.Name, m.Role, m.State, short(m.Release), m.Version, zone}
 		if f.URL != "" {
-			row = []string{indent + m.Name, m.State, short(m.Release), m.pid(), age(time.Duration(m.Uptime) * time.Second),
-				strconv.Itoa(m.Restarts), strconv.FormatInt(m.Done, 10), strconv.Itoa(m.InFlight)}
+			row = []string{indent + m.Name, m.State, short(m.Release), nonZero(m.PID),
+				age(time.Duration(m.Uptime) * time.Second), strconv.Itoa(m.Restarts), strconv.FormatInt(m.Done, 10),
+				strconv.Itoa(m.InFlight)}
 		}
 		rows = append(rows, row)
+		if m.Detail != "" {
+			details = append(details, m.Name+": "+m.Detail)
+		}
+	}
+	if len(f.Members) == 0 {
+		return nil
 	}
 	err := c.table(rows)
-	if rest > 0 {
-		fmt.Fprintf(c.Out, "%sand %d more that are ready\n", indent, rest)
+	if skipped > 0 {
+		c.indented("and %d more that are ready", skipped)
 	}
-	for _, m := range shown {
-		if m.Detail != "" {
-			c.wrapped(indent+m.Name+": ", indent, oneLine(m.Detail))
-		}
+	for _, text := range details {
+		c.indented("%s", text)
 	}
 	return err
 }
 
-// firstMembers returns the members to print: those that are not ready, and the first ready ones. Rest is the number of
-// the others.
-func (f fleetSection) firstMembers() (shown []member, rest int) {
-	space := maxMembers
-	for _, m := range f.Members {
-		if !m.healthy() {
-			space--
-		}
-	}
-	for _, m := range f.Members {
-		switch {
-		case !m.healthy():
-			shown = append(shown, m)
-		case space > 0:
-			shown, space = append(shown, m), space-1
-		default:
-			rest++
-		}
-	}
-	return shown, rest
-}
-
-// pid returns the process id as text, "" if no process runs.
-func (m member) pid() string {
-	if m.PID == 0 {
-		return ""
-	}
-	return strconv.Itoa(m.PID)
-}
-
 // short returns the beginning of a release, as logs show it.
-func short(release string) string {
-	if release == "" {
-		return "unknown"
+func short(release string) string { return fmt.Sprintf("%.12s", cmp.Or(release, "unknown")) }
+
+func (r rolloutSection) summary(now time.Time) string {
+	e := r.Newest
+	if e == nil {
+		return "none is recorded"
 	}
-	return release[:min(len(release), 12)]
+	text := fmt.Sprintf("%s: %s %s ago in %s, by %s (%s)", short(e.Release), e.Result, age(now.Sub(e.End)),
+		age(e.Took(now)), e.By, e.Why)
+	if e.Result.Open() {
+		text = fmt.Sprintf("%s: %s for %s, by %s (%s)", short(e.Release), e.Result, age(e.Took(now)), e.By, e.Why)
+		if r.Lock == nil {
+			text += "; its controller is gone: the next pulumi up takes it over"
+		}
+	} else if e.Reason != "" {
+		text += ": " + e.Reason
+	}
+	return text
 }
 
-// zoneOf returns the part of a zone's name that differs within a region, as in "1a".
-func zoneOf(zone string) string { return zone[strings.LastIndex(zone, "-")+1:] }
-
-func (c Console) rolloutSection(r rolloutSection, now time.Time) {
-	c.labelled("ROLLOUT", r.section, func() string {
-		e := r.Newest
-		if e == nil {
-			return "none is recorded"
-		}
-		who := fmt.Sprintf("by %s (%s)", e.By, e.Why)
-		if e.Result.Open() {
-			text := fmt.Sprintf("%s: %s for %s, %s", short(e.Release), e.Result, age(e.Took(now)), who)
-			if r.Lock == nil {
-				text += "; its controller is gone: the next pulumi up takes it over"
-			}
-			return text
-		}
-		text := fmt.Sprintf("%s: %s %s ago in %s, %s", short(e.Release), e.Result, age(now.Sub(e.End)), age(e.Took(now)),
-			who)
-		if e.Reason != "" {
-			text += ": " + e.Reason
-		}
-		return text
-	})
-	if r.Lock != nil && (r.Newest == nil || !r.Newest.Result.Open()) {
-		c.wrapped(indent, indent, oneLine(fmt.Sprintf("locked by %s (%s) for %s", r.Lock.Holder, r.Lock.Why,
-			age(now.Sub(r.Lock.Since)))))
+// rolloutNotes prints what prevents the next rollout.
+func (c Console) rolloutNotes(r rolloutSection, now time.Time) {
+	if l := r.Lock; l != nil && (r.Newest == nil || !r.Newest.Result.Open()) {
+		c.indented("locked by %s (%s) for %s", l.Holder, l.Why, age(now.Sub(l.Since)))
 	}
 	if r.Abort != nil {
-		c.wrapped(indent, indent, oneLine(fmt.Sprintf("%s requested a rollback %s ago", r.Abort.By,
-			age(now.Sub(r.Abort.Since)))))
+		c.indented("%s requested a rollback %s ago", r.Abort.By, age(now.Sub(r.Abort.Since)))
 	}
 	for _, release := range slices.Sorted(maps.Keys(r.Blocked)) {
 		b := r.Blocked[release]
-		c.wrapped(indent, indent, oneLine(fmt.Sprintf("%s is blocked by %s since %s: %s", short(release), b.By,
-			formatTime(b.Since), b.Why)))
+		c.indented("%s is blocked by %s since %s: %s", short(release), b.By, formatTime(b.Since), b.Why)
 	}
 }
 
 func (c Console) alarmsSection(a alarmsSection, now time.Time) error {
-	c.labelled("ALARMS", a.section, func() string {
-		text := fmt.Sprintf("%d of %d in ALARM", len(a.Ringing), a.Total)
-		if len(a.Unknown) > 0 {
-			text += fmt.Sprintf("; without data: %s", strings.Join(a.Unknown, ", "))
-		}
-		if len(a.Muted) > 0 {
-			text += fmt.Sprintf("; switched off: %s", strings.Join(a.Muted, ", "))
-		}
-		return text
-	})
+	text := fmt.Sprintf("%d of %d in ALARM", len(a.Alarming), a.Total)
+	if len(a.Unknown) > 0 {
+		text += "; without data: " + strings.Join(a.Unknown, ", ")
+	}
+	if len(a.Disabled) > 0 {
+		text += "; switched off: " + strings.Join(a.Disabled, ", ")
+	}
+	c.labelled("ALARMS", a.section, text)
 	var rows [][]string
-	for _, alarm := range a.Ringing {
+	for _, alarm := range a.Alarming {
 		rows = append(rows, []string{indent + alarm.Name, "for " + age(now.Sub(alarm.Since)),
 			"docs/runbook.md#" + alarm.Name})
 	}

@@ -1,11 +1,11 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
@@ -14,6 +14,43 @@ import (
 	"imagery/app/deploy/record"
 	"imagery/app/imagery"
 )
+
+// statusReport is all that status shows.
+type statusReport struct {
+	At      time.Time      `json:"at"`
+	Place   string         `json:"place"` // a stack and its region, or a data folder
+	Fleet   fleetSection   `json:"fleet"`
+	Rollout rolloutSection `json:"rollout"`
+	Queue   queueSection   `json:"queue"`
+	Oldest  oldestSection  `json:"oldestUnfinished"`
+	Alarms  alarmsSection  `json:"alarms"`
+}
+
+// section is the common part of all sections.
+type section struct {
+	// Problem is the reason for which the section has no facts; empty if it has.
+	Problem string `json:"problem,omitempty"`
+	failed  bool   // reading it failed; otherwise this deployment has no such section
+}
+
+// absent is the error of reading a section that this deployment does not have.
+type absent string
+
+func (a absent) Error() string { return string(a) }
+
+// stackNotNamed is the problem of sections that need the name of the stack.
+const stackNotNamed = absent("not read: name the stack to see it (--stack, IMAGERY_STACK)")
+
+// sectionOf returns the section that was read with this error.
+func sectionOf(err error) section {
+	if err == nil {
+		return section{}
+	}
+	if why, ok := errors.AsType[absent](err); ok {
+		return section{Problem: string(why)}
+	}
+	return section{Problem: oneLine(errorText(err)), failed: true}
+}
 
 // fleetSection shows the instances or local processes.
 type fleetSection struct {
@@ -61,46 +98,23 @@ const (
 // healthy reports whether the member needs no attention.
 func (m member) healthy() bool { return m.State == ready || m.State == healthUnknown }
 
-// countMembers sets the counts of the groups and sorts the members by role, those that need attention first.
-func (f *fleetSection) countMembers() {
-	for i := range f.Groups {
-		g := &f.Groups[i]
-		g.Ready, g.Members = 0, 0
-		for _, m := range f.Members {
-			if m.Role == g.Role {
-				g.Members++
-				if m.healthy() {
-					g.Ready++
-				}
-			}
+// add adds a group with its members, those that need attention first.
+func (f *fleetSection) add(g group, members []member) {
+	for _, m := range members {
+		if m.healthy() {
+			g.Ready++
 		}
 	}
-	slices.SortStableFunc(f.Members, func(a, b member) int {
-		if c := strings.Compare(a.Role, b.Role); c != 0 {
-			return c
-		}
-		if a.healthy() != b.healthy() {
-			if a.healthy() {
-				return 1
-			}
-			return -1
-		}
-		return strings.Compare(a.Name, b.Name)
-	})
+	key := func(m member) string { return fmt.Sprint(m.healthy(), " ", m.Name) } // "false" comes first
+	slices.SortFunc(members, func(a, b member) int { return cmp.Compare(key(a), key(b)) })
+	g.Members = len(members)
+	f.Groups, f.Members = append(f.Groups, g), append(f.Members, members...)
 }
 
 // queueSection shows the number of messages.
 type queueSection struct {
 	section
 	QueueDepth
-}
-
-func (s statusSource) queue(ctx context.Context) (q queueSection) {
-	var err error
-	if q.QueueDepth, err = s.QueueDepth(ctx); err != nil {
-		q.section = unreadable(err)
-	}
-	return q
 }
 
 // oldestSection shows the oldest unfinished image; the ID is empty if there is none.
@@ -113,39 +127,37 @@ type oldestSection struct {
 
 // oldest reads the first entries of each shard of the pending index. The index is eventually consistent, so each image
 // is read as well, and skipped if it is finished.
-func (s statusSource) oldest(ctx context.Context) (o oldestSection) {
+func (s statusSource) oldest(ctx context.Context, o *oldestSection) error {
 	now := s.Service.Now()
 	for _, shard := range imagery.Shards {
-		id, since, err := s.oldestOf(ctx, string(shard), now)
+		img, err := s.oldestOf(ctx, string(shard), now)
 		if err != nil {
-			return oldestSection{section: unreadable(fmt.Errorf("list unfinished images: %w", err))}
+			return fmt.Errorf("list unfinished images: %w", err)
 		}
-		if id != "" && (o.ID == "" || since.Before(o.Since)) {
-			o.ID, o.Since, o.Age = id, since.UTC(), int64(now.Sub(since)/time.Second)
+		if img.ID != "" && (o.ID == "" || img.Updated.Before(o.Since)) {
+			o.ID, o.Since, o.Age = img.ID, img.Updated.UTC(), int64(now.Sub(img.Updated)/time.Second)
 		}
 	}
-	return o
+	return nil
 }
 
-func (s statusSource) oldestOf(ctx context.Context, shard string, now time.Time) (
-	id string, since time.Time, err error) {
+// oldestOf returns the oldest unfinished image of a shard, the zero Image if there is none.
+func (s statusSource) oldestOf(ctx context.Context, shard string, now time.Time) (imagery.Image, error) {
 	const pageSize = 10
 	for after := ""; ; {
 		list, next, err := s.Service.Catalog.Pending(ctx, shard, time.Time{}, now, after, pageSize)
 		if err != nil {
-			return "", time.Time{}, err
+			return imagery.Image{}, err
 		}
 		for _, p := range list {
 			img, err := s.Service.Get(ctx, p.ID)
-			if err == nil && img.State == imagery.Uploaded {
-				return img.ID, img.Updated, nil
+			if err == nil && img.State != imagery.Uploaded || errors.Is(err, imagery.ErrNotFound) {
+				continue
 			}
-			if err != nil && !errors.Is(err, imagery.ErrNotFound) {
-				return "", time.Time{}, err
-			}
+			return img, err
 		}
 		if after = next; after == "" {
-			return "", time.Time{}, nil
+			return imagery.Image{}, nil
 		}
 	}
 }
@@ -157,48 +169,52 @@ type rolloutSection struct {
 	Lock    *record.Lock            `json:"lock,omitempty"`   // of the rollout in progress
 	Abort   *record.Abort           `json:"abort,omitempty"`
 	Blocked map[string]record.Block `json:"held,omitempty"` // releases that must not be rolled out
+
+	releases map[string]string // by role and version of the launch template, as in "server 7"
 }
 
-// rollout reads the release record. Releases maps a role and a version of its launch template, as in "server 7", to the
-// release that it runs.
-func (s statusSource) rollout(ctx context.Context) (r rolloutSection, releases map[string]string) {
+// rollout reads the release record.
+func (s statusSource) rollout(ctx context.Context, r *rolloutSection) error {
+	if !s.OnAWS() {
+		return absent("none: a local fleet runs the binary that started it")
+	}
 	if s.Record == nil {
-		return rolloutSection{section: notHere("this deployment has no release record")}, nil
+		return absent("this deployment has no release record")
 	}
 	document, err := s.Record(ctx)
-	var rec record.Record
-	if err == nil {
-		rec, err = record.Parse(document)
-	}
 	if err != nil {
-		return rolloutSection{section: unreadable(err)}, nil
+		return err
 	}
-	releases = map[string]string{}
+	rec, err := record.Parse(document)
+	if err != nil {
+		return err
+	}
+	r.releases = map[string]string{}
 	for _, e := range slices.Backward(rec.Entries) { // oldest first, so that newer entries win
 		for role, version := range e.Old {
 			if e.From != "" {
-				releases[string(role)+" "+version] = e.From
+				r.releases[string(role)+" "+version] = e.From
 			}
 		}
 		for role, version := range e.New {
-			releases[string(role)+" "+version] = e.Release
+			r.releases[string(role)+" "+version] = e.Release
 		}
 	}
-	r = rolloutSection{Abort: rec.Abort, Blocked: rec.Blocked}
+	r.Abort, r.Blocked = rec.Abort, rec.Blocked
 	if rec.Lock.Live(s.Service.Now()) {
 		r.Lock = rec.Lock
 	}
 	if len(rec.Entries) > 0 {
 		r.Newest = &rec.Entries[0]
 	}
-	return r, releases
+	return nil
 }
 
 // setReleases sets the release of each instance, from the release record or else from the outputs of the stack.
-func (f *fleetSection) setReleases(releases map[string]string, out outputs) {
-	for i := range f.Members {
-		m := &f.Members[i]
-		m.Release = releases[m.Role+" "+m.Version]
+func (o *statusReport) setReleases(out outputs) {
+	for i := range o.Fleet.Members {
+		m := &o.Fleet.Members[i]
+		m.Release = o.Rollout.releases[m.Role+" "+m.Version]
 		if m.Release == "" && m.Version != "" && m.Version == fmt.Sprint(out.TemplateVersions[m.Role]) {
 			m.Release = out.Release
 		}
@@ -208,44 +224,36 @@ func (f *fleetSection) setReleases(releases map[string]string, out outputs) {
 // alarmsSection shows the alarms that need attention.
 type alarmsSection struct {
 	section
-	Total   int            `json:"total"`
-	Ringing []alarms.Alarm `json:"ringing"`
-	Unknown []string       `json:"withoutData"` // names of alarms without enough data
-	Muted   []string       `json:"muted"`       // names of alarms whose actions are switched off
+	Total    int            `json:"total"`
+	Alarming []alarms.Alarm `json:"ringing"`
+	Unknown  []string       `json:"withoutData"` // names of alarms without enough data
+	Disabled []string       `json:"muted"`       // names of alarms whose actions are switched off
 }
 
-func (s statusSource) alarms(ctx context.Context) (a alarmsSection) {
-	a.Ringing, a.Unknown, a.Muted = []alarms.Alarm{}, []string{}, []string{}
+func (s statusSource) alarms(ctx context.Context, a *alarmsSection) error {
 	if !s.OnAWS() {
-		a.section = notHere("none: a local fleet logs to its terminal when there are dead letters")
-		return a
+		return absent("none: a local fleet logs to its terminal when there are dead letters")
 	}
 	if s.Stack == noStack {
-		a.section = notHere(stackNotNamed)
-		return a
+		return stackNotNamed
 	}
 	list, err := alarms.New(s.cfg).List(ctx, s.Stack)
 	if err != nil {
-		a.section = unreadable(err)
-		return a
-	}
-	if a.Total = len(list); a.Total == 0 {
-		a.section = notHere("stack " + s.Stack + " has none in " + s.cfg.Region + ": check the name and the region")
+		return err
 	}
 	for _, alarm := range list {
 		switch alarm.State {
 		case types.StateValueAlarm:
-			a.Ringing = append(a.Ringing, alarm)
-		case types.StateValueOk:
-		default:
+			a.Alarming = append(a.Alarming, alarm)
+		case types.StateValueInsufficientData:
 			a.Unknown = append(a.Unknown, alarm.Name)
 		}
 		if alarm.Disabled {
-			a.Muted = append(a.Muted, alarm.Name)
+			a.Disabled = append(a.Disabled, alarm.Name)
 		}
 	}
-	return a
+	if a.Total = len(list); a.Total == 0 {
+		return absent("stack " + s.Stack + " has none in " + s.cfg.Region + ": check the name and the region")
+	}
+	return nil
 }
-
-// stackNotNamed is the problem of sections that need the name of the stack.
-const stackNotNamed = "not read: name the stack to see it (--stack, IMAGERY_STACK)"
