@@ -17,7 +17,7 @@ import (
 
 // extraCommands are the commands beside those of package cli.
 var extraCommands = []cli.Command{
-	{Name: "selftest", About: aboutSelftest, Setup: selftestCmd},
+	{Name: "selftest", About: aboutSelftest, NoJSON: true, Setup: selftestCmd},
 	{Name: "version", About: aboutVersion, NoSettings: true, Setup: versionCmd},
 }
 

@@ -16,14 +16,13 @@ const aboutVersion = `Print the release: the SHA-256 of this binary, as /version
 --json adds the Go version and the platform.`
 
 // versionCmd is the command version.
-func versionCmd(fs *flag.FlagSet) func(context.Context, cli.Invocation) error {
-	asJSON := fs.Bool("json", false, "print one JSON document instead of text")
+func versionCmd(*flag.FlagSet) func(context.Context, cli.Invocation) error {
 	return func(_ context.Context, inv cli.Invocation) error {
 		release, err := observe.Release()
 		if err != nil {
 			return err
 		}
-		if *asJSON {
+		if inv.JSON {
 			return json.NewEncoder(inv.Out).Encode(map[string]string{
 				"release": release, "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH})
 		}

@@ -44,7 +44,6 @@ func alarmsTestCmd(fs *flag.FlagSet) func(context.Context, Invocation) error {
 	})
 	yes := fs.Bool("yes", false, "do not ask")
 	wait := fs.Duration("wait", time.Minute, "how long to wait for the history to show an action")
-	asJSON := jsonFlag(fs)
 	return func(ctx context.Context, inv Invocation) error {
 		if *wait <= 0 {
 			return usage("--wait %s is not positive", *wait)
@@ -71,7 +70,7 @@ func alarmsTestCmd(fs *flag.FlagSet) func(context.Context, Invocation) error {
 			Log: func(text string) { step.Store(text) }}
 		results := d.Run(ctx, s.list)
 		done()
-		return errors.Join(s.printDrill(inv.Console, results, *asJSON), interrupted(ctx), s.drillFailure(results))
+		return errors.Join(s.printDrill(inv, results), interrupted(ctx), s.drillFailure(results))
 	}
 }
 
@@ -130,9 +129,9 @@ func (s *stackAlarms) confirm(ctx context.Context, c Console) error {
 }
 
 // printDrill prints the outcome for each alarm.
-func (s *stackAlarms) printDrill(c Console, results []*alarms.DrillResult, asJSON bool) error {
-	if asJSON {
-		return c.printJSON(struct {
+func (s *stackAlarms) printDrill(inv Invocation, results []*alarms.DrillResult) error {
+	if inv.JSON {
+		return inv.printJSON(struct {
 			Stack  string                `json:"stack"`
 			Alarms []*alarms.DrillResult `json:"alarms"`
 			Topics []alarms.Topic        `json:"topics"`
@@ -147,7 +146,7 @@ func (s *stackAlarms) printDrill(c Console, results []*alarms.DrillResult, asJSO
 		rows = append(rows, []string{r.Name, worstDelivery(r, types.StateValueAlarm), worstDelivery(r, types.StateValueOk),
 			back, s.receivers(r.Alarm)})
 	}
-	err := c.table(rows)
+	err := inv.table(rows)
 	for _, r := range results {
 		texts := []string{r.Skipped, r.Error}
 		for _, d := range r.Deliveries {
@@ -157,15 +156,15 @@ func (s *stackAlarms) printDrill(c Console, results []*alarms.DrillResult, asJSO
 		}
 		for i, text := range texts {
 			if text != "" && !slices.Contains(texts[:i], text) {
-				c.wrapped("", "  ", r.Name+": "+oneLine(text))
+				inv.wrapped("", "  ", r.Name+": "+oneLine(text))
 			}
 		}
 		if !r.Back {
-			fmt.Fprintf(c.Out, "  do: aws cloudwatch set-alarm-state --state-value OK --state-reason drill --alarm-name %s\n",
+			fmt.Fprintf(inv.Out, "  do: aws cloudwatch set-alarm-state --state-value OK --state-reason drill --alarm-name %s\n",
 				r.OnAWS)
 		}
 	}
-	s.printUnreceived(c)
+	s.printUnreceived(inv.Console)
 	return err
 }
 

@@ -3,7 +3,6 @@ package cli
 import (
 	"cmp"
 	"context"
-	"flag"
 	"fmt"
 	"strconv"
 	"strings"
@@ -54,32 +53,29 @@ func (inv Invocation) stackAlarms(ctx context.Context) (*stackAlarms, error) {
 	return s, nil
 }
 
-// alarmsListCmd is the command alarms ls.
-func alarmsListCmd(fs *flag.FlagSet) func(context.Context, Invocation) error {
-	asJSON := jsonFlag(fs)
-	return func(ctx context.Context, inv Invocation) error {
-		s, err := inv.stackAlarms(ctx)
-		if err != nil {
-			return err
-		}
-		if *asJSON {
-			return s.printJSON(inv.Console)
-		}
-		rows := [][]string{{"ALARM", "STATE", "SINCE", "ACTIONS", "RECEIVED BY"}}
-		for _, a := range s.list {
-			state, actions := string(a.State), strconv.Itoa(len(a.Actions))
-			if a.State == types.StateValueInsufficientData {
-				state = "no data"
-			}
-			if a.Disabled {
-				actions = "off"
-			}
-			rows = append(rows, []string{a.Name, state, age(time.Since(a.Since)), actions, s.receivers(a)})
-		}
-		err = inv.table(rows)
-		s.printUnreceived(inv.Console)
+// alarmsList is the command alarms ls.
+func alarmsList(ctx context.Context, inv Invocation) error {
+	s, err := inv.stackAlarms(ctx)
+	if err != nil {
 		return err
 	}
+	if inv.JSON {
+		return s.printJSON(inv.Console)
+	}
+	rows := [][]string{{"ALARM", "STATE", "SINCE", "ACTIONS", "RECEIVED BY"}}
+	for _, a := range s.list {
+		state, actions := string(a.State), strconv.Itoa(len(a.Actions))
+		if a.State == types.StateValueInsufficientData {
+			state = "no data"
+		}
+		if a.Disabled {
+			actions = "off"
+		}
+		rows = append(rows, []string{a.Name, state, age(time.Since(a.Since)), actions, s.receivers(a)})
+	}
+	err = inv.table(rows)
+	s.printUnreceived(inv.Console)
+	return err
 }
 
 func (s *stackAlarms) printJSON(c Console) error {

@@ -102,6 +102,10 @@ func (a App) tree(parseOnly bool) *cobra.Command {
 func (a App) command(name string, c Command, parseOnly bool) *cobra.Command {
 	own := flag.NewFlagSet("", flag.ContinueOnError)
 	run := c.Setup(own)
+	asJSON := new(bool)
+	if !c.NoJSON {
+		asJSON = own.Bool("json", false, "print one JSON document instead of text")
+	}
 	read := func(func(string) string) (s settings.Settings, err error) { return s, nil }
 	all := flag.NewFlagSet("", flag.ContinueOnError)
 	if !c.NoSettings {
@@ -127,7 +131,7 @@ func (a App) command(name string, c Command, parseOnly bool) *cobra.Command {
 		if a.BeforeCommand != nil {
 			a.BeforeCommand()
 		}
-		return run(cmd.Context(), Invocation{Console: a.Console, Args: args, Settings: s, Open: a.Open})
+		return run(cmd.Context(), Invocation{Console: a.Console, Args: args, JSON: *asJSON, Settings: s, Open: a.Open})
 	}
 	return cmd
 }

@@ -20,6 +20,8 @@ type Command struct {
 	About string
 	// NoSettings is set for a command that does not work on images, and therefore takes no flag of the settings.
 	NoSettings bool
+	// NoJSON is set for a command without the flag --json.
+	NoJSON bool
 	// Setup defines the flags of the command in fs, and returns the function that runs it once they are parsed.
 	Setup func(fs *flag.FlagSet) func(ctx context.Context, inv Invocation) error
 }
@@ -34,6 +36,7 @@ func (c Command) summary() string {
 type Invocation struct {
 	Console
 	Args     []string // the arguments that are no flags
+	JSON     bool     // print one JSON document instead of text
 	Settings settings.Settings
 	// Open opens the deployment that the settings select. Region is that of a stack whose outputs were read, or empty.
 	// Commands call open instead, which reads these outputs.
@@ -73,20 +76,25 @@ type Store interface {
 // commands are the commands of this package, in the order of the help.
 var commands = []Command{
 	{Name: "status", About: aboutStatus, Setup: statusCmd},
-	{Name: "why", Args: "ID", About: aboutWhy, Setup: whyCmd},
+	{Name: "why", Args: "ID", About: aboutWhy, Setup: noFlags(why)},
 	{Name: "dlq ls", About: aboutDLQList, Setup: dlqListCmd},
-	{Name: "dlq show", Args: "ID", About: aboutDLQShow, Setup: dlqShowCmd},
+	{Name: "dlq show", Args: "ID", About: aboutDLQShow, Setup: noFlags(dlqShow)},
 	{Name: "dlq redrive", About: aboutRedrive, Setup: redriveCmd},
 	{Name: "requeue", Args: "ID | --failed", About: aboutRequeue, Setup: requeueCmd},
 	{Name: "fsck", About: aboutFsck, Setup: fsckCmd},
 	{Name: "smoke", Args: "[URL]", About: aboutSmoke, Setup: smokeCmd},
 	{Name: "doctor", About: aboutDoctor, Setup: doctorCmd},
-	{Name: "alarms ls", About: aboutAlarmsList, Setup: alarmsListCmd},
+	{Name: "alarms ls", About: aboutAlarmsList, Setup: noFlags(alarmsList)},
 	{Name: "alarms test", About: aboutAlarmsTest, Setup: alarmsTestCmd},
 	{Name: "rollout status", About: aboutRolloutStatus, NoSettings: true, Setup: rolloutStatusCmd},
 	{Name: "rollout to", Args: "RELEASE", About: aboutRolloutTo, NoSettings: true, Setup: rolloutToCmd},
 	{Name: "rollout abort", About: aboutRolloutAbort, NoSettings: true, Setup: rolloutAbortCmd},
 	{Name: "rollout resume", About: aboutRolloutResume, NoSettings: true, Setup: rolloutResumeCmd},
+}
+
+// noFlags returns the Setup of a command without flags of its own.
+func noFlags(run func(context.Context, Invocation) error) func(*flag.FlagSet) func(context.Context, Invocation) error {
+	return func(*flag.FlagSet) func(context.Context, Invocation) error { return run }
 }
 
 // groups are the summaries of the commands that only have commands below them.
@@ -107,6 +115,19 @@ func (inv Invocation) oneArg(what string) (string, error) {
 		return "", usage("give one %s", what)
 	}
 	return inv.Args[0], nil
+}
+
+// idArg returns the argument of a command that takes the id of an image. Or is what the command takes instead.
+func (inv Invocation) idArg(or string) (string, error) {
+	arg, err := inv.oneArg("id of an image" + or)
+	if err != nil {
+		return "", err
+	}
+	id, err := imagery.ParseID(arg)
+	if err != nil {
+		return "", usage("%q: %v", arg, err)
+	}
+	return id, nil
 }
 
 // Names returns the names of the commands of this package, in the order of the help.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"strconv"
@@ -28,11 +27,6 @@ type Console struct {
 	In io.Reader
 }
 
-// jsonFlag defines the flag --json, which every command has.
-func jsonFlag(fs *flag.FlagSet) *bool {
-	return fs.Bool("json", false, "print one JSON document instead of text")
-}
-
 // printJSON prints v as an indented JSON document.
 func (c Console) printJSON(v any) error {
 	enc := json.NewEncoder(c.Out)
@@ -52,15 +46,6 @@ func (c Console) table(rows [][]string) error {
 			}
 		}
 		fmt.Fprintln(w, strings.Join(row, "\t"))
-	}
-	return w.Flush()
-}
-
-// fields prints names and values, a pair per line, aligned.
-func (c Console) fields(pairs [][2]string) error {
-	w := tabwriter.NewWriter(c.Out, 0, 0, 2, ' ', 0)
-	for _, p := range pairs {
-		fmt.Fprintln(w, p[0]+"\t"+oneLine(p[1]))
 	}
 	return w.Flush()
 }
@@ -197,14 +182,3 @@ func nonZero(n int) string {
 	}
 	return strconv.Itoa(n)
 }
-
-// notDone returns the detail of a row: the error if there is one, else the text.
-func notDone(errText, otherwise string) string {
-	if errText != "" {
-		return "not done: " + errText
-	}
-	return otherwise
-}
-
-// dryRunNote is printed below what a dry run would have done.
-const dryRunNote = "dry run: nothing was changed"

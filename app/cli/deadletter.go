@@ -1,26 +1,16 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
-	"strings"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
 	"imagery/app/imagery"
-)
-
-// Action says what a redrive or requeue does with a dead letter or an image.
-type Action string
-
-// The actions.
-const (
-	Requeue Action = "requeue" // move the failed image to uploaded again, and send its hint
-	Resend  Action = "resend"  // send the hint of the unfinished image
-	Drop    Action = "drop"    // delete the dead letter: nothing is left to do
-	Keep    Action = "keep"    // do nothing
 )
 
 // States of a dead letter whose message does not lead to an image.
@@ -29,8 +19,8 @@ const (
 	gone      = "gone"      // the image does not exist, or no longer
 )
 
-// DeadLetter is a dead letter with the present state of its image.
-type DeadLetter struct {
+// deadLetter is a dead letter with the present state of its image.
+type deadLetter struct {
 	ID       string    `json:"id"`
 	ImageID  string    `json:"imageId,omitempty"`
 	State    string    `json:"state"` // of the image, or malformed, or gone
@@ -42,19 +32,19 @@ type DeadLetter struct {
 	Instance string    `json:"instance,omitempty"` // that failed the image
 	Trace    string    `json:"trace,omitempty"`
 	Body     string    `json:"body"`
-	Redrive  Action    `json:"redrive"` // what redrive does with it
+	Redrive  action    `json:"redrive"` // what redrive does with it
 
 	message imagery.Message
 	rawKey  string // of the image
 }
 
 // deadLetter describes a message from a fresh read of its image.
-func (d Deployment) deadLetter(ctx context.Context, m imagery.Message) (DeadLetter, error) {
-	l := DeadLetter{ID: m.ID, Sent: m.Sent.UTC(), Receives: m.Receives, Trace: m.Trace, Body: string(m.Body),
-		Redrive: Drop, message: m}
+func (d Deployment) deadLetter(ctx context.Context, m imagery.Message) (deadLetter, error) {
+	l := deadLetter{ID: m.ID, Sent: m.Sent.UTC(), Receives: m.Receives, Trace: m.Trace, Body: string(m.Body),
+		Redrive: drop, message: m}
 	hint, err := imagery.ParseHint(m.Body)
 	if err != nil {
-		l.State, l.Reason, l.Redrive = malformed, err.Error(), Keep
+		l.State, l.Reason, l.Redrive = malformed, err.Error(), keep
 		return l, nil
 	}
 	l.ImageID = hint.ImageID
@@ -75,11 +65,11 @@ func (d Deployment) deadLetter(ctx context.Context, m imagery.Message) (DeadLett
 	case img.State == imagery.Processed:
 		l.Reason = "a later attempt succeeded"
 	case img.State == imagery.Uploaded && m.Sent.Before(img.Updated):
-		l.Redrive, l.Reason = Resend, "the image was requeued"
+		l.Redrive, l.Reason = resend, "the image was requeued"
 	case img.State == imagery.Uploaded:
-		l.Redrive, l.Reason = Resend, "no failure is recorded yet"
+		l.Redrive, l.Reason = resend, "no failure is recorded yet"
 	default:
-		l.Redrive, l.Reason = Requeue, img.Error
+		l.Redrive, l.Reason = requeue, img.Error
 		if e := lastEvent(img); e.State == imagery.Failed {
 			l.Cause, l.Release, l.Instance = e.Cause, e.Release, e.Instance
 			if e.Receives > 0 {
@@ -114,16 +104,12 @@ const (
 // queue is empty, or, if the visibility timeout is too short for that, after as many known messages in a row as there
 // are messages.
 func (d Deployment) eachDeadLetter(ctx context.Context, batch int,
-	do func(DeadLetter) (deleted bool, err error)) (err error) {
+	do func(deadLetter) (deleted bool, err error)) error {
 	received := map[string]imagery.Message{}
 	defer func() {
 		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
 		defer cancel()
-		list := make([]imagery.Message, 0, len(received))
-		for _, m := range received {
-			list = append(list, m)
-		}
-		_, _ = d.Service.DeadLetters.Extend(within, 0, list...)
+		_, _ = d.Service.DeadLetters.Extend(within, 0, slices.Collect(maps.Values(received))...)
 	}()
 	seen, known := map[string]bool{}, 0
 	for wait := emptyWait; known <= len(seen); wait = 0 {
@@ -149,10 +135,7 @@ func (d Deployment) eachDeadLetter(ctx context.Context, batch int,
 				delete(received, letters[i].ID)
 			}
 		}
-		if stopped := interrupted(ctx); stopped != nil {
-			return stopped
-		}
-		if err != nil {
+		if err = cmp.Or(interrupted(ctx), err); err != nil {
 			return err
 		}
 	}
@@ -161,42 +144,12 @@ func (d Deployment) eachDeadLetter(ctx context.Context, batch int,
 
 // deadLetters describes a batch of messages, whose images it reads at the same time. It returns the first error only,
 // since the others are the same.
-func (d Deployment) deadLetters(ctx context.Context, ms []imagery.Message) ([]DeadLetter, error) {
-	letters, errs := make([]DeadLetter, len(ms)), make([]error, len(ms))
+func (d Deployment) deadLetters(ctx context.Context, ms []imagery.Message) ([]deadLetter, error) {
+	letters, errs := make([]deadLetter, len(ms)), make([]error, len(ms))
 	var all sync.WaitGroup
 	for i, m := range ms {
 		all.Go(func() { letters[i], errs[i] = d.deadLetter(ctx, m) })
 	}
 	all.Wait()
-	for _, err := range errs {
-		if err != nil {
-			return nil, err
-		}
-	}
-	return letters, nil
-}
-
-// deadLetterFilter selects dead letters by the flags --reason and --id.
-type deadLetterFilter struct{ reason, id string }
-
-func (f *deadLetterFilter) flags(fs *flag.FlagSet) {
-	fs.StringVar(&f.reason, "reason", "", "only dead letters with these `words` in their reason or cause, in any case")
-	fs.StringVar(&f.id, "id", "", "only dead letters with this `ID`, their own or that of their image")
-}
-
-func (f deadLetterFilter) match(l DeadLetter) bool {
-	return (f.id == "" || l.hasID(f.id)) && contains(f.reason, l.Reason, l.Cause)
-}
-
-// hasID reports whether id is that of the dead letter or of its image.
-func (l DeadLetter) hasID(id string) bool { return id == l.ID || strings.EqualFold(id, l.ImageID) }
-
-// contains reports whether one of the texts contains words, in any case.
-func contains(words string, texts ...string) bool {
-	for _, t := range texts {
-		if strings.Contains(strings.ToLower(t), strings.ToLower(words)) {
-			return true
-		}
-	}
-	return false
+	return letters, cmp.Or(errs...)
 }

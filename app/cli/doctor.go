@@ -32,7 +32,6 @@ func doctorCmd(fs *flag.FlagSet) func(context.Context, Invocation) error {
 	fs.StringVar(&r.url, "url", "",
 		"`address` of the service, to compare clocks and releases (default: that of the stack)")
 	fs.BoolVar(&r.all, "all", false, "also print what is in order")
-	asJSON := jsonFlag(fs)
 	return func(ctx context.Context, inv Invocation) error {
 		done := inv.progress(func() string { return "checking" })
 		found := r.examine(ctx, inv)
@@ -40,7 +39,7 @@ func doctorCmd(fs *flag.FlagSet) func(context.Context, Invocation) error {
 		if err := interrupted(ctx); err != nil {
 			return err
 		}
-		return errors.Join(r.print(inv, found, *asJSON), doctorFailure(found))
+		return errors.Join(r.print(inv, found), doctorFailure(found))
 	}
 }
 
@@ -99,12 +98,12 @@ var levelNames = map[doctor.Level]string{
 	doctor.OK: "ok", doctor.Info: "info", doctor.Warning: "WARNING", doctor.Wrong: "WRONG",
 }
 
-func (r doctorRun) print(inv Invocation, found []doctor.Finding, asJSON bool) error {
+func (r doctorRun) print(inv Invocation, found []doctor.Finding) error {
 	count := map[doctor.Level]int{}
 	for _, f := range found {
 		count[f.Level]++
 	}
-	if asJSON {
+	if inv.JSON {
 		return inv.printJSON(struct {
 			Wrong    int              `json:"wrong"`
 			Warnings int              `json:"warnings"`

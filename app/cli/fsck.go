@@ -5,7 +5,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -31,7 +30,8 @@ upload in flight can still name them. It changes nothing else.`
 // fsckRun is one run of fsck.
 type fsckRun struct {
 	Deployment
-	hashes   bool
+	snapshot fsck.Snapshot
+	now      time.Time
 	repair   bool
 	dryRun   bool
 	minAge   time.Duration // of orphans to remove
@@ -42,17 +42,8 @@ type fsckRun struct {
 // repaired is the outcome for a finding that --repair handles.
 type repaired struct {
 	fsck.Finding
-	Action string `json:"action"`
-	Done   bool   `json:"done"` // false in a dry run, for an object that is kept, and after an error
-	Error  string `json:"error,omitempty"`
+	outcome
 }
-
-// Actions of a repair.
-const (
-	sendHint     = "send hint"
-	removeObject = "remove object"
-	leaveIt      = "leave it"
-)
 
 // minOrphanAge is the smallest value of --older-than. An upload stores its object up to settings.UploadTimeout before
 // its item names it.
@@ -61,48 +52,42 @@ const minOrphanAge = 2 * time.Minute
 // fsckCmd is the command fsck.
 func fsckCmd(fs *flag.FlagSet) func(context.Context, Invocation) error {
 	r := fsckRun{repairs: []repaired{}}
-	fs.BoolVar(&r.hashes, "hashes", false,
+	hashes := fs.Bool("hashes", false,
 		"also read every object, and compare originals with their names (always done on a local data folder)")
 	fs.BoolVar(&r.repair, "repair", false, "repair what is safe to repair")
 	fs.BoolVar(&r.dryRun, "dry-run", false, "with --repair: print what would be repaired, and change nothing")
 	fs.DurationVar(&r.minAge, "older-than", 24*time.Hour, "the `age` from which --repair removes orphans")
-	asJSON := jsonFlag(fs)
-	return func(ctx context.Context, inv Invocation) (err error) {
+	return func(ctx context.Context, inv Invocation) error {
 		if r.minAge < minOrphanAge {
 			return usage("--older-than %s would remove uploads in flight: the minimum is %s", r.minAge, minOrphanAge)
 		}
-		if r.Deployment, err = inv.open(ctx); err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, r.Close()) }()
-		began := time.Now()
-		done := inv.progress(func() string { return "reading everything since " + age(time.Since(began)) })
-		s, err := r.Snapshot(ctx, r.hashes)
-		done()
-		if err != nil {
-			return errors.Join(interrupted(ctx), err)
-		}
-		now := r.Service.Now()
-		r.findings = slices.Concat(fsck.Check(s), r.overdue(s, now))
-		if r.repair {
-			err = r.repairAll(ctx, s, now)
-		}
-		return errors.Join(r.print(inv, s, *asJSON), err, r.failure())
+		return inv.use(ctx, func(d Deployment) (err error) {
+			r.Deployment = d
+			began := time.Now()
+			done := inv.progress(func() string { return "reading everything since " + age(time.Since(began)) })
+			r.snapshot, err = d.Snapshot(ctx, *hashes)
+			if done(); err != nil {
+				return errors.Join(interrupted(ctx), err)
+			}
+			r.now = d.Service.Now()
+			r.findings = append(fsck.Check(r.snapshot), r.overdue()...)
+			if r.repair {
+				err = r.repairAll(ctx)
+			}
+			return errors.Join(r.print(inv), err, r.failure())
+		})
 	}
 }
 
 // overdue finds unfinished images whose hint should have been sent long ago. It is used where messages cannot be
 // listed. A hint may be late by one interval, since the reconciler sends at a limited rate.
-func (r *fsckRun) overdue(s fsck.Snapshot, now time.Time) (found []fsck.Finding) {
-	if !s.NoMessages {
-		return nil
-	}
-	for _, i := range s.Items {
-		if i.State != string(imagery.Uploaded) || i.Updated == 0 {
+func (r *fsckRun) overdue() (found []fsck.Finding) {
+	for _, i := range r.snapshot.Items {
+		if !r.snapshot.NoMessages || i.State != string(imagery.Uploaded) || i.Updated == 0 {
 			continue
 		}
 		due := r.Service.NextHint(imagery.Image{Updated: time.UnixMilli(i.Updated), Hinted: time.UnixMilli(i.Hinted)})
-		if now.Sub(due) > r.Service.ResendAfter {
+		if r.now.Sub(due) > r.Service.ResendAfter {
 			found = append(found, fsck.Finding{Class: fsck.Unhinted, Image: i.ID,
 				Detail: "its hint is due since " + formatTime(due) + " and was not sent"})
 		}
@@ -111,7 +96,7 @@ func (r *fsckRun) overdue(s fsck.Snapshot, now time.Time) (found []fsck.Finding)
 }
 
 // repairAll repairs the findings that are safe to repair.
-func (r *fsckRun) repairAll(ctx context.Context, s fsck.Snapshot, now time.Time) error {
+func (r *fsckRun) repairAll(ctx context.Context) error {
 	for _, f := range r.findings {
 		if ctx.Err() != nil {
 			return errInterrupted
@@ -120,14 +105,12 @@ func (r *fsckRun) repairAll(ctx context.Context, s fsck.Snapshot, now time.Time)
 		var err error
 		switch f.Class {
 		case fsck.Unhinted:
-			result.Action = sendHint
-			if !r.dryRun {
-				err = r.sendHint(ctx, f.Image)
-			}
+			result.Action, err = sendHint, r.sendHint(ctx, f.Image)
 		case fsck.Orphan:
+			result.Action = removeObject
 			var kept string
-			if result.Action, kept, err = r.removeOrphan(ctx, f, s.Stored[f.Key], now.Add(-r.minAge)); kept != "" {
-				result.Detail = kept
+			if kept, err = r.removeOrphan(ctx, f); kept != "" {
+				result.Action, result.Detail = leaveIt, kept
 			}
 		default:
 			continue
@@ -142,6 +125,9 @@ func (r *fsckRun) repairAll(ctx context.Context, s fsck.Snapshot, now time.Time)
 
 // sendHint sends the hint of an image that is still unfinished.
 func (r *fsckRun) sendHint(ctx context.Context, id string) error {
+	if r.dryRun {
+		return nil
+	}
 	unfinished := func(img imagery.Image) bool { return img.State == imagery.Uploaded }
 	_, _, err := r.Service.Requeue(context.WithoutCancel(ctx), id, r.Store, unfinished)
 	if errors.Is(err, imagery.ErrNotSelected) || errors.Is(err, imagery.ErrNotFound) {
@@ -152,33 +138,49 @@ func (r *fsckRun) sendHint(ctx context.Context, id string) error {
 
 // removeOrphan removes an object that no upload in flight can name: it is old, and its image, read again, accepts no
 // other upload or is gone. Kept is the reason for which an object was kept.
-func (r *fsckRun) removeOrphan(ctx context.Context, f fsck.Finding, stored, before time.Time) (
-	action, kept string, err error) {
-	if !stored.Before(before) {
-		return leaveIt, "it is younger than " + r.minAge.String(), nil
+func (r *fsckRun) removeOrphan(ctx context.Context, f fsck.Finding) (kept string, err error) {
+	before := r.now.Add(-r.minAge)
+	if !r.snapshot.Stored[f.Key].Before(before) {
+		return "it is younger than " + r.minAge.String(), nil
 	}
 	img, err := r.Service.Get(ctx, f.Image)
-	if errors.Is(err, imagery.ErrInvalidID) || errors.Is(err, imagery.ErrNotFound) {
-		err = nil
-	} else if err == nil && (img.State != imagery.Processed || f.Key == img.RawKey || f.Key == img.ProcessedKey) {
-		return leaveIt, "its image is " + string(img.State) + " and may still name it", nil
-	}
-	if err != nil || r.dryRun {
-		return removeObject, "", err
+	gone := errors.Is(err, imagery.ErrInvalidID) || errors.Is(err, imagery.ErrNotFound)
+	switch {
+	case err != nil && !gone:
+		return "", err
+	case !gone && (img.State != imagery.Processed || f.Key == img.RawKey || f.Key == img.ProcessedKey):
+		return "its image is " + string(img.State) + " and may still name it", nil
+	case r.dryRun:
+		return "", nil
 	}
 	removed, err := r.Store.RemoveObject(context.WithoutCancel(ctx), f.Key, before)
 	if err == nil && !removed {
-		return leaveIt, "it was stored or named again meanwhile", nil
+		return "it was stored or named again meanwhile", nil
 	}
-	return removeObject, "", err
+	return "", err
 }
 
-func (r *fsckRun) print(inv Invocation, s fsck.Snapshot, asJSON bool) error {
-	counts := map[fsck.Class]int{fsck.Lost: 0, fsck.Duplicated: 0, fsck.Broken: 0, fsck.Unhinted: 0, fsck.Orphan: 0}
-	for _, f := range r.findings {
-		counts[f.Class]++
+// classes are the classes of findings in the order of the output.
+var classes = []fsck.Class{fsck.Lost, fsck.Duplicated, fsck.Broken, fsck.Unhinted, fsck.Orphan}
+
+func (r *fsckRun) print(inv Invocation) error {
+	counts := map[fsck.Class]int{}
+	rows := [][]string{{"CLASS", "IMAGE", "OBJECT", "DETAIL"}}
+	for _, class := range classes {
+		counts[class] = 0
+		for _, f := range r.findings {
+			if f.Class == class {
+				counts[class]++
+				rows = append(rows, []string{string(class), f.Image, f.Key, f.Detail})
+			}
+		}
 	}
-	if asJSON {
+	s, dryRun := r.snapshot, r.repair && r.dryRun
+	messages, of := new(len(s.Messages)), plural(len(s.Messages), "message")
+	if s.NoMessages {
+		messages, of = nil, "messages not listed"
+	}
+	if inv.JSON {
 		return inv.printJSON(struct {
 			Items    int                `json:"items"`
 			Objects  int                `json:"objects"`
@@ -187,73 +189,41 @@ func (r *fsckRun) print(inv Invocation, s fsck.Snapshot, asJSON bool) error {
 			Findings []fsck.Finding     `json:"findings"`
 			DryRun   bool               `json:"dryRun"`
 			Repairs  []repaired         `json:"repairs"`
-		}{len(s.Items), len(s.Objects), messages(s), counts, append([]fsck.Finding{}, r.findings...), r.repair && r.dryRun,
-			r.repairs})
+		}{len(s.Items), len(s.Objects), messages, counts, append([]fsck.Finding{}, r.findings...), dryRun, r.repairs})
 	}
-	var err error
-	if len(r.findings) > 0 {
-		rows := [][]string{{"CLASS", "IMAGE", "OBJECT", "DETAIL"}}
-		for _, class := range []fsck.Class{fsck.Lost, fsck.Duplicated, fsck.Broken, fsck.Unhinted, fsck.Orphan} {
-			for _, f := range r.findings {
-				if f.Class == class {
-					rows = append(rows, []string{string(class), f.Image, f.Key, f.Detail})
-				}
-			}
+	repairs := [][]string{{"REPAIR", "IMAGE", "OBJECT", "DETAIL"}}
+	for _, d := range r.repairs {
+		repairs = append(repairs, []string{strings.ReplaceAll(string(d.Action), " ", "-"), d.Image, d.Key, d.detail(d.Detail)})
+	}
+	var errs []error
+	for _, table := range [][][]string{rows, repairs} {
+		if len(table) > 1 {
+			errs = append(errs, inv.table(table))
+			fmt.Fprintln(inv.Out)
 		}
-		err = inv.table(rows)
-		fmt.Fprintln(inv.Out)
-	}
-	if len(r.repairs) > 0 {
-		err = errors.Join(err, inv.table(r.repairRows()))
-		fmt.Fprintln(inv.Out)
-	}
-	of := "messages not listed"
-	if n := messages(s); n != nil {
-		of = plural(*n, "message")
 	}
 	fmt.Fprintf(inv.Out, "%s, %s, %s: lost %d, duplicated %d, broken %d, unhinted %d, orphans %d\n",
 		plural(len(s.Items), "image"), plural(len(s.Objects), "object"), of, counts[fsck.Lost], counts[fsck.Duplicated],
 		counts[fsck.Broken], counts[fsck.Unhinted], counts[fsck.Orphan])
-	if r.repair && r.dryRun {
+	if dryRun {
 		fmt.Fprintln(inv.Out, dryRunNote)
 	}
-	return err
-}
-
-func (r *fsckRun) repairRows() [][]string {
-	rows := [][]string{{"REPAIR", "IMAGE", "OBJECT", "DETAIL"}}
-	for _, d := range r.repairs {
-		rows = append(rows, []string{strings.ReplaceAll(d.Action, " ", "-"), d.Image, d.Key, notDone(d.Error, d.Detail)})
-	}
-	return rows
-}
-
-// messages returns the number of messages, or nil if they cannot be listed.
-func messages(s fsck.Snapshot) *int {
-	if s.NoMessages {
-		return nil
-	}
-	return new(len(s.Messages))
+	return errors.Join(errs...)
 }
 
 // failure returns an error if findings need a person or repairs failed.
 func (r *fsckRun) failure() error {
-	serious, failed := 0, 0
+	serious := 0
 	for _, f := range r.findings {
 		if f.Class == fsck.Lost || f.Class == fsck.Duplicated || f.Class == fsck.Broken {
 			serious++
-		}
-	}
-	for _, d := range r.repairs {
-		if d.Error != "" {
-			failed++
 		}
 	}
 	var errs []error
 	if serious > 0 {
 		errs = append(errs, fmt.Errorf("%s that a person must handle", plural(serious, "finding")))
 	}
-	if failed > 0 {
+	if failed := countFailed(r.repairs); failed > 0 {
 		errs = append(errs, fmt.Errorf("%s failed: see above", plural(failed, "repair")))
 	}
 	return errors.Join(errs...)

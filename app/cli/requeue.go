@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -22,27 +23,21 @@ table. Photos that are broken fail again. It may be killed and repeated at any t
 // requeuer is one run of requeue.
 type requeuer struct {
 	Deployment
+	bulk
 	failed  bool
 	release string
-	since   string
+	since   time.Time
 	reason  string
-	limiter rateLimiter
-	dryRun  bool
-
-	after   time.Time // since as a time
 	results []requeued
-	count   atomic.Int64
 }
 
 // requeued is the outcome for one image.
 type requeued struct {
 	ImageID string `json:"imageId"`
-	Action  Action `json:"action"`
 	Version int64  `json:"version"` // after the requeue
 	Reason  string `json:"reason,omitempty"`
 	Release string `json:"release,omitempty"` // that failed the image
-	Done    bool   `json:"done"`              // false in a dry run, and after an error
-	Error   string `json:"error,omitempty"`
+	outcome
 }
 
 // requeueCmd is the command requeue.
@@ -50,67 +45,62 @@ func requeueCmd(fs *flag.FlagSet) func(context.Context, Invocation) error {
 	r := requeuer{results: []requeued{}}
 	fs.BoolVar(&r.failed, "failed", false, "all failed images, or those that --release, --since and --reason select")
 	fs.StringVar(&r.release, "release", "", "failed by this `release`: the answer of /version, or its beginning")
-	fs.StringVar(&r.since, "since", "", "failed since a `time`: an age such as 2h, or a time such as 2026-01-02T15:04:05Z")
+	fs.Func("since", "failed since a `time`: an age such as 2h, or a time such as 2026-01-02T15:04:05Z",
+		func(text string) (err error) {
+			r.since, err = parseSince(text, time.Now())
+			return err
+		})
 	fs.StringVar(&r.reason, "reason", "", "failed with these `words` in the reason or cause, in any case")
-	r.limiter.flags(fs)
-	fs.BoolVar(&r.dryRun, "dry-run", false, "print what would be done, and change nothing")
-	asJSON := jsonFlag(fs)
-	return func(ctx context.Context, inv Invocation) (err error) {
-		id, err := r.validate(inv)
+	r.bulk.flags(fs)
+	return func(ctx context.Context, inv Invocation) error {
+		id, err := r.parse(inv)
 		if err != nil {
 			return err
 		}
-		if r.Deployment, err = inv.open(ctx); err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, r.Close()) }()
-		if id != "" {
-			if err := r.requeue(ctx, id, nil); err != nil {
-				return err
+		return inv.use(ctx, func(d Deployment) error {
+			if r.Deployment = d; id != "" {
+				if err := r.requeue(ctx, id, nil); err != nil {
+					return err
+				}
+				return r.print(inv)
 			}
-			return r.print(inv, *asJSON)
-		}
-		err = r.requeueAll(ctx, inv)
-		return errors.Join(r.print(inv, *asJSON), err, r.failure())
+			err := r.requeueAll(ctx, inv)
+			failed := countFailed(r.results)
+			if failed > 0 {
+				err = errors.Join(err,
+					fmt.Errorf("%d of %s are unchanged: see above", failed, plural(len(r.results), "image")))
+			}
+			return errors.Join(r.print(inv), err)
+		})
 	}
 }
 
-// validate checks the command line. It returns the id of the image to requeue, or "" for --failed.
-func (r *requeuer) validate(inv Invocation) (id string, err error) {
-	if err := r.limiter.validate(); err != nil {
+// parse checks the command line. It returns the id of the image to requeue, or "" for --failed.
+func (r *requeuer) parse(inv Invocation) (id string, err error) {
+	if err := r.validate(); err != nil {
 		return "", err
 	}
-	if !r.failed {
-		if r.release+r.since+r.reason != "" {
-			return "", usage("--release, --since and --reason select among --failed images")
-		}
-		if id, err = inv.oneArg("id of an image, or --failed"); err != nil {
-			return "", err
-		}
-		if _, err := imagery.ParseID(id); err != nil {
-			return "", usage("%q: %v", id, err)
-		}
-		return id, nil
-	}
-	if len(inv.Args) > 0 {
+	switch {
+	case r.failed && len(inv.Args) > 0:
 		return "", usage("--failed selects all failed images: leave out %q, or --failed", inv.Args[0])
+	case r.failed:
+		return "", nil
+	case r.release+r.reason != "" || !r.since.IsZero():
+		return "", usage("--release, --since and --reason select among --failed images")
 	}
-	r.after, err = parseSince(r.since, time.Now())
-	return "", err
+	return inv.idArg(", or --failed")
 }
 
 // parseSince parses an age or a time in the past. For "" it returns the zero time.
-func parseSince(s string, now time.Time) (time.Time, error) {
-	if s == "" {
-		return time.Time{}, nil
+func parseSince(text string, now time.Time) (t time.Time, err error) {
+	if text == "" {
+		return t, nil
 	}
-	if d, err := time.ParseDuration(s); err == nil && d > 0 {
+	if d, err := time.ParseDuration(text); err == nil && d > 0 {
 		return now.Add(-d), nil
 	}
-	t, err := time.Parse(time.RFC3339, s)
-	if err != nil || t.After(now) {
-		return t, usage("--since %q is neither an age such as 2h nor a past time such as %s", s,
-			formatTime(now.Add(-2*time.Hour)))
+	if t, err = time.Parse(time.RFC3339, text); err != nil || t.After(now) {
+		return t, fmt.Errorf("it is neither an age such as 2h nor a past time such as %s", formatTime(now.Add(-2*time.Hour)))
 	}
 	return t, nil
 }
@@ -120,7 +110,7 @@ func (r *requeuer) selects(img imagery.Image) bool {
 	e := lastEvent(img)
 	release := strings.ToLower(r.release)
 	byRelease := e.Release != "" && (strings.HasPrefix(e.Release, release) || strings.HasPrefix(release, e.Release))
-	return img.State == imagery.Failed && !img.Updated.Before(r.after) && contains(r.reason, img.Error, e.Cause) &&
+	return img.State == imagery.Failed && !img.Updated.Before(r.since) && contains(r.reason, img.Error, e.Cause) &&
 		(release == "" || byRelease)
 }
 
@@ -128,12 +118,13 @@ func (r *requeuer) selects(img imagery.Image) bool {
 // progress line knows the total.
 func (r *requeuer) requeueAll(ctx context.Context, inv Invocation) error {
 	var ids []string
-	done := inv.progress(func() string { return fmt.Sprintf("%d images read", r.count.Load()) })
+	var read, handled atomic.Int64
+	done := inv.progress(func() string { return fmt.Sprintf("%d images read", read.Load()) })
 	err := r.Store.Scan(ctx, func(img imagery.Image) error {
-		if r.count.Add(1); r.selects(img) {
+		if read.Add(1); r.selects(img) {
 			ids = append(ids, img.ID)
 		}
-		return ctx.Err()
+		return interrupted(ctx)
 	})
 	done()
 	if stopped := interrupted(ctx); stopped != nil {
@@ -142,22 +133,31 @@ func (r *requeuer) requeueAll(ctx context.Context, inv Invocation) error {
 	if err != nil {
 		return fmt.Errorf("read all images: %w", err)
 	}
-	r.count.Store(0)
-	defer inv.progress(func() string { return fmt.Sprintf("%d of %d images", r.count.Load(), len(ids)) })()
+	defer inv.progress(func() string { return fmt.Sprintf("%d of %d images", handled.Load(), len(ids)) })()
 	for _, id := range ids {
-		if !r.dryRun && !r.limiter.wait(ctx) || ctx.Err() != nil {
-			return errInterrupted
+		if err := r.wait(ctx); err != nil {
+			return err
 		}
 		err := r.requeue(ctx, id, r.selects)
 		if errors.Is(err, imagery.ErrNotFound) || errors.Is(err, imagery.ErrNotSelected) {
 			continue // it was changed meanwhile
 		}
 		if err != nil {
-			r.results = append(r.results, requeued{ImageID: id, Action: Keep, Error: errorText(err)})
+			r.results = append(r.results, requeued{ImageID: id, outcome: outcome{Action: keep, Error: errorText(err)}})
 		}
-		r.count.Add(1)
+		handled.Add(1)
 	}
 	return nil
+}
+
+// errDryRun ends a requeue that would be possible.
+var errDryRun = errors.New("dry run")
+
+// dryFinder ends a requeue before it changes anything, once it has found the original.
+type dryFinder struct{ imagery.Finder }
+
+func (f dryFinder) Find(ctx context.Context, key string) error {
+	return cmp.Or(f.Finder.Find(ctx, key), errDryRun)
 }
 
 // requeue requeues one image, or in a dry run checks whether that is possible. A nil selects accepts every image.
@@ -166,70 +166,42 @@ func (r *requeuer) requeue(ctx context.Context, id string, selects func(imagery.
 	if err != nil {
 		return err
 	}
-	result := requeued{ImageID: before.ID, Action: Requeue, Version: before.Version + 1, Reason: before.Error}
+	result := requeued{ImageID: before.ID, Version: before.Version + 1, Reason: before.Error,
+		outcome: outcome{Action: requeue}}
 	if e := lastEvent(before); e.State == imagery.Failed {
 		result.Release = e.Release
 	}
 	if before.State == imagery.Uploaded {
-		result.Action, result.Version, result.Reason = Resend, before.Version, "it is unfinished: its hint is sent again"
+		result.Action, result.Version, result.Reason = resend, before.Version, "it is unfinished: its hint is sent again"
 	}
+	var objects imagery.Finder = r.Store
 	if r.dryRun {
-		if before.State == imagery.Processed || before.State == imagery.Created {
-			return fmt.Errorf("image %s is %s: %w", before.ID, before.State, imagery.ErrNothingToRequeue)
-		}
-		if err := r.Store.Find(ctx, before.RawKey); errors.Is(err, imagery.ErrNotFound) {
-			return fmt.Errorf("image %s: %w", before.ID, imagery.ErrOriginalGone)
-		} else if err != nil {
-			return fmt.Errorf("find %s: %w", before.RawKey, err)
-		}
-		r.results = append(r.results, result)
-		return nil
+		objects = dryFinder{objects}
 	}
-	img, moved, err := r.Service.Requeue(context.WithoutCancel(ctx), id, r.Store, selects)
-	if err != nil && moved {
+	img, moved, err := r.Service.Requeue(context.WithoutCancel(ctx), id, objects, selects)
+	switch {
+	case err == nil:
+		result.Version, result.Done = img.Version, true
+	case moved:
 		return fmt.Errorf("the image is uploaded again, but the reconciler must send its hint: %w", err)
-	}
-	if err != nil {
+	case !errors.Is(err, errDryRun):
 		return err
 	}
-	result.Version, result.Done = img.Version, true
 	r.results = append(r.results, result)
 	return nil
 }
 
-func (r *requeuer) print(inv Invocation, asJSON bool) error {
-	if asJSON {
+func (r *requeuer) print(inv Invocation) error {
+	if inv.JSON {
 		return inv.printJSON(struct {
 			DryRun bool       `json:"dryRun"`
 			Images []requeued `json:"images"`
 		}{r.dryRun, r.results})
 	}
-	if len(r.results) == 0 {
-		fmt.Fprintln(inv.Out, "no failed image matches")
-		return nil
-	}
 	rows := [][]string{{"IMAGE", "ACTION", "VERSION", "RELEASE", "DETAIL"}}
 	for _, d := range r.results {
 		rows = append(rows, []string{d.ImageID, string(d.Action), strconv.FormatInt(d.Version, 10), d.Release,
-			notDone(d.Error, d.Reason)})
+			d.detail(d.Reason)})
 	}
-	err := inv.table(rows)
-	if r.dryRun {
-		fmt.Fprintln(inv.Out, dryRunNote)
-	}
-	return err
-}
-
-// failure returns the error of a run that did not do everything.
-func (r *requeuer) failure() error {
-	failed := 0
-	for _, d := range r.results {
-		if d.Error != "" {
-			failed++
-		}
-	}
-	if failed > 0 {
-		return fmt.Errorf("%d of %s are unchanged: see above", failed, plural(len(r.results), "image"))
-	}
-	return nil
+	return inv.outcomes(rows, "no failed image matches", r.dryRun)
 }

@@ -28,7 +28,7 @@ replaces is blocked.`
 // rolloutCmd is a command of the group rollout. All of them have the same flags and use the code that pulumi up uses.
 type rolloutCmd struct {
 	stack, profile string
-	json, force    bool
+	force          bool
 	bake           time.Duration
 	given          rolloutTarget // by flags
 }
@@ -38,7 +38,6 @@ func newRolloutCmd(fs *flag.FlagSet) *rolloutCmd {
 	c := &rolloutCmd{}
 	fs.StringVar(&c.stack, "stack", "", "Pulumi `stack` whose outputs name the resources (default: the selected one)")
 	fs.StringVar(&c.profile, "profile", "", "AWS credentials `profile` (default: that of the environment)")
-	fs.BoolVar(&c.json, "json", false, "print one JSON document instead of text")
 	fs.BoolVar(&c.force, "force", false, "also roll out a release that is blocked or failed before, and during an alarm")
 	fs.DurationVar(&c.bake, "bake", 3*time.Minute, "how long a group is watched after it is replaced")
 	c.given.flags(fs)
@@ -83,7 +82,7 @@ func rolloutStatusCmd(fs *flag.FlagSet) func(context.Context, Invocation) error 
 		if err != nil {
 			return err
 		}
-		if c.json {
+		if inv.JSON {
 			return inv.printJSON(report)
 		}
 		printRollout(inv.Out, report, time.Now())
@@ -141,7 +140,7 @@ func (c *rolloutCmd) run(ctx context.Context, inv Invocation, act func(rollout.O
 		return err
 	}
 	text, err := act(o)
-	if c.json {
+	if inv.JSON {
 		doc := map[string]any{"ok": err == nil, "outcome": text}
 		if err != nil {
 			doc["outcome"] = err.Error()

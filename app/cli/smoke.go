@@ -25,7 +25,6 @@ The two photos stay until the lifecycle rule of the bucket removes them (locally
 func smokeCmd(fs *flag.FlagSet) func(context.Context, Invocation) error {
 	wait := fs.Duration("for", 0, "how `long` to wait until the service can be reached, such as 5m")
 	release := fs.String("release", "", "the `SHA-256` that every answer of /version must be, or its first digits")
-	asJSON := jsonFlag(fs)
 	return func(ctx context.Context, inv Invocation) error {
 		if *wait < 0 {
 			return usage("--for %s is negative", *wait)
@@ -35,14 +34,14 @@ func smokeCmd(fs *flag.FlagSet) func(context.Context, Invocation) error {
 			return err
 		}
 		o := smoke.Options{URL: url, Wait: *wait, Release: *release}
-		if !*asJSON {
+		if !inv.JSON {
 			o.Log = func(line string) { fmt.Fprintln(inv.Out, line) }
 		}
 		report, err := smoke.Run(ctx, o)
 		if err != nil && len(report.Steps) == 0 {
 			return usage("%v", err)
 		}
-		if *asJSON {
+		if inv.JSON {
 			return errors.Join(inv.printJSON(report), smokeFailure(ctx, report, err))
 		}
 		if err == nil {

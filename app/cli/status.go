@@ -34,7 +34,6 @@ const (
 func statusCmd(fs *flag.FlagSet) func(context.Context, Invocation) error {
 	watch := fs.Bool("watch", false, "repeat until Ctrl-C")
 	every := fs.Duration("every", 5*time.Second, "with --watch: the `interval`")
-	asJSON := jsonFlag(fs)
 	return func(ctx context.Context, inv Invocation) (err error) {
 		if *every < minInterval {
 			return usage("--every %s is below %s", *every, minInterval)
@@ -45,7 +44,7 @@ func statusCmd(fs *flag.FlagSet) func(context.Context, Invocation) error {
 		}
 		defer func() { err = errors.Join(err, s.Close()) }()
 		c, show := inv.Console, Console.statusReport
-		if *asJSON {
+		if inv.JSON {
 			show = func(c Console, o statusReport) error { return c.printJSON(o) }
 			c.OutTerminal = false
 		}

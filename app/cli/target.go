@@ -48,13 +48,17 @@ func (inv Invocation) target(ctx context.Context) (target, error) {
 	return t, nil
 }
 
-// open opens the deployment that the command works on. The command closes it.
-func (inv Invocation) open(ctx context.Context) (Deployment, error) {
+// use opens the deployment that the command works on, calls do and closes it.
+func (inv Invocation) use(ctx context.Context, do func(Deployment) error) error {
 	t, err := inv.target(ctx)
 	if err != nil {
-		return Deployment{}, err
+		return err
 	}
-	return inv.Open(ctx, t.Settings, t.out.Region)
+	d, err := inv.Open(ctx, t.Settings, t.out.Region)
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(d), d.Close())
 }
 
 // awsConfig returns the configuration of the AWS SDK, with the region of the stack if its outputs were read.

@@ -42,9 +42,9 @@ func TestStackOutputs(t *testing.T) {
 	var at string
 	c.Open = func(_ context.Context, s settings.Settings, region string) (Deployment, error) {
 		opened, at = s, region
-		return Deployment{}, nil
+		return Deployment{Close: func() error { return nil }}, nil
 	}
-	if _, err := c.open(t.Context()); err != nil {
+	if err := c.use(t.Context(), func(Deployment) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 	if opened.Table != "images" || opened.Bucket != "photos" || opened.QueueURL != "https://q" ||

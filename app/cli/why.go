@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"strconv"
 	"time"
@@ -53,23 +52,13 @@ func (o *object) String() string {
 	return o.Key + ", gone"
 }
 
-// whyCmd is the command why.
-func whyCmd(fs *flag.FlagSet) func(context.Context, Invocation) error {
-	asJSON := jsonFlag(fs)
-	return func(ctx context.Context, inv Invocation) (err error) {
-		arg, err := inv.oneArg("id of an image")
-		if err != nil {
-			return err
-		}
-		id, err := imagery.ParseID(arg)
-		if err != nil {
-			return usage("%q: %v", arg, err)
-		}
-		d, err := inv.open(ctx)
-		if err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, d.Close()) }()
+// why is the command why.
+func why(ctx context.Context, inv Invocation) error {
+	id, err := inv.idArg("")
+	if err != nil {
+		return err
+	}
+	return inv.use(ctx, func(d Deployment) error {
 		img, err := d.Service.Get(ctx, id)
 		if errors.Is(err, imagery.ErrNotFound) {
 			return fmt.Errorf("there is no image %s: one without an upload expires after a day, every other id is mistyped", id)
@@ -79,11 +68,11 @@ func whyCmd(fs *flag.FlagSet) func(context.Context, Invocation) error {
 		}
 		now := d.Service.Now()
 		r := d.imageReport(ctx, img, now)
-		if *asJSON {
+		if inv.JSON {
 			return inv.printJSON(r)
 		}
 		return r.print(inv.Console, now)
-	}
+	})
 }
 
 // imageReport looks up the objects of an image and returns the report.
@@ -141,34 +130,29 @@ func (r imageReport) next(nextHint func(imagery.Image) time.Time, img imagery.Im
 		formatTime(due), age(due.Sub(now)))
 }
 
-// print prints the report as text.
 func (r imageReport) print(c Console, now time.Time) error {
-	facts := [][2]string{
+	facts := [][]string{
 		{"image", r.ID},
 		{"state", fmt.Sprintf("%s since %s (%s), version %d", r.State, formatTime(r.Updated),
 			age(now.Sub(r.Updated)), r.Version)},
 		{"created", formatTime(r.Created)},
 	}
 	if !r.Hinted.IsZero() {
-		facts = append(facts, [2]string{"hint sent", formatTime(r.Hinted)})
+		facts = append(facts, []string{"hint sent", formatTime(r.Hinted)})
 	}
 	if r.Error != "" {
-		facts = append(facts, [2]string{"error", r.Error})
+		facts = append(facts, []string{"error", r.Error})
 	}
-	facts = append(facts, [2]string{"original", r.Original.String()}, [2]string{"result", r.Result.String()},
-		[2]string{"next", r.Next})
-	if err := c.fields(facts); err != nil || len(r.History) == 0 {
+	facts = append(facts, []string{"original", r.Original.String()}, []string{"result", r.Result.String()},
+		[]string{"next", r.Next})
+	if err := c.table(facts); err != nil || len(r.History) == 0 {
 		return err
 	}
 	fmt.Fprintln(c.Out)
 	rows := [][]string{{"TIME", "STATE", "VERSION", "RECEIVES", "RELEASE", "INSTANCE", "CAUSE"}}
 	for _, e := range r.History {
-		receives := ""
-		if e.Receives > 0 {
-			receives = strconv.Itoa(e.Receives)
-		}
 		rows = append(rows, []string{e.At.Format("2006-01-02T15:04:05.000Z"), string(e.State),
-			strconv.FormatInt(e.Version, 10), receives, e.Release, e.Instance, e.Cause})
+			strconv.FormatInt(e.Version, 10), nonZero(e.Receives), e.Release, e.Instance, e.Cause})
 	}
 	return c.table(rows)
 }
