@@ -55,7 +55,7 @@ func (r doctorRun) examine(ctx context.Context, inv Invocation) []doctor.Finding
 		wrong("stack", err, "only resources that carry its tags can be checked", "pulumi stack ls; pulumi up")
 		t = target{Settings: inv.Settings}
 	} else if !t.OnAWS() {
-		return doctor.Local{Settings: t.Settings, FormatError: errorText}.Examine(ctx)
+		return doctor.Local(t.Settings).Examine(ctx)
 	}
 	cfg, err := t.awsConfig(ctx)
 	if err != nil {

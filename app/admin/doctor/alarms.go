@@ -18,8 +18,7 @@ func (c Cloud) alarms(ctx context.Context, r *report) {
 	ctx, cancel := context.WithTimeout(ctx, 3*callTimeout)
 	defer cancel()
 	list, err := clients.List(ctx, c.Stack)
-	if err != nil {
-		r.failed("the alarms", err)
+	if r.failed("the alarms", err) {
 		return
 	}
 	var missing, wrongTopic []string
@@ -63,8 +62,7 @@ func (c Cloud) alarms(ctx context.Context, r *report) {
 // topicKey checks that CloudWatch can use the encryption key of a topic; otherwise notifications are lost.
 func (c Cloud) topicKey(ctx context.Context, r *report, topic string) {
 	out, err := call(ctx, sns.NewFromConfig(c.AWS).GetTopicAttributes, &sns.GetTopicAttributesInput{TopicArn: &topic})
-	if err != nil {
-		r.failed("the topic "+topic, err)
+	if r.failed("the topic "+topic, err) {
 		return
 	}
 	switch key := out.Attributes["KmsMasterKeyId"]; {

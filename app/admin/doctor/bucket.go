@@ -30,30 +30,25 @@ func (c Cloud) buckets(ctx context.Context, r *report) {
 
 // publicAccess checks that a bucket is not public; it returns false if there is no such bucket.
 func (c Cloud) publicAccess(ctx context.Context, r *report, bucket, means string) bool {
+	after := "after one careless policy change " + means
 	block, err := call(ctx, c.s3.GetPublicAccessBlock, &s3.GetPublicAccessBlockInput{Bucket: &bucket})
 	switch {
 	case hasCode(err, "NoSuchBucket"):
 		r.wrong("there is no bucket "+bucket, "no photo can be stored", "check the name and the region, or: pulumi up")
 		return false
 	case hasCode(err, "NoSuchPublicAccessBlockConfiguration"):
-		r.wrong("bucket "+bucket+" has no public access block", "after one careless policy change "+means, repair)
-	case err != nil:
-		r.failed("the public access block of "+bucket, err)
+		r.wrong("bucket "+bucket+" has no public access block", after, repair)
+	case r.failed("the public access block of "+bucket, err):
+	case !blocksAll(block.PublicAccessBlockConfiguration):
+		r.wrong("bucket "+bucket+" blocks only some public access", after, repair)
 	default:
-		b := block.PublicAccessBlockConfiguration
-		if b == nil || !aws.ToBool(b.BlockPublicAcls) || !aws.ToBool(b.BlockPublicPolicy) ||
-			!aws.ToBool(b.IgnorePublicAcls) || !aws.ToBool(b.RestrictPublicBuckets) {
-			r.wrong("bucket "+bucket+" blocks only some public access", "after one careless policy change "+means, repair)
-		} else {
-			r.ok("bucket %s blocks all public access", bucket)
-		}
+		r.ok("bucket %s blocks all public access", bucket)
 	}
 	policy, err := call(ctx, c.s3.GetBucketPolicyStatus, &s3.GetBucketPolicyStatusInput{Bucket: &bucket})
 	switch {
 	case hasCode(err, "NoSuchBucketPolicy"):
 		r.warn("bucket "+bucket+" has no policy", "unencrypted HTTP is not rejected", repair)
-	case err != nil:
-		r.failed("the policy of "+bucket, err)
+	case r.failed("the policy of "+bucket, err):
 	case policy.PolicyStatus != nil && aws.ToBool(policy.PolicyStatus.IsPublic):
 		r.wrong("the policy of bucket "+bucket+" is public", means,
 			"aws s3api get-bucket-policy --bucket "+bucket+", then: "+repair)
@@ -61,22 +56,23 @@ func (c Cloud) publicAccess(ctx context.Context, r *report, bucket, means string
 	return true
 }
 
+func blocksAll(b *types.PublicAccessBlockConfiguration) bool {
+	return b != nil && aws.ToBool(b.BlockPublicAcls) && aws.ToBool(b.BlockPublicPolicy) &&
+		aws.ToBool(b.IgnorePublicAcls) && aws.ToBool(b.RestrictPublicBuckets)
+}
+
 // lifecycle checks that the bucket keeps originals longer than the queue keeps dead letters, which refer to them, and
 // never removes results.
 func (c Cloud) lifecycle(ctx context.Context, r *report) {
-	bucket := c.Settings.Bucket
-	in := &s3.GetBucketLifecycleConfigurationInput{Bucket: &bucket}
-	out, err := call(ctx, c.s3.GetBucketLifecycleConfiguration, in)
-	if err != nil && !hasCode(err, "NoSuchLifecycleConfiguration") {
-		r.failed("the lifecycle of "+bucket, err)
+	out, err := call(ctx, c.s3.GetBucketLifecycleConfiguration,
+		&s3.GetBucketLifecycleConfigurationInput{Bucket: &c.Settings.Bucket})
+	if hasCode(err, "NoSuchLifecycleConfiguration") {
+		out = &s3.GetBucketLifecycleConfigurationOutput{}
+	} else if r.failed("the lifecycle of "+c.Settings.Bucket, err) {
 		return
 	}
-	var rules []types.LifecycleRule
-	if out != nil {
-		rules = out.Rules
-	}
 	var kept time.Duration // of originals; 0 for ever
-	for _, rule := range rules {
+	for _, rule := range out.Rules {
 		if rule.Status != types.ExpirationStatusEnabled || rule.Expiration == nil || rule.Expiration.Days == nil {
 			continue
 		}
@@ -88,22 +84,19 @@ func (c Cloud) lifecycle(ctx context.Context, r *report) {
 			kept = after
 		}
 	}
-	if kept == 0 {
-		r.warn("originals are never removed", "their cost grows every day", repair)
-		return
-	}
 	dead := c.queues().dead.attributes // if they could not be read, queue reports it
-	if dead == nil {
-		return
-	}
 	deadLetters := dead.seconds(sqstypes.QueueAttributeNameMessageRetentionPeriod)
-	if kept <= deadLetters {
+	switch {
+	case kept == 0:
+		r.warn("originals are never removed", "their cost grows every day", repair)
+	case dead == nil:
+	case kept <= deadLetters:
 		r.wrong(fmt.Sprintf("originals are removed after %s, dead letters after %s", days(kept), days(deadLetters)),
 			"a dead letter that is sent back may have no photo any more",
 			"pulumi config set imagery:uploadExpireDays 30, then pulumi up")
-		return
+	default:
+		r.ok("originals are kept for %s, longer than dead letters", days(kept))
 	}
-	r.ok("originals are kept for %s, longer than dead letters", days(kept))
 }
 
 // prefixOf returns the key prefix of a rule, which is the whole bucket if it has another filter only.

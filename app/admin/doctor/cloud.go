@@ -37,11 +37,7 @@ type Cloud struct {
 	queues   func() queues // reads the attributes of both queues once
 }
 
-// repair is the command that restores the configuration that the Pulumi program defines.
-const repair = "pulumi up --refresh"
-
-// Examine runs all checks. The areas are checked concurrently; findings are in the order of the areas. Without valid
-// credentials it checks nothing else.
+// Examine runs all checks. Without valid credentials it checks nothing else.
 func (c Cloud) Examine(ctx context.Context) []Finding {
 	c.AWS.RetryMaxAttempts = 2   // a person is waiting, and can repeat the command
 	c.AWS.Logger = logging.Nop{} // errors become findings
@@ -52,43 +48,23 @@ func (c Cloud) Examine(ctx context.Context) []Finding {
 	if !c.identity(ctx, identity) {
 		return identity.findings
 	}
-	areas := []struct {
-		name  string
-		check func(context.Context, *report)
-		skip  bool
-	}{
-		{"settings", c.settings, false},
-		{"table", c.table, c.Settings.Table == ""},
-		{"bucket", c.buckets, c.Settings.Bucket == ""},
-		{"queue", c.queue, c.Settings.QueueURL == ""},
-		{"permissions", c.permissions, c.Settings.Table == ""},
-		{"alarms", c.alarms, c.Stack == "" || c.Settings.Table == ""},
-		{"leftovers", c.leftovers, c.Stack == ""},
-		{"service", c.service, c.URL == ""},
-	}
-	reports := make([]report, len(areas))
-	var all sync.WaitGroup
-	for i, a := range areas {
-		reports[i] = report{area: a.name, formatError: c.FormatError}
-		if !a.skip {
-			all.Go(func() { a.check(ctx, &reports[i]) })
-		}
-	}
-	all.Wait()
-	findings := identity.findings
-	for _, r := range reports {
-		findings = append(findings, r.findings...)
-	}
-	return findings
+	return append(identity.findings, examine(ctx, c.FormatError,
+		area{"settings", c.settings, false},
+		area{"table", c.table, c.Settings.Table == ""},
+		area{"bucket", c.buckets, c.Settings.Bucket == ""},
+		area{"queue", c.queue, c.Settings.QueueURL == ""},
+		area{"permissions", c.permissions, c.Settings.Table == ""},
+		area{"alarms", c.alarms, c.Stack == "" || c.Settings.Table == ""},
+		area{"leftovers", c.leftovers, c.Stack == ""},
+		area{"service", c.service, c.URL == ""})...)
 }
 
 // identity checks the credentials with a call that needs no permission, and the clock with the time in the response. It
 // returns false if no call to AWS can succeed.
 func (c Cloud) identity(ctx context.Context, r *report) bool {
 	out, err := call(ctx, sts.NewFromConfig(c.AWS).GetCallerIdentity, &sts.GetCallerIdentityInput{})
-	if err != nil && accessDenied(err) { // by a policy of the organization; other calls may be allowed
-		r.failed("your identity", err)
-		return true
+	if accessDenied(err) { // by a policy of the organization; other calls may be allowed
+		return r.failed("your identity", err)
 	}
 	if err != nil {
 		r.wrong("AWS rejects your credentials: "+r.formatError(err), "nothing else can be checked",

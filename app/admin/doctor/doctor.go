@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
+	"sync"
 	"time"
 
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
@@ -35,6 +37,30 @@ type Finding struct {
 	Do    string `json:"do,omitempty"`    // the next step: usually a command
 }
 
+// area is a part of the configuration with the function that checks it.
+type area struct {
+	name  string
+	check func(context.Context, *report)
+	skip  bool
+}
+
+// examine checks the areas concurrently. The findings are in the order of the areas.
+func examine(ctx context.Context, formatError func(error) string, areas ...area) (findings []Finding) {
+	reports := make([]report, len(areas))
+	var all sync.WaitGroup
+	for i, a := range areas {
+		reports[i] = report{area: a.name, formatError: formatError}
+		if !a.skip {
+			all.Go(func() { a.check(ctx, &reports[i]) })
+		}
+	}
+	all.Wait()
+	for _, r := range reports {
+		findings = append(findings, r.findings...)
+	}
+	return findings
+}
+
 // report collects the findings of one area.
 type report struct {
 	area        string
@@ -43,30 +69,35 @@ type report struct {
 }
 
 func (r *report) ok(format string, args ...any) { r.add(OK, fmt.Sprintf(format, args...), "", "") }
-
-func (r *report) info(text, means, do string) { r.add(Info, text, means, do) }
-
-func (r *report) warn(text, means, do string) { r.add(Warning, text, means, do) }
-
-func (r *report) wrong(text, means, do string) { r.add(Wrong, text, means, do) }
-
-func (r *report) add(l Level, text, means, do string) {
-	r.findings = append(r.findings, Finding{l, r.area, text, means, do})
+func (r *report) info(text, means, do string)   { r.add(Info, text, means, do) }
+func (r *report) warn(text, means, do string)   { r.add(Warning, text, means, do) }
+func (r *report) wrong(text, means, do string)  { r.add(Wrong, text, means, do) }
+func (r *report) add(l Level, t, means, do string) {
+	r.findings = append(r.findings, Finding{l, r.area, t, means, do})
 }
 
-// failed reports a call whose error left the state of its subject unknown.
-func (r *report) failed(subject string, err error) {
+// failed reports a call whose error left the state of its subject unknown. It returns false without an error.
+func (r *report) failed(subject string, err error) bool {
 	const means = "its state is unknown"
-	text := subject + ": " + r.formatError(err)
 	switch {
+	case err == nil:
+		return false
 	case accessDenied(err):
-		r.wrong(text, means, "grant your user the permissions in docs/operating.md, or use credentials that have them")
+		r.wrong(subject+": "+r.formatError(err), means, grantPermissions)
 	case unsupported(err):
 		r.info(subject+": this endpoint does not support the call", "the endpoint is an emulator, not AWS", "")
 	default:
-		r.wrong(text, means, "check the network, the region and AWS_ENDPOINT_URL, then run: imagery doctor")
+		r.wrong(subject+": "+r.formatError(err), means,
+			"check the network, the region and AWS_ENDPOINT_URL, then run: imagery doctor")
 	}
+	return true
 }
+
+// Next steps of several findings.
+const (
+	repair           = "pulumi up --refresh" // restores the configuration that the Pulumi program defines
+	grantPermissions = "grant your user the permissions in docs/operating.md, or use credentials that have them"
+)
 
 // callTimeout limits one call with its retries.
 const callTimeout = 10 * time.Second
@@ -90,28 +121,13 @@ func errorCode(err error) string {
 
 func hasCode(err error, codes ...string) bool { return slices.Contains(codes, errorCode(err)) }
 
-func hasStatus(err error, status int) bool {
-	response := (*awshttp.ResponseError)(nil)
-	return errors.As(err, &response) && response.HTTPStatusCode() == status
-}
+// deniedCode matches the error codes for a missing permission; each service has its own.
+var deniedCode = regexp.MustCompile(`Denied|[Aa]uthoriz|AllAccessDisabled`)
 
-// accessDenied reports whether a permission is missing. Each service has its own error code for that.
-func accessDenied(err error) bool {
-	return hasCode(err, "AccessDenied", "AccessDeniedException", "AuthorizationError", "AuthorizationErrorException",
-		"UnauthorizedOperation", "AllAccessDisabled") || hasStatus(err, http.StatusForbidden) && !badCredentials(err)
-}
-
-func badCredentials(err error) bool {
-	return hasCode(err, "ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException",
-		"SignatureDoesNotMatch", "InvalidAccessKeyId", "RequestExpired", "InvalidSignatureException")
-}
+func accessDenied(err error) bool { return deniedCode.MatchString(errorCode(err)) }
 
 func unsupported(err error) bool {
+	response := (*awshttp.ResponseError)(nil)
 	return hasCode(err, "NotImplemented", "UnknownOperationException", "UnsupportedOperation", "InvalidAction") ||
-		hasStatus(err, http.StatusNotImplemented)
-}
-
-func notFound(err error) bool {
-	return hasCode(err, "ResourceNotFoundException", "NoSuchBucket", "NotFound", "NotFoundException", "NoSuchKey",
-		"QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue")
+		errors.As(err, &response) && response.HTTPStatusCode() == http.StatusNotImplemented
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
+	scaling "github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
 	"github.com/aws/aws-sdk-go-v2/service/resourcegroupstaggingapi"
 	"github.com/aws/aws-sdk-go-v2/service/resourcegroupstaggingapi/types"
 
@@ -64,8 +65,7 @@ const maxLeftovers = 20
 // destroy does not remove them.
 func (c Cloud) leftovers(ctx context.Context, r *report) {
 	tagged, err := c.tagged(ctx)
-	if err != nil {
-		r.failed("the resources with the stack's tags", err)
+	if r.failed("the resources with the stack's tags", err) {
 		return
 	}
 	if len(tagged) == 0 {
@@ -91,9 +91,7 @@ func (c Cloud) leftovers(ctx context.Context, r *report) {
 		}
 	}
 	ungrouped, err := c.withoutGroup(ctx, instances)
-	if err != nil {
-		r.failed("the Auto Scaling groups of the instances", err)
-	}
+	r.failed("the Auto Scaling groups of the instances", err)
 	if left = append(left, ungrouped...); len(left) == 0 {
 		r.ok("%d resources have the stack's tags, and none is left over", len(tagged))
 	}
@@ -144,17 +142,14 @@ func (c Cloud) withoutGroup(ctx context.Context, arns []string) (ungrouped []str
 		for _, arn := range batch {
 			ids = append(ids, arn[strings.LastIndexByte(arn, '/')+1:])
 		}
-		in := &autoscaling.DescribeAutoScalingInstancesInput{InstanceIds: ids}
-		out, err := call(ctx, groups.DescribeAutoScalingInstances, in)
+		out, err := call(ctx, groups.DescribeAutoScalingInstances,
+			&autoscaling.DescribeAutoScalingInstancesInput{InstanceIds: ids})
 		if err != nil {
 			return nil, err
 		}
-		grouped := map[string]bool{}
-		for _, i := range out.AutoScalingInstances {
-			grouped[aws.ToString(i.InstanceId)] = true
-		}
 		for i, id := range ids {
-			if !grouped[id] {
+			if !slices.ContainsFunc(out.AutoScalingInstances,
+				func(d scaling.AutoScalingInstanceDetails) bool { return aws.ToString(d.InstanceId) == id }) {
 				ungrouped = append(ungrouped, batch[i])
 			}
 		}

@@ -18,12 +18,6 @@ import (
 	"imagery/app/store/local"
 )
 
-// Local is a service on this machine.
-type Local struct {
-	Settings    settings.Settings
-	FormatError func(error) string
-}
-
 const (
 	minFreeSpace  = 100 << 20 // bytes: a few photos of maximum size with their results
 	lowFreeSpace  = 1 << 30   // bytes
@@ -31,46 +25,39 @@ const (
 	maxSocketPath = 107       // bytes, on Linux; 103 on other systems
 )
 
+// Local is a service on this machine.
+type Local settings.Settings
+
 // Examine checks the data folder and the machine.
 func (l Local) Examine(ctx context.Context) []Finding {
-	var findings []Finding
-	for _, area := range []struct {
-		name  string
-		check func(context.Context, *report)
-	}{{"data", l.data}, {"memory", l.memory}, {"port", l.port}, {"files", l.files}, {"clock", l.clock}} {
-		r := &report{area: area.name, formatError: l.FormatError}
-		area.check(ctx, r)
-		findings = append(findings, r.findings...)
-	}
-	return findings
+	return examine(ctx, error.Error, area{"data", l.data, false}, area{"memory", l.memory, false},
+		area{"port", l.port, false}, area{"files", l.files, false})
 }
+
+const notStarting = "the service will not start"
 
 // data checks the data folder or, if it does not exist, the folder in which it will be created.
 func (l Local) data(_ context.Context, r *report) {
-	dir := l.Settings.Data
-	another := "choose another folder (" + settings.Named("data") + ")"
-	const notStarting = "the service will not start"
+	dir, another := l.Data, "choose another folder ("+settings.Named("data")+")"
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		parent := existing(dir)
-		if _, err := writeProbe(parent); err != nil {
+		if err := r.writable(parent); err != nil {
 			r.wrong("there is no data folder "+dir+", and "+parent+" cannot be written: "+err.Error(), notStarting, another)
 			return
 		}
 		r.info("there is no data folder "+dir+" yet", "the service creates it when it starts", "")
-		r.freeSpace(parent)
 		return
 	}
 	if err := local.Check(dir); err != nil {
 		r.wrong(err.Error(), notStarting, another)
 		return
 	}
-	if _, err := writeProbe(dir); err != nil {
+	if err := r.writable(dir); err != nil {
 		r.wrong("the data folder "+dir+" cannot be written: "+err.Error(), "no photo can be accepted",
 			"ls -ld "+dir+", then change its owner, or "+another)
 		return
 	}
 	r.ok("the data folder %s can be written", dir)
-	r.freeSpace(dir)
 	if _, err := os.Stat(filepath.Join(dir, "imagery.db")); errors.Is(err, fs.ErrNotExist) {
 		r.info("there is no database in it yet", "the service creates it when it starts", "")
 		return
@@ -91,8 +78,8 @@ func (l Local) data(_ context.Context, r *report) {
 // existing returns dir or its nearest parent that exists.
 func existing(dir string) string {
 	dir, err := filepath.Abs(dir)
-	for err == nil {
-		if _, missing := os.Stat(dir); missing == nil || dir == filepath.Dir(dir) {
+	for err == nil && dir != filepath.Dir(dir) {
+		if _, missing := os.Stat(dir); missing == nil {
 			break
 		}
 		dir = filepath.Dir(dir)
@@ -100,24 +87,24 @@ func existing(dir string) string {
 	return dir
 }
 
-// writeProbe creates and removes a file in dir, and returns its modification time.
-func writeProbe(dir string) (modified time.Time, err error) {
+// writable creates and removes a file in dir. If that succeeds, it checks the free space, and compares this machine's
+// clock with that of the disk, which differs if the disk is on the network.
+func (r *report) writable(dir string) error {
 	f, err := os.CreateTemp(dir, ".doctor-*")
 	if err != nil {
-		return modified, errors.Unwrap(err) // without the path, which contains a random name
+		return errors.Unwrap(err) // without the path, which contains a random name
 	}
-	defer func() { err = errors.Join(err, f.Close(), os.Remove(f.Name())) }()
-	if _, err := f.WriteString("x"); err != nil {
-		return modified, err
+	_, err = f.WriteString("x")
+	info, statErr := f.Stat()
+	if err := errors.Join(err, statErr, f.Close(), os.Remove(f.Name())); err != nil {
+		return err
 	}
-	info, err := f.Stat()
-	if err != nil {
-		return modified, err
+	if off := time.Since(info.ModTime()).Abs(); off > skewWarning {
+		r.warn(fmt.Sprintf("the disk's clock differs by %s", off.Round(time.Second)),
+			"files are swept too early or too late", "timedatectl set-ntp true, here and on the machine with the disk")
+	} else {
+		r.ok("the clocks of machine and disk agree")
 	}
-	return info.ModTime(), nil
-}
-
-func (r *report) freeSpace(dir string) {
 	free, ok := freeBytes(dir)
 	text := fmt.Sprintf("%d MiB are free on its disk", free>>20)
 	const do = "df -h; free some space, or choose another disk (-data, IMAGERY_DATA)"
@@ -131,16 +118,17 @@ func (r *report) freeSpace(dir string) {
 	default:
 		r.ok("%s", text)
 	}
+	return nil
 }
 
 // memory compares the memory plan of the service with the need of the largest photo.
 func (l Local) memory(_ context.Context, r *report) {
-	cores, memory := runtime.GOMAXPROCS(0), l.Settings.Memory
-	photos := settings.PlanWorker(cores, memory, l.Settings.MaxPixels).Photos
+	cores, memory := runtime.GOMAXPROCS(0), l.Memory
+	photos := settings.PlanWorker(cores, memory, l.MaxPixels).Photos
 	if memory == 0 {
-		photos = settings.PlanLocal(cores, budget.Measured(), l.Settings.MaxPixels).Photos
+		photos = settings.PlanLocal(cores, budget.Measured(), l.MaxPixels).Photos
 	}
-	if need := settings.LargestPeak(l.Settings.MaxPixels); photos < need {
+	if need := settings.LargestPeak(l.MaxPixels); photos < need {
 		r.info(fmt.Sprintf("one photo can have %d MiB of memory, some of the largest need %d MiB", photos>>20, need>>20+1),
 			"those are rejected at upload, with a size that would be accepted", "add memory, or send a baseline JPEG instead")
 		return
@@ -150,7 +138,7 @@ func (l Local) memory(_ context.Context, r *report) {
 
 // port checks that the service can listen, or is running already.
 func (l Local) port(ctx context.Context, r *report) {
-	address, named := l.Settings.Listen, settings.Named("listen")
+	address, named := l.Listen, settings.Named("listen")
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "tcp", address)
 	if err == nil {
@@ -159,7 +147,7 @@ func (l Local) port(ctx context.Context, r *report) {
 		return
 	}
 	if !errors.Is(err, syscall.EADDRINUSE) {
-		r.wrong("cannot listen on "+address+": "+err.Error(), "the service will not start",
+		r.wrong("cannot listen on "+address+": "+err.Error(), notStarting,
 			"choose another address ("+named+")")
 		return
 	}
@@ -170,7 +158,7 @@ func (l Local) port(ctx context.Context, r *report) {
 	base := "http://" + net.JoinHostPort(host, port)
 	release, _, err := version(ctx, base)
 	if err != nil || release == "" {
-		r.wrong(address+" is taken by another program", "the service will not start", "imagery -listen 8081 (or "+named+")")
+		r.wrong(address+" is taken by another program", notStarting, "imagery -listen 8081 (or "+named+")")
 		return
 	}
 	r.ok("a service of release %.12s runs at %s", release, base)
@@ -186,9 +174,9 @@ func (l Local) files(_ context.Context, r *report) {
 	} else {
 		r.ok("a process may open %d files", n)
 	}
-	dir, err := filepath.Abs(l.Settings.Data)
+	dir, err := filepath.Abs(l.Data)
 	if err != nil {
-		r.wrong("the data folder's path: "+err.Error(), "the service will not start", settings.Named("data"))
+		r.wrong("the data folder's path: "+err.Error(), notStarting, settings.Named("data"))
 		return
 	}
 	name := filepath.Join(dir, "wake", "4194304-1.sock") // with the longest process id
@@ -199,19 +187,4 @@ func (l Local) files(_ context.Context, r *report) {
 	} else {
 		r.ok("sockets fit into the data folder's path")
 	}
-}
-
-// clock compares this machine's clock with that of the disk, which differs if the disk is on the network. data reports
-// a folder that cannot be written.
-func (l Local) clock(_ context.Context, r *report) {
-	modified, err := writeProbe(existing(l.Settings.Data))
-	if err != nil {
-		return
-	}
-	if off := time.Since(modified).Abs(); off > skewWarning {
-		r.warn(fmt.Sprintf("the disk's clock differs by %s", off.Round(time.Second)),
-			"files are swept too early or too late", "timedatectl set-ntp true, here and on the machine with the disk")
-		return
-	}
-	r.ok("the clocks of machine and disk agree")
 }

@@ -87,7 +87,7 @@ func (c Cloud) permissions(ctx context.Context, r *report) {
 		if err := probe(ctx); accessDenied(err) {
 			missing++
 			r.wrong(fmt.Sprintf("no permission for %s on the %s", action.Name(), action.Resource),
-				"it is needed to: "+action.Reason, "grant your user the permissions in docs/operating.md")
+				"it is needed to: "+action.Reason, grantPermissions)
 		}
 	}
 	if missing == 0 {

@@ -34,8 +34,10 @@ type queue struct {
 // attributes of a queue by name, in the text form of SQS.
 type attributes map[string]string
 
+func (a attributes) get(name types.QueueAttributeName) string { return a[string(name)] }
+
 func (a attributes) seconds(name types.QueueAttributeName) time.Duration {
-	n, _ := strconv.Atoi(a[string(name)])
+	n, _ := strconv.Atoi(a.get(name))
 	return time.Duration(n) * time.Second
 }
 
@@ -45,28 +47,21 @@ type redrive struct {
 	Count  json.Number `json:"maxReceiveCount"`
 }
 
-func (r redrive) count() int {
-	n, _ := strconv.Atoi(r.Count.String())
-	return n
-}
-
 // readQueues reads the attributes of both queues. If the settings do not name the dead-letter queue, its URL is derived
 // from the redrive policy.
 func (c Cloud) readQueues(ctx context.Context) (q queues) {
-	if c.Settings.QueueURL != "" {
-		q.source = c.readQueue(ctx, c.Settings.QueueURL)
-	}
-	policy := q.source.attributes[string(types.QueueAttributeNameRedrivePolicy)]
-	if policy != "" && json.Unmarshal([]byte(policy), &q.redrive) != nil {
+	q.source = c.readQueue(ctx, c.Settings.QueueURL)
+	if json.Unmarshal([]byte(q.source.attributes.get(types.QueueAttributeNameRedrivePolicy)), &q.redrive) != nil {
 		q.redrive = redrive{}
 	}
-	if url := cmp.Or(c.Settings.DLQURL, siblingURL(q.source.url, q.redrive.Target)); url != "" {
-		q.dead = c.readQueue(ctx, url)
-	}
+	q.dead = c.readQueue(ctx, cmp.Or(c.Settings.DLQURL, siblingURL(q.source.url, q.redrive.Target)))
 	return q
 }
 
 func (c Cloud) readQueue(ctx context.Context, url string) queue {
+	if url == "" {
+		return queue{}
+	}
 	all := []types.QueueAttributeName{types.QueueAttributeNameAll}
 	out, err := call(ctx, c.sqs.GetQueueAttributes, &sqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: all})
 	if err != nil {
@@ -92,7 +87,8 @@ func (c Cloud) queue(_ context.Context, r *report) {
 	if !r.exists("the queue", q.source) {
 		return
 	}
-	receives, visibility := q.redrive.count(), q.source.attributes.seconds(types.QueueAttributeNameVisibilityTimeout)
+	visibility := q.source.attributes.seconds(types.QueueAttributeNameVisibilityTimeout)
+	receives, _ := strconv.Atoi(q.redrive.Count.String())
 	switch {
 	case visibility < settings.JobTimeout:
 		r.wrong(fmt.Sprintf("the visibility timeout is %s", visibility), fmt.Sprintf(
@@ -104,7 +100,7 @@ func (c Cloud) queue(_ context.Context, r *report) {
 	default:
 		r.ok("the visibility timeout is %s", visibility)
 	}
-	r.encryption("the queue", q.source)
+	r.encryption("the queue", q.source.attributes)
 	if q.redrive.Target == "" {
 		r.wrong("the queue has no dead-letter queue",
 			"a message that crashes workers is received until it expires, without an alarm", repair)
@@ -122,15 +118,14 @@ func (c Cloud) queue(_ context.Context, r *report) {
 		r.ok("%d receives last longer than an outage of %s", receives, c.Settings.Outage)
 	}
 	if r.exists("the dead-letter queue", q.dead) {
-		r.deadLetters(q)
+		r.deadLetters(q.redrive.Target, q.source.attributes, q.dead.attributes)
 	}
 }
 
-// deadLetters checks the configuration of the dead-letter queue.
-func (r *report) deadLetters(q queues) {
-	source, dead := q.source.attributes, q.dead.attributes
-	if arn := dead[string(types.QueueAttributeNameQueueArn)]; arn != q.redrive.Target {
-		r.wrong("dead letters go to "+q.redrive.Target, "the commands and the alarm use "+arn, "check -dlq-url, or: "+repair)
+// deadLetters checks the configuration of the dead-letter queue. Target is its ARN in the redrive policy.
+func (r *report) deadLetters(target string, source, dead attributes) {
+	if arn := dead.get(types.QueueAttributeNameQueueArn); arn != target {
+		r.wrong("dead letters go to "+target, "the commands and the alarm use "+arn, "check -dlq-url, or: "+repair)
 	}
 	deadLetters := dead.seconds(types.QueueAttributeNameMessageRetentionPeriod)
 	messages := source.seconds(types.QueueAttributeNameMessageRetentionPeriod)
@@ -140,20 +135,19 @@ func (r *report) deadLetters(q queues) {
 	} else {
 		r.ok("%s", text)
 	}
-	r.encryption("the dead-letter queue", q.dead)
+	r.encryption("the dead-letter queue", dead)
 	var allow struct {
 		Permission string   `json:"redrivePermission"`
 		Sources    []string `json:"sourceQueueArns"`
 	}
-	policy := dead[string(types.QueueAttributeNameRedriveAllowPolicy)]
-	if policy != "" && json.Unmarshal([]byte(policy), &allow) == nil {
-		own := source[string(types.QueueAttributeNameQueueArn)]
-		if allow.Permission == "denyAll" || allow.Permission == "byQueue" && !slices.Contains(allow.Sources, own) {
-			r.wrong("the dead-letter queue rejects messages of the queue",
-				"a message that was received too often is received for ever", repair)
-		}
+	// Without a policy every queue may send its dead letters.
+	_ = json.Unmarshal([]byte(dead.get(types.QueueAttributeNameRedriveAllowPolicy)), &allow)
+	own := source.get(types.QueueAttributeNameQueueArn)
+	if allow.Permission == "denyAll" || allow.Permission == "byQueue" && !slices.Contains(allow.Sources, own) {
+		r.wrong("the dead-letter queue rejects messages of the queue",
+			"a message that was received too often is received for ever", repair)
 	}
-	if n := dead[string(types.QueueAttributeNameApproximateNumberOfMessages)]; n != "" && n != "0" {
+	if n := dead.get(types.QueueAttributeNameApproximateNumberOfMessages); n != "" && n != "0" {
 		r.warn(n+" messages are in the dead-letter queue", "their photos are late or failed",
 			"imagery dlq ls; docs/runbook.md#dead-letters")
 	}
@@ -161,20 +155,20 @@ func (r *report) deadLetters(q queues) {
 
 // exists reports a queue whose attributes could not be read, and returns whether they could.
 func (r *report) exists(name string, q queue) bool {
-	if notFound(q.err) {
+	if hasCode(q.err, "QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue") {
 		r.wrong("there is no queue "+q.url, name+" has another name, or was deleted",
 			"check the URL and the region, or: pulumi up")
-	} else if q.err != nil {
+	} else {
 		r.failed(name, q.err)
 	}
 	return q.attributes != nil
 }
 
 // encryption checks that a queue is encrypted with a key of SQS, since the roles have no permission for KMS keys.
-func (r *report) encryption(name string, q queue) {
-	if q.attributes[string(types.QueueAttributeNameKmsMasterKeyId)] != "" {
+func (r *report) encryption(name string, a attributes) {
+	if a.get(types.QueueAttributeNameKmsMasterKeyId) != "" {
 		r.warn(name+" is encrypted with a KMS key", "the roles may not use it, unless that was granted by hand", repair)
-	} else if q.attributes[string(types.QueueAttributeNameSqsManagedSseEnabled)] != "true" {
+	} else if a.get(types.QueueAttributeNameSqsManagedSseEnabled) != "true" {
 		r.warn(name+" is not encrypted", "ids of images are stored in plain text", repair)
 	}
 }

@@ -20,12 +20,11 @@ var pendingIndex = strings.TrimPrefix(string(iam.Pending), string(iam.Table)+"/i
 func (c Cloud) table(ctx context.Context, r *report) {
 	name := c.Settings.Table
 	out, err := call(ctx, c.dynamodb.DescribeTable, &dynamodb.DescribeTableInput{TableName: &name})
-	if notFound(err) {
+	if hasCode(err, "ResourceNotFoundException") {
 		r.wrong("there is no table "+name, "no image can be read", "check the name and the region, or: pulumi up")
 		return
 	}
-	if err != nil {
-		r.failed("the table", err)
+	if r.failed("the table", err) {
 		return
 	}
 	t := out.Table
@@ -55,32 +54,31 @@ func (c Cloud) table(ctx context.Context, r *report) {
 // pendingIndex checks the index that the reconciler needs.
 func (r *report) pendingIndex(t *types.TableDescription) {
 	const means = "the reconciler cannot find unfinished images: a photo whose message was lost is never processed"
-	for _, i := range t.GlobalSecondaryIndexes {
-		if aws.ToString(i.IndexName) != pendingIndex {
-			continue
-		}
-		keys := keysOf(i.KeySchema, t.AttributeDefinitions)
-		switch {
-		case keys != "pending HASH S, updated RANGE N":
-			r.wrong(pendingIndex+" has the keys "+keys, means, repair)
-		case i.IndexStatus != types.IndexStatusActive && i.IndexStatus != "":
-			r.warn(pendingIndex+" is "+string(i.IndexStatus), "until it is active, "+means, "wait, then: imagery doctor")
-		case i.Projection != nil && i.Projection.ProjectionType != types.ProjectionTypeKeysOnly:
-			r.warn(pendingIndex+" projects "+string(i.Projection.ProjectionType),
-				"writes cost more than with KEYS_ONLY", repair)
-		default:
-			r.ok("%s has its keys", pendingIndex)
-		}
+	n := slices.IndexFunc(t.GlobalSecondaryIndexes, func(i types.GlobalSecondaryIndexDescription) bool {
+		return aws.ToString(i.IndexName) == pendingIndex
+	})
+	if n < 0 {
+		r.wrong("there is no "+pendingIndex, means, repair)
 		return
 	}
-	r.wrong("there is no "+pendingIndex, means, repair)
+	i := t.GlobalSecondaryIndexes[n]
+	keys := keysOf(i.KeySchema, t.AttributeDefinitions)
+	switch {
+	case keys != "pending HASH S, updated RANGE N":
+		r.wrong(pendingIndex+" has the keys "+keys, means, repair)
+	case i.IndexStatus != types.IndexStatusActive && i.IndexStatus != "":
+		r.warn(pendingIndex+" is "+string(i.IndexStatus), "until it is active, "+means, "wait, then: imagery doctor")
+	case i.Projection != nil && i.Projection.ProjectionType != types.ProjectionTypeKeysOnly:
+		r.warn(pendingIndex+" projects "+string(i.Projection.ProjectionType), "writes cost more than with KEYS_ONLY", repair)
+	default:
+		r.ok("%s has its keys", pendingIndex)
+	}
 }
 
 // timeToLive checks that the table removes expired items.
 func (c Cloud) timeToLive(ctx context.Context, r *report) {
 	out, err := call(ctx, c.dynamodb.DescribeTimeToLive, &dynamodb.DescribeTimeToLiveInput{TableName: &c.Settings.Table})
-	if err != nil {
-		r.failed("the table's TTL", err)
+	if r.failed("the table's TTL", err) {
 		return
 	}
 	on := []types.TimeToLiveStatus{types.TimeToLiveStatusEnabled, types.TimeToLiveStatusEnabling}
@@ -95,19 +93,18 @@ func (c Cloud) timeToLive(ctx context.Context, r *report) {
 
 // backups checks point-in-time recovery.
 func (c Cloud) backups(ctx context.Context, r *report) {
-	in := &dynamodb.DescribeContinuousBackupsInput{TableName: &c.Settings.Table}
-	out, err := call(ctx, c.dynamodb.DescribeContinuousBackups, in)
-	if err != nil {
-		r.failed("the table's backups", err)
+	out, err := call(ctx, c.dynamodb.DescribeContinuousBackups,
+		&dynamodb.DescribeContinuousBackupsInput{TableName: &c.Settings.Table})
+	if r.failed("the table's backups", err) {
 		return
 	}
 	d := out.ContinuousBackupsDescription
 	if d == nil || d.PointInTimeRecoveryDescription == nil ||
 		d.PointInTimeRecoveryDescription.PointInTimeRecoveryStatus != types.PointInTimeRecoveryStatusEnabled {
 		r.info("point-in-time recovery is off", "items deleted by mistake cannot be restored", repair)
-		return
+	} else {
+		r.ok("point-in-time recovery is on")
 	}
-	r.ok("point-in-time recovery is on")
 }
 
 // keysOf formats a key schema, such as "id HASH S": the name, role and type of each key.
