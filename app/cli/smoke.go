@@ -46,7 +46,7 @@ func smokeCmd(fs *flag.FlagSet) func(context.Context, Invocation) error {
 		}
 		if err == nil {
 			fmt.Fprintf(inv.Out, "ok: %d photos were processed correctly, %s\n",
-				len(report.Images), time.Duration(report.Took).Round(time.Millisecond))
+				len(report.Images), time.Duration(report.Took)*time.Millisecond)
 		}
 		return smokeFailure(ctx, report, err)
 	}

@@ -1,9 +1,12 @@
 package smoke
 
 import (
+	"bytes"
 	"image"
 	"image/color"
 	"image/draw"
+	"image/jpeg"
+	"image/png"
 	"math"
 	"testing"
 )
@@ -39,7 +42,7 @@ func standing(t *testing.T) image.Image {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := decodeJPEG(data)
+	m, err := jpeg.Decode(bytes.NewReader(data))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +64,7 @@ func TestGoldenPictures(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m, err := decodePNG(data)
+		m, err := png.Decode(bytes.NewReader(data))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,6 +9,7 @@ import (
 	"image/color"
 	"image/jpeg"
 	"image/png"
+	"io"
 
 	"imagery/app/client"
 )
@@ -22,16 +23,13 @@ type picture struct {
 	name, golden string
 	mean         float64
 	worst        int
-	decode       func(data []byte) (image.Image, error)
+	decode       func(io.Reader) (image.Image, error)
 }
 
 var (
-	lake  = picture{name: "lake.png", golden: "lake.golden.png", decode: decodePNG}
-	phone = picture{name: "phone.jpg", golden: "phone.golden.png", mean: 3, worst: 48, decode: decodeJPEG}
+	lake  = picture{name: "lake.png", golden: "lake.golden.png", decode: png.Decode}
+	phone = picture{name: "phone.jpg", golden: "phone.golden.png", mean: 3, worst: 48, decode: jpeg.Decode}
 )
-
-func decodePNG(data []byte) (image.Image, error)  { return png.Decode(bytes.NewReader(data)) }
-func decodeJPEG(data []byte) (image.Image, error) { return jpeg.Decode(bytes.NewReader(data)) }
 
 // send uploads one picture, waits for its result and compares it. It stops at the first step that fails.
 func (r *run) send(ctx context.Context, p picture) error {
@@ -39,10 +37,21 @@ func (r *run) send(ctx context.Context, p picture) error {
 	var result []byte
 	for _, step := range []struct {
 		name string
-		do   func() (string, error)
+		do   func() (detail string, err error)
 	}{
-		{"create", func() (detail string, err error) { img, err = r.create(ctx); return img.ID, err }},
-		{"upload", func() (string, error) { return r.upload(ctx, &img, p.name) }},
+		{"create", func() (_ string, err error) {
+			if img, err = r.api.Create(ctx, ""); err == nil {
+				r.report.Images = append(r.report.Images, img.ID)
+			}
+			return img.ID, err
+		}},
+		{"upload", func() (string, error) {
+			photo, err := pictures.ReadFile("pictures/" + p.name)
+			if err == nil {
+				img, err = r.api.Upload(ctx, img.ID, p.name, photo)
+			}
+			return fmt.Sprintf("%d bytes", len(photo)), err
+		}},
 		{"process", func() (string, error) { return r.wait(ctx, &img) }},
 		{"result", func() (detail string, err error) { result, detail, err = r.result(ctx, img); return }},
 		{"compare", func() (string, error) { return p.compare(result) }},
@@ -54,25 +63,6 @@ func (r *run) send(ctx context.Context, p picture) error {
 	return nil
 }
 
-// create creates an image.
-func (r *run) create(ctx context.Context) (client.Image, error) {
-	img, err := r.api.Create(ctx, "")
-	if err == nil {
-		r.report.Images = append(r.report.Images, img.ID)
-	}
-	return img, err
-}
-
-// upload uploads the picture.
-func (r *run) upload(ctx context.Context, img *client.Image, name string) (string, error) {
-	photo, err := pictures.ReadFile("pictures/" + name)
-	if err != nil {
-		return "", err
-	}
-	*img, err = r.api.Upload(ctx, img.ID, name, photo)
-	return fmt.Sprintf("%d bytes", len(photo)), err
-}
-
 // wait waits until the image is final, for at most processTimeout.
 func (r *run) wait(ctx context.Context, img *client.Image) (_ string, err error) {
 	limited, cancel := context.WithTimeout(ctx, processTimeout)
@@ -81,12 +71,10 @@ func (r *run) wait(ctx context.Context, img *client.Image) (_ string, err error)
 	switch {
 	case limited.Err() != nil && ctx.Err() == nil:
 		return "", fmt.Errorf("the image is still %s after %s", client.Printable(img.State), processTimeout)
-	case err != nil:
-		return "", err
-	case img.State == "failed":
-		return "", fmt.Errorf("the image failed: %s", client.Printable(img.Error))
+	case err == nil && img.State == "failed":
+		err = fmt.Errorf("the image failed: %s", client.Printable(img.Error))
 	}
-	return fmt.Sprintf("version %d", img.Version), nil
+	return fmt.Sprintf("version %d", img.Version), err
 }
 
 // result downloads the result from the path in the image, through the redirect to the bucket.
@@ -95,14 +83,10 @@ func (r *run) result(ctx context.Context, img client.Image) (result []byte, deta
 		return nil, "", fmt.Errorf("the image names %q as its result", client.Printable(img.ProcessedImage))
 	}
 	res, err := r.api.Result(ctx, img)
-	if err != nil {
-		return nil, "", err
-	}
-	detail = fmt.Sprintf("%d bytes", len(res.Body))
-	if res.URL.Host != r.base.Host {
+	if detail = fmt.Sprintf("%d bytes", len(res.Body)); err == nil && res.URL.Host != r.base.Host {
 		detail += " from " + res.URL.Host
 	}
-	return res.Body, detail, nil
+	return res.Body, detail, err
 }
 
 // compare compares the result with the golden picture, pixel by pixel.
@@ -115,7 +99,7 @@ func (p picture) compare(result []byte) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("decode the golden picture: %w", err)
 	}
-	got, err := p.decode(result)
+	got, err := p.decode(bytes.NewReader(result))
 	if err != nil {
 		return "", fmt.Errorf("decode the result: %w", err)
 	}

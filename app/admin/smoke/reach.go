@@ -31,7 +31,7 @@ func (r *run) reach(ctx context.Context) (string, error) {
 	var before error        // the last error of another kind from the service's address
 	for {
 		attempt := time.Now()
-		err := r.healthz(ctx)
+		_, err := r.get(ctx, "/healthz")
 		if err == nil {
 			return "GET /healthz is 200", nil
 		}
@@ -55,7 +55,7 @@ func (r *run) reach(ctx context.Context) (string, error) {
 		}
 		if reason.Error() != lastReason {
 			lastReason = reason.Error()
-			r.say(fmt.Sprintf("waiting for up to %s: %s", (r.Wait - time.Since(began)).Round(time.Second), lastReason))
+			r.Log(fmt.Sprintf("waiting for up to %s: %s", (r.Wait - time.Since(began)).Round(time.Second), lastReason))
 		}
 		select {
 		case <-ctx.Done():
@@ -63,12 +63,6 @@ func (r *run) reach(ctx context.Context) (string, error) {
 		case <-time.After(reachInterval):
 		}
 	}
-}
-
-// healthz requests /healthz over a new connection, since the name may resolve to another address by now.
-func (r *run) healthz(ctx context.Context) error {
-	_, err := r.api.Expect(ctx, http.MethodGet, "/healthz", nil, newConnection, http.StatusOK)
-	return err
 }
 
 // unreachableReason describes why the service cannot be reached, and reports whether retrying may help.

@@ -7,6 +7,7 @@ import (
 	"image"
 	"image/color"
 	"image/draw"
+	"image/jpeg"
 	"image/png"
 	"net/http"
 	"slices"
@@ -55,11 +56,11 @@ func status(code int, body string) http.HandlerFunc {
 // changed returns results whose pixels were changed.
 func changed(t *testing.T, change func(m draw.Image)) func(string) []byte {
 	return func(name string) []byte {
-		decode := decodePNG
+		decode := png.Decode
 		if name == phone.name {
-			decode = decodeJPEG
+			decode = jpeg.Decode
 		}
-		was, err := decode(correct(t, name))
+		was, err := decode(bytes.NewReader(correct(t, name)))
 		if err != nil {
 			t.Error(err)
 			return nil
