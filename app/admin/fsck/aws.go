@@ -82,13 +82,13 @@ func (s *Snapshot) scan(ctx context.Context, tables *dynamodb.Client, table stri
 	return nil
 }
 
-func hashObject(ctx context.Context, objects *s3.Client, bucket, key string) (sum string, err error) {
+func hashObject(ctx context.Context, objects *s3.Client, bucket, key string) (string, error) {
+	var data []byte
 	out, err := objects.GetObject(ctx, &s3.GetObjectInput{Bucket: &bucket, Key: &key})
-	if err != nil {
-		return "", fmt.Errorf("read %s: %w", key, err)
+	if err == nil {
+		defer out.Body.Close()
+		data, err = io.ReadAll(out.Body)
 	}
-	defer func() { err = errors.Join(err, out.Body.Close()) }()
-	data, err := io.ReadAll(out.Body)
 	if err != nil {
 		return "", fmt.Errorf("read %s: %w", key, err)
 	}
@@ -102,8 +102,6 @@ func toJSON(v types.AttributeValue) any {
 		return v.Value
 	case *types.AttributeValueMemberN:
 		return json.Number(v.Value)
-	case *types.AttributeValueMemberBOOL:
-		return v.Value
 	case *types.AttributeValueMemberL:
 		list := []any{}
 		for _, e := range v.Value {

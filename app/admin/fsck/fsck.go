@@ -77,12 +77,29 @@ func (f Finding) String() string {
 	return fmt.Sprintf("%s: image %s object %q: %s", f.Class, f.Image, f.Key, f.Detail)
 }
 
-var (
-	rawKey    = regexp.MustCompile(`^upload/([0-9a-f-]{36})/([0-9a-f]{64})$`)
-	resultKey = regexp.MustCompile(`^processed/([0-9a-f-]{36})/([0-9a-f]{64})\.(jpg|png)$`)
-	// legacyKey matches keys of the original application: they end with a time instead of a hash.
-	legacyKey = regexp.MustCompile(`^(?:upload|processed)/([0-9a-f-]{36})-\d+(?:\.png)?$`)
+// Kinds of keys. The original application's end with a time instead of a hash.
+const (
+	original = "original"
+	result   = "result"
+	legacy   = "legacy"
 )
+
+// keyForms are the forms of the keys of each kind, with the id of the image and the hash of the upload.
+var keyForms = map[string]*regexp.Regexp{
+	original: regexp.MustCompile(`^upload/([0-9a-f-]{36})/([0-9a-f]{64})$`),
+	result:   regexp.MustCompile(`^processed/([0-9a-f-]{36})/([0-9a-f]{64})\.(?:jpg|png)$`),
+	legacy:   regexp.MustCompile(`^(?:upload|processed)/([0-9a-f-]{36})-\d+(?:\.png)?()$`),
+}
+
+// parseKey returns the kind of a key, "" if it is not a key of the program, the id in it, and the hash if it has one.
+func parseKey(key string) (kind, id, hash string) {
+	for kind, form := range keyForms {
+		if m := form.FindStringSubmatch(key); m != nil {
+			return kind, m[1], m[2]
+		}
+	}
+	return "", "", ""
+}
 
 // transitions maps each state to the possible next ones. It repeats the domain's table on purpose: see the package
 // comment.
@@ -95,10 +112,13 @@ var transitions = map[string][]string{
 
 // Check returns the problems in a snapshot, sorted; none for consistent data.
 func Check(s Snapshot) []Finding {
-	c := checker{Snapshot: s, referenced: map[string]bool{}, results: map[string][]string{}, hinted: map[string]bool{}}
+	c := checker{Snapshot: s, referenced: map[string]bool{}, results: map[string]map[string]int{}, hinted: map[string]bool{}}
 	for key := range s.Objects {
-		if m := resultKey.FindStringSubmatch(key); m != nil {
-			c.results[m[1]] = append(c.results[m[1]], key)
+		if kind, id, hash := parseKey(key); kind == result {
+			if c.results[id] == nil {
+				c.results[id] = map[string]int{}
+			}
+			c.results[id][hash]++
 		}
 	}
 	for _, m := range s.Messages {
@@ -114,16 +134,22 @@ func Check(s Snapshot) []Finding {
 		c.history(i)
 		c.objects(i)
 	}
-	c.orphans()
+	for key := range s.Objects {
+		if kind, id, _ := parseKey(key); kind == "" && !c.referenced[key] {
+			c.add(Broken, "", key, "not a key of this program")
+		} else if !c.referenced[key] {
+			c.add(Orphan, id, key, "no item refers to it")
+		}
+	}
 	slices.SortFunc(c.findings, func(a, b Finding) int { return strings.Compare(a.String(), b.String()) })
 	return c.findings
 }
 
 type checker struct {
 	Snapshot
-	referenced map[string]bool     // keys that an item refers to
-	results    map[string][]string // result keys by image id
-	hinted     map[string]bool     // ids of images with a message in the queue
+	referenced map[string]bool           // keys that an item refers to
+	results    map[string]map[string]int // number of results by image id and hash of the upload
+	hinted     map[string]bool           // ids of images with a message in the queue
 	findings   []Finding
 }
 
@@ -180,10 +206,8 @@ func (c *checker) history(i Item) {
 // objects checks that the objects to which the item refers exist, once, with the right bytes.
 func (c *checker) objects(i Item) {
 	c.referenced[i.RawKey], c.referenced[i.ProcessedKey] = true, true
-	hash := "" // of the original, if its key has one
-	if m := rawKey.FindStringSubmatch(i.RawKey); m != nil && m[1] == i.ID {
-		hash = m[2]
-	} else if i.RawKey != "" && !isLegacyKey(i.ID, i.RawKey) {
+	kind, id, hash := parseKey(i.RawKey)
+	if i.RawKey != "" && (id != i.ID || kind == result) {
 		c.add(Broken, i.ID, i.RawKey, "not a key of this image")
 		return
 	}
@@ -203,45 +227,14 @@ func (c *checker) objects(i Item) {
 		if _, exists := c.Objects[i.ProcessedKey]; !exists {
 			c.add(Lost, i.ID, i.ProcessedKey, "the result is missing")
 		}
-		p := resultKey.FindStringSubmatch(i.ProcessedKey)
-		if (p == nil || p[1] != i.ID || hash != "" && p[2] != hash) && !isLegacyKey(i.ID, i.ProcessedKey) {
+		kind, id, of := parseKey(i.ProcessedKey)
+		if id != i.ID || kind == original || kind == result && hash != "" && of != hash {
 			c.add(Broken, i.ID, i.ProcessedKey, "not a result of %s", i.RawKey)
 		}
 	}
-	c.duplicates(i)
-}
-
-// duplicates checks that no upload has two results.
-func (c *checker) duplicates(i Item) {
-	byUpload := map[string]int{}
-	for _, key := range c.results[i.ID] {
-		byUpload[resultKey.FindStringSubmatch(key)[2]]++
-	}
-	for hash, n := range byUpload {
+	for upload, n := range c.results[i.ID] {
 		if n > 1 {
-			c.add(Duplicated, i.ID, "", "%d results of upload %s", n, hash)
-		}
-	}
-}
-
-func isLegacyKey(id, key string) bool {
-	m := legacyKey.FindStringSubmatch(key)
-	return m != nil && m[1] == id
-}
-
-// orphans reports objects to which no item refers, and objects with an unknown form of key.
-func (c *checker) orphans() {
-	for key := range c.Objects {
-		if c.referenced[key] {
-			continue
-		}
-		for _, form := range []*regexp.Regexp{rawKey, resultKey, legacyKey, nil} {
-			if form == nil {
-				c.add(Broken, "", key, "not a key of this program")
-			} else if m := form.FindStringSubmatch(key); m != nil {
-				c.add(Orphan, m[1], key, "no item refers to it")
-				break
-			}
+			c.add(Duplicated, i.ID, "", "%d results of upload %s", n, upload)
 		}
 	}
 }

@@ -17,80 +17,67 @@ import (
 // Local reads a data folder. If processes write at the same time, the items and the objects are from different moments,
 // and findings may be false.
 func Local(dir string) (s Snapshot, err error) {
-	db, path, err := open(dir)
+	err = withDatabase(dir, func(db *sql.DB) error {
+		return errors.Join(
+			rows(db, "SELECT item FROM images", func(r *sql.Rows) error {
+				var text []byte
+				var i Item
+				if err := r.Scan(&text); err != nil {
+					return err
+				}
+				if err := json.Unmarshal(text, &i); err != nil {
+					return fmt.Errorf("decode item %s: %w", text, err)
+				}
+				s.Items = append(s.Items, i)
+				return nil
+			}),
+			rows(db, "SELECT body, sent, dead FROM messages", func(r *sql.Rows) error {
+				var m Message
+				err := r.Scan(&m.Body, &m.Sent, &m.Dead)
+				s.Messages = append(s.Messages, m)
+				return err
+			}))
+	})
 	if err != nil {
 		return s, err
 	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	if err := rows(db, "SELECT item FROM images", func(r *sql.Rows) error {
-		var text []byte
-		if err := r.Scan(&text); err != nil {
-			return err
-		}
-		var i Item
-		if err := json.Unmarshal(text, &i); err != nil {
-			return fmt.Errorf("decode item %s: %w", text, err)
-		}
-		s.Items = append(s.Items, i)
-		return nil
-	}); err != nil {
-		return s, fmt.Errorf("read the images of %s: %w", path, err)
-	}
-	if err := rows(db, "SELECT body, sent, dead FROM messages", func(r *sql.Rows) error {
-		var m Message
-		err := r.Scan(&m.Body, &m.Sent, &m.Dead)
-		s.Messages = append(s.Messages, m)
-		return err
-	}); err != nil {
-		return s, fmt.Errorf("read the messages of %s: %w", path, err)
-	}
 	return s, s.readObjects(filepath.Join(dir, "objects"))
-}
-
-// open opens the database of a data folder, and returns its path. It returns an error if the file is damaged.
-func open(dir string) (db *sql.DB, path string, err error) {
-	if path, err = filepath.Abs(filepath.Join(dir, "imagery.db")); err == nil {
-		_, err = os.Stat(path)
-	}
-	if err != nil {
-		return nil, path, fmt.Errorf("find the database of %s: %w", dir, err)
-	}
-	source := url.URL{Scheme: "file", Path: path, RawQuery: "_pragma=busy_timeout(10000)"}
-	if db, err = sql.Open("sqlite", source.String()); err != nil {
-		return nil, path, fmt.Errorf("open %s: %w", path, err)
-	}
-	if err := integrityCheck(db); err != nil {
-		return nil, path, fmt.Errorf("check %s: %w", path, errors.Join(err, db.Close()))
-	}
-	return db, path, nil
 }
 
 // Newest returns the time of the newest transition in a data folder, zero if there is none. It returns an error if the
 // database is damaged.
 func Newest(dir string) (at time.Time, err error) {
-	db, path, err := open(dir)
-	if err != nil {
-		return at, err
-	}
-	defer func() { err = errors.Join(err, db.Close()) }()
 	var ms sql.NullInt64
-	if err := db.QueryRow("SELECT max(updated) FROM images").Scan(&ms); err != nil {
-		return at, fmt.Errorf("read the images of %s: %w", path, err)
-	}
+	err = withDatabase(dir, func(db *sql.DB) error { return db.QueryRow("SELECT max(updated) FROM images").Scan(&ms) })
 	if ms.Valid {
 		at = time.UnixMilli(ms.Int64)
 	}
-	return at, nil
+	return at, err
 }
 
-// integrityCheck runs SQLite's integrity check.
-func integrityCheck(db *sql.DB) error {
-	var result string
-	if err := db.QueryRow("PRAGMA integrity_check").Scan(&result); err != nil {
-		return err
+// withDatabase opens the database of a data folder, checks that its file is not damaged, and calls read.
+func withDatabase(dir string, read func(*sql.DB) error) error {
+	path, err := filepath.Abs(filepath.Join(dir, "imagery.db"))
+	if err == nil {
+		_, err = os.Stat(path)
 	}
-	if result != "ok" {
-		return errors.New(result)
+	if err != nil {
+		return fmt.Errorf("find the database of %s: %w", dir, err)
+	}
+	source := url.URL{Scheme: "file", Path: path, RawQuery: "_pragma=busy_timeout(10000)"}
+	db, err := sql.Open("sqlite", source.String())
+	if err != nil {
+		return fmt.Errorf("open %s: %w", path, err)
+	}
+	var result string
+	if err = db.QueryRow("PRAGMA integrity_check").Scan(&result); err == nil && result != "ok" {
+		err = errors.New(result)
+	}
+	if err == nil {
+		err = read(db)
+	}
+	if err = errors.Join(err, db.Close()); err != nil {
+		return fmt.Errorf("read %s: %w", path, err)
 	}
 	return nil
 }
@@ -113,19 +100,22 @@ func rows(db *sql.DB, query string, each func(*sql.Rows) error) error {
 func (s *Snapshot) readObjects(root string) error {
 	s.Objects, s.Stored = map[string]string{}, map[string]time.Time{}
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			return nil
+		}
+		var data []byte
+		if err == nil {
+			data, err = os.ReadFile(path)
+		}
 		if errors.Is(err, fs.ErrNotExist) && path != root {
 			return nil // removed since the folder was read
 		}
-		if err != nil || d.IsDir() {
+		if err != nil {
 			return err
-		}
-		data, err := os.ReadFile(path)
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
 		}
 		info, statErr := d.Info()
 		key, relErr := filepath.Rel(root, path)
-		if err := errors.Join(err, statErr, relErr); err != nil {
+		if err := errors.Join(statErr, relErr); err != nil {
 			return err
 		}
 		key = filepath.ToSlash(key)

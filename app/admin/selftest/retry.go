@@ -13,11 +13,7 @@ import (
 // permanentError is an error that retrying cannot fix, such as a wrong pixel.
 type permanentError struct{ error }
 
-// Unwrap returns the cause.
 func (e permanentError) Unwrap() error { return e.error }
-
-// permanent marks err as permanent.
-func permanent(err error) error { return permanentError{err} }
 
 // IsPermanent reports whether err contains an error that retrying cannot fix: this machine produces wrong results.
 // Other errors, such as a denied call or a timeout, may end once permissions, endpoints or a service become available.

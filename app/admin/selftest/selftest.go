@@ -11,8 +11,8 @@ import (
 	"fmt"
 	"image"
 	"image/color"
-	"image/jpeg"
-	"image/png"
+	_ "image/jpeg" // the formats of results
+	_ "image/png"
 	"io"
 	"path"
 	"strings"
@@ -75,7 +75,7 @@ func Run(ctx context.Context, d Dependencies, out io.Writer) error {
 func (d Dependencies) picture(ctx context.Context, folder, name string) (err error) {
 	raw, err := pictures.ReadFile("pictures/" + name)
 	if err != nil {
-		return permanent(err)
+		return permanentError{err}
 	}
 	original := folder + "/raw-" + name
 	defer func() { err = errors.Join(err, d.DeleteObject(context.WithoutCancel(ctx), original)) }()
@@ -84,21 +84,17 @@ func (d Dependencies) picture(ctx context.Context, folder, name string) (err err
 		return err
 	}
 	result, err := d.Filter.Apply(ctx, stored)
-	if err != nil {
-		if err = fmt.Errorf("filter: %w", err); ctx.Err() == nil {
-			err = permanent(err)
-		}
-		return err
+	if err != nil && ctx.Err() == nil {
+		return permanentError{fmt.Errorf("filter: %w", err)}
+	} else if err != nil {
+		return fmt.Errorf("filter: %w", err)
 	}
 	key := folder + "/" + strings.TrimSuffix(name, path.Ext(name)) + "." + result.Ext
 	defer func() { err = errors.Join(err, d.DeleteObject(context.WithoutCancel(ctx), key)) }()
 	if stored, err = d.roundTrip(ctx, key, result.ContentType, result.Body); err != nil {
 		return err
 	}
-	if err := checkColours(stored, result.Ext); err != nil {
-		return permanent(err)
-	}
-	return nil
+	return checkColours(stored)
 }
 
 // roundTrip puts an object, reads it back and compares.
@@ -111,28 +107,24 @@ func (d Dependencies) roundTrip(ctx context.Context, key, contentType string, da
 		return nil, fmt.Errorf("get %s: %w", key, err)
 	}
 	if !bytes.Equal(back, data) {
-		return nil, permanent(fmt.Errorf("get %s: the bytes differ from those that were put", key))
+		return nil, permanentError{fmt.Errorf("get %s: the bytes differ from those that were put", key)}
 	}
 	return back, nil
 }
 
-// checkColours compares the middle of each quarter with its expected colour.
-func checkColours(result []byte, ext string) error {
-	decode := png.Decode
-	if ext == "jpg" {
-		decode = jpeg.Decode
-	}
-	m, err := decode(bytes.NewReader(result))
+// checkColours compares the middle of each quarter with its expected colour. Its errors are permanent.
+func checkColours(result []byte) error {
+	m, _, err := image.Decode(bytes.NewReader(result))
 	if err != nil {
-		return fmt.Errorf("decode the result: %w", err)
+		return permanentError{fmt.Errorf("decode the result: %w", err)}
 	}
 	if m.Bounds().Size() != (image.Point{X: 32, Y: 32}) {
-		return fmt.Errorf("the result is %v large", m.Bounds().Size())
+		return permanentError{fmt.Errorf("the result is %v large", m.Bounds().Size())}
 	}
 	for i, want := range quarters {
 		got := color.NRGBAModel.Convert(m.At(8+16*(i%2), 8+16*(i/2))).(color.NRGBA)
 		if differs(got.R, want.R) || differs(got.G, want.G) || differs(got.B, want.B) || got.A != 255 {
-			return fmt.Errorf("quarter %d is %v, want %v", i, got, want)
+			return permanentError{fmt.Errorf("quarter %d is %v, want %v", i, got, want)}
 		}
 	}
 	return nil
@@ -159,7 +151,7 @@ func (d Dependencies) table(ctx context.Context, id string) error {
 		return fmt.Errorf("read item %s: %w", id, err)
 	}
 	if got.Version != to.Version || got.State != to.State {
-		return permanent(fmt.Errorf("read item %s: got version %d, want %d", id, got.Version, to.Version))
+		return permanentError{fmt.Errorf("read item %s: got version %d, want %d", id, got.Version, to.Version)}
 	}
 	return nil
 }
