@@ -115,13 +115,14 @@ func (a App) command(name string, c Command, parseOnly bool) *cobra.Command {
 		ValidArgsFunction: cobra.NoFileCompletions}
 	cmd.Flags().AddGoFlagSet(own)
 	cmd.Flags().AddGoFlagSet(all)
-	if c.Args == "" {
-		cmd.Args = func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usage("unexpected argument %q", args[0])
-			}
-			return nil
+	cmd.Args = func(_ *cobra.Command, args []string) error {
+		if c.Args == "" && len(args) > 0 {
+			return usage("unexpected argument %q", args[0])
 		}
+		if c.Args != "" && !strings.ContainsAny(c.Args, "[|") && len(args) != 1 {
+			return usage("give one %s", strings.ToLower(c.Args))
+		}
+		return nil
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		s, err := read(a.getenv)

@@ -15,7 +15,8 @@ import (
 // Command is one command of the binary.
 type Command struct {
 	Name string // as it is typed; "dlq ls" is the command ls of the group dlq
-	Args string // placeholders of the arguments in the usage line
+	// Args has placeholders of the arguments for the usage line. A single word stands for exactly one argument.
+	Args string
 	// About is the help text. Its first line is a summary, which lists of commands show alone.
 	About string
 	// NoSettings is set for a command that does not work on images, and therefore takes no flag of the settings.
@@ -86,10 +87,10 @@ var commands = []Command{
 	{Name: "doctor", About: aboutDoctor, Setup: doctorCmd},
 	{Name: "alarms ls", About: aboutAlarmsList, Setup: noFlags(alarmsList)},
 	{Name: "alarms test", About: aboutAlarmsTest, Setup: alarmsTestCmd},
-	{Name: "rollout status", About: aboutRolloutStatus, NoSettings: true, Setup: rolloutStatusCmd},
-	{Name: "rollout to", Args: "RELEASE", About: aboutRolloutTo, NoSettings: true, Setup: rolloutToCmd},
-	{Name: "rollout abort", About: aboutRolloutAbort, NoSettings: true, Setup: rolloutAbortCmd},
-	{Name: "rollout resume", About: aboutRolloutResume, NoSettings: true, Setup: rolloutResumeCmd},
+	{Name: "rollout status", About: aboutRolloutStatus, NoSettings: true, Setup: rolloutCmd(rolloutStatus)},
+	{Name: "rollout to", Args: "RELEASE", About: aboutRolloutTo, NoSettings: true, Setup: rolloutCmd(rolloutTo)},
+	{Name: "rollout abort", About: aboutRolloutAbort, NoSettings: true, Setup: rolloutCmd(rolloutAbort)},
+	{Name: "rollout resume", About: aboutRolloutResume, NoSettings: true, Setup: rolloutCmd(rolloutResume)},
 }
 
 // noFlags returns the Setup of a command without flags of its own.
@@ -109,23 +110,11 @@ func usage(format string, args ...any) error {
 	return &settings.UsageError{Problems: []string{fmt.Sprintf(format, args...)}}
 }
 
-// oneArg returns the argument of a command that takes exactly one.
-func (inv Invocation) oneArg(what string) (string, error) {
-	if len(inv.Args) != 1 {
-		return "", usage("give one %s", what)
-	}
-	return inv.Args[0], nil
-}
-
-// idArg returns the argument of a command that takes the id of an image. Or is what the command takes instead.
-func (inv Invocation) idArg(or string) (string, error) {
-	arg, err := inv.oneArg("id of an image" + or)
+// idArg returns the argument of a command that takes the id of an image.
+func (inv Invocation) idArg() (string, error) {
+	id, err := imagery.ParseID(inv.Args[0])
 	if err != nil {
-		return "", err
-	}
-	id, err := imagery.ParseID(arg)
-	if err != nil {
-		return "", usage("%q: %v", arg, err)
+		return "", usage("%q: %v", inv.Args[0], err)
 	}
 	return id, nil
 }

@@ -77,10 +77,7 @@ var redriveHelp = map[action]string{
 
 // dlqShow is the command dlq show.
 func dlqShow(ctx context.Context, inv Invocation) error {
-	id, err := inv.oneArg("id of a dead letter or an image")
-	if err != nil {
-		return err
-	}
+	id := inv.Args[0]
 	deadLetters, now, err := inv.findDeadLetters(ctx, deadLetterFilter{id: id})
 	if err != nil {
 		return err

@@ -87,8 +87,10 @@ func (r *requeuer) parse(inv Invocation) (id string, err error) {
 		return "", nil
 	case r.release+r.reason != "" || !r.since.IsZero():
 		return "", usage("--release, --since and --reason select among --failed images")
+	case len(inv.Args) != 1:
+		return "", usage("give one id of an image, or --failed")
 	}
-	return inv.idArg(", or --failed")
+	return inv.idArg()
 }
 
 // parseSince parses an age or a time in the past. For "" it returns the zero time.

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 
 	"imagery/app/deploy/rollout"
+	"imagery/app/deploy/settings"
 )
 
 const (
@@ -25,127 +26,121 @@ replaces is blocked.`
 	aboutRolloutResume = `Resume the suspended processes of both Auto Scaling groups`
 )
 
-// rolloutCmd is a command of the group rollout. All of them have the same flags and use the code that pulumi up uses.
-type rolloutCmd struct {
-	stack, profile string
-	force          bool
-	bake           time.Duration
-	given          rolloutTarget // by flags
-}
+const rolloutFlags = "--region, --table, --server-group and --worker-group"
 
-// newRolloutCmd defines the flags. The default of --bake is that of imagery:bakeSeconds.
-func newRolloutCmd(fs *flag.FlagSet) *rolloutCmd {
-	c := &rolloutCmd{}
-	fs.StringVar(&c.stack, "stack", "", "Pulumi `stack` whose outputs name the resources (default: the selected one)")
-	fs.StringVar(&c.profile, "profile", "", "AWS credentials `profile` (default: that of the environment)")
-	fs.BoolVar(&c.force, "force", false, "also roll out a release that is blocked or failed before, and during an alarm")
-	fs.DurationVar(&c.bake, "bake", 3*time.Minute, "how long a group is watched after it is replaced")
-	c.given.flags(fs)
-	return c
-}
-
-// options finds the stack and returns the options of a rollout. Progress is printed to Err, so that the result stands
-// alone in Out.
-func (c *rolloutCmd) options(ctx context.Context, inv Invocation) (o rollout.Options, err error) {
-	t, err := c.given.resolve(ctx, c.stack)
-	if err != nil {
-		return o, err
-	}
-	aws, err := config.LoadDefaultConfig(ctx, config.WithRegion(t.Region), config.WithSharedConfigProfile(c.profile))
-	if err != nil {
-		return o, fmt.Errorf("find credentials: %w", err)
-	}
-	var mu sync.Mutex
-	o = rollout.Options{
-		Clients: rollout.NewClients(aws), Table: t.Table, Groups: t.groups(),
-		By: rollout.Whoami(), Bake: c.bake, Force: c.force, Log: func(line string) {
-			mu.Lock()
-			defer mu.Unlock()
-			fmt.Fprintln(inv.Err, line)
-		},
-	}
-	if t.URL != "" { // only a roll forward runs it
-		o.Smoke = rollout.SmokeAt(t.URL, o.Log)
-	}
-	return o, nil
-}
-
-// rolloutStatusCmd is the command rollout status. It takes no lock and may run beside a rollout.
-func rolloutStatusCmd(fs *flag.FlagSet) func(context.Context, Invocation) error {
-	c := newRolloutCmd(fs)
-	return func(ctx context.Context, inv Invocation) error {
-		o, err := c.options(ctx, inv)
-		if err != nil {
-			return err
+// rolloutCmd returns the Setup of a command of the group rollout. All of them have the same flags and use the code that
+// pulumi up uses. Without guards no alarm stops a rollout; the health checks of AWS still do.
+func rolloutCmd(run func(context.Context, Invocation, rollout.Options) error) func(
+	*flag.FlagSet) func(context.Context, Invocation) error {
+	return func(fs *flag.FlagSet) func(context.Context, Invocation) error {
+		stack := fs.String("stack", "", "Pulumi `stack` whose outputs name the resources (default: the selected one)")
+		profile := fs.String("profile", "", "AWS credentials `profile` (default: that of the environment)")
+		force := fs.Bool("force", false, "also roll out a release that is blocked or failed before, and during an alarm")
+		// The default is that of imagery:bakeSeconds.
+		bake := fs.Duration("bake", 3*time.Minute, "how long a group is watched after it is replaced")
+		given := outputs{GuardAlarms: map[string][]string{}} // by flags, on a machine without the pulumi program
+		fs.StringVar(&given.Region, "region", "", "AWS `region`, without --stack")
+		fs.StringVar(&given.Table, "table", "", "the `table` of images, without --stack")
+		fs.StringVar(&given.ServerGroup, "server-group", "", "Auto Scaling `group` of the servers, without --stack")
+		fs.StringVar(&given.WorkerGroup, "worker-group", "", "Auto Scaling `group` of the workers, without --stack")
+		fs.StringVar(&given.BalancerURL, "url", "",
+			"`address` of the service, for the smoke test, without --stack; empty: no smoke test")
+		for _, role := range roles {
+			about := "`alarms` that judge a release of the " + role + "s, separated by commas, without --stack"
+			fs.Func(role+"-guards", about, func(s string) error {
+				given.GuardAlarms[role] = strings.Split(s, ",")
+				return nil
+			})
 		}
-		report, err := rollout.Status(ctx, o)
-		if err != nil {
-			return err
-		}
-		if inv.JSON {
-			return inv.printJSON(report)
-		}
-		printRollout(inv.Out, report, time.Now())
-		return nil
-	}
-}
-
-// rolloutToCmd is the command rollout to.
-func rolloutToCmd(fs *flag.FlagSet) func(context.Context, Invocation) error {
-	c := newRolloutCmd(fs)
-	return func(ctx context.Context, inv Invocation) error {
-		release, err := inv.oneArg("release, by the beginning of its hash")
-		if err != nil {
-			return err
-		}
-		return c.run(ctx, inv, func(o rollout.Options) (string, error) {
-			did, err := rollout.To(ctx, o, release)
-			return fmt.Sprintf("release %s %s", release, did), err
-		})
-	}
-}
-
-// rolloutAbortCmd is the command rollout abort.
-func rolloutAbortCmd(fs *flag.FlagSet) func(context.Context, Invocation) error {
-	c := newRolloutCmd(fs)
-	return func(ctx context.Context, inv Invocation) error {
-		return c.run(ctx, inv, func(o rollout.Options) (string, error) {
-			by, err := rollout.Abort(ctx, o)
-			if by != o.By {
-				return "rolled back by " + by + ", who runs the rollout", err
+		return func(ctx context.Context, inv Invocation) error {
+			t, err := given.orOf(ctx, *stack)
+			if err != nil {
+				return err
 			}
-			return "rolled back", err
-		})
-	}
-}
-
-// rolloutResumeCmd is the command rollout resume.
-func rolloutResumeCmd(fs *flag.FlagSet) func(context.Context, Invocation) error {
-	c := newRolloutCmd(fs)
-	return func(ctx context.Context, inv Invocation) error {
-		return c.run(ctx, inv, func(o rollout.Options) (string, error) {
-			resumed, err := rollout.Resume(ctx, o)
-			if len(resumed) == 0 {
-				return "nothing is suspended", err
+			aws, err := config.LoadDefaultConfig(ctx, config.WithRegion(t.Region), config.WithSharedConfigProfile(*profile))
+			if err != nil {
+				return fmt.Errorf("find credentials: %w", err)
 			}
-			return "resumed " + strings.Join(resumed, ", "), err
-		})
+			var mu sync.Mutex
+			o := rollout.Options{Clients: rollout.NewClients(aws), Table: t.Table, By: rollout.Whoami(), Bake: *bake,
+				Groups: map[settings.Role]rollout.Group{
+					settings.Server: {Name: t.ServerGroup, Alarms: t.GuardAlarms[string(settings.Server)]},
+					settings.Worker: {Name: t.WorkerGroup, Alarms: t.GuardAlarms[string(settings.Worker)]}},
+				Force: *force, Log: func(line string) { // progress, so that the result stands alone in Out
+					mu.Lock()
+					defer mu.Unlock()
+					fmt.Fprintln(inv.Err, line)
+				}}
+			if t.BalancerURL != "" { // only a roll forward runs it
+				o.Smoke = rollout.SmokeAt(t.BalancerURL, o.Log)
+			}
+			return run(ctx, inv, o)
+		}
 	}
 }
 
-// run calls act and prints its outcome, with --json as one document.
-func (c *rolloutCmd) run(ctx context.Context, inv Invocation, act func(rollout.Options) (string, error)) error {
-	o, err := c.options(ctx, inv)
+// orOf returns o, or the outputs of the stack if o names no resources; an empty stack is the selected one. The flags
+// name all resources or none, since the outputs may be those of another stack.
+func (o outputs) orOf(ctx context.Context, stack string) (outputs, error) {
+	complete := func(o outputs) bool {
+		return o.Region != "" && o.Table != "" && o.ServerGroup != "" && o.WorkerGroup != ""
+	}
+	if complete(o) {
+		return o, nil
+	}
+	if o.Region+o.Table+o.ServerGroup+o.WorkerGroup != "" {
+		return o, usage("%s go together: give all four, or --stack", rolloutFlags)
+	}
+	o, err := readOutputs(ctx, "read the outputs of the stack", rolloutFlags, stack)
+	if err == nil && !complete(o) {
+		err = errors.New("the stack has no outputs of imagery: was it ever deployed? Run pulumi up")
+	}
+	return o, err
+}
+
+// rolloutStatus is the command rollout status. It takes no lock and may run beside a rollout.
+func rolloutStatus(ctx context.Context, inv Invocation, o rollout.Options) error {
+	report, err := rollout.Status(ctx, o)
 	if err != nil {
 		return err
 	}
-	text, err := act(o)
 	if inv.JSON {
-		doc := map[string]any{"ok": err == nil, "outcome": text}
+		return inv.printJSON(report)
+	}
+	return inv.rolloutReport(report, time.Now())
+}
+
+// rolloutTo is the command rollout to.
+func rolloutTo(ctx context.Context, inv Invocation, o rollout.Options) error {
+	did, err := rollout.To(ctx, o, inv.Args[0])
+	return inv.rolloutOutcome(fmt.Sprintf("release %s %s", inv.Args[0], did), err)
+}
+
+// rolloutAbort is the command rollout abort.
+func rolloutAbort(ctx context.Context, inv Invocation, o rollout.Options) error {
+	by, err := rollout.Abort(ctx, o)
+	if by != o.By {
+		return inv.rolloutOutcome("rolled back by "+by+", who runs the rollout", err)
+	}
+	return inv.rolloutOutcome("rolled back", err)
+}
+
+// rolloutResume is the command rollout resume.
+func rolloutResume(ctx context.Context, inv Invocation, o rollout.Options) error {
+	resumed, err := rollout.Resume(ctx, o)
+	if len(resumed) == 0 {
+		return inv.rolloutOutcome("nothing is suspended", err)
+	}
+	return inv.rolloutOutcome("resumed "+strings.Join(resumed, ", "), err)
+}
+
+// rolloutOutcome prints the outcome of a command, with --json as one document.
+func (inv Invocation) rolloutOutcome(text string, err error) error {
+	if inv.JSON {
 		if err != nil {
-			doc["outcome"] = err.Error()
+			text = err.Error()
 		}
-		return errors.Join(json.NewEncoder(inv.Out).Encode(doc), err)
+		return errors.Join(json.NewEncoder(inv.Out).Encode(map[string]any{"ok": err == nil, "outcome": text}), err)
 	}
 	if err == nil {
 		fmt.Fprintln(inv.Out, text)

@@ -3,56 +3,45 @@ package cli
 import (
 	"cmp"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
-	"imagery/app/deploy/record"
 	"imagery/app/deploy/rollout"
 )
 
 // shownRollouts limits the rollouts that are printed as text; the JSON document has all of them.
 const shownRollouts = 10
 
-// printRollout writes a report as text: the groups, the lock, the blocked releases and the last rollouts.
-func printRollout(out io.Writer, r rollout.Report, now time.Time) {
+// rolloutReport prints the groups, the lock, the blocked releases and the last rollouts.
+func (c Console) rolloutReport(r rollout.Report, now time.Time) error {
 	for _, g := range r.Groups {
-		fmt.Fprintf(out, "%s: release %.12s, version %s, %s\n",
-			g.Role, cmp.Or(g.Release, "unknown"), g.Version, instanceCounts(g))
+		fmt.Fprintf(c.Out, "%s: release %s, version %s, %s\n", g.Role, short(g.Release), g.Version, instanceCounts(g))
 		for _, process := range slices.Sorted(maps.Keys(g.Suspended)) {
-			fmt.Fprintf(out, "  process %s is suspended: %s\n", process, g.Suspended[process])
+			fmt.Fprintf(c.Out, "  process %s is suspended: %s\n", process, g.Suspended[process])
 		}
 		if f := g.Refresh; f != nil && f.Active {
-			fmt.Fprintf(out, "  being replaced by version %s: %s %s\n", f.Version, f.Status, f.Reason)
+			fmt.Fprintf(c.Out, "  being replaced by version %s: %s %s\n", f.Version, f.Status, f.Reason)
 		}
 	}
 	if l := r.Record.Lock; l.Live(now) {
-		fmt.Fprintf(out, "%s has held the lock since %s: %s\n", l.Holder, formatTime(l.Since), l.Why)
+		fmt.Fprintf(c.Out, "%s has held the lock since %s: %s\n", l.Holder, formatTime(l.Since), l.Why)
 	} else if e := r.Record.Current(); e != nil {
-		fmt.Fprintf(out, "the rollout of %.12s that %s began on %s was interrupted: "+
-			"finish it with pulumi up, or roll it back with imagery rollout abort\n", e.Release, e.By, formatTime(e.Begin))
+		fmt.Fprintf(c.Out, "the rollout of %s that %s began on %s was interrupted: "+
+			"finish it with pulumi up, or roll it back with imagery rollout abort\n", short(e.Release), e.By, formatTime(e.Begin))
 	}
 	for _, release := range slices.Sorted(maps.Keys(r.Record.Blocked)) {
 		b := r.Record.Blocked[release]
-		fmt.Fprintf(out, "release %.12s is blocked by %s since %s: %s\n", release, b.By, formatTime(b.Since), b.Why)
+		fmt.Fprintf(c.Out, "release %s is blocked by %s since %s: %s\n", short(release), b.By, formatTime(b.Since), b.Why)
 	}
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "\nBEGAN\tTOOK\tRELEASE\tFROM\tBY\tRESULT\tREASON")
+	rows := [][]string{{"BEGAN", "TOOK", "RELEASE", "FROM", "BY", "RESULT", "REASON"}}
 	for _, e := range r.Record.Entries[:min(shownRollouts, len(r.Record.Entries))] {
-		fmt.Fprintln(w, rolloutRow(e, now))
+		rows = append(rows, []string{formatTime(e.Begin), e.Took(now).Round(time.Second).String(), short(e.Release),
+			short(cmp.Or(e.From, "-")), e.By, string(e.Result), e.Reason})
 	}
-	w.Flush()
-}
-
-func rolloutRow(e record.Entry, now time.Time) string {
-	from, reason := cmp.Or(e.From, "-"), cmp.Or(e.Reason, "-")
-	return strings.Join([]string{
-		formatTime(e.Begin), e.Took(now).Round(time.Second).String(), fmt.Sprintf("%.12s", e.Release),
-		fmt.Sprintf("%.12s", from), e.By, string(e.Result), reason,
-	}, "\t")
+	fmt.Fprintln(c.Out)
+	return c.table(rows)
 }
 
 // instanceCounts counts the instances of a group by version and state.
@@ -69,8 +58,5 @@ func instanceCounts(g rollout.GroupReport) string {
 	for _, text := range slices.Sorted(maps.Keys(counts)) {
 		parts = append(parts, fmt.Sprintf("%d of %s", counts[text], text))
 	}
-	if len(parts) == 0 {
-		return "no instance"
-	}
-	return strings.Join(parts, ", ")
+	return cmp.Or(strings.Join(parts, ", "), "no instance")
 }

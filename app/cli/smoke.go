@@ -38,48 +38,41 @@ func smokeCmd(fs *flag.FlagSet) func(context.Context, Invocation) error {
 			o.Log = func(line string) { fmt.Fprintln(inv.Out, line) }
 		}
 		report, err := smoke.Run(ctx, o)
-		if err != nil && len(report.Steps) == 0 {
-			return usage("%v", err)
+		failed := 0
+		for _, s := range report.Steps {
+			if s.Error != "" {
+				failed++
+			}
 		}
+		switch {
+		case err != nil && len(report.Steps) == 0:
+			return usage("%v", err)
+		case failed > 1: // one line, since every failed step has been printed
+			err = fmt.Errorf("%s of %d failed", plural(failed, "step"), len(report.Steps))
+		}
+		err = errors.Join(interrupted(ctx), err)
 		if inv.JSON {
-			return errors.Join(inv.printJSON(report), smokeFailure(ctx, report, err))
+			return errors.Join(inv.printJSON(report), err)
 		}
 		if err == nil {
 			fmt.Fprintf(inv.Out, "ok: %d photos were processed correctly, %s\n",
 				len(report.Images), time.Duration(report.Took)*time.Millisecond)
 		}
-		return smokeFailure(ctx, report, err)
+		return err
 	}
-}
-
-// smokeFailure returns an error of one line, since every failed step has been printed.
-func smokeFailure(ctx context.Context, report smoke.Report, err error) error {
-	if err == nil {
-		return nil
-	}
-	failed := 0
-	for _, s := range report.Steps {
-		if s.Error != "" {
-			failed++
-		}
-	}
-	if failed == 1 {
-		return errors.Join(interrupted(ctx), err)
-	}
-	return errors.Join(interrupted(ctx), fmt.Errorf("%s of %d failed", plural(failed, "step"), len(report.Steps)))
 }
 
 // serviceURL returns the argument, else the address of the stack.
 func (inv Invocation) serviceURL(ctx context.Context) (string, error) {
-	if len(inv.Args) > 0 {
-		return inv.oneArg("URL")
+	switch len(inv.Args) {
+	case 0:
+		t, err := inv.target(ctx)
+		if err == nil && t.out.URL == "" {
+			err = usage("give the URL of a service; --stack alone works only for a stack without a certificate")
+		}
+		return t.out.URL, err
+	case 1:
+		return inv.Args[0], nil
 	}
-	t, err := inv.target(ctx)
-	if err != nil {
-		return "", err
-	}
-	if t.out.URL == "" {
-		return "", usage("give the URL of a service; --stack alone works only for a stack without a certificate")
-	}
-	return t.out.URL, nil
+	return "", usage("give one URL")
 }

@@ -54,7 +54,7 @@ func (o *object) String() string {
 
 // why is the command why.
 func why(ctx context.Context, inv Invocation) error {
-	id, err := inv.idArg("")
+	id, err := inv.idArg()
 	if err != nil {
 		return err
 	}
