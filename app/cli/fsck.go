@@ -193,7 +193,8 @@ func (r *fsckRun) print(inv Invocation) error {
 	}
 	repairs := [][]string{{"REPAIR", "IMAGE", "OBJECT", "DETAIL"}}
 	for _, d := range r.repairs {
-		repairs = append(repairs, []string{strings.ReplaceAll(string(d.Action), " ", "-"), d.Image, d.Key, d.detail(d.Detail)})
+		action := strings.ReplaceAll(string(d.Action), " ", "-")
+		repairs = append(repairs, []string{action, d.Image, d.Key, d.detail(d.Detail)})
 	}
 	var errs []error
 	for _, table := range [][][]string{rows, repairs} {

@@ -29,7 +29,8 @@ func (c Console) rolloutReport(r rollout.Report, now time.Time) error {
 		fmt.Fprintf(c.Out, "%s has held the lock since %s: %s\n", l.Holder, formatTime(l.Since), l.Why)
 	} else if e := r.Record.Current(); e != nil {
 		fmt.Fprintf(c.Out, "the rollout of %s that %s began on %s was interrupted: "+
-			"finish it with pulumi up, or roll it back with imagery rollout abort\n", short(e.Release), e.By, formatTime(e.Begin))
+			"finish it with pulumi up, or roll it back with imagery rollout abort\n",
+			short(e.Release), e.By, formatTime(e.Begin))
 	}
 	for _, release := range slices.Sorted(maps.Keys(r.Record.Blocked)) {
 		b := r.Record.Blocked[release]

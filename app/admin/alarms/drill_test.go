@@ -29,7 +29,8 @@ func TestOutcome(t *testing.T) {
 		"failed, without a reason":   {undone, failed + "}", Failed, undone},
 		"in progress":                {"Something about " + topic, `{"actionState":"InProgress"` + resource + "}", "", ""},
 	} {
-		state, reason, ok := outcome(types.AlarmHistoryItem{HistorySummary: &c.summary, HistoryData: &c.data}, topic, types.StateValueAlarm)
+		item := types.AlarmHistoryItem{HistorySummary: &c.summary, HistoryData: &c.data}
+		state, reason, ok := outcome(item, topic, types.StateValueAlarm)
 		if state != c.state || reason != c.reason || ok != (c.state != "") {
 			t.Errorf("%s: %q, %q, %t", name, state, reason, ok)
 		}

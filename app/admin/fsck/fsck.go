@@ -112,7 +112,7 @@ var transitions = map[string][]string{
 
 // Check returns the problems in a snapshot, sorted; none for consistent data.
 func Check(s Snapshot) []Finding {
-	c := checker{Snapshot: s, referenced: map[string]bool{}, results: map[string]map[string]int{}, hinted: map[string]bool{}}
+	c := checker{s, map[string]bool{}, map[string]map[string]int{}, map[string]bool{}, nil}
 	for key := range s.Objects {
 		if kind, id, hash := parseKey(key); kind == result {
 			if c.results[id] == nil {
