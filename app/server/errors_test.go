@@ -106,9 +106,7 @@ func TestUploadErrors(t *testing.T) {
 				r.Header.Del("Content-Type")
 			}
 			s.do(r).expectProblem(t, test.status, test.says)
-			if objects, messages := w.written(); objects+messages != 0 {
-				t.Errorf("%d objects stored, %d messages queued", objects, messages)
-			}
+			w.expectNothingStored(t)
 			if fmt.Sprint(w.item(id)) != fmt.Sprint(before) {
 				t.Errorf("the image changed: %+v", w.item(id))
 			}

@@ -3,7 +3,6 @@ package server
 import (
 	"bytes"
 	"context"
-	"errors"
 	"image"
 	"image/color"
 	_ "image/gif"
@@ -15,19 +14,20 @@ import (
 	"time"
 
 	"imagery/app/imagery"
+	"imagery/app/testing/memory"
 )
 
-// fakes is a catalog, blobs and a queue in memory, with hooks to inject faults. It counts writes.
+// fakes is a service in memory, with hooks to inject faults.
 type fakes struct {
-	mu      sync.Mutex
-	items   map[string]imagery.Image
-	objects map[string][]byte
-	sent    [][]byte
-	traces  []string
-	reads   int // of the catalog
-	closed  int // results that were opened and closed
-	link    string
-	lag     time.Duration // between a catalog read and its answer
+	catalog memory.Catalog
+	blobs   memory.Blobs
+	queue   *memory.Queue
+
+	mu     sync.Mutex
+	reads  int // of the catalog
+	closed int // results that were opened and closed
+	link   string
+	lag    time.Duration // between a catalog read and its answer
 
 	onGet  func(ctx context.Context) error // called before a catalog read, without the lock
 	onPut  func(ctx context.Context) error
@@ -35,155 +35,100 @@ type fakes struct {
 }
 
 func newFakes() *fakes {
-	return &fakes{items: map[string]imagery.Image{}, objects: map[string][]byte{}}
+	w := &fakes{}
+	w.queue, _ = memory.NewQueue(imagery.Limits{Visibility: time.Minute})
+	return w
 }
 
+// The ports of fakes call its hooks.
 type (
-	catalog struct{ *fakes }
-	blobs   struct{ *fakes }
-	queue   struct{ *fakes }
+	catalog struct {
+		*memory.Catalog
+		w *fakes
+	}
+	blobs struct {
+		*memory.Blobs
+		w *fakes
+	}
+	queue struct {
+		*memory.Queue
+		w *fakes
+	}
 )
 
 func (w *fakes) service() *imagery.Service {
-	return &imagery.Service{Catalog: catalog{w}, Blobs: blobs{w}, Queue: queue{w}, DeadLetters: queue{w}, Now: time.Now,
-		ResendAfter: time.Minute, UploadLife: 24 * time.Hour}
+	q := queue{w.queue, w}
+	return &imagery.Service{Catalog: catalog{&w.catalog, w}, Blobs: blobs{&w.blobs, w}, Queue: q, DeadLetters: q,
+		Now: time.Now, ResendAfter: time.Minute, UploadLife: 24 * time.Hour}
 }
 
-func try(ctx context.Context, f func(context.Context) error) error {
+// call calls a hook, if it is set.
+func (w *fakes) call(ctx context.Context, hook *func(context.Context) error) error {
+	w.mu.Lock()
+	f := *hook
+	w.mu.Unlock()
 	if f == nil {
 		return nil
 	}
 	return f(ctx)
 }
 
-func (w *fakes) hook(f *func(context.Context) error) func(context.Context) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return *f
-}
-
-func (c catalog) Create(_ context.Context, img imagery.Image, now time.Time) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if old, ok := c.items[img.ID]; ok && !old.Expired(now) {
-		return imagery.ErrExists
-	}
-	c.items[img.ID] = img
-	return nil
-}
-
 func (c catalog) Get(ctx context.Context, id string) (imagery.Image, error) {
-	if err := try(ctx, c.hook(&c.onGet)); err != nil {
+	if err := c.w.call(ctx, &c.w.onGet); err != nil {
 		return imagery.Image{}, err
 	}
-	c.mu.Lock()
-	c.reads++
-	img, ok := c.items[id]
-	c.mu.Unlock()
-	time.Sleep(c.lag)
-	if !ok {
-		return imagery.Image{}, imagery.ErrNotFound
-	}
-	return img, nil
+	c.w.mu.Lock()
+	c.w.reads++
+	img, err := c.Catalog.Get(ctx, id)
+	c.w.mu.Unlock()
+	time.Sleep(c.w.lag)
+	return img, err
 }
 
-func (c catalog) Move(_ context.Context, from, to imagery.Image) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if at := c.items[from.ID]; at.Version != from.Version || at.State != from.State || at.RawKey != from.RawKey {
-		return imagery.ErrConflict
-	}
-	c.items[to.ID] = to
-	return nil
-}
+func (c catalog) Ping(ctx context.Context) error { return c.w.call(ctx, &c.w.onGet) }
 
-func (c catalog) Touch(context.Context, imagery.Image, time.Time) error { return nil }
-func (c catalog) Pending(
-	context.Context, string, time.Time, time.Time, string, int,
-) ([]imagery.Pending, string, error) {
-	return nil, "", nil
-}
-func (c catalog) Lease(context.Context, string, string, time.Time, time.Time) (bool, error) {
-	return true, nil
-}
-func (c catalog) Ping(ctx context.Context) error { return try(ctx, c.hook(&c.onGet)) }
-
-func (b blobs) Put(ctx context.Context, key, _ string, body io.ReadSeeker, size int64) error {
-	if err := try(ctx, b.hook(&b.onPut)); err != nil {
+func (b blobs) Put(ctx context.Context, key, contentType string, body io.ReadSeeker, size int64) error {
+	if err := b.w.call(ctx, &b.w.onPut); err != nil {
 		return err
 	}
-	if _, err := body.Seek(0, io.SeekStart); err != nil {
-		return err
-	}
-	all, err := io.ReadAll(body)
-	if err != nil {
-		return err
-	}
-	if int64(len(all)) != size {
-		return errors.New("size and body disagree")
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.objects[key] = all
-	return nil
-}
-
-func (b blobs) Get(_ context.Context, key string, limit int64) ([]byte, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	body, ok := b.objects[key]
-	if !ok {
-		return nil, imagery.ErrNotFound
-	}
-	if int64(len(body)) > limit {
-		return nil, errors.New("over the limit")
-	}
-	return bytes.Clone(body), nil
+	return b.Blobs.Put(ctx, key, contentType, body, size)
 }
 
 func (b blobs) Link(ctx context.Context, key, filename string) (imagery.Link, error) {
-	if b.link != "" {
-		return imagery.Link{URL: b.link + key + "?as=" + filename}, nil
+	if b.w.link != "" {
+		return imagery.Link{URL: b.w.link + key + "?as=" + filename}, nil
 	}
-	body, err := b.Get(ctx, key, 1<<30)
-	if err != nil {
-		return imagery.Link{}, err
+	link, err := b.Blobs.Link(ctx, key, filename)
+	if err == nil {
+		link.Body = openObject{link.Body, b.w}
 	}
-	return imagery.Link{Body: &openObject{Reader: bytes.NewReader(body), fakes: b.fakes}}, nil
+	return link, err
 }
+
+func (b blobs) Ping(ctx context.Context) error { return b.w.call(ctx, &b.w.onPut) }
 
 // openObject counts the results that were closed.
 type openObject struct {
-	*bytes.Reader
-	fakes *fakes
+	io.ReadSeekCloser
+	w *fakes
 }
 
-func (o *openObject) Close() error {
-	o.fakes.mu.Lock()
-	defer o.fakes.mu.Unlock()
-	o.fakes.closed++
+func (o openObject) Close() error {
+	o.w.mu.Lock()
+	defer o.w.mu.Unlock()
+	o.w.closed++
 	return nil
 }
-func (b blobs) Ping(ctx context.Context) error { return try(ctx, b.hook(&b.onPut)) }
 
 func (q queue) Send(ctx context.Context, body []byte, trace string) error {
-	if err := try(ctx, q.hook(&q.onSend)); err != nil {
+	if err := q.w.call(ctx, &q.w.onSend); err != nil {
 		return err
 	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.sent, q.traces = append(q.sent, body), append(q.traces, trace)
-	return nil
+	return q.Queue.Send(ctx, body, trace)
 }
-func (q queue) Receive(context.Context, int, time.Duration) ([]imagery.Message, error) {
-	return nil, nil
-}
-func (q queue) Extend(context.Context, time.Duration, ...imagery.Message) ([]imagery.Message, error) {
-	return nil, nil
-}
-func (q queue) Delete(context.Context, ...imagery.Message) error { return nil }
+
 func (q queue) Limits(ctx context.Context) (imagery.Limits, error) {
-	return imagery.Limits{}, try(ctx, q.hook(&q.onSend))
+	return imagery.Limits{}, q.w.call(ctx, &q.w.onSend)
 }
 
 // put stores an image, by default a created one with a new id.
@@ -194,24 +139,24 @@ func (w *fakes) put(img imagery.Image) imagery.Image {
 	if img.State == "" {
 		img.State = imagery.Created
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.items[img.ID] = img
+	w.catalog.Put(img)
 	return img
 }
 
 func (w *fakes) item(id string) imagery.Image {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.items[id]
+	img, _ := w.catalog.Get(context.Background(), id)
+	return img
+}
+
+// putObject stores a result.
+func (w *fakes) putObject(key string, body []byte) {
+	if err := w.blobs.Put(context.Background(), key, "", bytes.NewReader(body), int64(len(body))); err != nil {
+		panic(err)
+	}
 }
 
 // written returns the number of objects and messages.
-func (w *fakes) written() (objects, messages int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return len(w.objects), len(w.sent)
-}
+func (w *fakes) written() (objects, messages int) { return len(w.blobs.Keys()), w.queue.Len() }
 
 // maxPixels is the limit of inspect.
 const maxPixels = 1000 * 1000

@@ -38,27 +38,29 @@ func FuzzUpload(f *testing.F) {
 	w := newFakes()
 	s := newServer(options(w, io.Discard), testTimeouts())
 	f.Fuzz(func(t *testing.T, body []byte, contentType string) {
-		clear(w.objects)
-		w.sent = nil
+		for _, key := range w.blobs.Keys() {
+			w.blobs.Remove(key)
+		}
+		w.queue.Purge()
 		id := w.put(imagery.Image{}).ID
-		defer delete(w.items, id)
+		defer w.catalog.Remove(id)
 		r := httptest.NewRequest("POST", "/image/"+id+"/upload", bytes.NewReader(body))
 		r.Header.Set("Content-Type", contentType)
 		out := httptest.NewRecorder()
 		s.ServeHTTP(out, r)
 		switch out.Code {
 		case 202:
-			key := w.items[id].RawKey
-			stored, ok := w.objects[key]
-			if !ok || key != keyOf(id, stored) || len(w.objects) != 1 || len(w.sent) != 1 {
-				t.Errorf("key %q, %d objects, %d messages", key, len(w.objects), len(w.sent))
+			key := w.item(id).RawKey
+			stored, err := w.blobs.Get(t.Context(), key, maxForm)
+			if objects, messages := w.written(); err != nil || key != keyOf(id, stored) || objects != 1 || messages != 1 {
+				t.Errorf("key %q, %d objects, %d messages, %v", key, objects, messages, err)
 			}
 			if _, err := sniff(stored); err != nil || inspect(bytes.NewReader(stored)) != nil || !bytes.Contains(body, stored) {
 				t.Errorf("accepted %q", stored)
 			}
 		case 400, 413, 415, 422:
-			if len(w.objects)+len(w.sent) != 0 || w.items[id].State != imagery.Created {
-				t.Errorf("%d wrote %d objects, %d messages, %+v", out.Code, len(w.objects), len(w.sent), w.items[id])
+			if objects, messages := w.written(); objects+messages != 0 || w.item(id).State != imagery.Created {
+				t.Errorf("%d wrote %d objects, %d messages, %+v", out.Code, objects, messages, w.item(id))
 			}
 			if !strings.Contains(out.Body.String(), `"detail":"`) {
 				t.Errorf("%d %s", out.Code, out.Body)

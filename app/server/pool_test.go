@@ -118,9 +118,7 @@ func TestPoolExhausted(t *testing.T) {
 		t.Errorf("a photo of a few bytes: %d %s", got.StatusCode, got.body)
 	}
 	done := w.put(imagery.Image{State: imagery.Processed, ProcessedKey: "processed/x/y.jpg"}).ID
-	w.mu.Lock()
-	w.objects["processed/x/y.jpg"] = []byte("result")
-	w.mu.Unlock()
+	w.putObject("processed/x/y.jpg", []byte("result"))
 	if got := s.get("/image/" + done + "/processed"); got.StatusCode != 200 || string(got.body) != "result" {
 		t.Errorf("a result: %d %s", got.StatusCode, got.body)
 	}

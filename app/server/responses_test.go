@@ -57,9 +57,7 @@ func TestResultBytes(t *testing.T) {
 		img := imagery.Image{ID: imagery.NewID(), State: imagery.Processed}
 		img.ProcessedKey = imagery.ProcessedKey(img.ID, "0123", ext)
 		w.put(img)
-		w.mu.Lock()
-		w.objects[img.ProcessedKey] = result
-		w.mu.Unlock()
+		w.putObject(img.ProcessedKey, result)
 		path := "/image/" + img.ID + "/processed"
 		got := s.get(path)
 		h := got.Header

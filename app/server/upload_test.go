@@ -60,9 +60,7 @@ func TestCreate(t *testing.T) {
 		`{"x":"` + strings.Repeat("y", maxCreate) + `"}`} {
 		create(body).expectProblem(t, 400, "")
 	}
-	if objects, messages := w.written(); objects+messages != 0 {
-		t.Errorf("creates wrote %d objects, %d messages", objects, messages)
-	}
+	w.expectNothingStored(t)
 }
 
 // TestUploadForms: every form in which a photo may be sent.
@@ -109,11 +107,13 @@ func TestUploadForms(t *testing.T) {
 			if got.StatusCode != 202 || strings.TrimSpace(string(got.body)) != want {
 				t.Fatalf("%d %s", got.StatusCode, got.body)
 			}
-			if !bytes.Equal(w.objects[key], test.photo) || len(w.objects) != 1 {
-				t.Errorf("stored %d objects, the expected one: %t", len(w.objects), bytes.Equal(w.objects[key], test.photo))
+			stored, err := w.blobs.Get(t.Context(), key, maxForm)
+			if keys := w.blobs.Keys(); err != nil || !bytes.Equal(stored, test.photo) || len(keys) != 1 {
+				t.Errorf("stored %v, the photo: %t, %v", keys, bytes.Equal(stored, test.photo), err)
 			}
-			if len(w.sent) != 1 || w.traces[0] != trace || !strings.Contains(string(w.sent[0]), id) {
-				t.Errorf("sent %q with trace %q", w.sent, w.traces)
+			ms, _ := w.queue.Receive(t.Context(), 10, 0)
+			if len(ms) != 1 || ms[0].Trace != trace || !strings.Contains(string(ms[0].Body), id) {
+				t.Errorf("sent %+v", ms)
 			}
 		})
 	}
