@@ -38,6 +38,11 @@ func (b blobs) Put(ctx context.Context, key, _ string, body io.ReadSeeker, size 
 	if !ok {
 		return fmt.Errorf("object key %q is not allowed", key)
 	}
+	return b.replace(ctx, path, body, size)
+}
+
+// replace writes a file atomically and durably.
+func (b blobs) replace(ctx context.Context, path string, body io.ReadSeeker, size int64) error {
 	staged, err := b.stage(body, size)
 	if err == nil {
 		err = ctx.Err()

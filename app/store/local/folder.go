@@ -1,6 +1,7 @@
 package local
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -8,6 +9,7 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -49,8 +51,13 @@ const uuidForm = `[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`
 
 func databasePath(dir string) string { return filepath.Join(dir, databaseName) }
 
-// databaseNames lists the files that SQLite may create.
-var databaseNames = []string{databaseName, databaseName + "-wal", databaseName + "-shm", databaseName + "-journal"}
+var (
+	folders = []string{objectsName, tmpName, wakeName}
+	// databaseNames lists the files that SQLite may create.
+	databaseNames = []string{databaseName, databaseName + "-wal", databaseName + "-shm", databaseName + "-journal"}
+	// usedNames lists the paths that the service uses beside the marker.
+	usedNames = slices.Concat(folders, []string{FleetFile}, databaseNames)
+)
 
 // createLayout creates the missing files and folders, readable by their owner only: photos are private, and only the
 // secret id of an image protects it. The data folder itself keeps its mode, since it may have other uses.
@@ -58,7 +65,7 @@ func createLayout(root *os.Root) error {
 	if err := writeMarker(root); err != nil {
 		return err
 	}
-	for _, name := range []string{objectsName, tmpName, wakeName} {
+	for _, name := range folders {
 		if err := root.Mkdir(name, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 			return err
 		}
@@ -121,13 +128,7 @@ func keyOfAside(name string) string {
 // the file behind, so readers must ask the URL which folder it serves.
 func (s *Store) Announce(url string) (withdraw func() error, err error) {
 	text := fmt.Sprintf("%s %d\n", url, os.Getpid())
-	staged, err := blobs{s.root}.stage(strings.NewReader(text), int64(len(text)))
-	if err == nil {
-		err = s.root.Rename(staged, FleetFile)
-	}
-	if err != nil && staged != "" {
-		err = errors.Join(err, s.root.Remove(staged))
-	}
+	err = blobs{s.root}.replace(context.Background(), FleetFile, strings.NewReader(text), int64(len(text)))
 	if err != nil {
 		return nil, fmt.Errorf("write %s: %w", FleetFile, cause(err))
 	}

@@ -52,8 +52,7 @@ CREATE TABLE leases (
 `
 
 // makeSchema creates the tables of dir, or checks that they exist and can be written, and sets the application id. It
-// uses one transaction, so a process that dies here leaves the database unchanged. If there are objects, it creates no
-// tables.
+// uses one transaction, so a process that dies here leaves the database unchanged.
 func makeSchema(dir string, root *os.Root) (err error) {
 	db, err := openDatabase(dir, "rwc", 1)
 	if err != nil {
@@ -61,17 +60,9 @@ func makeSchema(dir string, root *os.Root) (err error) {
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 
-	empty := func(q querier) (bool, error) {
-		var n int
-		err := q.QueryRow("SELECT count(*) FROM sqlite_schema").Scan(&n)
-		return n == 0, err
-	}
-	if none, err := empty(db); err != nil {
+	ctx := context.Background()
+	if err := checkSchema(ctx, db); err != nil && err != errEmpty { // another program's database must not be changed
 		return err
-	} else if !none { // another program's database must not be changed
-		if err := checkSchema(db); err != nil {
-			return err
-		}
 	}
 	// WAL mode is stored in the file, so later connections need neither set it nor take the lock for that.
 	var mode string
@@ -81,28 +72,19 @@ func makeSchema(dir string, root *os.Root) (err error) {
 	if mode != "wal" {
 		return fmt.Errorf("this file system allows no write-ahead log (journal mode %s)", mode)
 	}
-	tx, err := db.BeginTx(context.Background(), nil)
+	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback()
-	none, err := empty(tx)
-	if err != nil {
-		return err
-	}
-	if none {
-		object, err := firstFile(root, objectsName)
-		if err != nil {
-			return cause(err)
-		}
-		if object != "" {
-			return fmt.Errorf("the database is empty, but there is %s: restore the database of this folder", object)
-		}
-		if _, err := tx.Exec(fmt.Sprintf("%s PRAGMA user_version = %d", schema, schemaVersion)); err != nil {
+	err = checkSchema(ctx, tx)
+	if err == errEmpty {
+		if err := createTables(tx, root); err != nil {
 			return err
 		}
+		err = checkSchema(ctx, tx)
 	}
-	if err := checkSchema(tx); err != nil {
+	if err != nil {
 		return err
 	}
 	// The previous release did not set the id. If it is set, nothing is written, so that a start does not wait for the
@@ -117,30 +99,47 @@ func makeSchema(dir string, root *os.Root) (err error) {
 	return tx.Commit()
 }
 
+// createTables creates the tables, unless there are objects: these belong to another database.
+func createTables(tx *sql.Tx, root *os.Root) error {
+	object, err := firstFile(root, objectsName)
+	if err != nil {
+		return cause(err)
+	}
+	if object != "" {
+		return fmt.Errorf("the database is empty, but there is %s: restore the database of this folder", object)
+	}
+	_, err = tx.Exec(fmt.Sprintf("%s PRAGMA user_version = %d", schema, schemaVersion))
+	return err
+}
+
 // applicationID marks our database in SQLite's file header: "IMGR".
 const applicationID = 0x494d4752
 
-// querier is a database or a transaction.
-type querier interface {
-	QueryRow(query string, args ...any) *sql.Row
-}
-
-// errNotOurs is returned for a database that another program made.
-var errNotOurs = errors.New("it is the database of another program")
+var (
+	// errNotOurs is returned for a database that another program made.
+	errNotOurs = errors.New("it is the database of another program")
+	// errEmpty is returned for a database without tables.
+	errEmpty = errors.New("it has no tables")
+)
 
 // checkSchema returns nil if the database has our tables in a version that this release reads. The previous release set
-// no application id.
-func checkSchema(q querier) error {
-	var id, version, tables int
-	err := errors.Join(
-		q.QueryRow("PRAGMA application_id").Scan(&id),
-		q.QueryRow("PRAGMA user_version").Scan(&version),
-		q.QueryRow("SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ('images', 'messages', 'leases')").
-			Scan(&tables))
+// no application id. db is a database, a connection or a transaction.
+func checkSchema(ctx context.Context, db interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}) error {
+	var id, version, all, ours int
+	err := errors.Join( // the tables first: they appear together with the rest
+		db.QueryRowContext(ctx, `
+			SELECT count(*), count(*) FILTER (WHERE type = 'table' AND name IN ('images', 'messages', 'leases'))
+			FROM sqlite_schema`).Scan(&all, &ours),
+		db.QueryRowContext(ctx, "PRAGMA application_id").Scan(&id),
+		db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version))
 	switch {
 	case err != nil:
 		return err
-	case id != applicationID && (id != 0 || tables != 3):
+	case all == 0:
+		return errEmpty
+	case id != applicationID && (id != 0 || ours != 3):
 		return errNotOurs
 	case version != schemaVersion:
 		return fmt.Errorf("schema %d was made by another release, this one reads %d", version, schemaVersion)

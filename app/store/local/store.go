@@ -75,7 +75,7 @@ func Prepare(dir string) error {
 		return folderError(dir, err)
 	}
 	defer root.Close()
-	if _, err := inspect(dir, root); err != nil {
+	if err := inspect(root); err != nil {
 		return err
 	}
 	if err := createLayout(root); err != nil {
@@ -121,7 +121,7 @@ func Open(o Options) (*Store, error) {
 // open checks the folder and opens the database.
 func (s *Store) open() error {
 	dir := s.opts.Dir
-	if _, err := inspect(dir, s.root); err != nil {
+	if err := inspect(s.root); err != nil {
 		return err
 	}
 	before, err := os.Stat(databasePath(dir))
@@ -147,7 +147,7 @@ func (s *Store) recordFiles(database os.FileInfo) (err error) {
 	if s.anchor, err = s.reader.Conn(context.Background()); err != nil {
 		return err
 	}
-	if err := checkSchema(connQuerier{s.anchor}); err != nil {
+	if err := checkSchema(context.Background(), s.anchor); err != nil {
 		return err
 	}
 	s.files = map[string]os.FileInfo{databaseName: database}
@@ -157,13 +157,6 @@ func (s *Store) recordFiles(database os.FileInfo) (err error) {
 		}
 	}
 	return s.intact()
-}
-
-// connQuerier adapts a connection to querier.
-type connQuerier struct{ *sql.Conn }
-
-func (c connQuerier) QueryRow(query string, args ...any) *sql.Row {
-	return c.QueryRowContext(context.Background(), query, args...)
 }
 
 // errTableGone is returned when the database file is no longer the one that this process opened. Writes to a removed
@@ -295,7 +288,7 @@ func openDatabase(dir, mode string, conns int, pragmas ...string) (*sql.DB, erro
 	if mode == "rwc" {
 		return db, nil
 	}
-	if err := checkSchema(db); err != nil {
+	if err := checkSchema(context.Background(), db); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
