@@ -116,7 +116,7 @@ func (b *balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r.Body = body
 	proxy := httputil.ReverseProxy{
 		Rewrite:        rewrite,
-		Transport:      roundTripper(b.send),
+		Transport:      b,
 		ErrorLog:       b.web.ErrorLog,
 		ModifyResponse: func(*http.Response) error { timeout.Stop(); return nil },
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
@@ -152,20 +152,16 @@ func rewrite(r *httputil.ProxyRequest) {
 	r.SetXForwarded()
 }
 
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
 // connKey is the context key of the connection for a request.
 type connKey struct{}
 
-// dial returns the connection that send has put into the context.
+// dial returns the connection that RoundTrip has put into the context.
 func dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	return ctx.Value(connKey{}).(net.Conn), nil
 }
 
-// send connects before it sends the request, so that only the connecting is ever repeated.
-func (b *balancer) send(r *http.Request) (*http.Response, error) {
+// RoundTrip connects before it sends the request, so that only the connecting is ever repeated.
+func (b *balancer) RoundTrip(r *http.Request) (*http.Response, error) {
 	conn, err := b.pool.connect(r.Context())
 	if err != nil {
 		return nil, err

@@ -36,7 +36,7 @@ func balance(t *testing.T, servers ...http.HandlerFunc) (b *balancer, addr strin
 
 func (b *balancer) join(addr string, ready bool) *target {
 	t := b.pool.add(true)
-	b.pool.setListening(t, addr)
+	b.pool.setAddress(t, addr)
 	b.pool.setProbed(t, addr, true, ready)
 	return t
 }
@@ -94,7 +94,7 @@ func TestRequestWaitsWhileNoServerIsUp(t *testing.T) {
 		b.pool.mu.Lock()
 		target := b.pool.add(true)
 		b.pool.mu.Unlock()
-		b.pool.setListening(target, s.Listener.Addr().String())
+		b.pool.setAddress(target, s.Listener.Addr().String())
 	})
 	res, err = http.Post("http://"+addr+"/", "text/plain", strings.NewReader("body"))
 	if err != nil {

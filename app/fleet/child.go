@@ -130,7 +130,7 @@ func (c *child) run() exit {
 	c.mu.Lock()
 	c.process, c.addr = nil, ""
 	c.mu.Unlock()
-	c.pool.setGone(c.target)
+	c.pool.setAddress(c.target, "")
 	return end
 }
 
@@ -161,7 +161,7 @@ func (c *child) onListening(alive context.Context, addr string) {
 	c.mu.Lock()
 	c.listened, c.addr = true, addr
 	c.mu.Unlock()
-	c.pool.setListening(c.target, addr)
+	c.pool.setAddress(c.target, addr)
 	go c.probe(alive, addr)
 }
 

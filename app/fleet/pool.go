@@ -51,34 +51,27 @@ func (p *pool) add(server bool) *target {
 	return t
 }
 
-// setListening records the address of a new process of the child.
-func (p *pool) setListening(t *target, addr string) { p.set(t, addr, true, false) }
+// setAddress records the address of a new process of the child, or an empty one when its process has ended.
+func (p *pool) setAddress(t *target, addr string) {
+	p.mu.Lock()
+	t.addr, t.up = addr, false
+	p.mu.Unlock()
+	p.setProbed(t, addr, addr != "", false)
+}
 
-// setGone records that no process of the child runs.
-func (p *pool) setGone(t *target) { p.set(t, "", false, false) }
-
-// setProbed records the result of a probe of addr, unless the child has another address by now.
+// setProbed records the result of a probe of addr, unless the child has another address by now. It wakes the waiting
+// requests when a server becomes usable.
 func (p *pool) setProbed(t *target, addr string, up, ready bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if t.addr == addr {
-		p.setLocked(t, addr, up, ready)
+	if t.addr != addr {
+		return
 	}
-}
-
-func (p *pool) set(t *target, addr string, up, ready bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.setLocked(t, addr, up, ready)
-}
-
-// setLocked also wakes the waiting requests when a server becomes usable.
-func (p *pool) setLocked(t *target, addr string, up, ready bool) {
 	if up && !t.up {
 		close(p.changed)
 		p.changed = make(chan struct{})
 	}
-	t.addr, t.up, t.ready = addr, up, ready
+	t.up, t.ready = up, ready
 }
 
 // connect opens a connection to the best server. Nothing of the request has been sent yet, so if a server refuses the

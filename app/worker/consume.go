@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"imagery/app/deploy/settings"
 	"imagery/app/imagery"
 )
 
@@ -20,12 +19,12 @@ const (
 
 // consumer receives messages from the queue and runs their jobs.
 type consumer struct {
-	w          *Worker
-	limits     imagery.Limits
-	jobTimeout time.Duration // from the receive; see settings.JobTimeout
+	w      *Worker
+	limits imagery.Limits
 
-	inFlight   inFlightSet
-	visibility sync.Mutex // serialises heartbeats and the return of messages
+	mu         sync.Mutex
+	inFlight   map[*inFlight]struct{} // including messages that wait for a slot or for memory
+	visibility sync.Mutex             // serialises heartbeats and the return of messages
 	jobs       sync.WaitGroup
 	acks       chan *inFlight
 	batch      int // largest number of messages that the next receive asks for
@@ -34,7 +33,8 @@ type consumer struct {
 // consume receives and processes messages until ctx ends. It returns when none is in flight any more.
 func (w *Worker) consume(ctx context.Context, limits imagery.Limits) {
 	limits.Visibility = max(limits.Visibility, time.Second) // a queue may say 0; heartbeats need an interval
-	c := &consumer{w: w, limits: limits, jobTimeout: settings.JobTimeout, acks: make(chan *inFlight, maxReceive), batch: 1}
+	c := &consumer{w: w, limits: limits, inFlight: map[*inFlight]struct{}{}, acks: make(chan *inFlight, maxReceive),
+		batch: 1}
 	// Both outlive ctx, because the jobs that are still running need them.
 	beatCtx, stopHeartbeat := context.WithCancel(context.WithoutCancel(ctx))
 	var helpers sync.WaitGroup
@@ -71,7 +71,7 @@ func (c *consumer) step(ctx context.Context) {
 	now := time.Now()
 	for _, received := range ms {
 		m := &inFlight{Message: received, receivedAt: now, extendedAt: now}
-		c.inFlight.add(m)
+		c.add(m)
 		if c.maybePoison(received) {
 			suspects = append(suspects, m)
 		} else {

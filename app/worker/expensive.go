@@ -61,7 +61,7 @@ func (w *Worker) awaitExpensive(ctx context.Context, wait time.Duration) error {
 // sendAgain sends a copy of the message to the end of the queue, and reports whether the received one may be deleted.
 // If the process dies in between, the image has two messages, which is harmless.
 func (c *consumer) sendAgain(ctx context.Context, m *inFlight) bool {
-	if !m.owned(c.limits.Visibility) {
+	if !c.owned(m) {
 		return false
 	}
 	if err := c.w.Queue.Send(ctx, m.Body, m.Trace); err != nil {

@@ -2,11 +2,9 @@ package worker
 
 import (
 	"context"
-	"maps"
-	"slices"
-	"sync"
 	"time"
 
+	"imagery/app/deploy/settings"
 	"imagery/app/imagery"
 )
 
@@ -15,55 +13,32 @@ type inFlight struct {
 	imagery.Message
 	receivedAt time.Time // the job is cancelled settings.JobTimeout later
 
-	mu         sync.Mutex
+	// guarded by consumer.mu
 	extendedAt time.Time // when the last receive or extension that succeeded was sent
 	lost       bool      // the queue no longer accepts the receipt
 }
 
 // owned reports whether the queue cannot have delivered the message to another worker yet.
-func (m *inFlight) owned(visibility time.Duration) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return !m.lost && time.Since(m.extendedAt) < visibility
+func (c *consumer) owned(m *inFlight) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ownedLocked(m)
 }
 
-func (m *inFlight) setExtended(at time.Time) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.extendedAt = at
+func (c *consumer) ownedLocked(m *inFlight) bool {
+	return !m.lost && time.Since(m.extendedAt) < c.limits.Visibility
 }
 
-func (m *inFlight) markLost() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.lost = true
+func (c *consumer) add(m *inFlight) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.inFlight[m] = struct{}{}
 }
 
-// inFlightSet has all messages in flight, including those that wait for a slot or for memory.
-type inFlightSet struct {
-	mu  sync.Mutex
-	all map[*inFlight]struct{}
-}
-
-func (s *inFlightSet) add(m *inFlight) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.all == nil {
-		s.all = map[*inFlight]struct{}{}
-	}
-	s.all[m] = struct{}{}
-}
-
-func (s *inFlightSet) remove(m *inFlight) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.all, m)
-}
-
-func (s *inFlightSet) list() []*inFlight {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Collect(maps.Keys(s.all))
+func (c *consumer) remove(m *inFlight) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.inFlight, m)
 }
 
 // heartbeat extends the visibility of all messages in flight until ctx ends, three times per visibility timeout, so
@@ -86,28 +61,30 @@ func (c *consumer) extendAll(ctx context.Context) {
 	defer c.visibility.Unlock()
 	byReceipt := map[string]*inFlight{}
 	var ms []imagery.Message
-	for _, m := range c.inFlight.list() {
-		if time.Since(m.receivedAt) < c.jobTimeout && m.owned(c.limits.Visibility) {
+	c.mu.Lock()
+	for m := range c.inFlight {
+		if time.Since(m.receivedAt) < settings.JobTimeout && c.ownedLocked(m) {
 			byReceipt[m.Receipt] = m
 			ms = append(ms, m.Message)
 		}
 	}
+	c.mu.Unlock()
 	if len(ms) == 0 {
 		return
 	}
 	began := time.Now()
 	lost, err := c.w.Queue.Extend(ctx, c.limits.Visibility, ms...)
-	for _, m := range lost {
-		byReceipt[m.Receipt].markLost()
-		delete(byReceipt, m.Receipt)
+	if err != nil && ctx.Err() == nil {
+		c.w.Log.Warn("could not extend the visibility of messages in flight", "messages", len(ms), "error", err)
 	}
-	if err != nil {
-		if ctx.Err() == nil {
-			c.w.Log.Warn("could not extend the visibility of messages in flight", "messages", len(ms), "error", err)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err == nil {
+		for _, m := range byReceipt {
+			m.extendedAt = began
 		}
-		return
 	}
-	for _, m := range byReceipt {
-		m.setExtended(began)
+	for _, m := range lost {
+		byReceipt[m.Receipt].lost = true
 	}
 }

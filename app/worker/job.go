@@ -19,7 +19,7 @@ func (c *consumer) handle(stop context.Context, m *inFlight) {
 		c.returnToQueue(m, 0)
 		return
 	}
-	ctx, cancel := context.WithDeadline(context.WithoutCancel(stop), m.receivedAt.Add(c.jobTimeout))
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(stop), m.receivedAt.Add(settings.JobTimeout))
 	defer cancel()
 	hint, err := imagery.ParseHint(m.Body)
 	if err != nil {
@@ -35,7 +35,7 @@ func (c *consumer) handle(stop context.Context, m *inFlight) {
 	}
 	job := imagery.Job{
 		Hint: hint, Receives: m.Receives, Sent: m.Sent, Last: last,
-		Owned: func() bool { return m.owned(c.limits.Visibility) },
+		Owned: func() bool { return c.owned(m) },
 		Admit: func(ctx context.Context, cost imagery.Cost) (func(), error) { return c.admit(ctx, stop, cost, wait) },
 	}
 	from := origin{message: m.ID, trace: m.Trace, receivedAt: m.receivedAt}
@@ -74,8 +74,8 @@ func (c *consumer) retryLater(m *inFlight) {
 func (c *consumer) returnToQueue(m *inFlight, delay time.Duration) {
 	c.visibility.Lock()
 	defer c.visibility.Unlock()
-	c.inFlight.remove(m)
-	if !m.owned(c.limits.Visibility) {
+	c.remove(m)
+	if !c.owned(m) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), returnTimeout)
@@ -106,15 +106,8 @@ func Backoff(n, max int, outage time.Duration, jitter float64) time.Duration {
 func (c *consumer) acknowledge(ctx context.Context) {
 	for m := range c.acks {
 		batch := []*inFlight{m}
-		for more := true; more && len(batch) < maxReceive; {
-			select {
-			case next, ok := <-c.acks:
-				if more = ok; ok {
-					batch = append(batch, next)
-				}
-			default:
-				more = false
-			}
+		for len(c.acks) > 0 && len(batch) < maxReceive {
+			batch = append(batch, <-c.acks)
 		}
 		var ms []imagery.Message
 		for _, m := range batch {
@@ -125,7 +118,7 @@ func (c *consumer) acknowledge(ctx context.Context) {
 			c.w.Log.Warn("could not delete processed messages", "messages", len(ms), "error", err)
 		}
 		for _, m := range batch {
-			c.inFlight.remove(m)
+			c.remove(m)
 		}
 	}
 }
