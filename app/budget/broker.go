@@ -65,25 +65,32 @@ const acceptPause = 100 * time.Millisecond
 // Close ends Serve. Existing leases stay valid.
 func (b *Broker) Close() error { return b.listener.Close() }
 
-// leaseRequest is sent once on each connection. The reply is one line, granted or refused.
-type leaseRequest struct {
-	token, pool string
-	bytes       int64
-	now         bool // fail instead of waiting
-}
+// leaseFormat is the request, sent once on each connection: token, pool, bytes, and whether to fail instead of waiting.
+// The reply is one line, granted or refused.
+const leaseFormat = "%s %s %d %t\n"
 
 // maxRequest is the largest request in bytes. It is small because processes without the token can connect, too.
 const maxRequest = 200
 
-const leaseFormat = "%s %s %d %t\n"
-
 const granted, refused = "granted\n", "refused\n"
 
-// lease serves one connection: it acquires the bytes, replies, and releases them when the connection is closed.
+// lease serves one connection: it acquires the bytes, replies, and releases them when the connection is closed. It does
+// not reply to a request that is malformed, unauthorized, or for an unknown pool.
 func (b *Broker) lease(conn net.Conn) {
 	defer conn.Close()
-	r, ok := b.read(conn)
-	if !ok {
+	_ = conn.SetReadDeadline(time.Now().Add(requestTimeout))
+	line, err := bufio.NewReaderSize(conn, maxRequest).ReadSlice('\n')
+	if err != nil {
+		return
+	}
+	_ = conn.SetReadDeadline(time.Time{})
+	var token, name string
+	var n int64
+	var now bool
+	_, err = fmt.Sscanf(string(line), leaseFormat, &token, &name, &n, &now)
+	authorized := subtle.ConstantTimeCompare([]byte(token), []byte(b.token)) == 1
+	pool := b.pools[name]
+	if err != nil || !authorized || n <= 0 || pool == nil {
 		return
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -91,8 +98,12 @@ func (b *Broker) lease(conn net.Conn) {
 		defer cancel()
 		_, _ = io.Copy(io.Discard, conn) // until the other process closes it or ends
 	}()
-	release, err := b.grant(ctx, r)
-	if err != nil {
+	release, ok := pool.TryAcquire(n)
+	if !ok && !now {
+		release, err = pool.Acquire(ctx, n)
+		ok = err == nil
+	}
+	if !ok {
 		_, _ = io.WriteString(conn, refused) // if this fails the other process has ended
 		return
 	}
@@ -103,32 +114,7 @@ func (b *Broker) lease(conn net.Conn) {
 	<-ctx.Done()
 }
 
-// read reads the request of a connection; ok is false if it is malformed, unauthorized, or for an unknown pool.
-func (b *Broker) read(conn net.Conn) (r leaseRequest, ok bool) {
-	_ = conn.SetReadDeadline(time.Now().Add(requestTimeout))
-	line, err := bufio.NewReaderSize(conn, maxRequest).ReadSlice('\n')
-	if err != nil {
-		return r, false
-	}
-	_ = conn.SetReadDeadline(time.Time{})
-	_, err = fmt.Sscanf(string(line), leaseFormat, &r.token, &r.pool, &r.bytes, &r.now)
-	authorized := subtle.ConstantTimeCompare([]byte(r.token), []byte(b.token)) == 1
-	return r, err == nil && authorized && r.bytes > 0 && b.pools[r.pool] != nil
-}
-
 var errNotFree = errors.New("not free")
-
-func (b *Broker) grant(ctx context.Context, r leaseRequest) (release func(), err error) {
-	pool := b.pools[r.pool]
-	if !r.now {
-		return pool.Acquire(ctx, r.bytes)
-	}
-	release, ok := pool.TryAcquire(r.bytes)
-	if !ok {
-		return nil, errNotFree
-	}
-	return release, nil
-}
 
 // Leases is the client of one pool of a Broker in another process. Safe for concurrent use.
 type Leases struct {

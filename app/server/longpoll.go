@@ -54,12 +54,6 @@ type longPoller struct {
 	watches map[string]*watch // by image id
 }
 
-func newLongPoller(
-	read func(context.Context, string) (imagery.Image, error), stopping <-chan struct{}, limit int,
-) *longPoller {
-	return &longPoller{read: read, stopping: stopping, limit: limit, watches: map[string]*watch{}}
-}
-
 // watch is one image that requests wait for, with its latest snapshot. Guarded by longPoller.mu.
 type watch struct {
 	waiting int
@@ -92,7 +86,9 @@ func (lp *longPoller) wait(
 	timeout := time.NewTimer(params.wait)
 	defer timeout.Stop()
 	for {
-		now := lp.latest(w)
+		lp.mu.Lock()
+		now := w.snapshot
+		lp.mu.Unlock()
 		var timedOut <-chan time.Time
 		var stopping <-chan struct{}
 		if now.read > before {
@@ -145,12 +141,6 @@ func (lp *longPoller) unsubscribe(id string, w *watch) {
 		delete(lp.watches, id)
 		w.stop()
 	}
-}
-
-func (lp *longPoller) latest(w *watch) snapshot {
-	lp.mu.Lock()
-	defer lp.mu.Unlock()
-	return w.snapshot
 }
 
 // poll reads the image every pollInterval until ctx ends. An error is returned to all requests that wait; clients

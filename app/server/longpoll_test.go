@@ -161,10 +161,11 @@ func TestLongPollLimit(t *testing.T) {
 func TestPollEndsWithLastRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reads := 0
-		lp := newLongPoller(func(context.Context, string) (imagery.Image, error) {
+		lp := longPoller{limit: 10, watches: map[string]*watch{}}
+		lp.read = func(context.Context, string) (imagery.Image, error) {
 			reads++
 			return imagery.Image{State: imagery.Uploaded}, nil
-		}, nil, 10)
+		}
 		var waiting sync.WaitGroup
 		for _, d := range []time.Duration{time.Second, 3 * time.Second} {
 			waiting.Go(func() { _, _, _ = lp.wait(t.Context(), "a", waitParams{d, -1}) })

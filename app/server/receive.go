@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"hash"
 	"io"
@@ -111,6 +110,3 @@ func (v *receiver) validate(whole bool) error {
 	}
 	return err
 }
-
-// sum returns the hash of all bytes in the form that object keys contain.
-func (v *receiver) sum() string { return hex.EncodeToString(v.hash.Sum(nil)) }

@@ -9,13 +9,9 @@ import (
 	"time"
 )
 
-const (
-	// unpooledSize is the number of bytes of each file that are kept outside the pool, so that a request that sends
-	// next to nothing reserves no block.
-	unpooledSize = 4 << 10
-	// maxHead is the largest number of bytes that head returns.
-	maxHead = 512
-)
+// unpooledSize is the number of bytes of each file that are kept outside the pool, so that a request that sends next to
+// nothing reserves no block.
+const unpooledSize = 4 << 10
 
 // reservation is the memory that one request has reserved in a pool, and the bytes in it. One goroutine fills it;
 // any number may read it.
@@ -112,12 +108,12 @@ func (r *reservation) unused(ctx context.Context) ([]byte, error) {
 	return r.blocks[last][r.size-int64(last)*blockSize:], nil
 }
 
-// head returns up to maxHead of the first bytes stored.
+// head returns the first bytes stored.
 func (r *reservation) head() []byte {
 	if len(r.blocks) == 0 {
-		return r.unpooled[:min(r.size, maxHead)]
+		return r.unpooled[:r.size]
 	}
-	return r.blocks[0][:min(r.size, maxHead)]
+	return r.blocks[0][:min(r.size, blockSize)]
 }
 
 // disarm prevents eviction from now on. It returns errPoolExhausted if the reservation was evicted already.

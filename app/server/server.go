@@ -3,6 +3,7 @@ package server
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -86,7 +87,7 @@ type Server struct {
 	timeouts   timeouts
 	echo       *echo.Echo
 	pool       *pool
-	longPoller *longPoller
+	longPoller longPoller
 	health     imagery.Health
 	stopping   chan struct{} // closed when Run begins to stop
 }
@@ -95,8 +96,8 @@ type Server struct {
 func New(o Options) *Server { return newServer(o, defaultTimeouts) }
 
 func newServer(o Options, t timeouts) *Server {
-	stopping := make(chan struct{})
-	s := &Server{Options: o, timeouts: t, stopping: stopping,
+	o.Connections = cmp.Or(o.Connections, 1024)
+	s := &Server{Options: o, timeouts: t, stopping: make(chan struct{}),
 		pool: newPool(o.Budget, o.Memory, t.block, t.stall),
 		health: imagery.Health{Timeout: t.ready, Dependencies: []imagery.Dependency{
 			{Name: "table", Ping: o.Service.Catalog.Ping},
@@ -104,12 +105,11 @@ func newServer(o Options, t timeouts) *Server {
 			{Name: "queue", Ping: func(ctx context.Context) error { _, err := o.Service.Queue.Limits(ctx); return err }},
 		}}}
 	// Half of the connections stay free for uploads and probes.
-	s.longPoller = newLongPoller(s.getImage, stopping, min(maxLongPolls, s.connections()/2))
+	s.longPoller = longPoller{read: s.getImage, stopping: s.stopping, limit: min(maxLongPolls, s.Connections/2),
+		watches: map[string]*watch{}}
 	s.echo = s.routes()
 	return s
 }
-
-func (s *Server) connections() int { return cmp.Or(s.Connections, 1024) }
 
 // ServeHTTP implements http.Handler. Read and write deadlines have an effect only below a server of net/http.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.echo.ServeHTTP(w, r) }
@@ -119,7 +119,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.echo.Serv
 // requests in flight are finished. Connections that are still open after the drain timeout are closed. Run returns
 // nil after a stop.
 func (s *Server) Run(ctx context.Context, l net.Listener) error {
-	srv := httpserver.New(s, s.connections(), s.Log, slog.LevelWarn)
+	srv := httpserver.New(s, s.Connections, s.Log, slog.LevelWarn)
 	srv.WriteTimeout = writeTimeout
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(l) }()
@@ -130,18 +130,16 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	}
 	s.Log.Info("stopping: no longer ready")
 	close(s.stopping)
-	select {
-	case err := <-served:
-		return fmt.Errorf("serve HTTP on %s: %w", l.Addr(), err)
-	case <-time.After(s.timeouts.lameDuck):
-	}
+	time.Sleep(s.timeouts.lameDuck)
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeouts.drain)
 	defer cancel()
 	if err := srv.Shutdown(drain); err != nil {
 		s.Log.Warn("requests cut off at the end of the drain", "error", err)
 		_ = srv.Close() // its error is that a connection was closed already
 	}
-	<-served
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve HTTP on %s: %w", l.Addr(), err)
+	}
 	return nil
 }
 

@@ -2,6 +2,7 @@ package server
 
 import (
 	"crypto/sha256"
+	"encoding/hex"
 	"net/http"
 	"strings"
 	"time"
@@ -38,7 +39,7 @@ func (s *Server) upload(c echo.Context) error {
 	ctx, cancel := s.dependencyContext(r.Context(), getTook)
 	defer cancel()
 	img, rs.warning, err = s.Service.Accept(ctx, imagery.Upload{
-		ID: img.ID, Hash: v.sum(), ContentType: v.contentType,
+		ID: img.ID, Hash: hex.EncodeToString(v.hash.Sum(nil)), ContentType: v.contentType,
 		Body: reservation.reader(), Size: reservation.size, Trace: rs.trace,
 	})
 	if err != nil {

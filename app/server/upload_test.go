@@ -10,13 +10,11 @@ import (
 	"io"
 	"net"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"imagery/app/deploy/settings"
 	"imagery/app/imagery"
-	"imagery/app/testing/short"
 )
 
 func keyOf(id string, photo []byte) string {
@@ -129,78 +127,6 @@ func TestUploadFromTheBrowser(t *testing.T) {
 		t.Errorf("%d to %q", got.StatusCode, got.Header.Get("Location"))
 	}
 	s.upload(id, jpegPhoto(2), "Accept", "text/html").expectProblem(t, 409, "another photo")
-}
-
-// TestUploadAgain: the same photo three times in each state, and a different one in each state.
-func TestUploadAgain(t *testing.T) {
-	t.Parallel()
-	mine, other := jpegPhoto(1), jpegPhoto(2)
-	for state, want := range map[imagery.State]struct {
-		after    imagery.State
-		version  int64 // after
-		messages int   // after three uploads
-		other    int   // status of other bytes
-	}{
-		imagery.Created:   {imagery.Uploaded, 1, 3, 202},
-		imagery.Uploaded:  {imagery.Uploaded, 1, 3, 409},
-		imagery.Failed:    {imagery.Uploaded, 3, 3, 202},
-		imagery.Processed: {imagery.Processed, 2, 0, 409},
-	} {
-		t.Run(string(state), func(t *testing.T) {
-			t.Parallel()
-			w := newFakes()
-			s := start(t, w, testTimeouts())
-			make := func() string {
-				img := imagery.Image{ID: imagery.NewID(), State: state}
-				img.Version = map[imagery.State]int64{imagery.Uploaded: 1, imagery.Failed: 2, imagery.Processed: 2}[state]
-				if state != imagery.Created {
-					img.RawKey = keyOf(img.ID, mine)
-				}
-				return w.put(img).ID
-			}
-			id := make()
-			for range 3 {
-				got := s.upload(id, mine)
-				if img := got.image(t); got.StatusCode != 202 || img.State != want.after || img.Version != want.version {
-					t.Errorf("%d %s", got.StatusCode, got.body)
-				}
-			}
-			if _, messages := w.written(); messages != want.messages {
-				t.Errorf("%d messages, want %d", messages, want.messages)
-			}
-			if got := s.upload(make(), other); got.StatusCode != want.other {
-				t.Errorf("other bytes: %d %s", got.StatusCode, got.body)
-			}
-		})
-	}
-}
-
-// TestUploadRace: if two photos are uploaded to one new id at once, exactly one is accepted, and that one is stored.
-func TestUploadRace(t *testing.T) {
-	short.Skip(t, "races of two uploads")
-	t.Parallel()
-	w := newFakes()
-	s := start(t, w, testTimeouts())
-	photos := [][]byte{jpegPhoto(1), jpegPhoto(2)}
-	for range 200 {
-		id := w.put(imagery.Image{}).ID
-		var status [2]int
-		var race sync.WaitGroup
-		for i := range photos {
-			race.Go(func() { status[i] = s.upload(id, photos[i]).StatusCode })
-		}
-		race.Wait()
-		winner := 0
-		if status[1] == 202 {
-			winner = 1
-		}
-		if status[winner] != 202 || status[1-winner] != 409 {
-			t.Fatalf("answers %v", status)
-		}
-		if img := w.item(id); img.RawKey != keyOf(id, photos[winner]) || img.Version != 1 {
-			t.Fatalf("photo %d won, the image is %+v", winner, img)
-		}
-	}
 }
 
 // TestHintLost: an upload whose hint cannot be sent succeeds, and the log has a warning.

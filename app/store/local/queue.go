@@ -3,6 +3,7 @@ package local
 import (
 	"context"
 	"database/sql"
+	"slices"
 	"time"
 
 	"imagery/app/imagery"
@@ -128,14 +129,31 @@ func (q queue) claim(ctx context.Context, tx *sql.Tx, n int, list *[]imagery.Mes
 
 // Extend implements imagery.Queue in one transaction. On an error no message was extended.
 func (q queue) Extend(ctx context.Context, d time.Duration, ms ...imagery.Message) (lost []imagery.Message, err error) {
+	lost, err = q.forEach(ctx, ms, "UPDATE messages SET visible = ?", time.Now().Add(d).UnixMilli())
+	if err == nil && d <= 0 && len(lost) < len(ms) { // visible now, earlier than sleeping receivers expect
+		q.s.notifier.notify()
+	}
+	return lost, err
+}
+
+// Delete implements imagery.Queue. It is stricter than SQS: a receipt is invalid after its visibility timeout, not only
+// after the next delivery.
+func (q queue) Delete(ctx context.Context, ms ...imagery.Message) error {
+	_, err := q.forEach(ctx, ms, "DELETE FROM messages")
+	return err
+}
+
+// forEach executes an SQL statement with its arguments for each message whose receipt is valid, and returns the others.
+func (q queue) forEach(ctx context.Context, ms []imagery.Message, statement string, args ...any) (
+	lost []imagery.Message, err error) {
 	if len(ms) == 0 {
 		return nil, nil
 	}
 	err = q.s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		now := time.Now()
+		now := time.Now().UnixMilli()
 		for _, m := range ms {
-			r, err := tx.ExecContext(ctx, "UPDATE messages SET visible = ? WHERE "+receiptValid,
-				now.Add(d).UnixMilli(), m.ID, q.dead, m.Receipt, now.UnixMilli())
+			r, err := tx.ExecContext(ctx, statement+" WHERE id = ? AND dead = ? AND receipt = ? AND visible > ?",
+				slices.Concat(args, []any{m.ID, q.dead, m.Receipt, now})...)
 			if err != nil {
 				return err
 			}
@@ -150,32 +168,8 @@ func (q queue) Extend(ctx context.Context, d time.Duration, ms ...imagery.Messag
 	if err != nil {
 		return nil, err
 	}
-	if d <= 0 && len(lost) < len(ms) { // visible now, earlier than sleeping receivers expect
-		q.s.notifier.notify()
-	}
 	return lost, nil
 }
-
-// Delete implements imagery.Queue. It is stricter than SQS: a receipt is invalid after its visibility timeout, not only
-// after the next delivery.
-func (q queue) Delete(ctx context.Context, ms ...imagery.Message) error {
-	if len(ms) == 0 {
-		return nil
-	}
-	return q.s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		now := time.Now().UnixMilli()
-		for _, m := range ms {
-			_, err := tx.ExecContext(ctx, "DELETE FROM messages WHERE "+receiptValid, m.ID, q.dead, m.Receipt, now)
-			if err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-// receiptValid is the SQL condition that a message has the given receipt and that it is still valid.
-const receiptValid = "id = ? AND dead = ? AND receipt = ? AND visible > ?"
 
 // Limits implements imagery.Queue. It returns the options of this process; all processes of a fleet have the same.
 func (q queue) Limits(context.Context) (imagery.Limits, error) {
