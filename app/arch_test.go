@@ -75,7 +75,6 @@ var layers = map[string][]string{
 	"imagery/app/testing/e2e":      {},
 	"imagery/app/testing/browser":  {},
 	"imagery/app/testing/short":    {}, // for tests
-	"imagery/app/testing/process":  {}, // for tests
 	"imagery/app/testing/failures": {}, // writes docs/failures.md
 	// emulators, for tests only
 	"imagery/app/testing/fakeaws": {
@@ -83,14 +82,14 @@ var layers = map[string][]string{
 	},
 	// links emulators, and so is a program of its own
 	"imagery/app/testing/bench": {
-		"imagery/app/", "imagery/app/testing/bench/", "github.com/disintegration/imaging", "github.com/aws/",
-		"golang.org/x/image/",
+		"imagery/app/", "imagery/app/testing/bench/", "github.com/disintegration/imaging", "github.com/spf13/pflag",
+		"golang.org/x/sys/unix",
 	},
 	"imagery/app/testing/bench/ours": {
 		"imagery/app/sepia", "imagery/app/budget", "imagery/app/testing/bench/",
 		"github.com/disintegration/imaging",
 	},
-	"imagery/app/testing/bench/frame":    {},
+	"imagery/app/testing/bench/protocol": {},
 	"imagery/infra/testing/iamreference": {}, // by hand, when an action of AWS is added
 	"imagery/app":                        {"imagery/app/", "github.com/coreos/go-systemd/v22/daemon"},
 }

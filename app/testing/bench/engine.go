@@ -2,133 +2,143 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
-	"imagery/app/testing/bench/frame"
+	"imagery/app/testing/bench/protocol"
 )
 
 // sample is the cost of filtering one photo once.
 type sample struct {
-	Elapsed   time.Duration // measured by the process, without its input and output
-	Outside   time.Duration // measured by the benchmark, with the pipes
-	CPU       time.Duration // of all threads since the previous photo, with the pipes; 0 if unknown
+	Elapsed   time.Duration
+	CPU       time.Duration // of all threads since the previous photo, with its files; 0 if unknown
 	Mallocs   uint64        // Go only, like Allocated
 	Allocated uint64
 }
 
-// engine is a program that filters photos.
-type engine interface {
-	// filter filters one photo and returns its cost and the result.
-	filter(p photo) (sample, []byte, error)
-	// versions returns the names and versions of the program and its libraries.
-	versions() string
-	pid() int
-	close()
+// engine is a process that filters photos. It reads a line for each photo, and writes a line when the result is in its
+// file.
+type engine struct {
+	versions string // names and versions of the program and its libraries
+	request  func(p photo, in, out string) (line string)
+	reply    func(line []byte, took time.Duration) (sample, error)
+
+	dir   string
+	photo string // name of the photo in the folder
+	cmd   *exec.Cmd
+	in    io.WriteCloser
+	out   *bufio.Reader
 }
 
-// framed is a process that implements the protocol of package frame.
-type framed struct {
-	operation string
-	cmd       *exec.Cmd
-	in        *bufio.Writer
-	pipe      io.Closer
-	out       *bufio.Reader
-	stderr    *bytes.Buffer
-	hello     frame.Hello
-	cpu       int64 // microseconds since the start of the process
-}
-
-// startFramed starts a process on the given cores and waits for its first line.
-func startFramed(ctx context.Context, operation string, cores []int, args ...string) (*framed, error) {
-	cmd := exec.CommandContext(ctx, "taskset", append([]string{"-c", coreList(cores)}, args...)...)
-	e := &framed{operation: operation, cmd: cmd, stderr: &bytes.Buffer{}}
-	cmd.Stderr = e.stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		return nil, err
+// start starts a process on the given cores, with its files in a new folder in dir.
+func start(ctx context.Context, dir string, cores []int, args ...string) (*engine, error) {
+	list := strings.Trim(strings.ReplaceAll(fmt.Sprint(cores), " ", ","), "[]")
+	e := &engine{cmd: exec.CommandContext(ctx, "taskset", append([]string{"-c", list}, args...)...)}
+	e.cmd.Env = append(os.Environ(), fmt.Sprintf("OMP_NUM_THREADS=%d", len(cores)))
+	e.cmd.Stderr = os.Stderr
+	out, err := e.cmd.StdoutPipe()
+	if err == nil {
+		e.out = bufio.NewReader(out)
+		e.in, err = e.cmd.StdinPipe()
 	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = e.cmd.Start()
 	}
-	if err := cmd.Start(); err != nil {
+	if err == nil {
+		e.dir, err = os.MkdirTemp(dir, "imagery-bench")
+	}
+	if err != nil {
 		return nil, fmt.Errorf("start %v: %w", args, err)
-	}
-	e.pipe, e.in, e.out = in, bufio.NewWriterSize(in, 64<<10), bufio.NewReaderSize(out, 64<<10)
-	if err := frame.ReadHead(e.out, &e.hello); err != nil {
-		e.close()
-		return nil, fmt.Errorf("start %v: %w\n%s", args, err, e.stderr)
 	}
 	return e, nil
 }
 
-func coreList(cores []int) string {
-	var l []string
-	for _, c := range cores {
-		l = append(l, strconv.Itoa(c))
+// startProtocol starts a process that implements the protocol, and uses one of its operations.
+func startProtocol(ctx context.Context, operation string, cores []int, args ...string) (*engine, error) {
+	e, err := start(ctx, "", cores, args...)
+	if err != nil {
+		return nil, err
 	}
-	return strings.Join(l, ",")
+	var hello protocol.Hello
+	line, err := e.out.ReadBytes('\n')
+	if err == nil {
+		err = json.Unmarshal(line, &hello)
+	}
+	if err != nil {
+		e.close()
+		return nil, fmt.Errorf("start %v: %w", args, err)
+	}
+	e.versions = hello.Versions
+	e.request = func(p photo, in, out string) string {
+		// A struct of strings has no errors.
+		line, _ := json.Marshal(protocol.Request{Operation: operation, Format: p.result(), In: in, Out: out})
+		return string(line)
+	}
+	var cpu int64 // microseconds since the start of the process
+	e.reply = func(line []byte, _ time.Duration) (s sample, err error) {
+		var r protocol.Reply
+		if err := json.Unmarshal(line, &r); err != nil {
+			return s, err
+		}
+		if r.Error != "" {
+			return s, errors.New(r.Error)
+		}
+		s = sample{time.Duration(r.Nanos), time.Duration(r.CPUMicros-cpu) * time.Microsecond, r.Mallocs, r.Allocated}
+		cpu = r.CPUMicros
+		return s, nil
+	}
+	return e, nil
 }
 
-func (e *framed) versions() string { return e.hello.Versions }
-func (e *framed) pid() int         { return e.cmd.Process.Pid }
+// filter filters one photo and returns its cost and the result.
+func (e *engine) filter(p photo) (s sample, result []byte, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("filter %s with %s: %w", p.name, e.versions, err)
+		}
+	}()
+	in, out := filepath.Join(e.dir, "in."+p.extension()), filepath.Join(e.dir, "out."+p.result())
+	if e.photo != p.name {
+		if err := os.WriteFile(in, p.raw, 0o600); err != nil {
+			return s, nil, err
+		}
+		e.photo = p.name
+	}
+	began := time.Now()
+	if _, err := io.WriteString(e.in, e.request(p, in, out)+"\n"); err != nil {
+		return s, nil, err
+	}
+	line, err := e.out.ReadBytes('\n')
+	if err == nil {
+		s, err = e.reply(line, time.Since(began))
+	}
+	if err == nil {
+		result, err = os.ReadFile(out)
+	}
+	return s, result, err
+}
 
 // close closes the input of the process, which ends it.
-func (e *framed) close() {
-	e.pipe.Close()
-	if err := e.cmd.Wait(); err != nil {
-		e.cmd.Process.Kill() // it may have ended with an error by itself
-	}
-}
-
-func (e *framed) filter(p photo) (sample, []byte, error) {
-	s, body, err := e.ask(e.operation, p.result(), p.raw)
-	if err != nil {
-		return s, nil, fmt.Errorf("%s of %s: %w", e.operation, p.name, err)
-	}
-	return s, body, nil
-}
-
-func (e *framed) ask(operation, format string, raw []byte) (sample, []byte, error) {
-	began := time.Now()
-	err := frame.Write(e.in, frame.Request{Operation: operation, Format: format, Size: len(raw)}, raw)
-	var reply frame.Reply
-	if err == nil {
-		err = frame.ReadHead(e.out, &reply)
-	}
-	if err != nil {
-		return sample{}, nil, fmt.Errorf("%w\n%s", err, e.stderr)
-	}
-	body, err := frame.ReadBody(e.out, reply.Size)
-	if err == nil && reply.Error != "" {
-		err = errors.New(reply.Error)
-	}
-	s := sample{Elapsed: time.Duration(reply.Nanos), Outside: time.Since(began), Mallocs: reply.Mallocs,
-		Allocated: reply.Allocated, CPU: time.Duration(reply.CPUMicros-e.cpu) * time.Microsecond}
-	e.cpu = reply.CPUMicros
-	return s, body, err
+func (e *engine) close() {
+	e.in.Close()
+	_ = e.cmd.Wait() // error messages are on standard error
+	os.RemoveAll(e.dir)
 }
 
 // peak returns the peak resident memory of a process in bytes, as the kernel counts it.
 func peak(pid int) (int64, error) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	kib, err := strconv.ParseInt(strings.TrimSuffix(field(fmt.Sprintf("/proc/%d/status", pid), "VmHWM"), " kB"), 10, 64)
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("read the peak memory of process %d: %w", pid, err)
 	}
-	for line := range strings.Lines(string(data)) {
-		if v, ok := strings.CutPrefix(line, "VmHWM:"); ok {
-			kib, err := strconv.ParseInt(strings.Fields(v)[0], 10, 64)
-			return kib << 10, err
-		}
-	}
-	return 0, fmt.Errorf("no VmHWM of process %d", pid)
+	return kib << 10, nil
 }

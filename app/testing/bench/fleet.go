@@ -1,20 +1,24 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
+	"syscall"
 	"time"
 
+	"imagery/app/client"
 	"imagery/app/imagery"
 	awsstore "imagery/app/store/aws"
 	"imagery/app/store/local"
 	"imagery/app/testing/fakeaws"
-	"imagery/app/testing/process"
 )
 
 // The backends of a service.
@@ -46,75 +50,78 @@ func openStore(ctx context.Context, backend, dir string) (s store, err error) {
 		if err != nil {
 			return s, err
 		}
-		return store{[]string{"-data", dir}, nil, l.Catalog(), func() { l.Close(); os.RemoveAll(dir) }}, nil
+		return store{[]string{"-data", dir}, nil, l.Catalog(), func() { l.Close() }}, nil
 	}
 	c := fakeaws.New()
 	stack, err := c.NewStack(ctx, "imagery", imagery.Limits{Visibility: time.Minute, MaxReceives: 5})
-	if err == nil {
-		var b *awsstore.Store
-		b, err = awsstore.Open(ctx, awsstore.Options{Table: stack.Table, Bucket: stack.Bucket, QueueURL: stack.QueueURL,
-			S3PathStyle: true, AWS: c.Config("bench")})
-		if err == nil {
-			flags := []string{"-table", stack.Table, "-bucket", stack.Bucket, "-queue-url", stack.QueueURL,
-				"-s3-path-style"}
-			return store{flags, c.Env("fleet"), b.Catalog(), c.Close}, nil
-		}
-	}
-	c.Close()
-	return s, fmt.Errorf("start the emulators: %w", err)
-}
-
-// startFleet starts the binary and waits until it is ready. took is the time from the start to readiness.
-func startFleet(ctx context.Context, exe string, s store, flags ...string) (
-	p *process.Process, took time.Duration, err error) {
-	args := append([]string{"-listen", "127.0.0.1:0"}, append(flags, s.flags...)...)
-	began := time.Now()
-	// A service under load logs much, and the lines that are read come first.
-	p, err = process.Command{Exe: exe, Args: args, Env: s.env, MaxLog: 1 << 20}.Start(ctx)
 	if err != nil {
-		return nil, 0, err
+		c.Close()
+		return s, fmt.Errorf("start the emulators: %w", err)
 	}
-	if err := awaitReady(ctx, p); err != nil {
-		p.Kill()
-		return nil, 0, fmt.Errorf("wait until the service is ready: %w", err)
+	b, err := awsstore.Open(ctx, awsstore.Options{Table: stack.Table, Bucket: stack.Bucket, QueueURL: stack.QueueURL,
+		S3PathStyle: true, AWS: c.Config("bench")})
+	if err != nil {
+		c.Close()
+		return s, fmt.Errorf("start the emulators: %w", err)
 	}
-	return p, time.Since(began), nil
+	flags := []string{"-table", stack.Table, "-bucket", stack.Bucket, "-queue-url", stack.QueueURL, "-s3-path-style"}
+	return store{flags, c.Env("fleet"), b.Catalog(), c.Close}, nil
 }
 
-func awaitReady(ctx context.Context, p *process.Process) error {
-	for ctx.Err() == nil {
-		res, err := http.Get(p.URL + "/readyz")
-		if err == nil {
-			res.Body.Close()
-			if res.StatusCode == http.StatusOK {
-				return nil
+// fleet is a running service.
+type fleet struct {
+	client client.Client // sends each request once
+	took   time.Duration // from its start to readiness
+	cmd    *exec.Cmd
+}
+
+// startFleet starts the binary and waits until it is ready. The end of ctx stops it.
+func startFleet(ctx context.Context, exe string, s store) (*fleet, error) {
+	cmd := exec.CommandContext(ctx, exe, append([]string{"-listen", "127.0.0.1:0"}, s.flags...)...)
+	cmd.Env = append(os.Environ(), s.env...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 40 * time.Second
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	url, ok := strings.CutPrefix(strings.TrimSpace(line), "listening on ")
+	if err != nil || !ok {
+		return nil, fmt.Errorf("start the service: first line %q: %w", line, err)
+	}
+	f := &fleet{client: *client.New(url), cmd: cmd}
+	f.client.HTTP = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256}}
+	patient := f.client
+	patient.Retry = 2 * time.Millisecond
+	_, err = patient.Expect(ctx, http.MethodGet, "/readyz", nil, nil, http.StatusOK)
+	f.took = time.Since(began)
+	return f, err
+}
+
+// pids returns the process ids of the children of one role.
+func (f *fleet) pids(role string) (list []int) {
+	// Each thread lists the processes that it has started.
+	paths, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", f.cmd.Process.Pid))
+	for _, path := range paths {
+		children, _ := os.ReadFile(path) // a thread may have ended
+		for _, child := range strings.Fields(string(children)) {
+			env, _ := os.ReadFile("/proc/" + child + "/environ")
+			if pid, err := strconv.Atoi(child); err == nil && strings.Contains(string(env), "IMAGERY_ROLE="+role+"\x00") {
+				list = append(list, pid)
 			}
 		}
-		select {
-		case <-time.After(2 * time.Millisecond):
-		case <-p.Done():
-			return fmt.Errorf("the process ended: %w", p.Err)
-		case <-ctx.Done():
-		}
 	}
-	return ctx.Err()
+	return list
 }
 
-// childPIDs returns the process ids of the children of one role.
-func childPIDs(ctx context.Context, fleet *process.Process, role string) (pids []int, err error) {
-	for i := range localProcesses {
-		pid, err := fleet.ChildPID(ctx, fmt.Sprintf("%s-%d", role, i+1))
-		if err != nil {
-			return nil, err
-		}
-		pids = append(pids, pid)
-	}
-	return pids, nil
-}
-
-// largestPeak returns the largest peak memory of the processes, in bytes.
-func largestPeak(pids []int) (most int64, err error) {
-	for _, pid := range pids {
+// largestPeak returns the largest peak memory of the processes of one role, in bytes.
+func (f *fleet) largestPeak(role string) (most int64, err error) {
+	for _, pid := range f.pids(role) {
 		p, err := peak(pid)
 		if err != nil {
 			return 0, err
@@ -124,10 +131,10 @@ func largestPeak(pids []int) (most int64, err error) {
 	return most, nil
 }
 
-// resetPeaks makes the kernel measure the peak memory of the processes anew.
-func resetPeaks(pids []int) error {
-	for _, pid := range pids {
-		if err := os.WriteFile(filepath.Join("/proc", strconv.Itoa(pid), "clear_refs"), []byte("5"), 0); err != nil {
+// resetPeaks makes the kernel measure the peak memory of servers and workers anew.
+func (f *fleet) resetPeaks() error {
+	for _, pid := range append(f.pids("server"), f.pids("worker")...) {
+		if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0); err != nil {
 			return fmt.Errorf("reset the peak memory: %w", err)
 		}
 	}

@@ -2,44 +2,24 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"sync"
 	"time"
 
-	api "imagery/app/client"
+	"imagery/app/client"
 	"imagery/app/imagery"
 )
 
-// client uploads to one service, and sends each request once.
-type client struct{ *api.Client }
-
-func newClient(url string) *client {
-	c := api.New(url)
-	c.HTTP = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256}}
-	return &client{c}
-}
-
-// upload creates an image and sends its photo. answered is the time of the answer; refused means that it was a 503.
-func (c *client) upload(ctx context.Context, photo []byte) (
-	img api.Image, answered time.Time, refused bool, err error) {
-	if img, err = c.Create(ctx, imagery.NewID()); err == nil {
+// upload creates an image and sends its photo.
+func upload(ctx context.Context, c client.Client, photo []byte) (client.Image, error) {
+	img, err := c.Create(ctx, imagery.NewID())
+	if err == nil {
 		img, err = c.Upload(ctx, img.ID, "photo.jpg", photo)
 	}
-	if api.Status(err) == http.StatusServiceUnavailable {
-		return img, answered, true, nil
-	}
-	return img, time.Now(), false, err
-}
-
-// wait waits until the image is processed.
-func (c *client) wait(ctx context.Context, img api.Image) error {
-	img, err := c.Wait(ctx, img)
-	if err == nil && img.State != string(imagery.Processed) {
-		err = fmt.Errorf("image %s is %s: %s", img.ID, img.State, img.Error)
-	}
-	return err
+	return img, err
 }
 
 // accepted is one upload that was answered with success.
@@ -54,27 +34,28 @@ type accepted struct {
 func (a accepted) took() time.Duration { return max(0, a.updated.Sub(a.answered)) }
 
 // idle uploads one photo after the other, each when the previous one is processed, with a pause before each.
-func (c *client) idle(ctx context.Context, catalog imagery.Catalog, photo []byte, n int, pause time.Duration) (
-	list []accepted, err error) {
+func idle(ctx context.Context, c client.Client, catalog imagery.Catalog, photo []byte, n int, pause time.Duration) (
+	took []time.Duration, err error) {
 	for range n {
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
-		img, answered, refused, err := c.upload(ctx, photo)
-		if err == nil && refused {
-			err = fmt.Errorf("an idle service answered 503")
+		img, err := upload(ctx, c, photo)
+		a := []accepted{{id: img.ID, answered: time.Now()}}
+		if err == nil {
+			_, err = c.Wait(ctx, img)
 		}
 		if err == nil {
-			err = c.wait(ctx, img)
+			err = awaitProcessed(ctx, catalog, a)
 		}
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, accepted{id: img.ID, answered: answered})
+		took = append(took, a[0].took())
 	}
-	return list, awaitProcessed(ctx, catalog, list)
+	return took, nil
 }
 
 // processTimeout bounds the time that a service may take to process what it has accepted.
@@ -85,46 +66,44 @@ func awaitProcessed(ctx context.Context, catalog imagery.Catalog, list []accepte
 	ctx, cancel := context.WithTimeout(ctx, processTimeout)
 	defer cancel()
 	for i := range list {
-		for {
-			img, err := catalog.Get(ctx, list[i].id)
-			if err != nil {
-				return fmt.Errorf("read %s: %w", list[i].id, err)
-			}
-			if img.State == imagery.Processed {
-				list[i].updated = img.Updated
-				break
-			}
-			if img.State.Final() {
-				return fmt.Errorf("image %s is %s: %s", img.ID, img.State, img.Error)
-			}
-			select {
-			case <-ctx.Done():
-				return fmt.Errorf("image %s is still %s: %w", img.ID, img.State, ctx.Err())
-			case <-time.After(50 * time.Millisecond):
-			}
+		img, err := catalog.Get(ctx, list[i].id)
+		for err == nil && !img.State.Final() {
+			time.Sleep(50 * time.Millisecond)
+			img, err = catalog.Get(ctx, list[i].id)
 		}
+		if err == nil && img.State != imagery.Processed {
+			err = errors.New(img.Error)
+		}
+		if err != nil {
+			return fmt.Errorf("image %s is %s: %w", list[i].id, img.State, err)
+		}
+		list[i].updated = img.Updated
 	}
 	return nil
 }
 
 // loadResult has the results of a stream of uploads at one rate.
 type loadResult struct {
-	Offered float64 // photos per second
-	Seconds float64
-	Sent    int
-	Refused int
-	Done    float64 // photos processed per second, from the first upload until the last photo was processed
-	Behind  float64 // seconds from the last upload until the last photo was processed
-	Took    []float64
-	Server  int64 // bytes, the largest peak memory of a server
-	Worker  int64
+	seconds float64
+	sent    int
+	refused int
+	done    float64 // photos processed per second, from the first upload until the last photo was processed
+	behind  float64 // seconds from the last upload until the last photo was processed
+	took    []time.Duration
+	server  int64 // bytes, the largest peak memory of a server
+	worker  int64
+}
+
+// saturated reports whether the service processed clearly less than was offered, so that its queue grew.
+func (r loadResult) saturated() bool {
+	return r.done < 0.85*float64(r.sent)/r.seconds && (r.behind > 0.5 || r.refused > 0)
 }
 
 // offer uploads rate photos per second for a duration. It is an open-loop load: uploads start at random times, as those
 // of independent users, whether or not the service keeps up. The times are the same in every run.
-func (c *client) offer(ctx context.Context, catalog imagery.Catalog, photo []byte, rate float64, d time.Duration) (
+func offer(ctx context.Context, c client.Client, catalog imagery.Catalog, photo []byte, rate float64, d time.Duration) (
 	r loadResult, err error) {
-	r = loadResult{Offered: rate, Seconds: d.Seconds()}
+	r.seconds = d.Seconds()
 	var mu sync.Mutex
 	var list []accepted
 	var uploads sync.WaitGroup
@@ -135,16 +114,17 @@ func (c *client) offer(ctx context.Context, catalog imagery.Catalog, photo []byt
 		case <-ctx.Done():
 			return r, ctx.Err()
 		}
-		r.Sent++
+		r.sent++
 		uploads.Go(func() {
-			img, answered, refused, upErr := c.upload(ctx, photo)
+			img, upErr := upload(ctx, c, photo)
+			answered := time.Now()
 			mu.Lock()
 			defer mu.Unlock()
 			switch {
+			case client.Status(upErr) == http.StatusServiceUnavailable:
+				r.refused++
 			case upErr != nil:
 				err = upErr
-			case refused:
-				r.Refused++
 			default:
 				list = append(list, accepted{id: img.ID, answered: answered})
 			}
@@ -159,9 +139,9 @@ func (c *client) offer(ctx context.Context, catalog imagery.Catalog, photo []byt
 		if a.updated.After(last) {
 			last = a.updated
 		}
-		r.Took = append(r.Took, float64(a.took()))
+		r.took = append(r.took, a.took())
 	}
-	r.Done, r.Behind = float64(len(list))/last.Sub(began).Seconds(), last.Sub(began.Add(d)).Seconds()
+	r.done, r.behind = float64(len(list))/last.Sub(began).Seconds(), last.Sub(began.Add(d)).Seconds()
 	return r, err
 }
 

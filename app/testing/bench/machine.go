@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -10,47 +9,28 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-// machine describes the machine and the time of a measurement.
-type machine struct {
-	CPU    string
-	Cores  int
-	Memory string
-	Kernel string
-	Go     string
-	Commit string
-	Date   string
-	Load   [2]string // load average of one minute, at the start and at the end
-}
-
-func thisMachine(ctx context.Context) machine {
-	m := machine{CPU: field("/proc/cpuinfo", "model name"), Cores: runtime.NumCPU(), Go: runtime.Version(),
-		Date: time.Now().UTC().Format(time.DateOnly), Kernel: firstWord("/proc/sys/kernel/osrelease")}
-	m.Load[0] = firstWord("/proc/loadavg")
+// describeMachine describes the machine and the time of a measurement that begins.
+func describeMachine(ctx context.Context) string {
+	cpu := field("/proc/cpuinfo", "model name")
 	if family, model := field("/proc/cpuinfo", "cpu family"), field("/proc/cpuinfo", "model"); family != "" {
-		m.CPU += fmt.Sprintf(" (family %s, model %s)", family, model)
+		cpu += fmt.Sprintf(" (family %s, model %s)", family, model)
 	}
-	if kib, err := strconv.Atoi(strings.TrimSuffix(field("/proc/meminfo", "MemTotal"), " kB")); err == nil {
-		m.Memory = fmt.Sprintf("%.0f GiB", float64(kib)/(1<<20))
-	}
+	kib, _ := strconv.ParseFloat(strings.TrimSuffix(field("/proc/meminfo", "MemTotal"), " kB"), 64)
+	text := fmt.Sprintf("%s, %d cores, %.0f GiB, Linux %s, %s, %s", cpu, runtime.NumCPU(), kib/(1<<20),
+		firstWord("/proc/sys/kernel/osrelease"), runtime.Version(), time.Now().UTC().Format(time.DateOnly))
 	// The source may be a copy without a repository.
 	if out, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty", "--abbrev=10").Output(); err == nil {
-		m.Commit = strings.TrimSpace(string(out))
+		text += ", commit " + strings.TrimSpace(string(out))
 	}
-	return m
+	return text + "; load average " + firstWord("/proc/loadavg") + " at the start"
 }
 
-// finish stores the load average at the end.
-func (m *machine) finish() { m.Load[1] = firstWord("/proc/loadavg") }
-
-func (m machine) String() string {
-	s := fmt.Sprintf("%s, %d cores, %s, Linux %s, %s, %s", m.CPU, m.Cores, m.Memory, m.Kernel, m.Go, m.Date)
-	if m.Commit != "" {
-		s += ", commit " + m.Commit
-	}
-	return s + fmt.Sprintf("; load average %s at the start, %s at the end", m.Load[0], m.Load[1])
-}
+// loadAtEnd is the end of the description of a measurement: the load average of one minute.
+func loadAtEnd() string { return ", " + firstWord("/proc/loadavg") + " at the end" }
 
 // field returns the value of the first line "name : value" of a file, or "".
 func field(path, name string) string {
@@ -69,21 +49,13 @@ func firstWord(path string) string {
 }
 
 // usableCores returns the numbers of the cores that this process may use.
-func usableCores() ([]int, error) { return parseCores(field("/proc/self/status", "Cpus_allowed_list")) }
-
-// parseCores parses a list of cores as the kernel writes it, such as 0-3,6.
-func parseCores(list string) (cores []int, err error) {
-	for part := range strings.SplitSeq(list, ",") {
-		from, to, isRange := strings.Cut(part, "-")
-		if !isRange {
-			to = from
-		}
-		first, err := strconv.Atoi(from)
-		last, lastErr := strconv.Atoi(to)
-		if err := errors.Join(err, lastErr); err != nil {
-			return nil, fmt.Errorf("read the cores of this machine, %q: %w", list, err)
-		}
-		for c := first; c <= last; c++ {
+func usableCores() (cores []int, err error) {
+	var set unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &set); err != nil {
+		return nil, fmt.Errorf("read the cores of this machine: %w", err)
+	}
+	for c := 0; len(cores) < set.Count(); c++ {
+		if set.IsSet(c) {
 			cores = append(cores, c)
 		}
 	}

@@ -3,15 +3,15 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"image"
+	"image/color"
 	"image/jpeg"
 	"image/png"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/disintegration/imaging"
 )
@@ -33,7 +33,6 @@ var kinds = []struct{ name, maker string }{
 type photo struct {
 	name          string // in the report
 	kind          string
-	size          string // in megapixels, rounded
 	width, height int
 	raw           []byte
 }
@@ -50,80 +49,40 @@ func (p photo) extension() string {
 	return map[string]string{baseline: "jpg", progressive: "jpg", lossless: "png", webP: "webp"}[p.kind]
 }
 
-func (p photo) pixels() int64 { return int64(p.width) * int64(p.height) }
-
-// Sizes in megapixels.
-const (
-	small  = "0.3"
-	medium = "6"
-	large  = "24"
-)
-
-// maker encodes a PNG as another kind of file.
-type maker func(operation string, asPNG []byte) ([]byte, error)
-
-// makePhotos returns photos of these sizes, which it keeps in the cache folder for the next run. about describes their
-// origin.
-func makePhotos(ctx context.Context, cache, folder string, sizes []string, make maker) (
-	list []photo, about string, err error) {
-	original, about, err := findOriginal(folder)
-	if err != nil {
-		return nil, "", err
-	}
-	sum := sha256.Sum256(append([]byte("picture 1\n"), original...))
-	cache = filepath.Join(cache, fmt.Sprintf("photos-%x", sum[:6]))
-	if err := os.MkdirAll(cache, 0o755); err != nil {
-		return nil, "", err
-	}
-	for _, size := range sizes {
-		var picture []byte // as PNG; only made if a file is missing
-		for _, k := range kinds {
-			if ctx.Err() != nil {
-				return nil, "", ctx.Err()
-			}
-			p := photo{name: size + " MP " + k.name, kind: k.name, size: size}
-			path := filepath.Join(cache, strings.ReplaceAll(p.name, " ", "-"))
-			if p.raw, err = os.ReadFile(path); os.IsNotExist(err) {
-				p.raw, err = makeFile(&picture, original, p, k.maker, make)
-				if err == nil {
-					err = os.WriteFile(path, p.raw, 0o644)
-				}
-			}
-			if err == nil {
-				p.width, p.height, err = dimensions(p.raw)
-			}
-			if err != nil {
-				return nil, "", fmt.Errorf("make a photo, %s: %w", p.name, err)
-			}
-			list = append(list, p)
-		}
-	}
-	return list, about, nil
-}
-
-// makeFile encodes the picture in one size. If the original already has this size and kind, it is returned unchanged.
-func makeFile(picture *[]byte, original []byte, p photo, operation string, make maker) ([]byte, error) {
-	if p.kind == baseline && p.size == medium && isBaseline(original) {
-		return original, nil
-	}
-	if *picture == nil {
-		img, err := draw(original, p.size)
+// makePhotos returns photos of all kinds in these sizes, in megapixels. sharp encodes them, because Go cannot encode
+// all kinds.
+func (t tools) makePhotos(ctx context.Context, original []byte, sizes []float64, cores []int) ([]photo, error) {
+	list := make([]photo, len(sizes)*len(kinds))
+	for k, kind := range kinds {
+		encoder, err := t.startSharp(kind.maker)(ctx, cores)
 		if err != nil {
 			return nil, err
 		}
-		var b bytes.Buffer
-		if err := (&png.Encoder{CompressionLevel: png.BestSpeed}).Encode(&b, img); err != nil {
-			return nil, err
+		defer encoder.close()
+		for s, size := range sizes {
+			p := photo{name: fmt.Sprintf("%g MP %s", size, kind.name), kind: kind.name}
+			picture, err := draw(original, size)
+			if err != nil {
+				return nil, fmt.Errorf("draw %s: %w", p.name, err)
+			}
+			var b bytes.Buffer
+			if err := (&png.Encoder{CompressionLevel: png.BestSpeed}).Encode(&b, picture); err != nil {
+				return nil, err
+			}
+			p.width, p.height = picture.Bounds().Dx(), picture.Bounds().Dy()
+			if _, p.raw, err = encoder.filter(photo{name: p.name, kind: lossless, raw: b.Bytes()}); err != nil {
+				return nil, err
+			}
+			list[s*len(kinds)+k] = p
 		}
-		*picture = b.Bytes()
 	}
-	return make(operation, *picture)
+	return list, nil
 }
 
 // findOriginal reads the JPEG with most pixels in a folder. Without a folder it returns nil, and the picture is drawn.
 func findOriginal(folder string) (raw []byte, about string, err error) {
 	if folder == "" {
-		return nil, "a picture drawn by the benchmark (-photos uses real ones)", nil
+		return nil, "a picture drawn by the benchmark (--photos uses real ones)", nil
 	}
 	paths, err := filepath.Glob(filepath.Join(folder, "*.[jJ][pP]*[gG]"))
 	if err != nil {
@@ -135,35 +94,19 @@ func findOriginal(folder string) (raw []byte, about string, err error) {
 		if err != nil {
 			return nil, "", err
 		}
-		if w, h, err := dimensions(data); err == nil && w*h > most {
-			most, raw, about = w*h, data, filepath.Base(path)
+		if c, _, err := image.DecodeConfig(bytes.NewReader(data)); err == nil && c.Width*c.Height > most {
+			most, raw, about = c.Width*c.Height, data, filepath.Base(path)
 		}
 	}
 	if raw == nil {
 		return nil, "", fmt.Errorf("no JPEG in %s", folder)
 	}
-	return raw, "the photo " + about + ", scaled down for 0.3 megapixels and mirrored at its edges for 24", nil
-}
-
-// isBaseline reports whether a file is an upright baseline JPEG of about 6 megapixels with 4:2:0 subsampling, as
-// cameras write them.
-func isBaseline(raw []byte) bool {
-	c, err := jpeg.Decode(bytes.NewReader(raw))
-	if err != nil {
-		return false
-	}
-	m, ok := c.(*image.YCbCr)
-	upright, err := imaging.Decode(bytes.NewReader(raw), imaging.AutoOrientation(true))
-	if !ok || err != nil || upright.Bounds() != c.Bounds() || frameKind(raw) != 0xc0 {
-		return false
-	}
-	pixels := m.Rect.Dx() * m.Rect.Dy()
-	return m.SubsampleRatio == image.YCbCrSubsampleRatio420 && pixels > 5_500_000 && pixels < 6_500_000
+	return raw, "the photo " + about + ", scaled, and mirrored at its edges for sizes above its own", nil
 }
 
 // draw returns the picture in one size: the original, scaled, or without an original a drawn landscape.
-func draw(original []byte, size string) (image.Image, error) {
-	pixels := map[string]float64{small: 0.3e6, medium: 6e6, large: 24e6}[size]
+func draw(original []byte, megapixels float64) (image.Image, error) {
+	pixels := megapixels * 1e6
 	if original == nil {
 		height := math.Sqrt(pixels * 2 / 3)
 		return landscape(int(height*1.5), int(height)), nil
@@ -192,4 +135,31 @@ func mirrored(img image.Image) image.Image {
 	canvas = imaging.Paste(canvas, right, image.Pt(w, 0))
 	canvas = imaging.Paste(canvas, imaging.FlipV(img), image.Pt(0, h))
 	return imaging.Paste(canvas, imaging.FlipV(right), image.Pt(w, h))
+}
+
+// landscape draws a picture with the statistics of a photo: noise at every scale, with less contrast at each finer one,
+// soft colours, and the noise of a sensor. It is the same in every run.
+func landscape(width, height int) *image.NRGBA {
+	random := rand.NewChaCha8([32]byte{})
+	canvas := imaging.New(width, height, color.Gray{128})
+	for cell, opacity := 1024, 0.6; cell >= 1; cell, opacity = cell/2, opacity*0.77 {
+		size := image.Rect(0, 0, width/cell+2, height/cell+2)
+		grey, colour := image.NewGray(size), image.NewYCbCr(size, image.YCbCrSubsampleRatio444)
+		var octave image.Image = grey
+		if cell > 64 {
+			octave = colour
+		}
+		for _, plane := range [][]byte{grey.Pix, colour.Y, colour.Cb, colour.Cr} {
+			random.Read(plane)
+		}
+		canvas = imaging.Overlay(canvas, imaging.Resize(octave, width, height, imaging.Linear), image.Point{}, opacity)
+	}
+	return canvas
+}
+
+// encodeJPEG encodes a picture with quality 90.
+func encodeJPEG(img image.Image) ([]byte, error) {
+	var b bytes.Buffer
+	err := jpeg.Encode(&b, img, &jpeg.Options{Quality: 90})
+	return b.Bytes(), err
 }

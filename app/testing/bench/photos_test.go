@@ -2,12 +2,12 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"image"
 	"image/jpeg"
 	"image/png"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -60,53 +60,33 @@ func TestDrawnPictureIsLikeAPhoto(t *testing.T) {
 	}
 }
 
-// TestMakePhotos: every photo is made once, from the original if there is one.
-func TestMakePhotos(t *testing.T) {
-	cache, folder := t.TempDir(), t.TempDir()
-	original := encoded(t, landscape(300, 200), 90)
-	if err := os.WriteFile(filepath.Join(folder, "a.jpg"), original, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	made := 0
-	make := func(_ string, asPNG []byte) ([]byte, error) { made++; return asPNG, nil }
-	for range 2 {
-		list, about, err := makePhotos(t.Context(), cache, folder, []string{small}, make)
-		if err != nil || len(list) != len(kinds) || about == "" {
-			t.Fatalf("%d photos, %q, %v", len(list), about, err)
-		}
-		for _, p := range list {
-			// Mirrored until it is large enough, then scaled down: the aspect ratio stays.
-			if p.pixels() < 280_000 || p.pixels() > 320_000 || p.width*2/3-p.height > 1 || p.width*2/3-p.height < -1 {
-				t.Errorf("%s has %d x %d pixels", p.name, p.width, p.height)
-			}
-		}
-	}
-	if made != len(kinds) {
-		t.Errorf("%d files were made, want %d once", made, len(kinds))
-	}
-	if _, _, err := makePhotos(t.Context(), cache, t.TempDir(), []string{small}, make); err == nil {
+// TestDraw: the largest photo of a folder is mirrored until it is large enough, then scaled down.
+func TestDraw(t *testing.T) {
+	folder := t.TempDir()
+	if _, _, err := findOriginal(folder); err == nil {
 		t.Error("a folder without photos will do")
 	}
-	broken := errors.New("broken")
-	fails := func(string, []byte) ([]byte, error) { return nil, broken }
-	if _, _, err := makePhotos(t.Context(), t.TempDir(), "", []string{small}, fails); !errors.Is(err, broken) {
-		t.Errorf("a photo that cannot be made: %v", err)
+	for name, width := range map[string]int{"a.jpg": 300, "b.JPEG": 60} {
+		body := encoded(t, landscape(width, width*2/3), 90)
+		if err := os.WriteFile(filepath.Join(folder, name), body, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
-}
-
-// TestCameraFileIsUsedAsItIs: only an upright baseline JPEG of the right size is.
-func TestCameraFileIsUsedAsItIs(t *testing.T) {
-	m := image.NewYCbCr(image.Rect(0, 0, 3000, 2000), image.YCbCrSubsampleRatio420)
-	plain := encoded(t, m, 75)
-	if !isBaseline(plain) {
-		t.Error("a plain photo of 6 megapixels is not used")
+	original, about, err := findOriginal(folder)
+	if err != nil || !strings.Contains(about, "a.jpg") {
+		t.Fatalf("%q, %v", about, err)
 	}
-	changed := bytes.Replace(plain, []byte{0xff, 0xc0}, []byte{0xff, 0xc2}, 1)
-	for name, raw := range map[string][]byte{
-		"small": encoded(t, landscape(300, 200), 90), "of another kind": changed, "broken": plain[:100],
-	} {
-		if isBaseline(raw) {
-			t.Errorf("a photo that is %s is used", name)
+	for _, from := range [][]byte{original, nil} {
+		for _, megapixels := range []float64{0.02, 0.06, 0.3} {
+			img, err := draw(from, megapixels)
+			if err != nil {
+				t.Fatal(err)
+			}
+			size := img.Bounds().Size()
+			if got := float64(size.X*size.Y) / 1e6; got < megapixels*0.9 || got > megapixels*1.1 ||
+				size.X*2/3-size.Y > 1 || size.X*2/3-size.Y < -1 {
+				t.Errorf("the picture of %g megapixels has %s", megapixels, size)
+			}
 		}
 	}
 }

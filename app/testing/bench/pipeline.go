@@ -4,7 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"image"
+	"log"
 	"os/exec"
 	"slices"
 	"time"
@@ -12,56 +13,46 @@ import (
 
 // pipelinePlan has the size of a run.
 type pipelinePlan struct {
-	sizes  []string
+	sizes  []float64     // of photos, in megapixels
 	budget time.Duration // for the pairs of one row
 	least  int           // minimum of pairs of a row, whatever time they take
 	most   int
-	brief  bool // memory for baseline JPEGs only, and all programs but sharp on one core only
 }
 
 var (
-	thorough = pipelinePlan{[]string{small, medium, large}, 8 * time.Second, 6, 40, false}
-	quick    = pipelinePlan{[]string{small, medium}, 600 * time.Millisecond, 2, 6, true}
+	thorough = pipelinePlan{[]float64{0.3, 6, 24}, 8 * time.Second, 6, 40}
+	quick    = pipelinePlan{[]float64{0.3, 2}, 300 * time.Millisecond, 2, 6}
 )
 
 // pairsFor returns the number of pairs of a row if one pair takes the given time. It is even, so that each side runs
 // first equally often.
 func (e pipelinePlan) pairsFor(one time.Duration) int {
-	n := e.most
-	if one > 0 {
-		n = int(min(int64(e.most), int64(e.budget/one)))
-	}
+	n := int(min(int64(e.most), int64(e.budget/max(one, 1))))
 	return max(e.least, n) / 2 * 2
 }
 
 // comparison is one row: a photo, a number of cores, and another program.
 type comparison struct {
-	Photo      string
-	Kind       string
-	Width      int
-	Height     int
-	FileBytes  int
-	Cores      int
-	Other      string
-	OursBytes  int // of the result
-	OtherBytes int
-	Pairs      []pair
+	photo photo
+	cores int
+	other string
+	sizes [2]int // of the results, ours first, in bytes
+	pairs []pair
 }
 
 // pipelineResults has all results of a run.
 type pipelineResults struct {
-	Machine     machine
-	Photos      string // their origin
-	Versions    map[string]string
-	StartUp     map[string]time.Duration // of programs that start a process for each photo, with a photo of one pixel
-	Missing     []string                 // programs that are not installed
-	Comparisons []comparison
-	Memory      []memory
+	machine     string
+	photos      string // their origin
+	versions    map[string]string
+	startUp     time.Duration // of ImageMagick with a photo of one pixel, which is mostly the start of a process
+	missing     []string      // what is not installed
+	comparisons []comparison
+	memory      []memory
 }
 
 // measurePipeline compares the filter with all installed programs, and measures memory.
-func measurePipeline(ctx context.Context, e pipelinePlan, folder, dir string, progress io.Writer) (
-	f pipelineResults, err error) {
+func measurePipeline(ctx context.Context, e pipelinePlan, folder, dir string) (f pipelineResults, err error) {
 	t, err := prepare(ctx, dir)
 	if err != nil {
 		return f, err
@@ -70,89 +61,62 @@ func measurePipeline(ctx context.Context, e pipelinePlan, folder, dir string, pr
 	if err != nil {
 		return f, err
 	}
-	f = pipelineResults{Machine: thisMachine(ctx), Versions: map[string]string{}, StartUp: map[string]time.Duration{}}
-	fmt.Fprintln(progress, "making photos")
-	photos, err := f.makePhotosWithSharp(ctx, t, e, folder, all)
+	f = pipelineResults{machine: describeMachine(ctx), versions: map[string]string{}}
+	original, about, err := findOriginal(folder)
+	if err != nil {
+		return f, err
+	}
+	f.photos = about
+	log.Print("making photos")
+	photos, err := t.makePhotos(ctx, original, e.sizes, all)
 	if err != nil {
 		return f, err
 	}
 	for cores := 1; cores <= 2; cores++ {
 		if len(all) < cores {
-			f.Missing = append(f.Missing, "a second core")
+			f.missing = append(f.missing, "a second core")
 			break
 		}
 		// The last cores, because the first one often handles the interrupts.
-		if err := f.compareAll(ctx, e, t, all[len(all)-cores:], photos, progress); err != nil {
-			return f, err
+		for _, other := range t.competitors() {
+			err := f.compare(ctx, e, t, other, all[len(all)-cores:], photos)
+			if errors.Is(err, exec.ErrNotFound) {
+				log.Printf("SKIPPED: %s: %v", other.name, err)
+				f.missing = append(f.missing, other.name)
+			} else if err != nil {
+				return f, fmt.Errorf("%s on %s: %w", other.name, countCores(cores), err)
+			}
 		}
 	}
-	if e.brief {
-		photos = slices.DeleteFunc(photos, func(p photo) bool { return p.kind != baseline })
-	}
-	f.Memory, err = measureMemory(ctx, t, all[len(all)-min(2, len(all)):], photos, progress)
-	f.Machine.finish()
+	slices.Sort(f.missing)
+	f.missing = slices.Compact(f.missing)
+	f.memory, err = measureMemory(ctx, t, all[len(all)-min(2, len(all)):], photos)
+	f.machine += loadAtEnd()
 	return f, err
 }
 
-// makePhotosWithSharp makes the photos. sharp encodes them, because Go cannot encode all kinds.
-func (f *pipelineResults) makePhotosWithSharp(
-	ctx context.Context, t tools, e pipelinePlan, folder string, cores []int) ([]photo, error) {
-	encoder, err := t.openSharp(ctx, "", cores)
-	if err != nil {
-		return nil, err
-	}
-	defer encoder.close()
-	photos, about, err := makePhotos(ctx, t.cache, folder, e.sizes, func(operation string, asPNG []byte) ([]byte, error) {
-		_, body, err := encoder.ask(operation, "", asPNG)
-		return body, err
-	})
-	f.Photos = about
-	return photos, err
-}
-
-// compareAll compares the filter with each competitor on these cores. All competitors but sharp may be missing.
-func (f *pipelineResults) compareAll(
-	ctx context.Context, e pipelinePlan, t tools, cores []int, photos []photo, progress io.Writer) error {
-	for _, r := range t.competitors() {
-		if e.brief && len(cores) > 1 && r.name != sharpName {
-			continue
-		}
-		switch err := f.compare(ctx, e, t, r, cores, photos, progress); {
-		case err == nil:
-		case errors.Is(err, exec.ErrNotFound) && r.name != sharpName:
-			if !slices.Contains(f.Missing, r.name) {
-				f.Missing = append(f.Missing, r.name)
-			}
-			fmt.Fprintf(progress, "SKIPPED: %s: %v\n", r.name, err)
-		default:
-			return fmt.Errorf("%s on %s: %w", r.name, countCores(len(cores)), err)
-		}
-	}
-	return nil
-}
-
 // compare starts the filter and a competitor, and measures both with each photo.
-func (f *pipelineResults) compare(ctx context.Context, e pipelinePlan, t tools, r competitor, cores []int,
-	photos []photo, progress io.Writer) error {
-	other, err := r.start(ctx, cores)
+func (f *pipelineResults) compare(
+	ctx context.Context, e pipelinePlan, t tools, with competitor, cores []int, photos []photo) error {
+	other, err := with.start(ctx, cores)
 	if err != nil {
 		return err
 	}
 	defer other.close()
-	ours, err := t.startOurs(ctx, cores)
+	ours, err := t.startOurs("ours")(ctx, cores)
 	if err != nil {
 		return err
 	}
 	defer ours.close()
-	f.Versions["ours"], f.Versions[r.name] = ours.versions(), other.versions()
-	if other.pid() == 0 {
-		if f.StartUp[r.name], err = startUp(other); err != nil {
+	f.versions["ours"], f.versions[with.name] = ours.versions, other.versions
+	if with.name == imageMagick {
+		if f.startUp, err = startUp(other); err != nil {
 			return err
 		}
 	}
 	for _, p := range photos {
 		row := e
-		if !r.all {
+		if with.name != sharpName {
 			if p.kind != baseline {
 				continue
 			}
@@ -162,38 +126,34 @@ func (f *pipelineResults) compare(ctx context.Context, e pipelinePlan, t tools, 
 		if err != nil {
 			return err
 		}
-		c.Cores, c.Other = len(cores), r.name
-		f.Comparisons = append(f.Comparisons, c)
-		fmt.Fprintf(progress, "%s, %s, %s: %.2f\n",
-			p.name, countCores(len(cores)), r.name, ratio(c.Pairs, elapsed).Mid)
+		c.cores, c.other = len(cores), with.name
+		f.comparisons = append(f.comparisons, c)
+		log.Printf("%s, %s, %s: %.2f", p.name, countCores(len(cores)), with.name, ratio(c.pairs, elapsed).Mid)
 	}
 	return nil
 }
 
 // match measures one row. It checks the first results of both sides.
-func match(ctx context.Context, e pipelinePlan, p photo, ours, other engine) (comparison, error) {
-	c := comparison{Photo: p.name, Kind: p.kind, Width: p.width, Height: p.height, FileBytes: len(p.raw)}
+func match(ctx context.Context, e pipelinePlan, p photo, ours, other *engine) (c comparison, err error) {
+	c.photo = p
 	var one time.Duration
-	for _, side := range []struct {
-		engine
-		size *int
-	}{{ours, &c.OursBytes}, {other, &c.OtherBytes}} {
-		var s sample
+	var run [2]func() (sample, error)
+	for i, side := range []*engine{ours, other} {
+		var took time.Duration
 		for range 2 { // the first run of a process also loads its libraries
-			var body []byte
-			var err error
-			if s, body, err = side.filter(p); err == nil {
+			began := time.Now()
+			_, body, err := side.filter(p)
+			took = time.Since(began)
+			if err == nil {
 				err = verify(p, body)
 			}
 			if err != nil {
-				return c, fmt.Errorf("%s: %w", side.versions(), err)
+				return c, fmt.Errorf("%s: %w", side.versions, err)
 			}
-			*side.size = len(body)
+			c.sizes[i] = len(body)
 		}
-		one += s.Outside
-	}
-	run := func(side engine) func() (sample, error) {
-		return func() (sample, error) {
+		one += took
+		run[i] = func() (sample, error) {
 			if ctx.Err() != nil {
 				return sample{}, ctx.Err()
 			}
@@ -203,24 +163,76 @@ func match(ctx context.Context, e pipelinePlan, p photo, ours, other engine) (co
 			return s, err
 		}
 	}
-	var err error
-	c.Pairs, err = interleave(e.pairsFor(one), run(ours), run(other))
+	c.pairs, err = interleave(e.pairsFor(one), run)
 	return c, err
 }
 
-// startUp returns the time that a program needs for a photo of one pixel, which is mostly the start of a process.
-func startUp(e engine) (time.Duration, error) {
-	dot, err := onePixel()
-	if err != nil {
-		return 0, err
-	}
-	var all []float64
+// startUp returns the median time for a photo of one pixel.
+func startUp(e *engine) (time.Duration, error) {
+	raw, err := encodeJPEG(image.NewGray(image.Rect(0, 0, 1, 1)))
+	var all []time.Duration
 	for range 5 {
-		s, _, err := e.filter(dot)
-		if err != nil {
-			return 0, err
+		var s sample
+		if err == nil {
+			s, _, err = e.filter(photo{name: "one pixel", kind: baseline, raw: raw})
 		}
-		all = append(all, float64(s.Elapsed))
+		all = append(all, s.Elapsed)
 	}
-	return time.Duration(quantile(all, 0.5)), nil
+	return quantile(all, 0.5), err
+}
+
+// memory has the peak memory of new processes that filtered one photo a few times, in bytes.
+type memory struct {
+	photo       photo
+	result      int // bytes
+	ours, sharp footprint
+}
+
+// footprint is resident memory in bytes.
+type footprint struct {
+	idle int64 // before the first photo
+	peak int64
+}
+
+// grown returns the memory that the photo needed beside the file and the result, in decoded planes with 4:2:0
+// subsampling.
+func (m memory) grown() float64 {
+	planes := float64(m.photo.width*m.photo.height) * 1.5
+	return float64(m.ours.peak-m.ours.idle-int64(len(m.photo.raw)+m.result)) / planes
+}
+
+// measureMemory starts two new processes for each photo, so that no photo changes the memory of another.
+func measureMemory(ctx context.Context, t tools, cores []int, photos []photo) (list []memory, err error) {
+	for _, p := range photos {
+		m := memory{photo: p}
+		if m.ours, m.result, err = footprintOf(ctx, t.startOurs("ours"), cores, p); err != nil {
+			return nil, fmt.Errorf("our memory: %w", err)
+		}
+		if m.sharp, _, err = footprintOf(ctx, t.startSharp("matrix"), cores, p); err != nil {
+			return nil, fmt.Errorf("memory of sharp: %w", err)
+		}
+		log.Printf("%s: %s, sharp %s", p.name, mib(m.ours.peak), mib(m.sharp.peak))
+		list = append(list, m)
+	}
+	return list, nil
+}
+
+func footprintOf(ctx context.Context, start starter, cores []int, p photo) (f footprint, result int, err error) {
+	e, err := start(ctx, cores)
+	if err != nil {
+		return f, 0, err
+	}
+	defer e.close()
+	if f.idle, err = peak(e.cmd.Process.Pid); err != nil {
+		return f, 0, err
+	}
+	for range 3 { // garbage of the first run may raise the peak of the next
+		_, body, err := e.filter(p)
+		if err != nil {
+			return f, 0, err
+		}
+		result = len(body)
+	}
+	f.peak, err = peak(e.cmd.Process.Pid)
+	return f, result, err
 }

@@ -1,5 +1,7 @@
-// Filters the photos that the benchmark sends it, with sharp. The protocol is that of package frame: a line of JSON,
-// then bytes, one request at a time. Arguments: number of threads of libvips, and the matrix as JSON.
+// Filters the photos that the benchmark sends it, with sharp. The protocol is that of package protocol: a line of JSON
+// for each request and each reply. Arguments: number of threads of libvips, and the matrix as JSON.
+import {readFile, writeFile} from 'node:fs/promises';
+import {createInterface} from 'node:readline';
 import sharp from 'sharp';
 
 const matrix = JSON.parse(process.argv[3]);
@@ -21,50 +23,19 @@ const operations = {
   'make-png': (raw) => sharp(raw).png(),
 };
 
-function send(head, body = Buffer.alloc(0)) {
-  process.stdout.write(JSON.stringify(head) + '\n');
-  process.stdout.write(body);
+async function answer(ask) {
+  const raw = await readFile(ask.in);
+  const began = process.hrtime.bigint();
+  const body = await operations[ask.operation](raw, ask.format).toBuffer();
+  const nanos = Number(process.hrtime.bigint() - began);
+  await writeFile(ask.out, body);
+  const cpu = process.cpuUsage();
+  return {nanos, cpuMicros: cpu.user + cpu.system};
 }
 
-async function answer(ask, raw) {
-  const began = process.hrtime.bigint();
-  try {
-    const body = await operations[ask.operation](raw, ask.format).toBuffer();
-    const nanos = Number(process.hrtime.bigint() - began);
-    const cpu = process.cpuUsage();
-    send({nanos, cpuMicros: cpu.user + cpu.system, size: body.length}, body);
-  } catch (err) {
-    send({size: 0, error: String(err)});
-  }
-}
+const send = (message) => process.stdout.write(JSON.stringify(message) + '\n');
 
 send({versions: `sharp ${sharp.versions.sharp}, libvips ${sharp.versions.vips}, Node ${process.version}`});
-
-// The request that is being read: first its line, then its bytes.
-let parts = [], have = 0, ask = null;
-for await (const chunk of process.stdin) {
-  let rest = chunk;
-  while (rest.length > 0) {
-    let take = rest.length;
-    if (ask === null) {
-      const end = rest.indexOf(10);
-      take = end < 0 ? rest.length : end + 1;
-    } else {
-      take = Math.min(take, ask.size - have);
-    }
-    parts.push(rest.subarray(0, take));
-    have += take;
-    const ended = ask === null && rest[take - 1] === 10;
-    rest = rest.subarray(take);
-    if (ended) {
-      ask = JSON.parse(Buffer.concat(parts).toString());
-    } else if (ask === null || have < ask.size) {
-      continue;
-    } else {
-      await answer(ask, Buffer.concat(parts));
-      ask = null;
-    }
-    parts = [];
-    have = 0;
-  }
+for await (const line of createInterface({input: process.stdin})) {
+  send(await answer(JSON.parse(line)).catch((err) => ({error: String(err)})));
 }

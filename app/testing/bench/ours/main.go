@@ -3,9 +3,9 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"image/color"
@@ -21,7 +21,7 @@ import (
 
 	"imagery/app/budget"
 	"imagery/app/sepia"
-	"imagery/app/testing/bench/frame"
+	"imagery/app/testing/bench/protocol"
 )
 
 func main() {
@@ -29,7 +29,7 @@ func main() {
 	if memory := budget.Measured(); memory > 0 {
 		debug.SetMemoryLimit(memory)
 	}
-	if err := serve(bufio.NewReader(os.Stdin), bufio.NewWriter(os.Stdout)); err != nil {
+	if err := serve(os.Stdin, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "ours:", err)
 		os.Exit(1)
 	}
@@ -38,33 +38,30 @@ func main() {
 // operations are the operations of a request.
 var operations = map[string]func(raw []byte, format string) ([]byte, error){"ours": ours, "plain": plain}
 
-func serve(r *bufio.Reader, w *bufio.Writer) error {
-	if err := frame.Write(w, frame.Hello{Versions: runtime.Version()}, nil); err != nil {
-		return err
-	}
-	for {
-		var ask frame.Request
-		if err := frame.ReadHead(r, &ask); errors.Is(err, io.EOF) {
-			return nil
-		} else if err != nil {
-			return err
-		}
-		raw, err := frame.ReadBody(r, ask.Size)
-		if err != nil {
-			return err
-		}
-		reply, body := answer(ask, raw)
-		if err := frame.Write(w, reply, body); err != nil {
-			return err
+func serve(r io.Reader, w io.Writer) error {
+	requests, replies := json.NewDecoder(r), json.NewEncoder(w)
+	err := replies.Encode(protocol.Hello{Versions: runtime.Version()})
+	for err == nil {
+		var ask protocol.Request
+		if err = requests.Decode(&ask); err == nil {
+			err = replies.Encode(answer(ask))
 		}
 	}
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
 }
 
 // answer filters one photo and measures its cost.
-func answer(ask frame.Request, raw []byte) (reply frame.Reply, body []byte) {
+func answer(ask protocol.Request) (reply protocol.Reply) {
 	operation := operations[ask.Operation]
+	raw, err := os.ReadFile(ask.In)
 	if operation == nil {
-		return frame.Reply{Error: "unknown operation " + ask.Operation}, nil
+		err = errors.New("unknown operation " + ask.Operation)
+	}
+	if err != nil {
+		return protocol.Reply{Error: err.Error()}
 	}
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -73,16 +70,18 @@ func answer(ask frame.Request, raw []byte) (reply frame.Reply, body []byte) {
 	reply.Nanos = time.Since(began).Nanoseconds()
 	runtime.ReadMemStats(&after)
 	reply.Mallocs, reply.Allocated = after.Mallocs-before.Mallocs, after.TotalAlloc-before.TotalAlloc
+	if err == nil {
+		err = os.WriteFile(ask.Out, body, 0o600)
+	}
 	var used syscall.Rusage
-	if usageErr := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err == nil {
-		err = usageErr
+	if err == nil {
+		err = syscall.Getrusage(syscall.RUSAGE_SELF, &used)
 	}
 	reply.CPUMicros = (used.Utime.Nano() + used.Stime.Nano()) / 1000
 	if err != nil {
 		reply.Error = err.Error()
 	}
-	reply.Size = len(body)
-	return reply, body
+	return reply
 }
 
 // ours makes the calls that a worker makes between the download and the upload.
@@ -107,7 +106,7 @@ func plain(raw []byte, format string) ([]byte, error) {
 	toned := imaging.AdjustFunc(img, func(c color.NRGBA) color.NRGBA {
 		r, g, b := float64(c.R), float64(c.G), float64(c.B)
 		channel := func(m [3]float64) uint8 { return uint8(math.Min(255, m[0]*r+m[1]*g+m[2]*b)) }
-		return color.NRGBA{channel(frame.Matrix[0]), channel(frame.Matrix[1]), channel(frame.Matrix[2]), c.A}
+		return color.NRGBA{channel(protocol.Matrix[0]), channel(protocol.Matrix[1]), channel(protocol.Matrix[2]), c.A}
 	})
 	var out bytes.Buffer
 	if format == "png" {

@@ -1,16 +1,17 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
-	"errors"
+	"encoding/json"
+	"fmt"
 	"image"
 	"image/jpeg"
-	"io"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"imagery/app/sepia"
-	"imagery/app/testing/bench/frame"
+	"imagery/app/testing/bench/protocol"
 )
 
 // TestServe asks for photos as the benchmark does.
@@ -25,50 +26,45 @@ func TestServe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	dir := t.TempDir()
+	path := func(name string) string { return filepath.Join(dir, name) }
 	var in, out bytes.Buffer
-	w := bufio.NewWriter(&in)
 	asks := []struct {
-		operation, format string
-		body              []byte
-		fails             bool
+		operation, format, file string
+		fails                   bool
 	}{
-		{"ours", "jpeg", raw, false}, {"plain", "jpeg", raw, false}, {"ours", "png", raw, true},
-		{"ours", "jpeg", raw[:50], true}, {"unknown", "jpeg", raw, true},
+		{"ours", "jpeg", "photo", false}, {"plain", "jpeg", "photo", false}, {"ours", "png", "photo", true},
+		{"ours", "jpeg", "cut", true}, {"ours", "jpeg", "missing", true}, {"unknown", "jpeg", "photo", true},
 	}
-	for _, a := range asks {
-		request := frame.Request{Operation: a.operation, Format: a.format, Size: len(a.body)}
-		if err := frame.Write(w, request, a.body); err != nil {
+	for name, body := range map[string][]byte{"photo": raw, "cut": raw[:50]} {
+		if err := os.WriteFile(path(name), body, 0o600); err != nil {
 			t.Fatal(err)
 		}
-	}
-	if err := serve(bufio.NewReader(&in), bufio.NewWriter(&out)); err != nil {
-		t.Fatal(err)
-	}
-	r := bufio.NewReader(&out)
-	var hello frame.Hello
-	if err := frame.ReadHead(r, &hello); err != nil || hello.Versions == "" {
-		t.Fatalf("%+v, %v", hello, err)
 	}
 	for i, a := range asks {
-		var reply frame.Reply
-		if err := frame.ReadHead(r, &reply); err != nil {
+		if err := json.NewEncoder(&in).Encode(protocol.Request{Operation: a.operation, Format: a.format, In: path(a.file),
+			Out: path(fmt.Sprint(i))}); err != nil {
 			t.Fatal(err)
 		}
-		body, err := frame.ReadBody(r, reply.Size)
-		if err != nil || (reply.Error != "") != a.fails {
+	}
+	if err := serve(&in, &out); err != nil {
+		t.Fatal(err)
+	}
+	replies := json.NewDecoder(&out)
+	var hello protocol.Hello
+	if err := replies.Decode(&hello); err != nil || hello.Versions == "" {
+		t.Fatalf("%+v, %v", hello, err)
+	}
+	for _, a := range asks {
+		var reply protocol.Reply
+		if err := replies.Decode(&reply); err != nil || (reply.Error != "") != a.fails {
 			t.Errorf("%s, %s: %+v, %v", a.operation, a.format, reply, err)
 		}
-		if a.fails {
-			continue
-		}
-		if reply.Nanos <= 0 || reply.CPUMicros <= 0 || reply.Mallocs == 0 || reply.Allocated == 0 {
+		if !a.fails && (reply.Nanos <= 0 || reply.CPUMicros <= 0 || reply.Mallocs == 0 || reply.Allocated == 0) {
 			t.Errorf("%s: the costs are %+v", a.operation, reply)
 		}
-		if i == 0 && !bytes.Equal(body, want.Body) {
-			t.Error("the result is not the filter's")
-		}
 	}
-	if err := frame.ReadHead(r, &frame.Reply{}); !errors.Is(err, io.EOF) {
-		t.Errorf("after the last reply: %v", err)
+	if body, err := os.ReadFile(path("0")); err != nil || !bytes.Equal(body, want.Body) {
+		t.Errorf("the result is not the filter's: %v", err)
 	}
 }

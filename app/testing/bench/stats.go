@@ -6,32 +6,22 @@ import (
 	"time"
 )
 
-// schedule returns the order of the two sides, 0 and 1: 0 1 1 0 0 1 1 0 and so on. A machine that becomes slower or
-// faster meanwhile changes both alike, and the two runs of a pair are next to each other.
-func schedule(pairs int) []int {
-	var order []int
-	for i := range pairs {
-		order = append(order, i%2, 1-i%2)
-	}
-	return order
-}
-
 // pair has one run of each side, next to each other in time.
 type pair struct{ Ours, Other sample }
 
-// interleave runs both sides in the order of schedule. The caller has warmed up both.
-func interleave(pairs int, ours, other func() (sample, error)) ([]pair, error) {
+// interleave runs both sides in the order 0 1 1 0 0 1 1 0 and so on. A machine that becomes slower or faster meanwhile
+// changes both alike. The caller has warmed up both.
+func interleave(pairs int, sides [2]func() (sample, error)) ([]pair, error) {
 	list := make([]pair, pairs)
-	for i, side := range schedule(pairs) {
-		var err error
-		if p := &list[i/2]; side == 0 {
-			p.Ours, err = ours()
-		} else {
-			p.Other, err = other()
+	for i := range list {
+		var samples [2]sample
+		for _, side := range []int{i % 2, 1 - i%2} {
+			var err error
+			if samples[side], err = sides[side](); err != nil {
+				return nil, err
+			}
 		}
-		if err != nil {
-			return nil, err
-		}
+		list[i] = pair{samples[0], samples[1]}
 	}
 	return list, nil
 }
@@ -39,20 +29,16 @@ func interleave(pairs int, ours, other func() (sample, error)) ([]pair, error) {
 // spread is a median with the two quartiles.
 type spread struct{ Low, Mid, High float64 }
 
-func spreadOf(values []float64) spread {
-	return spread{quantile(values, 0.25), quantile(values, 0.5), quantile(values, 0.75)}
-}
-
 // quantile interpolates between the two nearest values. Without values it returns NaN.
-func quantile(values []float64, q float64) float64 {
+func quantile[T time.Duration | float64](values []T, q float64) T {
 	if len(values) == 0 {
-		return math.NaN()
+		return T(math.NaN())
 	}
 	sorted := slices.Sorted(slices.Values(values))
 	at := q * float64(len(sorted)-1)
 	below := int(at)
 	above := min(below+1, len(sorted)-1)
-	return sorted[below] + (sorted[above]-sorted[below])*(at-float64(below))
+	return sorted[below] + T(float64(sorted[above]-sorted[below])*(at-float64(below)))
 }
 
 // ratio returns the spread of the ratios of all pairs; a median does not change with a few slow runs.
@@ -63,7 +49,7 @@ func ratio(pairs []pair, of func(sample) time.Duration) spread {
 			all = append(all, float64(of(p.Ours))/float64(of(p.Other)))
 		}
 	}
-	return spreadOf(all)
+	return spread{quantile(all, 0.25), quantile(all, 0.5), quantile(all, 0.75)}
 }
 
 // median returns the median of one quantity of all pairs.

@@ -1,0 +1,172 @@
+package main
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"imagery/app/testing/bench/protocol"
+)
+
+// sharpVersion is the version of sharp that is measured.
+const sharpVersion = "0.35.5"
+
+//go:embed sharp.mjs
+var sharpProgram []byte
+
+// tools has the paths of the programs that implement the protocol.
+type tools struct {
+	ours  string // built from this repository
+	sharp string // sharp.mjs, beside its node_modules
+}
+
+// prepare builds the program ours in dir, and installs sharp in the user's cache unless it is there.
+func prepare(ctx context.Context, dir string) (t tools, err error) {
+	for _, need := range []string{"taskset", "node", "npm"} {
+		if _, err := exec.LookPath(need); err != nil {
+			return t, fmt.Errorf("%s is needed and not installed", need)
+		}
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return t, fmt.Errorf("find the cache folder: %w", err)
+	}
+	home := filepath.Join(cache, "imagery", "bench", "sharp-"+sharpVersion)
+	t.sharp, t.ours = filepath.Join(home, "sharp.mjs"), filepath.Join(dir, "ours")
+	if err := build(ctx, t.ours, "./app/testing/bench/ours"); err != nil {
+		return t, err
+	}
+	if err := os.MkdirAll(home, 0o755); err != nil {
+		return t, err
+	}
+	if _, err := os.Stat(filepath.Join(home, "node_modules", "sharp")); err != nil {
+		install := exec.CommandContext(ctx,
+			"npm", "install", "--prefix", home, "--no-audit", "--no-fund", "sharp@"+sharpVersion)
+		if out, err := install.CombinedOutput(); err != nil {
+			return t, fmt.Errorf("install sharp: %w\n%s", err, out)
+		}
+	}
+	return t, os.WriteFile(t.sharp, sharpProgram, 0o644)
+}
+
+// build builds a binary with the flags of a release.
+func build(ctx context.Context, out, pkg string) error {
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", out, pkg)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("build %s: %w\n%s", pkg, err, out)
+	}
+	return nil
+}
+
+// starter starts a program on the given cores.
+type starter func(ctx context.Context, cores []int) (*engine, error)
+
+// startOurs returns a starter of the program ours with one of its operations.
+func (t tools) startOurs(operation string) starter {
+	return func(ctx context.Context, cores []int) (*engine, error) {
+		return startProtocol(ctx, operation, cores, t.ours)
+	}
+}
+
+// startSharp returns a starter of sharp with one of its operations, with as many threads as cores.
+func (t tools) startSharp(operation string) starter {
+	return func(ctx context.Context, cores []int) (*engine, error) {
+		matrix, err := json.Marshal(protocol.Matrix)
+		if err != nil {
+			return nil, err
+		}
+		return startProtocol(ctx, operation, cores, "node", t.sharp, strconv.Itoa(len(cores)), string(matrix))
+	}
+}
+
+// competitor is a program to compare with.
+type competitor struct {
+	name  string
+	start starter
+}
+
+// sharpName is the competitor that all kinds of photos are compared with; for others these are baseline JPEGs.
+const sharpName = "sharp"
+
+// imageMagick is the competitor that needs a process for each photo.
+const imageMagick = "ImageMagick"
+
+func (t tools) competitors() []competitor {
+	return []competitor{
+		{sharpName, t.startSharp("matrix")},
+		{"sharp, complete filter", t.startSharp("full")},
+		{"Go with imaging", t.startOurs("plain")},
+		{"GraphicsMagick", startGraphicsMagick},
+		{imageMagick, startImageMagick},
+	}
+}
+
+// inMemory is the folder for the files of programs whose time includes reading and writing them.
+const inMemory = "/dev/shm"
+
+// startGraphicsMagick starts one process for all photos. It prints PASS after each command.
+func startGraphicsMagick(ctx context.Context, cores []int) (*engine, error) {
+	version, err := exec.CommandContext(ctx, "gm", "version").Output()
+	if err != nil {
+		return nil, fmt.Errorf("run gm: %w", err)
+	}
+	e, err := start(ctx, inMemory, cores, "gm", "batch", "-prompt", "off", "-feedback", "on", "-")
+	if err == nil {
+		e.versions = firstWords(version, 2)
+		e.request, e.reply = magick("convert", "-recolor"), passed
+	}
+	return e, err
+}
+
+// startImageMagick starts a shell that starts a process for each photo.
+func startImageMagick(ctx context.Context, cores []int) (*engine, error) {
+	for _, exe := range []string{"magick", "convert-im6.q16", "convert"} { // version 7, Debian's version 6, version 6
+		version, err := exec.CommandContext(ctx, exe, "-version").Output()
+		name, ours := strings.CutPrefix(firstWords(version, 3), "Version: ")
+		if err != nil || !ours {
+			continue // it is not installed, or another program has this name
+		}
+		e, err := start(ctx, inMemory, cores,
+			"sh", "-c", `while read -r line; do eval "$line" && echo PASS || echo FAIL; done`)
+		if err == nil {
+			e.versions, e.request, e.reply = name, magick(exe, "-color-matrix"), passed
+		}
+		return e, err
+	}
+	return nil, fmt.Errorf("run ImageMagick: %w", exec.ErrNotFound)
+}
+
+// magick returns the command line of GraphicsMagick or ImageMagick for a photo. At this quality both write 4:4:4 by
+// default.
+func magick(command, matrixFlag string) func(p photo, in, out string) string {
+	return func(p photo, in, out string) string {
+		encoding := "-sampling-factor 2x2,1x1,1x1 -quality 90"
+		if p.result() == "png" {
+			encoding = "-quality 15" // zlib level 1, the filter is chosen for each row
+		}
+		matrix := strings.NewReplacer("[", "", "]", "").Replace(fmt.Sprintf("%.5f", protocol.Matrix))
+		return fmt.Sprintf("%s %q -auto-orient %s %q %s %q", command, in, matrixFlag, matrix, encoding, out)
+	}
+}
+
+// passed is the reply of programs that print PASS.
+func passed(line []byte, took time.Duration) (sample, error) {
+	if strings.TrimSpace(string(line)) != "PASS" {
+		return sample{}, errors.New("it answered " + string(line))
+	}
+	return sample{Elapsed: took}, nil
+}
+
+func firstWords(text []byte, n int) string {
+	words := strings.Fields(string(text))
+	return strings.Join(words[:min(n, len(words))], " ")
+}
