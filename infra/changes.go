@@ -2,11 +2,8 @@ package main
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
-
-	"imagery/infra/network"
 )
 
 // effect describes what an `up` that changes one key does to running instances.
@@ -76,14 +73,6 @@ var changes = []change{
 	{"accountId", untouched, "with credentials of another account the `up` is refused"},
 	{"tags", replaced, "instances and their disks have the tags from their launch template"},
 	{"permissionsBoundary", inPlace, "it applies to running instances at once: AWS denies calls that it does not allow"},
-}
-
-// deployed describes the network and the instances of a stack as Pulumi's state has them.
-type deployed struct {
-	VPCCIDR netip.Prefix
-	Zones   []string       // by subnet index; "" for a missing subnet
-	Egress  network.Egress // "": no instance runs
-	Arch    string         // "": there is no launch template
 }
 
 // refusals returns the reasons why an `up` cannot change a deployed stack into what c describes. Zones are those that

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"imagery/infra/network"
+	"imagery/infra/preflight"
 	"imagery/infra/testing/pulumitest"
 )
 
@@ -233,7 +234,7 @@ func deployedAs(t *testing.T, g *pulumitest.Graph, config map[string]string) dep
 			l.Set("imageId", "ami-0000000000000001d")
 		}
 	}
-	return deployed{VPCCIDR: cfg.VPCCIDR, Zones: zonesOf(g), Egress: cfg.Egress, Arch: cfg.Arch}
+	return deployed{preflight.State{Zones: zonesOf(g)}, cfg.VPCCIDR, cfg.Egress, cfg.Arch}
 }
 
 // TestRefusalsOfADeployedStack checks that exactly the reasons of a refusal are reported.
@@ -242,7 +243,7 @@ func TestRefusalsOfADeployedStack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	same := deployed{VPCCIDR: cfg.VPCCIDR, Zones: []string{"a", "b"}, Egress: cfg.Egress, Arch: cfg.Arch}
+	same := deployed{preflight.State{Zones: []string{"a", "b"}}, cfg.VPCCIDR, cfg.Egress, cfg.Arch}
 	for name, c := range map[string]struct {
 		zones []string
 		edit  func(*deployed)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"imagery/app/deploy/settings"
 	"imagery/infra/data"
 	"imagery/infra/edge"
 	"imagery/infra/network"
@@ -47,8 +48,8 @@ func (c Config) problems() []string {
 	c.checkAccountKeys(add)
 	c.checkTags(add)
 	c.checkNetwork(add)
-	c.checkFleet(add, "server", c.ServerType, c.ServerMin, c.ServerMax)
-	c.checkFleet(add, "worker", c.WorkerType, c.WorkerMin, c.WorkerMax)
+	c.checkFleet(add, settings.Server)
+	c.checkFleet(add, settings.Worker)
 	if c.AMIID != "" && !amiForm.MatchString(c.AMIID) {
 		add("imagery:amiId %q is not an image id such as ami-0123456789abcdef0", c.AMIID)
 	}
@@ -190,21 +191,20 @@ func (c Config) checkNetwork(add func(string, ...any)) {
 }
 
 // checkFleet checks the size and the instance type of a role's group.
-func (c Config) checkFleet(add func(string, ...any), role, kind string, least, most int) {
-	if least != 0 && most != 0 && most <= least {
+func (c Config) checkFleet(add func(string, ...any), role settings.Role) {
+	f := c.fleet(role)
+	if f.least != 0 && f.most != 0 && f.most <= f.least {
 		add("imagery:%sMax %d must be above imagery:%[1]sMin %d: a replacement starts before the old instance stops",
-			role, most, least)
+			role, f.most, f.least)
 	}
-	if c.Profile == Prod && least == 1 {
+	if c.Profile == Prod && f.least == 1 {
 		add("imagery:%sMin 1: prod needs at least 2, so that the loss of one instance is not an outage", role)
 	}
-	t, ok := instanceTypes[kind]
-	switch {
-	case !ok:
-		add("imagery:%sType %q is not one of the known instance types: %s", role, kind,
+	if t, ok := instanceTypes[f.instance]; !ok {
+		add("imagery:%sType %q is not one of the known instance types: %s", role, f.instance,
 			strings.Join(typesOf(c.Arch), ", "))
-	case c.Arch != "" && t.arch != c.Arch:
-		add("imagery:%sType %s is %s, imagery:arch is %s", role, kind, t.arch, c.Arch)
+	} else if c.Arch != "" && t.arch != c.Arch {
+		add("imagery:%sType %s is %s, imagery:arch is %s", role, f.instance, t.arch, c.Arch)
 	}
 }
 

@@ -9,14 +9,13 @@ import (
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/elb"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/ssm"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"imagery/infra/preflight"
 )
 
 // imageParameter is the prefix of the public SSM parameters that hold the id of the current Amazon Linux 2023 image;
 // the architecture follows.
 const imageParameter = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-"
-
-// amazonArch maps our architecture names to those of AWS.
-var amazonArch = map[string]string{"arm64": "arm64", "amd64": "x86_64"}
 
 // Location holds what the program looks up in AWS. Zones and image are looked up unless the configuration pins them,
 // and apply only to resources that do not exist yet.
@@ -47,7 +46,7 @@ func lookUp(ctx *pulumi.Context, cfg Config, opt pulumi.InvokeOption) (Location,
 		}
 	}
 	if l.Image == "" {
-		name := imageParameter + amazonArch[cfg.Arch]
+		name := imageParameter + preflight.AmazonArch[cfg.Arch]
 		parameter, err := ssm.LookupParameter(ctx, &ssm.LookupParameterArgs{Name: name}, opt)
 		if err != nil {
 			return Location{}, fmt.Errorf("look up the machine image, or pin it with imagery:amiId: %w", err)

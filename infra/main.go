@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -83,10 +84,5 @@ func configOf(ctx *pulumi.Context) (Config, error) {
 		}
 	}
 	cfg, warnings, err := LoadConfig(from, of("imagery"))
-	for _, w := range warnings {
-		if err := ctx.Log.Warn(w, nil); err != nil {
-			return Config{}, err
-		}
-	}
-	return cfg, err
+	return cfg, cmp.Or(err, logAll(ctx.Log.Warn, warnings...))
 }

@@ -41,9 +41,9 @@ var outputs = []output{
 				string(settings.Worker): s.worker.Template.LatestVersion}
 		}},
 	{"rolloutWorker", "result of the workers' rollout",
-		func(s *Stack) pulumi.Input { return s.outcome[settings.Worker] }},
+		func(s *Stack) pulumi.Input { return s.outcome.MapIndex(pulumi.String(settings.Worker)) }},
 	{"rolloutServer", "result of the servers' rollout",
-		func(s *Stack) pulumi.Input { return s.outcome[settings.Server] }},
+		func(s *Stack) pulumi.Input { return s.outcome.MapIndex(pulumi.String(settings.Server)) }},
 	{"guardAlarms", "alarms that stop a rollout, by role", func(s *Stack) pulumi.Input {
 		return pulumi.StringArrayMap{string(settings.Server): s.alarms.Guards[settings.Server],
 			string(settings.Worker): s.alarms.Guards[settings.Worker]}

@@ -36,17 +36,15 @@ type Plan struct {
 func (s *Stack) rollOut(ctx *pulumi.Context, roller Roller) {
 	cfg := s.cfg
 	if ctx.DryRun() || cfg.Rollout == "off" {
-		s.outcome = map[settings.Role]pulumi.StringInput{}
-		for _, role := range rollout.Order {
-			s.outcome[role] = pulumi.String(map[bool]string{true: "preview", false: "off"}[ctx.DryRun()])
-		}
+		why := pulumi.String(map[bool]string{true: "preview", false: "off"}[ctx.DryRun()])
+		s.outcome = pulumi.StringMap{string(settings.Worker): why, string(settings.Server): why}.ToStringMapOutput()
 		return
 	}
 	inputs := []any{s.storage.Table.Name, s.edge.URL,
 		s.worker.Group.Name, s.worker.Template.LatestVersion, s.alarms.Guards[settings.Worker],
 		s.server.Group.Name, s.server.Template.LatestVersion, s.alarms.Guards[settings.Server],
 		s.worker.Policy.ID(), s.server.Policy.ID()} // not used, but they must exist before the rollout starts
-	outcome := pulumi.All(inputs...).ApplyTWithContext(ctx.Context(),
+	s.outcome = pulumi.All(inputs...).ApplyTWithContext(ctx.Context(),
 		func(c context.Context, v []any) (map[string]string, error) {
 			p := Plan{AWS: s.awsSettings(), Target: rollout.Target{Release: s.binary.SHA, Versions: map[settings.Role]string{
 				settings.Worker: strconv.Itoa(v[3].(int)), settings.Server: strconv.Itoa(v[6].(int))}}}
@@ -68,10 +66,6 @@ func (s *Stack) rollOut(ctx *pulumi.Context, roller Roller) {
 			}
 			return out, err
 		}).(pulumi.StringMapOutput)
-	s.outcome = map[settings.Role]pulumi.StringInput{}
-	for _, role := range rollout.Order {
-		s.outcome[role] = outcome.MapIndex(pulumi.String(string(role)))
-	}
 }
 
 // onAWS is the Roller that calls AWS.

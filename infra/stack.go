@@ -35,7 +35,7 @@ type Stack struct {
 	server    *compute.Fleet
 	worker    *compute.Fleet
 	alarms    *alarms.Alarms
-	outcome   map[settings.Role]pulumi.StringInput // result of the rollout
+	outcome   pulumi.StringMapOutput // result of the rollout, by role
 }
 
 // Build creates the resources of a stack. It compiles the binary, asks AWS and runs the preflight before it registers
@@ -110,16 +110,14 @@ func (s *Stack) uploadRelease(ctx *pulumi.Context, in pulumi.ResourceOption) (er
 // load balancer.
 func (s *Stack) createFleets(ctx *pulumi.Context, in pulumi.ResourceOption) (err error) {
 	ready := slices.Concat(s.network.Ready(), s.storage.Ready(), s.messaging.Ready(), []pulumi.Resource{s.object})
-	server := s.fleet(settings.Server, s.cfg.ServerType)
-	server.Min, server.Max = s.cfg.ServerMin, s.cfg.ServerMax
+	server := s.fleet(settings.Server)
 	server.Ingress = &compute.Ingress{From: s.edge.SecurityGroup.ID(), Port: release.Port}
 	server.Targets = pulumi.StringArray{s.edge.Targets.Arn}
 	targets := pulumi.Sprintf("%s/%s", s.edge.Balancer.ArnSuffix, s.edge.Targets.ArnSuffix)
 	server.Scaling = compute.RequestsPerTarget(targets, s.cfg.RequestsPerTarget)
 	server.After = slices.Concat(ready, s.edge.Ready())
 
-	worker := s.fleet(settings.Worker, s.cfg.WorkerType)
-	worker.Min, worker.Max = s.cfg.WorkerMin, s.cfg.WorkerMax
+	worker := s.fleet(settings.Worker)
 	worker.Scaling = compute.BacklogPerInstance(s.messaging.Queue.Name, s.cfg.BacklogPerWorker)
 	worker.After = ready
 
@@ -131,17 +129,17 @@ func (s *Stack) createFleets(ctx *pulumi.Context, in pulumi.ResourceOption) (err
 }
 
 // fleet returns the arguments that both roles share.
-func (s *Stack) fleet(role settings.Role, kind string) *compute.Args {
-	cfg := s.cfg
+func (s *Stack) fleet(role settings.Role) *compute.Args {
+	cfg, size := s.cfg, s.cfg.fleet(role)
 	return &compute.Args{
 		// Policies and user-data contain these two names before the groups exist.
 		Role: string(role), Group: cfg.groupName(role), LogGroup: cfg.logGroup(role),
 		LogDays: cfg.LogRetentionDays, Tags: cfg.tags(), Boundary: cfg.PermissionsBoundary,
 		VPC: s.network.VPC.ID(), Subnets: s.network.InstanceSubnets(),
 		Egress:       compute.Egress{Gateways: s.network.Gateways, Endpoints: s.network.EndpointGroup},
-		InstanceType: kind, Burstable: instanceTypes[kind].burstable,
+		InstanceType: size.instance, Burstable: instanceTypes[size.instance].burstable, Min: size.least, Max: size.most,
 		Image: s.location.Image, ImageFrozen: cfg.imageFrozen(),
-		UserData: s.userData(role, kind), Grants: s.grants(role), Resources: s.resources(role),
+		UserData: s.userData(role, instanceTypes[size.instance]), Grants: s.grants(role), Resources: s.resources(role),
 	}
 }
 
@@ -174,7 +172,7 @@ func (s *Stack) resources(role settings.Role) map[iam.Resource]pulumi.StringInpu
 }
 
 // userData renders the user-data of the instances of a role once the names that it contains are known.
-func (s *Stack) userData(role settings.Role, kind string) pulumi.StringOutput {
+func (s *Stack) userData(role settings.Role, instance instanceType) pulumi.StringOutput {
 	cfg := s.cfg
 	return pulumi.All(s.storage.Table.Name, s.storage.Images.Bucket.ID(), s.storage.Releases.Bucket.ID(),
 		s.messaging.Queue.Url, s.messaging.DeadLetters.Url).ApplyT(func(v []any) (string, error) {
@@ -183,10 +181,10 @@ func (s *Stack) userData(role settings.Role, kind string) pulumi.StringOutput {
 			Settings: settings.Settings{
 				Role: role, Listen: fmt.Sprint(release.Port), Table: v[0].(string), Bucket: string(v[1].(pulumi.ID)),
 				QueueURL: v[3].(string), DLQURL: v[4].(string), Stack: cfg.Stack, Consume: true,
-				UploadLife: time.Duration(cfg.UploadExpireDays) * 24 * time.Hour, Memory: instanceTypes[kind].budget(),
+				UploadLife: time.Duration(cfg.UploadExpireDays) * 24 * time.Hour, Memory: instance.budget(),
 				PhotoMemory: instanceTypes[cfg.WorkerType].photoMemory(),
 			},
-			GCLimit: instanceTypes[kind].gcLimit(), Region: cfg.Region, Group: cfg.groupName(role),
+			GCLimit: instance.gcLimit(), Region: cfg.Region, Group: cfg.groupName(role),
 			Hook: compute.LaunchHook, TerminateHook: compute.TerminateHook,
 			Bucket: string(v[2].(pulumi.ID)), Key: s.binary.Key(), SHA: s.binary.SHA,
 			LogGroup: cfg.logGroup(role), SSM: cfg.SSM,
@@ -226,6 +224,19 @@ func (s *Stack) arn(service, rest string) pulumi.String {
 
 // imageFrozen reports whether a looked-up image is used only for launch templates that do not exist yet.
 func (c Config) imageFrozen() bool { return c.AMIID == "" && !c.AMIFollow }
+
+// fleet holds the configuration of the group of a role.
+type fleet struct {
+	instance    string // type
+	least, most int
+}
+
+func (c Config) fleet(role settings.Role) fleet {
+	if role == settings.Server {
+		return fleet{c.ServerType, c.ServerMin, c.ServerMax}
+	}
+	return fleet{c.WorkerType, c.WorkerMin, c.WorkerMax}
+}
 
 func (c Config) groupName(role settings.Role) string { return c.Name() + "-" + string(role) }
 

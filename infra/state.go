@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -43,47 +45,46 @@ func readState(ctx *pulumi.Context) ([]stateResource, error) {
 		return nil, fmt.Errorf("read the state of stack %s: %w", name, err)
 	}
 	var found []stateResource
-	for urn, v := range out.Outputs {
-		r, _ := v.(map[string]any)
+	for _, urn := range slices.Sorted(maps.Keys(out.Outputs)) {
+		r, _ := out.Outputs[urn].(map[string]any)
 		kind, _ := r["type"].(string)
 		outputs, _ := r["outputs"].(map[string]any)
 		found = append(found, stateResource{kind, urn, outputs})
 	}
-	slices.SortFunc(found, func(a, b stateResource) int { return strings.Compare(a.urn, b.urn) })
 	return found, nil
 }
 
 // maxZones is the maximum of imagery:azCount.
 const maxZones = 3
 
-// priorState describes the stack as the last update left it.
-type priorState struct {
+// deployed describes the stack as the last update left it.
+type deployed struct {
 	preflight.State
-	deployed *deployed // nil: the stack has no network yet
+	VPCCIDR netip.Prefix   // invalid: there is no network
+	Egress  network.Egress // "": no instance runs
+	Arch    string         // "": there is no launch template
 }
 
-// stateOf returns the prior state that resources describe.
-func stateOf(resources []stateResource) priorState {
-	var f priorState
+// stateOf returns the deployed stack that resources describe.
+func stateOf(resources []stateResource) deployed {
 	var old deployed
 	nats, private := 0, false
 	for _, r := range resources {
 		switch r.kind {
 		case "aws:ec2/vpc:Vpc":
 			old.VPCCIDR, _ = netip.ParsePrefix(r.text("cidrBlock"))
-			f.deployed = &old
 		case "aws:ec2/subnet:Subnet": // its name ends with its index
 			_, index, private := strings.Cut(r.urn[strings.LastIndex(r.urn, "::")+2:], "-private-")
 			if i, err := strconv.Atoi(index); private && err == nil && i < maxZones {
-				for len(f.Zones) <= i {
-					f.Zones = append(f.Zones, "")
+				for len(old.Zones) <= i {
+					old.Zones = append(old.Zones, "")
 				}
-				f.Zones[i] = r.text("availabilityZone")
+				old.Zones[i] = r.text("availabilityZone")
 			}
 		case "aws:autoscaling/group:Group":
-			f.Groups = append(f.Groups, r.text("name"))
+			old.Groups = append(old.Groups, r.text("name"))
 		case "aws:ec2/launchTemplate:LaunchTemplate":
-			f.Templates, f.Image = append(f.Templates, r.text("name")), r.text("imageId")
+			old.Templates, old.Image = append(old.Templates, r.text("name")), r.text("imageId")
 			old.Arch = instanceTypes[r.text("instanceType")].arch
 		case "aws:ec2/natGateway:NatGateway":
 			nats++
@@ -91,8 +92,8 @@ func stateOf(resources []stateResource) priorState {
 			private = private || r.text("vpcEndpointType") == "Interface"
 		}
 	}
-	if old.Zones = f.Zones; len(f.Groups) == 0 {
-		return f // no instance runs that could lose its connection to AWS
+	if len(old.Groups) == 0 {
+		return old // no instance runs that could lose its connection to AWS
 	}
 	switch {
 	case private:
@@ -104,7 +105,7 @@ func stateOf(resources []stateResource) priorState {
 	default:
 		old.Egress = network.Public
 	}
-	return f
+	return old
 }
 
 // checkFirst runs the preflight and compares the configuration with the state, before the first resource and in
@@ -116,34 +117,33 @@ func (s *Stack) checkFirst(ctx *pulumi.Context, roller Roller) error {
 	if err != nil {
 		was.Unreadable = true
 		text := fmt.Sprintf("not checked: whether this update can change the deployed stack: %v", err)
-		if err := ctx.Log.Warn(text, nil); err != nil {
+		if err := logAll(ctx.Log.Warn, text); err != nil {
 			return err
 		}
 	}
-	if was.deployed != nil {
-		// imagery:preflight warn does not overrule these: running instances and the data would be lost.
-		if bad := cfg.refusals(*was.deployed, s.location.Zones); len(bad) > 0 {
-			return &ConfigError{bad}
-		}
+	// imagery:preflight warn does not overrule these: running instances and the data would be lost.
+	if bad := cfg.refusals(was, s.location.Zones); len(bad) > 0 {
+		return &ConfigError{bad}
 	}
 	report, err := roller.Preflight(ctx.Context(), s.awsSettings(), s.wanted(), was.State)
 	if err != nil {
 		return err
 	}
-	for _, w := range report.Warnings {
-		if err := ctx.Log.Warn(w, nil); err != nil {
-			return err
-		}
-	}
-	for _, n := range report.Notes {
-		if err := ctx.Log.Info(n, nil); err != nil {
-			return err
-		}
-	}
-	if err := report.Err(); err != nil && cfg.Preflight == "warn" {
-		return ctx.Log.Warn(err.Error()+"\nimagery:preflight is \"warn\": the update continues", nil)
-	} else if err != nil {
+	if err := cmp.Or(logAll(ctx.Log.Warn, report.Warnings...), logAll(ctx.Log.Info, report.Notes...)); err != nil {
 		return err
+	}
+	err = report.Err()
+	if err != nil && cfg.Preflight == "warn" {
+		return logAll(ctx.Log.Warn, err.Error()+"\nimagery:preflight is \"warn\": the update continues")
+	}
+	return err
+}
+
+func logAll(log func(string, *pulumi.LogArgs) error, texts ...string) error {
+	for _, text := range texts {
+		if err := log(text, nil); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -156,16 +156,10 @@ func (s *Stack) wanted() preflight.Stack {
 		ZonesPinned: len(cfg.AZs) > 0, NATs: network.NATs(cfg.Egress, len(s.location.Zones)),
 		Rules: edge.InboundRules(len(cfg.AllowedCIDRs), cfg.CertificateARN),
 		Image: s.location.Image, ImageFrozen: cfg.imageFrozen()}
-	for _, f := range []struct {
-		role        settings.Role
-		kind        string
-		least, most int
-	}{
-		{settings.Server, cfg.ServerType, cfg.ServerMin, cfg.ServerMax},
-		{settings.Worker, cfg.WorkerType, cfg.WorkerMin, cfg.WorkerMax},
-	} {
-		want.Fleets = append(want.Fleets, preflight.Fleet{Role: string(f.role), Group: cfg.groupName(f.role),
-			Template: cfg.groupName(f.role), Type: f.kind, VCPUs: instanceTypes[f.kind].cores, Min: f.least, Max: f.most,
+	for _, role := range []settings.Role{settings.Server, settings.Worker} {
+		f := cfg.fleet(role)
+		want.Fleets = append(want.Fleets, preflight.Fleet{Role: string(role), Group: cfg.groupName(role),
+			Template: cfg.groupName(role), Type: f.instance, VCPUs: instanceTypes[f.instance].cores, Min: f.least, Max: f.most,
 			MaxHealthy: compute.MaxHealthyPercent(f.least)})
 	}
 	return want

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -97,6 +95,9 @@ func (p *check) rules(ctx context.Context) error {
 		"shorten imagery:allowedCidrs")
 }
 
+// AmazonArch maps our architecture names to those of AWS.
+var AmazonArch = map[string]string{"arm64": "arm64", "amd64": "x86_64"}
+
 // maxImageAge is the age above which a machine image causes a warning. Amazon Linux 2023 gets security updates about
 // every two weeks, and an image contains those of its own date only.
 const maxImageAge = 30 * 24 * time.Hour
@@ -117,8 +118,7 @@ func (p *check) image(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	arch := map[string]string{"arm64": "arm64", "amd64": "x86_64"}[p.want.Arch]
-	if got := string(out.Images[0].Architecture); got != "" && got != arch {
+	if got := string(out.Images[0].Architecture); got != "" && got != AmazonArch[p.want.Arch] {
 		p.problem("machine image %s is for %s, imagery:arch is %s: pin another one (imagery:amiId), or set "+
 			"imagery:amiFollow true", id, got, p.want.Arch)
 	}
@@ -134,21 +134,19 @@ func (p *check) image(ctx context.Context) error {
 	return nil
 }
 
-// serviceRoles maps each service-linked role that AWS creates on first use to its service.
-var serviceRoles = map[string]string{
-	"AWSServiceRoleForAutoScaling":          "autoscaling.amazonaws.com",
-	"AWSServiceRoleForElasticLoadBalancing": "elasticloadbalancing.amazonaws.com",
-}
+const scalingRole = "AWSServiceRoleForAutoScaling"
 
 // roles warns about service-linked roles that do not exist yet.
 func (p *check) roles(ctx context.Context) error {
-	for _, name := range slices.Sorted(maps.Keys(serviceRoles)) {
-		_, err := p.Roles.GetRole(ctx, &iam.GetRoleInput{RoleName: &name})
+	for _, r := range [][2]string{
+		{scalingRole, "autoscaling"}, {"AWSServiceRoleForElasticLoadBalancing", "elasticloadbalancing"},
+	} {
+		_, err := p.Roles.GetRole(ctx, &iam.GetRoleInput{RoleName: &r[0]})
 		switch {
 		case hasCode(err, "NoSuchEntity"):
 			p.warn("service-linked role %s does not exist, as in a new account: AWS creates it with the first resource that "+
 				"needs it, and may refuse launches for a minute. To create it now: aws iam create-service-linked-role "+
-				"--aws-service-name %s", name, serviceRoles[name])
+				"--aws-service-name %s.amazonaws.com", r[0], r[1])
 		case err != nil:
 			return err
 		}
@@ -156,27 +154,28 @@ func (p *check) roles(ctx context.Context) error {
 	return nil
 }
 
-// admits reports whether a key policy allows every principal, or one whose name contains role. It ignores conditions,
-// so the key may be unusable although the result is true.
-func admits(document, role string) (bool, error) {
-	type statement struct {
+// admits reports whether a key policy allows every principal, or scalingRole. It ignores conditions, so the key may be
+// unusable although the result is true.
+func admits(document string) (bool, error) {
+	var policy struct{ Statement json.RawMessage } // a list, or one statement without a list
+	err := json.Unmarshal([]byte(document), &policy)
+	list := string(policy.Statement)
+	if !strings.HasPrefix(list, "[") {
+		list = "[" + list + "]"
+	}
+	var statements []struct {
 		Effect    string
 		Principal json.RawMessage
 	}
-	var policy struct{ Statement json.RawMessage } // a list, or one statement without a list
-	var statements []statement
-	err := json.Unmarshal([]byte(document), &policy)
-	if err == nil && !strings.HasPrefix(string(policy.Statement), "[") {
-		policy.Statement = json.RawMessage("[" + string(policy.Statement) + "]")
-	}
 	if err == nil {
-		err = json.Unmarshal(policy.Statement, &statements)
+		err = json.Unmarshal([]byte(list), &statements)
 	}
 	if err != nil {
 		return false, fmt.Errorf("read the policy of the key: %w", err)
 	}
 	for _, s := range statements {
-		if p := string(s.Principal); s.Effect == "Allow" && (strings.Contains(p, role) || strings.Contains(p, `"*"`)) {
+		p := string(s.Principal)
+		if s.Effect == "Allow" && (strings.Contains(p, scalingRole) || strings.Contains(p, `"*"`)) {
 			return true, nil
 		}
 	}
@@ -193,12 +192,11 @@ func (p *check) key(ctx context.Context) error {
 	if id == "" || strings.HasSuffix(id, "alias/aws/ebs") {
 		return nil
 	}
-	const role = "AWSServiceRoleForAutoScaling"
 	policy, err := p.Keys.GetKeyPolicy(ctx, &kms.GetKeyPolicyInput{KeyId: &id, PolicyName: aws.String("default")})
 	if err != nil {
 		return err
 	}
-	if ok, err := admits(aws.ToString(policy.Policy), role); ok || err != nil {
+	if ok, err := admits(aws.ToString(policy.Policy)); ok || err != nil {
 		return err
 	}
 	pages := kms.NewListGrantsPaginator(p.Keys, &kms.ListGrantsInput{KeyId: &id})
@@ -208,7 +206,7 @@ func (p *check) key(ctx context.Context) error {
 			return err
 		}
 		for _, g := range page.Grants {
-			if strings.Contains(aws.ToString(g.GranteePrincipal), role) {
+			if strings.Contains(aws.ToString(g.GranteePrincipal), scalingRole) {
 				return nil
 			}
 		}
@@ -217,6 +215,6 @@ func (p *check) key(ctx context.Context) error {
 		"names %s: every launch would fail with Client.InternalError. Add a grant: aws kms create-grant --key-id %[1]s "+
 		"--grantee-principal arn:aws:iam::ACCOUNT:role/aws-service-role/autoscaling.amazonaws.com/%s --operations Encrypt "+
 		"Decrypt ReEncryptFrom ReEncryptTo GenerateDataKey GenerateDataKeyWithoutPlaintext DescribeKey CreateGrant",
-		id, role, role)
+		id, scalingRole, scalingRole)
 	return nil
 }

@@ -44,10 +44,8 @@ type Clients struct {
 			context.Context, *ec2.GetEbsDefaultKmsKeyIdInput, ...func(*ec2.Options),
 		) (*ec2.GetEbsDefaultKmsKeyIdOutput, error)
 	}
-	Groups interface {
-		autoscaling.DescribeAutoScalingGroupsAPIClient
-	}
-	Roles interface {
+	Groups autoscaling.DescribeAutoScalingGroupsAPIClient
+	Roles  interface {
 		GetRole(context.Context, *iam.GetRoleInput, ...func(*iam.Options)) (*iam.GetRoleOutput, error)
 	}
 	Keys interface {
@@ -113,15 +111,8 @@ func (r *Report) Err() error {
 	if len(r.Problems) == 0 {
 		return nil
 	}
-	return &Error{r.Problems}
-}
-
-// Error is returned for a stack that cannot be deployed into the account as it is configured.
-type Error struct{ Problems []string }
-
-func (e *Error) Error() string {
-	return "the stack cannot be deployed into this account as it is configured; nothing was changed " +
-		"(with imagery:preflight warn, these are warnings):\n  - " + strings.Join(e.Problems, "\n  - ")
+	return errors.New("the stack cannot be deployed into this account as it is configured; nothing was changed " +
+		"(with imagery:preflight warn, these are warnings):\n  - " + strings.Join(r.Problems, "\n  - "))
 }
 
 // checkTimeout bounds one check, some of which read several pages. A check that exceeds it becomes a warning.
@@ -179,17 +170,16 @@ func (p *check) note(format string, args ...any) {
 
 // reason shortens an SDK error to service, operation, code and message.
 func reason(err error) string {
-	var api smithy.APIError
-	var op *smithy.OperationError
-	if errors.As(err, &api) && errors.As(err, &op) {
+	api, isAPI := errors.AsType[smithy.APIError](err)
+	if op, ok := errors.AsType[*smithy.OperationError](err); ok && isAPI {
 		return fmt.Sprintf("%s %s: %s: %s", op.Service(), op.Operation(), api.ErrorCode(), api.ErrorMessage())
 	}
 	return err.Error()
 }
 
 func hasCode(err error, codes ...string) bool {
-	var api smithy.APIError
-	return errors.As(err, &api) && slices.Contains(codes, api.ErrorCode())
+	api, ok := errors.AsType[smithy.APIError](err)
+	return ok && slices.Contains(codes, api.ErrorCode())
 }
 
 // names reports physical names that are already taken, by a stack of the same name in another Pulumi state or by one
@@ -234,11 +224,9 @@ func (p *check) names(ctx context.Context) error {
 // zones reports zones that do not offer the instance type of a fleet. Subnets that exist keep their zone.
 func (p *check) zones(ctx context.Context) error {
 	zones := slices.Clone(p.want.Zones)
-	if !p.want.ZonesPinned {
-		for i, kept := range p.was.Zones {
-			if i < len(zones) && kept != "" {
-				zones[i] = kept
-			}
+	for i, kept := range p.was.Zones {
+		if !p.want.ZonesPinned && i < len(zones) && kept != "" {
+			zones[i] = kept
 		}
 	}
 	var types []string

@@ -11,10 +11,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 )
 
-// ownKey is a key that is not AWS's, scalingRole the one that must be able to use it.
+// ownKey is a key that is not AWS's, grantee the one that must be able to use it.
 const (
-	ownKey      = "arn:aws:kms:eu-central-1:1:key/2"
-	scalingRole = "arn:aws:iam::1:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
+	ownKey  = "arn:aws:kms:eu-central-1:1:key/2"
+	grantee = "arn:aws:iam::1:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
 )
 
 // allows returns a statement of a key policy.
@@ -149,16 +149,16 @@ func TestCheck(t *testing.T) {
 			a.key, a.keyPolicy = ownKey, `{"Statement":[{"Effect":"Deny","Principal":"*"}]}`
 		}, "neither its policy nor a grant", ""},
 		{"a key whose policy is one statement", func(a *account, _ *Stack, _ *State) {
-			a.key, a.keyPolicy = ownKey, `{"Statement":`+allows(scalingRole)+`}`
+			a.key, a.keyPolicy = ownKey, `{"Statement":`+allows(grantee)+`}`
 		}, "", ""},
 		{"a key whose policy is no JSON", func(a *account, _ *Stack, _ *State) {
 			a.key, a.keyPolicy = ownKey, `{`
 		}, "", "not checked: key of encrypted disks: read the policy of the key"},
 		{"a key with a grant", func(a *account, _ *Stack, _ *State) {
-			a.key, a.grants = ownKey, []string{scalingRole}
+			a.key, a.grants = ownKey, []string{grantee}
 		}, "", ""},
 		{"a key with a policy", func(a *account, _ *Stack, _ *State) {
-			a.key, a.keyPolicy = ownKey, `{"Statement":[`+allows(scalingRole)+`]}`
+			a.key, a.keyPolicy = ownKey, `{"Statement":[`+allows(grantee)+`]}`
 		}, "", ""},
 		{"another stack's group", func(a *account, _ *Stack, _ *State) { a.groups = []string{"imagery-dev-server"} },
 			`but not in the state of this stack: Auto Scaling group imagery-dev-server. There is another stack "dev"`, ""},

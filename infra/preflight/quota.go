@@ -60,23 +60,19 @@ func (p *check) vcpus(ctx context.Context) error {
 // smaller returns the commands for a small stack that needs at most free vCPUs: two instances of one vCPU in each role,
 // or one.
 func (p *check) smaller(free int) string {
-	const set = "pulumi config set imagery:"
-	one := strings.Join([]string{set + "arch arm64", set + "serverType c7g.medium", set + "workerType c7g.medium"}, "; ")
-	for _, n := range []int{2, 1} {
-		if 2*n+1 > free {
-			continue
-		}
-		size := ""
-		for _, key := range []string{"server", "worker"} {
-			size += fmt.Sprintf("; %s%sMin %d; %s%sMax %d", set, key, n, set, key, n+1)
-		}
-		text := fmt.Sprintf("A stack that fits: %s%s", one, size)
-		if n == 1 {
-			text += " (profile dev only)"
-		}
-		return text
+	n, note := 2, ""
+	switch {
+	case free < 3:
+		return "The smallest stack needs three vCPUs: one server, one worker, and one while they are replaced"
+	case free < 5:
+		n, note = 1, " (profile dev only)"
 	}
-	return "The smallest stack needs three vCPUs: one server, one worker, and one while they are replaced"
+	const set = "pulumi config set imagery:"
+	commands := []string{set + "arch arm64", set + "serverType c7g.medium", set + "workerType c7g.medium"}
+	for _, role := range []string{"server", "worker"} {
+		commands = append(commands, fmt.Sprintf("%s%sMin %d", set, role, n), fmt.Sprintf("%s%sMax %d", set, role, n+1))
+	}
+	return "A stack that fits: " + strings.Join(commands, "; ") + note
 }
 
 // standardFamily matches the instance types to which vcpuQuota applies. Other families that begin with the same
@@ -117,13 +113,13 @@ func (p *check) quota(ctx context.Context, service, code string) (int, error) {
 	if err != nil && !hasCode(err, "NoSuchResourceException") {
 		return 0, err
 	}
-	def, err := p.Quotas.GetAWSDefaultServiceQuota(ctx,
+	byDefault, err := p.Quotas.GetAWSDefaultServiceQuota(ctx,
 		&servicequotas.GetAWSDefaultServiceQuotaInput{ServiceCode: &service, QuotaCode: &code})
 	if err != nil {
 		return 0, err
 	}
-	if def.Quota == nil || def.Quota.Value == nil {
+	if byDefault.Quota == nil || byDefault.Quota.Value == nil {
 		return 0, fmt.Errorf("quota %s of %s has no value", code, service)
 	}
-	return int(*def.Quota.Value), nil
+	return int(*byDefault.Quota.Value), nil
 }
