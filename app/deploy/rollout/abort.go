@@ -17,29 +17,22 @@ var ErrNothing = errors.New("nothing is being rolled out")
 // user@host of the run that rolled back. It returns ErrNothing if there is no rollout.
 func Abort(ctx context.Context, o Options) (by string, err error) {
 	for {
-		by, err = abortOnce(ctx, o)
-		if !errors.Is(err, errHolderGone) {
-			return by, err
+		c := newController(o, Target{})
+		err := c.locked(ctx, "abort", func(ctx context.Context) error {
+			if _, err := c.describe(ctx); err != nil {
+				return err
+			}
+			return c.conclude(ctx, c.abort(ctx))
+		})
+		var held *HeldError
+		if !errors.As(err, &held) {
+			return o.By, err
+		}
+		ended, err := c.requestAbort(ctx, held.Lock.Holder)
+		if ended || err != nil {
+			return held.Lock.Holder, err
 		}
 	}
-}
-
-// errHolderGone is returned when the lock of another run expired before its rollout ended.
-var errHolderGone = errors.New("the run that held the rollout lock is gone")
-
-func abortOnce(ctx context.Context, o Options) (by string, err error) {
-	c := newController(o, Target{})
-	err = c.locked(ctx, "abort", func(ctx context.Context) error {
-		if _, err := c.describe(ctx); err != nil {
-			return err
-		}
-		return c.conclude(ctx, c.abort(ctx))
-	})
-	var held *HeldError
-	if errors.As(err, &held) {
-		return held.Lock.Holder, c.requestAbort(ctx, held.Lock.Holder)
-	}
-	return o.By, err
 }
 
 // abort rolls back under the lock.
@@ -67,8 +60,8 @@ func (c *controller) abort(ctx context.Context) error {
 }
 
 // requestAbort records an abort, which the run with the lock reads at its next renewal, within half a minute, and has
-// AWS begin the rollback at once. It returns when the rollout has ended, or errHolderGone when the lock has expired.
-func (c *controller) requestAbort(ctx context.Context, holder string) error {
+// AWS begin the rollback at once. It returns when the rollout has ended, or, not ended, when the lock has expired.
+func (c *controller) requestAbort(ctx context.Context, holder string) (ended bool, err error) {
 	if err := c.journal.edit(ctx, func(rec *record.Record) error {
 		if rec.Current() == nil {
 			return ErrNothing
@@ -76,39 +69,32 @@ func (c *controller) requestAbort(ctx context.Context, holder string) error {
 		rec.Abort = &record.Abort{By: c.By, Since: time.Now().UTC()}
 		return nil
 	}); err != nil {
-		return err
+		return false, err
 	}
 	if _, err := c.describe(ctx); err != nil {
-		return err
+		return false, err
 	}
 	rec := c.journal.latest()
 	for _, g := range c.groups {
 		// A rollback in progress is left alone.
 		if f := g.refresh(); f != nil && f.forward() && f.version() != rec.Entries[0].Old[g.role] {
 			if err := c.act.rollBackWithoutLock(ctx, g); err != nil {
-				return err
+				return false, err
 			}
 		}
 	}
 	c.log("%s holds the rollout lock and is asked to roll back", holder)
-	gone := false
-	err := c.poll(ctx, func() (bool, error) {
+	err = c.poll(ctx, func() (bool, error) {
 		if err := c.journal.read(ctx); err != nil {
 			return false, err
 		}
 		now := c.journal.latest()
 		n := slices.IndexFunc(now.Entries, func(e record.Entry) bool { return e.Begin.Equal(rec.Entries[0].Begin) })
-		switch {
-		case n >= 0 && now.Entries[n].Result == record.Successful:
+		if n >= 0 && now.Entries[n].Result == record.Successful {
 			return false, &rejected{"too late, the rollout has succeeded: roll back with imagery rollout to RELEASE"}
-		case n < 0 || !now.Entries[n].Result.Open():
-			return true, nil
 		}
-		gone = !now.Lock.Live(time.Now())
-		return gone, nil
+		ended = n < 0 || !now.Entries[n].Result.Open()
+		return ended || !now.Lock.Live(time.Now()), nil
 	})
-	if err == nil && gone {
-		return errHolderGone
-	}
-	return err
+	return ended, err
 }

@@ -3,7 +3,6 @@ package rollout
 import (
 	"context"
 	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
@@ -18,42 +17,24 @@ type actor struct {
 	*progress
 }
 
-// maxAlarms is the number of alarms that AWS accepts for a refresh.
-const maxAlarms = 10
-
-// autoRollback has AWS roll a refresh back when an instance fails, or an alarm goes off until the end of the bake time.
-type autoRollback struct {
-	bake   time.Duration
-	alarms []string
-}
-
-// startRefresh starts an instance refresh to the version of the target. If AWS rejects a refresh with auto set,
-// startRefresh returns an inconclusive failure.
-func (a *actor) startRefresh(ctx context.Context, t *target, auto *autoRollback) error {
-	p := &types.RefreshPreferences{
-		// As for every other replacement in this group, a new instance is launched before an old one is terminated.
-		MinHealthyPercentage: t.maintenance.MinHealthyPercentage,
-		MaxHealthyPercentage: t.maintenance.MaxHealthyPercentage,
-		SkipMatching:         aws.Bool(true),
-		// By default a refresh waits for protected and standby instances, and fails after an hour.
-		ScaleInProtectedInstances: types.ScaleInProtectedInstancesRefresh,
-		StandbyInstances:          types.StandbyInstancesIgnore,
-	}
-	if auto != nil {
-		p.AutoRollback, p.BakeTime = aws.Bool(true), aws.Int32(int32(auto.bake/time.Second))
-		if n := min(len(auto.alarms), maxAlarms); n > 0 {
-			p.AlarmSpecification = &types.AlarmSpecification{Alarms: auto.alarms[:n]}
-		}
-	}
+// startRefresh starts an instance refresh to the version of the target. If AWS rejects one that p has it roll back
+// by itself, startRefresh returns an inconclusive failure.
+func (a *actor) startRefresh(ctx context.Context, t *target, p types.RefreshPreferences) error {
+	// As for every other replacement in this group, a new instance is launched before an old one is terminated.
+	p.MinHealthyPercentage, p.MaxHealthyPercentage = t.maintenance.MinHealthyPercentage, t.maintenance.MaxHealthyPercentage
+	p.SkipMatching = aws.Bool(true)
+	// By default a refresh waits for protected and standby instances, and fails after an hour.
+	p.ScaleInProtectedInstances = types.ScaleInProtectedInstancesRefresh
+	p.StandbyInstances = types.StandbyInstancesIgnore
 	if err := a.journal.confirmLock(ctx); err != nil {
 		return err
 	}
 	_, err := a.clients.Groups.StartInstanceRefresh(ctx, &autoscaling.StartInstanceRefreshInput{
-		AutoScalingGroupName: &t.Name, Strategy: types.RefreshStrategyRolling, Preferences: p,
+		AutoScalingGroupName: &t.Name, Strategy: types.RefreshStrategyRolling, Preferences: &p,
 		DesiredConfiguration: &types.DesiredConfiguration{LaunchTemplate: t.wanted()}})
 	switch {
 	case is(err, "InstanceRefreshInProgress"): // the answer was lost, or another refresh was first: the next read shows it
-	case auto != nil && answered(err):
+	case p.AutoRollback != nil && answered(err):
 		// Most likely a missing permission or a quota, not a fault of the release.
 		return inconclusive("AWS did not start the refresh of the %ss: %v", t.role, err).err
 	case err != nil:

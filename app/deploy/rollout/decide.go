@@ -73,6 +73,7 @@ type target struct {
 	before string    // id of the newest refresh that is older than this rollout; "" if there is none
 	began  time.Time // of this run's work on the group
 	starts int       // refreshes that this run has started
+	stuck  error     // why the group cannot be rolled back, or nil
 }
 
 // wanted returns the wanted version of the group's launch template.
@@ -117,10 +118,16 @@ func decideForward(t *target, now time.Time) decision {
 }
 
 // decideRollback returns the next action that brings a group back to an old version. Instances that still have the old
-// version are never replaced. The error of actionFail wraps errRollbackStuck.
+// version are never replaced. The error of actionFail wraps errRollbackStuck; the refresh of a stuck group is ended.
 func decideRollback(t *target, now time.Time) decision {
 	f := t.refresh()
 	switch {
+	case t.stuck != nil && f == nil:
+		return decision{action: actionStop}
+	case t.stuck != nil && f.Status == types.InstanceRefreshStatusCancelling:
+		return decision{action: actionWait}
+	case t.stuck != nil:
+		return decision{action: actionCancel}
 	case f == nil && t.at(t.want) && now.Sub(t.began) > healthyTimeout:
 		return decision{action: actionStop} // as it was before; its health has another cause, which alarms report
 	case f == nil && t.at(t.want):
@@ -148,15 +155,4 @@ func decideRollback(t *target, now time.Time) decision {
 
 func stuck(format string, args ...any) decision {
 	return decision{action: actionFail, err: fmt.Errorf("%w: %s", errRollbackStuck, fmt.Sprintf(format, args...))}
-}
-
-// decideEndRefresh returns the next action that ends the refresh of a group that cannot be brought back.
-func decideEndRefresh(g *group) action {
-	switch f := g.refresh(); {
-	case f == nil:
-		return actionStop
-	case f.Status == types.InstanceRefreshStatusCancelling:
-		return actionWait
-	}
-	return actionCancel
 }

@@ -148,7 +148,7 @@ func TestDecideRollback(t *testing.T) {
 	}
 }
 
-func TestDecideEndRefresh(t *testing.T) {
+func TestDecideRollbackOfAStuckGroup(t *testing.T) {
 	for name, c := range map[string]struct {
 		group *group
 		want  action
@@ -159,8 +159,9 @@ func TestDecideEndRefresh(t *testing.T) {
 		"rolling back":    {servers("1", "2").with("a", "1", rollingBack), actionCancel},
 		"being cancelled": {servers("1", "2").with("a", "1", cancelling), actionWait},
 	} {
-		if got := decideEndRefresh(c.group); got != c.want {
-			t.Errorf("%s: action %d, want %d", name, got, c.want)
+		stuck := &target{group: c.group, want: "1", began: time.Now(), stuck: errRollbackStuck}
+		if d := decideRollback(stuck, time.Now()); d.action != c.want || d.err != nil {
+			t.Errorf("%s: action %d, error %v, want %d", name, d.action, d.err, c.want)
 		}
 	}
 }

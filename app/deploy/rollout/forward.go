@@ -8,6 +8,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
+
 	"imagery/app/deploy/record"
 	"imagery/app/deploy/settings"
 )
@@ -49,9 +52,28 @@ func (c *controller) poll(ctx context.Context, step func() (done bool, err error
 	}
 }
 
-// targetOf returns the target of a group that is to get the new release.
-func (c *controller) targetOf(g *group) *target {
-	return &target{group: g, want: c.want.Versions[g.role], before: c.before[g.role], began: time.Now()}
+// targetsOf returns the targets of groups that are to get the new release.
+func (c *controller) targetsOf(groups ...*group) (targets []*target) {
+	for _, g := range groups {
+		targets = append(targets, &target{group: g, want: c.want.Versions[g.role], before: c.before[g.role],
+			began: time.Now()})
+	}
+	return targets
+}
+
+// advanceAll calls advance for each target, and reports whether all of them are done.
+func advanceAll(
+	ctx context.Context, targets []*target, advance func(context.Context, *target) (bool, error),
+) (all bool, err error) {
+	all = true
+	for _, t := range targets {
+		done, err := advance(ctx, t)
+		if err != nil {
+			return false, err
+		}
+		all = all && done
+	}
+	return all, nil
 }
 
 func (c *controller) rollWorkers(ctx context.Context) (bool, error) {
@@ -66,8 +88,8 @@ func (c *controller) rollServers(ctx context.Context) (bool, error) {
 // roll drives a group to the target launch template version. It is a reconcile loop: every iteration derives the next
 // action from the observed state, so that roll may be restarted at any point.
 func (c *controller) roll(ctx context.Context, g *group) error {
-	t := c.targetOf(g)
-	return c.poll(ctx, func() (bool, error) { return c.advance(ctx, t) })
+	targets := c.targetsOf(g)
+	return c.poll(ctx, func() (bool, error) { return advanceAll(ctx, targets, c.advance) })
 }
 
 // advance observes a group and takes the next action towards the new release; done is true when the group is there and
@@ -82,7 +104,7 @@ func (c *controller) advance(ctx context.Context, t *target) (done bool, err err
 	if err := c.checkSuspended(t.group); err != nil {
 		return false, err
 	}
-	smokes := t.role == settings.Server && !c.Start
+	smokes := t.group == c.servers && !c.Start
 	if smokes {
 		if err := c.checkWorkers(ctx); err != nil {
 			return false, err
@@ -114,7 +136,12 @@ func (c *controller) advance(ctx context.Context, t *target) (done bool, err err
 		if ok, err := c.alarmsOK(ctx); !ok || err != nil { // an alarm would end the refresh at once
 			return false, err
 		}
-		return false, c.act.startRefresh(ctx, t, &autoRollback{c.Bake, c.refreshAlarms(t.group)})
+		// AWS rolls the refresh back when an instance fails, or an alarm goes off until the end of the bake time.
+		p := types.RefreshPreferences{AutoRollback: aws.Bool(true), BakeTime: aws.Int32(int32(c.Bake / time.Second))}
+		if alarms := c.refreshAlarms(t.group); len(alarms) > 0 {
+			p.AlarmSpecification = &types.AlarmSpecification{Alarms: alarms}
+		}
+		return false, c.act.startRefresh(ctx, t, p)
 	case actionExplain:
 		if err := c.journal.read(ctx); err != nil { // an abort is recorded before AWS shows it
 			return false, err
@@ -183,16 +210,21 @@ func (c *controller) judgingAlarms(g *group) []string {
 	return g.Alarms
 }
 
+// maxAlarms is the number of alarms that AWS accepts for a refresh.
+const maxAlarms = 10
+
 // refreshAlarms returns the alarms that AWS watches during a refresh of g. That of the servers includes those of the
 // workers, which may need longer than the bake time of the workers.
 func (c *controller) refreshAlarms(g *group) []string {
-	names := c.judgingAlarms(g)
-	if g.role != settings.Server || c.Start {
-		return names
+	names := slices.Clone(c.judgingAlarms(g))
+	if g == c.servers && !c.Start {
+		for _, a := range c.judgingAlarms(c.workers) {
+			if !slices.Contains(names, a) {
+				names = append(names, a)
+			}
+		}
 	}
-	workers := slices.DeleteFunc(slices.Clone(c.judgingAlarms(c.workers)),
-		func(a string) bool { return slices.Contains(names, a) })
-	return slices.Concat(names, workers)
+	return names[:min(len(names), maxAlarms)]
 }
 
 // alarmsOK reports whether all alarms that judge the release are in state OK, see observer.alarms.
@@ -215,18 +247,11 @@ func (c *controller) start(ctx context.Context) (done bool, err error) {
 	if !c.Start {
 		return false, nil
 	}
-	all := true
-	for _, g := range c.groups {
-		ok, err := c.advance(ctx, c.targetOf(g))
-		if err != nil {
-			return false, err
-		}
-		all = all && ok
-	}
-	if !all {
+	all, err := advanceAll(ctx, c.targetsOf(c.groups...), c.advance)
+	if err == nil && !all {
 		c.outcome = Started
 	}
-	return !all, nil
+	return !all, err
 }
 
 // succeed closes the record as successful once the smoke test has passed and both groups are healthy at the same time.
@@ -235,24 +260,15 @@ func (c *controller) succeed(ctx context.Context) (bool, error) {
 	if !c.Start {
 		c.smoke.start(ctx, c.want.Release)
 	}
-	var targets []*target
-	for _, g := range c.groups {
-		targets = append(targets, c.targetOf(g))
-	}
+	targets := c.targetsOf(c.groups...)
 	if err := c.poll(ctx, func() (bool, error) {
 		running, _ := c.smoke.result() // read before advance, since the result may come at any time
-		all := !running
-		for _, t := range targets {
-			done, err := c.advance(ctx, t)
-			if err != nil {
-				return false, err
-			}
-			all = all && done
-		}
-		if _, err := c.alarmsOK(ctx); err != nil { // insufficient data does not fail a release
+		all, err := advanceAll(ctx, targets, c.advance)
+		if err != nil {
 			return false, err
 		}
-		return all, nil
+		_, err = c.alarmsOK(ctx) // insufficient data does not fail a release
+		return all && !running, err
 	}); err != nil {
 		return false, err
 	}

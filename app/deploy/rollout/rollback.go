@@ -5,9 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
 
 	"imagery/app/deploy/record"
 	"imagery/app/deploy/settings"
@@ -69,56 +69,24 @@ func join(f *Error, others ...error) error {
 // restore brings groups back to old versions, all at the same time, and returns when they are healthy. It returns an
 // error that wraps errRollbackStuck if a group cannot be brought back; the other group is brought back nevertheless.
 func (c *controller) restore(ctx context.Context, old map[settings.Role]string) error {
-	back, lost := map[settings.Role]*target{}, map[settings.Role]error{}
+	var targets []*target
 	for _, g := range c.groups {
 		if version, ok := old[g.role]; ok {
-			back[g.role] = &target{group: g, want: version, began: time.Now()}
+			targets = append(targets, &target{group: g, want: version, began: time.Now()})
 		}
 		g.blocked = nil // by the other release, like these failures
 		clear(g.failedLaunches)
 		clear(g.failedInService)
 	}
-	err := c.poll(ctx, func() (bool, error) {
-		all := true
-		for _, role := range slices.Sorted(maps.Keys(back)) {
-			done, err := c.advanceRollback(ctx, back[role])
-			if errors.Is(err, errRollbackStuck) && lost[role] == nil {
-				lost[role] = err
-				c.log("%v", err)
-			}
-			if lost[role] != nil { // leave no refresh behind that leads nowhere
-				done, err = c.endRefresh(ctx, back[role].group)
-			}
-			if err != nil {
-				return false, err
-			}
-			all = all && done
-		}
-		return all, nil
-	})
-	for _, e := range lost {
-		err = cmp.Or(err, e)
+	err := c.poll(ctx, func() (bool, error) { return advanceAll(ctx, targets, c.advanceRollback) })
+	for _, t := range targets {
+		err = cmp.Or(err, t.stuck)
 	}
 	return err
 }
 
-// endRefresh observes a group and ends its refresh; done is true when none is in progress.
-func (c *controller) endRefresh(ctx context.Context, g *group) (done bool, err error) {
-	if err := c.observe.group(ctx, g); err != nil {
-		return false, err
-	}
-	next := decideEndRefresh(g)
-	if next == actionCancel {
-		if err := c.journal.confirmLock(ctx); err != nil {
-			return false, err
-		}
-		return false, c.act.cancel(ctx, g)
-	}
-	return next == actionStop, nil
-}
-
 // advanceRollback observes a group and takes the next action towards the old version; done is true when the group has
-// it and is healthy.
+// it and is healthy, or is stuck and without a refresh that leads nowhere.
 func (c *controller) advanceRollback(ctx context.Context, t *target) (done bool, err error) {
 	if err := c.observe.group(ctx, t.group); err != nil {
 		return false, err
@@ -126,7 +94,8 @@ func (c *controller) advanceRollback(ctx context.Context, t *target) (done bool,
 	if err := c.checkSuspended(t.group); err != nil {
 		return false, err
 	}
-	switch d := decideRollback(t, time.Now()); d.action {
+	d := decideRollback(t, time.Now())
+	switch d.action {
 	case actionAwaitHealthy:
 		ok, problem, err := c.observe.health(ctx, t.group)
 		if !ok && err == nil {
@@ -136,17 +105,26 @@ func (c *controller) advanceRollback(ctx context.Context, t *target) (done bool,
 	case actionWatchRefresh:
 		err := c.observe.checkLaunches(ctx, t.group, t.want, maxFailedRollbackLaunches, d.refresh.covers)
 		if f := (*Error)(nil); errors.As(err, &f) {
-			return false, stuck("version %s of the %ss does not come up any more: %s", t.want, t.role, f.Reason).err
+			d = stuck("version %s of the %ss does not come up any more: %s", t.want, t.role, f.Reason)
+			break
 		}
 		return false, err
 	case actionRollBack:
 		return false, c.act.rollBack(ctx, t.group)
+	case actionCancel:
+		if err := c.journal.confirmLock(ctx); err != nil {
+			return false, err
+		}
+		return false, c.act.cancel(ctx, t.group)
 	case actionSetVersion:
 		return false, c.act.setVersion(ctx, t)
 	case actionStartRefresh:
 		// Neither alarms nor a bake may stop it: alarms are in state ALARM because of the release that is removed.
-		return false, c.act.startRefresh(ctx, t, nil)
-	default:
-		return d.action == actionStop, d.err
+		return false, c.act.startRefresh(ctx, t, types.RefreshPreferences{})
 	}
+	if d.err != nil {
+		c.log("%v", d.err)
+		t.stuck = d.err
+	}
+	return d.action == actionStop, nil
 }
