@@ -45,6 +45,12 @@ func PlanWorker(cores int, memory, maxPixels int64) WorkerPlan {
 // Files returns the number of bytes that raw files may take.
 func (p WorkerPlan) Files() int64 { return int64(p.Slots+p.Waiting) * RawFile }
 
+// Numbers of processes of the local fleet. With two of each, any one may be killed without an outage.
+const (
+	LocalServers = 2
+	LocalWorkers = 2
+)
+
 // LocalPlan says how the processes of a local fleet share its memory. Pools are leased by the processes that need
 // them, see budget.Broker; the rest belongs to each process.
 type LocalPlan struct {

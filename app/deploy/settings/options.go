@@ -3,6 +3,7 @@ package settings
 import (
 	"fmt"
 	"net"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -86,12 +87,6 @@ func (o option) variables() []string {
 	return []string{own}
 }
 
-// boolean reports whether the flag needs no value.
-func (o option) boolean() bool {
-	_, ok := o.field(&Settings{}).(*bool)
-	return ok
-}
-
 // parse sets the field of s to the value that the text v stands for.
 func (o option) parse(s *Settings, v string) (err error) {
 	switch p := o.field(s).(type) {
@@ -106,45 +101,20 @@ func (o option) parse(s *Settings, v string) (err error) {
 	case *int64:
 		*p, err = strconv.ParseInt(v, 10, 64)
 	case *size:
-		var n int64
-		n, err = ParseBytes(v)
-		*p = size(n)
+		*(*int64)(p), err = ParseBytes(v)
 	case *time.Duration:
 		*p, err = time.ParseDuration(v)
-	default:
-		panic(fmt.Sprintf("settings: option %s has a field of type %T", o.flag, p))
 	}
 	return err
 }
 
 // format returns the field of s as parse reads it, "" for a number or duration of zero, which stands for the default.
 func (o option) format(s Settings) string {
-	switch p := o.field(&s).(type) {
-	case *string:
-		return *p
-	case *Role:
-		return string(*p)
-	case *bool:
-		return strconv.FormatBool(*p)
-	case *int:
-		return formatNumber(int64(*p))
-	case *int64:
-		return formatNumber(*p)
-	case *size:
-		return formatNumber(int64(*p))
-	case *time.Duration:
-		if *p != 0 {
-			return p.String()
-		}
-	}
-	return ""
-}
-
-func formatNumber(n int64) string {
-	if n == 0 {
+	v := reflect.ValueOf(o.field(&s)).Elem()
+	if v.IsZero() && v.Kind() != reflect.Bool {
 		return ""
 	}
-	return strconv.FormatInt(n, 10)
+	return fmt.Sprint(v)
 }
 
 // Named returns the flag and the variable of a setting as messages name them, as in "--data, IMAGERY_DATA".

@@ -5,7 +5,9 @@
 package settings
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -66,38 +68,30 @@ const (
 // setDefaults fills the fields that are still zero, for AWS or for a laptop.
 func (s *Settings) setDefaults() {
 	if s.OnAWS() {
-		setDefault(&s.ResendAfter, awsResendAfter)
+		s.ResendAfter = cmp.Or(s.ResendAfter, awsResendAfter)
 		return
 	}
-	setDefault(&s.Visibility, localVisibility)
-	setDefault(&s.MaxReceives, localMaxReceives)
-	setDefault(&s.ResendAfter, localResendAfter)
+	s.Visibility = cmp.Or(s.Visibility, localVisibility)
+	s.MaxReceives = cmp.Or(s.MaxReceives, localMaxReceives)
+	s.ResendAfter = cmp.Or(s.ResendAfter, localResendAfter)
 }
 
 // WithStack returns s with the resources of a stack on AWS, and with the defaults of AWS instead of a laptop's.
 func (s Settings) WithStack(table, bucket, queueURL, dlqURL string) Settings {
 	if !s.OnAWS() {
-		unsetDefault(&s.Visibility, localVisibility)
-		unsetDefault(&s.MaxReceives, localMaxReceives)
-		unsetDefault(&s.ResendAfter, localResendAfter)
+		unset(&s.Visibility, localVisibility)
+		unset(&s.MaxReceives, localMaxReceives)
+		unset(&s.ResendAfter, localResendAfter)
 	}
 	s.Table, s.Bucket, s.QueueURL, s.DLQURL = table, bucket, queueURL, dlqURL
 	s.setDefaults()
 	return s
 }
 
-// unsetDefault takes back what setDefault did.
-func unsetDefault[T comparable](p *T, v T) {
-	if *p == v {
-		var zero T
-		*p = zero
-	}
-}
-
-func setDefault[T comparable](p *T, v T) {
-	var zero T
-	if *p == zero {
-		*p = v
+// unset takes a default back.
+func unset[T comparable](p *T, def T) {
+	if *p == def {
+		*p = *new(T)
 	}
 }
 
@@ -105,16 +99,14 @@ func setDefault[T comparable](p *T, v T) {
 const maxMaxPixels = 1 << 32
 
 // validate returns every problem, each with its flag and variable.
-func (s *Settings) validate() []string {
-	var problems []string
-	report := func(flag, format string, args ...any) {
-		problems = append(problems, fmt.Sprintf(format, args...)+" ("+Named(flag)+")")
+func (s *Settings) validate() (problems []string) {
+	refuse := func(flag string, bad bool, format string, args ...any) {
+		if bad {
+			problems = append(problems, fmt.Sprintf(format, args...)+" ("+Named(flag)+")")
+		}
 	}
-	switch s.Role {
-	case Server, Worker, Local:
-	default:
-		report("role", "role %q is not server, worker or local", s.Role)
-	}
+	refuse("role", !slices.Contains([]Role{Server, Worker, Local}, s.Role),
+		"role %q is not server, worker or local", s.Role)
 	set := map[string]string{"table": s.Table, "bucket": s.Bucket, "queue-url": s.QueueURL}
 	var have, missing []string
 	for _, f := range []string{"table", "bucket", "queue-url"} {
@@ -128,32 +120,18 @@ func (s *Settings) validate() []string {
 		problems = append(problems, fmt.Sprintf("%s is set but %s is missing: set all three for AWS, or none for local",
 			strings.Join(have, " and "), strings.Join(missing, " and ")))
 	}
-	if s.MaxReceives < 0 || s.MaxReceives > 1000 {
-		report("max-receives", "max-receives %d is not between 1 and 1000", s.MaxReceives)
-	}
-	if s.Visibility != 0 && s.Visibility < time.Second || s.Visibility > 12*time.Hour {
-		report("visibility", "visibility %s is not between 1s and 12h", s.Visibility)
-	}
-	if s.OnAWS() && s.QueueChaos != 0 {
-		report("queue-chaos", "queue-chaos %d is for the local queue", s.QueueChaos)
-	}
-	if s.Log != "" && s.Log != LogText && s.Log != LogJSON {
-		report("log", "log format %q is not text or json", s.Log)
-	}
-	if s.ResendAfter < 0 {
-		report("resend-after", "resend-after %s is negative", s.ResendAfter)
-	}
-	if s.Outage <= 0 {
-		report("outage", "outage %s is not positive", s.Outage)
-	}
-	if s.UploadLife <= 0 {
-		report("upload-life", "upload-life %s is not positive", s.UploadLife)
-	}
-	if s.Memory != 0 && s.Memory < MinMemory {
-		report("memory", "memory of %d MiB is below the minimum of %d MiB", s.Memory>>20, MinMemory>>20)
-	}
-	if s.MaxPixels < 1 || s.MaxPixels > maxMaxPixels {
-		report("max-pixels", "max-pixels %d is not between 1 and %d", s.MaxPixels, int64(maxMaxPixels))
-	}
+	refuse("max-receives", s.MaxReceives < 0 || s.MaxReceives > 1000,
+		"max-receives %d is not between 1 and 1000", s.MaxReceives)
+	refuse("visibility", s.Visibility != 0 && s.Visibility < time.Second || s.Visibility > 12*time.Hour,
+		"visibility %s is not between 1s and 12h", s.Visibility)
+	refuse("queue-chaos", s.OnAWS() && s.QueueChaos != 0, "queue-chaos %d is for the local queue", s.QueueChaos)
+	refuse("log", s.Log != "" && s.Log != LogText && s.Log != LogJSON, "log format %q is not text or json", s.Log)
+	refuse("resend-after", s.ResendAfter < 0, "resend-after %s is negative", s.ResendAfter)
+	refuse("outage", s.Outage <= 0, "outage %s is not positive", s.Outage)
+	refuse("upload-life", s.UploadLife <= 0, "upload-life %s is not positive", s.UploadLife)
+	refuse("memory", s.Memory != 0 && s.Memory < MinMemory,
+		"memory of %d MiB is below the minimum of %d MiB", s.Memory>>20, MinMemory>>20)
+	refuse("max-pixels", s.MaxPixels < 1 || s.MaxPixels > maxMaxPixels,
+		"max-pixels %d is not between 1 and %d", s.MaxPixels, int64(maxMaxPixels))
 	return problems
 }
