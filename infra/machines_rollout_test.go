@@ -104,9 +104,9 @@ func (r *real) up(version string, bake time.Duration) error {
 		Groups: map[settings.Role]rollout.Group{settings.Worker: {Name: workers, Alarms: r.guards[settings.Worker]},
 			settings.Server: {Name: servers, Alarms: r.guards[settings.Server]}},
 		Log: func(line string) { r.say("rollout: %s", line) },
-		Smoke: func(ctx context.Context, release string) (string, error) {
+		Smoke: func(ctx context.Context, release string) error {
 			_, err := smoke.Run(ctx, smoke.Options{URL: "http://" + nspawn.Address, Release: release})
-			return "", err
+			return err
 		},
 	}
 	n, err := strconv.Atoi(version)

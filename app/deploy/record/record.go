@@ -145,7 +145,7 @@ func (r Record) Last(release string) (e Entry, ok bool) {
 }
 
 // Current returns the newest entry if it is open, else nil.
-func (r *Record) Current() *Entry {
+func (r Record) Current() *Entry {
 	if len(r.Entries) > 0 && r.Entries[0].Result.Open() {
 		return &r.Entries[0]
 	}

@@ -20,7 +20,7 @@ func TestToAnOlderRelease(t *testing.T) {
 		}
 		env.sim.SetAlarms("ALARM", "server-errors")
 		failingSmoke := func(o *rollout.Options) {
-			o.Smoke = func(context.Context, string) (string, error) { return "", errSmoke }
+			o.Smoke = func(context.Context, string) error { return errSmoke }
 		}
 		if out, err := env.to(release(1)[:8], failingSmoke); err != nil || out != rollout.Done {
 			t.Fatal(out, err)

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -19,26 +21,26 @@ func (c *controller) begin(ctx context.Context) (bool, error) {
 	if c.resumed {
 		return false, nil
 	}
-	c.before = map[settings.Role]string{}
+	c.entry = record.Entry{Release: c.want.Release, By: c.By, Why: c.Why, Begin: time.Now().UTC(), Result: record.Running,
+		New: c.want.Versions, Before: map[settings.Role]string{}}
+	e := &c.entry
 	for _, g := range c.groups {
 		if n := slices.IndexFunc(g.refreshes, refresh.ended); n >= 0 { // one in progress is adopted
-			c.before[g.role] = aws.ToString(g.refreshes[n].InstanceRefreshId)
+			e.Before[g.role] = aws.ToString(g.refreshes[n].InstanceRefreshId)
 		}
 	}
 	if c.firstDeploy {
-		c.log("there is no working release to roll back to: if release %s fails it is left as it is", short(c.want.Release))
+		c.log("there is no working release to roll back to: if release %s fails it is left as it is", short(e.Release))
 	} else {
-		c.old, c.from = c.origin()
-		c.log("from release %s to %s", short(c.from), short(c.want.Release))
+		e.Old, e.From = c.origin()
+		c.log("from release %s to %s", short(e.From), short(e.Release))
 	}
-	e := record.Entry{Release: c.want.Release, From: c.from, By: c.By, Why: c.Why, Begin: time.Now().UTC(),
-		Result: record.Running, New: c.want.Versions, Old: c.old, Before: c.before}
 	return false, c.journal.editLocked(ctx, func(rec *record.Record) {
 		if now := rec.Current(); now != nil && now.Begin.Equal(e.Begin) {
 			return // the answer to the first write was lost
 		}
 		rec.Abort = nil // of an earlier rollout
-		rec.Entries = slices.Insert(rec.Entries, 0, e)
+		rec.Entries = slices.Insert(rec.Entries, 0, *e)
 		for _, release := range c.releases { // of both groups, whether they serve or not
 			if c.Block != "" && release != "" && release != e.Release {
 				rec.Blocked[release] = record.Block{By: c.By, Since: e.Begin, Why: c.Block}
@@ -98,8 +100,7 @@ func (c *controller) conclude(ctx context.Context, err error) error {
 	if errors.As(err, &failed) && failed.Outcome == "" && ctx.Err() == nil {
 		err = c.rollBack(ctx, failed)
 	}
-	rec := c.journal.latest()
-	e := rec.Current()
+	e := c.journal.latest().Current()
 	if rejection := (*rejected)(nil); errors.As(err, &rejection) && e != nil && !c.same(*e) {
 		return err // this run has changed nothing, and the open entry belongs to another one
 	}
@@ -109,6 +110,146 @@ func (c *controller) conclude(ctx context.Context, err error) error {
 		}
 		return fmt.Errorf("stopped before the end: AWS continues what was started for release %s, and nothing watches it; "+
 			"run it again to complete it: %w", short(e.Release), err)
+	}
+	return err
+}
+
+// same reports whether an entry is the rollout that is wanted now.
+func (c *controller) same(e record.Entry) bool {
+	return e.Release == c.want.Release && maps.Equal(e.New, c.want.Versions)
+}
+
+// recover handles a rollout that an earlier run left unfinished: the same rollout is resumed, another one is rolled
+// back first, so that both groups have one release to return to. This run holds the lock, so the earlier run has
+// ended or stops at its next renewal.
+func (c *controller) recover(ctx context.Context) (bool, error) {
+	e := c.journal.latest().Current()
+	switch {
+	case e == nil:
+		return false, c.rollBackUnrecorded(ctx)
+	case c.same(*e) && e.Result == record.RollingBack && e.FinalResult == record.Superseded && len(e.Old) == 0:
+		// The run of another release that was to supersede this one was killed. There is nothing to roll back to.
+		if err := c.close(ctx, record.Superseded, e.Reason); err != nil {
+			return false, err
+		}
+		return false, c.rollBackUnrecorded(ctx)
+	case c.same(*e):
+		c.resumed, c.firstDeploy, c.entry = true, len(e.Old) == 0, *e
+		c.log("%s began this rollout on %s and did not complete it: continuing", e.By, e.Begin.Format(time.RFC3339))
+		if e.Result == record.RollingBack { // it has failed already
+			return false, recordedFailure(e)
+		}
+		return false, nil
+	}
+	// Checked before anything is rolled back in favour of a release that must not be rolled out.
+	if _, err := c.checkBlocked(ctx); err != nil {
+		return false, fmt.Errorf("%w. The rollout of release %s that %s began is left as it is: complete it with imagery "+
+			"rollout to %[2]s, or roll it back with imagery rollout abort", err, short(e.Release), e.By)
+	}
+	c.log("%s began to roll out release %s on %s and did not complete it: rolling it back first", e.By,
+		short(e.Release), e.Begin.Format(time.RFC3339))
+	reason := "superseded by release " + short(c.want.Release)
+	if err := c.journal.editLocked(ctx, func(rec *record.Record) {
+		if e := rec.Current(); e != nil && e.Result == record.Running {
+			e.Result, e.FinalResult, e.Reason = record.RollingBack, record.Superseded, reason
+		}
+	}); err != nil {
+		return false, err
+	}
+	err := c.restore(ctx, e.Old)
+	switch {
+	case errors.Is(err, errRollbackStuck):
+		// The new release may be the fix, so that a stuck rollback must not prevent it.
+		c.log("continuing from the current state of the groups")
+		err = c.close(ctx, record.Failed, reason+"; "+err.Error())
+	case err == nil:
+		err = c.close(ctx, record.RolledBack, "")
+	}
+	if err != nil {
+		return false, err
+	}
+	return false, c.rollBackUnrecorded(ctx)
+}
+
+// recordedFailure returns the failure that the record holds for an entry.
+func recordedFailure(e *record.Entry) *Error {
+	return &Error{Reason: e.Reason, result: e.FinalResult, Instance: e.Instance, Lines: e.Lines}
+}
+
+// rollBackUnrecorded rolls back refreshes that belong to no rollout in the record, such as one that an operator started
+// in the console. A refresh to the wanted version is adopted instead.
+func (c *controller) rollBackUnrecorded(ctx context.Context) error {
+	old := map[settings.Role]string{}
+	for _, g := range c.groups {
+		if f := g.refresh(); f != nil && (f.version() != c.want.Versions[g.role] || !f.forward()) {
+			c.log("%s: a refresh to version %s is in progress that belongs to no rollout: rolling it back first", g.role,
+				f.version())
+			old[g.role] = g.version
+		}
+	}
+	return c.restore(ctx, old)
+}
+
+// converged ends a run if the groups have its target already, once they are healthy. It does not end a first deploy,
+// which has to prove that the version that the groups were created with works.
+func (c *controller) converged(ctx context.Context) (done bool, err error) {
+	if c.resumed {
+		return false, nil
+	}
+	arrived := true
+	for _, g := range c.groups {
+		arrived = arrived && g.at(c.want.Versions[g.role]) && g.refresh() == nil
+		// With one of the groups down there is no release to roll back to.
+		c.firstDeploy = c.firstDeploy || g.wasDown
+	}
+	good := c.lastSuccessful()
+	switch {
+	case arrived && good == nil:
+		c.firstDeploy, arrived = true, false
+	case good != nil && maps.Equal(good.New, c.versions()):
+		// It worked, so it can be rolled back to, even if no instance serves at this moment.
+		c.firstDeploy = false
+	}
+	if !arrived {
+		return false, nil
+	}
+	return true, c.awaitHealthy(ctx)
+}
+
+// awaitHealthy ends a run that has nothing to roll out: it waits until both groups are healthy, or returns a *rejected
+// that says why they are not.
+func (c *controller) awaitHealthy(ctx context.Context) error {
+	name := short(c.want.Release)
+	if h, blocked := c.journal.latest().Blocked[c.want.Release]; blocked && !c.Force {
+		return &rejected{fmt.Sprintf("both groups run release %s, but %s blocked it on %s: %s. Roll out another one, or "+
+			"force it (imagery:rolloutForce true, or -force), which unblocks it",
+			name, h.By, h.Since.Format(time.RFC3339), h.Why)}
+	} else if blocked {
+		if err := c.journal.editLocked(ctx, func(rec *record.Record) { delete(rec.Blocked, c.want.Release) }); err != nil {
+			return err
+		}
+	}
+	targets, again := c.targetsOf(c.groups...), false
+	err := c.poll(ctx, func() (bool, error) {
+		all, err := advanceAll(ctx, targets, func(ctx context.Context, t *target) (bool, error) {
+			if again { // describe has just read the groups
+				if err := c.observe.group(ctx, t.group); err != nil {
+					return false, err
+				}
+			}
+			// Without a limit: only launches that AWS refuses end this wait early.
+			return c.healthy(ctx, t, math.MaxInt)
+		})
+		again = true
+		if err == nil && !all && c.Start {
+			c.outcome = Started
+			return true, nil
+		}
+		return all, err
+	})
+	if f := (*Error)(nil); errors.As(err, &f) {
+		return &rejected{fmt.Sprintf("both groups have release %s already, but %s. Nothing was changed. Look at their "+
+			"instances and logs, or roll back with imagery rollout to RELEASE", name, f.Reason)}
 	}
 	return err
 }

@@ -55,7 +55,7 @@ func (c *controller) poll(ctx context.Context, step func() (done bool, err error
 // targetsOf returns the targets of groups that are to get the new release.
 func (c *controller) targetsOf(groups ...*group) (targets []*target) {
 	for _, g := range groups {
-		targets = append(targets, &target{group: g, want: c.want.Versions[g.role], before: c.before[g.role],
+		targets = append(targets, &target{group: g, want: c.want.Versions[g.role], before: c.entry.Before[g.role],
 			began: time.Now()})
 	}
 	return targets
@@ -76,20 +76,17 @@ func advanceAll(
 	return all, nil
 }
 
-func (c *controller) rollWorkers(ctx context.Context) (bool, error) {
-	return false, c.roll(ctx, c.workers)
-}
-
-func (c *controller) rollServers(ctx context.Context) (bool, error) {
-	c.workers.marked = nil // checkWorkers counts failures from now on
-	return false, c.roll(ctx, c.servers)
-}
-
-// roll drives a group to the target launch template version. It is a reconcile loop: every iteration derives the next
-// action from the observed state, so that roll may be restarted at any point.
-func (c *controller) roll(ctx context.Context, g *group) error {
-	targets := c.targetsOf(g)
-	return c.poll(ctx, func() (bool, error) { return advanceAll(ctx, targets, c.advance) })
+// roll drives the groups to their target launch template versions, one after the other. It is a reconcile loop: every
+// iteration derives the next action from the observed state, so that roll may be restarted at any point.
+func (c *controller) roll(ctx context.Context) (bool, error) {
+	for _, g := range c.groups {
+		c.workers.marked = nil // while the servers are rolled, checkWorkers counts failures from now on
+		targets := c.targetsOf(g)
+		if err := c.poll(ctx, func() (bool, error) { return advanceAll(ctx, targets, c.advance) }); err != nil {
+			return false, err
+		}
+	}
+	return false, nil
 }
 
 // advance observes a group and takes the next action towards the new release; done is true when the group is there and
@@ -126,7 +123,7 @@ func (c *controller) advance(ctx context.Context, t *target) (done bool, err err
 		}
 		return false, c.observe.checkLaunches(ctx, t.group, t.want, maxFailedLaunches, d.refresh.covers)
 	case actionAwaitHealthy:
-		return c.healthy(ctx, t)
+		return c.healthy(ctx, t, maxFailedLaunches)
 	case actionAwaitVersion:
 		t.starts++
 		return false, nil
@@ -183,21 +180,22 @@ func (c *controller) checkWorkers(ctx context.Context) error {
 // healthy waits for the health of a group: the proof of a first deploy, and a formality after a refresh. It counts only
 // launches that failed since this run gave the group the version, since the same release may have failed before for
 // another reason.
-func (c *controller) healthy(ctx context.Context, t *target) (bool, error) {
-	ok, problem, err := c.observe.health(ctx, t.group)
-	if ok && !t.at(t.want) {
-		ok, problem = false, "instances of another version are left"
+func (c *controller) healthy(ctx context.Context, t *target, limit int) (bool, error) {
+	problem, err := c.observe.health(ctx, t.group)
+	if problem == "" && !t.at(t.want) {
+		problem = "instances of another version are left"
 	}
-	if ok || err != nil {
-		return ok, err
+	if problem == "" || err != nil {
+		return err == nil, err
 	}
 	counts := c.observe.sinceMark(ctx, t.group)
-	if err := c.observe.checkLaunches(ctx, t.group, t.want, maxFailedLaunches, counts); err != nil {
+	if err := c.observe.checkLaunches(ctx, t.group, t.want, limit, counts); err != nil {
 		return false, err
 	}
 	if t.blocked == nil && time.Since(t.began) > healthyTimeout {
 		return false, &Error{Reason: fmt.Sprintf("the %ss are not healthy after %s: %s", t.role, healthyTimeout, problem)}
 	}
+	c.once("waits "+problem, "%s: waiting for version %s: %s", t.role, t.want, problem)
 	return false, nil
 }
 
@@ -238,8 +236,7 @@ func (c *controller) alarmsOK(ctx context.Context) (bool, error) {
 
 // start begins the rollout of both groups if the run does not wait for its end.
 func (c *controller) start(ctx context.Context) (done bool, err error) {
-	rec := c.journal.latest()
-	e := rec.Current()
+	e := c.journal.latest().Current()
 	if c.Start && c.resumed && c.firstDeploy && e != nil && time.Since(e.Begin) > healthyTimeout {
 		c.log("the first deploy began %s ago and does not serve yet: watching it", time.Since(e.Begin).Round(time.Minute))
 		c.Start = false // else it would never fail, and its groups would launch instances for ever

@@ -149,12 +149,10 @@ func (j *journal) lock(ctx context.Context, by, why string) error {
 		}
 	}
 	return j.edit(ctx, func(r *record.Record) error {
-		now := time.Now().UTC()
-		l := r.Lock
-		renewed := l != nil && (l.ID != expired.ID || !l.Until.Equal(expired.Until))
-		if l != nil && l.ID != j.id && (l.Live(now) || renewed) {
+		if l := r.Lock; l != nil && l.ID != j.id && (l.ID != expired.ID || !l.Until.Equal(expired.Until)) {
 			return &HeldError{*l}
 		}
+		now := time.Now().UTC()
 		r.Lock = &record.Lock{ID: j.id, Holder: by, Why: why, Since: now, Until: now.Add(lockDuration)}
 		return nil
 	})

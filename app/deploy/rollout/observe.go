@@ -1,11 +1,14 @@
 package rollout
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -14,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	cloudwatchtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 )
@@ -54,24 +58,24 @@ func (o *observer) group(ctx context.Context, g *group) error {
 	return nil
 }
 
-// health reports whether the group has its minimum of instances in service, all healthy, also at the load balancer. If
-// not, problem says what is missing.
-func (o *observer) health(ctx context.Context, g *group) (ok bool, problem string, err error) {
+// health returns what the group lacks: its minimum of instances in service, all healthy, also at the load balancer. It
+// returns "" for a healthy group.
+func (o *observer) health(ctx context.Context, g *group) (problem string, err error) {
 	for _, i := range g.instances {
 		if i.state == types.LifecycleStateInService && !i.healthy {
-			return false, i.id + " is unhealthy", nil
+			return i.id + " is unhealthy", nil
 		}
 	}
 	serving := g.serving()
 	if len(serving) < g.minimum() {
-		return false, fmt.Sprintf("%d of at least %d instances are in service", len(serving), g.minimum()), nil
+		return fmt.Sprintf("%d of at least %d instances are in service", len(serving), g.minimum()), nil
 	}
 	// During its grace period Auto Scaling calls an instance healthy that does not serve yet.
 	for _, arn := range g.targets {
 		out, err := o.clients.Targets.DescribeTargetHealth(ctx,
 			&elasticloadbalancingv2.DescribeTargetHealthInput{TargetGroupArn: &arn})
 		if err != nil {
-			return false, "", wrap(err, "describe the targets of group %s", g.Name)
+			return "", wrap(err, "describe the targets of group %s", g.Name)
 		}
 		registered := 0
 		for _, d := range out.TargetHealthDescriptions {
@@ -79,15 +83,15 @@ func (o *observer) health(ctx context.Context, g *group) (ok bool, problem strin
 				continue // draining: its instance is being removed
 			}
 			if registered++; d.TargetHealth.State != elb.TargetHealthStateEnumHealthy {
-				return false, fmt.Sprintf("the load balancer reports %s as %s: %s", aws.ToString(d.Target.Id), d.TargetHealth.State,
+				return fmt.Sprintf("the load balancer reports %s as %s: %s", aws.ToString(d.Target.Id), d.TargetHealth.State,
 					d.TargetHealth.Reason), nil
 			}
 		}
 		if registered < len(serving) {
-			return false, fmt.Sprintf("%d of %d instances are registered with the load balancer", registered, len(serving)), nil
+			return fmt.Sprintf("%d of %d instances are registered with the load balancer", registered, len(serving)), nil
 		}
 	}
-	return true, "", nil
+	return "", nil
 }
 
 // alarms reports whether all alarms are in state OK: AWS starts no instance refresh with an alarm in another state. It
@@ -146,9 +150,8 @@ func (o *observer) console(ctx context.Context, instance string) []string {
 			break
 		}
 	}
-	if plain, err := base64.StdEncoding.DecodeString(text); err == nil {
-		text = string(plain)
-	}
+	plain, _ := base64.StdEncoding.DecodeString(text)
+	text = string(plain)
 	if n := strings.LastIndex(text, bootFailed); n >= 0 {
 		line, _, _ := strings.Cut(text[n:], "\n")
 		text = text[:n] + line
@@ -161,3 +164,65 @@ func (o *observer) console(ctx context.Context, instance string) []string {
 	}
 	return lines[max(0, len(lines)-consoleLines):]
 }
+
+// template holds the parts of a launch template version that a rollout needs.
+type template struct {
+	number               string
+	image                string
+	release, bucket, key string // SHA-256 of the binary, and the object that instances download
+}
+
+// templates returns the given versions of a group's launch template that exist, by number, or all of them if none is
+// given. The release is read from the user-data, since instances execute it.
+func (o *observer) templates(ctx context.Context, g *group, numbers ...string) (map[string]template, error) {
+	out := map[string]template{}
+	queries := [][]string{nil} // all versions
+	if len(numbers) > 0 {
+		queries = slices.Collect(slices.Chunk(numbers, 1)) // AWS omits all of them if one does not exist
+	}
+	for _, q := range queries {
+		in := &ec2.DescribeLaunchTemplateVersionsInput{LaunchTemplateId: &g.template, Versions: q}
+		for more := true; more; more = aws.ToString(in.NextToken) != "" {
+			page, err := o.clients.Compute.DescribeLaunchTemplateVersions(ctx, in)
+			if is(err, "InvalidLaunchTemplateId.VersionNotFound") {
+				break
+			}
+			if err != nil {
+				return nil, wrap(err, "describe launch template %s", g.template)
+			}
+			for _, v := range page.LaunchTemplateVersions {
+				t := readTemplate(v)
+				out[t.number] = t
+			}
+			in.NextToken = page.NextToken
+		}
+	}
+	return out, nil
+}
+
+func readTemplate(v ec2types.LaunchTemplateVersion) template {
+	var t template
+	if v.VersionNumber != nil {
+		t.number = strconv.FormatInt(*v.VersionNumber, 10)
+	}
+	if v.LaunchTemplateData == nil {
+		return t
+	}
+	t.image = aws.ToString(v.LaunchTemplateData.ImageId)
+	script, _ := base64.StdEncoding.DecodeString(aws.ToString(v.LaunchTemplateData.UserData))
+	vars := map[string]string{} // the script begins with assignments, see infra/release
+	for line := range strings.Lines(string(script)) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		vars[name] = cmp.Or(vars[name], value)
+	}
+	t.release, t.bucket, t.key = vars["SHA"], vars["BUCKET"], vars["KEY"]
+	return t
+}
+
+// numbersDown returns the version numbers, newest first.
+func numbersDown(of map[string]template) []string {
+	return slices.SortedFunc(maps.Keys(of), func(a, b string) int { return number(b) - number(a) })
+}
+
+// number returns the number of a version, or 0 for $Latest and $Default.
+func number(version string) int { n, _ := strconv.Atoi(version); return n }

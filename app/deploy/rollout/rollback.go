@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
@@ -39,21 +40,21 @@ func (c *controller) rollBack(ctx context.Context, f *Error) error {
 	}); err != nil {
 		return err
 	}
-	switch err := c.restore(ctx, c.old); {
+	switch err := c.restore(ctx, c.entry.Old); {
 	case errors.Is(err, errRollbackStuck):
 		reason := f.Reason + "; " + err.Error()
 		f.Outcome, f.Reason = "release "+name+" failed, and "+err.Error(), f.Reason+" (the first failure)"
 		return join(f, c.close(ctx, record.Failed, reason))
 	case err != nil:
 		return err
-	case c.from == "":
+	case c.entry.From == "":
 		f.Outcome = "release " + name +
 			" was rolled back, each group runs what it ran before, and that was not the same release"
 	case f.result != "":
 		f.Outcome = fmt.Sprintf("release %s was rolled back without a verdict and may be rolled out again, both groups "+
-			"run %s again", name, short(c.from))
+			"run %s again", name, short(c.entry.From))
 	default:
-		f.Outcome = fmt.Sprintf("release %s was rolled back, both groups run %s again", name, short(c.from))
+		f.Outcome = fmt.Sprintf("release %s was rolled back, both groups run %s again", name, short(c.entry.From))
 	}
 	return join(f, c.close(ctx, record.RolledBack, ""))
 }
@@ -97,11 +98,11 @@ func (c *controller) advanceRollback(ctx context.Context, t *target) (done bool,
 	d := decideRollback(t, time.Now())
 	switch d.action {
 	case actionAwaitHealthy:
-		ok, problem, err := c.observe.health(ctx, t.group)
-		if !ok && err == nil {
+		problem, err := c.observe.health(ctx, t.group)
+		if problem != "" {
 			c.once("waits "+problem, "%s: version %s is back, waiting: %s", t.role, t.want, problem)
 		}
-		return ok, err
+		return problem == "" && err == nil, err
 	case actionWatchRefresh:
 		err := c.observe.checkLaunches(ctx, t.group, t.want, maxFailedRollbackLaunches, d.refresh.covers)
 		if f := (*Error)(nil); errors.As(err, &f) {
@@ -127,4 +128,53 @@ func (c *controller) advanceRollback(ctx context.Context, t *target) (done bool,
 		t.stuck = d.err
 	}
 	return d.action == actionStop, nil
+}
+
+// pause suspends the launches of every group that has fewer instances in service than its minimum, after a first
+// deploy that failed: Auto Scaling would start instances for a day, each of which fails. The next run resumes them.
+func (c *controller) pause(ctx context.Context) error {
+	var errs []error
+	for _, g := range c.groups {
+		if err := c.observe.group(ctx, g); err != nil {
+			return err
+		}
+		if len(g.serving()) >= g.minimum() && !c.paused(g) { // or is still suspended from an earlier run
+			continue
+		}
+		// Recorded first: a suspension that is not in the record would have to be resumed by hand.
+		if err := c.setPaused(ctx, g, true); err != nil {
+			return err
+		}
+		if err := c.act.suspendLaunches(ctx, g); err != nil {
+			errs = append(errs, err, c.setPaused(ctx, g, false))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// paused reports whether an earlier run suspended the launches of the group by pause.
+func (c *controller) paused(g *group) bool {
+	return slices.Contains(c.journal.latest().Paused, g.role)
+}
+
+func (c *controller) setPaused(ctx context.Context, g *group, paused bool) error {
+	return c.journal.editLocked(ctx, func(rec *record.Record) {
+		rec.Paused = slices.DeleteFunc(rec.Paused, func(role settings.Role) bool { return role == g.role })
+		if paused {
+			rec.Paused = append(rec.Paused, g.role)
+		}
+	})
+}
+
+// unpause resumes the launches that an earlier run suspended by pause, when the group is about to get its version.
+func (c *controller) unpause(ctx context.Context, g *group) error {
+	if !c.paused(g) {
+		return nil
+	}
+	if _, suspended := g.suspended[launchProcess]; suspended {
+		if err := c.act.resume(ctx, g, []string{launchProcess}); err != nil {
+			return err
+		}
+	}
+	return c.setPaused(ctx, g, false)
 }

@@ -58,8 +58,8 @@ type Options struct {
 	// Block, if set, blocks the releases that the groups run now, with this reason.
 	Block string
 	// Smoke, if set, uses the service as a client does, and expects that release. It runs while the servers bake, and
-	// its error fails the release. A warning is only logged.
-	Smoke func(ctx context.Context, release string) (warning string, err error)
+	// its error fails the release.
+	Smoke func(ctx context.Context, release string) error
 	// Log receives a line for each event, also from several goroutines at once.
 	Log func(line string)
 }
@@ -119,10 +119,8 @@ type controller struct {
 	began            time.Time
 	resumed          bool                     // an earlier run began the same rollout and was killed
 	firstDeploy      bool                     // there is no working release to roll back to
-	old              map[settings.Role]string // versions to roll back to; empty at a first deploy
-	from             string                   // release of old; empty: the groups had different ones
+	entry            record.Entry             // of the rollout, as it was begun
 	releases         map[settings.Role]string // releases of the groups' versions
-	before           map[settings.Role]string // the newest instance refreshes that are older than this rollout
 }
 
 // newController returns a controller without the lock.
@@ -149,8 +147,7 @@ func Run(ctx context.Context, o Options, want Target) (Outcome, error) {
 			c.preflight,      // all other checks that change nothing
 			c.begin,          // record it: from here on both groups or none
 			c.start,          // both groups at once, without waiting for the end
-			c.rollWorkers,    // and bake
-			c.rollServers,    // and bake, with the smoke test
+			c.roll,           // and bake, one after the other; the servers with the smoke test
 			c.succeed,
 		} {
 			if done, err := step(ctx); done || err != nil {

@@ -96,14 +96,14 @@ func (env *testEnv) upInterrupted(after time.Duration, n int) {
 // smokeTest returns a smoke test that takes some time and then returns err. It appends each release to releases.
 func smokeTest(
 	releases *[]string, takes time.Duration, err error,
-) func(context.Context, string) (string, error) {
-	return func(ctx context.Context, release string) (string, error) {
+) func(context.Context, string) error {
+	return func(ctx context.Context, release string) error {
 		*releases = append(*releases, release)
 		select {
 		case <-time.After(takes):
-			return "", err
+			return err
 		case <-ctx.Done():
-			return "", ctx.Err()
+			return ctx.Err()
 		}
 	}
 }

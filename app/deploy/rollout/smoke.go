@@ -19,28 +19,28 @@ const smokeWait = 5 * time.Minute
 
 // SmokeAt returns an Options.Smoke that uses the service at address from this machine. It verifies TLS certificates
 // except under a load balancer's own name, for which no certificate exists. Errors that say nothing about the release
-// are warnings.
-func SmokeAt(address string, log func(string)) func(context.Context, string) (string, error) {
-	return func(ctx context.Context, release string) (string, error) {
+// are logged as warnings.
+func SmokeAt(address string, log func(string)) func(context.Context, string) error {
+	return func(ctx context.Context, release string) error {
 		o := smoke.Options{URL: address, Wait: smokeWait, Release: release,
 			Log: func(line string) { log("smoke: " + line) }}
 		if balancersOwnName(address) {
 			o.Client = unverified()
 		}
 		_, err := smoke.Run(ctx, o)
-		return verdict(err)
+		if untested(err) {
+			log(fmt.Sprintf("smoke: WARNING: the release could not be tested: %v", err))
+			return nil
+		}
+		return err
 	}
 }
 
-// verdict turns an error that says nothing about the release into a warning: a load balancer that does not admit this
-// machine (it need not be among allowedCidrs), a name that does not resolve here, and a certificate that this machine
-// does not trust.
-func verdict(err error) (warning string, _ error) {
+// untested reports whether an error says nothing about the release: a load balancer that does not admit this machine
+// (it need not be among allowedCidrs), a name that does not resolve here, and a certificate that it does not trust.
+func untested(err error) bool {
 	name, certificate := (*net.DNSError)(nil), (*tls.CertificateVerificationError)(nil)
-	if errors.Is(err, smoke.ErrUnreachable) || errors.As(err, &name) || errors.As(err, &certificate) {
-		return fmt.Sprintf("the release could not be tested: %v", err), nil
-	}
-	return "", err
+	return errors.Is(err, smoke.ErrUnreachable) || errors.As(err, &name) || errors.As(err, &certificate)
 }
 
 // balancersOwnName reports whether address has the DNS name that AWS gives a load balancer.
@@ -59,7 +59,7 @@ func unverified() *http.Client {
 
 // smokeTest runs Options.Smoke once, in the background.
 type smokeTest struct {
-	try func(ctx context.Context, release string) (warning string, err error) // nil: no smoke test
+	try func(ctx context.Context, release string) error // nil: no smoke test
 	*progress
 	cancel context.CancelFunc // nil: not started
 	done   chan struct{}      // closed when err is set
@@ -76,11 +76,7 @@ func (s *smokeTest) start(ctx context.Context, release string) {
 	s.done = make(chan struct{})
 	go func() {
 		defer close(s.done)
-		warning, err := s.try(ctx, release)
-		if warning != "" {
-			s.log("smoke: WARNING: %s", warning)
-		}
-		s.err = err
+		s.err = s.try(ctx, release)
 	}()
 }
 

@@ -115,12 +115,12 @@ func TestSmokeTestEndsWithTheRollout(t *testing.T) {
 		defer interrupt()
 		ended := false
 		_, err := env.upContext(ctx, 2, func(o *rollout.Options) {
-			o.Smoke = func(ctx context.Context, _ string) (string, error) {
+			o.Smoke = func(ctx context.Context, _ string) error {
 				interrupt()
 				<-ctx.Done()
 				time.Sleep(time.Second) // its last request
 				ended = true
-				return "", ctx.Err()
+				return ctx.Err()
 			}
 		})
 		if err == nil || !ended {
