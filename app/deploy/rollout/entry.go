@@ -123,17 +123,15 @@ func (c *controller) same(e record.Entry) bool {
 // back first, so that both groups have one release to return to. This run holds the lock, so the earlier run has
 // ended or stops at its next renewal.
 func (c *controller) recover(ctx context.Context) (bool, error) {
-	e := c.journal.latest().Current()
-	switch {
+	var err error
+	switch e := c.journal.latest().Current(); {
 	case e == nil:
-		return false, c.rollBackUnrecorded(ctx)
-	case c.same(*e) && e.Result == record.RollingBack && e.FinalResult == record.Superseded && len(e.Old) == 0:
+	case !c.same(*e):
+		err = c.supersede(ctx, e)
+	case e.Result == record.RollingBack && e.FinalResult == record.Superseded && len(e.Old) == 0:
 		// The run of another release that was to supersede this one was killed. There is nothing to roll back to.
-		if err := c.close(ctx, record.Superseded, e.Reason); err != nil {
-			return false, err
-		}
-		return false, c.rollBackUnrecorded(ctx)
-	case c.same(*e):
+		err = c.close(ctx, record.Superseded, "")
+	default:
 		c.resumed, c.firstDeploy, c.entry = true, len(e.Old) == 0, *e
 		c.log("%s began this rollout on %s and did not complete it: continuing", e.By, e.Begin.Format(time.RFC3339))
 		if e.Result == record.RollingBack { // it has failed already
@@ -141,9 +139,17 @@ func (c *controller) recover(ctx context.Context) (bool, error) {
 		}
 		return false, nil
 	}
+	if err != nil {
+		return false, err
+	}
+	return false, c.rollBackUnrecorded(ctx)
+}
+
+// supersede rolls back an unfinished rollout of another release.
+func (c *controller) supersede(ctx context.Context, e *record.Entry) error {
 	// Checked before anything is rolled back in favour of a release that must not be rolled out.
 	if _, err := c.checkBlocked(ctx); err != nil {
-		return false, fmt.Errorf("%w. The rollout of release %s that %s began is left as it is: complete it with imagery "+
+		return fmt.Errorf("%w. The rollout of release %s that %s began is left as it is: complete it with imagery "+
 			"rollout to %[2]s, or roll it back with imagery rollout abort", err, short(e.Release), e.By)
 	}
 	c.log("%s began to roll out release %s on %s and did not complete it: rolling it back first", e.By,
@@ -154,21 +160,17 @@ func (c *controller) recover(ctx context.Context) (bool, error) {
 			e.Result, e.FinalResult, e.Reason = record.RollingBack, record.Superseded, reason
 		}
 	}); err != nil {
-		return false, err
+		return err
 	}
 	err := c.restore(ctx, e.Old)
-	switch {
-	case errors.Is(err, errRollbackStuck):
+	if errors.Is(err, errRollbackStuck) {
 		// The new release may be the fix, so that a stuck rollback must not prevent it.
 		c.log("continuing from the current state of the groups")
-		err = c.close(ctx, record.Failed, reason+"; "+err.Error())
-	case err == nil:
-		err = c.close(ctx, record.RolledBack, "")
+		return c.close(ctx, record.Failed, reason+"; "+err.Error())
+	} else if err != nil {
+		return err
 	}
-	if err != nil {
-		return false, err
-	}
-	return false, c.rollBackUnrecorded(ctx)
+	return c.close(ctx, record.RolledBack, "")
 }
 
 // recordedFailure returns the failure that the record holds for an entry.

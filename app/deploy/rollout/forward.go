@@ -20,6 +20,8 @@ const (
 	pollInterval = 10 * time.Second
 	// apiOutageTimeout bounds how long a rollout tolerates AWS API errors, on top of the SDK's own retries.
 	apiOutageTimeout = 5 * time.Minute
+	// maxAlarms is the number of alarms that AWS accepts for a refresh.
+	maxAlarms = 10
 )
 
 // poll calls step every poll interval until it is done or fails. Transient AWS errors, which the SDK has already
@@ -135,8 +137,12 @@ func (c *controller) advance(ctx context.Context, t *target) (done bool, err err
 		}
 		// AWS rolls the refresh back when an instance fails, or an alarm goes off until the end of the bake time.
 		p := types.RefreshPreferences{AutoRollback: aws.Bool(true), BakeTime: aws.Int32(int32(c.Bake / time.Second))}
-		if alarms := c.refreshAlarms(t.group); len(alarms) > 0 {
-			p.AlarmSpecification = &types.AlarmSpecification{Alarms: alarms}
+		alarms := c.alarms(t.group)
+		if smokes {
+			alarms = c.alarms(t.group, c.workers) // those of the workers may need longer than the workers bake
+		}
+		if len(alarms) > 0 {
+			p.AlarmSpecification = &types.AlarmSpecification{Alarms: alarms[:min(len(alarms), maxAlarms)]}
 		}
 		return false, c.act.startRefresh(ctx, t, p)
 	case actionExplain:
@@ -199,39 +205,25 @@ func (c *controller) healthy(ctx context.Context, t *target, limit int) (bool, e
 	return false, nil
 }
 
-// judgingAlarms returns the alarms that judge a group. There are none if no instance served before: its alarms are in
-// state ALARM because of that, and the release may be the fix.
-func (c *controller) judgingAlarms(g *group) []string {
-	if c.Force || c.IgnoreAlarms || c.firstDeploy || g.wasDown {
-		return nil
-	}
-	return g.Alarms
-}
-
-// maxAlarms is the number of alarms that AWS accepts for a refresh.
-const maxAlarms = 10
-
-// refreshAlarms returns the alarms that AWS watches during a refresh of g. That of the servers includes those of the
-// workers, which may need longer than the bake time of the workers.
-func (c *controller) refreshAlarms(g *group) []string {
-	names := slices.Clone(c.judgingAlarms(g))
-	if g == c.servers && !c.Start {
-		for _, a := range c.judgingAlarms(c.workers) {
+// alarms returns the alarms that judge groups, each once. There are none of a group in which no instance served before:
+// its alarms are in state ALARM because of that, and the release may be the fix.
+func (c *controller) alarms(groups ...*group) (names []string) {
+	for _, g := range groups {
+		if c.Force || c.IgnoreAlarms || c.firstDeploy || g.wasDown {
+			continue
+		}
+		for _, a := range g.Alarms {
 			if !slices.Contains(names, a) {
 				names = append(names, a)
 			}
 		}
 	}
-	return names[:min(len(names), maxAlarms)]
+	return names
 }
 
 // alarmsOK reports whether all alarms that judge the release are in state OK, see observer.alarms.
 func (c *controller) alarmsOK(ctx context.Context) (bool, error) {
-	var names []string
-	for _, g := range c.groups {
-		names = append(names, c.judgingAlarms(g)...)
-	}
-	return c.observe.alarms(ctx, names)
+	return c.observe.alarms(ctx, c.alarms(c.groups...))
 }
 
 // start begins the rollout of both groups if the run does not wait for its end.

@@ -32,7 +32,7 @@ type group struct {
 	failedLaunches  map[string]*Error // instances of the release that failed to launch
 	failedInService map[string]*Error // those that became unhealthy in service
 	blocked         *blockedLaunch    // see updateBlocked
-	marked          map[string]bool   // ids of activities that do not count, see mark
+	marked          map[string]bool   // ids of activities that do not count, see sinceMark
 
 	// States as they were logged last.
 	logged        map[string]string // by instance
@@ -149,15 +149,14 @@ func (g *group) serves(except string) bool {
 	return slices.ContainsFunc(g.instances, func(i instance) bool { return i.serves() && i.version != except })
 }
 
-// serving returns the ids of the instances that are in service and healthy.
-func (g *group) serving() map[string]bool {
-	ids := map[string]bool{}
+// serving returns the number of instances that are in service and healthy.
+func (g *group) serving() (n int) {
 	for _, i := range g.instances {
 		if i.serves() {
-			ids[i.id] = true
+			n++
 		}
 	}
-	return ids
+	return n
 }
 
 // minimum returns the number of instances without which the group is not healthy.

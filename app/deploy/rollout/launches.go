@@ -75,7 +75,7 @@ func decideLaunches(
 // updateBlocked keeps the time since which a group has been blocked. A group that has its minimum of the version and no
 // other instances only wants to scale out, and does not count as blocked.
 func (g *group) updateBlocked(version string, newest *blockedLaunch) {
-	if newest != nil && !g.mixed(version) && len(g.serving()) >= g.minimum() {
+	if newest != nil && !g.mixed(version) && g.serving() >= g.minimum() {
 		newest = nil
 	}
 	if newest != nil && g.blocked != nil {

@@ -66,9 +66,8 @@ func (o *observer) health(ctx context.Context, g *group) (problem string, err er
 			return i.id + " is unhealthy", nil
 		}
 	}
-	serving := g.serving()
-	if len(serving) < g.minimum() {
-		return fmt.Sprintf("%d of at least %d instances are in service", len(serving), g.minimum()), nil
+	if n := g.serving(); n < g.minimum() {
+		return fmt.Sprintf("%d of at least %d instances are in service", n, g.minimum()), nil
 	}
 	// During its grace period Auto Scaling calls an instance healthy that does not serve yet.
 	for _, arn := range g.targets {
@@ -77,18 +76,16 @@ func (o *observer) health(ctx context.Context, g *group) (problem string, err er
 		if err != nil {
 			return "", wrap(err, "describe the targets of group %s", g.Name)
 		}
-		registered := 0
+		targets := map[string]elb.TargetHealth{}
 		for _, d := range out.TargetHealthDescriptions {
-			if d.Target == nil || d.TargetHealth == nil || !serving[aws.ToString(d.Target.Id)] {
-				continue // draining: its instance is being removed
-			}
-			if registered++; d.TargetHealth.State != elb.TargetHealthStateEnumHealthy {
-				return fmt.Sprintf("the load balancer reports %s as %s: %s", aws.ToString(d.Target.Id), d.TargetHealth.State,
-					d.TargetHealth.Reason), nil
+			if d.Target != nil && d.TargetHealth != nil {
+				targets[aws.ToString(d.Target.Id)] = *d.TargetHealth
 			}
 		}
-		if registered < len(serving) {
-			return fmt.Sprintf("%d of %d instances are registered with the load balancer", registered, len(serving)), nil
+		for _, i := range g.instances {
+			if t := targets[i.id]; i.serves() && t.State != elb.TargetHealthStateEnumHealthy {
+				return fmt.Sprintf("the load balancer reports %s as %s: %s", i.id, cmp.Or(t.State, "not registered"), t.Reason), nil
+			}
 		}
 	}
 	return "", nil

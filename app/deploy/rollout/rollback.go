@@ -138,7 +138,7 @@ func (c *controller) pause(ctx context.Context) error {
 		if err := c.observe.group(ctx, g); err != nil {
 			return err
 		}
-		if len(g.serving()) >= g.minimum() && !c.paused(g) { // or is still suspended from an earlier run
+		if g.serving() >= g.minimum() && !c.paused(g) { // or is still suspended from an earlier run
 			continue
 		}
 		// Recorded first: a suspension that is not in the record would have to be resumed by hand.

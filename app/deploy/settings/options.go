@@ -78,15 +78,6 @@ var options = []option{
 			"acknowledgements"},
 }
 
-// variables returns the names of the variables in the order in which they are read.
-func (o option) variables() []string {
-	own := "IMAGERY_" + strings.ToUpper(strings.ReplaceAll(o.flag, "-", "_"))
-	if o.fallback != "" {
-		return []string{own, o.fallback}
-	}
-	return []string{own}
-}
-
 // parse sets the field of s to the value that the text v stands for.
 func (o option) parse(s *Settings, v string) (err error) {
 	switch p := o.field(s).(type) {
@@ -118,13 +109,10 @@ func (o option) format(s Settings) string {
 }
 
 // Named returns the flag and the variable of a setting as messages name them, as in "--data, IMAGERY_DATA".
-func Named(flag string) string {
-	for _, o := range options {
-		if o.flag == flag {
-			return "--" + o.flag + ", " + o.variables()[0]
-		}
-	}
-	panic("settings: no option " + flag)
+func Named(flag string) string { return "--" + flag + ", " + variable(flag) }
+
+func variable(flag string) string {
+	return "IMAGERY_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
 // ParseBytes reads a size such as 512MiB, 1GiB or plain bytes, in the units of GOMEMLIMIT.

@@ -31,15 +31,13 @@ func Define(fs *flag.FlagSet) (read func(getenv func(string) string) (Settings, 
 	return func(getenv func(string) string) (s Settings, err error) {
 		var problems []string
 		for _, o := range options {
-			v := given[o.flag]
-			for _, name := range o.variables() {
-				v = cmp.Or(v, getenv(name))
-			}
-			if v = cmp.Or(v, o.def); v == "" {
+			v := cmp.Or(given[o.flag], getenv(variable(o.flag)), getenv(o.fallback), o.def)
+			if v == "" {
 				continue
 			}
 			if err := o.parse(&s, v); err != nil {
-				problems = append(problems, fmt.Sprintf("%s %q: %v (%s)", o.flag, v, innermost(err), Named(o.flag)))
+				err = cmp.Or(errors.Unwrap(err), err) // package strconv repeats the value
+				problems = append(problems, fmt.Sprintf("%s %q: %v (%s)", o.flag, v, err, Named(o.flag)))
 			}
 		}
 		listen, err := address(s.Listen, s.Role)
@@ -63,20 +61,12 @@ func FromEnv(getenv func(string) string) (Settings, error) {
 	return Define(flag.NewFlagSet("", flag.ContinueOnError))(getenv)
 }
 
-// innermost drops the wrapping of strconv, which repeats the value.
-func innermost(err error) error {
-	for next := errors.Unwrap(err); next != nil; next = errors.Unwrap(err) {
-		err = next
-	}
-	return err
-}
-
 // Env returns the settings as NAME=value lines from which FromEnv reads the same Settings.
 func (s Settings) Env() []string {
 	var env []string
 	for _, o := range options {
 		if v := o.format(s); v != "" {
-			env = append(env, o.variables()[0]+"="+v)
+			env = append(env, variable(o.flag)+"="+v)
 		}
 	}
 	return env
@@ -88,11 +78,14 @@ func Describe(w io.Writer, flags ...string) {
 		if len(flags) > 0 && !slices.Contains(flags, o.flag) {
 			continue
 		}
-		def := o.def
-		if def != "" {
-			def = ", default " + def
+		about := variable(o.flag)
+		if o.fallback != "" {
+			about += ", else " + o.fallback
 		}
-		fmt.Fprintf(w, "  --%s  (%s%s)\n        %s\n", o.flag, strings.Join(o.variables(), ", else "), def, o.usage)
+		if o.def != "" {
+			about += ", default " + o.def
+		}
+		fmt.Fprintf(w, "  --%s  (%s)\n        %s\n", o.flag, about, o.usage)
 	}
 }
 
