@@ -228,8 +228,7 @@ func (r *real) rotates() {
 		most = max(most, r.number(id, "du -sk /var/log/imagery | cut -f1"))
 		return rotations >= 3
 	})
-	flood.Stop()
-	answered, failed := flood.Counts()
+	answered, failed := flood.Stop()
 	took := time.Since(from)
 	if failed > 0 {
 		r.Errorf("flood: %d of %d requests failed", failed, failed+answered)
@@ -276,8 +275,7 @@ func (r *real) logIsBounded() {
 		_, err := r.host.Exec(id, "grep", "-q", "lines were dropped", "/var/log/imagery/imagery.log")
 		return err == nil
 	})
-	flood.Stop()
-	answered, failed := flood.Counts()
+	answered, failed := flood.Stop()
 	if now, _ := r.host.Exec(id, "systemctl", "show", "-P", "MainPID", "imagery"); now != pid || failed > 0 {
 		r.Errorf("the service was %s and is %s; %d of %d requests failed", pid, now, failed, failed+answered)
 	}

@@ -256,7 +256,7 @@ func (r *real) poweredOff() {
 		off = append(off, id)
 		r.host.PowerOff(id)
 		// A test that only asked the power off of itself would believe itself.
-		if _, err := net.DialTimeout("tcp", r.host.Address(id)+":8080", time.Second); err == nil || r.host.Leader(id) != -1 {
+		if _, err := net.DialTimeout("tcp", r.host.Address(id)+":8080", time.Second); err == nil || r.host.Leader(id) != 0 {
 			r.Errorf("%s is not off", id)
 		}
 	}

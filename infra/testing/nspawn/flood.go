@@ -7,8 +7,7 @@ import (
 	"time"
 )
 
-// Flood sends requests past the balancer to one server, on connections that stay, until Stop. It asks for an image that
-// does not exist: what is flooded is the log.
+// Flood fills the log of one server with requests for an image that does not exist, past the load balancer.
 type Flood struct {
 	stop chan struct{}
 	all  sync.WaitGroup
@@ -16,8 +15,8 @@ type Flood struct {
 	answered, failed atomic.Int64
 }
 
-// floodID is a valid id that no image has.
-const floodID = "00000000-0000-4000-8000-00000000f100"
+// floodPath is that of a valid id that no image has.
+const floodPath = "/image/00000000-0000-4000-8000-00000000f100"
 
 // StartFlood sends perMinute requests a minute to a host and port.
 func StartFlood(address string, perMinute int) *Flood {
@@ -35,31 +34,20 @@ func StartFlood(address string, perMinute int) *Flood {
 			}
 		}
 	})
-	for range connections {
-		f.all.Go(func() {
-			c := &conn{address: address}
-			defer c.close()
-			for range work {
-				r, err := http.NewRequest(http.MethodGet, "http://imagery/image/"+floodID, nil)
-				if err == nil {
-					var code int
-					if code, _, err = c.do(r); err == nil && code == http.StatusNotFound {
-						f.answered.Add(1)
-						continue
-					}
-				}
-				f.failed.Add(1)
-			}
-		})
-	}
+	connect(&f.all, address, work, func(c *conn, _ struct{}) {
+		if code, _, err := c.do(request(http.MethodGet, floodPath, nil)); err == nil && code == http.StatusNotFound {
+			f.answered.Add(1)
+		} else {
+			f.failed.Add(1)
+		}
+	})
 	return f
 }
 
-// Counts returns how many requests were answered as they should be and how many were not.
-func (f *Flood) Counts() (answered, failed int) { return int(f.answered.Load()), int(f.failed.Load()) }
-
-// Stop ends the flood when what is under way was answered.
-func (f *Flood) Stop() {
+// Stop ends the flood when the requests in flight were answered. It returns the number of requests that were answered as
+// they should be, and of the others.
+func (f *Flood) Stop() (answered, failed int) {
 	close(f.stop)
 	f.all.Wait()
+	return int(f.answered.Load()), int(f.failed.Load())
 }

@@ -1,32 +1,29 @@
 package nspawn
 
 import (
-	"bufio"
 	"bytes"
-	"fmt"
 	"io"
 	"mime/multipart"
-	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
 
-// Request is a line of the generator's journal.
+// Request is a line of the load's journal.
 type Request struct {
 	Begin, End time.Time
 	What       string
 	Code       int    // 0: no answer
-	Server     string // place at the balancer
+	Server     string // HAProxy's name
 	Err        string
 }
 
 // OK reports whether the request was answered as it should be.
 func (r Request) OK() bool { return r.Code >= 200 && r.Code < 300 }
 
-// Load sends requests at a constant rate and repeats none: a connection that breaks is a failure. It uses no
-// http.Client, since that one quietly repeats.
+// Load sends requests at a constant rate and repeats none: a connection that breaks is a failure.
 type Load struct {
 	Address string // host:port
 	Photo   []byte
@@ -34,20 +31,20 @@ type Load struct {
 
 	mu       sync.Mutex
 	journal  []Request
-	accepted []string // ids of photos that were taken
+	accepted []string // ids of photos that were accepted
 	stop     chan struct{}
 	all      sync.WaitGroup
 }
 
 // Rates of the load.
 const (
-	perSecond   = 50 // on connections that stay
+	perSecond   = 50 // on persistent connections
 	connections = 16
-	freshPerSec = 5 // requests on connections of their own
+	freshPerSec = 5 // uploads on connections of their own
 	slowFor     = 2 * time.Second
 )
 
-// Start begins; Stop ends it.
+// Start starts the load; Stop ends it.
 func (l *Load) Start() {
 	l.stop = make(chan struct{})
 	work := make(chan int)
@@ -60,37 +57,23 @@ func (l *Load) Start() {
 			}
 		})
 	})
-	for range connections {
-		l.all.Go(func() {
-			c := &conn{address: l.Address}
-			defer c.close()
-			for n := range work {
-				l.one(c, n)
-			}
-		})
-	}
-	l.all.Go(func() {
-		l.every(time.Second/freshPerSec, func(n int) {
+	connect(&l.all, l.Address, work, l.one)
+	fresh := func(interval, slow time.Duration) {
+		l.every(interval, func(int) {
 			l.all.Go(func() {
-				c := &conn{address: l.Address}
-				defer c.close()
-				l.one(c, n*5) // a photo, each time
-			})
-		})
-	})
-	l.all.Go(func() {
-		l.every(slowFor, func(int) { // one is always under way
-			l.all.Go(func() {
-				c := &conn{address: l.Address, slow: slowFor}
+				c := &conn{address: l.Address, slow: slow}
 				defer c.close()
 				l.one(c, 0)
 			})
 		})
-	})
+	}
+	l.all.Go(func() { fresh(time.Second/freshPerSec, 0) })
+	l.all.Go(func() { fresh(slowFor, slowFor) }) // one is always in flight
 }
 
-func (l *Load) every(d time.Duration, do func(n int)) {
-	t := time.NewTicker(d)
+// every calls do in intervals, with 1, 2, 3 and so on, until Stop.
+func (l *Load) every(interval time.Duration, do func(n int)) {
+	t := time.NewTicker(interval)
 	defer t.Stop()
 	for n := 1; ; n++ {
 		select {
@@ -102,13 +85,11 @@ func (l *Load) every(d time.Duration, do func(n int)) {
 	}
 }
 
-// Stop ends the load when what is under way has been answered, and returns the ids of accepted photos.
+// Stop ends the load when the requests in flight have been answered, and returns the ids of accepted photos.
 func (l *Load) Stop() []string {
 	close(l.stop)
 	l.all.Wait()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return slices.Clone(l.accepted)
+	return l.accepted
 }
 
 // Since lists the requests that began after a time.
@@ -118,83 +99,67 @@ func (l *Load) Since(t time.Time) []Request {
 	return slices.DeleteFunc(slices.Clone(l.journal), func(r Request) bool { return r.Begin.Before(t) })
 }
 
-// one sends a photo, in every fifth turn, or else looks at one.
+// one uploads a photo if n is a multiple of 5, and otherwise gets one.
 func (l *Load) one(c *conn, n int) {
-	l.mu.Lock()
-	known := len(l.accepted)
 	id := ""
-	if known > 0 {
+	l.mu.Lock()
+	if known := len(l.accepted); known > 0 {
 		id = l.accepted[n%known]
 	}
 	l.mu.Unlock()
 	if n%5 != 0 && id != "" {
-		l.note("look", c, func() (*http.Request,
-			error) {
-			return http.NewRequest(http.MethodGet, "http://imagery/image/"+id, nil)
-		})
+		l.send(c, "get", request(http.MethodGet, "/image/"+id, nil))
 		return
 	}
 	id = l.NewID()
-	if !l.note("create", c, func() (*http.Request, error) {
-		return http.NewRequest(http.MethodPost, "http://imagery/image", bytes.NewReader([]byte(`{"id":"`+id+`"}`)))
-	}) {
-		return
-	}
-	if l.note("upload", c, func() (*http.Request, error) { return l.upload(id, c.slow) }) {
+	create := request(http.MethodPost, "/image", strings.NewReader(`{"id":"`+id+`"}`))
+	if l.send(c, "create", create) && l.send(c, "upload", l.upload(id, c.slow)) {
 		l.mu.Lock()
 		l.accepted = append(l.accepted, id)
 		l.mu.Unlock()
 	}
 }
 
-func (l *Load) upload(id string, slow time.Duration) (*http.Request, error) {
-	body := &bytes.Buffer{}
-	form := multipart.NewWriter(body)
-	part, err := form.CreateFormFile("file", "photo.jpg")
+// request returns a request to the service.
+func request(method, path string, body io.Reader) *http.Request {
+	r, err := http.NewRequest(method, "http://imagery"+path, body)
 	if err != nil {
-		return nil, err
+		panic(err) // method and path are valid
 	}
-	if _, err := part.Write(l.Photo); err != nil {
-		return nil, err
-	}
-	if err := form.Close(); err != nil {
-		return nil, err
-	}
-	r, err := http.NewRequest(http.MethodPost, "http://imagery/image/"+id+"/upload", body)
-	if err != nil {
-		return nil, err
-	}
-	r.Header.Set("Content-Type", form.FormDataContentType())
-	if slow > 0 {
-		r.Body = io.NopCloser(&trickle{body.Bytes(), body.Len()/10 + 1, slow / 10})
-	}
-	return r, nil
+	return r
 }
 
-// trickle gives a part at a time.
+func (l *Load) upload(id string, slow time.Duration) *http.Request {
+	body := &bytes.Buffer{} // writing to it does not fail
+	form := multipart.NewWriter(body)
+	part, _ := form.CreateFormFile("file", "photo.jpg")
+	_, _ = part.Write(l.Photo)
+	_ = form.Close()
+	r := request(http.MethodPost, "/image/"+id+"/upload", body)
+	r.Header.Set("Content-Type", form.FormDataContentType())
+	if slow > 0 {
+		r.Body = io.NopCloser(&trickle{body, body.Len()/10 + 1, slow / 10})
+	}
+	return r
+}
+
+// trickle reads a part at a time.
 type trickle struct {
-	rest  []byte
+	io.Reader
 	part  int
 	pause time.Duration
 }
 
 func (t *trickle) Read(p []byte) (int, error) {
-	if len(t.rest) == 0 {
-		return 0, io.EOF
-	}
 	time.Sleep(t.pause)
-	n := copy(p, t.rest[:min(len(t.rest), t.part)])
-	t.rest = t.rest[n:]
-	return n, nil
+	return t.Reader.Read(p[:min(len(p), t.part)])
 }
 
-func (l *Load) note(what string, c *conn, make func() (*http.Request, error)) bool {
+// send sends a request, records it in the journal, and reports whether it was answered as it should be.
+func (l *Load) send(c *conn, what string, req *http.Request) bool {
 	r := Request{Begin: time.Now(), What: what}
-	req, err := make()
-	if err == nil {
-		r.Code, r.Server, err = c.do(req)
-	}
-	if err != nil {
+	var err error
+	if r.Code, r.Server, err = c.do(req); err != nil {
 		r.Err = err.Error()
 	}
 	r.End = time.Now()
@@ -202,51 +167,4 @@ func (l *Load) note(what string, c *conn, make func() (*http.Request, error)) bo
 	defer l.mu.Unlock()
 	l.journal = append(l.journal, r)
 	return r.OK()
-}
-
-// conn is one connection that is kept as long as the other side keeps it.
-type conn struct {
-	address string
-	slow    time.Duration
-	c       net.Conn
-	r       *bufio.Reader
-}
-
-const answerBound = 20 * time.Second
-
-func (c *conn) do(req *http.Request) (code int, server string, err error) {
-	defer func() {
-		if err != nil {
-			c.close()
-		}
-	}()
-	if c.c == nil {
-		if c.c, err = net.DialTimeout("tcp", c.address, 5*time.Second); err != nil {
-			return 0, "", fmt.Errorf("connect: %w", err)
-		}
-		c.r = bufio.NewReader(c.c)
-	}
-	_ = c.c.SetDeadline(time.Now().Add(answerBound + c.slow))
-	if err := req.Write(c.c); err != nil {
-		return 0, "", fmt.Errorf("send: %w", err)
-	}
-	res, err := http.ReadResponse(c.r, req)
-	if err != nil {
-		return 0, "", fmt.Errorf("receive: %w", err)
-	}
-	defer res.Body.Close()
-	if _, err := io.Copy(io.Discard, res.Body); err != nil {
-		return 0, "", fmt.Errorf("receive: %w", err)
-	}
-	if res.Close {
-		c.close()
-	}
-	return res.StatusCode, res.Header.Get("X-Served-By"), nil
-}
-
-func (c *conn) close() {
-	if c.c != nil {
-		c.c.Close()
-	}
-	c.c = nil
 }

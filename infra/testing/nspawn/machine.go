@@ -32,17 +32,14 @@ func (h *Host) Running(id string) bool {
 	}
 }
 
-// leader returns the host's process id of the machine's process 1, or 0 if there is none. Signals must go to it:
+// Leader returns the host's process id of a machine's process 1, or 0 if it is powered off. Signals must go to it:
 // systemd-nspawn itself does not forward them.
-func (m *machine) leader() int {
-	pid := m.cmd.Process.Pid
+func (h *Host) Leader(id string) int {
+	pid := h.get(id).cmd.Process.Pid
 	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid)) // an exited process has no children
-	for _, f := range strings.Fields(string(b)) {
-		if n, err := strconv.Atoi(f); err == nil {
-			return n
-		}
-	}
-	return 0
+	first, _, _ := strings.Cut(string(b), " ")
+	leader, _ := strconv.Atoi(first)
+	return leader
 }
 
 // stopTimeout bounds a clean shutdown; each service has its own stop timeout within it.
@@ -55,7 +52,7 @@ func (h *Host) Stop(id string) {
 		return
 	}
 	const rtmin = 34
-	if pid := m.leader(); pid > 1 { // 0, for a machine that has just exited, would signal our own process group
+	if pid := h.Leader(id); pid > 1 { // 0, for a machine that has just exited, would signal our own process group
 		_ = syscall.Kill(pid, syscall.Signal(rtmin+4)) // it may have exited already
 	}
 	select {
@@ -69,7 +66,7 @@ func (h *Host) Stop(id string) {
 func (h *Host) PowerOff(id string) {
 	m := h.get(id)
 	for h.Running(id) {
-		if pid := m.leader(); pid > 1 {
+		if pid := h.Leader(id); pid > 1 {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
 		}
 		select {
@@ -81,9 +78,8 @@ func (h *Host) PowerOff(id string) {
 
 // Exec runs a command inside a machine and returns its output.
 func (h *Host) Exec(id string, command ...string) (string, error) {
-	m := h.get(id)
-	out, err := exec.Command("nsenter",
-		append([]string{"-t", strconv.Itoa(m.leader()), "-a"}, command...)...).CombinedOutput()
+	args := append([]string{"-t", strconv.Itoa(h.Leader(id)), "-a"}, command...)
+	out, err := exec.Command("nsenter", args...).CombinedOutput()
 	return string(bytes.TrimSpace(out)), err
 }
 
@@ -95,11 +91,3 @@ func (h *Host) Console(id string) string {
 
 // Address returns the IP address of a machine.
 func (h *Host) Address(id string) string { return h.get(id).address }
-
-// Leader returns the host's process id of a machine's process 1, or -1 if it is powered off.
-func (h *Host) Leader(id string) int {
-	if pid := h.get(id).leader(); pid > 1 {
-		return pid
-	}
-	return -1
-}

@@ -9,27 +9,26 @@ import (
 	"time"
 )
 
-// serveMetadata is the instance metadata service: it knows who asks by the address, and answers only who shows a
-// token.
+// serveMetadata implements the instance metadata service. It recognises a machine by its address and requires a token.
 func (h *Host) serveMetadata(w http.ResponseWriter, r *http.Request) {
-	who := h.at(r.RemoteAddr)
+	m := h.at(r.RemoteAddr)
 	path := strings.TrimPrefix(r.URL.Path, "/latest/")
 	switch {
-	case who == nil:
+	case m == nil:
 		http.NotFound(w, r)
 	case path == "api/token" && r.Method == http.MethodPut:
 		w.Header().Set("X-Aws-Ec2-Metadata-Token-Ttl-Seconds", r.Header.Get("X-Aws-Ec2-Metadata-Token-Ttl-Seconds"))
-		fmt.Fprint(w, "token-of-"+who.ID)
-	case r.Header.Get("X-Aws-Ec2-Metadata-Token") != "token-of-"+who.ID:
+		fmt.Fprint(w, "token-of-"+m.ID)
+	case r.Header.Get("X-Aws-Ec2-Metadata-Token") != "token-of-"+m.ID:
 		http.Error(w, "IMDSv2 wants a token", http.StatusUnauthorized)
 	case path == "meta-data/instance-id":
-		fmt.Fprint(w, who.ID)
+		fmt.Fprint(w, m.ID)
 	case path == "meta-data/autoscaling/target-lifecycle-state":
-		fmt.Fprint(w, h.Simulator.TargetState(who.ID))
+		fmt.Fprint(w, h.Simulator.TargetState(m.ID))
 	case path == "meta-data/iam/security-credentials/":
 		fmt.Fprint(w, "instance")
 	case path == "meta-data/iam/security-credentials/instance":
-		_ = json.NewEncoder(w).Encode(map[string]any{"Code": "Success", "Type": "AWS-HMAC", "AccessKeyId": h.Role(who.Group),
+		_ = json.NewEncoder(w).Encode(map[string]any{"Code": "Success", "Type": "AWS-HMAC", "AccessKeyId": h.Role(m.Group),
 			"SecretAccessKey": "secret", "Token": "session", "LastUpdated": time.Now().UTC(),
 			"Expiration": time.Now().UTC().Add(6 * time.Hour)})
 	default:

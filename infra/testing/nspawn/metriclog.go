@@ -63,7 +63,7 @@ func (b *metricLog) readFrom(id, path string) {
 	}
 }
 
-// note records the metrics of a line in the Embedded Metric Format, which names those members that are metrics.
+// note records the metrics of a line in the Embedded Metric Format, which names the members that are metrics.
 func (b *metricLog) note(line []byte) {
 	var emf struct {
 		AWS struct {

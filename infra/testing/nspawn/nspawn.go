@@ -102,10 +102,7 @@ func New(o Options) (*Host, error) {
 // Close powers off all machines and stops the load balancer.
 func (h *Host) Close() {
 	h.mu.Lock()
-	all := make([]string, 0, len(h.machines))
-	for id := range h.machines {
-		all = append(all, id)
-	}
+	all := slices.Collect(maps.Keys(h.machines))
 	h.mu.Unlock()
 	for _, id := range all {
 		h.PowerOff(id)
@@ -136,33 +133,43 @@ func (h *Host) Start(_ context.Context, of asgsim.Machine) error {
 	h.mu.Unlock()
 	zone := max(0, slices.Index(h.Zones, of.Zone))
 	m := &machine{Machine: of, address: fmt.Sprintf("10.99.%d.%d", zone+1, number+10), off: make(chan struct{})}
-	if err := h.prepare(m, zone); err != nil {
-		return fmt.Errorf("prepare machine %s: %w", of.ID, err)
+	if err := h.start(m, number, zone); err != nil {
+		return fmt.Errorf("start machine %s: %w", of.ID, err)
 	}
-	group, err := h.newCgroup(of.ID)
+	return nil
+}
+
+func (h *Host) start(m *machine, number, zone int) error {
+	if err := h.prepare(m, zone); err != nil {
+		return err
+	}
+	group, err := h.newCgroup(m.ID)
 	if err != nil {
-		return fmt.Errorf("prepare machine %s: %w", of.ID, err)
+		return err
 	}
 	defer group.Close()
-	console, err := os.Create(filepath.Join(h.Dir, of.ID, "console"))
+	console, err := os.Create(filepath.Join(h.Dir, m.ID, "console"))
 	if err != nil {
-		return fmt.Errorf("prepare machine %s: %w", of.ID, err)
+		return err
 	}
 	defer console.Close()
 	m.cmd = h.command(m, number, zone)
 	m.cmd.Stdout, m.cmd.Stderr = console, console
 	m.cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(group.Fd())}
-	if err := h.powerOn(m); err != nil {
-		return fmt.Errorf("start machine %s: %w", of.ID, err)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err := m.cmd.Start(); err != nil {
+		return err
 	}
+	h.machines[m.ID] = m // not before: methods of a registered machine rely on its process
 	go func() {
 		_ = m.cmd.Wait() // the exit status of a killed machine does not matter
 		close(m.off)
 		removeCgroup(group.Name())
-		_ = os.Remove(h.cpuGroup(of.ID)) // there is none without a bound
-		if _, why, failed := strings.Cut(h.Console(of.ID), failure); failed {
+		_ = os.Remove(h.cpuGroup(m.ID)) // there is none without a limit
+		if _, why, failed := strings.Cut(h.Console(m.ID), failure); failed {
 			why, _, _ = strings.Cut(why, "\n")
-			h.Log("%s %s: %s%s", of.Group, of.ID, failure, strings.TrimSpace(why))
+			h.Log("%s %s: %s%s", m.Group, m.ID, failure, strings.TrimSpace(why))
 		}
 	}()
 	return nil
@@ -223,15 +230,4 @@ func (h *Host) command(m *machine, number, zone int) *exec.Cmd {
 	}
 	c.Env = append(os.Environ(), "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1")
 	return c
-}
-
-// powerOn starts m and then registers it: methods of a registered machine rely on its process.
-func (h *Host) powerOn(m *machine) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if err := m.cmd.Start(); err != nil {
-		return err
-	}
-	h.machines[m.ID] = m
-	return nil
 }

@@ -23,11 +23,11 @@ type Check struct {
 	Port               int
 }
 
-// places at the balancer; each machine takes one and none is used twice, so that figures stay apart.
-const places = 60
+// slots is the number of HAProxy servers. Each machine takes one and none is used twice, so that statistics stay apart.
+const slots = 60
 
-// proxy is HAProxy as an application load balancer: it repeats nothing, sends nothing to a target whose checks have
-// not passed, and drains.
+// proxy is HAProxy as an application load balancer: it repeats no request, sends none to a target whose checks have not
+// passed, and drains.
 type proxy struct {
 	cmd    *exec.Cmd
 	socket string
@@ -37,8 +37,6 @@ type proxy struct {
 	next int
 }
 
-// A check may take half a second at least, however short the times are that a test works with: how fast machines are
-// is not up to it.
 const proxyConfig = `global
   stats socket %[1]s level admin
   maxconn 2000
@@ -71,7 +69,8 @@ backend open
 func startProxy(dir string, c Check) (*proxy, error) {
 	p := &proxy{socket: filepath.Join(dir, "proxy.sock"), port: c.Port}
 	config := filepath.Join(dir, "proxy.cfg")
-	text := fmt.Sprintf(proxyConfig, p.socket, Address, c.Path, max(500, c.Timeout.Milliseconds()), places, c.Port,
+	// However short a test's times are, a check may take half a second: machines do not get faster.
+	text := fmt.Sprintf(proxyConfig, p.socket, Address, c.Path, max(500, c.Timeout.Milliseconds()), slots, c.Port,
 		c.Interval.Milliseconds(), c.Healthy, c.Unhealthy)
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 		return nil, fmt.Errorf("configure the balancer: %w", err)
@@ -111,15 +110,12 @@ func (p *proxy) ask(command string) (string, error) {
 	return strings.TrimSpace(string(out)), err
 }
 
-// set tells both backends of a place; only one of them knows of health.
+// set changes a slot of both backends. Its effect is seen in the state, so that errors are ignored.
 func (p *proxy) set(slot, what string) {
-	if slot != "" {
-		// what it does is seen in the state
-		_, _ = p.ask("set server servers/" + slot + " " + what + ";set server open/" + slot + " " + what)
-	}
+	_, _ = p.ask("set server servers/" + slot + " " + what + ";set server open/" + slot + " " + what)
 }
 
-// add gives an address a place, down until the checks pass.
+// add gives an address a slot, down until the checks pass.
 func (p *proxy) add(address string) string {
 	p.mu.Lock()
 	p.next++
@@ -132,12 +128,10 @@ func (p *proxy) add(address string) string {
 	return slot
 }
 
-func (p *proxy) remove(slot string) { p.set(slot, "state maint") }
-
-// up reports whether requests are sent to the place.
+// up reports whether requests are sent to the slot.
 func (p *proxy) up(slot string) bool {
 	out, err := p.ask("show stat servers 4 -1") // servers only
-	if err != nil || slot == "" {
+	if err != nil {
 		return false
 	}
 	const status = 17 // column of the CSV
@@ -149,18 +143,18 @@ func (p *proxy) up(slot string) bool {
 	return false
 }
 
-// Register gives the machine a place at the balancer.
+// Register adds the machine to the load balancer.
 func (h *Host) Register(id string) {
 	m := h.get(id)
 	m.since = time.Now()
 	m.slot = h.proxy.add(m.address)
 }
 
-// Drain ends new requests.
+// Drain stops new requests to the machine.
 func (h *Host) Drain(id string) { h.proxy.set(h.get(id).slot, "state drain") }
 
 // Deregister removes the machine from the load balancer.
-func (h *Host) Deregister(id string) { h.proxy.remove(h.get(id).slot) }
+func (h *Host) Deregister(id string) { h.proxy.set(h.get(id).slot, "state maint") }
 
 // Health returns the result of the load balancer's health checks.
 func (h *Host) Health(id string) elb.TargetHealthStateEnum {
