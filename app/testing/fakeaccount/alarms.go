@@ -5,14 +5,11 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/aws/smithy-go/encoding/cbor"
 )
-
-func itoa(n int) string { return strconv.Itoa(n) }
 
 // Alarm is a CloudWatch alarm.
 type Alarm struct {
@@ -21,12 +18,12 @@ type Alarm struct {
 	Since    time.Time
 	Enabled  bool
 	Actions  []string
-	Over     []string
-	Delivers bool   // its actions succeed
-	Why      string // the error of an action that does not
-	Silent   bool   // its history tells of no action
+	Over     []string // OK actions
+	Delivers bool     // its actions succeed
+	Why      string   // the error of an action that does not
+	Silent   bool     // its history has no action
 
-	history []cbor.Map // the newest first
+	history []cbor.Map // newest first
 }
 
 // Subscription is a subscription of the topic.
@@ -39,12 +36,19 @@ type Subscription struct {
 func (a *Account) Alarm(name string) *Alarm {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for _, al := range a.alarms {
-		if al.Name == "imagery-test-"+name+"-1a2b3c4" {
-			return al
-		}
+	if al := a.find("imagery-test-" + name + "-1a2b3c4"); al != nil {
+		return al
 	}
 	panic("fakeaccount: no alarm " + name)
+}
+
+// find returns an alarm by its full name, or nil. The lock is held.
+func (a *Account) find(name string) *Alarm {
+	i := slices.IndexFunc(a.alarms, func(al *Alarm) bool { return al.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return a.alarms[i]
 }
 
 // Add adds an alarm.
@@ -83,8 +87,7 @@ func (a *Account) subscriptions() string {
 			"<Owner>%s</Owner><Endpoint>%s</Endpoint></member>",
 			a.Topic, s.Protocol, arn, ID, s.Endpoint)
 	}
-	return `<ListSubscriptionsByTopicResponse><ListSubscriptionsByTopicResult><Subscriptions>` + b.String() +
-		`</Subscriptions></ListSubscriptionsByTopicResult></ListSubscriptionsByTopicResponse>`
+	return result("ListSubscriptionsByTopic", "<Subscriptions>"+b.String()+"</Subscriptions>")
 }
 
 // cloudWatch implements Smithy's RPC v2 over CBOR, which current SDKs use.
@@ -104,38 +107,31 @@ func (a *Account) cloudWatch(w http.ResponseWriter, operation string, body []byt
 
 func (a *Account) alarmCall(operation string, in cbor.Map) (cbor.Map, int) {
 	text := func(k string) string { s, _ := in[k].(cbor.String); return string(s) }
-	switch operation {
-	case "DescribeAlarms":
-		list := cbor.List{}
+	list := cbor.List{}
+	if operation == "DescribeAlarms" {
 		for _, al := range a.alarms {
 			if strings.HasPrefix(al.Name, text("AlarmNamePrefix")) {
 				list = append(list, al.describe())
 			}
 		}
 		return cbor.Map{"MetricAlarms": list}, 200
-	case "DescribeAlarmHistory":
-		for _, al := range a.alarms {
-			if al.Name == text("AlarmName") {
-				items := cbor.List{}
-				for _, h := range al.history {
-					if t := text("HistoryItemType"); t == "" || h["HistoryItemType"] == cbor.String(t) {
-						items = append(items, h)
-					}
-				}
-				return cbor.Map{"AlarmHistoryItems": items}, 200
-			}
-		}
-	case "SetAlarmState":
-		for _, al := range a.alarms {
-			if al.Name == text("AlarmName") {
-				a.calls = append(a.calls, al.Name+" "+text("StateValue"))
-				al.set(text("StateValue"), text("StateReason"))
-				return cbor.Map{}, 200
-			}
-		}
 	}
-	return cbor.Map{"__type": cbor.String("com.amazonaws.cloudwatch#ResourceNotFound"),
-		"message": cbor.String("no such alarm")}, 404
+	al := a.find(text("AlarmName"))
+	switch {
+	case al == nil:
+		return cbor.Map{"__type": cbor.String("com.amazonaws.cloudwatch#ResourceNotFound"),
+			"message": cbor.String("no such alarm")}, 404
+	case operation == "DescribeAlarmHistory":
+		for _, h := range al.history {
+			if t := text("HistoryItemType"); t == "" || h["HistoryItemType"] == cbor.String(t) {
+				list = append(list, h)
+			}
+		}
+		return cbor.Map{"AlarmHistoryItems": list}, 200
+	}
+	a.calls = append(a.calls, al.Name+" "+text("StateValue"))
+	al.set(text("StateValue"), text("StateReason"))
+	return cbor.Map{}, 200
 }
 
 // set changes the state of an alarm. Only a transition runs its actions.

@@ -1,15 +1,15 @@
 package fakeaccount
 
+import "strconv"
+
 // healthy returns the answers of a stack as infra makes it, for calls that the emulators do not support.
-func healthy() map[string]Answer {
-	return map[string]Answer{
+func healthy() map[string]answer {
+	return map[string]answer{
 		"sts:GetCallerIdentity": {
-			200, `<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>arn:aws:iam::` + ID +
-				`:user/ops</Arn><UserId>AIDA</UserId><Account>` + ID +
-				`</Account></GetCallerIdentityResult></GetCallerIdentityResponse>`},
+			200, result("GetCallerIdentity", "<Arn>arn:aws:iam::"+ID+":user/ops</Arn><UserId>AIDA</UserId><Account>"+ID+
+				"</Account>")},
 		"sns:GetTopicAttributes": {
-			200, `<GetTopicAttributesResponse><GetTopicAttributesResult><Attributes><entry><key>DisplayName</key><value>` +
-				`</value></entry></Attributes></GetTopicAttributesResult></GetTopicAttributesResponse>`},
+			200, result("GetTopicAttributes", "<Attributes><entry><key>DisplayName</key><value></value></entry></Attributes>")},
 		"s3:GetPublicAccessBlock": {
 			200, `<PublicAccessBlockConfiguration><BlockPublicAcls>true</BlockPublicAcls><IgnorePublicAcls>true` +
 				`</IgnorePublicAcls><BlockPublicPolicy>true</BlockPublicPolicy>` +
@@ -23,6 +23,12 @@ func healthy() map[string]Answer {
 			200, `{"ContinuousBackupsDescription":{"ContinuousBackupsStatus":"ENABLED",` +
 				`"PointInTimeRecoveryDescription":{"PointInTimeRecoveryStatus":"ENABLED","RecoveryPeriodInDays":35}}}`},
 	}
+}
+
+// result returns an answer of the Query protocol.
+func result(operation, body string) string {
+	return "<" + operation + "Response><" + operation + "Result>" + body + "</" + operation + "Result></" + operation +
+		"Response>"
 }
 
 // Table is the description of a table as it should be.
@@ -40,7 +46,7 @@ func Lifecycle(prefix string, days int) string {
 	return `<LifecycleConfiguration><Rule><ID>unfinished</ID><Status>Enabled</Status><Filter><Prefix></Prefix>` +
 		`</Filter><AbortIncompleteMultipartUpload><DaysAfterInitiation>2</DaysAfterInitiation>` +
 		`</AbortIncompleteMultipartUpload></Rule><Rule><ID>expire</ID><Status>Enabled</Status><Filter><Prefix>` + prefix +
-		`</Prefix></Filter><Expiration><Days>` + itoa(days) + `</Days></Expiration></Rule></LifecycleConfiguration>`
+		`</Prefix></Filter><Expiration><Days>` + strconv.Itoa(days) + `</Days></Expiration></Rule></LifecycleConfiguration>`
 }
 
 // Refusal is an AccessDenied error in the formats of S3 and of the query protocols.
@@ -48,5 +54,5 @@ const Refusal = `<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Co
 	`perform this</Message></Error><Code>AccessDenied</Code>` +
 	`<Message>not authorized to perform this</Message></ErrorResponse>`
 
-// RefusalJSON is the same in the words of DynamoDB, SQS and the tagging API.
+// RefusalJSON is the same in the format of DynamoDB, SQS and the tagging API.
 const RefusalJSON = `{"__type":"com.amazonaws#AccessDeniedException","message":"not authorized to perform this"}`

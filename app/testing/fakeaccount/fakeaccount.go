@@ -39,7 +39,7 @@ type Account struct {
 	mu        sync.Mutex
 	alarms    []*Alarm
 	subs      []Subscription
-	answers   map[string]Answer // by service:Operation
+	answers   map[string]answer // by service:Operation
 	calls     []string          // service:Operation, and of an alarm what was done
 	hook      func(call string)
 	tagged    []string
@@ -47,10 +47,10 @@ type Account struct {
 	skew      time.Duration
 }
 
-// Answer is a fixed answer to an operation.
-type Answer struct {
-	Status int
-	Body   string
+// answer is a fixed answer to an operation.
+type answer struct {
+	status int
+	body   string
 }
 
 // Start starts the account until the test ends, and sets the SDK's environment variables to it.
@@ -66,7 +66,13 @@ func Start(t *testing.T) *Account {
 			Since:   time.Now().Add(-time.Hour),
 			Actions: []string{a.Topic}, Over: []string{a.Topic}, Delivers: true})
 	}
-	a.makeStack(t)
+	var err error
+	limits := imagery.Limits{Visibility: settings.QueueVisibility, MaxReceives: settings.QueueMaxReceives}
+	if a.Stack, err = cloud.NewStack(t.Context(), "imagery-test", limits); err != nil {
+		t.Fatal(err)
+	}
+	a.Queue(t, "imagery-test-dlq", nil)
+	a.Queue(t, "imagery-test", nil)
 	server := httptest.NewServer(a)
 	t.Cleanup(server.Close)
 	a.URL = server.URL
@@ -78,19 +84,6 @@ func Start(t *testing.T) *Account {
 		t.Setenv(name, value)
 	}
 	return a
-}
-
-// makeStack creates table, bucket and queues as infra does.
-func (a *Account) makeStack(t *testing.T) {
-	t.Helper()
-	ctx := t.Context()
-	var err error
-	if a.Stack, err = a.Cloud.NewStack(ctx, "imagery-test",
-		imagery.Limits{Visibility: settings.QueueVisibility, MaxReceives: settings.QueueMaxReceives}); err != nil {
-		t.Fatal(err)
-	}
-	a.Queue(t, "imagery-test-dlq", nil)
-	a.Queue(t, "imagery-test", nil)
 }
 
 // Queue creates a queue with these attributes, or those of infra where none is given. "" removes an attribute.
@@ -125,7 +118,7 @@ func (a *Account) Flags() []string {
 func (a *Account) Answers(operation string, status int, body string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.answers[operation] = Answer{status, body}
+	a.answers[operation] = answer{status, body}
 }
 
 // Hook sets a function that is called with the service:Operation of each call.
@@ -173,7 +166,7 @@ func (a *Account) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	call := nameOf(r, body)
 	a.mu.Lock()
 	a.calls = append(a.calls, call)
-	answer, ok := a.answers[call]
+	fixed, ok := a.answers[call]
 	hook := a.hook
 	w.Header().Set("Date", time.Now().Add(a.skew).UTC().Format(http.TimeFormat))
 	a.mu.Unlock()
@@ -183,19 +176,19 @@ func (a *Account) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	service, operation, _ := strings.Cut(call, ":")
 	switch {
 	case ok:
-		write(w, service, answer)
+		write(w, service, fixed)
 	case service == "cloudwatch":
 		a.cloudWatch(w, operation, body)
 	case operation == "ListSubscriptionsByTopic":
-		write(w, service, Answer{200, a.subscriptions()})
+		write(w, service, answer{200, a.subscriptions()})
 	case operation == "GetResources":
-		write(w, service, Answer{200, a.resources(body)})
+		write(w, service, answer{200, a.resources(body)})
 	case operation == "DescribeAutoScalingInstances":
-		write(w, service, Answer{200, a.members(body)})
+		write(w, service, answer{200, a.members(body)})
 	default:
 		target, _ := url.Parse(a.Cloud.Endpoint)
 		proxy := &httputil.ReverseProxy{Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(target) },
-			ModifyResponse: func(answer *http.Response) error { answer.Header.Del("Date"); return nil }}
+			ModifyResponse: func(r *http.Response) error { r.Header.Del("Date"); return nil }}
 		proxy.ServeHTTP(w, r)
 	}
 }
@@ -226,15 +219,15 @@ func nameOf(r *http.Request, body []byte) string {
 }
 
 // write sends an answer in the service's protocol.
-func write(w http.ResponseWriter, service string, a Answer) {
+func write(w http.ResponseWriter, service string, a answer) {
 	kind := map[string]string{"dynamodb": "application/x-amz-json-1.0", "sqs": "application/x-amz-json-1.0",
 		"tag": "application/x-amz-json-1.1"}[service]
 	if kind == "" {
 		kind = "text/xml"
 	}
 	w.Header().Set("Content-Type", kind)
-	w.WriteHeader(a.Status)
-	_, _ = io.WriteString(w, a.Body)
+	w.WriteHeader(a.status)
+	_, _ = io.WriteString(w, a.body)
 }
 
 // resources answers GetResources, in pages of two.
@@ -269,9 +262,7 @@ func (a *Account) members(body []byte) string {
 				group)
 		}
 	}
-	return `<DescribeAutoScalingInstancesResponse><DescribeAutoScalingInstancesResult><AutoScalingInstances>` +
-		b.String() +
-		`</AutoScalingInstances></DescribeAutoScalingInstancesResult></DescribeAutoScalingInstancesResponse>`
+	return result("DescribeAutoScalingInstances", "<AutoScalingInstances>"+b.String()+"</AutoScalingInstances>")
 }
 
 // Items counts the items of the table.

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -182,19 +183,16 @@ func (b *Blobs) Get(_ context.Context, key string, limit int64) ([]byte, error) 
 	return bytes.Clone(data), nil
 }
 
-// body adds a Close method to a reader.
-type body struct{ *bytes.Reader }
-
-// Close implements io.Closer.
-func (body) Close() error { return nil }
-
 // Link implements imagery.Blobs.
 func (b *Blobs) Link(ctx context.Context, key, _ string) (imagery.Link, error) {
 	data, err := b.Get(ctx, key, math.MaxInt64)
 	if err != nil {
 		return imagery.Link{}, err
 	}
-	return imagery.Link{Body: body{bytes.NewReader(data)}}, nil
+	return imagery.Link{Body: struct {
+		*bytes.Reader
+		io.Closer
+	}{bytes.NewReader(data), io.NopCloser(nil)}}, nil
 }
 
 // Ping implements imagery.Blobs.
@@ -211,12 +209,7 @@ func (b *Blobs) Remove(key string) {
 func (b *Blobs) Keys() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var keys []string
-	for k := range b.objs {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
+	return slices.Sorted(maps.Keys(b.objs))
 }
 
 var (

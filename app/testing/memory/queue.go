@@ -3,6 +3,7 @@ package memory
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -44,13 +45,9 @@ func (q *Queue) Send(_ context.Context, body []byte, trace string) error {
 	return nil
 }
 
-// push appends a message and wakes the receivers. The caller must hold the lock.
-func (q *Queue) push(m *stored) {
-	q.messages = append(q.messages, m)
-	q.wake()
-}
-
-func (q *Queue) wake() {
+// push appends messages and wakes the receivers. The caller must hold the lock.
+func (q *Queue) push(ms ...*stored) {
+	q.messages = append(q.messages, ms...)
 	close(q.changed)
 	q.changed = make(chan struct{})
 }
@@ -64,13 +61,11 @@ func (q *Queue) Receive(ctx context.Context, max int, wait time.Duration) ([]ima
 		if len(got) > 0 || left <= 0 || ctx.Err() != nil {
 			return got, nil
 		}
-		t := time.NewTimer(min(left, next))
 		select {
 		case <-ctx.Done():
 		case <-changed:
-		case <-t.C:
+		case <-time.After(min(left, next)):
 		}
-		t.Stop()
 	}
 }
 
@@ -80,17 +75,18 @@ func (q *Queue) take(max int) (got []imagery.Message, next time.Duration, change
 	defer q.mu.Unlock()
 	next = time.Hour
 	now := time.Now()
-	for i := 0; i < len(q.messages) && len(got) < max; i++ {
-		m := q.messages[i]
-		if wait := m.visible.Sub(now); wait > 0 {
+	for _, m := range slices.Clone(q.messages) {
+		wait := m.visible.Sub(now)
+		switch {
+		case len(got) == max:
+			return got, next, q.changed
+		case wait > 0:
 			next = min(next, wait)
 			continue
-		}
-		if q.dead != nil && q.limits.MaxReceives > 0 && m.Receives >= q.limits.MaxReceives {
-			q.messages = append(q.messages[:i], q.messages[i+1:]...)
-			i--
-			q.dead.mu.Lock()
+		case q.dead != nil && q.limits.MaxReceives > 0 && m.Receives >= q.limits.MaxReceives:
+			q.messages = slices.DeleteFunc(q.messages, func(o *stored) bool { return o == m })
 			m.visible = time.Time{}
+			q.dead.mu.Lock()
 			q.dead.push(m)
 			q.dead.mu.Unlock()
 			continue
@@ -109,15 +105,14 @@ func (q *Queue) take(max int) (got []imagery.Message, next time.Duration, change
 func (q *Queue) Extend(_ context.Context, d time.Duration, ms ...imagery.Message) (lost []imagery.Message, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	now := time.Now()
 	for _, m := range ms {
-		if s := q.find(m.Receipt); s != nil && s.visible.After(now) {
-			s.visible = now.Add(d)
+		if i := q.find(m); i >= 0 {
+			q.messages[i].visible = time.Now().Add(d)
 		} else {
 			lost = append(lost, m)
 		}
 	}
-	q.wake()
+	q.push() // some may have become visible
 	return lost, nil
 }
 
@@ -126,23 +121,18 @@ func (q *Queue) Delete(_ context.Context, ms ...imagery.Message) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, m := range ms {
-		for i, s := range q.messages {
-			if s.Receipt == m.Receipt && s.visible.After(time.Now()) {
-				q.messages = append(q.messages[:i], q.messages[i+1:]...)
-				break
-			}
+		if i := q.find(m); i >= 0 {
+			q.messages = slices.Delete(q.messages, i, i+1)
 		}
 	}
 	return nil
 }
 
-func (q *Queue) find(receipt string) *stored {
-	for _, s := range q.messages {
-		if s.Receipt == receipt {
-			return s
-		}
-	}
-	return nil
+// find returns the index of a message that is in flight with that receipt, or -1.
+func (q *Queue) find(m imagery.Message) int {
+	return slices.IndexFunc(q.messages, func(s *stored) bool {
+		return s.Receipt == m.Receipt && s.visible.After(time.Now())
+	})
 }
 
 // Limits implements imagery.Queue.

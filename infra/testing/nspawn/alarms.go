@@ -113,6 +113,8 @@ func Calculate(expression string, values map[string]float64) float64 {
 func calculate(e ast.Expr, values map[string]float64) float64 {
 	of := func(e ast.Expr) float64 { return calculate(e, values) }
 	switch e := e.(type) {
+	case *ast.ParenExpr:
+		return of(e.X)
 	case *ast.Ident:
 		if v, known := values[e.Name]; known {
 			return v
@@ -128,6 +130,10 @@ func calculate(e ast.Expr, values map[string]float64) float64 {
 	case *ast.BinaryExpr:
 		x, y := of(e.X), of(e.Y)
 		switch e.Op {
+		case token.ADD:
+			return x + y
+		case token.SUB:
+			return x - y
 		case token.MUL:
 			return x * y
 		case token.QUO:

@@ -11,8 +11,8 @@ import (
 
 // The sums of CloudWatch that the stack's alarms use.
 func TestCalculate(t *testing.T) {
-	ratio := Alarm{Role: "server", Expression: "IF(requests > 50, 100 * FILL(errors, 0) / requests, 0)",
-		Metrics: map[string]Metric{"requests": {"requests", "Sum"}, "errors": {"errors", "Sum"}}}
+	ratio := Alarm{Role: "server", Expression: "IF(requests > 50, 100 * (FILL(errors, 0) + FILL(lost, 0)) / requests, 0)",
+		Metrics: map[string]Metric{"requests": {"requests", "Sum"}, "errors": {"errors", "Sum"}, "lost": {"lost", "Sum"}}}
 	at := time.Unix(1_000_000, 0)
 	for name, c := range map[string]struct {
 		requests, errors int
