@@ -27,7 +27,7 @@ func (s *Simulator) group(name string) (*group, error) {
 // Change is an update of a group. Fields that are nil or empty do not change.
 type Change struct {
 	Min, Max, Desired *int
-	Template, Version string
+	Version           string // of the launch template
 }
 
 // Update implements UpdateAutoScalingGroup: "Existing instances continue to run with the configuration that they were
@@ -41,12 +41,12 @@ func (s *Simulator) Update(name string, c Change) error {
 	}
 	// User guide: "If you attempt to update an Auto Scaling group's launch template while an instance refresh with a
 	// desired configuration is active, the request will fail with the following validation error".
-	if g.active() != nil && (c.Template != "" || c.Version != "") {
+	if g.active() != nil && c.Version != "" {
 		return invalid("An active instance refresh with a desired configuration exists. All configuration options " +
 			"derived from the desired configuration are not available for update while the instance refresh is active.")
 	}
 	set := g.Group
-	set.Template, set.Version = cmp.Or(c.Template, set.Template), cmp.Or(c.Version, set.Version)
+	set.Version = cmp.Or(c.Version, set.Version)
 	// "If you specify a new value for MinSize without specifying a value for DesiredCapacity, and the new MinSize is
 	// larger than the current size of the group, this sets the group's DesiredCapacity to the new MinSize value."
 	if c.Min != nil {
@@ -67,7 +67,7 @@ func (s *Simulator) Update(name string, c Change) error {
 			set.Desired, set.Min, set.Max)
 	}
 	// Other fields never change and are read without the lock.
-	g.Min, g.Max, g.Desired, g.Template, g.Version = set.Min, set.Max, set.Desired, set.Template, set.Version
+	g.Min, g.Max, g.Desired, g.Version = set.Min, set.Max, set.Desired, set.Version
 	return nil
 }
 
@@ -76,32 +76,27 @@ func (s *Simulator) Update(name string, c Change) error {
 func (s *Simulator) Terminate(id string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	g, i := s.find(id)
+	if i == nil || i.terminating {
+		return invalid("Instance Id not found - No managed instance found for instance ID: %s", id)
+	}
+	s.terminate(g, i, "instance was taken out of service in response to a user request")
+	return nil
+}
+
+// find returns an instance and its group, or nil. The lock is held.
+func (s *Simulator) find(id string) (*group, *instance) {
 	for _, g := range s.groups {
-		if i := g.instances[id]; i != nil && !i.terminating {
-			s.terminate(g, i, "instance was taken out of service in response to a user request")
-			return nil
+		if i := g.instances[id]; i != nil {
+			return g, i
 		}
 	}
-	return invalid("Instance Id not found - No managed instance found for instance ID: %s", id)
+	return nil, nil
 }
 
 // Suspend implements SuspendProcesses: "If you omit this property, all processes are specified." An empty reason is
 // that of a user. Of all processes, only Launch has an effect.
 func (s *Simulator) Suspend(name, reason string, processes ...string) error {
-	return s.eachProcess(name, processes, func(g *group, process string) {
-		g.suspended[process] = cmp.Or(reason, "User suspended at "+time.Now().UTC().Format(time.RFC3339))
-	})
-}
-
-// Suspended returns the suspended processes of a group with the reason of each.
-func (s *Simulator) Suspended(name string) map[string]string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return maps.Clone(s.groups[name].suspended)
-}
-
-// eachProcess calls do for processes of a group, or for all if processes is empty.
-func (s *Simulator) eachProcess(name string, processes []string, do func(*group, string)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	g, err := s.group(name)
@@ -113,9 +108,16 @@ func (s *Simulator) eachProcess(name string, processes []string, do func(*group,
 			"InstanceRefresh", "ReplaceUnhealthy", "ScheduledActions"}
 	}
 	for _, p := range processes {
-		do(g, p)
+		g.suspended[p] = cmp.Or(reason, "User suspended at "+time.Now().UTC().Format(time.RFC3339))
 	}
 	return nil
+}
+
+// Suspended returns the suspended processes of a group with the reason of each.
+func (s *Simulator) Suspended(name string) map[string]string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.groups[name].suspended)
 }
 
 // Instance is an instance as in DescribeAutoScalingGroups and DescribeTargetHealth.
@@ -188,10 +190,8 @@ func (s *Simulator) Refreshes(name string) ([]types.InstanceRefresh, error) {
 func (s *Simulator) TargetState(id string) types.LifecycleState {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, g := range s.groups {
-		if i := g.instances[id]; i != nil && !i.terminating {
-			return types.LifecycleStateInService
-		}
+	if _, i := s.find(id); i != nil && !i.terminating {
+		return types.LifecycleStateInService
 	}
 	return types.LifecycleStateTerminated
 }

@@ -166,17 +166,12 @@ func (c *cloud) desire(n int) {
 
 func (c *cloud) activities() []types.Activity {
 	c.t.Helper()
-	var all []types.Activity
-	pages := autoscaling.NewDescribeScalingActivitiesPaginator(c.as,
-		&autoscaling.DescribeScalingActivitiesInput{AutoScalingGroupName: aws.String(name), MaxRecords: aws.Int32(3)})
-	for pages.HasMorePages() {
-		p, err := pages.NextPage(context.Background())
-		if err != nil {
-			c.t.Fatal(err)
-		}
-		all = append(all, p.Activities...)
+	out, err := c.as.DescribeScalingActivities(context.Background(),
+		&autoscaling.DescribeScalingActivitiesInput{AutoScalingGroupName: aws.String(name)})
+	if err != nil {
+		c.t.Fatal(err)
 	}
-	return all
+	return out.Activities
 }
 
 func refused(t *testing.T, err error, code, says string) {

@@ -6,21 +6,15 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
 )
 
-// action is a lifecycle action in a wait state.
-type action struct {
-	hook   *Hook
-	result chan string
-}
-
-// await keeps the instance in a wait state until the action is completed or times out, and returns the result.
+// await keeps the instance in a wait state until the lifecycle action is completed or times out, and returns the result.
 func (s *Simulator) await(i *instance, h *Hook, state types.LifecycleState, a *Activity) string {
-	act := &action{h, make(chan string, 1)}
+	result := make(chan string, 1)
 	s.mu.Lock()
-	i.state, i.action, a.StatusCode = state, act, types.ScalingActivityStatusCodeMidLifecycleAction
+	i.state, i.hook, i.result, a.StatusCode = state, h, result, types.ScalingActivityStatusCodeMidLifecycleAction
 	s.mu.Unlock()
 	defer func() {
 		s.mu.Lock()
-		i.action = nil
+		i.hook = nil
 		s.mu.Unlock()
 	}()
 	terminated := i.terminated
@@ -33,7 +27,7 @@ func (s *Simulator) await(i *instance, h *Hook, state types.LifecycleState, a *A
 	defer poll.Stop()
 	for {
 		select {
-		case r := <-act.result:
+		case r := <-result:
 			return r
 		case <-timeout.C:
 			// "If the lifecycle hook times out, Amazon EC2 Auto Scaling performs the action that you specified in the
@@ -45,7 +39,7 @@ func (s *Simulator) await(i *instance, h *Hook, state types.LifecycleState, a *A
 			// failure occurs." Such a failure is a power-off. That AWS acts on it at once is not documented.
 			if !s.Driver.Running(i.ID) {
 				select {
-				case r := <-act.result: // completed before the power-off
+				case r := <-result: // completed before the power-off
 					return r
 				default:
 					return h.DefaultResult
@@ -69,11 +63,11 @@ func (s *Simulator) complete(groupName, hook, id, result string) error {
 		return err
 	}
 	i := g.instances[id]
-	if i == nil || i.action == nil || i.action.hook.Name != hook {
+	if i == nil || i.hook == nil || i.hook.Name != hook {
 		return invalid("No active Lifecycle Action found with instance ID %s", id)
 	}
 	select {
-	case i.action.result <- result:
+	case i.result <- result:
 	default: // completed already
 	}
 	return nil

@@ -23,7 +23,8 @@ type instance struct {
 	terminating      bool
 	registered       bool
 	draining         bool
-	action           *action       // pending lifecycle action
+	hook             *Hook         // of the pending lifecycle action, or nil
+	result           chan string   // of that action
 	terminated       chan struct{} // closed when termination begins
 }
 

@@ -30,9 +30,7 @@ func (s *Simulator) groupNames(of []string) []string {
 	return slices.Sorted(maps.Keys(s.groups))
 }
 
-func (s *Simulator) describeGroups(
-	in *autoscaling.DescribeAutoScalingGroupsInput,
-) (*autoscaling.DescribeAutoScalingGroupsOutput, error) {
+func (s *Simulator) describeGroups(in *autoscaling.DescribeAutoScalingGroupsInput) (any, error) {
 	out := &autoscaling.DescribeAutoScalingGroupsOutput{}
 	for _, name := range s.groupNames(in.AutoScalingGroupNames) {
 		g, instances, err := s.Snapshot(name)
@@ -73,46 +71,25 @@ func number(n int) *int32 { return aws.Int32(int32(n)) }
 
 func seconds(d time.Duration) *int32 { return number(int(d / time.Second)) }
 
-// page returns one page of a list, and the token of the next page.
-func page[T any](all []T, token *string, limit *int32, most int) ([]T, *string) {
-	from, _ := strconv.Atoi(aws.ToString(token)) // none: 0
-	to := from + most
-	if limit != nil {
-		to = min(to, from+int(*limit))
-	}
-	if to >= len(all) {
-		return all[from:], nil
-	}
-	return all[from:to], aws.String(strconv.Itoa(to))
-}
-
-// describeActivities: "MaxRecords: the default value is 100 and the maximum value is 100."
-func (s *Simulator) describeActivities(
-	in *autoscaling.DescribeScalingActivitiesInput,
-) (*autoscaling.DescribeScalingActivitiesOutput, error) {
-	var all []types.Activity
-	for _, a := range s.Activities(*in.AutoScalingGroupName) {
-		all = append(all, a.Activity)
-	}
+// describeActivities returns the newest page: "MaxRecords: the default value is 100 and the maximum value is 100."
+func (s *Simulator) describeActivities(in *autoscaling.DescribeScalingActivitiesInput) (any, error) {
 	out := &autoscaling.DescribeScalingActivitiesOutput{}
-	out.Activities, out.NextToken = page(all, in.NextToken, in.MaxRecords, 100)
+	for _, a := range s.Activities(*in.AutoScalingGroupName) {
+		if len(out.Activities) < 100 {
+			out.Activities = append(out.Activities, a.Activity)
+		}
+	}
 	return out, nil
 }
 
 // describeRefreshes: "The instance refreshes for the specified group, sorted by creation timestamp in descending
-// order." "MaxRecords: the default value is 50".
-func (s *Simulator) describeRefreshes(
-	in *autoscaling.DescribeInstanceRefreshesInput,
-) (*autoscaling.DescribeInstanceRefreshesOutput, error) {
+// order." It returns all of them.
+func (s *Simulator) describeRefreshes(in *autoscaling.DescribeInstanceRefreshesInput) (any, error) {
 	all, err := s.Refreshes(*in.AutoScalingGroupName)
-	out := &autoscaling.DescribeInstanceRefreshesOutput{}
-	out.InstanceRefreshes, out.NextToken = page(all, in.NextToken, in.MaxRecords, 50)
-	return out, err
+	return &autoscaling.DescribeInstanceRefreshesOutput{InstanceRefreshes: all}, err
 }
 
-func (s *Simulator) describeTargets(
-	in *elasticloadbalancingv2.DescribeTargetHealthInput,
-) (*elasticloadbalancingv2.DescribeTargetHealthOutput, error) {
+func (s *Simulator) describeTargets(in *elasticloadbalancingv2.DescribeTargetHealthInput) (any, error) {
 	for _, name := range s.groupNames(nil) {
 		g, instances, err := s.Snapshot(name)
 		if err != nil || g.TargetGroup != *in.TargetGroupArn {
@@ -131,9 +108,7 @@ func (s *Simulator) describeTargets(
 	return nil, &smithy.GenericAPIError{Code: "TargetGroupNotFound", Message: "One or more target groups not found"}
 }
 
-func (s *Simulator) updateGroup(
-	in *autoscaling.UpdateAutoScalingGroupInput,
-) (*autoscaling.UpdateAutoScalingGroupOutput, error) {
+func (s *Simulator) updateGroup(in *autoscaling.UpdateAutoScalingGroupInput) (any, error) {
 	size := func(n *int32) *int {
 		if n == nil {
 			return nil
@@ -142,27 +117,33 @@ func (s *Simulator) updateGroup(
 	}
 	c := Change{Min: size(in.MinSize), Max: size(in.MaxSize), Desired: size(in.DesiredCapacity)}
 	if t := in.LaunchTemplate; t != nil {
-		c.Template, c.Version = aws.ToString(t.LaunchTemplateId), aws.ToString(t.Version)
+		c.Version = aws.ToString(t.Version)
 	}
-	return &autoscaling.UpdateAutoScalingGroupOutput{}, s.Update(*in.AutoScalingGroupName, c)
+	return nil, s.Update(*in.AutoScalingGroupName, c)
 }
 
-func (s *Simulator) completeLifecycleAction(
-	in *autoscaling.CompleteLifecycleActionInput,
-) (*autoscaling.CompleteLifecycleActionOutput, error) {
-	return &autoscaling.CompleteLifecycleActionOutput{}, s.complete(*in.AutoScalingGroupName, *in.LifecycleHookName,
+func (s *Simulator) completeLifecycleAction(in *autoscaling.CompleteLifecycleActionInput) (any, error) {
+	return nil, s.complete(*in.AutoScalingGroupName, *in.LifecycleHookName,
 		*in.InstanceId, *in.LifecycleActionResult)
 }
 
-func (s *Simulator) suspendProcesses(
-	in *autoscaling.SuspendProcessesInput,
-) (*autoscaling.SuspendProcessesOutput, error) {
-	return &autoscaling.SuspendProcessesOutput{}, s.Suspend(*in.AutoScalingGroupName, "", in.ScalingProcesses...)
+func (s *Simulator) suspendProcesses(in *autoscaling.SuspendProcessesInput) (any, error) {
+	return nil, s.Suspend(*in.AutoScalingGroupName, "", in.ScalingProcesses...)
 }
 
-func (s *Simulator) resumeProcesses(in *autoscaling.ResumeProcessesInput) (*autoscaling.ResumeProcessesOutput, error) {
-	return &autoscaling.ResumeProcessesOutput{}, s.eachProcess(*in.AutoScalingGroupName, in.ScalingProcesses,
-		func(g *group, process string) { delete(g.suspended, process) })
+func (s *Simulator) resumeProcesses(in *autoscaling.ResumeProcessesInput) (any, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g, err := s.group(*in.AutoScalingGroupName)
+	if err != nil {
+		return nil, err
+	}
+	for process := range g.suspended {
+		if in.ScalingProcesses == nil || slices.Contains(in.ScalingProcesses, process) {
+			delete(g.suspended, process)
+		}
+	}
+	return nil, nil
 }
 
 // describeTemplateVersions: "You can describe all versions, individual versions, or a range of versions." Only numbers

@@ -2,6 +2,7 @@ package asgsim
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -18,8 +19,8 @@ import (
 // operation serves an operation of the Query protocol: it returns the elements of the response.
 type operation func(url.Values) ([]byte, error)
 
-// add adds an operation that takes and returns the SDK's types, from which it has its name.
-func add[I, O any](to map[string]operation, do func(*I) (*O, error)) {
+// add adds an operation that takes and returns the SDK's types; its name is that of its input.
+func add[I any](to map[string]operation, do func(*I) (any, error)) {
 	name := strings.TrimSuffix(reflect.TypeFor[I]().Name(), "Input")
 	to[name] = func(f url.Values) ([]byte, error) {
 		in := new(I)
@@ -30,7 +31,7 @@ func add[I, O any](to map[string]operation, do func(*I) (*O, error)) {
 		if err != nil {
 			return nil, err
 		}
-		return marshal(name+"Result", element{reflect.ValueOf(out)})
+		return marshal(name+"Result", element{reflect.ValueOf(cmp.Or(out, any("")))})
 	}
 }
 

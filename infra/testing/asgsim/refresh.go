@@ -53,9 +53,7 @@ func (g *group) wanted() string {
 }
 
 // StartInstanceRefresh starts a rolling refresh to another version of the group's launch template.
-func (s *Simulator) StartInstanceRefresh(
-	in *autoscaling.StartInstanceRefreshInput,
-) (*autoscaling.StartInstanceRefreshOutput, error) {
+func (s *Simulator) StartInstanceRefresh(in *autoscaling.StartInstanceRefreshInput) (any, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	g, err := s.group(*in.AutoScalingGroupName)
@@ -132,9 +130,7 @@ func (s *Simulator) checkStart(g *group, in *autoscaling.StartInstanceRefreshInp
 
 // RollbackInstanceRefresh implements the operation: "Cancels an instance refresh that is in progress and rolls back any
 // changes that it made."
-func (s *Simulator) RollbackInstanceRefresh(
-	in *autoscaling.RollbackInstanceRefreshInput,
-) (*autoscaling.RollbackInstanceRefreshOutput, error) {
+func (s *Simulator) RollbackInstanceRefresh(in *autoscaling.RollbackInstanceRefreshInput) (any, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	g, r, err := s.activeRefresh(*in.AutoScalingGroupName)
@@ -153,9 +149,7 @@ func (s *Simulator) RollbackInstanceRefresh(
 // CancelInstanceRefresh implements the operation: "Cancels an instance refresh or rollback that is in progress." "This
 // does not roll back any changes that it made." The refresh ends when no instance is launching or terminating, which is
 // the default.
-func (s *Simulator) CancelInstanceRefresh(
-	in *autoscaling.CancelInstanceRefreshInput,
-) (*autoscaling.CancelInstanceRefreshOutput, error) {
+func (s *Simulator) CancelInstanceRefresh(in *autoscaling.CancelInstanceRefreshInput) (any, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	g, r, err := s.activeRefresh(*in.AutoScalingGroupName)

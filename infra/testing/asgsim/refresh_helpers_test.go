@@ -46,8 +46,8 @@ func (c *cloud) start(version string, p *types.RefreshPreferences) string {
 func (c *cloud) refresh() types.InstanceRefresh {
 	c.t.Helper()
 	out, err := c.as.DescribeInstanceRefreshes(context.Background(),
-		&autoscaling.DescribeInstanceRefreshesInput{AutoScalingGroupName: aws.String(name), MaxRecords: aws.Int32(1)})
-	if err != nil || len(out.InstanceRefreshes) != 1 {
+		&autoscaling.DescribeInstanceRefreshesInput{AutoScalingGroupName: aws.String(name)})
+	if err != nil || len(out.InstanceRefreshes) == 0 {
 		c.t.Fatalf("%+v, %v", out, err)
 	}
 	return out.InstanceRefreshes[0]

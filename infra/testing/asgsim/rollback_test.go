@@ -73,22 +73,19 @@ func TestRefreshHistory(t *testing.T) {
 			ids = slices.Insert(ids, 0, c.start("1", safe()))
 			c.becomes(types.InstanceRefreshStatusSuccessful)
 		}
+		out, err := c.as.DescribeInstanceRefreshes(context.Background(),
+			&autoscaling.DescribeInstanceRefreshesInput{AutoScalingGroupName: aws.String(name)})
+		if err != nil {
+			t.Fatal(err)
+		}
 		var got []string
-		pages := autoscaling.NewDescribeInstanceRefreshesPaginator(c.as,
-			&autoscaling.DescribeInstanceRefreshesInput{AutoScalingGroupName: aws.String(name), MaxRecords: aws.Int32(2)})
-		for pages.HasMorePages() {
-			p, err := pages.NextPage(context.Background())
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, r := range p.InstanceRefreshes {
-				got = append(got, *r.InstanceRefreshId)
-			}
+		for _, r := range out.InstanceRefreshes {
+			got = append(got, *r.InstanceRefreshId)
 		}
 		if !slices.Equal(got, ids) {
 			t.Errorf("%v, want %v", got, ids)
 		}
-		_, err := c.as.DescribeInstanceRefreshes(context.Background(),
+		_, err = c.as.DescribeInstanceRefreshes(context.Background(),
 			&autoscaling.DescribeInstanceRefreshesInput{AutoScalingGroupName: aws.String("none")})
 		refused(t, err, "ValidationError", "not found")
 	})
