@@ -6,7 +6,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
 )
 
-// await keeps the instance in a wait state until the lifecycle action is completed or times out, and returns the result.
+// await keeps the instance in a wait state until the lifecycle action is completed or times out. It returns the result.
 func (s *Simulator) await(i *instance, h *Hook, state types.LifecycleState, a *Activity) string {
 	result := make(chan string, 1)
 	s.mu.Lock()

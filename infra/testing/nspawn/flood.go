@@ -44,8 +44,8 @@ func StartFlood(address string, perMinute int) *Flood {
 	return f
 }
 
-// Stop ends the flood when the requests in flight were answered. It returns the number of requests that were answered as
-// they should be, and of the others.
+// Stop ends the flood when the requests in flight were answered. It returns the number of requests that had the
+// expected answer, and of the others.
 func (f *Flood) Stop() (answered, failed int) {
 	close(f.stop)
 	f.all.Wait()
