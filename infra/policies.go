@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"imagery/app/deploy/iam"
+	"imagery/infra/must"
 	"imagery/infra/policy"
 )
 
@@ -44,9 +45,7 @@ func printPolicies(out io.Writer, args []string) error {
 // indented formats a policy for people. IAM does not count white space.
 func indented(p string) string {
 	var b bytes.Buffer
-	if err := json.Indent(&b, []byte(p), "", " "); err != nil {
-		panic(err) // policy.JSON returns valid JSON
-	}
+	must.OK(json.Indent(&b, []byte(p), "", " "))
 	return b.String()
 }
 

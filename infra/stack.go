@@ -15,6 +15,7 @@ import (
 	"imagery/infra/compute"
 	"imagery/infra/data"
 	"imagery/infra/edge"
+	"imagery/infra/must"
 	"imagery/infra/network"
 	"imagery/infra/release"
 )
@@ -47,85 +48,65 @@ func Build(ctx *pulumi.Context, cfg Config, builder release.Builder, roller Roll
 		return nil, err
 	}
 	// An explicit provider: its default tags tell the resources of this stack from those of others.
-	provider, err := aws.NewProvider(ctx, "aws", cfg.AWS.provider(cfg.tags()))
-	if err != nil {
-		return nil, err
-	}
+	provider := must.Get(aws.NewProvider(ctx, "aws", cfg.AWS.provider(cfg.tags())))
 	if s.location, err = lookUp(ctx, cfg, pulumi.Provider(provider)); err != nil {
 		return nil, err
 	}
 	if err := s.checkFirst(ctx, roller); err != nil {
 		return nil, err
 	}
-	for _, step := range []func(*pulumi.Context, pulumi.ResourceOption) error{
-		s.createBase, s.uploadRelease, s.createFleets, s.createAlarms,
-	} {
-		if err := step(ctx, pulumi.Provider(provider)); err != nil {
-			return nil, err
-		}
-	}
+	in := pulumi.Provider(provider)
+	s.createBase(ctx, in)
+	s.object = s.binary.Upload(ctx, cfg.Name()+"-release", s.storage.Releases.Bucket.ID(), in,
+		pulumi.DependsOn(s.storage.Releases.Ready))
+	s.createFleets(ctx, in)
+	s.createAlarms(ctx, in)
 	return s, nil
 }
 
 // createBase creates what does not change with a release: storage, queues, network and load balancer.
-func (s *Stack) createBase(ctx *pulumi.Context, in pulumi.ResourceOption) (err error) {
+func (s *Stack) createBase(ctx *pulumi.Context, in pulumi.ResourceOption) {
 	cfg, name := s.cfg, s.cfg.Name()
 	storage := &data.StorageArgs{Protect: cfg.ProtectData, UploadExpireDays: cfg.UploadExpireDays}
 	if cfg.AccessLogs {
 		storage.AccessLogs = &data.AccessLogArgs{AccountID: s.location.AccountID,
 			DeliveryRoot: s.location.AccessLogRoot, Days: cfg.LogRetentionDays}
 	}
-	if s.storage, err = data.NewStorage(ctx, name, storage, in); err != nil {
-		return err
-	}
-	if s.messaging, err = data.NewMessaging(ctx, name, cfg.ProtectData, in); err != nil {
-		return err
-	}
+	s.storage = data.NewStorage(ctx, name, storage, in)
+	s.messaging = data.NewMessaging(ctx, name, cfg.ProtectData, in)
 	// After the data, because the endpoint policies contain the ARNs.
-	if s.network, err = network.New(ctx, name, &network.Args{
+	s.network = network.New(ctx, name, &network.Args{
 		Region: cfg.Region, CIDR: cfg.VPCCIDR, Zones: s.location.Zones, ZonesPinned: len(cfg.AZs) > 0,
 		Egress: cfg.Egress, SSM: cfg.SSM, Policy: s.endpointPolicy,
-	}, in); err != nil {
-		return err
-	}
+	}, in)
 	args := &edge.Args{
 		VPC: s.network.VPC.ID(), Subnets: network.IDs(s.network.Public), AllowedCIDRs: cfg.AllowedCIDRs,
-		Certificate: cfg.CertificateARN, Port: release.Port, Protect: cfg.ProtectData, After: s.network.Ready(),
+		Certificate: cfg.CertificateARN, Port: release.Port, Protect: cfg.ProtectData, After: s.network.Ready,
 	}
 	if s.storage.Logs != nil {
-		args.LogBucket, args.After = s.storage.Logs.Bucket.ID(), slices.Concat(args.After, s.storage.Logs.Ready())
+		args.LogBucket, args.After = s.storage.Logs.Bucket.ID(), slices.Concat(args.After, s.storage.Logs.Ready)
 	}
-	s.edge, err = edge.New(ctx, name, args, in)
-	return err
-}
-
-// uploadRelease uploads the binary under its hash.
-func (s *Stack) uploadRelease(ctx *pulumi.Context, in pulumi.ResourceOption) (err error) {
-	s.object, err = s.binary.Upload(ctx, s.cfg.Name()+"-release", s.storage.Releases.Bucket.ID(), in,
-		pulumi.DependsOn(s.storage.Releases.Ready()))
-	return err
+	s.edge = edge.New(ctx, name, args, in)
 }
 
 // createFleets creates the fleets of both roles, after everything that an instance needs to boot. Servers also need the
 // load balancer.
-func (s *Stack) createFleets(ctx *pulumi.Context, in pulumi.ResourceOption) (err error) {
-	ready := slices.Concat(s.network.Ready(), s.storage.Ready(), s.messaging.Ready(), []pulumi.Resource{s.object})
+func (s *Stack) createFleets(ctx *pulumi.Context, in pulumi.ResourceOption) {
+	ready := slices.Concat(s.network.Ready, s.storage.Ready(),
+		[]pulumi.Resource{s.messaging.Queue, s.messaging.DeadLetters, s.object})
 	server := s.fleet(settings.Server)
 	server.Ingress = &compute.Ingress{From: s.edge.SecurityGroup.ID(), Port: release.Port}
 	server.Targets = pulumi.StringArray{s.edge.Targets.Arn}
 	targets := pulumi.Sprintf("%s/%s", s.edge.Balancer.ArnSuffix, s.edge.Targets.ArnSuffix)
 	server.Scaling = compute.RequestsPerTarget(targets, s.cfg.RequestsPerTarget)
-	server.After = slices.Concat(ready, s.edge.Ready())
+	server.After = slices.Concat(ready, s.edge.Ready)
 
 	worker := s.fleet(settings.Worker)
 	worker.Scaling = compute.BacklogPerInstance(s.messaging.Queue.Name, s.cfg.BacklogPerWorker)
 	worker.After = ready
 
-	if s.worker, err = compute.New(ctx, worker.Group, worker, in); err != nil {
-		return err
-	}
-	s.server, err = compute.New(ctx, server.Group, server, in)
-	return err
+	s.worker = compute.New(ctx, worker.Group, worker, in)
+	s.server = compute.New(ctx, server.Group, server, in)
 }
 
 // fleet returns the arguments that both roles share.
@@ -194,8 +175,8 @@ func (s *Stack) userData(role settings.Role, instance instanceType) pulumi.Strin
 }
 
 // createAlarms creates the alarms, after everything that they watch.
-func (s *Stack) createAlarms(ctx *pulumi.Context, in pulumi.ResourceOption) (err error) {
-	s.alarms, err = alarms.Watch(ctx, s.cfg.Name(), alarms.Watched{
+func (s *Stack) createAlarms(ctx *pulumi.Context, in pulumi.ResourceOption) {
+	s.alarms = alarms.Watch(ctx, s.cfg.Name(), alarms.Watched{
 		Stack: s.cfg.Stack, Region: s.cfg.Region, AccountID: s.location.AccountID, Partition: s.location.Partition,
 		Email: s.cfg.AlarmEmail, ServerMin: s.cfg.ServerMin, WorkerMin: s.cfg.WorkerMin,
 		Names: pulumi.StringMap{
@@ -206,7 +187,6 @@ func (s *Stack) createAlarms(ctx *pulumi.Context, in pulumi.ResourceOption) (err
 			"workerGroup": s.worker.Group.Name, "workerLogs": s.worker.LogGroup.Name,
 		},
 	}, in)
-	return err
 }
 
 // awsSettings returns the settings of SDK clients, which then refuse any account but the provider's.

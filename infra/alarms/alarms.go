@@ -9,6 +9,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"imagery/app/deploy/settings"
+	"imagery/infra/must"
 	"imagery/infra/policy"
 )
 
@@ -36,31 +37,25 @@ type Alarms struct {
 }
 
 // Watch creates the topic, an alarm for each row of the table, and the dashboard.
-func Watch(ctx *pulumi.Context, name string, w Watched, opts ...pulumi.ResourceOption) (*Alarms, error) {
+func Watch(ctx *pulumi.Context, name string, w Watched, opts ...pulumi.ResourceOption) *Alarms {
 	a := &Alarms{Guards: map[settings.Role]pulumi.StringArray{}}
-	if err := ctx.RegisterComponentResource("imagery:infra:Alarms", name, a, opts...); err != nil {
-		return nil, err
-	}
-	if err := a.topic(ctx, name, w); err != nil {
-		return nil, err
-	}
+	must.OK(ctx.RegisterComponentResource("imagery:infra:Alarms", name, a, opts...))
+	a.topic(ctx, name, w)
 	for _, row := range w.rows() {
 		args := row.args(w)
 		args.AlarmDescription = w.filled(row.text())
 		// The topic also receives the return to OK.
 		args.AlarmActions, args.OkActions = pulumi.Array{a.Topic.Arn}, pulumi.Array{a.Topic.Arn}
-		made, err := cloudwatch.NewMetricAlarm(ctx, name+"-"+row.name, args, pulumi.Parent(a))
-		if err != nil {
-			return nil, err
-		}
+		made := must.Get(cloudwatch.NewMetricAlarm(ctx, name+"-"+row.name, args, pulumi.Parent(a)))
 		if row.guard != "" {
 			a.Guards[row.guard] = append(a.Guards[row.guard], made.Name)
 		}
 	}
-	if err := a.dashboard(ctx, name, w); err != nil {
-		return nil, err
-	}
-	return a, ctx.RegisterResourceOutputs(a, pulumi.Map{"topic": a.Topic.Arn})
+	must.Get(cloudwatch.NewDashboard(ctx, name, &cloudwatch.DashboardArgs{
+		DashboardName: pulumi.String(name), DashboardBody: w.filled(dashboard(w.Region)),
+	}, pulumi.Parent(a)))
+	must.OK(ctx.RegisterResourceOutputs(a, pulumi.Map{"topic": a.Topic.Arn}))
+	return a
 }
 
 // text returns the alarm description, which CloudWatch limits to 1024 characters.
@@ -112,11 +107,8 @@ func (w Watched) dimensions(m metric) pulumi.StringMap {
 
 // topic creates the topic without encryption by a KMS key: CloudWatch has no access to the AWS managed key of SNS, and
 // notifications would be lost.
-func (a *Alarms) topic(ctx *pulumi.Context, name string, w Watched) error {
-	var err error
-	if a.Topic, err = sns.NewTopic(ctx, name+"-alarms", &sns.TopicArgs{}, pulumi.Parent(a)); err != nil {
-		return err
-	}
+func (a *Alarms) topic(ctx *pulumi.Context, name string, w Watched) {
+	a.Topic = must.Get(sns.NewTopic(ctx, name+"-alarms", &sns.TopicArgs{}, pulumi.Parent(a)))
 	document := a.Topic.Arn.ApplyT(func(arn string) string {
 		return policy.JSON(policy.Statement{
 			Sid: "Alarms", Effect: policy.Allow, Principal: policy.Principals{"Service": {"cloudwatch.amazonaws.com"}},
@@ -128,16 +120,13 @@ func (a *Alarms) topic(ctx *pulumi.Context, name string, w Watched) error {
 			},
 		})
 	}).(pulumi.StringOutput)
-	if _, err = sns.NewTopicPolicy(ctx, name+"-alarms", &sns.TopicPolicyArgs{Arn: a.Topic.Arn, Policy: document},
-		pulumi.Parent(a)); err != nil {
-		return err
-	}
+	must.Get(sns.NewTopicPolicy(ctx, name+"-alarms", &sns.TopicPolicyArgs{Arn: a.Topic.Arn, Policy: document},
+		pulumi.Parent(a)))
 	if w.Email != "" {
-		a.Subscription, err = sns.NewTopicSubscription(ctx, name+"-alarms", &sns.TopicSubscriptionArgs{
+		a.Subscription = must.Get(sns.NewTopicSubscription(ctx, name+"-alarms", &sns.TopicSubscriptionArgs{
 			Topic: a.Topic.Arn, Protocol: pulumi.String("email"), Endpoint: pulumi.String(w.Email),
-		}, pulumi.Parent(a))
+		}, pulumi.Parent(a)))
 	}
-	return err
 }
 
 // filled replaces the placeholders in a text, so that commands can be pasted unchanged. The result depends only on the

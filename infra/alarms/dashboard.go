@@ -2,14 +2,11 @@ package alarms
 
 import (
 	"encoding/json"
-	"fmt"
 	"maps"
 	"slices"
 
-	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/cloudwatch"
-	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
-
 	"imagery/app/deploy/settings"
+	"imagery/infra/must"
 )
 
 // chart is one widget of the dashboard.
@@ -44,19 +41,8 @@ func graphs(of source, stat string, names ...string) []metric {
 	return out
 }
 
-// dashboard creates the CloudWatch dashboard.
-func (a *Alarms) dashboard(ctx *pulumi.Context, name string, w Watched) error {
-	body, err := render(w.Region)
-	if err != nil {
-		return err
-	}
-	_, err = cloudwatch.NewDashboard(ctx, name,
-		&cloudwatch.DashboardArgs{DashboardName: pulumi.String(name), DashboardBody: w.filled(body)}, pulumi.Parent(a))
-	return err
-}
-
-// render returns the dashboard body, with placeholders.
-func render(region string) (string, error) {
+// dashboard returns the body of the CloudWatch dashboard, with placeholders.
+func dashboard(region string) string {
 	// A line of a chart is [namespace, name, dimension, value, ..., {stat}], all in one list.
 	type properties struct {
 		Title   string  `json:"title"`
@@ -85,9 +71,5 @@ func render(region string) (string, error) {
 		}
 		widgets = append(widgets, widget{"metric", 12 * (i % 2), 6 * (i / 2), 12, 6, p})
 	}
-	b, err := json.Marshal(map[string]any{"widgets": widgets})
-	if err != nil {
-		return "", fmt.Errorf("render the dashboard: %w", err)
-	}
-	return string(b), nil
+	return string(must.Get(json.Marshal(map[string]any{"widgets": widgets})))
 }

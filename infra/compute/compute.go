@@ -3,12 +3,15 @@
 package compute
 
 import (
+	"slices"
+
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/autoscaling"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/cloudwatch"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/ec2"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"imagery/app/deploy/iam"
+	"imagery/infra/must"
 )
 
 // Args describes a fleet.
@@ -72,34 +75,18 @@ type Fleet struct {
 }
 
 // New creates a fleet.
-func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOption) (*Fleet, error) {
+func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOption) *Fleet {
 	f := &Fleet{name: name, args: args}
-	if err := ctx.RegisterComponentResource("imagery:infra:Fleet", name, f, opts...); err != nil {
-		return nil, err
-	}
-	var err error
-	f.LogGroup, err = cloudwatch.NewLogGroup(ctx, name, &cloudwatch.LogGroupArgs{
+	must.OK(ctx.RegisterComponentResource("imagery:infra:Fleet", name, f, opts...))
+	f.LogGroup = must.Get(cloudwatch.NewLogGroup(ctx, name, &cloudwatch.LogGroupArgs{
 		Name: pulumi.String(args.LogGroup), RetentionInDays: pulumi.Int(args.LogDays),
-	}, pulumi.Parent(f))
-	if err != nil {
-		return nil, err
-	}
-	rules, err := f.firewall(ctx)
-	if err != nil {
-		return nil, err
-	}
-	profile, policies, err := f.identity(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if err := f.template(ctx, profile); err != nil {
-		return nil, err
-	}
+	}, pulumi.Parent(f)))
+	rules := f.firewall(ctx)
+	profile, policies := f.identity(ctx)
+	f.template(ctx, profile)
 	// The group has no input that refers to policies and rules. Without this dependency, instances could boot before
 	// these exist.
-	after := append(append([]pulumi.Resource{f.LogGroup, profile}, rules...), policies...)
-	if err := f.group(ctx, append(after, args.After...)); err != nil {
-		return nil, err
-	}
-	return f, ctx.RegisterResourceOutputs(f, pulumi.Map{"group": f.Group.Name})
+	f.group(ctx, slices.Concat([]pulumi.Resource{f.LogGroup, profile}, rules, policies, args.After))
+	must.OK(ctx.RegisterResourceOutputs(f, pulumi.Map{"group": f.Group.Name}))
+	return f
 }

@@ -8,6 +8,8 @@ import (
 
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/autoscaling"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"imagery/infra/must"
 )
 
 // Lifecycle hooks of every fleet. When the launch hook times out, which is later than the longest boot, Auto Scaling
@@ -45,7 +47,7 @@ var ignored = []string{"launchTemplate.version", "initialLifecycleHooks", "desir
 
 // group creates the Auto Scaling group, its hooks and its scaling policy. It does not wait for capacity: Pulumi would
 // report a group that does not fill in time as not created, although it exists.
-func (f *Fleet) group(ctx *pulumi.Context, after []pulumi.Resource) error {
+func (f *Fleet) group(ctx *pulumi.Context, after []pulumi.Resource) {
 	health, graceSeconds := "EC2", 0
 	if len(f.args.Targets) > 0 {
 		health, graceSeconds = "ELB", int(healthCheckGrace/time.Second)
@@ -57,8 +59,7 @@ func (f *Fleet) group(ctx *pulumi.Context, after []pulumi.Resource) error {
 			DefaultResult: pulumi.String(h.result), HeartbeatTimeout: pulumi.Int(int(h.timeout / time.Second)),
 		})
 	}
-	var err error
-	f.Group, err = autoscaling.NewGroup(ctx, f.name, &autoscaling.GroupArgs{
+	f.Group = must.Get(autoscaling.NewGroup(ctx, f.name, &autoscaling.GroupArgs{
 		Name:    pulumi.String(f.args.Group),
 		MinSize: pulumi.Int(f.args.Min), MaxSize: pulumi.Int(f.args.Max),
 		VpcZoneIdentifiers: f.args.Subnets,
@@ -82,26 +83,20 @@ func (f *Fleet) group(ctx *pulumi.Context, after []pulumi.Resource) error {
 		WaitForCapacityTimeout: pulumi.String("0"),
 		Tags:                   f.groupTags(),
 	}, pulumi.Parent(f), pulumi.IgnoreChanges(ignored), pulumi.Timeouts(&pulumi.CustomTimeouts{Delete: "30m"}),
-		pulumi.DependsOn(after))
-	if err != nil {
-		return err
-	}
+		pulumi.DependsOn(after)))
 	// The same hooks once more, as resources that a later update can change.
 	for _, h := range hooks {
-		if _, err := autoscaling.NewLifecycleHook(ctx, f.name+"-"+h.name, &autoscaling.LifecycleHookArgs{
+		must.Get(autoscaling.NewLifecycleHook(ctx, f.name+"-"+h.name, &autoscaling.LifecycleHookArgs{
 			Name: pulumi.String(h.name), AutoscalingGroupName: f.Group.Name,
 			LifecycleTransition: pulumi.String(h.transition), DefaultResult: pulumi.String(h.result),
 			HeartbeatTimeout: pulumi.Int(int(h.timeout / time.Second)),
-		}, pulumi.Parent(f)); err != nil {
-			return err
-		}
+		}, pulumi.Parent(f)))
 	}
 	// The policy names the load balancer and the target group. AWS rejects it before a listener forwards to the group.
-	f.Policy, err = autoscaling.NewPolicy(ctx, f.name+"-scaling", &autoscaling.PolicyArgs{
+	f.Policy = must.Get(autoscaling.NewPolicy(ctx, f.name+"-scaling", &autoscaling.PolicyArgs{
 		AutoscalingGroupName: f.Group.Name, PolicyType: pulumi.String("TargetTrackingScaling"),
 		TargetTrackingConfiguration: f.args.Scaling(f.Group.Name),
-	}, pulumi.Parent(f), pulumi.DependsOn(f.args.After))
-	return err
+	}, pulumi.Parent(f), pulumi.DependsOn(f.args.After)))
 }
 
 // MaxHealthyPercent returns the maximum healthy percentage with which a group of n instances may launch one more

@@ -1,7 +1,6 @@
 package compute
 
 import (
-	"cmp"
 	"encoding/base64"
 	"maps"
 	"slices"
@@ -10,6 +9,8 @@ import (
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/iam"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/vpc"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"imagery/infra/must"
 )
 
 // diskGiB is enough for the system (3 GB), its logs and two releases.
@@ -20,29 +21,24 @@ const https = 443
 // firewall creates the security group, with a resource for every rule, and returns the rules. The provider removes the
 // allow-all egress rule of AWS, so everything that is not listed here is closed. Do not change names or descriptions:
 // that would replace a group that instances use.
-func (f *Fleet) firewall(ctx *pulumi.Context) ([]pulumi.Resource, error) {
-	var err error
-	f.SecurityGroup, err = ec2.NewSecurityGroup(ctx, f.name, &ec2.SecurityGroupArgs{
+func (f *Fleet) firewall(ctx *pulumi.Context) []pulumi.Resource {
+	f.SecurityGroup = must.Get(ec2.NewSecurityGroup(ctx, f.name, &ec2.SecurityGroupArgs{
 		VpcId: f.args.VPC, Description: pulumi.String("Instances of role " + f.args.Role),
 		Tags: pulumi.StringMap{"Name": pulumi.String(f.name)},
-	}, pulumi.Parent(f))
-	if err != nil {
-		return nil, err
-	}
+	}, pulumi.Parent(f)))
 	// DNS, time and instance metadata need no rule: security groups do not filter them.
 	var rules []pulumi.Resource
 	out := func(what string, rule vpc.SecurityGroupEgressRuleArgs, group pulumi.StringInput, port int) {
 		rule.SecurityGroupId, rule.IpProtocol = group, pulumi.String("tcp")
 		rule.FromPort, rule.ToPort = pulumi.Int(port), pulumi.Int(port)
-		r, e := vpc.NewSecurityGroupEgressRule(ctx, f.name+"-"+what, &rule, pulumi.Parent(f))
-		rules, err = append(rules, r), cmp.Or(err, e)
+		rules = append(rules, must.Get(vpc.NewSecurityGroupEgressRule(ctx, f.name+"-"+what, &rule, pulumi.Parent(f))))
 	}
 	in := func(what string, group, from pulumi.StringInput, port int) {
-		r, e := vpc.NewSecurityGroupIngressRule(ctx, f.name+"-"+what, &vpc.SecurityGroupIngressRuleArgs{
-			SecurityGroupId: group, ReferencedSecurityGroupId: from, IpProtocol: pulumi.String("tcp"),
-			FromPort: pulumi.Int(port), ToPort: pulumi.Int(port),
-		}, pulumi.Parent(f))
-		rules, err = append(rules, r), cmp.Or(err, e)
+		rules = append(rules, must.Get(vpc.NewSecurityGroupIngressRule(ctx, f.name+"-"+what,
+			&vpc.SecurityGroupIngressRuleArgs{
+				SecurityGroupId: group, ReferencedSecurityGroupId: from, IpProtocol: pulumi.String("tcp"),
+				FromPort: pulumi.Int(port), ToPort: pulumi.Int(port),
+			}, pulumi.Parent(f))))
 	}
 	self := f.SecurityGroup.ID()
 	for _, name := range slices.Sorted(maps.Keys(f.args.Egress.Gateways)) {
@@ -61,11 +57,11 @@ func (f *Fleet) firewall(ctx *pulumi.Context) ([]pulumi.Resource, error) {
 		in("from-peer", self, i.From, i.Port)
 		out("from-peer", vpc.SecurityGroupEgressRuleArgs{ReferencedSecurityGroupId: self}, i.From, i.Port)
 	}
-	return rules, err
+	return rules
 }
 
 // template creates the launch template. A change creates a new version, which no instance uses until it is rolled out.
-func (f *Fleet) template(ctx *pulumi.Context, profile *iam.InstanceProfile) error {
+func (f *Fleet) template(ctx *pulumi.Context, profile *iam.InstanceProfile) {
 	opts := []pulumi.ResourceOption{pulumi.Parent(f)}
 	if f.args.ImageFrozen {
 		opts = append(opts, pulumi.IgnoreChanges([]string{"imageId"}))
@@ -77,8 +73,7 @@ func (f *Fleet) template(ctx *pulumi.Context, profile *iam.InstanceProfile) erro
 		// its surcharge, which the cost estimate shows.
 		credits = ec2.LaunchTemplateCreditSpecificationArgs{CpuCredits: pulumi.String("unlimited")}
 	}
-	var err error
-	f.Template, err = ec2.NewLaunchTemplate(ctx, f.name, &ec2.LaunchTemplateArgs{
+	f.Template = must.Get(ec2.NewLaunchTemplate(ctx, f.name, &ec2.LaunchTemplateArgs{
 		// A fixed name: a new template would not have the version number that the group keeps.
 		Name:                pulumi.String(f.args.Group),
 		ImageId:             pulumi.String(f.args.Image),
@@ -102,8 +97,7 @@ func (f *Fleet) template(ctx *pulumi.Context, profile *iam.InstanceProfile) erro
 			},
 		}},
 		TagSpecifications: f.tagSpecifications(),
-	}, opts...)
-	return err
+	}, opts...))
 }
 
 // encode encodes user-data in base64, which the provider does not do for launch templates.

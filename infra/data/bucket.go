@@ -9,6 +9,7 @@ import (
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/s3"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"imagery/infra/must"
 	"imagery/infra/policy"
 )
 
@@ -30,48 +31,30 @@ type Bucket struct {
 	pulumi.ResourceState
 
 	Bucket *s3.BucketV2
-
-	ready []pulumi.Resource
+	// Ready lists what must exist before the bucket is used, so that its access settings are in force.
+	Ready []pulumi.Resource
 }
-
-// Ready returns the resources that must exist before the bucket is used, so that its access settings are in force.
-func (b *Bucket) Ready() []pulumi.Resource { return b.ready }
 
 // NewBucket creates a private bucket. S3 refuses configuration calls that overlap (409 OperationAborted), so each
 // waits for the one before.
-func NewBucket(ctx *pulumi.Context, name string, args *BucketArgs, opts ...pulumi.ResourceOption) (*Bucket, error) {
+func NewBucket(ctx *pulumi.Context, name string, args *BucketArgs, opts ...pulumi.ResourceOption) *Bucket {
 	b := &Bucket{}
-	if err := ctx.RegisterComponentResource("imagery:infra:Bucket", name, b, opts...); err != nil {
-		return nil, err
-	}
-	var err error
-	b.Bucket, err = s3.NewBucketV2(ctx, name, &s3.BucketV2Args{ForceDestroy: pulumi.Bool(args.Emptied)},
-		pulumi.Parent(b), pulumi.Protect(args.Protect))
-	if err != nil {
-		return nil, err
-	}
+	must.OK(ctx.RegisterComponentResource("imagery:infra:Bucket", name, b, opts...))
+	b.Bucket = must.Get(s3.NewBucketV2(ctx, name, &s3.BucketV2Args{ForceDestroy: pulumi.Bool(args.Emptied)},
+		pulumi.Parent(b), pulumi.Protect(args.Protect)))
 	id := b.Bucket.ID()
 	// ACLs are disabled: the account owns every object, even one that another account wrote.
-	owner, err := s3.NewBucketOwnershipControls(ctx, name+"-owner", &s3.BucketOwnershipControlsArgs{
+	owner := must.Get(s3.NewBucketOwnershipControls(ctx, name+"-owner", &s3.BucketOwnershipControlsArgs{
 		Bucket: id, Rule: s3.BucketOwnershipControlsRuleArgs{ObjectOwnership: pulumi.String("BucketOwnerEnforced")},
-	}, pulumi.Parent(b))
-	if err != nil {
-		return nil, err
-	}
-	private, err := s3.NewBucketPublicAccessBlock(ctx, name+"-private", &s3.BucketPublicAccessBlockArgs{
+	}, pulumi.Parent(b)))
+	private := must.Get(s3.NewBucketPublicAccessBlock(ctx, name+"-private", &s3.BucketPublicAccessBlockArgs{
 		Bucket: id, BlockPublicAcls: pulumi.Bool(true), BlockPublicPolicy: pulumi.Bool(true),
 		IgnorePublicAcls: pulumi.Bool(true), RestrictPublicBuckets: pulumi.Bool(true),
-	}, pulumi.Parent(b), pulumi.DependsOn([]pulumi.Resource{owner}))
-	if err != nil {
-		return nil, err
-	}
+	}, pulumi.Parent(b), pulumi.DependsOn([]pulumi.Resource{owner})))
 	text := b.Bucket.Arn.ApplyT(func(arn string) string { return document(arn, args.Grants) }).(pulumi.StringOutput)
-	tls, err := s3.NewBucketPolicy(ctx, name+"-policy", &s3.BucketPolicyArgs{Bucket: id, Policy: text}, pulumi.Parent(b),
-		pulumi.DependsOn([]pulumi.Resource{private}))
-	if err != nil {
-		return nil, err
-	}
-	encrypted, err := s3.NewBucketServerSideEncryptionConfigurationV2(ctx, name+"-encryption",
+	tls := must.Get(s3.NewBucketPolicy(ctx, name+"-policy", &s3.BucketPolicyArgs{Bucket: id, Policy: text}, pulumi.Parent(b),
+		pulumi.DependsOn([]pulumi.Resource{private})))
+	encrypted := must.Get(s3.NewBucketServerSideEncryptionConfigurationV2(ctx, name+"-encryption",
 		&s3.BucketServerSideEncryptionConfigurationV2Args{
 			Bucket: id,
 			Rules: s3.BucketServerSideEncryptionConfigurationV2RuleArray{s3.BucketServerSideEncryptionConfigurationV2RuleArgs{
@@ -79,18 +62,13 @@ func NewBucket(ctx *pulumi.Context, name string, args *BucketArgs, opts ...pulum
 					SseAlgorithm: pulumi.String("AES256"), // a KMS key would cost per request, and load balancers cannot log with one
 				},
 			}},
-		}, pulumi.Parent(b), pulumi.DependsOn([]pulumi.Resource{tls}))
-	if err != nil {
-		return nil, err
-	}
-	swept, err := s3.NewBucketLifecycleConfigurationV2(ctx, name+"-lifecycle", &s3.BucketLifecycleConfigurationV2Args{
+		}, pulumi.Parent(b), pulumi.DependsOn([]pulumi.Resource{tls})))
+	swept := must.Get(s3.NewBucketLifecycleConfigurationV2(ctx, name+"-lifecycle", &s3.BucketLifecycleConfigurationV2Args{
 		Bucket: id, Rules: lifecycle(args.ExpireDays),
-	}, pulumi.Parent(b), pulumi.DependsOn([]pulumi.Resource{encrypted}))
-	if err != nil {
-		return nil, err
-	}
-	b.ready = []pulumi.Resource{owner, private, tls, encrypted, swept}
-	return b, ctx.RegisterResourceOutputs(b, pulumi.Map{"bucket": id})
+	}, pulumi.Parent(b), pulumi.DependsOn([]pulumi.Resource{encrypted})))
+	b.Ready = []pulumi.Resource{owner, private, tls, encrypted, swept}
+	must.OK(ctx.RegisterResourceOutputs(b, pulumi.Map{"bucket": id}))
+	return b
 }
 
 // document denies plain HTTP and old TLS, and grants what is asked for. It does not ask where a request comes from:

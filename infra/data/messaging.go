@@ -7,6 +7,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"imagery/app/deploy/settings"
+	"imagery/infra/must"
 )
 
 // A message keeps the age of its first send when it becomes a dead letter, so the dead-letter queue must keep
@@ -28,25 +29,16 @@ type Messaging struct {
 	Queue, DeadLetters *sqs.Queue
 }
 
-// Ready returns the dependencies of instances.
-func (m *Messaging) Ready() []pulumi.Resource { return []pulumi.Resource{m.Queue, m.DeadLetters} }
-
 // NewMessaging creates both queues; only the one may feed the other. Protect refuses to delete them.
-func NewMessaging(ctx *pulumi.Context, name string, protect bool, opts ...pulumi.ResourceOption) (*Messaging, error) {
+func NewMessaging(ctx *pulumi.Context, name string, protect bool, opts ...pulumi.ResourceOption) *Messaging {
 	m := &Messaging{}
-	if err := ctx.RegisterComponentResource("imagery:infra:Messaging", name, m, opts...); err != nil {
-		return nil, err
-	}
-	var err error
+	must.OK(ctx.RegisterComponentResource("imagery:infra:Messaging", name, m, opts...))
 	// Encrypted by SQS itself: a key of KMS would cost per call, and every sender would need permission to use it.
-	m.DeadLetters, err = sqs.NewQueue(ctx, name+"-dead-letters", &sqs.QueueArgs{
+	m.DeadLetters = must.Get(sqs.NewQueue(ctx, name+"-dead-letters", &sqs.QueueArgs{
 		MessageRetentionSeconds: seconds(DeadLetterDays * day),
 		SqsManagedSseEnabled:    pulumi.Bool(true),
-	}, pulumi.Parent(m), pulumi.Protect(protect))
-	if err != nil {
-		return nil, err
-	}
-	m.Queue, err = sqs.NewQueue(ctx, name+"-queue", &sqs.QueueArgs{
+	}, pulumi.Parent(m), pulumi.Protect(protect)))
+	m.Queue = must.Get(sqs.NewQueue(ctx, name+"-queue", &sqs.QueueArgs{
 		VisibilityTimeoutSeconds: seconds(settings.QueueVisibility),
 		MessageRetentionSeconds:  seconds(QueueDays * day),
 		ReceiveWaitTimeSeconds:   seconds(longPoll),
@@ -54,19 +46,14 @@ func NewMessaging(ctx *pulumi.Context, name string, protect bool, opts ...pulumi
 		// The provider waits until AWS gives back exactly what was set, so the count must be a number.
 		RedrivePolicy: pulumi.Sprintf(`{"deadLetterTargetArn":"%s","maxReceiveCount":%d}`, m.DeadLetters.Arn,
 			settings.QueueMaxReceives),
-	}, pulumi.Parent(m), pulumi.Protect(protect))
-	if err != nil {
-		return nil, err
-	}
+	}, pulumi.Parent(m), pulumi.Protect(protect)))
 	// A resource of its own: inside the queue's arguments the two queues would wait for each other.
-	_, err = sqs.NewRedriveAllowPolicy(ctx, name+"-redrive", &sqs.RedriveAllowPolicyArgs{
+	must.Get(sqs.NewRedriveAllowPolicy(ctx, name+"-redrive", &sqs.RedriveAllowPolicyArgs{
 		QueueUrl:           m.DeadLetters.Url,
 		RedriveAllowPolicy: pulumi.Sprintf(`{"redrivePermission":"byQueue","sourceQueueArns":["%s"]}`, m.Queue.Arn),
-	}, pulumi.Parent(m))
-	if err != nil {
-		return nil, err
-	}
-	return m, ctx.RegisterResourceOutputs(m, pulumi.Map{"queueUrl": m.Queue.Url})
+	}, pulumi.Parent(m)))
+	must.OK(ctx.RegisterResourceOutputs(m, pulumi.Map{"queueUrl": m.Queue.Url}))
+	return m
 }
 
 func seconds(d time.Duration) pulumi.Int { return pulumi.Int(int(d / time.Second)) }

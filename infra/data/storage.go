@@ -10,6 +10,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"imagery/app/deploy/iam"
+	"imagery/infra/must"
 	"imagery/infra/policy"
 )
 
@@ -49,43 +50,33 @@ type Storage struct {
 
 // Ready returns the dependencies of instances.
 func (s *Storage) Ready() []pulumi.Resource {
-	return slices.Concat([]pulumi.Resource{s.Table}, s.Images.Ready(), s.Releases.Ready())
+	return slices.Concat([]pulumi.Resource{s.Table}, s.Images.Ready, s.Releases.Ready)
 }
 
 // NewStorage creates the table and the buckets.
-func NewStorage(ctx *pulumi.Context, name string, args *StorageArgs, opts ...pulumi.ResourceOption) (*Storage, error) {
+func NewStorage(ctx *pulumi.Context, name string, args *StorageArgs, opts ...pulumi.ResourceOption) *Storage {
 	s := &Storage{}
-	if err := ctx.RegisterComponentResource("imagery:infra:Storage", name, s, opts...); err != nil {
-		return nil, err
-	}
-	var err error
-	if s.Table, err = newTable(ctx, name+"-images", args.Protect, pulumi.Parent(s)); err != nil {
-		return nil, err
-	}
-	if s.Images, err = NewBucket(ctx, name+"-images", &BucketArgs{
+	must.OK(ctx.RegisterComponentResource("imagery:infra:Storage", name, s, opts...))
+	s.Table = newTable(ctx, name+"-images", args.Protect, pulumi.Parent(s))
+	s.Images = NewBucket(ctx, name+"-images", &BucketArgs{
 		Emptied: !args.Protect, Protect: args.Protect,
 		ExpireDays: map[string]int{originals: args.UploadExpireDays, selftests: selftestDays},
-	}, pulumi.Parent(s)); err != nil {
-		return nil, err
-	}
+	}, pulumi.Parent(s))
 	// Releases never expire: a rollback, or a scale-out before a rollout, starts an old one. They hold nothing
 	// that cannot be built again, so a destroy may always empty the bucket.
-	if s.Releases, err = NewBucket(ctx, name+"-releases", &BucketArgs{Emptied: true}, pulumi.Parent(s)); err != nil {
-		return nil, err
-	}
+	s.Releases = NewBucket(ctx, name+"-releases", &BucketArgs{Emptied: true}, pulumi.Parent(s))
 	if logs := args.AccessLogs; logs != nil {
-		if s.Logs, err = NewBucket(ctx, name+"-access-logs", &BucketArgs{
+		s.Logs = NewBucket(ctx, name+"-access-logs", &BucketArgs{
 			Emptied: true, ExpireDays: map[string]int{"": logs.Days}, Grants: logs.grants,
-		}, pulumi.Parent(s)); err != nil {
-			return nil, err
-		}
+		}, pulumi.Parent(s))
 	}
-	return s, ctx.RegisterResourceOutputs(s, pulumi.Map{"table": s.Table.Name, "bucket": s.Images.Bucket.ID()})
+	must.OK(ctx.RegisterResourceOutputs(s, pulumi.Map{"table": s.Table.Name, "bucket": s.Images.Bucket.ID()}))
+	return s
 }
 
 // newTable declares only the keys: DynamoDB refuses attributes that no key uses.
-func newTable(ctx *pulumi.Context, name string, protect bool, parent pulumi.ResourceOption) (*dynamodb.Table, error) {
-	return dynamodb.NewTable(ctx, name, &dynamodb.TableArgs{
+func newTable(ctx *pulumi.Context, name string, protect bool, parent pulumi.ResourceOption) *dynamodb.Table {
+	return must.Get(dynamodb.NewTable(ctx, name, &dynamodb.TableArgs{
 		// By request: the load of a demo and of a rush differ by more than capacity can be planned.
 		BillingMode: pulumi.String("PAY_PER_REQUEST"),
 		HashKey:     pulumi.String("id"),
@@ -103,7 +94,7 @@ func newTable(ctx *pulumi.Context, name string, protect bool, parent pulumi.Reso
 		PointInTimeRecovery: dynamodb.TablePointInTimeRecoveryArgs{Enabled: pulumi.Bool(true),
 			RecoveryPeriodInDays: pulumi.Int(recoveryDays)},
 		DeletionProtectionEnabled: pulumi.Bool(protect),
-	}, parent, pulumi.Protect(protect))
+	}, parent, pulumi.Protect(protect)))
 }
 
 // grants lets load balancers write their logs, and nothing else.

@@ -10,6 +10,8 @@ import (
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/lb"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/vpc"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"imagery/infra/must"
 )
 
 // Times that the server's own must surround; edgeProperties compares them.
@@ -49,28 +51,20 @@ type Edge struct {
 	Targets       *lb.TargetGroup
 	// URL is the address of the service under the balancer's own name, which no certificate covers.
 	URL pulumi.StringOutput
-
-	ready []pulumi.Resource
+	// Ready lists the dependencies of the first server: scaling by request count needs a target group with a listener.
+	Ready []pulumi.Resource
 }
 
-// Ready returns the dependencies of the first server: scaling by request count needs a target group with a listener.
-func (e *Edge) Ready() []pulumi.Resource { return e.ready }
-
 // New creates an edge.
-func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOption) (*Edge, error) {
+func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOption) *Edge {
 	e := &Edge{}
-	if err := ctx.RegisterComponentResource("imagery:infra:Edge", name, e, opts...); err != nil {
-		return nil, err
-	}
-	if err := e.door(ctx, name, args); err != nil {
-		return nil, err
-	}
+	must.OK(ctx.RegisterComponentResource("imagery:infra:Edge", name, e, opts...))
+	e.door(ctx, name, args)
 	var logs lb.LoadBalancerAccessLogsPtrInput
 	if args.LogBucket != nil {
 		logs = lb.LoadBalancerAccessLogsArgs{Bucket: args.LogBucket, Enabled: pulumi.Bool(true)}
 	}
-	var err error
-	e.Balancer, err = lb.NewLoadBalancer(ctx, name+"-lb", &lb.LoadBalancerArgs{
+	e.Balancer = must.Get(lb.NewLoadBalancer(ctx, name+"-lb", &lb.LoadBalancerArgs{
 		LoadBalancerType: pulumi.String("application"),
 		Subnets:          args.Subnets,
 		SecurityGroups:   pulumi.StringArray{e.SecurityGroup.ID()},
@@ -81,11 +75,8 @@ func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOp
 		XffHeaderProcessingMode:  pulumi.String("append"),
 		EnableDeletionProtection: pulumi.Bool(args.Protect),
 		AccessLogs:               logs,
-	}, pulumi.Parent(e), pulumi.DependsOn(args.After))
-	if err != nil {
-		return nil, err
-	}
-	e.Targets, err = lb.NewTargetGroup(ctx, name+"-tg", &lb.TargetGroupArgs{
+	}, pulumi.Parent(e), pulumi.DependsOn(args.After)))
+	e.Targets = must.Get(lb.NewTargetGroup(ctx, name+"-tg", &lb.TargetGroupArgs{
 		TargetType: pulumi.String("instance"), Port: pulumi.Int(args.Port), Protocol: pulumi.String("HTTP"), VpcId: args.VPC,
 		DeregistrationDelay: seconds(DrainDelay),
 		// Uploads and long polls differ too much in length for servers to take turns.
@@ -96,30 +87,22 @@ func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOp
 			Path: pulumi.String("/healthz"), Matcher: pulumi.String("200"), Interval: pulumi.Int(10), Timeout: pulumi.Int(5),
 			HealthyThreshold: pulumi.Int(2), UnhealthyThreshold: pulumi.Int(3),
 		},
-	}, pulumi.Parent(e))
-	if err != nil {
-		return nil, err
-	}
-	if err := e.listen(ctx, name, args.Certificate); err != nil {
-		return nil, err
-	}
+	}, pulumi.Parent(e)))
+	e.listen(ctx, name, args.Certificate)
 	e.URL = pulumi.Sprintf("http://%s", e.Balancer.DnsName)
 	if args.Certificate != "" {
 		e.URL = pulumi.Sprintf("https://%s", e.Balancer.DnsName)
 	}
-	return e, ctx.RegisterResourceOutputs(e, pulumi.Map{"url": e.URL})
+	must.OK(ctx.RegisterResourceOutputs(e, pulumi.Map{"url": e.URL}))
+	return e
 }
 
 // door creates the security group that admits clients.
-func (e *Edge) door(ctx *pulumi.Context, name string, args *Args) error {
-	var err error
-	e.SecurityGroup, err = ec2.NewSecurityGroup(ctx, name+"-lb", &ec2.SecurityGroupArgs{
+func (e *Edge) door(ctx *pulumi.Context, name string, args *Args) {
+	e.SecurityGroup = must.Get(ec2.NewSecurityGroup(ctx, name+"-lb", &ec2.SecurityGroupArgs{
 		VpcId: args.VPC, Description: pulumi.String("Load balancer"),
 		Tags: pulumi.StringMap{"Name": pulumi.String(name + "-lb")},
-	}, pulumi.Parent(e))
-	if err != nil {
-		return err
-	}
+	}, pulumi.Parent(e)))
 	// Port 80 stays open beside HTTPS: it only redirects, for people who type a bare name.
 	ports := []int{80}
 	if args.Certificate != "" {
@@ -127,16 +110,13 @@ func (e *Edge) door(ctx *pulumi.Context, name string, args *Args) error {
 	}
 	for _, port := range ports {
 		for _, cidr := range args.AllowedCIDRs {
-			if _, err := vpc.NewSecurityGroupIngressRule(ctx, fmt.Sprintf("%s-lb-%d-%s", name, port, cidr),
+			must.Get(vpc.NewSecurityGroupIngressRule(ctx, fmt.Sprintf("%s-lb-%d-%s", name, port, cidr),
 				&vpc.SecurityGroupIngressRuleArgs{
 					SecurityGroupId: e.SecurityGroup.ID(), CidrIpv4: pulumi.String(cidr), IpProtocol: pulumi.String("tcp"),
 					FromPort: pulumi.Int(port), ToPort: pulumi.Int(port),
-				}, pulumi.Parent(e)); err != nil {
-				return err
-			}
+				}, pulumi.Parent(e)))
 		}
 	}
-	return nil
 }
 
 // InboundRules returns how many rules the balancer's security group needs: one a port for each of so many ranges.
@@ -148,30 +128,26 @@ func InboundRules(ranges int, certificate string) int {
 }
 
 // listen forwards, or with a certificate forwards HTTPS and redirects HTTP to it.
-func (e *Edge) listen(ctx *pulumi.Context, name, certificate string) error {
+func (e *Edge) listen(ctx *pulumi.Context, name, certificate string) {
 	forward := lb.ListenerDefaultActionArgs{Type: pulumi.String("forward"), TargetGroupArn: e.Targets.Arn}
 	plain := forward
 	if certificate != "" {
 		plain = lb.ListenerDefaultActionArgs{Type: pulumi.String("redirect"), Redirect: lb.ListenerDefaultActionRedirectArgs{
 			Port: pulumi.String("443"), Protocol: pulumi.String("HTTPS"), StatusCode: pulumi.String("HTTP_301"),
 		}}
-		https, err := lb.NewListener(ctx, name+"-https", &lb.ListenerArgs{
+		https := must.Get(lb.NewListener(ctx, name+"-https", &lb.ListenerArgs{
 			LoadBalancerArn: e.Balancer.Arn, Port: pulumi.Int(443), Protocol: pulumi.String("HTTPS"),
 			CertificateArn: pulumi.String(certificate), SslPolicy: pulumi.String(tlsPolicy),
 			DefaultActions: lb.ListenerDefaultActionArray{forward},
-		}, pulumi.Parent(e))
-		if err != nil {
-			return err
-		}
-		e.ready = append(e.ready, https)
+		}, pulumi.Parent(e)))
+		e.Ready = append(e.Ready, https)
 	}
 	// After HTTPS, so that a first certificate does not redirect to a port that does not answer yet.
-	http, err := lb.NewListener(ctx, name+"-http", &lb.ListenerArgs{
+	http := must.Get(lb.NewListener(ctx, name+"-http", &lb.ListenerArgs{
 		LoadBalancerArn: e.Balancer.Arn, Port: pulumi.Int(80), Protocol: pulumi.String("HTTP"),
 		DefaultActions: lb.ListenerDefaultActionArray{plain},
-	}, pulumi.Parent(e), pulumi.DependsOn(e.ready))
-	e.ready = append(e.ready, http)
-	return err
+	}, pulumi.Parent(e), pulumi.DependsOn(e.Ready)))
+	e.Ready = append(e.Ready, http)
 }
 
 func seconds(d time.Duration) pulumi.Int { return pulumi.Int(int(d / time.Second)) }

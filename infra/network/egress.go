@@ -6,6 +6,8 @@ import (
 
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/ec2"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"imagery/infra/must"
 )
 
 // NATs returns how many NAT gateways a mode has in so many zones, each with an elastic address.
@@ -13,19 +15,16 @@ func NATs(mode Egress, zones int) int { return map[Egress]int{NAT: 1, NATPerAZ: 
 
 // nat creates a NAT gateway in a public subnet. AWS refuses an address, and to detach the internet gateway, in the
 // wrong order: hence both dependencies.
-func (n *Network) nat(ctx *pulumi.Context, i int, internet pulumi.Resource) (*ec2.NatGateway, error) {
+func (n *Network) nat(ctx *pulumi.Context, i int, internet pulumi.Resource) *ec2.NatGateway {
 	what := fmt.Sprintf("nat-%d", i)
 	after := pulumi.DependsOn([]pulumi.Resource{internet})
-	address, err := ec2.NewEip(ctx, n.name+"-"+what, &ec2.EipArgs{Domain: pulumi.String("vpc"), Tags: n.tags(what)},
-		pulumi.Parent(n), after)
-	if err != nil {
-		return nil, err
-	}
-	gateway, err := ec2.NewNatGateway(ctx, n.name+"-"+what, &ec2.NatGatewayArgs{
+	address := must.Get(ec2.NewEip(ctx, n.name+"-"+what,
+		&ec2.EipArgs{Domain: pulumi.String("vpc"), Tags: n.tags(what)}, pulumi.Parent(n), after))
+	gateway := must.Get(ec2.NewNatGateway(ctx, n.name+"-"+what, &ec2.NatGatewayArgs{
 		AllocationId: address.AllocationId, SubnetId: n.Public[i].ID(), Tags: n.tags(what),
-	}, pulumi.Parent(n), after)
-	n.ready = append(n.ready, gateway)
-	return gateway, err
+	}, pulumi.Parent(n), after))
+	n.Ready = append(n.Ready, gateway)
+	return gateway
 }
 
 // gatewayServices lists the services whose gateway endpoints are free, so that every mode has them, on every route
@@ -44,16 +43,13 @@ func interfaceServices(ssm bool) []string {
 
 // endpoints creates the gateway endpoints and, in their mode, interface endpoints, which answer the services' normal
 // names with private addresses in every zone. Each fleet admits itself to the security group of the latter.
-func (n *Network) endpoints(ctx *pulumi.Context) error {
+func (n *Network) endpoints(ctx *pulumi.Context) {
 	services := gatewayServices
 	if n.args.Egress == Endpoints {
 		services = slices.Concat(services, interfaceServices(n.args.SSM))
-		group, err := ec2.NewSecurityGroup(ctx, n.name+"-endpoints", &ec2.SecurityGroupArgs{
+		group := must.Get(ec2.NewSecurityGroup(ctx, n.name+"-endpoints", &ec2.SecurityGroupArgs{
 			VpcId: n.VPC.ID(), Description: pulumi.String("Private endpoints of AWS services"), Tags: n.tags("endpoints"),
-		}, pulumi.Parent(n))
-		if err != nil {
-			return err
-		}
+		}, pulumi.Parent(n)))
 		n.EndpointGroup = group.ID()
 	}
 	for _, service := range services {
@@ -71,14 +67,10 @@ func (n *Network) endpoints(ctx *pulumi.Context) error {
 			args.SecurityGroupIds = pulumi.StringArray{n.EndpointGroup}
 			args.PrivateDnsEnabled = pulumi.Bool(true)
 		}
-		e, err := ec2.NewVpcEndpoint(ctx, n.name+"-"+service, args, pulumi.Parent(n))
-		if err != nil {
-			return err
-		}
-		n.ready = append(n.ready, e)
+		e := must.Get(ec2.NewVpcEndpoint(ctx, n.name+"-"+service, args, pulumi.Parent(n)))
+		n.Ready = append(n.Ready, e)
 		if gateway {
 			n.Gateways[service] = e.PrefixListId
 		}
 	}
-	return nil
 }

@@ -9,6 +9,8 @@ import (
 
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/ec2"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"imagery/infra/must"
 )
 
 // Egress selects how instances reach AWS.
@@ -47,34 +49,24 @@ type Network struct {
 	Gateways        map[string]pulumi.StringInput // prefix lists of the gateway endpoints, by service
 	EndpointGroup   pulumi.StringInput            // security group of the interface endpoints; nil if there are none
 
+	// Ready lists the dependencies of instances and the load balancer: an instance that boots before its route exists
+	// cannot download its binary. It lists the resources themselves, since depending on a component covers only the
+	// children registered so far, and the SDK registers them in the background.
+	Ready []pulumi.Resource
+
 	name   string
 	args   *Args
 	tables pulumi.StringArray // ids of the route tables
-	ready  []pulumi.Resource
 }
 
-// Ready returns the dependencies of instances and the load balancer: an instance that boots before its route exists
-// cannot download its binary. It lists the resources themselves, since depending on a component covers only the
-// children registered so far, and the SDK registers them in the background.
-func (n *Network) Ready() []pulumi.Resource { return n.ready }
-
 // New creates a network.
-func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOption) (*Network, error) {
+func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOption) *Network {
 	n := &Network{name: name, args: args, Gateways: map[string]pulumi.StringInput{}}
-	if err := ctx.RegisterComponentResource("imagery:infra:Network", name, n, opts...); err != nil {
-		return nil, err
-	}
-	gateway, err := n.public(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if err := n.private(ctx, gateway); err != nil {
-		return nil, err
-	}
-	if err := n.endpoints(ctx); err != nil {
-		return nil, err
-	}
-	return n, ctx.RegisterResourceOutputs(n, pulumi.Map{"vpcId": n.VPC.ID()})
+	must.OK(ctx.RegisterComponentResource("imagery:infra:Network", name, n, opts...))
+	n.private(ctx, n.public(ctx))
+	n.endpoints(ctx)
+	must.OK(ctx.RegisterResourceOutputs(n, pulumi.Map{"vpcId": n.VPC.ID()}))
+	return n
 }
 
 // InstanceSubnets returns the ids of the subnets of instances.
@@ -109,117 +101,77 @@ func (n *Network) tags(what string) pulumi.StringMap {
 }
 
 // public creates the VPC, the internet gateway and the subnets of the load balancer.
-func (n *Network) public(ctx *pulumi.Context) (*ec2.InternetGateway, error) {
-	var err error
-	n.VPC, err = ec2.NewVpc(ctx, n.name+"-vpc", &ec2.VpcArgs{
+func (n *Network) public(ctx *pulumi.Context) *ec2.InternetGateway {
+	n.VPC = must.Get(ec2.NewVpc(ctx, n.name+"-vpc", &ec2.VpcArgs{
 		CidrBlock:          pulumi.String(n.args.CIDR.String()),
 		EnableDnsHostnames: pulumi.Bool(true), // private DNS names of endpoints need both
 		EnableDnsSupport:   pulumi.Bool(true),
 		Tags:               pulumi.StringMap{"Name": pulumi.String(n.name)},
-	}, pulumi.Parent(n))
-	if err != nil {
-		return nil, err
-	}
-	gateway, err := ec2.NewInternetGateway(ctx, n.name+"-igw",
-		&ec2.InternetGatewayArgs{VpcId: n.VPC.ID(), Tags: n.tags("igw")}, pulumi.Parent(n))
-	if err != nil {
-		return nil, err
-	}
-	n.ready = append(n.ready, gateway)
-	table, err := n.table(ctx, "public")
-	if err != nil {
-		return nil, err
-	}
-	if err := n.route(ctx, "public", ec2.RouteArgs{RouteTableId: table.ID(), GatewayId: gateway.ID()}); err != nil {
-		return nil, err
-	}
+	}, pulumi.Parent(n)))
+	gateway := must.Get(ec2.NewInternetGateway(ctx, n.name+"-igw",
+		&ec2.InternetGatewayArgs{VpcId: n.VPC.ID(), Tags: n.tags("igw")}, pulumi.Parent(n)))
+	n.Ready = append(n.Ready, gateway)
+	table := n.table(ctx, "public")
+	n.route(ctx, "public", ec2.RouteArgs{RouteTableId: table.ID(), GatewayId: gateway.ID()})
 	// Only where instances live here, too, do these subnets hand out addresses.
 	for i := range n.args.Zones {
-		s, err := n.subnet(ctx, "public", i, i, table, n.args.Egress == Public)
-		if err != nil {
-			return nil, err
-		}
-		n.Public = append(n.Public, s)
+		n.Public = append(n.Public, n.subnet(ctx, "public", i, i, table, n.args.Egress == Public))
 	}
-	return gateway, nil
+	return gateway
 }
 
 // private creates a subnet with its own route table in each zone. They cost nothing and exist in every mode, so that a
 // change of egress moves no subnet. With one NAT gateway in each zone, the loss of a zone takes only that zone's way
 // out.
-func (n *Network) private(ctx *pulumi.Context, internet *ec2.InternetGateway) error {
+func (n *Network) private(ctx *pulumi.Context, internet *ec2.InternetGateway) {
 	var gateways []*ec2.NatGateway
-	count := NATs(n.args.Egress, len(n.args.Zones))
+	for i := range NATs(n.args.Egress, len(n.args.Zones)) {
+		gateways = append(gateways, n.nat(ctx, i, internet))
+	}
 	for i := range n.args.Zones {
 		what := fmt.Sprintf("private-%d", i)
-		table, err := n.table(ctx, what)
-		if err != nil {
-			return err
-		}
-		s, err := n.subnet(ctx, "private", i, privateBlock+i, table, false)
-		if err != nil {
-			return err
-		}
-		n.Private = append(n.Private, s)
-		if i < count {
-			gateway, err := n.nat(ctx, i, internet)
-			if err != nil {
-				return err
-			}
-			gateways = append(gateways, gateway)
-		}
-		if count > 0 {
-			to := ec2.RouteArgs{RouteTableId: table.ID(), NatGatewayId: gateways[i%count].ID()}
-			if err := n.route(ctx, what, to); err != nil {
-				return err
-			}
+		table := n.table(ctx, what)
+		n.Private = append(n.Private, n.subnet(ctx, "private", i, privateBlock+i, table, false))
+		if len(gateways) > 0 {
+			nat := gateways[i%len(gateways)]
+			n.route(ctx, what, ec2.RouteArgs{RouteTableId: table.ID(), NatGatewayId: nat.ID()})
 		}
 	}
-	return nil
 }
 
 // table creates a route table. Routes are resources of their own; a table that also lists them inline would show a
 // change for ever.
-func (n *Network) table(ctx *pulumi.Context, what string) (*ec2.RouteTable, error) {
-	t, err := ec2.NewRouteTable(ctx, n.name+"-"+what, &ec2.RouteTableArgs{VpcId: n.VPC.ID(), Tags: n.tags(what)},
-		pulumi.Parent(n))
-	if err != nil {
-		return nil, err
-	}
+func (n *Network) table(ctx *pulumi.Context, what string) *ec2.RouteTable {
+	t := must.Get(ec2.NewRouteTable(ctx, n.name+"-"+what, &ec2.RouteTableArgs{VpcId: n.VPC.ID(), Tags: n.tags(what)},
+		pulumi.Parent(n)))
 	n.tables = append(n.tables, t.ID())
-	return t, nil
+	return t
 }
 
 // route creates the route of a table to the internet.
-func (n *Network) route(ctx *pulumi.Context, what string, to ec2.RouteArgs) error {
+func (n *Network) route(ctx *pulumi.Context, what string, to ec2.RouteArgs) {
 	to.DestinationCidrBlock = pulumi.String("0.0.0.0/0")
-	r, err := ec2.NewRoute(ctx, n.name+"-"+what+"-internet", &to, pulumi.Parent(n))
-	n.ready = append(n.ready, r)
-	return err
+	n.Ready = append(n.Ready, must.Get(ec2.NewRoute(ctx, n.name+"-"+what+"-internet", &to, pulumi.Parent(n))))
 }
 
 // subnet creates a subnet, which is named by its index. An unpinned zone is written once: whatever AWS answers later,
 // an existing subnet never moves.
-func (n *Network) subnet(ctx *pulumi.Context, kind string, i, place int, table *ec2.RouteTable,
-	addresses bool) (*ec2.Subnet, error) {
+func (n *Network) subnet(
+	ctx *pulumi.Context, kind string, i, place int, table *ec2.RouteTable, addresses bool,
+) *ec2.Subnet {
 	what := fmt.Sprintf("%s-%d", kind, i)
 	opts := []pulumi.ResourceOption{pulumi.Parent(n)}
 	if !n.args.ZonesPinned {
 		opts = append(opts, pulumi.IgnoreChanges([]string{"availabilityZone"}))
 	}
-	s, err := ec2.NewSubnet(ctx, n.name+"-"+what, &ec2.SubnetArgs{
+	s := must.Get(ec2.NewSubnet(ctx, n.name+"-"+what, &ec2.SubnetArgs{
 		VpcId:               n.VPC.ID(),
 		CidrBlock:           pulumi.String(block(n.args.CIDR, place).String()),
 		AvailabilityZone:    pulumi.String(n.args.Zones[i]),
 		MapPublicIpOnLaunch: pulumi.Bool(addresses),
 		Tags:                n.tags(what),
-	}, opts...)
-	if err != nil {
-		return nil, err
-	}
-	a, err := ec2.NewRouteTableAssociation(ctx, n.name+"-"+what, &ec2.RouteTableAssociationArgs{
-		SubnetId: s.ID(), RouteTableId: table.ID(),
-	}, pulumi.Parent(n))
-	n.ready = append(n.ready, a)
-	return s, err
+	}, opts...))
+	n.Ready = append(n.Ready, must.Get(ec2.NewRouteTableAssociation(ctx, n.name+"-"+what,
+		&ec2.RouteTableAssociationArgs{SubnetId: s.ID(), RouteTableId: table.ID()}, pulumi.Parent(n))))
+	return s
 }

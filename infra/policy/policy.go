@@ -4,6 +4,8 @@ package policy
 import (
 	"encoding/json"
 	"slices"
+
+	"imagery/infra/must"
 )
 
 // Document is a policy.
@@ -42,11 +44,7 @@ func JSON(statements ...Statement) string {
 		slices.Sort(s.Action)
 		s.Action = slices.Compact(s.Action)
 	}
-	b, err := json.Marshal(Document{"2012-10-17", statements})
-	if err != nil {
-		panic(err) // strings in maps and slices always marshal
-	}
-	return string(b)
+	return string(must.Get(json.Marshal(Document{"2012-10-17", statements})))
 }
 
 // AssumedBy returns the trust policy of a role that an AWS service assumes.

@@ -7,6 +7,8 @@ import (
 
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/s3"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"imagery/infra/must"
 )
 
 // Prefix is the key prefix of releases in their bucket.
@@ -35,11 +37,11 @@ func (b Binary) Key() string { return fmt.Sprintf("%s%s/imagery", Prefix, b.SHA)
 // download them, in a rollback and in a scale-out before the rollout.
 func (b Binary) Upload(
 	ctx *pulumi.Context, name string, bucket pulumi.StringInput, opts ...pulumi.ResourceOption,
-) (*s3.BucketObjectv2, error) {
-	return s3.NewBucketObjectv2(ctx, name, &s3.BucketObjectv2Args{
+) *s3.BucketObjectv2 {
+	return must.Get(s3.NewBucketObjectv2(ctx, name, &s3.BucketObjectv2Args{
 		Bucket:      bucket,
 		Key:         pulumi.String(b.Key()),
 		Source:      pulumi.NewFileAsset(b.Path),
 		ContentType: pulumi.String("application/octet-stream"),
-	}, append(opts, pulumi.RetainOnDelete(true))...)
+	}, append(opts, pulumi.RetainOnDelete(true))...))
 }
