@@ -85,7 +85,7 @@ func (k key) field(c *Config) any {
 // keys lists all keys in the order of the documentation.
 var keys = []key{
 	same("profile", "dev \\| prod", choice(Dev, Prod), Dev, "the preset; it sets the default of every other key"),
-	{"egress", "endpoints \\| nat \\| natPerAz \\| public", readEgress, string(network.Public),
+	{"egress", "endpoints \\| nat \\| natPerAz \\| public", choice(network.Modes...), string(network.Public),
 		string(network.Endpoints), "how instances reach AWS: private endpoints (no path to the internet at all), one NAT " +
 			"gateway, one per zone, or public addresses without inbound access"},
 	same("vpcCidr", "CIDR", readVPC, "10.42.0.0/16", "address range of the network, /16 to /22; it cannot change later"),

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,15 +17,17 @@ import (
 // reader parses a value into a field, which it gets as a pointer. The caller puts key and value before its error.
 type reader func(field any, v string) error
 
+// text reads into a field of kind string.
 func text(field any, v string) error {
-	*field.(*string) = v
+	reflect.ValueOf(field).Elem().SetString(v)
 	return nil
 }
 
-func choice(options ...string) reader {
+func choice[S ~string](options ...S) reader {
 	return func(field any, v string) error {
-		if !slices.Contains(options, v) {
-			return fmt.Errorf("is not one of %s", strings.Join(options, ", "))
+		if !slices.Contains(options, S(v)) {
+			names := strings.Trim(fmt.Sprint(options), "[]")
+			return fmt.Errorf("is not one of %s", strings.ReplaceAll(names, " ", ", "))
 		}
 		return text(field, v)
 	}
@@ -112,15 +115,6 @@ func scalarsToStrings(v any) any {
 		return strconv.FormatBool(v)
 	}
 	return v
-}
-
-// readEgress leaves the field empty when the value is wrong, so that no rule reports it a second time.
-func readEgress(field any, v string) error {
-	if !slices.Contains(network.Modes, network.Egress(v)) {
-		return fmt.Errorf("is not one of %v", network.Modes)
-	}
-	*field.(*network.Egress) = network.Egress(v)
-	return nil
 }
 
 func readVPC(field any, v string) error {

@@ -25,14 +25,15 @@ const maxNameLength = 21
 const maxInboundRules = 1000
 
 var (
-	nameForm     = regexp.MustCompile(`^[a-z][a-z0-9-]*[a-z0-9]$`)
-	regionForm   = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-\d$`)
-	zoneForm     = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-\d[a-z]$`)
-	amiForm      = regexp.MustCompile(`^ami-[0-9a-f]{8,17}$`)
-	accountForm  = regexp.MustCompile(`^\d{12}$`)
-	boundaryForm = regexp.MustCompile(`^arn:aws[a-z-]*:iam::(\d{12}|aws):policy/([!-~]+/)?[\w+=,.@-]{1,128}$`)
-	tagForm      = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$`)
-	certForm     = regexp.MustCompile(`^arn:aws[a-z-]*:acm:([a-z0-9-]+):\d{12}:certificate/[0-9A-Za-z-]+$`)
+	nameForm      = regexp.MustCompile(`^[a-z][a-z0-9-]*[a-z0-9]$`)
+	regionForm    = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-\d$`)
+	partitionForm = regexp.MustCompile(`^(cn-|us-gov-|us-iso|eu-iso|eusc-)`)
+	zoneForm      = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-\d[a-z]$`)
+	amiForm       = regexp.MustCompile(`^ami-[0-9a-f]{8,17}$`)
+	accountForm   = regexp.MustCompile(`^\d{12}$`)
+	boundaryForm  = regexp.MustCompile(`^arn:aws[a-z-]*:iam::(\d{12}|aws):policy/([!-~]+/)?[\w+=,.@-]{1,128}$`)
+	tagForm       = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$`)
+	certForm      = regexp.MustCompile(`^arn:aws[a-z-]*:acm:([a-z0-9-]+):\d{12}:certificate/[0-9A-Za-z-]+$`)
 )
 
 // retentions lists the periods that CloudWatch Logs accepts, in days.
@@ -88,7 +89,7 @@ func (c Config) checkNames(add func(string, ...any)) {
 		add("stack %q: %q must be lower-case letters, digits and hyphens, at most %d of them (load balancer names end at 32)",
 			c.Stack, n, maxNameLength)
 	}
-	if name := partitionOf(c.Region); name != "" {
+	if name := partitions[partitionForm.FindString(c.Region)]; name != "" {
 		add("aws:region %s is in %s, which is not supported: ARNs, prices and policies are those of AWS's "+
 			"commercial regions", c.Region, name)
 	} else if !regionForm.MatchString(c.Region) {
@@ -101,19 +102,10 @@ func (c Config) checkNames(add func(string, ...any)) {
 	}
 }
 
-// partitionOf returns the name of the partition of a region, and "" for the commercial one.
-func partitionOf(region string) string {
-	for _, p := range [][2]string{
-		{"cn-", "AWS China"}, {"us-gov-", "AWS GovCloud (US)"}, {"us-iso", "an AWS isolated partition"},
-		{"eu-iso", "an AWS isolated partition"},
-		{"eusc-", "the AWS European Sovereign Cloud"},
-	} {
-		if strings.HasPrefix(region, p[0]) {
-			return p[1]
-		}
-	}
-	return ""
-}
+// partitions maps what matches partitionForm to the name of a partition that is not the commercial one.
+var partitions = map[string]string{"cn-": "AWS China", "us-gov-": "AWS GovCloud (US)",
+	"us-iso": "an AWS isolated partition", "eu-iso": "an AWS isolated partition",
+	"eusc-": "the AWS European Sovereign Cloud"}
 
 // checkAccountKeys checks the keys that refer to an AWS account.
 func (c Config) checkAccountKeys(add func(string, ...any)) {
@@ -127,8 +119,6 @@ func (c Config) checkAccountKeys(add func(string, ...any)) {
 		add("imagery:permissionsBoundary belongs to account %s, imagery:accountId is %s", m[1], c.AccountID)
 	}
 }
-
-func hasKey(m map[string]string, k string) bool { _, ok := m[k]; return ok }
 
 // maxUserTags limits the tags that a user may add: an object in S3 has ten at most, and three are the program's.
 const maxUserTags = 7
@@ -145,6 +135,7 @@ func (c Config) checkTags(add func(string, ...any)) {
 	}{{"imagery:tags", c.Tags}, {"aws:defaultTags", c.AWS.DefaultTags.Tags}} {
 		for _, name := range slices.Sorted(maps.Keys(from.tags)) {
 			value, low := from.tags[name], strings.ToLower(name)
+			_, ours := c.Tags[name]
 			switch n := utf8.RuneCountInString(name); {
 			case n < 1 || n > 128 || !tagForm.MatchString(name):
 				add("%s: %q is not a valid tag name: 1 to 128 letters, digits, spaces and _.:/=+-@", from.key, name)
@@ -152,7 +143,7 @@ func (c Config) checkTags(add func(string, ...any)) {
 				add("%s: %q begins with aws:, which AWS reserves", from.key, name)
 			case utf8.RuneCountInString(value) > 256 || !tagForm.MatchString(value):
 				add("%s: the value of %q is not valid: up to 256 letters, digits, spaces and _.:/=+-@", from.key, name)
-			case names[low] != "" && !(from.key == "aws:defaultTags" && hasKey(c.Tags, name)): // imagery:tags win
+			case names[low] != "" && !(from.key == "aws:defaultTags" && ours): // imagery:tags win
 				add("%s: %q is set by %s already", from.key, name, names[low])
 			}
 			names[low] = from.key

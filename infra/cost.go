@@ -18,27 +18,26 @@ const (
 	priceRegion = "us-east-1"
 	priceDate   = "2025-06"
 
-	monthHours         = 730
-	balancerHour       = 0.0225
-	capacityUnitHour   = 0.008
-	capacityUnits      = 0.2 // with little traffic
-	publicAddressHour  = 0.005
-	natHour            = 0.045
-	endpointHour       = 0.01 // in each zone
-	diskGiBMonth       = 0.08
-	diskGiB            = 8
-	alarmMetricMonth   = 0.10
-	alarmMetrics       = 33 // of the stack's alarms and the four of target tracking; a test counts them
-	freeAlarmMetrics   = 10
-	smallServiceMonth  = 3.9 // 1 million writes, 5 million reads, 20 GB of photos, 2 million messages, 2 GB of logs
-	customMetricMonth  = 0.30
-	customMetrics      = 14 // of the log lines; a test counts them
-	freeCustomMetrics  = 10
-	logGB              = 0.50
-	requestLogBytes    = 670 // measured: 610 to 670 for the line of a request, with CloudWatch's overhead of 26
-	endpointServices   = 3
-	sessionServices    = 2
-	addressesPerServer = 1
+	monthHours        = 730
+	balancerHour      = 0.0225
+	capacityUnitHour  = 0.008
+	capacityUnits     = 0.2 // with little traffic
+	publicAddressHour = 0.005
+	natHour           = 0.045
+	endpointHour      = 0.01 // in each zone
+	diskGiBMonth      = 0.08
+	diskGiB           = 8
+	alarmMetricMonth  = 0.10
+	alarmMetrics      = 33 // of the stack's alarms and the four of target tracking; a test counts them
+	freeAlarmMetrics  = 10
+	smallServiceMonth = 3.9 // 1 million writes, 5 million reads, 20 GB of photos, 2 million messages, 2 GB of logs
+	customMetricMonth = 0.30
+	customMetrics     = 14 // of the log lines; a test counts them
+	freeCustomMetrics = 10
+	logGB             = 0.50
+	requestLogBytes   = 670 // measured: 610 to 670 for the line of a request, with CloudWatch's overhead of 26
+	endpointServices  = 3
+	sessionServices   = 2
 )
 
 // item is a line of the estimate.
@@ -66,7 +65,7 @@ func estimate(c Config) Estimate {
 		network.Endpoints: endpoints * zones * endpointHour,
 		network.NAT:       natHour + publicAddressHour,
 		network.NATPerAZ:  zones * (natHour + publicAddressHour),
-		network.Public:    instances * addressesPerServer * publicAddressHour,
+		network.Public:    instances * publicAddressHour,
 	}[c.Egress]
 	e := Estimate{items: []item{
 		{"load balancer", (balancerHour + capacityUnits*capacityUnitHour + zones*publicAddressHour) * monthHours},
@@ -93,7 +92,7 @@ func atMost(c Config) []item {
 	added := float64(c.ServerMax-c.ServerMin)*server.hourly + float64(c.WorkerMax-c.WorkerMin)*worker.hourly
 	instances := float64(c.ServerMax + c.WorkerMax - c.ServerMin - c.WorkerMin)
 	if c.Egress == network.Public {
-		added += instances * addressesPerServer * publicAddressHour
+		added += instances * publicAddressHour
 	}
 	requests := float64(c.RequestsPerTarget*c.ServerMax) * 60 * monthHours
 	more := []item{

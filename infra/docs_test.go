@@ -74,9 +74,10 @@ func keyTable(*testing.T) string {
 	return b.String()
 }
 
-func outputTable(*testing.T) string {
+func outputTable(t *testing.T) string {
 	var b strings.Builder
 	b.WriteString("| Output | |\n|---|---|\n")
+	outputs, _ := published(t, "dev")
 	for _, o := range outputs {
 		fmt.Fprintf(&b, "| `%s` | %s |\n", o.name, o.doc)
 	}

@@ -10,62 +10,49 @@ import (
 
 // output is one line of `pulumi stack output`.
 type output struct {
-	name  string
-	doc   string
-	value func(s *Stack) pulumi.Input
+	name, doc string
+	value     pulumi.Input
 }
 
-// outputs lists all outputs, the most used first.
-var outputs = []output{
-	{"url", "address of the service; with a certificate, the next step instead: point a name that it covers at `albDns`",
-		func(s *Stack) pulumi.Input { return s.url() }},
-	{"albDns", "DNS name of the load balancer", func(s *Stack) pulumi.Input { return s.edge.Balancer.DnsName }},
-	{"balancerUrl",
-		"URL of the service under `albDns`, for the rollout's smoke test; a certificate does not cover this name",
-		func(s *Stack) pulumi.Input { return s.edge.URL }},
-	{"imagesBucket", "bucket of originals and results",
-		func(s *Stack) pulumi.Input { return s.storage.Images.Bucket.ID() }},
-	{"releaseBucket", "bucket of releases", func(s *Stack) pulumi.Input { return s.storage.Releases.Bucket.ID() }},
-	{"release", "SHA-256 of the deployed binary, as in GET /version",
-		func(s *Stack) pulumi.Input { return pulumi.String(s.binary.SHA) }},
-	{"table", "table of images", func(s *Stack) pulumi.Input { return s.storage.Table.Name }},
-	{"queueUrl", "URL of the queue of hints", func(s *Stack) pulumi.Input { return s.messaging.Queue.Url }},
-	{"dlqUrl", "URL of the dead-letter queue", func(s *Stack) pulumi.Input { return s.messaging.DeadLetters.Url }},
-	{"serverGroup", "Auto Scaling group of the servers",
-		func(s *Stack) pulumi.Input { return s.server.Group.Name }},
-	{"workerGroup", "Auto Scaling group of the workers",
-		func(s *Stack) pulumi.Input { return s.worker.Group.Name }},
-	{"templateVersions", "newest launch template version of each role; the groups may run an older one",
-		func(s *Stack) pulumi.Input {
-			return pulumi.IntMap{string(settings.Server): s.server.Template.LatestVersion,
-				string(settings.Worker): s.worker.Template.LatestVersion}
-		}},
-	{"rolloutWorker", "result of the workers' rollout",
-		func(s *Stack) pulumi.Input { return s.outcome.MapIndex(pulumi.String(settings.Worker)) }},
-	{"rolloutServer", "result of the servers' rollout",
-		func(s *Stack) pulumi.Input { return s.outcome.MapIndex(pulumi.String(settings.Server)) }},
-	{"guardAlarms", "alarms that stop a rollout, by role", func(s *Stack) pulumi.Input {
-		return pulumi.StringArrayMap{string(settings.Server): s.alarms.Guards[settings.Server],
-			string(settings.Worker): s.alarms.Guards[settings.Worker]}
-	}},
-	{"alarmTopic", "ARN of the topic that every alarm publishes to",
-		func(s *Stack) pulumi.Input { return s.alarms.Topic.Arn }},
-	{"alarmSubscription", "whether the e-mail subscription is confirmed, as of the last `pulumi refresh`",
-		func(s *Stack) pulumi.Input { return s.subscription() }},
-	{"region", "AWS region", func(s *Stack) pulumi.Input { return pulumi.String(s.cfg.Region) }},
-	{"azs", "zones in use, for imagery:azs", func(s *Stack) pulumi.Input { return s.network.Zones() }},
-	{"egress", "how instances reach AWS", func(s *Stack) pulumi.Input { return pulumi.String(string(s.cfg.Egress)) }},
-	{"monthlyCostUsd", "estimate from a small price table: total and its lines, the largest line, the addition at " +
-		"the largest size (moreAtMost), date and region of the prices",
-		func(s *Stack) pulumi.Input { return estimate(s.cfg).output() }},
-	{"consoleLinks", "links to dashboard, logs and groups in the AWS console",
-		func(s *Stack) pulumi.Input { return s.links() }},
+// outputs returns all outputs, the most used first.
+func (s *Stack) outputs() []output {
+	server, worker := string(settings.Server), string(settings.Worker)
+	return []output{
+		{"url", "address of the service; with a certificate, the next step instead: point a name that it covers at `albDns`",
+			s.url()},
+		{"albDns", "DNS name of the load balancer", s.edge.Balancer.DnsName},
+		{"balancerUrl", "URL of the service under `albDns`, for the rollout's smoke test; a certificate does not cover " +
+			"this name", s.edge.URL},
+		{"imagesBucket", "bucket of originals and results", s.storage.Images.Bucket.ID()},
+		{"releaseBucket", "bucket of releases", s.storage.Releases.Bucket.ID()},
+		{"release", "SHA-256 of the deployed binary, as in GET /version", pulumi.String(s.binary.SHA)},
+		{"table", "table of images", s.storage.Table.Name},
+		{"queueUrl", "URL of the queue of hints", s.messaging.Queue.Url},
+		{"dlqUrl", "URL of the dead-letter queue", s.messaging.DeadLetters.Url},
+		{"serverGroup", "Auto Scaling group of the servers", s.server.Group.Name},
+		{"workerGroup", "Auto Scaling group of the workers", s.worker.Group.Name},
+		{"templateVersions", "newest launch template version of each role; the groups may run an older one",
+			pulumi.IntMap{server: s.server.Template.LatestVersion, worker: s.worker.Template.LatestVersion}},
+		{"rolloutWorker", "result of the workers' rollout", s.outcome.MapIndex(pulumi.String(worker))},
+		{"rolloutServer", "result of the servers' rollout", s.outcome.MapIndex(pulumi.String(server))},
+		{"guardAlarms", "alarms that stop a rollout, by role", pulumi.StringArrayMap{
+			server: s.alarms.Guards[settings.Server], worker: s.alarms.Guards[settings.Worker]}},
+		{"alarmTopic", "ARN of the topic that every alarm publishes to", s.alarms.Topic.Arn},
+		{"alarmSubscription", "whether the e-mail subscription is confirmed, as of the last `pulumi refresh`",
+			s.subscription()},
+		{"region", "AWS region", pulumi.String(s.cfg.Region)},
+		{"azs", "zones in use, for imagery:azs", s.network.Zones()},
+		{"egress", "how instances reach AWS", pulumi.String(string(s.cfg.Egress))},
+		{"monthlyCostUsd", "estimate from a small price table: total and its lines, the largest line, the addition at the " +
+			"largest size (moreAtMost), date and region of the prices", estimate(s.cfg).output()},
+		{"consoleLinks", "links to dashboard, logs and groups in the AWS console", s.links()},
+	}
 }
 
 // export publishes the outputs and logs the cost estimate.
 func (s *Stack) export(ctx *pulumi.Context) error {
-	for _, o := range outputs {
-		ctx.Export(o.name, o.value(s))
+	for _, o := range s.outputs() {
+		ctx.Export(o.name, o.value)
 	}
 	return ctx.Log.Info(estimate(s.cfg).String(), nil)
 }

@@ -10,8 +10,8 @@ import (
 	"imagery/infra/testing/pulumitest"
 )
 
-// published runs a variant and returns its outputs, once all of them are known.
-func published(t *testing.T, variant string) map[string]any {
+// published runs a variant and returns its outputs, and their values once all of them are known.
+func published(t *testing.T, variant string) (outputs []output, values map[string]any) {
 	t.Helper()
 	b := binary(t, "a release")
 	g, err := pulumitest.Run(func(ctx *pulumi.Context) error {
@@ -24,23 +24,24 @@ func published(t *testing.T, variant string) map[string]any {
 			return err
 		}
 		s.rollOut(ctx, &fakeRoller{})
-		values := pulumi.Map{}
+		outputs = s.outputs()
+		all := pulumi.Map{}
 		for _, o := range outputs {
-			values[o.name] = o.value(s)
+			all[o.name] = o.value
 		}
-		return ctx.RegisterResource("test:index:Outputs", "outputs", values, new(pulumi.CustomResourceState))
+		return ctx.RegisterResource("test:index:Outputs", "outputs", all, new(pulumi.CustomResourceState))
 	}, "test", t.TempDir(), keysOf(variants[variant]))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return g.Of("Outputs")[0].Inputs
+	return outputs, g.Of("Outputs")[0].Inputs
 }
 
 func TestOutputs(t *testing.T) {
+	outputs, got := published(t, "prod")
 	if outputs[0].name != "url" {
 		t.Error("the first output is not the url")
 	}
-	got := published(t, "prod")
 	release := strings.Split(graphOf(t, "prod").Of("BucketObjectv2")[0].Text("key"), "/")[1]
 	for name, want := range map[string]string{
 		"url": "point a name that the certificate covers at LoadBalancer.imagery-test-lb.dnsName (CNAME or alias record), " +
@@ -67,7 +68,8 @@ func TestOutputs(t *testing.T) {
 		"PENDING: open the link that AWS sent to ops@example.com") {
 		t.Errorf("alarmSubscription: %s", s)
 	}
-	if s := fmt.Sprint(published(t, "dev")["alarmSubscription"]); !strings.HasPrefix(s, "none") {
+	_, dev := published(t, "dev")
+	if s := fmt.Sprint(dev["alarmSubscription"]); !strings.HasPrefix(s, "none") {
 		t.Errorf("alarmSubscription without an address: %s", s)
 	}
 	if cost := fmt.Sprint(got["monthlyCostUsd"]); !strings.Contains(cost, priceDate) ||
@@ -80,7 +82,7 @@ func TestOutputs(t *testing.T) {
 		}
 	}
 	const plain = "http://LoadBalancer.imagery-test-lb.dnsName"
-	if out := published(t, "dev"); out["url"] != plain || out["balancerUrl"] != plain {
-		t.Errorf("without a certificate: url %v, balancerUrl %v", out["url"], out["balancerUrl"])
+	if dev["url"] != plain || dev["balancerUrl"] != plain {
+		t.Errorf("without a certificate: url %v, balancerUrl %v", dev["url"], dev["balancerUrl"])
 	}
 }

@@ -8,7 +8,8 @@ import (
 	"imagery/infra/policy"
 )
 
-var trustPolicy = policy.AssumedBy("ec2.amazonaws.com")
+var trustPolicy = policy.JSON(policy.Statement{Effect: policy.Allow, Action: []string{"sts:AssumeRole"},
+	Principal: policy.Principals{"Service": {"ec2.amazonaws.com"}}})
 
 // identity creates the role of the instances with one policy for each grant, and the instance profile. It returns the
 // policies apart, because nothing else makes the group wait for them.

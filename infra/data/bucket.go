@@ -52,8 +52,8 @@ func NewBucket(ctx *pulumi.Context, name string, args *BucketArgs, opts ...pulum
 		IgnorePublicAcls: pulumi.Bool(true), RestrictPublicBuckets: pulumi.Bool(true),
 	}, pulumi.Parent(b), pulumi.DependsOn([]pulumi.Resource{owner})))
 	text := b.Bucket.Arn.ApplyT(func(arn string) string { return document(arn, args.Grants) }).(pulumi.StringOutput)
-	tls := must.Get(s3.NewBucketPolicy(ctx, name+"-policy", &s3.BucketPolicyArgs{Bucket: id, Policy: text}, pulumi.Parent(b),
-		pulumi.DependsOn([]pulumi.Resource{private})))
+	tls := must.Get(s3.NewBucketPolicy(ctx, name+"-policy", &s3.BucketPolicyArgs{Bucket: id, Policy: text},
+		pulumi.Parent(b), pulumi.DependsOn([]pulumi.Resource{private})))
 	encrypted := must.Get(s3.NewBucketServerSideEncryptionConfigurationV2(ctx, name+"-encryption",
 		&s3.BucketServerSideEncryptionConfigurationV2Args{
 			Bucket: id,

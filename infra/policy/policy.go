@@ -46,8 +46,3 @@ func JSON(statements ...Statement) string {
 	}
 	return string(must.Get(json.Marshal(Document{"2012-10-17", statements})))
 }
-
-// AssumedBy returns the trust policy of a role that an AWS service assumes.
-func AssumedBy(service string) string {
-	return JSON(Statement{Effect: Allow, Principal: Principals{"Service": {service}}, Action: []string{"sts:AssumeRole"}})
-}

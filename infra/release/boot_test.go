@@ -203,7 +203,7 @@ func TestBootEndsBeforeItsHook(t *testing.T) {
 	total := system +
 		2*(number(text, `--retry 20 .*--retry-max-time (\d+)`)+perCall) +
 		maxRetry + number(text, `timeout (\d+) aws s3api`) + attempt +
-		number(unitText, `TimeoutStartSec=(\d+)`) +
+		number(embedded("imagery.service"), `TimeoutStartSec=(\d+)`) +
 		number(text, `rest > 60 \? rest : (\d+)`) + 5 +
 		number(text, `--retry 5 --retry-delay 2 --retry-max-time (\d+)`) + 5 +
 		number(text, `end=\$\(\(SECONDS \+ (\d+)`) + number(text, `timeout (\d+) aws autoscaling`)

@@ -1,17 +1,14 @@
 package release
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
+	"regexp"
 )
 
 // Builder provides the binary of a release.
@@ -62,31 +59,26 @@ func (p Prebuilt) Build(_ context.Context, root, _ string) (string, error) {
 	return path, nil
 }
 
+var toolchainLine = regexp.MustCompile(`(?m)^toolchain (\S+)$`)
+
 // toolchain returns the value of the toolchain line of go.mod.
 func toolchain(gomod string) (string, error) {
-	f, err := os.Open(gomod)
+	text, err := os.ReadFile(gomod)
 	if err != nil {
 		return "", fmt.Errorf("read the toolchain: %w", err)
 	}
-	defer f.Close()
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		if name, ok := strings.CutPrefix(lines.Text(), "toolchain "); ok {
-			return strings.TrimSpace(name), nil
-		}
+	m := toolchainLine.FindSubmatch(text)
+	if m == nil {
+		return "", fmt.Errorf("read the toolchain: %s has no toolchain line, and builds may differ between machines", gomod)
 	}
-	return "", fmt.Errorf("read the toolchain: %s has no toolchain line, and builds may differ between machines", gomod)
+	return string(m[1]), nil
 }
 
 // sum returns the lower-case hex SHA-256 of a file, which identifies a release.
 func sum(path string) (string, error) {
-	f, err := os.Open(path)
+	content, err := os.ReadFile(path)
 	if err != nil {
 		return "", fmt.Errorf("hash the release: %w", err)
 	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", fmt.Errorf("hash the release %s: %w", path, err)
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
+	return fmt.Sprintf("%x", sha256.Sum256(content)), nil
 }

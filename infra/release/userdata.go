@@ -2,7 +2,7 @@ package release
 
 import (
 	"cmp"
-	_ "embed"
+	"embed"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"imagery/app/deploy/settings"
+	"imagery/infra/must"
 )
 
 // userDataLimit is AWS's limit of user-data, in bytes before base64.
@@ -20,34 +21,16 @@ const userDataLimit = 16 << 10
 // Port is the port on which both roles listen, the worker on the loopback interface only.
 const Port = 8080
 
-var (
-	//go:embed boot.sh
-	bootText string
-	//go:embed drain.sh
-	drainText string
-	//go:embed imagery.service
-	unitText string
-	//go:embed selftest.conf
-	selftestText string
-	//go:embed drain.service
-	drainUnitText string
-	//go:embed logrotate.conf
-	rotationText string
-	//go:embed logrotate.timer.conf
-	rotationTimerText string
-	//go:embed agent.service
-	agentUnitText string
-	//go:embed agent.timer
-	agentTimerText string
+//go:embed *.sh *.service *.timer *.conf
+var files embed.FS
 
-	boot  = parse("boot.sh", bootText)
-	drain = parse("drain.sh", drainText)
-	unit  = parse("imagery.service", unitText)
-)
+var boot, drain, unit = parse("boot.sh"), parse("drain.sh"), parse("imagery.service")
 
-func parse(name, text string) *template.Template {
-	return template.Must(template.New(name).Option("missingkey=error").Parse(text))
+func parse(name string) *template.Template {
+	return template.Must(template.New(name).Option("missingkey=error").Parse(embedded(name)))
 }
+
+func embedded(name string) string { return string(must.Get(files.ReadFile(name))) }
 
 // Boot holds the parameters of user-data.
 type Boot struct {
@@ -74,10 +57,7 @@ var plain = regexp.MustCompile(`^[0-9A-Za-z._:/+=@-]*$`)
 // UserData renders the boot script. The result depends on b only, so that an update without changes creates no launch
 // template version.
 func UserData(b Boot) (string, error) {
-	agent, err := json.MarshalIndent(logAgent(b.LogGroup), "", " ")
-	if err != nil {
-		return "", fmt.Errorf("render the log agent's configuration: %w", err)
-	}
+	agent := must.Get(json.MarshalIndent(logAgent(b.LogGroup), "", " "))
 	unitFile, err := render(unit, map[string]any{"StopSeconds": int(settings.StopTimeout / time.Second)})
 	if err != nil {
 		return "", err
@@ -91,10 +71,10 @@ func UserData(b Boot) (string, error) {
 		"BUCKET="+b.Bucket, "KEY="+b.Key, "SHA="+b.SHA, fmt.Sprintf("PORT=%d", Port),
 		fmt.Sprintf("RETRY_SECONDS=%d", int(b.Retry/time.Second)), fmt.Sprintf("SSM=%t", b.SSM),
 		"ENVIRONMENT="+encode(strings.Join(b.Environment(), "\n")+"\n"), "AGENT="+encode(string(agent)),
-		"ROTATION="+file(rotationText), "ROTATION_TIMER="+file(rotationTimerText),
-		"AGENT_UNIT="+file(agentUnitText), "AGENT_TIMER="+file(agentTimerText),
-		"UNIT="+file(unitFile), "SELFTEST="+file(selftestText),
-		"DRAIN="+file(drainScript), "DRAIN_UNIT="+file(drainUnitText),
+		"ROTATION="+file(embedded("logrotate.conf")), "ROTATION_TIMER="+file(embedded("logrotate.timer.conf")),
+		"AGENT_UNIT="+file(embedded("agent.service")), "AGENT_TIMER="+file(embedded("agent.timer")),
+		"UNIT="+file(unitFile), "SELFTEST="+file(embedded("selftest.conf")),
+		"DRAIN="+file(drainScript), "DRAIN_UNIT="+file(embedded("drain.service")),
 		"export EGRESS="+cmp.Or(b.Egress, "unknown")) // exported, since shellcheck reports unused variables
 	if err != nil {
 		return "", err
