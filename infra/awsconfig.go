@@ -76,15 +76,6 @@ var refusedAWSKeys = map[string]string{
 	"version":                   "is not supported: go.mod sets the version of the provider",
 }
 
-// providerOnlyKeys maps keys that do not apply to SDK clients to the reason.
-var providerOnlyKeys = map[string]string{
-	"defaultTags":               "the rollout makes nothing that has tags",
-	"ignoreTags":                "it is about the provider's comparison; the preflight always reads project and stack",
-	"skipCredentialsValidation": "a check that only the provider makes",
-	"skipRegionValidation":      "a check that only the provider makes",
-	"skipRequestingAccountId":   "the rollout always compares its account",
-}
-
 // readAWS reads the aws: keys through get ("" is unset). Names lists all that are set, known or not; secret those that
 // are encrypted. The problems name their keys.
 func readAWS(names, secret []string, get func(key string) string) (a AWSSettings, problems []string) {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"path"
 	"reflect"
 	"testing"
@@ -12,18 +11,13 @@ import (
 	"imagery/infra/preflight"
 )
 
-func TestKeysForEmulatorsAreSupported(t *testing.T) {
-	g, err := withKeys(t, map[string]string{"aws:s3UsePathStyle": "true", "aws:skipCredentialsValidation": "true",
-		"aws:skipMetadataApiCheck": "true"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, r := range g.Resources {
-		if r.Type == "pulumi:providers:aws" && (fmt.Sprint(r.Get("s3UsePathStyle")) != "true" ||
-			fmt.Sprint(r.Get("skipCredentialsValidation")) != "true") {
-			t.Errorf("the provider has %v", r.Inputs)
-		}
-	}
+// providerOnlyKeys maps keys that do not apply to SDK clients to the reason.
+var providerOnlyKeys = map[string]string{
+	"defaultTags":               "the rollout makes nothing that has tags",
+	"ignoreTags":                "it is about the provider's comparison; the preflight always reads project and stack",
+	"skipCredentialsValidation": "a check that only the provider makes",
+	"skipRegionValidation":      "a check that only the provider makes",
+	"skipRequestingAccountId":   "the rollout always compares its account",
 }
 
 // aws:endpoints applies to every SDK client of the program.

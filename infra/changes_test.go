@@ -137,7 +137,7 @@ func TestChanges(t *testing.T) {
 		rows = append(rows, c.key)
 	}
 	if !slices.Equal(names, rows) {
-		t.Fatalf("the rows of changes (changes.go) are\n%v\nthe keys are\n%v", rows, names)
+		t.Fatalf("the rows of changes (changes_table_test.go) are\n%v\nthe keys are\n%v", rows, names)
 	}
 	for _, row := range changes {
 		t.Run(row.key, func(t *testing.T) {

@@ -16,41 +16,28 @@ type Config struct {
 	Region         string      // aws:region, else AWS_REGION
 	AWS            AWSSettings // every aws: key, the region included
 
-	// The keys below, in the same order.
-	Profile             string
-	VPCCIDR             netip.Prefix
-	AZCount             int
-	AZs                 []string // pinned; empty: looked up
-	Egress              network.Egress
-	AllowedCIDRs        []string
-	Arch                string
-	ServerType          string
-	WorkerType          string
-	ServerMin           int
-	ServerMax           int
-	WorkerMin           int
-	WorkerMax           int
-	RequestsPerTarget   int
-	BacklogPerWorker    int
-	AMIID               string // pinned; empty: looked up
-	AMIFollow           bool
-	CertificateARN      string
-	AccessLogs          bool
-	SSM                 bool
-	AlarmEmail          string
-	ProtectData         bool
-	LogRetentionDays    int
-	UploadExpireDays    int
-	BootRetrySeconds    int
-	Rollout             string
-	RolloutForce        bool
-	BakeSeconds         int
-	Smoke               string
-	Preflight           string
-	Artifact            string
-	AccountID           string
-	Tags                map[string]string
-	PermissionsBoundary string // ARN of a policy
+	// The keys below.
+	Profile                                    string
+	VPCCIDR                                    netip.Prefix
+	AZCount                                    int
+	AZs                                        []string // pinned; empty: looked up
+	Egress                                     network.Egress
+	AllowedCIDRs                               []string
+	Arch, ServerType, WorkerType               string
+	ServerMin, ServerMax, WorkerMin, WorkerMax int
+	RequestsPerTarget, BacklogPerWorker        int
+	AMIID                                      string // pinned; empty: looked up
+	AMIFollow                                  bool
+	CertificateARN                             string
+	AccessLogs, SSM, ProtectData               bool
+	AlarmEmail                                 string
+	LogRetentionDays, UploadExpireDays         int
+	BootRetrySeconds, BakeSeconds              int
+	Rollout, Smoke, Preflight                  string
+	RolloutForce                               bool
+	Artifact, AccountID                        string
+	Tags                                       map[string]string
+	PermissionsBoundary                        string // ARN of a policy
 }
 
 // Name returns the prefix of the names of all resources.

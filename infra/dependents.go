@@ -64,12 +64,3 @@ var dependentNeeds = []dependent{
 	{on("s3", "CreateBucket"), on("s3", "TagResource"), docs + "AmazonS3/latest/API/API_CreateBucket.html"},
 	{on("s3", "PutObject"), on("s3", "PutObjectTagging"), docs + "AmazonS3/latest/API/API_PutObject.html"},
 }
-
-// notNeeded maps dependent actions of AWS's reference that a deployer does not get to the reason. The key is "action
-// dependent", with "*" for any action or any dependent.
-var notNeeded = map[string]string{
-	"* ssm:GetParameters":                 "only for launch templates that name their image by a parameter",
-	"sns:CreateTopic iam:PassRole":        "only for topics that log their deliveries with a role",
-	"sns:SetTopicAttributes iam:PassRole": "only for topics that log their deliveries with a role",
-	"servicequotas:GetServiceQuota *":     "each for the quotas of its own service; those of EC2 need none",
-}

@@ -27,9 +27,6 @@ const instanceRoles = "arn:aws:iam::*:role/imagery-*"
 var everywhere = slices.Concat(on("logs", "DescribeLogGroups"),
 	on("sns", "Unsubscribe GetSubscriptionAttributes SetSubscriptionAttributes"))
 
-// policyLimit is IAM's limit of a managed policy, in characters without white space.
-const policyLimit = 6144
-
 // boundedActions lists the actions that give a role permissions and for which IAM checks its boundary.
 var boundedActions = on("iam", "CreateRole PutRolePolicy PutRolePermissionsBoundary")
 

@@ -9,6 +9,9 @@ import (
 	"imagery/infra/policy"
 )
 
+// policyLimit is IAM's limit of a managed policy, in characters without white space.
+const policyLimit = 6144
+
 // longestBoundary has the longest name and path that IAM gives to a policy of this partition.
 var longestBoundary = "arn:aws:iam::111122223333:policy/" + strings.Repeat("p", 128)
 

@@ -158,8 +158,8 @@ func (s *Stack) wanted() preflight.Stack {
 		Image: s.location.Image, ImageFrozen: cfg.imageFrozen()}
 	for _, role := range []settings.Role{settings.Server, settings.Worker} {
 		f := cfg.fleet(role)
-		want.Fleets = append(want.Fleets, preflight.Fleet{Role: string(role), Group: cfg.groupName(role),
-			Template: cfg.groupName(role), Type: f.instance, VCPUs: instanceTypes[f.instance].cores, Min: f.least, Max: f.most,
+		want.Fleets = append(want.Fleets, preflight.Fleet{Role: string(role), Name: cfg.groupName(role),
+			Type: f.instance, VCPUs: instanceTypes[f.instance].cores, Min: f.least, Max: f.most,
 			MaxHealthy: compute.MaxHealthyPercent(f.least)})
 	}
 	return want

@@ -49,8 +49,8 @@ func TestPreflightIsToldTheStackAndItsState(t *testing.T) {
 	}
 	names := []string{"imagery-test-server", "imagery-test-worker"}
 	if want := []preflight.Fleet{
-		{Role: "server", Group: names[0], Template: names[0], Type: "t4g.micro", VCPUs: 2, Min: 2, Max: 4, MaxHealthy: 150},
-		{Role: "worker", Group: names[1], Template: names[1], Type: "t4g.small", VCPUs: 2, Min: 2, Max: 4, MaxHealthy: 150},
+		{Role: "server", Name: names[0], Type: "t4g.micro", VCPUs: 2, Min: 2, Max: 4, MaxHealthy: 150},
+		{Role: "worker", Name: names[1], Type: "t4g.small", VCPUs: 2, Min: 2, Max: 4, MaxHealthy: 150},
 	}; !slices.Equal(w.Fleets, want) {
 		t.Errorf("%+v", w.Fleets)
 	}

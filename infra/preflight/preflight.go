@@ -81,10 +81,11 @@ type Stack struct {
 
 // Fleet is the Auto Scaling group of a role.
 type Fleet struct {
-	Role, Group, Template string // the last two are physical names
-	Type                  string
-	VCPUs, Min, Max       int
-	MaxHealthy            int // percent of the size that a replacement may have, above 100
+	Role            string
+	Name            string // physical, of the group and of its launch template
+	Type            string
+	VCPUs, Min, Max int
+	MaxHealthy      int // percent of the size that a replacement may have, above 100
 }
 
 // surge returns how many instances a replacement may add to n. AWS rounds down and adds one at least.
@@ -188,12 +189,12 @@ func (p *check) names(ctx context.Context) error {
 	if p.was.Unreadable {
 		return errors.New("the state of the stack could not be read")
 	}
-	var groups, templates []string
+	var names []string
 	for _, f := range p.want.Fleets {
-		groups, templates = append(groups, f.Group), append(templates, f.Template)
+		names = append(names, f.Name)
 	}
 	out, err := p.Groups.DescribeAutoScalingGroups(ctx,
-		&autoscaling.DescribeAutoScalingGroupsInput{AutoScalingGroupNames: groups})
+		&autoscaling.DescribeAutoScalingGroupsInput{AutoScalingGroupNames: names})
 	if err != nil {
 		return err
 	}
@@ -204,7 +205,7 @@ func (p *check) names(ctx context.Context) error {
 		}
 	}
 	known, err := p.Compute.DescribeLaunchTemplates(ctx, &ec2.DescribeLaunchTemplatesInput{
-		Filters: filter("launch-template-name", templates...)})
+		Filters: filter("launch-template-name", names...)})
 	if err != nil {
 		return err
 	}

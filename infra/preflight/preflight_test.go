@@ -24,8 +24,8 @@ func allows(principal string) string {
 
 func dev() Stack {
 	return Stack{Project: "imagery", Stack: "dev", Region: "eu-central-1", Arch: "arm64",
-		Fleets: []Fleet{{"server", "imagery-dev-server", "imagery-dev-server", "t4g.micro", 2, 2, 4, 150},
-			{"worker", "imagery-dev-worker", "imagery-dev-worker", "t4g.small", 2, 2, 4, 150}},
+		Fleets: []Fleet{{"server", "imagery-dev-server", "t4g.micro", 2, 2, 4, 150},
+			{"worker", "imagery-dev-worker", "t4g.small", 2, 2, 4, 150}},
 		Zones: []string{"a", "b"}, Rules: 1, Image: "ami-0123456789abcdef0", ImageFrozen: true}
 }
 
