@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
-	"syscall"
 
 	"imagery/app/deploy/settings"
 	"imagery/app/imagery"
@@ -79,7 +78,7 @@ func (f *failpoint) pass(p imagery.Failpoint, id string) {
 func die() {
 	self, err := os.FindProcess(os.Getpid())
 	if err == nil {
-		err = self.Signal(syscall.SIGKILL)
+		err = self.Kill()
 	}
 	if err != nil {
 		panic(fmt.Errorf("kill this process: %w", err))

@@ -60,7 +60,7 @@ func runLocal(ctx context.Context, kill <-chan struct{}, s settings.Settings, st
 		own = prefixed{stderr, "fleet | "}
 	}
 	log := observe.NewLogger(own, s.Log, observe.Identity{Stack: s.Stack, Role: string(s.Role), Instance: "fleet"})
-	if a, ok := l.Addr().(*net.TCPAddr); ok && a.IP.IsUnspecified() {
+	if l.Addr().(*net.TCPAddr).IP.IsUnspecified() {
 		log.Warn("the fleet listens on all interfaces: any machine that can reach this one may upload photos")
 	}
 	connections, env, err := shareMemory(&s, log)
@@ -158,15 +158,12 @@ func runWithPanel(ctx context.Context, l net.Listener, o fleet.Options, s settin
 		return fmt.Errorf("find the data folder: %w", err)
 	}
 	var f *fleet.Fleet
-	p, err := panel.New(panel.Options{
+	p := panel.New(panel.Options{
 		Data:      data,
 		Processes: func(ctx context.Context) []panel.Process { return processes(ctx, f.Snapshot()) },
 		Queue:     func(ctx context.Context) (panel.Queue, error) { return queueOf(ctx, store) },
 		Kill:      func(name string) error { return f.Kill(name) },
 	})
-	if err != nil {
-		return err
-	}
 	o.Panel, o.PanelPath = p, panel.Prefix
 	f = fleet.New(o)
 	if withdraw, err := store.Announce(urlOf(l)); err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -45,11 +46,7 @@ func notifySystemd(ctx context.Context, l net.Listener, log *slog.Logger) {
 // alive reports whether the process's own listener answers /healthz. Only a refused connection means that the listener
 // is closed, in a process that is draining; any other error (no file descriptors left, a full backlog) is a failure.
 func alive(client *http.Client, l net.Listener) bool {
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		return false
-	}
-	res, err := client.Get("http://" + net.JoinHostPort("127.0.0.1", port) + "/healthz")
+	res, err := client.Get(fmt.Sprintf("http://127.0.0.1:%d/healthz", l.Addr().(*net.TCPAddr).Port))
 	if err != nil {
 		return errors.Is(err, syscall.ECONNREFUSED)
 	}

@@ -84,14 +84,11 @@ func listen(s settings.Settings, stdout io.Writer) (net.Listener, error) {
 
 // urlOf returns the URL of the listener for clients on this machine.
 func urlOf(l net.Listener) string {
-	host, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		return "http://" + l.Addr().String() // a TCP address always has a port
+	address := l.Addr().(*net.TCPAddr)
+	if address.IP.IsUnspecified() {
+		return fmt.Sprintf("http://localhost:%d", address.Port)
 	}
-	if ip := net.ParseIP(host); ip.IsUnspecified() {
-		host = "localhost"
-	}
-	return "http://" + net.JoinHostPort(host, port)
+	return "http://" + address.String()
 }
 
 func (p *process) server() *server.Server {
@@ -116,7 +113,7 @@ func (p *process) worker() *worker.Worker {
 		{Name: "table", Ping: p.service.Catalog.Ping}, {Name: "bucket", Ping: p.service.Blobs.Ping}}}
 	return worker.New(worker.Options{
 		Service: p.service, Queue: p.service.Queue, Memory: p.memory.photos, Slots: plan.Slots, Waiting: plan.Waiting,
-		Outage: s.Outage, ReconcileEvery: reconcileEvery(s), Probe: health.Check,
+		Outage: s.Outage, ReconcileEvery: reconcileEvery(s), Probe: func(ctx context.Context) error { _, err := health.Check(ctx); return err },
 		Housekeeping: p.backend.housekeeping, Consume: s.Consume, Instance: s.Instance, Release: p.release, Log: p.log,
 	})
 }

@@ -54,7 +54,8 @@ func newBalancer(p *pool, o Options) *balancer {
 	}
 	b.web = httpserver.New(handler, cmp.Or(o.Connections, defaultConnections), o.Log, slog.LevelDebug)
 	b.transport = &http.Transport{
-		DialContext: dial,
+		// Only the connecting is ever repeated, before a request is sent.
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return p.connect(ctx) },
 		// A request on a reused connection that the server is closing may or may not have arrived. A new loopback
 		// connection costs little, and the Transport does not repeat requests on it.
 		DisableKeepAlives:     true,
@@ -116,7 +117,7 @@ func (b *balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r.Body = body
 	proxy := httputil.ReverseProxy{
 		Rewrite:        rewrite,
-		Transport:      b,
+		Transport:      b.transport,
 		ErrorLog:       b.web.ErrorLog,
 		ModifyResponse: func(*http.Response) error { timeout.Stop(); return nil },
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
@@ -150,26 +151,4 @@ func rewrite(r *httputil.ProxyRequest) {
 	r.Out.URL.RawQuery = r.In.URL.RawQuery
 	r.Out.Header["X-Forwarded-For"] = r.In.Header["X-Forwarded-For"]
 	r.SetXForwarded()
-}
-
-// connKey is the context key of the connection for a request.
-type connKey struct{}
-
-// dial returns the connection that RoundTrip has put into the context.
-func dial(ctx context.Context, _, _ string) (net.Conn, error) {
-	return ctx.Value(connKey{}).(net.Conn), nil
-}
-
-// RoundTrip connects before it sends the request, so that only the connecting is ever repeated.
-func (b *balancer) RoundTrip(r *http.Request) (*http.Response, error) {
-	conn, err := b.pool.connect(r.Context())
-	if err != nil {
-		return nil, err
-	}
-	res, err := b.transport.RoundTrip(r.WithContext(context.WithValue(r.Context(), connKey{}, conn)))
-	if err != nil {
-		conn.Close() // the Transport may have failed before it used the connection
-		return nil, fmt.Errorf("send to server %s: %w", conn.RemoteAddr(), err)
-	}
-	return res, nil
 }

@@ -51,11 +51,6 @@ type exit struct {
 	line    string        // last line of standard error
 }
 
-func newChild(c Child, o Options, p *pool, out *sync.Mutex) *child {
-	return &child{Child: c, o: o, pool: p, target: p.add(c.Server), out: out,
-		stopping: make(chan struct{}), done: make(chan struct{})}
-}
-
 // supervise starts the process, and starts it again after each exit, until stop is called. It returns an error if the
 // child cannot start at all.
 func (c *child) supervise() error {

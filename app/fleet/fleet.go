@@ -77,7 +77,8 @@ func New(o Options) *Fleet {
 	f := &Fleet{o: o, pool: newPool()}
 	out := &sync.Mutex{} // for both streams, which often share a terminal
 	for _, c := range o.Children {
-		f.children = append(f.children, newChild(c, o, f.pool, out))
+		f.children = append(f.children, &child{Child: c, o: o, pool: f.pool, target: f.pool.add(c.Server), out: out,
+			stopping: make(chan struct{}), done: make(chan struct{})})
 	}
 	f.watchdog = newWatchdog(f.children, o.Log)
 	return f

@@ -2,7 +2,6 @@ package fleet
 
 import (
 	"context"
-	"errors"
 	"io"
 	"os"
 	"time"
@@ -15,9 +14,6 @@ const (
 	parentStdin = "stdin"
 )
 
-// ErrParentGone is the cause of a context that ended because the fleet has ended.
-var ErrParentGone = errors.New("the fleet that started this process is gone")
-
 // orphanGrace limits how long a process may take to stop after its fleet has ended. It must be gone within a second.
 const orphanGrace = 500 * time.Millisecond
 
@@ -28,10 +24,10 @@ func WatchParent(ctx context.Context, exit func()) context.Context {
 		return ctx
 	}
 	os.Unsetenv(parentEnv) // a grandchild has another standard input
-	ctx, cancel := context.WithCancelCause(ctx)
+	ctx, cancel := context.WithCancel(ctx)
 	go func() {
 		io.Copy(io.Discard, os.Stdin) // an error also means that the fleet has ended
-		cancel(ErrParentGone)
+		cancel()
 		time.Sleep(orphanGrace)
 		exit()
 	}()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 )
@@ -22,40 +21,30 @@ type Health struct {
 
 	mu    sync.Mutex
 	until time.Time
-	last  error
+	down  []string
+	err   error
 }
 
 // healthTTL sets how long the result of a check is reused.
 const healthTTL = 2 * time.Second
 
-// UnavailableError is returned by Health.Check when dependencies fail, or do not respond in time.
-type UnavailableError struct {
-	Names  []string
-	Causes error
-}
-
-// Error implements error.
-func (e *UnavailableError) Error() string {
-	return strings.Join(e.Names, ", ") + " unavailable: " + e.Causes.Error()
-}
-
-// Check pings all dependencies, unless there is a cached result. When ctx ends, its result is not cached, because it
-// says nothing about the dependencies.
-func (h *Health) Check(ctx context.Context) error {
+// Check pings all dependencies, unless there is a cached result. It returns an error if any of them fail, or do not
+// respond in time, and their names. When ctx ends, its result is not cached, because it says nothing about them.
+func (h *Health) Check(ctx context.Context) (down []string, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if time.Now().Before(h.until) {
-		return h.last
+		return h.down, h.err
 	}
-	err := h.ping(ctx)
+	down, err = h.ping(ctx)
 	if ctx.Err() == nil {
-		h.last, h.until = err, time.Now().Add(healthTTL)
+		h.down, h.err, h.until = down, err, time.Now().Add(healthTTL)
 	}
-	return err
+	return down, err
 }
 
 // ping does not wait for pings that ignore the end of ctx.
-func (h *Health) ping(ctx context.Context) error {
+func (h *Health) ping(ctx context.Context) (down []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, h.Timeout)
 	defer cancel()
 	results := make([]chan error, len(h.Dependencies))
@@ -63,21 +52,17 @@ func (h *Health) ping(ctx context.Context) error {
 		results[i] = make(chan error, 1)
 		go func() { results[i] <- d.Ping(ctx) }()
 	}
-	down := &UnavailableError{}
 	for i, d := range h.Dependencies {
-		var err error
+		var result error
 		select {
-		case err = <-results[i]:
+		case result = <-results[i]:
 		case <-ctx.Done():
-			err = ctx.Err()
+			result = ctx.Err()
 		}
-		if err != nil {
-			down.Names = append(down.Names, d.Name)
-			down.Causes = errors.Join(down.Causes, fmt.Errorf("ping %s: %w", d.Name, err))
+		if result != nil {
+			down = append(down, d.Name)
+			err = errors.Join(err, fmt.Errorf("ping %s: %w", d.Name, result))
 		}
 	}
-	if down.Names == nil {
-		return nil
-	}
-	return down
+	return down, err
 }

@@ -55,11 +55,12 @@ const maxRaw = 64 << 20
 // moves the image to Failed, and the message becomes a dead letter.
 func (s *Service) Process(ctx context.Context, j Job) (JobResult, error) {
 	img, err := s.Get(ctx, j.Hint.ImageID)
-	if errors.Is(err, ErrNotFound) {
-		return JobResult{Outcome: NoWork, Image: Image{ID: j.Hint.ImageID}}, nil
-	}
 	if err != nil {
-		return JobResult{Image: Image{ID: j.Hint.ImageID}}, err
+		r := JobResult{Image: Image{ID: j.Hint.ImageID}}
+		if errors.Is(err, ErrNotFound) {
+			r.Outcome, err = NoWork, nil
+		}
+		return r, err
 	}
 	r := JobResult{Image: img, Before: img.State, After: img.State}
 	switch img.State {
@@ -183,7 +184,10 @@ func (s *Service) finalize(ctx context.Context, r *JobResult, final State, e Eve
 		}
 		to := at.move(final, s.Now(), s.sign(e))
 		set(&to)
-		outcome = outcomeOf[final]
+		outcome = Done
+		if final == Failed {
+			outcome = PermanentFailure
+		}
 		return to, nil
 	})
 	if errors.Is(err, ErrNotFound) {
@@ -196,5 +200,3 @@ func (s *Service) finalize(ctx context.Context, r *JobResult, final State, e Eve
 	r.Outcome, r.Image, r.After = outcome, img, img.State
 	return nil
 }
-
-var outcomeOf = map[State]Outcome{Processed: Done, Failed: PermanentFailure}

@@ -70,12 +70,6 @@ var knownErrors = []struct {
 	{context.Canceled, errClientClosed},
 }
 
-// badPhotoStatus is the status of each kind of bad photo; the detail is the photo's own.
-var badPhotoStatus = map[imagery.BadKind]int{
-	imagery.Unsupported: http.StatusUnsupportedMediaType,
-	imagery.Unreadable:  http.StatusUnprocessableEntity,
-}
-
 // toHTTPError returns the response for an error. An httpError in its chain wins over its cause, so that a handler can
 // be more specific than knownErrors. Every other error counts as a dependency that is temporarily unavailable: its
 // text, which may contain internals, is logged and not sent.
@@ -84,7 +78,11 @@ func toHTTPError(err error) *httpError {
 		return e
 	}
 	if bad := (*imagery.BadPhoto)(nil); errors.As(err, &bad) {
-		return &httpError{status: badPhotoStatus[bad.Kind], detail: bad.Reason}
+		status := http.StatusUnprocessableEntity
+		if bad.Kind == imagery.Unsupported {
+			status = http.StatusUnsupportedMediaType
+		}
+		return &httpError{status: status, detail: bad.Reason}
 	}
 	for _, known := range knownErrors {
 		if errors.Is(err, known.err) {

@@ -1,13 +1,10 @@
 package server
 
 import (
-	"errors"
 	"net/http"
 	"strings"
 
 	"github.com/labstack/echo/v4"
-
-	"imagery/app/imagery"
 )
 
 const (
@@ -28,9 +25,8 @@ func (s *Server) readyz(c echo.Context) error {
 	if s.isStopping() {
 		return &httpError{http.StatusServiceUnavailable, "This server is stopping.", true}
 	}
-	err := s.health.Check(c.Request().Context())
-	if down := (*imagery.UnavailableError)(nil); errors.As(err, &down) {
-		detail := "Not answering: " + strings.Join(down.Names, ", ") + "."
+	if down, err := s.health.Check(c.Request().Context()); err != nil {
+		detail := "Not answering: " + strings.Join(down, ", ") + "."
 		return (&httpError{http.StatusServiceUnavailable, detail, true}).withCause(err)
 	}
 	return c.String(http.StatusOK, "ready\n")

@@ -15,9 +15,9 @@ import (
 // logRequest writes the log line of a request, with its metrics. For privacy it contains no client address, user agent
 // or file name.
 func (s *Server) logRequest(c echo.Context, rs *requestState) {
-	took, r := time.Since(rs.began), c.Request()
+	took, r, status := time.Since(rs.began), c.Request(), c.Response().Status
 	attrs := []slog.Attr{
-		slog.String("method", r.Method), slog.String("route", c.Path()), slog.Int("status", c.Response().Status),
+		slog.String("method", r.Method), slog.String("route", c.Path()), slog.Int("status", status),
 		slog.String("requestId", rs.id), slog.String("trace", rs.trace),
 		slog.Int64("received", rs.body.read), slog.Int64("sent", c.Response().Size),
 	}
@@ -33,10 +33,20 @@ func (s *Server) logRequest(c echo.Context, rs *requestState) {
 	if rs.warning != nil {
 		attrs = append(attrs, slog.String("warning", rs.warning.Error()))
 	}
-	level, health := rs.level(c)
+	health := c.Path() == healthzPath || c.Path() == readyzPath
+	failed := status >= http.StatusInternalServerError
+	level := slog.LevelInfo
+	switch {
+	case health && !failed:
+		level = slog.LevelDebug
+	case health, rs.httpErr == errPoolExhausted, rs.warning != nil:
+		level = slog.LevelWarn
+	case failed:
+		level = slog.LevelError
+	}
 	var measures []observe.Measure
 	if !health {
-		measures = rs.measures(c.Response().Status, took)
+		measures = rs.measures(failed, took)
 	}
 	if rs.longPoll || health {
 		attrs = append(attrs, slog.Float64("took_ms", float64(took.Microseconds())/1000))
@@ -44,31 +54,13 @@ func (s *Server) logRequest(c echo.Context, rs *requestState) {
 	observe.Line(r.Context(), s.Log, level, "request", measures, attrs...)
 }
 
-// level returns the log level of a request, and whether it was a health check. Health checks that succeed are logged
-// at debug level only.
-func (rs *requestState) level(c echo.Context) (l slog.Level, health bool) {
-	health = c.Path() == healthzPath || c.Path() == readyzPath
-	failed := c.Response().Status >= http.StatusInternalServerError
-	switch {
-	case health && !failed:
-		return slog.LevelDebug, health
-	case health, rs.httpErr == errPoolExhausted, rs.warning != nil:
-		return slog.LevelWarn, health
-	case failed:
-		return slog.LevelError, health
-	default:
-		return slog.LevelInfo, health
-	}
-}
-
 // measures returns the metrics of a request. Long polls are slow by design, so they count for neither latency nor
 // errors. A 503 because of an exhausted pool is load shedding, not a server error.
-func (rs *requestState) measures(status int, took time.Duration) []observe.Measure {
-	var ms []observe.Measure
+func (rs *requestState) measures(failed bool, took time.Duration) (ms []observe.Measure) {
 	shed := rs.httpErr == errPoolExhausted
 	if !rs.longPoll {
 		serverErrors := 0
-		if status >= http.StatusInternalServerError && !shed {
+		if failed && !shed {
 			serverErrors = 1
 		}
 		ms = append(ms, observe.Millis(settings.MetricRequestTime, took), observe.Count(settings.MetricRequests, 1),

@@ -42,8 +42,7 @@ func parseWaitParams(query url.Values) (waitParams, error) {
 	return p, nil
 }
 
-// longPoller serves long polls. All requests that wait for the same image share one goroutine that reads it, which
-// stops with the last of these requests.
+// longPoller serves long polls. All requests that wait for the same image share its reads.
 type longPoller struct {
 	read     func(ctx context.Context, id string) (imagery.Image, error)
 	stopping <-chan struct{}
@@ -54,30 +53,29 @@ type longPoller struct {
 	watches map[string]*watch // by image id
 }
 
-// watch is one image that requests wait for, with its latest snapshot. Guarded by longPoller.mu.
+// watch is one image that requests wait for. Guarded by longPoller.mu.
 type watch struct {
 	waiting int
-	stop    context.CancelFunc
-	started int // number of reads started
-	snapshot
+	last    *snapshot
 }
 
-// snapshot is the result of one read of an image.
+// snapshot is one read of an image.
 type snapshot struct {
-	read int // number of this read; 0 before the first
+	at   time.Time     // when the read starts
+	done chan struct{} // closed when the fields below are set
 	img  imagery.Image
 	err  error
-	next chan struct{} // closed when there is a newer snapshot
 }
 
 // wait returns the image when it satisfies params, its time is over, or the server stops; at once if the limit of
 // long polls is reached. early reports the last two cases, in which the client should pause before it asks again.
 //
-// The result is always from a read that started after the request arrived, so that clients see their own writes.
+// The result is always from a read that started after the request arrived, so that clients see their own writes. An
+// error is returned to all requests that wait; clients retry.
 func (lp *longPoller) wait(
 	ctx context.Context, id string, params waitParams,
 ) (img imagery.Image, early bool, err error) {
-	w, before := lp.subscribe(id)
+	w := lp.subscribe(id)
 	if w == nil {
 		img, err = lp.read(ctx, id)
 		return img, true, err
@@ -85,83 +83,77 @@ func (lp *longPoller) wait(
 	defer lp.unsubscribe(id, w)
 	timeout := time.NewTimer(params.wait)
 	defer timeout.Stop()
-	for {
-		lp.mu.Lock()
-		now := w.snapshot
-		lp.mu.Unlock()
-		var timedOut <-chan time.Time
-		var stopping <-chan struct{}
-		if now.read > before {
-			if params.version < 0 {
-				params.version = now.img.Version
-			}
-			if now.err != nil || now.img.State.Final() || now.img.Version != params.version {
-				return now.img, false, now.err
-			}
-			timedOut, stopping = timeout.C, lp.stopping
-		}
+	var timedOut <-chan time.Time // nil before the first read
+	var stopping <-chan struct{}
+	for at := time.Now(); ; {
+		next := lp.snapshot(w, id, at)
 		select {
-		case <-now.next:
+		case <-next.done:
 		case <-timedOut:
-			return now.img, false, nil
+			return img, false, nil
 		case <-stopping:
-			return now.img, true, nil
+			return img, true, nil
 		case <-ctx.Done():
 			return imagery.Image{}, false, ctx.Err()
 		}
+		img = next.img
+		if params.version < 0 {
+			params.version = img.Version
+		}
+		if next.err != nil || img.State.Final() || img.Version != params.version {
+			return img, false, next.err
+		}
+		timedOut, stopping, at = timeout.C, lp.stopping, next.at.Add(pollInterval)
 	}
 }
 
-// subscribe adds a request to the watch of an image. Reads up to number before may have started earlier than the
-// request. It returns nil if the limit of long polls is reached.
-func (lp *longPoller) subscribe(id string) (w *watch, before int) {
+// subscribe adds a request to the watch of an image. It returns nil if the limit of long polls is reached.
+func (lp *longPoller) subscribe(id string) *watch {
 	lp.mu.Lock()
 	defer lp.mu.Unlock()
 	if lp.waiting >= lp.limit {
-		return nil, 0
+		return nil
 	}
-	w = lp.watches[id]
+	w := lp.watches[id]
 	if w == nil {
-		ctx, stop := context.WithCancel(context.Background()) // not the request's, since others may subscribe
-		w = &watch{stop: stop, snapshot: snapshot{next: make(chan struct{})}}
+		w = &watch{}
 		lp.watches[id] = w
-		go lp.poll(ctx, id, w)
 	}
 	lp.waiting++
 	w.waiting++
-	return w, w.started
+	return w
 }
 
-// unsubscribe reverts subscribe. It stops the watch with its last request.
+// unsubscribe reverts subscribe.
 func (lp *longPoller) unsubscribe(id string, w *watch) {
 	lp.mu.Lock()
 	defer lp.mu.Unlock()
 	lp.waiting--
 	if w.waiting--; w.waiting == 0 {
 		delete(lp.watches, id)
-		w.stop()
 	}
 }
 
-// poll reads the image every pollInterval until ctx ends. An error is returned to all requests that wait; clients
-// retry.
-func (lp *longPoller) poll(ctx context.Context, id string, w *watch) {
-	ticker := time.NewTicker(pollInterval)
-	defer ticker.Stop()
-	for ctx.Err() == nil {
-		lp.mu.Lock()
-		w.started++
-		lp.mu.Unlock()
-
-		img, err := lp.read(ctx, id)
-
-		lp.mu.Lock()
-		close(w.next)
-		w.snapshot = snapshot{w.started, img, err, make(chan struct{})}
-		lp.mu.Unlock()
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-		}
+// snapshot returns the next read that starts at the given time or later, pollInterval after the one before.
+func (lp *longPoller) snapshot(w *watch, id string, at time.Time) *snapshot {
+	lp.mu.Lock()
+	defer lp.mu.Unlock()
+	if w.last != nil && !w.last.at.Before(at) {
+		return w.last
 	}
+	if w.last != nil && w.last.at.Add(pollInterval).After(at) {
+		at = w.last.at.Add(pollInterval)
+	}
+	next := &snapshot{at: at, done: make(chan struct{})}
+	w.last = next
+	time.AfterFunc(time.Until(at), func() {
+		defer close(next.done)
+		lp.mu.Lock()
+		abandoned := w.waiting == 0
+		lp.mu.Unlock()
+		if !abandoned {
+			next.img, next.err = lp.read(context.Background(), id) // not the context of one of the requests
+		}
+	})
+	return next
 }

@@ -11,7 +11,6 @@ import (
 	"crypto/subtle"
 	"embed"
 	"encoding/json"
-	"fmt"
 	"io/fs"
 	"net"
 	"net/http"
@@ -71,14 +70,14 @@ type Panel struct {
 }
 
 // New returns a panel with a new token.
-func New(o Options) (*Panel, error) {
+func New(o Options) *Panel {
 	page, err := files.ReadFile("web/index.html")
 	if err != nil {
-		return nil, fmt.Errorf("read the panel's page: %w", err)
+		panic(err) // impossible, as the files are embedded
 	}
 	web, err := fs.Sub(files, "web")
 	if err != nil {
-		return nil, fmt.Errorf("read the panel's files: %w", err)
+		panic(err)
 	}
 	p := &Panel{o: o, token: rand.Text(), mux: http.NewServeMux()}
 	p.page = bytes.Replace(page, []byte(tokenPlaceholder), []byte(p.token), 1)
@@ -88,7 +87,7 @@ func New(o Options) (*Panel, error) {
 	p.mux.HandleFunc("GET "+Prefix+".json", p.state)
 	p.mux.HandleFunc("POST "+Prefix+"/kill/{name}", p.kill)
 	p.mux.Handle("GET "+Prefix+"/", http.StripPrefix(Prefix, http.FileServerFS(web)))
-	return p, nil
+	return p
 }
 
 // ServeHTTP implements http.Handler.

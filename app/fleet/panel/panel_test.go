@@ -35,7 +35,7 @@ func ask(t *testing.T, h http.Handler, r request) *httptest.ResponseRecorder {
 func newPanel(t *testing.T) (h http.Handler, killed *[]string) {
 	t.Helper()
 	killed = new([]string)
-	p, err := panel.New(panel.Options{
+	return panel.New(panel.Options{
 		Processes: func(context.Context) []panel.Process {
 			return []panel.Process{{Name: "server-1", Role: "server", PID: 7, Ready: true}}
 		},
@@ -47,11 +47,7 @@ func newPanel(t *testing.T) (h http.Handler, killed *[]string) {
 			*killed = append(*killed, name)
 			return nil
 		},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p, killed
+	}), killed
 }
 
 const here = "127.0.0.1:50000"

@@ -10,22 +10,10 @@ import (
 	"strings"
 )
 
-// ForeignError is returned for a data folder in which a path that the service uses is occupied by another program's
-// file.
-type ForeignError struct {
-	Dir  string
-	Path string // the file that is in the way
-	Why  string
-}
-
-// Error implements error.
-func (e *ForeignError) Error() string {
-	return fmt.Sprintf("data folder %s: %s %s; choose an empty folder or one of Imagery's own", e.Dir, e.Path, e.Why)
-}
-
-// foreign returns a *ForeignError for a file below the folder.
+// foreign returns the error of a data folder in which another program's file occupies a path that the service uses.
 func foreign(root *os.Root, file, why string) error {
-	return &ForeignError{root.Name(), filepath.Join(root.Name(), filepath.FromSlash(file)), why}
+	return fmt.Errorf("data folder %s: %s %s; choose an empty folder or one of Imagery's own", root.Name(),
+		filepath.Join(root.Name(), filepath.FromSlash(file)), why)
 }
 
 const notOurs = "was not made by Imagery"
@@ -36,7 +24,7 @@ func folderError(dir string, err error) error {
 }
 
 // Check returns nil if dir does not exist, is a data folder of the service, or has nothing at the paths that the
-// service uses; else a *ForeignError that names the file in the way. It changes nothing.
+// service uses; else an error that names the file in the way. It changes nothing.
 func Check(dir string) error {
 	root, err := os.OpenRoot(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -49,7 +37,7 @@ func Check(dir string) error {
 	return inspect(root)
 }
 
-// inspect returns a *ForeignError if another program's file is in the way, or if there are objects without a table. A
+// inspect returns an error if another program's file is in the way, or if there are objects without a table. A
 // folder is ours if it has our marker or our table.
 func inspect(root *os.Root) error {
 	if err := checkFileTypes(root); err != nil {
@@ -71,7 +59,7 @@ func inspect(root *os.Root) error {
 	return checkTableExists(root)
 }
 
-// checkFileTypes returns a *ForeignError for a link, and for anything else that is not the folder or regular file
+// checkFileTypes returns an error for a link, and for anything else that is not the folder or regular file
 // expected at its path.
 func checkFileTypes(root *os.Root) error {
 	for _, name := range append([]string{markerName}, usedNames...) {
@@ -157,7 +145,7 @@ func madeByOldRelease(root *os.Root) bool {
 	return err == nil && db.Close() == nil
 }
 
-// checkTableExists returns a *ForeignError for a folder that has objects but no table: a new table would not contain
+// checkTableExists returns an error for a folder that has objects but no table: a new table would not contain
 // them, and would hide that the old one is missing.
 func checkTableExists(root *os.Root) error {
 	object, err := firstFile(root, objectsName)

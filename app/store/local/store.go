@@ -64,7 +64,7 @@ type Store struct {
 }
 
 // Prepare creates the data folder, its subfolders and the schema, migrates a folder of the previous release, and leaves
-// a prepared folder unchanged. It returns a *ForeignError, without any change, if another program's files are in the
+// a prepared folder unchanged. It returns an error, without any change, if another program's files are in the
 // way. Call it before Open; several processes may do so at once. Errors name the folder.
 func Prepare(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil { // photos are private
