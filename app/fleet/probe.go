@@ -14,36 +14,38 @@ const (
 	probeTimeout = 2 * time.Second
 )
 
-var prober = &http.Client{Timeout: probeTimeout, Transport: &http.Transport{DisableKeepAlives: true}}
+// prober opens a new connection for each probe, so that a probe also shows whether the process accepts connections.
+var prober = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 
-// probe requests /readyz every probeEvery until the process has ended. Each probe opens a new connection, so it also
-// shows whether the process still accepts connections.
+// get requests a path of a child and returns the status.
+func get(ctx context.Context, addr, path string) (status int, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+path, nil)
+	if err != nil {
+		return 0, err
+	}
+	res, err := prober.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	res.Body.Close()
+	return res.StatusCode, nil
+}
+
+// probe requests /readyz every probeEvery until the process has ended. A frozen process is up, because the kernel
+// accepts connections for it.
 func (c *child) probe(alive context.Context, addr string) {
 	for {
-		up, ready := ask(alive, addr)
+		ctx, cancel := context.WithTimeout(alive, probeTimeout)
+		status, err := get(ctx, addr, "/readyz")
+		cancel()
 		if alive.Err() != nil {
 			return
 		}
-		c.pool.setProbed(c.target, addr, up, ready)
+		c.pool.setProbed(c.target, addr, !isDialError(err), status == http.StatusOK)
 		select {
 		case <-time.After(probeEvery):
 		case <-alive.Done():
 			return
 		}
 	}
-}
-
-// ask reports whether addr accepts connections, and whether /readyz answers 200. A frozen process is up, because the
-// kernel accepts connections for it.
-func ask(ctx context.Context, addr string) (up, ready bool) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/readyz", nil)
-	if err != nil {
-		return false, false
-	}
-	res, err := prober.Do(req)
-	if err != nil {
-		return !isDialError(err), false
-	}
-	res.Body.Close()
-	return true, res.StatusCode == http.StatusOK
 }

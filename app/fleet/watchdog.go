@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"time"
 )
@@ -184,18 +183,10 @@ func (w *watchdog) killFrozen(c *watchState, now time.Time) {
 		"pid", c.proc.Pid, "silent_for", silentFor)
 }
 
-// healthProber opens a new connection for each probe, like prober. The context has the timeout.
-var healthProber = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-
 // askHealth probes /healthz until ctx ends.
 func askHealth(ctx context.Context, addr string) probeResult {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/healthz", nil)
-	if err != nil {
-		return refused
-	}
-	res, err := healthProber.Do(req)
+	_, err := get(ctx, addr, "/healthz")
 	if err == nil {
-		res.Body.Close()
 		return answered
 	}
 	if timeout := net.Error(nil); isDialError(err) && !(errors.As(err, &timeout) && timeout.Timeout()) {

@@ -1,54 +1,12 @@
 package fakeaws
 
 import (
-	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
-	"github.com/aws/smithy-go/middleware"
 
 	"imagery/app/deploy/iam"
 )
-
-// Recorder is an SDK middleware that records the calls of the clients in this process. Unlike the proxy it sees
-// presigning, as the call that the link will make; the proxy sees a link when it is followed. All attempts of one call
-// are one record.
-type Recorder struct {
-	mu    sync.Mutex
-	calls []Call
-}
-
-// Attach makes the clients that are built from the configuration record their calls under the caller's name.
-func (r *Recorder) Attach(cfg *aws.Config, caller string) {
-	cfg.APIOptions = append(cfg.APIOptions, func(stack *middleware.Stack) error {
-		return stack.Initialize.Add(middleware.InitializeMiddlewareFunc("Record", func(ctx context.Context,
-			in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata,
-			error) {
-			input, err := json.Marshal(in.Parameters)
-			if err != nil {
-				return middleware.InitializeOutput{}, middleware.Metadata{}, fmt.Errorf("record the input of a call: %w", err)
-			}
-			call := Call{Caller: caller, Service: strings.ToLower(awsmiddleware.GetServiceID(ctx)),
-				Operation: awsmiddleware.GetOperationName(ctx)}
-			r.mu.Lock()
-			r.calls = append(r.calls, call.withInput(input))
-			r.mu.Unlock()
-			return next.HandleInitialize(ctx, in)
-		}), middleware.After)
-	})
-}
-
-// Calls returns the records so far.
-func (r *Recorder) Calls() []Call {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return slices.Clone(r.calls)
-}
 
 // Action returns the IAM action of a call on the stack. The Resource of a call outside of the stack is in no list.
 func (s Stack) Action(c Call) iam.Action {
