@@ -113,7 +113,8 @@ func (p *process) worker() *worker.Worker {
 		{Name: "table", Ping: p.service.Catalog.Ping}, {Name: "bucket", Ping: p.service.Blobs.Ping}}}
 	return worker.New(worker.Options{
 		Service: p.service, Queue: p.service.Queue, Memory: p.memory.photos, Slots: plan.Slots, Waiting: plan.Waiting,
-		Outage: s.Outage, ReconcileEvery: reconcileEvery(s), Probe: func(ctx context.Context) error { _, err := health.Check(ctx); return err },
+		Outage: s.Outage, ReconcileEvery: reconcileEvery(s),
+		Probe:        func(ctx context.Context) error { _, err := health.Check(ctx); return err },
 		Housekeeping: p.backend.housekeeping, Consume: s.Consume, Instance: s.Instance, Release: p.release, Log: p.log,
 	})
 }

@@ -1,3 +1,11 @@
+// Package imagery implements the domain: the state machine of an image, and the upload, processing and repair of
+// images, so that an accepted photo is never lost.
+//
+// The catalog is the source of truth and a queue message is only a hint. Every decision is made from a fresh,
+// consistent read of the item, every change is a conditional write, and every step is safe to repeat, to reorder
+// and to lose.
+// The package imports the standard library only. Storage is reached through the ports Catalog, Blobs and Queue,
+// the photo filter through Filter. The package does not depend on HTTP, AWS, SQLite or an image codec.
 package imagery
 
 import (
@@ -141,4 +149,31 @@ func backoff(ctx context.Context, attempt int) error {
 func (s *Service) sign(e Event) Event {
 	e.Release, e.Instance = s.Release, s.Instance
 	return e
+}
+
+// Failpoint names a point between two side effects at which a crash must not lose data.
+type Failpoint string
+
+// The failpoints, in the order in which an image passes them.
+const (
+	AfterObject    Failpoint = "after-object"    // upload: the original is stored, the item is not updated yet
+	AfterMove      Failpoint = "after-move"      // upload: the item is Uploaded
+	BeforeHint     Failpoint = "before-hint"     // the hint is not sent yet
+	AfterHint      Failpoint = "after-hint"      // the hint is queued, the client has no response yet
+	MidFilter      Failpoint = "mid-filter"      // worker: the photo is being processed
+	AfterResult    Failpoint = "after-result"    // worker: the result is stored, the item is not updated yet
+	AfterProcessed Failpoint = "after-processed" // worker: the item is Processed
+	BeforeAck      Failpoint = "before-ack"      // worker: the message is still queued
+)
+
+// Failpoints lists all failpoints.
+var Failpoints = []Failpoint{
+	AfterObject, AfterMove, BeforeHint, AfterHint, MidFilter, AfterResult, AfterProcessed, BeforeAck,
+}
+
+// Hit calls the Hook, if it is set, with the failpoint and the id of the image.
+func (s *Service) Hit(p Failpoint, id string) {
+	if s.Hook != nil {
+		s.Hook(p, id)
+	}
 }

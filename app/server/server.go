@@ -1,3 +1,14 @@
+// Package server implements the HTTP API of the server role. It translates requests into calls of
+// imagery.Service, and results and errors of the domain into HTTP responses; it makes no decisions about images.
+// It limits memory (pool.go), time (timeouts), concurrent long polls (longpoll.go), and decides what clients learn
+// about errors (errors.go).
+//
+// Every request passes the middleware in request.go, which assigns the request id, sets read deadlines, recovers
+// panics and logs. A handler writes a successful response itself and returns every error, which writeError turns
+// into a problem document. An upload is handled in this order: upload.go, form.go (up to the file), receive (the
+// bytes of the file), reservation.go (the memory that holds them).
+//
+// The server keeps no state that another server would need: any number of servers can serve the same images.
 package server
 
 import (
@@ -9,6 +20,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -166,4 +178,51 @@ func (s *Server) getImage(ctx context.Context, id string) (imagery.Image, error)
 	ctx, cancel := s.dependencyContext(ctx, 0)
 	defer cancel()
 	return s.Service.Get(ctx, id)
+}
+
+// routes registers every route. There are no wildcard routes: one would make 405 of the 404 of unknown addresses.
+func (s *Server) routes() *echo.Echo {
+	e := echo.New()
+	e.Logger.SetOutput(io.Discard) // logRequest logs every request
+	e.HTTPErrorHandler = s.writeError
+	e.Pre(s.middleware)
+
+	get := func(path string, h echo.HandlerFunc) { e.Match([]string{http.MethodGet, http.MethodHead}, path, h) }
+	e.POST("/image", s.create)
+	get("/image/:id", s.show)
+	e.POST("/image/:id/upload", s.upload)
+	get("/image/:id/processed", s.processed)
+
+	get(healthzPath, s.healthz)
+	get(readyzPath, s.readyz)
+	get("/version", s.version)
+	for _, a := range pageAssets(s.ObjectOrigin, s.MaxPixels) {
+		get(a.path, a.serve)
+	}
+	return e
+}
+
+const (
+	healthzPath = "/healthz"
+	readyzPath  = "/readyz"
+)
+
+// healthz is the liveness check; it succeeds while the server stops, too. It calls no dependency, since a table outage
+// must not make the service manager restart healthy servers.
+func (s *Server) healthz(c echo.Context) error { return c.String(http.StatusOK, "ok\n") }
+
+// version responds with the release, so that a deployment can tell which one is running.
+func (s *Server) version(c echo.Context) error { return c.String(http.StatusOK, s.Release+"\n") }
+
+// readyz is the readiness check: it fails while the server stops or a dependency does not respond. The response names
+// the dependencies; the causes are logged.
+func (s *Server) readyz(c echo.Context) error {
+	if s.isStopping() {
+		return &httpError{http.StatusServiceUnavailable, "This server is stopping.", true}
+	}
+	if down, err := s.health.Check(c.Request().Context()); err != nil {
+		detail := "Not answering: " + strings.Join(down, ", ") + "."
+		return (&httpError{http.StatusServiceUnavailable, detail, true}).withCause(err)
+	}
+	return c.String(http.StatusOK, "ready\n")
 }

@@ -4,11 +4,19 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"io"
+	"net"
 	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
 	"time"
 
+	"imagery/app/deploy/settings"
 	"imagery/app/httpserver"
+	"imagery/app/imagery"
+	"imagery/app/observe"
 )
 
 // routes returns the HTTP handler of a worker: health checks, and POST /sqs for the Elastic Beanstalk daemon.
@@ -81,3 +89,105 @@ func (w *Worker) readyz(rw http.ResponseWriter, r *http.Request) {
 
 // readyTimeout keeps the answer of /readyz within the timeouts of health checks.
 const readyTimeout = 8 * time.Second
+
+// maxSQSBody limits the body of POST /sqs, in bytes. A hint is much smaller; SQS itself allows 1 MiB.
+const maxSQSBody = 16 << 10
+
+// daemonOnly rejects requests that the Elastic Beanstalk daemon of this machine cannot have sent. The daemon posts to
+// localhost, directly or through the nginx of the machine, so the peer, the last hop before it and the Host header must
+// be loopback. A request that a web page in a local browser sends is rejected too.
+func daemonOnly(next http.HandlerFunc) http.HandlerFunc {
+	return func(rw http.ResponseWriter, r *http.Request) {
+		if forwarded := r.Header.Values("X-Forwarded-For"); !loopback(r.RemoteAddr) || !loopback(r.Host) || fromWebPage(r) ||
+			len(forwarded) > 0 && !loopback(lastHop(forwarded)) || len(r.Header.Values("Forwarded")) > 0 {
+			problem(rw, http.StatusForbidden, "Only the message daemon on this machine may post here.")
+			return
+		}
+		next(rw, r)
+	}
+}
+
+// fromWebPage reports whether the headers say that a web page in a browser sent the request.
+func fromWebPage(r *http.Request) bool {
+	site := r.Header.Get("Sec-Fetch-Site")
+	return r.Header.Get("Origin") != "" || site != "" && site != "none"
+}
+
+func lastHop(forwarded []string) string {
+	hops := strings.Split(strings.Join(forwarded, ","), ",")
+	return strings.TrimSpace(hops[len(hops)-1])
+}
+
+// loopback reports whether a host, with or without a port, is localhost or a loopback address.
+func loopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		host = strings.Trim(address, "[]")
+	}
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
+}
+
+// sqs runs the job of a message that the Elastic Beanstalk daemon posts, and answers when it has ended: 200 makes the
+// daemon delete the message, 400 says that the message is malformed, 5xx makes the daemon deliver it again.
+func (w *Worker) sqs(rw http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(http.MaxBytesReader(rw, r.Body, maxSQSBody))
+	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+		problem(rw, http.StatusBadRequest, "the message is larger than a hint can be")
+		return
+	}
+	if err != nil {
+		problem(rw, http.StatusBadRequest, "the message could not be read")
+		return
+	}
+	hint, err := imagery.ParseHint(body)
+	if err != nil {
+		w.Log.Error("message is not a hint", "message", r.Header.Get("X-Aws-Sqsd-Msgid"), "error", err)
+		problem(rw, http.StatusBadRequest, err.Error())
+		return
+	}
+	if w.stopping.Load() {
+		problem(rw, http.StatusServiceUnavailable, "stopping")
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), settings.JobTimeout)
+	defer cancel()
+	if w.slots.acquire(ctx, 1) == 0 {
+		problem(rw, http.StatusServiceUnavailable, "no core became free")
+		return
+	}
+	defer w.slots.release(1)
+	report, err := w.run(ctx, w.sqsJob(ctx, hint, r.Header), origin{
+		message: r.Header.Get("X-Aws-Sqsd-Msgid"), trace: sqsTrace(r.Header), receivedAt: time.Now()})
+	if err != nil {
+		problem(rw, http.StatusServiceUnavailable, "not done, deliver it again")
+		return
+	}
+	w.Service.Hit(imagery.BeforeAck, report.Image.ID)
+	writeJSON(rw, http.StatusOK, map[string]string{"imageId": hint.ImageID, "outcome": string(report.Outcome)})
+}
+
+// sqsJob makes a job from the headers of the daemon. It never marks a delivery as the last one: the receive count is a
+// header that can be forged, and a transient error would then fail a good photo. When the queue moves the message to
+// the dead-letter queue, the reconciler records the failure on the image.
+func (w *Worker) sqsJob(ctx context.Context, hint imagery.Hint, h http.Header) imagery.Job {
+	receives, err := strconv.Atoi(h.Get("X-Aws-Sqsd-Receive-Count"))
+	if err != nil || receives < 1 {
+		receives = 1
+	}
+	return imagery.Job{
+		Hint: hint, Receives: receives,
+		Owned: func() bool { return ctx.Err() == nil }, // the daemon keeps the message while it waits for the answer
+		Admit: func(ctx context.Context, c imagery.Cost) (func(), error) { return w.admitSerially(ctx, c, neverDefer) },
+	}
+}
+
+// sqsTrace returns the trace id from the message attributes, which the daemon sends as headers.
+func sqsTrace(h http.Header) string {
+	for name := range h {
+		if strings.EqualFold(name, "X-Aws-Sqsd-Attr-"+observe.TraceparentHeader) {
+			return h.Get(name)
+		}
+	}
+	return h.Get(observe.AmznTraceHeader)
+}

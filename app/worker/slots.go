@@ -3,6 +3,9 @@ package worker
 import (
 	"context"
 	"sync"
+	"time"
+
+	"imagery/app/imagery"
 )
 
 // slots limits the jobs of a worker. A job has a slot from its receive on, but yields it while it waits for memory, so
@@ -68,4 +71,68 @@ func (s *slots) yield() (resume func()) {
 		s.waiting--
 		s.busy++
 	}
+}
+
+// How long an expensive photo waits for another one before its hint is sent to the end of the queue, which may happen
+// any number of times. A message that was received before waits longer, because its successor starts again with one
+// receive.
+const (
+	firstDeferral = 2 * time.Second
+	laterDeferral = 30 * time.Second
+	neverDefer    = 0 // wait until the job times out
+)
+
+// admitSerially is admit, but lets only one expensive photo in at a time, so that small files that take much work to
+// process use at most one core of a worker. While an expensive photo waits its slot is free for other photos. After the
+// given time it fails with imagery.ErrDeferred.
+func (w *Worker) admitSerially(ctx context.Context, c imagery.Cost, wait time.Duration) (release func(), err error) {
+	if !c.Expensive() {
+		return w.admit(ctx, c)
+	}
+	if err := w.awaitExpensive(ctx, wait); err != nil {
+		return nil, err
+	}
+	memory, err := w.admit(ctx, c)
+	if err != nil {
+		<-w.expensive
+		return nil, err
+	}
+	return func() { memory(); <-w.expensive }, nil
+}
+
+// awaitExpensive waits until no other expensive photo is in process, and reserves its place.
+func (w *Worker) awaitExpensive(ctx context.Context, wait time.Duration) error {
+	select {
+	case w.expensive <- struct{}{}:
+		return nil
+	default:
+	}
+	defer w.slots.yield()()
+	var deferred <-chan time.Time
+	if wait != neverDefer {
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		deferred = timer.C
+	}
+	select {
+	case w.expensive <- struct{}{}:
+		return nil
+	case <-deferred:
+		return imagery.ErrDeferred
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// sendAgain sends a copy of the message to the end of the queue, and reports whether the received one may be deleted.
+// If the process dies in between, the image has two messages, which is harmless.
+func (c *consumer) sendAgain(ctx context.Context, m *inFlight) bool {
+	if !c.owned(m) {
+		return false
+	}
+	if err := c.w.Queue.Send(ctx, m.Body, m.Trace); err != nil {
+		c.w.Log.Warn("could not defer an expensive photo, so it waits in this worker", "message", m.ID, "error", err)
+		return false
+	}
+	return true
 }
