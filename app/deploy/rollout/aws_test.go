@@ -17,6 +17,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/middleware"
 
 	"imagery/app/deploy/record"
 	"imagery/app/deploy/rollout"
@@ -33,13 +35,21 @@ type awsError struct {
 	code   string
 }
 
-func (a *awsError) Error() string { return a.code }
+func (a *awsError) Error() string                 { return a.code }
+func (a *awsError) ErrorCode() string             { return a.code }
+func (a *awsError) ErrorMessage() string          { return a.code }
+func (a *awsError) ErrorFault() smithy.ErrorFault { return smithy.FaultUnknown }
+func (a *awsError) HTTPStatusCode() int           { return a.status }
 
 // clients returns the SDK's clients with the simulator as their transport: a synctest bubble does not wait for network
-// connections.
+// connections. The calls that polls make are not even encoded.
 func (env *testEnv) clients() rollout.Clients {
+	describe := func(s *middleware.Stack) error {
+		return s.Initialize.Add(middleware.InitializeMiddlewareFunc("describe", env.describe), middleware.After)
+	}
 	cfg := aws.Config{Region: "eu-central-1", BaseEndpoint: aws.String("http://simulator"),
 		Retryer:     func() aws.Retryer { return aws.NopRetryer{} },
+		APIOptions:  []func(*middleware.Stack) error{describe},
 		Credentials: aws.AnonymousCredentials{}, HTTPClient: &http.Client{Transport: env}}
 	return rollout.Clients{Groups: autoscaling.NewFromConfig(cfg), Targets: elasticloadbalancingv2.NewFromConfig(cfg),
 		Compute: ec2.NewFromConfig(cfg), Alarms: cloudwatch.NewFromConfig(cfg), Objects: env, Table: env}
@@ -94,6 +104,21 @@ func (env *testEnv) call(name string, do func() error) error {
 		return before
 	}
 	return errors.Join(after, do())
+}
+
+// describe is a middleware of the SDK's clients that makes the calls that Simulator.Describe knows.
+func (env *testEnv) describe(
+	ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler,
+) (out middleware.InitializeOutput, metadata middleware.Metadata, err error) {
+	do := env.sim.Describe(in.Parameters)
+	if do == nil {
+		return next.HandleInitialize(ctx, in)
+	}
+	err = env.call(middleware.GetOperationName(ctx), func() (err error) {
+		out.Result, err = do()
+		return err
+	})
+	return out, metadata, err
 }
 
 // RoundTrip passes a request of the SDK to the simulator.

@@ -18,7 +18,9 @@ func TestGoodRelease(t *testing.T) {
 		env.deployFirst()
 		var smoked []string
 		began := time.Now()
-		out, err := env.up(2, func(o *rollout.Options) { o.Smoke = smokeTest(&smoked, time.Minute, nil) })
+		out, err := env.up(2, func(o *rollout.Options) {
+			o.Poll, o.Smoke = 0, smokeTest(&smoked, time.Minute, nil) // every 10 s
+		})
 		if err != nil || out != rollout.Done {
 			t.Fatal(out, err)
 		}

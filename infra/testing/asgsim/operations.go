@@ -20,6 +20,22 @@ import (
 	"github.com/aws/smithy-go/encoding/cbor"
 )
 
+// Describe returns the operation of a read that polls repeat, or nil for another input. It skips the encoding, which
+// takes most of the time of a simulation.
+func (s *Simulator) Describe(in any) func() (any, error) {
+	switch in := in.(type) {
+	case *autoscaling.DescribeAutoScalingGroupsInput:
+		return func() (any, error) { return s.describeGroups(in) }
+	case *autoscaling.DescribeScalingActivitiesInput:
+		return func() (any, error) { return s.describeActivities(in) }
+	case *autoscaling.DescribeInstanceRefreshesInput:
+		return func() (any, error) { return s.describeRefreshes(in) }
+	case *elasticloadbalancingv2.DescribeTargetHealthInput:
+		return func() (any, error) { return s.describeTargets(in) }
+	}
+	return nil
+}
+
 // groupNames returns the given names, or those of all groups.
 func (s *Simulator) groupNames(of []string) []string {
 	if of != nil {
