@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Call is one operation of a client, as the proxy received it or as the client's SDK was about to send it.
+// Call is one operation of a client, as the proxy received it.
 type Call struct {
 	Caller     string // access key id that signed it
 	Service    string // dynamodb, s3 or sqs
@@ -22,46 +22,26 @@ type Call struct {
 	Ordinal int
 }
 
-// members are the input members that identify the subject of a call. HTTP bodies and the SDK's structs use the same
-// names, but an attribute value is {"S": v} in the former and {"Value": v} in the latter.
+// members are the members of a JSON request that identify the subject of a call.
 type members struct {
-	TableName, IndexName, Bucket, QueueUrl string
-	ConsistentRead                         bool
-	Key                                    json.RawMessage
-	Item                                   itemKey
-}
-
-type itemKey struct {
-	ID struct{ S, Value string } `json:"id"`
-}
-
-func (k itemKey) String() string { return k.ID.S + k.ID.Value }
-
-// withInput fills a call from its input in JSON.
-func (c Call) withInput(input []byte) Call {
-	var m members
-	if json.Unmarshal(input, &m) != nil {
-		return c
-	}
-	c.Table, c.Index, c.Bucket, c.QueueURL, c.Consistent = m.TableName, m.IndexName, m.Bucket, m.QueueUrl, m.ConsistentRead
-	c.ID = m.Item.String()
-	var key itemKey
-	if json.Unmarshal(m.Key, &c.Object) != nil && json.Unmarshal(m.Key, &key) == nil {
-		c.ID = key.String()
-	}
-	return c
+	TableName, IndexName, QueueUrl string
+	ConsistentRead                 bool
+	Key, Item                      row
 }
 
 // callOf identifies the call of a request with this body.
 func callOf(r *http.Request, body []byte) Call {
 	c := Call{Caller: callerOf(r), Operation: operationOf(r)}
-	switch service, _, _ := strings.Cut(r.Header.Get("X-Amz-Target"), "."); service {
-	case "DynamoDB_20120810":
+	if target := r.Header.Get("X-Amz-Target"); target != "" {
 		c.Service = "dynamodb"
-		return c.withInput(body)
-	case "AmazonSQS":
-		c.Service = "sqs"
-		return c.withInput(body)
+		if strings.HasPrefix(target, "AmazonSQS.") {
+			c.Service = "sqs"
+		}
+		var m members
+		_ = json.Unmarshal(body, &m) // the emulator answers with the error
+		c.Table, c.Index, c.QueueURL, c.Consistent = m.TableName, m.IndexName, m.QueueUrl, m.ConsistentRead
+		c.ID = m.Key.id() + m.Item.id() // one of them is empty
+		return c
 	}
 	c.Service = "s3"
 	c.Bucket, c.Object, _ = strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")

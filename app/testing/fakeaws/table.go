@@ -17,21 +17,16 @@ import (
 	"github.com/truora/minidyn/server"
 )
 
-// tables is minidyn with three things put right. It sets attributes but removes none: that is done here after
-// an update. Its secondary indexes keep rows that left them, order numbers as strings and lose their place when
-// the row at which a page ended is gone: queries of an index are answered here, from a scan. And its reads are
-// always consistent: here a read that does not ask for consistency gets the item as it was before its last
-// write, as DynamoDB may answer.
+// tables is minidyn with three things put right. It sets attributes but removes none: that is done here after an
+// update. Its secondary indexes keep rows that left them, order numbers as strings and lose their place when the row at
+// which a page ended is gone: queries of an index are answered here, from a scan. And its reads are always consistent:
+// here a read of an item that does not ask for consistency is an error, because the product needs none.
 type tables struct {
 	minidyn http.Handler
-
-	mu       sync.Mutex        // makes one step of each call
-	previous map[string][]byte // answers to GetItem, by table and id
+	mu      sync.Mutex // makes one step of each call
 }
 
-func newTables() *tables {
-	return &tables{minidyn: server.NewServer(), previous: map[string][]byte{}}
-}
+func newTables() *tables { return &tables{minidyn: server.NewServer()} }
 
 // row is an item or a key in JSON: attribute, type, value.
 type row map[string]map[string]any
@@ -55,7 +50,7 @@ func (r row) compare(other row) int {
 // tableRequest are the members of a request that matter here.
 type tableRequest struct {
 	TableName, IndexName                     string
-	Key, Item, ExclusiveStartKey             row
+	Key, ExclusiveStartKey                   row
 	ConsistentRead                           bool
 	Limit                                    int
 	KeyConditionExpression, UpdateExpression string
@@ -87,9 +82,13 @@ func (t *tables) serve(w http.ResponseWriter, r *http.Request) {
 	case operation == "Query" && in.IndexName != "":
 		t.query(w, in)
 	case operation == "GetItem" && !in.ConsistentRead:
-		t.staleGet(w, in, body)
-	case operation == "PutItem" || operation == "UpdateItem" || operation == "DeleteItem":
-		t.write(w, operation, in, body)
+		failJSON(w, http.StatusBadRequest, "ValidationException", "the emulator has consistent reads of items only")
+	case operation == "UpdateItem":
+		res := t.do(operation, body)
+		if res.status == http.StatusOK {
+			t.remove(in)
+		}
+		res.copyTo(w)
 	default:
 		t.do(operation, body).copyTo(w)
 	}
@@ -131,41 +130,18 @@ func (t *tables) query(w http.ResponseWriter, in tableRequest) {
 	replyJSON(w, answer)
 }
 
-// staleGet answers with the item as it was before its last write.
-func (t *tables) staleGet(w http.ResponseWriter, in tableRequest, body []byte) {
-	old, ok := t.previous[in.TableName+"/"+in.Key.id()]
-	if !ok {
-		t.do("GetItem", body).copyTo(w)
-		return
-	}
-	response{http.StatusOK, http.Header{"Content-Type": {jsonType}}, old}.copyTo(w)
-}
-
-// write remembers what the item was.
-func (t *tables) write(w http.ResponseWriter, operation string, in tableRequest, body []byte) {
-	id := in.Key.id() + in.Item.id() // one of them is empty
-	before := t.get(in.TableName, id)
-	res := t.do(operation, body)
-	if res.status == http.StatusOK {
-		t.previous[in.TableName+"/"+id] = before
-		if operation == "UpdateItem" {
-			t.remove(in, id)
-		}
-	}
-	res.copyTo(w)
-}
-
 // removeClause is the part of an update that names what to remove.
 var removeClause = regexp.MustCompile(`REMOVE\s+([\w#]+(?:\s*,\s*[\w#]+)*)`)
 
 // remove does what the REMOVE clause of an update says.
-func (t *tables) remove(in tableRequest, id string) {
+func (t *tables) remove(in tableRequest) {
 	clause := removeClause.FindStringSubmatch(in.UpdateExpression)
 	if clause == nil {
 		return
 	}
+	get, _ := json.Marshal(map[string]any{"TableName": in.TableName, "Key": in.Key})
 	var stored struct{ Item map[string]json.RawMessage }
-	if json.Unmarshal(t.get(in.TableName, id), &stored) != nil {
+	if json.Unmarshal(t.do("GetItem", get).body, &stored) != nil {
 		return
 	}
 	for name := range strings.SplitSeq(clause[1], ",") {
@@ -174,12 +150,6 @@ func (t *tables) remove(in tableRequest, id string) {
 	}
 	put, _ := json.Marshal(map[string]any{"TableName": in.TableName, "Item": stored.Item})
 	t.do("PutItem", put)
-}
-
-// get is the answer to a GetItem.
-func (t *tables) get(table, id string) []byte {
-	in, _ := json.Marshal(map[string]any{"TableName": table, "Key": row{"id": {"S": id}}})
-	return t.do("GetItem", in).body
 }
 
 // do asks minidyn.
