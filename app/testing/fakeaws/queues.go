@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -121,7 +122,7 @@ func (q *Queues) receive(mq *msgQueue, n int, visibility time.Duration) (got []*
 			return got, 0
 		}
 		m.receives++
-		m.receipt = m.id + "/" + q.number()
+		m.receipt = "receipt-" + q.number()
 		m.visible = now.Add(visibility)
 		got = append(got, m)
 	}
@@ -143,48 +144,28 @@ func (mq *msgQueue) remove(m *message) {
 	mq.messages = slices.DeleteFunc(mq.messages, func(other *message) bool { return other == m })
 }
 
-// receiptError is the error code of an invalid receipt handle.
-type receiptError string
-
-func (e receiptError) Error() string { return "the receipt handle is not valid: " + string(e) }
-
-// owned returns the message of a receipt. The codes are those of SQS: for an unreadable handle, for a message that is
-// gone or was received again, and for one whose visibility timeout has ended.
-func (mq *msgQueue) owned(receipt string, now time.Time) (*message, error) {
-	id, _, ok := strings.Cut(receipt, "/")
-	if !ok {
-		return nil, receiptError("ReceiptHandleIsInvalid")
-	}
-	i := slices.IndexFunc(mq.messages, func(m *message) bool { return m.id == id })
-	if i < 0 || mq.messages[i].receipt != receipt {
-		return nil, receiptError("InvalidParameterValue")
-	}
-	if !mq.messages[i].inFlight(now) {
-		return nil, receiptError("MessageNotInflight")
-	}
-	return mq.messages[i], nil
-}
-
-// extend hides a message for d from now.
-func (q *Queues) extend(mq *msgQueue, receipt string, d time.Duration) error {
+// extend hides a message for d from now. The codes are those of SQS: for a message that is gone or was received again,
+// and for one whose visibility timeout has ended.
+func (q *Queues) extend(mq *msgQueue, receipt string, d time.Duration) (code string) {
 	now := time.Now()
-	m, err := mq.owned(receipt, now)
-	if err != nil {
-		return err
+	i := slices.IndexFunc(mq.messages, func(m *message) bool { return m.receipt == receipt })
+	if i < 0 {
+		return "InvalidParameterValue"
+	}
+	m := mq.messages[i]
+	if !m.inFlight(now) {
+		return "MessageNotInflight"
 	}
 	m.visible = now.Add(d)
 	q.changed() // also when it is hidden for longer: the polls ask again when the next one is due
-	return nil
+	return ""
 }
 
 // delete removes the message if this is its last receipt, in flight or not. An older receipt deletes nothing and is no
 // error, as with SQS.
-func (q *Queues) delete(mq *msgQueue, receipt string) error {
-	if _, err := mq.owned(receipt, time.Now()); err == receiptError("ReceiptHandleIsInvalid") {
-		return err
-	}
+func (q *Queues) delete(mq *msgQueue, receipt string, _ time.Duration) (code string) {
 	mq.messages = slices.DeleteFunc(mq.messages, func(m *message) bool { return m.receipt == receipt })
-	return nil
+	return ""
 }
 
 // describe returns the answer of GetQueueAttributes. The counts are exact, while those of SQS are late.
@@ -207,9 +188,7 @@ func (mq *msgQueue) describe() map[string]string {
 		"ApproximateNumberOfMessagesNotVisible": strconv.Itoa(hidden),
 		"ApproximateNumberOfMessagesDelayed":    strconv.Itoa(delayed),
 	}
-	for name, v := range mq.attributes {
-		all[name] = v
-	}
+	maps.Copy(all, mq.attributes)
 	return all
 }
 

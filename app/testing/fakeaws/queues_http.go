@@ -25,7 +25,6 @@ type queueRequest struct {
 	MaxNumberOfMessages                         int
 	WaitTimeSeconds                             int
 	VisibilityTimeout                           *int
-	ReceiptHandle                               string
 	Entries                                     []struct {
 		Id, ReceiptHandle string
 		VisibilityTimeout int
@@ -35,13 +34,10 @@ type queueRequest struct {
 // queueOperations are the supported operations by name. They are called with the lock held.
 var queueOperations = map[string]func(q *Queues, ctx context.Context, in queueRequest) (any, error){
 	"CreateQueue":                  (*Queues).doCreate,
-	"DeleteQueue":                  (*Queues).doRemove,
 	"GetQueueAttributes":           (*Queues).doDescribe,
 	"SendMessage":                  (*Queues).doSend,
 	"ReceiveMessage":               (*Queues).doReceive,
-	"DeleteMessage":                (*Queues).doDelete,
 	"DeleteMessageBatch":           (*Queues).doDelete,
-	"ChangeMessageVisibility":      (*Queues).doExtend,
 	"ChangeMessageVisibilityBatch": (*Queues).doExtend,
 }
 
@@ -61,14 +57,11 @@ func (q *Queues) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q.mu.Lock()
 	answer, err := operation(q, r.Context(), in)
 	q.mu.Unlock()
-	var receipt receiptError
 	switch {
 	case err == nil:
 		replyJSON(w, answer)
 	case errors.Is(err, errNoSuchQueue):
 		failJSON(w, http.StatusBadRequest, "com.amazonaws.sqs#QueueDoesNotExist", err.Error())
-	case errors.As(err, &receipt):
-		failJSON(w, http.StatusBadRequest, "com.amazonaws.sqs#"+string(receipt), err.Error())
 	default:
 		failJSON(w, http.StatusBadRequest, "com.amazonaws.sqs#InvalidParameterValue", err.Error())
 	}
@@ -97,14 +90,6 @@ func (q *Queues) doCreate(_ context.Context, in queueRequest) (any, error) {
 	}
 	q.queues[in.QueueName] = mq
 	return map[string]string{"QueueUrl": q.endpoint + "/" + account + "/" + in.QueueName}, nil
-}
-
-func (q *Queues) doRemove(_ context.Context, in queueRequest) (any, error) {
-	mq, err := q.find(in.QueueUrl)
-	if err == nil {
-		delete(q.queues, mq.name)
-	}
-	return struct{}{}, err
 }
 
 func (q *Queues) doDescribe(_ context.Context, in queueRequest) (any, error) {
@@ -198,42 +183,31 @@ func describeMessages(got []*message, in queueRequest) any {
 	return map[string]any{"Messages": list}
 }
 
-// doDelete and doExtend accept single receipts and batches.
 func (q *Queues) doDelete(_ context.Context, in queueRequest) (any, error) {
-	return q.each(in, func(mq *msgQueue, receipt string, _ time.Duration) error { return q.delete(mq, receipt) })
+	return q.each(in, q.delete)
 }
 
 func (q *Queues) doExtend(_ context.Context, in queueRequest) (any, error) {
 	return q.each(in, q.extend)
 }
 
-// each calls do for the single receipt of a request, or for every entry of a batch, whose failures are part of the
-// answer.
-func (q *Queues) each(in queueRequest, do func(mq *msgQueue, receipt string, d time.Duration) error) (any, error) {
+// each calls do for every entry of a batch. Error codes are part of the answer.
+func (q *Queues) each(in queueRequest, do func(mq *msgQueue, receipt string, d time.Duration) (code string)) (any, error) {
 	mq, err := q.find(in.QueueUrl)
 	if err != nil {
 		return nil, err
-	}
-	if in.ReceiptHandle != "" {
-		var seconds int
-		if in.VisibilityTimeout != nil {
-			seconds = *in.VisibilityTimeout
-		}
-		return struct{}{}, do(mq, in.ReceiptHandle, time.Duration(seconds)*time.Second)
 	}
 	if len(in.Entries) == 0 || len(in.Entries) > 10 {
 		return nil, errors.New("a batch has 1 to 10 entries")
 	}
 	done, failed := []map[string]any{}, []map[string]any{}
 	for _, e := range in.Entries {
-		if err := do(mq, e.ReceiptHandle, time.Duration(e.VisibilityTimeout)*time.Second); err != nil {
-			var receipt receiptError
-			errors.As(err, &receipt)
-			failed = append(failed, map[string]any{"Id": e.Id, "Code": string(receipt), "Message": err.Error(),
-				"SenderFault": true})
-			continue
+		code := do(mq, e.ReceiptHandle, time.Duration(e.VisibilityTimeout)*time.Second)
+		if code == "" {
+			done = append(done, map[string]any{"Id": e.Id})
+		} else {
+			failed = append(failed, map[string]any{"Id": e.Id, "Code": code, "SenderFault": true})
 		}
-		done = append(done, map[string]any{"Id": e.Id})
 	}
 	return map[string]any{"Successful": done, "Failed": failed}, nil
 }
