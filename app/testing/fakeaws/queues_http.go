@@ -192,7 +192,9 @@ func (q *Queues) doExtend(_ context.Context, in queueRequest) (any, error) {
 }
 
 // each calls do for every entry of a batch. Error codes are part of the answer.
-func (q *Queues) each(in queueRequest, do func(mq *msgQueue, receipt string, d time.Duration) (code string)) (any, error) {
+func (q *Queues) each(
+	in queueRequest, do func(mq *msgQueue, receipt string, d time.Duration) (code string),
+) (any, error) {
 	mq, err := q.find(in.QueueUrl)
 	if err != nil {
 		return nil, err
