@@ -63,7 +63,7 @@ func TestSlowBoot(t *testing.T) {
 	if *all {
 		late, retry = lateRights, 300*time.Second
 	}
-	r := newReal(t, scene{factor: 1, retry: retry, cpu: slowCPU, files: slowFiles})
+	r := newRig(t, rigOptions{factor: 1, retry: retry, cpu: slowCPU, files: slowFiles})
 	r.lateBoot(late)
 	r.agentComes()
 	r.rotates()
@@ -91,7 +91,7 @@ func later(a, b time.Time) time.Time {
 }
 
 // lateBoot fills the groups with machines whose rights arrive late.
-func (r *real) lateBoot(late time.Duration) {
+func (r *rig) lateBoot(late time.Duration) {
 	r.Helper()
 	var mu sync.Mutex
 	var first, firstTest time.Time // call of a boot, and of a selftest
@@ -124,7 +124,7 @@ func (r *real) lateBoot(late time.Duration) {
 			r.until("two servers and two workers in service", full)
 		}
 	}
-	r.say("slow boot: two servers and two workers in service %.1f s after their groups were made, "+
+	r.logf("slow boot: two servers and two workers in service %.1f s after their groups were made, "+
 		"%.1f s after the first call; rights arrived over %s, refused calls %v",
 		time.Since(from).Seconds(), time.Since(first).Seconds(), late, refused)
 	if time.Since(first) < late || refused["s3"] == 0 || refused["dynamodb"] == 0 || refused["sqs"] == 0 {
@@ -143,14 +143,14 @@ func (r *real) lateBoot(late time.Duration) {
 			}
 			_, said, _ := strings.Cut(r.host.Console(id), "imagery boot: in service")
 			line, _, _ := strings.Cut(said, "\n")
-			r.say("slow boot: %s waited for its share of the CPU for %.0f s; in service %s",
+			r.logf("slow boot: %s waited for its share of the CPU for %.0f s; in service %s",
 				id, throttled.Seconds(), strings.TrimSpace(line))
 		}
 	}
 }
 
 // agentComes proves that the agent is installed in the background, after two failures, on every machine.
-func (r *real) agentComes() {
+func (r *rig) agentComes() {
 	r.Helper()
 	for _, g := range []string{servers, workers} {
 		for _, id := range ids(r.in(g, "")) {
@@ -169,7 +169,7 @@ func (r *real) agentComes() {
 				_, err := r.host.Exec(id, "grep", "-q", `"heartbeat":1`, "/var/shipped")
 				return err == nil
 			})
-			r.say("agent: runs on %s at the third attempt, waited for it for %.1f s after the boots", id, took.Seconds())
+			r.logf("agent: runs on %s at the third attempt, waited for it for %.1f s after the boots", id, took.Seconds())
 		}
 	}
 	id := r.in(servers, "")[0].ID
@@ -183,7 +183,7 @@ func (r *real) agentComes() {
 }
 
 // number runs a command in a machine that prints one.
-func (r *real) number(id, command string) int {
+func (r *rig) number(id, command string) int {
 	r.Helper()
 	out, err := r.host.Exec(id, "bash", "-c", command)
 	n, aErr := strconv.Atoi(strings.TrimSpace(out))
@@ -197,7 +197,7 @@ func (r *real) number(id, command string) int {
 const perMinute = 10_000
 
 // rotates floods a server for as long as it takes its log to rotate three times.
-func (r *real) rotates() {
+func (r *rig) rotates() {
 	r.Helper()
 	id := r.in(servers, "")[0].ID
 	const file = "/etc/logrotate.d/imagery"
@@ -223,7 +223,7 @@ func (r *real) rotates() {
 	r.until("the log rotated three times", func() bool {
 		if now := inode(); now != last {
 			last, rotations = now, rotations+1
-			r.say("flood: rotated after %.1f s", time.Since(from).Seconds())
+			r.logf("flood: rotated after %.1f s", time.Since(from).Seconds())
 		}
 		most = max(most, r.number(id, "du -sk /var/log/imagery | cut -f1"))
 		return rotations >= 3
@@ -243,18 +243,18 @@ func (r *real) rotates() {
 	files, _ := r.host.Exec(id, "ls", "-ln", "/var/log/imagery")
 	time.Sleep(time.Second) // the agent follows
 	shipped := r.number(id, `grep -c '"route":"/image/:id","status":404' /var/shipped`)
-	r.say("flood: %d requests in %.1f s (%.0f a minute), %d failed; %d rotations; at most %d KiB of logs; "+
+	r.logf("flood: %d requests in %.1f s (%.0f a minute), %d failed; %d rotations; at most %d KiB of logs; "+
 		"the agent saw %d of %d lines", answered, took.Seconds(), float64(answered)/took.Minutes(), failed,
 		rotations, most, shipped, answered)
 	if lost := answered - shipped; lost > answered/50 || lost < 0 {
 		r.Errorf("flood: %d of %d lines were lost", lost, answered)
 	}
-	r.say("flood: the files\n%s", files)
+	r.logf("flood: the files\n%s", files)
 }
 
 // logIsBounded stops the rotation and floods until the log has reached its limit; the service goes on, and the next
 // rotation makes it write again.
-func (r *real) logIsBounded() {
+func (r *rig) logIsBounded() {
 	r.Helper()
 	id := r.in(servers, "")[0].ID
 	if out, err := r.host.Exec(id, "systemctl", "stop", "logrotate.timer"); err != nil {
@@ -280,6 +280,6 @@ func (r *real) logIsBounded() {
 		r.Errorf("the service was %s and is %s; %d of %d requests failed", pid, now, failed, failed+answered)
 	}
 	note, _ := r.host.Exec(id, "grep", "-h", "lines were dropped", "/var/log/imagery/imagery.log")
-	r.say("full log: it stayed at %d bytes, %d requests were answered and none failed; after the rotation: %s",
+	r.logf("full log: it stayed at %d bytes, %d requests were answered and none failed; after the rotation: %s",
 		logLimit, answered, note)
 }

@@ -26,8 +26,8 @@ func TestMachines(t *testing.T) {
 	if *factor == 0 {
 		*factor = map[bool]int{false: 20, true: 10}[*all]
 	}
-	r := newReal(t, scene{factor: *factor, retry: 30 * time.Second})
-	r.say("durations of hooks, health checks, drains, warm-ups, bakes and alarms are divided by %d; those of unit and "+
+	r := newRig(t, rigOptions{factor: *factor, retry: 30 * time.Second})
+	r.logf("durations of hooks, health checks, drains, warm-ups, bakes and alarms are divided by %d; those of unit and "+
 		"user-data are as they are", *factor)
 	r.boot()
 	r.load.Start()
@@ -50,14 +50,14 @@ func TestMachines(t *testing.T) {
 }
 
 // boot is the first fill.
-func (r *real) boot() {
+func (r *rig) boot() {
 	r.Helper()
 	from := time.Now()
 	r.full()
-	r.say("boot: two servers and two workers in service %.1f s after their groups were made", time.Since(from).Seconds())
+	r.logf("boot: two servers and two workers in service %.1f s after their groups were made", time.Since(from).Seconds())
 	for _, g := range []string{servers, workers} {
 		for _, a := range r.sim.Activities(g) {
-			r.say("boot: %s of %s", aws.ToString(a.StatusMessage), g)
+			r.logf("boot: %s of %s", aws.ToString(a.StatusMessage), g)
 		}
 	}
 	id := r.in(servers, "")[0].ID
@@ -65,7 +65,7 @@ func (r *real) boot() {
 	if err != nil || !exposure.MatchString(score) {
 		r.Errorf("%v: %s", err, score[max(0, len(score)-300):])
 	}
-	r.say("unit: %s", strings.TrimSpace(score[max(0, strings.LastIndex(score, "→")):]))
+	r.logf("unit: %s", strings.TrimSpace(score[max(0, strings.LastIndex(score, "→")):]))
 	if who, err := r.host.Exec(id, "ps", "-o", "user=,args=", "-C", "imagery"); err != nil ||
 		!strings.HasPrefix(who, "imagery") {
 		r.Errorf("the service runs as %s, %v", who, err)
@@ -76,7 +76,7 @@ func (r *real) boot() {
 var exposure = regexp.MustCompile(`Overall exposure level for imagery.service: (0\.\d|1\.[0-2]) OK`)
 
 // unharmed fails if a request since then was not answered well, and prints what was sent.
-func (r *real) unharmed(what string, since time.Time) {
+func (r *rig) unharmed(what string, since time.Time) {
 	r.Helper()
 	r.until("a hundred requests", func() bool { return len(r.load.Since(since)) >= 100 })
 	reqs, failed := r.load.Since(since), 0
@@ -89,7 +89,7 @@ func (r *real) unharmed(what string, since time.Time) {
 			}
 		}
 	}
-	r.say("%s: %d requests, %d failed, by server %v", what, len(reqs), failed, by)
+	r.logf("%s: %d requests, %d failed, by server %v", what, len(reqs), failed, by)
 }
 
 func ids(of []asgsim.Instance) []string {
@@ -101,7 +101,7 @@ func ids(of []asgsim.Instance) []string {
 }
 
 // bad asks for one more server of a version that must not come into service, and waits for its end.
-func (r *real) bad(what, version, reason string) time.Duration {
+func (r *rig) bad(what, version, reason string) time.Duration {
 	r.Helper()
 	r.full()
 	from := time.Now()
@@ -126,7 +126,7 @@ func (r *real) bad(what, version, reason string) time.Duration {
 	} else if reason != "" {
 		_, line, _ := strings.Cut(console, "IMAGERY BOOT FAILED: ")
 		line, _, _ = strings.Cut(line, "\n")
-		r.say("%s: the console says: %s", what, strings.TrimSpace(line))
+		r.logf("%s: the console says: %s", what, strings.TrimSpace(line))
 	}
 	if !eventually(func() bool { return slices.Equal(ids(r.in(servers, live)), before) }) {
 		r.Errorf("%s: servers were %v and are %v", what, before, ids(r.in(servers, live)))
@@ -135,13 +135,13 @@ func (r *real) bad(what, version, reason string) time.Duration {
 	return took
 }
 
-func (r *real) badRelease(what string, binary []byte, reason string) time.Duration {
+func (r *rig) badRelease(what string, binary []byte, reason string) time.Duration {
 	r.Helper()
 	return r.bad(what, r.release(binary, binary), reason)
 }
 
 // withoutRight does something while servers may not do one of their calls. Which role asks is known by its key.
-func (r *real) withoutRight(do func()) {
+func (r *rig) withoutRight(do func()) {
 	r.cloud.Proxy.Inject(func(c fakeaws.Call) fakeaws.Fault {
 		if c.Caller == "server" && c.Operation == "PutObject" && strings.HasPrefix(c.Object, "selftest/") {
 			return fakeaws.Fault{Kind: fakeaws.Denied}
@@ -152,14 +152,14 @@ func (r *real) withoutRight(do func()) {
 	do()
 }
 
-func (r *real) missingRight() {
+func (r *rig) missingRight() {
 	r.Helper()
 	r.withoutRight(func() { r.bad("missing right", r.release(r.good, r.good), "run the self-test") })
 }
 
 // hangingBoot: a program that does not come back. The script would end it after the 110 seconds that it gives a
 // selftest; here the hook, whose time is divided and the script's is not, gives up first.
-func (r *real) hangingBoot() {
+func (r *rig) hangingBoot() {
 	r.Helper()
 	took := r.badRelease("hanging boot", []byte("#!/bin/sh\nexec sleep 1000\n"), "")
 	if least := compute.LaunchTimeout / time.Duration(*factor); took < least {
@@ -168,7 +168,7 @@ func (r *real) hangingBoot() {
 }
 
 // signal sends a signal to the service of a machine and waits until another process serves.
-func (r *real) signal(id, name string) time.Duration {
+func (r *rig) signal(id, name string) time.Duration {
 	r.Helper()
 	pid := func() string { out, _ := r.host.Exec(id, "systemctl", "show", "-P", "MainPID", "imagery"); return out }
 	old := pid()
@@ -184,18 +184,18 @@ func (r *real) signal(id, name string) time.Duration {
 	})
 }
 
-func (r *real) killed() {
+func (r *rig) killed() {
 	r.Helper()
 	for _, group := range []string{workers, servers} {
 		took := r.signal(r.in(group, "")[0].ID, "KILL")
-		r.say("kill -9 in %s: ready again after %.1f s", group, took.Seconds())
+		r.logf("kill -9 in %s: ready again after %.1f s", group, took.Seconds())
 	}
 	r.full()
 	r.goOn("kill -9")
 }
 
 // goOn proves that uploads are taken again.
-func (r *real) goOn(what string) {
+func (r *rig) goOn(what string) {
 	r.Helper()
 	from := time.Now()
 	took := r.until(what+": twenty uploads after it", func() bool {
@@ -207,27 +207,27 @@ func (r *real) goOn(what string) {
 		}
 		return n >= 20
 	})
-	r.say("%s: twenty uploads within %.1f s after it", what, took.Seconds())
+	r.logf("%s: twenty uploads within %.1f s after it", what, took.Seconds())
 }
 
 // failedSince counts, for cases in which a request may fail.
-func (r *real) failedSince(what string, t time.Time) {
+func (r *rig) failedSince(what string, t time.Time) {
 	reqs := r.load.Since(t)
 	failed := slices.DeleteFunc(slices.Clone(reqs), nspawn.Request.OK)
-	r.say("%s: %d requests, %d failed", what, len(reqs), len(failed))
+	r.logf("%s: %d requests, %d failed", what, len(reqs), len(failed))
 }
 
-func (r *real) frozen() {
+func (r *rig) frozen() {
 	r.Helper()
 	from := time.Now()
 	took := r.signal(r.in(workers, "")[0].ID, "STOP")
-	r.say("frozen worker: the watchdog had it ready again after %.1f s (WatchdogSec=30)", took.Seconds())
+	r.logf("frozen worker: the watchdog had it ready again after %.1f s (WatchdogSec=30)", took.Seconds())
 	r.goOn("frozen")
 	r.failedSince("frozen", from)
 }
 
 // fullDisk fills the disk of the logs; the service must not mind.
-func (r *real) fullDisk() {
+func (r *rig) fullDisk() {
 	r.Helper()
 	from := time.Now()
 	var ids []string
@@ -247,7 +247,7 @@ func (r *real) fullDisk() {
 	}
 }
 
-func (r *real) poweredOff() {
+func (r *rig) poweredOff() {
 	r.Helper()
 	from := time.Now()
 	var off []string
@@ -270,7 +270,7 @@ func (r *real) poweredOff() {
 		time.Since(from).Seconds()), from)
 }
 
-func (r *real) zoneDown() {
+func (r *rig) zoneDown() {
 	r.Helper()
 	from := time.Now()
 	r.must(r.host.Zone("eu-central-1a", false))

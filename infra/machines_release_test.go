@@ -35,11 +35,11 @@ func photo(t *testing.T) []byte {
 
 // render runs the Pulumi program with a binary and keeps the user-data under the next version. Only names that a cloud
 // would give are put in; the difference is printed once.
-func (r *real) render(binary []byte) (g *pulumitest.Graph, version string) {
+func (r *rig) render(binary []byte) (g *pulumitest.Graph, version string) {
 	r.Helper()
 	config := map[string]string{"profile": "prod", "arch": "amd64", "serverType": "t3.small", "workerType": "c7i.large",
 		"azs":   "eu-central-1a,eu-central-1b",
-		"amiId": image1, "bootRetrySeconds": strconv.Itoa(int(r.scene.retry / time.Second))}
+		"amiId": image1, "bootRetrySeconds": strconv.Itoa(int(r.options.retry / time.Second))}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.releases = append(r.releases, hash(binary))
@@ -58,7 +58,7 @@ const image1 = "ami-00000000000000001"
 
 // release renders and uploads a release, as `pulumi up` does before its rollout, and returns its version. What is
 // uploaded under the name of binary is content.
-func (r *real) release(binary, content []byte) (version string) {
+func (r *rig) release(binary, content []byte) (version string) {
 	r.Helper()
 	_, version = r.render(binary)
 	r.publish(binary, content)
@@ -67,7 +67,7 @@ func (r *real) release(binary, content []byte) (version string) {
 }
 
 // tellTemplates has the simulator know every version that was rendered.
-func (r *real) tellTemplates() {
+func (r *rig) tellTemplates() {
 	for _, role := range roles {
 		var versions []asgsim.TemplateVersion
 		for n := range r.releases {
@@ -84,7 +84,7 @@ func hash(b []byte) string {
 }
 
 // userDataOf returns what a machine reads: the rendered bytes with the cloud's names.
-func (r *real) userDataOf(m asgsim.Machine) string {
+func (r *rig) userDataOf(m asgsim.Machine) string {
 	r.mu.Lock()
 	text := r.userData[m.Version+m.Group[strings.LastIndex(m.Group, "-")+1:]]
 	r.mu.Unlock()
@@ -104,7 +104,7 @@ func (r *real) userDataOf(m asgsim.Machine) string {
 }
 
 // publish puts bytes where machines look for the release that has the hash of named.
-func (r *real) publish(named, content []byte) {
+func (r *rig) publish(named, content []byte) {
 	r.Helper()
 	_, err := r.cloud.S3().PutObject(r.Context(), &s3.PutObjectInput{Bucket: aws.String("releases"),
 		Key: aws.String("releases/" + hash(named) + "/imagery"), Body: bytes.NewReader(content)})

@@ -32,7 +32,7 @@ var guards = map[settings.Role][]string{settings.Server: {"-server-errors", "-se
 const metricAlarm = "cloudwatch/metricAlarm:MetricAlarm"
 
 // judge has the program's own guard alarms watch the machines' own metrics, and the simulator know their states.
-func (r *real) judge(g *pulumitest.Graph) {
+func (r *rig) judge(g *pulumitest.Graph) {
 	r.Helper()
 	r.guards = map[settings.Role][]string{}
 	var watched []nspawn.Alarm
@@ -52,7 +52,7 @@ func (r *real) judge(g *pulumitest.Graph) {
 			state := types.StateValueOk
 			if rings {
 				state = types.StateValueAlarm
-				r.say("alarm %s: %s", name, reason)
+				r.logf("alarm %s: %s", name, reason)
 			}
 			r.sim.SetAlarms(state, name)
 		})
@@ -63,14 +63,14 @@ func (r *real) judge(g *pulumitest.Graph) {
 const leastLatency = 2000.0 // ms
 
 // alarm reads a row of the program. Its period is divided like every duration, and so is a threshold that is one.
-func (r *real) alarm(of *pulumitest.Resource, role string) nspawn.Alarm {
+func (r *rig) alarm(of *pulumitest.Resource, role string) nspawn.Alarm {
 	a := nspawn.Alarm{Name: of.Name, Role: role, Metrics: map[string]nspawn.Metric{}, Threshold: of.Number("threshold"),
 		Datapoints: int(of.Number("datapointsToAlarm")), Of: int(of.Number("evaluationPeriods"))}
 	period := of.Number("period")
 	if name := of.Text("metricName"); name != "" {
 		a.Metrics["m"] = nspawn.Metric{Name: name, Stat: of.Text("statistic") + of.Text("extendedStatistic")}
 		if name == settings.MetricRequestTime {
-			a.Threshold = max(a.Threshold/float64(r.scene.factor), leastLatency)
+			a.Threshold = max(a.Threshold/float64(r.options.factor), leastLatency)
 		}
 	}
 	queries, _ := of.Get("metricQueries").([]any)
@@ -84,7 +84,7 @@ func (r *real) alarm(of *pulumitest.Resource, role string) nspawn.Alarm {
 		a.Metrics[of.Text(at+"id")] = nspawn.Metric{Name: of.Text(at + "metric.metricName"),
 			Stat: of.Text(at + "metric.stat")}
 	}
-	a.Period = time.Duration(period) * time.Second / time.Duration(r.scene.factor)
+	a.Period = time.Duration(period) * time.Second / time.Duration(r.options.factor)
 	if len(a.Metrics) == 0 || a.Period <= 0 || of.Text("comparisonOperator") != "GreaterThanThreshold" {
 		r.Fatalf("alarm %s is not understood: %+v", of.Name, a)
 	}
@@ -92,7 +92,7 @@ func (r *real) alarm(of *pulumitest.Resource, role string) nspawn.Alarm {
 }
 
 // up does the part of a `pulumi up` that concerns machines: it runs the controller against the emulated endpoints.
-func (r *real) up(version string, bake time.Duration) error {
+func (r *rig) up(version string, bake time.Duration) error {
 	cfg := aws.Config{Region: region, BaseEndpoint: aws.String("http://" + control),
 		Credentials: credentials.NewStaticCredentialsProvider("deployer", "secret", "")}
 	o := rollout.Options{
@@ -100,10 +100,10 @@ func (r *real) up(version string, bake time.Duration) error {
 			Compute: ec2.NewFromConfig(cfg),
 			Alarms:  cloudwatch.NewFromConfig(cfg), Objects: r.cloud.S3(), Table: r.cloud.DynamoDB()},
 		Table: r.stack.Table, By: "test@host", Why: "pulumi up", Bake: bake,
-		Poll: 10 * time.Second / time.Duration(r.scene.factor),
+		Poll: 10 * time.Second / time.Duration(r.options.factor),
 		Groups: map[settings.Role]rollout.Group{settings.Worker: {Name: workers, Alarms: r.guards[settings.Worker]},
 			settings.Server: {Name: servers, Alarms: r.guards[settings.Server]}},
-		Log: func(line string) { r.say("rollout: %s", line) },
+		Log: func(line string) { r.logf("rollout: %s", line) },
 		Smoke: func(ctx context.Context, release string) error {
 			_, err := smoke.Run(ctx, smoke.Options{URL: "http://" + nspawn.Address, Release: release})
 			return err
@@ -126,7 +126,7 @@ func (r *real) up(version string, bake time.Duration) error {
 const bake, longBake = 60 * time.Second, 300 * time.Second
 
 // rolled fails unless both groups come to run one version, and have nothing else.
-func (r *real) rolled(version string) {
+func (r *rig) rolled(version string) {
 	r.Helper()
 	for _, name := range []string{servers, workers} {
 		r.until(name+" has version "+version+" and nothing else", func() bool {
@@ -141,16 +141,16 @@ func (r *real) rolled(version string) {
 }
 
 // firstRelease proves what the groups were made with, as a first deploy does.
-func (r *real) firstRelease() {
+func (r *rig) firstRelease() {
 	r.Helper()
 	from := time.Now()
 	r.must(r.up("1", bake))
 	r.rolled("1")
-	r.say("first release: proven by the controller and a smoke within %.1f s", time.Since(from).Seconds())
+	r.logf("first release: proven by the controller and a smoke within %.1f s", time.Since(from).Seconds())
 }
 
 // rollGood has the controller replace both groups.
-func (r *real) rollGood() {
+func (r *rig) rollGood() {
 	r.Helper()
 	from := time.Now()
 	next := append(slices.Clone(r.good), '2') // another hash, the same program
@@ -162,7 +162,7 @@ func (r *real) rollGood() {
 
 // takenBack has the controller try a release that it must take back, for a reason that it must give with its words or
 // the instance's, and fails unless no request did.
-func (r *real) takenBack(what, version, reason string, bake time.Duration) {
+func (r *rig) takenBack(what, version, reason string, bake time.Duration) {
 	r.Helper()
 	from := time.Now()
 	g, _, err := r.sim.Snapshot(servers)
@@ -172,14 +172,14 @@ func (r *real) takenBack(what, version, reason string, bake time.Duration) {
 		!strings.Contains(judged.Reason+"\n"+strings.Join(judged.Lines, "\n"), reason) {
 		r.Fatalf("%s: %v", what, err)
 	}
-	r.say("%s: %v", what, judged)
+	r.logf("%s: %v", what, judged)
 	r.rolled(g.Version)
 	r.unharmed(fmt.Sprintf("%s: rolled back by the controller in %.1f s", what, time.Since(from).Seconds()), from)
 }
 
 // rollBad has the controller try a release that does not boot. It costs two launches of workers and nothing else;
 // tried again it is not even begun.
-func (r *real) rollBad() {
+func (r *rig) rollBad() {
 	r.Helper()
 	all := func() []string { return append(ids(r.in(servers, "")), ids(r.in(workers, ""))...) }
 	before := all()
@@ -197,7 +197,7 @@ func (r *real) rollBad() {
 
 // rollHalfBad has the controller try a release of which only the servers do not boot: the workers, all new by then, go
 // back with them.
-func (r *real) rollHalfBad() {
+func (r *rig) rollHalfBad() {
 	r.Helper()
 	next := append(slices.Clone(r.good), '6')
 	version := r.release(next, next)
@@ -209,7 +209,7 @@ func (r *real) rollHalfBad() {
 // the last one goes, users wait, and the alarm on the servers' own figures takes the release back while it bakes. A
 // release that answers errors under load cannot be rolled back without failed requests, since its guard alarm counts
 // them.
-func (r *real) rollSlow() {
+func (r *rig) rollSlow() {
 	r.Helper()
 	from := time.Now()
 	r.takenBack("slow under load", r.release(r.slow, r.slow), "-server-latency", longBake)
@@ -217,5 +217,5 @@ func (r *real) rollSlow() {
 	for _, q := range r.load.Since(from) {
 		slowest = max(slowest, q.End.Sub(q.Begin))
 	}
-	r.say("slow under load: the slowest request took %.1f s", slowest.Seconds())
+	r.logf("slow under load: the slowest request took %.1f s", slowest.Seconds())
 }

@@ -29,8 +29,8 @@ var factor = flag.Int("factor", 0,
 	"divides every duration of hooks, health checks, drains, warm-ups, bakes and alarms of the machines; 0: 20, or 10 "+
 		"with -all")
 
-// real is the rendered prod stack on machines: two servers, two workers, two zones, and an emulated AWS.
-type real struct {
+// rig is the rendered prod stack on machines: two servers, two workers, two zones, and an emulated AWS.
+type rig struct {
 	*testing.T
 	host  *nspawn.Host
 	sim   *asgsim.Simulator
@@ -41,9 +41,9 @@ type real struct {
 	good  []byte // the binary
 	slow  []byte // the same, but bad under load; nil: it was not built
 
-	scene  scene
-	names  []string                   // the mock cloud's, each before the emulator's
-	guards map[settings.Role][]string // names of alarms
+	options rigOptions
+	names   []string                   // the mock cloud's, each before the emulator's
+	guards  map[settings.Role][]string // names of alarms
 
 	mu       sync.Mutex
 	userData map[string]string // by version and role
@@ -56,22 +56,22 @@ const emulator, control = nspawn.Address + ":4566", nspawn.Address + ":4567"
 // servers and workers are the names of the stack's groups.
 const servers, workers = "imagery-test-server", "imagery-test-worker"
 
-// scene holds the parameters of one stack of machines.
-type scene struct {
+// rigOptions are the parameters of one stack of machines.
+type rigOptions struct {
 	factor int               // of the simulator and the balancer
 	retry  time.Duration     // how long a boot waits for rights
 	cpu    float64           // of one core, for each machine; 0: no bound
 	files  map[string]string // put into every machine
 }
 
-// newReal makes network, emulators and an empty stack. The environment is that of scripts/boot-test.
-func newReal(t *testing.T, s scene) *real {
+// newRig makes network, emulators and an empty stack. The environment is that of scripts/boot-test.
+func newRig(t *testing.T, o rigOptions) *rig {
 	t.Helper()
 	root, binary := os.Getenv("IMAGERY_MACHINE_ROOT"), os.Getenv("IMAGERY_MACHINE_BINARY")
 	if root == "" || binary == "" {
 		t.Skip("real machines are started by scripts/boot-test, which is a check of its own")
 	}
-	r := &real{T: t, dir: t.TempDir(), userData: map[string]string{}, scene: s}
+	r := &rig{T: t, dir: t.TempDir(), userData: map[string]string{}, options: o}
 	var err error
 	if r.good, err = os.ReadFile(binary); err != nil {
 		t.Fatal(err)
@@ -84,7 +84,7 @@ func newReal(t *testing.T, s scene) *real {
 	g, _ := r.render(r.good)
 	target := g.Of("lb/targetGroup:TargetGroup")[0]
 	seconds := func(path string) time.Duration {
-		return time.Duration(target.Number(path)*float64(time.Second)) / time.Duration(s.factor)
+		return time.Duration(target.Number(path)*float64(time.Second)) / time.Duration(o.factor)
 	}
 	r.host, err = nspawn.New(nspawn.Options{Dir: r.dir, Root: root, Zones: []string{"eu-central-1a", "eu-central-1b"},
 		Check: nspawn.Check{Path: target.Text("healthCheck.path"), Interval: seconds("healthCheck.interval"),
@@ -92,11 +92,11 @@ func newReal(t *testing.T, s scene) *real {
 			Healthy:   int(target.Number("healthCheck.healthyThreshold")),
 			Unhealthy: int(target.Number("healthCheck.unhealthyThreshold")), Port: int(target.Number("port"))},
 		UserData:    r.userDataOf,
-		Log:         r.say,
+		Log:         r.logf,
 		Role:        func(group string) string { return group[strings.LastIndex(group, "-")+1:] },
 		Environment: []string{"AWS_ENDPOINT_URL=http://" + emulator, "AWS_ENDPOINT_URL_AUTO_SCALING=http://" + control},
-		CPU:         s.cpu,
-		Files:       s.files,
+		CPU:         o.cpu,
+		Files:       o.files,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -105,7 +105,7 @@ func newReal(t *testing.T, s scene) *real {
 	r.cloud = fakeaws.New()
 	t.Cleanup(r.cloud.Close)
 	limits := imagery.Limits{
-		Visibility: settings.QueueVisibility / time.Duration(s.factor), MaxReceives: settings.QueueMaxReceives,
+		Visibility: settings.QueueVisibility / time.Duration(o.factor), MaxReceives: settings.QueueMaxReceives,
 	}
 	if r.stack, err = r.cloud.NewStack(t.Context(), "imagery", limits); err != nil {
 		t.Fatal(err)
@@ -118,11 +118,11 @@ func newReal(t *testing.T, s scene) *real {
 		r.stack.DLQURL,
 	}
 	for n := 0; n < len(r.names); n += 2 {
-		r.say("user-data: %s is %s; every other byte is as rendered", r.names[n], r.names[n+1])
+		r.logf("user-data: %s is %s; every other byte is as rendered", r.names[n], r.names[n+1])
 	}
 	r.must(r.cloud.NewBucket(t.Context(), "releases"))
 	r.publish(r.good, r.good)
-	r.sim = asgsim.New(asgsim.Options{Driver: r.host, Factor: s.factor, Log: r.say})
+	r.sim = asgsim.New(asgsim.Options{Driver: r.host, Factor: o.factor, Log: r.logf})
 	t.Cleanup(r.sim.Close)
 	r.host.Simulator = r.sim
 	r.listen(emulator, r.cloud.Proxy)
@@ -138,18 +138,18 @@ func newReal(t *testing.T, s scene) *real {
 
 var begun = time.Now()
 
-func (r *real) say(format string, args ...any) {
+func (r *rig) logf(format string, args ...any) {
 	fmt.Printf("%6.1f s  %s\n", time.Since(begun).Seconds(), fmt.Sprintf(format, args...))
 }
 
-func (r *real) must(err error) {
+func (r *rig) must(err error) {
 	r.Helper()
 	if err != nil {
 		r.Fatal(err)
 	}
 }
 
-func (r *real) listen(address string, h http.Handler) {
+func (r *rig) listen(address string, h http.Handler) {
 	l, err := net.Listen("tcp", address)
 	r.must(err)
 	server := &http.Server{Handler: h}
@@ -179,7 +179,7 @@ func groupOf(g *pulumitest.Graph, role string, target *pulumitest.Resource) asgs
 }
 
 // in lists a group's instances in service, of a version if one is given.
-func (r *real) in(group, version string) []asgsim.Instance {
+func (r *rig) in(group, version string) []asgsim.Instance {
 	_, all, err := r.sim.Snapshot(group)
 	if err != nil {
 		panic(err)
@@ -194,7 +194,7 @@ func (r *real) in(group, version string) []asgsim.Instance {
 const eventTimeout = 3 * time.Minute
 
 // until polls for an event and returns how long that took. It fails after eventTimeout.
-func (r *real) until(what string, ok func() bool) time.Duration {
+func (r *rig) until(what string, ok func() bool) time.Duration {
 	r.Helper()
 	from := time.Now()
 	if !eventually(ok) {
@@ -222,19 +222,19 @@ func eventually(ok func() bool) bool {
 	return true
 }
 
-func (r *real) full() {
+func (r *rig) full() {
 	r.Helper()
 	r.until("two servers and two workers in service",
 		func() bool { return len(r.in(servers, "")) == 2 && len(r.in(workers, "")) == 2 })
 }
 
-func (r *real) change(group string, c asgsim.Change) {
+func (r *rig) change(group string, c asgsim.Change) {
 	r.Helper()
 	r.must(r.sim.Update(group, c))
 }
 
 // nothingLost waits until every photo that was accepted has its result, and checks what is stored.
-func (r *real) nothingLost(ids []string) {
+func (r *rig) nothingLost(ids []string) {
 	r.Helper()
 	left := len(ids)
 	took := r.until("every accepted photo is processed", func() bool {
@@ -250,5 +250,5 @@ func (r *real) nothingLost(ids []string) {
 		}
 		return left == 0
 	})
-	r.say("%d photos were accepted, 0 lost; the last one was done %.1f s after the load", len(ids), took.Seconds())
+	r.logf("%d photos were accepted, 0 lost; the last one was done %.1f s after the load", len(ids), took.Seconds())
 }
