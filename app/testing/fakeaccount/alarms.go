@@ -68,26 +68,17 @@ func (a *Account) Remove(name string) {
 
 // Subscribe replaces the subscriptions of the topic.
 func (a *Account) Subscribe(subs ...Subscription) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.subs = subs
-}
-
-// subscriptions answers ListSubscriptionsByTopic.
-func (a *Account) subscriptions() string {
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	var b strings.Builder
-	for i, s := range a.subs {
+	for i, s := range subs {
 		arn := "PendingConfirmation"
 		if s.Confirmed {
 			arn = fmt.Sprintf("%s:%d", a.Topic, i)
 		}
 		fmt.Fprintf(&b, "<member><TopicArn>%s</TopicArn><Protocol>%s</Protocol><SubscriptionArn>%s</SubscriptionArn>"+
-			"<Owner>%s</Owner><Endpoint>%s</Endpoint></member>",
-			a.Topic, s.Protocol, arn, ID, s.Endpoint)
+			"<Owner>%s</Owner><Endpoint>%s</Endpoint></member>", a.Topic, s.Protocol, arn, ID, s.Endpoint)
 	}
-	return result("ListSubscriptionsByTopic", "<Subscriptions>"+b.String()+"</Subscriptions>")
+	a.Answers("sns:ListSubscriptionsByTopic", 200,
+		result("ListSubscriptionsByTopic", "<Subscriptions>"+b.String()+"</Subscriptions>"))
 }
 
 // cloudWatch implements Smithy's RPC v2 over CBOR, which current SDKs use.
@@ -171,8 +162,7 @@ func (al *Alarm) remember(kind, summary string, data map[string]any) {
 }
 
 func (al *Alarm) describe() cbor.Map {
-	texts := func(list []string) cbor.List {
-		out := cbor.List{}
+	texts := func(list []string) (out cbor.List) {
 		for _, s := range list {
 			out = append(out, cbor.String(s))
 		}

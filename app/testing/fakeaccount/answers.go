@@ -10,6 +10,8 @@ func healthy() map[string]answer {
 				"</Account>")},
 		"sns:GetTopicAttributes": {
 			200, result("GetTopicAttributes", "<Attributes><entry><key>DisplayName</key><value></value></entry></Attributes>")},
+		"autoscaling:DescribeAutoScalingInstances": {
+			200, result("DescribeAutoScalingInstances", "<AutoScalingInstances></AutoScalingInstances>")},
 		"s3:GetPublicAccessBlock": {
 			200, `<PublicAccessBlockConfiguration><BlockPublicAcls>true</BlockPublicAcls><IgnorePublicAcls>true` +
 				`</IgnorePublicAcls><BlockPublicPolicy>true</BlockPublicPolicy>` +

@@ -36,15 +36,13 @@ type Account struct {
 	URL   string // endpoint of all services
 	Topic string // ARN of the topic of all alarms
 
-	mu        sync.Mutex
-	alarms    []*Alarm
-	subs      []Subscription
-	answers   map[string]answer // by service:Operation
-	calls     []string          // service:Operation, and of an alarm what was done
-	hook      func(call string)
-	tagged    []string
-	instances map[string]string // group by instance
-	skew      time.Duration
+	mu      sync.Mutex
+	alarms  []*Alarm
+	answers map[string]answer // by service:Operation
+	calls   []string          // service:Operation, and of an alarm what was done
+	hook    func(call string)
+	tagged  []string
+	skew    time.Duration
 }
 
 // answer is a fixed answer to an operation.
@@ -58,9 +56,9 @@ func Start(t *testing.T) *Account {
 	t.Helper()
 	cloud := fakeaws.New()
 	t.Cleanup(cloud.Close)
-	a := &Account{Cloud: cloud, answers: healthy(), instances: map[string]string{},
-		Topic: "arn:aws:sns:" + fakeaws.Region + ":" + ID + ":imagery-test-alarms-1a2b3c4",
-		subs:  []Subscription{{"email", "oncall@example.com", true}}}
+	a := &Account{Cloud: cloud, answers: healthy(),
+		Topic: "arn:aws:sns:" + fakeaws.Region + ":" + ID + ":imagery-test-alarms-1a2b3c4"}
+	a.Subscribe(Subscription{"email", "oncall@example.com", true})
 	for _, name := range settings.Alarms {
 		a.alarms = append(a.alarms, &Alarm{Name: "imagery-test-" + name + "-1a2b3c4", State: "OK", Enabled: true,
 			Since:   time.Now().Add(-time.Hour),
@@ -142,11 +140,11 @@ func (a *Account) Tag(arns ...string) {
 	a.tagged = append(a.tagged, arns...)
 }
 
-// Instance adds an instance to a group.
+// Instance sets the only instance of all groups.
 func (a *Account) Instance(id, group string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.instances[id] = group
+	a.Answers("autoscaling:DescribeAutoScalingInstances", 200, result("DescribeAutoScalingInstances",
+		"<AutoScalingInstances><member><InstanceId>"+id+"</InstanceId><AutoScalingGroupName>"+group+
+			"</AutoScalingGroupName></member></AutoScalingInstances>"))
 }
 
 // Skew sets how far the clock of AWS is ahead.
@@ -179,12 +177,8 @@ func (a *Account) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		write(w, service, fixed)
 	case service == "cloudwatch":
 		a.cloudWatch(w, operation, body)
-	case operation == "ListSubscriptionsByTopic":
-		write(w, service, answer{200, a.subscriptions()})
 	case operation == "GetResources":
 		write(w, service, answer{200, a.resources(body)})
-	case operation == "DescribeAutoScalingInstances":
-		write(w, service, answer{200, a.members(body)})
 	default:
 		target, _ := url.Parse(a.Cloud.Endpoint)
 		proxy := &httputil.ReverseProxy{Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(target) },
@@ -248,21 +242,6 @@ func (a *Account) resources(body []byte) string {
 	}
 	out, _ := json.Marshal(map[string]any{"PaginationToken": next, "ResourceTagMappingList": list})
 	return string(out)
-}
-
-// members answers DescribeAutoScalingInstances.
-func (a *Account) members(body []byte) string {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	form, _ := url.ParseQuery(string(body))
-	var b strings.Builder
-	for key, v := range form {
-		if group := a.instances[v[0]]; strings.HasPrefix(key, "InstanceIds.") && group != "" {
-			fmt.Fprintf(&b, "<member><InstanceId>%s</InstanceId><AutoScalingGroupName>%s</AutoScalingGroupName></member>", v[0],
-				group)
-		}
-	}
-	return result("DescribeAutoScalingInstances", "<AutoScalingInstances>"+b.String()+"</AutoScalingInstances>")
 }
 
 // Items counts the items of the table.
