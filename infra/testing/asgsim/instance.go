@@ -12,8 +12,8 @@ import (
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 )
 
-// instance is an EC2 instance. Its lifecycle is Pending, Pending:Wait, Pending:Proceed, InService, Terminating,
-// Terminating:Wait, Terminating:Proceed, terminated.
+// instance is an EC2 instance. Its lifecycle is Pending, Pending:Wait, InService, Terminating, Terminating:Wait,
+// Terminating:Proceed.
 type instance struct {
 	Machine
 	state            types.LifecycleState
@@ -95,7 +95,6 @@ func (s *Simulator) start(g *group, i *instance, a *Activity) {
 		return
 	}
 	// The instance is registered with the load balancer after the hook.
-	i.state = types.LifecycleStatePendingProceed
 	if g.TargetGroup != "" {
 		s.Driver.Register(i.ID)
 		i.registered = true
@@ -173,20 +172,15 @@ func (s *Simulator) shutdown(g *group, i *instance, a *Activity, inService bool)
 		// The instance terminates after CONTINUE and after ABANDON.
 		s.await(i, h, types.LifecycleStateTerminatingWait, a)
 	}
-	s.setState(i, types.LifecycleStateTerminatingProceed)
+	s.mu.Lock()
+	i.state = types.LifecycleStateTerminatingProceed
+	s.mu.Unlock()
 	s.Driver.Stop(i.ID)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i.state = types.LifecycleStateTerminated
 	delete(g.instances, i.ID)
 	s.changed(g)
 	s.end(a, types.ScalingActivityStatusCodeSuccessful, "")
-}
-
-func (s *Simulator) setState(i *instance, state types.LifecycleState) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	i.state = state
 }
 
 // targetHealth returns a target's health as ELB describes it. The lock is held.

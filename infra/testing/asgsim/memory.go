@@ -55,7 +55,7 @@ type simulated struct {
 const bootFailureDelay = 20 * time.Second
 
 // Start implements Driver.
-func (m *Memory) Start(ctx context.Context, machine Machine) error {
+func (m *Memory) Start(_ context.Context, machine Machine) error {
 	script := m.Script(machine)
 	if script.Refused != "" {
 		return errors.New(script.Refused)
@@ -77,14 +77,11 @@ func (m *Memory) Start(ctx context.Context, machine Machine) error {
 // run runs a machine's script: boot, alarm, and the reaction to its termination.
 func (m *Memory) run(machine Machine, script Script) {
 	s := m.Simulator
-	if script.Answer == "" || !s.sleep(script.Boot) {
-		return
-	}
-	if !m.complete(machine, Launching, script.Answer) {
+	if script.Answer == "" || !s.sleep(script.Boot) || !m.complete(machine, Launching, script.Answer) {
 		return
 	}
 	if script.Answer != Continue {
-		m.PowerOff(machine.ID)
+		m.Stop(machine.ID)
 		return
 	}
 	if script.Alarm != "" {
@@ -153,14 +150,9 @@ func (m *Memory) complete(machine Machine, transition, result string) bool {
 	return false
 }
 
-// PowerOff stops a machine, as a crash does.
-func (m *Memory) PowerOff(id string) { m.update(id, func(v *simulated) { v.on = false }) }
-
 // FailHealthChecks makes the target health checks of a machine fail from now on.
 func (m *Memory) FailHealthChecks(id string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.machines[id].script.Unhealthy = true
+	m.update(id, func(v *simulated) { v.script.Unhealthy = true })
 }
 
 // Running implements Driver.
@@ -171,8 +163,8 @@ func (m *Memory) Running(id string) bool {
 	return v != nil && v.on
 }
 
-// Stop implements Driver.
-func (m *Memory) Stop(id string) { m.PowerOff(id) }
+// Stop implements Driver. Tests call it for a crash.
+func (m *Memory) Stop(id string) { m.update(id, func(v *simulated) { v.on = false }) }
 
 // Register implements Driver.
 func (m *Memory) Register(id string) {

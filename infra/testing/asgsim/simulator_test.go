@@ -83,7 +83,7 @@ func TestUnhealthyIsReplaced(t *testing.T) {
 	inBubble(t, good, func(c *cloud) {
 		c.filled()
 		lost := *c.serving()[0].InstanceId
-		c.memory.PowerOff(lost)
+		c.memory.Stop(lost)
 		c.until("one is terminated", func() bool { return len(c.serving()) == 1 })
 		c.filled()
 		time.Sleep(2 * time.Minute)

@@ -1,6 +1,7 @@
 package nspawn
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -21,31 +22,22 @@ func (h *Host) cpuGroup(id string) string {
 // limitCPU makes the control group of a machine, with a share of one core.
 func (h *Host) limitCPU(id string, share float64) error {
 	dir := h.cpuGroup(id)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("limit the CPU: %w", err)
-	}
+	err := os.MkdirAll(dir, 0o755)
 	for name, value := range map[string]int{"cpu.cfs_period_us": cpuPeriod, "cpu.cfs_quota_us": int(share * cpuPeriod)} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(strconv.Itoa(value)), 0o644); err != nil {
-			return fmt.Errorf("limit the CPU: %w", err)
-		}
+		err = errors.Join(err, os.WriteFile(filepath.Join(dir, name), []byte(strconv.Itoa(value)), 0o644))
 	}
-	return nil
+	return err
 }
 
 // FullSpeed removes a machine's CPU limit and returns for how long the limit throttled it.
 func (h *Host) FullSpeed(id string) (throttled time.Duration, err error) {
 	stat, err := os.ReadFile(filepath.Join(h.cpuGroup(id), "cpu.stat"))
 	if err != nil {
-		return 0, fmt.Errorf("read what the bound on the CPU did: %w", err)
+		return 0, err
 	}
-	for line := range strings.Lines(string(stat)) {
-		if ns, ok := strings.CutPrefix(strings.TrimSpace(line), "throttled_time "); ok {
-			n, err := strconv.ParseInt(ns, 10, 64)
-			if err != nil {
-				return 0, fmt.Errorf("read what the bound on the CPU did: %w", err)
-			}
-			throttled = time.Duration(n)
-		}
+	_, ns, _ := strings.Cut(string(stat), "throttled_time ")
+	if _, err := fmt.Sscan(ns, (*int64)(&throttled)); err != nil {
+		return 0, fmt.Errorf("read the time of throttling from %q: %w", stat, err)
 	}
 	return throttled, os.WriteFile(filepath.Join(h.cpuGroup(id), "cpu.cfs_quota_us"), []byte("-1"), 0o644)
 }

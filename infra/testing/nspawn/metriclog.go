@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"math"
 	"os"
 	"slices"
 	"time"
@@ -31,28 +33,20 @@ const serviceLog = "/var/log/imagery/imagery.log"
 // read reads new log lines. The last lines before a machine powered off are lost, as they may be on AWS.
 func (b *metricLog) read() {
 	b.host.mu.Lock()
-	var on []*machine
-	for _, m := range b.host.machines {
-		on = append(on, m)
-	}
+	ids := slices.Collect(maps.Keys(b.host.machines))
 	b.host.mu.Unlock()
-	for _, m := range on {
-		if pid := b.host.Leader(m.ID); pid > 0 {
-			b.readFrom(m.ID, fmt.Sprintf("/proc/%d/root%s", pid, serviceLog))
-		}
+	for _, id := range ids {
+		b.readFrom(id, fmt.Sprintf("/proc/%d/root%s", b.host.Leader(id), serviceLog))
 	}
 }
 
 func (b *metricLog) readFrom(id, path string) {
 	f, err := os.Open(path)
 	if err != nil {
-		return // before the service was installed, or when the machine goes off
+		return // before the service was installed, or when the machine powers off
 	}
 	defer f.Close()
-	if _, err := f.Seek(b.at[id], io.SeekStart); err != nil {
-		return
-	}
-	text, err := io.ReadAll(f)
+	text, err := io.ReadAll(io.NewSectionReader(f, b.at[id], math.MaxInt64-b.at[id]))
 	if err != nil {
 		return
 	}
