@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -40,7 +39,7 @@ func (a AWSSettings) sdk(ctx context.Context) (sdk.Config, error) {
 	// The web identity comes before the other role, as in the provider.
 	if r := a.AssumeRoleWithWebIdentity; r.RoleArn != "" {
 		cfg.Credentials = sdk.NewCredentialsCache(stscreds.NewWebIdentityRoleProvider(a.sts(cfg), r.RoleArn,
-			r.token(), func(o *stscreds.WebIdentityRoleOptions) {
+			r, func(o *stscreds.WebIdentityRoleOptions) {
 				o.RoleSessionName, o.Policy, o.PolicyARNs = r.SessionName, pointer(r.Policy), policies(r.PolicyArns)
 				o.Duration = duration(r.Duration)
 			}))
@@ -63,10 +62,7 @@ func (a AWSSettings) sdk(ctx context.Context) (sdk.Config, error) {
 	if err != nil {
 		return sdk.Config{}, fmt.Errorf("look up the account of the credentials: %w", err)
 	}
-	if err := a.checkAccount(sdk.ToString(identity.Account)); err != nil {
-		return sdk.Config{}, err
-	}
-	return cfg, nil
+	return cfg, a.checkAccount(sdk.ToString(identity.Account))
 }
 
 // options translates the settings that the SDK's configuration has. For unset ones the SDK reads the same sources as
@@ -88,11 +84,8 @@ func (a AWSSettings) options() ([]func(*config.LoadOptions) error, error) {
 	add(a.RetryMode != "", config.WithRetryMode(sdk.RetryMode(a.RetryMode)))
 	add(a.TokenBucketRateLimiterCapacity > 0, config.WithRetryer(a.retryer))
 	add(a.Ec2MetadataServiceEndpoint != "", config.WithEC2IMDSEndpoint(a.Ec2MetadataServiceEndpoint))
-	mode := imds.EndpointModeStateIPv4
-	if a.Ec2MetadataServiceEndpointMode == "IPv6" {
-		mode = imds.EndpointModeStateIPv6
-	}
-	add(a.Ec2MetadataServiceEndpointMode != "", config.WithEC2IMDSEndpointMode(mode))
+	add(a.Ec2MetadataServiceEndpointMode == "IPv4", config.WithEC2IMDSEndpointMode(imds.EndpointModeStateIPv4))
+	add(a.Ec2MetadataServiceEndpointMode == "IPv6", config.WithEC2IMDSEndpointMode(imds.EndpointModeStateIPv6))
 	add(sdk.ToBool(a.SkipMetadataApiCheck), config.WithEC2IMDSClientEnableState(imds.ClientDisabled))
 	add(sdk.ToBool(a.UseDualstackEndpoint), config.WithUseDualStackEndpoint(sdk.DualStackEndpointStateEnabled))
 	add(sdk.ToBool(a.UseFipsEndpoint), config.WithUseFIPSEndpoint(sdk.FIPSEndpointStateEnabled))
@@ -130,12 +123,7 @@ func (a AWSSettings) client() *awshttp.BuildableClient {
 	choose := proxies.ProxyFunc()
 	return awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
 		t.Proxy = func(r *http.Request) (*url.URL, error) { return choose(r.URL) }
-		if sdk.ToBool(a.Insecure) {
-			if t.TLSClientConfig == nil {
-				t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
-			}
-			t.TLSClientConfig.InsecureSkipVerify = true // aws:insecure
-		}
+		t.TLSClientConfig.InsecureSkipVerify = sdk.ToBool(a.Insecure)
 	})
 }
 
@@ -167,26 +155,16 @@ func (a AWSSettings) serviceOptions(service string, options any) {
 
 // sts returns an STS client for the configured STS region.
 func (a AWSSettings) sts(cfg sdk.Config) *sts.Client {
-	return sts.NewFromConfig(cfg, func(o *sts.Options) {
-		if a.StsRegion != "" {
-			o.Region = a.StsRegion
-		}
-	})
+	return sts.NewFromConfig(cfg, func(o *sts.Options) { o.Region = cmp.Or(a.StsRegion, o.Region) })
 }
 
-// token returns the source of the web identity's token.
-func (r webIdentityRole) token() stscreds.IdentityTokenRetriever {
+// GetIdentityToken returns the web identity's token, for stscreds.
+func (r webIdentityRole) GetIdentityToken() ([]byte, error) {
 	if r.WebIdentityTokenFile != "" {
-		return stscreds.IdentityTokenFile(r.WebIdentityTokenFile)
+		return os.ReadFile(r.WebIdentityTokenFile)
 	}
-	return identityToken(r.WebIdentityToken)
+	return []byte(r.WebIdentityToken), nil
 }
-
-// identityToken is the token itself, for stscreds.IdentityTokenRetriever.
-type identityToken string
-
-// GetIdentityToken returns the token.
-func (t identityToken) GetIdentityToken() ([]byte, error) { return []byte(t), nil }
 
 // pointer returns nil for "".
 func pointer(s string) *string {

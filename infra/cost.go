@@ -46,7 +46,7 @@ type item struct {
 	usd  float64
 }
 
-// Estimate is the monthly cost of a stack.
+// Estimate holds the monthly cost of a stack.
 type Estimate struct {
 	items []item // at the smallest size, the largest amount first
 	total float64

@@ -54,19 +54,17 @@ func lookUp(ctx *pulumi.Context, cfg Config, opt pulumi.InvokeOption) (Location,
 		// Value is marked secret, and Pulumi would hide every launch template that contains it.
 		l.Image = parameter.InsecureValue
 	}
-	if cfg.AccessLogs {
-		// Newer regions have no such account and need none, so an error is only logged.
-		account, err := elb.GetServiceAccount(ctx, &elb.GetServiceAccountArgs{}, opt)
-		if err == nil {
-			l.AccessLogRoot = account.Arn
-			return l, nil
-		}
+	if !cfg.AccessLogs {
+		return l, nil
+	}
+	// Newer regions have no such account and need none, so an error is only logged.
+	account, err := elb.GetServiceAccount(ctx, &elb.GetServiceAccountArgs{}, opt)
+	if err != nil {
 		text := fmt.Sprintf("%s has no account that delivers access logs, the service delivers them itself: %v",
 			cfg.Region, err)
-		if err := ctx.Log.Info(text, nil); err != nil {
-			return Location{}, err
-		}
+		return l, ctx.Log.Info(text, nil)
 	}
+	l.AccessLogRoot = account.Arn
 	return l, nil
 }
 
@@ -102,12 +100,9 @@ func zones(ctx *pulumi.Context, cfg Config, opt pulumi.InvokeOption) ([]string, 
 	for i, zone := range offers.Locations {
 		offered[zone+" "+offers.InstanceTypes[i]] = true
 	}
-	var found []string
-	for _, zone := range slices.Sorted(slices.Values(available.Names)) {
-		if offered[zone+" "+cfg.ServerType] && offered[zone+" "+cfg.WorkerType] {
-			found = append(found, zone)
-		}
-	}
+	found := slices.DeleteFunc(slices.Sorted(slices.Values(available.Names)), func(zone string) bool {
+		return !offered[zone+" "+cfg.ServerType] || !offered[zone+" "+cfg.WorkerType]
+	})
 	if len(found) < cfg.AZCount {
 		return nil, fmt.Errorf("%d zones of %s offer both %s and %s, imagery:azCount is %d: choose other types",
 			len(found), cfg.Region, cfg.ServerType, cfg.WorkerType, cfg.AZCount)

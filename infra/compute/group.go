@@ -26,12 +26,10 @@ const (
 // 20 s, and an instance enters service only once it serves requests.
 const healthCheckGrace = 90 * time.Second
 
-type hook struct {
+var hooks = []struct {
 	name, transition, result string
 	timeout                  time.Duration
-}
-
-var hooks = []hook{
+}{
 	{LaunchHook, "autoscaling:EC2_INSTANCE_LAUNCHING", "ABANDON", LaunchTimeout},
 	{TerminateHook, "autoscaling:EC2_INSTANCE_TERMINATING", "CONTINUE", TerminateTimeout},
 }

@@ -30,7 +30,7 @@ func Make(ctx *pulumi.Context, b Builder, arch string) (Binary, error) {
 	return Binary{path, sha}, err
 }
 
-// Key is the object's key.
+// Key returns the object's key.
 func (b Binary) Key() string { return fmt.Sprintf("%s%s/imagery", Prefix, b.SHA) }
 
 // Upload stores the binary. It keeps the objects of older releases: instances of an older launch template version
