@@ -21,6 +21,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/aws-sdk-go-v2/service/sts/types"
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws"
 	"golang.org/x/net/http/httpproxy"
 )
 
@@ -37,19 +38,19 @@ func (a AWSSettings) sdk(ctx context.Context) (sdk.Config, error) {
 	}
 	cfg.ServiceOptions = append(cfg.ServiceOptions, a.serviceOptions)
 	// The web identity comes before the other role, as in the provider.
-	if r := a.AssumeRoleWithWebIdentity; r.RoleArn != "" {
-		cfg.Credentials = sdk.NewCredentialsCache(stscreds.NewWebIdentityRoleProvider(a.sts(cfg), r.RoleArn,
-			r, func(o *stscreds.WebIdentityRoleOptions) {
-				o.RoleSessionName, o.Policy, o.PolicyARNs = r.SessionName, pointer(r.Policy), policies(r.PolicyArns)
-				o.Duration = duration(r.Duration)
+	if r := a.AssumeRoleWithWebIdentity; r.RoleArn != nil {
+		cfg.Credentials = sdk.NewCredentialsCache(stscreds.NewWebIdentityRoleProvider(a.sts(cfg), *r.RoleArn,
+			identityToken(r), func(o *stscreds.WebIdentityRoleOptions) {
+				o.RoleSessionName, o.Duration = sdk.ToString(r.SessionName), duration(r.Duration)
+				o.Policy, o.PolicyARNs = r.Policy, policies(r.PolicyArns)
 			}))
 	}
-	if r := a.AssumeRole; r.RoleArn != "" {
-		cfg.Credentials = sdk.NewCredentialsCache(stscreds.NewAssumeRoleProvider(a.sts(cfg), r.RoleArn,
+	if r := a.AssumeRole; r.RoleArn != nil {
+		cfg.Credentials = sdk.NewCredentialsCache(stscreds.NewAssumeRoleProvider(a.sts(cfg), *r.RoleArn,
 			func(o *stscreds.AssumeRoleOptions) {
-				o.RoleSessionName, o.ExternalID, o.SourceIdentity = r.SessionName, pointer(r.ExternalId), pointer(r.SourceIdentity)
-				o.Policy, o.PolicyARNs, o.TransitiveTagKeys = pointer(r.Policy), policies(r.PolicyArns), r.TransitiveTagKeys
-				o.Duration = duration(r.Duration)
+				o.RoleSessionName, o.Duration = sdk.ToString(r.SessionName), duration(r.Duration)
+				o.Policy, o.PolicyARNs, o.TransitiveTagKeys = r.Policy, policies(r.PolicyArns), r.TransitiveTagKeys
+				o.ExternalID, o.SourceIdentity = r.ExternalId, r.SourceIdentity
 				for k, v := range r.Tags {
 					o.Tags = append(o.Tags, types.Tag{Key: &k, Value: &v})
 				}
@@ -158,25 +159,20 @@ func (a AWSSettings) sts(cfg sdk.Config) *sts.Client {
 	return sts.NewFromConfig(cfg, func(o *sts.Options) { o.Region = cmp.Or(a.StsRegion, o.Region) })
 }
 
-// GetIdentityToken returns the web identity's token, for stscreds.
-func (r webIdentityRole) GetIdentityToken() ([]byte, error) {
-	if r.WebIdentityTokenFile != "" {
-		return os.ReadFile(r.WebIdentityTokenFile)
-	}
-	return []byte(r.WebIdentityToken), nil
-}
+// identityToken reads the token of a web identity, for stscreds.
+type identityToken aws.ProviderAssumeRoleWithWebIdentity
 
-// pointer returns nil for "".
-func pointer(s string) *string {
-	if s == "" {
-		return nil
+// GetIdentityToken returns the token.
+func (r identityToken) GetIdentityToken() ([]byte, error) {
+	if r.WebIdentityTokenFile != nil {
+		return os.ReadFile(*r.WebIdentityTokenFile)
 	}
-	return &s
+	return []byte(*r.WebIdentityToken), nil
 }
 
 // duration parses a duration that LoadConfig has checked; 0 means the SDK's default.
-func duration(s string) time.Duration {
-	d, _ := time.ParseDuration(s)
+func duration(s *string) time.Duration {
+	d, _ := time.ParseDuration(sdk.ToString(s))
 	return d
 }
 

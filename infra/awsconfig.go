@@ -17,11 +17,11 @@ import (
 type AWSSettings struct {
 	Region, Profile, AccessKey, SecretKey, Token               string
 	SharedConfigFiles, SharedCredentialsFiles                  []string
-	AssumeRole                                                 assumeRole
-	AssumeRoleWithWebIdentity                                  webIdentityRole
+	AssumeRole                                                 aws.ProviderAssumeRole
+	AssumeRoleWithWebIdentity                                  aws.ProviderAssumeRoleWithWebIdentity
 	AllowedAccountIds, ForbiddenAccountIds                     []string
-	DefaultTags                                                defaultTags
-	IgnoreTags                                                 ignoredTags
+	DefaultTags                                                aws.ProviderDefaultTags
+	IgnoreTags                                                 aws.ProviderIgnoreTags
 	Endpoints                                                  map[string]string // by the provider's name of a service
 	MaxRetries, TokenBucketRateLimiterCapacity                 int
 	RetryMode                                                  string
@@ -38,25 +38,6 @@ type AWSSettings struct {
 	account string   // the only account that SDK clients may use; empty: any
 	secret  []string // keys that the stack's configuration encrypts
 }
-
-// assumeRole holds aws:assumeRole.
-type assumeRole struct {
-	RoleArn, SessionName, ExternalId, Duration, Policy, SourceIdentity string
-	PolicyArns, TransitiveTagKeys                                      []string
-	Tags                                                               map[string]string
-}
-
-// webIdentityRole holds aws:assumeRoleWithWebIdentity.
-type webIdentityRole struct {
-	RoleArn, SessionName, Duration, Policy, WebIdentityToken, WebIdentityTokenFile string
-	PolicyArns                                                                     []string
-}
-
-// defaultTags holds aws:defaultTags.
-type defaultTags struct{ Tags map[string]string }
-
-// ignoredTags holds aws:ignoreTags.
-type ignoredTags struct{ Keys, KeyPrefixes []string }
 
 // awsKeys maps each supported aws: key to the index of its field in AWSSettings.
 var awsKeys = func() map[string]int {
@@ -129,6 +110,9 @@ func (a AWSSettings) checkAccount(id string) error {
 func (a AWSSettings) provider(tags map[string]string) *aws.ProviderArgs {
 	a.DefaultTags.Tags = tags
 	args := inputs[aws.ProviderArgs](a)
+	if len(a.Endpoints) > 0 {
+		args.Endpoints = endpointInputs(a.Endpoints)
+	}
 	for _, key := range a.secret {
 		field := reflect.ValueOf(&args).Elem().FieldByName(strings.ToUpper(key[:1]) + key[1:])
 		if !field.IsNil() {
@@ -139,39 +123,26 @@ func (a AWSSettings) provider(tags map[string]string) *aws.ProviderArgs {
 }
 
 // inputs returns arguments with the values that are set in the fields of the same names.
-func inputs[Args any](from any) Args {
-	var args Args
-	values := reflect.ValueOf(from)
-	for i := range values.NumField() {
-		field := reflect.ValueOf(&args).Elem().FieldByName(values.Type().Field(i).Name)
-		if !field.IsValid() || values.Field(i).IsZero() {
+func inputs[Args any](from any) (args Args) {
+	for field, value := range reflect.ValueOf(from).Fields() {
+		to := reflect.ValueOf(&args).Elem().FieldByName(field.Name)
+		if !to.IsValid() || value.IsZero() || field.Name == "Endpoints" {
 			continue
 		}
-		var in pulumi.Input
-		switch v := values.Field(i).Interface().(type) {
-		case string:
-			in = pulumi.String(v)
-		case int:
-			in = pulumi.Int(v)
-		case *bool:
-			in = pulumi.Bool(*v)
-		case []string:
-			in = pulumi.ToStringArray(v)
-		case assumeRole:
+		var in any
+		switch v := value.Interface().(type) {
+		case aws.ProviderAssumeRole:
 			in = inputs[aws.ProviderAssumeRoleArgs](v)
-		case webIdentityRole:
+		case aws.ProviderAssumeRoleWithWebIdentity:
 			in = inputs[aws.ProviderAssumeRoleWithWebIdentityArgs](v)
-		case defaultTags:
+		case aws.ProviderDefaultTags:
 			in = inputs[aws.ProviderDefaultTagsArgs](v)
-		case ignoredTags:
+		case aws.ProviderIgnoreTags:
 			in = inputs[aws.ProviderIgnoreTagsArgs](v)
-		case map[string]string:
-			in = pulumi.ToStringMap(v)
-			if field.Type() == reflect.TypeFor[aws.ProviderEndpointArrayInput]() {
-				in = endpointInputs(v)
-			}
+		default:
+			in = pulumi.ToOutput(reflect.Indirect(value).Interface())
 		}
-		field.Set(reflect.ValueOf(in))
+		to.Set(reflect.ValueOf(in))
 	}
 	return args
 }

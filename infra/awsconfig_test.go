@@ -284,16 +284,3 @@ func TestUnknownAWSKeysStopTheProgram(t *testing.T) {
 		t.Errorf("%v, %d resources", err, len(g.Resources))
 	}
 }
-
-// Keys that the configuration encrypts are secrets of the provider, too.
-func TestSecretSettingsStaySecret(t *testing.T) {
-	a := settingsOf(t, map[string]string{"httpProxy": "http://u:p@h",
-		"assumeRole": `{"roleArn":"arn:aws:iam::1:role/r","externalId":"x"}`})
-	plain := reflect.TypeOf(a.provider(nil).AssumeRole)
-	a.secret = []string{"assumeRole", "httpProxy", "retryMode"}
-	p := a.provider(nil)
-	if reflect.TypeOf(p.AssumeRole) == plain || !strings.HasSuffix(fmt.Sprintf("%T", p.HttpProxy), "Output") ||
-		p.RetryMode != nil {
-		t.Errorf("%T, %T", p.AssumeRole, p.HttpProxy)
-	}
-}

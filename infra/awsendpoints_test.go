@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"imagery/app/deploy/rollout"
 	"imagery/infra/preflight"
@@ -37,5 +38,21 @@ func TestEndpointsReachEveryClient(t *testing.T) {
 				t.Errorf("aws:endpoints has no name for %s", service)
 			}
 		}
+	}
+}
+
+// Keys that the configuration encrypts are secrets of the provider, too.
+func TestSecretSettingsStaySecret(t *testing.T) {
+	a := settingsOf(t, map[string]string{"httpProxy": "http://u:p@h",
+		"assumeRole": `{"roleArn":"arn:aws:iam::1:role/r","externalId":"x"}`})
+	secret := func(in pulumi.Input) bool {
+		out, ok := in.(pulumi.Output)
+		return ok && pulumi.IsSecret(out)
+	}
+	plain := a.provider(nil)
+	a.secret = []string{"assumeRole", "httpProxy", "retryMode"}
+	p := a.provider(nil)
+	if secret(plain.AssumeRole) || !secret(p.AssumeRole) || !secret(p.HttpProxy) || p.RetryMode != nil {
+		t.Errorf("%v, %v", p.AssumeRole, p.HttpProxy)
 	}
 }

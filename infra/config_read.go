@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/netip"
@@ -10,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws"
 
 	"imagery/infra/network"
 )
@@ -159,39 +162,29 @@ func readAWSKey(key string, field any, v string) error {
 		return boolean(field, v)
 	case *int:
 		return integer(1, 1_000_000)(field, v)
-	case *assumeRole:
-		return readAssumeRole(field, v)
-	case *webIdentityRole:
-		return readWebIdentity(field, v)
+	case *aws.ProviderAssumeRole:
+		return cmp.Or(object(field, v), checkRole(field.RoleArn, field.Duration))
+	case *aws.ProviderAssumeRoleWithWebIdentity:
+		err := object(field, v)
+		if err == nil && (field.WebIdentityToken == nil) == (field.WebIdentityTokenFile == nil) {
+			err = fmt.Errorf("needs either webIdentityToken or webIdentityTokenFile")
+		}
+		return cmp.Or(err, checkRole(field.RoleArn, field.Duration))
 	case *map[string]string:
 		return readEndpoints(field, v)
 	}
 	return object(field, v)
 }
 
-func readAssumeRole(r *assumeRole, v string) error {
-	if err := object(r, v); err != nil {
-		return err
-	}
-	return checkRole(r.RoleArn, r.Duration)
-}
-
-func readWebIdentity(r *webIdentityRole, v string) error {
-	if err := object(r, v); err != nil {
-		return err
-	}
-	if (r.WebIdentityToken == "") == (r.WebIdentityTokenFile == "") {
-		return fmt.Errorf("needs either webIdentityToken or webIdentityTokenFile")
-	}
-	return checkRole(r.RoleArn, r.Duration)
-}
-
 // checkRole checks the fields that both ways to assume a role have.
-func checkRole(arn, duration string) error {
-	if arn == "" {
+func checkRole(arn, duration *string) error {
+	if arn == nil || *arn == "" {
 		return fmt.Errorf("has no roleArn")
 	}
-	if d, err := time.ParseDuration(duration); duration != "" && (err != nil || d < 15*time.Minute || d > 12*time.Hour) {
+	if duration == nil {
+		return nil
+	}
+	if d, err := time.ParseDuration(*duration); err != nil || d < 15*time.Minute || d > 12*time.Hour {
 		return fmt.Errorf("has a duration that is not between 15m and 12h")
 	}
 	return nil
