@@ -8,7 +8,7 @@ import (
 	"imagery/app/testing/fakeaws"
 )
 
-// The comparison finds an unlisted call, an unused permission, an inconsistent read and a key outside of its prefix.
+// The comparison finds an unlisted call, an unused permission and a key outside of its prefix.
 func TestCompareFindsDifferences(t *testing.T) {
 	stack := fakeaws.Stack{Table: "t", Bucket: "b", QueueURL: "http://sqs/0/q", DLQURL: "http://sqs/0/q-dlq"}
 	allowed := []iam.Action{
@@ -19,7 +19,7 @@ func TestCompareFindsDifferences(t *testing.T) {
 		{Service: "sqs", Operation: "ReceiveMessage", Resource: iam.DeadLetters},
 	}
 	right := []fakeaws.Call{
-		{Service: "dynamodb", Operation: "GetItem", Table: "t", ID: "x", Consistent: true},
+		{Service: "dynamodb", Operation: "GetItem", Table: "t", ID: "x"},
 		{Service: "dynamodb", Operation: "DeleteItem", Table: "t", ID: "5e1f0000"},
 		{Service: "dynamodb", Operation: "Query", Table: "t", Index: "pending-index"},
 		{Service: "s3", Operation: "GetObject", Bucket: "b", Object: "processed/x"},
@@ -30,12 +30,10 @@ func TestCompareFindsDifferences(t *testing.T) {
 	}
 	for want, calls := range map[string][]fakeaws.Call{
 		"allowed and not called: sqs:ReceiveMessage": right[:4],
-		"not consistent: GetItem": append(right[:5:5],
-			fakeaws.Call{Service: "dynamodb", Operation: "GetItem", Table: "t", ID: "x"}),
 		"not allowed: dynamodb:DeleteItem": append(right[:5:5],
 			fakeaws.Call{Service: "dynamodb", Operation: "DeleteItem", Table: "t", ID: "other"}),
 		"not allowed: dynamodb:GetItem on unknown": append(right[:5:5],
-			fakeaws.Call{Service: "dynamodb", Operation: "GetItem", Table: "other", ID: "x", Consistent: true}),
+			fakeaws.Call{Service: "dynamodb", Operation: "GetItem", Table: "other", ID: "x"}),
 		"not allowed: s3:GetObject on bucket/upload": append(right[:5:5],
 			fakeaws.Call{Service: "s3", Operation: "GetObject", Bucket: "b", Object: "upload/x"}),
 		"not allowed: sqs:ReceiveMessage on queue": append(right[:5:5],

@@ -83,33 +83,6 @@ func TestCommandsRefuseBadInput(t *testing.T) {
 	}
 }
 
-// TestCommandsHelp checks the help text of every command and group.
-func TestCommandsHelp(t *testing.T) {
-	t.Parallel()
-	for command, flags := range map[string][]string{
-		"dlq":         {"dlq ls", "dlq show", "dlq redrive"},
-		"dlq ls":      {"--reason", "--id", "--json"},
-		"dlq show":    {"--json"},
-		"dlq redrive": {"--reason", "--id", "--rate", "--dry-run", "--drop-malformed", "--json"},
-		"requeue":     {"--failed", "--release", "--since", "--reason", "--rate", "--dry-run", "--json"},
-		"why":         {"--json"},
-		"fsck":        {"--repair", "--hashes", "--older-than", "--dry-run", "--json"},
-		"selftest":    {"built-in"},
-	} {
-		for _, h := range []string{"-h", "--help"} {
-			out, err := exec.Command(exe, append(strings.Fields(command), h)...).CombinedOutput()
-			if err != nil {
-				t.Errorf("%s %s: %v", command, h, err)
-			}
-			for _, want := range append(flags, "Usage: imagery "+command, "IMAGERY_TABLE", "Exit codes") {
-				if !strings.Contains(string(out), want) {
-					t.Errorf("%s %s does not say %q:\n%s", command, h, want, out)
-				}
-			}
-		}
-	}
-}
-
 // commandLines returns one call of every command that uses the storage.
 func commandLines(id string) []string {
 	return []string{"dlq ls", "dlq show " + id, "dlq redrive", "requeue --failed", "requeue " + id, "why " + id,

@@ -32,7 +32,7 @@ func (s Stack) Action(c Call) iam.Action {
 }
 
 // Compare compares the calls of one role with its IAM actions. It returns every difference: calls that no action
-// allows, actions that no call needs, and reads of items that are not consistent.
+// allows, and actions that no call needs.
 func (s Stack) Compare(allowed []iam.Action, seen []Call) []string {
 	var problems []string
 	used := make([]bool, len(allowed))
@@ -47,9 +47,6 @@ func (s Stack) Compare(allowed []iam.Action, seen []Call) []string {
 		if !found {
 			problems = append(problems, fmt.Sprintf("not allowed: %s:%s on %s %s%s", c.Service, c.Operation, want.Resource, c.ID,
 				c.Object))
-		}
-		if c.Operation == "GetItem" && !c.Consistent {
-			problems = append(problems, fmt.Sprintf("not consistent: GetItem of %s", c.ID))
 		}
 	}
 	for i, row := range allowed {

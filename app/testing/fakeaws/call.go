@@ -8,16 +8,15 @@ import (
 
 // Call is one operation of a client, as the proxy received it.
 type Call struct {
-	Caller     string // access key id that signed it
-	Service    string // dynamodb, s3 or sqs
-	Operation  string // SDK operation
-	Table      string
-	Index      string // of a query, if any
-	ID         string // hash key of the item
-	Bucket     string
-	Object     string // key of the object
-	QueueURL   string
-	Consistent bool // a read that sees every answered write
+	Caller    string // access key id that signed it
+	Service   string // dynamodb, s3 or sqs
+	Operation string // SDK operation
+	Table     string
+	Index     string // of a query, if any
+	ID        string // hash key of the item
+	Bucket    string
+	Object    string // key of the object
+	QueueURL  string
 	// Ordinal counts the calls of the caller to this operation, from 1.
 	Ordinal int
 }
@@ -25,7 +24,6 @@ type Call struct {
 // members are the members of a JSON request that identify the subject of a call.
 type members struct {
 	TableName, IndexName, QueueUrl string
-	ConsistentRead                 bool
 	Key, Item                      row
 }
 
@@ -39,7 +37,7 @@ func callOf(r *http.Request, body []byte) Call {
 		}
 		var m members
 		_ = json.Unmarshal(body, &m) // the emulator answers with the error
-		c.Table, c.Index, c.QueueURL, c.Consistent = m.TableName, m.IndexName, m.QueueUrl, m.ConsistentRead
+		c.Table, c.Index, c.QueueURL = m.TableName, m.IndexName, m.QueueUrl
 		c.ID = m.Key.id() + m.Item.id() // one of them is empty
 		return c
 	}

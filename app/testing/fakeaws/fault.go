@@ -33,7 +33,7 @@ const (
 // Kinds are all faults.
 var Kinds = []Kind{ServerError, Throttled, Denied, Expired, NoResponse, Reset, AnswerLost, Twice, Late}
 
-// String returns the name of the kind, for tables.
+// String returns the name of the kind.
 func (k Kind) String() string {
 	return [...]string{"none", "500", "throttled", "denied", "expired", "no response", "reset", "answer lost", "twice",
 		"late"}[k]
