@@ -17,13 +17,14 @@ import (
 // App is the command line of the binary: the roles, which run without a command, and all commands.
 type App struct {
 	Console
-	Getenv func(name string) string
+	Getenv func(name string) string // nil: no variable is set
 	// Open opens the deployment that the settings select; see Invocation.
 	Open func(ctx context.Context, s settings.Settings, region string) (Deployment, error)
 	// Role runs the role of the settings. It is called when the command line names no command.
 	Role func(ctx context.Context, s settings.Settings) error
-	// BeforeCommand is called before a command runs, but not before a role runs; it may be nil.
-	BeforeCommand func()
+	// BeforeCommand is called before a command runs, but not before a role runs; it may be nil. The command does not run
+	// if it returns an error.
+	BeforeCommand func() error
 	// Extra are commands beside those of this package.
 	Extra []Command
 }
@@ -31,7 +32,7 @@ type App struct {
 // Run parses args, runs what they ask for and returns its error, which is a *settings.UsageError for a wrong command
 // line. Flags may have one dash or two.
 func (a App) Run(ctx context.Context, args []string) error {
-	root := a.tree(false)
+	root := a.tree()
 	root.SetArgs(twoDashes(root, args))
 	cmd, err := root.ExecuteContextC(ctx)
 	if usage := (*settings.UsageError)(nil); errors.As(err, &usage) {
@@ -40,33 +41,25 @@ func (a App) Run(ctx context.Context, args []string) error {
 	return Readable(err)
 }
 
-// Check parses args and runs nothing. It returns the error that Run would return for a wrong command line.
-func (a App) Check(args []string) error {
-	root := a.tree(true)
-	root.SetArgs(twoDashes(root, args))
-	return root.Execute()
-}
-
-// tree builds the command tree. With parseOnly its commands parse their flags and settings, and do nothing.
-func (a App) tree(parseOnly bool) *cobra.Command {
+// tree builds the command tree.
+func (a App) tree() *cobra.Command {
+	if a.Getenv == nil {
+		a.Getenv = func(string) string { return "" }
+	}
 	root := &cobra.Command{Use: "imagery", SilenceErrors: true, SilenceUsage: true, Args: knownCommand,
 		Short: "Turns photos sepia and loses nothing while servers die"}
 	fs := flag.NewFlagSet("", flag.ContinueOnError)
 	read := settings.Define(fs)
 	root.Flags().AddGoFlagSet(fs)
 	root.RunE = func(cmd *cobra.Command, _ []string) error {
-		s, err := read(a.getenv)
-		if err != nil || parseOnly {
+		s, err := read(a.Getenv)
+		if err != nil {
 			return err
 		}
 		return a.Role(cmd.Context(), s)
 	}
-	if a.Out != nil {
-		root.SetOut(a.Out)
-	}
-	if a.Err != nil {
-		root.SetErr(a.Err)
-	}
+	root.SetOut(a.Out)
+	root.SetErr(a.Err)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		if cmd.HasSubCommands() { // a mistyped command is the reason for an unknown flag behind it
 			if unknown := knownCommand(cmd, cmd.Flags().Args()); unknown != nil {
@@ -76,7 +69,6 @@ func (a App) tree(parseOnly bool) *cobra.Command {
 		return usage("%v", err)
 	})
 	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { printHelp(cmd) })
-	root.SetHelpCommand(helpCommand(root))
 	for _, c := range slices.Concat(commands, a.Extra) {
 		parent := root
 		group, name, ok := strings.Cut(c.Name, " ")
@@ -87,34 +79,34 @@ func (a App) tree(parseOnly bool) *cobra.Command {
 				RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
 			root.AddCommand(parent)
 		}
-		cmd := a.command(name, c, parseOnly)
+		cmd := a.command(name, c)
 		parent.AddCommand(cmd)
 		if parent != root { // so that flags may stand before the name of the command
 			parent.Flags().AddFlagSet(cmd.Flags())
 		}
 	}
-	roles := []string{string(settings.Local), string(settings.Server), string(settings.Worker)}
-	_ = root.RegisterFlagCompletionFunc("role", cobra.FixedCompletions(roles, cobra.ShellCompDirectiveNoFileComp))
+	_ = root.RegisterFlagCompletionFunc("role", cobra.FixedCompletions(
+		append([]string{string(settings.Local)}, roles...), cobra.ShellCompDirectiveNoFileComp))
+	addHelpCommand(root)
 	return root
 }
 
 // command makes a node of the tree.
-func (a App) command(name string, c Command, parseOnly bool) *cobra.Command {
-	own := flag.NewFlagSet("", flag.ContinueOnError)
-	run := c.Setup(own)
+func (a App) command(name string, c Command) *cobra.Command {
+	fs := flag.NewFlagSet("", flag.ContinueOnError)
+	run := c.Setup(fs)
 	asJSON := new(bool)
 	if !c.NoJSON {
-		asJSON = own.Bool("json", false, "print one JSON document instead of text")
+		asJSON = fs.Bool("json", false, "print one JSON document instead of text")
 	}
 	read := func(func(string) string) (s settings.Settings, err error) { return s, nil }
-	all := flag.NewFlagSet("", flag.ContinueOnError)
 	if !c.NoSettings {
-		read = settings.Define(all)
+		read = settings.Define(fs)
 	}
-	cmd := &cobra.Command{Use: strings.TrimSpace(name + " " + c.Args), Short: c.summary(), Long: c.About,
+	summary, _, _ := strings.Cut(c.About, "\n")
+	cmd := &cobra.Command{Use: strings.TrimSpace(name + " " + c.Args), Short: summary, Long: c.About,
 		ValidArgsFunction: cobra.NoFileCompletions}
-	cmd.Flags().AddGoFlagSet(own)
-	cmd.Flags().AddGoFlagSet(all)
+	cmd.Flags().AddGoFlagSet(fs)
 	cmd.Args = func(_ *cobra.Command, args []string) error {
 		if c.Args == "" && len(args) > 0 {
 			return usage("unexpected argument %q", args[0])
@@ -125,23 +117,16 @@ func (a App) command(name string, c Command, parseOnly bool) *cobra.Command {
 		return nil
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		s, err := read(a.getenv)
-		if err != nil || parseOnly {
-			return err
+		s, err := read(a.Getenv)
+		if err == nil && a.BeforeCommand != nil {
+			err = a.BeforeCommand()
 		}
-		if a.BeforeCommand != nil {
-			a.BeforeCommand()
+		if err != nil {
+			return err
 		}
 		return run(cmd.Context(), Invocation{Console: a.Console, Args: args, JSON: *asJSON, Settings: s, Open: a.Open})
 	}
 	return cmd
-}
-
-func (a App) getenv(name string) string {
-	if a.Getenv == nil {
-		return ""
-	}
-	return a.Getenv(name)
 }
 
 // child returns the command of that name below parent, or nil.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"strings"
 	"time"
 
 	"imagery/app/admin/fsck"
@@ -25,12 +24,6 @@ type Command struct {
 	NoJSON bool
 	// Setup defines the flags of the command in fs, and returns the function that runs it once they are parsed.
 	Setup func(fs *flag.FlagSet) func(ctx context.Context, inv Invocation) error
-}
-
-// summary returns the first line of About.
-func (c Command) summary() string {
-	line, _, _ := strings.Cut(c.About, "\n")
-	return line
 }
 
 // Invocation is a command with its parsed command line.

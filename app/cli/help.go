@@ -13,30 +13,21 @@ import (
 	"imagery/app/deploy/settings"
 )
 
-// helpCommand returns the command help.
-func helpCommand(root *cobra.Command) *cobra.Command {
-	return &cobra.Command{
-		Use: "help [COMMAND]", Short: "Show the help of a command",
-		Long: "Show the help of a command\n\nimagery COMMAND --help shows the same.",
-		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-			var names []string
-			if cmd, rest, err := root.Find(args); err == nil && len(rest) == 0 {
-				for _, c := range cmd.Commands() {
-					names = append(names, c.Name()+"\t"+c.Short)
-				}
-			}
-			return names, cobra.ShellCompDirectiveNoFileComp
-		},
-		RunE: func(_ *cobra.Command, args []string) error {
-			cmd, rest, err := root.Find(args)
-			if err != nil {
-				return err
-			}
-			if len(rest) > 0 {
-				return knownCommand(cmd, rest)
-			}
-			return cmd.Help()
-		},
+// addHelpCommand adds cobra's command help, but one that reports an unknown command as an error.
+func addHelpCommand(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	help := child(root, "help")
+	help.Use, help.Short = "help [COMMAND]", "Show the help of a command"
+	help.Long = "Show the help of a command\n\nimagery COMMAND --help shows the same."
+	help.Run, help.RunE = nil, func(_ *cobra.Command, args []string) error {
+		cmd, rest, err := root.Find(args)
+		if err == nil {
+			err = knownCommand(cmd, rest)
+		}
+		if err != nil {
+			return err
+		}
+		return cmd.Help()
 	}
 }
 
@@ -86,23 +77,20 @@ func printUsage(w io.Writer, cmd *cobra.Command) {
 	if cmd.HasAvailableSubCommands() {
 		return // its flags are those of the commands
 	}
-	var others []string // flags that are printed elsewhere
+	elsewhere := []string{"help"} // flags that are printed elsewhere
 	if cmd.Flags().Lookup("queue-url") != nil {
-		others = settings.Names()
+		elsewhere = append(elsewhere, settings.Names()...)
 	}
-	first := true
+	before := "\n"
 	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
-		if f.Hidden || f.Name == "help" || slices.Contains(others, f.Name) {
+		if f.Hidden || slices.Contains(elsewhere, f.Name) {
 			return
 		}
-		if first {
-			fmt.Fprintln(w)
-		}
-		first = false
 		value, text := pflag.UnquoteUsage(f)
 		if f.DefValue != "" && f.DefValue != "false" && f.DefValue != "0s" {
 			text += " (default " + f.DefValue + ")"
 		}
-		fmt.Fprintf(w, "  %s\n        %s\n", strings.TrimSpace("--"+f.Name+" "+value), text)
+		fmt.Fprintf(w, "%s  %s\n        %s\n", before, strings.TrimSpace("--"+f.Name+" "+value), text)
+		before = ""
 	})
 }
