@@ -48,8 +48,8 @@ var layers = map[string][]string{
 	"imagery/app/cli": {
 		"imagery/app/deploy/rollout", "imagery/app/imagery", "imagery/app/store/local",
 		"imagery/app/deploy/settings", "imagery/app/admin/fsck", "imagery/app/admin/doctor",
-		"imagery/app/admin/alarms", "imagery/app/deploy/record", "imagery/app/admin/smoke", "github.com/aws/",
-		"github.com/spf13/",
+		"imagery/app/admin/alarms", "imagery/app/deploy/record", "imagery/app/admin/smoke", "imagery/app/client",
+		"github.com/aws/", "github.com/spf13/",
 	},
 	// nothing that writes: it checks what we wrote
 	"imagery/app/admin/fsck": {

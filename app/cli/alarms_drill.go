@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 
 	"imagery/app/admin/alarms"
+	"imagery/app/client"
 	"imagery/app/deploy/settings"
 )
 
@@ -99,7 +100,7 @@ func (s *stackAlarms) confirm(ctx context.Context, c Console) error {
 			if sub.Confirmed {
 				state = "confirmed"
 			}
-			fmt.Fprintf(c.Err, "  %s, %s\n", oneLine(sub.String()), state)
+			fmt.Fprintf(c.Err, "  %s, %s\n", client.Printable(sub.String()), state)
 		}
 	}
 	if slices.ContainsFunc(s.list, func(a alarms.Alarm) bool { return slices.Contains(settings.GuardAlarms, a.Name) }) {
@@ -156,7 +157,7 @@ func (s *stackAlarms) printDrill(inv Invocation, results []*alarms.DrillResult) 
 		}
 		for i, text := range texts {
 			if text != "" && !slices.Contains(texts[:i], text) {
-				inv.wrapped("", "  ", r.Name+": "+oneLine(text))
+				inv.wrapped("", "  ", r.Name+": "+text)
 			}
 		}
 		if !r.Back {

@@ -109,7 +109,7 @@ func (s *stackAlarms) receivers(a alarms.Alarm) string {
 func (s *stackAlarms) printUnreceived(c Console) {
 	for _, gap := range alarms.Unreceived(s.list, s.topics) {
 		fmt.Fprintln(c.Out)
-		c.wrapped("", "", oneLine(gap.Text))
+		c.wrapped("", "", gap.Text)
 		c.wrapped("  do: ", "      ", gap.Remedy)
 	}
 }

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/aws/smithy-go"
+
+	"imagery/app/client"
 )
 
 // Console holds the output of a command and the input for its questions.
@@ -35,13 +37,14 @@ func (c Console) printJSON(v any) error {
 	return enc.Encode(v)
 }
 
-// table prints rows in aligned columns. The first row is the heading. An empty cell is printed as "-", so that every
-// row has the same number of fields for a script.
+// table prints rows in aligned columns. An empty cell is printed as "-", so that every row has the same number of fields
+// for a script. Control characters become spaces: text from outside, such as the body of a malformed message, must not
+// break columns or send commands to the terminal.
 func (c Console) table(rows [][]string) error {
 	w := tabwriter.NewWriter(c.Out, 0, 0, 2, ' ', 0)
 	for _, row := range rows {
 		for i, cell := range row {
-			if row[i] = oneLine(cell); row[i] == "" {
+			if row[i] = client.Printable(cell); row[i] == "" {
 				row[i] = "-"
 			}
 		}
@@ -57,7 +60,7 @@ const width = 80
 // word that is longer than a line, such as an ARN, is not broken.
 func (c Console) wrapped(first, rest, text string) {
 	line := first
-	for i, word := range strings.Fields(text) {
+	for i, word := range strings.Fields(client.Printable(text)) {
 		if i > 0 && len([]rune(line))+len([]rune(word))+1 > width {
 			fmt.Fprintln(c.Out, strings.TrimRight(line, " "))
 			line = rest
@@ -69,17 +72,6 @@ func (c Console) wrapped(first, rest, text string) {
 	fmt.Fprintln(c.Out, line)
 }
 
-// oneLine replaces control characters by spaces. Text from outside, such as the body of a malformed message, must not
-// break columns or send commands to the terminal.
-func oneLine(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
-			return ' '
-		}
-		return r
-	}, s)
-}
-
 // progress shows line, called again and again, on Err until done is called. It shows nothing unless Err is a terminal.
 func (c Console) progress(line func() string) (done func()) {
 	if !c.ErrTerminal {
@@ -88,19 +80,17 @@ func (c Console) progress(line func() string) (done func()) {
 	stop := make(chan struct{})
 	var ended sync.WaitGroup
 	ended.Go(func() {
-		tick := time.NewTicker(200 * time.Millisecond)
-		defer tick.Stop()
 		for {
 			select {
 			case <-stop:
 				fmt.Fprint(c.Err, "\r\x1b[K")
 				return
-			case <-tick.C:
+			case <-time.After(200 * time.Millisecond):
 				fmt.Fprint(c.Err, "\r\x1b[K"+line())
 			}
 		}
 	})
-	return sync.OnceFunc(func() { close(stop); ended.Wait() })
+	return func() { close(stop); ended.Wait() }
 }
 
 // errInterrupted ends a command that was stopped half-way. What it has done is printed before.
@@ -120,19 +110,15 @@ func Readable(err error) error {
 	if !errors.As(err, &operation) {
 		return err
 	}
-	service, call := operation.Service(), operation.Operation()
-	text := fmt.Sprintf("%s did not answer %s: %v", service, call, innermost(operation))
+	service, call, cause := operation.Service(), operation.Operation(), error(operation)
+	for next := cause; next != nil; next = errors.Unwrap(cause) {
+		cause = next
+	}
+	text := fmt.Sprintf("%s did not answer %s: %v", service, call, cause)
 	if api := smithy.APIError(nil); errors.As(operation, &api) {
 		text = fmt.Sprintf("%s refused %s: %s: %s", service, call, api.ErrorCode(), api.ErrorMessage())
 	}
 	return &readableError{strings.Replace(err.Error(), operation.Error(), text, 1), err}
-}
-
-func innermost(err error) error {
-	for next := errors.Unwrap(err); next != nil; next = errors.Unwrap(err) {
-		err = next
-	}
-	return err
 }
 
 // readableError is an error with another text.

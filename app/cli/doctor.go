@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -20,61 +21,52 @@ changes nothing. It checks what is configured; imagery status shows how the serv
 Everything is compared with what this release expects. Finding leftover resources needs pulumi on PATH. The exit code is
 1 when something is wrong; a warning does not need immediate action.`
 
-// doctorRun is one run of doctor.
-type doctorRun struct {
-	url string
-	all bool
-}
-
 // doctorCmd is the command doctor.
 func doctorCmd(fs *flag.FlagSet) func(context.Context, Invocation) error {
-	var r doctorRun
-	fs.StringVar(&r.url, "url", "",
+	url := fs.String("url", "",
 		"`address` of the service, to compare clocks and releases (default: that of the stack)")
-	fs.BoolVar(&r.all, "all", false, "also print what is in order")
+	all := fs.Bool("all", false, "also print what is in order")
 	return func(ctx context.Context, inv Invocation) error {
 		done := inv.progress(func() string { return "checking" })
-		found := r.examine(ctx, inv)
+		found := inv.examine(ctx, *url)
 		done()
 		if err := interrupted(ctx); err != nil {
 			return err
 		}
-		return errors.Join(r.print(inv, found), doctorFailure(found))
+		return inv.printFindings(found, *all)
 	}
 }
 
 // examine checks the deployment that the settings select. A stack whose outputs cannot be read is a finding and does
 // not end the check: the stack may have been destroyed, and what it left behind can still be found.
-func (r doctorRun) examine(ctx context.Context, inv Invocation) []doctor.Finding {
-	var found []doctor.Finding
-	wrong := func(area string, err error, means, do string) {
-		found = append(found, doctor.Finding{Level: doctor.Wrong, Area: area, Text: errorText(err), Means: means, Do: do})
+func (inv Invocation) examine(ctx context.Context, url string) []doctor.Finding {
+	found := []doctor.Finding{}
+	add := func(level doctor.Level, area, text, means, do string) {
+		found = append(found, doctor.Finding{Level: level, Area: area, Text: text, Means: means, Do: do})
 	}
 	t, err := inv.target(ctx)
 	if err != nil {
-		wrong("stack", err, "only resources that carry its tags can be checked", "pulumi stack ls; pulumi up")
+		add(doctor.Wrong, "stack", errorText(err), "only resources that carry its tags can be checked",
+			"pulumi stack ls; pulumi up")
 		t = target{Settings: inv.Settings}
 	} else if !t.OnAWS() {
 		return doctor.Local(t.Settings).Examine(ctx)
 	}
 	cfg, err := t.awsConfig(ctx)
 	if err != nil {
-		wrong("settings", err, "no AWS service can be called", "export AWS_REGION=us-east-1, or yours")
+		add(doctor.Wrong, "settings", errorText(err), "no AWS service can be called", "export AWS_REGION=us-east-1, or yours")
 		return found
 	}
 	d := doctor.Cloud{AWS: cfg, Settings: t.Settings, ReleaseBucket: t.out.ReleaseBucket, Topic: t.out.AlarmTopic,
-		URL: t.out.URL, Release: t.out.Release, FormatError: errorText}
-	if r.url != "" {
-		d.URL = r.url
-	}
-	if d.URL = strings.TrimSuffix(d.URL, "/"); d.URL != "" && !strings.Contains(d.URL, "://") {
+		URL: strings.TrimSuffix(cmp.Or(url, t.out.URL), "/"), Release: t.out.Release, FormatError: errorText}
+	if d.URL != "" && !strings.Contains(d.URL, "://") {
 		d.URL = "http://" + d.URL
 	}
 	if t.Stack != noStack {
 		d.Stack, d.State = t.Stack, pulumiState(ctx, t.Stack)
 	} else {
-		found = append(found, doctor.Finding{Level: doctor.Info, Area: "stack", Text: "no stack was named",
-			Means: "alarms and leftover resources are not checked", Do: "imagery doctor --stack NAME"})
+		add(doctor.Info, "stack", "no stack was named", "alarms and leftover resources are not checked",
+			"imagery doctor --stack NAME")
 	}
 	return append(found, d.Examine(ctx)...)
 }
@@ -84,9 +76,6 @@ func (r doctorRun) examine(ctx context.Context, inv Invocation) []doctor.Finding
 func pulumiState(ctx context.Context, stack string) doctor.State {
 	export, err := runPulumi(ctx, "read the state of stack "+stack, "", "stack", "export", "--non-interactive",
 		"--stack="+stack)
-	if errors.Is(err, errNoPulumi) {
-		err = errNoPulumi // without the advice to give flags, which do not help here
-	}
 	if err != nil {
 		return doctor.State{Err: err}
 	}
@@ -98,46 +87,36 @@ var levelNames = map[doctor.Level]string{
 	doctor.OK: "ok", doctor.Info: "info", doctor.Warning: "WARNING", doctor.Wrong: "WRONG",
 }
 
-func (r doctorRun) print(inv Invocation, found []doctor.Finding) error {
+// printFindings prints the findings, and returns an error if something is wrong.
+func (inv Invocation) printFindings(found []doctor.Finding, all bool) (err error) {
 	count := map[doctor.Level]int{}
 	for _, f := range found {
 		count[f.Level]++
 	}
+	if count[doctor.Wrong] > 0 {
+		err = errors.New(plural(count[doctor.Wrong], "problem"))
+	}
 	if inv.JSON {
-		return inv.printJSON(struct {
+		return errors.Join(inv.printJSON(struct {
 			Wrong    int              `json:"wrong"`
 			Warnings int              `json:"warnings"`
 			Findings []doctor.Finding `json:"findings"`
-		}{count[doctor.Wrong], count[doctor.Warning], append([]doctor.Finding{}, found...)})
+		}{count[doctor.Wrong], count[doctor.Warning], found}), err)
 	}
 	const indent = "                     "
 	for _, f := range found {
-		if f.Level == doctor.OK && !r.all {
+		if f.Level == doctor.OK && !all {
 			continue
 		}
-		inv.wrapped(fmt.Sprintf("%-8s %-11s ", levelNames[f.Level], f.Area), indent, oneLine(f.Text))
+		inv.wrapped(fmt.Sprintf("%-8s %-11s ", levelNames[f.Level], f.Area), indent, f.Text)
 		if f.Means != "" {
-			inv.wrapped(indent, indent, "means: "+oneLine(f.Means))
+			inv.wrapped(indent, indent, "means: "+f.Means)
 		}
 		if f.Do != "" {
-			inv.wrapped(indent, indent, "do: "+oneLine(f.Do))
+			inv.wrapped(indent, indent, "do: "+f.Do)
 		}
 	}
 	fmt.Fprintf(inv.Out, "%d checks: %d ok, %d for your information, %s, %d wrong\n",
 		len(found), count[doctor.OK], count[doctor.Info], plural(count[doctor.Warning], "warning"), count[doctor.Wrong])
-	return nil
-}
-
-// doctorFailure returns an error if something is wrong.
-func doctorFailure(found []doctor.Finding) error {
-	wrong := 0
-	for _, f := range found {
-		if f.Level == doctor.Wrong {
-			wrong++
-		}
-	}
-	if wrong == 0 {
-		return nil
-	}
-	return fmt.Errorf("%s", plural(wrong, "problem"))
+	return err
 }

@@ -1,7 +1,7 @@
 package cli
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"strings"
 	"time"
+
+	"imagery/app/client"
 )
 
 // pulumiTimeout bounds one call of the pulumi program, which asks its backend over the network.
@@ -57,35 +59,31 @@ func runPulumi(ctx context.Context, subject, instead string, args ...string) ([]
 	ctx, cancel := context.WithTimeout(ctx, pulumiTimeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "pulumi", args...)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
 	cmd.WaitDelay = time.Second // a plugin may keep the pipes open after pulumi has ended
 	out, err := cmd.Output()
 	switch {
+	case err == nil:
+		return out, nil
+	case errors.Is(err, exec.ErrNotFound) && instead == "":
+		return nil, errNoPulumi
 	case errors.Is(err, exec.ErrNotFound):
 		return nil, fmt.Errorf("%s: %w: install it, or give %s instead of --stack", subject, errNoPulumi, instead)
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("%s: pulumi did not answer: %w", subject, ctx.Err())
-	case err != nil:
-		return nil, fmt.Errorf("%s: pulumi: %s", subject, errorLine(stderr.String(), err))
 	}
-	return out, nil
+	text := err.Error()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		text = cmp.Or(errorLine(string(exit.Stderr)), text)
+	}
+	return nil, fmt.Errorf("%s: pulumi: %s", subject, text)
 }
 
-// errorLine returns the line of stderr that begins with "error: ", else its first line, else the text of err.
-func errorLine(stderr string, err error) string {
-	first := ""
-	for line := range strings.Lines(stderr) {
-		line = strings.TrimSpace(oneLine(line))
-		if rest, ok := strings.CutPrefix(line, "error: "); ok {
-			return rest
-		}
-		if first == "" {
-			first = line
-		}
+// errorLine returns the line of stderr that begins with "error: ", else its first line.
+func errorLine(stderr string) string {
+	line := strings.TrimSpace(stderr)
+	if _, after, ok := strings.Cut("\n"+line, "\nerror: "); ok {
+		line = after
 	}
-	if first == "" {
-		return err.Error()
-	}
-	return first
+	line, _, _ = strings.Cut(line, "\n")
+	return client.Printable(line)
 }

@@ -61,7 +61,7 @@ func (s statusSource) members(ctx context.Context, role string, g scaling.AutoSc
 		out, err := elb.NewFromConfig(s.cfg).DescribeTargetHealth(ctx,
 			&elb.DescribeTargetHealthInput{TargetGroupArn: &arn})
 		if err != nil {
-			problem = oneLine(errorText(fmt.Errorf("describe the targets of the load balancer: %w", err)))
+			problem = errorText(fmt.Errorf("describe the targets of the load balancer: %w", err))
 			continue
 		}
 		for _, t := range out.TargetHealthDescriptions {

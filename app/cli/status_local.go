@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net/http"
 	"os"
@@ -13,13 +12,15 @@ import (
 	"strings"
 	"time"
 
+	"imagery/app/client"
 	"imagery/app/store/local"
 )
 
 // processes reads the processes of the fleet that runs on the data folder.
 func (s statusSource) processes(ctx context.Context, f *fleetSection) error {
 	noFleet := absent("no fleet runs on this folder; start it: imagery --data " + s.Data)
-	file, err := os.ReadFile(filepath.Join(s.Data, local.FleetFile))
+	name := filepath.Join(s.Data, local.FleetFile)
+	file, err := os.ReadFile(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return noFleet
 	}
@@ -29,7 +30,7 @@ func (s statusSource) processes(ctx context.Context, f *fleetSection) error {
 	f.URL, _, _ = strings.Cut(strings.TrimSpace(string(file)), " ") // the process id follows
 	state, err := readFleet(ctx, f.URL)
 	if err != nil {
-		return fmt.Errorf("the fleet at %s does not answer: %w", f.URL, err)
+		return fmt.Errorf("the fleet in %s does not answer: %w", name, err)
 	}
 	if !sameFolder(state.Data, s.Data) { // the file is of a killed fleet, and another fleet has the port now
 		return noFleet
@@ -75,17 +76,11 @@ const fleetTimeout = 5 * time.Second
 func readFleet(ctx context.Context, url string) (s fleetState, err error) {
 	ctx, cancel := context.WithTimeout(ctx, fleetTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/_fleet.json", nil)
-	if err != nil {
-		return s, err
+	c := client.New(url)
+	c.MaxBody = 1 << 20
+	res, err := c.Expect(ctx, http.MethodGet, "/_fleet.json", nil, nil, http.StatusOK)
+	if err == nil {
+		err = json.Unmarshal(res.Body, &s)
 	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return s, errors.Unwrap(err) // without the address, which the caller adds
-	}
-	defer func() { err = errors.Join(err, res.Body.Close()) }()
-	if res.StatusCode != http.StatusOK {
-		return s, fmt.Errorf("it answered %s", res.Status)
-	}
-	return s, json.NewDecoder(io.LimitReader(res.Body, 1<<20)).Decode(&s)
+	return s, err
 }

@@ -90,7 +90,7 @@ func TestStatusOfALocalFleet(t *testing.T) {
 			answer(w, data)
 		},
 		"no fleet runs on this folder": func(w http.ResponseWriter, _ *http.Request) { answer(w, t.TempDir()) },
-		"does not answer: it answered 403 Forbidden": func(w http.ResponseWriter, _ *http.Request) {
+		"does not answer: GET /_fleet.json answered 403 Forbidden": func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(http.StatusForbidden)
 		},
 		"does not answer: invalid character": func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") },

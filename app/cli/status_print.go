@@ -43,12 +43,12 @@ func (c Console) statusReport(o statusReport) error {
 
 // labelled prints the name of a section and its problem, or else the text.
 func (c Console) labelled(name string, s section, text string) {
-	c.wrapped(fmt.Sprintf("%-*s", len(indent), name), indent, oneLine(cmp.Or(s.Problem, text)))
+	c.wrapped(fmt.Sprintf("%-*s", len(indent), name), indent, cmp.Or(s.Problem, text))
 }
 
 // indented prints text below a section.
 func (c Console) indented(format string, args ...any) {
-	c.wrapped(indent, indent, oneLine(fmt.Sprintf(format, args...)))
+	c.wrapped(indent, indent, fmt.Sprintf(format, args...))
 }
 
 func (f fleetSection) summary() string {

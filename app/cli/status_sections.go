@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 
 	"imagery/app/admin/alarms"
+	"imagery/app/client"
 	"imagery/app/deploy/record"
 	"imagery/app/imagery"
 )
@@ -49,7 +50,7 @@ func sectionOf(err error) section {
 	if why, ok := errors.AsType[absent](err); ok {
 		return section{Problem: string(why)}
 	}
-	return section{Problem: oneLine(errorText(err)), failed: true}
+	return section{Problem: client.Printable(errorText(err)), failed: true}
 }
 
 // fleetSection shows the instances or local processes.
