@@ -1,6 +1,7 @@
 package httpserver
 
 import (
+	"cmp"
 	"errors"
 	"log/slog"
 	"net"
@@ -14,14 +15,17 @@ import (
 // milliseconds.
 const maxPartial = 512 << 10
 
-// phase is a state of a connection.
+// phase is a state of a connection. Connections of an earlier phase are replaced first.
 type phase int
 
 const (
-	reading  phase = iota // new, or the header of a request is incomplete
-	idle                  // between requests
+	idle     phase = iota // between requests
+	reading               // new, or the header of a request is incomplete
 	handling              // a request is being handled
 )
+
+// bodyStallTimeout limits how long a client may send nothing in the middle of a body while the limit is reached.
+const bodyStallTimeout = 5 * time.Second
 
 // conns tracks the open connections of a server and limits their number. At the limit a new connection replaces, in
 // this order: the one that has been idle longest; the one that has been sending its header longest; the one that has
@@ -44,20 +48,15 @@ func newConns(limit int) *conns {
 		open: map[*conn]struct{}{}, changed: make(chan struct{})}
 }
 
-// bodyStallTimeout limits how long a client may send nothing in the middle of a body while the limit is reached.
-const bodyStallTimeout = 5 * time.Second
-
-// conn is one connection. phase, since, partial, inBody and lastRead are guarded by conns.mu.
+// conn is one connection. phase, since, partial and inBody are guarded by conns.mu.
 type conn struct {
 	net.Conn
 	conns *conns
 
 	phase   phase
-	since   time.Time // when the phase began
+	since   time.Time // when the phase began or, while a request is handled, when the last bytes arrived
 	partial int       // header bytes read, while the phase is reading
-
-	inBody   bool      // the body of the request being handled has not ended
-	lastRead time.Time // when the last bytes arrived
+	inBody  bool      // the body of the request being handled has not ended
 
 	mu            sync.Mutex
 	writeDeadline time.Time // set by the handler
@@ -69,7 +68,7 @@ func (cs *conns) add(c *conn, done <-chan struct{}) bool {
 	for {
 		cs.mu.Lock()
 		if len(cs.open) < cs.limit || cs.closeOne() {
-			c.since = time.Now()
+			c.phase, c.since = reading, time.Now()
 			cs.open[c] = struct{}{}
 			cs.mu.Unlock()
 			return true
@@ -87,31 +86,19 @@ func (cs *conns) add(c *conn, done <-chan struct{}) bool {
 
 // closeOne closes one connection that may be replaced, and reports whether there was one. The caller holds cs.mu.
 func (cs *conns) closeOne() bool {
-	older := func(c, than *conn) bool { return c.since.Before(than.since) }
-	for _, p := range []phase{idle, reading} {
-		if c := cs.first(func(c *conn) bool { return c.phase == p }, older); c != nil {
-			cs.close(c)
-			return true
-		}
-	}
-	stalled := cs.first(func(c *conn) bool { return c.inBody && time.Since(c.lastRead) > cs.bodyStall },
-		func(c, than *conn) bool { return c.lastRead.Before(than.lastRead) })
-	if stalled == nil {
-		return false
-	}
-	cs.close(stalled)
-	return true
-}
-
-// first returns the connection that matches and comes before all others that do; nil if none matches. The caller holds
-// cs.mu.
-func (cs *conns) first(matches func(*conn) bool, before func(c, than *conn) bool) (first *conn) {
+	var first *conn
 	for c := range cs.open {
-		if matches(c) && (first == nil || before(c, first)) {
+		if c.phase == handling && !(c.inBody && time.Since(c.since) > cs.bodyStall) {
+			continue
+		}
+		if first == nil || cmp.Or(cmp.Compare(c.phase, first.phase), c.since.Compare(first.since)) < 0 {
 			first = c
 		}
 	}
-	return first
+	if first != nil {
+		cs.close(first)
+	}
+	return first != nil
 }
 
 // close closes a connection to free what it occupies. The caller holds cs.mu.
@@ -122,11 +109,10 @@ func (cs *conns) close(c *conn) {
 
 // remove removes a connection from the open ones. The caller holds cs.mu.
 func (cs *conns) remove(c *conn) {
-	if _, ok := cs.open[c]; !ok {
-		return
+	if _, ok := cs.open[c]; ok {
+		delete(cs.open, c)
+		cs.setPhase(c, idle)
 	}
-	delete(cs.open, c)
-	cs.setPhase(c, idle)
 }
 
 // setPhase changes the phase of a connection. The caller holds cs.mu.
@@ -144,7 +130,7 @@ func (cs *conns) headerComplete(c *conn, body bool) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	cs.setPhase(c, handling)
-	c.inBody, c.lastRead = body, time.Now()
+	c.inBody = body
 }
 
 // bodyEnded records that the body was read to its end.
@@ -175,17 +161,26 @@ func (cs *conns) state(nc net.Conn, s http.ConnState) {
 func (cs *conns) arrived(c *conn, n int) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	c.lastRead = time.Now()
-	if _, ok := cs.open[c]; !ok || c.phase == handling {
+	if _, ok := cs.open[c]; !ok {
 		return
 	}
-	if c.phase == idle {
+	switch c.phase {
+	case handling:
+		c.since = time.Now()
+		return
+	case idle:
 		cs.setPhase(c, reading)
 	}
 	c.partial += n
 	cs.partial += n
 	for cs.partial > maxPartial {
-		cs.close(cs.first(func(*conn) bool { return true }, func(c, than *conn) bool { return c.partial > than.partial }))
+		largest := c
+		for other := range cs.open {
+			if other.partial > largest.partial {
+				largest = other
+			}
+		}
+		cs.close(largest)
 	}
 }
 
