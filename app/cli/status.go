@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -43,19 +44,48 @@ func statusCmd(fs *flag.FlagSet) func(context.Context, Invocation) error {
 			return errors.Join(interrupted(ctx), err)
 		}
 		defer func() { err = errors.Join(err, s.Close()) }()
-		c, show := inv.Console, Console.statusReport
-		if inv.JSON {
-			show = func(c Console, o statusReport) error { return c.printJSON(o) }
-			c.OutTerminal = false
+		for first := true; ; first = false {
+			o := s.collect(ctx)
+			if !*watch {
+				return errors.Join(inv.statusPage(o), interrupted(ctx), o.failure())
+			}
+			if ctx.Err() != nil {
+				return nil
+			}
+			if err := inv.refresh(o, first); err != nil {
+				return err
+			}
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(*every):
+			}
 		}
-		if *watch {
-			return s.watch(ctx, *every, func(o statusReport, first bool) error {
-				return c.refresh(first, func(c Console) error { return show(c, o) })
-			})
-		}
-		o := s.collect(ctx)
-		return errors.Join(show(c, o), interrupted(ctx), o.failure())
 	}
+}
+
+// refresh prints a page over the previous one on a terminal, otherwise below it.
+func (inv Invocation) refresh(o statusReport, first bool) error {
+	var b bytes.Buffer
+	to := inv
+	to.Out = &b
+	if err := to.statusPage(o); err != nil {
+		return err
+	}
+	text := b.String()
+	switch {
+	case inv.OutTerminal && !inv.JSON:
+		// Each line is cleared before it is overwritten. Clearing the whole screen would flicker, and clearing behind a
+		// line that is as wide as the terminal would delete its last character.
+		text = "\x1b[H\x1b[K" + strings.ReplaceAll(text, "\n", "\n\x1b[K") + "\x1b[J"
+		if first {
+			text = "\x1b[2J" + text
+		}
+	case !first:
+		text = "\n" + text
+	}
+	_, err := io.WriteString(inv.Out, text)
+	return err
 }
 
 // statusSource reads the data of the status.
@@ -105,16 +135,16 @@ func (s statusSource) collect(ctx context.Context) statusReport {
 
 // where returns the name of the deployment for the heading.
 func (s statusSource) where() string {
-	if !s.OnAWS() {
-		if dir, err := filepath.Abs(s.Data); err == nil {
-			return dir
-		}
+	dir, err := filepath.Abs(s.Data)
+	switch {
+	case s.OnAWS() && s.Stack == noStack:
+		return "table " + s.Table + ", " + s.cfg.Region
+	case s.OnAWS():
+		return "stack " + s.Stack + ", " + s.cfg.Region
+	case err != nil:
 		return s.Data
 	}
-	if s.Stack == noStack {
-		return "table " + s.Table + ", " + s.cfg.Region
-	}
-	return "stack " + s.Stack + ", " + s.cfg.Region
+	return dir
 }
 
 // failure returns an error if no section could be read.
@@ -129,46 +159,4 @@ func (o statusReport) failure() error {
 		}
 	}
 	return fmt.Errorf("nothing of %s can be read: %s", o.Place, first)
-}
-
-// watch shows the status every interval until ctx ends, which is not an error.
-func (s statusSource) watch(ctx context.Context, every time.Duration,
-	show func(o statusReport, first bool) error) error {
-	for first := true; ; first = false {
-		o := s.collect(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err := show(o, first); err != nil {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(every):
-		}
-	}
-}
-
-// refresh prints a page over the previous one on a terminal, otherwise below it.
-func (c Console) refresh(first bool, page func(Console) error) error {
-	var b bytes.Buffer
-	to := c
-	to.Out = &b
-	if err := page(to); err != nil {
-		return err
-	}
-	text := b.String()
-	if c.OutTerminal {
-		// Each line is cleared before it is overwritten. Clearing the whole screen would flicker, and clearing behind a
-		// line that is as wide as the terminal would delete its last character.
-		text = "\x1b[H\x1b[K" + strings.ReplaceAll(text, "\n", "\n\x1b[K") + "\x1b[J"
-		if first {
-			text = "\x1b[2J" + text
-		}
-	} else if !first {
-		text = "\n" + text
-	}
-	_, err := c.Out.Write([]byte(text))
-	return err
 }

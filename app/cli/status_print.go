@@ -17,8 +17,12 @@ const indent = "         "
 // maxMembers is the number of members that are printed; beyond it those that are ready are only counted.
 const maxMembers = 12
 
-// statusReport prints the status in 80 columns.
-func (c Console) statusReport(o statusReport) error {
+// statusPage prints the status, as text in 80 columns.
+func (inv Invocation) statusPage(o statusReport) error {
+	if inv.JSON {
+		return inv.printJSON(o)
+	}
+	c := inv.Console
 	at := o.At.Format("2006-01-02 15:04:05 UTC")
 	c.wrapped(o.Place+strings.Repeat(" ", max(2, width-len([]rune(o.Place))-len(at)))+at, "", "")
 	fmt.Fprintln(c.Out)

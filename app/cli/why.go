@@ -84,7 +84,7 @@ func (d Deployment) imageReport(ctx context.Context, img imagery.Image, now time
 		e.At = e.At.UTC()
 		r.History = append(r.History, e)
 	}
-	r.Next = r.next(d.Service.NextHint, img, now)
+	r.Next = r.next(d.Service.NextHint(img), now)
 	return r
 }
 
@@ -100,31 +100,27 @@ func (d Deployment) object(ctx context.Context, key string) *object {
 	return &object{Key: key, Exists: new(err == nil)}
 }
 
-// next returns what will happen to the image without action, or what a person can do.
-func (r imageReport) next(nextHint func(imagery.Image) time.Time, img imagery.Image, now time.Time) string {
-	switch img.State {
-	case imagery.Created:
+// next returns what will happen to the image without action, or what a person can do. Due is when its hint is sent
+// again.
+func (r imageReport) next(due, now time.Time) string {
+	switch {
+	case r.State == imagery.Created:
 		return "it waits for its upload, and expires at " + formatTime(r.Expires)
-	case imagery.Processed:
-		if r.Result.gone() {
-			return "its result is gone and is not made again under this id: restore it (imagery fsck lists all such images), " +
-				"or upload the photo as a new image"
-		}
+	case r.State == imagery.Processed && r.Result.gone():
+		return "its result is gone and is not made again under this id: restore it (imagery fsck lists all such images), " +
+			"or upload the photo as a new image"
+	case r.State == imagery.Processed:
 		return "nothing: it is done"
-	case imagery.Failed:
-		if r.Original.gone() {
-			return "its original is gone: only its user can upload it again"
-		}
+	case r.State == imagery.Failed && r.Original.gone():
+		return "its original is gone: only its user can upload it again"
+	case r.State == imagery.Failed:
 		return "nothing without action. If the photo is broken, its user must upload another one. Otherwise fix the cause, " +
 			"then: imagery requeue " + r.ID
-	}
-	if r.Original.gone() {
+	case r.Original.gone():
 		return "its original is gone: it fails after the last delivery; then only its user can upload it again"
-	}
-	due := nextHint(img)
-	if late := now.Sub(due); late > 0 {
+	case now.After(due):
 		return fmt.Sprintf("a worker should be processing it: its hint was due again %s ago. Check that workers run "+
-			"(imagery status); imagery requeue %s sends the hint at once", age(late), r.ID)
+			"(imagery status); imagery requeue %s sends the hint at once", age(now.Sub(due)), r.ID)
 	}
 	return fmt.Sprintf("a worker processes it. If its hint is lost, it is sent again at %s, in %s",
 		formatTime(due), age(due.Sub(now)))

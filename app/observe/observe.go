@@ -95,25 +95,22 @@ func Seconds(name string, d time.Duration) Measure { return Measure{name, "Secon
 // line, and the dimensions are the stack and role of the logger. So metrics need no API call and no permission, and
 // always agree with the log. In text the line has only the durations in milliseconds.
 func Line(ctx context.Context, log *slog.Logger, level slog.Level, msg string, ms []Measure, attrs ...slog.Attr) {
-	if _, isJSON := log.Handler().(*slog.JSONHandler); !isJSON {
-		for _, m := range ms {
-			if m.Unit == milliseconds {
-				attrs = append(attrs, slog.Float64(m.Name, m.Value))
-			}
-		}
-	} else if len(ms) > 0 {
-		type metric struct{ Name, Unit string }
-		type directive struct {
-			Namespace  string
-			Dimensions [][]string
-			Metrics    []metric
-		}
-		d := directive{Namespace: settings.MetricNamespace,
-			Dimensions: [][]string{{settings.DimensionStack, settings.DimensionRole}}}
-		for _, m := range ms {
+	type metric struct{ Name, Unit string }
+	type directive struct {
+		Namespace  string
+		Dimensions [][]string
+		Metrics    []metric
+	}
+	d := directive{Namespace: settings.MetricNamespace,
+		Dimensions: [][]string{{settings.DimensionStack, settings.DimensionRole}}}
+	_, isJSON := log.Handler().(*slog.JSONHandler)
+	for _, m := range ms {
+		if isJSON || m.Unit == milliseconds {
 			d.Metrics = append(d.Metrics, metric{m.Name, m.Unit})
 			attrs = append(attrs, slog.Float64(m.Name, m.Value))
 		}
+	}
+	if isJSON && len(ms) > 0 {
 		attrs = append(attrs, slog.Group(envelope,
 			slog.Int64("Timestamp", time.Now().UnixMilli()), slog.Any("CloudWatchMetrics", []directive{d})))
 	}

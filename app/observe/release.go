@@ -12,13 +12,13 @@ import (
 // Release returns the lower-case hex SHA-256 of the running binary, which is the answer to /version. It is computed at
 // the first call. On Linux it is read through /proc/self/exe, which stays correct if the file was replaced meanwhile.
 var Release = sync.OnceValues(func() (string, error) {
-	path := "/proc/self/exe"
-	if _, err := os.Stat(path); err != nil {
-		if path, err = os.Executable(); err != nil {
-			return "", fmt.Errorf("find the running binary: %w", err)
+	f, err := os.Open("/proc/self/exe")
+	if err != nil {
+		var path string
+		if path, err = os.Executable(); err == nil {
+			f, err = os.Open(path)
 		}
 	}
-	f, err := os.Open(path)
 	if err != nil {
 		return "", fmt.Errorf("open the running binary: %w", err)
 	}

@@ -1,39 +1,32 @@
 package observe
 
 import (
+	"bytes"
 	"fmt"
 	"io"
-	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// maxQueued limits the queued output, in bytes: some thousand lines.
-const maxQueued = 1 << 20
+// Limits of the queued output.
+const (
+	maxQueued = 1 << 20 // bytes
+	maxWrites = 4096
+)
 
 // Unblocked is an io.Writer that never blocks: a paused terminal or a reader that hangs must not stop the service. It
 // queues output and drops what does not fit or cannot be written; a line with the number of dropped writes follows once
-// writing works again. It is safe for concurrent use.
+// the queue is written. It is safe for concurrent use.
 type Unblocked struct {
-	to io.Writer
-
-	mu      sync.Mutex
-	changed *sync.Cond
-	queued  []output
-	size    int
-	dropped int  // writes
-	writing bool // a write is in progress
-}
-
-// output is one queued write.
-type output struct {
-	text   []byte
-	writes int // dropped if it fails: 1, or the number in the note
+	to      io.Writer
+	queue   chan []byte
+	size    atomic.Int64 // bytes that are queued or being written
+	dropped atomic.Int64 // writes
 }
 
 // NewUnblocked returns an Unblocked that writes to the given writer from one goroutine.
 func NewUnblocked(to io.Writer) *Unblocked {
-	u := &Unblocked{to: to}
-	u.changed = sync.NewCond(&u.mu)
+	u := &Unblocked{to: to, queue: make(chan []byte, maxWrites)}
 	go u.run()
 	return u
 }
@@ -43,60 +36,37 @@ func (u *Unblocked) Unwrap() io.Writer { return u.to }
 
 // Write implements io.Writer. It never fails.
 func (u *Unblocked) Write(p []byte) (int, error) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.size+len(p) > maxQueued {
-		u.dropped++
-		return len(p), nil
+	if u.size.Add(int64(len(p))) <= maxQueued {
+		select {
+		case u.queue <- bytes.Clone(p):
+			return len(p), nil
+		default:
+		}
 	}
-	u.queued = append(u.queued, output{append([]byte(nil), p...), 1})
-	u.size += len(p)
-	u.changed.Broadcast()
+	u.size.Add(-int64(len(p)))
+	u.dropped.Add(1)
 	return len(p), nil
 }
 
 // run writes the queued output in order.
 func (u *Unblocked) run() {
-	for {
-		u.mu.Lock()
-		for len(u.queued) == 0 {
-			u.changed.Wait()
+	for text := range u.queue {
+		_, err := u.to.Write(text)
+		if err != nil { // no reader, a full disk, or the limit of the log
+			u.dropped.Add(1)
+		} else if n := u.dropped.Load(); n > 0 && len(u.queue) == 0 {
+			_, err = fmt.Fprintf(u.to, "(%d lines were dropped: the output was not read, or full)\n", n)
+			if err == nil {
+				u.dropped.Add(-n)
+			}
 		}
-		next := u.queued[0]
-		u.queued = u.queued[1:]
-		u.writing = true
-		u.mu.Unlock()
-
-		_, err := u.to.Write(next.text)
-
-		u.mu.Lock()
-		u.writing = false
-		u.size -= len(next.text)
-		switch {
-		case err != nil: // no reader, a full disk, or the limit of the log
-			u.dropped += next.writes
-		case u.dropped > 0 && u.size < maxQueued/2:
-			note := fmt.Appendf(nil, "(%d lines were dropped: the output was not read, or full)\n", u.dropped)
-			u.queued, u.size, u.dropped = append(u.queued, output{note, u.dropped}), u.size+len(note), 0
-		}
-		u.changed.Broadcast()
-		u.mu.Unlock()
+		u.size.Add(-int64(len(text)))
 	}
 }
 
 // Flush waits until the queue is written, but no longer than d.
 func (u *Unblocked) Flush(d time.Duration) {
-	late := false
-	timer := time.AfterFunc(d, func() {
-		u.mu.Lock()
-		defer u.mu.Unlock()
-		late = true
-		u.changed.Broadcast()
-	})
-	defer timer.Stop()
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	for !late && (len(u.queued) > 0 || u.writing) {
-		u.changed.Wait()
+	for end := time.Now().Add(d); u.size.Load() > 0 && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
 	}
 }
