@@ -31,7 +31,6 @@ message was published, not that anybody read it: look into the mailbox. Emulator
 
 The exit code is 1 when an action failed or was not seen, or when nobody will receive an alarm.`
 
-// alarmsTestCmd is the command alarms test.
 func alarmsTestCmd(fs *flag.FlagSet) func(context.Context, Invocation) error {
 	var names []string
 	fs.Func("name", "only these `alarms`, separated by commas, by their names in alarms ls", func(text string) error {

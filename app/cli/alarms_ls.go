@@ -53,7 +53,6 @@ func (inv Invocation) stackAlarms(ctx context.Context) (*stackAlarms, error) {
 	return s, nil
 }
 
-// alarmsList is the command alarms ls.
 func alarmsList(ctx context.Context, inv Invocation) error {
 	s, err := inv.stackAlarms(ctx)
 	if err != nil {

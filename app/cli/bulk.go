@@ -79,15 +79,18 @@ func countFailed[T interface{ failed() bool }](list []T) (n int) {
 	return n
 }
 
-// outcomes prints the table of what was done, or none if nothing matched.
-func (c Console) outcomes(rows [][]string, none string, dryRun bool) error {
+// outcomes prints what was done: as JSON the list under its name, else the rows, or none if nothing matched.
+func (b *bulk) outcomes(inv Invocation, name string, list any, rows [][]string, none string) error {
+	if inv.JSON {
+		return inv.printJSON(map[string]any{"dryRun": b.dryRun, name: list})
+	}
 	if len(rows) == 1 {
-		_, err := fmt.Fprintln(c.Out, none)
+		_, err := fmt.Fprintln(inv.Out, none)
 		return err
 	}
-	err := c.table(rows)
-	if dryRun {
-		fmt.Fprintln(c.Out, dryRunNote)
+	err := inv.table(rows)
+	if b.dryRun {
+		fmt.Fprintln(inv.Out, dryRunNote)
 	}
 	return err
 }

@@ -43,7 +43,6 @@ func contains(words string, texts ...string) bool {
 	})
 }
 
-// dlqListCmd is the command dlq ls.
 func dlqListCmd(fs *flag.FlagSet) func(context.Context, Invocation) error {
 	var filter deadLetterFilter
 	filter.flags(fs)
@@ -75,7 +74,6 @@ var redriveHelp = map[action]string{
 	keep:    "leaves it: no retry makes it a hint; --drop-malformed deletes it",
 }
 
-// dlqShow is the command dlq show.
 func dlqShow(ctx context.Context, inv Invocation) error {
 	id := inv.Args[0]
 	deadLetters, now, err := inv.findDeadLetters(ctx, deadLetterFilter{id: id})

@@ -32,7 +32,6 @@ type redriveRun struct {
 	results       []redriven
 }
 
-// redriveCmd is the command dlq redrive.
 func redriveCmd(fs *flag.FlagSet) func(context.Context, Invocation) error {
 	r := redriveRun{results: []redriven{}}
 	r.filter.flags(fs)
@@ -104,17 +103,11 @@ func (r *redriveRun) apply(ctx context.Context, l deadLetter, a action) error {
 }
 
 func (r *redriveRun) print(inv Invocation) error {
-	if inv.JSON {
-		return inv.printJSON(struct {
-			DryRun  bool       `json:"dryRun"`
-			Letters []redriven `json:"letters"`
-		}{r.dryRun, r.results})
-	}
 	rows := [][]string{{"MESSAGE", "IMAGE", "ACTION", "DETAIL"}}
 	for _, d := range r.results {
 		rows = append(rows, []string{d.ID, d.ImageID, string(d.Action), d.detail(d.Reason)})
 	}
-	return inv.outcomes(rows, "no dead letter matches", r.dryRun)
+	return r.outcomes(inv, "letters", r.results, rows, "no dead letter matches")
 }
 
 // failure returns the error of a run that did not do everything. A dead letter that --id names must exist.

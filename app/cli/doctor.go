@@ -21,7 +21,6 @@ changes nothing. It checks what is configured; imagery status shows how the serv
 Everything is compared with what this release expects. Finding leftover resources needs pulumi on PATH. The exit code is
 1 when something is wrong; a warning does not need immediate action.`
 
-// doctorCmd is the command doctor.
 func doctorCmd(fs *flag.FlagSet) func(context.Context, Invocation) error {
 	url := fs.String("url", "",
 		"`address` of the service, to compare clocks and releases (default: that of the stack)")
@@ -63,23 +62,16 @@ func (inv Invocation) examine(ctx context.Context, url string) []doctor.Finding 
 		d.URL = "http://" + d.URL
 	}
 	if t.Stack != noStack {
-		d.Stack, d.State = t.Stack, pulumiState(ctx, t.Stack)
+		d.Stack = t.Stack
+		d.Export = func(ctx context.Context) ([]byte, error) { // secrets stay encrypted in it
+			return runPulumi(ctx, "read the state of stack "+t.Stack, "", "stack", "export", "--non-interactive",
+				"--stack="+t.Stack)
+		}
 	} else {
 		add(doctor.Info, "stack", "no stack was named", "alarms and leftover resources are not checked",
 			"imagery doctor --stack NAME")
 	}
 	return append(found, d.Examine(ctx)...)
-}
-
-// pulumiState reads the resources in the Pulumi state of a stack. Secrets stay encrypted in it, and only ids and ARNs
-// are used.
-func pulumiState(ctx context.Context, stack string) doctor.State {
-	export, err := runPulumi(ctx, "read the state of stack "+stack, "", "stack", "export", "--non-interactive",
-		"--stack="+stack)
-	if err != nil {
-		return doctor.State{Err: err}
-	}
-	return doctor.ParseState(export)
 }
 
 // levelNames are the levels as text.

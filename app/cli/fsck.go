@@ -49,7 +49,6 @@ type repaired struct {
 // its item names it.
 const minOrphanAge = 2 * time.Minute
 
-// fsckCmd is the command fsck.
 func fsckCmd(fs *flag.FlagSet) func(context.Context, Invocation) error {
 	r := fsckRun{repairs: []repaired{}}
 	hashes := fs.Bool("hashes", false,

@@ -40,7 +40,6 @@ type requeued struct {
 	outcome
 }
 
-// requeueCmd is the command requeue.
 func requeueCmd(fs *flag.FlagSet) func(context.Context, Invocation) error {
 	r := requeuer{results: []requeued{}}
 	fs.BoolVar(&r.failed, "failed", false, "all failed images, or those that --release, --since and --reason select")
@@ -194,16 +193,10 @@ func (r *requeuer) requeue(ctx context.Context, id string, selects func(imagery.
 }
 
 func (r *requeuer) print(inv Invocation) error {
-	if inv.JSON {
-		return inv.printJSON(struct {
-			DryRun bool       `json:"dryRun"`
-			Images []requeued `json:"images"`
-		}{r.dryRun, r.results})
-	}
 	rows := [][]string{{"IMAGE", "ACTION", "VERSION", "RELEASE", "DETAIL"}}
 	for _, d := range r.results {
 		rows = append(rows, []string{d.ImageID, string(d.Action), strconv.FormatInt(d.Version, 10), d.Release,
 			d.detail(d.Reason)})
 	}
-	return inv.outcomes(rows, "no failed image matches", r.dryRun)
+	return r.outcomes(inv, "images", r.results, rows, "no failed image matches")
 }

@@ -98,7 +98,7 @@ func (o outputs) orOf(ctx context.Context, stack string) (outputs, error) {
 	return o, err
 }
 
-// rolloutStatus is the command rollout status. It takes no lock and may run beside a rollout.
+// rolloutStatus takes no lock and may run beside a rollout.
 func rolloutStatus(ctx context.Context, inv Invocation, o rollout.Options) error {
 	report, err := rollout.Status(ctx, o)
 	if err != nil {
@@ -110,13 +110,11 @@ func rolloutStatus(ctx context.Context, inv Invocation, o rollout.Options) error
 	return inv.rolloutReport(report, time.Now())
 }
 
-// rolloutTo is the command rollout to.
 func rolloutTo(ctx context.Context, inv Invocation, o rollout.Options) error {
 	did, err := rollout.To(ctx, o, inv.Args[0])
 	return inv.rolloutOutcome(fmt.Sprintf("release %s %s", inv.Args[0], did), err)
 }
 
-// rolloutAbort is the command rollout abort.
 func rolloutAbort(ctx context.Context, inv Invocation, o rollout.Options) error {
 	by, err := rollout.Abort(ctx, o)
 	if by != o.By {
@@ -125,7 +123,6 @@ func rolloutAbort(ctx context.Context, inv Invocation, o rollout.Options) error 
 	return inv.rolloutOutcome("rolled back", err)
 }
 
-// rolloutResume is the command rollout resume.
 func rolloutResume(ctx context.Context, inv Invocation, o rollout.Options) error {
 	resumed, err := rollout.Resume(ctx, o)
 	if len(resumed) == 0 {

@@ -21,7 +21,6 @@ connection times out for a minute, this machine is not in allowedCidrs, or the s
 
 The two photos stay until the lifecycle rule of the bucket removes them (locally after --upload-life).`
 
-// smokeCmd is the command smoke.
 func smokeCmd(fs *flag.FlagSet) func(context.Context, Invocation) error {
 	wait := fs.Duration("for", 0, "how `long` to wait until the service can be reached, such as 5m")
 	release := fs.String("release", "", "the `SHA-256` that every answer of /version must be, or its first digits")

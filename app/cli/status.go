@@ -31,7 +31,6 @@ const (
 	minInterval = time.Second
 )
 
-// statusCmd is the command status.
 func statusCmd(fs *flag.FlagSet) func(context.Context, Invocation) error {
 	watch := fs.Bool("watch", false, "repeat until Ctrl-C")
 	every := fs.Duration("every", 5*time.Second, "with --watch: the `interval`")

@@ -52,7 +52,6 @@ func (o *object) String() string {
 	return o.Key + ", gone"
 }
 
-// why is the command why.
 func why(ctx context.Context, inv Invocation) error {
 	id, err := inv.idArg()
 	if err != nil {

@@ -25,10 +25,10 @@ type Cloud struct {
 	Settings      settings.Settings // table, bucket, queues
 	Stack         string            // "": neither alarms nor leftovers are checked
 	ReleaseBucket string
-	Topic         string // ARN of the topic of the alarms
-	URL           string // of the service
-	Release       string // that the stack deployed, 64 hex digits
-	State         State  // of the stack in Pulumi
+	Topic         string                                // ARN of the topic of the alarms
+	URL           string                                // of the service
+	Release       string                                // that the stack deployed, 64 hex digits
+	Export        func(context.Context) ([]byte, error) // reads the stack's state in Pulumi
 	FormatError   func(error) string
 
 	dynamodb *dynamodb.Client

@@ -18,44 +18,30 @@ import (
 	"imagery/app/deploy/settings"
 )
 
-// State is the content of a stack's state in Pulumi, as far as leftovers need it.
-type State struct {
-	Known map[string]bool // ids and ARNs of the resources
-	Err   error           // why the state could not be read
-}
-
-// ParseState parses the output of `pulumi stack export`.
-func ParseState(export []byte) State {
+// known returns the ids and ARNs of the resources in the Pulumi state of the stack.
+func (c Cloud) known(ctx context.Context) (map[string]bool, error) {
+	export, err := c.Export(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var doc struct {
 		Deployment struct {
 			Resources []struct {
-				ID      string `json:"id"`
-				Outputs struct {
-					ARN json.RawMessage `json:"arn"`
-				} `json:"outputs"`
-			} `json:"resources"`
-		} `json:"deployment"`
-	}
-	if err := json.Unmarshal(export, &doc); err != nil {
-		return State{Err: fmt.Errorf("parse the output of pulumi stack export: %w", err)}
-	}
-	s := State{Known: map[string]bool{}}
-	for _, r := range doc.Deployment.Resources {
-		var arn string
-		_ = json.Unmarshal(r.Outputs.ARN, &arn) // fails if it is a secret or missing
-		for _, name := range []string{r.ID, strings.TrimSuffix(arn, ":*")} {
-			if name != "" {
-				s.Known[name] = true
+				ID      string
+				Outputs struct{ ARN any } // a string, unless it is a secret
 			}
 		}
 	}
-	return s
-}
-
-// contains reports whether the state has the resource with that ARN, by its ARN or by the id at the end of it.
-func (s State) contains(arn string) bool {
-	arn = strings.TrimSuffix(arn, ":*")
-	return s.Known[arn] || s.Known[arn[strings.LastIndexAny(arn, "/:")+1:]]
+	if err := json.Unmarshal(export, &doc); err != nil {
+		return nil, fmt.Errorf("parse the output of pulumi stack export: %w", err)
+	}
+	known := map[string]bool{}
+	for _, r := range doc.Deployment.Resources {
+		arn, _ := r.Outputs.ARN.(string)
+		known[r.ID], known[strings.TrimSuffix(arn, ":*")] = true, true
+	}
+	delete(known, "") // of resources without an id or an ARN
+	return known, nil
 }
 
 // maxLeftovers is the number of leftovers that are listed; a forgotten stack has a hundred.
@@ -72,16 +58,18 @@ func (c Cloud) leftovers(ctx context.Context, r *report) {
 		r.ok("no resource has the stack's tags")
 		return
 	}
-	if c.State.Err != nil {
+	known, err := c.known(ctx)
+	if err != nil {
 		r.info(fmt.Sprintf("%d resources have the stack's tags: %s", len(tagged), countByKind(tagged)),
-			"which of them are leftovers is unknown: "+c.State.Err.Error(),
+			"which of them are leftovers is unknown: "+err.Error(),
 			"install pulumi and log in to the backend of the stack's state, then: imagery doctor --stack "+c.Stack)
 		return
 	}
 	var left, instances, attached []string
 	for _, arn := range tagged {
+		short := strings.TrimSuffix(arn, ":*")
 		switch kind := kindOf(arn); {
-		case c.State.contains(arn):
+		case known[short] || known[short[strings.LastIndexAny(short, "/:")+1:]]: // by its ARN, or the id at the end of it
 		case kind == "ec2 instance":
 			instances = append(instances, arn)
 		case kind == "ec2 volume" || kind == "ec2 network-interface":
@@ -136,23 +124,21 @@ func (c Cloud) tagged(ctx context.Context) ([]string, error) {
 
 // withoutGroup returns the instances that are in no Auto Scaling group; those of a group are deleted with it.
 func (c Cloud) withoutGroup(ctx context.Context, arns []string) (ungrouped []string, err error) {
+	id := func(arn string) string { return arn[strings.LastIndexByte(arn, '/')+1:] }
 	groups := autoscaling.NewFromConfig(c.AWS)
 	for batch := range slices.Chunk(arns, 50) { // the maximum of one call
-		var ids []string
+		in := &autoscaling.DescribeAutoScalingInstancesInput{}
 		for _, arn := range batch {
-			ids = append(ids, arn[strings.LastIndexByte(arn, '/')+1:])
+			in.InstanceIds = append(in.InstanceIds, id(arn))
 		}
-		out, err := call(ctx, groups.DescribeAutoScalingInstances,
-			&autoscaling.DescribeAutoScalingInstancesInput{InstanceIds: ids})
+		out, err := call(ctx, groups.DescribeAutoScalingInstances, in)
 		if err != nil {
 			return nil, err
 		}
-		for i, id := range ids {
-			if !slices.ContainsFunc(out.AutoScalingInstances,
-				func(d scaling.AutoScalingInstanceDetails) bool { return aws.ToString(d.InstanceId) == id }) {
-				ungrouped = append(ungrouped, batch[i])
-			}
-		}
+		ungrouped = append(ungrouped, slices.DeleteFunc(batch, func(arn string) bool {
+			return slices.ContainsFunc(out.AutoScalingInstances,
+				func(d scaling.AutoScalingInstanceDetails) bool { return aws.ToString(d.InstanceId) == id(arn) })
+		})...)
 	}
 	return ungrouped, nil
 }
