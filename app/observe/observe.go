@@ -4,9 +4,16 @@ package observe
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"os"
+	"regexp"
+	"sync"
 	"time"
 
 	"github.com/lmittmann/tint"
@@ -115,4 +122,54 @@ func Line(ctx context.Context, log *slog.Logger, level slog.Level, msg string, m
 			slog.Int64("Timestamp", time.Now().UnixMilli()), slog.Any("CloudWatchMetrics", []directive{d})))
 	}
 	log.LogAttrs(ctx, level, msg, attrs...)
+}
+
+// Release returns the lower-case hex SHA-256 of the running binary, which is the answer to /version. It is computed at
+// the first call. On Linux it is read through /proc/self/exe, which stays correct if the file was replaced meanwhile.
+var Release = sync.OnceValues(func() (string, error) {
+	f, err := os.Open("/proc/self/exe")
+	if err != nil {
+		var path string
+		if path, err = os.Executable(); err == nil {
+			f, err = os.Open(path)
+		}
+	}
+	if err != nil {
+		return "", fmt.Errorf("open the running binary: %w", err)
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", fmt.Errorf("hash the running binary: %w", err)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+})
+
+// ShortRelease returns the first 12 digits of a release, for logs and for the history of an image.
+func ShortRelease(release string) string { return release[:min(12, len(release))] }
+
+// The request headers with a trace id: that of the W3C, and that of AWS load balancers.
+const (
+	TraceparentHeader = "traceparent"
+	AmznTraceHeader   = "X-Amzn-Trace-Id"
+)
+
+var (
+	traceparent = regexp.MustCompile(`^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$`)
+	amznTrace   = regexp.MustCompile(`^[A-Za-z0-9=;:._-]{1,200}$`)
+)
+
+// TraceOf returns the trace id from the headers of a request, or a new one in the form of
+// https://www.w3.org/TR/trace-context/ if there is no valid one. The hint has it too, so that an upload and its
+// processing share it.
+func TraceOf(h http.Header) string {
+	if v := h.Get(TraceparentHeader); traceparent.MatchString(v) {
+		return v
+	}
+	if v := h.Get(AmznTraceHeader); amznTrace.MatchString(v) {
+		return v
+	}
+	var b [24]byte
+	rand.Read(b[:])
+	return "00-" + hex.EncodeToString(b[:16]) + "-" + hex.EncodeToString(b[16:]) + "-01"
 }
