@@ -37,9 +37,9 @@ func (c Console) printJSON(v any) error {
 	return enc.Encode(v)
 }
 
-// table prints rows in aligned columns. An empty cell is printed as "-", so that every row has the same number of fields
-// for a script. Control characters become spaces: text from outside, such as the body of a malformed message, must not
-// break columns or send commands to the terminal.
+// table prints rows in aligned columns. An empty cell is printed as "-", so that every row has the same number of cells.
+// Control characters become spaces: text from outside, such as the body of a malformed message, must not break columns
+// or send commands to the terminal.
 func (c Console) table(rows [][]string) error {
 	w := tabwriter.NewWriter(c.Out, 0, 0, 2, ' ', 0)
 	for _, row := range rows {
