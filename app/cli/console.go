@@ -37,7 +37,7 @@ func (c Console) printJSON(v any) error {
 	return enc.Encode(v)
 }
 
-// table prints rows in aligned columns. An empty cell is printed as "-", so that every row has the same number of cells.
+// table prints rows in aligned columns. An empty cell becomes "-", so that every row has the same number of cells.
 // Control characters become spaces: text from outside, such as the body of a malformed message, must not break columns
 // or send commands to the terminal.
 func (c Console) table(rows [][]string) error {
