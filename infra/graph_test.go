@@ -138,23 +138,25 @@ func physicalNames(g *pulumitest.Graph) map[string]bool {
 
 // A new binary changes the object and both templates, and nothing else. The same binary changes nothing.
 func TestNewReleaseChangesObjectAndTemplatesOnly(t *testing.T) {
-	first := run(t, "test", nil, binary(t, "a release"))
-	if d := changed(first, run(t, "test", nil, binary(t, "a release"))); len(d) > 0 {
+	prod := variants["prod"]
+	first := run(t, "test", prod, binary(t, "a release"))
+	if d := changed(first, run(t, "test", prod, binary(t, "a release"))); len(d) > 0 {
 		t.Errorf("the same release changes %v", d)
 	}
 	want := []string{"BucketObjectv2 imagery-test-release", "LaunchTemplate imagery-test-server",
 		"LaunchTemplate imagery-test-worker"}
-	if d := changed(first, run(t, "test", nil, binary(t, "another"))); !slices.Equal(d, want) {
+	if d := changed(first, run(t, "test", prod, binary(t, "another"))); !slices.Equal(d, want) {
 		t.Errorf("another release changes %v, want %v", d, want)
 	}
 }
 
-// In a first preview, outputs of resources are unknown; it must still show every resource.
+// In a first preview, outputs of resources are unknown; it must still show every resource. It rolls nothing out.
 func TestFirstPreviewShowsEverything(t *testing.T) {
 	for variant, config := range variants {
-		g, err := pulumitest.Preview(program(binary(t, "a release"), &fakeRoller{}), "test", t.TempDir(), keysOf(config))
-		if err != nil {
-			t.Errorf("%s: %v", variant, err)
+		r := &fakeRoller{}
+		g, err := pulumitest.Preview(program(binary(t, "a release"), r), "test", t.TempDir(), keysOf(config))
+		if err != nil || len(r.plans) > 0 {
+			t.Errorf("%s: %v, %d rollouts", variant, err, len(r.plans))
 		}
 		if got, want := len(g.Resources), len(graphOf(t, variant).Resources); got != want {
 			t.Errorf("%s: the preview shows %d resources, the update creates %d", variant, got, want)

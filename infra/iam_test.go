@@ -38,11 +38,7 @@ func granted(t *testing.T, g *pulumitest.Graph, role string) []string {
 		if !strings.Contains(p.Name, "-"+role+"-") {
 			continue
 		}
-		var doc policy.Document
-		if err := json.Unmarshal([]byte(p.Text("policy")), &doc); err != nil {
-			t.Fatal(err)
-		}
-		for _, s := range doc.Statement {
+		for _, s := range statements(t, p.Text("policy")) {
 			if s.Effect != policy.Allow || len(s.Resource) != 1 {
 				t.Errorf("%s: %+v", p.Name, s)
 			}

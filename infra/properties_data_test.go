@@ -9,6 +9,7 @@ import (
 
 	"imagery/app/deploy/settings"
 	"imagery/infra/edge"
+	"imagery/infra/policy"
 	"imagery/infra/testing/pulumitest"
 )
 
@@ -254,13 +255,7 @@ var edgeProperties = []property{
 				return nil
 			}
 			p := g.One("BucketPolicy", "-access-logs-policy")
-			var doc struct {
-				Statement []struct {
-					Effect    string
-					Principal any
-					Action    []string
-				}
-			}
+			var doc policy.Document
 			if err := json.Unmarshal([]byte(p.Text("policy")), &doc); err != nil {
 				return err
 			}

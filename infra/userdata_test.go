@@ -121,13 +121,3 @@ func TestUserDataFitsAndIsShell(t *testing.T) {
 	}
 	t.Logf("%d bytes", len(userData(t, graphOf(t, "prod"), "worker")))
 }
-
-func TestUserDataIsDeterministic(t *testing.T) {
-	one, two := run(t, "test", variants["prod"], binary(t, "a release")),
-		run(t, "test", variants["prod"], binary(t, "a release"))
-	for _, role := range roles {
-		if userData(t, one, role) != userData(t, two, role) {
-			t.Errorf("%s: two runs, two texts", role)
-		}
-	}
-}

@@ -34,11 +34,7 @@ func (m machine) startAgentUnit(t *testing.T) error {
 func TestAgentInstallationIsRetried(t *testing.T) {
 	m := newMachine(t, `dnf() { (( $(nth dnf) > 2 )); }
 		systemctl() { [[ $* != "-q is-active amazon-cloudwatch-agent" || -e $MACHINE/agent-runs ]]; }`)
-	text, err := UserData(example(settings.Worker))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := m.run(t, text); err != nil {
+	if err := m.boot(t, example(settings.Worker)); err != nil {
 		t.Fatal(err)
 	}
 	calls := m.read("calls")
@@ -86,11 +82,7 @@ func TestLogIsCreatedForTheServiceUser(t *testing.T) {
 	if err := os.Remove(filepath.Join(m.root, "var/log/imagery/imagery.log")); err != nil {
 		t.Fatal(err)
 	}
-	text, err := UserData(example(settings.Worker))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := m.run(t, text); err != nil {
+	if err := m.boot(t, example(settings.Worker)); err != nil {
 		t.Fatal(err)
 	}
 	calls, log := m.read("calls"), filepath.Join(m.root, "var/log/imagery/imagery.log")

@@ -81,11 +81,7 @@ func TestBoot(t *testing.T) {
 			if name == "always denied" {
 				boot.Retry = time.Second
 			}
-			script, err := UserData(boot)
-			if err != nil {
-				t.Fatal(err)
-			}
-			err = m.run(t, script)
+			err := m.boot(t, boot)
 			calls, console := m.read("calls"), m.read("var/log/imagery-boot.log")
 			noID := strings.HasPrefix(c.reason, "read the instance id")
 			if (err == nil) != (c.reason == "") {
@@ -121,11 +117,7 @@ func TestBoot(t *testing.T) {
 func TestReasonIsWrittenAfterTheConsoleHungUp(t *testing.T) {
 	m := newMachine(t, `useradd() { return 1; }
 		journalctl() { mv "$MACHINE/dev/console" "$MACHINE/dev/before"; echo "the journal"; }`)
-	script, err := UserData(example(settings.Worker))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := m.run(t, script); err == nil {
+	if err := m.boot(t, example(settings.Worker)); err == nil {
 		t.Error("the boot did not fail")
 	}
 	before, after := m.read("dev/before"), m.read("dev/console")
@@ -136,11 +128,7 @@ func TestReasonIsWrittenAfterTheConsoleHungUp(t *testing.T) {
 
 func TestSelftestRunsBeforeTheService(t *testing.T) {
 	m := newMachine(t, "")
-	script, err := UserData(example(settings.Worker))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := m.run(t, script); err != nil {
+	if err := m.boot(t, example(settings.Worker)); err != nil {
 		t.Fatal(err)
 	}
 	calls := m.read("calls")
@@ -160,11 +148,7 @@ func TestSelftestRetriesUntilTheSameDeadline(t *testing.T) {
 	m := newMachine(t, `download() { (( $(nth get) > 2 )) && { file "$@"; return; }; command sleep 1.1; return 124; }`)
 	boot := example(settings.Worker)
 	boot.Retry = 100 * time.Second
-	text, err := UserData(boot)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := m.run(t, text); err != nil {
+	if err := m.boot(t, boot); err != nil {
 		t.Fatal(err)
 	}
 	conf := m.read("etc/systemd/system/imagery-selftest.service.d/retry.conf")

@@ -35,11 +35,7 @@ func TestDrain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			m := newMachine(t, c.answers)
-			text, err := UserData(example(c.role))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := m.run(t, text); err != nil {
+			if err := m.boot(t, example(c.role)); err != nil {
 				t.Fatal(err)
 			}
 			m.write(t, "calls", "")

@@ -80,6 +80,16 @@ func (m machine) read(name string) string {
 
 var absolute = regexp.MustCompile(`(^|[\s"'>=(])/(opt|etc|var|dev)/`)
 
+// boot runs the user-data of b.
+func (m machine) boot(t *testing.T, b Boot) error {
+	t.Helper()
+	script, err := UserData(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m.run(t, script)
+}
+
 // run runs a script and waits until all its processes have ended. It replaces absolute paths by those in the folder.
 func (m machine) run(t *testing.T, script string) error {
 	t.Helper()

@@ -144,15 +144,14 @@ var minimal = Boot{Settings: settings.Settings{Role: settings.Worker}, Region: "
 	TerminateHook: "t", Bucket: "b", Key: "k", SHA: "s", LogGroup: "/l"}
 
 func TestUserDataRejectsValuesThatNeedQuotes(t *testing.T) {
-	good := minimal
-	if _, err := UserData(good); err != nil {
+	if _, err := UserData(minimal); err != nil {
 		t.Fatal(err)
 	}
 	for _, damage := range []func(*Boot){
 		func(b *Boot) { b.Bucket = "b; reboot" }, func(b *Boot) { b.Region = "" },
 		func(b *Boot) { b.Group = "$(id)" }, func(b *Boot) { b.Key = "a b" },
 	} {
-		b := good
+		b := minimal
 		damage(&b)
 		if _, err := UserData(b); err == nil {
 			t.Errorf("rendered %+v", b)
