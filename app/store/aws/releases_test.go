@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
@@ -34,8 +35,8 @@ type released struct {
 }
 
 type releasedImage struct {
-	Hints []string                   `json:"hints,omitempty"`
-	Item  map[string]json.RawMessage `json:"item"` // in DynamoDB's own JSON
+	Hints []string        `json:"hints,omitempty"`
+	Item  json.RawMessage `json:"item"` // in DynamoDB's own JSON
 }
 
 func releases(t *testing.T) map[string]released {
@@ -73,11 +74,9 @@ func TestImagesOfEveryReleaseAreProcessed(t *testing.T) {
 	at, stack, b := started(t)
 	for file, r := range releases(t) {
 		for _, from := range r.Images {
-			item := map[string]types.AttributeValue{unknown: &types.AttributeValueMemberM{
-				Value: map[string]types.AttributeValue{"kept": number(1)}}}
-			for name, v := range from.Item {
-				item[name] = attributeOf(t, v)
-			}
+			item, err := attributevalue.UnmarshalMapJSON(from.Item)
+			must(t, err)
+			item[unknown] = &types.AttributeValueMemberM{Value: map[string]types.AttributeValue{"kept": number(1)}}
 			delete(item, "expires") // it is in the past
 			putItem(t, at, stack.Table, item)
 			id := item["id"].(*types.AttributeValueMemberS).Value
@@ -132,7 +131,7 @@ func TestNewestFileIsOfThisRelease(t *testing.T) {
 		s := serviceOn(b, state == imagery.Failed)
 		_, _, err := s.Create(t.Context(), id)
 		must(t, err)
-		one := releasedImage{Item: map[string]json.RawMessage{}}
+		var one releasedImage
 		if state != imagery.Created {
 			_, err := accept(t.Context(), s, id)
 			must(t, err)
@@ -150,9 +149,8 @@ func TestNewestFileIsOfThisRelease(t *testing.T) {
 			}
 			must(t, b.Queue().Delete(t.Context(), sent...))
 		}
-		for name, v := range stored(t, at, stack.Table, id) {
-			one.Item[name] = jsonOf(t, v)
-		}
+		one.Item, err = attributevalue.MarshalMapJSON(stored(t, at, stack.Table, id))
+		must(t, err)
 		now.Images = append(now.Images, one)
 	}
 	if *update {
@@ -167,6 +165,39 @@ func TestNewestFileIsOfThisRelease(t *testing.T) {
 			"and mention it in the release notes.\nnow:\n%s\nthere:\n%s",
 			newest, strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
+}
+
+// shape returns the names and types of all values, one per line.
+func shape(t *testing.T, r released) []string {
+	t.Helper()
+	seen := map[string]bool{}
+	var walk func(path string, v any)
+	walk = func(path string, v any) {
+		switch v := v.(type) {
+		case map[string]any:
+			for name, x := range v {
+				walk(path+" "+name, x)
+			}
+		case []any:
+			for _, x := range v {
+				walk(path+" []", x)
+			}
+		default:
+			seen[path] = true
+		}
+	}
+	for _, img := range r.Images {
+		var item map[string]any
+		must(t, json.Unmarshal(img.Item, &item))
+		state := item["state"].(map[string]any)["S"].(string)
+		walk(state, item)
+		for _, h := range img.Hints {
+			var v any
+			must(t, json.Unmarshal([]byte(h), &v))
+			walk(state+" hint", v)
+		}
+	}
+	return slices.Sorted(maps.Keys(seen))
 }
 
 var photoBytes = []byte("a photo")
