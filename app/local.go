@@ -27,12 +27,6 @@ import (
 	"imagery/app/worker"
 )
 
-// The sizes of the local fleet: two of each, so that any process may die.
-const (
-	localServers = settings.LocalServers
-	localWorkers = settings.LocalWorkers
-)
-
 // runLocal runs the local fleet until ctx ends. A closed kill ends a slow shutdown.
 func runLocal(ctx context.Context, kill <-chan struct{}, s settings.Settings, stdout, stderr io.Writer) error {
 	exe, err := os.Executable()
@@ -77,7 +71,7 @@ func runLocal(ctx context.Context, kill <-chan struct{}, s settings.Settings, st
 	for _, group := range []struct {
 		role settings.Role
 		n    int
-	}{{settings.Server, localServers}, {settings.Worker, localWorkers}} {
+	}{{settings.Server, settings.LocalServers}, {settings.Worker, settings.LocalWorkers}} {
 		for i := range group.n {
 			c := s
 			c.Role, c.Listen, c.Instance = group.role, "127.0.0.1:0", fmt.Sprintf("%s-%d", group.role, i+1)
@@ -112,7 +106,7 @@ func (p prefixed) Write(line []byte) (int, error) {
 // greet tells a person at a terminal what runs and how to use and stop it.
 func greet(w io.Writer, l net.Listener, s settings.Settings) {
 	fmt.Fprintf(w, "\nImagery is running: %d servers and %d workers behind a load balancer on this machine.\n\n",
-		localServers, localWorkers)
+		settings.LocalServers, settings.LocalWorkers)
 	fmt.Fprintf(w, "  Photos     %s\n", urlOf(l))
 	if s.OnAWS() {
 		fmt.Fprintf(w, "  AWS        table %s, bucket %s\n", s.Table, s.Bucket)

@@ -40,7 +40,11 @@ func run(args []string, stdout, stderr io.Writer) int {
 			out, log := observe.NewUnblocked(stdout), observe.NewUnblocked(stderr)
 			defer out.Flush(flushTimeout)
 			defer log.Flush(flushTimeout)
-			return serve(ctx, kill, s, out, log)
+			if s.Role == settings.Local {
+				return runLocal(ctx, kill, s, out, log)
+			}
+			go exitOn(kill)
+			return runRole(ctx, s, out, log)
 		}}
 	return exitCode(app.Run(ctx, args), stderr)
 }
@@ -63,15 +67,6 @@ func stopSignals() (context.Context, <-chan struct{}) {
 		signal.Stop(signals) // the third one ends the process at once
 	}()
 	return ctx, kill
-}
-
-// serve runs the role until ctx ends.
-func serve(ctx context.Context, kill <-chan struct{}, s settings.Settings, stdout, stderr io.Writer) error {
-	if s.Role == settings.Local {
-		return runLocal(ctx, kill, s, stdout, stderr)
-	}
-	go exitOn(kill)
-	return runRole(ctx, s, stdout, stderr)
 }
 
 // exitOn ends the process at the second signal.

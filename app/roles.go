@@ -113,9 +113,11 @@ func (p *process) worker() *worker.Worker {
 		{Name: "table", Ping: p.service.Catalog.Ping}, {Name: "bucket", Ping: p.service.Blobs.Ping}}}
 	return worker.New(worker.Options{
 		Service: p.service, Queue: p.service.Queue, Memory: p.memory.photos, Slots: plan.Slots, Waiting: plan.Waiting,
-		Outage: s.Outage, ReconcileEvery: reconcileEvery(s),
-		Probe:        func(ctx context.Context) error { _, err := health.Check(ctx); return err },
-		Housekeeping: p.backend.housekeeping, Consume: s.Consume, Instance: s.Instance, Release: p.release, Log: p.log,
+		Outage: s.Outage,
+		// A third of the age at which a hint is sent again, but at most the period of the metric for the oldest image.
+		ReconcileEvery: min(time.Minute, s.ResendAfter/3),
+		Probe:          func(ctx context.Context) error { _, err := health.Check(ctx); return err },
+		Housekeeping:   p.backend.housekeeping, Consume: s.Consume, Instance: s.Instance, Release: p.release, Log: p.log,
 	})
 }
 
@@ -140,7 +142,3 @@ func sniff(head []byte) (string, error) {
 	f, err := sepia.Sniff(head)
 	return "image/" + string(f), err
 }
-
-// reconcileEvery returns a third of the age at which a hint is sent again, but at most a minute, the period of the
-// metric for the oldest unfinished image.
-func reconcileEvery(s settings.Settings) time.Duration { return min(time.Minute, s.ResendAfter/3) }

@@ -4,6 +4,7 @@ package client
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -206,11 +207,7 @@ func (c *Client) Do(ctx context.Context, method, path string, body []byte, chang
 	if change != nil {
 		change(req)
 	}
-	h := c.HTTP
-	if h == nil {
-		h = http.DefaultClient
-	}
-	answer, err := h.Do(req)
+	answer, err := cmp.Or(c.HTTP, http.DefaultClient).Do(req)
 	if err != nil {
 		return res, fmt.Errorf("%s: %w", res.Request, withoutURL(err))
 	}

@@ -95,8 +95,8 @@ const bodyTimeout = settings.UploadTimeout + 10*time.Second
 // ServeHTTP forwards one request. Its time is limited only until the response header, because the client may read a
 // large photo slowly.
 func (b *balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if upgrade := r.Header.Values("Upgrade"); len(upgrade) > 0 {
-		if !printable(upgrade) {
+	if upgrade := strings.Join(r.Header.Values("Upgrade"), ""); upgrade != "" {
+		if strings.ContainsFunc(upgrade, func(r rune) bool { return r < ' ' || r > '~' }) {
 			b.writeError(w, r, &requestBody{}, errBadUpgrade)
 			return
 		}
@@ -137,16 +137,6 @@ func (b *balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // errBadUpgrade rejects a request whose Upgrade header is malformed.
 var errBadUpgrade = errors.New("the Upgrade header contains characters that are not allowed in a protocol name")
-
-// printable reports whether all values consist of printable ASCII characters.
-func printable(values []string) bool {
-	for _, v := range values {
-		if strings.ContainsFunc(v, func(r rune) bool { return r < ' ' || r > '~' }) {
-			return false
-		}
-	}
-	return true
-}
 
 // rewrite changes only the destination and the X-Forwarded headers, like an Application Load Balancer.
 func rewrite(r *httputil.ProxyRequest) {

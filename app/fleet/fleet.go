@@ -6,6 +6,7 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -71,9 +72,7 @@ type Status struct {
 
 // New returns a fleet. Nothing runs before Run is called.
 func New(o Options) *Fleet {
-	if o.Grace == 0 {
-		o.Grace = settings.StopTimeout
-	}
+	o.Grace = cmp.Or(o.Grace, settings.StopTimeout)
 	f := &Fleet{o: o, pool: newPool()}
 	out := &sync.Mutex{} // for both streams, which often share a terminal
 	for _, c := range o.Children {

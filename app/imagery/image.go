@@ -2,8 +2,8 @@ package imagery
 
 import (
 	"crypto/rand"
-	"encoding/hex"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -102,22 +102,16 @@ func NewID() string {
 	var b [16]byte
 	rand.Read(b[:]) // never fails since Go 1.24
 	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	h := hex.EncodeToString(b[:])
-	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
+
+var idForm = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
 
 // ParseID accepts a UUID of any version in the form 8-4-4-4-12, in any case, and returns it in lower case.
 // It returns ErrInvalidID for any other form.
 func ParseID(s string) (string, error) {
-	if len(s) != 36 {
+	if !idForm.MatchString(s) {
 		return "", ErrInvalidID
-	}
-	for i, c := range []byte(s) {
-		hyphen := i == 8 || i == 13 || i == 18 || i == 23
-		hexDigit := '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
-		if hyphen != (c == '-') || !hyphen && !hexDigit {
-			return "", ErrInvalidID
-		}
 	}
 	return strings.ToLower(s), nil
 }

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -184,10 +185,5 @@ func (w *Worker) sqsJob(ctx context.Context, hint imagery.Hint, h http.Header) i
 
 // sqsTrace returns the trace id from the message attributes, which the daemon sends as headers.
 func sqsTrace(h http.Header) string {
-	for name := range h {
-		if strings.EqualFold(name, "X-Aws-Sqsd-Attr-"+observe.TraceparentHeader) {
-			return h.Get(name)
-		}
-	}
-	return h.Get(observe.AmznTraceHeader)
+	return cmp.Or(h.Get("X-Aws-Sqsd-Attr-"+observe.TraceparentHeader), h.Get(observe.AmznTraceHeader))
 }

@@ -1,6 +1,7 @@
 package aws
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -51,14 +52,8 @@ func (q *queue) Limits(ctx context.Context) (imagery.Limits, error) {
 	if err != nil {
 		return imagery.Limits{}, err
 	}
-	limits := imagery.Limits{Visibility: time.Duration(seconds) * time.Second, MaxReceives: maxReceives}
-	if q.visibility != 0 {
-		limits.Visibility = q.visibility
-	}
-	if q.maxReceives != 0 {
-		limits.MaxReceives = q.maxReceives
-	}
-	return limits, nil
+	return imagery.Limits{Visibility: cmp.Or(q.visibility, time.Duration(seconds)*time.Second),
+		MaxReceives: cmp.Or(q.maxReceives, maxReceives)}, nil
 }
 
 // parseRedrive decodes the redrive policy: after maxReceives deliveries a message moves to the dead-letter queue. Both

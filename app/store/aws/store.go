@@ -9,6 +9,7 @@
 package aws
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -84,12 +85,10 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 
 	b := &Store{
 		catalog: &catalog{db: db, table: o.Table},
-		blobs:   &blobs{api: objects, presign: s3.NewPresignClient(objects), bucket: o.Bucket, probe: o.ProbeKey},
-		queue:   &queue{api: messages, transport: transport, visibility: o.Visibility, maxReceives: o.MaxReceives},
-		dead:    &queue{api: messages, transport: transport},
-	}
-	if b.blobs.probe == "" {
-		b.blobs.probe = "processed/readyz"
+		blobs: &blobs{api: objects, presign: s3.NewPresignClient(objects), bucket: o.Bucket,
+			probe: cmp.Or(o.ProbeKey, "processed/readyz")},
+		queue: &queue{api: messages, transport: transport, visibility: o.Visibility, maxReceives: o.MaxReceives},
+		dead:  &queue{api: messages, transport: transport},
 	}
 	b.queue.url = func(context.Context) (string, error) { return o.QueueURL, nil }
 	b.dead.url = b.queue.deadLetterURL

@@ -36,12 +36,11 @@ remove the folder as a whole, while the service is stopped, never parts of it.
 
 // Forms of the names that the service creates. A file with another name is never removed.
 var (
-	stagedForm = regexp.MustCompile(`^([0-9]+)-[0-9]{12,20}$`) // in tmp: PID-RANDOM, see stage
-	// asideForm is in tmp: PID~KEY, with ~ for / in the key.
-	asideForm = regexp.MustCompile(`^([0-9]+)~((?:upload|processed|selftest)(?:~` + keyPart + `){1,3})$`)
-	// oldAsideForm matches the names that the previous release created: PID-KEY, with - for / in the key.
-	oldAsideForm = regexp.MustCompile(`^([0-9]+)-upload-(` + uuidForm + `)-([0-9a-f]{64})$`)
-	socketForm   = regexp.MustCompile(`^([0-9]+)-[0-9]+\.sock$`) // in wake: PID-NUMBER.sock
+	// tmpForm matches names in tmp: PID-RANDOM, see stage; PID~KEY for an object that was set aside, with ~ for / in the
+	// key; PID-upload-ID-HASH, as the previous release named these.
+	tmpForm = regexp.MustCompile(`^([0-9]+)(?:-[0-9]{12,20}|~((?:upload|processed|selftest)(?:~` + keyPart +
+		`){1,3})|-upload-(` + uuidForm + `)-([0-9a-f]{64}))$`)
+	socketForm = regexp.MustCompile(`^([0-9]+)-[0-9]+\.sock$`) // in wake: PID-NUMBER.sock
 	// originalForm matches the key of an original, of this service or (with a time in ms) of the original application.
 	originalForm = regexp.MustCompile(`^upload/` + uuidForm + `(/[0-9a-f]{64}|-[0-9]{13})$`)
 	imageForm    = regexp.MustCompile(`^upload/` + uuidForm + `$`)
@@ -115,13 +114,15 @@ func cause(err error) error {
 
 // keyOfAside returns the key of the object that was set aside in tmp under that name, or "" for any other name.
 func keyOfAside(name string) string {
-	if m := asideForm.FindStringSubmatch(name); m != nil {
+	m := tmpForm.FindStringSubmatch(name)
+	switch {
+	case m == nil:
+		return ""
+	case m[3] != "":
+		return path.Join("upload", m[3], m[4])
+	default:
 		return strings.ReplaceAll(m[2], "~", "/")
 	}
-	if m := oldAsideForm.FindStringSubmatch(name); m != nil {
-		return path.Join("upload", m[2], m[3])
-	}
-	return ""
 }
 
 // Announce writes the URL of the fleet on this folder to FleetFile; withdraw removes it. A fleet that is killed leaves

@@ -10,6 +10,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -104,9 +105,7 @@ func Open(o Options) (*Store, error) {
 		return nil, fmt.Errorf("data folder %s: visibility %s and max receives %d must be positive",
 			o.Dir, o.Visibility, o.MaxReceives)
 	}
-	if o.Log == nil {
-		o.Log = slog.Default()
-	}
+	o.Log = cmp.Or(o.Log, slog.Default())
 	root, err := os.OpenRoot(o.Dir)
 	if err != nil {
 		return nil, folderError(o.Dir, err)

@@ -46,11 +46,11 @@ func (s *Store) Sweep(ctx context.Context, now time.Time, rawMaxAge time.Duratio
 // client may have stored it again, which the sweep that set it aside did not check before it died. If that fails, the
 // file is left to the next run, and sweepTempFiles continues with the others.
 func (s *Store) sweepTempFiles(now time.Time) (n int, err error) {
-	files, err := s.leftovers(tmpName, fs.FileMode.IsRegular, now, maxWriteTime, stagedForm, asideForm, oldAsideForm)
+	files, err := s.leftovers(tmpName, tmpForm, fs.FileMode.IsRegular, now, maxWriteTime)
 	if err != nil {
 		return 0, err
 	}
-	sockets, err := s.leftovers(wakeName, isSocket, now, 0, socketForm)
+	sockets, err := s.leftovers(wakeName, socketForm, isSocket, now, 0)
 	for _, name := range append(files, sockets...) {
 		if key := keyOfAside(filepath.Base(name)); key != "" && !s.restore(name, key) {
 			continue
@@ -62,26 +62,23 @@ func (s *Store) sweepTempFiles(now time.Time) (n int, err error) {
 	return n, err
 }
 
-// leftovers lists the files of that type whose names have one of the forms and begin with the pid of a dead process,
-// and those older than maxAge if that is not 0 (the age of a socket means nothing, since writing does not change it).
-func (s *Store) leftovers(dir string, is func(fs.FileMode) bool, now time.Time, maxAge time.Duration,
-	forms ...*regexp.Regexp) (list []string, err error) {
+// leftovers lists the files of that type whose names have the form and begin with the pid of a dead process, and those
+// older than maxAge if that is not 0 (the age of a socket means nothing, since writing does not change it).
+func (s *Store) leftovers(dir string, form *regexp.Regexp, is func(fs.FileMode) bool, now time.Time,
+	maxAge time.Duration) (list []string, err error) {
 	entries, err := fs.ReadDir(s.root.FS(), dir)
 	for _, e := range entries {
-		for _, form := range forms {
-			m := form.FindStringSubmatch(e.Name())
-			if m == nil || !is(e.Type()) {
+		m := form.FindStringSubmatch(e.Name())
+		if m == nil || !is(e.Type()) {
+			continue
+		}
+		if pid, err := strconv.Atoi(m[1]); err == nil && alive(pid) {
+			info, err := e.Info()
+			if err != nil || maxAge == 0 || now.Sub(info.ModTime()) < maxAge {
 				continue
 			}
-			if pid, err := strconv.Atoi(m[1]); err == nil && alive(pid) {
-				info, err := e.Info()
-				if err != nil || maxAge == 0 || now.Sub(info.ModTime()) < maxAge {
-					break
-				}
-			}
-			list = append(list, filepath.Join(dir, e.Name()))
-			break
 		}
+		list = append(list, filepath.Join(dir, e.Name()))
 	}
 	return list, err
 }
