@@ -56,12 +56,15 @@ var crashes = []crash{
 	{point: "queue-purged", idle: true},
 }
 
-// crashLoad is the load of a crash: its number of uploads starts every second, until some time after the fault.
+// crashLoad is the load of a crash.
 type crashLoad struct {
-	uploads, width int           // width of photos, in pixels
-	nth            int           // a process dies when it passes its failpoint for the nth time
-	around         time.Duration // time of uploads before a fault without a failpoint, and after every fault
+	width  int           // of photos, in pixels
+	nth    int           // a process dies when it passes its failpoint for the nth time
+	around time.Duration // time of uploads before a fault without a failpoint, and after every fault
 }
+
+// burst photos are uploaded at the same time, every second, so that each process handles several at once.
+const burst = 5
 
 // TestCrashes kills a process at each failpoint in each role that passes it, kills all processes at once, and purges
 // the queue. Each accepted photo must be processed once, and the stored state must be consistent. It logs the rows of
@@ -77,9 +80,9 @@ func TestCrashes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	load, limits := crashLoad{5, 160, 3, 4 * time.Second}, pace{3 * time.Second, 5, 4 * time.Second}
+	load, limits := crashLoad{160, 3, 4 * time.Second}, pace{3 * time.Second, 5, 4 * time.Second}
 	if long() { // the timeouts of role local
-		load, limits = crashLoad{5, 800, 10, 10 * time.Second}, pace{10 * time.Second, 5, 15 * time.Second}
+		load, limits = crashLoad{800, 10, 10 * time.Second}, pace{10 * time.Second, 5, 15 * time.Second}
 	}
 	for _, c := range crashes {
 		if !strings.Contains(string(page), fmt.Sprintf("\n| local | %s |", c)) {
@@ -95,14 +98,14 @@ func TestCrashes(t *testing.T) {
 // crash runs one crash, and checks the results.
 func (d *deployment) crash(c crash, load crashLoad) {
 	ctx, cancel := context.WithTimeout(d.Context(), 5*time.Minute)
-	defer cancel()
 	running := map[string]*program{}
 	client := newClient(d, "")
-	run := func(role string, more ...string) {
+	run := func(role string) {
+		flags := []string{"-role", role}
 		if role == c.role && running[role] == nil {
-			more = append(more, "-failpoint", fmt.Sprintf("%s#%d", c.point, load.nth))
+			flags = append(flags, "-failpoint", fmt.Sprintf("%s#%d", c.point, load.nth))
 		}
-		running[role] = d.fleet(append(more, "-role", role)...)
+		running[role] = d.fleet(flags...)
 		if role != "worker" {
 			client.base.Store(running[role].url)
 			client.ready(ctx, running[role])
@@ -117,8 +120,9 @@ func (d *deployment) crash(c crash, load crashLoad) {
 		}
 	}
 	uploading, stopUploads := context.WithCancel(ctx)
-	defer stopUploads()
 	var uploads sync.WaitGroup
+	defer uploads.Wait() // also after a failure
+	defer cancel()
 	uploads.Go(func() { client.uploadBursts(ctx, uploading, load, c.giveUp) })
 
 	var at time.Time
@@ -161,8 +165,7 @@ func (d *deployment) crash(c crash, load crashLoad) {
 	d.reportCrash(c, at, target, client.accepted)
 }
 
-// uploadBursts starts uploads every second until start ends, so that each process handles several at once, and waits
-// for them until ctx ends.
+// uploadBursts uploads bursts until start ends, and waits for the open uploads until ctx ends.
 func (c *client) uploadBursts(ctx, start context.Context, load crashLoad, giveUp bool) {
 	var list []photo
 	for i := range 8 {
@@ -174,7 +177,7 @@ func (c *client) uploadBursts(ctx, start context.Context, load crashLoad, giveUp
 	}
 	var uploads sync.WaitGroup
 	for n := 0; start.Err() == nil; {
-		for range load.uploads {
+		for range burst {
 			n++
 			uploads.Go(func() {
 				err := c.upload(ctx, imagery.NewID(), list[n%len(list)])
