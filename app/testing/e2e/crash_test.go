@@ -178,9 +178,10 @@ func (c *client) uploadBursts(ctx, start context.Context, load crashLoad, giveUp
 	var uploads sync.WaitGroup
 	for n := 0; start.Err() == nil; {
 		for range burst {
+			p := list[n%len(list)]
 			n++
 			uploads.Go(func() {
-				err := c.upload(ctx, imagery.NewID(), list[n%len(list)])
+				err := c.upload(ctx, imagery.NewID(), p)
 				if err != nil && !(giveUp && api.Temporary(err)) {
 					c.t.Error(err)
 				}
