@@ -134,8 +134,7 @@ func (e *onEndpoint) alarms() *cloudwatch.Client {
 }
 
 func (e *onEndpoint) flags() []string {
-	return []string{"--stack", e.name, "--table", e.Table, "--bucket", e.Bucket, "--queue-url", e.QueueURL,
-		"--s3-path-style"}
+	return append([]string{"--stack", e.name}, e.Stack.Flags()...)
 }
 
 // TestOnCallOnEndpoint runs the operator's commands against a complete emulator, or AWS itself, when one is given.

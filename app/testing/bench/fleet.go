@@ -64,8 +64,7 @@ func openStore(ctx context.Context, backend, dir string) (s store, err error) {
 		c.Close()
 		return s, fmt.Errorf("start the emulators: %w", err)
 	}
-	flags := []string{"-table", stack.Table, "-bucket", stack.Bucket, "-queue-url", stack.QueueURL, "-s3-path-style"}
-	return store{flags, c.Env("fleet"), b.Catalog(), c.Close}, nil
+	return store{stack.Flags(), c.Env("fleet"), b.Catalog(), c.Close}, nil
 }
 
 // fleet is a running service.

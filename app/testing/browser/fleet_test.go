@@ -57,8 +57,7 @@ func ownFleet(t *testing.T, args ...string) *fleet {
 func cloudFleet(t *testing.T) *fleet {
 	t.Helper()
 	aws, stack := fakeaws.Start(t, imagery.Limits{Visibility: 10 * time.Second, MaxReceives: 5})
-	f, stop := runFleet(t, aws.Env("fleet"),
-		"-table", stack.Table, "-bucket", stack.Bucket, "-queue-url", stack.QueueURL, "-s3-path-style")
+	f, stop := runFleet(t, aws.Env("fleet"), stack.Flags()...)
 	t.Cleanup(stop)
 	f.bucket = aws.Endpoint + "/" + stack.Bucket
 	return f

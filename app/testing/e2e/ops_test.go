@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -114,19 +113,7 @@ func awsDeployment(t *testing.T, p pace) *deployment {
 				t.Fatal(err)
 			}
 		},
-		snapshot: func() fsck.Snapshot {
-			s, err := fsck.AWS(context.WithoutCancel(t.Context()), a.DynamoDB(), a.S3(), a.Table, a.Bucket, true)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for i, url := range []string{a.QueueURL, a.DLQURL} {
-				for _, m := range a.Queues.Messages(url) {
-					s.Messages = append(s.Messages, fsck.Message{Body: []byte(m.Body), Dead: i == 1})
-				}
-			}
-			s.NoMessages = false
-			return s
-		}}
+		snapshot: func() fsck.Snapshot { return a.snapshot(t) }}
 }
 
 // run runs a command and returns its output. The exit code must be code, or -1 for death by a signal. As the output is

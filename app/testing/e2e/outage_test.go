@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"imagery/app/admin/fsck"
 	"imagery/app/imagery"
 	"imagery/app/testing/fakeaws"
 )
@@ -176,10 +175,7 @@ func TestRollingRestarts(t *testing.T) {
 	}
 	a.role(t, "worker")
 	client.checkUploads(ctx, time.Minute)
-	s, err := fsck.AWS(ctx, a.DynamoDB(), a.S3(), a.Table, a.Bucket, false)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := a.snapshot(t)
 	for _, i := range s.Items {
 		if n := i.History[len(i.History)-1].Receives; n > 2 {
 			t.Errorf("image %s took %d deliveries", i.ID, n)

@@ -108,8 +108,7 @@ func (a *Account) Queue(t *testing.T, name string, with map[string]string) {
 
 // Flags returns the flags of a command on the account's stack.
 func (a *Account) Flags() []string {
-	return []string{"--stack", "test", "--table", a.Stack.Table, "--bucket", a.Stack.Bucket, "--queue-url",
-		a.Stack.QueueURL, "--s3-path-style"}
+	return append([]string{"--stack", "test"}, a.Stack.Flags()...)
 }
 
 // Answers sets the answer of an operation, such as s3:GetPublicAccessBlock.

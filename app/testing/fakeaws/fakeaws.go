@@ -27,6 +27,11 @@ type Stack struct {
 	Table, Bucket, QueueURL, DLQURL string
 }
 
+// Flags returns the flags of the binary that select the stack on an emulator.
+func (s Stack) Flags() []string {
+	return []string{"-table", s.Table, "-bucket", s.Bucket, "-queue-url", s.QueueURL, "-s3-path-style"}
+}
+
 // Cloud is an AWS endpoint for tests. Proxy and Queues are nil for an endpoint outside of this process; see At.
 type Cloud struct {
 	Endpoint string
