@@ -69,8 +69,8 @@ func list(field any, v string) error {
 	items := strings.Split(v, ",")
 	if strings.HasPrefix(v, "[") {
 		items = nil
-		if err := json.Unmarshal([]byte(v), &items); err != nil {
-			return fmt.Errorf("is not a list of strings")
+		if err := object(&items, v); err != nil {
+			return err
 		}
 	}
 	for i := range items {

@@ -102,20 +102,20 @@ func (s *Stack) createFleets(ctx *pulumi.Context, in pulumi.ResourceOption) {
 	server.After = slices.Concat(ready, s.edge.Ready)
 
 	worker := s.fleet(settings.Worker)
-	worker.Scaling = compute.BacklogPerInstance(s.messaging.Queue.Name, s.cfg.BacklogPerWorker)
+	worker.Scaling = compute.BacklogPerInstance(s.messaging.Queue.Name, s.cfg.groupName(settings.Worker),
+		s.cfg.BacklogPerWorker)
 	worker.After = ready
 
-	s.worker = compute.New(ctx, worker.Group, worker, in)
-	s.server = compute.New(ctx, server.Group, server, in)
+	s.worker = compute.New(ctx, s.cfg.groupName(settings.Worker), worker, in)
+	s.server = compute.New(ctx, s.cfg.groupName(settings.Server), server, in)
 }
 
 // fleet returns the arguments that both roles share.
 func (s *Stack) fleet(role settings.Role) *compute.Args {
 	cfg, size := s.cfg, s.cfg.fleet(role)
 	return &compute.Args{
-		// Policies and user-data contain these two names before the groups exist.
-		Role: string(role), Group: cfg.groupName(role), LogGroup: cfg.logGroup(role),
-		LogDays: cfg.LogRetentionDays, Tags: cfg.tags(), Boundary: cfg.PermissionsBoundary,
+		Role: string(role), LogGroup: cfg.logGroup(role), LogDays: cfg.LogRetentionDays,
+		Tags: cfg.tags(), Boundary: cfg.PermissionsBoundary,
 		VPC: s.network.VPC.ID(), Subnets: s.network.InstanceSubnets(),
 		Egress:       compute.Egress{Gateways: s.network.Gateways, Endpoints: s.network.EndpointGroup},
 		InstanceType: size.instance, Burstable: instanceTypes[size.instance].burstable, Min: size.least, Max: size.most,

@@ -16,8 +16,7 @@ import (
 
 // Args describes a fleet.
 type Args struct {
-	Role     string // "server" or "worker", the last part of every name
-	Group    string // physical name of the Auto Scaling group: instances and policies name it before it exists
+	Role     string // "server" or "worker"
 	LogGroup string // physical name
 	LogDays  int
 	Tags     map[string]string // for instances and volumes, which a provider's default tags do not reach
@@ -74,7 +73,8 @@ type Fleet struct {
 	args *Args
 }
 
-// New creates a fleet.
+// New creates a fleet. Name is also the physical name of the Auto Scaling group and of the launch template: instances
+// and policies name the group before it exists.
 func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOption) *Fleet {
 	f := &Fleet{name: name, args: args}
 	must.OK(ctx.RegisterComponentResource("imagery:infra:Fleet", name, f, opts...))

@@ -58,7 +58,7 @@ func (f *Fleet) group(ctx *pulumi.Context, after []pulumi.Resource) {
 		})
 	}
 	f.Group = must.Get(autoscaling.NewGroup(ctx, f.name, &autoscaling.GroupArgs{
-		Name:    pulumi.String(f.args.Group),
+		Name:    pulumi.String(f.name),
 		MinSize: pulumi.Int(f.args.Min), MaxSize: pulumi.Int(f.args.Max),
 		VpcZoneIdentifiers: f.args.Subnets,
 		TargetGroupArns:    f.args.Targets,
@@ -93,7 +93,7 @@ func (f *Fleet) group(ctx *pulumi.Context, after []pulumi.Resource) {
 	// The policy names the load balancer and the target group. AWS rejects it before a listener forwards to the group.
 	f.Policy = must.Get(autoscaling.NewPolicy(ctx, f.name+"-scaling", &autoscaling.PolicyArgs{
 		AutoscalingGroupName: f.Group.Name, PolicyType: pulumi.String("TargetTrackingScaling"),
-		TargetTrackingConfiguration: f.args.Scaling(f.Group.Name),
+		TargetTrackingConfiguration: f.args.Scaling,
 	}, pulumi.Parent(f), pulumi.DependsOn(f.args.After)))
 }
 

@@ -75,7 +75,7 @@ func (f *Fleet) template(ctx *pulumi.Context, profile *iam.InstanceProfile) {
 	}
 	f.Template = must.Get(ec2.NewLaunchTemplate(ctx, f.name, &ec2.LaunchTemplateArgs{
 		// A fixed name: a new template would not have the version number that the group keeps.
-		Name:                pulumi.String(f.args.Group),
+		Name:                pulumi.String(f.name),
 		ImageId:             pulumi.String(f.args.Image),
 		InstanceType:        pulumi.String(f.args.InstanceType),
 		CreditSpecification: credits,

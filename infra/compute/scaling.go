@@ -19,43 +19,37 @@ type dimensions = autoscaling.
 type dimensionArgs = autoscaling.
 	PolicyTargetTrackingConfigurationCustomizedMetricSpecificationMetricMetricStatMetricDimensionArgs
 
-// Tracking returns the target tracking configuration of the named group.
-type Tracking func(group pulumi.StringInput) autoscaling.PolicyTargetTrackingConfigurationArgs
+// Tracking is a target tracking configuration.
+type Tracking = autoscaling.PolicyTargetTrackingConfigurationArgs
 
 // RequestsPerTarget returns a policy that keeps the requests per minute and instance at target. The label names the
 // load balancer and the target group.
 func RequestsPerTarget(label pulumi.StringInput, target int) Tracking {
-	return func(pulumi.StringInput) autoscaling.PolicyTargetTrackingConfigurationArgs {
-		return autoscaling.PolicyTargetTrackingConfigurationArgs{
-			TargetValue: pulumi.Float64(float64(target)),
-			PredefinedMetricSpecification: autoscaling.PolicyTargetTrackingConfigurationPredefinedMetricSpecificationArgs{
-				PredefinedMetricType: pulumi.String("ALBRequestCountPerTarget"), ResourceLabel: label.ToStringOutput(),
-			},
-		}
+	return Tracking{
+		TargetValue: pulumi.Float64(float64(target)),
+		PredefinedMetricSpecification: autoscaling.PolicyTargetTrackingConfigurationPredefinedMetricSpecificationArgs{
+			PredefinedMetricType: pulumi.String("ALBRequestCountPerTarget"), ResourceLabel: label.ToStringOutput(),
+		},
 	}
 }
 
-// BacklogPerInstance returns a policy that keeps the messages per instance at target. It also counts messages in
-// flight: otherwise a fleet that has just received the whole queue would look idle and be scaled in while it works.
-// Missing values are not filled with 0 for the same reason.
-func BacklogPerInstance(queue pulumi.StringInput, target int) Tracking {
-	return func(group pulumi.StringInput) autoscaling.PolicyTargetTrackingConfigurationArgs {
-		return autoscaling.PolicyTargetTrackingConfigurationArgs{
-			TargetValue: pulumi.Float64(float64(target)),
-			// The group's own metrics must be enabled. Without them the expression has no value, and AWS reports no
-			// error.
-			CustomizedMetricSpecification: autoscaling.PolicyTargetTrackingConfigurationCustomizedMetricSpecificationArgs{
-				Metrics: metricArray{
-					metric("visible", "AWS/SQS", "ApproximateNumberOfMessagesVisible", "Maximum", "QueueName", queue),
-					metric("flying", "AWS/SQS", "ApproximateNumberOfMessagesNotVisible", "Maximum", "QueueName", queue),
-					metric("instances", "AWS/AutoScaling", metrics[0], "Average", "AutoScalingGroupName", group),
-					metricArgs{
-						Id: pulumi.String("backlog"), Label: pulumi.String("messages per worker"), ReturnData: pulumi.Bool(true),
-						Expression: pulumi.String("IF(instances > 0, (visible + flying) / instances, visible + flying)"),
-					},
+// BacklogPerInstance returns a policy that keeps the messages per instance of a group at target. It also counts
+// messages in flight: otherwise a fleet that has just received the whole queue would look idle and be scaled in. Missing values are not filled with 0 for the same reason. The group's own metrics must be enabled; without them the
+// expression has no value, and AWS reports no error.
+func BacklogPerInstance(queue pulumi.StringInput, group string, target int) Tracking {
+	return Tracking{
+		TargetValue: pulumi.Float64(float64(target)),
+		CustomizedMetricSpecification: autoscaling.PolicyTargetTrackingConfigurationCustomizedMetricSpecificationArgs{
+			Metrics: metricArray{
+				metric("visible", "AWS/SQS", "ApproximateNumberOfMessagesVisible", "Maximum", "QueueName", queue),
+				metric("flying", "AWS/SQS", "ApproximateNumberOfMessagesNotVisible", "Maximum", "QueueName", queue),
+				metric("instances", "AWS/AutoScaling", metrics[0], "Average", "AutoScalingGroupName", pulumi.String(group)),
+				metricArgs{
+					Id: pulumi.String("backlog"), Label: pulumi.String("messages per worker"), ReturnData: pulumi.Bool(true),
+					Expression: pulumi.String("IF(instances > 0, (visible + flying) / instances, visible + flying)"),
 				},
 			},
-		}
+		},
 	}
 }
 

@@ -14,8 +14,8 @@ import (
 	"imagery/infra/policy"
 )
 
-// PendingIndex is the index of unfinished images, as the binary queries it.
-var PendingIndex = strings.TrimPrefix(string(iam.Pending), string(iam.Table)+"/index/")
+// pendingIndex is the index of unfinished images, as the binary queries it.
+var pendingIndex = strings.TrimPrefix(string(iam.Pending), string(iam.Table)+"/index/")
 
 const (
 	originals    = "upload/"   // as in the keys of the contract
@@ -87,7 +87,7 @@ func newTable(ctx *pulumi.Context, name string, protect bool, parent pulumi.Reso
 		},
 		// Only unfinished images have the attribute, so the index is as small as the backlog.
 		GlobalSecondaryIndexes: dynamodb.TableGlobalSecondaryIndexArray{dynamodb.TableGlobalSecondaryIndexArgs{
-			Name: pulumi.String(PendingIndex), HashKey: pulumi.String("pending"), RangeKey: pulumi.String("updated"),
+			Name: pulumi.String(pendingIndex), HashKey: pulumi.String("pending"), RangeKey: pulumi.String("updated"),
 			ProjectionType: pulumi.String("KEYS_ONLY"),
 		}},
 		Ttl: dynamodb.TableTtlArgs{AttributeName: pulumi.String("expires"), Enabled: pulumi.Bool(true)},

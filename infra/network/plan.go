@@ -6,8 +6,8 @@ import (
 	"net/netip"
 )
 
-// A network is cut into 16 equal blocks: the first eight for public subnets, the others for private ones. A
-// zone keeps its block for ever, since a subnet cannot be renumbered.
+// A network is cut into 16 equal blocks: the first eight for public subnets, the others for private ones. A zone keeps
+// its block for ever, since a subnet cannot be renumbered.
 const (
 	blockBits    = 4
 	privateBlock = 8
@@ -29,9 +29,7 @@ func CheckCIDR(p netip.Prefix) error {
 // block is the n-th of the 16 parts of a network.
 func block(network netip.Prefix, n int) netip.Prefix {
 	bits := network.Bits() + blockBits
-	base := network.Addr().As4()
-	start := binary.BigEndian.Uint32(base[:]) + uint32(n)<<(32-bits)
-	var at [4]byte
-	binary.BigEndian.PutUint32(at[:], start)
+	at := network.Addr().As4()
+	binary.BigEndian.PutUint32(at[:], binary.BigEndian.Uint32(at[:])+uint32(n)<<(32-bits))
 	return netip.PrefixFrom(netip.AddrFrom4(at), bits)
 }

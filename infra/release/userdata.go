@@ -58,10 +58,6 @@ var plain = regexp.MustCompile(`^[0-9A-Za-z._:/+=@-]*$`)
 // template version.
 func UserData(b Boot) (string, error) {
 	agent := must.Get(json.MarshalIndent(logAgent(b.LogGroup), "", " "))
-	unitFile, err := render(unit, map[string]any{"StopSeconds": int(settings.StopTimeout / time.Second)})
-	if err != nil {
-		return "", err
-	}
 	drainScript, err := script(drain, "ROLE="+string(b.Settings.Role), "REGION="+b.Region, "GROUP="+b.Group,
 		"TERMINATE_HOOK="+b.TerminateHook)
 	if err != nil {
@@ -73,7 +69,7 @@ func UserData(b Boot) (string, error) {
 		"ENVIRONMENT="+encode(strings.Join(b.Environment(), "\n")+"\n"), "AGENT="+encode(string(agent)),
 		"ROTATION="+file(embedded("logrotate.conf")), "ROTATION_TIMER="+file(embedded("logrotate.timer.conf")),
 		"AGENT_UNIT="+file(embedded("agent.service")), "AGENT_TIMER="+file(embedded("agent.timer")),
-		"UNIT="+file(unitFile), "SELFTEST="+file(embedded("selftest.conf")),
+		"UNIT="+file(serviceUnit()), "SELFTEST="+file(embedded("selftest.conf")),
 		"DRAIN="+file(drainScript), "DRAIN_UNIT="+file(embedded("drain.service")),
 		"export EGRESS="+cmp.Or(b.Egress, "unknown")) // exported, since shellcheck reports unused variables
 	if err != nil {
@@ -92,15 +88,17 @@ func script(t *template.Template, vars ...string) (string, error) {
 			return "", fmt.Errorf("render %s: %s is %q, which a shell does not read as one word", t.Name(), name, value)
 		}
 	}
-	return render(t, map[string]any{"Vars": vars})
+	return render(t, map[string]any{"Vars": vars}), nil
 }
 
-func render(t *template.Template, data any) (string, error) {
+func serviceUnit() string {
+	return render(unit, map[string]any{"StopSeconds": int(settings.StopTimeout / time.Second)})
+}
+
+func render(t *template.Template, data any) string {
 	out := &strings.Builder{}
-	if err := t.Execute(out, data); err != nil {
-		return "", fmt.Errorf("render %s: %w", t.Name(), err)
-	}
-	return out.String(), nil
+	must.OK(t.Execute(out, data))
+	return out.String()
 }
 
 // Environment returns the environment variables of the service.
