@@ -74,11 +74,7 @@ func (t instanceType) gcLimit() int64 { return t.memoryMiB << 20 * gcLimitPercen
 
 // typesOf lists the known types of an architecture, or of both if arch is empty.
 func typesOf(arch string) []string {
-	var out []string
-	for _, name := range slices.Sorted(maps.Keys(instanceTypes)) {
-		if arch == "" || instanceTypes[name].arch == arch {
-			out = append(out, name)
-		}
-	}
-	return out
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(instanceTypes)), func(name string) bool {
+		return arch != "" && instanceTypes[name].arch != arch
+	})
 }

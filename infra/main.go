@@ -70,19 +70,12 @@ func configOf(ctx *pulumi.Context) (Config, error) {
 		return func(key string) string { v, _ := ctx.GetConfig(namespace + ":" + key); return v }
 	}
 	from := Origin{Project: ctx.Project(), Stack: ctx.Stack(), Given: given(os.Getenv(pulumi.EnvConfig), "imagery")}
-	var secret []string
-	for _, name := range slices.Sorted(maps.Keys(awsKeys)) {
-		if ctx.IsConfigSecret("aws:" + name) {
-			secret = append(secret, name)
-		}
-	}
+	secret := slices.DeleteFunc(slices.Sorted(maps.Keys(awsKeys)), func(name string) bool {
+		return !ctx.IsConfigSecret("aws:" + name)
+	})
 	from.AWS, from.Problems = readAWS(given(os.Getenv(pulumi.EnvConfig), "aws"), secret, of("aws"))
-	from.Region = from.AWS.Region
-	for _, variable := range []string{"AWS_REGION", "AWS_DEFAULT_REGION"} { // as the provider does
-		if from.Region == "" {
-			from.Region = os.Getenv(variable)
-		}
-	}
+	// As the provider does:
+	from.Region = cmp.Or(from.AWS.Region, os.Getenv("AWS_REGION"), os.Getenv("AWS_DEFAULT_REGION"))
 	cfg, warnings, err := LoadConfig(from, of("imagery"))
 	return cfg, cmp.Or(err, logAll(ctx.Log.Warn, warnings...))
 }

@@ -34,8 +34,9 @@ func RequestsPerTarget(label pulumi.StringInput, target int) Tracking {
 }
 
 // BacklogPerInstance returns a policy that keeps the messages per instance of a group at target. It also counts
-// messages in flight: otherwise a fleet that has just received the whole queue would look idle and be scaled in. Missing values are not filled with 0 for the same reason. The group's own metrics must be enabled; without them the
-// expression has no value, and AWS reports no error.
+// messages in flight: otherwise a fleet that has just received the whole queue would look idle and be scaled in while
+// it works. Missing values are not filled with 0 for the same reason. The group's own metrics must be enabled; without
+// them the expression has no value, and AWS reports no error.
 func BacklogPerInstance(queue pulumi.StringInput, group string, target int) Tracking {
 	return Tracking{
 		TargetValue: pulumi.Float64(float64(target)),

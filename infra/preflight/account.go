@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -60,13 +61,8 @@ func (p *check) addresses(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	others := 0
-	for _, a := range out.Addresses {
-		if !p.own(a.Tags) {
-			others++
-		}
-	}
-	return p.compare(ctx, "Elastic IP addresses", "ec2", addressQuota, others, p.want.NATs,
+	others := slices.DeleteFunc(out.Addresses, func(a types.Address) bool { return p.own(a.Tags) })
+	return p.compare(ctx, "Elastic IP addresses", "ec2", addressQuota, len(others), p.want.NATs,
 		"choose another imagery:egress: endpoints and public need none")
 }
 
