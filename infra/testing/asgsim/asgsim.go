@@ -4,7 +4,8 @@
 // real ones behind a real load balancer.
 //
 // Comments quote the sentence of the SDK's documentation or the user guide from which a rule comes, or say "not
-// documented". The simulator uses package time only, so that tests can run it in a synctest bubble.
+// documented". Exported methods, operations and the goroutines of an instance take the lock; all other functions are
+// called with the lock held. The simulator uses package time only, so that tests can run it in a synctest bubble.
 package asgsim
 
 import (
@@ -163,7 +164,7 @@ func (s *Simulator) Create(g Group) {
 	})
 }
 
-// changed passes the group to Observe. The lock is held.
+// changed passes the group to Observe.
 func (s *Simulator) changed(g *group) {
 	if s.Observe == nil {
 		return
@@ -191,7 +192,7 @@ func (s *Simulator) sleep(d time.Duration) bool {
 	}
 }
 
-// begin adds an activity. The lock is held.
+// begin adds an activity.
 func (s *Simulator) begin(g *group, i *instance, description, cause string) *Activity {
 	s.serial++
 	a := &Activity{Instance: i.ID, Version: i.Version, Activity: types.Activity{
@@ -202,7 +203,7 @@ func (s *Simulator) begin(g *group, i *instance, description, cause string) *Act
 	return a
 }
 
-// end completes an activity. The lock is held.
+// end completes an activity.
 func (s *Simulator) end(a *Activity, status types.ScalingActivityStatusCode, message string) {
 	a.StatusCode, a.StatusMessage, a.EndTime = status, &message, now()
 	s.Log("%s %s: %s %s", *a.AutoScalingGroupName, *a.Description, status, message)

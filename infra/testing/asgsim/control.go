@@ -16,7 +16,7 @@ func invalid(format string, args ...any) error {
 	return &smithy.GenericAPIError{Code: "ValidationError", Message: fmt.Sprintf(format, args...)}
 }
 
-// group returns a group by name. The lock is held.
+// group returns a group by name.
 func (s *Simulator) group(name string) (*group, error) {
 	if g := s.groups[name]; g != nil {
 		return g, nil
@@ -60,8 +60,6 @@ func (s *Simulator) Update(name string, c Change) error {
 	if c.Desired != nil {
 		set.Desired = *c.Desired
 	}
-	// "This number must be greater than or equal to the minimum size of the group and less than or equal to the maximum
-	// size of the group."
 	if set.Desired < set.Min || set.Desired > set.Max {
 		return invalid("Desired capacity:%d must be between the specified min size:%d and max size:%d",
 			set.Desired, set.Min, set.Max)
@@ -84,7 +82,7 @@ func (s *Simulator) Terminate(id string) error {
 	return nil
 }
 
-// find returns an instance and its group, or nil. The lock is held.
+// find returns an instance and its group, or nil.
 func (s *Simulator) find(id string) (*group, *instance) {
 	for _, g := range s.groups {
 		if i := g.instances[id]; i != nil {

@@ -30,8 +30,6 @@ func (s *Simulator) await(i *instance, h *Hook, state types.LifecycleState, a *A
 		case r := <-result:
 			return r
 		case <-timeout.C:
-			// "If the lifecycle hook times out, Amazon EC2 Auto Scaling performs the action that you specified in the
-			// DefaultResult property."
 			s.Log("%s: hook %s of %s timed out: %s", i.Group, h.Name, i.ID, h.DefaultResult)
 			return h.DefaultResult
 		case <-poll.C:
@@ -53,8 +51,7 @@ func (s *Simulator) await(i *instance, h *Hook, state types.LifecycleState, a *A
 	}
 }
 
-// complete implements CompleteLifecycleAction: "Completes the lifecycle action for the specified token or instance with
-// the specified result."
+// complete implements CompleteLifecycleAction.
 func (s *Simulator) complete(groupName, hook, id, result string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -35,7 +35,7 @@ func (i *instance) number() int { n, _ := strconv.Atoi(i.Version); return n }
 const hookDelay = 2 * time.Second
 
 // launch starts an instance in the zone with the fewest instances: "By default, Amazon EC2 Auto Scaling balances
-// instances across all Availability Zones." The lock is held.
+// instances across all Availability Zones."
 func (s *Simulator) launch(g *group, cause string) *instance {
 	s.serial++
 	// User guide: "When one Availability Zone becomes unhealthy or unavailable, Amazon EC2 Auto Scaling launches new
@@ -51,23 +51,19 @@ func (s *Simulator) launch(g *group, cause string) *instance {
 	return i
 }
 
-func (g *group) count(zone string) int {
-	n := 0
+func (g *group) count(zone string) (n int) {
 	for _, i := range g.instances {
-		if i.Zone == zone && !i.terminating && !i.unhealthy {
-			n++
-		}
+		n += btoi(i.Zone == zone && !i.terminating && !i.unhealthy)
 	}
 	return n
 }
 
 func (g *group) hook(transition string) *Hook {
-	for n := range g.Hooks {
-		if g.Hooks[n].Transition == transition {
-			return &g.Hooks[n]
-		}
+	n := slices.IndexFunc(g.Hooks, func(h Hook) bool { return h.Transition == transition })
+	if n < 0 {
+		return nil
 	}
-	return nil
+	return &g.Hooks[n]
 }
 
 // start starts an instance, waits for its launch hook and puts it in service or terminates it.
@@ -140,7 +136,7 @@ func (s *Simulator) backOff(g *group) {
 	g.notBefore = time.Now().Add(s.scaled(min(time.Duration(g.failures)*30*time.Second, 5*time.Minute)))
 }
 
-// terminate begins the termination of an instance. The lock is held.
+// terminate begins the termination of an instance.
 func (s *Simulator) terminate(g *group, i *instance, cause string) {
 	inService := i.state == types.LifecycleStateInService
 	i.terminating, i.draining, i.state = true, i.registered, types.LifecycleStateTerminating
@@ -183,7 +179,7 @@ func (s *Simulator) shutdown(g *group, i *instance, a *Activity, inService bool)
 	s.end(a, types.ScalingActivityStatusCodeSuccessful, "")
 }
 
-// targetHealth returns a target's health as ELB describes it. The lock is held.
+// targetHealth returns a target's health as ELB describes it.
 func (s *Simulator) targetHealth(i *instance) (elb.TargetHealthStateEnum, elb.TargetHealthReasonEnum) {
 	switch health := s.Driver.Health(i.ID); {
 	case !s.Driver.Running(i.ID):

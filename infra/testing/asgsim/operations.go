@@ -1,7 +1,6 @@
 package asgsim
 
 import (
-	"cmp"
 	"encoding/base64"
 	"io"
 	"maps"
@@ -56,7 +55,7 @@ func (s *Simulator) describeGroups(in *autoscaling.DescribeAutoScalingGroupsInpu
 		d := types.AutoScalingGroup{AutoScalingGroupName: &g.Name, AvailabilityZones: g.Zones,
 			MinSize: number(g.Min), MaxSize: number(g.Max), DesiredCapacity: number(g.Desired),
 			HealthCheckType: aws.String("EC2"), HealthCheckGracePeriod: seconds(g.Grace),
-			DefaultInstanceWarmup: seconds(cmp.Or(g.Warmup, g.Grace)), LaunchTemplate: launchTemplate(g.Template, g.Version),
+			DefaultInstanceWarmup: seconds(g.warmup()), LaunchTemplate: launchTemplate(g.Template, g.Version),
 			InstanceMaintenancePolicy: &types.InstanceMaintenancePolicy{
 				MinHealthyPercentage: number(g.MinHealthy), MaxHealthyPercentage: number(g.MaxHealthy)}}
 		if g.ELB {

@@ -34,7 +34,7 @@ func (g *group) partition() partition {
 	return c
 }
 
-// reconcile replaces unhealthy instances and scales the group to its desired capacity. The lock is held.
+// reconcile replaces unhealthy instances and scales the group to its desired capacity.
 func (s *Simulator) reconcile(g *group) {
 	s.checkHealth(g)
 	surplus := s.refresh(g)
@@ -52,8 +52,6 @@ func (s *Simulator) reconcile(g *group) {
 			s.terminate(g, i, "an instance was taken out of service in response to a health check failure")
 		}
 	}
-	// "If a scale-in activity occurs as a result of a new DesiredCapacity value that is lower than the current size
-	// of the group, the Auto Scaling group uses its termination policy to determine which instances to terminate."
 	for len(c.good) > g.Desired+surplus {
 		i := scaleInCandidate(c.good)
 		c.good = slices.DeleteFunc(c.good, func(o *instance) bool { return o == i })
@@ -103,8 +101,7 @@ func scaleInCandidate(of []*instance) *instance {
 	})
 }
 
-// checkHealth marks unhealthy instances. "Unhealthy means that the instance is unhealthy and that Amazon EC2 Auto
-// Scaling should terminate and replace it."
+// checkHealth marks unhealthy instances.
 func (s *Simulator) checkHealth(g *group) {
 	for _, i := range g.instances {
 		if i.state != types.LifecycleStateInService || i.unhealthy || i.terminating {

@@ -40,10 +40,9 @@ func (g *group) active() *refresh {
 	return nil
 }
 
-// wanted returns the version of new instances. "If you associate a new launch configuration or template with an Auto
-// Scaling group, all new instances will get the updated configuration." User guide: "If a scale-out event occurs
-// during an instance refresh, Amazon EC2 Auto Scaling launches new instances with the desired configuration instead
-// of the group's current settings." While it is cancelled or rolled back, the group's own: not documented.
+// wanted returns the version of new instances. User guide: "If a scale-out event occurs during an instance refresh,
+// Amazon EC2 Auto Scaling launches new instances with the desired configuration instead of the group's current
+// settings." While it is cancelled or rolled back, the group's own: not documented.
 func (g *group) wanted() string {
 	r := g.active()
 	if r != nil && (r.Status == types.InstanceRefreshStatusInProgress || r.Status == types.InstanceRefreshStatusBaking) {
@@ -60,7 +59,6 @@ func (s *Simulator) StartInstanceRefresh(in *autoscaling.StartInstanceRefreshInp
 	if err != nil {
 		return nil, err
 	}
-	// "The request failed because an active instance refresh already exists for the specified Auto Scaling group."
 	if g.active() != nil {
 		return nil, &smithy.GenericAPIError{Code: "InstanceRefreshInProgress",
 			Message: "An Instance Refresh is already in progress and blocks the execution of this Instance Refresh."}
@@ -87,8 +85,8 @@ func (s *Simulator) StartInstanceRefresh(in *autoscaling.StartInstanceRefreshInp
 	return &autoscaling.StartInstanceRefreshOutput{InstanceRefreshId: r.InstanceRefreshId}, nil
 }
 
-// checkStart returns an error if the service would reject the refresh, or the simulator does not implement it. The
-// error messages are not documented. The lock is held.
+// checkStart returns an error if the service would reject the refresh, or the simulator does not implement it. Its
+// messages are not documented.
 func (s *Simulator) checkStart(g *group, in *autoscaling.StartInstanceRefreshInput) error {
 	p, d := in.Preferences, in.DesiredConfiguration
 	if p == nil || p.MinHealthyPercentage == nil || p.MaxHealthyPercentage == nil || !aws.ToBool(p.SkipMatching) ||
@@ -111,7 +109,7 @@ func (s *Simulator) checkStart(g *group, in *autoscaling.StartInstanceRefreshInp
 	// "Value range is 0 to 100." "Value range is 100 to 200." "The difference between them cannot be greater than 100."
 	case least < 0 || least > 100 || most < 100 || most > 200 || most-least > 100:
 		return invalid("MinHealthyPercentage %d and MaxHealthyPercentage %d are not possible", least, most)
-	case aws.ToInt32(p.BakeTime) > 172800: // "maximum 172800 seconds (48 hours)"
+	case aws.ToInt32(p.BakeTime) > 172800: // the API's limit
 		return invalid("BakeTime %d is more than two days", *p.BakeTime)
 	case p.AlarmSpecification == nil:
 		return nil
@@ -128,8 +126,8 @@ func (s *Simulator) checkStart(g *group, in *autoscaling.StartInstanceRefreshInp
 	return nil
 }
 
-// RollbackInstanceRefresh implements the operation: "Cancels an instance refresh that is in progress and rolls back any
-// changes that it made."
+// RollbackInstanceRefresh implements the operation. That a refresh that is rolled back or cancelled already counts as
+// not found is not documented.
 func (s *Simulator) RollbackInstanceRefresh(in *autoscaling.RollbackInstanceRefreshInput) (any, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -137,8 +135,6 @@ func (s *Simulator) RollbackInstanceRefresh(in *autoscaling.RollbackInstanceRefr
 	if err != nil {
 		return nil, err
 	}
-	// "An active instance refresh or rollback for the specified Auto Scaling group was not found." That one that is
-	// rolled back or cancelled already counts as not found is not documented.
 	if r.Status == types.InstanceRefreshStatusRollbackInProgress || r.Status == types.InstanceRefreshStatusCancelling {
 		return nil, notActive(g.Name)
 	}
@@ -147,8 +143,7 @@ func (s *Simulator) RollbackInstanceRefresh(in *autoscaling.RollbackInstanceRefr
 }
 
 // CancelInstanceRefresh implements the operation: "Cancels an instance refresh or rollback that is in progress." "This
-// does not roll back any changes that it made." The refresh ends when no instance is launching or terminating, which is
-// the default.
+// does not roll back any changes that it made."
 func (s *Simulator) CancelInstanceRefresh(in *autoscaling.CancelInstanceRefreshInput) (any, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -160,7 +155,7 @@ func (s *Simulator) CancelInstanceRefresh(in *autoscaling.CancelInstanceRefreshI
 	return &autoscaling.CancelInstanceRefreshOutput{InstanceRefreshId: r.InstanceRefreshId}, nil
 }
 
-// activeRefresh returns a group and its active refresh. The lock is held.
+// activeRefresh returns a group and its active refresh.
 func (s *Simulator) activeRefresh(name string) (*group, *refresh, error) {
 	g, err := s.group(name)
 	if err != nil {
@@ -177,7 +172,7 @@ func notActive(name string) error {
 		Message: "No in progress or pending Instance Refresh found for Auto Scaling group " + name}
 }
 
-// setStatus sets the status of a refresh. The lock is held.
+// setStatus sets the status of a refresh.
 func (s *Simulator) setStatus(g *group, r *refresh, status types.InstanceRefreshStatus, reason string) {
 	r.Status, r.StatusReason, r.since, r.progressed = status, &reason, time.Now(), time.Now()
 	if slices.Contains(finished, status) {
@@ -187,7 +182,7 @@ func (s *Simulator) setStatus(g *group, r *refresh, status types.InstanceRefresh
 	s.changed(g)
 }
 
-// startRollback starts the rollback of a refresh. The lock is held.
+// startRollback starts the rollback of a refresh.
 func (s *Simulator) startRollback(g *group, r *refresh, reason string) {
 	r.RollbackDetails = &types.RollbackDetails{RollbackStartTime: now(), RollbackReason: &reason,
 		PercentageCompleteOnRollback: r.PercentageComplete, InstancesToUpdateOnRollback: r.InstancesToUpdate}
@@ -197,7 +192,7 @@ func (s *Simulator) startRollback(g *group, r *refresh, reason string) {
 
 // fail ends a refresh that cannot continue, or starts its rollback. "AutoRollback: indicates whether to roll back the
 // Auto Scaling group to its previous configuration if the instance refresh fails or a CloudWatch alarm threshold is
-// met." "RollbackFailed: the rollback failed to complete." The lock is held.
+// met."
 func (s *Simulator) fail(g *group, r *refresh, reason string) {
 	switch {
 	case r.Status == types.InstanceRefreshStatusRollbackInProgress:

@@ -22,7 +22,7 @@ const (
 )
 
 // refresh advances the group's refresh by one step. It returns how many instances above the desired capacity must not
-// be scaled in. The lock is held.
+// be scaled in.
 func (s *Simulator) refresh(g *group) int {
 	r, above := g.active(), g.bounds().most-g.Desired
 	if r == nil {
@@ -35,7 +35,6 @@ func (s *Simulator) refresh(g *group) int {
 	}
 	switch r.Status {
 	case types.InstanceRefreshStatusPending:
-		// "The request was created, but the instance refresh has not started."
 		if time.Since(r.since) >= s.scaled(pendingDelay) {
 			s.setStatus(g, r, types.InstanceRefreshStatusInProgress, "")
 		}
@@ -43,8 +42,6 @@ func (s *Simulator) refresh(g *group) int {
 		// That alarms are ignored during a rollback is not documented.
 		return s.roll(g, r)
 	case types.InstanceRefreshStatusBaking:
-		// "BakeTime: the amount of time, in seconds, to wait at the end of an instance refresh before the instance refresh
-		// is considered complete."
 		if time.Since(r.since) >= s.scaled(time.Duration(*r.Preferences.BakeTime)*time.Second) {
 			s.succeed(g, r)
 		}
@@ -88,12 +85,11 @@ func (r *refresh) outdated(i *instance) bool {
 	return i.Version != r.version
 }
 
-// warmup: "If you do not specify this property, the instance warmup by default is the value of the
-// DefaultInstanceWarmup property, if defined (which is recommended in all cases), or the HealthCheckGracePeriod
-// property otherwise."
-func (g *group) warmup() time.Duration { return cmp.Or(g.Warmup, g.Grace) }
+// warmup: "the instance warmup by default is the value of the DefaultInstanceWarmup property, if defined (which is
+// recommended in all cases), or the HealthCheckGracePeriod property otherwise."
+func (g Group) warmup() time.Duration { return cmp.Or(g.Warmup, g.Grace) }
 
-// passes reports whether an instance is in service and passes all health checks of the group. The lock is held.
+// passes reports whether an instance is in service and passes all health checks of the group.
 func (s *Simulator) passes(g *group, i *instance) bool {
 	return i.state == types.LifecycleStateInService && !i.terminating && !i.unhealthy && s.Driver.Running(i.ID) &&
 		(!g.ELB || g.TargetGroup == "" || s.Driver.Health(i.ID) == elb.TargetHealthStateEnumHealthy)
@@ -115,7 +111,7 @@ type rolling struct {
 	waiting   string      // status reason: the instance that the refresh waits for, and why
 }
 
-// classify classifies the instances of a group that is being refreshed. The lock is held.
+// classify classifies the instances of a group that is being refreshed.
 func (s *Simulator) classify(g *group, r *refresh, c partition) rolling {
 	var l rolling
 	for _, i := range c.unhealthy {
@@ -145,7 +141,7 @@ func (s *Simulator) classify(g *group, r *refresh, c partition) rolling {
 // roll replaces as many instances as the bounds allow. It returns how many instances above the desired capacity must
 // not be scaled in. User guide: "Launch the new instances first before terminating the old ones if the minimum healthy
 // percentage is set to 100 percent. Check instances for health status and give them time to warm up before more
-// instances are replaced." The lock is held.
+// instances are replaced."
 func (s *Simulator) roll(g *group, r *refresh) int {
 	c, b := g.partition(), g.bounds()
 	l := s.classify(g, r, c)
@@ -182,7 +178,7 @@ func (s *Simulator) roll(g *group, r *refresh) int {
 	return 0
 }
 
-// replace launches and terminates instances as far as b allows. The lock is held.
+// replace launches and terminates instances as far as b allows.
 func (s *Simulator) replace(g *group, r *refresh, c partition, l *rolling, b bounds) {
 	live := len(c.good) + len(c.unhealthy)
 	for n := l.current; len(l.old) > 0 && n < g.Desired && live < b.most && g.launches(); n++ {
@@ -222,8 +218,7 @@ func (r *refresh) progress(l rolling) {
 	r.PercentageComplete = number(100 * min(l.replaced, r.total) / r.total)
 }
 
-// finish sets the status after the last replacement: "Baking: waiting the specified bake time after an instance refresh
-// has finished updating instances." "RollbackSuccessful: the rollback completed successfully."
+// finish sets the status after the last replacement.
 func (s *Simulator) finish(g *group, r *refresh) {
 	r.PercentageComplete = number(100)
 	switch {

@@ -1,6 +1,7 @@
 package nspawn
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,8 +13,8 @@ import (
 
 func bridge(n int) string { return "zone" + strconv.Itoa(n) }
 
-// networkText is a machine's network: its address and its gateway. IPv6 is off, whose search for other owners
-// of an address would only put the boot off.
+// networkText is a machine's network: its address and its gateway. IPv6 is off, since it looks for other owners of its
+// address, which delays the boot.
 const networkText = `[Match]
 Name=host0
 [Network]
@@ -28,8 +29,8 @@ func network(zones int) error {
 	steps := []string{"link set lo up", "addr add " + Address + "/32 dev lo", "addr add " + metadata + "/32 dev lo"}
 	for n := range zones {
 		br := bridge(n)
-		// An address of its own: otherwise a bridge takes the lowest of its ports', and with every machine that comes
-		// or goes the others speak to a gateway that is gone, for seconds.
+		// A bridge without an address takes the lowest one of its ports. Whenever a machine came or went, the others
+		// would send to a gateway that is gone, for seconds.
 		steps = append(steps, fmt.Sprintf("link add %s address 02:00:0a:63:%02x:01 type bridge", br, n+1),
 			fmt.Sprintf("addr add 10.99.%d.1/24 dev %s", n+1, br), "link set "+br+" up")
 	}
@@ -50,22 +51,21 @@ func (h *Host) Zone(name string, up bool) error {
 	return exec.Command("ip", "link", "set", bridge(n), map[bool]string{true: "up", false: "down"}[up]).Run()
 }
 
-// ownCgroup is this process's folder in the unified hierarchy.
+// ownCgroup returns this process's folder in the unified hierarchy.
 func ownCgroup() (string, error) {
 	b, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
-		return "", fmt.Errorf("find the control group: %w", err)
+		return "", err
 	}
-	for line := range strings.Lines(string(b)) {
-		path, unified := strings.CutPrefix(strings.TrimSpace(line), "0::")
-		for _, at := range []string{"/sys/fs/cgroup/unified", "/sys/fs/cgroup"} {
-			dir := filepath.Join(at, path)
-			if _, err := os.Stat(filepath.Join(dir, "cgroup.procs")); unified && err == nil {
-				return dir, nil
-			}
+	_, path, _ := strings.Cut("\n"+string(b), "\n0::")
+	path, _, _ = strings.Cut(path, "\n")
+	for _, at := range []string{"/sys/fs/cgroup/unified", "/sys/fs/cgroup"} {
+		dir := filepath.Join(at, path)
+		if _, err := os.Stat(filepath.Join(dir, "cgroup.procs")); err == nil {
+			return dir, nil
 		}
 	}
-	return "", fmt.Errorf("find the control group: no unified hierarchy is mounted")
+	return "", errors.New("no unified hierarchy of control groups is mounted")
 }
 
 // newCgroup creates a cgroup for one machine. Otherwise all machines would share one, and each would wait for, and

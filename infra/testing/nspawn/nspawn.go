@@ -18,6 +18,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -58,10 +59,10 @@ type Host struct {
 	proxy     *proxy
 	server    *http.Server
 	cgroups   string // parent of the machines' cgroups
+	started   atomic.Int32
 
 	mu       sync.Mutex
 	machines map[string]*machine
-	next     int
 }
 
 type machine struct {
@@ -127,11 +128,7 @@ const failure = "IMAGERY BOOT FAILED: "
 
 // Start boots a machine.
 func (h *Host) Start(_ context.Context, of asgsim.Machine) error {
-	h.mu.Lock()
-	h.next++
-	number := h.next
-	h.mu.Unlock()
-	zone := max(0, slices.Index(h.Zones, of.Zone))
+	number, zone := int(h.started.Add(1)), max(0, slices.Index(h.Zones, of.Zone))
 	m := &machine{Machine: of, address: fmt.Sprintf("10.99.%d.%d", zone+1, number+10), off: make(chan struct{})}
 	if err := h.start(m, number, zone); err != nil {
 		return fmt.Errorf("start machine %s: %w", of.ID, err)

@@ -8,7 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -32,9 +32,7 @@ type proxy struct {
 	cmd    *exec.Cmd
 	socket string
 	port   int
-
-	mu   sync.Mutex
-	next int
+	used   atomic.Int32 // slots
 }
 
 const proxyConfig = `global
@@ -117,10 +115,7 @@ func (p *proxy) set(slot, what string) {
 
 // add gives an address a slot, down until the checks pass.
 func (p *proxy) add(address string) string {
-	p.mu.Lock()
-	p.next++
-	slot := fmt.Sprintf("m%d", p.next)
-	p.mu.Unlock()
+	slot := fmt.Sprintf("m%d", p.used.Add(1))
 	p.set(slot, fmt.Sprintf("addr %s port %d", address, p.port))
 	p.set(slot, "state drain")
 	_, _ = p.ask("set server servers/" + slot + " health down") // until its checks pass
