@@ -24,9 +24,7 @@ func Preview(program pulumi.RunFunc, stack, root string, config map[string]strin
 }
 
 // Update runs a program on a stack whose state is before.
-func Update(
-	before *Graph, program pulumi.RunFunc, stack, root string, config map[string]string,
-) (*Graph, error) {
+func Update(before *Graph, program pulumi.RunFunc, stack, root string, config map[string]string) (*Graph, error) {
 	return run(&recorder{before: before}, program, stack, root, config)
 }
 
@@ -74,11 +72,9 @@ func (r *recorder) NewResource(args pulumi.MockResourceArgs) (string, resource.P
 	id := ID(args.TypeToken, args.Name)
 	rpc := args.RegisterRPC
 	made := &Resource{Type: args.TypeToken, Name: args.Name, ID: id, Inputs: args.Inputs.Mappable(),
-		Provider: args.Provider,
-		Parent:   rpc.GetParent(), Dependencies: rpc.GetDependencies(), Ignore: rpc.GetIgnoreChanges(),
-		Protect:             rpc.GetProtect(),
-		DeleteBeforeReplace: rpc.GetDeleteBeforeReplace(),
-		RetainOnDelete:      rpc.GetRetainOnDelete(), DeleteTimeout: rpc.GetCustomTimeouts().GetDelete()}
+		Provider: args.Provider, Parent: rpc.GetParent(), Dependencies: rpc.GetDependencies(),
+		Ignore: rpc.GetIgnoreChanges(), Protect: rpc.GetProtect(), DeleteBeforeReplace: rpc.GetDeleteBeforeReplace(),
+		RetainOnDelete: rpc.GetRetainOnDelete(), DeleteTimeout: rpc.GetCustomTimeouts().GetDelete()}
 	r.mu.Lock()
 	r.resources = append(r.resources, made)
 	r.mu.Unlock()
@@ -115,9 +111,7 @@ func (r *recorder) Call(args pulumi.MockCallArgs) (resource.PropertyMap, error) 
 		"aws:index/getAvailabilityZones:getAvailabilityZones": {
 			"names": []any{"eu-central-1d", "eu-central-1c", "eu-central-1b", "eu-central-1a"},
 		},
-		// The first zone lacks one of the types, as some real ones do.
-		"aws:ec2/getInstanceTypeOfferings:getInstanceTypeOfferings": offers(args.Args, "eu-central-1b", "eu-central-1c",
-			"eu-central-1d"),
+		"aws:ec2/getInstanceTypeOfferings:getInstanceTypeOfferings": offers(args.Args),
 	}[args.Token]
 	if answer == nil {
 		return nil, fmt.Errorf("the mock cloud has no answer to %s", args.Token)
@@ -143,19 +137,19 @@ func (r *recorder) state(stack string) (resource.PropertyMap, error) {
 // ScarceType is offered in one zone of the mock cloud only.
 const ScarceType = "c8g.large"
 
-func offers(args resource.PropertyMap, zones ...string) map[string]any {
+// offers answers getInstanceTypeOfferings. The first zone lacks one of the types, as some real ones do.
+func offers(args resource.PropertyMap) map[string]any {
 	filters, ok := args.Mappable()["filters"].([]any)
 	if !ok {
 		return map[string]any{}
 	}
 	types := filters[0].(map[string]any)["values"].([]any)
 	locations, offered := []any{"eu-central-1a"}, []any{types[0]}
-	for i, z := range zones {
+	for _, zone := range []string{"eu-central-1b", "eu-central-1c", "eu-central-1d"} {
 		for _, t := range types {
-			if t == ScarceType && i > 0 {
-				continue
+			if t != ScarceType || zone == "eu-central-1b" {
+				locations, offered = append(locations, zone), append(offered, t)
 			}
-			locations, offered = append(locations, z), append(offered, t)
 		}
 	}
 	return map[string]any{"locations": locations, "instanceTypes": offered}
