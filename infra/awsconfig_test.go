@@ -69,18 +69,15 @@ func settingsOf(t *testing.T, keys map[string]string) AWSSettings {
 	return a
 }
 
-// supported returns for each supported key a value and, unless the key is one of providerOnlyKeys, a check that the
-// SDK's clients use it.
-func supported(t *testing.T) map[string]struct {
-	with  map[string]string
+type supportedKey struct {
+	with  map[string]string // further keys
 	value string
 	proof func(sdk.Config, AWSSettings) bool
-} {
-	type row = struct {
-		with  map[string]string
-		value string
-		proof func(sdk.Config, AWSSettings) bool
-	}
+}
+
+// supported returns for each supported key a value and, unless the key is one of providerOnlyKeys, a check that the
+// SDK's clients use it.
+func supported(t *testing.T) map[string]supportedKey {
 	folder := t.TempDir()
 	write := func(name, content string) string {
 		path := filepath.Join(folder, name)
@@ -143,7 +140,7 @@ func supported(t *testing.T) map[string]struct {
 			return false
 		}
 	}
-	return map[string]row{
+	return map[string]supportedKey{
 		"region": {nil, "eu-north-1", func(c sdk.Config, _ AWSSettings) bool {
 			return c.Region == "eu-north-1"
 		}},

@@ -95,7 +95,7 @@ func (s *Stack) createFleets(ctx *pulumi.Context, in pulumi.ResourceOption) {
 	ready := slices.Concat(s.network.Ready, s.storage.Ready(),
 		[]pulumi.Resource{s.messaging.Queue, s.messaging.DeadLetters, s.object})
 	server := s.fleet(settings.Server)
-	server.Ingress = &compute.Ingress{From: s.edge.SecurityGroup.ID(), Port: release.Port}
+	server.Peer, server.Port = s.edge.SecurityGroup.ID(), release.Port
 	server.Targets = pulumi.StringArray{s.edge.Targets.Arn}
 	targets := pulumi.Sprintf("%s/%s", s.edge.Balancer.ArnSuffix, s.edge.Targets.ArnSuffix)
 	server.Scaling = compute.RequestsPerTarget(targets, s.cfg.RequestsPerTarget)
@@ -117,7 +117,7 @@ func (s *Stack) fleet(role settings.Role) *compute.Args {
 		Role: string(role), LogGroup: cfg.logGroup(role), LogDays: cfg.LogRetentionDays,
 		Tags: cfg.tags(), Boundary: cfg.PermissionsBoundary,
 		VPC: s.network.VPC.ID(), Subnets: s.network.InstanceSubnets(),
-		Egress:       compute.Egress{Gateways: s.network.Gateways, Endpoints: s.network.EndpointGroup},
+		Gateways: s.network.Gateways, Endpoints: s.network.EndpointGroup,
 		InstanceType: size.instance, Burstable: instanceTypes[size.instance].burstable, Min: size.least, Max: size.most,
 		Image: s.location.Image, ImageFrozen: cfg.imageFrozen(),
 		UserData: s.userData(role, instanceTypes[size.instance]), Grants: s.grants(role), Resources: s.resources(role),

@@ -23,8 +23,14 @@ type Args struct {
 
 	VPC     pulumi.StringInput
 	Subnets pulumi.StringArray // one in each zone; the group spreads its instances over them
-	Ingress *Ingress           // nil: no inbound connections
-	Egress  Egress
+	// Peer is the security group that may connect to Port; nil: no inbound connections. The fleet also adds the egress
+	// rule to that group.
+	Peer pulumi.StringInput
+	Port int
+	// Instances may connect, by HTTPS only, to the prefix lists of gateway endpoints (by service), and to the security
+	// group of interface endpoints, or to the internet if it is nil.
+	Gateways  map[string]pulumi.StringInput
+	Endpoints pulumi.StringInput
 
 	InstanceType string
 	Burstable    bool // the type has CPU credits
@@ -44,18 +50,6 @@ type Args struct {
 	Scaling Tracking
 	// After lists what must exist before the first instance boots, beside the fleet's own policies and rules.
 	After []pulumi.Resource
-}
-
-// Ingress allows connections from one security group to one port. The fleet also adds the egress rule to that group.
-type Ingress struct {
-	From pulumi.StringInput // security group
-	Port int
-}
-
-// Egress lists the destinations to which instances may connect, always by HTTPS.
-type Egress struct {
-	Gateways  map[string]pulumi.StringInput // prefix lists of gateway endpoints, by service
-	Endpoints pulumi.StringInput            // security group of interface endpoints; nil: the internet
 }
 
 // Fleet is the Pulumi component. A Pulumi update never changes the launch template version of its group: the rollout

@@ -41,21 +41,21 @@ func (f *Fleet) firewall(ctx *pulumi.Context) []pulumi.Resource {
 			}, pulumi.Parent(f))))
 	}
 	self := f.SecurityGroup.ID()
-	for _, name := range slices.Sorted(maps.Keys(f.args.Egress.Gateways)) {
-		list := f.args.Egress.Gateways[name].ToStringOutput()
+	for _, name := range slices.Sorted(maps.Keys(f.args.Gateways)) {
+		list := f.args.Gateways[name].ToStringOutput()
 		out("to-"+name, vpc.SecurityGroupEgressRuleArgs{PrefixListId: list}, self, https)
 	}
-	if endpoints := f.args.Egress.Endpoints; endpoints != nil {
+	if endpoints := f.args.Endpoints; endpoints != nil {
 		group := endpoints.ToStringOutput()
 		out("to-endpoints", vpc.SecurityGroupEgressRuleArgs{ReferencedSecurityGroupId: group}, self, https)
 		in("at-endpoints", endpoints, self, https)
 	} else {
 		out("to-internet", vpc.SecurityGroupEgressRuleArgs{CidrIpv4: pulumi.String("0.0.0.0/0")}, self, https)
 	}
-	if i := f.args.Ingress; i != nil {
+	if peer := f.args.Peer; peer != nil {
 		// Both ends of the connection are created here, where both groups are known.
-		in("from-peer", self, i.From, i.Port)
-		out("from-peer", vpc.SecurityGroupEgressRuleArgs{ReferencedSecurityGroupId: self}, i.From, i.Port)
+		in("from-peer", self, peer, f.args.Port)
+		out("from-peer", vpc.SecurityGroupEgressRuleArgs{ReferencedSecurityGroupId: self}, peer, f.args.Port)
 	}
 	return rules
 }
