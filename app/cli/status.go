@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"imagery/app/admin/alarms"
+	"imagery/app/client"
 )
 
 const aboutStatus = `Show the fleet, the rollout, the queue, the oldest unfinished image and the alarms
@@ -116,7 +117,13 @@ func (s statusSource) collect(ctx context.Context) statusReport {
 		Fleet:  fleetSection{Groups: []group{}, Members: []member{}},
 		Alarms: alarmsSection{Alarming: []alarms.Alarm{}, Unknown: []string{}, Disabled: []string{}}}
 	var all sync.WaitGroup
-	read := func(to *section, from func() error) { all.Go(func() { *to = sectionOf(from()) }) }
+	read := func(to *section, from func() error) {
+		all.Go(func() {
+			if err := from(); err != nil {
+				to.Problem = client.Printable(errorText(err))
+			}
+		})
+	}
 	read(&o.Queue.section, func() (err error) { o.Queue.QueueDepth, err = s.QueueDepth(ctx); return err })
 	read(&o.Oldest.section, func() error { return s.oldest(ctx, &o.Oldest) })
 	read(&o.Alarms.section, func() error { return s.alarms(ctx, &o.Alarms) })
@@ -146,16 +153,12 @@ func (s statusSource) where() string {
 	return dir
 }
 
-// failure returns an error if no section could be read.
+// failure returns an error if no section could be read. The queue is a part of every deployment.
 func (o statusReport) failure() error {
-	first := ""
 	for _, s := range []section{o.Queue.section, o.Oldest.section, o.Fleet.section, o.Rollout.section, o.Alarms.section} {
 		if s.Problem == "" {
 			return nil
 		}
-		if s.failed && first == "" {
-			first = s.Problem
-		}
 	}
-	return fmt.Errorf("nothing of %s can be read: %s", o.Place, first)
+	return fmt.Errorf("nothing of %s can be read: %s", o.Place, o.Queue.Problem)
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -30,15 +31,12 @@ var roles = []string{string(settings.Server), string(settings.Worker)}
 
 // groups reads the Auto Scaling groups of the stack, their instances, and the health that the load balancer reports.
 func (s statusSource) groups(ctx context.Context, f *fleetSection) error {
-	names := map[string]string{string(settings.Server): s.out.ServerGroup, string(settings.Worker): s.out.WorkerGroup}
-	if !s.fromStack {
-		if s.Stack == noStack {
-			return stackNotNamed
-		}
-		for role := range names {
-			names[role] = settings.AlarmPrefix(s.Stack) + role // all names of a stack have this prefix
-		}
+	if s.Stack == noStack {
+		return errStackNotNamed
 	}
+	prefix := settings.AlarmPrefix(s.Stack) // of all names of a stack
+	names := map[string]string{string(settings.Server): cmp.Or(s.out.ServerGroup, prefix+string(settings.Server)),
+		string(settings.Worker): cmp.Or(s.out.WorkerGroup, prefix+string(settings.Worker))}
 	out, err := autoscaling.NewFromConfig(s.cfg).DescribeAutoScalingGroups(ctx,
 		&autoscaling.DescribeAutoScalingGroupsInput{AutoScalingGroupNames: slices.Collect(maps.Values(names))})
 	if err != nil {
@@ -56,8 +54,8 @@ func (s statusSource) groups(ctx context.Context, f *fleetSection) error {
 		f.add(g, members)
 	}
 	if len(out.AutoScalingGroups) == 0 {
-		return absent(fmt.Sprintf("there is no group %s or %s in %s: check the name and the region",
-			f.Groups[0].Name, f.Groups[1].Name, s.cfg.Region))
+		return fmt.Errorf("there is no group %s or %s in %s: check the name and the region",
+			f.Groups[0].Name, f.Groups[1].Name, s.cfg.Region)
 	}
 	return nil
 }
@@ -114,7 +112,7 @@ func healthOf(i scaling.Instance, g scaling.AutoScalingGroup, health map[string]
 
 // processes reads the processes of the fleet that runs on the data folder.
 func (s statusSource) processes(ctx context.Context, f *fleetSection) error {
-	noFleet := absent("no fleet runs on this folder; start it: imagery --data " + s.Data)
+	noFleet := errors.New("no fleet runs on this folder; start it: imagery --data " + s.Data)
 	name := filepath.Join(s.Data, local.FleetFile)
 	file, err := os.ReadFile(name)
 	if errors.Is(err, fs.ErrNotExist) {

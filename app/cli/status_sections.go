@@ -11,7 +11,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 
 	"imagery/app/admin/alarms"
-	"imagery/app/client"
 	"imagery/app/deploy/record"
 	"imagery/app/imagery"
 )
@@ -31,27 +30,10 @@ type statusReport struct {
 type section struct {
 	// Problem is the reason for which the section has no facts; empty if it has.
 	Problem string `json:"problem,omitempty"`
-	failed  bool   // reading it failed; otherwise this deployment has no such section
 }
 
-// absent is the error of reading a section that this deployment does not have.
-type absent string
-
-func (a absent) Error() string { return string(a) }
-
-// stackNotNamed is the problem of sections that need the name of the stack.
-const stackNotNamed = absent("not read: name the stack to see it (--stack, IMAGERY_STACK)")
-
-// sectionOf returns the section that was read with this error.
-func sectionOf(err error) section {
-	if err == nil {
-		return section{}
-	}
-	if why, ok := errors.AsType[absent](err); ok {
-		return section{Problem: string(why)}
-	}
-	return section{Problem: client.Printable(errorText(err)), failed: true}
-}
+// errStackNotNamed is the problem of sections that need the name of the stack.
+var errStackNotNamed = errors.New("not read: name the stack to see it (--stack, IMAGERY_STACK)")
 
 // fleetSection shows the instances or local processes.
 type fleetSection struct {
@@ -176,11 +158,8 @@ type rolloutSection struct {
 
 // rollout reads the release record.
 func (s statusSource) rollout(ctx context.Context, r *rolloutSection) error {
-	if !s.OnAWS() {
-		return absent("none: a local fleet runs the binary that started it")
-	}
 	if s.Record == nil {
-		return absent("this deployment has no release record")
+		return errors.New("none: a local fleet runs the binary that started it")
 	}
 	document, err := s.Record(ctx)
 	if err != nil {
@@ -233,10 +212,10 @@ type alarmsSection struct {
 
 func (s statusSource) alarms(ctx context.Context, a *alarmsSection) error {
 	if !s.OnAWS() {
-		return absent("none: a local fleet logs to its terminal when there are dead letters")
+		return errors.New("none: a local fleet logs to its terminal when there are dead letters")
 	}
 	if s.Stack == noStack {
-		return stackNotNamed
+		return errStackNotNamed
 	}
 	list, err := alarms.New(s.cfg).List(ctx, s.Stack)
 	if err != nil {
@@ -254,7 +233,7 @@ func (s statusSource) alarms(ctx context.Context, a *alarmsSection) error {
 		}
 	}
 	if a.Total = len(list); a.Total == 0 {
-		return absent("stack " + s.Stack + " has none in " + s.cfg.Region + ": check the name and the region")
+		return fmt.Errorf("stack %s has none in %s: check the name and the region", s.Stack, s.cfg.Region)
 	}
 	return nil
 }

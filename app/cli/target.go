@@ -24,8 +24,7 @@ const noStack = "local"
 // name.
 type target struct {
 	settings.Settings
-	out       outputs // zero unless fromStack
-	fromStack bool    // the outputs were read
+	out outputs // zero unless they were read
 }
 
 // target returns what the command works on. Table, bucket and queue of the settings come first; else the resources of
@@ -49,7 +48,7 @@ func (inv Invocation) target(ctx context.Context) (target, error) {
 		out.URL = ""
 	}
 	t.Settings = t.WithStack(out.Table, out.ImagesBucket, out.QueueURL, out.DLQURL)
-	t.out, t.fromStack = out, true
+	t.out = out
 	return t, nil
 }
 

@@ -52,7 +52,7 @@ func TestStackOutputs(t *testing.T) {
 		t.Errorf("opened %+v in %q", opened, at)
 	}
 	p, err := c.target(t.Context())
-	if err != nil || !p.fromStack || p.out.ServerGroup != "imagery-dev-server" || p.out.TemplateVersions["worker"] != 4 {
+	if err != nil || p.out.Table == "" || p.out.ServerGroup != "imagery-dev-server" || p.out.TemplateVersions["worker"] != 4 {
 		t.Errorf("%+v, %v", p, err)
 	}
 	t.Setenv("AWS_REGION", "us-east-1")
@@ -82,7 +82,7 @@ func TestServiceURLOfAStack(t *testing.T) {
 func TestStackIsNotReadWithoutNeed(t *testing.T) {
 	args := fakePulumi(t, "exit 1")
 	for _, s := range []settings.Settings{{Stack: noStack}, {Stack: "dev", Table: "t", Bucket: "b", QueueURL: "q"}} {
-		if p, err := callOn(s).target(t.Context()); err != nil || p.fromStack || p.Settings != s {
+		if p, err := callOn(s).target(t.Context()); err != nil || p.out.Table != "" || p.Settings != s {
 			t.Errorf("%+v: %+v, %v", s, p, err)
 		}
 	}
