@@ -131,11 +131,7 @@ func (s *stackAlarms) confirm(ctx context.Context, c Console) error {
 // printDrill prints the outcome for each alarm.
 func (s *stackAlarms) printDrill(inv Invocation, results []*alarms.DrillResult) error {
 	if inv.JSON {
-		return inv.printJSON(struct {
-			Stack  string                `json:"stack"`
-			Alarms []*alarms.DrillResult `json:"alarms"`
-			Topics []alarms.Topic        `json:"topics"`
-		}{s.Stack, results, s.topics})
+		return s.printJSON(inv.Console, results)
 	}
 	rows := [][]string{{"ALARM", "ON ALARM", "ON OK", "SET BACK", "RECEIVED BY"}}
 	for _, r := range results {

@@ -59,7 +59,7 @@ func alarmsList(ctx context.Context, inv Invocation) error {
 		return err
 	}
 	if inv.JSON {
-		return s.printJSON(inv.Console)
+		return s.printReceivers(inv.Console)
 	}
 	rows := [][]string{{"ALARM", "STATE", "SINCE", "ACTIONS", "RECEIVED BY"}}
 	for _, a := range s.list {
@@ -77,7 +77,8 @@ func alarmsList(ctx context.Context, inv Invocation) error {
 	return err
 }
 
-func (s *stackAlarms) printJSON(c Console) error {
+// printReceivers prints the alarms with their subscribers as JSON.
+func (s *stackAlarms) printReceivers(c Console) error {
 	type received struct {
 		alarms.Alarm
 		By     []string `json:"heardBy"`
@@ -88,11 +89,12 @@ func (s *stackAlarms) printJSON(c Console) error {
 		by, gap := a.Recipients(s.topics)
 		list = append(list, received{a, append([]string{}, by...), gap.Reason})
 	}
-	return c.printJSON(struct {
-		Stack  string         `json:"stack"`
-		Alarms []received     `json:"alarms"`
-		Topics []alarms.Topic `json:"topics"`
-	}{s.Stack, list, s.topics})
+	return s.printJSON(c, list)
+}
+
+// printJSON prints what is known of each alarm, and the topics.
+func (s *stackAlarms) printJSON(c Console, list any) error {
+	return c.printJSON(map[string]any{"stack": s.Stack, "alarms": list, "topics": s.topics})
 }
 
 // receivers returns who receives the alarm.

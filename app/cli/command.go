@@ -37,7 +37,7 @@ type Invocation struct {
 	JSON     bool     // print one JSON document instead of text
 	Settings settings.Settings
 	// Open opens the deployment that the settings select. Region is that of a stack whose outputs were read, or empty.
-	// Commands call open instead, which reads these outputs.
+	// Commands call use instead, which reads these outputs.
 	Open func(ctx context.Context, s settings.Settings, region string) (Deployment, error)
 }
 

@@ -137,8 +137,7 @@ func reject(w http.ResponseWriter, status int, detail string) {
 const RequestID = "X-Request-Id"
 
 // WriteProblem writes an error response (RFC 9457) with the detail for people. Its type is always about:blank, because
-// the status is enough for programs. The request id is that of the header, if
-// the caller has set it.
+// the status is enough for programs. The request id is that of the header, if the caller has set it.
 func WriteProblem(w http.ResponseWriter, status int, detail string) {
 	h := w.Header()
 	body, err := json.Marshal(struct {
