@@ -52,7 +52,7 @@ func TestStackOutputs(t *testing.T) {
 		t.Errorf("opened %+v in %q", opened, at)
 	}
 	p, err := c.target(t.Context())
-	if err != nil || p.out.Table == "" || p.out.ServerGroup != "imagery-dev-server" || p.out.TemplateVersions["worker"] != 4 {
+	if err != nil || p.out.ServerGroup != "imagery-dev-server" || p.out.TemplateVersions["worker"] != 4 {
 		t.Errorf("%+v, %v", p, err)
 	}
 	t.Setenv("AWS_REGION", "us-east-1")

@@ -123,8 +123,8 @@ func (r *report) skew(other string, ahead time.Duration) {
 // settings checks the settings themselves, without calls.
 func (c Cloud) settings(_ context.Context, r *report) {
 	s := c.Settings
-	if c.AWS.BaseEndpoint != nil {
-		r.info("calls go to "+withoutUser(*c.AWS.BaseEndpoint)+" (AWS_ENDPOINT_URL)", "this is not AWS", "")
+	if u, err := url.Parse(aws.ToString(c.AWS.BaseEndpoint)); err == nil && u.Host != "" {
+		r.info("calls go to "+u.Redacted()+" (AWS_ENDPOINT_URL)", "this is not AWS", "")
 	} else {
 		r.ok("region %s", c.AWS.Region)
 	}
@@ -141,15 +141,6 @@ func (c Cloud) settings(_ context.Context, r *report) {
 		r.warn("path-style addresses of buckets are on ("+settings.Named("s3-path-style")+")",
 			"only emulators need them", "unset IMAGERY_S3_PATH_STYLE")
 	}
-}
-
-// withoutUser returns scheme and host of a URL, without a password that may be in it.
-func withoutUser(raw string) string {
-	u, err := url.Parse(raw)
-	if err != nil {
-		return "(unreadable)"
-	}
-	return u.Scheme + "://" + u.Host
 }
 
 // absent is an id, key and receipt handle that do not exist.
@@ -170,8 +161,10 @@ func (c Cloud) probes(dlqURL string) map[string]func(context.Context) error {
 		"dynamodb:Scan table": probe(c.dynamodb.Scan, &dynamodb.ScanInput{TableName: table, Limit: aws.Int32(1)}),
 		"s3:ListBucket bucket": probe(c.s3.ListObjectsV2,
 			&s3.ListObjectsV2Input{Bucket: bucket, MaxKeys: aws.Int32(1)}),
-		"s3:GetObject bucket/upload/*":    c.getObject(originals + absent),
-		"s3:GetObject bucket/processed/*": c.getObject(results + absent),
+		"s3:GetObject bucket/upload/*": probe(c.s3.GetObject,
+			&s3.GetObjectInput{Bucket: bucket, Key: aws.String(originals + absent)}),
+		"s3:GetObject bucket/processed/*": probe(c.s3.GetObject,
+			&s3.GetObjectInput{Bucket: bucket, Key: aws.String(results + absent)}),
 		"sqs:GetQueueAttributes queue": probe(c.sqs.GetQueueAttributes,
 			&sqs.GetQueueAttributesInput{QueueUrl: queueURL, AttributeNames: arn}),
 		"sqs:GetQueueAttributes dead-letters": probe(c.sqs.GetQueueAttributes,
@@ -189,16 +182,6 @@ func probe[In, Out, Options any](
 ) func(context.Context) error {
 	return func(ctx context.Context) error {
 		_, err := call(ctx, operation, in)
-		return err
-	}
-}
-
-func (c Cloud) getObject(key string) func(context.Context) error {
-	return func(ctx context.Context) error {
-		out, err := call(ctx, c.s3.GetObject, &s3.GetObjectInput{Bucket: &c.Settings.Bucket, Key: &key})
-		if err == nil {
-			_ = out.Body.Close()
-		}
 		return err
 	}
 }

@@ -1,6 +1,11 @@
 package doctor
 
-import "testing"
+import (
+	"slices"
+	"testing"
+
+	"imagery/app/deploy/iam"
+)
 
 func TestParseQueueURL(t *testing.T) {
 	for url, want := range map[string][2]string{
@@ -15,6 +20,16 @@ func TestParseQueueURL(t *testing.T) {
 	} {
 		if region, account := parseQueueURL(url); region != want[0] || account != want[1] {
 			t.Errorf("%s: %q, %q", url, region, account)
+		}
+	}
+}
+
+// TestPermissionsAreProbed: every permission of the commands about images is either probed or listed as unprobed.
+func TestPermissionsAreProbed(t *testing.T) {
+	probes := Cloud{}.probes("")
+	for _, a := range iam.Operator {
+		if (probes[permission(a)] != nil) == slices.Contains(unprobed, permission(a)) {
+			t.Errorf("%s is neither, or both", permission(a))
 		}
 	}
 }
