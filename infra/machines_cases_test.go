@@ -66,9 +66,9 @@ func (r *rig) boot() {
 		r.Errorf("%v: %s", err, score[max(0, len(score)-300):])
 	}
 	r.logf("unit: %s", strings.TrimSpace(score[max(0, strings.LastIndex(score, "→")):]))
-	if who, err := r.host.Exec(id, "ps", "-o", "user=,args=", "-C", "imagery"); err != nil ||
-		!strings.HasPrefix(who, "imagery") {
-		r.Errorf("the service runs as %s, %v", who, err)
+	if user, err := r.host.Exec(id, "ps", "-o", "user=,args=", "-C", "imagery"); err != nil ||
+		!strings.HasPrefix(user, "imagery") {
+		r.Errorf("the service runs as %s, %v", user, err)
 	}
 }
 

@@ -48,9 +48,9 @@ func (r *rig) judge(g *pulumitest.Graph) {
 	r.Cleanup(func() { close(stop); <-ended })
 	go func() {
 		defer close(ended)
-		r.host.Watch(stop, watched, func(name string, rings bool, reason string) {
+		r.host.Watch(stop, watched, func(name string, inAlarm bool, reason string) {
 			state := types.StateValueOk
-			if rings {
+			if inAlarm {
 				state = types.StateValueAlarm
 				r.logf("alarm %s: %s", name, reason)
 			}

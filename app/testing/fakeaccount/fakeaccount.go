@@ -51,6 +51,11 @@ type answer struct {
 	body   string
 }
 
+func (a answer) write(w http.ResponseWriter) {
+	w.WriteHeader(a.status)
+	_, _ = io.WriteString(w, a.body) // fails only if the client closed the connection
+}
+
 // Start starts the account until the test ends, and sets the SDK's environment variables to it.
 func Start(t *testing.T) *Account {
 	t.Helper()
@@ -173,11 +178,11 @@ func (a *Account) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	service, operation, _ := strings.Cut(call, ":")
 	switch {
 	case ok:
-		write(w, service, fixed)
+		fixed.write(w)
 	case service == "cloudwatch":
 		a.cloudWatch(w, operation, body)
 	case operation == "GetResources":
-		write(w, service, answer{200, a.resources(body)})
+		answer{200, a.resources(body)}.write(w)
 	default:
 		target, _ := url.Parse(a.Cloud.Endpoint)
 		proxy := &httputil.ReverseProxy{Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(target) },
@@ -209,18 +214,6 @@ func nameOf(r *http.Request, body []byte) string {
 		}
 	}
 	return "s3:" + r.Method
-}
-
-// write sends an answer in the service's protocol.
-func write(w http.ResponseWriter, service string, a answer) {
-	kind := map[string]string{"dynamodb": "application/x-amz-json-1.0", "sqs": "application/x-amz-json-1.0",
-		"tag": "application/x-amz-json-1.1"}[service]
-	if kind == "" {
-		kind = "text/xml"
-	}
-	w.Header().Set("Content-Type", kind)
-	w.WriteHeader(a.status)
-	_, _ = io.WriteString(w, a.body)
 }
 
 // resources answers GetResources, in pages of two.

@@ -136,7 +136,7 @@ func TestAlarmDuringRefresh(t *testing.T) {
 						c.until("three serve", func() bool { return len(c.serving()) == 3 })
 					}
 					c.sim.SetAlarms("ALARM", guardAlarm)
-					if !auto { // the scale-in that follows takes by the termination policy, who it likes
+					if !auto { // the scale-in that follows may terminate any instance
 						c.guard.Disarm()
 					}
 					time.Sleep(2 * time.Second)

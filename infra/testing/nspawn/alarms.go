@@ -20,7 +20,7 @@ type Alarm struct {
 	Expression     string            // metric math over the ids; empty: the only metric
 	Threshold      float64           // above which a period is bad
 	Period         time.Duration
-	Datapoints, Of int // the alarm rings once Datapoints of the last Of periods are bad
+	Datapoints, Of int // it is in ALARM once Datapoints of the last Of periods are bad
 }
 
 // Metric is a metric with a statistic: Sum, or a percentile such as p95.
@@ -28,7 +28,7 @@ type Metric struct{ Name, Stat string }
 
 // Watch evaluates alarms at the end of each of their periods until stop is closed. It calls set with the result and the
 // values of the last periods.
-func (h *Host) Watch(stop <-chan struct{}, alarms []Alarm, set func(name string, rings bool, reason string)) {
+func (h *Host) Watch(stop <-chan struct{}, alarms []Alarm, set func(name string, inAlarm bool, reason string)) {
 	b := &metricLog{host: h, at: map[string]int64{}}
 	history := map[string][]float64{} // by alarm, oldest first; NaN: no data
 	longest := slices.MaxFunc(alarms, func(a, b Alarm) int { return int(a.Period - b.Period) }).Period
@@ -47,7 +47,7 @@ func (h *Host) Watch(stop <-chan struct{}, alarms []Alarm, set func(name string,
 			if end := time.Now().Truncate(a.Period); end.After(ended.Truncate(a.Period)) {
 				last := append(history[a.Name], a.value(b, end.Add(-a.Period), end))
 				history[a.Name] = last[max(0, len(last)-a.Of):]
-				set(a.Name, a.rings(history[a.Name]),
+				set(a.Name, a.inAlarm(history[a.Name]),
 					fmt.Sprintf("threshold %.4g, the last periods had %.4g", a.Threshold, history[a.Name]))
 			}
 		}
@@ -56,7 +56,7 @@ func (h *Host) Watch(stop <-chan struct{}, alarms []Alarm, set func(name string,
 	}
 }
 
-func (a Alarm) rings(history []float64) bool {
+func (a Alarm) inAlarm(history []float64) bool {
 	bad := 0
 	for _, v := range history {
 		if v > a.Threshold {

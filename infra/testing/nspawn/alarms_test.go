@@ -55,13 +55,13 @@ func TestPercentile(t *testing.T) {
 			t.Errorf("%d slow of %d: %v, want %v", c.slow, c.values, got, c.want)
 		}
 	}
-	if slow.rings([]float64{900, 10, math.NaN()}) || !slow.rings([]float64{900, 10, 900}) {
-		t.Error("it rings for two bad periods of three")
+	if slow.inAlarm([]float64{900, 10, math.NaN()}) || !slow.inAlarm([]float64{900, 10, 900}) {
+		t.Error("not in ALARM after two bad periods of three")
 	}
 }
 
 // The metric log holds the numbers that the line declares as metrics, and no others.
-func TestBook(t *testing.T) {
+func TestMetricLog(t *testing.T) {
 	b := &metricLog{}
 	line := func(namespace string) []byte {
 		return fmt.Appendf(nil, `{"msg":"request","%s":"server","ms":12.5,"requests":1,"status":200,`+

@@ -15,7 +15,7 @@ type Flood struct {
 	answered, failed atomic.Int64
 }
 
-// floodPath is that of a valid id that no image has.
+// floodPath has a valid id that no image has.
 const floodPath = "/image/00000000-0000-4000-8000-00000000f100"
 
 // StartFlood sends perMinute requests a minute to a host and port.
