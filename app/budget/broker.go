@@ -141,26 +141,22 @@ const tryTimeout = time.Second
 
 // Acquire implements Memory. It also returns an error if the broker cannot be reached.
 func (l *Leases) Acquire(ctx context.Context, n int64) (release func(), err error) {
-	conn, err := l.request(ctx, n, false)
-	if err != nil {
+	if release, err = l.lease(ctx, n, false); err != nil {
 		return nil, fmt.Errorf("lease %d bytes of memory: %w", n, err)
 	}
-	return l.releaser(conn, n), nil
+	return release, nil
 }
 
 // TryAcquire implements Memory; ok is false also if the broker cannot be reached.
 func (l *Leases) TryAcquire(n int64) (release func(), ok bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), tryTimeout)
 	defer cancel()
-	conn, err := l.request(ctx, n, true)
-	if err != nil {
-		return nil, false
-	}
-	return l.releaser(conn, n), true
+	release, err := l.lease(ctx, n, true)
+	return release, err == nil
 }
 
-// request opens a connection, sends a request and waits for the reply.
-func (l *Leases) request(ctx context.Context, n int64, now bool) (net.Conn, error) {
+// lease opens a connection, sends a request and waits for the reply.
+func (l *Leases) lease(ctx context.Context, n int64, now bool) (release func(), err error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", l.address)
 	if err != nil {
 		return nil, err
@@ -181,13 +177,9 @@ func (l *Leases) request(ctx context.Context, n int64, now bool) (net.Conn, erro
 		conn.Close()
 		return nil, errors.Join(ctx.Err(), err)
 	}
-	return conn, nil
-}
-
-func (l *Leases) releaser(conn net.Conn, n int64) func() {
 	l.changed(n)
 	return func() {
 		l.changed(-n)
 		conn.Close()
-	}
+	}, nil
 }

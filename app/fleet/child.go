@@ -46,8 +46,7 @@ type child struct {
 // exit describes how a process ended, or why it did not start.
 type exit struct {
 	err     error         // nil: exit code 0
-	exited  bool          // by itself, not by a signal
-	code    int           // exit code, if exited
+	code    int           // -1 after a signal
 	healthy time.Duration // from listening to the exit
 	line    string        // last line of standard error
 }
@@ -82,7 +81,7 @@ func (c *child) permanentStartFailure(end exit, attempt int) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.listened || !end.exited:
+	case c.listened || end.code < 0:
 		return nil
 	case end.code == exitUsage || attempt >= startAttempts:
 		why := exitStatus(end.err)
@@ -114,12 +113,12 @@ func (c *child) run() exit {
 	}}
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	if err := c.start(cmd); err != nil {
-		return exit{err: err, exited: true}
+		return exit{err: err}
 	}
 	err := cmd.Wait() // also waits for the rest of the output, and reaps the process
 	stdout.flush()
 	stderr.flush()
-	end := exit{err: err, exited: cmd.ProcessState.Exited(), code: cmd.ProcessState.ExitCode(), line: stderr.last}
+	end := exit{err: err, code: cmd.ProcessState.ExitCode(), line: stderr.last}
 	if !up.IsZero() {
 		end.healthy = time.Since(up)
 	}

@@ -124,7 +124,10 @@ func (w *watchdog) update(ctx context.Context, c *watchState, now time.Time, lat
 	select {
 	case v := <-c.probe:
 		c.probe = nil
-		c.record(v)
+		c.everAnswered = c.everAnswered || v == answered
+		if v != noAnswer {
+			c.silentSince, c.blind = time.Time{}, false
+		}
 	default:
 	}
 	if !c.silentSince.IsZero() {
@@ -137,15 +140,6 @@ func (w *watchdog) update(ctx context.Context, c *watchState, now time.Time, lat
 	if c.probe == nil && now.Sub(c.probedAt) >= w.timing.probeInterval {
 		c.startProbe(ctx, addr, now, w)
 	}
-}
-
-// record stores the result of a probe.
-func (c *watchState) record(v probeResult) {
-	if v == noAnswer {
-		return
-	}
-	c.everAnswered = c.everAnswered || v == answered
-	c.silentSince, c.blind = time.Time{}, false
 }
 
 // startProbe starts a probe in a goroutine. A later update collects its result.

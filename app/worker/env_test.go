@@ -86,18 +86,22 @@ func newWorld() *world {
 	return w
 }
 
-// start runs a worker until stopped. Its listener is never connected to.
-func (w *world) start(change func(*worker.Options)) {
-	ctx, stop := context.WithCancel(context.Background())
-	w.stop, w.ended = stop, make(chan error, 1)
-	o := worker.Options{Service: w.Service, Queue: w.queue, Memory: budget.NewPool(100), Slots: 2,
+func (w *world) options() worker.Options {
+	return worker.Options{Service: w.Service, Queue: w.queue, Memory: budget.NewPool(100), Slots: 2,
 		Outage: 10 * time.Minute, ReconcileEvery: time.Minute,
 		Probe: func(context.Context) error {
 			if w.down.Load() {
 				return errors.New("unavailable")
 			}
 			return nil
-		}, Consume: true, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
+		}, Consume: true, Release: strings.Repeat("ab", 32), Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
+}
+
+// start runs a worker until stopped. Its listener is never connected to.
+func (w *world) start(change func(*worker.Options)) {
+	ctx, stop := context.WithCancel(context.Background())
+	w.stop, w.ended = stop, make(chan error, 1)
+	o := w.options()
 	if change != nil {
 		change(&o)
 	}

@@ -159,7 +159,9 @@ func (w *Worker) sqs(rw http.ResponseWriter, r *http.Request) {
 	}
 	defer w.slots.release(1)
 	report, err := w.run(ctx, w.sqsJob(ctx, hint, r.Header), origin{
-		message: r.Header.Get("X-Aws-Sqsd-Msgid"), trace: sqsTrace(r.Header), receivedAt: time.Now()})
+		message: r.Header.Get("X-Aws-Sqsd-Msgid"), receivedAt: time.Now(),
+		// The daemon sends message attributes as headers.
+		trace: cmp.Or(r.Header.Get("X-Aws-Sqsd-Attr-"+observe.TraceparentHeader), r.Header.Get(observe.AmznTraceHeader))})
 	if err != nil {
 		problem(rw, http.StatusServiceUnavailable, "not done, deliver it again")
 		return
@@ -181,9 +183,4 @@ func (w *Worker) sqsJob(ctx context.Context, hint imagery.Hint, h http.Header) i
 		Owned: func() bool { return ctx.Err() == nil }, // the daemon keeps the message while it waits for the answer
 		Admit: func(ctx context.Context, c imagery.Cost) (func(), error) { return w.admitSerially(ctx, c, neverDefer) },
 	}
-}
-
-// sqsTrace returns the trace id from the message attributes, which the daemon sends as headers.
-func sqsTrace(h http.Header) string {
-	return cmp.Or(h.Get("X-Aws-Sqsd-Attr-"+observe.TraceparentHeader), h.Get(observe.AmznTraceHeader))
 }

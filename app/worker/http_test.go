@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -13,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"imagery/app/budget"
 	"imagery/app/imagery"
 	"imagery/app/worker"
 )
@@ -32,10 +30,9 @@ func (w *world) serveQueue(t testing.TB, consume bool, q imagery.Queue) (url str
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	worker := worker.New(worker.Options{Service: w.Service, Queue: q, Memory: budget.NewPool(100), Slots: 2,
-		Outage: 10 * time.Minute, ReconcileEvery: time.Minute, Probe: func(context.Context) error { return nil },
-		Consume: consume, Release: strings.Repeat("ab", 32), Log: slog.New(slog.DiscardHandler)})
-	go func() { ended <- worker.Run(ctx, l) }()
+	o := w.options()
+	o.Queue, o.Consume = q, consume
+	go func() { ended <- worker.New(o).Run(ctx, l) }()
 	t.Cleanup(func() {
 		stop()
 		if err := <-ended; err != nil {
