@@ -63,13 +63,11 @@ func requeueCmd(fs *flag.FlagSet) func(context.Context, Invocation) error {
 				}
 				return r.print(inv)
 			}
-			err := r.requeueAll(ctx, inv)
-			failed := countFailed(r.results)
-			if failed > 0 {
-				err = errors.Join(err,
-					fmt.Errorf("%d of %s are unchanged: see above", failed, plural(len(r.results), "image")))
+			errs := []error{r.requeueAll(ctx, inv)}
+			if failed := countFailed(r.results); failed > 0 {
+				errs = append(errs, fmt.Errorf("%d of %s are unchanged: see above", failed, plural(len(r.results), "image")))
 			}
-			return errors.Join(r.print(inv), err)
+			return errors.Join(append(errs, r.print(inv))...)
 		})
 	}
 }

@@ -89,7 +89,11 @@ func (s *Server) limit(next http.Handler) http.Handler {
 				r.Body = &body{r.Body, s.conns, c}
 			}
 		}
-		if countFields(r.Header) > maxFields {
+		fields := 0
+		for _, values := range r.Header {
+			fields += len(values)
+		}
+		if fields > maxFields {
 			reject(w, http.StatusRequestHeaderFieldsTooLarge, "The request has too many header fields.")
 			return
 		}
@@ -118,13 +122,6 @@ func (b *body) Read(p []byte) (int, error) {
 		b.conns.bodyEnded(b.conn)
 	}
 	return n, err
-}
-
-func countFields(h http.Header) (n int) {
-	for _, values := range h {
-		n += len(values)
-	}
-	return n
 }
 
 // reject writes an error response and closes the connection.
