@@ -58,7 +58,8 @@ func TestRolesAreAssumedInAChain(t *testing.T) {
 	defer server.Close()
 	a := settingsOf(t, map[string]string{
 		"region": region, "endpoints": `[{"sts":"` + server.URL + `"}]`,
-		"assumeRoleWithWebIdentity": `{"roleArn":"arn:aws:iam::444455556666:role/first","webIdentityToken":"a-token"}`,
+		"assumeRoleWithWebIdentity": `{"roleArn":"arn:aws:iam::444455556666:role/first","webIdentityToken":"a-token",
+			"policy":"","webIdentityTokenFile":""}`,
 		"assumeRole": `{"roleArn":"arn:aws:iam::444455556666:role/second","sessionName":"deploy","externalId":"x-1",
 			"duration":"30m","policy":"{}","policyArns":["arn:aws:iam::aws:policy/ReadOnlyAccess"],"tags":{"team":"photos"},
 			"transitiveTagKeys":["team"],"sourceIdentity":"ann"}`,

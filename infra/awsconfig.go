@@ -126,7 +126,8 @@ func (a AWSSettings) provider(tags map[string]string) *aws.ProviderArgs {
 func inputs[Args any](from any) (args Args) {
 	for field, value := range reflect.ValueOf(from).Fields() {
 		to := reflect.ValueOf(&args).Elem().FieldByName(field.Name)
-		if !to.IsValid() || value.IsZero() || field.Name == "Endpoints" {
+		empty := value.Kind() == reflect.Slice && value.Len() == 0 || value.Kind() == reflect.Map && value.Len() == 0
+		if !to.IsValid() || value.IsZero() || empty || field.Name == "Endpoints" {
 			continue
 		}
 		var in any

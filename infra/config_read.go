@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/netip"
@@ -163,22 +162,38 @@ func readAWSKey(key string, field any, v string) error {
 	case *int:
 		return integer(1, 1_000_000)(field, v)
 	case *aws.ProviderAssumeRole:
-		return cmp.Or(object(field, v), checkRole(field.RoleArn, field.Duration))
-	case *aws.ProviderAssumeRoleWithWebIdentity:
-		err := object(field, v)
-		if err == nil && (field.WebIdentityToken == nil) == (field.WebIdentityTokenFile == nil) {
-			err = fmt.Errorf("needs either webIdentityToken or webIdentityTokenFile")
+		if err := readRole(field, v); err != nil {
+			return err
 		}
-		return cmp.Or(err, checkRole(field.RoleArn, field.Duration))
+		return checkRole(field.RoleArn, field.Duration)
+	case *aws.ProviderAssumeRoleWithWebIdentity:
+		if err := readRole(field, v); err != nil {
+			return err
+		}
+		if (field.WebIdentityToken == nil) == (field.WebIdentityTokenFile == nil) {
+			return fmt.Errorf("needs either webIdentityToken or webIdentityTokenFile")
+		}
+		return checkRole(field.RoleArn, field.Duration)
 	case *map[string]string:
 		return readEndpoints(field, v)
 	}
 	return object(field, v)
 }
 
+// readRole reads an object whose empty texts are unset.
+func readRole(role any, v string) error {
+	err := object(role, v)
+	for _, field := range reflect.ValueOf(role).Elem().Fields() {
+		if text, ok := field.Interface().(*string); ok && text != nil && *text == "" {
+			field.SetZero()
+		}
+	}
+	return err
+}
+
 // checkRole checks the fields that both ways to assume a role have.
 func checkRole(arn, duration *string) error {
-	if arn == nil || *arn == "" {
+	if arn == nil {
 		return fmt.Errorf("has no roleArn")
 	}
 	if duration == nil {
