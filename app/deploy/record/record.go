@@ -136,12 +136,12 @@ func (e Entry) Took(now time.Time) time.Duration {
 	return e.End.Sub(e.Begin)
 }
 
-// Last returns the newest entry of a release; ok is false if there is none.
-func (r Record) Last(release string) (e Entry, ok bool) {
-	if n := slices.IndexFunc(r.Entries, func(e Entry) bool { return e.Release == release }); n >= 0 {
-		return r.Entries[n], true
+// Newest returns the newest entry that matches, or nil.
+func (r Record) Newest(match func(Entry) bool) *Entry {
+	if n := slices.IndexFunc(r.Entries, match); n >= 0 {
+		return &r.Entries[n]
 	}
-	return Entry{}, false
+	return nil
 }
 
 // Current returns the newest entry if it is open, else nil.

@@ -138,10 +138,13 @@ func TestRecordQueries(t *testing.T) {
 	r := record.Record{Entries: []record.Entry{{Release: "b", Result: record.Running, Begin: noon},
 		{Release: "a", Result: record.Successful, Begin: noon, End: noon.Add(time.Hour)},
 		{Release: "b", Result: record.RolledBack}}}
-	if e, ok := r.Last("b"); !ok || e.Result != record.Running {
-		t.Errorf("%+v, %t", e, ok)
+	of := func(release string) *record.Entry {
+		return r.Newest(func(e record.Entry) bool { return e.Release == release })
 	}
-	if _, ok := r.Last("c"); ok {
+	if e := of("b"); e == nil || e.Result != record.Running {
+		t.Errorf("%+v", e)
+	}
+	if of("c") != nil {
 		t.Error("c was never here")
 	}
 	if c := r.Current(); c == nil || c.Release != "b" || c.Took(noon.Add(time.Minute)) != time.Minute ||

@@ -12,6 +12,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"imagery/app/deploy/record"
 	"imagery/app/deploy/settings"
 )
 
@@ -61,8 +62,8 @@ func (c *controller) checkBlocked(context.Context) (bool, error) {
 	name, why := short(c.want.Release), ""
 	if h, blocked := rec.Blocked[c.want.Release]; blocked {
 		why = fmt.Sprintf("%s blocked release %s on %s: %s", h.By, name, h.Since.Format(time.RFC3339), h.Why)
-	} else if e, ok := rec.Last(c.want.Release); ok && e.Result.Bad() && len(e.Old) > 0 &&
-		(e.From != e.Release || c.same(e)) {
+	} else if e := rec.Newest(func(e record.Entry) bool { return e.Release == c.want.Release }); e != nil &&
+		e.Result.Bad() && len(e.Old) > 0 && (e.From != e.Release || c.same(*e)) {
 		why = fmt.Sprintf("release %s failed on %s (%s): %s", name, e.Begin.Format(time.RFC3339), e.Result, e.Reason)
 	}
 	switch {

@@ -236,11 +236,11 @@ func (c *controller) requestAbort(ctx context.Context, holder string) (ended boo
 			return false, err
 		}
 		now := c.journal.latest()
-		n := slices.IndexFunc(now.Entries, func(e record.Entry) bool { return e.Begin.Equal(rec.Entries[0].Begin) })
-		if n >= 0 && now.Entries[n].Result == record.Successful {
+		e := now.Newest(func(e record.Entry) bool { return e.Begin.Equal(rec.Entries[0].Begin) })
+		if e != nil && e.Result == record.Successful {
 			return false, &rejected{"too late, the rollout has succeeded: roll back with imagery rollout to RELEASE"}
 		}
-		ended = n < 0 || !now.Entries[n].Result.Open()
+		ended = e == nil || !e.Result.Open()
 		return ended || !now.Lock.Live(time.Now()), nil
 	})
 	return ended, err

@@ -70,11 +70,7 @@ func (c *controller) versions() map[settings.Role]string {
 
 // lastSuccessful returns the newest rollout that succeeded, or nil.
 func (c *controller) lastSuccessful() *record.Entry {
-	rec := c.journal.latest()
-	if n := slices.IndexFunc(rec.Entries, func(e record.Entry) bool { return e.Result == record.Successful }); n >= 0 {
-		return &rec.Entries[n]
-	}
-	return nil
+	return c.journal.latest().Newest(func(e record.Entry) bool { return e.Result == record.Successful })
 }
 
 // close ends the open entry. The final result that it has from before a rollback takes precedence over result, and an

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
@@ -52,12 +51,8 @@ type instance struct {
 
 // active reports whether the instance is neither being removed nor in standby.
 func (i instance) active() bool {
-	for _, gone := range []string{"Terminat", "Detach", "Standby", "EnteringStandby"} {
-		if strings.HasPrefix(string(i.state), gone) {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc([]string{"Terminat", "Detach", "Standby", "EnteringStandby"},
+		func(gone string) bool { return strings.HasPrefix(string(i.state), gone) })
 }
 
 func (i instance) serves() bool { return i.state == types.LifecycleStateInService && i.healthy }
@@ -105,14 +100,6 @@ func (f refresh) ended() bool {
 func (f refresh) covers(a types.Activity) bool {
 	return f.StartTime != nil && !a.StartTime.Before(*f.StartTime) &&
 		(f.EndTime == nil || !a.StartTime.After(*f.EndTime))
-}
-
-// started returns the start time of a refresh; a pending one is newer than all others.
-func (f refresh) started() time.Time {
-	if f.StartTime == nil {
-		return time.Unix(1<<40, 0)
-	}
-	return *f.StartTime
 }
 
 // refresh returns the refresh that has not ended, or nil. AWS allows one at a time.

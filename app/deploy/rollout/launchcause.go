@@ -24,14 +24,14 @@ const (
 	causeUnknown cause = "unknown"
 )
 
-// timeouts bound how long a group may be without a successful launch before a rollout ends without a verdict. "While
+// timeout bounds how long a group may be without a successful launch before a rollout ends without a verdict. "While
 // normally resolved within minutes" is what AWS says of the validation of a new account; a service-linked role is
-// usable after about a minute. All are shorter than healthyTimeout, after which existing instances would be judged.
-var timeouts = map[cause]time.Duration{
-	causeAccount:   10 * time.Minute,
-	causeZone:      15 * time.Minute,
-	causeTransient: 15 * time.Minute,
-	causeUnknown:   15 * time.Minute,
+// usable after about a minute. Both are shorter than healthyTimeout, after which existing instances would be judged.
+func (c cause) timeout() time.Duration {
+	if c == causeAccount {
+		return 10 * time.Minute
+	}
+	return 15 * time.Minute
 }
 
 // launchMessage is a kind of StatusMessage of a scaling activity that failed.

@@ -30,7 +30,7 @@ type launchHistory struct {
 }
 
 // checkLaunches returns a failure once limit launches of version have failed or its instances have become unhealthy,
-// among the activities that count, or once AWS has launched no instance for the timeout of the cause (see timeouts).
+// among the activities that count, or once AWS has launched no instance for the timeout of the cause.
 // Auto Scaling itself would keep retrying for an hour.
 func (o *observer) checkLaunches(
 	ctx context.Context, g *group, version string, limit int, counts func(types.Activity) bool,
@@ -64,7 +64,7 @@ func decideLaunches(
 	if blocked == nil {
 		return nil
 	}
-	waited, limitOfCause := now.Sub(blocked.since), timeouts[blocked.cause]
+	waited, limitOfCause := now.Sub(blocked.since), blocked.cause.timeout()
 	if waited <= limitOfCause || h.pending && waited <= 2*limitOfCause {
 		return nil
 	}

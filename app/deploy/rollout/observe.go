@@ -48,12 +48,11 @@ func (o *observer) group(ctx context.Context, g *group) error {
 		if err != nil {
 			return wrap(err, "describe the instance refreshes of group %s", g.Name)
 		}
-		for _, f := range page.InstanceRefreshes {
+		for _, f := range page.InstanceRefreshes { // newest first
 			g.refreshes = append(g.refreshes, refresh{f})
 		}
 		in.NextToken = page.NextToken
 	}
-	slices.SortStableFunc(g.refreshes, func(a, b refresh) int { return b.started().Compare(a.started()) })
 	o.logChanges(g)
 	return nil
 }
