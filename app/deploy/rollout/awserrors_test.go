@@ -77,10 +77,7 @@ func TestAWSDoesNotStartTheRefresh(t *testing.T) {
 				}
 				env.wantRunning(1)
 				env.wantEntry(2, record.Inconclusive, a.code)
-				if _, err := env.up(2); err != nil {
-					t.Error(err)
-				}
-				env.wantRunning(2)
+				env.deploy(2)
 			})
 		}
 	}

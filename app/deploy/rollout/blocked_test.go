@@ -52,10 +52,7 @@ func TestUnwatchedRefreshIsJudgedByItsCause(t *testing.T) {
 					strings.TrimSuffix(c.message, "."))
 				env.wantEntry(2, record.Inconclusive, "")
 				delete(env.scripts, key(worker, 2))
-				if _, err := env.up(2); err != nil {
-					t.Fatal(err)
-				}
-				env.wantRunning(2)
+				env.deploy(2)
 			})
 		})
 	}
@@ -110,9 +107,7 @@ func TestQuotaIsRaisedInTime(t *testing.T) {
 			return s
 		}
 		env.createGroups()
-		if _, err := env.up(1); err != nil {
-			t.Fatal(err)
-		}
+		env.deploy(1)
 		if took := time.Since(begun); took < 10*time.Minute {
 			t.Errorf("it took %s, want more than 10 minutes", took)
 		}
@@ -145,10 +140,7 @@ func TestSuspendedLaunchesResumeForARolloutOnly(t *testing.T) {
 		if _, suspended := env.sim.Suspended("worker")["Launch"]; !suspended || env.launched[key(worker, 1)] != launches {
 			t.Errorf("launches suspended %t, and %d more launches", suspended, env.launched[key(worker, 1)]-launches)
 		}
-		if _, err := env.up(2); err != nil {
-			t.Fatal(err)
-		}
-		env.wantRunning(2)
+		env.deploy(2)
 		paused := env.record().Paused
 		if n := env.launched[key(worker, 1)] - launches; n > 0 || len(paused) > 0 {
 			t.Errorf("%d more launches of the version that failed; still in the record as suspended: %v", n, paused)
@@ -274,10 +266,6 @@ func TestSupersededFirstDeployStartsAgain(t *testing.T) {
 			t.Fatalf("%+v", e)
 		}
 		time.Sleep(3 * time.Minute) // until its lock expires
-		if _, err := env.up(1); err != nil {
-			t.Fatal(err)
-		}
-		env.wantRunning(1)
-		env.wantEntry(1, record.Successful, "")
+		env.deploy(1)
 	})
 }

@@ -15,9 +15,7 @@ func TestToAnOlderRelease(t *testing.T) {
 	t.Parallel()
 	simulate(t, func(env *testEnv) {
 		env.deployFirst()
-		if _, err := env.up(2); err != nil {
-			t.Fatal(err)
-		}
+		env.deploy(2)
 		env.sim.SetAlarms("ALARM", "server-errors")
 		failingSmoke := func(o *rollout.Options) {
 			o.Smoke = func(context.Context, string) error { return errSmoke }
@@ -47,9 +45,7 @@ func TestToAnOlderRelease(t *testing.T) {
 		if r := env.record(); len(r.Blocked) > 0 {
 			t.Errorf("blocked after it was forced: %+v", r.Blocked)
 		}
-		if _, err := env.up(2); err != nil {
-			t.Error(err)
-		}
+		env.deploy(2)
 	})
 }
 
@@ -235,9 +231,7 @@ func TestToBlocksAReleaseThatDoesNotServe(t *testing.T) {
 	for _, role := range rollout.Order {
 		simulate(t, func(env *testEnv) {
 			env.deployFirst()
-			if _, err := env.up(2); err != nil {
-				t.Fatal(err)
-			}
+			env.deploy(2)
 			env.scripts[key(role, 2)] = always(failedBoot())
 			env.terminateAll(role)
 			if _, err := env.to(release(1)[:8]); err != nil {
@@ -261,9 +255,7 @@ func TestToARevertedRelease(t *testing.T) {
 		env.sim.SetTemplate("lt-worker", templates(1, 2, 1)...)
 		env.sim.SetTemplate("lt-server", templates(1, 2, 1)...)
 		env.deployFirst()
-		if _, err := env.up(2); err != nil {
-			t.Fatal(err)
-		}
+		env.deploy(2)
 		env.sim.SetAlarms("ALARM", "server-errors")
 		if _, err := env.to(release(1)[:8]); err != nil {
 			t.Fatal(err)

@@ -126,11 +126,7 @@ func TestLaunchFailuresAreJudgedByTheirCause(t *testing.T) {
 
 func (c launchCase) wantSuccess(env *testEnv) {
 	n := c.setUp(env)
-	if _, err := env.up(n); err != nil {
-		env.t.Fatal(err)
-	}
-	env.wantRunning(n)
-	env.wantEntry(n, record.Successful, "")
+	env.deploy(n)
 	failed := func(a asgsim.Activity) bool { return a.StatusCode == types.ScalingActivityStatusCodeFailed }
 	if !slices.ContainsFunc(env.sim.Activities("worker"), failed) ||
 		!env.logged("AWS could not launch an instance (cause: "+c.cause) {
@@ -228,10 +224,7 @@ func TestBlockedRollback(t *testing.T) {
 		wantFailure(t, err, "the rollback does not work", "AWS has launched no new worker for 15m")
 		env.wantEntry(2, record.Inconclusive, "the rollback does not work")
 		env.mem.Script = env.script
-		if _, err := env.up(2); err != nil {
-			t.Fatal(err)
-		}
-		env.wantRunning(2)
+		env.deploy(2)
 	})
 }
 
@@ -256,10 +249,7 @@ func TestSuspendedProcesses(t *testing.T) {
 		if err != nil || strings.Join(done, " ") != "server/AZRebalance server/Launch" {
 			t.Fatal(done, err)
 		}
-		if _, err := env.up(2); err != nil {
-			t.Fatal(err)
-		}
-		env.wantRunning(2)
+		env.deploy(2)
 	})
 }
 
@@ -283,10 +273,6 @@ func TestSuspendedDuringTheRollout(t *testing.T) {
 		if _, err := rollout.Resume(context.Background(), env.options()); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := env.up(2); err != nil {
-			t.Fatal(err)
-		}
-		env.wantRunning(2)
-		env.wantEntry(2, record.Successful, "")
+		env.deploy(2)
 	})
 }

@@ -18,9 +18,7 @@ func TestInterruptedManualRollbackBlocksTheRelease(t *testing.T) {
 	t.Parallel()
 	simulate(t, func(env *testEnv) {
 		env.deployFirst()
-		if _, err := env.up(2); err != nil {
-			t.Fatal(err)
-		}
+		env.deploy(2)
 		env.runInterrupted(4*time.Minute, func(ctx context.Context) (rollout.Outcome, error) {
 			return rollout.To(ctx, env.options(), release(1)[:8])
 		})
@@ -56,10 +54,7 @@ func TestRejectedRunChangesNothing(t *testing.T) {
 		wantRejected(t, err, "failed on")
 		wantRejected(t, err, "The rollout of release "+release(3)[:12])
 		env.setHook(nil)
-		if _, err := env.up(3); err != nil {
-			t.Fatal(err)
-		}
-		env.wantRunning(3)
+		env.deploy(3)
 	})
 }
 
@@ -74,15 +69,11 @@ func TestBlockedReleaseThatRuns(t *testing.T) {
 		})
 		_, err := env.up(1)
 		wantRejected(t, err, "both groups run release "+release(1)[:12]+", but bob@desk blocked it")
-		if _, err := env.up(1, force); err != nil {
-			t.Fatal(err)
-		}
+		env.deploy(1, force)
 		if b := env.record().Blocked; len(b) > 0 {
 			t.Errorf("blocked after it was forced: %+v", b)
 		}
-		if _, err := env.up(1); err != nil {
-			t.Error(err)
-		}
+		env.deploy(1)
 	})
 }
 
@@ -118,9 +109,7 @@ func TestOldReleaseDoesNotStartAnyMore(t *testing.T) {
 		env.upInterrupted(12*time.Minute, 2)
 		env.scripts[key(worker, 1)] = always(failedBoot())
 		began := time.Now()
-		if _, err := env.up(3); err != nil {
-			t.Fatal(err)
-		}
+		env.deploy(3)
 		if took := time.Since(began); took > time.Hour {
 			t.Errorf("took %s", took)
 		}
@@ -148,11 +137,7 @@ func TestInterruptedAfterAFailedFirstDeploy(t *testing.T) {
 			t.Fatal("no error although the servers fail")
 		}
 		env.upInterrupted(2*time.Minute, 2)
-		if _, err := env.up(3); err != nil {
-			t.Fatal(err)
-		}
-		env.wantRunning(3)
-		env.wantEntry(3, record.Successful, "")
+		env.deploy(3)
 	})
 }
 
@@ -170,9 +155,7 @@ func TestInterrupted(t *testing.T) {
 		if r := env.record(); r.Lock != nil || r.Current() == nil {
 			t.Errorf("%+v", r)
 		}
-		if _, err := env.up(2); err != nil {
-			t.Error(err)
-		}
+		env.deploy(2)
 		if !env.logged("continuing") {
 			t.Error("it is not logged that the rollout continues")
 		}
@@ -190,20 +173,14 @@ func TestSuperseded(t *testing.T) {
 		simulate(t, func(env *testEnv) {
 			env.deployFirst()
 			env.upInterrupted(after, 2)
-			if _, err := env.up(3); err != nil {
-				t.Fatal(err)
-			}
-			env.wantRunning(3)
-			if e := env.wantEntry(3, record.Successful, ""); e.From != release(1) {
+			if e := env.deploy(3); e.From != release(1) {
 				t.Errorf("%+v", e)
 			}
 			if e := env.record().Entries[1]; e.Release != release(2) || e.Result != record.Superseded {
 				t.Errorf("%+v", e)
 			}
 			// It was not judged, so that it may be rolled out again.
-			if _, err := env.up(2); err != nil {
-				t.Error(err)
-			}
+			env.deploy(2)
 		})
 	}
 }
@@ -216,10 +193,7 @@ func TestRefreshFromTheConsole(t *testing.T) {
 			env.deployFirst()
 			env.startRefresh(worker, version, true)
 			time.Sleep(time.Minute)
-			if _, err := env.up(2); err != nil {
-				t.Error(err)
-			}
-			env.wantRunning(2)
+			env.deploy(2)
 			if all, _ := env.sim.Refreshes("worker"); (len(all) == 1) != (version == "2") {
 				t.Errorf("%d refreshes of the workers", len(all))
 			}

@@ -52,9 +52,7 @@ func TestConverged(t *testing.T) {
 	t.Parallel()
 	simulate(t, func(env *testEnv) {
 		env.deployFirst()
-		if _, err := env.up(2); err != nil {
-			t.Fatal(err)
-		}
+		env.deploy(2)
 		calls, entries := env.calls, len(env.record().Entries)
 		began := time.Now()
 		if out, err := env.up(2); err != nil || out != rollout.Done {
@@ -98,10 +96,7 @@ func TestBadBinary(t *testing.T) {
 		}
 		env.wantRunning(1)
 		// A new hash is another release.
-		if _, err := env.up(3); err != nil {
-			t.Error(err)
-		}
-		env.wantRunning(3)
+		env.deploy(3)
 	})
 }
 
@@ -133,10 +128,7 @@ func TestAlarmBeforeTheRollout(t *testing.T) {
 		wantRejected(t, err, "alarm server-errors is in state ALARM")
 		env.wantRunning(1)
 		env.wantEntry(1, record.Successful, "") // of the first deploy
-		if _, err := env.up(2, force); err != nil {
-			t.Error(err)
-		}
-		env.wantRunning(2)
+		env.deploy(2, force)
 	})
 }
 
@@ -147,10 +139,7 @@ func TestAlarmWithInsufficientData(t *testing.T) {
 		env.deployFirst()
 		env.sim.SetAlarms("INSUFFICIENT_DATA", "worker-failures")
 		go func() { time.Sleep(4 * time.Minute); env.sim.SetAlarms("OK", "worker-failures") }()
-		if _, err := env.up(2); err != nil {
-			t.Error(err)
-		}
-		env.wantRunning(2)
+		env.deploy(2)
 		env.sim.SetAlarms("INSUFFICIENT_DATA", "worker-failures")
 		_, err := env.up(3)
 		wantRejected(t, err, "insufficient data after 10m0s")

@@ -53,12 +53,20 @@ func (env *testEnv) upAsync(n int, change ...func(*rollout.Options)) <-chan erro
 	return done
 }
 
-// deployFirst deploys version 1 successfully, so that later releases have one to roll back to.
-func (env *testEnv) deployFirst() {
+// deploy is up, which must succeed: the release runs in both groups, and its entry, which deploy returns, says so.
+func (env *testEnv) deploy(n int, change ...func(*rollout.Options)) record.Entry {
 	env.t.Helper()
-	if _, err := env.up(1); err != nil {
+	if _, err := env.up(n, change...); err != nil {
 		env.t.Fatal(err)
 	}
+	env.wantRunning(n)
+	return env.wantEntry(n, record.Successful, "")
+}
+
+// deployFirst deploys version 1, so that later releases have one to roll back to.
+func (env *testEnv) deployFirst() {
+	env.t.Helper()
+	env.deploy(1)
 }
 
 // to runs `imagery rollout to`.

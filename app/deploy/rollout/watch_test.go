@@ -94,10 +94,7 @@ func TestScaleOut(t *testing.T) {
 				}
 			}
 		}()
-		if _, err := env.up(2); err != nil {
-			t.Error(err)
-		}
-		env.wantRunning(2)
+		env.deploy(2)
 		for _, role := range rollout.Order {
 			if g, instances := env.group(role); g.Desired != 4 || len(instances) < 4 {
 				t.Errorf("%+v, %d instances", g, len(instances))
