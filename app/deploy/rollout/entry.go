@@ -150,23 +150,12 @@ func (c *controller) supersede(ctx context.Context, e *record.Entry) error {
 	}
 	c.log("%s began to roll out release %s on %s and did not complete it: rolling it back first", e.By,
 		short(e.Release), e.Begin.Format(time.RFC3339))
-	reason := "superseded by release " + short(c.want.Release)
-	if err := c.journal.editLocked(ctx, func(rec *record.Record) {
-		if e := rec.Current(); e != nil && e.Result == record.Running {
-			e.Result, e.FinalResult, e.Reason = record.RollingBack, record.Superseded, reason
-		}
-	}); err != nil {
-		return err
-	}
-	err := c.restore(ctx, e.Old)
-	if errors.Is(err, errRollbackStuck) {
-		// The new release may be the fix, so that a stuck rollback must not prevent it.
+	stuck, err := c.revert(ctx, e.Old,
+		&Error{result: record.Superseded, Reason: "superseded by release " + short(c.want.Release)})
+	if stuck != nil { // the new release may be the fix
 		c.log("continuing from the current state of the groups")
-		return c.close(ctx, record.Failed, reason+"; "+err.Error())
-	} else if err != nil {
-		return err
 	}
-	return c.close(ctx, record.RolledBack, "")
+	return err
 }
 
 // recordedFailure returns the failure that the record holds for an entry.

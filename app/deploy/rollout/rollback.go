@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -18,7 +17,7 @@ import (
 var errRollbackStuck = errors.New("the rollback does not work")
 
 // rollBack rolls both groups back after a failure, also the one that was healthy, and closes the entry unless AWS could
-// not be reached. It returns the failure with an Outcome, joined with what went wrong meanwhile.
+// not be reached. It returns the failure with an Outcome.
 func (c *controller) rollBack(ctx context.Context, f *Error) error {
 	name := short(c.want.Release)
 	if c.firstDeploy {
@@ -28,43 +27,46 @@ func (c *controller) rollBack(ctx context.Context, f *Error) error {
 			f.Outcome = "release " + name + " was not judged, and there is none to roll back to; " +
 				"run this again when the cause is gone"
 		}
-		return join(f, c.pause(ctx), c.close(ctx, cmp.Or(f.result, record.Failed), f.Reason))
+		return errors.Join(c.pause(ctx), c.close(ctx, cmp.Or(f.result, record.Failed), f.Reason), f)
 	}
 	c.log("release %s is rolled back: %s", name, f.Reason)
+	stuck, err := c.revert(ctx, c.entry.Old, f)
+	if err != nil {
+		return err
+	}
+	f.Outcome = "release " + name + " was rolled back"
+	switch from := short(c.entry.From); {
+	case stuck != nil:
+		f.Outcome, f.Reason = "release "+name+" failed, and "+stuck.Error(), f.Reason+" (the first failure)"
+	case from == "":
+		f.Outcome += ", each group runs what it ran before, and that was not the same release"
+	case f.result != "":
+		f.Outcome += " without a verdict and may be rolled out again, both groups run " + from + " again"
+	default:
+		f.Outcome += ", both groups run " + from + " again"
+	}
+	return f
+}
+
+// revert brings the groups back to old versions because of a failure, and closes the entry. Stuck, which wraps
+// errRollbackStuck, is set if one of them cannot be brought back.
+func (c *controller) revert(ctx context.Context, old map[settings.Role]string, f *Error) (stuck, err error) {
 	// Recorded first: the next run must roll back, too.
 	if err := c.journal.editLocked(ctx, func(rec *record.Record) {
-		if e := rec.Current(); e != nil {
+		if e := rec.Current(); e != nil && e.Result == record.Running {
 			e.Result, e.FinalResult = record.RollingBack, f.result
 			e.Reason, e.Instance, e.Lines = f.Reason, f.Instance, f.Lines
 		}
 	}); err != nil {
-		return err
+		return nil, err
 	}
-	switch err := c.restore(ctx, c.entry.Old); {
-	case errors.Is(err, errRollbackStuck):
-		reason := f.Reason + "; " + err.Error()
-		f.Outcome, f.Reason = "release "+name+" failed, and "+err.Error(), f.Reason+" (the first failure)"
-		return join(f, c.close(ctx, record.Failed, reason))
-	case err != nil:
-		return err
-	case c.entry.From == "":
-		f.Outcome = "release " + name +
-			" was rolled back, each group runs what it ran before, and that was not the same release"
-	case f.result != "":
-		f.Outcome = fmt.Sprintf("release %s was rolled back without a verdict and may be rolled out again, both groups "+
-			"run %s again", name, short(c.entry.From))
-	default:
-		f.Outcome = fmt.Sprintf("release %s was rolled back, both groups run %s again", name, short(c.entry.From))
+	err = c.restore(ctx, old)
+	if errors.Is(err, errRollbackStuck) {
+		return err, c.close(ctx, record.Failed, f.Reason+"; "+err.Error())
+	} else if err != nil {
+		return nil, err
 	}
-	return join(f, c.close(ctx, record.RolledBack, ""))
-}
-
-// join returns f, joined with the other errors if there are any.
-func join(f *Error, others ...error) error {
-	if err := errors.Join(others...); err != nil {
-		return errors.Join(err, f)
-	}
-	return f
+	return nil, c.close(ctx, record.RolledBack, "")
 }
 
 // restore brings groups back to old versions, all at the same time, and returns when they are healthy. It returns an
