@@ -65,16 +65,14 @@ func TestBlockedScaleOutDoesNotFailTheRollout(t *testing.T) {
 		t.Run(string(role), func(t *testing.T) {
 			simulate(t, func(env *testEnv) {
 				env.deployFirst()
-				n := 0
-				env.mem.Script = func(m asgsim.Machine) asgsim.Script {
-					s := env.script(m)
-					s.Boot = 150 * time.Second
-					if m.Group == string(role) && m.Version == "2" {
-						if n++; n > 2 {
-							return asgsim.Script{Refused: noVCPU}
+				for _, r := range rollout.Order {
+					env.scripts[key(r, 2)] = func(n int) asgsim.Script {
+						s := healthy()
+						if s.Boot = 150 * time.Second; r == role && n > 2 {
+							s.Refused = noVCPU
 						}
+						return s
 					}
-					return s
 				}
 				go func() {
 					for !env.logged(string(role) + " to version 2: Baking") {
@@ -111,7 +109,6 @@ func TestQuotaIsRaisedInTime(t *testing.T) {
 		if took := time.Since(begun); took < 10*time.Minute {
 			t.Errorf("it took %s, want more than 10 minutes", took)
 		}
-		env.wantEntry(1, record.Successful, "")
 	})
 }
 

@@ -228,9 +228,9 @@ func (c *controller) alarmsOK(ctx context.Context) (bool, error) {
 
 // start begins the rollout of both groups if the run does not wait for its end.
 func (c *controller) start(ctx context.Context) (done bool, err error) {
-	e := c.journal.latest().Current()
-	if c.Start && c.resumed && c.firstDeploy && e != nil && time.Since(e.Begin) > healthyTimeout {
-		c.log("the first deploy began %s ago and does not serve yet: watching it", time.Since(e.Begin).Round(time.Minute))
+	age := time.Since(c.entry.Begin)
+	if c.Start && c.resumed && c.firstDeploy && age > healthyTimeout {
+		c.log("the first deploy began %s ago and does not serve yet: watching it", age.Round(time.Minute))
 		c.Start = false // else it would never fail, and its groups would launch instances for ever
 	}
 	if !c.Start {

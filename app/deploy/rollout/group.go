@@ -26,12 +26,11 @@ type group struct {
 	refreshes         []refresh         // newest first
 
 	// What AWS does not keep.
-	versions        map[string]string // of all instances that were ever read
-	served          map[string]bool   // those of them that were ever in service
-	failedLaunches  map[string]*Error // instances of the release that failed to launch
-	failedInService map[string]*Error // those that became unhealthy in service
-	blocked         *blockedLaunch    // see updateBlocked
-	marked          map[string]bool   // ids of activities that do not count, see sinceMark
+	versions map[string]string // of all instances that were ever read
+	served   map[string]bool   // those of them that were ever in service
+	failed   map[string]*Error // instances of the release that failed to launch or became unhealthy
+	blocked  *blockedLaunch    // see updateBlocked
+	marked   map[string]bool   // ids of activities that do not count, see sinceMark
 
 	// States as they were logged last.
 	logged        map[string]string // by instance
@@ -40,7 +39,7 @@ type group struct {
 
 func newGroup(g Group, role settings.Role) *group {
 	return &group{Group: g, role: role, versions: map[string]string{}, served: map[string]bool{},
-		failedLaunches: map[string]*Error{}, failedInService: map[string]*Error{}}
+		failed: map[string]*Error{}}
 }
 
 type instance struct {

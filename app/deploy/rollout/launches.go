@@ -4,9 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -37,7 +35,7 @@ func (o *observer) checkLaunches(
 ) error {
 	for _, i := range g.instances {
 		if i.version == version && !i.healthy && g.served[i.id] {
-			o.keep(ctx, g, g.failedInService, i.id, "it was in service and is unhealthy")
+			o.keep(ctx, g, i.id, "it was in service and is unhealthy")
 		}
 	}
 	h, err := o.launches(ctx, g, version, counts)
@@ -46,7 +44,11 @@ func (o *observer) checkLaunches(
 		o.once("activities", "%s: failed launches are not counted: %v", g.role, err)
 		return nil
 	}
-	h.failed = slices.AppendSeq(h.failed, maps.Values(g.failedInService))
+	for id, f := range g.failed {
+		if g.served[id] {
+			h.failed = append(h.failed, f)
+		}
+	}
 	g.updateBlocked(version, h.blocked)
 	return decideLaunches(g.role, h, g.blocked, limit, time.Now())
 }
@@ -113,7 +115,7 @@ func (o *observer) launches(
 		switch {
 		case !counts(a):
 		case why.cause == causeRelease:
-			h.failed = append(h.failed, o.keep(ctx, g, g.failedLaunches, id, message))
+			h.failed = append(h.failed, o.keep(ctx, g, id, message))
 		default:
 			o.once(aws.ToString(a.ActivityId), "%s: AWS could not launch an instance (cause: %s): %s", g.role, why.cause,
 				message)
@@ -150,23 +152,21 @@ func (o *observer) sinceMark(ctx context.Context, g *group) func(types.Activity)
 	return func(a types.Activity) bool { return !g.marked[aws.ToString(a.ActivityId)] }
 }
 
-// keep logs a failed instance once, and adds it to failures with its console output, which EC2 deletes later.
-func (o *observer) keep(
-	ctx context.Context, g *group, failures map[string]*Error, instance, message string,
-) *Error {
-	if failures[instance] == nil {
-		failures[instance] = &Error{Reason: strings.TrimSuffix(message, "."), Instance: instance,
+// keep logs a failed instance once, and keeps the last lines of its console, which EC2 deletes later.
+func (o *observer) keep(ctx context.Context, g *group, instance, message string) *Error {
+	if g.failed[instance] == nil {
+		g.failed[instance] = &Error{Reason: strings.TrimSuffix(message, "."), Instance: instance,
 			Lines: o.console(ctx, instance), Logs: g.Logs}
 		o.log("%s %s failed: %s", g.role, instance, message)
 	}
-	return failures[instance]
+	return g.failed[instance]
 }
 
 // failedInstance returns the instance of a version that shows best why it failed, if there is one: one that failed to
 // launch, else an unhealthy one, else any.
 func (o *observer) failedInstance(ctx context.Context, g *group, version string) (f Error) {
 	for _, i := range g.instances {
-		if known := cmp.Or(g.failedLaunches[i.id], g.failedInService[i.id]); known != nil {
+		if known := g.failed[i.id]; known != nil {
 			return *known
 		}
 		if i.version == version && (f.Instance == "" || !i.healthy) {

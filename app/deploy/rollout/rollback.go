@@ -77,9 +77,8 @@ func (c *controller) restore(ctx context.Context, old map[settings.Role]string) 
 		if version, ok := old[g.role]; ok {
 			targets = append(targets, &target{group: g, want: version, began: time.Now()})
 		}
-		g.blocked = nil // by the other release, like these failures
-		clear(g.failedLaunches)
-		clear(g.failedInService)
+		g.blocked = nil // of the other release, like the failures
+		clear(g.failed)
 	}
 	err := c.poll(ctx, func() (bool, error) { return advanceAll(ctx, targets, c.advanceRollback) })
 	for _, t := range targets {
