@@ -35,7 +35,10 @@ func main() {
 func run(args []string, stdout, stderr io.Writer) int {
 	ctx, kill := stopSignals()
 	app := cli.App{Console: newConsole(stdout, stderr), Getenv: os.Getenv, Open: openDeployment, Extra: extraCommands,
-		BeforeCommand: func() error { go exitOn(kill); return nil },
+		BeforeCommand: func() error {
+			go exitOn(kill)
+			return nil
+		},
 		Role: func(ctx context.Context, s settings.Settings) error {
 			out, log := observe.NewUnblocked(stdout), observe.NewUnblocked(stderr)
 			defer out.Flush(flushTimeout)

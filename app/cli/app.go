@@ -40,7 +40,7 @@ func (a App) Run(ctx context.Context, args []string) error {
 	if usage := (*settings.UsageError)(nil); errors.As(err, &usage) {
 		return fmt.Errorf("%w (see %s --help)", err, cmd.CommandPath())
 	}
-	return Readable(err)
+	return readable(err)
 }
 
 // tree builds the command tree.

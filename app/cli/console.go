@@ -104,8 +104,8 @@ func interrupted(ctx context.Context) error {
 	return nil
 }
 
-// Readable shortens the text of an error of the AWS SDK to one line: which service refused which call, and why.
-func Readable(err error) error {
+// readable shortens the text of an error of the AWS SDK to one line: which service refused which call, and why.
+func readable(err error) error {
 	operation := (*smithy.OperationError)(nil)
 	if !errors.As(err, &operation) {
 		return err
@@ -131,7 +131,7 @@ func (e *readableError) Error() string { return e.text }
 func (e *readableError) Unwrap() error { return e.err }
 
 // errorText returns the readable text of an error.
-func errorText(err error) string { return Readable(err).Error() }
+func errorText(err error) string { return readable(err).Error() }
 
 // formatTime returns t in UTC as RFC 3339, "" for the zero time.
 func formatTime(t time.Time) string {
