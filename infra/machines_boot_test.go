@@ -114,9 +114,9 @@ func (r *rig) lateBoot(late time.Duration) {
 			refused[c.Service]++
 			return fakeaws.Fault{Kind: fakeaws.Denied}
 		}
-		return fakeaws.Fault{}
+		return r.rights.fault(c)
 	})
-	defer r.cloud.Proxy.Inject(nil)
+	defer r.cloud.Proxy.Inject(r.rights.fault)
 	from := time.Now()
 	full := func() bool { return len(r.in(servers, "")) == 2 && len(r.in(workers, "")) == 2 }
 	for end := from.Add(2*late + 2*eventTimeout); !full(); time.Sleep(100 * time.Millisecond) {

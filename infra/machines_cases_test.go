@@ -47,6 +47,7 @@ func TestMachines(t *testing.T) {
 		r.zoneDown()
 	}
 	r.nothingLost(r.load.Stop())
+	r.everyRightIsNeeded()
 }
 
 // boot is the first fill.
@@ -146,9 +147,9 @@ func (r *rig) withoutRight(do func()) {
 		if c.Caller == "server" && c.Operation == "PutObject" && strings.HasPrefix(c.Object, "selftest/") {
 			return fakeaws.Fault{Kind: fakeaws.Denied}
 		}
-		return fakeaws.Fault{}
+		return r.rights.fault(c)
 	})
-	defer r.cloud.Proxy.Inject(nil)
+	defer r.cloud.Proxy.Inject(r.rights.fault)
 	do()
 }
 

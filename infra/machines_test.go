@@ -32,14 +32,15 @@ var factor = flag.Int("factor", 0,
 // rig is the rendered prod stack on machines: two servers, two workers, two zones, and an emulated AWS.
 type rig struct {
 	*testing.T
-	host  *nspawn.Host
-	sim   *asgsim.Simulator
-	cloud *fakeaws.Cloud
-	stack fakeaws.Stack
-	load  *nspawn.Load
-	dir   string
-	good  []byte // the binary
-	slow  []byte // the same, but bad under load; nil: it was not built
+	host   *nspawn.Host
+	sim    *asgsim.Simulator
+	cloud  *fakeaws.Cloud
+	stack  fakeaws.Stack
+	load   *nspawn.Load
+	rights *rights
+	dir    string
+	good   []byte // the binary
+	slow   []byte // the same, but bad under load; nil: it was not built
 
 	options rigOptions
 	names   []string                   // the mock cloud's, each before the emulator's
@@ -125,8 +126,10 @@ func newRig(t *testing.T, o rigOptions) *rig {
 	r.sim = asgsim.New(asgsim.Options{Driver: r.host, Factor: o.factor, Log: r.logf})
 	t.Cleanup(r.sim.Close)
 	r.host.Simulator = r.sim
+	r.rights = r.newRights(g)
+	r.cloud.Proxy.Inject(r.rights.fault)
 	r.listen(emulator, r.cloud.Proxy)
-	r.listen(control, r.sim.Handler())
+	r.listen(control, r.rights.guard(r.sim.Handler()))
 	r.load = &nspawn.Load{Address: nspawn.Address + ":80", NewID: imagery.NewID, Photo: photo(t)}
 	r.judge(g)
 	r.tellTemplates()

@@ -15,10 +15,15 @@ refuse() {
   echo "An error occurred ($1) when calling the $2 operation: $3" >&2
   exit 254
 }
-auth="Authorization: AWS4-HMAC-SHA256 Credential=boot/0/$AWS_DEFAULT_REGION/s3/aws4_request"
+# The credentials are those of the instance's role, as the CLI takes them. Signatures are not checked.
+metadata=http://169.254.169.254/latest
+token=$(curl -s -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' "$metadata/api/token")
+key=$(curl -s -H "X-aws-ec2-metadata-token: $token" "$metadata/meta-data/iam/security-credentials/instance" |
+  sed -n 's/.*"AccessKeyId":"\([^"]*\)".*/\1/p')
+credential="Credential=$key/0/$AWS_DEFAULT_REGION"
 case $call in
   's3api get-object')
-    code=$(curl -s -o "$file" -w '%{http_code}' --max-time 50 -H "$auth" "$AWS_ENDPOINT_URL/${o[bucket]}/${o[key]}?x-id=GetObject") || {
+    code=$(curl -s -o "$file" -w '%{http_code}' --max-time 50 -H "Authorization: AWS4-HMAC-SHA256 $credential/s3/aws4_request" "$AWS_ENDPOINT_URL/${o[bucket]}/${o[key]}?x-id=GetObject") || {
       echo "Could not connect to the endpoint URL" >&2
       exit 255
     }
@@ -30,9 +35,10 @@ case $call in
     esac
     ;;
   'autoscaling complete-lifecycle-action')
-    answer=$(curl -s --max-time 15 -w '%{http_code}' "$AWS_ENDPOINT_URL_AUTO_SCALING" -d Action=CompleteLifecycleAction -d Version=2011-01-01 \
+    answer=$(curl -s --max-time 15 -H "Authorization: AWS4-HMAC-SHA256 $credential/autoscaling/aws4_request" -w '%{http_code}' "$AWS_ENDPOINT_URL_AUTO_SCALING" -d Action=CompleteLifecycleAction -d Version=2011-01-01 \
       -d "AutoScalingGroupName=${o[auto-scaling-group-name]}" -d "LifecycleHookName=${o[lifecycle-hook-name]}" \
       -d "InstanceId=${o[instance-id]}" -d "LifecycleActionResult=${o[lifecycle-action-result]}") || exit 255
+    [[ $answer != *403 ]] || refuse AccessDenied CompleteLifecycleAction "$answer"
     [[ $answer == *200 ]] || refuse ValidationError CompleteLifecycleAction "$answer"
     ;;
   *) exit 252 ;;
