@@ -27,9 +27,9 @@ type members struct {
 	Key, Item                      row
 }
 
-// callOf identifies the call of a request with this body.
-func callOf(r *http.Request, body []byte) Call {
-	c := Call{Caller: callerOf(r), Operation: operationOf(r)}
+// CallOf identifies the call of a request with this body.
+func CallOf(r *http.Request, body []byte) Call {
+	c := Call{Caller: CallerOf(r), Operation: operationOf(r)}
 	if target := r.Header.Get("X-Amz-Target"); target != "" {
 		c.Service = "dynamodb"
 		if strings.HasPrefix(target, "AmazonSQS.") {
@@ -58,8 +58,8 @@ func callOf(r *http.Request, body []byte) Call {
 	return c
 }
 
-// callerOf returns the access key id in the signature of a header or of a presigned URL.
-func callerOf(r *http.Request) string {
+// CallerOf returns the access key id in the signature of a header or of a presigned URL.
+func CallerOf(r *http.Request) string {
 	credential := r.URL.Query().Get("X-Amz-Credential")
 	if _, after, ok := strings.Cut(r.Header.Get("Authorization"), "Credential="); ok {
 		credential = after

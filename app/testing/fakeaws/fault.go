@@ -39,8 +39,8 @@ func (k Kind) String() string {
 		"late"}[k]
 }
 
-// fail answers with an error of the service.
-func fail(w http.ResponseWriter, call Call, k Kind) {
+// Fail answers a call with an error of its service.
+func Fail(w http.ResponseWriter, call Call, k Kind) {
 	status, code := http.StatusInternalServerError, "InternalError"
 	switch k {
 	case Throttled:

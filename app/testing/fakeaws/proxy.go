@@ -67,7 +67,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return // the client gave up before it had sent everything
 	}
-	call := callOf(r, body)
+	call := CallOf(r, body)
 	p.mu.Lock()
 	counter := Call{Caller: call.Caller, Service: call.Service, Operation: call.Operation}
 	p.ordinals[counter]++
@@ -114,7 +114,7 @@ func (p *Proxy) hit(w http.ResponseWriter, r *http.Request, call Call, body []by
 		}
 		return false
 	default:
-		fail(w, call, f.Kind)
+		Fail(w, call, f.Kind)
 	}
 	return true
 }

@@ -157,6 +157,10 @@ func (s *Simulator) Create(g Group) {
 	s.all.Go(func() {
 		for s.sleep(reconcileInterval) {
 			s.mu.Lock()
+			if s.groups[g.Name] != created {
+				s.mu.Unlock()
+				return // deleted
+			}
 			s.reconcile(created)
 			s.changed(created)
 			s.mu.Unlock()
@@ -175,6 +179,20 @@ func (s *Simulator) changed(g *group) {
 		newest = &r
 	}
 	s.Observe(g.Group, s.instances(g), newest)
+}
+
+// Delete removes a group and powers off its instances, as DeleteAutoScalingGroup does with ForceDelete.
+func (s *Simulator) Delete(name string) {
+	s.mu.Lock()
+	g := s.groups[name]
+	delete(s.groups, name)
+	s.mu.Unlock()
+	if g == nil {
+		return
+	}
+	for id := range g.instances {
+		s.all.Go(func() { s.Driver.Stop(id) })
+	}
 }
 
 // scaled divides a documented duration by Factor.

@@ -1,6 +1,7 @@
 package asgsim
 
 import (
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
@@ -67,5 +68,17 @@ func (s *Simulator) complete(groupName, hook, id, result string) error {
 	case i.result <- result:
 	default: // completed already
 	}
+	return nil
+}
+
+// PutHook adds a lifecycle hook to a group. It applies to instances that are launched or terminated from now on.
+func (s *Simulator) PutHook(name string, h Hook) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g, err := s.group(name)
+	if err != nil {
+		return err
+	}
+	g.Hooks = append(slices.DeleteFunc(slices.Clone(g.Hooks), func(o Hook) bool { return o.Name == h.Name }), h)
 	return nil
 }

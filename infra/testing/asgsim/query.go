@@ -24,15 +24,40 @@ func add[I any](to map[string]operation, do func(*I) (any, error)) {
 	name := strings.TrimSuffix(reflect.TypeFor[I]().Name(), "Input")
 	to[name] = func(f url.Values) ([]byte, error) {
 		in := new(I)
-		if err := decode(f, "", reflect.ValueOf(in).Elem()); err != nil {
+		if err := Decode(f, in); err != nil {
 			return nil, err
 		}
 		out, err := do(in)
 		if err != nil {
 			return nil, err
 		}
-		return marshal(name+"Result", element{reflect.ValueOf(cmp.Or(out, any("")))})
+		return encode(name, out)
 	}
+}
+
+// Decode sets in, a pointer to one of the SDK's input types, to the parameters of a call in the Query protocol.
+func Decode(f url.Values, in any) error { return decode(f, "", reflect.ValueOf(in).Elem()) }
+
+// WriteResponse answers an operation with one of the SDK's output types, or with an error.
+func WriteResponse(w http.ResponseWriter, operation string, out any, err error) {
+	var body []byte
+	if err == nil {
+		body, err = encode(operation, out)
+	}
+	write(w, body, err)
+}
+
+func encode(operation string, out any) ([]byte, error) {
+	return marshal(operation+"Result", element{reflect.ValueOf(cmp.Or(out, any("")))})
+}
+
+func write(w http.ResponseWriter, body []byte, err error) {
+	w.Header().Set("Content-Type", "text/xml")
+	if err != nil {
+		w.WriteHeader(http.StatusBadRequest)
+		body = errorResponse(err)
+	}
+	fmt.Fprintf(w, "<Response>%s</Response>", body)
 }
 
 // decode sets v, of one of the SDK's types, to the parameters whose names begin with prefix, such as
@@ -150,13 +175,8 @@ func (s *Simulator) Handler() http.Handler {
 				return nil, &smithy.GenericAPIError{Code: "InvalidAction", Message: "the simulator does not implement " + name}
 			}
 		}
-		w.Header().Set("Content-Type", "text/xml")
 		body, err := do(r.PostForm)
-		if err != nil {
-			w.WriteHeader(http.StatusBadRequest)
-			body = errorResponse(err)
-		}
-		fmt.Fprintf(w, "<Response>%s</Response>", body)
+		write(w, body, err)
 	})
 }
 

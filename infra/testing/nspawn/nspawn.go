@@ -94,10 +94,23 @@ func New(o Options) (*Host, error) {
 	}
 	h.server = &http.Server{Handler: http.HandlerFunc(h.serveMetadata)}
 	go func() { _ = h.server.Serve(l) }() // until Close
-	if h.proxy, err = startProxy(o.Dir, o.Check); err != nil {
-		return nil, err
+	if o.Check.Path == "" {
+		return h, nil // until Balance
 	}
-	return h, nil
+	return h, h.Balance(80, o.Check)
+}
+
+// Balance starts the load balancer on a port, with the health checks of its target group. Targets that were registered
+// before are added.
+func (h *Host) Balance(port int, c Check) error {
+	p, err := startProxy(h.Dir, port, c)
+	if err != nil {
+		return err
+	}
+	h.mu.Lock()
+	h.Check, h.proxy = c, p
+	h.mu.Unlock()
+	return nil
 }
 
 // Close powers off all machines and stops the load balancer.
@@ -109,7 +122,9 @@ func (h *Host) Close() {
 		h.PowerOff(id)
 	}
 	h.server.Close()
-	h.proxy.close()
+	if h.proxy != nil {
+		h.proxy.close()
+	}
 }
 
 // unitText runs user-data when the network is up, as cloud-init does.

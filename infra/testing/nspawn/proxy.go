@@ -47,7 +47,7 @@ defaults
   timeout queue 5s
   retries 0
 frontend door
-  bind %[2]s:80
+  bind %[2]s:%[10]d
   use_backend open if { nbsrv(servers) eq 0 }
   default_backend servers
 backend servers
@@ -64,12 +64,12 @@ backend open
   server-template m 1-%[5]d 10.99.0.2:%[6]d disabled
 `
 
-func startProxy(dir string, c Check) (*proxy, error) {
+func startProxy(dir string, port int, c Check) (*proxy, error) {
 	p := &proxy{socket: filepath.Join(dir, "proxy.sock"), port: c.Port}
 	config := filepath.Join(dir, "proxy.cfg")
 	// However short a test's times are, a check may take half a second: machines do not get faster.
 	text := fmt.Sprintf(proxyConfig, p.socket, Address, c.Path, max(500, c.Timeout.Milliseconds()), slots, c.Port,
-		c.Interval.Milliseconds(), c.Healthy, c.Unhealthy)
+		c.Interval.Milliseconds(), c.Healthy, c.Unhealthy, port)
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 		return nil, fmt.Errorf("configure the balancer: %w", err)
 	}

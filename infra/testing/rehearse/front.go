@@ -1,0 +1,75 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"sync"
+
+	"imagery/infra/testing/asgsim"
+	"imagery/infra/testing/nspawn"
+)
+
+// front is the AWS endpoint of Pulumi, of the machines and of operators. It passes calls on to moto, except those about
+// what moto does not run: instances, their health, instance refreshes and lifecycle hooks, which the simulator answers.
+type front struct {
+	moto      *moto
+	pass      http.Handler
+	sim       *asgsim.Simulator
+	simulated http.Handler
+	host      *nspawn.Host
+	names     *hosts
+	rights    *rights
+
+	mu     sync.Mutex
+	groups map[string]groupSource
+}
+
+// groupSource is what the machines of a group are made from.
+type groupSource struct {
+	template string // id
+	role     string // IAM role of the instance profile
+}
+
+func newFront(m *moto, s *asgsim.Simulator, h *nspawn.Host, names *hosts) *front {
+	pass := &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(&url.URL{Scheme: "http", Host: m.address})
+			r.Out.Host = r.In.Host // it is a part of signatures, and of the links that moto returns
+		},
+		ErrorLog: log.New(io.Discard, "", 0), // clients that went away
+	}
+	return &front{moto: m, pass: pass, sim: s, simulated: s.Handler(), host: h, names: names, rights: newRights(m),
+		groups: map[string]groupSource{}}
+}
+
+// ServeHTTP answers one call of an AWS API.
+func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return // the client went away
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	if denied := f.rights.check(r, body); denied != nil {
+		deny(w, r, body, denied)
+		return
+	}
+	if !strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
+		f.pass.ServeHTTP(w, r) // S3, DynamoDB, SQS, CloudWatch and others that do not speak the Query protocol
+		return
+	}
+	form, err := url.ParseQuery(string(body))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	if serve := operations[form.Get("Action")]; serve != nil {
+		serve(f, w, r, form)
+		return
+	}
+	f.pass.ServeHTTP(w, r)
+}

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"imagery/infra/testing/asgsim"
+	"imagery/infra/testing/nspawn"
+)
+
+// endpoint is the AWS endpoint of the rehearsal.
+const endpoint = nspawn.Address + ":4566"
+
+var begun = time.Now()
+
+// logf prints a line about an event.
+func logf(format string, args ...any) {
+	fmt.Printf("%6.1f s  %s\n", time.Since(begun).Seconds(), fmt.Sprintf(format, args...))
+}
+
+// rehearse runs moto, the machines and Pulumi. It runs in namespaces of its own.
+func rehearse(ctx context.Context, o options) error {
+	if err := namespaces(); err != nil {
+		return err
+	}
+	if _, err := io.Copy(io.Discard, os.Stdin); err != nil { // it is closed once the link is up
+		return fmt.Errorf("wait for the link: %w", err)
+	}
+	for _, s := range []string{"link set lo up", "addr add " + innerAddress + "/30 dev " + innerLink,
+		"link set " + innerLink + " up"} {
+		if err := ip(s); err != nil {
+			return err
+		}
+	}
+	names, err := newHosts(o.work)
+	if err != nil {
+		return err
+	}
+	// The provider calls S3 Control at <account>.<host>.
+	if err := names.add(nspawn.Address, account+"."+nspawn.Address); err != nil {
+		return err
+	}
+	m, err := startMoto(o.work)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = m.cmd.Process.Kill() }() // it may have ended
+	var f *front
+	host, err := nspawn.New(nspawn.Options{Dir: o.work, Root: o.root, Zones: zones, Log: logf,
+		UserData:    func(of asgsim.Machine) string { return f.userData(of) },
+		Role:        func(group string) string { return f.role(group) },
+		Environment: []string{"AWS_ENDPOINT_URL=http://" + endpoint, "AWS_ENDPOINT_URL_AUTO_SCALING=http://" + endpoint},
+	})
+	if err != nil {
+		return err
+	}
+	defer host.Close()
+	sim := asgsim.New(asgsim.Options{Driver: host, Factor: factor, Log: logf})
+	defer sim.Close()
+	host.Simulator = sim
+	f = newFront(m, sim, host, names)
+	l, err := net.Listen("tcp", endpoint)
+	if err != nil {
+		return fmt.Errorf("listen for calls of AWS APIs: %w", err)
+	}
+	server := &http.Server{Handler: f}
+	go func() { _ = server.Serve(l) }() // until Close
+	defer server.Close()
+	logf("AWS APIs are at http://%s; pulumi up begins", endpoint)
+	if err := (pulumi{o.work}).up(ctx); err != nil {
+		return err
+	}
+	logf("pulumi up ended; photos are processed at http://127.0.0.1:%d", o.port)
+	if o.keep {
+		fmt.Printf(howTo, endpoint, region, o.work, filepath.Join(o.work, "pulumi"))
+		<-ctx.Done()
+	}
+	return nil
+}
+
+// howTo says how to use the stack of a rehearsal that is kept.
+const howTo = `
+For the commands of an operator, in another terminal:
+  export AWS_ENDPOINT_URL=http://%s AWS_REGION=%s AWS_ACCESS_KEY_ID=rehearsal AWS_SECRET_ACCESS_KEY=rehearsal
+  export PULUMI_BACKEND_URL=file://%s/state PULUMI_HOME=%s PULUMI_CONFIG_PASSPHRASE=rehearsal
+  go run ./app status --stack rehearsal
+Ctrl-C ends the rehearsal and removes everything.
+`
+
+// namespaces makes mounts private and mounts a /proc of this PID namespace.
+func namespaces() error {
+	if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("make mounts private: %w", err)
+	}
+	if err := syscall.Mount("proc", "/proc", "proc", 0, ""); err != nil {
+		return fmt.Errorf("mount /proc: %w", err)
+	}
+	return nil
+}
+
+// pulumi runs the CLI on a stack whose state and settings are in a folder of their own.
+type pulumi struct{ home string }
+
+// settings of the stack that differ from a stack on AWS: the endpoint, and machines of this kind.
+var settings = [][2]string{{"aws:region", region}, {"aws:s3UsePathStyle", "true"},
+	{"aws:skipCredentialsValidation", "true"}, {"aws:skipMetadataApiCheck", "true"}, {"imagery:arch", "amd64"},
+	{"imagery:serverType", "t3.small"}, {"imagery:workerType", "c7i.large"}}
+
+func (p pulumi) up(ctx context.Context) error {
+	if err := os.MkdirAll(filepath.Join(p.home, "state"), 0o755); err != nil {
+		return err
+	}
+	if err := p.run(ctx, "login", "file://"+p.home+"/state"); err != nil {
+		return err
+	}
+	stack := []string{"--stack", "rehearsal", "--config-file", filepath.Join(p.home, "Pulumi.rehearsal.yaml")}
+	if err := p.run(ctx, "stack", "init", "rehearsal"); err != nil {
+		return err
+	}
+	for _, kv := range settings {
+		if err := p.run(ctx, append([]string{"config", "set", kv[0], kv[1]}, stack...)...); err != nil {
+			return err
+		}
+	}
+	return p.run(ctx, append(stack, "up", "--yes", "--skip-preview", "--non-interactive", "--suppress-progress")...)
+}
+
+// run runs one command of the CLI and shows its output.
+func (p pulumi) run(ctx context.Context, args ...string) error {
+	c := exec.CommandContext(ctx, "pulumi", args...)
+	c.Env = append(os.Environ(), "PULUMI_HOME="+p.home+"/pulumi", "PULUMI_CONFIG_PASSPHRASE=rehearsal",
+		"PULUMI_SKIP_UPDATE_CHECK=true", "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION=true",
+		"AWS_ACCESS_KEY_ID=rehearsal", "AWS_SECRET_ACCESS_KEY=rehearsal", "AWS_REGION="+region,
+		"AWS_ENDPOINT_URL=http://"+endpoint)
+	c.Stdout, c.Stderr = os.Stdout, os.Stderr
+	if err := c.Run(); err != nil {
+		return fmt.Errorf("pulumi %s: %w", args[0], err)
+	}
+	return nil
+}
