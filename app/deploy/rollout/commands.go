@@ -197,10 +197,9 @@ func (c *controller) abort(ctx context.Context) error {
 	if e.Result == record.RollingBack { // it has failed already
 		why = recordedFailure(e)
 	}
-	var out *Error
 	err := c.rollBack(ctx, why)
-	if rec := c.journal.latest(); errors.As(err, &out) && rec.Entries[0].Result != record.Failed {
-		c.log("%s", out.Outcome)
+	if rec := c.journal.latest(); rec.Current() == nil && !why.stuck && rec.Entries[0].Result != record.Failed {
+		c.log("%s", why.Outcome)
 		return nil
 	}
 	return err

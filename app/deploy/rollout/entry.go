@@ -150,12 +150,15 @@ func (c *controller) supersede(ctx context.Context, e *record.Entry) error {
 	}
 	c.log("%s began to roll out release %s on %s and did not complete it: rolling it back first", e.By,
 		short(e.Release), e.Begin.Format(time.RFC3339))
-	stuck, err := c.revert(ctx, e.Old,
-		&Error{result: record.Superseded, Reason: "superseded by release " + short(c.want.Release)})
+	why := &Error{result: record.Superseded, Reason: "superseded by release " + short(c.want.Release)}
+	stuck, err := c.revert(ctx, e.Old, why)
+	if err != nil {
+		return err
+	}
 	if stuck != nil { // the new release may be the fix
 		c.log("continuing from the current state of the groups")
 	}
-	return err
+	return c.closeReverted(ctx, why, stuck)
 }
 
 // recordedFailure returns the failure that the record holds for an entry.
@@ -235,8 +238,12 @@ func (c *controller) awaitHealthy(ctx context.Context) error {
 		return all, err
 	})
 	if f := (*Error)(nil); errors.As(err, &f) {
+		logs := "logs"
+		if f.Logs != "" {
+			logs = "log group " + f.Logs
+		}
 		return &rejected{fmt.Sprintf("both groups have release %s already, but %s. Nothing was changed. Look at their "+
-			"instances and logs, or roll back with imagery rollout to RELEASE", name, f.Reason)}
+			"instances and %s, or roll back with imagery rollout to RELEASE", name, f.Reason, logs)}
 	}
 	return err
 }

@@ -237,7 +237,8 @@ func (env *testEnv) tryRefresh(role settings.Role, version string, autoRollback 
 		DesiredConfiguration: &scaling.DesiredConfiguration{LaunchTemplate: &scaling.LaunchTemplateSpecification{
 			LaunchTemplateId: aws.String("lt-" + string(role)), Version: &version}},
 		Preferences: &scaling.RefreshPreferences{MinHealthyPercentage: aws.Int32(100), MaxHealthyPercentage: aws.Int32(150),
-			SkipMatching: aws.Bool(true), AutoRollback: &autoRollback}})
+			SkipMatching: aws.Bool(true), AutoRollback: &autoRollback, StandbyInstances: scaling.StandbyInstancesIgnore,
+			ScaleInProtectedInstances: scaling.ScaleInProtectedInstancesRefresh}})
 	return err
 }
 

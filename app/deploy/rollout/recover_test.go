@@ -88,6 +88,7 @@ func TestConvergedAndUnhealthy(t *testing.T) {
 		time.Sleep(10 * time.Minute)
 		_, err := env.up(1)
 		wantRejected(t, err, "the servers are not healthy after 20m0s: 0 of at least 2 instances are in service")
+		wantRejected(t, err, "log group /imagery/dev/server")
 		if out, err := env.up(1, startOnly); err != nil || out != rollout.Started {
 			t.Errorf("without waiting: %s, %v", out, err)
 		}
@@ -123,6 +124,42 @@ func TestOldReleaseDoesNotStartAnyMore(t *testing.T) {
 		e := env.record().Entries[1]
 		if e.Result != record.Superseded || !strings.Contains(e.Reason, "the rollback does not work") {
 			t.Errorf("%+v", e)
+		}
+	})
+}
+
+// An abort fails if the old release does not come back, also one that completes the rollback of a superseded rollout.
+func TestAbortThatDoesNotBringTheOldReleaseBack(t *testing.T) {
+	t.Parallel()
+	simulate(t, func(env *testEnv) {
+		env.deployFirst()
+		env.upInterrupted(12*time.Minute, 2)
+		env.scripts[key(worker, 1)] = always(failedBoot())
+		env.upInterrupted(time.Minute, 3)
+		if e := env.record().Current(); e == nil || e.FinalResult != record.Superseded {
+			t.Fatalf("%+v", env.record().Entries[0])
+		}
+		_, err := env.abort()
+		wantFailure(t, err, "the rollback does not work", "superseded by release "+release(3)[:12])
+	})
+}
+
+// If the end of a rollback cannot be recorded, the error still says why the release failed.
+func TestRollbackWhoseEndIsNotRecorded(t *testing.T) {
+	t.Parallel()
+	simulate(t, func(env *testEnv) {
+		env.deployFirst()
+		env.scripts[key(worker, 2)] = always(failedBoot())
+		env.setHook(func(call string, _ int) (before, after error) {
+			if call == "PutItem" && env.record().Entries[0].Result == record.RollingBack {
+				return errNetwork, nil
+			}
+			return nil, nil
+		})
+		_, err := env.up(2)
+		wantFailure(t, err, "both groups run "+release(1)[:12]+" again", "new workers failed")
+		if !strings.Contains(err.Error(), "run it again to complete it") {
+			t.Errorf("%v", err)
 		}
 	})
 }

@@ -34,10 +34,12 @@ func (c *controller) rollBack(ctx context.Context, f *Error) error {
 	if err != nil {
 		return err
 	}
+	err = c.closeReverted(ctx, f, stuck)
 	f.Outcome = "release " + name + " was rolled back"
 	switch from := short(c.entry.From); {
 	case stuck != nil:
 		f.Outcome, f.Reason = "release "+name+" failed, and "+stuck.Error(), f.Reason+" (the first failure)"
+		f.stuck = true
 	case from == "":
 		f.Outcome += ", each group runs what it ran before, and that was not the same release"
 	case f.result != "":
@@ -45,11 +47,11 @@ func (c *controller) rollBack(ctx context.Context, f *Error) error {
 	default:
 		f.Outcome += ", both groups run " + from + " again"
 	}
-	return f
+	return errors.Join(err, f)
 }
 
-// revert brings the groups back to old versions because of a failure, and closes the entry. Stuck, which wraps
-// errRollbackStuck, is set if one of them cannot be brought back.
+// revert brings the groups back to old versions because of a failure. Stuck, which wraps errRollbackStuck, is set if
+// one of them cannot be brought back. In both cases the caller calls closeReverted.
 func (c *controller) revert(ctx context.Context, old map[settings.Role]string, f *Error) (stuck, err error) {
 	// Recorded first: the next run must roll back, too.
 	if err := c.journal.editLocked(ctx, func(rec *record.Record) {
@@ -60,13 +62,18 @@ func (c *controller) revert(ctx context.Context, old map[settings.Role]string, f
 	}); err != nil {
 		return nil, err
 	}
-	err = c.restore(ctx, old)
-	if errors.Is(err, errRollbackStuck) {
-		return err, c.close(ctx, record.Failed, f.Reason+"; "+err.Error())
-	} else if err != nil {
-		return nil, err
+	if err = c.restore(ctx, old); errors.Is(err, errRollbackStuck) {
+		return err, nil
 	}
-	return nil, c.close(ctx, record.RolledBack, "")
+	return nil, err
+}
+
+// closeReverted closes the entry of a failure once revert has ended.
+func (c *controller) closeReverted(ctx context.Context, f *Error, stuck error) error {
+	if stuck != nil {
+		return c.close(ctx, record.Failed, f.Reason+"; "+stuck.Error())
+	}
+	return c.close(ctx, record.RolledBack, "")
 }
 
 // restore brings groups back to old versions, all at the same time, and returns when they are healthy. It returns an

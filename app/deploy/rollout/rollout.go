@@ -74,6 +74,7 @@ type Error struct {
 	Logs     string   // log group with more
 
 	result record.Result // of the rollout, if not that of a rollback
+	stuck  bool          // the rollback has failed, too
 }
 
 func (e *Error) Error() string {

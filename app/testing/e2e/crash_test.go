@@ -85,8 +85,10 @@ func TestCrashes(t *testing.T) {
 		load, limits = crashLoad{800, 10, 10 * time.Second}, pace{10 * time.Second, 5, 15 * time.Second}
 	}
 	for _, c := range crashes {
-		if !strings.Contains(string(page), fmt.Sprintf("\n| local | %s |", c)) {
-			t.Errorf("docs/failures.md has no row of %s", c)
+		for _, backend := range []string{"local", "aws"} {
+			if !strings.Contains(string(page), fmt.Sprintf("\n| %s | %s |", backend, c)) {
+				t.Errorf("docs/failures.md has no row of %s on %s", c, backend)
+			}
 		}
 		t.Run(c.String(), func(t *testing.T) {
 			t.Parallel()

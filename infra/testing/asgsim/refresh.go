@@ -90,10 +90,11 @@ func (s *Simulator) StartInstanceRefresh(in *autoscaling.StartInstanceRefreshInp
 func (s *Simulator) checkStart(g *group, in *autoscaling.StartInstanceRefreshInput) error {
 	p, d := in.Preferences, in.DesiredConfiguration
 	if p == nil || p.MinHealthyPercentage == nil || p.MaxHealthyPercentage == nil || !aws.ToBool(p.SkipMatching) ||
-		p.InstanceWarmup != nil || p.CheckpointPercentages != nil ||
+		p.ScaleInProtectedInstances != types.ScaleInProtectedInstancesRefresh ||
+		p.StandbyInstances != types.StandbyInstancesIgnore || p.InstanceWarmup != nil || p.CheckpointPercentages != nil ||
 		in.Strategy != "" && in.Strategy != types.RefreshStrategyRolling {
-		return invalid("the simulator implements rolling refreshes with both percentages and skip matching, without " +
-			"checkpoints and a warm-up of their own")
+		return invalid("the simulator implements rolling refreshes with both percentages and skip matching, that do not " +
+			"wait for protected and standby instances, without checkpoints and a warm-up of their own")
 	}
 	if d == nil || d.LaunchTemplate == nil || aws.ToString(d.LaunchTemplate.LaunchTemplateId) != g.Template {
 		return invalid("the simulator implements refreshes to versions of the group's launch template only")
