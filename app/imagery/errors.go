@@ -2,8 +2,8 @@ package imagery
 
 import "errors"
 
-// Errors that callers distinguish with errors.Is. Any other error, except a *BadPhoto, is a transient error of a
-// dependency: the caller should retry later.
+// Errors of Service and of the ports; hints, jobs and Requeue have a few more. Any other error, except a *BadPhoto, is
+// a transient error of a dependency: the caller should retry later.
 var (
 	// ErrInvalidID is returned for an id that is not a UUID in its 36 character form.
 	ErrInvalidID = errors.New("the id is not a UUID of the form xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx")

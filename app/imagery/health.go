@@ -17,10 +17,10 @@ type Dependency struct {
 // Health pings dependencies. It caches the result for a moment, so that frequent checks do not load them.
 type Health struct {
 	Dependencies []Dependency
-	Timeout      time.Duration // of the pings, which run at the same time
+	Timeout      time.Duration // of one check; the pings run concurrently
 
 	mu    sync.Mutex
-	until time.Time
+	until time.Time // when the result below expires
 	down  []string
 	err   error
 }
@@ -28,8 +28,8 @@ type Health struct {
 // healthTTL sets how long the result of a check is reused.
 const healthTTL = 2 * time.Second
 
-// Check pings all dependencies, unless there is a cached result. It returns an error if any of them fail, or do not
-// respond in time, and their names. When ctx ends, its result is not cached, because it says nothing about them.
+// Check pings all dependencies, unless there is a cached result. It returns the names of those that fail or do not
+// respond in time, and their errors, joined. A result after the end of ctx says nothing about them and is not cached.
 func (h *Health) Check(ctx context.Context) (down []string, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -43,7 +43,7 @@ func (h *Health) Check(ctx context.Context) (down []string, err error) {
 	return down, err
 }
 
-// ping does not wait for pings that ignore the end of ctx.
+// ping pings all dependencies within Timeout. It does not wait for a ping that ignores the end of ctx.
 func (h *Health) ping(ctx context.Context) (down []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, h.Timeout)
 	defer cancel()

@@ -18,7 +18,7 @@ type Hint struct {
 // ErrBadHint is returned for a message that is not a hint. It is permanent.
 var ErrBadHint = errors.New("not a hint")
 
-// ParseHint decodes a message body. It ignores unknown members and returns ErrBadHint for anything else.
+// ParseHint decodes a message body, ignoring unknown members. It returns ErrBadHint if the body is not a hint.
 func ParseHint(body []byte) (Hint, error) {
 	var h Hint
 	if err := json.Unmarshal(body, &h); err != nil {
@@ -44,10 +44,10 @@ func hintFor(img Image) []byte {
 	return b
 }
 
-// refersTo reports whether a hint sent at that time (zero if unknown) belongs to the current upload of the image.
+// refersTo reports whether a hint queued at sent (zero if unknown) belongs to the current upload of the image.
 // An older hint, or one without a key, must not fail a newer upload, and a hint sent before the last transition
-// belongs to an earlier attempt with the same bytes. If the sender's clock is behind, the match is missed until the
-// reconciler sends the next hint.
+// belongs to an earlier attempt with the same bytes. If the queue's clock is behind, a hint of this attempt may look
+// older than the upload, until the reconciler sends a later one.
 func (h Hint) refersTo(img Image, sent time.Time) bool {
 	if h.RawKey == "" && !img.hasOwnKey() {
 		return true // messages of the original application have no key, and its images accept no second upload

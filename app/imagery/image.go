@@ -22,8 +22,8 @@ const (
 
 // transitions lists the states that may follow each state.
 //
-// Failed goes to Uploaded by a new upload, a redrive or a requeue, and to Processed when a slower worker of the same
-// upload succeeds.
+// Failed goes to Uploaded by a new upload or by Requeue, and to Processed when a slower worker of the same upload
+// succeeds.
 var transitions = map[State][]State{
 	Created:   {Uploaded},
 	Uploaded:  {Processed, Failed},
@@ -50,7 +50,7 @@ type Image struct {
 	State        State
 	Created      time.Time
 	Updated      time.Time // time of the last transition
-	Hinted       time.Time // when a hint was last sent; zero before the upload
+	Hinted       time.Time // when a hint was last sent, or should have been; zero before the upload
 	Expires      time.Time // only while Created, else zero; past it the image does not exist
 	RawKey       string    // object of the uploaded bytes; empty while Created
 	ProcessedKey string    // object of the result; only in Processed
@@ -119,23 +119,22 @@ func ParseID(s string) (string, error) {
 // RawKey returns the object key of an upload; hash is the lower-case hex SHA-256 of its bytes.
 func RawKey(id, hash string) string { return "upload/" + id + "/" + hash }
 
-// hasOwnKey reports whether this service, and not the original application, named the image's original.
+// hasOwnKey reports whether RawKey has the form of this service; keys of the original application have another.
 func (i Image) hasOwnKey() bool { return strings.HasPrefix(i.RawKey, RawKey(i.ID, "")) }
 
 // ProcessedKey returns the object key of the result of an upload; ext is "jpg" or "png".
 func ProcessedKey(id, hash, ext string) string { return "processed/" + id + "/" + hash + "." + ext }
 
-// Item holds the attributes of an Image as catalogs store them, under the names in its tags. Absent and zero attributes
-// mean the same, and zero ones are not stored: an index key must not be empty, and a table deletes items that have an
-// expiry.
+// Item holds the attributes of an Image as catalogs store them, under the names in its tags. An absent attribute means
+// zero, and only version is stored as zero: an index key must not be empty, and a table deletes items at their expiry.
 type Item struct {
 	ID           string  `json:"id"`
 	Version      int64   `json:"version"`
 	State        State   `json:"state"`
-	Created      int64   `json:"created,omitempty"` // ms, as updated and hinted
+	Created      int64   `json:"created,omitempty"` // milliseconds, like Updated and Hinted
 	Updated      int64   `json:"updated,omitempty"`
 	Hinted       int64   `json:"hinted,omitempty"`
-	Expires      int64   `json:"expires,omitempty"` // s
+	Expires      int64   `json:"expires,omitempty"` // seconds
 	RawKey       string  `json:"rawS3Key,omitempty"`
 	ProcessedKey string  `json:"processedS3Key,omitempty"`
 	Error        string  `json:"error,omitempty"`
@@ -143,7 +142,7 @@ type Item struct {
 	History      []Event `json:"history,omitempty"`
 }
 
-// MovedAttributes lists the attributes that a transition sets or removes: all of Item except id and created.
+// MovedAttributes lists the attributes that Catalog.Move sets or removes: all of Item except id and created.
 var MovedAttributes = []string{
 	"version", "state", "updated", "hinted", "expires", "rawS3Key", "processedS3Key", "error", "pending", "history",
 }

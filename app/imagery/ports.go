@@ -7,28 +7,27 @@ import (
 )
 
 // Catalog stores one item per image. All methods are safe for concurrent use by goroutines and processes. Errors that
-// are not named below are transient. Adapters limit the time of every call and may retry within it. A retried write
-// may have taken effect before, so after ErrConflict or ErrExists callers must read the item again; the write may
-// have succeeded.
+// are not named below are transient. Adapters limit the time of every call and may retry within it. A retry may find
+// the effect of its own first attempt, so after ErrConflict or ErrExists callers must read the item: the write may have
+// succeeded.
 type Catalog interface {
-	// Create stores img if no item has its id, or only one that expired before now; else it returns ErrExists.
+	// Create stores img if no item has its id, or only one that has expired by now; else it returns ErrExists.
 	Create(ctx context.Context, img Image, now time.Time) error
 	// Get reads consistently: it sees every write that was acknowledged before the call. It returns ErrNotFound if
 	// there is no item. It also returns expired items, which Service treats as absent.
 	Get(ctx context.Context, id string) (Image, error)
-	// Move replaces from by to if the stored item still has from's version, state and RawKey; else, also if the item
-	// does not exist, it returns ErrConflict. Attributes of the item that are not fields of Image are kept.
+	// Move replaces from with to. It returns ErrConflict if the stored item does not have from's version, state and
+	// RawKey, or does not exist. Attributes of the item that are not fields of Image are kept.
 	Move(ctx context.Context, from, to Image) error
 	// Touch sets Hinted, and nothing else, if the item still has img's version; else it returns ErrConflict.
 	Touch(ctx context.Context, img Image, hinted time.Time) error
-	// Pending lists Uploaded images of one shard (see Image.PendingShard) whose Updated lies between the two times,
-	// both included, oldest first, at most limit; next continues after the last one, and is empty at the end. A
-	// zero from is the beginning. The list may be a little stale: read the item before acting on it.
+	// Pending lists at most limit Uploaded images of a shard (see Image.PendingShard) with Updated in [from, to], oldest
+	// first. A zero from is the beginning. after is empty for the first page and then the next of the previous page;
+	// next is empty after the last page. The list may be a little stale: read the item before acting on it.
 	Pending(ctx context.Context, shard string, from, to time.Time, after string, limit int) (
 		list []Pending, next string, err error)
-	// Lease makes holder the owner of a named lease until the given time if it is free, expired before
-	// now, or already owned by holder; held reports success. It only saves cost: with different clocks two holders
-	// may own it at once.
+	// Lease makes holder the owner of a named lease until the given time if the lease is free, expired before now, or
+	// already owned by holder; held reports success. With different clocks two holders may own it at once.
 	Lease(ctx context.Context, name, holder string, now, until time.Time) (held bool, err error)
 	// Ping makes the cheapest call that proves the table can be read.
 	Ping(ctx context.Context) error
@@ -47,9 +46,9 @@ type Blobs interface {
 	Put(ctx context.Context, key, contentType string, body io.ReadSeeker, size int64) error
 	// Get returns the bytes of the object, ErrNotFound or ErrDenied, or another error if it is larger than limit bytes.
 	Get(ctx context.Context, key string, limit int64) ([]byte, error)
-	// Link returns how a client gets the object: a URL that lets anyone read it for at most 15 minutes, as a download
-	// under the name filename if that is not empty; or, from a store that has no URLs, the object itself, open, which
-	// the caller serves and closes. Errors as of Get; a URL is returned whether or not the object exists.
+	// Link returns a URL that lets anyone read the object for at most 15 minutes, as a download under the name filename
+	// if that is not empty. A store without URLs returns the open object instead, which the caller serves and closes.
+	// It returns the errors of Get, but a URL whether or not the object exists.
 	Link(ctx context.Context, key, filename string) (Link, error)
 	// Ping makes the cheapest call that proves the bucket answers.
 	Ping(ctx context.Context) error
@@ -71,7 +70,7 @@ type Queue interface {
 	// first.
 	Receive(ctx context.Context, max int, wait time.Duration) ([]Message, error)
 	// Extend makes the messages invisible for d from now; with d = 0 they are visible at once. It returns as lost those
-	// whose receipt is no longer valid: this process does not own them, and they were not changed.
+	// whose receipt is no longer valid: this process no longer owns them.
 	Extend(ctx context.Context, d time.Duration, ms ...Message) (lost []Message, err error)
 	// Delete acknowledges the messages. A receipt that is no longer valid is ignored.
 	Delete(ctx context.Context, ms ...Message) error
@@ -107,15 +106,15 @@ type Filter interface {
 // Cost is an estimate, made from the headers of a photo, of the resources that processing needs.
 type Cost struct {
 	Memory int64 // bytes at the peak, beside the raw file
-	Work   int64 // pixels, times the passes of the decoder over them
+	Work   int64 // pixel passes: pixels times the passes of the decoder over them
 	Size   int64 // bytes of the raw file
 }
 
 // Thresholds of Cost.Expensive. A core does about 50 million pixel passes per second. A normal photo has up to 10
-// passes per byte, a flat drawing up to 350. A GIF of 35 bytes may have a million, a progressive JPEG of 200 KB with a
-// hundred scans 10,000.
+// pixel passes per byte, a flat drawing up to 350, a progressive JPEG of 200 KB with a hundred scans 10,000, and a GIF
+// of 35 bytes up to a million.
 const (
-	expensiveWork    = 10_000_000
+	expensiveWork    = 10_000_000 // 0.2 s of a core
 	expensivePerByte = 500
 )
 

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Outcome is the result of a job. Whatever the outcome, the message is done and should be deleted.
+// Outcome is the result of a job whose message is done and should be deleted. It is empty after an error.
 type Outcome string
 
 // The outcomes of a job.
@@ -31,7 +31,7 @@ type Job struct {
 	// image, but must not record a failure, because another worker may be about to succeed.
 	Owned func() bool
 	// Admit blocks until memory for a photo of that cost is reserved, and returns the function that releases it.
-	// With ErrDeferred the image stays unchanged, even at its last delivery, because nothing was attempted.
+	// After ErrDeferred the image stays unchanged, even at its last delivery, because nothing was attempted.
 	Admit func(ctx context.Context, c Cost) (release func(), err error)
 }
 
@@ -46,13 +46,13 @@ type JobResult struct {
 	Cause         error // why the photo failed
 }
 
-// maxRaw limits the bytes of an original that a worker reads. Uploads are limited to 20 MiB, but originals of the
-// original application may be larger.
+// maxRaw limits the bytes of an original that a worker reads. Uploads are limited to 20 MiB, but photos of the original
+// application may be larger.
 const maxRaw = 64 << 20
 
-// Process processes the image of a hint if its item is Uploaded. On an error the caller must not delete the message,
-// so that it is delivered again. If it was the last delivery and the hint refers to the current upload, Process also
-// moves the image to Failed, and the message becomes a dead letter.
+// Process processes the image of a hint if it is Uploaded. On an error the caller must not delete the message, so that
+// it is delivered again. If it was the last delivery and the hint refers to the current upload, Process also moves the
+// image to Failed, and the message becomes a dead letter. A *BadPhoto is the outcome PermanentFailure, not an error.
 func (s *Service) Process(ctx context.Context, j Job) (JobResult, error) {
 	img, err := s.Get(ctx, j.Hint.ImageID)
 	if err != nil {
@@ -73,8 +73,7 @@ func (s *Service) Process(ctx context.Context, j Job) (JobResult, error) {
 	}
 	err = s.work(ctx, j, &r)
 	if bad := (*BadPhoto)(nil); errors.As(err, &bad) {
-		r.Cause = bad
-		err = s.fail(ctx, j, &r, bad.Reason)
+		err = s.fail(ctx, j, &r, bad, bad.Reason)
 	} else if err != nil && j.Last && !errors.Is(err, ErrDeferred) && j.Hint.refersTo(img, j.Sent) {
 		err = s.failLastAttempt(ctx, j, &r, err)
 	}
@@ -84,16 +83,15 @@ func (s *Service) Process(ctx context.Context, j Job) (JobResult, error) {
 // failLastAttempt moves the image to Failed after its last delivery failed with err. It returns err, so that the
 // message becomes a dead letter, or nil if another process has moved the image to a final state meanwhile.
 func (s *Service) failLastAttempt(ctx context.Context, j Job, r *JobResult, err error) error {
-	r.Cause = err
 	// The job's context may have ended, but the user must see the failure.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), detachedTimeout)
 	defer cancel()
 	reason := fmt.Sprintf("It could not be processed in %d attempts: %s.", j.Receives, userCause(err))
-	if failErr := s.fail(ctx, j, r, reason); failErr != nil {
+	if failErr := s.fail(ctx, j, r, err, reason); failErr != nil {
 		return errors.Join(err, failErr)
 	}
 	if r.Outcome == PermanentFailure {
-		r.Outcome = ""
+		r.Outcome = "" // the message must not be deleted
 		return err
 	}
 	return nil
@@ -120,7 +118,7 @@ func (s *Service) work(ctx context.Context, j Job, r *JobResult) error {
 	if err != nil {
 		return err
 	}
-	hash := sha256.Sum256(raw) // not from the key: the original application names its originals otherwise
+	hash := sha256.Sum256(raw) // not from the key, which has another form if the original application chose it
 	key := ProcessedKey(img.ID, hex.EncodeToString(hash[:]), result.Ext)
 	body := bytes.NewReader(result.Body)
 	if err := s.Blobs.Put(ctx, key, result.ContentType, body, body.Size()); err != nil {
@@ -160,14 +158,15 @@ func userCause(err error) string {
 	}
 }
 
-// fail moves the image to Failed with a sentence for the user. It returns an error if this process no longer owns the
+// fail moves the image to Failed, with the reason for the user. It returns an error if this process no longer owns the
 // message.
-func (s *Service) fail(ctx context.Context, j Job, r *JobResult, reason string) error {
+func (s *Service) fail(ctx context.Context, j Job, r *JobResult, cause error, reason string) error {
+	r.Cause = cause
 	if !j.Owned() {
 		return fmt.Errorf("image %s: the message was lost to another worker, no failure recorded: %w",
-			r.Image.ID, r.Cause)
+			r.Image.ID, cause)
 	}
-	e := Event{Receives: j.Receives, Cause: r.Cause.Error()}
+	e := Event{Receives: j.Receives, Cause: cause.Error()}
 	return s.finalize(ctx, r, Failed, e, func(to *Image) { to.Error = reason })
 }
 
@@ -175,14 +174,14 @@ func (s *Service) fail(ctx context.Context, j Job, r *JobResult, reason string) 
 // another process moved it to a final state, the outcome is AlreadyDone.
 func (s *Service) finalize(ctx context.Context, r *JobResult, final State, e Event, set func(*Image)) error {
 	var outcome Outcome
-	img, err := s.change(ctx, r.Image, func(at Image) (Image, error) {
+	img, err := s.change(ctx, r.Image, func(current Image) (Image, error) {
 		// A result is always valid for these bytes, a failure only for the attempt in which it happened.
-		newer := at.RawKey != r.Image.RawKey || final == Failed && at.Version != r.Image.Version
-		if newer || !CanMove(at.State, final) {
+		newer := current.RawKey != r.Image.RawKey || final == Failed && current.Version != r.Image.Version
+		if newer || !CanMove(current.State, final) {
 			outcome = AlreadyDone
-			return at, nil
+			return current, nil
 		}
-		to := at.move(final, s.Now(), s.sign(e))
+		to := current.move(final, s.Now(), s.sign(e))
 		set(&to)
 		outcome = Done
 		if final == Failed {

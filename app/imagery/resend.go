@@ -24,20 +24,29 @@ const (
 	resendCap = 6 * time.Hour
 )
 
-// step identifies the n-th hint of the images in one shard.
-type step struct {
+// window identifies the images of one shard whose n-th hint is due.
+type window struct {
 	shard byte
 	n     int
 }
 
 // dueAge returns the age of an upload at which its n-th hint is due; hint 0 is sent with the upload.
-func dueAge(n int, resendAfter time.Duration) (age time.Duration) {
-	interval := resendAfter
+func (s *Service) dueAge(n int) (age time.Duration) {
+	interval := s.ResendAfter
 	for range n {
 		age += interval
 		interval = min(2*interval, resendCap)
 	}
 	return age
+}
+
+// NextHint returns the time at which the reconciler sends the hint of an unfinished image again.
+func (s *Service) NextHint(img Image) time.Time {
+	for n := 1; ; n++ {
+		if at := img.Updated.Add(s.dueAge(n)); img.Hinted.Before(at) {
+			return at
+		}
+	}
 }
 
 // resendOverdue sends the hints of overdue images again, oldest first, until the budget is used up. Each pass starts
@@ -53,6 +62,7 @@ func (p *pass) resendOverdue(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// resendShard sends the overdue hints of one shard, window by window, oldest images first.
 func (p *pass) resendShard(ctx context.Context, shard byte) error {
 	oldest, err := p.oldest(ctx, shard)
 	if err != nil {
@@ -63,11 +73,11 @@ func (p *pass) resendShard(ctx context.Context, shard byte) error {
 		return nil
 	}
 	last := 1
-	for dueAge(last+1, p.service.ResendAfter) <= age {
+	for p.service.dueAge(last+1) <= age {
 		last++
 	}
 	for n := last; n > 0 && p.budget != 0; n-- {
-		if err := p.resendStep(ctx, step{shard, n}); err != nil {
+		if err := p.resendWindow(ctx, window{shard, n}); err != nil {
 			return err
 		}
 	}
@@ -75,7 +85,7 @@ func (p *pass) resendShard(ctx context.Context, shard byte) error {
 }
 
 // oldest returns the upload time of the oldest unfinished image of a shard, or the zero time if there is none. It
-// checks overdue rows against the catalog, because the index is eventually consistent.
+// checks overdue rows against their items, because the index is eventually consistent.
 func (p *pass) oldest(ctx context.Context, shard byte) (time.Time, error) {
 	for after := ""; ; {
 		list, next, err := p.service.Catalog.Pending(ctx, string(shard), time.Time{}, p.now, after, 1)
@@ -105,30 +115,29 @@ func (p *pass) oldest(ctx context.Context, shard byte) (time.Time, error) {
 	}
 }
 
-// resendStep reads the window in which the n-th hint of a shard's images is due, and sends those hints.
-func (p *pass) resendStep(ctx context.Context, at step) error {
-	base := p.service.ResendAfter
-	from := p.now.Add(-dueAge(at.n+1, base) + time.Millisecond)
-	if c := p.covered[at]; !c.IsZero() && c.After(from) {
+// resendWindow reads the part of a window that is new since the last pass, and sends the hints that are due in it.
+func (p *pass) resendWindow(ctx context.Context, w window) error {
+	age := p.service.dueAge(w.n)
+	from, to := p.now.Add(-p.service.dueAge(w.n+1)+time.Millisecond), p.now.Add(-age)
+	if c := p.covered[w]; c.After(from) {
 		from = c.Add(time.Millisecond)
 	}
-	to := p.now.Add(-dueAge(at.n, base))
 	var errs []error
 	for after := ""; !from.After(to); {
-		list, next, err := p.service.Catalog.Pending(ctx, string(at.shard), from, to, after, pendingPage)
+		list, next, err := p.service.Catalog.Pending(ctx, string(w.shard), from, to, after, pendingPage)
 		if err != nil {
-			return fmt.Errorf("list pending images of shard %c: %w", at.shard, err)
+			return fmt.Errorf("list pending images of shard %c: %w", w.shard, err)
 		}
 		for _, candidate := range list {
-			before := candidate.Updated.Add(-time.Millisecond) // the next pass starts with this image
-			if err := p.resend(ctx, candidate.ID, dueAge(at.n, base)); err != nil {
+			before := candidate.Updated.Add(-time.Millisecond) // the next pass reads this millisecond again
+			if err := p.resend(ctx, candidate.ID, age); err != nil {
 				if errs = append(errs, err); len(errs) == 1 {
-					p.covered[at] = before
+					p.covered[w] = before
 				}
 			}
 			if p.budget == 0 || len(errs) == maxErrors {
 				if len(errs) == 0 {
-					p.covered[at] = before
+					p.covered[w] = before
 				}
 				return errors.Join(errs...)
 			}
@@ -138,13 +147,13 @@ func (p *pass) resendStep(ctx context.Context, at step) error {
 		}
 	}
 	if len(errs) == 0 {
-		p.covered[at] = to
+		p.covered[w] = to
 	}
 	return errors.Join(errs...)
 }
 
-// resend sends the hint of an image unless one was sent since it became due.
-func (p *pass) resend(ctx context.Context, id string, due time.Duration) error {
+// resend sends the hint that is due at the given age of the upload, unless one was sent since.
+func (p *pass) resend(ctx context.Context, id string, age time.Duration) error {
 	p.budget--
 	p.repairs.Reads++
 	img, err := p.service.Get(ctx, id)
@@ -155,7 +164,7 @@ func (p *pass) resend(ctx context.Context, id string, due time.Duration) error {
 		return err
 	}
 	// The index may be stale, or another leader may have sent the hint.
-	if at := img.Updated.Add(due); img.State != Uploaded || p.now.Before(at) || !img.Hinted.Before(at) {
+	if due := img.Updated.Add(age); img.State != Uploaded || p.now.Before(due) || !img.Hinted.Before(due) {
 		return nil
 	}
 	// Send before Touch: a crash in between sends the hint twice; the reverse order would delay it by an interval.

@@ -39,9 +39,9 @@ type Service struct {
 // progress, and an image has only a few concurrent writers.
 const maxConflicts = 8
 
-// sendTimeout limits sending the hint after an upload. The photo is already stored, and the reconciler sends lost
-// hints.
-const sendTimeout = 2 * time.Second
+// detachedTimeout limits a call that does not end with the context of its caller: sending a hint, recording a failure,
+// returning dead letters.
+const detachedTimeout = 2 * time.Second
 
 // Get returns the image, ErrInvalidID, or ErrNotFound if the image does not exist or has expired.
 func (s *Service) Get(ctx context.Context, id string) (Image, error) {
@@ -73,7 +73,8 @@ func (s *Service) Create(ctx context.Context, id string) (img Image, fresh bool,
 		expires := now.Add(createdLife).Truncate(time.Second)
 		img = Image{ID: id, State: Created, Created: now, Updated: now, Expires: expires}
 		err := s.Catalog.Create(ctx, img, now)
-		if fresh = err == nil; fresh || !errors.Is(err, ErrExists) {
+		fresh = err == nil
+		if !errors.Is(err, ErrExists) {
 			return err
 		}
 		if img, err = s.Get(ctx, id); errors.Is(err, ErrNotFound) {
@@ -87,8 +88,8 @@ func (s *Service) Create(ctx context.Context, id string) (img Image, fresh bool,
 	return img, fresh, nil
 }
 
-// change moves img, or after a lost race the image as it is then, to the one that decide returns, and returns that. It
-// writes nothing if decide returns its argument, or an error.
+// change moves img to the image that decide returns, and returns the latter. After a lost race it reads the image and
+// calls decide again. It writes nothing if decide returns its argument or an error.
 func (s *Service) change(ctx context.Context, img Image, decide func(Image) (Image, error)) (Image, error) {
 	err := untilNoConflict(ctx, func(attempt int) (err error) {
 		if attempt > 0 {

@@ -5,12 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 )
 
 // Upload is one photo that was received completely and has passed Filter.Inspect.
 type Upload struct {
-	ID          string
+	ID          string // as ParseID returns it
 	Hash        string // lower-case hex SHA-256 of the bytes
 	ContentType string // of the sniffed format
 	Body        io.ReadSeeker
@@ -59,10 +58,10 @@ func (s *Service) Accept(ctx context.Context, u Upload) (img Image, hintErr, err
 	return img, s.hint(ctx, img, u.Trace), nil
 }
 
-// hint sends the hint of the image within sendTimeout.
+// hint sends the hint of the image within detachedTimeout. The reconciler sends a hint that is lost here.
 func (s *Service) hint(ctx context.Context, img Image, trace string) error {
 	// Send even if the client has disconnected, so that its photo does not wait for the reconciler.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), detachedTimeout)
 	defer cancel()
 	s.Hit(BeforeHint, img.ID)
 	if err := s.Queue.Send(ctx, hintFor(img), trace); err != nil {
@@ -82,8 +81,8 @@ var (
 	ErrNotSelected = errors.New("the image does not match the selection, or no longer does")
 )
 
-// Finder checks whether an object exists without reading it. The roles do not use it: they have no permission to list
-// the bucket, without which a missing object cannot be distinguished from a forbidden one.
+// Finder checks whether an object exists without reading it. Only commands of operators use it: the server and the
+// workers may not list the bucket, without which a missing object cannot be distinguished from a forbidden one.
 type Finder interface {
 	// Find returns nil if the object exists, and ErrNotFound or ErrDenied like Blobs.Get.
 	Find(ctx context.Context, key string) error
@@ -121,13 +120,4 @@ func (s *Service) Requeue(ctx context.Context, id string, objects Finder, select
 		return img, false, err
 	}
 	return img, moved, s.hint(ctx, img, "")
-}
-
-// NextHint returns the time at which the reconciler sends the hint of an unfinished image again.
-func (s *Service) NextHint(img Image) time.Time {
-	for n := 1; ; n++ {
-		if at := img.Updated.Add(dueAge(n, s.ResendAfter)); img.Hinted.Before(at) {
-			return at
-		}
-	}
 }
