@@ -23,18 +23,18 @@ type consumer struct {
 	w      *Worker
 	limits imagery.Limits
 
-	mu         sync.Mutex
-	inFlight   map[*inFlight]struct{} // including messages that wait for a slot or for memory
-	visibility sync.Mutex             // serialises heartbeats and the return of messages
-	jobs       sync.WaitGroup
-	acks       chan *inFlight
-	batch      int // largest number of messages that the next receive asks for
+	mu        sync.Mutex
+	inFlight  map[*delivery]struct{} // including messages that wait for a slot or for memory
+	extending sync.Mutex             // held while a heartbeat or a return to the queue calls Extend
+	jobs      sync.WaitGroup
+	acks      chan *delivery
+	batch     int // limit of the next receive: 1 at first, doubled after each batch without a suspect, else 1 again
 }
 
 // consume receives and processes messages until ctx ends. It returns when none is in flight any more.
 func (w *Worker) consume(ctx context.Context, limits imagery.Limits) {
 	limits.Visibility = max(limits.Visibility, time.Second) // a queue may say 0; heartbeats need an interval
-	c := &consumer{w: w, limits: limits, inFlight: map[*inFlight]struct{}{}, acks: make(chan *inFlight, maxReceive),
+	c := &consumer{w: w, limits: limits, inFlight: map[*delivery]struct{}{}, acks: make(chan *delivery, maxReceive),
 		batch: 1}
 	// Both outlive ctx, because the jobs that are still running need them.
 	beatCtx, stopHeartbeat := context.WithCancel(context.WithoutCancel(ctx))
@@ -53,25 +53,23 @@ func (w *Worker) consume(ctx context.Context, limits imagery.Limits) {
 // step receives one batch and starts its jobs. It asks for at most as many messages as there are free slots, so that
 // a busy worker leaves the others to idle workers.
 func (c *consumer) step(ctx context.Context) {
-	free := c.w.slots.acquire(ctx, c.batch)
-	if free == 0 {
+	taken := c.w.slots.acquire(ctx, c.batch)
+	if taken == 0 {
 		return
 	}
-	ms, err := c.receive(ctx, free)
+	ms, err := c.receive(ctx, taken)
+	c.w.slots.release(taken - len(ms))
 	if err != nil && ctx.Err() == nil {
 		c.w.Log.Warn("could not receive messages", "error", err)
+		sleep(ctx, retryPause)
 	}
-	c.w.slots.release(free - len(ms))
 	if err != nil || len(ms) == 0 {
-		if err != nil {
-			sleep(ctx, retryPause)
-		}
 		return
 	}
-	var suspects []*inFlight
+	var suspects []*delivery
 	now := time.Now()
 	for _, received := range ms {
-		m := &inFlight{Message: received, receivedAt: now, extendedAt: now}
+		m := &delivery{Message: received, receivedAt: now, extendedAt: now}
 		c.add(m)
 		if c.maybePoison(received) {
 			suspects = append(suspects, m)
@@ -88,7 +86,7 @@ func (c *consumer) step(ctx context.Context) {
 }
 
 // start runs the job of a message in a goroutine, and releases its slot afterwards.
-func (c *consumer) start(ctx context.Context, m *inFlight) {
+func (c *consumer) start(ctx context.Context, m *delivery) {
 	c.jobs.Go(func() {
 		defer c.w.slots.release(1)
 		c.handle(ctx, m)
@@ -102,11 +100,11 @@ func (c *consumer) maybePoison(m imagery.Message) bool {
 }
 
 // runAlone runs suspected poison messages one at a time, fewest receives first, while this worker has no other message
-// in flight: a photo that kills its worker must not use up deliveries of other messages. For the same reason a worker
-// begins with a batch of one, doubles it after each receive without a suspect, and returns to one after a suspect.
-func (c *consumer) runAlone(ctx context.Context, suspects []*inFlight) {
+// in flight: a photo that kills its worker must not use up deliveries of other messages. Batches start small for the
+// same reason.
+func (c *consumer) runAlone(ctx context.Context, suspects []*delivery) {
 	c.jobs.Wait()
-	slices.SortStableFunc(suspects, func(a, b *inFlight) int { return cmp.Compare(a.Receives, b.Receives) })
+	slices.SortStableFunc(suspects, func(a, b *delivery) int { return cmp.Compare(a.Receives, b.Receives) })
 	for _, m := range suspects {
 		c.start(ctx, m)
 		c.jobs.Wait()
@@ -140,34 +138,34 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// inFlight is a received message. It belongs to this process until its visibility timeout ends.
-type inFlight struct {
+// delivery is a received message. It belongs to this process until its visibility timeout ends.
+type delivery struct {
 	imagery.Message
 	receivedAt time.Time // the job is cancelled settings.JobTimeout later
 
 	// guarded by consumer.mu
-	extendedAt time.Time // when the last receive or extension that succeeded was sent
+	extendedAt time.Time // when it was received, or its last successful extension was requested
 	lost       bool      // the queue no longer accepts the receipt
 }
 
-// owned reports whether the queue cannot have delivered the message to another worker yet.
-func (c *consumer) owned(m *inFlight) bool {
+// owned reports whether this process still owns the message: no other worker can have received it yet.
+func (c *consumer) owned(m *delivery) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.ownedLocked(m)
 }
 
-func (c *consumer) ownedLocked(m *inFlight) bool {
+func (c *consumer) ownedLocked(m *delivery) bool {
 	return !m.lost && time.Since(m.extendedAt) < c.limits.Visibility
 }
 
-func (c *consumer) add(m *inFlight) {
+func (c *consumer) add(m *delivery) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.inFlight[m] = struct{}{}
 }
 
-func (c *consumer) remove(m *inFlight) {
+func (c *consumer) remove(m *delivery) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.inFlight, m)
@@ -189,9 +187,9 @@ func (c *consumer) heartbeat(ctx context.Context) {
 }
 
 func (c *consumer) extendAll(ctx context.Context) {
-	c.visibility.Lock() // a late heartbeat must not hide a message again that was returned
-	defer c.visibility.Unlock()
-	byReceipt := map[string]*inFlight{}
+	c.extending.Lock() // a late heartbeat must not hide a message again that was returned
+	defer c.extending.Unlock()
+	byReceipt := map[string]*delivery{}
 	var ms []imagery.Message
 	c.mu.Lock()
 	for m := range c.inFlight {

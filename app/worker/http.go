@@ -72,7 +72,7 @@ func problem(rw http.ResponseWriter, status int, detail string) {
 	httpserver.WriteProblem(rw, status, detail)
 }
 
-// readyz answers 200 once a receive has succeeded, while the dependencies answer.
+// readyz answers 200 while the dependencies answer, from the first successful receive until the worker stops.
 func (w *Worker) readyz(rw http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
 	defer cancel()
@@ -95,8 +95,8 @@ const readyTimeout = 8 * time.Second
 const maxSQSBody = 16 << 10
 
 // daemonOnly rejects requests that the Elastic Beanstalk daemon of this machine cannot have sent. The daemon posts to
-// localhost, directly or through the nginx of the machine, so the peer, the last hop before it and the Host header must
-// be loopback. A request that a web page in a local browser sends is rejected too.
+// localhost, directly or through the nginx of the machine, so the peer, the last hop in X-Forwarded-For and the Host
+// header must be loopback. A request with a Forwarded header, or from a web page in a local browser, is rejected too.
 func daemonOnly(next http.HandlerFunc) http.HandlerFunc {
 	return func(rw http.ResponseWriter, r *http.Request) {
 		if forwarded := r.Header.Values("X-Forwarded-For"); !loopback(r.RemoteAddr) || !loopback(r.Host) || fromWebPage(r) ||
@@ -129,8 +129,8 @@ func loopback(address string) bool {
 	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
 }
 
-// sqs runs the job of a message that the Elastic Beanstalk daemon posts, and answers when it has ended: 200 makes the
-// daemon delete the message, 400 says that the message is malformed, 5xx makes the daemon deliver it again.
+// sqs runs the job of a message that the Elastic Beanstalk daemon posts, and answers when it has ended. 200 makes the
+// daemon delete the message; after 400, for a malformed message, and 503, for a transient error, it delivers it again.
 func (w *Worker) sqs(rw http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(rw, r.Body, maxSQSBody))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
@@ -181,6 +181,6 @@ func (w *Worker) sqsJob(ctx context.Context, hint imagery.Hint, h http.Header) i
 	return imagery.Job{
 		Hint: hint, Receives: receives,
 		Owned: func() bool { return ctx.Err() == nil }, // the daemon keeps the message while it waits for the answer
-		Admit: func(ctx context.Context, c imagery.Cost) (func(), error) { return w.admitSerially(ctx, c, neverDefer) },
+		Admit: func(ctx context.Context, c imagery.Cost) (func(), error) { return w.admit(ctx, c, neverDefer) },
 	}
 }

@@ -14,7 +14,7 @@ import (
 
 // handle runs the job of one message. It then deletes the message, or returns it to the queue for another delivery.
 // Once stop is done a job that has not started is returned at once; one that has started may take until its timeout.
-func (c *consumer) handle(stop context.Context, m *inFlight) {
+func (c *consumer) handle(stop context.Context, m *delivery) {
 	if stop.Err() != nil {
 		c.returnToQueue(m, 0)
 		return
@@ -41,7 +41,7 @@ func (c *consumer) handle(stop context.Context, m *inFlight) {
 	from := origin{message: m.ID, trace: m.Trace, receivedAt: m.receivedAt}
 	report, err := c.w.run(ctx, job, from)
 	if errors.Is(err, imagery.ErrDeferred) && !c.sendAgain(ctx, m) {
-		wait = neverDefer
+		wait = neverDefer // job.Admit reads it
 		report, err = c.w.run(ctx, job, from)
 	}
 	switch {
@@ -50,30 +50,30 @@ func (c *consumer) handle(stop context.Context, m *inFlight) {
 	case err == nil:
 		c.w.Service.Hit(imagery.BeforeAck, report.Image.ID)
 		c.acks <- m
-	case stop.Err() != nil && report.After != imagery.Failed:
+	case stop.Err() != nil:
 		c.returnToQueue(m, 0)
 	default:
 		c.retryLater(m)
 	}
 }
 
-// admit waits until the job may start. When the worker stops meanwhile it returns an error, and the message goes back.
+// admit is like Worker.admit, but fails when the worker stops meanwhile, so that the message returns to the queue.
 func (c *consumer) admit(ctx, stop context.Context, cost imagery.Cost, wait time.Duration) (func(), error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(stop, cancel)()
-	return c.w.admitSerially(ctx, cost, wait)
+	return c.w.admit(ctx, cost, wait)
 }
 
 // retryLater returns a message to the queue with a delay that grows with its receives.
-func (c *consumer) retryLater(m *inFlight) {
+func (c *consumer) retryLater(m *delivery) {
 	c.returnToQueue(m, Backoff(m.Receives, c.limits.MaxReceives, c.w.Outage, rand.Float64()))
 }
 
 // returnToQueue makes a message visible to other workers after the delay, if this worker still owns it.
-func (c *consumer) returnToQueue(m *inFlight, delay time.Duration) {
-	c.visibility.Lock()
-	defer c.visibility.Unlock()
+func (c *consumer) returnToQueue(m *delivery, delay time.Duration) {
+	c.extending.Lock()
+	defer c.extending.Unlock()
 	c.remove(m)
 	if !c.owned(m) {
 		return
@@ -94,7 +94,7 @@ func Backoff(n, max int, outage time.Duration, jitter float64) time.Duration {
 	if max > 0 && n >= max {
 		return 0
 	}
-	if max < 2 {
+	if max < 2 { // without a dead-letter queue the delays are those of the default limit
 		max = settings.QueueMaxReceives
 	}
 	first := outage / (1<<(min(max, 16)-1) - 1)
@@ -105,7 +105,7 @@ func Backoff(n, max int, outage time.Duration, jitter float64) time.Duration {
 // acknowledge deletes the messages from acks, in batches of those that arrived during the previous call.
 func (c *consumer) acknowledge(ctx context.Context) {
 	for m := range c.acks {
-		batch := []*inFlight{m}
+		batch := []*delivery{m}
 		for len(c.acks) > 0 && len(batch) < maxReceive {
 			batch = append(batch, <-c.acks)
 		}
@@ -136,12 +136,12 @@ func (w *Worker) run(ctx context.Context, j imagery.Job, o origin) (imagery.JobR
 	r, err := w.Service.Process(ctx, j)
 	w.running.Add(-1)
 	w.done.Add(1)
-	ms := []observe.Measure{
+	measures := []observe.Measure{
 		observe.Count(settings.MetricJobs, 1),
 		observe.Millis(settings.MetricJobTime, time.Since(began)),
 	}
 	if !j.Sent.IsZero() {
-		ms = append(ms, observe.Millis(settings.MetricQueueWait, max(0, o.receivedAt.Sub(j.Sent))))
+		measures = append(measures, observe.Millis(settings.MetricQueueWait, max(0, o.receivedAt.Sub(j.Sent))))
 	}
 	attrs := []slog.Attr{
 		slog.String("image", j.Hint.ImageID), slog.String("message", o.message), slog.String("trace", o.trace),
@@ -154,14 +154,14 @@ func (w *Worker) run(ctx context.Context, j imagery.Job, o origin) (imagery.JobR
 		attrs = append(attrs, slog.Bool("deferred", true))
 	case err != nil:
 		level = slog.LevelWarn
-		ms = append(ms, observe.Count(settings.MetricJobsRetried, 1))
+		measures = append(measures, observe.Count(settings.MetricJobsRetried, 1))
 		attrs = append(attrs, slog.String("error", err.Error()))
 	case r.Outcome == imagery.Done:
-		ms = append(ms, observe.Count(settings.MetricJobsDone, 1))
+		measures = append(measures, observe.Count(settings.MetricJobsDone, 1))
 	case r.Outcome == imagery.PermanentFailure:
-		ms = append(ms, observe.Count(settings.MetricJobsGivenUp, 1))
+		measures = append(measures, observe.Count(settings.MetricJobsGivenUp, 1))
 		attrs = append(attrs, slog.String("cause", r.Cause.Error()))
 	}
-	observe.Line(ctx, w.Log, level, "job", ms, attrs...)
+	observe.Line(ctx, w.Log, level, "job", measures, attrs...)
 	return r, err
 }

@@ -48,7 +48,7 @@ func (w *Worker) reconcile(ctx context.Context, maxReceives int) {
 	}
 }
 
-// logPass logs the result of a reconciler pass. A successful one always has the age of the oldest unfinished image,
+// logPass logs the result of a reconciler pass. A successful pass always has the age of the oldest unfinished image,
 // because an alarm treats missing data as breaching.
 func (w *Worker) logPass(ctx context.Context, r imagery.Repairs, err error) {
 	level := slog.LevelDebug
@@ -57,15 +57,16 @@ func (w *Worker) logPass(ctx context.Context, r imagery.Repairs, err error) {
 	}
 	attrs := []slog.Attr{slog.Int("reads", r.Reads), slog.Int("resent", r.Resent),
 		slog.Int("explained", r.MarkedFailed), slog.Int("dead_letters", r.DeadLetters)}
-	var ms []observe.Measure
+	var measures []observe.Measure
 	if err == nil { // a failed pass does not know the oldest image
-		ms = append(ms, observe.Seconds(settings.MetricOldestUnfinished, r.OldestAge))
+		measures = append(measures, observe.Seconds(settings.MetricOldestUnfinished, r.OldestAge))
 	} else {
 		level = slog.LevelWarn
 		attrs = append(attrs, slog.String("error", err.Error()))
 	}
+	// Short intervals are for tests and laptops, where a pass that changed nothing is not worth a line.
 	if r.Resent+r.MarkedFailed+r.DeadLetters > 0 || w.ReconcileEvery >= time.Minute {
 		level = max(level, slog.LevelInfo)
 	}
-	observe.Line(ctx, w.Log, level, "reconciled", ms, attrs...)
+	observe.Line(ctx, w.Log, level, "reconciled", measures, attrs...)
 }

@@ -74,34 +74,33 @@ func (s *slots) yield() (resume func()) {
 }
 
 // How long an expensive photo waits for another one before its hint is sent to the end of the queue, which may happen
-// any number of times. A message that was received before waits longer, because its successor starts again with one
-// receive.
+// any number of times. A message that was received before waits longer, because the copy would reset its receive count.
 const (
 	firstDeferral = 2 * time.Second
 	laterDeferral = 30 * time.Second
 	neverDefer    = 0 // wait until the job times out
 )
 
-// admitSerially is admit, but lets only one expensive photo in at a time, so that small files that take much work to
-// process use at most one core of a worker. While an expensive photo waits its slot is free for other photos. After the
-// given time it fails with imagery.ErrDeferred.
-func (w *Worker) admitSerially(ctx context.Context, c imagery.Cost, wait time.Duration) (release func(), err error) {
+// admit reserves the memory of a photo and returns the function that releases it. It admits one expensive photo at a
+// time, so that small files that take much work use at most one core of a worker. A photo that waits yields its slot to
+// others. An expensive one that has waited for another for the given time fails with imagery.ErrDeferred.
+func (w *Worker) admit(ctx context.Context, c imagery.Cost, wait time.Duration) (release func(), err error) {
 	if !c.Expensive() {
-		return w.admit(ctx, c)
+		return w.reserve(ctx, c.Memory)
 	}
-	if err := w.awaitExpensive(ctx, wait); err != nil {
+	if err := w.acquireExpensive(ctx, wait); err != nil {
 		return nil, err
 	}
-	memory, err := w.admit(ctx, c)
+	releaseMemory, err := w.reserve(ctx, c.Memory)
 	if err != nil {
 		<-w.expensive
 		return nil, err
 	}
-	return func() { memory(); <-w.expensive }, nil
+	return func() { releaseMemory(); <-w.expensive }, nil
 }
 
-// awaitExpensive waits until no other expensive photo is in process, and reserves its place.
-func (w *Worker) awaitExpensive(ctx context.Context, wait time.Duration) error {
+// acquireExpensive waits until no other expensive photo is in process. A receive from w.expensive lets the next one in.
+func (w *Worker) acquireExpensive(ctx context.Context, wait time.Duration) error {
 	select {
 	case w.expensive <- struct{}{}:
 		return nil
@@ -126,7 +125,7 @@ func (w *Worker) awaitExpensive(ctx context.Context, wait time.Duration) error {
 
 // sendAgain sends a copy of the message to the end of the queue, and reports whether the received one may be deleted.
 // If the process dies in between, the image has two messages, which is harmless.
-func (c *consumer) sendAgain(ctx context.Context, m *inFlight) bool {
+func (c *consumer) sendAgain(ctx context.Context, m *delivery) bool {
 	if !c.owned(m) {
 		return false
 	}

@@ -27,7 +27,7 @@ type Options struct {
 	// that Service.Filter accepts. settings.PlanWorker computes Memory, Slots and Waiting.
 	Memory budget.Memory
 	// Slots is the number of jobs that run at once. Waiting, which may be 0, is the number of further jobs that may wait
-	// for memory.
+	// for memory or for an expensive photo.
 	Slots, Waiting int
 	// Outage sets how long a dependency may be unavailable without failing a photo: the deliveries of one message are
 	// spread over at least this time.
@@ -106,12 +106,11 @@ func (w *Worker) Run(ctx context.Context, l net.Listener) error {
 	return nil
 }
 
-// admit reserves the memory of a photo and returns the function that releases it. While it waits it yields the slot to
-// photos that need less.
-func (w *Worker) admit(ctx context.Context, c imagery.Cost) (release func(), err error) {
-	if release, ok := w.Memory.TryAcquire(c.Memory); ok {
+// reserve reserves memory and returns the function that releases it. While it waits it yields its slot to other photos.
+func (w *Worker) reserve(ctx context.Context, bytes int64) (release func(), err error) {
+	if release, ok := w.Memory.TryAcquire(bytes); ok {
 		return release, nil
 	}
 	defer w.slots.yield()()
-	return w.Memory.Acquire(ctx, c.Memory)
+	return w.Memory.Acquire(ctx, bytes)
 }
