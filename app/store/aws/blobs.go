@@ -22,10 +22,10 @@ import (
 
 // blobs implements imagery.Blobs on a bucket without ACLs.
 type blobs struct {
-	api     *s3.Client
-	presign *s3.PresignClient
-	bucket  string
-	probe   string
+	api      *s3.Client
+	presign  *s3.PresignClient
+	bucket   string
+	probeKey string // the object that Ping requests
 }
 
 // linkLife is the lifetime of a presigned URL, the longest that the port allows. A URL expires earlier if the
@@ -95,9 +95,9 @@ func (b *blobs) linkOrigin(ctx context.Context) (string, error) {
 	placeholder := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 		return aws.Credentials{AccessKeyID: "placeholder", SecretAccessKey: "placeholder"}, nil
 	})
-	in := &s3.GetObjectInput{Bucket: &b.bucket, Key: &b.probe}
+	in := &s3.GetObjectInput{Bucket: &b.bucket, Key: &b.probeKey}
 	signed, err := b.presign.PresignGetObject(ctx, in, func(p *s3.PresignOptions) {
-		p.ClientOptions = append(p.ClientOptions, func(o *s3.Options) { o.Credentials, o.APIOptions = placeholder, nil })
+		p.ClientOptions = append(p.ClientOptions, func(o *s3.Options) { o.Credentials = placeholder })
 	})
 	if err != nil {
 		return "", err
@@ -109,10 +109,10 @@ func (b *blobs) linkOrigin(ctx context.Context) (string, error) {
 	return u.Scheme + "://" + u.Host, nil
 }
 
-// Ping requests an object that need not exist. ErrNotFound and ErrDenied also prove that S3 responds: without
-// permission to list the bucket, S3 answers "access denied" for a missing key.
+// Ping requests an object that need not exist. The statuses 404 and 403 also prove that S3 responds: without permission
+// to list the bucket, S3 answers 403 for a missing key.
 func (b *blobs) Ping(ctx context.Context) error {
-	_, err := call(ctx, callBound, b.api.HeadObject, &s3.HeadObjectInput{Bucket: &b.bucket, Key: &b.probe})
+	_, err := call(ctx, callBound, b.api.HeadObject, &s3.HeadObjectInput{Bucket: &b.bucket, Key: &b.probeKey})
 	if res, ok := errors.AsType[*smithyhttp.ResponseError](err); ok {
 		switch res.HTTPStatusCode() {
 		case http.StatusNotFound, http.StatusForbidden:

@@ -96,7 +96,7 @@ func (c *catalog) Move(ctx context.Context, from, to imagery.Image) error {
 	return c.update(ctx, from.ID, update, condition, values)
 }
 
-// Touch implements imagery.Catalog. It compares only the version, which changes with every other attribute.
+// Touch implements imagery.Catalog. It compares only the version, which every transition changes.
 func (c *catalog) Touch(ctx context.Context, img imagery.Image, hinted time.Time) error {
 	return c.update(ctx, img.ID, "SET #hinted = :hinted", "attribute_exists(#id) AND #version = :oldVersion",
 		item{":hinted": number(hinted.UnixMilli()), ":oldVersion": number(img.Version)})
@@ -125,7 +125,7 @@ func (c *catalog) update(ctx context.Context, id, update, condition string, valu
 	return mapCondition(err, imagery.ErrConflict)
 }
 
-// Pending implements imagery.Catalog with one page of the index. The index lags about a second behind the table. It
+// Pending implements imagery.Catalog with one page of the index, which lags about a second behind the table. The index
 // contains keys only, so that writes to other attributes do not cost index writes.
 func (c *catalog) Pending(ctx context.Context, shard string, from, to time.Time, after string, limit int) (
 	[]imagery.Pending, string, error) {
@@ -149,7 +149,7 @@ func (c *catalog) Pending(ctx context.Context, shard string, from, to time.Time,
 	if err != nil {
 		return nil, "", err
 	}
-	list := make([]imagery.Pending, len(out.Items)) // may be empty although there is a next page
+	list := make([]imagery.Pending, len(out.Items)) // may be empty, since a full page always has a next one
 	for i, it := range out.Items {
 		img, err := decode(it)
 		if err != nil {
@@ -216,13 +216,13 @@ func number(v int64) types.AttributeValue {
 	return &types.AttributeValueMemberN{Value: strconv.FormatInt(v, 10)}
 }
 
-var placeholder = regexp.MustCompile(`#\w+`)
+var namePlaceholder = regexp.MustCompile(`#\w+`)
 
 // namesIn returns the attribute names of expressions, in which #name stands for the attribute name. All names are
 // replaced like this, because "state" is a reserved word in DynamoDB, and AWS may reserve more.
 func namesIn(expressions ...string) map[string]string {
 	names := map[string]string{}
-	for _, p := range placeholder.FindAllString(strings.Join(expressions, " "), -1) {
+	for _, p := range namePlaceholder.FindAllString(strings.Join(expressions, " "), -1) {
 		names[p] = p[1:]
 	}
 	return names

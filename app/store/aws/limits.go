@@ -26,7 +26,7 @@ func (q *queue) attributes(ctx context.Context, names ...types.QueueAttributeNam
 		return nil, err
 	}
 	if url == "" {
-		return nil, errNoQueue
+		return nil, errNoDeadLetterQueue
 	}
 	out, err := call(ctx, callBound, q.api.GetQueueAttributes,
 		&sqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: names})
@@ -77,25 +77,25 @@ func parseRedrive(values map[string]string) (deadLetterARN string, maxReceives i
 }
 
 // deadLetterURL returns the URL of the dead-letter queue in the redrive policy, or the empty string if there is none.
-// It caches the result, but not errors: another dead-letter queue needs a restart. Only the reconciler calls it, so the
-// lock delays no other work.
+// It caches the result until the process restarts, but not errors. Only the reconciler and commands of operators call
+// it, so the lock delays no other work.
 func (q *queue) deadLetterURL(ctx context.Context) (string, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.dead != nil {
-		return *q.dead, nil
+	if q.deadURL != nil {
+		return *q.deadURL, nil
 	}
-	found, err := q.findDeadLetters(ctx)
+	found, err := q.findDeadLetterURL(ctx)
 	if err != nil {
 		return "", fmt.Errorf("find the dead-letter queue: %w", err)
 	}
-	q.dead = &found
+	q.deadURL = &found
 	return found, nil
 }
 
-// findDeadLetters derives the URL of the dead-letter queue from the queue's own: both are always in the same region and
-// account. Asking SQS (GetQueueUrl) would need one more permission.
-func (q *queue) findDeadLetters(ctx context.Context) (string, error) {
+// findDeadLetterURL derives the URL from the queue's own: both queues are always in the same region and account. Asking
+// SQS (GetQueueUrl) would need one more permission.
+func (q *queue) findDeadLetterURL(ctx context.Context) (string, error) {
 	values, err := q.attributes(ctx, types.QueueAttributeNameRedrivePolicy)
 	if err != nil {
 		return "", err
@@ -111,7 +111,7 @@ func (q *queue) findDeadLetters(ctx context.Context) (string, error) {
 	return siblingURL(own, arn)
 }
 
-// siblingURL returns the URL of the queue with that ARN, derived from the URL own of another queue.
+// siblingURL returns the URL of the queue with the given ARN, which has the same host as the queue URL own.
 func siblingURL(own, arn string) (string, error) {
 	parts := strings.Split(arn, ":") // arn:aws:sqs:region:account:name
 	if len(parts) != 6 {
@@ -133,7 +133,7 @@ func (s *Store) Depth(ctx context.Context) (visible, inFlight, delayed, dead int
 		return 0, 0, 0, 0, fmt.Errorf("count messages: %w", err)
 	}
 	deadCounts, err := s.dead.depth(ctx)
-	if err != nil && !errors.Is(err, errNoQueue) {
+	if err != nil && !errors.Is(err, errNoDeadLetterQueue) {
 		return 0, 0, 0, 0, fmt.Errorf("count dead letters: %w", err)
 	}
 	return counts[0], counts[1], counts[2], deadCounts[0] + deadCounts[1], nil
@@ -146,14 +146,17 @@ var depthNames = [3]types.QueueAttributeName{types.QueueAttributeNameApproximate
 // depth returns the numbers of visible, in-flight and delayed messages.
 func (q *queue) depth(ctx context.Context) (counts [3]int, err error) {
 	values, err := q.attributes(ctx, depthNames[:]...)
+	if err != nil {
+		return counts, err
+	}
 	for i, name := range depthNames {
-		text, ok := values[string(name)]
+		value, ok := values[string(name)]
 		if !ok {
 			continue // an emulator may not support delays
 		}
-		if counts[i], err = strconv.Atoi(text); err != nil {
+		if counts[i], err = strconv.Atoi(value); err != nil {
 			return counts, fmt.Errorf("%s of the queue: %w", name, err)
 		}
 	}
-	return counts, err
+	return counts, nil
 }

@@ -24,11 +24,11 @@ type queue struct {
 	api         *sqs.Client
 	transport   http.RoundTripper                     // of api, for long polls with their longer idle timeout
 	url         func(context.Context) (string, error) // returns "" if there is no such queue
-	visibility  time.Duration
+	visibility  time.Duration                         // 0: the queue's own, as for maxReceives
 	maxReceives int
 
-	mu   sync.Mutex
-	dead *string // cached URL of the dead-letter queue, "" for none; nil: not known yet
+	mu      sync.Mutex
+	deadURL *string // cached URL of the dead-letter queue, "" for none; nil: not known yet
 }
 
 // batchSize is the largest batch that SQS accepts.
@@ -47,7 +47,7 @@ func (q *queue) Send(ctx context.Context, body []byte, trace string) error {
 		return err
 	}
 	if url == "" {
-		return errNoQueue
+		return errNoDeadLetterQueue
 	}
 	in := &sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String(string(body))}
 	if trace != "" {
@@ -63,7 +63,7 @@ func (q *queue) Send(ctx context.Context, body []byte, trace string) error {
 	return err
 }
 
-var errNoQueue = errors.New("the queue has no dead-letter queue")
+var errNoDeadLetterQueue = errors.New("the queue has no dead-letter queue")
 
 // pollDrain is the time that a poll gets to complete after ctx has ended.
 const pollDrain = 300 * time.Millisecond
@@ -176,8 +176,8 @@ func (q *queue) Delete(ctx context.Context, ms ...imagery.Message) error {
 // what it still knows about the message.
 var invalidReceipt = []string{"ReceiptHandleIsInvalid", "MessageNotInflight", "InvalidParameterValue"}
 
-// inBatches calls act with batches of the messages. The id of an entry is its index in the batch. A failed batch does
-// not stop the others. It returns as lost the messages whose receipt is no longer valid.
+// inBatches calls act with batches of the messages, in which the id of an entry is its index. A failed batch does not
+// stop the others. inBatches returns as lost the messages whose receipt is no longer valid.
 func (q *queue) inBatches(ctx context.Context, ms []imagery.Message,
 	act func(url *string, batch []imagery.Message) (failed []types.BatchResultErrorEntry, err error)) (
 	lost []imagery.Message, err error) {

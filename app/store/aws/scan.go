@@ -2,6 +2,7 @@ package aws
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -17,15 +18,15 @@ import (
 
 // The functions below are for operators. The roles have no permission for them; see iam.Operator.
 
-// Clients returns the clients of the table and the bucket, for a checker that reads them with code of its own.
+// Clients returns the clients of the table and the bucket, for package fsck, which reads both with its own code.
 func (s *Store) Clients() (*dynamodb.Client, *s3.Client) { return s.catalog.db, s.blobs.api }
 
 // releaseRecord is the id of the item that contains the release record; see app/deploy/record.
 const releaseRecord = "rollout"
 
-// Scan calls each with every image, expired ones included, until each returns an error. It reads the whole table page
-// by page, at its cost. An image that is written meanwhile may appear as before or as after the write.
-func (s *Store) Scan(ctx context.Context, each func(imagery.Image) error) error {
+// Scan calls visit with every image, expired ones included, until visit returns an error. It reads, and pays for, the
+// whole table. An image that is written meanwhile may appear as before or as after the write.
+func (s *Store) Scan(ctx context.Context, visit func(imagery.Image) error) error {
 	in := &dynamodb.ScanInput{TableName: &s.catalog.table, ConsistentRead: aws.Bool(true)}
 	for {
 		out, err := call(ctx, callBound, s.catalog.db.Scan, in)
@@ -40,7 +41,7 @@ func (s *Store) Scan(ctx context.Context, each func(imagery.Image) error) error 
 			if err != nil {
 				return err
 			}
-			if err := each(img); err != nil {
+			if err := visit(img); err != nil {
 				return err
 			}
 		}
@@ -75,7 +76,7 @@ func (s *Store) stat(ctx context.Context, key string) (types.Object, error) {
 // newer. S3 cannot check and delete atomically, so the caller must ensure that no process stores the object meanwhile.
 func (s *Store) RemoveObject(ctx context.Context, key string, before time.Time) (removed bool, err error) {
 	o, err := s.stat(ctx, key)
-	if err == imagery.ErrNotFound || err == nil && (o.LastModified == nil || !o.LastModified.Before(before)) {
+	if errors.Is(err, imagery.ErrNotFound) || err == nil && (o.LastModified == nil || !o.LastModified.Before(before)) {
 		return false, nil
 	}
 	if err != nil {

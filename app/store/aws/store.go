@@ -38,8 +38,8 @@ type Options struct {
 
 	Visibility  time.Duration // visibility timeout of a receive; 0: the queue's own
 	MaxReceives int           // reported by Limits; 0: the queue's own
-	S3PathStyle bool
-	Region      string // empty: from the SDK's own settings
+	S3PathStyle bool          // the bucket is in the path of URLs, which S3 emulators need
+	Region      string        // empty: from the SDK's own settings
 	// ProbeKey is the object that Ping requests. It need not exist, but the role must have permission to read it;
 	// permissions are granted by prefix. Empty: processed/readyz.
 	ProbeKey string
@@ -83,22 +83,22 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	})
 	messages := sqs.NewFromConfig(cfg, func(q *sqs.Options) { q.HTTPClient, q.Retryer = client, newRetryer() })
 
-	b := &Store{
+	s := &Store{
 		catalog: &catalog{db: db, table: o.Table},
 		blobs: &blobs{api: objects, presign: s3.NewPresignClient(objects), bucket: o.Bucket,
-			probe: cmp.Or(o.ProbeKey, "processed/readyz")},
+			probeKey: cmp.Or(o.ProbeKey, "processed/readyz")},
 		queue: &queue{api: messages, transport: transport, visibility: o.Visibility, maxReceives: o.MaxReceives},
 		dead:  &queue{api: messages, transport: transport},
 	}
-	b.queue.url = func(context.Context) (string, error) { return o.QueueURL, nil }
-	b.dead.url = b.queue.deadLetterURL
+	s.queue.url = func(context.Context) (string, error) { return o.QueueURL, nil }
+	s.dead.url = s.queue.deadLetterURL
 	if o.DLQURL != "" {
-		b.dead.url = func(context.Context) (string, error) { return o.DLQURL, nil }
+		s.dead.url = func(context.Context) (string, error) { return o.DLQURL, nil }
 	}
-	if b.origin, err = b.blobs.linkOrigin(ctx); err != nil {
+	if s.origin, err = s.blobs.linkOrigin(ctx); err != nil {
 		return nil, fmt.Errorf("find the origin of URLs of bucket %s: %w", o.Bucket, err)
 	}
-	return b, nil
+	return s, nil
 }
 
 // load returns the given configuration, or the one from the SDK's variables and files.

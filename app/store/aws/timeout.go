@@ -72,9 +72,9 @@ var errIdle = errors.New("nothing was sent or received for too long")
 
 // idleTimeoutClient returns a client whose requests fail when nothing is sent or received for the given time. It does
 // not follow redirects, because a signature is valid for one host only.
-func idleTimeoutClient(transport http.RoundTripper, idleTimeout time.Duration) *http.Client {
+func idleTimeoutClient(transport http.RoundTripper, timeout time.Duration) *http.Client {
 	return &http.Client{
-		Transport:     idleTimeoutTransport{transport, idleTimeout},
+		Transport:     idleTimeoutTransport{transport, timeout},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
@@ -82,15 +82,15 @@ func idleTimeoutClient(transport http.RoundTripper, idleTimeout time.Duration) *
 // idleTimeoutTransport ends requests that make no progress. A timeout for the whole request would have to allow 20 MiB
 // on a slow line, and would detect a dead connection far too late.
 type idleTimeoutTransport struct {
-	next        http.RoundTripper
-	idleTimeout time.Duration
+	next    http.RoundTripper
+	timeout time.Duration
 }
 
-// RoundTrip resets the idle timer when the headers arrive and at each read of the request or response body.
-func (w idleTimeoutTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+// RoundTrip restarts the idle timer when the headers arrive and at each read of the request or response body.
+func (t idleTimeoutTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(req.Context())
-	watchdog := time.AfterFunc(w.idleTimeout, func() { cancel(errIdle) })
-	moved := func() { watchdog.Reset(w.idleTimeout) }
+	watchdog := time.AfterFunc(t.timeout, func() { cancel(errIdle) })
+	progress := func() { watchdog.Reset(t.timeout) }
 	explain := func(err error) error {
 		if context.Cause(ctx) == errIdle {
 			return errIdle
@@ -103,30 +103,30 @@ func (w idleTimeoutTransport) RoundTrip(req *http.Request) (*http.Response, erro
 	}
 	req = req.WithContext(ctx)
 	if req.Body != nil && req.Body != http.NoBody {
-		req.Body = &progressBody{ReadCloser: req.Body, moved: moved, explain: explain, end: func() {}}
+		req.Body = &progressBody{ReadCloser: req.Body, progress: progress, explain: explain, end: func() {}}
 	}
-	res, err := w.next.RoundTrip(req)
+	res, err := t.next.RoundTrip(req)
 	if err != nil {
 		err = explain(err)
 		end()
 		return nil, err
 	}
-	moved()
-	res.Body = &progressBody{ReadCloser: res.Body, moved: moved, explain: explain, end: end}
+	progress()
+	res.Body = &progressBody{ReadCloser: res.Body, progress: progress, explain: explain, end: end}
 	return res, nil
 }
 
-// progressBody calls moved after every read.
+// progressBody calls progress after every read.
 type progressBody struct {
 	io.ReadCloser
-	moved   func()
-	explain func(error) error
-	end     func()
+	progress func()
+	explain  func(error) error // replaces an error of a read
+	end      func()            // called by Close
 }
 
 func (b *progressBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	b.moved()
+	b.progress()
 	if err != nil && err != io.EOF {
 		err = b.explain(err)
 	}
