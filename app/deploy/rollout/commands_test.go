@@ -184,6 +184,29 @@ func TestAbortDuringARollback(t *testing.T) {
 	})
 }
 
+// An abort leaves a refresh alone that brings the old release back.
+func TestAbortWhileARefreshBringsTheOldReleaseBack(t *testing.T) {
+	t.Parallel()
+	simulate(t, func(env *testEnv) {
+		env.deployFirst()
+		env.scripts[key(server, 2)] = always(failedBoot())
+		done := env.upAsync(2)
+		env.waitFor("the workers go back", func() bool { return env.logged("worker: refresh to version 1 started") })
+		time.Sleep(time.Minute) // until the refresh of the servers is rolled back, too
+		env.setHook(func(call string, _ int) (before, after error) {
+			if call == "RollbackInstanceRefresh" {
+				t.Error("the rollback is rolled back")
+			}
+			return nil, nil
+		})
+		if _, err := env.abort(); err != nil {
+			t.Error(err)
+		}
+		wantFailure(t, <-done, "both groups run", "2 new servers failed")
+		env.wantRunning(1)
+	})
+}
+
 // An abort rolls back a refresh that an operator started without a rollout.
 func TestAbortOfARefreshFromTheConsole(t *testing.T) {
 	t.Parallel()

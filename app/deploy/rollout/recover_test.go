@@ -101,6 +101,24 @@ func TestConvergedAndUnhealthy(t *testing.T) {
 	})
 }
 
+// Launches of the old version that fail once the group has the new one do not count against the new release.
+func TestFailedLaunchesOfTheOldVersionDoNotCount(t *testing.T) {
+	t.Parallel()
+	simulate(t, func(env *testEnv) {
+		env.expectNoRefresh()
+		env.deployFirst()
+		late := failedBoot()
+		late.Boot = 10 * time.Minute
+		env.scripts[key(server, 1)] = always(late)
+		env.terminateAll(server)
+		time.Sleep(5 * time.Minute)
+		env.deploy(2)
+		if env.launched[key(server, 1)] < 4 {
+			t.Errorf("launches %v: no old version failed", env.launched)
+		}
+	})
+}
+
 // An old release that does not start any more, because its image is gone for example, does not prevent a fix: the
 // rollback to it ends after six failed launches, and the next release is rolled out nevertheless.
 func TestOldReleaseDoesNotStartAnyMore(t *testing.T) {
