@@ -31,6 +31,10 @@ const (
 // defaultConnections is the default of Options.Connections.
 const defaultConnections = 1024
 
+// requestContext is the key of a request's context in itself. The Transport does not end a connection attempt with its
+// request, but passes on the values of the context; otherwise clients who left would still wait for a server.
+type requestContext struct{}
+
 // balancer forwards requests to the servers of a pool. It buffers no bodies, and never sends a request to a second
 // server once the first may have received any of it. The client may repeat it: all requests of the service are
 // idempotent.
@@ -58,7 +62,9 @@ func newBalancer(p *pool, o Options) *balancer {
 	b.web = httpserver.New(handler, cmp.Or(o.Connections, defaultConnections), o.Log, slog.LevelDebug)
 	b.transport = &http.Transport{
 		// Only the connecting is ever repeated, before a request is sent.
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return p.connect(ctx) },
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return p.connect(ctx.Value(requestContext{}).(context.Context))
+		},
 		// A request on a reused connection that the server is closing may or may not have arrived. A new loopback
 		// connection costs little, and the Transport does not repeat requests on it.
 		DisableKeepAlives:     true,
@@ -116,7 +122,7 @@ func (b *balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		// request open for ever. net/http sets a new deadline for the next request.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
 	}
-	r = r.WithContext(ctx)
+	r = r.WithContext(context.WithValue(ctx, requestContext{}, ctx))
 	r.Body = body
 	proxy := httputil.ReverseProxy{
 		Rewrite:        rewrite,

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -102,6 +103,34 @@ func TestRequestWaitsWhileNoServerIsUp(t *testing.T) {
 	}
 	if body, _ := io.ReadAll(res.Body); res.StatusCode != http.StatusOK || string(body) != "body" {
 		t.Errorf("a held request got %s %q", res.Status, body)
+	}
+}
+
+// TestWaitingEndsWithTheRequest: a client that leaves while no server is up does not occupy the next one.
+func TestWaitingEndsWithTheRequest(t *testing.T) {
+	b, _ := balance(t)
+	ctx, leave := context.WithCancel(t.Context())
+	time.AfterFunc(100*time.Millisecond, leave)
+	func() {
+		defer func() {
+			if err := recover(); err != http.ErrAbortHandler {
+				t.Errorf("the request ended with %v", err)
+			}
+		}()
+		b.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil))
+	}()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	b.join(l.Addr().String(), true)
+	if err := l.(*net.TCPListener).SetDeadline(time.Now().Add(300 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	if conn, err := l.Accept(); err == nil {
+		conn.Close()
+		t.Error("the balancer connected to a server for a client that has left")
 	}
 }
 
