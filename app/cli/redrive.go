@@ -56,7 +56,7 @@ const (
 	leaveIt      action = "leave it"      // an object that an image may still name
 )
 
-// outcome is what a command did with one of many.
+// outcome holds the result of a command for one of many subjects.
 type outcome struct {
 	Action action `json:"action"`
 	Done   bool   `json:"done"` // false in a dry run, for what is kept, and after an error

@@ -29,7 +29,7 @@ type front struct {
 	groups map[string]groupSource
 }
 
-// groupSource is what the machines of a group are made from.
+// groupSource holds the launch template and the role of the machines of a group.
 type groupSource struct {
 	template string // id
 	role     string // IAM role of the instance profile
