@@ -39,7 +39,7 @@ func (c *rawClient) drip(chunked bool) {
 func TestUploadTimeout(t *testing.T) {
 	t.Parallel()
 	b := shortTimeouts()
-	b.upload, b.oversized = time.Second, 50*time.Millisecond
+	b.upload, b.oversized = 2*time.Second, 50*time.Millisecond
 	body, _ := form(file("a.jpg", sized(jpegPhoto(1), 300<<10)))
 	text := []byte("--" + boundary + "\r\nContent-Disposition: form-data; filename=a\r\n\r\nhello")
 	for name, test := range map[string]struct {

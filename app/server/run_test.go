@@ -19,7 +19,7 @@ func TestHealth(t *testing.T) {
 	t.Parallel()
 	w := newFakes()
 	b := testTimeouts()
-	b.ready = 300 * time.Millisecond
+	b.ready = time.Second
 	s := start(t, w, b)
 	if got := s.get("/healthz"); got.StatusCode != 200 {
 		t.Errorf("/healthz %d", got.StatusCode)

@@ -17,7 +17,7 @@ import (
 // TestMain runs more tests at the same time than there are cores, because most of them wait.
 func TestMain(m *testing.M) {
 	flag.Parse()
-	_ = flag.Set("test.parallel", "16")
+	_ = flag.Set("test.parallel", "6")
 	os.Exit(m.Run())
 }
 
