@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"imagery/app/testing/fakeaws"
-	"imagery/infra/testing/nspawn"
+	"imagery/infra/testing/traffic"
 )
 
 // slowCPU is the share of one core that a machine has until it is in service: the baseline of a burstable instance that
@@ -210,7 +210,7 @@ func (r *rig) rotates() {
 		r.Errorf("the log belongs to %s, %v", owner, err)
 	}
 	from := time.Now()
-	flood := nspawn.StartFlood(r.host.Address(id)+":8080", perMinute)
+	flood := traffic.StartFlood(r.host.Address(id)+":8080", perMinute)
 	inode := func() int {
 		out, err := r.host.Exec(id, "stat", "-c", "%i", "/var/log/imagery/imagery.log.1")
 		n, _ := strconv.Atoi(out)
@@ -261,7 +261,7 @@ func (r *rig) logIsBounded() {
 		r.Fatal(err, out)
 	}
 	pid, _ := r.host.Exec(id, "systemctl", "show", "-P", "MainPID", "imagery")
-	flood := nspawn.StartFlood(r.host.Address(id)+":8080", 3*perMinute)
+	flood := traffic.StartFlood(r.host.Address(id)+":8080", 3*perMinute)
 	size := func() int { return r.number(id, "stat -c %s /var/log/imagery/imagery.log") }
 	r.until("the log is full", func() bool { return size() >= logLimit })
 	time.Sleep(5 * time.Second)

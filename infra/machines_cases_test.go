@@ -16,6 +16,7 @@ import (
 	"imagery/infra/compute"
 	"imagery/infra/testing/asgsim"
 	"imagery/infra/testing/nspawn"
+	"imagery/infra/testing/traffic"
 )
 
 var all = flag.Bool("all", false, "every case on real machines, not only those of about a minute")
@@ -214,7 +215,7 @@ func (r *rig) goOn(what string) {
 // failedSince counts, for cases in which a request may fail.
 func (r *rig) failedSince(what string, t time.Time) {
 	reqs := r.load.Since(t)
-	failed := slices.DeleteFunc(slices.Clone(reqs), nspawn.Request.OK)
+	failed := slices.DeleteFunc(slices.Clone(reqs), traffic.Request.OK)
 	r.logf("%s: %d requests, %d failed", what, len(reqs), len(failed))
 }
 

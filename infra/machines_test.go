@@ -23,6 +23,7 @@ import (
 	"imagery/infra/testing/asgsim"
 	"imagery/infra/testing/nspawn"
 	"imagery/infra/testing/pulumitest"
+	"imagery/infra/testing/traffic"
 )
 
 var factor = flag.Int("factor", 0,
@@ -36,7 +37,7 @@ type rig struct {
 	sim    *asgsim.Simulator
 	cloud  *fakeaws.Cloud
 	stack  fakeaws.Stack
-	load   *nspawn.Load
+	load   *traffic.Load
 	rights *rights
 	dir    string
 	good   []byte // the binary
@@ -130,7 +131,7 @@ func newRig(t *testing.T, o rigOptions) *rig {
 	r.cloud.Proxy.Inject(r.rights.fault)
 	r.listen(emulator, r.cloud.Proxy)
 	r.listen(control, r.rights.guard(r.sim.Handler()))
-	r.load = &nspawn.Load{Address: nspawn.Address + ":80", NewID: imagery.NewID, Photo: photo(t)}
+	r.load = &traffic.Load{Address: nspawn.Address + ":80", NewID: imagery.NewID, Photo: photo(t)}
 	r.judge(g)
 	r.tellTemplates()
 	for _, role := range roles {

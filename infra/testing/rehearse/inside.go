@@ -121,8 +121,9 @@ func (p pulumi) up(ctx context.Context) error {
 	if err := p.run(ctx, "login", "file://"+p.home+"/state"); err != nil {
 		return err
 	}
-	stack := []string{"--stack", "rehearsal", "--config-file", filepath.Join(p.home, "Pulumi.rehearsal.yaml")}
-	if err := p.run(ctx, "stack", "init", "rehearsal"); err != nil {
+	file := filepath.Join(p.home, "Pulumi.rehearsal.yaml") // without it, `stack init` writes one into the checkout
+	stack := []string{"--stack", "rehearsal", "--config-file", file}
+	if err := p.run(ctx, "stack", "init", "rehearsal", "--config-file", file); err != nil {
 		return err
 	}
 	for _, kv := range settings {

@@ -1,4 +1,4 @@
-package nspawn
+package traffic
 
 import (
 	"bufio"
@@ -20,9 +20,9 @@ type conn struct {
 
 const answerTimeout = 20 * time.Second
 
-// connect opens connections and has each of them do work until the channel is closed.
-func connect[T any](all *sync.WaitGroup, address string, work <-chan T, do func(*conn, T)) {
-	for range connections {
+// connect opens n connections and has each of them do work until the channel is closed.
+func connect[T any](all *sync.WaitGroup, address string, n int, work <-chan T, do func(*conn, T)) {
+	for range n {
 		all.Go(func() {
 			c := &conn{address: address}
 			defer c.close()

@@ -1,4 +1,4 @@
-package nspawn
+package traffic
 
 import (
 	"net/http"
@@ -34,7 +34,7 @@ func StartFlood(address string, perMinute int) *Flood {
 			}
 		}
 	})
-	connect(&f.all, address, work, func(c *conn, _ struct{}) {
+	connect(&f.all, address, connections, work, func(c *conn, _ struct{}) {
 		if code, _, err := c.do(request(http.MethodGet, floodPath, nil)); err == nil && code == http.StatusNotFound {
 			f.answered.Add(1)
 		} else {

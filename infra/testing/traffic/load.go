@@ -1,7 +1,9 @@
-package nspawn
+// Package traffic sends requests to a running service and repeats none, and keeps a journal of all of them.
+package traffic
 
 import (
 	"bytes"
+	"cmp"
 	"io"
 	"mime/multipart"
 	"net/http"
@@ -16,7 +18,7 @@ type Request struct {
 	Begin, End time.Time
 	What       string
 	Code       int    // 0: no answer
-	Server     string // HAProxy's name
+	Server     string // the rehearsal's load balancer names it
 	Err        string
 }
 
@@ -28,6 +30,9 @@ type Load struct {
 	Address string // host:port
 	Photo   []byte
 	NewID   func() string
+	// PerSecond is the number of requests a second on persistent connections; 0: 50. A tenth as many uploads come on
+	// connections of their own.
+	PerSecond int
 
 	mu       sync.Mutex
 	journal  []Request
@@ -36,28 +41,27 @@ type Load struct {
 	all      sync.WaitGroup
 }
 
-// Rates of the load.
 const (
-	perSecond   = 50 // on persistent connections
-	connections = 16
-	freshPerSec = 5 // uploads on connections of their own
-	slowFor     = 2 * time.Second
+	usualRate   = 50
+	connections = 16              // at the usual rate
+	slowFor     = 2 * time.Second // the duration of a slow upload
 )
 
 // Start starts the load; Stop ends it.
 func (l *Load) Start() {
+	rate := cmp.Or(l.PerSecond, usualRate)
 	l.stop = make(chan struct{})
 	work := make(chan int)
 	l.all.Go(func() {
 		defer close(work)
-		l.every(time.Second/perSecond, func(n int) {
+		l.every(time.Second/time.Duration(rate), func(n int) {
 			select {
 			case work <- n:
 			case <-l.stop:
 			}
 		})
 	})
-	connect(&l.all, l.Address, work, l.one)
+	connect(&l.all, l.Address, max(1, connections*rate/usualRate), work, l.one)
 	fresh := func(interval, slow time.Duration) {
 		l.every(interval, func(int) {
 			l.all.Go(func() {
@@ -67,7 +71,7 @@ func (l *Load) Start() {
 			})
 		})
 	}
-	l.all.Go(func() { fresh(time.Second/freshPerSec, 0) })
+	l.all.Go(func() { fresh(10*time.Second/time.Duration(rate), 0) })
 	l.all.Go(func() { fresh(slowFor, slowFor) }) // one is always in flight
 }
 
@@ -89,7 +93,14 @@ func (l *Load) every(interval time.Duration, do func(n int)) {
 func (l *Load) Stop() []string {
 	close(l.stop)
 	l.all.Wait()
-	return l.accepted
+	return l.Accepted()
+}
+
+// Accepted returns the ids of the photos that were accepted so far, in the order of the answers.
+func (l *Load) Accepted() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.accepted)
 }
 
 // Since lists the requests that began after a time.
