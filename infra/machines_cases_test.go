@@ -15,7 +15,6 @@ import (
 	"imagery/app/testing/fakeaws"
 	"imagery/infra/compute"
 	"imagery/infra/testing/asgsim"
-	"imagery/infra/testing/nspawn"
 	"imagery/infra/testing/traffic"
 )
 
