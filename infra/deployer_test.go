@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"imagery/app/deploy/rollout"
+	"imagery/infra/deployer"
 	"imagery/infra/policy"
 	"imagery/infra/preflight"
 )
@@ -17,13 +18,13 @@ func TestDeployerNeedsAreThoseOfWhatStacksHold(t *testing.T) {
 		for _, r := range graphOf(t, variant).Resources {
 			if strings.HasPrefix(r.Type, "aws:") {
 				held[r.Type] = true
-				if deployerNeeds[r.Type] == nil {
+				if deployer.Needs[r.Type] == nil {
 					t.Errorf("a deployer needs to know what %s takes", r.Type)
 				}
 			}
 		}
 	}
-	for kind := range deployerNeeds {
+	for kind := range deployer.Needs {
 		if !held[kind] {
 			t.Errorf("no stack holds a %s", kind)
 		}
@@ -32,7 +33,7 @@ func TestDeployerNeedsAreThoseOfWhatStacksHold(t *testing.T) {
 
 func TestDeployerPoliciesFitIAM(t *testing.T) {
 	for _, o := range []string{"", longestBoundary} {
-		unscoped, scoped := deployerPolicies(o)
+		unscoped, scoped := deployer.Policies(o)
 		for i, p := range []string{unscoped, scoped} {
 			// The rendering has no white space, which IAM would not count.
 			if len(p) > policyLimit || strings.ContainsAny(p, " \n\t") {
@@ -64,7 +65,7 @@ func callsOf(clients reflect.Type, services map[string]string) []string {
 func TestDeployerMayRollOut(t *testing.T) {
 	calls := callsOf(reflect.TypeFor[rollout.Clients](), map[string]string{"Groups": "autoscaling",
 		"Targets": "elasticloadbalancing", "Compute": "ec2", "Alarms": "cloudwatch", "Objects": "s3", "Table": "dynamodb"})
-	allowed := slices.Concat(rolloutNeeds, conditional("")[0].Action)
+	allowed := slices.Concat(deployer.Rollout, deployer.Conditional("")[0].Action)
 	slices.Sort(allowed)
 	if !slices.Equal(calls, allowed) {
 		t.Errorf("a rollout calls %v, a deployer may %v", calls, allowed)
@@ -75,13 +76,13 @@ func TestDeployerMayRollOut(t *testing.T) {
 func TestDeployerMayCheckBefore(t *testing.T) {
 	calls := callsOf(reflect.TypeFor[preflight.Clients](), map[string]string{"Quotas": "servicequotas", "Compute": "ec2",
 		"Groups": "autoscaling", "Roles": "iam", "Keys": "kms"})
-	want := append(slices.Clone(preflightNeeds), "iam:GetRole")
+	want := append(slices.Clone(deployer.Preflight), "iam:GetRole")
 	slices.Sort(want)
 	if !slices.Equal(calls, want) {
 		t.Errorf("a preflight calls %v, a deployer may %v", calls, want)
 	}
 	all := deployerStatements(t, "")
-	for _, a := range preflightNeeds {
+	for _, a := range deployer.Preflight {
 		if s := allowed(all, a); len(s) != 1 || len(s[0].Condition) > 0 {
 			t.Errorf("%s is granted by %+v", a, s)
 		}
@@ -96,7 +97,7 @@ func TestDeployerMayCheckBefore(t *testing.T) {
 
 // The calls of the provider were observed in rehearsals of eight stacks and two destroys.
 func TestDeployerMayCallWhatRehearsalsCalled(t *testing.T) {
-	allowed, calls := wantedActions(), observed(t)
+	allowed, calls := deployer.Actions(), observed(t)
 	if len(calls) < 100 {
 		t.Errorf("only %d calls were seen", len(calls))
 	}

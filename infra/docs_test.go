@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"imagery/infra/deployer"
 	"imagery/infra/network"
 	"imagery/infra/policy"
 )
@@ -109,8 +110,8 @@ func costTable(t *testing.T) string {
 }
 
 func policyBlocks(*testing.T) string {
-	unscoped, scoped := deployerPolicies("")
-	limited := conditional("arn:aws:iam::111122223333:policy/imagery-boundary")
+	unscoped, scoped := deployer.Policies("")
+	limited := deployer.Conditional("arn:aws:iam::111122223333:policy/imagery-boundary")
 	return block(unscoped) + block(scoped) + `
 Both come from ` + "`go run ./infra policies`" + `.
 

@@ -10,12 +10,9 @@ import (
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/ssm"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"imagery/infra/deployer"
 	"imagery/infra/preflight"
 )
-
-// imageParameter is the prefix of the public SSM parameters that hold the id of the current Amazon Linux 2023 image;
-// the architecture follows.
-const imageParameter = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-"
 
 // Location holds what the program looks up in AWS. Zones and image are looked up unless the configuration pins them,
 // and apply only to resources that do not exist yet.
@@ -46,7 +43,7 @@ func lookUp(ctx *pulumi.Context, cfg Config, opt pulumi.InvokeOption) (Location,
 		}
 	}
 	if l.Image == "" {
-		name := imageParameter + preflight.AmazonArch[cfg.Arch]
+		name := deployer.ImageParameter + preflight.AmazonArch[cfg.Arch]
 		parameter, err := ssm.LookupParameter(ctx, &ssm.LookupParameterArgs{Name: name}, opt)
 		if err != nil {
 			return Location{}, fmt.Errorf("look up the machine image, or pin it with imagery:amiId: %w", err)

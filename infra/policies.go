@@ -6,11 +6,9 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"slices"
 
-	"imagery/app/deploy/iam"
+	"imagery/infra/deployer"
 	"imagery/infra/must"
-	"imagery/infra/policy"
 )
 
 // printPolicies runs `go run ./infra policies`: it writes the policies of a deployer, or with -for-boundary a policy
@@ -27,10 +25,10 @@ func printPolicies(out io.Writer, args []string) error {
 	if *boundary != "" && !boundaryForm.MatchString(*boundary) {
 		return fmt.Errorf("-boundary %q is not the ARN of an IAM policy", *boundary)
 	}
-	unscoped, scoped := deployerPolicies(*boundary)
+	unscoped, scoped := deployer.Policies(*boundary)
 	texts := []string{unscoped, scoped}
 	if *forBoundary {
-		texts = []string{boundaryPolicy()}
+		texts = []string{deployer.BoundaryPolicy()}
 	} else if *which == 1 || *which == 2 {
 		texts = texts[*which-1 : *which]
 	}
@@ -47,16 +45,4 @@ func indented(p string) string {
 	var b bytes.Buffer
 	must.OK(json.Indent(&b, []byte(p), "", " "))
 	return b.String()
-}
-
-// boundaryPolicy renders a permissions boundary that allows every action which an instance of any stack needs.
-func boundaryPolicy() string {
-	var actions []string
-	for _, a := range slices.Concat(iam.Server, iam.Worker, iam.Selftest, iam.Boot, iam.Sessions,
-		iam.Retired.Server, iam.Retired.Worker, iam.Retired.Boot) {
-		actions = append(actions, a.Name())
-	}
-	return policy.JSON(byService(actions, func(service, _ string) bool {
-		return slices.Contains([]string{"s3", "dynamodb", "sqs", "logs"}, service) // the role's policy limits the others
-	})...)
 }

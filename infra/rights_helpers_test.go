@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"imagery/infra/deployer"
 	"imagery/infra/policy"
 )
 
@@ -32,7 +33,7 @@ func statements(t *testing.T, policies ...string) []policy.Statement {
 // deployerStatements are those of both policies.
 func deployerStatements(t *testing.T, boundary string) []policy.Statement {
 	t.Helper()
-	unscoped, scoped := deployerPolicies(boundary)
+	unscoped, scoped := deployer.Policies(boundary)
 	return statements(t, unscoped, scoped)
 }
 

@@ -8,41 +8,9 @@ import (
 	"testing"
 
 	"imagery/app/deploy/iam"
+	"imagery/infra/deployer"
+	"imagery/infra/testing/authz"
 )
-
-// reference is a row of testdata/iam-reference.txt.
-type reference struct {
-	level             string
-	types, dependents []string
-	source            string
-}
-
-// readReference reads AWS's service authorization reference, as far as the project uses it.
-func readReference(t *testing.T) map[string]reference {
-	t.Helper()
-	b, err := os.ReadFile(filepath.Join("testdata", "iam-reference.txt"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	rows := map[string]reference{}
-	for line := range strings.Lines(string(b)) {
-		if strings.HasPrefix(line, "#") {
-			continue
-		}
-		f := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
-		if len(f) != 5 || rows[f[0]].source != "" || !strings.HasPrefix(f[4], "https://") {
-			t.Fatalf("%q is no row, or the second of its action", line)
-		}
-		items := func(s string) []string {
-			if s == "-" {
-				return nil
-			}
-			return strings.Split(strings.ReplaceAll(s, "*", ""), ",")
-		}
-		rows[f[0]] = reference{f[1], items(f[2]), items(f[3]), f[4]}
-	}
-	return rows
-}
 
 // observed are the calls that rehearsals were seen to make.
 func observed(t *testing.T) []string {
@@ -55,7 +23,7 @@ func observed(t *testing.T) []string {
 }
 
 func TestEveryActionIsInAWSsReference(t *testing.T) {
-	rows := readReference(t)
+	rows := authz.Reference()
 	used := map[string]string{}
 	for _, a := range observed(t) {
 		used[a] = "rehearsals call"
@@ -95,24 +63,24 @@ var notNeeded = map[string]string{
 }
 
 func TestDependentActionsAreGranted(t *testing.T) {
-	granted := wantedActions()
+	granted := deployer.Actions()
 	written := map[string]bool{}
-	for _, d := range dependentNeeds {
-		for _, of := range d.of {
-			if !slices.Contains(granted, of) || !strings.HasPrefix(d.source, "https://") || len(d.needs) == 0 {
+	for _, d := range deployer.Dependents {
+		for _, of := range d.Of {
+			if !slices.Contains(granted, of) || !strings.HasPrefix(d.Source, "https://") || len(d.Needs) == 0 {
 				t.Errorf("the row of %s: not an action of a deployer, or without a source", of)
 			}
-			for _, a := range d.needs {
+			for _, a := range d.Needs {
 				written[of+" "+a] = true
 			}
 		}
 	}
 	used := map[string]bool{}
-	for action, row := range readReference(t) {
+	for action, row := range authz.Reference() {
 		if !slices.Contains(granted, action) {
 			continue
 		}
-		for _, d := range row.dependents {
+		for _, d := range row.Dependents {
 			needed := true
 			for _, key := range []string{action + " " + d, "* " + d, action + " *"} {
 				if notNeeded[key] != "" {
@@ -122,7 +90,7 @@ func TestDependentActionsAreGranted(t *testing.T) {
 			if written[action+" "+d] == needed {
 				continue
 			}
-			t.Errorf("AWS checks %s when %s is called: dependentNeeds and notNeeded name it %v and %v", d, action,
+			t.Errorf("AWS checks %s when %s is called: deployer.Dependents and notNeeded name it %v and %v", d, action,
 				written[action+" "+d], !needed)
 		}
 	}
@@ -135,8 +103,9 @@ func TestDependentActionsAreGranted(t *testing.T) {
 
 // Without these the stack cannot be made, and no rehearsal shows it: findings F13 to F15 of the review.
 func TestLoadBalancersAndEndpointsCanBeMade(t *testing.T) {
-	for _, a := range slices.Concat(on("ec2", "DescribeAccountAttributes GetSecurityGroupsForVpc RunInstances CreateTags"),
-		on("route53", "AssociateVPCWithHostedZone"), on("iam", "PassRole CreateServiceLinkedRole")) {
+	for _, a := range slices.Concat(
+		deployer.On("ec2", "DescribeAccountAttributes GetSecurityGroupsForVpc RunInstances CreateTags"),
+		deployer.On("route53", "AssociateVPCWithHostedZone"), deployer.On("iam", "PassRole CreateServiceLinkedRole")) {
 		for _, o := range []string{"", longestBoundary} {
 			if len(allowed(deployerStatements(t, o), a)) == 0 {
 				t.Errorf("a deployer may not %s (%+v)", a, o)
@@ -153,24 +122,24 @@ var scopeTypes = map[string][]string{
 
 // An action that AWS checks on no resource, or on another kind of it, never matches a statement that names ARNs.
 func TestLimitedActionsCanBeLimited(t *testing.T) {
-	rows := readReference(t)
+	rows := authz.Reference()
 	for _, s := range deployerStatements(t, longestBoundary) {
 		for _, a := range s.Action {
 			service, _, _ := strings.Cut(a, ":")
 			fits := slices.ContainsFunc(scopeTypes[service], func(kind string) bool {
-				return slices.Contains(rows[a].types, kind)
+				return slices.Contains(rows[a].Types, kind)
 			})
 			if !slices.Contains(s.Resource, "*") && !fits {
-				t.Errorf("%s is limited to %v, AWS checks it on %v", a, s.Resource, rows[a].types)
+				t.Errorf("%s is limited to %v, AWS checks it on %v", a, s.Resource, rows[a].Types)
 			}
-			if slices.Contains(s.Resource, "*") && fits && !slices.Contains(everywhere, a) {
+			if slices.Contains(s.Resource, "*") && fits && !slices.Contains(deployer.Everywhere, a) {
 				t.Errorf("%s is granted everywhere and could be limited", a)
 			}
 		}
 	}
 	for _, s := range instanceStatements(t) {
 		for _, a := range s.Action {
-			if !slices.Contains(s.Resource, "*") && len(rows[a].types) == 0 {
+			if !slices.Contains(s.Resource, "*") && len(rows[a].Types) == 0 {
 				t.Errorf("an instance's %s is limited to %v, AWS checks it on nothing", a, s.Resource)
 			}
 		}
@@ -179,7 +148,7 @@ func TestLimitedActionsCanBeLimited(t *testing.T) {
 
 // What the boundary lacks, no policy of a role can give.
 func TestTheBoundaryAllowsWhatInstancesDo(t *testing.T) {
-	text := boundaryPolicy()
+	text := deployer.BoundaryPolicy()
 	if len(text) > policyLimit {
 		t.Errorf("the boundary has %d characters", len(text))
 	}
@@ -233,7 +202,7 @@ func TestRolesGoToEC2Only(t *testing.T) {
 func TestABoundedDeployerMakesBoundedRoles(t *testing.T) {
 	const boundary = "arn:aws:iam::111122223333:policy/imagery-boundary"
 	all := deployerStatements(t, boundary)
-	for _, a := range on("iam", "CreateRole PutRolePolicy PutRolePermissionsBoundary") {
+	for _, a := range deployer.On("iam", "CreateRole PutRolePolicy PutRolePermissionsBoundary") {
 		for _, s := range allowed(all, a) {
 			if !slices.Equal(condition(s, "iam:PermissionsBoundary"), []string{boundary}) {
 				t.Errorf("%s is granted by %+v", a, s)
@@ -246,7 +215,8 @@ func TestABoundedDeployerMakesBoundedRoles(t *testing.T) {
 	if s := allowed(all, "iam:DeleteRolePermissionsBoundary"); len(s) > 0 {
 		t.Errorf("the boundary can be taken off: %+v", s)
 	}
-	for _, a := range on("iam", "AttachRolePolicy CreateUser CreatePolicy CreatePolicyVersion SetDefaultPolicyVersion") {
+	for _, a := range deployer.On("iam", `AttachRolePolicy CreateUser CreatePolicy CreatePolicyVersion
+		SetDefaultPolicyVersion`) {
 		if s := allowed(all, a); len(s) > 0 {
 			t.Errorf("%s is a way around the boundary: %+v", a, s)
 		}
@@ -260,7 +230,7 @@ func TestABoundedDeployerMakesBoundedRoles(t *testing.T) {
 		without = append(without, s.Action...)
 	}
 	for _, a := range without {
-		if a != removeBoundary && !slices.Contains(with, a) {
+		if a != deployer.RemoveBoundary && !slices.Contains(with, a) {
 			t.Errorf("the boundary takes %s away", a)
 		}
 	}

