@@ -4,47 +4,80 @@ import (
 	"math"
 	"strconv"
 	"testing"
+	"time"
 
-	"imagery/infra/testing/nspawn"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
+
+	"imagery/infra/testing/cloudwatch"
 	"imagery/infra/testing/pulumitest"
 )
 
 // missing is a period without a datapoint.
 var missing = math.NaN()
 
+// metricAlarm returns an alarm of the program as CloudWatch describes it.
+func metricAlarm(of *pulumitest.Resource) types.MetricAlarm {
+	dimensions := func(path string) (out []types.Dimension) {
+		all, _ := of.Get(path).(map[string]any)
+		for name, value := range all {
+			out = append(out, types.Dimension{Name: &name, Value: aws.String(value.(string))})
+		}
+		return out
+	}
+	number := func(path string) *int32 { return aws.Int32(int32(of.Number(path))) }
+	text := func(path string) *string { return aws.String(of.Text(path)) }
+	a := types.MetricAlarm{AlarmName: &of.Name, Threshold: aws.Float64(of.Number("threshold")),
+		ComparisonOperator: types.ComparisonOperator(of.Text("comparisonOperator")),
+		EvaluationPeriods:  number("evaluationPeriods"), DatapointsToAlarm: number("datapointsToAlarm"),
+		TreatMissingData: text("treatMissingData"), StateValue: types.StateValueOk, StateReason: aws.String("")}
+	if of.Text("metricName") != "" {
+		a.Namespace, a.MetricName, a.Dimensions = text("namespace"), text("metricName"), dimensions("dimensions")
+		a.Statistic, a.ExtendedStatistic = types.Statistic(of.Text("statistic")), text("extendedStatistic")
+		a.Period, a.EvaluateLowSampleCountPercentile = number("period"), text("evaluateLowSampleCountPercentiles")
+	}
+	queries, _ := of.Get("metricQueries").([]any)
+	for n := range queries {
+		at := "metricQueries." + strconv.Itoa(n) + "."
+		q := types.MetricDataQuery{Id: text(at + "id")}
+		if of.Text(at+"expression") != "" {
+			q.Expression = text(at + "expression")
+		} else {
+			q.MetricStat = &types.MetricStat{Period: number(at + "metric.period"), Stat: text(at + "metric.stat"),
+				Metric: &types.Metric{Namespace: text(at + "metric.namespace"), MetricName: text(at + "metric.metricName"),
+					Dimensions: dimensions(at + "metric.dimensions")}}
+		}
+		a.Metrics = append(a.Metrics, q)
+	}
+	return a
+}
+
 // rings plays values, period after period, to an alarm of the program whose metrics have these ids, and returns the
 // number of the first period at whose end it rings; 0 if it never does.
-func rings(t *testing.T, a *pulumitest.Resource, ids []string, periods [][]float64) int {
+func rings(t *testing.T, of *pulumitest.Resource, ids []string, periods [][]float64) int {
 	t.Helper()
-	expression := ids[0]
-	queries, _ := a.Get("metricQueries").([]any)
-	for n := range queries {
-		if e := a.Text("metricQueries." + strconv.Itoa(n) + ".expression"); e != "" {
-			expression = e
+	a := metricAlarm(of)
+	metrics := map[string]cloudwatch.Metric{"m": cloudwatch.MetricOf(a.Namespace, a.MetricName, a.Dimensions)}
+	for _, q := range a.Metrics {
+		if q.MetricStat != nil {
+			m := q.MetricStat.Metric
+			metrics[*q.Id] = cloudwatch.MetricOf(m.Namespace, m.MetricName, m.Dimensions)
 		}
 	}
-	var bad []bool
+	end := time.Unix(0, 0)
+	var s cloudwatch.Store
 	for n, values := range periods {
-		of := map[string]float64{}
 		for i, id := range ids {
-			of[id] = values[i]
-		}
-		v := nspawn.Calculate(expression, of)
-		breaches := v > a.Number("threshold")
-		if a.Text("comparisonOperator") == "LessThanThreshold" {
-			breaches = v < a.Number("threshold")
-		}
-		if math.IsNaN(v) {
-			breaches = a.Text("treatMissingData") == "breaching"
-		}
-		bad = append(bad, breaches)
-		count := 0
-		for _, b := range bad[max(0, len(bad)-int(a.Number("evaluationPeriods"))):] {
-			if b {
-				count++
+			if !math.IsNaN(values[i]) {
+				s.Put(cloudwatch.Datum{Metric: metrics[id], At: end, Value: values[i]})
 			}
 		}
-		if count >= int(a.Number("datapointsToAlarm")) {
+		end = end.Add(cloudwatch.Period(a))
+		points, err := s.Points(a, end, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if cloudwatch.Evaluate(a, points).State == types.StateValueAlarm {
 			return n + 1
 		}
 	}

@@ -21,6 +21,7 @@ import (
 	"imagery/app/deploy/rollout"
 	"imagery/app/deploy/settings"
 	"imagery/infra/testing/asgsim"
+	cw "imagery/infra/testing/cloudwatch"
 	"imagery/infra/testing/nspawn"
 	"imagery/infra/testing/pulumitest"
 )
@@ -29,64 +30,41 @@ import (
 var guards = map[settings.Role][]string{settings.Server: {"-server-errors", "-server-latency"},
 	settings.Worker: {"-worker-failures"}}
 
-const metricAlarm = "cloudwatch/metricAlarm:MetricAlarm"
+const metricAlarmType = "cloudwatch/metricAlarm:MetricAlarm"
 
 // judge has the program's own guard alarms watch the machines' own metrics, and the simulator know their states.
 func (r *rig) judge(g *pulumitest.Graph) {
 	r.Helper()
 	r.guards = map[settings.Role][]string{}
-	var watched []nspawn.Alarm
+	stored := &cw.Memory{}
 	for role, ends := range guards {
 		for _, end := range ends {
-			a := r.alarm(g.One(metricAlarm, end), string(role))
-			r.guards[role] = append(r.guards[role], a.Name)
-			r.sim.SetAlarms(types.StateValueOk, a.Name)
-			watched = append(watched, a)
+			a := r.alarm(g.One(metricAlarmType, end))
+			r.guards[role] = append(r.guards[role], *a.AlarmName)
+			r.sim.SetAlarms(a.StateValue, *a.AlarmName)
+			stored.Put(a)
 		}
 	}
-	stop, ended := make(chan struct{}), make(chan struct{})
-	r.Cleanup(func() { close(stop); <-ended })
+	ctx, stop := context.WithCancel(context.Background())
+	ended, logs := make(chan struct{}), r.host.Logs()
+	alarms := cw.Alarms{API: stored, Metrics: &cw.Store{}, Factor: r.options.factor, Log: r.logf,
+		Observe: func(name string, state types.StateValue) { r.sim.SetAlarms(state, name) }}
+	r.Cleanup(func() { stop(); <-ended })
 	go func() {
 		defer close(ended)
-		r.host.Watch(stop, watched, func(name string, inAlarm bool, reason string) {
-			state := types.StateValueOk
-			if inAlarm {
-				state = types.StateValueAlarm
-				r.logf("alarm %s: %s", name, reason)
-			}
-			r.sim.SetAlarms(state, name)
-		})
+		alarms.Run(ctx, func() { logs.Read(func(line []byte) { alarms.Metrics.Put(cw.Embedded(line)...) }) },
+			func(time.Time) {})
 	}()
 }
 
 // leastLatency bounds the division of a latency: how fast the machines are is not divided.
 const leastLatency = 2000.0 // ms
 
-// alarm reads a row of the program. Its period is divided like every duration, and so is a threshold that is one.
-func (r *rig) alarm(of *pulumitest.Resource, role string) nspawn.Alarm {
-	a := nspawn.Alarm{Name: of.Name, Role: role, Metrics: map[string]nspawn.Metric{}, Threshold: of.Number("threshold"),
-		Datapoints: int(of.Number("datapointsToAlarm")), Of: int(of.Number("evaluationPeriods"))}
-	period := of.Number("period")
-	if name := of.Text("metricName"); name != "" {
-		a.Metrics["m"] = nspawn.Metric{Name: name, Stat: of.Text("statistic") + of.Text("extendedStatistic")}
-		if name == settings.MetricRequestTime {
-			a.Threshold = max(a.Threshold/float64(r.options.factor), leastLatency)
-		}
-	}
-	queries, _ := of.Get("metricQueries").([]any)
-	for n := range queries {
-		at := "metricQueries." + strconv.Itoa(n) + "."
-		if e := of.Text(at + "expression"); e != "" {
-			a.Expression = e
-			continue
-		}
-		period = of.Number(at + "metric.period")
-		a.Metrics[of.Text(at+"id")] = nspawn.Metric{Name: of.Text(at + "metric.metricName"),
-			Stat: of.Text(at + "metric.stat")}
-	}
-	a.Period = time.Duration(period) * time.Second / time.Duration(r.options.factor)
-	if len(a.Metrics) == 0 || a.Period <= 0 || of.Text("comparisonOperator") != "GreaterThanThreshold" {
-		r.Fatalf("alarm %s is not understood: %+v", of.Name, a)
+// alarm reads an alarm of the program. Its threshold is divided like every duration if it is one, as its period is.
+func (r *rig) alarm(of *pulumitest.Resource) types.MetricAlarm {
+	a := metricAlarm(of)
+	if aws.ToString(a.MetricName) == settings.MetricRequestTime {
+		*a.Threshold = max(*a.Threshold/float64(r.options.factor), leastLatency)
 	}
 	return a
 }

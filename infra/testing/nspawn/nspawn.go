@@ -1,6 +1,6 @@
 // Package nspawn boots real machines for tests: Debian with systemd in systemd-nspawn, one bridge for each zone,
-// instance metadata on the address that AWS uses, HAProxy as the load balancer, and alarms over what the services
-// write into their logs. It implements asgsim.Driver. It changes addresses and links, so it must run in a network
+// instance metadata on the address that AWS uses, HAProxy as the load balancer, and the logs of the services. It
+// implements asgsim.Driver. It changes addresses and links, so it must run in a network
 // namespace of its own.
 package nspawn
 
