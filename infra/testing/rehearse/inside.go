@@ -121,11 +121,11 @@ func (p pulumi) up(ctx context.Context) error {
 	if err := p.run(ctx, "login", "file://"+p.home+"/state"); err != nil {
 		return err
 	}
-	file := filepath.Join(p.home, "Pulumi.rehearsal.yaml") // without it, `stack init` writes one into the checkout
-	stack := []string{"--stack", "rehearsal", "--config-file", file}
-	if err := p.run(ctx, "stack", "init", "rehearsal", "--config-file", file); err != nil {
+	stack := []string{"--stack", "rehearsal", "--config-file", filepath.Join(p.home, "Pulumi.rehearsal.yaml")}
+	if err := p.run(ctx, "stack", "init", "rehearsal"); err != nil {
 		return err
 	}
+	_ = os.Remove("Pulumi.rehearsal.yaml") // which `stack init` writes into the checkout if secrets have a passphrase
 	for _, kv := range settings {
 		if err := p.run(ctx, append([]string{"config", "set", kv[0], kv[1]}, stack...)...); err != nil {
 			return err

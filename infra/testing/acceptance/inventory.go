@@ -1,0 +1,298 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+)
+
+// inventory has the names of the resources of the account and region, by kind.
+type inventory map[string][]string
+
+// left returns what an inventory has and an older one has not, by kind.
+func (now inventory) left(before inventory) inventory {
+	out := inventory{}
+	for kind, names := range now {
+		names = slices.DeleteFunc(slices.Clone(names), func(n string) bool { return slices.Contains(before[kind], n) })
+		if len(names) > 0 {
+			out[kind] = names
+		}
+	}
+	return out
+}
+
+func (now inventory) String() string {
+	var lines []string
+	for _, kind := range sorted(now) {
+		lines = append(lines, kind+": "+strings.Join(now[kind], ", "))
+	}
+	return strings.Join(lines, "; ")
+}
+
+// pager is a paginator of the AWS SDK.
+type pager[O, F any] interface {
+	HasMorePages() bool
+	NextPage(context.Context, ...func(*F)) (O, error)
+}
+
+// pages returns the names on all pages.
+func pages[O, F any](ctx context.Context, p pager[O, F], names func(O) []string) (all []string, err error) {
+	for p.HasMorePages() {
+		page, err := p.NextPage(ctx)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, names(page)...)
+	}
+	return all, nil
+}
+
+// each returns the name of each element. Elements without one are gone.
+func each[E any](of []E, name func(E) *string) (names []string) {
+	for _, e := range of {
+		if n := name(e); n != nil {
+			names = append(names, *n)
+		}
+	}
+	return names
+}
+
+// kind is a kind of resource that a stack has.
+type kind struct {
+	name string
+	list func(ctx context.Context, c aws.Config) ([]string, error)
+}
+
+// take reads the inventory of the account.
+func take(ctx context.Context, c aws.Config) (inventory, error) {
+	all := inventory{}
+	for _, k := range slices.Concat(network, compute, storage, monitoring) {
+		names, err := k.list(ctx, c)
+		if err != nil {
+			return nil, fmt.Errorf("list %s: %w", k.name, err)
+		}
+		all[k.name] = names
+	}
+	return all, nil
+}
+
+var network = []kind{
+	{"VPCs", func(ctx context.Context, c aws.Config) ([]string, error) {
+		return pages(ctx, ec2.NewDescribeVpcsPaginator(ec2.NewFromConfig(c), nil), func(o *ec2.DescribeVpcsOutput) []string {
+			return each(o.Vpcs, func(e ec2types.Vpc) *string { return e.VpcId })
+		})
+	}},
+	{"subnets", func(ctx context.Context, c aws.Config) ([]string, error) {
+		return pages(ctx, ec2.NewDescribeSubnetsPaginator(ec2.NewFromConfig(c), nil),
+			func(o *ec2.DescribeSubnetsOutput) []string {
+				return each(o.Subnets, func(e ec2types.Subnet) *string { return e.SubnetId })
+			})
+	}},
+	{"route tables", func(ctx context.Context, c aws.Config) ([]string, error) {
+		return pages(ctx, ec2.NewDescribeRouteTablesPaginator(ec2.NewFromConfig(c), nil),
+			func(o *ec2.DescribeRouteTablesOutput) []string {
+				return each(o.RouteTables, func(e ec2types.RouteTable) *string { return e.RouteTableId })
+			})
+	}},
+	{"internet gateways", func(ctx context.Context, c aws.Config) ([]string, error) {
+		return pages(ctx, ec2.NewDescribeInternetGatewaysPaginator(ec2.NewFromConfig(c), nil),
+			func(o *ec2.DescribeInternetGatewaysOutput) []string {
+				return each(o.InternetGateways, func(e ec2types.InternetGateway) *string { return e.InternetGatewayId })
+			})
+	}},
+	{"NAT gateways", func(ctx context.Context, c aws.Config) ([]string, error) {
+		return pages(ctx, ec2.NewDescribeNatGatewaysPaginator(ec2.NewFromConfig(c), nil),
+			func(o *ec2.DescribeNatGatewaysOutput) []string {
+				return each(o.NatGateways, func(e ec2types.NatGateway) *string {
+					if e.State == ec2types.NatGatewayStateDeleted {
+						return nil // described for about an hour
+					}
+					return e.NatGatewayId
+				})
+			})
+	}},
+	{"elastic addresses", func(ctx context.Context, c aws.Config) ([]string, error) {
+		o, err := ec2.NewFromConfig(c).DescribeAddresses(ctx, nil)
+		if err != nil {
+			return nil, err
+		}
+		return each(o.Addresses, func(e ec2types.Address) *string { return e.AllocationId }), nil
+	}},
+	{"VPC endpoints", func(ctx context.Context, c aws.Config) ([]string, error) {
+		return pages(ctx, ec2.NewDescribeVpcEndpointsPaginator(ec2.NewFromConfig(c), nil),
+			func(o *ec2.DescribeVpcEndpointsOutput) []string {
+				return each(o.VpcEndpoints, func(e ec2types.VpcEndpoint) *string {
+					if strings.EqualFold(string(e.State), string(ec2types.StateDeleted)) {
+						return nil
+					}
+					return e.VpcEndpointId
+				})
+			})
+	}},
+	{"security groups", func(ctx context.Context, c aws.Config) ([]string, error) {
+		return pages(ctx, ec2.NewDescribeSecurityGroupsPaginator(ec2.NewFromConfig(c), nil),
+			func(o *ec2.DescribeSecurityGroupsOutput) []string {
+				return each(o.SecurityGroups, func(e ec2types.SecurityGroup) *string { return e.GroupId })
+			})
+	}},
+	{"network interfaces", func(ctx context.Context, c aws.Config) ([]string, error) {
+		return pages(ctx, ec2.NewDescribeNetworkInterfacesPaginator(ec2.NewFromConfig(c), nil),
+			func(o *ec2.DescribeNetworkInterfacesOutput) []string {
+				return each(o.NetworkInterfaces, func(e ec2types.NetworkInterface) *string { return e.NetworkInterfaceId })
+			})
+	}},
+	{"load balancers", func(ctx context.Context, c aws.Config) ([]string, error) {
+		return pages(ctx, elb.NewDescribeLoadBalancersPaginator(elb.NewFromConfig(c), nil),
+			func(o *elb.DescribeLoadBalancersOutput) (names []string) {
+				for _, e := range o.LoadBalancers {
+					names = append(names, *e.LoadBalancerName)
+				}
+				return names
+			})
+	}},
+	{"target groups", func(ctx context.Context, c aws.Config) ([]string, error) {
+		return pages(ctx, elb.NewDescribeTargetGroupsPaginator(elb.NewFromConfig(c), nil),
+			func(o *elb.DescribeTargetGroupsOutput) (names []string) {
+				for _, e := range o.TargetGroups {
+					names = append(names, *e.TargetGroupName)
+				}
+				return names
+			})
+	}},
+}
+
+var compute = []kind{
+	{"instances", func(ctx context.Context, c aws.Config) ([]string, error) {
+		return pages(ctx, ec2.NewDescribeInstancesPaginator(ec2.NewFromConfig(c), nil),
+			func(o *ec2.DescribeInstancesOutput) (names []string) {
+				for _, r := range o.Reservations {
+					names = append(names, each(r.Instances, func(e ec2types.Instance) *string {
+						if e.State != nil && e.State.Name == ec2types.InstanceStateNameTerminated {
+							return nil // described for about an hour
+						}
+						return e.InstanceId
+					})...)
+				}
+				return names
+			})
+	}},
+	{"volumes", func(ctx context.Context, c aws.Config) ([]string, error) {
+		return pages(ctx, ec2.NewDescribeVolumesPaginator(ec2.NewFromConfig(c), nil),
+			func(o *ec2.DescribeVolumesOutput) []string {
+				return each(o.Volumes, func(e ec2types.Volume) *string { return e.VolumeId })
+			})
+	}},
+	{"launch templates", func(ctx context.Context, c aws.Config) ([]string, error) {
+		return pages(ctx, ec2.NewDescribeLaunchTemplatesPaginator(ec2.NewFromConfig(c), nil),
+			func(o *ec2.DescribeLaunchTemplatesOutput) []string {
+				return each(o.LaunchTemplates, func(e ec2types.LaunchTemplate) *string { return e.LaunchTemplateName })
+			})
+	}},
+	{"Auto Scaling groups", func(ctx context.Context, c aws.Config) ([]string, error) {
+		return pages(ctx, autoscaling.NewDescribeAutoScalingGroupsPaginator(autoscaling.NewFromConfig(c), nil),
+			func(o *autoscaling.DescribeAutoScalingGroupsOutput) (names []string) {
+				for _, e := range o.AutoScalingGroups {
+					names = append(names, *e.AutoScalingGroupName)
+				}
+				return names
+			})
+	}},
+	{"roles", func(ctx context.Context, c aws.Config) ([]string, error) {
+		return pages(ctx, iam.NewListRolesPaginator(iam.NewFromConfig(c), nil), func(o *iam.ListRolesOutput) (names []string) {
+			for _, e := range o.Roles {
+				if !strings.HasPrefix(aws.ToString(e.Path), "/aws-service-role/") { // AWS makes and keeps these
+					names = append(names, *e.RoleName)
+				}
+			}
+			return names
+		})
+	}},
+	{"instance profiles", func(ctx context.Context, c aws.Config) ([]string, error) {
+		return pages(ctx, iam.NewListInstanceProfilesPaginator(iam.NewFromConfig(c), nil),
+			func(o *iam.ListInstanceProfilesOutput) (names []string) {
+				for _, e := range o.InstanceProfiles {
+					names = append(names, *e.InstanceProfileName)
+				}
+				return names
+			})
+	}},
+}
+
+var storage = []kind{
+	{"tables", func(ctx context.Context, c aws.Config) ([]string, error) {
+		return pages(ctx, dynamodb.NewListTablesPaginator(dynamodb.NewFromConfig(c), nil),
+			func(o *dynamodb.ListTablesOutput) []string { return o.TableNames })
+	}},
+	{"buckets", func(ctx context.Context, c aws.Config) (names []string, err error) {
+		o, err := s3Of(c).ListBuckets(ctx, nil)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range o.Buckets {
+			names = append(names, aws.ToString(e.Name))
+		}
+		return names, nil
+	}},
+	{"queues", func(ctx context.Context, c aws.Config) ([]string, error) {
+		return pages(ctx, sqs.NewListQueuesPaginator(sqs.NewFromConfig(c), nil),
+			func(o *sqs.ListQueuesOutput) []string { return o.QueueUrls })
+	}},
+}
+
+var monitoring = []kind{
+	{"topics", func(ctx context.Context, c aws.Config) ([]string, error) {
+		return pages(ctx, sns.NewListTopicsPaginator(sns.NewFromConfig(c), nil),
+			func(o *sns.ListTopicsOutput) (names []string) {
+				for _, e := range o.Topics {
+					names = append(names, aws.ToString(e.TopicArn))
+				}
+				return names
+			})
+	}},
+	{"alarms", func(ctx context.Context, c aws.Config) ([]string, error) {
+		return pages(ctx, cloudwatch.NewDescribeAlarmsPaginator(cloudwatch.NewFromConfig(c), nil),
+			func(o *cloudwatch.DescribeAlarmsOutput) (names []string) {
+				for _, e := range o.MetricAlarms {
+					names = append(names, aws.ToString(e.AlarmName))
+				}
+				return names
+			})
+	}},
+	{"dashboards", func(ctx context.Context, c aws.Config) ([]string, error) {
+		return pages(ctx, cloudwatch.NewListDashboardsPaginator(cloudwatch.NewFromConfig(c), nil),
+			func(o *cloudwatch.ListDashboardsOutput) (names []string) {
+				for _, e := range o.DashboardEntries {
+					names = append(names, aws.ToString(e.DashboardName))
+				}
+				return names
+			})
+	}},
+	{"log groups", func(ctx context.Context, c aws.Config) ([]string, error) {
+		return pages(ctx, cloudwatchlogs.NewDescribeLogGroupsPaginator(cloudwatchlogs.NewFromConfig(c), nil),
+			func(o *cloudwatchlogs.DescribeLogGroupsOutput) (names []string) {
+				for _, e := range o.LogGroups {
+					names = append(names, aws.ToString(e.LogGroupName))
+				}
+				return names
+			})
+	}},
+}
+
+// s3Of returns a client that puts the name of a bucket into the path, which AWS and emulators understand alike.
+func s3Of(c aws.Config) *s3.Client {
+	return s3.NewFromConfig(c, func(o *s3.Options) { o.UsePathStyle = true })
+}

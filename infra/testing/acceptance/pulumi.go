@@ -1,0 +1,190 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"imagery/app/deploy/settings"
+)
+
+// cli runs programs in the checkout: pulumi on one stack, and the imagery binary. Each run has a log file.
+type cli struct {
+	stack, checkout, work string
+	runs                  atomic.Int32
+}
+
+// interruptTimeout is how long a program may take to end after an interrupt.
+const interruptTimeout = 3 * time.Minute
+
+// process is a program that has been started. It leads a process group of its own.
+type process struct {
+	cmd  *exec.Cmd
+	text bytes.Buffer // of both outputs
+	log  string       // path
+	file *os.File
+}
+
+// start starts a program. When ctx ends, it gets an interrupt.
+func (c *cli) start(ctx context.Context, name string, args ...string) (*process, error) {
+	what := filepath.Base(name)
+	if len(args) > 0 {
+		what += "-" + args[0]
+	}
+	p := &process{log: filepath.Join(c.work, fmt.Sprintf("%03d-%s.log", c.runs.Add(1), what))}
+	var err error
+	if p.file, err = os.Create(p.log); err != nil {
+		return nil, err
+	}
+	fmt.Fprintf(p.file, "%s  %s %s\n", time.Now().Format(time.TimeOnly), name, strings.Join(args, " "))
+	p.cmd = exec.CommandContext(ctx, name, args...)
+	p.cmd.Dir = c.checkout
+	both := io.MultiWriter(&p.text, p.file)
+	p.cmd.Stdout, p.cmd.Stderr = both, both
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	p.cmd.Cancel = func() error { return p.signal(syscall.SIGINT) }
+	p.cmd.WaitDelay = interruptTimeout
+	if err := p.cmd.Start(); err != nil {
+		p.file.Close()
+		return nil, fmt.Errorf("start %s: %w", name, err)
+	}
+	return p, nil
+}
+
+// signal sends a signal to the program and all that it started.
+func (p *process) signal(s syscall.Signal) error { return syscall.Kill(-p.cmd.Process.Pid, s) }
+
+// wait waits for the end, and returns what the program printed. The error has the last lines.
+func (p *process) wait() (string, error) {
+	err := p.cmd.Wait()
+	p.file.Close()
+	if err != nil {
+		return p.text.String(), fmt.Errorf("%s: %w, see %s: %s", strings.Join(p.cmd.Args, " "), err, p.log,
+			tail(p.text.String()))
+	}
+	return p.text.String(), nil
+}
+
+// tail returns the last lines of an output.
+func tail(text string) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return strings.Join(lines[max(0, len(lines)-6):], "\n")
+}
+
+// run runs a program to its end.
+func (c *cli) run(ctx context.Context, name string, args ...string) (string, error) {
+	p, err := c.start(ctx, name, args...)
+	if err != nil {
+		return "", err
+	}
+	return p.wait()
+}
+
+// configuration is the file with the stack's settings. It is not the usual one, so that the checkout stays as it is.
+func (c *cli) configuration() string { return filepath.Join(c.work, "Pulumi.yaml") }
+
+// onStack returns the arguments of a pulumi command that reads the stack's settings.
+func (c *cli) onStack(args ...string) []string {
+	return append(args, "--stack", c.stack, "--config-file", c.configuration(), "--non-interactive")
+}
+
+// pulumi runs a command on the stack.
+func (c *cli) pulumi(ctx context.Context, args ...string) (string, error) {
+	return c.run(ctx, "pulumi", c.onStack(args...)...)
+}
+
+// changes are the flags of commands that change resources.
+var changes = []string{"--yes", "--skip-preview", "--suppress-progress"}
+
+// up brings the stack to its settings.
+func (c *cli) up(ctx context.Context) (string, error) {
+	return c.pulumi(ctx, append([]string{"up"}, changes...)...)
+}
+
+// set changes a setting of the stack. The next up applies it.
+func (c *cli) set(ctx context.Context, key, value string) error {
+	_, err := c.pulumi(ctx, "config", "set", key, value)
+	return err
+}
+
+// create makes the stack, with the settings of the user's own configuration file, if there is one.
+func (c *cli) create(ctx context.Context) error {
+	own := filepath.Join(c.checkout, "Pulumi."+settings.ShortStack(c.stack)+".yaml")
+	text, err := os.ReadFile(own)
+	missing := os.IsNotExist(err)
+	if err != nil && !missing {
+		return err
+	}
+	if _, err := c.run(ctx, "pulumi", "stack", "init", c.stack, "--non-interactive"); err != nil {
+		return err
+	}
+	if missing {
+		text = nil
+		_ = os.Remove(own) // which `stack init` writes if secrets have a passphrase
+	}
+	return os.WriteFile(c.configuration(), text, 0o600)
+}
+
+// exists reports whether the stack exists.
+func (c *cli) exists(ctx context.Context) (bool, error) {
+	text, err := c.run(ctx, "pulumi", "stack", "output", "--json", "--stack", c.stack, "--non-interactive")
+	if err != nil && strings.Contains(text, "no stack named") {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// outputs are those of the stack that scenes use.
+type outputs struct {
+	URL              string              `json:"url"`
+	ImagesBucket     string              `json:"imagesBucket"`
+	ReleaseBucket    string              `json:"releaseBucket"`
+	Release          string              `json:"release"`
+	Table            string              `json:"table"`
+	QueueURL         string              `json:"queueUrl"`
+	DLQURL           string              `json:"dlqUrl"`
+	ServerGroup      string              `json:"serverGroup"`
+	WorkerGroup      string              `json:"workerGroup"`
+	TemplateVersions map[string]int      `json:"templateVersions"`
+	GuardAlarms      map[string][]string `json:"guardAlarms"`
+	AlarmTopic       string              `json:"alarmTopic"`
+	Region           string              `json:"region"`
+	AZs              []string            `json:"azs"`
+	Egress           string              `json:"egress"`
+	MonthlyCostUSD   struct {
+		Total float64 `json:"total"`
+	} `json:"monthlyCostUsd"`
+}
+
+// outputs reads the outputs of the stack.
+func (c *cli) outputs(ctx context.Context) (o outputs, err error) {
+	cmd := exec.CommandContext(ctx, "pulumi", "stack", "output", "--json", "--stack", c.stack, "--non-interactive")
+	cmd.Dir = c.checkout
+	text, err := cmd.Output()
+	if err != nil {
+		return o, fmt.Errorf("read the outputs of stack %s: %w", c.stack, err)
+	}
+	if err := json.Unmarshal(text, &o); err != nil {
+		return o, fmt.Errorf("read the outputs of stack %s: %w", c.stack, err)
+	}
+	return o, nil
+}
+
+// remove destroys the stack's resources and forgets it.
+func (c *cli) remove(ctx context.Context) error {
+	_, err := c.pulumi(ctx, append([]string{"destroy"}, changes...)...)
+	if err != nil {
+		return err
+	}
+	_, err = c.run(ctx, "pulumi", "stack", "rm", c.stack, "--yes", "--preserve-config", "--non-interactive")
+	return err
+}

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"imagery/app/admin/smoke"
+)
+
+// firstUp creates the stack and brings it up, to a URL at which photos are processed.
+func firstUp(ctx context.Context, t *T) (err error) {
+	if t.before, err = take(ctx, t.aws); err != nil {
+		return err
+	}
+	if err := t.create(ctx); err != nil {
+		return err
+	}
+	for _, kv := range t.settings() {
+		if err := t.set(ctx, kv[0], kv[1]); err != nil {
+			return err
+		}
+	}
+	begun := time.Now()
+	if _, err := t.up(ctx); err != nil {
+		return err
+	}
+	took := time.Since(begun)
+	if err := t.serve(ctx); err != nil {
+		return err
+	}
+	report, err := smoke.Run(ctx, smoke.Options{URL: t.current.URL, Release: t.current.Release, Wait: t.side.firstUp})
+	if err != nil {
+		return fmt.Errorf("the URL does not work: %w", err)
+	}
+	t.figure("`pulumi up` took %.0f s (limit %.0f s), the smoke test of the URL after it %.1f s", took.Seconds(),
+		t.side.firstUp.Seconds(), float64(report.Took)/1000)
+	if took > t.side.firstUp {
+		return fmt.Errorf("pulumi up took %.0f s, more than %.0f", took.Seconds(), t.side.firstUp.Seconds())
+	}
+	return nil
+}
+
+// destroy removes the stack and compares the account with what it had before.
+func destroy(ctx context.Context, t *T) error {
+	lost := t.finish(ctx)
+	if err := t.removeAll(ctx); err != nil {
+		return errors.Join(lost, err)
+	}
+	if t.before == nil {
+		return errors.Join(lost, errors.New("the account was not listed before the stack was made"))
+	}
+	var left inventory
+	err := t.until(ctx, "nothing is left", 10*time.Minute, func(ctx context.Context) (bool, error) {
+		now, err := take(ctx, t.aws)
+		left = now.left(t.before)
+		return err == nil && len(left) == 0, err
+	})
+	if err != nil && len(left) > 0 {
+		err = fmt.Errorf("left after destroy: %s", left)
+	}
+	if err == nil {
+		t.figure("nothing is left of %d kinds of resources", len(t.before))
+	}
+	return errors.Join(lost, err)
+}
+
+// removeAll destroys the stack. An update that was killed leaves a lock.
+func (t *T) removeAll(ctx context.Context) error {
+	err := t.remove(ctx)
+	if err == nil {
+		return nil
+	}
+	t.logf("%v; once more, without the lock of an update that was killed", err)
+	if _, err := t.run(ctx, "pulumi", "cancel", "--yes", "--stack", t.stack, "--non-interactive"); err != nil {
+		t.logf("%v", err)
+	}
+	return t.remove(ctx)
+}

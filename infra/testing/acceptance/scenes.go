@@ -1,0 +1,49 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// scene is one thing that is done to the stack, and the proof that the service survives it.
+type scene struct {
+	name   string        // for --scene
+	title  string        // in the report
+	proves string        // in the report: what must be true afterwards, beside that no accepted photo is lost
+	takes  time.Duration // on AWS, about; for the notice
+	run    func(ctx context.Context, t *T) error
+}
+
+// scenes is the list of the program, of --help and of the report, in the order in which they run. The first creates the
+// stack and the last destroys it, so they are part of every run.
+var scenes = []scene{
+	{"first-up", "First `up`", "`pulumi up` of an empty stack ends with a URL that works, within 5 minutes",
+		12 * time.Minute, firstUp},
+	{"destroy", "`destroy`", "nothing is left of the stack, asked service by service", 15 * time.Minute, destroy},
+}
+
+// choose returns the scenes to run: those that are named, and the frame.
+func choose(all []scene, names []string) []scene {
+	if len(names) == 0 {
+		return all
+	}
+	var chosen []scene
+	for i, s := range all {
+		if i == 0 || i == len(all)-1 || slices.Contains(names, s.name) {
+			chosen = append(chosen, s)
+		}
+	}
+	return chosen
+}
+
+// listing has a line for each scene.
+func listing(of []scene) string {
+	var b strings.Builder
+	for _, s := range of {
+		fmt.Fprintf(&b, "  %-18s %s\n", s.name, s.proves)
+	}
+	return b.String()
+}

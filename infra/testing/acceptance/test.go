@@ -1,0 +1,248 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+
+	"imagery/app/client"
+	"imagery/infra/testing/traffic"
+)
+
+// test is the state of a run.
+type test struct {
+	cli
+	opts     options
+	side     side
+	out      io.Writer
+	begun    time.Time
+	commit   string // of the checkout
+	aws      aws.Config
+	pictures pictures
+	before   inventory // of the account
+	current  outputs   // of the last up
+	service  *client.Client
+	load     *traffic.Load // nil until the first up
+	stopped  bool
+
+	mu      sync.Mutex
+	photos  map[string]picture // accepted from scenes, not checked yet
+	checked int                // photos of the load that were checked
+}
+
+// T is the test as one scene sees it.
+type T struct {
+	*test
+	scene   string
+	begun   time.Time
+	figures []string
+	spoils  bool // the scene expects that photos are processed wrongly
+}
+
+// newTest prepares a run. It reads the checkout in the current folder.
+func newTest(ctx context.Context, o options, s side, out io.Writer) (*test, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return nil, err
+	}
+	t := &test{opts: o, side: s, out: out, begun: time.Now(), photos: map[string]picture{}}
+	t.stack, t.checkout, t.work = o.stack, dir, o.work
+	if t.commit, err = t.revision(ctx); err != nil {
+		return nil, err
+	}
+	if t.pictures, err = readPictures(dir); err != nil {
+		return nil, err
+	}
+	if t.aws, err = config.LoadDefaultConfig(ctx); err != nil {
+		return nil, fmt.Errorf("read the settings of the AWS SDK: %w", err)
+	}
+	if s.caller != nil {
+		t.aws.Credentials = s.caller
+	}
+	return t, nil
+}
+
+// settings returns those of the stack: the side's, then those of --config, which win.
+func (t *test) settings() [][2]string {
+	all := slices.Clone(t.side.settings)
+	for _, kv := range t.opts.config {
+		key, value, _ := strings.Cut(kv, "=")
+		all = append(all, [2]string{key, value})
+	}
+	return all
+}
+
+// logf prints a line about an event.
+func (t *test) logf(format string, args ...any) {
+	fmt.Fprintf(t.out, "%7.1f s  %s\n", time.Since(t.begun).Seconds(), fmt.Sprintf(format, args...))
+}
+
+// figure prints a line and adds it to the scene's row of the report.
+func (t *T) figure(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	t.figures = append(t.figures, text)
+	t.logf("%s: %s", t.scene, text)
+}
+
+// Rate of the steady client: below what makes a stack of two servers scale out.
+const steadyPerSecond = 10
+
+// serve notes the outputs of the stack after an up, and starts the steady client if it does not run yet.
+func (t *test) serve(ctx context.Context) (err error) {
+	if t.current, err = t.outputs(ctx); err != nil {
+		return err
+	}
+	u, err := url.Parse(t.current.URL)
+	if err != nil || u.Scheme != "http" || u.Host == "" {
+		return fmt.Errorf("the output url is no address without TLS: %q", t.current.URL)
+	}
+	if t.load != nil {
+		return nil
+	}
+	t.service = client.New(t.current.URL)
+	t.service.Retry = time.Second
+	address := u.Host
+	if u.Port() == "" {
+		address += ":80"
+	}
+	t.load = &traffic.Load{Address: address, Photo: t.pictures.steady.data, NewID: newID, PerSecond: steadyPerSecond}
+	t.load.Start()
+	return nil
+}
+
+// accepted makes the run check a photo of a scene's own when the scene ends.
+func (t *T) accepted(id string, p picture) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.photos[id] = p
+}
+
+// pending returns the accepted photos that were not checked yet. They count as checked afterwards.
+func (t *test) pending() map[string]picture {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	photos := t.photos
+	t.photos = map[string]picture{}
+	if t.load != nil {
+		all := t.load.Accepted()
+		for _, id := range all[t.checked:] {
+			photos[id] = t.pictures.steady
+		}
+		t.checked = len(all)
+	}
+	return photos
+}
+
+// processTimeout is how long accepted photos may take at the end of a scene: a message whose worker died comes back
+// after the visibility timeout, more than once if one scene kills more than one.
+const processTimeout = 10 * time.Minute
+
+// shown is how many photos an error names.
+const shown = 5
+
+func (t *test) observe(ctx context.Context, of *T) (seen observed, err error) {
+	if t.load == nil {
+		return seen, nil
+	}
+	photos := t.pending()
+	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), processTimeout)
+	defer cancel()
+	errs := checkAll(limited, t.service, photos)
+	for _, r := range t.load.Since(of.begun) {
+		seen.requests++
+		if !r.OK() {
+			seen.failed++
+		}
+	}
+	seen.accepted = len(photos)
+	for _, e := range errs {
+		if wrong := (*wrongError)(nil); errors.As(e, &wrong) {
+			seen.wrong++
+			if of.spoils {
+				continue
+			}
+		} else {
+			seen.lost++
+		}
+		err = errors.Join(err, e)
+	}
+	if n := len(errs); n > shown {
+		err = errors.Join(append(errs[:shown:shown], fmt.Errorf("and %d more photos", n-shown))...)
+	}
+	return seen, err
+}
+
+// finish stops the steady client and checks the photos that it leaves, before the stack is removed.
+func (t *T) finish(ctx context.Context) error {
+	if t.load == nil || t.stopped {
+		return nil
+	}
+	t.stopped = true
+	t.load.Stop()
+	return errors.Join(checkAll(ctx, t.service, t.pending())...)
+}
+
+// until calls ready until it reports true, for at most a time in which AWS does this; see side.scaled. An error of ready
+// is not final.
+func (t *T) until(ctx context.Context, what string, aws time.Duration, ready func(context.Context) (bool, error)) error {
+	limit := t.side.scaled(aws)
+	begun := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	var last error
+	for {
+		ok, err := ready(ctx)
+		if ok && err == nil {
+			t.logf("%s: %s after %.1f s", t.scene, what, time.Since(begun).Seconds())
+			return nil
+		}
+		if err != nil && ctx.Err() == nil {
+			last = err
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(fmt.Errorf("%s: not within %s", what, limit), last)
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// unharmed returns an error if a request of the steady client failed since the scene began.
+func (t *T) unharmed() error {
+	reqs := t.load.Since(t.begun)
+	bad := slices.DeleteFunc(slices.Clone(reqs), traffic.Request.OK)
+	if len(reqs) == 0 {
+		return errors.New("the steady client sent nothing")
+	}
+	if len(bad) > 0 {
+		return fmt.Errorf("%d of %d requests failed, the first: %+v", len(bad), len(reqs), bad[0])
+	}
+	return nil
+}
+
+// usable returns why the stack cannot serve.
+func (t *test) usable(ctx context.Context) error {
+	if t.service == nil {
+		return errors.New("the stack has no URL")
+	}
+	limited, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	if _, err := t.service.Expect(limited, "GET", "/readyz", nil, nil, 200); err != nil {
+		return fmt.Errorf("the service is not ready: %w", err)
+	}
+	return nil
+}
+
+// sorted returns the keys of a map in order.
+func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
