@@ -94,6 +94,11 @@ var layers = map[string][]string{
 	"imagery/infra/testing/rehearse": {
 		"imagery/app/deploy/iam", "imagery/app/testing/fakeaws", "imagery/infra/", "github.com/aws/",
 	},
+	// a program, by hand; of the product only what clients share, as it proves what users see
+	"imagery/infra/testing/acceptance": {
+		"imagery/app/client", "imagery/app/admin/smoke", "imagery/app/imagery", "imagery/app/deploy/settings",
+		"imagery/infra/", "github.com/aws/", "github.com/chromedp/", "github.com/spf13/pflag",
+	},
 	"imagery/app": {"imagery/app/", "github.com/coreos/go-systemd/v22/daemon"},
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -75,8 +76,20 @@ func rehearse(ctx context.Context, o options) error {
 	go func() { _ = server.Serve(l) }() // until Close
 	defer server.Close()
 	logf("AWS APIs are at http://%s; pulumi up begins", endpoint)
-	if err := (pulumi{o.work}).up(ctx); err != nil {
+	if err := os.MkdirAll(filepath.Join(o.work, "state"), 0o755); err != nil {
 		return err
+	}
+	p := pulumi{o.work}
+	if o.acceptance {
+		err = p.acceptance(ctx, o)
+	} else {
+		err = p.up(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	if o.acceptance && !o.keep {
+		return nil // the stack is gone
 	}
 	logf("pulumi up ended; photos are processed at http://127.0.0.1:%d", o.port)
 	if o.keep {
@@ -109,20 +122,25 @@ func namespaces() error {
 // pulumi runs the CLI on a stack whose state and settings are in a folder of their own.
 type pulumi struct{ home string }
 
+// environment returns the variables of what uses the stack.
+func (p pulumi) environment() []string {
+	return append(os.Environ(), "PULUMI_BACKEND_URL=file://"+p.home+"/state", "PULUMI_HOME="+p.home+"/pulumi",
+		"PULUMI_CONFIG_PASSPHRASE=rehearsal", "PULUMI_SKIP_UPDATE_CHECK=true",
+		"PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION=true", "AWS_ACCESS_KEY_ID=rehearsal",
+		"AWS_SECRET_ACCESS_KEY=rehearsal", "AWS_REGION="+region, "AWS_ENDPOINT_URL=http://"+endpoint)
+}
+
+// stackName is the name of the stack.
+const stackName = "rehearsal"
+
 // settings of the stack that differ from a stack on AWS: the endpoint, and machines of this kind.
 var settings = [][2]string{{"aws:region", region}, {"aws:s3UsePathStyle", "true"},
 	{"aws:skipCredentialsValidation", "true"}, {"aws:skipMetadataApiCheck", "true"}, {"imagery:arch", "amd64"},
 	{"imagery:serverType", "t3.small"}, {"imagery:workerType", "c7i.large"}}
 
 func (p pulumi) up(ctx context.Context) error {
-	if err := os.MkdirAll(filepath.Join(p.home, "state"), 0o755); err != nil {
-		return err
-	}
-	if err := p.run(ctx, "login", "file://"+p.home+"/state"); err != nil {
-		return err
-	}
-	stack := []string{"--stack", "rehearsal", "--config-file", filepath.Join(p.home, "Pulumi.rehearsal.yaml")}
-	if err := p.run(ctx, "stack", "init", "rehearsal"); err != nil {
+	stack := []string{"--stack", stackName, "--config-file", filepath.Join(p.home, "Pulumi.rehearsal.yaml")}
+	if err := p.run(ctx, "stack", "init", stackName); err != nil {
 		return err
 	}
 	_ = os.Remove("Pulumi.rehearsal.yaml") // which `stack init` writes into the checkout if secrets have a passphrase
@@ -134,13 +152,26 @@ func (p pulumi) up(ctx context.Context) error {
 	return p.run(ctx, append(stack, "up", "--yes", "--skip-preview", "--non-interactive", "--suppress-progress")...)
 }
 
+// acceptance runs scripts/acceptance, which makes the stack itself.
+func (p pulumi) acceptance(ctx context.Context, o options) error {
+	facts, err := json.Marshal(map[string]any{"factor": factor, "settings": settings, "emulator": motoVersion(ctx)})
+	if err != nil {
+		return err
+	}
+	args := append([]string{stackName}, o.scenes...)
+	if o.keep {
+		args = append(args, "--keep")
+	}
+	c := exec.CommandContext(ctx, "scripts/acceptance", args...)
+	c.Env = append(p.environment(), "IMAGERY_REHEARSAL="+string(facts))
+	c.Stdout, c.Stderr = os.Stdout, os.Stderr
+	return c.Run()
+}
+
 // run runs one command of the CLI and shows its output.
 func (p pulumi) run(ctx context.Context, args ...string) error {
 	c := exec.CommandContext(ctx, "pulumi", args...)
-	c.Env = append(os.Environ(), "PULUMI_HOME="+p.home+"/pulumi", "PULUMI_CONFIG_PASSPHRASE=rehearsal",
-		"PULUMI_SKIP_UPDATE_CHECK=true", "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION=true",
-		"AWS_ACCESS_KEY_ID=rehearsal", "AWS_SECRET_ACCESS_KEY=rehearsal", "AWS_REGION="+region,
-		"AWS_ENDPOINT_URL=http://"+endpoint)
+	c.Env = p.environment()
 	c.Stdout, c.Stderr = os.Stdout, os.Stderr
 	if err := c.Run(); err != nil {
 		return fmt.Errorf("pulumi %s: %w", args[0], err)

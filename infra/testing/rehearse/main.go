@@ -29,6 +29,8 @@ type options struct {
 	port       int
 	root, work string
 	keep       bool
+	acceptance bool
+	scenes     []string // arguments of scripts/acceptance
 }
 
 func main() { os.Exit(run()) }
@@ -39,8 +41,10 @@ func run() (code int) {
 	flag.StringVar(&o.root, "root", "", "root folder of the machines")
 	flag.StringVar(&o.work, "work", "", "scratch folder, removed at the end")
 	flag.BoolVar(&o.keep, "keep", false, "keep the service running until Ctrl-C")
+	flag.BoolVar(&o.acceptance, "acceptance", false, "run scripts/acceptance with the other arguments, which makes the stack")
 	inside := flag.Bool("inside", false, "this process has namespaces of its own")
 	flag.Parse()
+	o.scenes = flag.Args()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	do := outside
@@ -49,13 +53,16 @@ func run() (code int) {
 	} else {
 		defer os.RemoveAll(o.work)
 	}
-	if err := do(ctx, o); err != nil {
-		if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || *inside { // otherwise the other process has said why
-			fmt.Fprintln(os.Stderr, "rehearse:", err)
-		}
-		return 1
+	err := do(ctx, o)
+	exit := (*exec.ExitError)(nil)
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &exit) && (o.acceptance || !*inside): // the other process has said why
+		return max(1, exit.ExitCode())
 	}
-	return 0
+	fmt.Fprintln(os.Stderr, "rehearse:", err)
+	return 1
 }
 
 // link is the pair of interfaces that joins this machine with the network of the rehearsal.
@@ -71,7 +78,7 @@ func outside(ctx context.Context, o options) error {
 		return fmt.Errorf("listen for browsers: %w", err)
 	}
 	defer l.Close()
-	child := exec.Command("/proc/self/exe", append(os.Args[1:], "-inside")...)
+	child := exec.Command("/proc/self/exe", append([]string{"-inside"}, os.Args[1:]...)...)
 	child.Stdout, child.Stderr = os.Stdout, os.Stderr
 	ready, err := child.StdinPipe() // closed when the link is up
 	if err != nil {

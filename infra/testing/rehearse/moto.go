@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -49,4 +51,13 @@ func startMoto(dir string) (*moto, error) {
 		time.Sleep(100 * time.Millisecond)
 	}
 	return nil, fmt.Errorf("start moto_server: no answer within 30 s, see %s", out.Name())
+}
+
+// motoVersion returns the name and the version of the emulator.
+func motoVersion(ctx context.Context) string {
+	out, err := exec.CommandContext(ctx, "moto_server", "--version").Output()
+	if err != nil {
+		return "moto"
+	}
+	return "moto " + strings.TrimSpace(string(out))
 }
