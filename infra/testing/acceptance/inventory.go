@@ -212,14 +212,15 @@ var compute = []kind{
 			})
 	}},
 	{"roles", func(ctx context.Context, c aws.Config) ([]string, error) {
-		return pages(ctx, iam.NewListRolesPaginator(iam.NewFromConfig(c), nil), func(o *iam.ListRolesOutput) (names []string) {
-			for _, e := range o.Roles {
-				if !strings.HasPrefix(aws.ToString(e.Path), "/aws-service-role/") { // AWS makes and keeps these
-					names = append(names, *e.RoleName)
+		return pages(ctx, iam.NewListRolesPaginator(iam.NewFromConfig(c), nil),
+			func(o *iam.ListRolesOutput) (names []string) {
+				for _, e := range o.Roles {
+					if !strings.HasPrefix(aws.ToString(e.Path), "/aws-service-role/") { // AWS makes and keeps these
+						names = append(names, *e.RoleName)
+					}
 				}
-			}
-			return names
-		})
+				return names
+			})
 	}},
 	{"instance profiles", func(ctx context.Context, c aws.Config) ([]string, error) {
 		return pages(ctx, iam.NewListInstanceProfilesPaginator(iam.NewFromConfig(c), nil),

@@ -187,7 +187,8 @@ func notice(s side, stack string, chosen []scene) string {
 			total += s.scaled(c.takes)
 		}
 	}
-	text := fmt.Sprintf("%d scenes on a new stack %s %s, about %.0f minutes.\n", len(chosen), stack, s.where, total.Minutes())
+	text := fmt.Sprintf("%d scenes on a new stack %s %s, about %.0f minutes.\n", len(chosen), stack, s.where,
+		total.Minutes())
 	if s.ask {
 		text += fmt.Sprintf("AWS resources cost about $%.2f until they are destroyed at the end.\n", total.Hours()*hourlyUSD)
 	}

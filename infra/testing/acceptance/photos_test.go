@@ -100,7 +100,8 @@ func TestCheckAllNamesEachPhoto(t *testing.T) {
 		case path.Base(r.URL.Path) == "processed":
 			_, _ = w.Write(p.data)
 		default:
-			fmt.Fprintf(w, `{"id":%q,"version":2,"state":%q,"error":"why","processedImage":"/image/%s/processed"}`, id, state, id)
+			const answer = `{"id":%q,"version":2,"state":%q,"error":"why","processedImage":"/image/%s/processed"}`
+			fmt.Fprintf(w, answer, id, state, id)
 		}
 	}))
 	defer at.Close()

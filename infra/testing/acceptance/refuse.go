@@ -13,8 +13,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
-// refuse returns an error if the stack exists and holds photos that no run of this program has uploaded. A stack that an
-// earlier run has left is removed.
+// refuse returns an error if the stack exists and holds photos that no run of this program has uploaded. A stack that
+// an earlier run has left is removed.
 func (t *test) refuse(ctx context.Context) error {
 	exists, err := t.exists(ctx)
 	if err != nil || !exists {

@@ -193,9 +193,11 @@ func (t *T) finish(ctx context.Context) error {
 	return errors.Join(checkAll(ctx, t.service, t.pending())...)
 }
 
-// until calls ready until it reports true, for at most a time in which AWS does this; see side.scaled. An error of ready
-// is not final.
-func (t *T) until(ctx context.Context, what string, aws time.Duration, ready func(context.Context) (bool, error)) error {
+// until calls ready until it reports true, for at most a time in which AWS does this; see side.scaled. An error of
+// ready is not final.
+func (t *T) until(
+	ctx context.Context, what string, aws time.Duration, ready func(context.Context) (bool, error),
+) error {
 	limit := t.side.scaled(aws)
 	begun := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, limit)

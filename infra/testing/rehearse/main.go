@@ -41,7 +41,7 @@ func run() (code int) {
 	flag.StringVar(&o.root, "root", "", "root folder of the machines")
 	flag.StringVar(&o.work, "work", "", "scratch folder, removed at the end")
 	flag.BoolVar(&o.keep, "keep", false, "keep the service running until Ctrl-C")
-	flag.BoolVar(&o.acceptance, "acceptance", false, "run scripts/acceptance with the other arguments, which makes the stack")
+	flag.BoolVar(&o.acceptance, "acceptance", false, "run scripts/acceptance, which makes the stack, with the arguments")
 	inside := flag.Bool("inside", false, "this process has namespaces of its own")
 	flag.Parse()
 	o.scenes = flag.Args()
