@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"iter"
 	"maps"
 	"net/http"
 	"slices"
@@ -30,7 +29,7 @@ type rights struct {
 	endpoints map[string][]policy.Document // by service
 	arns      map[string]string            // of the emulator's table, buckets and queue URLs
 	table     string                       // ARN
-	seen      map[string][]authz.Request   // allowed, by role
+	record    authz.Record
 	denied    []string
 }
 
@@ -43,7 +42,7 @@ func (r *rig) newRights(g *pulumitest.Graph) *rights {
 	}
 	arn := func(of *pulumitest.Resource) string { return pulumitest.Mark(of.Type, of.Name, "arn") }
 	out := &rights{roles: map[string]authz.Policies{}, endpoints: map[string][]policy.Document{},
-		seen: map[string][]authz.Request{}, table: arn(g.Of("Table")[0]), arns: map[string]string{
+		table: arn(g.Of("Table")[0]), arns: map[string]string{
 			r.stack.Bucket: arn(g.One("BucketV2", "-images")), "releases": arn(g.One("BucketV2", "-releases")),
 			r.stack.QueueURL: arn(g.One("Queue", "-queue")), r.stack.DLQURL: arn(g.One("Queue", "-dead-letters"))}}
 	var bucket []policy.Document
@@ -111,7 +110,7 @@ func (o *rights) check(role string, c authz.Request) error {
 		}
 		return err
 	}
-	o.seen[role] = append(o.seen[role], c)
+	o.record.Add(role, authz.Allowed{Policies: p, Request: c})
 	return nil
 }
 
@@ -141,83 +140,35 @@ func (o *rights) guard(next http.Handler) http.Handler {
 	})
 }
 
-// without returns policies that do not allow an action on a resource. Two statements may allow it, one of them with a
-// condition.
-func without(from []policy.Document, action, resource string) []policy.Document {
-	var out []policy.Document
-	for _, d := range from {
-		d.Statement = slices.Clone(d.Statement)
-		for i := range d.Statement {
-			if s := &d.Statement[i]; slices.Contains(s.Resource, resource) {
-				s.Action = slices.DeleteFunc(slices.Clone(s.Action), func(a string) bool { return a == action })
-			}
-		}
-		out = append(out, d)
-	}
-	return out
-}
-
 // untested lists the actions of services that no machine here calls: nothing ships logs, and no one opens a session.
 var untested = []string{"logs:", "ssm:", "ssmmessages:"}
 
-// everyRightIsNeeded replays the recorded calls with each action of each policy removed in turn. A call must then be
-// denied, and the error must name the action: no role has an action that it does not use.
+// everyRightIsNeeded replays the recorded calls with each action of each policy removed in turn: no role has an action
+// that it does not use.
 func (r *rig) everyRightIsNeeded() {
 	r.Helper()
 	for _, url := range []string{r.stack.QueueURL, r.stack.DLQURL} { // no hints: workers postpone and release them
 		_, err := r.cloud.SQS().SendMessage(r.Context(), &sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String("?")})
 		r.must(err)
 	}
-	var unneeded []string
-	if !eventually(func() bool { unneeded = r.rights.unneeded(); return len(unneeded) == 0 }) {
-		r.Errorf("rights that no call needed: %q", unneeded)
+	var replay authz.Replay
+	done := eventually(func() bool {
+		var err error
+		replay, err = r.rights.record.Replay()
+		r.must(err)
+		replay.Unneeded = slices.DeleteFunc(replay.Unneeded, func(g authz.Grant) bool {
+			return !slices.Contains(roles, g.Holder) ||
+				slices.ContainsFunc(untested, func(p string) bool { return strings.HasPrefix(g.Action, p) })
+		})
+		return len(replay.Unneeded) == 0
+	})
+	if !done {
+		r.Errorf("rights that no call needed: %q", replay.Unneeded)
 	}
 	r.rights.mu.Lock()
 	defer r.rights.mu.Unlock()
 	if len(r.rights.denied) > 0 {
 		r.Errorf("denied: %q", r.rights.denied)
 	}
-	calls := 0
-	for _, seen := range r.rights.seen {
-		calls += len(seen)
-	}
-	r.logf("rights: %d calls of machines were allowed; each grant of their roles was needed", calls)
-}
-
-// unneeded returns the grants without which every recorded call would be allowed.
-func (o *rights) unneeded() (out []string) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for role, p := range o.roles {
-		for action, resource := range grants(p.Identity) {
-			less := authz.Policies{Identity: without(p.Identity, action, resource)}
-			if !slices.ContainsFunc(o.seen[role], func(c authz.Request) bool {
-				err := authz.Evaluate(less, c)
-				return err != nil && strings.Contains(err.Error(), "allows the "+action+" action")
-			}) {
-				out = append(out, role+" "+action+" "+resource)
-			}
-		}
-	}
-	return out
-}
-
-// grants yields each action and resource that policies allow, except untested ones.
-func grants(policies []policy.Document) iter.Seq2[string, string] {
-	return func(yield func(action, resource string) bool) {
-		for _, d := range policies {
-			for _, s := range d.Statement {
-				for _, action := range s.Action {
-					if slices.ContainsFunc(untested, func(p string) bool { return strings.HasPrefix(action, p) }) {
-						continue
-					}
-					for _, resource := range s.Resource {
-						if !yield(action, resource) {
-							return
-						}
-					}
-				}
-			}
-		}
-	}
+	r.logf("%s", replay)
 }

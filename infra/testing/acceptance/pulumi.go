@@ -20,6 +20,7 @@ import (
 // cli runs programs in the checkout: pulumi on one stack, and the imagery binary. Each run has a log file.
 type cli struct {
 	stack, checkout, work string
+	operator              []string // variables of the imagery binary, in place of those of pulumi
 	runs                  atomic.Int32
 }
 
@@ -48,6 +49,9 @@ func (c *cli) start(ctx context.Context, name string, args ...string) (*process,
 	fmt.Fprintf(p.file, "%s  %s %s\n", time.Now().Format(time.TimeOnly), name, strings.Join(args, " "))
 	p.cmd = exec.CommandContext(ctx, name, args...)
 	p.cmd.Dir = c.checkout
+	if name != "pulumi" {
+		p.cmd.Env = append(os.Environ(), c.operator...)
+	}
 	both := io.MultiWriter(&p.text, p.file)
 	p.cmd.Stdout, p.cmd.Stderr = both, both
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

@@ -36,6 +36,9 @@ type side struct {
 	caller aws.CredentialsProvider
 }
 
+// administrator is the access key id of a caller whose rights a rehearsal does not check.
+const administrator = "acceptance"
+
 // hourlyUSD is about what a stack of the default profile costs in an hour, at twice its smallest size.
 const hourlyUSD = 0.25
 
@@ -52,7 +55,7 @@ func sideOf(getenv func(string) string) (side, error) {
 	}
 	return side{name: "rehearsal", where: "in a rehearsal", factor: f.Factor, firstUp: 5 * time.Minute,
 		settings: f.Settings, emulator: f.Emulator, mail: f.Mail, skipped: map[string]string{},
-		caller: credentials.NewStaticCredentialsProvider("acceptance", "acceptance", "")}, nil
+		caller: credentials.NewStaticCredentialsProvider(administrator, administrator, "")}, nil
 }
 
 // scaled returns a time in which AWS does something, as this side needs it: divided by the factor, and never less than

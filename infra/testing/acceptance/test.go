@@ -68,7 +68,7 @@ func newTest(ctx context.Context, o options, s side, out io.Writer) (*test, erro
 		return nil, fmt.Errorf("read the settings of the AWS SDK: %w", err)
 	}
 	if s.caller != nil {
-		t.aws.Credentials = s.caller
+		t.aws.Credentials, t.operator = s.caller, []string{"AWS_ACCESS_KEY_ID=" + administrator}
 	}
 	return t, nil
 }

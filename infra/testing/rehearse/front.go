@@ -43,8 +43,10 @@ func newFront(m *moto, s *asgsim.Simulator, h *nspawn.Host, names *hosts) *front
 		},
 		ErrorLog: log.New(io.Discard, "", 0), // clients that went away
 	}
-	return &front{moto: m, pass: pass, sim: s, simulated: s.Handler(), host: h, names: names, rights: newRights(m),
+	f := &front{moto: m, pass: pass, sim: s, simulated: s.Handler(), host: h, names: names, rights: newRights(m),
 		groups: map[string]groupSource{}}
+	f.rights.role = f.launchRole
+	return f
 }
 
 // ServeHTTP answers one call of an AWS API.
@@ -54,8 +56,9 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return // the client went away
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
-	if denied := f.rights.check(r, body); denied != nil {
-		deny(w, r, body, denied)
+	c := callOf(r, body)
+	if err := f.rights.check(r.Context(), c); err != nil {
+		refuse(w, c, err)
 		return
 	}
 	if !strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {

@@ -48,14 +48,8 @@ func (f *front) createGroup(in *autoscaling.CreateAutoScalingGroupInput) error {
 		}
 	}
 	source := groupSource{template: g.Template}
-	t, err := f.templateVersion(ctx, g.Template, g.Version)
-	if err != nil {
+	if source.role, err = f.launchRole(ctx, g.Template, g.Version); err != nil {
 		return err
-	}
-	if p := t.IamInstanceProfile; p != nil {
-		if source.role, err = f.roleOf(ctx, cmp.Or(aws.ToString(p.Name), aws.ToString(p.Arn))); err != nil {
-			return err
-		}
 	}
 	f.mu.Lock()
 	f.groups[g.Name] = source
@@ -92,8 +86,13 @@ func (f *front) templateVersion(ctx context.Context, id, version string) (*templ
 	return out.LaunchTemplateVersions[0].LaunchTemplateData, nil
 }
 
-// roleOf returns the role of an instance profile, given by name or ARN.
-func (f *front) roleOf(ctx context.Context, profile string) (string, error) {
+// launchRole returns the role of the instance profile in a version of a launch template; empty for none.
+func (f *front) launchRole(ctx context.Context, template, version string) (string, error) {
+	t, err := f.templateVersion(ctx, template, version)
+	if err != nil || t.IamInstanceProfile == nil {
+		return "", err
+	}
+	profile := cmp.Or(aws.ToString(t.IamInstanceProfile.Name), aws.ToString(t.IamInstanceProfile.Arn))
 	name := profile[strings.LastIndex(profile, "/")+1:]
 	out, err := iam.NewFromConfig(f.moto.config).GetInstanceProfile(ctx,
 		&iam.GetInstanceProfileInput{InstanceProfileName: &name})

@@ -68,6 +68,8 @@ func rehearse(ctx context.Context, o options) error {
 	defer sim.Close()
 	host.Simulator = sim
 	f = newFront(m, sim, host, names)
+	f.rights.late.delay = o.late
+	defer f.rights.report(o.work + "-rights.txt") // the folder is removed at the end
 	l, err := net.Listen("tcp", endpoint)
 	if err != nil {
 		return fmt.Errorf("listen for calls of AWS APIs: %w", err)
@@ -93,7 +95,7 @@ func rehearse(ctx context.Context, o options) error {
 	}
 	logf("pulumi up ended; photos are processed at http://127.0.0.1:%d", o.port)
 	if o.keep {
-		fmt.Printf(howTo, endpoint, region, o.work, filepath.Join(o.work, "pulumi"))
+		fmt.Printf(howTo, endpoint, region, administratorKey, o.work, filepath.Join(o.work, "pulumi"))
 		<-ctx.Done()
 	}
 	return nil
@@ -102,7 +104,7 @@ func rehearse(ctx context.Context, o options) error {
 // howTo says how to use the stack of a rehearsal that is kept.
 const howTo = `
 For the commands of an operator, in another terminal:
-  export AWS_ENDPOINT_URL=http://%s AWS_REGION=%s AWS_ACCESS_KEY_ID=rehearsal AWS_SECRET_ACCESS_KEY=rehearsal
+  export AWS_ENDPOINT_URL=http://%s AWS_REGION=%s AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY=rehearsal
   export PULUMI_BACKEND_URL=file://%s/state PULUMI_HOME=%s PULUMI_CONFIG_PASSPHRASE=rehearsal
   go run ./app status --stack rehearsal
 Ctrl-C ends the rehearsal and removes everything.
@@ -126,7 +128,7 @@ type pulumi struct{ home string }
 func (p pulumi) environment() []string {
 	return append(os.Environ(), "PULUMI_BACKEND_URL=file://"+p.home+"/state", "PULUMI_HOME="+p.home+"/pulumi",
 		"PULUMI_CONFIG_PASSPHRASE=rehearsal", "PULUMI_SKIP_UPDATE_CHECK=true",
-		"PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION=true", "AWS_ACCESS_KEY_ID=rehearsal",
+		"PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION=true", "AWS_ACCESS_KEY_ID="+deployerKey,
 		"AWS_SECRET_ACCESS_KEY=rehearsal", "AWS_REGION="+region, "AWS_ENDPOINT_URL=http://"+endpoint)
 }
 

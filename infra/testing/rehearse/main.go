@@ -31,6 +31,7 @@ type options struct {
 	keep       bool
 	acceptance bool
 	scenes     []string // arguments of scripts/acceptance
+	late       time.Duration
 }
 
 func main() { os.Exit(run()) }
@@ -42,6 +43,7 @@ func run() (code int) {
 	flag.StringVar(&o.work, "work", "", "scratch folder, removed at the end")
 	flag.BoolVar(&o.keep, "keep", false, "keep the service running until Ctrl-C")
 	flag.BoolVar(&o.acceptance, "acceptance", false, "run scripts/acceptance, which makes the stack, with the arguments")
+	flag.DurationVar(&o.late, "late-rights", 0, "time until a policy that a role gets counts")
 	inside := flag.Bool("inside", false, "this process has namespaces of its own")
 	flag.Parse()
 	o.scenes = flag.Args()

@@ -34,6 +34,7 @@ var operations = map[string]operation{
 	"CreateLoadBalancer":        after((*front).nameBalancer),
 	"CreateListener":            after((*front).balance),
 	"DescribeTargetHealth":      simulate,
+	"PutRolePolicy":             after((*front).attachPolicy),
 	"GetConsoleOutput":          simulate,
 }
 

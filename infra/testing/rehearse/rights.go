@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
+	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -16,10 +17,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go"
 
-	appiam "imagery/app/deploy/iam"
-	"imagery/app/testing/fakeaws"
+	"imagery/infra/deployer"
+	"imagery/infra/must"
 	"imagery/infra/policy"
-	"imagery/infra/testing/asgsim"
 	"imagery/infra/testing/authz"
 )
 
@@ -29,11 +29,22 @@ const account = "123456789012"
 // policyLifetime is the time after which policies are read again. AWS documents no time; changes there take seconds.
 const policyLifetime = 2 * time.Second
 
+// Access key ids of callers that are not machines. Machines sign with the name of their role. Signatures are not
+// checked. The calls of an administrator, and others that are not signed with one of these keys, are allowed.
+const (
+	deployerKey      = "rehearsal"  // Pulumi, its provider and the program
+	administratorKey = "acceptance" // operators, and programs that look at a stack from outside
+	machinePrefix    = "imagery-"   // of the roles of machines
+)
+
 // rights checks the calls of machines against the policies that Pulumi attached to their role, to the bucket and to the
-// VPC endpoints. Machines sign with the name of their role as access key id; signatures are not checked. Calls of
-// others, such as Pulumi's, are not checked.
+// VPC endpoints, and the calls of the deployer against the two policies of docs/aws.md.
 type rights struct {
-	moto *moto
+	moto   *moto
+	role   func(ctx context.Context, template, version string) (string, error) // of a launch template's instances
+	own    []policy.Document                                                   // of the deployer
+	late   lateness
+	record authz.Record
 
 	mu    sync.Mutex
 	cache map[string]cached
@@ -44,71 +55,90 @@ type cached struct {
 	read     time.Time
 }
 
-func newRights(m *moto) *rights { return &rights{moto: m, cache: map[string]cached{}} }
+func newRights(m *moto) *rights {
+	p := &rights{moto: m, cache: map[string]cached{}, late: lateness{now: time.Now}}
+	unscoped, scoped := deployer.Policies("")
+	for _, text := range []string{unscoped, scoped} {
+		p.own = append(p.own, must.Get(authz.Parse(text)))
+	}
+	return p
+}
 
-// check returns an *authz.DeniedError for a call that a machine may not make.
-func (p *rights) check(r *http.Request, body []byte) error {
-	role := fakeaws.CallerOf(r)
-	if !strings.HasPrefix(role, "imagery-") {
+// check returns an *authz.DeniedError for a call that its caller may not make.
+func (p *rights) check(ctx context.Context, c call) error {
+	if c.caller != deployerKey && !strings.HasPrefix(c.caller, machinePrefix) {
 		return nil
 	}
-	request := requestOf(r, body)
-	policies, err := p.policies(r.Context(), role, request)
+	requests, err := c.requests(ctx, p.role)
 	if err != nil {
-		return fmt.Errorf("read the policies of %s: %w", role, err)
-	}
-	if err := authz.Evaluate(policies, request); err != nil {
-		logf("%s is %v", role, err)
 		return err
 	}
+	var all []authz.Allowed
+	for _, request := range requests {
+		policies, err := p.policies(ctx, c.caller, request)
+		if err != nil {
+			return fmt.Errorf("read the policies of %s: %w", c.caller, err)
+		}
+		if err := authz.Evaluate(policies, request); err != nil {
+			logf("%s is %v", c.caller, err)
+			return err
+		}
+		all = append(all, authz.Allowed{Policies: policies, Request: request})
+	}
+	p.record.Add(c.caller, all...)
 	return nil
 }
 
-// requestOf returns a call as IAM sees it.
-func requestOf(r *http.Request, body []byte) authz.Request {
-	context := map[string][]string{"aws:PrincipalAccount": {account},
-		"aws:SecureTransport": {"true"}, "s3:TlsVersion": {"1.3"}} // as on AWS, where every endpoint has TLS
-	if form, err := url.ParseQuery(string(body)); err == nil && form.Has("Action") {
-		// CompleteLifecycleAction is the only call of the Query protocol that machines make.
-		return authz.Request{Action: "autoscaling:" + form.Get("Action"), Context: context,
-			Resource: arn("autoscaling", "autoScalingGroup:1:autoScalingGroupName/"+form.Get("AutoScalingGroupName"))}
+// user returns the ARN of a caller.
+func user(caller string) string {
+	if caller == deployerKey {
+		return "arn:aws:iam::" + account + ":user/" + caller
 	}
-	c := fakeaws.CallOf(r, body)
-	out := authz.Request{Action: appiam.Action{Service: c.Service, Operation: c.Operation}.Name(), Context: context}
-	switch c.Service {
-	case "s3":
-		out.Resource = strings.TrimSuffix("arn:aws:s3:::"+c.Bucket+"/"+c.Object, "/")
-	case "sqs":
-		out.Resource = arn("sqs", c.QueueURL[strings.LastIndex(c.QueueURL, "/")+1:])
-	case "dynamodb":
-		out.Resource = arn("dynamodb", "table/"+c.Table)
-		if c.Index != "" {
-			out.Resource += "/index/" + c.Index
-		}
-		if c.ID != "" {
-			context["dynamodb:LeadingKeys"] = []string{c.ID}
-		}
-	}
-	return out
+	return "arn:aws:sts::" + account + ":assumed-role/" + caller + "/instance"
 }
 
-func arn(service, resource string) string {
-	return strings.Join([]string{"arn", "aws", service, region, account, resource}, ":")
-}
-
-// policies returns the policies that apply to a request of a role.
-func (p *rights) policies(ctx context.Context, role string, request authz.Request) (out authz.Policies, err error) {
-	out.Identity, err = p.read("role "+role, func() ([]string, error) { return p.rolePolicies(ctx, role) })
+// report replays the recorded calls without each granted action, prints how many of them a call needed, and writes all
+// to a file.
+func (p *rights) report(file string) {
+	replay, err := p.record.Replay()
 	if err != nil {
-		return out, err
+		logf("rights: %v", err)
+		return
 	}
+	var text strings.Builder
+	for _, part := range []struct {
+		title  string
+		grants []authz.Grant
+	}{{"needed by calls", replay.Needed}, {"not needed by any call", replay.Unneeded}} {
+		fmt.Fprintf(&text, "# %s: %d\n", part.title, len(part.grants))
+		for _, g := range part.grants {
+			fmt.Fprintln(&text, g)
+		}
+	}
+	if err := os.WriteFile(file, []byte(text.String()), 0o644); err != nil {
+		logf("rights: %v", err)
+	}
+	logf("%s (%s)", replay, file)
+}
+
+// policies returns the policies that apply to a request. Calls of the deployer do not go through the VPC endpoints.
+func (p *rights) policies(ctx context.Context, caller string, request authz.Request) (out authz.Policies, err error) {
 	service, _, _ := strings.Cut(request.Action, ":")
-	out.Endpoint, err = p.read("endpoint "+service, func() ([]string, error) { return p.endpointPolicies(ctx, service) })
-	if err != nil || service != "s3" {
-		return out, err
+	out.Identity = p.own
+	if caller != deployerKey {
+		out.Identity, err = p.read("role "+caller, func() ([]string, error) { return p.rolePolicies(ctx, caller) })
+		if err != nil {
+			return out, err
+		}
+		out.Endpoint, err = p.read("endpoint "+service, func() ([]string, error) { return p.endpointPolicies(ctx, service) })
+		if err != nil {
+			return out, err
+		}
 	}
-	bucket, _, _ := strings.Cut(strings.TrimPrefix(request.Resource, "arn:aws:s3:::"), "/")
-	out.Resource, err = p.read("bucket "+bucket, func() ([]string, error) { return p.bucketPolicies(ctx, bucket) })
+	if name, ok := strings.CutPrefix(request.Resource, "arn:aws:s3:::"); ok {
+		bucket, _, _ := strings.Cut(name, "/")
+		out.Resource, err = p.read("bucket "+bucket, func() ([]string, error) { return p.bucketPolicies(ctx, bucket) })
+	}
 	return out, err
 }
 
@@ -150,7 +180,9 @@ func (p *rights) rolePolicies(ctx context.Context, role string) (texts []string,
 		if err != nil {
 			return nil, err
 		}
-		texts = append(texts, text)
+		if text, counts := p.late.effective(role, name, text); counts {
+			texts = append(texts, text)
+		}
 	}
 	return texts, nil
 }
@@ -171,21 +203,12 @@ func (p *rights) endpointPolicies(ctx context.Context, service string) (texts []
 func (p *rights) bucketPolicies(ctx context.Context, bucket string) ([]string, error) {
 	c := s3.NewFromConfig(p.moto.config, func(o *s3.Options) { o.UsePathStyle = true })
 	out, err := c.GetBucketPolicy(ctx, &s3.GetBucketPolicyInput{Bucket: &bucket})
-	if api := smithy.APIError(nil); errors.As(err, &api) && api.ErrorCode() == "NoSuchBucketPolicy" {
+	if api := smithy.APIError(nil); errors.As(err, &api) &&
+		slices.Contains([]string{"NoSuchBucketPolicy", "NoSuchBucket"}, api.ErrorCode()) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
 	return []string{aws.ToString(out.Policy)}, nil
-}
-
-// deny answers AccessDenied in the protocol of the call.
-func deny(w http.ResponseWriter, r *http.Request, body []byte, err error) {
-	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
-		w.WriteHeader(http.StatusForbidden)
-		asgsim.WriteResponse(w, "", nil, &smithy.GenericAPIError{Code: "AccessDenied", Message: err.Error()})
-		return
-	}
-	fakeaws.Fail(w, fakeaws.CallOf(r, body), fakeaws.Denied)
 }
