@@ -26,8 +26,12 @@ func (s *Simulator) group(name string) (*group, error) {
 
 // Change is an update of a group. Fields that are nil or empty do not change.
 type Change struct {
-	Min, Max, Desired *int
-	Version           string // of the launch template
+	Min, Max, Desired      *int
+	Version                string // of the launch template
+	ELB                    *bool
+	Grace, Warmup          *time.Duration
+	MinHealthy, MaxHealthy *int
+	Zones                  []string
 }
 
 // Update implements UpdateAutoScalingGroup: "Existing instances continue to run with the configuration that they were
@@ -64,9 +68,37 @@ func (s *Simulator) Update(name string, c Change) error {
 		return invalid("Desired capacity:%d must be between the specified min size:%d and max size:%d",
 			set.Desired, set.Min, set.Max)
 	}
-	// Other fields never change and are read without the lock.
-	g.Min, g.Max, g.Desired, g.Version = set.Min, set.Max, set.Desired, set.Version
+	assign(&set.ELB, c.ELB)
+	assign(&set.Grace, c.Grace)
+	assign(&set.Warmup, c.Warmup)
+	assign(&set.MinHealthy, c.MinHealthy)
+	assign(&set.MaxHealthy, c.MaxHealthy)
+	if c.Zones != nil {
+		set.Zones = c.Zones
+	}
+	// The name, the template and the target group never change and are read without the lock.
+	g.Min, g.Max, g.Desired, g.Version, g.ELB, g.Grace = set.Min, set.Max, set.Desired, set.Version, set.ELB, set.Grace
+	g.Warmup, g.MinHealthy, g.MaxHealthy, g.Zones = set.Warmup, set.MinHealthy, set.MaxHealthy, set.Zones
 	return nil
+}
+
+// assign sets to, unless v is nil.
+func assign[T any](to, v *T) {
+	if v != nil {
+		*to = *v
+	}
+}
+
+// SetDrainDelay changes the deregistration delay of a target group. Targets that are draining keep the old one; AWS
+// does not document it.
+func (s *Simulator) SetDrainDelay(targetGroup string, d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, g := range s.groups {
+		if g.TargetGroup == targetGroup {
+			g.DrainDelay = d
+		}
+	}
 }
 
 // Terminate implements TerminateInstanceInAutoScalingGroup: "If you do not specify the option to decrement the desired

@@ -64,10 +64,7 @@ func (s *Simulator) complete(groupName, hook, id, result string) error {
 	if i == nil || i.hook == nil || i.hook.Name != hook {
 		return invalid("No active Lifecycle Action found with instance ID %s", id)
 	}
-	select {
-	case i.result <- result:
-	default: // completed already
-	}
+	i.finish(result)
 	return nil
 }
 
@@ -81,4 +78,30 @@ func (s *Simulator) PutHook(name string, h Hook) error {
 	}
 	g.Hooks = append(slices.DeleteFunc(slices.Clone(g.Hooks), func(o Hook) bool { return o.Name == h.Name }), h)
 	return nil
+}
+
+// DeleteHook removes a lifecycle hook: "If there are any outstanding lifecycle actions, they are completed first
+// (ABANDON for launching instances, CONTINUE for terminating instances)."
+func (s *Simulator) DeleteHook(name, hook string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g, err := s.group(name)
+	if err != nil {
+		return err
+	}
+	g.Hooks = slices.DeleteFunc(slices.Clone(g.Hooks), func(h Hook) bool { return h.Name == hook })
+	for _, i := range g.instances {
+		if i.hook != nil && i.hook.Name == hook {
+			i.finish(map[bool]string{true: Continue, false: Abandon}[i.terminating])
+		}
+	}
+	return nil
+}
+
+// finish completes the lifecycle action of an instance, unless it is completed already.
+func (i *instance) finish(result string) {
+	select {
+	case i.result <- result:
+	default:
+	}
 }

@@ -58,12 +58,18 @@ func (g *group) count(zone string) (n int) {
 	return n
 }
 
-func (g *group) hook(transition string) *Hook {
-	n := slices.IndexFunc(g.Hooks, func(h Hook) bool { return h.Transition == transition })
-	if n < 0 {
-		return nil
+// hook returns a copy of the hook of a group for a transition, or nil. It takes the lock.
+func (s *Simulator) hook(name, transition string) *Hook {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if g := s.groups[name]; g != nil { // otherwise it is deleted
+		for _, h := range g.Hooks {
+			if h.Transition == transition {
+				return &h
+			}
+		}
 	}
-	return &g.Hooks[n]
+	return nil
 }
 
 // start starts an instance, waits for its launch hook and puts it in service or terminates it.
@@ -73,7 +79,7 @@ func (s *Simulator) start(g *group, i *instance, a *Activity) {
 		return
 	}
 	result := Continue
-	if h := g.hook(Launching); h != nil && s.sleep(hookDelay) {
+	if h := s.hook(g.Name, Launching); h != nil && s.sleep(hookDelay) {
 		result = s.await(i, h, types.LifecycleStatePendingWait, a)
 	}
 	s.mu.Lock()
@@ -153,10 +159,13 @@ func (s *Simulator) terminate(g *group, i *instance, cause string) {
 func (s *Simulator) shutdown(g *group, i *instance, a *Activity, inService bool) {
 	if i.draining {
 		s.Driver.Drain(i.ID)
+		s.mu.Lock()
+		delay := s.scaled(g.DrainDelay)
+		s.mu.Unlock()
 		// "deregistration_delay.timeout_seconds - The amount of time, in seconds, for Elastic Load Balancing to wait
 		// before changing the state of a deregistering target from draining to unused." A machine that is powered off is
 		// unused at once: "Target.InvalidState - The target is in the stopped or terminated state."
-		for until := time.Now().Add(s.scaled(g.DrainDelay)); time.Now().Before(until) && s.Driver.Running(i.ID); {
+		for until := time.Now().Add(delay); time.Now().Before(until) && s.Driver.Running(i.ID); {
 			if !s.sleep(reconcileInterval) {
 				return
 			}
@@ -164,7 +173,7 @@ func (s *Simulator) shutdown(g *group, i *instance, a *Activity, inService bool)
 		s.Driver.Deregister(i.ID)
 	}
 	// An instance that was never in service terminates without the hook. Not documented.
-	if h := g.hook(Terminating); h != nil && inService {
+	if h := s.hook(g.Name, Terminating); h != nil && inService {
 		// The instance terminates after CONTINUE and after ABANDON.
 		s.await(i, h, types.LifecycleStateTerminatingWait, a)
 	}
@@ -190,6 +199,8 @@ func (s *Simulator) targetHealth(i *instance) (elb.TargetHealthStateEnum, elb.Ta
 		return health, ""
 	case health == elb.TargetHealthStateEnumInitial:
 		return health, elb.TargetHealthReasonEnumInitialHealthChecking
+	case health == elb.TargetHealthStateEnumUnused: // the load balancer is deleted
+		return health, elb.TargetHealthReasonEnumNotInUse
 	default:
 		return health, elb.TargetHealthReasonEnumFailedHealthChecks
 	}

@@ -137,9 +137,7 @@ func (m *Memory) Console(id string) string {
 func (m *Memory) complete(machine Machine, transition, result string) bool {
 	for m.Running(machine.ID) {
 		s := m.Simulator
-		s.mu.Lock()
-		h := s.groups[machine.Group].hook(transition)
-		s.mu.Unlock()
+		h := s.hook(machine.Group, transition)
 		if h == nil || s.complete(machine.Group, h.Name, machine.ID, result) == nil {
 			return true
 		}

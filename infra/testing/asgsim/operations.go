@@ -130,9 +130,22 @@ func (s *Simulator) updateGroup(in *autoscaling.UpdateAutoScalingGroupInput) (an
 		}
 		return aws.Int(int(*n))
 	}
-	c := Change{Min: size(in.MinSize), Max: size(in.MaxSize), Desired: size(in.DesiredCapacity)}
+	duration := func(n *int32) *time.Duration {
+		if n == nil {
+			return nil
+		}
+		return aws.Duration(time.Duration(*n) * time.Second)
+	}
+	c := Change{Min: size(in.MinSize), Max: size(in.MaxSize), Desired: size(in.DesiredCapacity),
+		Grace: duration(in.HealthCheckGracePeriod), Warmup: duration(in.DefaultInstanceWarmup), Zones: in.AvailabilityZones}
 	if t := in.LaunchTemplate; t != nil {
 		c.Version = aws.ToString(t.Version)
+	}
+	if in.HealthCheckType != nil {
+		c.ELB = aws.Bool(*in.HealthCheckType == "ELB")
+	}
+	if p := in.InstanceMaintenancePolicy; p != nil {
+		c.MinHealthy, c.MaxHealthy = size(p.MinHealthyPercentage), size(p.MaxHealthyPercentage)
 	}
 	return nil, s.Update(*in.AutoScalingGroupName, c)
 }

@@ -2,14 +2,18 @@ package nspawn
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"imagery/infra/testing/asgsim"
 )
 
 func (h *Host) get(id string) *machine {
@@ -51,16 +55,28 @@ func (h *Host) Stop(id string) {
 	if m == nil || !h.Running(id) {
 		return
 	}
-	const rtmin = 34
-	if pid := h.Leader(id); pid > 1 { // 0, for a machine that has just exited, would signal our own process group
-		_ = syscall.Kill(pid, syscall.Signal(rtmin+4)) // it may have exited already
-	}
+	h.signal(id, poweroff)
 	select {
 	case <-m.off:
 	case <-time.After(stopTimeout):
 		h.PowerOff(id)
 	}
 }
+
+// Signals to systemd, relative to SIGRTMIN.
+const poweroff, reboot = 4, 5
+
+// signal sends a signal to a machine's process 1.
+func (h *Host) signal(id string, n int) {
+	const rtmin = 34
+	if pid := h.Leader(id); pid > 1 { // 0, for a machine that has just exited, would signal our own process group
+		_ = syscall.Kill(pid, syscall.Signal(rtmin+n)) // it may have exited already
+	}
+}
+
+// Reboot asks systemd to stop every service and to boot again. The machine keeps its address, but not its disk: it
+// boots like a new one.
+func (h *Host) Reboot(id string) { h.signal(id, reboot) }
 
 // PowerOff kills the machine and returns when all its processes have exited.
 func (h *Host) PowerOff(id string) {
@@ -78,9 +94,39 @@ func (h *Host) PowerOff(id string) {
 
 // Exec runs a command inside a machine and returns its output.
 func (h *Host) Exec(id string, command ...string) (string, error) {
-	args := append([]string{"-t", strconv.Itoa(h.Leader(id)), "-a"}, command...)
-	out, err := exec.Command("nsenter", args...).CombinedOutput()
+	out, err := h.Command(context.Background(), id, command...).CombinedOutput()
 	return string(bytes.TrimSpace(out)), err
+}
+
+// Command returns a command that runs inside a machine.
+func (h *Host) Command(ctx context.Context, id string, command ...string) *exec.Cmd {
+	args := append([]string{"-t", strconv.Itoa(h.Leader(id)), "-a"}, command...)
+	return exec.CommandContext(ctx, "nsenter", args...)
+}
+
+// Status describes a machine.
+type Status struct {
+	asgsim.Machine
+	Address string
+	Started time.Time
+	On      bool
+}
+
+// Machines returns every machine that was started, in the order of the starts.
+func (h *Host) Machines() (all []Status) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, m := range h.machines {
+		s := Status{Machine: m.Machine, Address: m.address, Started: m.started, On: true}
+		select {
+		case <-m.off:
+			s.On = false
+		default:
+		}
+		all = append(all, s)
+	}
+	slices.SortFunc(all, func(a, b Status) int { return a.Started.Compare(b.Started) })
+	return all
 }
 
 // Console returns the console output of a machine.

@@ -56,21 +56,25 @@ type Options struct {
 type Host struct {
 	Options
 	Simulator *asgsim.Simulator // source of instance metadata; set before the first Start
-	proxy     *proxy
 	server    *http.Server
 	cgroups   string // parent of the machines' cgroups
 	started   atomic.Int32
 
+	targets sync.Mutex // held while the targets of the load balancer change; taken before mu
+
 	mu       sync.Mutex
 	machines map[string]*machine
+	proxy    *proxy // nil: there is no load balancer
 }
 
 type machine struct {
 	asgsim.Machine
 	address string
+	started time.Time
 	cmd     *exec.Cmd
 	off     chan struct{}
 	slot    string // HAProxy server name
+	state   string // of the target: ready or drain; empty: not registered
 	healthy bool   // has passed a health check
 	since   time.Time
 }
@@ -100,19 +104,6 @@ func New(o Options) (*Host, error) {
 	return h, h.Balance(80, o.Check)
 }
 
-// Balance starts the load balancer on a port, with the health checks of its target group. Targets that were registered
-// before are added.
-func (h *Host) Balance(port int, c Check) error {
-	p, err := startProxy(h.Dir, port, c)
-	if err != nil {
-		return err
-	}
-	h.mu.Lock()
-	h.Check, h.proxy = c, p
-	h.mu.Unlock()
-	return nil
-}
-
 // Close powers off all machines and stops the load balancer.
 func (h *Host) Close() {
 	h.mu.Lock()
@@ -122,9 +113,7 @@ func (h *Host) Close() {
 		h.PowerOff(id)
 	}
 	h.server.Close()
-	if h.proxy != nil {
-		h.proxy.close()
-	}
+	h.StopBalancer()
 }
 
 // unitText runs user-data when the network is up, as cloud-init does.
@@ -144,7 +133,8 @@ const failure = "IMAGERY BOOT FAILED: "
 // Start boots a machine.
 func (h *Host) Start(_ context.Context, of asgsim.Machine) error {
 	number, zone := int(h.started.Add(1)), max(0, slices.Index(h.Zones, of.Zone))
-	m := &machine{Machine: of, address: fmt.Sprintf("10.99.%d.%d", zone+1, number+10), off: make(chan struct{})}
+	m := &machine{Machine: of, address: fmt.Sprintf("10.99.%d.%d", zone+1, number+10),
+		started: time.Now(), off: make(chan struct{})}
 	if err := h.start(m, number, zone); err != nil {
 		return fmt.Errorf("start machine %s: %w", of.ID, err)
 	}

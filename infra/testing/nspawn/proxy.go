@@ -7,12 +7,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
-
-	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 )
 
 // Check are a target group's health checks.
@@ -64,7 +63,8 @@ backend open
   server-template m 1-%[5]d 10.99.0.2:%[6]d disabled
 `
 
-func startProxy(dir string, port int, c Check) (*proxy, error) {
+// startProxy starts HAProxy. It takes the place of before, if not nil, which finishes its requests and exits.
+func startProxy(dir string, port int, c Check, before *proxy) (*proxy, error) {
 	p := &proxy{socket: filepath.Join(dir, "proxy.sock"), port: c.Port}
 	config := filepath.Join(dir, "proxy.cfg")
 	// However short a test's times are, a check may take half a second: machines do not get faster.
@@ -74,12 +74,18 @@ func startProxy(dir string, port int, c Check) (*proxy, error) {
 		return nil, fmt.Errorf("configure the balancer: %w", err)
 	}
 	p.cmd = exec.Command("haproxy", "-db", "-f", config)
+	if before != nil {
+		p.used.Store(before.used.Load())
+		p.cmd.Args = append(p.cmd.Args, "-sf", strconv.Itoa(before.cmd.Process.Pid))
+	}
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start the balancer: %w", err)
 	}
 	for range 100 {
-		if _, err := p.ask("show info"); err == nil {
+		// The process before has the same socket until this one takes it over.
+		info, err := p.ask("show info")
+		if err == nil && strings.Contains(info+"\n", fmt.Sprintf("\nPid: %d\n", p.cmd.Process.Pid)) {
 			return p, nil
 		}
 		time.Sleep(50 * time.Millisecond)
@@ -116,11 +122,16 @@ func (p *proxy) set(slot, what string) {
 // add gives an address a slot, down until the checks pass.
 func (p *proxy) add(address string) string {
 	slot := fmt.Sprintf("m%d", p.used.Add(1))
+	p.place(slot, address, "down")
+	return slot
+}
+
+// place puts an address into a slot with the health "up" or "down".
+func (p *proxy) place(slot, address, health string) {
 	p.set(slot, fmt.Sprintf("addr %s port %d", address, p.port))
 	p.set(slot, "state drain")
-	_, _ = p.ask("set server servers/" + slot + " health down") // until its checks pass
+	_, _ = p.ask("set server servers/" + slot + " health " + health) // until the next checks
 	p.set(slot, "state ready")
-	return slot
 }
 
 // up reports whether requests are sent to the slot.
@@ -136,34 +147,4 @@ func (p *proxy) up(slot string) bool {
 		}
 	}
 	return false
-}
-
-// Register adds the machine to the load balancer.
-func (h *Host) Register(id string) {
-	m := h.get(id)
-	m.since = time.Now()
-	m.slot = h.proxy.add(m.address)
-}
-
-// Drain stops new requests to the machine.
-func (h *Host) Drain(id string) { h.proxy.set(h.get(id).slot, "state drain") }
-
-// Deregister removes the machine from the load balancer.
-func (h *Host) Deregister(id string) { h.proxy.set(h.get(id).slot, "state maint") }
-
-// Health returns the result of the load balancer's health checks.
-func (h *Host) Health(id string) elb.TargetHealthStateEnum {
-	m := h.get(id)
-	up := h.proxy.up(m.slot)
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	switch {
-	case up:
-		m.healthy = true
-		return elb.TargetHealthStateEnumHealthy
-	case !m.healthy && time.Since(m.since) < time.Duration(h.Check.Unhealthy+h.Check.Healthy)*h.Check.Interval:
-		return elb.TargetHealthStateEnumInitial
-	default:
-		return elb.TargetHealthStateEnumUnhealthy
-	}
 }

@@ -2,11 +2,13 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"log"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"os/exec"
 	"strings"
 	"sync"
 
@@ -21,21 +23,40 @@ type front struct {
 	pass      http.Handler
 	sim       *asgsim.Simulator
 	simulated http.Handler
-	host      *nspawn.Host
+	host      machines
 	names     *hosts
 	rights    *rights
+	commands  commands
+
+	following sync.Mutex // held while the load balancer or a zone changes; taken before mu
+	balanced  balancer
+	cut       map[string]bool // zones that are off the network
 
 	mu     sync.Mutex
 	groups map[string]groupSource
+	ending map[string]string // instances that operators terminated or stopped
 }
 
-// groupSource holds the launch template and the role of the machines of a group.
+// machines are those of nspawn.Host, with its load balancer and its zones.
+type machines interface {
+	Machines() []nspawn.Status
+	Stop(id string)
+	PowerOff(id string)
+	Reboot(id string)
+	Command(ctx context.Context, id string, command ...string) *exec.Cmd
+	Zone(name string, up bool) error
+	Balance(port int, c nspawn.Check) error
+	StopBalancer()
+}
+
+// groupSource holds what the machines of a group are made from.
 type groupSource struct {
-	template string // id
-	role     string // IAM role of the instance profile
+	template string            // id of the launch template
+	role     string            // IAM role of the instance profile
+	subnets  map[string]string // id -> zone
 }
 
-func newFront(m *moto, s *asgsim.Simulator, h *nspawn.Host, names *hosts) *front {
+func newFront(m *moto, s *asgsim.Simulator, h machines, names *hosts) *front {
 	pass := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(&url.URL{Scheme: "http", Host: m.address})
@@ -44,7 +65,7 @@ func newFront(m *moto, s *asgsim.Simulator, h *nspawn.Host, names *hosts) *front
 		ErrorLog: log.New(io.Discard, "", 0), // clients that went away
 	}
 	f := &front{moto: m, pass: pass, sim: s, simulated: s.Handler(), host: h, names: names, rights: newRights(m),
-		groups: map[string]groupSource{}}
+		groups: map[string]groupSource{}, cut: map[string]bool{}, ending: map[string]string{}}
 	f.rights.role = f.launchRole
 	return f
 }
@@ -59,6 +80,10 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := callOf(r, body)
 	if err := f.rights.check(r.Context(), c); err != nil {
 		refuse(w, c, err)
+		return
+	}
+	if serve := jsonOperations[r.Header.Get("X-Amz-Target")]; serve != nil {
+		serve(f, w, r, body)
 		return
 	}
 	if !strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {

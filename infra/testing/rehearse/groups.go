@@ -5,8 +5,9 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"maps"
+	"path"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -23,8 +24,7 @@ import (
 func seconds(n *int32) time.Duration { return time.Duration(aws.ToInt32(n)) * time.Second }
 
 // createGroup lets the simulator run a group that moto has created. Its instances start at once.
-func (f *front) createGroup(in *autoscaling.CreateAutoScalingGroupInput) error {
-	ctx := context.Background()
+func (f *front) createGroup(ctx context.Context, in *autoscaling.CreateAutoScalingGroupInput) error {
 	g := asgsim.Group{Name: *in.AutoScalingGroupName, Min: int(aws.ToInt32(in.MinSize)), Max: int(aws.ToInt32(in.MaxSize)),
 		Desired: int(aws.ToInt32(in.DesiredCapacity)), Template: aws.ToString(in.LaunchTemplate.LaunchTemplateId),
 		Version: aws.ToString(in.LaunchTemplate.Version), ELB: aws.ToString(in.HealthCheckType) == "ELB",
@@ -32,22 +32,18 @@ func (f *front) createGroup(in *autoscaling.CreateAutoScalingGroupInput) error {
 	if m := in.InstanceMaintenancePolicy; m != nil {
 		g.MinHealthy, g.MaxHealthy = int(aws.ToInt32(m.MinHealthyPercentage)), int(aws.ToInt32(m.MaxHealthyPercentage))
 	}
-	subnets, err := ec2.NewFromConfig(f.moto.config).DescribeSubnets(ctx,
-		&ec2.DescribeSubnetsInput{SubnetIds: strings.Split(aws.ToString(in.VPCZoneIdentifier), ",")})
+	subnets, err := f.zonesOf(ctx, aws.ToString(in.VPCZoneIdentifier))
 	if err != nil {
-		return fmt.Errorf("read the subnets of group %s: %w", g.Name, err)
+		return err
 	}
-	for _, s := range subnets.Subnets {
-		g.Zones = append(g.Zones, aws.ToString(s.AvailabilityZone))
-	}
-	slices.Sort(g.Zones)
+	g.Zones = slices.Sorted(maps.Values(subnets))
 	if len(in.TargetGroupARNs) > 0 {
 		g.TargetGroup = in.TargetGroupARNs[0]
 		if g.DrainDelay, err = f.drainDelay(ctx, g.TargetGroup); err != nil {
 			return err
 		}
 	}
-	source := groupSource{template: g.Template}
+	source := groupSource{template: g.Template, subnets: subnets}
 	if source.role, err = f.launchRole(ctx, g.Template, g.Version); err != nil {
 		return err
 	}
@@ -58,13 +54,13 @@ func (f *front) createGroup(in *autoscaling.CreateAutoScalingGroupInput) error {
 	return nil
 }
 
-func (f *front) deleteGroup(in *autoscaling.DeleteAutoScalingGroupInput) error {
+func (f *front) removeGroup(_ context.Context, in *autoscaling.DeleteAutoScalingGroupInput) error {
 	f.sim.Delete(*in.AutoScalingGroupName)
 	return nil
 }
 
 // putHook adds a lifecycle hook. The provider creates a group without instances first, then its hooks.
-func (f *front) putHook(in *autoscaling.PutLifecycleHookInput) error {
+func (f *front) putHook(_ context.Context, in *autoscaling.PutLifecycleHookInput) error {
 	return f.sim.PutHook(*in.AutoScalingGroupName, asgsim.Hook{Name: *in.LifecycleHookName,
 		Transition: aws.ToString(in.LifecycleTransition), DefaultResult: aws.ToString(in.DefaultResult),
 		Timeout: seconds(in.HeartbeatTimeout)})
@@ -93,7 +89,7 @@ func (f *front) launchRole(ctx context.Context, template, version string) (strin
 		return "", err
 	}
 	profile := cmp.Or(aws.ToString(t.IamInstanceProfile.Name), aws.ToString(t.IamInstanceProfile.Arn))
-	name := profile[strings.LastIndex(profile, "/")+1:]
+	name := path.Base(profile)
 	out, err := iam.NewFromConfig(f.moto.config).GetInstanceProfile(ctx,
 		&iam.GetInstanceProfileInput{InstanceProfileName: &name})
 	if err != nil {
@@ -129,6 +125,8 @@ func (f *front) userData(m asgsim.Machine) string {
 	return "systemctl poweroff"
 }
 
+const drainAttribute = "deregistration_delay.timeout_seconds"
+
 // drainDelay returns the deregistration delay of a target group.
 func (f *front) drainDelay(ctx context.Context, arn string) (time.Duration, error) {
 	out, err := elb.NewFromConfig(f.moto.config).DescribeTargetGroupAttributes(ctx,
@@ -137,7 +135,7 @@ func (f *front) drainDelay(ctx context.Context, arn string) (time.Duration, erro
 		return 0, fmt.Errorf("read the attributes of target group %s: %w", arn, err)
 	}
 	for _, a := range out.Attributes {
-		if aws.ToString(a.Key) == "deregistration_delay.timeout_seconds" {
+		if aws.ToString(a.Key) == drainAttribute {
 			return time.ParseDuration(aws.ToString(a.Value) + "s")
 		}
 	}
@@ -145,29 +143,11 @@ func (f *front) drainDelay(ctx context.Context, arn string) (time.Duration, erro
 }
 
 // nameBalancer gives the DNS name of a load balancer the address of the rehearsal's.
-func (f *front) nameBalancer(in *elb.CreateLoadBalancerInput) error {
-	out, err := elb.NewFromConfig(f.moto.config).DescribeLoadBalancers(context.Background(),
+func (f *front) nameBalancer(ctx context.Context, in *elb.CreateLoadBalancerInput) error {
+	out, err := elb.NewFromConfig(f.moto.config).DescribeLoadBalancers(ctx,
 		&elb.DescribeLoadBalancersInput{Names: []string{*in.Name}})
 	if err != nil {
 		return fmt.Errorf("read load balancer %s: %w", *in.Name, err)
 	}
 	return f.names.add(nspawn.Address, aws.ToString(out.LoadBalancers[0].DNSName))
-}
-
-// balance starts the load balancer for a listener that forwards to a target group.
-func (f *front) balance(in *elb.CreateListenerInput) error {
-	if len(in.DefaultActions) != 1 || in.DefaultActions[0].TargetGroupArn == nil {
-		return fmt.Errorf("the rehearsal's load balancer only forwards to one target group, not %+v", in.DefaultActions)
-	}
-	arn := *in.DefaultActions[0].TargetGroupArn
-	out, err := elb.NewFromConfig(f.moto.config).DescribeTargetGroups(context.Background(),
-		&elb.DescribeTargetGroupsInput{TargetGroupArns: []string{arn}})
-	if err != nil {
-		return fmt.Errorf("read target group %s: %w", arn, err)
-	}
-	g := out.TargetGroups[0]
-	return f.host.Balance(int(aws.ToInt32(in.Port)), nspawn.Check{Path: aws.ToString(g.HealthCheckPath),
-		Port: int(aws.ToInt32(g.Port)), Interval: seconds(g.HealthCheckIntervalSeconds) / factor,
-		Timeout: seconds(g.HealthCheckTimeoutSeconds) / factor, Healthy: int(aws.ToInt32(g.HealthyThresholdCount)),
-		Unhealthy: int(aws.ToInt32(g.UnhealthyThresholdCount))})
 }

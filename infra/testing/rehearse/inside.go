@@ -138,7 +138,8 @@ const stackName = "rehearsal"
 // settings of the stack that differ from a stack on AWS: the endpoint, and machines of this kind.
 var settings = [][2]string{{"aws:region", region}, {"aws:s3UsePathStyle", "true"},
 	{"aws:skipCredentialsValidation", "true"}, {"aws:skipMetadataApiCheck", "true"}, {"imagery:arch", "amd64"},
-	{"imagery:serverType", "t3.small"}, {"imagery:workerType", "c7i.large"}}
+	{"imagery:serverType", "t3.small"}, {"imagery:workerType", "c7i.large"},
+	{"imagery:ssm", "true"}} // operators run commands on machines
 
 func (p pulumi) up(ctx context.Context) error {
 	stack := []string{"--stack", stackName, "--config-file", filepath.Join(p.home, "Pulumi.rehearsal.yaml")}

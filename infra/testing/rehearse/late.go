@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -53,7 +54,7 @@ func (l *lateness) effective(role, policy, attached string) (text string, counts
 }
 
 // attachPolicy notes when a role gets a policy.
-func (f *front) attachPolicy(in *iam.PutRolePolicyInput) error {
+func (f *front) attachPolicy(_ context.Context, in *iam.PutRolePolicyInput) error {
 	f.rights.late.attach(aws.ToString(in.RoleName), aws.ToString(in.PolicyName), aws.ToString(in.PolicyDocument))
 	return nil
 }

@@ -2,12 +2,17 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
+	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/middleware"
 
 	"imagery/infra/testing/asgsim"
@@ -19,23 +24,46 @@ type operation func(f *front, w http.ResponseWriter, r *http.Request, form url.V
 // operations are those that are not only passed on to moto.
 var operations = map[string]operation{
 	"CreateAutoScalingGroup":    after((*front).createGroup),
-	"PutLifecycleHook":          after((*front).putHook),
-	"DeleteAutoScalingGroup":    after((*front).deleteGroup),
+	"UpdateAutoScalingGroup":    updateGroup,
+	"DeleteAutoScalingGroup":    deleteGroup,
 	"DescribeAutoScalingGroups": describeGroups,
-	"UpdateAutoScalingGroup":    both,
+	"PutLifecycleHook":          after((*front).putHook),
+	"DeleteLifecycleHook":       after((*front).deleteHook),
+	"CompleteLifecycleAction":   simulate,
 	"SuspendProcesses":          both,
 	"ResumeProcesses":           both,
 	"DescribeScalingActivities": simulate,
-	"CompleteLifecycleAction":   simulate,
 	"StartInstanceRefresh":      simulate,
 	"DescribeInstanceRefreshes": simulate,
 	"RollbackInstanceRefresh":   simulate,
 	"CancelInstanceRefresh":     simulate,
-	"CreateLoadBalancer":        after((*front).nameBalancer),
-	"CreateListener":            after((*front).balance),
-	"DescribeTargetHealth":      simulate,
-	"PutRolePolicy":             after((*front).attachPolicy),
-	"GetConsoleOutput":          simulate,
+
+	"CreateLoadBalancer":          after((*front).nameBalancer),
+	"CreateListener":              then((*front).followBalancer),
+	"ModifyListener":              then((*front).followBalancer),
+	"DeleteListener":              then((*front).followBalancer),
+	"DeleteLoadBalancer":          then((*front).followBalancer),
+	"ModifyTargetGroup":           then((*front).followBalancer),
+	"ModifyTargetGroupAttributes": after((*front).changeTargetGroup),
+	"DescribeTargetHealth":        simulate,
+
+	"PutRolePolicy": after((*front).attachPolicy),
+
+	"DescribeInstances":            describeInstances,
+	"DescribeInstanceStatus":       describeInstanceStatus,
+	"TerminateInstances":           end(terminated),
+	"StopInstances":                end(stopped),
+	"RebootInstances":              rebootInstances,
+	"GetConsoleOutput":             simulate,
+	"ReplaceNetworkAclAssociation": then((*front).followACLs),
+	"CreateNetworkAclEntry":        then((*front).followACLs),
+	"ReplaceNetworkAclEntry":       then((*front).followACLs),
+	"DeleteNetworkAclEntry":        then((*front).followACLs),
+
+	// What the simulator does not have is refused rather than ignored.
+	"AttachLoadBalancerTargetGroups": notImplemented,
+	"DetachLoadBalancerTargetGroups": notImplemented,
+	"SetInstanceProtection":          notImplemented,
 }
 
 // simulate lets the simulator answer.
@@ -53,14 +81,14 @@ func both(f *front, w http.ResponseWriter, r *http.Request, form url.Values) {
 }
 
 // after lets moto serve the call and, if that succeeds, does the same for the machines or the load balancer.
-func after[I any](do func(*front, *I) error) operation {
+func after[I any](do func(*front, context.Context, *I) error) operation {
 	return func(f *front, w http.ResponseWriter, r *http.Request, form url.Values) {
 		answer := record(f.pass, r, form)
 		if answer.Code == http.StatusOK {
 			in := new(I)
 			err := asgsim.Decode(form, in)
 			if err == nil {
-				err = do(f, in)
+				err = do(f, r.Context(), in)
 			}
 			if err != nil {
 				logf("%s: %v", form.Get("Action"), err)
@@ -70,6 +98,59 @@ func after[I any](do func(*front, *I) error) operation {
 		}
 		send(w, answer)
 	}
+}
+
+// then lets moto serve the call and, if that succeeds, makes the machines or the load balancer follow.
+func then(follow func(*front, context.Context) error) operation {
+	return after(func(f *front, ctx context.Context, _ *struct{}) error { return follow(f, ctx) })
+}
+
+// notImplemented refuses a call.
+func notImplemented(_ *front, w http.ResponseWriter, _ *http.Request, form url.Values) {
+	asgsim.WriteResponse(w, "", nil, &smithy.GenericAPIError{Code: "NotImplemented",
+		Message: "the rehearsal does not implement " + form.Get("Action")})
+}
+
+// updateGroup is both, for groups: the simulator knows zones only, not subnets.
+func updateGroup(f *front, w http.ResponseWriter, r *http.Request, form url.Values) {
+	name, subnets := form.Get("AutoScalingGroupName"), map[string]string(nil)
+	theirs := maps.Clone(form)
+	if ids := form.Get("VPCZoneIdentifier"); ids != "" {
+		var err error
+		if subnets, err = f.zonesOf(r.Context(), ids); err != nil {
+			asgsim.WriteResponse(w, "", nil, err)
+			return
+		}
+		for n, zone := range slices.Sorted(maps.Values(subnets)) {
+			theirs.Set(fmt.Sprintf("AvailabilityZones.member.%d", n+1), zone)
+		}
+	}
+	if answer := record(f.simulated, r, theirs); answer.Code != http.StatusOK {
+		send(w, answer)
+		return
+	}
+	if subnets != nil {
+		f.mu.Lock()
+		source := f.groups[name]
+		source.subnets = subnets
+		f.groups[name] = source
+		f.mu.Unlock()
+	}
+	send(w, record(f.pass, r, form))
+}
+
+// deleteGroup deletes a group that has no instances, or all of it by force.
+func deleteGroup(f *front, w http.ResponseWriter, r *http.Request, form url.Values) {
+	in := &autoscaling.DeleteAutoScalingGroupInput{}
+	err := asgsim.Decode(form, in)
+	if err == nil {
+		err = f.deletable(in)
+	}
+	if err != nil {
+		asgsim.WriteResponse(w, "", nil, err)
+		return
+	}
+	after((*front).removeGroup)(f, w, r, form)
 }
 
 // record lets a handler serve a copy of the request.
