@@ -90,6 +90,18 @@ func decode(f url.Values, prefix string, v reflect.Value) error {
 			}
 			v.Set(reflect.Append(v, member))
 		}
+	case reflect.Map: // of texts, as SNS has
+		for n := 1; given(f, fmt.Sprintf("%s.entry.%d", prefix, n)); n++ {
+			if v.IsNil() {
+				v.Set(reflect.MakeMap(v.Type()))
+			}
+			value := reflect.New(v.Type().Elem()).Elem()
+			if err := decode(f, fmt.Sprintf("%s.entry.%d.value", prefix, n), value); err != nil {
+				return err
+			}
+			v.SetMapIndex(reflect.ValueOf(f.Get(fmt.Sprintf("%s.entry.%d.key", prefix, n))), value)
+		}
+		return nil
 	case reflect.String:
 		v.SetString(f.Get(prefix))
 		return nil
@@ -110,26 +122,31 @@ func given(f url.Values, name string) bool {
 	return false
 }
 
-// element encodes a value of one of the SDK's types as XML: elements have the names of fields, and every item of a list
-// is an element "member".
+// element encodes a value of one of the SDK's types as XML: elements have the names of fields, every item of a list is
+// an element "member", and every item of a map of texts an element "entry". Clients do not regard case.
 type element struct{ reflect.Value }
 
 // MarshalXML implements xml.Marshaler.
 func (v element) MarshalXML(e *xml.Encoder, start xml.StartElement) error {
 	of := reflect.Indirect(v.Value)
 	_, isTime := of.Interface().(time.Time)
-	if isTime || of.Kind() != reflect.Struct && of.Kind() != reflect.Slice {
+	if isTime || of.Kind() != reflect.Struct && of.Kind() != reflect.Slice && of.Kind() != reflect.Map {
 		return e.EncodeElement(of.Interface(), start)
 	}
 	errs := []error{e.EncodeToken(start)}
 	child := func(name string, v reflect.Value) {
 		errs = append(errs, e.EncodeElement(element{v}, xml.StartElement{Name: xml.Name{Local: name}}))
 	}
-	if of.Kind() == reflect.Slice {
+	switch of.Kind() {
+	case reflect.Slice:
 		for i := range of.Len() {
 			child("member", of.Index(i))
 		}
-	} else {
+	case reflect.Map:
+		for _, key := range of.MapKeys() {
+			child("entry", reflect.ValueOf(struct{ Key, Value string }{key.String(), of.MapIndex(key).String()}))
+		}
+	default:
 		for i := range of.NumField() {
 			if field := of.Type().Field(i); field.IsExported() && !of.Field(i).IsZero() {
 				child(field.Name, of.Field(i))
