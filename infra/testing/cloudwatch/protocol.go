@@ -1,0 +1,93 @@
+package cloudwatch
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
+	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/encoding/cbor"
+)
+
+// Handler returns a handler of CloudWatch's protocol, Smithy's RPC v2 with CBOR. It serves the calls that are about
+// states, and lets store serve the others. store must be the API.
+func (s *Alarms) Handler(store http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return // the client went away
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		in := cbor.Map{}
+		if v, err := cbor.Decode(body); err == nil {
+			in, _ = v.(cbor.Map)
+		}
+		switch _, operation, _ := strings.Cut(r.URL.Path, "/operation/"); operation {
+		case "SetAlarmState":
+			err := s.SetState(r.Context(), &cloudwatch.SetAlarmStateInput{AlarmName: text(in, "AlarmName"),
+				StateValue: types.StateValue(aws.ToString(text(in, "StateValue"))), StateReason: text(in, "StateReason"),
+				StateReasonData: text(in, "StateReasonData")})
+			write(w, cbor.Map{}, err)
+		case "DescribeAlarmHistory":
+			ask := &cloudwatch.DescribeAlarmHistoryInput{AlarmName: text(in, "AlarmName"),
+				HistoryItemType: types.HistoryItemType(aws.ToString(text(in, "HistoryItemType")))}
+			if n, is := in["MaxRecords"].(cbor.Uint); is {
+				ask.MaxRecords = aws.Int32(int32(n))
+			}
+			items := cbor.List{}
+			for _, item := range s.History(ask) {
+				items = append(items, cbor.Map{"AlarmName": cbor.String(*item.AlarmName),
+					"AlarmType": cbor.String(item.AlarmType), "HistoryItemType": cbor.String(item.HistoryItemType),
+					"Timestamp":      stamp(*item.Timestamp),
+					"HistorySummary": cbor.String(*item.HistorySummary), "HistoryData": cbor.String(*item.HistoryData)})
+			}
+			write(w, cbor.Map{"AlarmHistoryItems": items}, nil)
+		case "PutMetricAlarm":
+			answer := httptest.NewRecorder()
+			err := s.Put(r.Context(), aws.ToString(text(in, "AlarmName")), func() { store.ServeHTTP(answer, r) })
+			if err != nil {
+				write(w, nil, err)
+				return
+			}
+			for k, v := range answer.Header() {
+				w.Header()[k] = v
+			}
+			w.WriteHeader(answer.Code)
+			_, _ = w.Write(answer.Body.Bytes()) // fails only if the client went away
+		default:
+			store.ServeHTTP(w, r)
+		}
+	})
+}
+
+// text returns a text of a map, or nil.
+func text(in cbor.Map, name string) *string {
+	if s, is := in[name].(cbor.String); is {
+		return aws.String(string(s))
+	}
+	return nil
+}
+
+// stamp encodes a time.
+func stamp(t time.Time) cbor.Value {
+	return &cbor.Tag{ID: 1, Value: cbor.Float64(float64(t.UnixMilli()) / 1000)}
+}
+
+func write(w http.ResponseWriter, out cbor.Map, err error) {
+	w.Header().Set("Content-Type", "application/cbor")
+	w.Header().Set("Smithy-Protocol", "rpc-v2-cbor")
+	if err != nil {
+		api := smithy.APIError(&smithy.GenericAPIError{Code: "InternalServiceFault", Message: err.Error()})
+		errors.As(err, &api)
+		w.WriteHeader(http.StatusBadRequest)
+		out = cbor.Map{"__type": cbor.String(api.ErrorCode()), "message": cbor.String(api.ErrorMessage())}
+	}
+	_, _ = w.Write(cbor.Encode(out)) // fails only if the client went away
+}
