@@ -37,6 +37,11 @@ type observer interface {
 	observe(ctx context.Context, of *T) (observed, error)
 }
 
+// skipError is the reason for which a scene cannot run here, found out when it begins.
+type skipError string
+
+func (e skipError) Error() string { return string(e) }
+
 // frame runs scenes one after the other and measures them. The first scene makes the stack; the last one removes it and
 // runs whatever happened before.
 type frame struct {
@@ -94,6 +99,9 @@ func (f *frame) one(ctx context.Context, s scene, of *test) result {
 	t := &T{test: of, scene: s.name, begun: begun}
 	err := s.run(ctx, t)
 	r := result{scene: s, outcome: passed, took: time.Since(begun), figures: t.figures}
+	if skip := skipError(""); errors.As(err, &skip) {
+		return result{scene: s, outcome: skipped, reason: err.Error()}
+	}
 	seen, lost := f.client.observe(ctx, t)
 	r.seen = seen
 	if err := errors.Join(err, lost); err != nil {

@@ -80,6 +80,8 @@ func TestFrame(t *testing.T) {
 			want: "up passed, a passed, b passed, destroy skipped", ran: []string{"up", "a", "b"}},
 		{name: "a side may not allow a scene", change: func(f *frame) { f.side.skipped["b"] = "no such thing here" },
 			want: "up passed, a passed, b skipped, destroy passed", ran: []string{"up", "a", "destroy"}},
+		{name: "a scene may find out that it cannot run", fail: map[string]error{"a": skipError("no browser")},
+			want: "up passed, a skipped, b passed, destroy passed", ran: []string{"up", "a", "b", "destroy"}},
 		{name: "a photo that is lost fails its scene", change: func(f *frame) { f.client = eye{"b": errPlanted} },
 			want: "up passed, a passed, b FAILED, destroy passed", ran: []string{"up", "a", "b", "destroy"}},
 	} {

@@ -165,7 +165,7 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 	text := t.render(ctx, results)
 	fmt.Fprintf(out, "\n%s", text)
 	if o.report != "" {
-		if err := os.WriteFile(filepath.Join(t.checkout, o.report), []byte(text), 0o644); err != nil {
+		if err := os.WriteFile(o.report, []byte(text), 0o644); err != nil {
 			return fmt.Errorf("write the report: %w", err)
 		}
 		t.logf("the report is in %s, logs are in %s", o.report, o.work)

@@ -22,6 +22,22 @@ type scene struct {
 var scenes = []scene{
 	{"first-up", "First `up`", "`pulumi up` of an empty stack ends with a URL that works, within 5 minutes",
 		12 * time.Minute, firstUp},
+	{"formats", "Every format", "a photo of each format comes back through the URL, with the right size and colours",
+		time.Minute, formats},
+	{"page", "The page", "the page at the URL shows photos as sepia that a browser gave it", time.Minute, usePage},
+	{"good-release", "A good release under load", "`pulumi up` replaces both groups, and no request fails",
+		20 * time.Minute, goodRelease},
+	{"bad-boot", "A release that does not boot", "`pulumi up` fails with the reason, no running instance is replaced and " +
+		"no request fails", 15 * time.Minute, doesNotBoot},
+	{"bad-photos", "A release that boots and spoils photos", "the smoke test takes it back, and no request fails",
+		30 * time.Minute, spoilsPhotos},
+	{"bad-load", "A release that is slow only under load", "the alarm on latency takes it back, and no request fails",
+		30 * time.Minute, slowUnderLoad},
+	{"interrupted-up", "An `up` that is interrupted, and one that is killed", "the next `up` finishes the rollout, and " +
+		"no request fails", 40 * time.Minute, interruptedUp},
+	{"instance-type", "Another instance type", "`pulumi up` replaces the servers, and no request fails",
+		20 * time.Minute, instanceType},
+	{"preview", "A further preview", "it shows no changes", time.Minute, previewIsEmpty},
 	{"destroy", "`destroy`", "nothing is left of the stack, asked service by service", 15 * time.Minute, destroy},
 }
 

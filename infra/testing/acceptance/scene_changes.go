@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"syscall"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+)
+
+// rolling waits until a group has a refresh in progress that began after a time.
+func (t *T) rolling(ctx context.Context, name string, since time.Time) error {
+	return t.until(ctx, "the rollout replaces instances", 10*time.Minute, func(ctx context.Context) (bool, error) {
+		out, err := autoscaling.NewFromConfig(t.aws).DescribeInstanceRefreshes(ctx,
+			&autoscaling.DescribeInstanceRefreshesInput{AutoScalingGroupName: &name, MaxRecords: aws.Int32(1)})
+		if err != nil || len(out.InstanceRefreshes) == 0 {
+			return false, err
+		}
+		r := out.InstanceRefreshes[0]
+		return r.Status == types.InstanceRefreshStatusInProgress && aws.ToTime(r.StartTime).After(since.Add(-time.Second)),
+			nil
+	})
+}
+
+// interrupted ends an up with a signal while it replaces instances, and repeats it.
+func (t *T) interrupted(ctx context.Context, name string, with syscall.Signal) error {
+	b, err := t.build(ctx, name, nil)
+	if err != nil {
+		return err
+	}
+	if err := t.calm(ctx); err != nil {
+		return err
+	}
+	if err := t.set(ctx, "imagery:artifact", b.path); err != nil {
+		return err
+	}
+	begun := time.Now()
+	p, err := t.start(ctx, "pulumi", t.onStack(append([]string{"up"}, changes...)...)...)
+	if err != nil {
+		return err
+	}
+	if err := t.rolling(ctx, t.current.WorkerGroup, begun); err != nil {
+		_ = p.signal(syscall.SIGINT)
+		_, ended := p.wait()
+		return fmt.Errorf("%w; pulumi up: %w", err, ended)
+	}
+	if err := p.signal(with); err != nil {
+		return err
+	}
+	at := time.Now()
+	if _, err := p.wait(); err == nil {
+		return fmt.Errorf("pulumi up succeeded in spite of %s", with)
+	}
+	t.figure("%s after %.0f s ended `pulumi up` within %.1f s", with, at.Sub(begun).Seconds(), time.Since(at).Seconds())
+	if with == syscall.SIGKILL { // it left its lock on the stack
+		if _, err := t.run(ctx, "pulumi", "cancel", "--yes", "--stack", t.stack, "--non-interactive"); err != nil {
+			return err
+		}
+	}
+	begun = time.Now()
+	if _, err := t.up(ctx); err != nil {
+		return err
+	}
+	t.figure("the next `pulumi up` finished the rollout within %.0f s", time.Since(begun).Seconds())
+	if err := t.serve(ctx); err != nil {
+		return err
+	}
+	return t.settled(ctx, b.sha)
+}
+
+// interruptedUp interrupts one up and kills another.
+func interruptedUp(ctx context.Context, t *T) error {
+	if err := t.interrupted(ctx, "interrupted", syscall.SIGINT); err != nil {
+		return err
+	}
+	if err := t.interrupted(ctx, "killed", syscall.SIGKILL); err != nil {
+		return err
+	}
+	return t.unharmed()
+}
+
+// otherTypes are instance types that no preset has, by architecture.
+var otherTypes = map[string]string{"arm64": "t4g.medium", "amd64": "t3.medium"}
+
+// instanceType changes the type of the servers under load.
+func instanceType(ctx context.Context, t *T) error {
+	arch, err := t.arch(ctx)
+	if err != nil {
+		return err
+	}
+	want := otherTypes[arch]
+	release, err := t.running(ctx)
+	if err != nil {
+		return err
+	}
+	if err := t.calm(ctx); err != nil {
+		return err
+	}
+	if err := t.set(ctx, "imagery:serverType", want); err != nil {
+		return err
+	}
+	begun := time.Now()
+	if _, err := t.up(ctx); err != nil {
+		return err
+	}
+	took := time.Since(begun)
+	if err := t.serve(ctx); err != nil {
+		return err
+	}
+	if err := t.settled(ctx, release); err != nil {
+		return err
+	}
+	g, err := t.group(ctx, t.current.ServerGroup)
+	if err != nil {
+		return err
+	}
+	out, err := ec2.NewFromConfig(t.aws).DescribeLaunchTemplateVersions(ctx, &ec2.DescribeLaunchTemplateVersionsInput{
+		LaunchTemplateId: g.LaunchTemplate.LaunchTemplateId, Versions: []string{aws.ToString(g.LaunchTemplate.Version)}})
+	if err != nil {
+		return fmt.Errorf("describe the launch template of group %s: %w", t.current.ServerGroup, err)
+	}
+	for _, v := range out.LaunchTemplateVersions {
+		if got := string(v.LaunchTemplateData.InstanceType); got != want {
+			return fmt.Errorf("servers are %s, want %s", got, want)
+		}
+	}
+	t.figure("`pulumi up` replaced the servers by %s within %.0f s", want, took.Seconds())
+	return t.unharmed()
+}
+
+// previewIsEmpty asks pulumi what a further up would change.
+func previewIsEmpty(ctx context.Context, t *T) error {
+	text, err := t.pulumi(ctx, "preview", "--expect-no-changes", "--diff", "--suppress-progress")
+	if err != nil {
+		return fmt.Errorf("%w\n%s", err, tail(text))
+	}
+	return nil
+}
