@@ -83,8 +83,8 @@ func (t *test) build(ctx context.Context, name string, changes map[string]change
 		return b, err
 	}
 	path := filepath.Join(t.work, name)
-	_, err = t.run(ctx, "env", "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch, "go", "build", "-trimpath", "-buildvcs=false",
-		"-overlay", list, "-ldflags", "-s -w -buildid="+name, "-o", path, "./app")
+	_, err = t.run(ctx, "env", "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch, "go", "build", "-trimpath",
+		"-buildvcs=false", "-overlay", list, "-ldflags", "-s -w -buildid="+name, "-o", path, "./app")
 	if err != nil {
 		return b, err
 	}

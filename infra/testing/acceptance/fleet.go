@@ -32,8 +32,8 @@ func (t *test) group(ctx context.Context, name string) (types.AutoScalingGroup, 
 // groups are the names of the stack's groups.
 func (t *test) groups() []string { return []string{t.current.WorkerGroup, t.current.ServerGroup} }
 
-// whole returns "" if a group has as many healthy instances in service as it wants, all of its own version of the launch
-// template, and nothing else. Otherwise it says what it has.
+// whole returns "" if a group has as many healthy instances in service as it wants, all of its own version of the
+// launch template, and nothing else. Otherwise it says what it has.
 func whole(g types.AutoScalingGroup) string {
 	var not []string
 	for _, i := range g.Instances {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -78,10 +79,17 @@ func (p *process) wait() (string, error) {
 	return p.text.String(), nil
 }
 
-// tail returns the last lines of an output.
+// told is how many lines of an output an error has.
+const told = 6
+
+// tail returns the lines of an output that speak of an error, or else the last lines.
 func tail(text string) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
-	return strings.Join(lines[max(0, len(lines)-6):], "\n")
+	errs := slices.DeleteFunc(slices.Clone(lines), func(l string) bool { return !strings.Contains(l, "error: ") })
+	if len(errs) > 0 {
+		return strings.Join(errs[:min(told, len(errs))], "\n")
+	}
+	return strings.Join(lines[max(0, len(lines)-told):], "\n")
 }
 
 // run runs a program to its end.

@@ -27,8 +27,8 @@ var scenes = []scene{
 	{"page", "The page", "the page at the URL shows photos as sepia that a browser gave it", time.Minute, usePage},
 	{"good-release", "A good release under load", "`pulumi up` replaces both groups, and no request fails",
 		20 * time.Minute, goodRelease},
-	{"bad-boot", "A release that does not boot", "`pulumi up` fails with the reason, no running instance is replaced and " +
-		"no request fails", 15 * time.Minute, doesNotBoot},
+	{"bad-boot", "A release that does not boot", "`pulumi up` fails with the reason, no running instance is replaced " +
+		"and no request fails", 15 * time.Minute, doesNotBoot},
 	{"bad-photos", "A release that boots and spoils photos", "the smoke test takes it back, and no request fails",
 		30 * time.Minute, spoilsPhotos},
 	{"bad-load", "A release that is slow only under load", "the alarm on latency takes it back, and no request fails",
