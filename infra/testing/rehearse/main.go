@@ -77,7 +77,7 @@ const (
 func outside(ctx context.Context, o options) error {
 	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", o.port))
 	if err != nil {
-		return fmt.Errorf("listen for browsers: %w", err)
+		return fmt.Errorf("listen for browsers; --port chooses another port: %w", err)
 	}
 	defer l.Close()
 	child := exec.Command("/proc/self/exe", append([]string{"-inside"}, os.Args[1:]...)...)
