@@ -11,7 +11,7 @@ import (
 	"image/color"
 	"image/draw"
 	"image/jpeg"
-	_ "image/png" // a format of results
+	"image/png" // also a format of results
 	"os"
 	"path/filepath"
 	"sync"
@@ -38,6 +38,7 @@ type pictures struct {
 	formats []picture
 	steady  picture // of the steady client
 	large   picture
+	heavy   picture // much work for a worker, and few bytes to send
 }
 
 // source is the folder of the pictures, which is a part of the checkout.
@@ -65,7 +66,25 @@ func readPictures(checkout string) (p pictures, err error) {
 		return p, fmt.Errorf("%s has no PNG", source)
 	}
 	p.steady, p.large = enlarged(original, "steady.jpg", 160, 120), enlarged(original, "large.jpg", 3000, 2000)
+	p.heavy = flat(original, "heavy.png", 4000, 3000)
 	return p, nil
+}
+
+// flat returns a PNG with the colours of a picture's quarters. Its bytes are few, its pixels are not.
+func flat(of image.Image, name string, w, h int) picture {
+	var colours color.Palette
+	for i := range quarters {
+		colours = append(colours, of.At(8+16*(i%2), 8+16*(i/2)))
+	}
+	m := image.NewPaletted(image.Rect(0, 0, w, h), colours)
+	for y := range h {
+		for x := range w {
+			m.Pix[y*m.Stride+x] = uint8(2*(2*y/h) + 2*x/w)
+		}
+	}
+	var b bytes.Buffer
+	_ = png.Encode(&b, m) // writing to a buffer does not fail
+	return picture{name, b.Bytes(), image.Pt(w, h)}
 }
 
 // enlarged returns a JPEG with the colours of a picture's quarters.
@@ -112,7 +131,7 @@ func newID() string {
 func (p pictures) own(checkout string) (map[string]bool, error) {
 	hashes := map[string]bool{}
 	add := func(data []byte) { sum := sha256.Sum256(data); hashes[hex.EncodeToString(sum[:])] = true }
-	for _, of := range append(p.formats, p.steady, p.large) {
+	for _, of := range append(p.formats, p.steady, p.large, p.heavy) {
 		add(of.data)
 	}
 	files, err := filepath.Glob(filepath.Join(checkout, "app/admin/smoke/pictures/*"))

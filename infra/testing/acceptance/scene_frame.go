@@ -68,6 +68,9 @@ func destroy(ctx context.Context, t *T) error {
 
 // removeAll destroys the stack. An update that was killed leaves a lock.
 func (t *T) removeAll(ctx context.Context) error {
+	if err := t.rejoin(ctx); err != nil { // an ACL of a run that was killed would keep the VPC
+		return err
+	}
 	err := t.remove(ctx)
 	if err == nil {
 		return nil

@@ -37,6 +37,18 @@ var scenes = []scene{
 		"no request fails", 40 * time.Minute, interruptedUp},
 	{"instance-type", "Another instance type", "`pulumi up` replaces the servers, and no request fails",
 		20 * time.Minute, instanceType},
+	{"instance-killed", "Instances terminated under load", "their groups replace them; only requests in progress on a " +
+		"server may fail", 20 * time.Minute, instanceKilled},
+	{"machine-stopped", "Instances stopped under load", "replaced through their groups they cost no request; stopped, " +
+		"only requests in progress on a server may fail", 40 * time.Minute, machineStopped},
+	{"process-killed", "Processes killed under load", "systemd restarts them, and no instance is replaced",
+		3 * time.Minute, processKilled},
+	{"zone-cut", "A zone cut off the network", "photos come back through the other zone, and afterwards all is as before",
+		30 * time.Minute, zoneCut},
+	{"poison", "A photo that ends as a dead letter", "the alarm and its message say so, and a redrive processes it",
+		20 * time.Minute, poison},
+	{"scale-out", "A flood of photos", "the workers grow by their policy, and shrink again through their hooks",
+		60 * time.Minute, scaleOut},
 	{"preview", "A further preview", "it shows no changes", time.Minute, previewIsEmpty},
 	{"destroy", "`destroy`", "nothing is left of the stack, asked service by service", 15 * time.Minute, destroy},
 }

@@ -73,9 +73,10 @@ func newTest(ctx context.Context, o options, s side, out io.Writer) (*test, erro
 	return t, nil
 }
 
-// settings returns those of the stack: the side's, then those of --config, which win.
+// settings returns those of the stack: the side's, then those of --config, which win. Systems Manager kills processes
+// in a scene.
 func (t *test) settings() [][2]string {
-	all := slices.Clone(t.side.settings)
+	all := append([][2]string{{ssmKey, "true"}}, t.side.settings...)
 	for _, kv := range t.opts.config {
 		key, value, _ := strings.Cut(kv, "=")
 		all = append(all, [2]string{key, value})
