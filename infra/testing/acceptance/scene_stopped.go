@@ -10,8 +10,8 @@ import (
 )
 
 // machineStopped takes an instance of each group out of service as the runbook says, which costs no request, and then
-// stops another one of each as its owner or AWS would: its system shuts down and ends the service, but the load balancer
-// learns it from its health checks.
+// stops another one of each as its owner or AWS would: its system shuts down and ends the service, but the load
+// balancer learns it from its health checks.
 func machineStopped(ctx context.Context, t *T) error {
 	groups := autoscaling.NewFromConfig(t.aws)
 	err := t.lose(ctx, "replaced through its group", func(ctx context.Context, id string) error {

@@ -73,8 +73,8 @@ func zoneCut(ctx context.Context, t *T) (err error) {
 
 // serversOf waits until the load balancer has a healthy server in a zone, or none.
 func (t *T) serversOf(ctx context.Context, zone string, want bool) error {
-	what := map[bool]string{true: "the load balancer uses a server in ", false: "the load balancer uses no server in "}[want]
-	return t.until(ctx, what+zone, 20*time.Minute, func(ctx context.Context) (bool, error) {
+	what := map[bool]string{true: "a", false: "no"}[want]
+	return t.until(ctx, "the load balancer uses "+what+" server in "+zone, 20*time.Minute, func(ctx context.Context) (bool, error) {
 		g, err := t.group(ctx, t.current.ServerGroup)
 		if err != nil {
 			return false, err
@@ -116,8 +116,10 @@ func (t *test) cut(ctx context.Context, group, zone string) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("describe the subnets of zone %s: %w", zone, err)
 	}
-	made, err := api.CreateNetworkAcl(ctx, &ec2.CreateNetworkAclInput{VpcId: &vpc, TagSpecifications: []types.TagSpecification{
-		{ResourceType: types.ResourceTypeNetworkAcl, Tags: []types.Tag{{Key: aws.String(cutTag), Value: &t.stack}}}}})
+	tags := types.TagSpecification{ResourceType: types.ResourceTypeNetworkAcl,
+		Tags: []types.Tag{{Key: aws.String(cutTag), Value: &t.stack}}}
+	made, err := api.CreateNetworkAcl(ctx, &ec2.CreateNetworkAclInput{VpcId: &vpc,
+		TagSpecifications: []types.TagSpecification{tags}})
 	if err != nil {
 		return 0, fmt.Errorf("create a network ACL: %w", err)
 	}
@@ -156,8 +158,8 @@ func (t *test) associate(ctx context.Context, subnet, acl string) error {
 	return fmt.Errorf("subnet %s has no network ACL", subnet)
 }
 
-// rejoin gives the subnets that a run has cut off their VPC's default network ACL, which the stack uses, and deletes the
-// ACLs of the run. It finds them by their tag, so that it also cleans up after a run that was killed.
+// rejoin gives the subnets that a run has cut off their VPC's default network ACL, which the stack uses, and deletes
+// the ACLs of the run. It finds them by their tag, so that it also cleans up after a run that was killed.
 func (t *test) rejoin(ctx context.Context) error {
 	api := ec2.NewFromConfig(t.aws)
 	out, err := api.DescribeNetworkAcls(ctx, &ec2.DescribeNetworkAclsInput{Filters: []types.Filter{

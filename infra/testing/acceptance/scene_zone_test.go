@@ -54,7 +54,8 @@ func (v *fakeVPC) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			body += "<item><networkAclId>" + acl + "</networkAclId><vpcId>vpc</vpcId><associationSet>"
 			for _, s := range sorted(v.acls) {
 				if v.acls[s] == acl {
-					body += "<item><networkAclAssociationId>of-" + s + "</networkAclAssociationId><subnetId>" + s + "</subnetId></item>"
+					const item = "<item><networkAclAssociationId>of-%s</networkAclAssociationId><subnetId>%[1]s</subnetId></item>"
+					body += fmt.Sprintf(item, s)
 				}
 			}
 			body += "</associationSet></item>"
