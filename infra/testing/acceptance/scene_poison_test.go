@@ -8,8 +8,8 @@ import (
 
 // TestHide: what a bucket's policy said remains, word for word.
 func TestHide(t *testing.T) {
-	const was = `{"Version":"2012-10-17","Statement":[{"Sid":"TLSOnly","Effect":"Deny","Principal":"*","Action":["s3:*"],` +
-		`"Resource":["arn:aws:s3:::b","arn:aws:s3:::b/*"],"Condition":{"Bool":{"aws:SecureTransport":["false"]}}}]}`
+	const was = `{"Version":"2012-10-17","Statement":[{"Sid":"TLSOnly","Effect":"Deny","Principal":"*",` +
+		`"Action":["s3:*"],"Resource":["arn:aws:s3:::b","arn:aws:s3:::b/*"],"Condition":{"Bool":{"aws:SecureTransport":["false"]}}}]}`
 	got, err := hide(was, "arn:aws:s3:::b/upload/x*")
 	if err != nil {
 		t.Fatal(err)
@@ -26,7 +26,8 @@ func TestHide(t *testing.T) {
 		t.Errorf("the first statement is %s, want %s", kept, want)
 	}
 	added, _ := json.Marshal(after.Statement[1])
-	for _, want := range []string{`"Effect":"Deny"`, `"Principal":"*"`, `["s3:GetObject"]`, `["arn:aws:s3:::b/upload/x*"]`} {
+	for _, want := range []string{`"Effect":"Deny"`, `"Principal":"*"`, `["s3:GetObject"]`,
+		`["arn:aws:s3:::b/upload/x*"]`} {
 		if !strings.Contains(string(added), want) {
 			t.Errorf("the new statement lacks %s: %s", want, added)
 		}

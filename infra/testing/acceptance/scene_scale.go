@@ -14,8 +14,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
 )
 
-// scaleOut floods the service with photos until the workers' scaling policy has added workers, ends the flood, and waits
-// until the group has its former size again.
+// scaleOut floods the service with photos until the workers' scaling policy has added workers, ends the flood, and
+// waits until the group has its former size again.
 func scaleOut(ctx context.Context, t *T) error {
 	name := t.current.WorkerGroup
 	g, err := t.awaitFull(ctx, name)

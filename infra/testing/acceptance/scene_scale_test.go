@@ -104,7 +104,7 @@ func TestLeaving(t *testing.T) {
 	if err := l.check(15 * time.Second); err != nil {
 		t.Error(err)
 	}
-	if err := l.check(4 * time.Second); err == nil || !strings.Contains(err.Error(), "i-b left when its termination hook") {
+	if err := l.check(4 * time.Second); err == nil || !strings.Contains(err.Error(), "i-b left when its") {
 		t.Errorf("an instance that did not complete its hook: %v", err)
 	}
 	if !strings.Contains(l.String(), "1 left") || !strings.Contains(l.String(), "4 s") {

@@ -73,8 +73,8 @@ func zoneCut(ctx context.Context, t *T) (err error) {
 
 // serversOf waits until the load balancer has a healthy server in a zone, or none.
 func (t *T) serversOf(ctx context.Context, zone string, want bool) error {
-	what := map[bool]string{true: "a", false: "no"}[want]
-	return t.until(ctx, "the load balancer uses "+what+" server in "+zone, 20*time.Minute, func(ctx context.Context) (bool, error) {
+	what := "the load balancer uses " + map[bool]string{true: "a", false: "no"}[want] + " server in " + zone
+	return t.until(ctx, what, 20*time.Minute, func(ctx context.Context) (bool, error) {
 		g, err := t.group(ctx, t.current.ServerGroup)
 		if err != nil {
 			return false, err
