@@ -115,8 +115,8 @@ func (t *T) undisturbed(ctx context.Context) error {
 	return err
 }
 
-// lose takes an instance of each group away, one after the other, and waits until it is replaced. how is the verb of the
-// report. A worker serves no requests, so that none may fail; those in progress on a server may.
+// lose takes an instance of each group away, one after the other, and waits until it is replaced. how is the verb of
+// the report. A worker serves no requests, so that none may fail; those in progress on a server may.
 func (t *T) lose(ctx context.Context, how string, do func(ctx context.Context, id string) error) error {
 	for _, name := range t.groups() {
 		g, err := t.awaitFull(ctx, name)

@@ -33,8 +33,10 @@ func TestFullGroup(t *testing.T) {
 		{"full", workersOf(2, a, b), nil, ""},
 		{"one is missing", workersOf(2, a), nil, "1 instances in service, want 2"},
 		{"the lost one still counts", workersOf(2, a, b), []string{"i-a"}, "i-a still counts as in service"},
-		{"replaced, and the lost one not forgotten", workersOf(2, "i-a Terminating:Wait Unhealthy", b, c), []string{"i-a"}, ""},
-		{"an unhealthy one does not count", workersOf(2, "i-a InService Unhealthy", b), nil, "1 instances in service, want 2"},
+		{"replaced, and the lost one not forgotten", workersOf(2, "i-a Terminating:Wait Unhealthy", b, c), []string{"i-a"},
+			""},
+		{"an unhealthy one does not count", workersOf(2, "i-a InService Unhealthy", b), nil,
+			"1 instances in service, want 2"},
 		{"one more than wanted", workersOf(2, a, b, c), nil, "3 instances in service, want 2"},
 		{"one is starting", workersOf(2, a, "i-b Pending:Wait Healthy"), nil, "1 instances in service, want 2"},
 	} {

@@ -84,8 +84,8 @@ func poison(ctx context.Context, t *T) (err error) {
 // hiddenIDs is the beginning of the ids of photos that workers cannot read.
 const hiddenIDs = "acce97ed-dead-"
 
-// bury uploads a photo that workers cannot read, sends a message that is no hint, and waits until both are dead letters.
-// Then bucket and queue are again as they were. It returns the id of the photo.
+// bury uploads a photo that workers cannot read, sends a message that is no hint, and waits until both are dead
+// letters. Then bucket and queue are again as they were. It returns the id of the photo.
 func (t *T) bury(ctx context.Context, box *inbox) (id string, err error) {
 	bucket, name := s3Of(t.aws), t.current.ImagesBucket
 	was, err := bucket.GetBucketPolicy(ctx, &s3.GetBucketPolicyInput{Bucket: &name})
