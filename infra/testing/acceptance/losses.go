@@ -83,7 +83,8 @@ func (t *T) awaitFull(ctx context.Context, name string, lost ...string) (g types
 // failures counts the requests of the steady client since a time, and those of them that failed.
 func (t *test) failures(since time.Time) (failed, all int) {
 	reqs := t.load.Since(since)
-	return len(reqs) - len(slices.DeleteFunc(slices.Clone(reqs), func(r traffic.Request) bool { return !r.OK() })), len(reqs)
+	all = len(reqs)
+	return len(slices.DeleteFunc(reqs, traffic.Request.OK)), all
 }
 
 // probes is how many photos show that the service works.
