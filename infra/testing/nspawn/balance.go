@@ -11,22 +11,24 @@ import (
 func (h *Host) Balance(port int, c Check) error {
 	h.targets.Lock()
 	defer h.targets.Unlock()
-	p, err := startProxy(h.Dir, port, c, h.proxy)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	before, healthy := h.proxy, map[string]string{}
+	for _, m := range h.machines {
+		if m.state != "" && m.slot != "" && before != nil && before.up(m.slot) {
+			healthy[m.slot] = m.address
+		}
+	}
+	p, err := startProxy(h.Dir, port, c, before, healthy)
 	if err != nil {
 		return err
 	}
-	if before := h.proxy; before != nil {
+	if before != nil {
 		go func() { _ = before.cmd.Wait() }() // it exits after its last request
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	for _, m := range h.machines {
-		switch {
-		case m.state == "":
-		case m.slot == "": // registered while there was no load balancer
+		if m.state != "" && healthy[m.slot] == "" {
 			m.slot = p.add(m.address)
-		default:
-			p.place(m.slot, m.address, map[bool]string{true: "up", false: "down"}[m.healthy])
 		}
 		if m.state == "drain" {
 			p.set(m.slot, "state drain")

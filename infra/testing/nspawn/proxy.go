@@ -23,7 +23,7 @@ type Check struct {
 }
 
 // slots is the number of HAProxy servers. Each machine takes one and none is used twice, so that statistics stay apart.
-const slots = 60
+const slots = 120
 
 // proxy is HAProxy as an application load balancer: it repeats no request, sends none to a target whose checks have not
 // passed, and drains.
@@ -55,27 +55,35 @@ backend servers
   http-check expect status 200
   timeout check %[4]dms
   http-response set-header X-Served-By %%s
-  server-template m 1-%[5]d 10.99.0.2:%[6]d disabled check inter %[7]dms rise %[8]d fall %[9]d
+  default-server check inter %[7]dms rise %[8]d fall %[9]d
+%[11]s  server-template m %[12]d-%[5]d 10.99.0.2:%[6]d disabled
 # An application load balancer whose targets are all unhealthy sends requests to all of them.
 backend open
   balance leastconn
   http-response set-header X-Served-By %%s
-  server-template m 1-%[5]d 10.99.0.2:%[6]d disabled
+%[11]s  server-template m %[12]d-%[5]d 10.99.0.2:%[6]d disabled
 `
 
-// startProxy starts HAProxy. It takes the place of before, if not nil, which finishes its requests and exits.
-func startProxy(dir string, port int, c Check, before *proxy) (*proxy, error) {
+// startProxy starts HAProxy. It takes the place of before, if not nil, which finishes its requests and exits. Healthy
+// targets, slot -> address, receive requests at once.
+func startProxy(dir string, port int, c Check, before *proxy, healthy map[string]string) (*proxy, error) {
 	p := &proxy{socket: filepath.Join(dir, "proxy.sock"), port: c.Port}
+	if before != nil {
+		p.used.Store(before.used.Load())
+	}
+	var targets strings.Builder
+	for slot, address := range healthy {
+		fmt.Fprintf(&targets, "  server %s %s:%d\n", slot, address, c.Port)
+	}
 	config := filepath.Join(dir, "proxy.cfg")
 	// However short a test's times are, a check may take half a second: machines do not get faster.
 	text := fmt.Sprintf(proxyConfig, p.socket, Address, c.Path, max(500, c.Timeout.Milliseconds()), slots, c.Port,
-		c.Interval.Milliseconds(), c.Healthy, c.Unhealthy, port)
+		c.Interval.Milliseconds(), c.Healthy, c.Unhealthy, port, targets.String(), p.used.Load()+1)
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 		return nil, fmt.Errorf("configure the balancer: %w", err)
 	}
 	p.cmd = exec.Command("haproxy", "-db", "-f", config)
 	if before != nil {
-		p.used.Store(before.used.Load())
 		p.cmd.Args = append(p.cmd.Args, "-sf", strconv.Itoa(before.cmd.Process.Pid))
 	}
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -122,16 +130,11 @@ func (p *proxy) set(slot, what string) {
 // add gives an address a slot, down until the checks pass.
 func (p *proxy) add(address string) string {
 	slot := fmt.Sprintf("m%d", p.used.Add(1))
-	p.place(slot, address, "down")
-	return slot
-}
-
-// place puts an address into a slot with the health "up" or "down".
-func (p *proxy) place(slot, address, health string) {
 	p.set(slot, fmt.Sprintf("addr %s port %d", address, p.port))
 	p.set(slot, "state drain")
-	_, _ = p.ask("set server servers/" + slot + " health " + health) // until the next checks
+	_, _ = p.ask("set server servers/" + slot + " health down") // until its checks pass
 	p.set(slot, "state ready")
+	return slot
 }
 
 // up reports whether requests are sent to the slot.
