@@ -1,6 +1,7 @@
 package nspawn
 
 import (
+	"cmp"
 	"time"
 
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
@@ -19,7 +20,7 @@ func (h *Host) Balance(port int, c Check) error {
 			healthy[m.slot] = m.address
 		}
 	}
-	p, err := startProxy(h.Dir, port, c, before, healthy)
+	p, err := startProxy(h.Dir, cmp.Or(h.bind, Address), port, c, before, healthy)
 	if err != nil {
 		return err
 	}

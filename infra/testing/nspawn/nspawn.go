@@ -65,6 +65,7 @@ type Host struct {
 	mu       sync.Mutex
 	machines map[string]*machine
 	proxy    *proxy // nil: there is no load balancer
+	bind     string // address of the load balancer; empty: Address
 }
 
 type machine struct {

@@ -66,18 +66,18 @@ backend open
 
 // startProxy starts HAProxy. It takes the place of before, if not nil, which finishes its requests and exits. Healthy
 // targets, slot -> address, receive requests at once.
-func startProxy(dir string, port int, c Check, before *proxy, healthy map[string]string) (*proxy, error) {
+func startProxy(dir, address string, port int, c Check, before *proxy, healthy map[string]string) (*proxy, error) {
 	p := &proxy{socket: filepath.Join(dir, "proxy.sock"), port: c.Port}
 	if before != nil {
 		p.used.Store(before.used.Load())
 	}
 	var targets strings.Builder
-	for slot, address := range healthy {
-		fmt.Fprintf(&targets, "  server %s %s:%d\n", slot, address, c.Port)
+	for slot, target := range healthy {
+		fmt.Fprintf(&targets, "  server %s %s:%d\n", slot, target, c.Port)
 	}
 	config := filepath.Join(dir, "proxy.cfg")
 	// However short a test's times are, a check may take half a second: machines do not get faster.
-	text := fmt.Sprintf(proxyConfig, p.socket, Address, c.Path, max(500, c.Timeout.Milliseconds()), slots, c.Port,
+	text := fmt.Sprintf(proxyConfig, p.socket, address, c.Path, max(500, c.Timeout.Milliseconds()), slots, c.Port,
 		c.Interval.Milliseconds(), c.Healthy, c.Unhealthy, port, targets.String(), p.used.Load()+1)
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 		return nil, fmt.Errorf("configure the balancer: %w", err)
