@@ -93,7 +93,7 @@ func (t *test) backlogTarget(ctx context.Context, name string) (float64, error) 
 		return 0, fmt.Errorf("describe the scaling policies of %s: %w", name, err)
 	}
 	for _, p := range out.ScalingPolicies {
-		if c := p.TargetTrackingConfiguration; c != nil && aws.ToBool(p.Enabled) {
+		if c := p.TargetTrackingConfiguration; c != nil && (p.Enabled == nil || *p.Enabled) {
 			return aws.ToFloat64(c.TargetValue), nil
 		}
 	}

@@ -135,10 +135,11 @@ func (p pulumi) environment() []string {
 // stackName is the name of the stack.
 const stackName = "rehearsal"
 
-// settings of the stack that differ from a stack on AWS: the endpoint, and machines of this kind.
+// settings of the stack that differ from a stack on AWS: the endpoint, machines of this kind, and a backlog that this
+// computer can make and process.
 var settings = [][2]string{{"aws:region", region}, {"aws:s3UsePathStyle", "true"},
 	{"aws:skipCredentialsValidation", "true"}, {"aws:skipMetadataApiCheck", "true"}, {"imagery:arch", "amd64"},
-	{"imagery:serverType", "t3.small"}, {"imagery:workerType", "c7i.large"},
+	{"imagery:serverType", "t3.small"}, {"imagery:workerType", "c7i.large"}, {"imagery:backlogPerWorker", "5"},
 	{"imagery:ssm", "true"}} // operators run commands on machines
 
 func (p pulumi) up(ctx context.Context) error {
