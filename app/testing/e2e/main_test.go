@@ -16,7 +16,7 @@ var exe string
 
 // parallelTests sets how many tests run at the same time, unless -parallel says otherwise. Most of them wait for
 // timeouts of the service more than they use a processor.
-const parallelTests = "5"
+const parallelTests = "8"
 
 func TestMain(m *testing.M) {
 	short.Main("the built binary, tested from outside")
