@@ -47,6 +47,7 @@ func sideOf(getenv func(string) string) (side, error) {
 	text := getenv(rehearsalVariable)
 	if text == "" {
 		return side{name: "AWS", where: "on AWS", factor: 1, firstUp: 20 * time.Minute, ask: true,
+			settings: [][2]string{{"imagery:ssm", "true"}}, // scenes run commands on instances
 			skipped: map[string]string{}}, nil
 	}
 	var f facts

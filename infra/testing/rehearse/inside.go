@@ -135,11 +135,12 @@ func (p pulumi) environment() []string {
 // stackName is the name of the stack.
 const stackName = "rehearsal"
 
-// settings of the stack that differ from a stack on AWS: the endpoint, machines of this kind, and a backlog that this
-// computer can make and process.
+// settings of the stack that differ from a stack on AWS: the endpoint, machines of this kind, a backlog that this
+// computer can make and process, and a bake whose alarms have the periods of a rehearsal.
 var settings = [][2]string{{"aws:region", region}, {"aws:s3UsePathStyle", "true"},
 	{"aws:skipCredentialsValidation", "true"}, {"aws:skipMetadataApiCheck", "true"}, {"imagery:arch", "amd64"},
 	{"imagery:serverType", "t3.small"}, {"imagery:workerType", "c7i.large"}, {"imagery:backlogPerWorker", "5"},
+	{"imagery:bakeSeconds", "45"},
 	{"imagery:ssm", "true"}} // operators run commands on machines
 
 func (p pulumi) up(ctx context.Context) error {
