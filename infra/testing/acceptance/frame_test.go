@@ -110,14 +110,14 @@ func TestReportIsMadeOfTheResults(t *testing.T) {
 	results, _ := runFrame(t, t.Context(), func(f *frame) { f.side.skipped["skip"] = "there is\nno such thing" },
 		map[string]error{"bad": errPlanted}, "up", "bad", "skip", "destroy")
 	text := document(environment{side: "AWS", commit: "0123 (dirty)", factor: 1, took: 90 * time.Minute,
-		monthlyUSD: 73}, results)
+		monthlyUSD: 73}, results, [][2]string{{"Is it?", "It is."}})
 	for _, want := range []string{
 		"| Commit | 0123 (dirty) |", "| Cost | about $0.15: $73 a month, for 1.5 hours |",
 		"| up (`up`) | that up works | passed | 0.0 s | 7, 0 | 3, 0 |",
 		"| bad (`bad`) | that bad works | FAILED | 0.0 s | 7, 0 | 3, 0 |",
 		"| skip (`skip`) | that skip works | skipped |  |  |  |",
 		"\n## Figures\n\n- `up`: figure of up\n", "\n## Skipped\n\n- `skip`: there is no such thing\n",
-		"\n## Failed\n\n- `bad`: planted\n",
+		"\n## Failed\n\n- `bad`: planted\n", "|---|---|\n| Is it? | It is. |\n",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the report lacks %q:\n%s", want, text)
@@ -126,7 +126,7 @@ func TestReportIsMadeOfTheResults(t *testing.T) {
 	if strings.Contains(text, "## Not run") {
 		t.Error("the report has a section of nothing")
 	}
-	free := document(environment{side: "rehearsal, moto", factor: 10}, results)
+	free := document(environment{side: "rehearsal, moto", factor: 10}, results, nil)
 	if strings.Contains(free, "Cost") {
 		t.Error("a rehearsal costs something")
 	}

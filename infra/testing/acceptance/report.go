@@ -75,11 +75,11 @@ const monthHours = 730
 
 // render returns the report of a run.
 func (t *test) render(ctx context.Context, results []result) string {
-	return document(t.environment(context.WithoutCancel(ctx)), results)
+	return document(t.environment(context.WithoutCancel(ctx)), results, t.answered)
 }
 
 // document is the text of the report.
-func document(e environment, results []result) string {
+func document(e environment, results []result, answers [][2]string) string {
 	var b strings.Builder
 	p := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	p("# Acceptance run\n")
@@ -128,6 +128,12 @@ func document(e environment, results []result) string {
 	section("Skipped", func(r result) []string { return reasons(r, skipped) })
 	section("Not run", func(r result) []string { return reasons(r, notRun) })
 	section("Failed", func(r result) []string { return reasons(r, failed) })
+	if len(answers) > 0 {
+		p("\n## Questions that only AWS answers\n\n| Question | Answer |\n|---|---|")
+	}
+	for _, a := range answers {
+		p("| %s | %s |", a[0], a[1])
+	}
 	return b.String()
 }
 

@@ -45,6 +45,7 @@ func firstUp(ctx context.Context, t *T) (err error) {
 // destroy removes the stack and compares the account with what it had before.
 func destroy(ctx context.Context, t *T) error {
 	lost := t.finish(ctx)
+	t.answered = t.answers(ctx)
 	if err := t.removeAll(ctx); err != nil {
 		return errors.Join(lost, err)
 	}

@@ -22,6 +22,8 @@ type scene struct {
 var scenes = []scene{
 	{"first-up", "First `up`", "`pulumi up` of an empty stack ends with a URL that works, within 5 minutes",
 		12 * time.Minute, firstUp},
+	{"late-rights", "A first deploy with rights that arrive late", "the first instances repeat what is denied, and serve",
+		10 * time.Second, lateRights},
 	{"formats", "Every format", "a photo of each format comes back through the URL, with the right size and colours",
 		time.Minute, formats},
 	{"page", "The page", "the page at the URL shows photos as sepia that a browser gave it", time.Minute, usePage},

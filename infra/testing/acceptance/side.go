@@ -18,6 +18,7 @@ type facts struct {
 	Settings [][2]string `json:"settings"` // of the stack, which differ from those of a stack on AWS
 	Emulator string      `json:"emulator"` // name and version
 	Mail     string      `json:"mail"`     // file that gets the mails of alarms; empty: none
+	Late     float64     `json:"late"`     // seconds until a policy counts
 }
 
 // side is all that differs between a rehearsal and AWS. Scenes do not ask on which side they run; they ask for one of
@@ -30,6 +31,8 @@ type side struct {
 	settings [][2]string
 	skipped  map[string]string // scenes that this side does not allow, with the reason
 	ask      bool              // before resources are made
+	account  bool              // questions about AWS have answers here
+	late     time.Duration     // until a policy counts; 0: unknown
 	emulator string            // for the report; empty: AWS
 	mail     string            // file that gets mails; empty: mails arrive at a person
 	// caller are the credentials of the program's own calls; nil: those of the environment, as for pulumi.
@@ -46,9 +49,9 @@ const hourlyUSD = 0.25
 func sideOf(getenv func(string) string) (side, error) {
 	text := getenv(rehearsalVariable)
 	if text == "" {
-		return side{name: "AWS", where: "on AWS", factor: 1, firstUp: 20 * time.Minute, ask: true,
+		return side{name: "AWS", where: "on AWS", factor: 1, firstUp: 20 * time.Minute, ask: true, account: true,
 			settings: [][2]string{{"imagery:ssm", "true"}}, // scenes run commands on instances
-			skipped: map[string]string{}}, nil
+			skipped:  map[string]string{}}, nil
 	}
 	var f facts
 	if err := json.Unmarshal([]byte(text), &f); err != nil || f.Factor < 1 {
@@ -56,6 +59,7 @@ func sideOf(getenv func(string) string) (side, error) {
 	}
 	return side{name: "rehearsal", where: "in a rehearsal", factor: f.Factor, firstUp: 5 * time.Minute,
 		settings: f.Settings, emulator: f.Emulator, mail: f.Mail, skipped: map[string]string{},
+		late:   time.Duration(f.Late * float64(time.Second)),
 		caller: credentials.NewStaticCredentialsProvider(administrator, administrator, "")}, nil
 }
 

@@ -35,6 +35,7 @@ type test struct {
 	service  *client.Client
 	load     *traffic.Load // nil until the first up
 	stopped  bool
+	answered [][2]string // questions about AWS, and their answers
 
 	mu      sync.Mutex
 	photos  map[string]picture // accepted from scenes, not checked yet

@@ -159,7 +159,8 @@ func (p pulumi) up(ctx context.Context) error {
 
 // acceptance runs scripts/acceptance, which makes the stack itself.
 func (p pulumi) acceptance(ctx context.Context, o options) error {
-	facts, err := json.Marshal(map[string]any{"factor": factor, "settings": settings, "emulator": motoVersion(ctx)})
+	facts, err := json.Marshal(map[string]any{"factor": factor, "settings": settings, "emulator": motoVersion(ctx),
+		"late": o.late.Seconds()})
 	if err != nil {
 		return err
 	}

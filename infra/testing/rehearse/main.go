@@ -25,6 +25,9 @@ import (
 // factor divides the durations of hooks, health checks, drains and warm-ups.
 const factor = 10
 
+// acceptanceLate is how late policies count in an acceptance run: an instance then boots before they do.
+const acceptanceLate = time.Minute
+
 type options struct {
 	port       int
 	root, work string
@@ -47,6 +50,9 @@ func run() (code int) {
 	inside := flag.Bool("inside", false, "this process has namespaces of its own")
 	flag.Parse()
 	o.scenes = flag.Args()
+	if o.acceptance && o.late == 0 {
+		o.late = acceptanceLate
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	do := outside
