@@ -27,6 +27,8 @@ func TestReplay(t *testing.T) {
 			[]string{"server s3:GetObject", "server s3:Get*"}},
 		{"granted with and without a condition", limited + "," + both, "", []authz.Request{put},
 			[]string{"server s3:PutObject"}, []string{"server s3:GetObject"}},
+		{"granted on something else, too", read + "," + strings.Replace(read, "photos", "releases", 1), "",
+			[]authz.Request{get}, []string{"server s3:GetObject"}, []string{"server s3:GetObject"}},
 		{"pattern", readAll, "", []authz.Request{get}, []string{"server s3:Get*"}, nil},
 		{"not granted any more", both, "", []authz.Request{request("s3:GetObject", "arn:aws:s3:::old/1", ""), put},
 			[]string{"server s3:PutObject"}, []string{"server s3:GetObject"}},
