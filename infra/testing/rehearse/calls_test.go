@@ -49,6 +49,13 @@ func TestCallsNeedPermissions(t *testing.T) {
 		{"ec2", "POST", "/", "", "Action=CreateVpc&TagSpecification.1.ResourceType=vpc&TagSpecification.1.Tag.1.Key=a",
 			[]string{"ec2:CreateVpc arn:aws:ec2" + in + "vpc/*", "ec2:CreateTags arn:aws:ec2" + in + "vpc/*"}},
 		{"ec2", "POST", "/", "", "Action=CreateVpc", []string{"ec2:CreateVpc arn:aws:ec2" + in + "vpc/*"}},
+		{"ec2", "POST", "/", "", "Action=CreateVpcEndpoint&VpcId=vpc-1&PrivateDnsEnabled=false", []string{
+			"ec2:CreateVpcEndpoint arn:aws:ec2" + in + "vpc-endpoint/*",
+			"ec2:CreateVpcEndpoint arn:aws:ec2" + in + "vpc/vpc-1"}},
+		{"ec2", "POST", "/", "", "Action=CreateVpcEndpoint&VpcId=vpc-1&PrivateDnsEnabled=true", []string{
+			"ec2:CreateVpcEndpoint arn:aws:ec2" + in + "vpc-endpoint/*",
+			"ec2:CreateVpcEndpoint arn:aws:ec2" + in + "vpc/vpc-1",
+			"route53:AssociateVPCWithHostedZone *", "ec2:DescribeVpcs *"}},
 		{"ec2", "POST", "/", "", "Action=AttachInternetGateway&InternetGatewayId=igw-1&VpcId=vpc-1", []string{
 			"ec2:AttachInternetGateway arn:aws:ec2" + in + "internet-gateway/igw-1",
 			"ec2:AttachInternetGateway arn:aws:ec2" + in + "vpc/vpc-1"}},

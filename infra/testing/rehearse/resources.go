@@ -88,10 +88,10 @@ func cutLast(s, sep string) (before, after string, found bool) {
 	return s, "", false
 }
 
-// has reports whether the call has a parameter, or members of it.
+// has reports whether the call has a parameter that is not false, or members of it.
 func (c call) has(name string) bool {
 	for p := range c.parameters {
-		if p == name || strings.HasPrefix(p, name+".") {
+		if p == name && c.parameters.Get(p) != "false" || strings.HasPrefix(p, name+".") {
 			return true
 		}
 	}
