@@ -54,7 +54,7 @@ func TestCommand(t *testing.T) {
 			t.Parallel()
 			of := &T{test: &test{out: t.Output(), begun: time.Now(), side: side{factor: 10}, aws: apiOf(t, map[string][]string{
 				"SendCommand":          {`{"__type":"InvalidInstanceId"}`, `{"Command":{"CommandId":"c"}}`},
-				"GetCommandInvocation": {`{"__type":"InvocationDoesNotExist"}`, `{"Status":"InProgress"}`, c.last},
+				"GetCommandInvocation": {`{"__type":"InvocationDoesNotExist"}`, `{"Status":"Delayed"}`, c.last},
 			})}}
 			text, err := of.command(t.Context(), "i-a", "true")
 			if text != c.text || (err != nil) != (c.failure != "") || err != nil && !strings.Contains(err.Error(), c.failure) {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -11,7 +10,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
-	"github.com/aws/smithy-go"
 )
 
 // ssmKey is the setting that lets Systems Manager run commands on instances.
@@ -86,11 +84,8 @@ func (t *T) command(ctx context.Context, id, script string) (text string, err er
 	var status types.CommandInvocationStatus
 	err = t.until(ctx, "the command on "+id+" ends", 5*time.Minute, func(ctx context.Context) (bool, error) {
 		out, err := manager.GetCommandInvocation(ctx, &ssm.GetCommandInvocationInput{CommandId: &command, InstanceId: &id})
-		if api := smithy.APIError(nil); errors.As(err, &api) && api.ErrorCode() == "InvocationDoesNotExist" {
-			return false, nil // not yet
-		}
 		if err != nil {
-			return false, err
+			return false, err // it may not exist yet
 		}
 		status = out.Status
 		text = aws.ToString(out.StandardOutputContent) + aws.ToString(out.StandardErrorContent)
