@@ -38,7 +38,7 @@ func zoneCut(ctx context.Context, t *T) (err error) {
 		return err
 	}
 	t.logf("%s: %d subnets in zone %s are cut off", t.scene, n, zone)
-	if err := t.serversOf(ctx, zone, false); err != nil {
+	if err := t.awaitOut(ctx, zone); err != nil {
 		return err
 	}
 	if err := t.works(ctx); err != nil {
@@ -59,9 +59,6 @@ func zoneCut(ctx context.Context, t *T) (err error) {
 	}
 	t.figure("zone %s was cut off for %.0f s: %d of %d requests failed, photos came back", zone,
 		back.Sub(begun).Seconds(), failed, all)
-	if err := t.serversOf(ctx, zone, true); err != nil {
-		return err
-	}
 	for _, name := range t.groups() {
 		if _, err := t.awaitFull(ctx, name); err != nil {
 			return err
@@ -71,10 +68,9 @@ func zoneCut(ctx context.Context, t *T) (err error) {
 	return t.undisturbed(ctx)
 }
 
-// serversOf waits until the load balancer has a healthy server in a zone, or none.
-func (t *T) serversOf(ctx context.Context, zone string, want bool) error {
-	what := "the load balancer uses " + map[bool]string{true: "a", false: "no"}[want] + " server in " + zone
-	return t.until(ctx, what, 20*time.Minute, func(ctx context.Context) (bool, error) {
+// awaitOut waits until the load balancer uses no server in a zone.
+func (t *T) awaitOut(ctx context.Context, zone string) error {
+	return t.until(ctx, "the load balancer uses no server in "+zone, 5*time.Minute, func(ctx context.Context) (bool, error) {
 		g, err := t.group(ctx, t.current.ServerGroup)
 		if err != nil {
 			return false, err
@@ -88,10 +84,10 @@ func (t *T) serversOf(ctx context.Context, zone string, want bool) error {
 		}
 		for _, i := range g.Instances {
 			if aws.ToString(i.AvailabilityZone) == zone && slices.Contains(healthy, aws.ToString(i.InstanceId)) {
-				return want, nil
+				return false, nil
 			}
 		}
-		return !want, nil
+		return true, nil
 	})
 }
 
