@@ -70,7 +70,8 @@ func zoneCut(ctx context.Context, t *T) (err error) {
 
 // awaitOut waits until the load balancer uses no server in a zone.
 func (t *T) awaitOut(ctx context.Context, zone string) error {
-	return t.until(ctx, "the load balancer uses no server in "+zone, 5*time.Minute, func(ctx context.Context) (bool, error) {
+	what := "the load balancer uses no server in " + zone
+	return t.until(ctx, what, 5*time.Minute, func(ctx context.Context) (bool, error) {
 		g, err := t.group(ctx, t.current.ServerGroup)
 		if err != nil {
 			return false, err
