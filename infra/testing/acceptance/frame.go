@@ -13,6 +13,7 @@ const (
 	failed  = "FAILED"
 	skipped = "skipped"
 	notRun  = "not run"
+	other   = "not chosen"
 )
 
 // result is what the report says about a scene.
@@ -46,6 +47,7 @@ func (e skipError) Error() string { return string(e) }
 // runs whatever happened before.
 type frame struct {
 	scenes []scene
+	chosen []string // names; the first and the last scene are always chosen
 	side   side
 	keep   bool // do not run the last scene
 	client observer
@@ -63,6 +65,9 @@ func (f *frame) run(ctx context.Context, t *test) (results []result) {
 		r := result{scene: s}
 		reason := f.side.skipped[s.name]
 		switch {
+		case !chosen(f.scenes, i, f.chosen):
+			results = append(results, result{scene: s, outcome: other})
+			continue
 		case last && f.keep:
 			r.outcome, r.reason = skipped, "--keep"
 		case reason != "":

@@ -135,8 +135,7 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 	if err != nil {
 		return err
 	}
-	chosen := choose(scenes, o.scenes)
-	fmt.Fprint(out, notice(side, o.stack, chosen))
+	fmt.Fprint(out, notice(side, o.stack, scenes, o.scenes))
 	if side.ask && !o.yes && !agreed(in, out) {
 		return errors.New("nothing was done")
 	}
@@ -160,7 +159,7 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 	if err := t.refuse(ctx); err != nil {
 		return err
 	}
-	f := &frame{scenes: chosen, side: side, keep: o.keep, client: t, usable: t.usable, logf: t.logf}
+	f := &frame{scenes: scenes, chosen: o.scenes, side: side, keep: o.keep, client: t, usable: t.usable, logf: t.logf}
 	results := f.run(ctx, t)
 	text := t.render(ctx, results)
 	fmt.Fprintf(out, "\n%s", text)
@@ -180,14 +179,16 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 }
 
 // notice says what a run does, how long it takes and what it costs.
-func notice(s side, stack string, chosen []scene) string {
+func notice(s side, stack string, all []scene, names []string) string {
 	var total time.Duration
-	for _, c := range chosen {
-		if s.skipped[c.name] == "" {
+	n := 0
+	for i, c := range all {
+		if chosen(all, i, names) && s.skipped[c.name] == "" {
 			total += s.scaled(c.takes)
+			n++
 		}
 	}
-	text := fmt.Sprintf("%d scenes on a new stack %s %s, about %.0f minutes.\n", len(chosen), stack, s.where,
+	text := fmt.Sprintf("%d scenes on a new stack %s %s, about %.0f minutes.\n", n, stack, s.where,
 		total.Minutes())
 	if s.ask {
 		text += fmt.Sprintf("AWS resources cost about $%.2f until they are destroyed at the end.\n", total.Hours()*hourlyUSD)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -49,23 +48,6 @@ func TestMissingTools(t *testing.T) {
 	}
 	if err := missing(func(string) (string, error) { return "", nil }); err != nil {
 		t.Error(err)
-	}
-}
-
-// TestChoose: the first and the last scene are the frame of every run.
-func TestChoose(t *testing.T) {
-	all := []scene{{name: "up"}, {name: "a"}, {name: "b"}, {name: "destroy"}}
-	for _, c := range []struct{ names, want []string }{
-		{nil, []string{"up", "a", "b", "destroy"}}, {[]string{"b"}, []string{"up", "b", "destroy"}},
-		{[]string{"destroy", "a"}, []string{"up", "a", "destroy"}},
-	} {
-		var got []string
-		for _, s := range choose(all, c.names) {
-			got = append(got, s.name)
-		}
-		if !slices.Equal(got, c.want) {
-			t.Errorf("%v: %v, want %v", c.names, got, c.want)
-		}
 	}
 }
 
@@ -127,7 +109,7 @@ func TestNotice(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := notice(aws, "dev", scenes)
+	text := notice(aws, "dev", scenes, nil)
 	if !strings.Contains(text, "stack dev on AWS") || !strings.Contains(text, "minutes") || !strings.Contains(text, "$") {
 		t.Error(text)
 	}

@@ -52,15 +52,13 @@ func destroy(ctx context.Context, t *T) error {
 	if t.before == nil {
 		return errors.Join(lost, errors.New("the account was not listed before the stack was made"))
 	}
-	var left inventory
 	err := t.until(ctx, "nothing is left", 10*time.Minute, func(ctx context.Context) (bool, error) {
 		now, err := take(ctx, t.aws)
-		left = now.left(t.before)
-		return err == nil && len(left) == 0, err
+		if left := now.left(t.before); err == nil && len(left) > 0 {
+			err = fmt.Errorf("left after destroy: %s", left)
+		}
+		return err == nil, err
 	})
-	if err != nil && len(left) > 0 {
-		err = fmt.Errorf("left after destroy: %s", left)
-	}
 	if err == nil {
 		t.figure("nothing is left of %d kinds of resources", len(t.before))
 	}

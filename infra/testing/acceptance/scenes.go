@@ -55,18 +55,9 @@ var scenes = []scene{
 	{"destroy", "`destroy`", "nothing is left of the stack, asked service by service", 15 * time.Minute, destroy},
 }
 
-// choose returns the scenes to run: those that are named, and the frame.
-func choose(all []scene, names []string) []scene {
-	if len(names) == 0 {
-		return all
-	}
-	var chosen []scene
-	for i, s := range all {
-		if i == 0 || i == len(all)-1 || slices.Contains(names, s.name) {
-			chosen = append(chosen, s)
-		}
-	}
-	return chosen
+// chosen reports whether scene i of a list runs: one that is named, one of the frame, or any if none is named.
+func chosen(all []scene, i int, names []string) bool {
+	return len(names) == 0 || i == 0 || i == len(all)-1 || slices.Contains(names, all[i].name)
 }
 
 // listing has a line for each scene.

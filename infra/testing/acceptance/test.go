@@ -195,6 +195,9 @@ func (t *T) finish(ctx context.Context) error {
 	return errors.Join(checkAll(ctx, t.service, t.pending())...)
 }
 
+// sayEvery is how often the reason for waiting is printed.
+const sayEvery = 15 * time.Second
+
 // until calls ready until it reports true, for at most a time in which AWS does this; see side.scaled. An error of
 // ready is not final.
 func (t *T) until(
@@ -205,6 +208,7 @@ func (t *T) until(
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	var last error
+	said := begun
 	for {
 		ok, err := ready(ctx)
 		if ok && err == nil {
@@ -212,7 +216,10 @@ func (t *T) until(
 			return nil
 		}
 		if err != nil && ctx.Err() == nil {
-			last = err
+			if last = err; time.Since(said) > sayEvery {
+				said = time.Now()
+				t.logf("%s: waiting, %v", t.scene, err)
+			}
 		}
 		select {
 		case <-ctx.Done():
