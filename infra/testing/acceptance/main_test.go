@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -99,6 +100,19 @@ func TestSideOf(t *testing.T) {
 	for _, bad := range []string{"1", "{}", `{"factor":0}`} {
 		if _, err := of(bad); err == nil || !strings.Contains(err.Error(), rehearsalVariable) {
 			t.Errorf("%q: %v", bad, err)
+		}
+	}
+}
+
+// TestUntold: what a side cannot tell is a kind of resource.
+func TestUntold(t *testing.T) {
+	s, err := sideOf(func(string) string { return `{"factor":10}` })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range s.untold {
+		if !slices.ContainsFunc(network, func(k kind) bool { return k.name == name }) {
+			t.Errorf("%s is no kind of resource", name)
 		}
 	}
 }

@@ -11,7 +11,7 @@ import (
 
 // firstUp creates the stack and brings it up, to a URL at which photos are processed.
 func firstUp(ctx context.Context, t *T) (err error) {
-	if t.before, err = take(ctx, t.aws); err != nil {
+	if t.before, err = t.take(ctx); err != nil {
 		return err
 	}
 	if err := t.create(ctx); err != nil {
@@ -53,7 +53,7 @@ func destroy(ctx context.Context, t *T) error {
 		return errors.Join(lost, errors.New("the account was not listed before the stack was made"))
 	}
 	err := t.until(ctx, "nothing is left", 10*time.Minute, func(ctx context.Context) (bool, error) {
-		now, err := take(ctx, t.aws)
+		now, err := t.take(ctx)
 		if left := now.left(t.before); err == nil && len(left) > 0 {
 			err = fmt.Errorf("left after destroy: %s", left)
 		}
@@ -61,6 +61,9 @@ func destroy(ctx context.Context, t *T) error {
 	})
 	if err == nil {
 		t.figure("nothing is left of %d kinds of resources", len(t.before))
+		for _, kind := range sorted(t.side.untold) {
+			t.figure("%s are not compared: %s", kind, t.side.untold[kind])
+		}
 	}
 	return errors.Join(lost, err)
 }

@@ -30,6 +30,7 @@ type side struct {
 	firstUp  time.Duration // the most that the first `pulumi up` may take
 	settings [][2]string
 	skipped  map[string]string // scenes that this side does not allow, with the reason
+	untold   map[string]string // kinds of resources that cannot be compared at the end, with the reason
 	ask      bool              // before resources are made
 	account  bool              // questions about AWS have answers here
 	late     time.Duration     // until a policy counts; 0: unknown
@@ -59,6 +60,7 @@ func sideOf(getenv func(string) string) (side, error) {
 	}
 	return side{name: "rehearsal", where: "in a rehearsal", factor: f.Factor, firstUp: 5 * time.Minute,
 		settings: f.Settings, emulator: f.Emulator, mail: f.Mail, skipped: map[string]string{},
+		untold: map[string]string{"network interfaces": "moto keeps those of terminated instances"},
 		late:   time.Duration(f.Late * float64(time.Second)),
 		caller: credentials.NewStaticCredentialsProvider(administrator, administrator, "")}, nil
 }
