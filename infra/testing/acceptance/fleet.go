@@ -35,11 +35,17 @@ func (t *test) groups() []string { return []string{t.current.WorkerGroup, t.curr
 // whole returns "" if a group has as many healthy instances in service as it wants, all of its own version of the
 // launch template, and nothing else. Otherwise it says what it has.
 func whole(g types.AutoScalingGroup) string {
+	versionOf := func(t *types.LaunchTemplateSpecification) string {
+		if t == nil {
+			return "" // of a launch template that was deleted
+		}
+		return aws.ToString(t.Version)
+	}
 	var not []string
 	for _, i := range g.Instances {
-		version := aws.ToString(i.LaunchTemplate.Version)
+		version := versionOf(i.LaunchTemplate)
 		if i.LifecycleState != types.LifecycleStateInService || aws.ToString(i.HealthStatus) != "Healthy" ||
-			version != aws.ToString(g.LaunchTemplate.Version) {
+			version != versionOf(g.LaunchTemplate) {
 			not = append(not, fmt.Sprintf("%s of version %s is %s, %s", aws.ToString(i.InstanceId), version, i.LifecycleState,
 				aws.ToString(i.HealthStatus)))
 		}

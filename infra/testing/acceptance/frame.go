@@ -103,12 +103,12 @@ func (f *frame) one(ctx context.Context, s scene, of *test) result {
 	begun := time.Now()
 	t := &T{test: of, scene: s.name, begun: begun}
 	err := s.run(ctx, t)
-	r := result{scene: s, outcome: passed, took: time.Since(begun), figures: t.figures}
+	r := result{scene: s, outcome: passed, took: time.Since(begun)}
 	if skip := skipError(""); errors.As(err, &skip) {
 		return result{scene: s, outcome: skipped, reason: err.Error()}
 	}
 	seen, lost := f.client.observe(ctx, t)
-	r.seen = seen
+	r.seen, r.figures = seen, t.figures
 	if err := errors.Join(err, lost); err != nil {
 		r.outcome, r.reason = failed, err.Error()
 	}

@@ -35,7 +35,7 @@ func (t *T) interrupted(ctx context.Context, name string, with syscall.Signal) e
 	if err := t.calm(ctx); err != nil {
 		return err
 	}
-	if err := t.set(ctx, "imagery:artifact", b.path); err != nil {
+	if err := t.use(ctx, b.path); err != nil {
 		return err
 	}
 	begun := time.Now()

@@ -19,10 +19,20 @@ func (t *T) deploy(ctx context.Context, b binary) (string, error) {
 	if err := t.calm(ctx); err != nil {
 		return "", err
 	}
-	if err := t.set(ctx, "imagery:artifact", b.path); err != nil {
+	if err := t.use(ctx, b.path); err != nil {
 		return "", err
 	}
 	return t.up(ctx)
+}
+
+// use makes the next up deploy a binary; without a path, the one that it builds itself.
+func (t *T) use(ctx context.Context, path string) error {
+	t.artifact = path
+	if path == "" {
+		_, err := t.pulumi(ctx, "config", "rm", "imagery:artifact")
+		return err
+	}
+	return t.set(ctx, "imagery:artifact", path)
 }
 
 // running returns the release that the servers run, as a user sees it.
@@ -99,8 +109,9 @@ func spoilsPhotos(ctx context.Context, t *T) error {
 	return t.unharmed()
 }
 
-// Rate of the load under which the slow release shows. Alarms on percentiles need many requests in each period.
-const loadPerSecond = 40
+// Load under which the slow release shows. Alarms on percentiles need many requests in each period, and most
+// connections wait for an answer.
+const loadPerSecond, loadConnections = 50, 120
 
 // slowUnderLoad is a release that passes every test of single photos.
 func slowUnderLoad(ctx context.Context, t *T) error {
@@ -108,7 +119,8 @@ func slowUnderLoad(ctx context.Context, t *T) error {
 	if err != nil {
 		return err
 	}
-	load := &traffic.Load{Address: t.load.Address, Photo: t.load.Photo, NewID: newID, PerSecond: loadPerSecond}
+	load := &traffic.Load{Address: t.load.Address, Photo: t.load.Photo, NewID: newID, PerSecond: loadPerSecond,
+		Connections: loadConnections}
 	load.Start()
 	begun := time.Now()
 	err = t.takenBack(ctx, b, "server-latency")
@@ -141,14 +153,11 @@ func (t *T) takenBack(ctx context.Context, b binary, reason string) error {
 	if err != nil {
 		return err
 	}
-	artifact, _ := t.pulumi(ctx, "config", "get", "imagery:artifact") // an error means that it is not set
 	begun := time.Now()
+	artifact := t.artifact
 	text, err := t.deploy(ctx, b)
 	took := time.Since(begun)
-	restore := t.set(ctx, "imagery:artifact", strings.TrimSpace(artifact))
-	if path := strings.TrimSpace(artifact); !filepath.IsAbs(path) {
-		_, restore = t.pulumi(ctx, "config", "rm", "imagery:artifact")
-	}
+	restore := t.use(ctx, artifact)
 	said := rolledBack.FindString(text)
 	switch {
 	case err == nil:

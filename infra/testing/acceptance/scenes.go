@@ -24,6 +24,7 @@ var scenes = []scene{
 		12 * time.Minute, firstUp},
 	{"late-rights", "A first deploy with rights that arrive late", "the first instances repeat what is denied, and serve",
 		10 * time.Second, lateRights},
+	{"preview", "A second preview", "it shows no changes", time.Minute, previewIsEmpty},
 	{"formats", "Every format", "a photo of each format comes back through the URL, with the right size and colours",
 		time.Minute, formats},
 	{"page", "The page", "the page at the URL shows photos as sepia that a browser gave it", time.Minute, usePage},
@@ -51,7 +52,6 @@ var scenes = []scene{
 		20 * time.Minute, poison},
 	{"scale-out", "A flood of photos", "the workers grow by their policy, and shrink again through their hooks",
 		60 * time.Minute, scaleOut},
-	{"preview", "A further preview", "it shows no changes", time.Minute, previewIsEmpty},
 	{"destroy", "`destroy`", "nothing is left of the stack, asked service by service", 15 * time.Minute, destroy},
 }
 

@@ -32,6 +32,7 @@ type test struct {
 	pictures pictures
 	before   inventory // of the account
 	current  outputs   // of the last up
+	artifact string    // path of the binary that the next up deploys; empty: the one that it builds
 	service  *client.Client
 	load     *traffic.Load // nil until the first up
 	stopped  bool
@@ -168,6 +169,7 @@ func (t *test) observe(ctx context.Context, of *T) (seen observed, err error) {
 		}
 	}
 	seen.accepted = len(photos)
+	var bad []error
 	for _, e := range errs {
 		if wrong := (*wrongError)(nil); errors.As(e, &wrong) {
 			seen.wrong++
@@ -177,12 +179,15 @@ func (t *test) observe(ctx context.Context, of *T) (seen observed, err error) {
 		} else {
 			seen.lost++
 		}
-		err = errors.Join(err, e)
+		bad = append(bad, e)
 	}
-	if n := len(errs); n > shown {
-		err = errors.Join(append(errs[:shown:shown], fmt.Errorf("and %d more photos", n-shown))...)
+	if n := len(bad); n > shown {
+		bad = append(bad[:shown], fmt.Errorf("and %d more photos", n-shown))
 	}
-	return seen, err
+	if seen.wrong > 0 {
+		of.figure("%d photos were processed wrongly", seen.wrong)
+	}
+	return seen, errors.Join(bad...)
 }
 
 // finish stops the steady client and checks the photos that it leaves, before the stack is removed.
