@@ -92,7 +92,8 @@ var layers = map[string][]string{
 	"imagery/app/testing/bench/protocol": {},
 	// a program, by hand
 	"imagery/infra/testing/rehearse": {
-		"imagery/app/deploy/iam", "imagery/app/testing/fakeaws", "imagery/infra/", "github.com/aws/",
+		"imagery/app/deploy/iam", "imagery/app/deploy/settings", "imagery/app/testing/fakeaws", "imagery/infra/",
+		"github.com/aws/",
 	},
 	// a program, by hand; of the product only what clients share, as it proves what users see
 	"imagery/infra/testing/acceptance": {

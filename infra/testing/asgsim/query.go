@@ -106,6 +106,9 @@ func decode(f url.Values, prefix string, v reflect.Value) error {
 		v.SetString(f.Get(prefix))
 		return nil
 	}
+	if !f.Has(prefix) {
+		return nil // a number or a truth value with a default
+	}
 	if _, err := fmt.Sscan(f.Get(prefix), v.Addr().Interface()); err != nil {
 		return invalid("%s: %v", prefix, err)
 	}

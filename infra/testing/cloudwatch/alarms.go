@@ -27,6 +27,9 @@ type Alarms struct {
 	API     API
 	Metrics *Store
 	Factor  int
+	// RealTime, if set, reports whether a metric is written in intervals of real time, whatever the Factor is. The periods
+	// of alarms on such a metric are not divided.
+	RealTime func(Metric) bool
 	// Publish publishes a change of state to an SNS topic. An error is the result of the action, as without permission.
 	Publish func(topic string, m Message) error
 	// Scale executes a scaling policy for the newest value of the alarm's metric.
@@ -50,7 +53,7 @@ func (s *Alarms) Evaluate(ctx context.Context, end time.Time) error {
 		return fmt.Errorf("read the alarms: %w", err)
 	}
 	for _, a := range out.MetricAlarms {
-		points, err := s.Metrics.Points(a, end, s.Factor)
+		points, err := s.Metrics.Points(a, end, s.factor(a))
 		if err != nil {
 			s.Log("%v", err) // the others count nevertheless
 			continue
@@ -74,6 +77,9 @@ func (s *Alarms) Evaluate(ctx context.Context, end time.Time) error {
 	return nil
 }
 
+// retention is longer than the evaluation range of any alarm of the program.
+const retention = 30 * time.Minute
+
 // Run evaluates the alarms at the end of every minute, divided by Factor, until ctx ends. It calls gather several times
 // a second to add data, and sample before each evaluation, to add those that AWS samples once a minute.
 func (s *Alarms) Run(ctx context.Context, gather func(), sample func(end time.Time)) {
@@ -93,9 +99,17 @@ func (s *Alarms) Run(ctx context.Context, gather func(), sample func(end time.Ti
 			if err := s.Evaluate(ctx, end); err != nil && ctx.Err() == nil {
 				s.Log("evaluate the alarms: %v", err)
 			}
-			s.Metrics.Forget(end.Add(-60 * minute))
+			s.Metrics.Forget(end.Add(-retention))
 		}
 	}
+}
+
+// factor returns the factor that divides the periods of an alarm.
+func (s *Alarms) factor(a types.MetricAlarm) int {
+	if s.RealTime != nil && slices.ContainsFunc(metricsOf(a), s.RealTime) {
+		return 1
+	}
+	return s.Factor
 }
 
 // SetState implements SetAlarmState: "When the updated state differs from the previous value, the action configured for

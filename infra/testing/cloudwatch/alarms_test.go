@@ -85,6 +85,18 @@ func TestActions(t *testing.T) {
 	}
 }
 
+// TestRealTime: the period of an alarm on a metric that is written in intervals of real time is not divided.
+func TestRealTime(t *testing.T) {
+	r := newRig()
+	r.RealTime = func(m Metric) bool { return m.Namespace == "N" && m.Name == "errors" && m.Dimensions["stack"] == "s" }
+	if state := r.evaluate(t, "XX"); state != types.StateValueOk {
+		t.Errorf("after 12 s of 2 minutes: %s", state)
+	}
+	if state := r.evaluate(t, strings.Repeat("X", 20)); state != types.StateValueAlarm {
+		t.Errorf("after 2 minutes: %s", state)
+	}
+}
+
 // TestDrill: a state that is set acts like one that was evaluated, and is in the history with the result of its action.
 func TestDrill(t *testing.T) {
 	r := newRig()

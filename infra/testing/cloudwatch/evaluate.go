@@ -36,6 +36,20 @@ func Period(a types.MetricAlarm) time.Duration {
 	return time.Duration(seconds) * time.Second
 }
 
+// metricsOf returns the metrics of an alarm.
+func metricsOf(a types.MetricAlarm) (out []Metric) {
+	if len(a.Metrics) == 0 {
+		return []Metric{MetricOf(a.Namespace, a.MetricName, a.Dimensions)}
+	}
+	for _, q := range a.Metrics {
+		if q.MetricStat != nil {
+			m := q.MetricStat.Metric
+			out = append(out, MetricOf(m.Namespace, m.MetricName, m.Dimensions))
+		}
+	}
+	return out
+}
+
 // Points returns the points of an alarm's evaluation range that ends at a time, newest first.
 func (s *Store) Points(a types.MetricAlarm, end time.Time, factor int) ([]Point, error) {
 	period := Period(a) / time.Duration(factor)

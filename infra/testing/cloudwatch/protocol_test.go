@@ -1,9 +1,12 @@
 package cloudwatch
 
 import (
+	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -22,7 +25,7 @@ func TestHandler(t *testing.T) {
 		a := errorsAlarm(1, 1)
 		a.AlarmName, a.StateValue = aws.String("other"), types.StateValueOk
 		r.api.Put(a)
-		write(w, nil, nil)
+		request{}.write(w, nil, nil)
 	})))
 	defer server.Close()
 	c := cloudwatch.New(cloudwatch.Options{Region: "us-east-1", BaseEndpoint: &server.URL, RetryMaxAttempts: 1,
@@ -42,6 +45,43 @@ func TestHandler(t *testing.T) {
 		HistoryItemType: types.HistoryItemTypeAction, MaxRecords: aws.Int32(50)})
 	if err != nil || len(out.AlarmHistoryItems) != 1 || out.AlarmHistoryItems[0].Timestamp.IsZero() {
 		t.Errorf("%+v, %v", out, err)
+	}
+	// The AWS CLI speaks JSON.
+	ask := func(operation, body string) (int, string) {
+		q, err := http.NewRequest(http.MethodPost, server.URL, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		q.Header.Set("X-Amz-Target", Target+operation)
+		out, err := http.DefaultClient.Do(q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer out.Body.Close()
+		text, err := io.ReadAll(out.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out.StatusCode, string(text)
+	}
+	if code, text := ask("SetAlarmState", `{"AlarmName":"errors","StateValue":"OK","StateReason":"over"}`); code != 200 ||
+		r.alarm().StateValue != "OK" {
+		t.Errorf("%d %s", code, text)
+	}
+	code, text := ask("DescribeAlarmHistory", `{"AlarmName":"errors","MaxRecords":1,"HistoryItemType":"Action"}`)
+	var history struct {
+		AlarmHistoryItems []struct {
+			Timestamp      float64
+			HistorySummary string
+		}
+	}
+	if err := json.Unmarshal([]byte(text), &history); err != nil || code != 200 || len(history.AlarmHistoryItems) != 1 ||
+		history.AlarmHistoryItems[0].Timestamp < 1e9 || history.AlarmHistoryItems[0].HistorySummary == "" {
+		t.Errorf("%d %s, %v", code, text, err)
+	}
+	if code, text := ask("SetAlarmState", `{"AlarmName":"typo"}`); code != 400 ||
+		!strings.Contains(text, "ResourceNotFound") {
+		t.Errorf("%d %s", code, text)
 	}
 	if passed != "" {
 		t.Errorf("%s was passed on", passed)

@@ -38,6 +38,9 @@ func (l *Logs) read(id, path string, line func([]byte)) {
 		return // before the service was installed, or when the machine powers off
 	}
 	defer f.Close()
+	if info, err := f.Stat(); err == nil && info.Size() < l.at[id] {
+		l.at[id] = 0 // it was truncated by a rotation, or the machine was booted again
+	}
 	text, err := io.ReadAll(io.NewSectionReader(f, l.at[id], math.MaxInt64-l.at[id]))
 	if err != nil {
 		return

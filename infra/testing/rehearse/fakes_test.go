@@ -76,6 +76,9 @@ func (f *fleet) Balance(port int, c nspawn.Check) error {
 // StopBalancer implements machines.
 func (f *fleet) StopBalancer() { f.called("no balancer") }
 
+// Traffic implements machines.
+func (f *fleet) Traffic() (nspawn.Traffic, error) { return nspawn.Traffic{}, nil }
+
 // canned is a moto whose answers are given, by action.
 type canned struct {
 	mu      sync.Mutex
@@ -99,6 +102,12 @@ func (c *canned) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "<Response><%[1]sResult>%[2]s</%[1]sResult>%[2]s</Response>", action, c.answers[action])
 }
 
+// motoAt returns the moto at a URL.
+func motoAt(url string) *moto {
+	return &moto{address: strings.TrimPrefix(url, "http://"), config: aws.Config{Region: region, BaseEndpoint: &url,
+		Credentials: credentials.NewStaticCredentialsProvider("rehearsal", "rehearsal", "")}}
+}
+
 // rehearsal returns a front with a group of one machine, which is in service, and its parts.
 func rehearsal(t *testing.T) (*front, *fleet, *canned) {
 	t.Helper()
@@ -111,9 +120,7 @@ func rehearsal(t *testing.T) (*front, *fleet, *canned) {
 	theirs := &canned{answers: map[string]string{}}
 	server := httptest.NewServer(theirs)
 	t.Cleanup(server.Close)
-	m := &moto{address: strings.TrimPrefix(server.URL, "http://"), config: aws.Config{Region: region,
-		BaseEndpoint: &server.URL, Credentials: credentials.NewStaticCredentialsProvider("rehearsal", "rehearsal", "")}}
-	f := newFront(m, sim, host, nil)
+	f := newFront(motoAt(server.URL), sim, host, nil, "")
 	f.groups[role] = groupSource{template: "lt-1", role: role, subnets: map[string]string{"subnet-1": zones[0]}}
 	until(t, "an instance is in service", func() bool { return inService(sim) != "" })
 	return f, host, theirs

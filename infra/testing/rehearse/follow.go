@@ -22,6 +22,8 @@ import (
 type balancer struct {
 	port  int
 	check nspawn.Check
+
+	arn, targets string // ARNs of the load balancer and of the target group
 }
 
 // followBalancer makes the load balancer what moto describes: one listener that forwards to one target group, or none.
@@ -42,7 +44,8 @@ func (f *front) followBalancer(ctx context.Context) error {
 				return fmt.Errorf("the rehearsal's load balancer has one listener that forwards to one target group, not %+v",
 					l.DefaultActions)
 			}
-			wanted.port = int(aws.ToInt32(l.Port))
+			wanted.port, wanted.arn = int(aws.ToInt32(l.Port)), aws.ToString(b.LoadBalancerArn)
+			wanted.targets = *l.DefaultActions[0].TargetGroupArn
 			if wanted.check, err = f.check(ctx, *l.DefaultActions[0].TargetGroupArn); err != nil {
 				return err
 			}

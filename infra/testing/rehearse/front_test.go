@@ -33,7 +33,7 @@ func frontOf(t *testing.T) (f *front, theirs *asgsim.Simulator) {
 	m := &moto{address: strings.TrimPrefix(server.URL, "http://"), config: aws.Config{Region: region,
 		BaseEndpoint: &server.URL, Credentials: credentials.NewStaticCredentialsProvider("rehearsal", "rehearsal", "")}}
 	group.Max, group.Version = 2, "7"
-	return newFront(m, simulator(t, group), nil, nil), theirs
+	return newFront(m, simulator(t, group), nil, nil, ""), theirs
 }
 
 func clientOf(t *testing.T, f *front) *autoscaling.Client {

@@ -54,9 +54,9 @@ func (f *front) createGroup(ctx context.Context, in *autoscaling.CreateAutoScali
 	return nil
 }
 
-func (f *front) removeGroup(_ context.Context, in *autoscaling.DeleteAutoScalingGroupInput) error {
+func (f *front) removeGroup(ctx context.Context, in *autoscaling.DeleteAutoScalingGroupInput) error {
 	f.sim.Delete(*in.AutoScalingGroupName)
-	return nil
+	return f.forgetPolicies(ctx, func(_ string, p tracking) bool { return p.group == *in.AutoScalingGroupName })
 }
 
 // putHook adds a lifecycle hook. The provider creates a group without instances first, then its hooks.

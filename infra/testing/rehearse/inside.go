@@ -67,7 +67,7 @@ func rehearse(ctx context.Context, o options) error {
 	sim := asgsim.New(asgsim.Options{Driver: host, Factor: factor, Log: logf})
 	defer sim.Close()
 	host.Simulator = sim
-	f = newFront(m, sim, host, names)
+	f = newFront(m, sim, host, names, mailFile(o.work))
 	f.rights.late.delay = o.late
 	defer f.rights.report(o.work + "-rights.txt") // the folder is removed at the end
 	l, err := net.Listen("tcp", endpoint)
@@ -77,7 +77,9 @@ func rehearse(ctx context.Context, o options) error {
 	server := &http.Server{Handler: f}
 	go func() { _ = server.Serve(l) }() // until Close
 	defer server.Close()
-	logf("AWS APIs are at http://%s; pulumi up begins", endpoint)
+	logs := host.Logs()
+	go f.alarms.Run(ctx, func() { logs.Read(f.logged) }, f.sample)
+	logf("AWS APIs are at http://%s; mails to the operator are appended to %s", endpoint, f.topics.Mail)
 	if err := os.MkdirAll(filepath.Join(o.work, "state"), 0o755); err != nil {
 		return err
 	}
@@ -100,6 +102,9 @@ func rehearse(ctx context.Context, o options) error {
 	}
 	return nil
 }
+
+// mailFile returns the file to which mails are appended.
+func mailFile(work string) string { return filepath.Join(work, "mail") }
 
 // howTo says how to use the stack of a rehearsal that is kept.
 const howTo = `
@@ -140,7 +145,7 @@ const stackName = "rehearsal"
 var settings = [][2]string{{"aws:region", region}, {"aws:s3UsePathStyle", "true"},
 	{"aws:skipCredentialsValidation", "true"}, {"aws:skipMetadataApiCheck", "true"}, {"imagery:arch", "amd64"},
 	{"imagery:serverType", "t3.small"}, {"imagery:workerType", "c7i.large"}, {"imagery:backlogPerWorker", "5"},
-	{"imagery:bakeSeconds", "45"},
+	{"imagery:bakeSeconds", "45"}, {"imagery:alarmEmail", "operator@example.com"},
 	{"imagery:ssm", "true"}} // operators run commands on machines
 
 func (p pulumi) up(ctx context.Context) error {
@@ -160,7 +165,7 @@ func (p pulumi) up(ctx context.Context) error {
 // acceptance runs scripts/acceptance, which makes the stack itself.
 func (p pulumi) acceptance(ctx context.Context, o options) error {
 	facts, err := json.Marshal(map[string]any{"factor": factor, "settings": settings, "emulator": motoVersion(ctx),
-		"late": o.late.Seconds()})
+		"late": o.late.Seconds(), "mail": mailFile(p.home)})
 	if err != nil {
 		return err
 	}

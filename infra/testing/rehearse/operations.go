@@ -16,6 +16,7 @@ import (
 	"github.com/aws/smithy-go/middleware"
 
 	"imagery/infra/testing/asgsim"
+	topics "imagery/infra/testing/sns"
 )
 
 // operation serves a call of the Query protocol.
@@ -47,6 +48,20 @@ var operations = map[string]operation{
 	"ModifyTargetGroupAttributes": after((*front).changeTargetGroup),
 	"DescribeTargetHealth":        simulate,
 
+	"EnableMetricsCollection":  after((*front).enableMetrics),
+	"DisableMetricsCollection": after((*front).disableMetrics),
+	"PutScalingPolicy":         after((*front).putScalingPolicy),
+	"DeletePolicy":             after((*front).deletePolicy),
+
+	"DeleteTopic":               after((*front).topicDeleted),
+	"Subscribe":                 subscriptions((*topics.Service).Subscribe),
+	"ConfirmSubscription":       subscriptions((*topics.Service).ConfirmSubscription),
+	"Unsubscribe":               subscriptions((*topics.Service).Unsubscribe),
+	"GetSubscriptionAttributes": subscriptions((*topics.Service).GetSubscriptionAttributes),
+	"ListSubscriptionsByTopic":  subscriptions((*topics.Service).ListSubscriptionsByTopic),
+	"ListSubscriptions":         subscriptions((*topics.Service).ListSubscriptions),
+	"Publish":                   subscriptions((*topics.Service).Publish),
+
 	"PutRolePolicy": after((*front).attachPolicy),
 
 	"DescribeInstances":            describeInstances,
@@ -64,6 +79,9 @@ var operations = map[string]operation{
 	"AttachLoadBalancerTargetGroups": notImplemented,
 	"DetachLoadBalancerTargetGroups": notImplemented,
 	"SetInstanceProtection":          notImplemented,
+	"SetSubscriptionAttributes":      notImplemented,
+	"PublishBatch":                   notImplemented,
+	"ExecutePolicy":                  notImplemented,
 }
 
 // simulate lets the simulator answer.

@@ -36,7 +36,7 @@ const role = "imagery-rehearsal-server"
 // for. A call that passes reaches no moto, and fails in another way.
 func guarded(t *testing.T, machine ...policy.Statement) (*front, aws.Config) {
 	t.Helper()
-	f := newFront(&moto{address: "127.0.0.1:1"}, simulator(t, asgsim.Group{Name: role, Max: 1}), nil, nil)
+	f := newFront(&moto{address: "127.0.0.1:1"}, simulator(t, asgsim.Group{Name: role, Max: 1}), nil, nil, "")
 	f.rights.role = func(context.Context, string, string) (string, error) { return role, nil }
 	f.rights.cache["role "+role] = cached{[]policy.Document{{Statement: machine}}, time.Now().Add(time.Hour)}
 	for _, key := range []string{"endpoint autoscaling", "endpoint sqs", "endpoint s3", "bucket imagery-x"} {

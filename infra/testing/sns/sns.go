@@ -72,8 +72,9 @@ func notFound(what string) error {
 // id returns a random UUID.
 func id() string {
 	b := make([]byte, 16)
-	_, _ = rand.Read(b) // never fails
-	return fmt.Sprintf("%x-%x-4%x-8%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+	_, _ = rand.Read(b)                         // never fails
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80 // version 4, variant 1
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
 // pending is what SNS returns in place of the ARN of a subscription that is not confirmed.
