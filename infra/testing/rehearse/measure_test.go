@@ -71,6 +71,34 @@ func TestBalancerMetrics(t *testing.T) {
 	}
 }
 
+// TestBalancerDimensions: the metrics are those of the load balancer and the target group that moto has.
+func TestBalancerDimensions(t *testing.T) {
+	f, _, theirs := rehearsal(t)
+	const arn = "arn:aws:elasticloadbalancing:us-east-1:123456789012:"
+	theirs.set("DescribeLoadBalancers", "<LoadBalancers><member><LoadBalancerArn>"+arn+
+		"loadbalancer/app/b/1</LoadBalancerArn></member></LoadBalancers>")
+	theirs.set("DescribeListeners", "<Listeners><member><Port>80</Port><DefaultActions><member><TargetGroupArn>"+arn+
+		"targetgroup/t/2</TargetGroupArn></member></DefaultActions></member></Listeners>")
+	theirs.set("DescribeTargetGroups", "<TargetGroups><member><Port>8080</Port></member></TargetGroups>")
+	end := time.Unix(6000, 0)
+	count := func() float64 {
+		if err := f.sampleBalancer(end.Add(-time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		return newest(t, f, end, "AWS/ApplicationELB", "HealthyHostCount", "Sum", "LoadBalancer", "app/b/1", "TargetGroup",
+			"targetgroup/t/2")
+	}
+	if got := count(); !math.IsNaN(got) {
+		t.Errorf("without a listener there are %v healthy hosts", got)
+	}
+	if err := f.followBalancer(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := count(); got != 0 {
+		t.Errorf("%v healthy hosts", got)
+	}
+}
+
 // TestGroupMetrics: a group has the metrics that were enabled.
 func TestGroupMetrics(t *testing.T) {
 	f, _, _ := rehearsal(t)

@@ -122,6 +122,12 @@ func TestAnAlarmReachesTheMailFile(t *testing.T) {
 		!strings.Contains(string(text), "has entered the ALARM state, because \"a drill\"") {
 		t.Errorf("%v\n%s", err, text)
 	}
+	r = httptest.NewRequest(http.MethodPost, "/", strings.NewReader(`{"AlarmName":"a"}`)) // of the AWS CLI
+	r.Header.Set("X-Amz-Target", cloudwatch.Target+"DescribeAlarmHistory")
+	w = httptest.NewRecorder()
+	if f.ServeHTTP(w, r); !strings.Contains(w.Body.String(), `"AlarmHistoryItems":[{"`) {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
 	history, err := alarms.DescribeAlarmHistory(t.Context(), &cwapi.DescribeAlarmHistoryInput{AlarmName: aws.String("a"),
 		HistoryItemType: cw.HistoryItemTypeAction})
 	if err != nil || len(history.AlarmHistoryItems) != 2 ||
