@@ -50,7 +50,13 @@ type Datum struct {
 // Store holds the data of metrics. The zero value is empty.
 type Store struct {
 	mu   sync.Mutex
-	data map[string][]Datum // by key
+	data map[string][]measured // by key
+}
+
+// measured is a value without its metric, since there are many.
+type measured struct {
+	at    int64 // nanoseconds since 1970
+	value float64
 }
 
 // Put adds data.
@@ -58,10 +64,10 @@ func (s *Store) Put(data ...Datum) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.data == nil {
-		s.data = map[string][]Datum{}
+		s.data = map[string][]measured{}
 	}
 	for _, d := range data {
-		s.data[d.key()] = append(s.data[d.key()], d)
+		s.data[d.key()] = append(s.data[d.key()], measured{d.At.UnixNano(), d.Value})
 	}
 }
 
@@ -71,8 +77,8 @@ func (s *Store) values(m Metric, from, to time.Time) []float64 {
 	defer s.mu.Unlock()
 	var out []float64
 	for _, d := range s.data[m.key()] {
-		if !d.At.Before(from) && d.At.Before(to) {
-			out = append(out, d.Value)
+		if d.at >= from.UnixNano() && d.at < to.UnixNano() {
+			out = append(out, d.value)
 		}
 	}
 	return out
@@ -83,7 +89,7 @@ func (s *Store) Forget(than time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for key, data := range s.data {
-		if data = slices.DeleteFunc(data, func(d Datum) bool { return d.At.Before(than) }); len(data) == 0 {
+		if data = slices.DeleteFunc(data, func(d measured) bool { return d.at < than.UnixNano() }); len(data) == 0 {
 			delete(s.data, key)
 		} else {
 			s.data[key] = data

@@ -52,7 +52,7 @@ func TestForget(t *testing.T) {
 	s, m, at := Store{}, Metric{Name: "m"}, time.Unix(100, 0)
 	s.Put(Datum{m, at, 1}, Datum{m, at.Add(time.Second), 2}, Datum{Metric{Name: "other"}, at, 3})
 	s.Forget(at.Add(time.Second))
-	if got := s.values(m, time.Time{}, at.Add(time.Hour)); !slices.Equal(got, []float64{2}) || len(s.data) != 1 {
+	if got := s.values(m, time.Unix(0, 0), at.Add(time.Hour)); !slices.Equal(got, []float64{2}) || len(s.data) != 1 {
 		t.Errorf("%v are left, %d metrics", got, len(s.data))
 	}
 }
