@@ -18,7 +18,7 @@ var (
 // says, and still fits the code: the lines before the change occur once.
 func TestFaultsApply(t *testing.T) {
 	patches, err := filepath.Glob(filepath.Join("testdata", "faults", "*.patch"))
-	if err != nil || len(patches) < 7 {
+	if err != nil || len(patches) < 8 {
 		t.Fatalf("%d faults, %v", len(patches), err)
 	}
 	for _, path := range patches {
