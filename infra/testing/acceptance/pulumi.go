@@ -139,9 +139,14 @@ func (c *cli) create(ctx context.Context) error {
 	if _, err := c.run(ctx, "pulumi", "stack", "init", c.stack, "--non-interactive"); err != nil {
 		return err
 	}
-	if missing {
-		text = nil
-		_ = os.Remove(own) // which `stack init` writes if secrets have a passphrase
+	// If secrets have a passphrase, `stack init` writes into the file.
+	if err := os.Remove(own); err != nil && !os.IsNotExist(err) {
+		return err
+	}
+	if !missing {
+		if err := os.WriteFile(own, text, 0o644); err != nil {
+			return err
+		}
 	}
 	return os.WriteFile(c.configuration(), text, 0o600)
 }
