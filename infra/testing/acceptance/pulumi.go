@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -67,6 +68,31 @@ func (c *cli) start(ctx context.Context, name string, args ...string) (*process,
 
 // signal sends a signal to the program and all that it started.
 func (p *process) signal(s syscall.Signal) error { return syscall.Kill(-p.cmd.Process.Pid, s) }
+
+// kill kills the program and all that it started, at once, as the loss of the computer would. Plugins of pulumi have
+// process groups of their own, and would go on without it.
+func (p *process) kill() error {
+	all := descendants(p.cmd.Process.Pid)
+	err := p.signal(syscall.SIGKILL)
+	for _, pid := range all {
+		_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended
+	}
+	return err
+}
+
+// descendants returns the processes that a process has started, and theirs, where /proc tells it.
+func descendants(pid int) (all []int) {
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	for _, f := range files {
+		text, _ := os.ReadFile(f) // the thread may have ended
+		for _, field := range strings.Fields(string(text)) {
+			if child, err := strconv.Atoi(field); err == nil {
+				all = append(append(all, child), descendants(child)...)
+			}
+		}
+	}
+	return all
+}
 
 // wait waits for the end, and returns what the program printed. The error has the last lines.
 func (p *process) wait() (string, error) {

@@ -26,8 +26,8 @@ func (t *T) rolling(ctx context.Context, name string, since time.Time) error {
 	})
 }
 
-// interrupted ends an up with a signal while it replaces instances, and repeats it.
-func (t *T) interrupted(ctx context.Context, name string, with syscall.Signal) error {
+// interrupted ends an up while it replaces instances, and repeats it.
+func (t *T) interrupted(ctx context.Context, name string, killed bool) error {
 	b, err := t.build(ctx, name, nil)
 	if err != nil {
 		return err
@@ -48,15 +48,20 @@ func (t *T) interrupted(ctx context.Context, name string, with syscall.Signal) e
 		_, ended := p.wait()
 		return fmt.Errorf("%w; pulumi up: %w", err, ended)
 	}
-	if err := p.signal(with); err != nil {
+	at, how := time.Now(), "an interrupt (Ctrl-C)"
+	if killed {
+		how, err = "a kill of all its processes", p.kill()
+	} else {
+		err = p.signal(syscall.SIGINT)
+	}
+	if err != nil {
 		return err
 	}
-	at := time.Now()
 	if _, err := p.wait(); err == nil {
-		return fmt.Errorf("pulumi up succeeded in spite of %s", with)
+		return fmt.Errorf("pulumi up succeeded in spite of %s", how)
 	}
-	t.figure("%s after %.0f s ended `pulumi up` within %.1f s", with, at.Sub(begun).Seconds(), time.Since(at).Seconds())
-	if with == syscall.SIGKILL { // it left its lock on the stack
+	t.figure("%s after %.0f s ended `pulumi up` within %.1f s", how, at.Sub(begun).Seconds(), time.Since(at).Seconds())
+	if killed { // it left its lock on the stack
 		if _, err := t.run(ctx, "pulumi", "cancel", "--yes", "--stack", t.stack, "--non-interactive"); err != nil {
 			return err
 		}
@@ -74,10 +79,10 @@ func (t *T) interrupted(ctx context.Context, name string, with syscall.Signal) e
 
 // interruptedUp interrupts one up and kills another.
 func interruptedUp(ctx context.Context, t *T) error {
-	if err := t.interrupted(ctx, "interrupted", syscall.SIGINT); err != nil {
+	if err := t.interrupted(ctx, "interrupted", false); err != nil {
 		return err
 	}
-	if err := t.interrupted(ctx, "killed", syscall.SIGKILL); err != nil {
+	if err := t.interrupted(ctx, "killed", true); err != nil {
 		return err
 	}
 	return t.unharmed()
