@@ -108,14 +108,14 @@ func (p *process) wait() (string, error) {
 // told is how many lines of an output an error has.
 const told = 6
 
-// tail returns the lines of an output that speak of an error, or else the last lines.
+// tail returns what an output says from its first line that begins with "error:", or else its last lines.
 func tail(text string) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
-	errs := slices.DeleteFunc(slices.Clone(lines), func(l string) bool { return !strings.Contains(l, "error: ") })
-	if len(errs) > 0 {
-		return strings.Join(errs[:min(told, len(errs))], "\n")
+	at := slices.IndexFunc(lines, func(l string) bool { return strings.HasPrefix(strings.TrimSpace(l), "error: ") })
+	if at < 0 {
+		at = max(0, len(lines)-told)
 	}
-	return strings.Join(lines[max(0, len(lines)-told):], "\n")
+	return strings.Join(lines[at:min(len(lines), at+told)], "\n")
 }
 
 // run runs a program to its end.
