@@ -48,6 +48,7 @@ type rights struct {
 
 	mu    sync.Mutex
 	cache map[string]cached
+	told  map[string]time.Time // denials, by caller and action
 }
 
 type cached struct {
@@ -56,7 +57,7 @@ type cached struct {
 }
 
 func newRights(m *moto) *rights {
-	p := &rights{moto: m, cache: map[string]cached{}, late: lateness{now: time.Now}}
+	p := &rights{moto: m, cache: map[string]cached{}, told: map[string]time.Time{}, late: lateness{now: time.Now}}
 	unscoped, scoped := deployer.Policies("")
 	for _, text := range []string{unscoped, scoped} {
 		p.own = append(p.own, must.Get(authz.Parse(text)))
@@ -80,13 +81,23 @@ func (p *rights) check(ctx context.Context, c call) error {
 			return fmt.Errorf("read the policies of %s: %w", c.caller, err)
 		}
 		if err := authz.Evaluate(policies, request); err != nil {
-			logf("%s is %v", c.caller, err)
+			p.tell(c.caller, request.Action, err)
 			return err
 		}
 		all = append(all, authz.Allowed{Policies: policies, Request: request})
 	}
 	p.record.Add(c.caller, all...)
 	return nil
+}
+
+// tell prints a denial, and not again the same action of the same caller within ten seconds: machines retry.
+func (p *rights) tell(caller, action string, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if key := caller + " " + action; time.Since(p.told[key]) > 10*time.Second {
+		p.told[key] = time.Now()
+		logf("%s is %v", caller, err)
+	}
 }
 
 // user returns the ARN of a caller.
