@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -212,15 +211,7 @@ func (t *T) mailed(ctx context.Context, alarm string, state types.StateValue) er
 	return err
 }
 
-// imagery runs a command of the binary on the stack, as an operator with the rights of this program.
+// imagery runs a command of the binary on the stack.
 func (t *test) imagery(ctx context.Context, args ...string) (string, error) {
-	env := []string{}
-	if t.side.caller != nil {
-		c, err := t.side.caller.Retrieve(ctx)
-		if err != nil {
-			return "", err
-		}
-		env = []string{"AWS_ACCESS_KEY_ID=" + c.AccessKeyID, "AWS_SECRET_ACCESS_KEY=" + c.SecretAccessKey}
-	}
-	return t.run(ctx, "env", slices.Concat(env, []string{"imagery"}, args, []string{"--stack", t.stack})...)
+	return t.run(ctx, "imagery", append(args, "--stack", t.stack)...)
 }
