@@ -46,9 +46,13 @@ func TestFullGroup(t *testing.T) {
 	}
 }
 
-// TestSetting: a key of --config wins over the program's own.
+// TestSetting: a key of --config wins over the side's.
 func TestSetting(t *testing.T) {
-	of := &test{}
+	aws, err := sideOf(func(string) string { return "" })
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := &test{side: aws}
 	if got := of.setting(ssmKey); got != "true" {
 		t.Errorf("%s is %q", ssmKey, got)
 	}

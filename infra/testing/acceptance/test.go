@@ -75,10 +75,9 @@ func newTest(ctx context.Context, o options, s side, out io.Writer) (*test, erro
 	return t, nil
 }
 
-// settings returns those of the stack: the side's, then those of --config, which win. Systems Manager kills processes
-// in a scene.
+// settings returns those of the stack: the side's, then those of --config, which win.
 func (t *test) settings() [][2]string {
-	all := append([][2]string{{ssmKey, "true"}}, t.side.settings...)
+	all := slices.Clone(t.side.settings)
 	for _, kv := range t.opts.config {
 		key, value, _ := strings.Cut(kv, "=")
 		all = append(all, [2]string{key, value})
