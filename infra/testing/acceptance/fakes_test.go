@@ -78,10 +78,12 @@ func TestInboxReadsNotifications(t *testing.T) {
 		return string(text)
 	}
 	b := &inbox{queues: sqs.NewFromConfig(apiOf(t, map[string][]string{"DeleteMessage": {"{}"}, "ReceiveMessage": {
-		received(`no JSON`, `{"AlarmName":"other","NewStateValue":"ALARM"}`, `{"AlarmName":"dead","NewStateValue":"OK"}`),
-		received(`{"AlarmName":"dead","NewStateValue":"ALARM"}`), received(),
+		received(`no JSON`, `{"AlarmName":"other","NewStateValue":"ALARM","StateChangeTime":"9"}`,
+			`{"AlarmName":"dead","NewStateValue":"OK","StateChangeTime":"2"}`),
+		received(`{"AlarmName":"dead","NewStateValue":"ALARM","StateChangeTime":"1"}`),
+		received(`{"AlarmName":"dead","NewStateValue":"ALARM","StateChangeTime":"3"}`), received(),
 	}}))}
-	for n, want := range []bool{false, true, true} {
+	for n, want := range []bool{false, false, true, true} {
 		if got, err := b.has(t.Context(), "dead", types.StateValueAlarm); got != want || err != nil {
 			t.Errorf("receive %d: %v, %v", n, got, err)
 		}

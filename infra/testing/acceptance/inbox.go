@@ -27,8 +27,8 @@ type inbox struct {
 	got          []stateChange
 }
 
-// stateChange is the part of a notification that says which alarm has which state.
-type stateChange struct{ AlarmName, NewStateValue string }
+// stateChange is the part of a notification that says which alarm has which state. Times can be compared as texts.
+type stateChange struct{ AlarmName, NewStateValue, StateChangeTime string }
 
 // subscribe makes an inbox. The caller closes it, also after an error.
 func (t *test) subscribe(ctx context.Context) (*inbox, error) {
@@ -75,7 +75,8 @@ func (b *inbox) set(ctx context.Context, url string, name sqstypes.QueueAttribut
 	return nil
 }
 
-// has receives what has arrived and reports whether an alarm was said to have a state.
+// has receives what has arrived and reports whether the newest change of an alarm was one to a state. "Standard topics"
+// deliver in "best-effort ordering".
 func (b *inbox) has(ctx context.Context, alarm string, state types.StateValue) (bool, error) {
 	out, err := b.queues.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: &b.url, MaxNumberOfMessages: 10,
 		WaitTimeSeconds: 1})
@@ -94,12 +95,13 @@ func (b *inbox) has(ctx context.Context, alarm string, state types.StateValue) (
 		// One that is received again says the same once more.
 		_, _ = b.queues.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: &b.url, ReceiptHandle: m.ReceiptHandle})
 	}
+	var newest stateChange
 	for _, n := range b.got {
-		if n.AlarmName == alarm && n.NewStateValue == string(state) {
-			return true, nil
+		if n.AlarmName == alarm && n.StateChangeTime >= newest.StateChangeTime {
+			newest = n
 		}
 	}
-	return false, nil
+	return newest.NewStateValue == string(state), nil
 }
 
 // close removes the subscription and the queue.
