@@ -75,7 +75,8 @@ const monthHours = 730
 
 // render returns the report of a run.
 func (t *test) render(ctx context.Context, results []result) string {
-	return document(t.environment(context.WithoutCancel(ctx)), results, t.answered)
+	text := document(t.environment(context.WithoutCancel(ctx)), results, t.answered)
+	return strings.ReplaceAll(text, t.work+"/", "") // the report is not about this computer's folders
 }
 
 // document is the text of the report.
