@@ -15,7 +15,6 @@ import (
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 )
@@ -294,9 +293,4 @@ var monitoring = []kind{
 				return names
 			})
 	}},
-}
-
-// s3Of returns a client that puts the name of a bucket into the path, which AWS and emulators understand alike.
-func s3Of(c aws.Config) *s3.Client {
-	return s3.NewFromConfig(c, func(o *s3.Options) { o.UsePathStyle = true })
 }

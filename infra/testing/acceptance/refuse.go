@@ -91,3 +91,8 @@ func gone(err error) bool {
 	api := interface{ ErrorCode() string }(nil)
 	return errors.As(err, &api) && (api.ErrorCode() == "NoSuchBucket" || api.ErrorCode() == "ResourceNotFoundException")
 }
+
+// s3Of returns a client that puts the name of a bucket into the path, which AWS and emulators understand alike.
+func s3Of(c aws.Config) *s3.Client {
+	return s3.NewFromConfig(c, func(o *s3.Options) { o.UsePathStyle = true })
+}

@@ -150,6 +150,10 @@ func (t *test) pending() map[string]picture {
 // after the visibility timeout, more than once if one scene kills more than one.
 const processTimeout = 10 * time.Minute
 
+// remarkable is how long photos may take after a scene without a remark: a message that a worker has received and not
+// processed comes back after its visibility timeout.
+const remarkable = 10 * time.Second
+
 // shown is how many photos an error names.
 const shown = 5
 
@@ -160,7 +164,11 @@ func (t *test) observe(ctx context.Context, of *T) (seen observed, err error) {
 	photos := t.pending()
 	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), processTimeout)
 	defer cancel()
+	begun := time.Now()
 	errs := checkAll(limited, t.service, photos)
+	if d := time.Since(begun); d > remarkable {
+		of.figure("the last photo came back %.0f s after the scene", d.Seconds())
+	}
 	for _, r := range t.load.Since(of.begun) {
 		seen.requests++
 		if !r.OK() {
