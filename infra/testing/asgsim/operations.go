@@ -155,6 +155,13 @@ func (s *Simulator) completeLifecycleAction(in *autoscaling.CompleteLifecycleAct
 		*in.InstanceId, *in.LifecycleActionResult)
 }
 
+func (s *Simulator) terminateInstance(in *autoscaling.TerminateInstanceInAutoScalingGroupInput) (any, error) {
+	if aws.ToBool(in.ShouldDecrementDesiredCapacity) {
+		return nil, invalid("the simulator replaces what is terminated: ShouldDecrementDesiredCapacity must be false")
+	}
+	return nil, s.Terminate(*in.InstanceId)
+}
+
 func (s *Simulator) suspendProcesses(in *autoscaling.SuspendProcessesInput) (any, error) {
 	return nil, s.Suspend(*in.AutoScalingGroupName, "", in.ScalingProcesses...)
 }

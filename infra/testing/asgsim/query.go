@@ -178,6 +178,7 @@ func (s *Simulator) Handler() http.Handler {
 	add(operations, s.describeTargets)
 	add(operations, s.updateGroup)
 	add(operations, s.completeLifecycleAction)
+	add(operations, s.terminateInstance)
 	add(operations, s.StartInstanceRefresh)
 	add(operations, s.RollbackInstanceRefresh)
 	add(operations, s.CancelInstanceRefresh)

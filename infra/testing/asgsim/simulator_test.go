@@ -127,7 +127,14 @@ func TestTerminateDrainsFirst(t *testing.T) {
 			inBubble(t, script, func(c *cloud) {
 				c.filled()
 				id := c.serving()[0].InstanceId
-				if err := c.sim.Terminate(*id); err != nil {
+				in := &autoscaling.TerminateInstanceInAutoScalingGroupInput{InstanceId: id,
+					ShouldDecrementDesiredCapacity: aws.Bool(true)}
+				_, err := c.as.TerminateInstanceInAutoScalingGroup(context.Background(), in)
+				if n := len(c.serving()); err == nil || n != 2 {
+					t.Errorf("%d are left after a call that asks for one less: %v", n, err)
+				}
+				in.ShouldDecrementDesiredCapacity = aws.Bool(false)
+				if _, err := c.as.TerminateInstanceInAutoScalingGroup(context.Background(), in); err != nil {
 					t.Fatal(err)
 				}
 				if got := c.health()[*id]; got != elb.TargetHealthStateEnumDraining {
