@@ -52,7 +52,7 @@ func poison(ctx context.Context, t *T) (err error) {
 		return err
 	}
 	back := time.Now()
-	if _, err := t.imagery(ctx, "dlq", "redrive"); err != nil {
+	if err := t.redrive(ctx, id); err != nil {
 		return err
 	}
 	if err := t.until(ctx, "the photo is processed", 10*time.Minute, func(ctx context.Context) (bool, error) {
@@ -63,7 +63,7 @@ func poison(ctx context.Context, t *T) (err error) {
 	}
 	t.accepted(id, t.pictures.steady)
 	t.figure("the photo was processed %.1f s after the redrive began", time.Since(back).Seconds())
-	if _, err := t.imagery(ctx, "dlq", "redrive", "--drop-malformed"); err != nil {
+	if err := t.redrive(ctx, "drop", "--drop-malformed"); err != nil {
 		return err
 	}
 	if _, err := t.reached(ctx, box, deadLetters, types.StateValueOk); err != nil {
@@ -209,6 +209,16 @@ func (t *T) mailed(ctx context.Context, alarm string, state types.StateValue) er
 		t.figure("a mail about it arrived")
 	}
 	return err
+}
+
+// redrive runs `imagery dlq redrive` until it prints a text. While the reconciler reads the dead letters, which takes
+// seconds on a slow computer, the command finds none.
+func (t *T) redrive(ctx context.Context, want string, flags ...string) error {
+	what := strings.Join(append([]string{"imagery dlq redrive"}, flags...), " ") + " says " + want
+	return t.until(ctx, what, 2*time.Minute, func(ctx context.Context) (bool, error) {
+		text, err := t.imagery(ctx, append([]string{"dlq", "redrive"}, flags...)...)
+		return strings.Contains(text, want), err
+	})
 }
 
 // imagery runs a command of the binary on the stack.
