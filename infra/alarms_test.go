@@ -57,12 +57,10 @@ func metricAlarm(of *pulumitest.Resource) types.MetricAlarm {
 func rings(t *testing.T, of *pulumitest.Resource, ids []string, periods [][]float64) int {
 	t.Helper()
 	a := metricAlarm(of)
-	metrics := map[string]cloudwatch.Metric{"m": cloudwatch.MetricOf(a.Namespace, a.MetricName, a.Dimensions)}
-	for _, q := range a.Metrics {
-		if q.MetricStat != nil {
-			m := q.MetricStat.Metric
-			metrics[*q.Id] = cloudwatch.MetricOf(m.Namespace, m.MetricName, m.Dimensions)
-		}
+	sources, _ := cloudwatch.Sources(a)
+	metrics := map[string]cloudwatch.Metric{}
+	for _, s := range sources {
+		metrics[s.ID] = s.Metric
 	}
 	end := time.Unix(0, 0)
 	var s cloudwatch.Store

@@ -61,7 +61,8 @@ func (s *Alarms) Evaluate(ctx context.Context, end time.Time) error {
 		r := Evaluate(a, points)
 		if r.State != a.StateValue {
 			if err := s.set(ctx, a, r); err != nil {
-				return err
+				s.Log("%v", err)
+				continue
 			}
 		}
 		// "For Auto Scaling actions, the alarm continues to invoke the action once per minute that the alarm remains in the
@@ -106,7 +107,8 @@ func (s *Alarms) Run(ctx context.Context, gather func(), sample func(end time.Ti
 
 // factor returns the factor that divides the periods of an alarm.
 func (s *Alarms) factor(a types.MetricAlarm) int {
-	if s.RealTime != nil && slices.ContainsFunc(metricsOf(a), s.RealTime) {
+	sources, _ := Sources(a)
+	if s.RealTime != nil && slices.ContainsFunc(sources, func(of Source) bool { return s.RealTime(of.Metric) }) {
 		return 1
 	}
 	return s.Factor

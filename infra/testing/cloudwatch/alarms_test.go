@@ -1,12 +1,14 @@
 package cloudwatch
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -83,6 +85,59 @@ func TestActions(t *testing.T) {
 	if state := r.evaluate(t, "XX"); state != types.StateValueAlarm || r.calls != nil {
 		t.Errorf("with disabled actions: %s, %q", state, r.calls)
 	}
+}
+
+// stuck is an API in which the state of one alarm cannot be set.
+type stuck struct {
+	*Memory
+	name string
+}
+
+func (s stuck) SetAlarmState(ctx context.Context, in *cloudwatch.SetAlarmStateInput,
+	_ ...func(*cloudwatch.Options)) (*cloudwatch.SetAlarmStateOutput, error) {
+	if *in.AlarmName == s.name {
+		return nil, errors.New("throttled")
+	}
+	return s.Memory.SetAlarmState(ctx, in)
+}
+
+// TestRun: data that was gathered and sampled counts at the end of a minute, divided by the factor, whatever happens to
+// other alarms, and is forgotten later.
+func TestRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig()
+		a := errorsAlarm(1, 1)
+		a.AlarmName = aws.String("other")
+		r.api.Put(a)
+		r.API = stuck{&r.api, "errors"}
+		m := Metric{"N", "errors", map[string]string{"stack": "s"}}
+		ctx, stop := context.WithCancel(t.Context())
+		gathered := 0
+		go r.Run(ctx, func() {
+			if gathered++; gathered <= 2 {
+				r.Metrics.Put(Datum{m, time.Now(), 0.5})
+			}
+		}, func(end time.Time) { r.Metrics.Put(Datum{m, end.Add(-1), 0.1}) })
+		state := func() types.StateValue {
+			a, err := r.find(ctx, "other")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return a.StateValue
+		}
+		if time.Sleep(5900 * time.Millisecond); state() != "before" {
+			t.Errorf("before the end of the minute: %s", state())
+		}
+		if time.Sleep(200 * time.Millisecond); state() != types.StateValueAlarm {
+			t.Errorf("at the end of the minute: %s", state())
+		}
+		time.Sleep(retention + 6*time.Second)
+		if old := r.Metrics.values(m, time.Time{}, time.Now().Add(-retention)); len(old) > 0 {
+			t.Errorf("%d old values are left", len(old))
+		}
+		stop()
+		synctest.Wait()
+	})
 }
 
 // TestRealTime: the period of an alarm on a metric that is written in intervals of real time is not divided.

@@ -1,6 +1,7 @@
 package cloudwatch
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -25,29 +26,40 @@ type Point struct {
 // exact number depends" on the alarm; in the documentation's tables it is 5 for 3.
 const extraPeriods = 2
 
-// Period returns the period of an alarm: "Each metric must be using the same period."
-func Period(a types.MetricAlarm) time.Duration {
-	seconds := aws.ToInt32(a.Period)
-	for _, q := range a.Metrics {
-		if q.MetricStat != nil {
-			seconds = aws.ToInt32(q.MetricStat.Period)
-		}
-	}
-	return time.Duration(seconds) * time.Second
+// Source is a metric of an alarm.
+type Source struct {
+	Metric
+	ID        string // in the expression
+	Statistic string
+	Period    time.Duration
 }
 
-// metricsOf returns the metrics of an alarm.
-func metricsOf(a types.MetricAlarm) (out []Metric) {
+// Sources returns the metrics of an alarm, and the expression that is compared with the threshold: of an alarm on one
+// metric, the metric itself.
+func Sources(a types.MetricAlarm) (all []Source, expression string) {
 	if len(a.Metrics) == 0 {
-		return []Metric{MetricOf(a.Namespace, a.MetricName, a.Dimensions)}
+		return []Source{{metricOf(a.Namespace, a.MetricName, a.Dimensions), "m",
+			string(a.Statistic) + aws.ToString(a.ExtendedStatistic), seconds(a.Period)}}, "m"
 	}
 	for _, q := range a.Metrics {
-		if q.MetricStat != nil {
-			m := q.MetricStat.Metric
-			out = append(out, MetricOf(m.Namespace, m.MetricName, m.Dimensions))
+		if s := q.MetricStat; s != nil {
+			all = append(all, Source{metricOf(s.Metric.Namespace, s.Metric.MetricName, s.Metric.Dimensions),
+				aws.ToString(q.Id), aws.ToString(s.Stat), seconds(s.Period)})
+		} else {
+			expression = aws.ToString(q.Expression)
 		}
 	}
-	return out
+	return all, expression
+}
+
+func seconds(n *int32) time.Duration { return time.Duration(aws.ToInt32(n)) * time.Second }
+
+// Period returns the period of an alarm: "Each metric must be using the same period."
+func Period(a types.MetricAlarm) (period time.Duration) {
+	if sources, _ := Sources(a); len(sources) > 0 {
+		period = sources[0].Period
+	}
+	return period
 }
 
 // Points returns the points of an alarm's evaluation range that ends at a time, newest first.
@@ -70,40 +82,23 @@ func (s *Store) Points(a types.MetricAlarm, end time.Time, factor int) ([]Point,
 }
 
 // point returns the value of one period.
-func (s *Store) point(a types.MetricAlarm, from, to time.Time) (Point, error) {
-	p := Point{Begin: from}
-	statistic := func(m Metric, stat string) (v float64, err error) {
-		values := s.values(m, from, to)
-		if v, err = Statistic(stat, values); err != nil {
-			return 0, err
-		}
-		if aws.ToString(a.EvaluateLowSampleCountPercentile) == "ignore" && len(values) > 0 && few(stat, len(values)) {
-			p.Few = true
-			return math.NaN(), nil
-		}
-		return v, nil
-	}
-	if len(a.Metrics) == 0 {
-		v, err := statistic(MetricOf(a.Namespace, a.MetricName, a.Dimensions),
-			string(a.Statistic)+aws.ToString(a.ExtendedStatistic))
-		p.Value = v
-		return p, err
-	}
-	values, expression := map[string]float64{}, ""
-	for _, q := range a.Metrics {
-		if q.MetricStat == nil {
-			expression = aws.ToString(q.Expression)
-			continue
-		}
-		m := q.MetricStat.Metric
-		v, err := statistic(MetricOf(m.Namespace, m.MetricName, m.Dimensions), aws.ToString(q.MetricStat.Stat))
+func (s *Store) point(a types.MetricAlarm, from, to time.Time) (p Point, err error) {
+	p.Begin = from
+	sources, expression := Sources(a)
+	byID := map[string]float64{}
+	for _, source := range sources {
+		values := s.values(source.Metric, from, to)
+		v, err := Statistic(source.Statistic, values)
 		if err != nil {
 			return p, err
 		}
-		values[aws.ToString(q.Id)] = v
+		if aws.ToString(a.EvaluateLowSampleCountPercentile) == "ignore" && len(values) > 0 &&
+			few(source.Statistic, len(values)) {
+			p.Few, v = true, math.NaN()
+		}
+		byID[source.ID] = v
 	}
-	v, err := Calculate(expression, values)
-	p.Value = v
+	p.Value, err = Calculate(expression, byID)
 	return p, err
 }
 
@@ -169,36 +164,32 @@ func Evaluate(a types.MetricAlarm, points []Point) Result {
 	if len(points) > 0 && points[0].Few {
 		return Result{a.StateValue, aws.ToString(a.StateReason)}
 	}
-	n := int(aws.ToInt32(a.EvaluationPeriods))
-	m := n
-	if a.DatapointsToAlarm != nil {
-		m = int(*a.DatapointsToAlarm)
-	}
-	var real []Point
+	n, m := int(aws.ToInt32(a.EvaluationPeriods)), int(aws.ToInt32(cmp.Or(a.DatapointsToAlarm, a.EvaluationPeriods)))
+	var present []Point
 	bad, oldestBad := 0, -1
 	for i, p := range points {
-		if math.IsNaN(p.Value) || len(real) == n {
+		if math.IsNaN(p.Value) || len(present) == n {
 			continue
 		}
-		if real = append(real, p); breaches(a, p.Value) {
+		if present = append(present, p); breaches(a, p.Value) {
 			bad, oldestBad = bad+1, i
 		}
 	}
-	missing, treatment := n-len(real), treatMissing(a)
+	missing, treatment := n-len(present), treatMissing(a)
 	if treatment == "breaching" {
 		bad += missing
 	}
 	switch decided := missing == 0 || treatment == "breaching" || treatment == "notBreaching"; {
 	case bad >= m:
-		return Result{types.StateValueAlarm, reason(a, real, missing, bad, m)}
-	case decided, bad < len(real): // of the latter, "the one existing data point is not breaching"
-		return Result{types.StateValueOk, reason(a, real, missing, bad, m)}
+		return Result{types.StateValueAlarm, reason(a, present, missing, bad, m)}
+	case decided, bad < len(present): // of the latter, "the one existing data point is not breaching"
+		return Result{types.StateValueOk, reason(a, present, missing, bad, m)}
 	case treatment == "ignore": // "The current alarm state is maintained."
 		return Result{a.StateValue, aws.ToString(a.StateReason)}
 	case oldestBad >= m-1:
 		// "The alarm goes to ALARM state even if missing data is treated as missing, because the oldest evaluated data
 		// point is breaching and there aren't any non-breaching data points."
-		return Result{types.StateValueAlarm, reason(a, real, missing, bad, m)}
+		return Result{types.StateValueAlarm, reason(a, present, missing, bad, m)}
 	}
 	return Result{types.StateValueInsufficientData,
 		fmt.Sprintf("Insufficient Data: %d datapoints were unknown.", missing)}
@@ -238,22 +229,22 @@ func breaches(a types.MetricAlarm, v float64) bool {
 }
 
 // reason returns the reason of a state in CloudWatch's words.
-func reason(a types.MetricAlarm, real []Point, missing, bad, m int) string {
-	if len(real) == 0 {
+func reason(a types.MetricAlarm, present []Point, missing, bad, m int) string {
+	if len(present) == 0 {
 		return fmt.Sprintf("Threshold Crossed: no datapoints were received for %d periods and %d missing datapoints were "+
 			"treated as [%s].", missing, missing, treatMissing(a))
 	}
 	var texts []string
-	for _, p := range real {
+	for _, p := range present {
 		texts = append(texts, fmt.Sprintf("%s (%s)", strconv.FormatFloat(p.Value, 'g', 6, 64),
 			p.Begin.UTC().Format("02/01/06 15:04:05")))
 	}
 	compared := fmt.Sprintf("%s the threshold (%s)", comparisons[a.ComparisonOperator].text,
 		strconv.FormatFloat(aws.ToFloat64(a.Threshold), 'g', 6, 64))
 	if bad < m {
-		return fmt.Sprintf("Threshold Crossed: %d datapoints [%s] were not %s.", len(real), strings.Join(texts, ", "),
+		return fmt.Sprintf("Threshold Crossed: %d datapoints [%s] were not %s.", len(present), strings.Join(texts, ", "),
 			compared)
 	}
 	return fmt.Sprintf("Threshold Crossed: %d out of the last %d datapoints [%s] were %s (minimum %d datapoints for "+
-		"OK -> ALARM transition).", bad, len(real)+missing, strings.Join(texts, ", "), compared, m)
+		"OK -> ALARM transition).", bad, len(present)+missing, strings.Join(texts, ", "), compared, m)
 }

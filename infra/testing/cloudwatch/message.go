@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 )
 
@@ -51,18 +52,20 @@ type dimension struct {
 }
 
 type triggerMetric struct {
-	ID         string `json:"Id"`
-	Expression string `json:",omitempty"`
-	Label      string `json:",omitempty"`
-	MetricStat *metricStat
+	ID         string      `json:"Id"`
+	Expression string      `json:",omitempty"`
+	Label      string      `json:",omitempty"`
+	MetricStat *metricStat `json:",omitempty"`
 	ReturnData bool
 }
 
+type metric struct {
+	Dimensions            []dimension
+	MetricName, Namespace string
+}
+
 type metricStat struct {
-	Metric struct {
-		Dimensions            []dimension
-		MetricName, Namespace string
-	}
+	Metric metric
 	Period int32
 	Stat   string
 }
@@ -77,11 +80,10 @@ func dimensionsOf(in []types.Dimension) []dimension {
 
 // messageOf returns the message about a change of state.
 func messageOf(a types.MetricAlarm, r Result, at time.Time) Message {
-	arn := strings.Split(aws.ToString(a.AlarmArn), ":") // arn:aws:cloudwatch:region:account:alarm:name
-	arn = append(arn, make([]string, 7)...)
-	m := Message{AlarmName: aws.ToString(a.AlarmName), AlarmDescription: a.AlarmDescription, AWSAccountID: arn[4],
+	of, _ := arn.Parse(aws.ToString(a.AlarmArn)) // one that cannot be parsed has neither account nor region
+	m := Message{AlarmName: aws.ToString(a.AlarmName), AlarmDescription: a.AlarmDescription, AWSAccountID: of.AccountID,
 		NewStateValue: r.State, NewStateReason: r.Reason, OldStateValue: a.StateValue,
-		StateChangeTime: at.UTC().Format("2006-01-02T15:04:05.000-0700"), Region: regionName(arn[3]),
+		StateChangeTime: at.UTC().Format("2006-01-02T15:04:05.000-0700"), Region: regionName(of.Region),
 		AlarmArn: aws.ToString(a.AlarmArn), OKActions: a.OKActions, AlarmActions: a.AlarmActions,
 		InsufficientDataActions: a.InsufficientDataActions,
 		Trigger: Trigger{MetricName: aws.ToString(a.MetricName), Namespace: aws.ToString(a.Namespace),
@@ -90,20 +92,17 @@ func messageOf(a types.MetricAlarm, r Result, at time.Time) Message {
 			ComparisonOperator: a.ComparisonOperator, Threshold: aws.ToFloat64(a.Threshold),
 			TreatMissingData:                 aws.ToString(a.TreatMissingData),
 			EvaluateLowSampleCountPercentile: aws.ToString(a.EvaluateLowSampleCountPercentile)}}
-	switch t := &m.Trigger; {
-	case a.ExtendedStatistic != nil:
-		t.StatisticType, t.ExtendedStatistic = "ExtendedStatistic", *a.ExtendedStatistic
-	case a.Statistic != "":
-		t.StatisticType, t.Statistic = "Statistic", strings.ToUpper(string(a.Statistic))
+	if a.ExtendedStatistic != nil {
+		m.Trigger.StatisticType, m.Trigger.ExtendedStatistic = "ExtendedStatistic", *a.ExtendedStatistic
+	} else if a.Statistic != "" {
+		m.Trigger.StatisticType, m.Trigger.Statistic = "Statistic", strings.ToUpper(string(a.Statistic))
 	}
 	for _, q := range a.Metrics {
 		out := triggerMetric{ID: aws.ToString(q.Id), Expression: aws.ToString(q.Expression), Label: aws.ToString(q.Label),
 			ReturnData: aws.ToBool(q.ReturnData)}
 		if s := q.MetricStat; s != nil {
-			out.MetricStat = &metricStat{Period: aws.ToInt32(s.Period), Stat: aws.ToString(s.Stat)}
-			of := &out.MetricStat.Metric
-			of.Dimensions, of.MetricName = dimensionsOf(s.Metric.Dimensions), aws.ToString(s.Metric.MetricName)
-			of.Namespace = aws.ToString(s.Metric.Namespace)
+			out.MetricStat = &metricStat{metric{dimensionsOf(s.Metric.Dimensions), aws.ToString(s.Metric.MetricName),
+				aws.ToString(s.Metric.Namespace)}, aws.ToInt32(s.Period), aws.ToString(s.Stat)}
 		}
 		m.Trigger.Metrics = append(m.Trigger.Metrics, out)
 	}

@@ -23,8 +23,8 @@ type Metric struct {
 	Dimensions      map[string]string
 }
 
-// MetricOf returns the metric that an alarm names.
-func MetricOf(namespace, name *string, dimensions []types.Dimension) Metric {
+// metricOf returns the metric that an alarm names.
+func metricOf(namespace, name *string, dimensions []types.Dimension) Metric {
 	m := Metric{aws.ToString(namespace), aws.ToString(name), map[string]string{}}
 	for _, d := range dimensions {
 		m.Dimensions[aws.ToString(d.Name)] = aws.ToString(d.Value)
@@ -84,12 +84,12 @@ func (s *Store) values(m Metric, from, to time.Time) []float64 {
 	return out
 }
 
-// Forget drops data older than the given time.
-func (s *Store) Forget(than time.Time) {
+// Forget drops the data of times before at.
+func (s *Store) Forget(at time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for key, data := range s.data {
-		if data = slices.DeleteFunc(data, func(d measured) bool { return d.at < than.UnixNano() }); len(data) == 0 {
+		if data = slices.DeleteFunc(data, func(d measured) bool { return d.at < at.UnixNano() }); len(data) == 0 {
 			delete(s.data, key)
 		} else {
 			s.data[key] = data
@@ -118,16 +118,18 @@ func Embedded(line []byte) (out []Datum) {
 	at := time.UnixMilli(emf.AWS.Timestamp)
 	for _, d := range emf.AWS.CloudWatchMetrics {
 		for _, names := range d.Dimensions {
-			dimensions, complete := map[string]string{}, true
+			dimensions := map[string]string{}
 			for _, name := range names {
-				value, is := members[name].(string)
-				dimensions[name], complete = value, complete && is
+				if value, is := members[name].(string); is {
+					dimensions[name] = value
+				}
+			}
+			if len(dimensions) < len(names) {
+				continue
 			}
 			for _, m := range d.Metrics {
 				for _, value := range numbers(members[m.Name]) {
-					if complete {
-						out = append(out, Datum{Metric{d.Namespace, m.Name, dimensions}, at, value})
-					}
+					out = append(out, Datum{Metric{d.Namespace, m.Name, dimensions}, at, value})
 				}
 			}
 		}
