@@ -1,7 +1,7 @@
 package sns
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -31,23 +31,17 @@ type message struct {
 	UnsubscribeURL   string `json:",omitempty"`
 }
 
-// link returns a link that calls an operation: "Make sure your endpoint can handle an HTTP GET to SubscribeURL".
-func (s *Service) link(action string, parameters ...string) string {
-	q := url.Values{"Action": {action}}
-	for n := 0; n < len(parameters); n += 2 {
-		q.Set(parameters[n], parameters[n+1])
-	}
-	return s.URL + "/?" + q.Encode()
-}
-
 // confirmation returns the message that asks for the confirmation of a subscription.
 func (s *Service) confirmation(sub *subscription) message {
 	return message{Type: "SubscriptionConfirmation", MessageID: id(), Token: sub.token, TopicArn: sub.topic,
-		Timestamp: time.Now().UTC(), Subject: "AWS Notification - Subscription Confirmation",
-		SubscribeURL: s.link("ConfirmSubscription", "TopicArn", sub.topic, "Token", sub.token),
+		Timestamp: time.Now().UTC(), SubscribeURL: s.link(url.Values{"Action": {"ConfirmSubscription"},
+			"TopicArn": {sub.topic}, "Token": {sub.token}}),
 		Message: "You have chosen to subscribe to the topic " + sub.topic + ".\nTo confirm the subscription, visit the " +
 			"SubscribeURL included in this message."}
 }
+
+// link returns a link that calls an operation: AWS's messages have such links, too.
+func (s *Service) link(parameters url.Values) string { return s.URL + "/?" + parameters.Encode() }
 
 // Attempts to deliver over HTTP after the first one: the default delivery policy has "numRetries": 3 and
 // "minDelayTarget": 20 with "maxDelayTarget": 20.
@@ -62,12 +56,13 @@ func (s *Service) deliver(sub *subscription, m message) {
 		var err error
 		switch sub.protocol {
 		case "sqs":
-			err = s.Queue(context.Background(), sub.endpoint, m.json())
+			err = s.Queue(context.Background(), sub.endpoint, m.envelope())
 		case "email":
-			err = s.append(sub, m)
+			err = s.appendMail(sub, m)
 		default:
 			for n := 0; ; n++ {
-				if err = post(sub, m); err == nil || n == retries {
+				var retry bool
+				if retry, err = post(sub, m); !retry || n == retries {
 					break
 				}
 				time.Sleep(retryDelay / time.Duration(s.Factor))
@@ -79,13 +74,10 @@ func (s *Service) deliver(sub *subscription, m message) {
 	})
 }
 
-// json returns the message in its envelope. The signature is none: its members only have the right form.
-func (m message) json() string {
+// envelope returns the message as JSON. Its signature does not verify: the members only have the right form.
+func (m message) envelope() string {
 	m.SignatureVersion, m.Signature = "1", "RVhBTVBMRQ=="
 	m.SigningCertURL = "https://sns.us-east-1.amazonaws.com/SimpleNotificationService-0000000000000000000000.pem"
-	if m.Type == "SubscriptionConfirmation" {
-		m.Subject = "" // only mails have one
-	}
 	text, _ := json.Marshal(m) // texts and a time can be encoded
 	return string(text)
 }
@@ -93,13 +85,14 @@ func (m message) json() string {
 // postTimeout is the time within which an endpoint has to answer.
 const postTimeout = 15 * time.Second
 
-// post sends a message over HTTP, with the headers of "HTTP/HTTPS header fields".
-func post(sub *subscription, m message) error {
+// post sends a message over HTTP, with the headers of "HTTP/HTTPS header fields", and reports whether a failure is
+// temporary: "Amazon SNS considers all 5XX errors and 429 (too many requests sent) errors as retryable."
+func post(sub *subscription, m message) (retry bool, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), postTimeout)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, sub.endpoint, bytes.NewReader([]byte(m.json())))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, sub.endpoint, strings.NewReader(m.envelope()))
 	if err != nil {
-		return err
+		return false, err
 	}
 	r.Header.Set("Content-Type", "text/plain; charset=UTF-8")
 	r.Header.Set("User-Agent", "Amazon Simple Notification Service Agent")
@@ -111,27 +104,26 @@ func post(sub *subscription, m message) error {
 	}
 	out, err := http.DefaultClient.Do(r)
 	if err != nil {
-		return err
+		return true, err
 	}
 	defer out.Body.Close()
 	_, _ = io.Copy(io.Discard, out.Body) // of an answer only the status counts
 	if out.StatusCode >= 300 {
-		return fmt.Errorf("the answer is %s", out.Status)
+		return out.StatusCode >= 500 || out.StatusCode == http.StatusTooManyRequests,
+			fmt.Errorf("the answer is %s", out.Status)
 	}
-	return nil
+	return false, nil
 }
 
-// append appends a mail to the file.
-func (s *Service) append(sub *subscription, m message) error {
+// appendMail appends a mail to the file.
+func (s *Service) appendMail(sub *subscription, m message) error {
+	subject := cmp.Or(m.Subject, "AWS Notification Message")
 	text := m.Message + "\n\n--\nIf you wish to stop receiving notifications from this topic, please click or visit the " +
 		"link below to unsubscribe:\n" + m.UnsubscribeURL + "\n"
 	if m.Type == "SubscriptionConfirmation" {
+		subject = "AWS Notification - Subscription Confirmation"
 		text = "You have chosen to subscribe to the topic:\n" + m.TopicArn + "\n\nTo confirm this subscription, click or " +
 			"visit the link below (If this was in error no action is necessary):\n" + m.SubscribeURL + "\n"
-	}
-	subject := m.Subject
-	if subject == "" {
-		subject = "AWS Notification Message"
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "From no-reply@sns.amazonaws.com %s\n", m.Timestamp.Format(time.ANSIC))

@@ -5,10 +5,12 @@
 package sns
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +18,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sns/types"
 	"github.com/aws/smithy-go"
@@ -77,7 +80,7 @@ func id() string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
-// pending is what SNS returns in place of the ARN of a subscription that is not confirmed.
+// pending takes the place of the ARN in lists of subscriptions that are not confirmed.
 const pending = "PendingConfirmation"
 
 // Subscribe implements the operation: "If the endpoint type is HTTP/S or email ... the endpoint owner must run the
@@ -176,7 +179,10 @@ func (s *Service) GetSubscriptionAttributes(_ context.Context, in *sns.GetSubscr
 }
 
 // account returns the account of an ARN.
-func account(arn string) string { return append(strings.Split(arn, ":"), make([]string, 5)...)[4] }
+func account(of string) string {
+	a, _ := arn.Parse(of) // one that cannot be parsed has no account
+	return a.AccountID
+}
 
 // ListSubscriptionsByTopic implements the operation.
 func (s *Service) ListSubscriptionsByTopic(ctx context.Context, in *sns.ListSubscriptionsByTopicInput) (
@@ -202,11 +208,11 @@ func (s *Service) list(topic string) []types.Subscription {
 		if topic != "" && sub.topic != topic {
 			continue
 		}
-		arn := sub.arn
+		shown := sub.arn
 		if !sub.confirmed {
-			arn = pending
+			shown = pending
 		}
-		out = append(out, types.Subscription{SubscriptionArn: &arn, TopicArn: &sub.topic, Protocol: &sub.protocol,
+		out = append(out, types.Subscription{SubscriptionArn: &shown, TopicArn: &sub.topic, Protocol: &sub.protocol,
 			Endpoint: &sub.endpoint, Owner: aws.String(account(sub.topic))})
 	}
 	return out
@@ -238,12 +244,9 @@ func (s *Service) Publish(ctx context.Context, in *sns.PublishInput) (*sns.Publi
 		if sub.topic != topic || !sub.confirmed {
 			continue
 		}
-		own := m
-		if own.Message = texts[sub.protocol]; own.Message == "" {
-			own.Message = texts["default"]
-		}
-		own.UnsubscribeURL = s.link("Unsubscribe", "SubscriptionArn", sub.arn)
-		s.deliver(sub, own)
+		m.Message = cmp.Or(texts[sub.protocol], texts["default"])
+		m.UnsubscribeURL = s.link(url.Values{"Action": {"Unsubscribe"}, "SubscriptionArn": {sub.arn}})
+		s.deliver(sub, m)
 	}
 	return &sns.PublishOutput{MessageId: &m.MessageID}, nil
 }

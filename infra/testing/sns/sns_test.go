@@ -123,7 +123,7 @@ func TestHTTP(t *testing.T) {
 			&sns.ConfirmSubscriptionInput{TopicArn: aws.String(topic), Token: &token})
 		return err
 	}
-	if _, n := r.newest(); n != 1 || confirm("wrong") == nil || r.list(topic)[0].SubscriptionArn == nil ||
+	if _, n := r.newest(); n != 1 || confirm("wrong") == nil ||
 		*r.list(topic)[0].SubscriptionArn != pending {
 		t.Errorf("%d requests before the confirmation, subscriptions: %+v", n, r.list(topic))
 	}
@@ -152,10 +152,10 @@ func TestHTTP(t *testing.T) {
 	}
 }
 
-// TestRetries: a message is lost after four attempts.
+// TestRetries: a message is lost after four attempts, or after one that the subscriber refuses.
 func TestRetries(t *testing.T) {
 	r := newRig(t)
-	r.status = []int{500, 503, 500, 200}
+	r.status = []int{500, 503, 429, 200}
 	r.subscribe("http", r.url)
 	ask, n := r.newest()
 	if n != 4 {
@@ -169,6 +169,11 @@ func TestRetries(t *testing.T) {
 	r.publish("s", "m", "")
 	if _, n := r.newest(); n != 8 {
 		t.Errorf("%d attempts", n-4)
+	}
+	r.status = []int{403}
+	r.publish("s", "m", "")
+	if _, n := r.newest(); n != 9 {
+		t.Errorf("%d attempts after a refusal", n-8)
 	}
 }
 
@@ -233,17 +238,17 @@ func TestRefusals(t *testing.T) {
 			Attributes: attributes})
 		return err
 	}
-	message := func(topic, subject, text, structure string) error {
+	publish := func(topic, subject, text, structure string) error {
 		_, err := r.Publish(t.Context(), &sns.PublishInput{TopicArn: &topic, Subject: &subject, Message: &text,
 			MessageStructure: &structure})
 		return err
 	}
 	for code, errs := range map[string][]error{
-		"NotFound": {in("arn:other", "email", "a@example.com", nil), message("arn:other", "", "m", "")},
+		"NotFound": {in("arn:other", "email", "a@example.com", nil), publish("arn:other", "", "m", "")},
 		"InvalidParameter": {in(topic, "sms", "+1", nil), in(topic, "https", "http://host", nil),
 			in(topic, "email", "a@example.com", map[string]string{"FilterPolicy": "{}"}),
-			message(topic, strings.Repeat("s", 101), "m", ""), message(topic, "", `{"email":"m"}`, "json"),
-			message(topic, "", "m", "json")},
+			publish(topic, strings.Repeat("s", 101), "m", ""), publish(topic, "", `{"email":"m"}`, "json"),
+			publish(topic, "", "m", "json")},
 	} {
 		for i, err := range errs {
 			if api := smithy.APIError(nil); !errors.As(err, &api) || api.ErrorCode() != code {
