@@ -109,7 +109,7 @@ func TestRun(t *testing.T) {
 		a := errorsAlarm(1, 1)
 		a.AlarmName = aws.String("other")
 		r.api.Put(a)
-		r.API = stuck{&r.api, "errors"}
+		r.API, r.alarm().StateValue = stuck{&r.api, "errors"}, types.StateValueAlarm // which is over
 		m := Metric{"N", "errors", map[string]string{"stack": "s"}}
 		ctx, stop := context.WithCancel(t.Context())
 		gathered := 0
