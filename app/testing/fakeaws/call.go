@@ -29,7 +29,8 @@ type members struct {
 
 // CallOf identifies the call of a request with this body.
 func CallOf(r *http.Request, body []byte) Call {
-	c := Call{Caller: CallerOf(r), Operation: operationOf(r)}
+	c := Call{Operation: operationOf(r)}
+	c.Caller, _ = SignerOf(r)
 	if target := r.Header.Get("X-Amz-Target"); target != "" {
 		c.Service = "dynamodb"
 		if strings.HasPrefix(target, "AmazonSQS.") {
@@ -58,12 +59,12 @@ func CallOf(r *http.Request, body []byte) Call {
 	return c
 }
 
-// CallerOf returns the access key id in the signature of a header or of a presigned URL.
-func CallerOf(r *http.Request) string {
+// SignerOf returns the access key id and the service in the signature of a header or of a presigned URL.
+func SignerOf(r *http.Request) (caller, service string) {
 	credential := r.URL.Query().Get("X-Amz-Credential")
 	if _, after, ok := strings.Cut(r.Header.Get("Authorization"), "Credential="); ok {
 		credential = after
 	}
-	caller, _, _ := strings.Cut(credential, "/")
-	return caller
+	parts := append(strings.Split(credential, "/"), make([]string, 4)...) // id/date/region/service/aws4_request
+	return parts[0], parts[3]
 }

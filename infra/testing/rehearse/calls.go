@@ -1,11 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"encoding/xml"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strconv"
 	"strings"
 
@@ -13,6 +13,7 @@ import (
 
 	appiam "imagery/app/deploy/iam"
 	"imagery/app/testing/fakeaws"
+	"imagery/infra/testing/cloudwatch"
 )
 
 // protocol is a protocol of AWS's APIs.
@@ -37,19 +38,10 @@ type call struct {
 	leadingKey string // hash key of a DynamoDB item
 }
 
-// signing finds the caller and the service in the signature of a header or of a presigned URL.
-var signing = regexp.MustCompile(`^([^/]*)/\d*/[^/]*/([a-z0-9-]+)/aws4_request`)
-
 // callOf identifies the call of a request with this body.
 func callOf(r *http.Request, body []byte) call {
 	c := call{parameters: url.Values{}}
-	credential := r.URL.Query().Get("X-Amz-Credential")
-	if _, after, ok := strings.Cut(r.Header.Get("Authorization"), "Credential="); ok {
-		credential = after
-	}
-	if m := signing.FindStringSubmatch(credential); m != nil {
-		c.caller, c.service = m[1], m[2]
-	}
+	c.caller, c.service = fakeaws.SignerOf(r)
 	if c.service == "monitoring" { // the name of CloudWatch in signatures and host names
 		c.service = "cloudwatch"
 	}
@@ -60,7 +52,7 @@ func callOf(r *http.Request, body []byte) call {
 		c.protocol = cborRPC
 		c.setAction(cborOperation)
 		if v, err := cbor.Decode(body); err == nil {
-			c.addMembers(plain(v))
+			c.addMembers(cloudwatch.Plain(v))
 		}
 	case isJSON:
 		c.protocol = jsonRPC
@@ -78,7 +70,7 @@ func callOf(r *http.Request, body []byte) call {
 		c.setAction(c.parameters.Get("Action"))
 	default:
 		c.service = "s3"
-		c.rest(r, body)
+		c.readREST(r, body)
 	}
 	return c
 }
@@ -86,27 +78,6 @@ func callOf(r *http.Request, body []byte) call {
 // setAction sets the IAM action of an operation.
 func (c *call) setAction(operation string) {
 	c.action = appiam.Action{Service: c.service, Operation: operation}.Name()
-}
-
-// plain returns a CBOR value as encoding/json would decode it.
-func plain(v cbor.Value) any {
-	switch v := v.(type) {
-	case cbor.String:
-		return string(v)
-	case cbor.List:
-		out := make([]any, len(v))
-		for i := range v {
-			out[i] = plain(v[i])
-		}
-		return out
-	case cbor.Map:
-		out := map[string]any{}
-		for k, member := range v {
-			out[k] = plain(member)
-		}
-		return out
-	}
-	return v
 }
 
 // addMembers adds the members of a JSON or CBOR object. Empty objects and lists count as absent.
@@ -134,8 +105,8 @@ func (c *call) addMembers(members any) {
 // controlTags is the path of S3 Control's operations on tags; the ARN of a bucket follows.
 const controlTags = "/v20180820/tags/"
 
-// rest reads a call of S3, whose buckets are in the path, or of S3 Control.
-func (c *call) rest(r *http.Request, body []byte) {
+// readREST reads a call of S3, whose buckets are in the path, or of S3 Control.
+func (c *call) readREST(r *http.Request, body []byte) {
 	for name := range r.Header {
 		c.parameters.Set(name, "")
 	}
@@ -165,7 +136,7 @@ func (c *call) rest(r *http.Request, body []byte) {
 // readXML reads whether a new bucket has tags, and the keys of DeleteObjects.
 func (c *call) readXML(body []byte) {
 	deletes := c.action == "s3:DeleteObject"
-	d := xml.NewDecoder(strings.NewReader(string(body)))
+	d := xml.NewDecoder(bytes.NewReader(body))
 	for {
 		token, err := d.Token()
 		if err != nil {
