@@ -23,8 +23,8 @@ const (
 // launching lists the actions that AWS checks when a group gets a launch template with tags and a role.
 var launching = slices.Concat(On("ec2", "RunInstances CreateTags"), On("iam", "PassRole"))
 
-// Dependents lists the dependent actions that a deployer needs. A test compares them with AWS's own
-// list, authz.Reference, which is not complete.
+// Dependents lists the dependent actions that a deployer needs. A test compares them with AWS's own list,
+// authz.Reference, which is not complete.
 var Dependents = []Dependent{
 	{On("elasticloadbalancing", "CreateLoadBalancer"), slices.Concat(
 		On("ec2", `DescribeAccountAttributes DescribeAddresses DescribeInternetGateways DescribeSecurityGroups

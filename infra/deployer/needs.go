@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// Needs maps each resource type to the actions that a person who runs `pulumi up` needs: to create, read,
-// change and delete such a resource, and for the provider's checks. Tests compare the types with those of all stacks,
-// and the actions with those that rehearsals made.
+// Needs maps each resource type to the actions that a person who runs `pulumi up` needs: to create, read, change and
+// delete such a resource, and for the provider's checks. Tests compare the types with those of all stacks, and the
+// actions with those that rehearsals made.
 var Needs = map[string][]string{
 	// before the first resource
 	"": slices.Concat(On("sts", "GetCallerIdentity"), On("ssm", "GetParameter"),
@@ -96,8 +96,7 @@ var Needs = map[string][]string{
 		Subscribe Unsubscribe GetSubscriptionAttributes SetSubscriptionAttributes ListSubscriptionsByTopic`),
 }
 
-// Rollout lists the actions of a rollout, except those on the table. A test compares them with
-// the rollout's clients.
+// Rollout lists the actions of a rollout, except those on the table. A test compares them with the rollout's clients.
 var Rollout = slices.Concat(
 	On("autoscaling", `DescribeAutoScalingGroups DescribeScalingActivities DescribeInstanceRefreshes
 		StartInstanceRefresh RollbackInstanceRefresh CancelInstanceRefresh
@@ -107,8 +106,8 @@ var Rollout = slices.Concat(
 	On("cloudwatch", "DescribeAlarms"),
 	On("s3", "GetObject")) // for HeadObject
 
-// Preflight lists the actions of the preflight, except those on service-linked roles. Without
-// one of them the preflight skips a check with a warning.
+// Preflight lists the actions of the preflight, except those on service-linked roles. Without one of them the preflight
+// skips a check with a warning.
 var Preflight = slices.Concat(
 	On("servicequotas", "GetServiceQuota GetAWSDefaultServiceQuota"),
 	On("ec2", `DescribeInstances DescribeAddresses DescribeVpcs DescribeInstanceTypeOfferings DescribeImages

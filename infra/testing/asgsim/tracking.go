@@ -1,7 +1,6 @@
 package asgsim
 
 import (
-	"fmt"
 	"math"
 
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
@@ -36,10 +35,6 @@ type capacity struct {
 	terminating int
 }
 
-func (c capacity) String() string {
-	return fmt.Sprintf("%d warm, %d warming, %d terminating", c.warm, c.warming, c.terminating)
-}
-
 func (s *Simulator) capacity(g *group) (c capacity) {
 	for _, i := range g.instances {
 		switch {
@@ -64,7 +59,7 @@ func tracked(g Group, c capacity, value, target float64) int {
 	}
 	// "While scaling out, we do not consider instances that are warming up as part of the current capacity of the group.
 	// This ensures that we don't add more instances than you need." "We act conservatively by rounding up".
-	need := int(math.Ceil(float64(c.warm)*value/target - 1e-9))
+	need := int(math.Ceil(float64(c.warm)*value/target - 1e-9)) // floating point may leave a little more than a whole one
 	if value > target {
 		// "The Auto Scaling group scales out proportionally to the metric as fast as it can". "If instances are still
 		// warming up and the group scales out again, the instances are counted as part of the desired capacity for the next
@@ -72,14 +67,11 @@ func tracked(g Group, c capacity, value, target float64) int {
 		return max(g.Desired, min(g.Max, need))
 	}
 	// "This blocks scale-in activities initiated by scaling policies until the instances finish warming up." "A scale-in
-	// activity can't start while a scale-out activity is in progress."
-	if c.warming > 0 || c.warm == 0 {
-		return g.Desired
-	}
-	// It "scales in more gradually": how gradually is not documented; here one instance at a time, and none while another
-	// one terminates. "While scaling in, we consider instances that are terminating as part of the current capacity of the
-	// group. Therefore, we don't remove more instances from the Auto Scaling group than necessary."
-	if c.terminating > 0 {
+	// activity can't start while a scale-out activity is in progress." "While scaling in, we consider instances that are
+	// terminating as part of the current capacity of the group. Therefore, we don't remove more instances from the Auto
+	// Scaling group than necessary." It "scales in more gradually": how gradually is not documented; here one instance at
+	// a time, and none while another one terminates.
+	if c.warming > 0 || c.warm == 0 || c.terminating > 0 {
 		return g.Desired
 	}
 	return min(g.Desired, max(g.Min, need, g.Desired-1))

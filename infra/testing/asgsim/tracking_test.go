@@ -32,7 +32,7 @@ func TestTracked(t *testing.T) {
 	} {
 		g := Group{Min: 2, Max: 6, Desired: c.desired}
 		if got := tracked(g, c.now, c.value, 600); got != c.want {
-			t.Errorf("%s: %s: %d, want %d", name, c.now, got, c.want)
+			t.Errorf("%s: %+v: %d, want %d", name, c.now, got, c.want)
 		}
 	}
 }

@@ -3,7 +3,6 @@ package authz
 import (
 	_ "embed"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 )
@@ -55,5 +54,5 @@ func (r Row) Checked() []string {
 	if len(r.Required) > 0 {
 		return r.Required
 	}
-	return slices.Clone(r.Types)
+	return r.Types
 }

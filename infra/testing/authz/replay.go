@@ -30,7 +30,7 @@ type Record struct {
 
 // holder holds the latest policies of a principal or a VPC endpoint, and the different requests that they allowed.
 type holder struct {
-	layer    func(*Policies) *[]policy.Document
+	layer    func(*Policies) *[]policy.Document // returns the field that has its policies
 	policies []policy.Document
 	requests map[string]Allowed
 }
