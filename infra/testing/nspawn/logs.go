@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"maps"
 	"math"
 	"os"
-	"slices"
 )
 
 // Logs reads the logs of the services of all machines.
@@ -24,11 +22,8 @@ const serviceLog = "/var/log/imagery/imagery.log"
 
 // Read passes new lines. The last lines before a machine powered off are lost, as they may be on AWS.
 func (l *Logs) Read(line func([]byte)) {
-	l.host.mu.Lock()
-	ids := slices.Collect(maps.Keys(l.host.machines))
-	l.host.mu.Unlock()
-	for _, id := range ids {
-		l.read(id, fmt.Sprintf("/proc/%d/root%s", l.host.Leader(id), serviceLog), line)
+	for _, m := range l.host.Machines() {
+		l.read(m.ID, fmt.Sprintf("/proc/%d/root%s", l.host.Leader(m.ID), serviceLog), line)
 	}
 }
 
