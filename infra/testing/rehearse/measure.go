@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"maps"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,7 +23,7 @@ import (
 // minute is the minute of the rehearsal.
 const minute = time.Minute / factor
 
-// put adds values of one metric, with dimensions as pairs.
+// put adds a value of a metric, with dimensions as pairs.
 func (f *front) put(at time.Time, namespace, name string, value float64, dimensions ...string) {
 	d := map[string]string{}
 	for n := 0; n < len(dimensions); n += 2 {
@@ -30,6 +32,9 @@ func (f *front) put(at time.Time, namespace, name string, value float64, dimensi
 	f.metrics.Put(cloudwatch.Datum{
 		Metric: cloudwatch.Metric{Namespace: namespace, Name: name, Dimensions: d}, At: at, Value: value})
 }
+
+// lastPart returns what an ARN names in its account.
+func lastPart(arn string) string { return arn[strings.LastIndex(arn, ":")+1:] }
 
 // realTime reports whether services write a metric once a minute of real time. Alarms on it compare the number of lines
 // with that of minutes.
@@ -69,12 +74,14 @@ func (f *front) sampleQueues(ctx context.Context, at time.Time) {
 			logf("read queue %s: %v", queue, err)
 			continue
 		}
-		name, all := queue[strings.LastIndex(queue, "/")+1:], 0
-		for _, of := range []string{"Visible", "NotVisible", "Delayed"} {
-			attribute := "ApproximateNumberOfMessages" + strings.TrimPrefix(of, "Visible")
-			n, _ := strconv.Atoi(out.Attributes[attribute])
+		name, all := path.Base(queue), 0
+		for metric, attribute := range map[string]sqstypes.QueueAttributeName{
+			"ApproximateNumberOfMessagesVisible":    sqstypes.QueueAttributeNameApproximateNumberOfMessages,
+			"ApproximateNumberOfMessagesNotVisible": sqstypes.QueueAttributeNameApproximateNumberOfMessagesNotVisible,
+			"ApproximateNumberOfMessagesDelayed":    sqstypes.QueueAttributeNameApproximateNumberOfMessagesDelayed} {
+			n, _ := strconv.Atoi(out.Attributes[string(attribute)])
 			all += n
-			f.put(at, "AWS/SQS", "ApproximateNumberOfMessages"+of, float64(n), "QueueName", name)
+			f.put(at, "AWS/SQS", metric, float64(n), "QueueName", name)
 		}
 		f.put(at, "AWS/SQS", "ApproximateAgeOfOldestMessage", f.ages.oldest(name, all, at).Seconds(), "QueueName", name)
 	}
@@ -161,14 +168,12 @@ func (f *front) sampleBalancer(at time.Time) error {
 
 // putTraffic adds the metrics of what happened since the last sample. Dimensions are the final portions of ARNs.
 func (f *front) putTraffic(at time.Time, b balancer, last, now nspawn.Traffic, healthy, unhealthy int) {
-	const namespace = "AWS/ApplicationELB"
-	_, balancer, _ := strings.Cut(b.arn, ":loadbalancer/")
-	targetGroup := b.targets[strings.LastIndex(b.targets, ":")+1:]
-	whole := []string{"LoadBalancer", balancer}
-	group := []string{"LoadBalancer", balancer, "TargetGroup", targetGroup}
+	whole := []string{"LoadBalancer", strings.TrimPrefix(lastPart(b.arn), "loadbalancer/")}
+	targets := []string{"TargetGroup", lastPart(b.targets)}
+	group := slices.Concat(whole, targets)
 	put := func(name string, value float64, dimensions ...[]string) {
 		for _, d := range dimensions {
-			f.put(at, namespace, name, value, d...)
+			f.put(at, "AWS/ApplicationELB", name, value, d...)
 		}
 	}
 	put("HealthyHostCount", float64(healthy), group)
@@ -176,11 +181,8 @@ func (f *front) putTraffic(at time.Time, b balancer, last, now nspawn.Traffic, h
 	requests := now.TargetRequests - last.TargetRequests
 	// "The total number of requests received by the target group, divided by the number of healthy targets". "If there are
 	// no healthy targets in the target group, it is divided by the total number of registered targets."
-	if targets := healthy; healthy > 0 || unhealthy > 0 {
-		if targets == 0 {
-			targets = unhealthy
-		}
-		put("RequestCountPerTarget", float64(requests)/float64(targets), []string{"TargetGroup", targetGroup}, group)
+	if n := cmp.Or(healthy, unhealthy); n > 0 {
+		put("RequestCountPerTarget", float64(requests)/float64(n), targets, group)
 	}
 	if n := now.Requests - last.Requests; n > 0 {
 		put("RequestCount", float64(n), whole)
@@ -205,9 +207,9 @@ func (f *front) putTraffic(at time.Time, b balancer, last, now nspawn.Traffic, h
 // draining.
 func (f *front) targetHealth(arn string) (healthy, unhealthy int) {
 	f.mu.Lock()
-	names := slices.Collect(maps.Keys(f.groups))
+	groups := maps.Clone(f.groups)
 	f.mu.Unlock()
-	for _, name := range names {
+	for name := range groups {
 		g, all, err := f.sim.Snapshot(name)
 		if err != nil || g.TargetGroup != arn {
 			continue

@@ -15,6 +15,7 @@ import (
 	cw "github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 
 	deploy "imagery/app/deploy/settings"
+	"imagery/infra/testing/asgsim"
 	"imagery/infra/testing/nspawn"
 )
 
@@ -71,7 +72,8 @@ func TestBalancerMetrics(t *testing.T) {
 	}
 }
 
-// TestBalancerDimensions: the metrics are those of the load balancer and the target group that moto has.
+// TestBalancerDimensions: the metrics are those of the load balancer and the target group that moto has, and the hosts
+// those of the group that is registered with it.
 func TestBalancerDimensions(t *testing.T) {
 	f, _, theirs := rehearsal(t)
 	const arn = "arn:aws:elasticloadbalancing:us-east-1:123456789012:"
@@ -97,6 +99,10 @@ func TestBalancerDimensions(t *testing.T) {
 	if got := count(); got != 0 {
 		t.Errorf("%v healthy hosts", got)
 	}
+	f.sim.Create(asgsim.Group{Name: "b", Min: 1, Max: 1, MinHealthy: 100, MaxHealthy: 200, Template: "lt-1", Version: "1",
+		Zones: zones[:1], TargetGroup: arn + "targetgroup/t/2"})
+	f.groups["b"] = groupSource{}
+	until(t, "a host is healthy", func() bool { return count() > 0 })
 }
 
 // TestGroupMetrics: a group has the metrics that were enabled.
@@ -162,6 +168,28 @@ func TestTableMetrics(t *testing.T) {
 		got := newest(t, f, time.Now().Add(time.Millisecond), "AWS/DynamoDB", name, "SampleCount", dimensions...)
 		if got != want && !(want == 0 && math.IsNaN(got)) {
 			t.Errorf("%s %s: %v, want %v", name, operation, got, want)
+		}
+	}
+}
+
+// TestQueueMetrics: each number of messages has the name of CloudWatch, which is not always that of SQS.
+func TestQueueMetrics(t *testing.T) {
+	theirs := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, map[string]string{"AmazonSQS.ListQueues": `{"QueueUrls":["http://h/1/q"]}`,
+			"AmazonSQS.GetQueueAttributes": `{"Attributes":{"ApproximateNumberOfMessages":"5",
+				"ApproximateNumberOfMessagesNotVisible":"3","ApproximateNumberOfMessagesDelayed":"2"}}`,
+		}[r.Header.Get("X-Amz-Target")])
+	}))
+	defer theirs.Close()
+	f := newFront(motoAt(theirs.URL), simulator(t, asgsim.Group{Name: role, Max: 1}), nil, nil, "")
+	end := time.Unix(6000, 0)
+	f.ages.messages["1"] = &queued{"q", end.Add(-31 * time.Second), 0}
+	f.sampleQueues(t.Context(), end.Add(-time.Second))
+	for name, want := range map[string]float64{"ApproximateNumberOfMessagesVisible": 5,
+		"ApproximateNumberOfMessagesNotVisible": 3, "ApproximateNumberOfMessagesDelayed": 2,
+		"ApproximateAgeOfOldestMessage": 30} {
+		if got := newest(t, f, end, "AWS/SQS", name, "Maximum", "QueueName", "q"); got != want {
+			t.Errorf("%s is %v, want %v", name, got, want)
 		}
 	}
 }

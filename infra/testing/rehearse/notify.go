@@ -1,9 +1,7 @@
 package main
 
 import (
-	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -30,8 +28,7 @@ func (f *front) newTopics(mail string) *topics.Service {
 		},
 		Queue: func(ctx context.Context, arn, text string) error {
 			c := sqs.NewFromConfig(f.moto.config)
-			queue := arn[strings.LastIndex(arn, ":")+1:]
-			out, err := c.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: &queue})
+			out, err := c.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: aws.String(lastPart(arn))})
 			if err == nil {
 				_, err = c.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: out.QueueUrl, MessageBody: &text})
 			}
@@ -61,27 +58,26 @@ func (f *front) publish(topic string, m cloudwatch.Message) error {
 	return err
 }
 
-// mayPublish evaluates the policy of a topic for CloudWatch. The conditions are on the keys that AWS sends for alarms.
+// mayPublish evaluates the policy of a topic for CloudWatch. The conditions are on the keys that AWS sends for alarms,
+// the error is the one that AWS writes into the history of an alarm.
 func mayPublish(text, topic, alarm string) error {
 	// "By default, only the topic owner can publish or subscribe to the topic", which includes the owner's alarms.
 	if strings.Contains(text, "__default_policy_ID") {
 		return nil
 	}
-	var d policy.Document
-	if err := json.Unmarshal([]byte(text), &d); err != nil {
+	d, err := authz.Parse(text)
+	if err != nil {
 		return fmt.Errorf("read the policy of %s: %w", topic, err)
 	}
 	d.Statement = slices.DeleteFunc(d.Statement, func(s policy.Statement) bool {
-		principals, _ := s.Principal.(map[string]any)
-		return !strings.Contains(fmt.Sprint(s.Principal, principals["Service"]), "cloudwatch.amazonaws.com")
+		return !strings.Contains(fmt.Sprint(s.Principal), "cloudwatch.amazonaws.com")
 	})
-	if text, err := json.Marshal(d); err == nil {
-		if d, err = authz.Parse(string(text)); err != nil {
-			return err
-		}
+	request := authz.Request{Action: "sns:Publish", Resource: topic,
+		Context: map[string][]string{"aws:SourceArn": {alarm}, "aws:SourceAccount": {account}}}
+	if authz.Evaluate(authz.Policies{Identity: []policy.Document{d}}, request) != nil {
+		return fmt.Errorf("Resource: %s is not authorized to perform: SNS:Publish on resource: %s", alarm, topic)
 	}
-	return authz.Evaluate(authz.Policies{Identity: []policy.Document{d}}, authz.Request{Action: "sns:Publish",
-		Resource: topic, Context: map[string][]string{"aws:SourceArn": {alarm}, "aws:SourceAccount": {account}}})
+	return nil
 }
 
 // subscriptions lets the subscriptions answer an operation.
@@ -92,7 +88,7 @@ func subscriptions[I, O any](do func(*topics.Service, context.Context, *I) (*O, 
 		if err == nil {
 			out, err = do(f.topics, r.Context(), in)
 		}
-		asgsim.WriteResponse(w, form.Get("Action"), cmp.Or(out, new(O)), err)
+		asgsim.WriteResponse(w, form.Get("Action"), out, err)
 	}
 }
 

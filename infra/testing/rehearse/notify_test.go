@@ -1,22 +1,20 @@
 package main
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	cwapi "github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	cw "github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 
 	"imagery/infra/policy"
-	"imagery/infra/testing/asgsim"
 	"imagery/infra/testing/cloudwatch"
 )
 
@@ -62,24 +60,17 @@ func TestMayPublish(t *testing.T) {
 // TestAnAlarmReachesTheMailFile goes the way of `imagery alarms test`: a state is set through the front, the topic's
 // policy is read from moto, and the subscriber gets a mail.
 func TestAnAlarmReachesTheMailFile(t *testing.T) {
-	moto := &canned{answers: map[string]string{}}
+	f, _, moto := rehearsal(t)
+	f.topics.Mail = filepath.Join(t.TempDir(), "mail")
 	attributes := func(policy string) {
 		moto.set("GetTopicAttributes", "<Attributes><entry><key>Policy</key><value>"+
 			strings.ReplaceAll(policy, `"`, "&quot;")+"</value></entry></Attributes>")
 	}
 	attributes(topicPolicy("cloudwatch.amazonaws.com", account))
-	theirs := httptest.NewServer(moto)
-	defer theirs.Close()
-	f := newFront(motoAt(theirs.URL), simulator(t, asgsim.Group{Name: role, Max: 1}), nil, nil,
-		filepath.Join(t.TempDir(), "mail"))
-	stored := f.remember()
-	stored.Put(cw.MetricAlarm{AlarmName: aws.String("a"), StateValue: cw.StateValueOk, ActionsEnabled: aws.Bool(true),
+	f.remember().Put(cw.MetricAlarm{AlarmName: aws.String("a"), StateValue: cw.StateValueOk, ActionsEnabled: aws.Bool(true),
 		AlarmArn:     aws.String("arn:aws:cloudwatch:us-east-1:123456789012:alarm:a"),
 		AlarmActions: []string{topicARN}, OKActions: []string{topicARN}})
-	ours := httptest.NewServer(f)
-	defer ours.Close()
-	config := aws.Config{Region: region, BaseEndpoint: &ours.URL,
-		Credentials: credentials.NewStaticCredentialsProvider(administratorKey, "x", "")}
+	config := serve(t, f)
 	topics, alarms := sns.NewFromConfig(config), cwapi.NewFromConfig(config)
 	out, err := topics.Subscribe(t.Context(), &sns.SubscribeInput{TopicArn: aws.String(topicARN),
 		Protocol: aws.String("email"), Endpoint: aws.String("operator@example.com"), ReturnSubscriptionArn: true})
@@ -131,45 +122,36 @@ func TestAnAlarmReachesTheMailFile(t *testing.T) {
 	history, err := alarms.DescribeAlarmHistory(t.Context(), &cwapi.DescribeAlarmHistoryInput{AlarmName: aws.String("a"),
 		HistoryItemType: cw.HistoryItemTypeAction})
 	if err != nil || len(history.AlarmHistoryItems) != 2 ||
-		!strings.Contains(*history.AlarmHistoryItems[0].HistorySummary, "not authorized to perform: sns:Publish") {
+		!strings.Contains(*history.AlarmHistoryItems[0].HistorySummary, "not authorized to perform: SNS:Publish") {
 		t.Errorf("%+v, %v", history, err)
 	}
 }
 
 // TestALinkConfirms: the link in a message is opened without a signature.
 func TestALinkConfirms(t *testing.T) {
-	moto := &canned{answers: map[string]string{}}
-	theirs := httptest.NewServer(moto)
-	defer theirs.Close()
-	var asked url.Values
+	f, _, _ := rehearsal(t)
+	var asked struct{ SubscribeURL string }
 	subscriber := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		b := make([]byte, r.ContentLength)
-		if _, err := r.Body.Read(b); err == nil || err.Error() == "EOF" {
-			_, link, _ := strings.Cut(string(b), `"SubscribeURL":"`)
-			link, _, _ = strings.Cut(link, `"`)
-			u, err := url.Parse(strings.ReplaceAll(link, `\u0026`, "&"))
-			if err == nil {
-				asked = u.Query()
-			}
+		if err := json.NewDecoder(r.Body).Decode(&asked); err != nil {
+			t.Error(err)
 		}
 	}))
 	defer subscriber.Close()
-	f := newFront(motoAt(theirs.URL), simulator(t, asgsim.Group{Name: role, Max: 1}), nil, nil, "")
 	if _, err := f.topics.Subscribe(t.Context(), &sns.SubscribeInput{TopicArn: aws.String(topicARN),
 		Protocol: aws.String("http"), Endpoint: &subscriber.URL}); err != nil {
 		t.Fatal(err)
 	}
 	f.topics.Wait()
-	open := func(q url.Values) int {
+	open := func(link string) int {
 		w := httptest.NewRecorder()
-		f.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/?"+q.Encode(), nil))
+		f.ServeHTTP(w, httptest.NewRequest(http.MethodGet, link, nil))
 		return w.Code
 	}
-	if code := open(url.Values{"Action": asked["Action"], "TopicArn": asked["TopicArn"], "Token": {"no"}}); code != 400 {
+	if code := open(strings.Replace(asked.SubscribeURL, "Token=", "Token=x", 1)); code != 400 {
 		t.Errorf("a wrong token: %d", code)
 	}
-	if code := open(asked); code != 200 {
-		t.Errorf("%v: %d", asked, code)
+	if code := open(asked.SubscribeURL); code != 200 {
+		t.Errorf("%s: %d", asked.SubscribeURL, code)
 	}
 	list, err := f.topics.ListSubscriptions(t.Context(), nil)
 	if err != nil || !strings.HasPrefix(*list.Subscriptions[0].SubscriptionArn, topicARN) {

@@ -2,7 +2,7 @@ package main
 
 import (
 	"encoding/json"
-	"strings"
+	"path"
 	"sync"
 	"time"
 )
@@ -26,26 +26,19 @@ func newAges() *ages { return &ages{messages: map[string]*queued{}, receipts: ma
 
 // answered notes a call of SQS that has succeeded.
 func (a *ages) answered(operation string, body, answer []byte, now time.Time) {
+	type message struct{ ID, MessageID, ReceiptHandle string } // encoding/json does not regard case
 	var in struct {
 		QueueURL, ReceiptHandle string
-		Entries                 []struct {
-			ID            string `json:"Id"`
-			ReceiptHandle string
-		}
-	}
-	type message struct {
-		ID            string `json:"Id"`
-		MessageID     string `json:"MessageId"`
-		ReceiptHandle string
+		Entries                 []message
 	}
 	var out struct {
-		MessageID            string `json:"MessageId"`
+		MessageID            string
 		Successful, Messages []message
 	}
 	if json.Unmarshal(body, &in) != nil || json.Unmarshal(answer, &out) != nil && len(answer) > 0 {
 		return
 	}
-	queue := in.QueueURL[strings.LastIndex(in.QueueURL, "/")+1:]
+	queue := path.Base(in.QueueURL)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch operation {
