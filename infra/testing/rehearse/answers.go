@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// watched passes an answer on and remembers its status, and of SQS the body.
+// watched passes an answer on and remembers its status and, if keep is set, its body.
 type watched struct {
 	http.ResponseWriter
 	status int

@@ -17,10 +17,7 @@ type apiError struct{ Code, Message string }
 
 // refuse answers a call that is not allowed, in its protocol. Another error than a denial is an internal one.
 func refuse(w http.ResponseWriter, c call, err error) {
-	e, status := denialOf(c, err)
-	if denied := (*authz.DeniedError)(nil); !errors.As(err, &denied) {
-		e, status = apiError{"InternalFailure", err.Error()}, http.StatusInternalServerError
-	}
+	e, status := errorOf(c, err)
 	kind, body := "text/xml", []byte(nil)
 	switch c.protocol {
 	case jsonRPC:
@@ -54,10 +51,12 @@ func errorXML(c call, e apiError) []byte {
 	return fmt.Appendf(nil, "<ErrorResponse>%s</ErrorResponse>", text)
 }
 
-// denialOf returns the error with which the service of a call denies it, and the status.
-func denialOf(c call, err error) (apiError, int) {
+// errorOf returns the error with which the service of a call denies it, and the status.
+func errorOf(c call, err error) (apiError, int) {
 	message := "User: " + user(c.caller) + " is " + err.Error()
-	switch {
+	switch denied := (*authz.DeniedError)(nil); {
+	case !errors.As(err, &denied):
+		return apiError{"InternalFailure", err.Error()}, http.StatusInternalServerError
 	case c.service == "ec2": // "Client.UnauthorizedOperation"
 		return apiError{"UnauthorizedOperation", "You are not authorized to perform this operation. " + message},
 			http.StatusForbidden

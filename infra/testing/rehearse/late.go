@@ -16,11 +16,11 @@ type lateness struct {
 	now   func() time.Time
 
 	mu       sync.Mutex
-	versions map[string][]version // by role and policy, in the order of time
+	versions map[string][]policyVersion // by role and policy, in the order of time
 }
 
-// version is the text of a policy that was attached at a time.
-type version struct {
+// policyVersion is the text of a policy that was attached at a time.
+type policyVersion struct {
 	text string
 	at   time.Time
 }
@@ -30,10 +30,10 @@ func (l *lateness) attach(role, policy, text string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.versions == nil {
-		l.versions = map[string][]version{}
+		l.versions = map[string][]policyVersion{}
 	}
 	key := role + "/" + policy
-	l.versions[key] = append(l.versions[key], version{text, l.now()})
+	l.versions[key] = append(l.versions[key], policyVersion{text, l.now()})
 }
 
 // effective returns the text of an attached policy that counts now: the latest that is older than the delay. There may

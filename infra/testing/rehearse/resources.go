@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"path"
 	"slices"
 	"strings"
 
@@ -18,33 +19,34 @@ type arnForm struct {
 
 // arnForms are those of AWS's service authorization reference, by service and resource type.
 var arnForms = map[string]arnForm{
-	"autoscaling autoScalingGroup": {arn("autoscaling", "autoScalingGroup:*:autoScalingGroupName/%"),
+	"autoscaling autoScalingGroup": {arnOf("autoscaling", "autoScalingGroup:*:autoScalingGroupName/%"),
 		[]string{"AutoScalingGroupName", "Tags.member.1.ResourceId"}},
-	"cloudwatch alarm": {arn("cloudwatch", "alarm:%"), []string{"AlarmName", "AlarmNames", "ResourceARN"}},
+	"cloudwatch alarm": {arnOf("cloudwatch", "alarm:%"), []string{"AlarmName", "AlarmNames", "ResourceARN"}},
 	"cloudwatch dashboard": {"arn:aws:cloudwatch::" + account + ":dashboard/%",
 		[]string{"DashboardName", "DashboardNames"}},
-	"dynamodb table": {arn("dynamodb", "table/%"), []string{"TableName", "ResourceArn"}},
-	"elasticloadbalancing loadbalancer": {arn("elasticloadbalancing", "loadbalancer/app/%/*"),
+	"dynamodb table": {arnOf("dynamodb", "table/%"), []string{"TableName", "ResourceArn"}},
+	"elasticloadbalancing loadbalancer": {arnOf("elasticloadbalancing", "loadbalancer/app/%/*"),
 		[]string{"LoadBalancerArn", "ResourceArns", "Name"}},
-	"elasticloadbalancing targetgroup": {arn("elasticloadbalancing", "targetgroup/%/*"),
+	"elasticloadbalancing targetgroup": {arnOf("elasticloadbalancing", "targetgroup/%/*"),
 		[]string{"TargetGroupArn", "Name"}},
-	"elasticloadbalancing listener": {arn("elasticloadbalancing", "listener/app/%"), []string{"ListenerArn"}},
+	"elasticloadbalancing listener": {arnOf("elasticloadbalancing", "listener/app/%"), []string{"ListenerArn"}},
 	"iam role":                      {"arn:aws:iam::" + account + ":role/%", []string{"RoleName"}},
 	"iam instance-profile": {"arn:aws:iam::" + account + ":instance-profile/%",
 		[]string{"InstanceProfileName"}},
-	"kms key": {arn("kms", "key/%"), []string{"KeyId"}},
+	"kms key": {arnOf("kms", "key/%"), []string{"KeyId"}},
 	// As in AWS's denials: "... on resource: arn:aws:logs:us-east-1:123456789012:log-group:/aws/lambda/f:log-stream:"
-	"logs log-group":      {arn("logs", "log-group:%:log-stream:"), []string{"logGroupName", "resourceArn"}},
-	"logs log-stream":     {arn("logs", "log-group:%:log-stream:*"), []string{"logGroupName"}},
+	"logs log-group":      {arnOf("logs", "log-group:%:log-stream:"), []string{"logGroupName", "resourceArn"}},
+	"logs log-stream":     {arnOf("logs", "log-group:%:log-stream:*"), []string{"logGroupName"}},
 	"s3 bucket":           {"arn:aws:s3:::%", []string{"ResourceArn", "Bucket"}},
 	"s3 object":           {"arn:aws:s3:::%", []string{"Object"}},
-	"servicequotas quota": {arn("servicequotas", "%"), []string{"QuotaCode"}},
-	"sns topic":           {arn("sns", "%"), []string{"TopicArn", "ResourceArn", "SubscriptionArn", "Name"}},
-	"sqs queue":           {arn("sqs", "%"), []string{"QueueUrl", "QueueName"}},
-	"ssm parameter":       {arn("ssm", "parameter%"), []string{"Name"}},
+	"servicequotas quota": {arnOf("servicequotas", "%"), []string{"QuotaCode"}},
+	"sns topic":           {arnOf("sns", "%"), []string{"TopicArn", "ResourceArn", "SubscriptionArn", "Name"}},
+	"sqs queue":           {arnOf("sqs", "%"), []string{"QueueUrl", "QueueName"}},
+	"ssm parameter":       {arnOf("ssm", "parameter%"), []string{"Name"}},
 }
 
-func arn(service, resource string) string {
+// arnOf returns the ARN of a resource in the rehearsal's region and account.
+func arnOf(service, resource string) string {
 	return strings.Join([]string{"arn", "aws", service, region, account, resource}, ":")
 }
 
@@ -59,7 +61,7 @@ func formOf(service, kind string) arnForm {
 		for word := range strings.SplitSeq(kind, "-") {
 			id.WriteString(strings.ToUpper(word[:1]) + word[1:])
 		}
-		form = arnForm{arn("ec2", kind+"/%"), []string{id.String() + "Id"}}
+		form = arnForm{arnOf("ec2", kind+"/%"), []string{id.String() + "Id"}}
 	}
 	return form
 }
@@ -68,8 +70,8 @@ func formOf(service, kind string) arnForm {
 func (c call) values(names []string) (out []string) {
 	for _, name := range names {
 		for parameter, values := range c.parameters {
-			if list, n, _ := cutLast(parameter, "."); parameter == name || strings.Trim(n, "0123456789") == "" &&
-				strings.TrimSuffix(list, ".member") == name {
+			list := strings.TrimSuffix(strings.TrimRight(parameter, "0123456789"), ".") // name.1 or name.member.1
+			if parameter == name || strings.TrimSuffix(list, ".member") == name {
 				out = append(out, values...)
 			}
 		}
@@ -79,13 +81,6 @@ func (c call) values(names []string) (out []string) {
 		}
 	}
 	return nil
-}
-
-func cutLast(s, sep string) (before, after string, found bool) {
-	if i := strings.LastIndex(s, sep); i >= 0 {
-		return s[:i], s[i+len(sep):], true
-	}
-	return s, "", false
 }
 
 // has reports whether the call has a parameter that is not false, or members of it.
@@ -116,7 +111,7 @@ func (c call) resources(action string) (out []string) {
 			values = []string{"*"} // AWS gives it a name later
 		}
 		for _, v := range values {
-			out = append(out, resource(form.arn, action, v))
+			out = append(out, resourceARN(form.arn, action, v))
 		}
 	}
 	if index := c.parameters.Get("IndexName"); index != "" && service == "dynamodb" && len(out) > 0 {
@@ -139,16 +134,15 @@ func (c call) tagged() (kinds []string) {
 	return kinds
 }
 
-// resource puts the value of a parameter into an ARN.
-func resource(form, action, value string) string {
+// resourceARN puts the value of a parameter into an ARN.
+func resourceARN(form, action, value string) string {
 	switch {
 	case strings.HasPrefix(value, "arn:aws:sns:") && strings.Count(value, ":") > 5: // a subscription, of a topic
-		value, _, _ = cutLast(value, ":")
-		return value
+		return value[:strings.LastIndex(value, ":")]
 	case strings.HasPrefix(value, "arn:"):
 		return value
 	case strings.HasPrefix(action, "sqs:"):
-		_, value, _ = cutLast("/"+value, "/") // a URL
+		value = path.Base(value) // of a URL
 	case strings.HasPrefix(value, "/aws/") && strings.HasPrefix(action, "ssm:"):
 		form = strings.Replace(form, account, "", 1) // public parameters have no account
 	case strings.HasPrefix(value, "AWSServiceRoleFor"):
@@ -171,7 +165,7 @@ var linkedRoles = map[string]string{
 // instances of a launch template.
 func (c call) requests(ctx context.Context, role func(ctx context.Context, template, version string) (string, error)) (
 	out []authz.Request, err error) {
-	if template, version := c.launchTemplate(); template != "" && role != nil {
+	if template, version := c.launchTemplate(); template != "" {
 		name, err := role(ctx, template, version)
 		if err != nil {
 			return nil, err

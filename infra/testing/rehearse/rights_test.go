@@ -105,7 +105,7 @@ func TestDenialsAreThoseOfTheService(t *testing.T) {
 // TestCallersHaveTheirOwnRights: a machine has those of its role, Pulumi those of docs/aws.md, others are not checked.
 func TestCallersHaveTheirOwnRights(t *testing.T) {
 	_, all := guarded(t, policy.Statement{Effect: policy.Allow, Action: []string{"sqs:SendMessage"},
-		Resource: []string{arn("sqs", "imagery-q")}})
+		Resource: []string{arnOf("sqs", "imagery-q")}})
 	queue := aws.String("http://10.99.0.1:4566/123456789012/imagery-q")
 	denied := func(err error) bool { return strings.Contains(err.Error(), "is not authorized to perform") }
 	for _, c := range []struct {

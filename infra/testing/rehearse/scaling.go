@@ -32,8 +32,12 @@ const (
 func (f *front) putScalingPolicy(ctx context.Context, in *autoscaling.PutScalingPolicyInput) error {
 	out, err := autoscaling.NewFromConfig(f.moto.config).DescribePolicies(ctx, &autoscaling.DescribePoliciesInput{
 		AutoScalingGroupName: in.AutoScalingGroupName, PolicyNames: []string{*in.PolicyName}})
-	if err != nil || len(out.ScalingPolicies) != 1 {
-		return fmt.Errorf("read scaling policy %s: %d found, %w", *in.PolicyName, len(out.ScalingPolicies), err)
+	if err != nil {
+		return fmt.Errorf("read scaling policy %s: %w", *in.PolicyName, err)
+	}
+	if len(out.ScalingPolicies) != 1 {
+		return fmt.Errorf("group %s has %d scaling policies %s", *in.AutoScalingGroupName, len(out.ScalingPolicies),
+			*in.PolicyName)
 	}
 	arn := aws.ToString(out.ScalingPolicies[0].PolicyARN)
 	alarms, err := trackingAlarms(in, arn)
@@ -87,8 +91,8 @@ func trackingAlarms(in *autoscaling.PutScalingPolicyInput, arn string) ([]*cloud
 			*in.PolicyName)
 	}
 	low := *high
-	id := strings.ReplaceAll(arn[strings.Index(arn, "scalingPolicy:")+len("scalingPolicy:"):], ":", "/")
-	id, _, _ = strings.Cut(id, "/")
+	_, id, _ := strings.Cut(arn, ":scalingPolicy:")
+	id, _, _ = strings.Cut(id, ":")
 	name := "TargetTracking-" + *in.AutoScalingGroupName
 	high.AlarmName, low.AlarmName = aws.String(name+"-AlarmHigh-"+id), aws.String(name+"-AlarmLow-"+id)
 	high.ComparisonOperator, high.EvaluationPeriods = cw.ComparisonOperatorGreaterThanThreshold, aws.Int32(periodsHigh)
