@@ -82,8 +82,8 @@ func Actions() []string {
 }
 
 // Policies renders the two policies of a deployer: one of the actions that cannot be limited to the resources of
-// Imagery, one of those that can. Together they exceed IAM's limit of one policy. Boundary is the ARN of the permissions
-// boundary that every role must have; empty: roles need none.
+// Imagery, one of those that can. Together they exceed IAM's limit of one policy. Boundary is the ARN of the
+// permissions boundary that every role must have; empty: roles need none.
 func Policies(boundary string) (unscoped, scoped string) {
 	separate := On("iam", "PassRole CreateServiceLinkedRole")
 	if boundary != "" {

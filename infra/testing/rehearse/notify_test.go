@@ -67,9 +67,9 @@ func TestAnAlarmReachesTheMailFile(t *testing.T) {
 			strings.ReplaceAll(policy, `"`, "&quot;")+"</value></entry></Attributes>")
 	}
 	attributes(topicPolicy("cloudwatch.amazonaws.com", account))
-	f.remember().Put(cw.MetricAlarm{AlarmName: aws.String("a"), StateValue: cw.StateValueOk, ActionsEnabled: aws.Bool(true),
-		AlarmArn:     aws.String("arn:aws:cloudwatch:us-east-1:123456789012:alarm:a"),
-		AlarmActions: []string{topicARN}, OKActions: []string{topicARN}})
+	f.remember().Put(cw.MetricAlarm{AlarmName: aws.String("a"), StateValue: cw.StateValueOk,
+		AlarmArn:       aws.String("arn:aws:cloudwatch:us-east-1:123456789012:alarm:a"),
+		ActionsEnabled: aws.Bool(true), AlarmActions: []string{topicARN}, OKActions: []string{topicARN}})
 	config := serve(t, f)
 	topics, alarms := sns.NewFromConfig(config), cwapi.NewFromConfig(config)
 	out, err := topics.Subscribe(t.Context(), &sns.SubscribeInput{TopicArn: aws.String(topicARN),
