@@ -192,8 +192,7 @@ func TestCommandsRunOnManagedInstances(t *testing.T) {
 // passedOn lists the calls of the deployer about groups and load balancers that only moto serves: they read, or change
 // nothing that machines or the load balancer would notice.
 var passedOn = strings.Fields(`
-	autoscaling:CreateOrUpdateTags autoscaling:DeleteTags autoscaling:DescribeLifecycleHooks autoscaling:DescribePolicies
-	autoscaling:DescribeWarmPool
+	autoscaling:CreateOrUpdateTags autoscaling:DeleteTags autoscaling:DescribeWarmPool
 	elasticloadbalancing:AddTags elasticloadbalancing:CreateTargetGroup elasticloadbalancing:DeleteTargetGroup
 	elasticloadbalancing:DescribeCapacityReservation elasticloadbalancing:DescribeListenerAttributes
 	elasticloadbalancing:DescribeListenerCertificates elasticloadbalancing:DescribeListeners

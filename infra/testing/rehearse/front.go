@@ -39,6 +39,7 @@ type front struct {
 	watch     http.Handler // of CloudWatch
 	topics    *topics.Service
 	ages      *ages
+	kept      kept
 
 	following sync.Mutex // held while the load balancer or a zone changes; taken before mu
 	balanced  balancer
@@ -83,8 +84,9 @@ func newFront(m *moto, s *asgsim.Simulator, h machines, names *hosts, mail strin
 	}
 	f := &front{moto: m, pass: pass, sim: s, simulated: s.Handler(), host: h, names: names, rights: newRights(m),
 		groups: map[string]groupSource{}, cut: map[string]bool{}, ending: map[string]string{},
+		kept:    kept{policies: map[string]string{}, queues: map[string]map[string]string{}},
 		metrics: &cloudwatch.Store{}, ages: newAges(), policies: map[string]tracking{}}
-	f.rights.role = f.launchRole
+	f.rights.role, f.rights.bucket = f.launchRole, f.kept.bucketPolicy
 	f.topics = f.newTopics(mail)
 	f.alarms = &cloudwatch.Alarms{API: cwapi.NewFromConfig(m.config), Metrics: f.metrics, Factor: factor,
 		RealTime: realTime, Log: logf, Publish: f.publish, Scale: f.scale,
@@ -107,12 +109,12 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	answer := &watched{ResponseWriter: w, status: http.StatusOK, keep: c.service == "sqs" || c.service == "dynamodb"}
 	begun := time.Now()
-	f.serve(answer, r, body)
+	f.serve(answer, r, c, body)
 	f.answered(c, body, answer, begun)
 }
 
 // serve answers a call that is allowed.
-func (f *front) serve(w http.ResponseWriter, r *http.Request, body []byte) {
+func (f *front) serve(w http.ResponseWriter, r *http.Request, c call, body []byte) {
 	if r.Method == http.MethodGet && r.URL.Query().Has("Action") { // a link in a message of SNS
 		body = []byte(r.URL.RawQuery)
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -124,6 +126,10 @@ func (f *front) serve(w http.ResponseWriter, r *http.Request, body []byte) {
 	}
 	if serve := jsonOperations[r.Header.Get("X-Amz-Target")]; serve != nil {
 		serve(f, w, r, body)
+		return
+	}
+	if serve := corrections[c.action]; serve != nil {
+		serve(f, w, r, c, body)
 		return
 	}
 	if !strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {

@@ -28,6 +28,8 @@ var operations = map[string]operation{
 	"UpdateAutoScalingGroup":              updateGroup,
 	"DeleteAutoScalingGroup":              deleteGroup,
 	"DescribeAutoScalingGroups":           describeGroups,
+	"DescribeLifecycleHooks":              describeHooks,
+	"DescribePolicies":                    describePolicies,
 	"PutLifecycleHook":                    after((*front).putHook),
 	"DeleteLifecycleHook":                 after((*front).deleteHook),
 	"CompleteLifecycleAction":             simulate,
@@ -71,6 +73,7 @@ var operations = map[string]operation{
 	"StopInstances":                end(stopped),
 	"RebootInstances":              rebootInstances,
 	"GetConsoleOutput":             simulate,
+	"CreateLaunchTemplate":         createTemplate,
 	"ReplaceNetworkAclAssociation": then((*front).followACLs),
 	"CreateNetworkAclEntry":        then((*front).followACLs),
 	"ReplaceNetworkAclEntry":       then((*front).followACLs),
@@ -211,6 +214,9 @@ func describeGroups(f *front, w http.ResponseWriter, r *http.Request, form url.V
 		if now := live.(*autoscaling.DescribeAutoScalingGroupsOutput).AutoScalingGroups; err == nil && len(now) == 1 {
 			g.Instances, g.SuspendedProcesses = now[0].Instances, now[0].SuspendedProcesses
 			g.LaunchTemplate, g.DesiredCapacity = now[0].LaunchTemplate, now[0].DesiredCapacity
+			// moto forgets or invents these.
+			g.DefaultInstanceWarmup, g.HealthCheckGracePeriod = now[0].DefaultInstanceWarmup, now[0].HealthCheckGracePeriod
+			g.InstanceMaintenancePolicy, g.CapacityReservationSpecification = now[0].InstanceMaintenancePolicy, nil
 		}
 	}
 	out.ResultMetadata = middleware.Metadata{}
