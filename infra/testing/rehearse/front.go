@@ -75,13 +75,7 @@ type groupSource struct {
 
 // newFront returns a front that appends mails to a file.
 func newFront(m *moto, s *asgsim.Simulator, h machines, names *hosts, mail string) *front {
-	pass := &httputil.ReverseProxy{
-		Rewrite: func(r *httputil.ProxyRequest) {
-			r.SetURL(&url.URL{Scheme: "http", Host: m.address})
-			r.Out.Host = r.In.Host // it is a part of signatures, and of the links that moto returns
-		},
-		ErrorLog: log.New(io.Discard, "", 0), // clients that went away
-	}
+	pass := passTo(m.address)
 	f := &front{moto: m, pass: pass, sim: s, simulated: s.Handler(), host: h, names: names, rights: newRights(m),
 		groups: map[string]groupSource{}, cut: map[string]bool{}, ending: map[string]string{},
 		kept:    kept{policies: map[string]string{}, queues: map[string]map[string]string{}},
@@ -93,6 +87,17 @@ func newFront(m *moto, s *asgsim.Simulator, h machines, names *hosts, mail strin
 		Observe: func(name string, state types.StateValue) { s.SetAlarms(state, name) }}
 	f.watch = f.alarms.Handler(pass)
 	return f
+}
+
+// passTo returns a handler that passes calls on to an address.
+func passTo(address string) http.Handler {
+	return &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(&url.URL{Scheme: "http", Host: address})
+			r.Out.Host = r.In.Host // it is a part of signatures, and of the links that moto returns
+		},
+		ErrorLog: log.New(io.Discard, "", 0), // clients that went away
+	}
 }
 
 // ServeHTTP answers one call of an AWS API.

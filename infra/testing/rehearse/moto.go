@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -46,11 +47,24 @@ func startMoto(dir string) (*moto, error) {
 	for range 300 {
 		if r, err := http.Get("http://" + m.address + "/moto-api/"); err == nil {
 			r.Body.Close()
-			return m, nil
+			return m, m.speakCBOR()
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
 	return nil, fmt.Errorf("start moto_server: no answer within 30 s, see %s", out.Name())
+}
+
+// speakCBOR puts a proxy before moto that translates the protocol of CloudWatch.
+func (m *moto) speakCBOR() error {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return fmt.Errorf("listen before moto_server: %w", err)
+	}
+	server := &http.Server{Handler: jsonForCBOR(passTo(m.address))}
+	go func() { _ = server.Serve(l) }() // until the end of the process
+	m.address = l.Addr().String()
+	m.config.BaseEndpoint = aws.String("http://" + m.address)
+	return nil
 }
 
 // motoVersion returns the name and the version of the emulator.
