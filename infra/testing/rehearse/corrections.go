@@ -6,6 +6,7 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -147,28 +148,28 @@ func setQueueAttributes(f *front, w http.ResponseWriter, r *http.Request, _ call
 	send(w, answer)
 }
 
+// getQueueAttributes asks moto for all attributes, since it refuses names that it does not know.
 func getQueueAttributes(f *front, w http.ResponseWriter, r *http.Request, _ call, body []byte) {
-	answer, in, out := f.passBody(r, body), queueCall{}, map[string]map[string]string{}
-	if answer.Code != http.StatusOK || json.Unmarshal(body, &in) != nil ||
-		json.Unmarshal(answer.Body.Bytes(), &out) != nil {
+	var in queueCall
+	var out struct{ Attributes map[string]string }
+	_ = json.Unmarshal(body, &in) // moto answers with the error
+	ask, _ := json.Marshal(map[string]any{"QueueUrl": in.QueueUrl, "AttributeNames": []string{"All"}})
+	answer := f.passBody(r, ask)
+	if answer.Code != http.StatusOK || json.Unmarshal(answer.Body.Bytes(), &out) != nil {
 		send(w, answer)
 		return
 	}
-	if out["Attributes"] == nil {
-		out["Attributes"] = map[string]string{}
-	}
 	f.kept.mu.Lock()
 	for _, k := range keptAttributes {
-		if !slices.Contains(in.AttributeNames, "All") && !slices.Contains(in.AttributeNames, k) {
-			continue
-		}
+		delete(out.Attributes, k)
 		if v := f.kept.queues[path.Base(in.QueueUrl)][k]; v != "" {
-			out["Attributes"][k] = v
-		} else {
-			delete(out["Attributes"], k)
+			out.Attributes[k] = v
 		}
 	}
 	f.kept.mu.Unlock()
+	if !slices.Contains(in.AttributeNames, "All") {
+		maps.DeleteFunc(out.Attributes, func(k, _ string) bool { return !slices.Contains(in.AttributeNames, k) })
+	}
 	w.Header().Set("Content-Type", answer.Header().Get("Content-Type"))
 	_ = json.NewEncoder(w).Encode(out) // fails only if the client went away
 }

@@ -35,6 +35,9 @@ func forgetful(t *testing.T) (config aws.Config, seen func() []string) {
 			w.WriteHeader(http.StatusNoContent)
 		case strings.Contains(string(body), "Action=CreateLaunchTemplate"):
 			fmt.Fprint(w, "<R><launchTemplate><launchTemplateId>lt-7</launchTemplateId></launchTemplate></R>")
+		case strings.Contains(string(body), `"RedriveAllowPolicy"]`):
+			w.WriteHeader(http.StatusBadRequest)
+			fmt.Fprint(w, `{"__type":"InvalidAttributeName","message":"Unknown Attribute RedriveAllowPolicy."}`)
 		case r.Header.Get("X-Amz-Target") == "AmazonSQS.GetQueueAttributes":
 			fmt.Fprint(w, `{"Attributes":{"DelaySeconds":"0","Policy":"","RedrivePolicy":"{\"a\": 1}"}}`)
 		case r.Header.Get("X-Amz-Target") != "":
@@ -126,7 +129,7 @@ func TestQueuesKeepTheirPolicies(t *testing.T) {
 		all["DelaySeconds"] != "0" {
 		t.Errorf("%q", all)
 	}
-	if got := get("RedriveAllowPolicy"); got["RedriveAllowPolicy"] != "r" {
+	if got := get("RedriveAllowPolicy"); len(got) != 1 || got["RedriveAllowPolicy"] != "r" {
 		t.Errorf("%q", got)
 	}
 	set(map[string]string{"Policy": ""})
