@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 func bridge(n int) string { return "zone" + strconv.Itoa(n) }
@@ -85,4 +86,16 @@ func removeCgroup(dir string) {
 		removeCgroup(filepath.Dir(file))
 	}
 	_ = os.Remove(dir)
+}
+
+// removeOldCgroups removes those of machines of a host that was killed. Empty ones that are new may be of a host that
+// starts a machine now.
+func removeOldCgroups(parent string) {
+	left, _ := filepath.Glob(filepath.Join(parent, "i-*-*"))
+	copies, _ := filepath.Glob("/sys/fs/cgroup/*/i-*-*") // systemd-nspawn repeats them in other hierarchies
+	for _, dir := range slices.Concat(left, copies) {
+		if info, err := os.Stat(dir); err == nil && time.Since(info.ModTime()) > time.Minute {
+			removeCgroup(dir)
+		}
+	}
 }

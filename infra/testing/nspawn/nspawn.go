@@ -90,6 +90,7 @@ func New(o Options) (*Host, error) {
 	if h.cgroups, err = ownCgroup(); err != nil {
 		return nil, err
 	}
+	removeOldCgroups(h.cgroups)
 	if err := os.WriteFile(filepath.Join(o.Dir, "aws"), awsCLI, 0o755); err != nil {
 		return nil, fmt.Errorf("write the AWS CLI: %w", err)
 	}
