@@ -35,12 +35,11 @@ func (w *watched) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // answered learns from a call that was answered.
 func (f *front) answered(c call, body []byte, w *watched, begun time.Time) {
-	_, operation, _ := strings.Cut(c.action, ":")
 	switch {
 	case c.service == "dynamodb":
-		f.tableAnswered(operation, c.parameters.Get("TableName"), w.status, w.body.String(), time.Since(begun))
+		f.tableAnswered(c.operation, c.parameters.Get("TableName"), w.status, w.body.String(), time.Since(begun))
 	case c.service == "sqs" && w.status == http.StatusOK:
-		f.ages.answered(operation, body, w.body.Bytes(), time.Now())
+		f.ages.answered(c.operation, body, w.body.Bytes(), time.Now())
 	}
 }
 

@@ -32,6 +32,8 @@ type call struct {
 	service  string // as in an IAM action
 	action   string // IAM action, for example s3:ListBucket
 	protocol protocol
+	// operation is that of the API, which is another name than the action for some, such as batches; empty for S3.
+	operation string
 	// parameters are those of the call that name resources, and the names of all others. Members of lists have names as
 	// in the Query protocol. Of S3, they are Bucket, Object, ResourceArn, Tags of a new bucket, and the names of headers.
 	parameters url.Values
@@ -50,13 +52,13 @@ func callOf(r *http.Request, body []byte) call {
 	switch {
 	case isCBOR:
 		c.protocol = cborRPC
-		c.setAction(cborOperation)
+		c.setOperation(cborOperation)
 		if v, err := cbor.Decode(body); err == nil {
 			c.addMembers(cloudwatch.Plain(v))
 		}
 	case isJSON:
 		c.protocol = jsonRPC
-		c.setAction(jsonOperation)
+		c.setOperation(jsonOperation)
 		var members map[string]any
 		if json.Unmarshal(body, &members) == nil { // otherwise moto answers with the error
 			c.addMembers(members)
@@ -67,7 +69,7 @@ func callOf(r *http.Request, body []byte) call {
 		if form, err := url.ParseQuery(string(body)); err == nil {
 			c.parameters = form
 		}
-		c.setAction(c.parameters.Get("Action"))
+		c.setOperation(c.parameters.Get("Action"))
 	default:
 		c.service = "s3"
 		c.readREST(r, body)
@@ -75,9 +77,9 @@ func callOf(r *http.Request, body []byte) call {
 	return c
 }
 
-// setAction sets the IAM action of an operation.
-func (c *call) setAction(operation string) {
-	c.action = appiam.Action{Service: c.service, Operation: operation}.Name()
+// setOperation sets the operation and its IAM action.
+func (c *call) setOperation(operation string) {
+	c.operation, c.action = operation, appiam.Action{Service: c.service, Operation: operation}.Name()
 }
 
 // addMembers adds the members of a JSON or CBOR object. Empty objects and lists count as absent.

@@ -38,7 +38,8 @@ func requestsOf(t *testing.T, r *http.Request, body string) (out []string) {
 	return out
 }
 
-const in = ":us-east-1:123456789012:"
+// here is the part of an ARN with region and account.
+const here = ":us-east-1:123456789012:"
 
 func TestCallsNeedPermissions(t *testing.T) {
 	const s3Tags = "/v20180820/tags/arn%3Aaws%3As3%3A%3A%3Aimagery-x"
@@ -47,25 +48,25 @@ func TestCallsNeedPermissions(t *testing.T) {
 		want                                []string
 	}{
 		{"ec2", "POST", "/", "", "Action=CreateVpc&TagSpecification.1.ResourceType=vpc&TagSpecification.1.Tag.1.Key=a",
-			[]string{"ec2:CreateVpc arn:aws:ec2" + in + "vpc/*", "ec2:CreateTags arn:aws:ec2" + in + "vpc/*"}},
-		{"ec2", "POST", "/", "", "Action=CreateVpc", []string{"ec2:CreateVpc arn:aws:ec2" + in + "vpc/*"}},
+			[]string{"ec2:CreateVpc arn:aws:ec2" + here + "vpc/*", "ec2:CreateTags arn:aws:ec2" + here + "vpc/*"}},
+		{"ec2", "POST", "/", "", "Action=CreateVpc", []string{"ec2:CreateVpc arn:aws:ec2" + here + "vpc/*"}},
 		{"ec2", "POST", "/", "", "Action=CreateVpcEndpoint&VpcId=vpc-1&PrivateDnsEnabled=false", []string{
-			"ec2:CreateVpcEndpoint arn:aws:ec2" + in + "vpc-endpoint/*",
-			"ec2:CreateVpcEndpoint arn:aws:ec2" + in + "vpc/vpc-1"}},
+			"ec2:CreateVpcEndpoint arn:aws:ec2" + here + "vpc-endpoint/*",
+			"ec2:CreateVpcEndpoint arn:aws:ec2" + here + "vpc/vpc-1"}},
 		{"ec2", "POST", "/", "", "Action=CreateVpcEndpoint&VpcId=vpc-1&PrivateDnsEnabled=true", []string{
-			"ec2:CreateVpcEndpoint arn:aws:ec2" + in + "vpc-endpoint/*",
-			"ec2:CreateVpcEndpoint arn:aws:ec2" + in + "vpc/vpc-1",
+			"ec2:CreateVpcEndpoint arn:aws:ec2" + here + "vpc-endpoint/*",
+			"ec2:CreateVpcEndpoint arn:aws:ec2" + here + "vpc/vpc-1",
 			"route53:AssociateVPCWithHostedZone *", "ec2:DescribeVpcs *"}},
 		{"ec2", "POST", "/", "", "Action=AttachInternetGateway&InternetGatewayId=igw-1&VpcId=vpc-1", []string{
-			"ec2:AttachInternetGateway arn:aws:ec2" + in + "internet-gateway/igw-1",
-			"ec2:AttachInternetGateway arn:aws:ec2" + in + "vpc/vpc-1"}},
+			"ec2:AttachInternetGateway arn:aws:ec2" + here + "internet-gateway/igw-1",
+			"ec2:AttachInternetGateway arn:aws:ec2" + here + "vpc/vpc-1"}},
 		{"ec2", "POST", "/", "", "Action=DescribeVpcs&VpcId.1=vpc-1", []string{"ec2:DescribeVpcs *"}},
 		{"elasticloadbalancing", "POST", "/", "", "Action=CreateTargetGroup&Name=imagery-x", []string{
-			"elasticloadbalancing:CreateTargetGroup arn:aws:elasticloadbalancing" + in + "targetgroup/imagery-x/*"}},
+			"elasticloadbalancing:CreateTargetGroup arn:aws:elasticloadbalancing" + here + "targetgroup/imagery-x/*"}},
 		{"elasticloadbalancing", "POST", "/", "", "Action=DeleteListener&ListenerArn=arn:aws:l", []string{
 			"elasticloadbalancing:DeleteListener arn:aws:l"}},
 		{"autoscaling", "POST", "/", "", "Action=CompleteLifecycleAction&AutoScalingGroupName=imagery-x", []string{
-			"autoscaling:CompleteLifecycleAction arn:aws:autoscaling" + in +
+			"autoscaling:CompleteLifecycleAction arn:aws:autoscaling" + here +
 				"autoScalingGroup:*:autoScalingGroupName/imagery-x"}},
 		{"iam", "POST", "/", "", "Action=CreateRole&RoleName=imagery-x&Tags.member.1.Key=a", []string{
 			"iam:CreateRole arn:aws:iam::123456789012:role/imagery-x",
@@ -75,26 +76,27 @@ func TestCallsNeedPermissions(t *testing.T) {
 			"iam:PassRole arn:aws:iam::123456789012:role/imagery-x"}},
 		{"iam", "POST", "/", "", "Action=GetRole&RoleName=AWSServiceRoleForAutoScaling", []string{"iam:GetRole " +
 			"arn:aws:iam::123456789012:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"}},
-		{"sns", "POST", "/", "", "Action=GetSubscriptionAttributes&SubscriptionArn=arn:aws:sns" + in + "imagery-t:5-e",
-			[]string{"sns:GetSubscriptionAttributes arn:aws:sns" + in + "imagery-t"}},
+		{"sns", "POST", "/", "", "Action=GetSubscriptionAttributes&SubscriptionArn=arn:aws:sns" + here + "imagery-t:5-e",
+			[]string{"sns:GetSubscriptionAttributes arn:aws:sns" + here + "imagery-t"}},
 		{"sts", "POST", "/", "", "Action=GetCallerIdentity", []string{"sts:GetCallerIdentity *"}},
 		{"ssm", "POST", "/", "AmazonSSM.GetParameter", `{"Name":"/aws/service/ami"}`, []string{
 			"ssm:GetParameter arn:aws:ssm:us-east-1::parameter/aws/service/ami"}},
 		{"logs", "POST", "/", "Logs_20140328.CreateLogGroup", `{"logGroupName":"/imagery/x","tags":{"a":"b"}}`, []string{
-			"logs:CreateLogGroup arn:aws:logs" + in + "log-group:/imagery/x:log-stream:",
-			"logs:TagResource arn:aws:logs" + in + "log-group:/imagery/x:log-stream:"}},
+			"logs:CreateLogGroup arn:aws:logs" + here + "log-group:/imagery/x:log-stream:",
+			"logs:TagResource arn:aws:logs" + here + "log-group:/imagery/x:log-stream:"}},
 		{"sqs", "POST", "/", "AmazonSQS.CreateQueue", `{"QueueName":"imagery-q","tags":{}}`, []string{
-			"sqs:CreateQueue arn:aws:sqs" + in + "imagery-q"}},
+			"sqs:CreateQueue arn:aws:sqs" + here + "imagery-q"}},
 		{"sqs", "POST", "/", "AmazonSQS.DeleteMessageBatch", `{"QueueUrl":"http://10.99.0.1:4566/123456789012/q"}`,
-			[]string{"sqs:DeleteMessage arn:aws:sqs" + in + "q"}},
+			[]string{"sqs:DeleteMessage arn:aws:sqs" + here + "q"}},
 		{"dynamodb", "POST", "/", "DynamoDB_20120810.Query", `{"TableName":"t","IndexName":"i"}`, []string{
-			"dynamodb:Query arn:aws:dynamodb" + in + "table/t/index/i"}},
+			"dynamodb:Query arn:aws:dynamodb" + here + "table/t/index/i"}},
 		{"dynamodb", "POST", "/", "DynamoDB_20120810.CreateTable", `{"TableName":"t","Tags":[{"Key":"a"}]}`, []string{
-			"dynamodb:CreateTable arn:aws:dynamodb" + in + "table/t", "dynamodb:TagResource arn:aws:dynamodb" + in + "table/t"}},
+			"dynamodb:CreateTable arn:aws:dynamodb" + here + "table/t",
+			"dynamodb:TagResource arn:aws:dynamodb" + here + "table/t"}},
 		{"monitoring", "POST", "/service/GraniteServiceVersion20100801/operation/DeleteAlarms", "",
 			string(cbor.Encode(cbor.Map{"AlarmNames": cbor.List{cbor.String("a"), cbor.String("b")}})), []string{
-				"cloudwatch:DeleteAlarms arn:aws:cloudwatch" + in + "alarm:a",
-				"cloudwatch:DeleteAlarms arn:aws:cloudwatch" + in + "alarm:b"}},
+				"cloudwatch:DeleteAlarms arn:aws:cloudwatch" + here + "alarm:a",
+				"cloudwatch:DeleteAlarms arn:aws:cloudwatch" + here + "alarm:b"}},
 		{"s3", "HEAD", "/imagery-x", "", "", []string{"s3:ListBucket arn:aws:s3:::imagery-x"}},
 		{"s3", "GET", "/imagery-x?list-type=2&prefix=", "", "", []string{"s3:ListBucket arn:aws:s3:::imagery-x"}},
 		{"s3", "GET", "/imagery-x?encryption=", "", "", []string{"s3:GetEncryptionConfiguration arn:aws:s3:::imagery-x"}},

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 
 	"imagery/infra/testing/asgsim"
@@ -30,24 +29,16 @@ func frontOf(t *testing.T) (f *front, theirs *asgsim.Simulator) {
 	theirs = simulator(t, group)
 	server := httptest.NewServer(theirs.Handler())
 	t.Cleanup(server.Close)
-	m := &moto{address: strings.TrimPrefix(server.URL, "http://"), config: aws.Config{Region: region,
-		BaseEndpoint: &server.URL, Credentials: credentials.NewStaticCredentialsProvider("rehearsal", "rehearsal", "")}}
 	group.Max, group.Version = 2, "7"
-	return newFront(m, simulator(t, group), nil, nil, ""), theirs
-}
-
-func clientOf(t *testing.T, f *front) *autoscaling.Client {
-	server := httptest.NewServer(f)
-	t.Cleanup(server.Close)
-	return autoscaling.New(autoscaling.Options{Region: region, BaseEndpoint: &server.URL,
-		Credentials: credentials.NewStaticCredentialsProvider("rehearsal", "rehearsal", "")})
+	return newFront(motoAt(server.URL), simulator(t, group), nil, nil, ""), theirs
 }
 
 // TestDescriptionsAreMotosWithLiveValues: settings are those that moto keeps, what changes while machines run is the
 // simulator's.
 func TestDescriptionsAreMotosWithLiveValues(t *testing.T) {
 	f, _ := frontOf(t)
-	out, err := clientOf(t, f).DescribeAutoScalingGroups(t.Context(), &autoscaling.DescribeAutoScalingGroupsInput{})
+	c := autoscaling.NewFromConfig(as(serve(t, f), deployerKey))
+	out, err := c.DescribeAutoScalingGroups(t.Context(), &autoscaling.DescribeAutoScalingGroupsInput{})
 	if err != nil || len(out.AutoScalingGroups) != 1 {
 		t.Fatalf("%+v, %v", out, err)
 	}
@@ -61,7 +52,7 @@ func TestDescriptionsAreMotosWithLiveValues(t *testing.T) {
 // TestARefusedChangeReachesNeither: moto accepts sizes that Auto Scaling refuses.
 func TestARefusedChangeReachesNeither(t *testing.T) {
 	f, theirs := frontOf(t)
-	c := clientOf(t, f)
+	c := autoscaling.NewFromConfig(as(serve(t, f), deployerKey))
 	update := func(desired int32) error {
 		_, err := c.UpdateAutoScalingGroup(t.Context(), &autoscaling.UpdateAutoScalingGroupInput{
 			AutoScalingGroupName: aws.String("imagery-rehearsal-server"), DesiredCapacity: &desired})

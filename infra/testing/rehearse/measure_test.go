@@ -137,20 +137,23 @@ func TestGroupMetrics(t *testing.T) {
 	}
 }
 
-// TestTableMetrics: what the table answers is counted by operation, and throttling by kind.
-func TestTableMetrics(t *testing.T) {
-	f, _ := frontOf(t)
-	answer, status := "{}", 200
+// answered lets a front answer to an operator's call what moto answers to it.
+func answered(f *front, service, target, body string, status int, answer string) {
 	f.pass = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(status)
 		fmt.Fprint(w, answer)
 	})
+	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
+	r.Header.Set("X-Amz-Target", target)
+	r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=acceptance/20261129/us-east-1/"+service+"/aws4_request")
+	f.ServeHTTP(httptest.NewRecorder(), r)
+}
+
+// TestTableMetrics: what the table answers is counted by operation, and throttling by kind.
+func TestTableMetrics(t *testing.T) {
+	f, _ := frontOf(t)
 	call := func(operation string, code int, text string) {
-		status, answer = code, text
-		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(`{"TableName":"t"}`))
-		r.Header.Set("X-Amz-Target", "DynamoDB_20120810."+operation)
-		r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=acceptance/20261129/us-east-1/dynamodb/aws4_request")
-		f.ServeHTTP(httptest.NewRecorder(), r)
+		answered(f, "dynamodb", "DynamoDB_20120810."+operation, `{"TableName":"t"}`, code, text)
 	}
 	call("GetItem", 200, "{}")
 	call("GetItem", 500, "{}")
@@ -226,6 +229,24 @@ func TestHeartbeats(t *testing.T) {
 		out, err := f.alarms.API.DescribeAlarms(t.Context(), &cwapi.DescribeAlarmsInput{})
 		if err != nil || out.MetricAlarms[0].StateValue != want {
 			t.Errorf("minute %d: %v, want %s, %v", n, out.MetricAlarms[0].StateValue, want, err)
+		}
+	}
+}
+
+// TestBatches: messages that are sent and deleted in batches are noted, although IAM has no actions for batches.
+func TestBatches(t *testing.T) {
+	f, _ := frontOf(t)
+	for _, c := range []struct {
+		operation, body, answer string
+		left                    int
+	}{
+		{"SendMessageBatch", `"Entries":[]`, `{"Successful":[{"Id":"a","MessageId":"1"},{"Id":"b","MessageId":"2"}]}`, 2},
+		{"ReceiveMessage", `"X":0`, `{"Messages":[{"MessageId":"1","ReceiptHandle":"r"}]}`, 2},
+		{"DeleteMessageBatch", `"Entries":[{"Id":"x","ReceiptHandle":"r"}]`, `{"Successful":[{"Id":"x"}]}`, 1},
+	} {
+		answered(f, "sqs", "AmazonSQS."+c.operation, `{"QueueUrl":"http://h/1/q",`+c.body+"}", 200, c.answer)
+		if n := len(f.ages.messages); n != c.left {
+			t.Errorf("after %s %d messages are left, want %d", c.operation, n, c.left)
 		}
 	}
 }
