@@ -25,11 +25,11 @@ type Message struct {
 	OldStateValue           types.StateValue
 	OKActions, AlarmActions []string
 	InsufficientDataActions []string
-	Trigger                 Trigger
+	Trigger                 trigger
 }
 
-// Trigger describes the metric, or the metrics and the expression, of an alarm.
-type Trigger struct {
+// trigger describes the metric, or the metrics and the expression, of an alarm.
+type trigger struct {
 	MetricName                       string          `json:",omitempty"`
 	Namespace                        string          `json:",omitempty"`
 	StatisticType                    string          `json:",omitempty"` // Statistic or ExtendedStatistic
@@ -86,7 +86,7 @@ func messageOf(a types.MetricAlarm, r Result, at time.Time) Message {
 		StateChangeTime: at.UTC().Format("2006-01-02T15:04:05.000-0700"), Region: regionName(of.Region),
 		AlarmArn: aws.ToString(a.AlarmArn), OKActions: a.OKActions, AlarmActions: a.AlarmActions,
 		InsufficientDataActions: a.InsufficientDataActions,
-		Trigger: Trigger{MetricName: aws.ToString(a.MetricName), Namespace: aws.ToString(a.Namespace),
+		Trigger: trigger{MetricName: aws.ToString(a.MetricName), Namespace: aws.ToString(a.Namespace),
 			Dimensions: dimensionsOf(a.Dimensions), Period: int(Period(a) / time.Second),
 			EvaluationPeriods: aws.ToInt32(a.EvaluationPeriods), DatapointsToAlarm: a.DatapointsToAlarm,
 			ComparisonOperator: a.ComparisonOperator, Threshold: aws.ToFloat64(a.Threshold),
@@ -120,12 +120,6 @@ func (m Message) Subject() string {
 	return fmt.Sprintf("%s: %q in %s", m.NewStateValue, m.AlarmName, m.Region)
 }
 
-// JSON returns the message for programs.
-func (m Message) JSON() string {
-	text, _ := json.Marshal(m) // texts and numbers can be encoded
-	return string(text)
-}
-
 // mailText is the message for people.
 const mailText = `You are receiving this email because your Amazon CloudWatch Alarm "%s" in the %s region
 has entered the %s state, because "%s" at "%s".
@@ -144,7 +138,8 @@ Alarm Details:
 // to json if you want to send a different message for each protocol."
 func (m Message) Structure() string {
 	description := aws.ToString(m.AlarmDescription)
-	text, _ := json.Marshal(map[string]string{"default": m.JSON(), // texts can be encoded
+	forPrograms, _ := json.Marshal(m) // texts and numbers can be encoded
+	text, _ := json.Marshal(map[string]string{"default": string(forPrograms),
 		"email": fmt.Sprintf(mailText, m.AlarmName, m.Region, m.NewStateValue, m.NewStateReason, m.StateChangeTime,
 			m.AlarmName, description, m.OldStateValue, m.NewStateValue, m.NewStateReason, m.StateChangeTime,
 			m.AWSAccountID, m.AlarmArn)})
