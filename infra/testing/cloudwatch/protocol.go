@@ -9,16 +9,17 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/smithy-go"
-	"github.com/aws/smithy-go/encoding/cbor"
 )
 
-// Handler returns a handler of CloudWatch's protocols: Smithy's RPC v2 with CBOR, and JSON. It serves the calls about
-// states. All others pass to store, which has the alarms of API.
+// Target is the name of the service in the header X-Amz-Target of the JSON protocol, with a dot after it.
+const Target = "GraniteServiceVersion20100801."
+
+// Handler returns a handler of CloudWatch's JSON protocol. It serves the calls about states. All others pass to store,
+// which has the alarms of API.
 func (s *Alarms) Handler(store http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
@@ -26,22 +27,21 @@ func (s *Alarms) Handler(store http.Handler) http.Handler {
 			return // the client went away
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
-		switch c := requestOf(r, body); c.operation {
+		switch strings.TrimPrefix(r.Header.Get("X-Amz-Target"), Target) {
 		case "SetAlarmState":
-			c.write(w, cbor.Map{}, s.SetState(r.Context(), input[cloudwatch.SetAlarmStateInput](c)))
+			write(w, struct{}{}, s.SetState(r.Context(), input[cloudwatch.SetAlarmStateInput](body)))
 		case "DescribeAlarmHistory":
-			items := cbor.List{}
-			for _, item := range s.History(input[cloudwatch.DescribeAlarmHistoryInput](c)) {
-				items = append(items, cbor.Map{"AlarmName": cbor.String(*item.AlarmName),
-					"AlarmType": cbor.String(item.AlarmType), "HistoryItemType": cbor.String(item.HistoryItemType),
-					"Timestamp":      stamp(*item.Timestamp),
-					"HistorySummary": cbor.String(*item.HistorySummary), "HistoryData": cbor.String(*item.HistoryData)})
+			items := []any{}
+			for _, item := range s.History(input[cloudwatch.DescribeAlarmHistoryInput](body)) {
+				items = append(items, map[string]any{"AlarmName": item.AlarmName, "AlarmType": item.AlarmType,
+					"HistoryItemType": item.HistoryItemType, "Timestamp": float64(item.Timestamp.UnixMilli()) / 1000,
+					"HistorySummary": item.HistorySummary, "HistoryData": item.HistoryData})
 			}
-			c.write(w, cbor.Map{"AlarmHistoryItems": items}, nil)
+			write(w, map[string]any{"AlarmHistoryItems": items}, nil)
 		case "PutMetricAlarm":
-			answer, in := httptest.NewRecorder(), input[cloudwatch.PutMetricAlarmInput](c)
+			answer, in := httptest.NewRecorder(), input[cloudwatch.PutMetricAlarmInput](body)
 			if err := s.Put(r.Context(), aws.ToString(in.AlarmName), func() { store.ServeHTTP(answer, r) }); err != nil {
-				c.write(w, nil, err)
+				write(w, nil, err)
 				return
 			}
 			maps.Copy(w.Header(), answer.Header())
@@ -53,78 +53,20 @@ func (s *Alarms) Handler(store http.Handler) http.Handler {
 	})
 }
 
-// Target is the name of the service in the header X-Amz-Target of the JSON protocol, with a dot after it.
-const Target = "GraniteServiceVersion20100801."
-
-// request is a call of the API.
-type request struct {
-	operation string
-	isJSON    bool
-	json      []byte // its parameters, also of a call in CBOR
-}
-
-func requestOf(r *http.Request, body []byte) request {
-	operation, isJSON := strings.CutPrefix(r.Header.Get("X-Amz-Target"), Target)
-	if !isJSON {
-		_, operation, _ = strings.Cut(r.URL.Path, "/operation/")
-		v, _ := cbor.Decode(body)
-		body, _ = json.Marshal(Plain(v))
-	}
-	return request{operation, isJSON, body}
-}
-
-// input returns the parameters of a call. The store answers to a body that cannot be read.
-func input[I any](c request) *I {
+// input returns the parameters of a call, without those that cannot be read.
+func input[I any](body []byte) *I {
 	in := new(I)
-	_ = json.Unmarshal(c.json, in)
+	_ = json.Unmarshal(body, in)
 	return in
 }
 
-// stamp encodes a time.
-func stamp(t time.Time) cbor.Value {
-	return &cbor.Tag{ID: 1, Value: cbor.Float64(float64(t.UnixMilli()) / 1000)}
-}
-
-func (c request) write(w http.ResponseWriter, out cbor.Map, err error) {
-	status := http.StatusOK
+func write(w http.ResponseWriter, out any, err error) {
+	w.Header().Set("Content-Type", "application/x-amz-json-1.0")
 	if err != nil {
 		api := smithy.APIError(&smithy.GenericAPIError{Code: "InternalServiceFault", Message: err.Error()})
 		errors.As(err, &api)
-		status = http.StatusBadRequest
-		out = cbor.Map{"__type": cbor.String(api.ErrorCode()), "message": cbor.String(api.ErrorMessage())}
+		w.WriteHeader(http.StatusBadRequest)
+		out = map[string]string{"__type": api.ErrorCode(), "message": api.ErrorMessage()}
 	}
-	body := cbor.Encode(out)
-	w.Header().Set("Content-Type", "application/cbor")
-	w.Header().Set("Smithy-Protocol", "rpc-v2-cbor")
-	if c.isJSON {
-		w.Header().Set("Content-Type", "application/x-amz-json-1.0")
-		w.Header().Del("Smithy-Protocol")
-		body, _ = json.Marshal(Plain(out)) // texts and numbers can be encoded
-	}
-	w.WriteHeader(status)
-	_, _ = w.Write(body) // fails only if the client went away
-}
-
-// Plain returns a CBOR value as encoding/json would decode it; a number or a truth value keeps its type. A time is a
-// number.
-func Plain(v cbor.Value) any {
-	switch v := v.(type) {
-	case cbor.String:
-		return string(v)
-	case cbor.List:
-		out := make([]any, len(v))
-		for i := range v {
-			out[i] = Plain(v[i])
-		}
-		return out
-	case cbor.Map:
-		out := map[string]any{}
-		for k, member := range v {
-			out[k] = Plain(member)
-		}
-		return out
-	case *cbor.Tag:
-		return v.Value
-	}
-	return v
+	_ = json.NewEncoder(w).Encode(out) // fails only if the client went away
 }

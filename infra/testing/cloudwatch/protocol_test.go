@@ -20,13 +20,13 @@ import (
 func TestHandler(t *testing.T) {
 	r := newRig()
 	passed := ""
-	server := httptest.NewServer(r.Handler(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-		passed = q.URL.Path
+	server := httptest.NewServer(JSONForCBOR(r.Handler(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		passed = q.Header.Get("X-Amz-Target")
 		a := errorsAlarm(1, 1)
 		a.AlarmName, a.StateValue = aws.String("other"), types.StateValueOk
 		r.api.Put(a)
-		request{}.write(w, nil, nil)
-	})))
+		write(w, struct{}{}, nil)
+	}))))
 	defer server.Close()
 	c := cloudwatch.New(cloudwatch.Options{Region: "us-east-1", BaseEndpoint: &server.URL, RetryMaxAttempts: 1,
 		Credentials: credentials.NewStaticCredentialsProvider("x", "y", "")})
@@ -94,7 +94,7 @@ func TestHandler(t *testing.T) {
 		t.Errorf("a new alarm: %+v, %v", a, err)
 	}
 	if _, err := c.DeleteAlarms(t.Context(), &cloudwatch.DeleteAlarmsInput{AlarmNames: []string{"other"}}); err != nil ||
-		passed != "/service/GraniteServiceVersion20100801/operation/DeleteAlarms" {
+		passed != Target+"DeleteAlarms" {
 		t.Errorf("%s was passed on, %v", passed, err)
 	}
 }

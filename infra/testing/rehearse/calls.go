@@ -9,11 +9,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/aws/smithy-go/encoding/cbor"
-
 	appiam "imagery/app/deploy/iam"
 	"imagery/app/testing/fakeaws"
-	"imagery/infra/testing/cloudwatch"
 )
 
 // protocol is a protocol of AWS's APIs.
@@ -23,7 +20,6 @@ const (
 	rest protocol = iota // S3 and S3 Control
 	query
 	jsonRPC
-	cborRPC
 )
 
 // call is one call of an AWS API.
@@ -47,18 +43,11 @@ func callOf(r *http.Request, body []byte) call {
 	if c.service == "monitoring" { // the name of CloudWatch in signatures and host names
 		c.service = "cloudwatch"
 	}
-	_, cborOperation, isCBOR := strings.Cut(r.URL.Path, "/operation/")
-	_, jsonOperation, isJSON := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+	_, operation, isJSON := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
 	switch {
-	case isCBOR:
-		c.protocol = cborRPC
-		c.setOperation(cborOperation)
-		if v, err := cbor.Decode(body); err == nil {
-			c.addMembers(cloudwatch.Plain(v))
-		}
 	case isJSON:
 		c.protocol = jsonRPC
-		c.setOperation(jsonOperation)
+		c.setOperation(operation)
 		var members map[string]any
 		if json.Unmarshal(body, &members) == nil { // otherwise moto answers with the error
 			c.addMembers(members)
@@ -82,10 +71,9 @@ func (c *call) setOperation(operation string) {
 	c.operation, c.action = operation, appiam.Action{Service: c.service, Operation: operation}.Name()
 }
 
-// addMembers adds the members of a JSON or CBOR object. Empty objects and lists count as absent.
-func (c *call) addMembers(members any) {
-	object, _ := members.(map[string]any)
-	for name, v := range object {
+// addMembers adds the members of a JSON object. Empty objects and lists count as absent.
+func (c *call) addMembers(members map[string]any) {
+	for name, v := range members {
 		switch v := v.(type) {
 		case string:
 			c.parameters.Set(name, v)

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"net/http"
 
-	"github.com/aws/smithy-go/encoding/cbor"
-
 	"imagery/infra/testing/authz"
 )
 
@@ -23,10 +21,6 @@ func refuse(w http.ResponseWriter, c call, err error) {
 	case jsonRPC:
 		kind = "application/x-amz-json-1.0"
 		body, _ = json.Marshal(map[string]string{"__type": e.Code, "message": e.Message}) // strings can be encoded
-	case cborRPC:
-		kind = "application/cbor"
-		w.Header().Set("Smithy-Protocol", "rpc-v2-cbor")
-		body = cbor.Encode(cbor.Map{"__type": cbor.String(e.Code), "message": cbor.String(e.Message)})
 	default:
 		body = errorXML(c, e)
 	}
@@ -62,7 +56,7 @@ func errorOf(c call, err error) (apiError, int) {
 			http.StatusForbidden
 	case c.service == "sns": // "Indicates that the user has been denied access to the requested resource." 403
 		return apiError{"AuthorizationError", message}, http.StatusForbidden
-	case c.protocol == jsonRPC || c.protocol == cborRPC: // "You do not have sufficient access to perform this action." 400
+	case c.protocol == jsonRPC: // "You do not have sufficient access to perform this action." 400
 		return apiError{"AccessDeniedException", message}, http.StatusBadRequest
 	}
 	return apiError{"AccessDenied", message}, http.StatusForbidden

@@ -102,6 +102,11 @@ func passTo(address string) http.Handler {
 
 // ServeHTTP answers one call of an AWS API.
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	cloudwatch.JSONForCBOR(http.HandlerFunc(f.answer)).ServeHTTP(w, r)
+}
+
+// answer answers a call that is not in CBOR.
+func (f *front) answer(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return // the client went away
@@ -124,8 +129,7 @@ func (f *front) serve(w http.ResponseWriter, r *http.Request, c call, body []byt
 		body = []byte(r.URL.RawQuery)
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
-	if strings.Contains(r.URL.Path, "/operation/") ||
-		strings.HasPrefix(r.Header.Get("X-Amz-Target"), cloudwatch.Target) {
+	if strings.HasPrefix(r.Header.Get("X-Amz-Target"), cloudwatch.Target) {
 		f.watch.ServeHTTP(w, r)
 		return
 	}

@@ -14,6 +14,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+
+	"imagery/infra/testing/cloudwatch"
 )
 
 // region is the region of the rehearsal. moto knows it, with these zones.
@@ -60,7 +62,7 @@ func (m *moto) speakCBOR() error {
 	if err != nil {
 		return fmt.Errorf("listen before moto_server: %w", err)
 	}
-	server := &http.Server{Handler: jsonForCBOR(passTo(m.address))}
+	server := &http.Server{Handler: cloudwatch.JSONForCBOR(passTo(m.address))}
 	go func() { _ = server.Serve(l) }() // until the end of the process
 	m.address = l.Addr().String()
 	m.config.BaseEndpoint = aws.String("http://" + m.address)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -42,9 +41,7 @@ func guarded(t *testing.T, machine ...policy.Statement) (*front, aws.Config) {
 	for _, key := range []string{"endpoint autoscaling", "endpoint sqs", "endpoint s3", "bucket imagery-x"} {
 		f.rights.cache[key] = cached{nil, time.Now().Add(time.Hour)}
 	}
-	server := httptest.NewServer(f)
-	t.Cleanup(server.Close)
-	return f, aws.Config{Region: region, BaseEndpoint: &server.URL, RetryMaxAttempts: 1}
+	return f, serve(t, f)
 }
 
 func as(c aws.Config, caller string) aws.Config {

@@ -1,4 +1,4 @@
-package main
+package cloudwatch
 
 import (
 	"encoding/json"
@@ -18,7 +18,7 @@ import (
 // TestCBORIsTranslated: a client of CloudWatch and a server that speaks JSON only understand each other.
 func TestCBORIsTranslated(t *testing.T) {
 	var got map[string]any
-	server := httptest.NewServer(jsonForCBOR(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewServer(JSONForCBOR(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := json.NewDecoder(r.Body).Decode(&got); err != nil {
 			t.Error(err)
 		}
@@ -33,7 +33,7 @@ func TestCBORIsTranslated(t *testing.T) {
 		}
 	})))
 	t.Cleanup(server.Close)
-	c := cloudwatch.New(cloudwatch.Options{Region: region, BaseEndpoint: &server.URL, RetryMaxAttempts: 1,
+	c := cloudwatch.New(cloudwatch.Options{Region: "us-east-1", BaseEndpoint: &server.URL, RetryMaxAttempts: 1,
 		Credentials: credentials.NewStaticCredentialsProvider("rehearsal", "rehearsal", "")})
 	if _, err := c.PutMetricAlarm(t.Context(), &cloudwatch.PutMetricAlarmInput{AlarmName: aws.String("a"),
 		ComparisonOperator: types.ComparisonOperatorGreaterThanThreshold, EvaluationPeriods: aws.Int32(3),

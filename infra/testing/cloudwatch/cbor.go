@@ -1,4 +1,4 @@
-package main
+package cloudwatch
 
 import (
 	"bytes"
@@ -16,8 +16,8 @@ import (
 // cborPath matches the paths of Smithy's RPC v2 protocol with CBOR, which SDKs speak to CloudWatch.
 var cborPath = regexp.MustCompile(`^/service/(\w+)/operation/(\w+)$`)
 
-// jsonForCBOR lets next, which speaks JSON only, serve calls of the CBOR protocol.
-func jsonForCBOR(next http.Handler) http.Handler {
+// JSONForCBOR lets next, which speaks JSON only, serve calls of the CBOR protocol.
+func JSONForCBOR(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		m := cborPath.FindStringSubmatch(r.URL.Path)
 		if m == nil {
