@@ -209,6 +209,9 @@ const (
 	// emptyWait sets how long an empty queue is polled before it counts as empty. A worker that reads the dead letters
 	// at the same time hides them for a moment, and operators act on "no dead letters".
 	emptyWait = time.Second
+	// heldWait sets how long dead letters that are counted but cannot be received are polled: a pass of the reconciler
+	// hides them for a few seconds. It is not longer because the counts of SQS are about a minute old.
+	heldWait = 10 * time.Second
 	// receiveBatch is the largest number of messages that one receive returns.
 	receiveBatch = 10
 	// releaseTimeout bounds making the dead letters visible again. The others become visible when their visibility
@@ -229,14 +232,18 @@ func (d Deployment) eachDeadLetter(ctx context.Context, batch int,
 		_, _ = d.Service.DeadLetters.Extend(within, 0, slices.Collect(maps.Values(received))...)
 	}()
 	seen, known := map[string]bool{}, 0
-	for wait := emptyWait; known <= len(seen); wait = 0 {
+	for wait, begun := emptyWait, time.Now(); known <= len(seen); {
 		ms, err := d.Service.DeadLetters.Receive(ctx, batch, wait)
 		if err != nil {
 			return fmt.Errorf("receive dead letters: %w", err)
 		}
 		if len(ms) == 0 {
+			if len(seen) == 0 && time.Since(begun) < heldWait && d.deadLettersCounted(ctx) {
+				continue
+			}
 			break
 		}
+		wait = 0
 		var fresh []imagery.Message
 		for _, m := range ms {
 			received[m.ID] = m // a known one has a new receipt
@@ -257,6 +264,12 @@ func (d Deployment) eachDeadLetter(ctx context.Context, batch int,
 		}
 	}
 	return interrupted(ctx)
+}
+
+// deadLettersCounted reports whether the queue counts dead letters, visible or not.
+func (d Deployment) deadLettersCounted(ctx context.Context) bool {
+	depth, err := d.QueueDepth(ctx)
+	return err == nil && depth.DeadLetters > 0
 }
 
 // deadLetters describes a batch of messages, whose images it reads at the same time. It returns the first error only,
