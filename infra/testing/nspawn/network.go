@@ -52,6 +52,23 @@ func (h *Host) Zone(name string, up bool) error {
 	return exec.Command("ip", "link", "set", bridge(n), map[bool]string{true: "up", false: "down"}[up]).Run()
 }
 
+// inotifyInstances is enough for a hundred machines: the systemd of each takes about ten of root's inotify instances,
+// of which Linux allows 128. Without one, a machine boots but never runs its user data.
+const inotifyInstances = 1024
+
+// raiseInotify raises the limit of inotify instances of this computer, if it is lower.
+func raiseInotify() error {
+	const path = "/proc/sys/fs/inotify/max_user_instances"
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if n, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil && n >= inotifyInstances {
+		return nil
+	}
+	return os.WriteFile(path, []byte(strconv.Itoa(inotifyInstances)), 0)
+}
+
 // ownCgroup returns this process's folder in the unified hierarchy.
 func ownCgroup() (string, error) {
 	b, err := os.ReadFile("/proc/self/cgroup")

@@ -86,6 +86,9 @@ func New(o Options) (*Host, error) {
 	if err := network(len(o.Zones)); err != nil {
 		return nil, err
 	}
+	if err := raiseInotify(); err != nil {
+		return nil, fmt.Errorf("raise the limit of inotify instances: %w", err)
+	}
 	var err error
 	if h.cgroups, err = ownCgroup(); err != nil {
 		return nil, err
