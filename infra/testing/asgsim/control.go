@@ -245,9 +245,6 @@ func (s *Simulator) SetAlarms(state cw.StateValue, names ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, name := range names {
-		if s.alarms[name] != state {
-			s.Log("alarm %s: %s", name, state)
-		}
 		s.alarms[name] = state
 	}
 }
