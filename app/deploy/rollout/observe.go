@@ -128,8 +128,8 @@ func (o *observer) alarms(ctx context.Context, names []string) (ok bool, err err
 // consoleLines suffice to show why a boot failed.
 const consoleLines = 20
 
-// bootFailed begins the last line of the boot script; the shutdown follows it.
-const bootFailed = "IMAGERY BOOT FAILED"
+// bootFailed begins the last line of a boot script that fails, bootStep that of each step. The shutdown follows them.
+const bootFailed, bootStep = "IMAGERY BOOT FAILED", "imagery boot: "
 
 var escapes = regexp.MustCompile(`\x1b\[[0-9;?]*[A-Za-z]`)
 
@@ -147,18 +147,32 @@ func (o *observer) console(ctx context.Context, instance string) []string {
 		}
 	}
 	plain, _ := base64.StdEncoding.DecodeString(text)
-	text = string(plain)
-	if n := strings.LastIndex(text, bootFailed); n >= 0 {
-		line, _, _ := strings.Cut(text[n:], "\n")
-		text = text[:n] + line
+	return lastLines(string(plain))
+}
+
+// lastLines returns the lines of a console that show why a boot failed. If the boot says nothing about a failure, they
+// begin with its last step, and lines in the middle may be left out: the shutdown alone can have more than a few.
+func lastLines(console string) (lines []string) {
+	step := -1
+	for line := range strings.Lines(escapes.ReplaceAllString(console, "")) {
+		if line = strings.TrimSpace(line); line == "" {
+			continue
+		}
+		if strings.Contains(line, bootStep) {
+			step = len(lines)
+		}
+		lines = append(lines, line)
 	}
-	var lines []string
-	for line := range strings.Lines(escapes.ReplaceAllString(text, "")) {
-		if line = strings.TrimSpace(line); line != "" {
-			lines = append(lines, line)
+	for n, line := range slices.Backward(lines) {
+		if strings.Contains(line, bootFailed) {
+			return lines[max(0, n+1-consoleLines) : n+1]
 		}
 	}
-	return lines[max(0, len(lines)-consoleLines):]
+	last := lines[max(0, len(lines)-consoleLines):]
+	if step < 0 || step >= len(lines)-len(last) {
+		return last
+	}
+	return slices.Concat(lines[step:step+consoleLines/2], []string{"..."}, last[consoleLines/2+1:])
 }
 
 // template holds the parts of a launch template version that a rollout needs.

@@ -14,7 +14,7 @@ import (
 )
 
 // The controller reads from a launch template what the Pulumi program writes: the release, its object in the bucket,
-// and the line with which a boot reports that it failed.
+// and the lines with which a boot reports its steps and that it failed.
 func TestReadTemplate(t *testing.T) {
 	sha := strings.Repeat("0a", 32)
 	script, err := release.UserData(release.Boot{
@@ -34,8 +34,10 @@ func TestReadTemplate(t *testing.T) {
 	if got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
-	if !strings.Contains(script, `echo "`+bootFailed) {
-		t.Errorf("the boot script does not print %q", bootFailed)
+	for _, text := range []string{bootFailed, bootStep} {
+		if !strings.Contains(script, `echo "`+text) {
+			t.Errorf("the boot script does not print %q", text)
+		}
 	}
 	if none := readTemplate(types.LaunchTemplateVersion{}); none != (template{}) {
 		t.Errorf("%+v", none)
