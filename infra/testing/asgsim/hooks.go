@@ -7,11 +7,20 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
 )
 
-// await keeps the instance in a wait state until the lifecycle action is completed or times out. It returns the result.
-func (s *Simulator) await(i *instance, h *Hook, state types.LifecycleState, a *Activity) string {
-	result := make(chan string, 1)
+// Ends of the status message of a launch that was abandoned. AWS documents both:
+// https://docs.aws.amazon.com/autoscaling/ec2/userguide/tutorial-lifecycle-hook-instance-metadata.html and
+// https://docs.aws.amazon.com/codedeploy/latest/userguide/troubleshooting-auto-scaling.html.
+const (
+	abandoned = "Lifecycle Action Completed with ABANDON Result"
+	timedOut  = "Heartbeat Timeout"
+)
+
+// await keeps the instance in a wait state until the lifecycle action is completed or times out. It returns the result,
+// and how the status message of an abandoned launch ends.
+func (s *Simulator) await(i *instance, h *Hook, state types.LifecycleState, a *Activity) (result, why string) {
+	completed := make(chan string, 1)
 	s.mu.Lock()
-	i.state, i.hook, i.result, a.StatusCode = state, h, result, types.ScalingActivityStatusCodeMidLifecycleAction
+	i.state, i.hook, i.result, a.StatusCode = state, h, completed, types.ScalingActivityStatusCodeMidLifecycleAction
 	s.mu.Unlock()
 	defer func() {
 		s.mu.Lock()
@@ -28,26 +37,26 @@ func (s *Simulator) await(i *instance, h *Hook, state types.LifecycleState, a *A
 	defer poll.Stop()
 	for {
 		select {
-		case r := <-result:
-			return r
+		case r := <-completed:
+			return r, abandoned
 		case <-timeout.C:
 			s.Log("%s: hook %s of %s timed out: %s", i.Group, h.Name, i.ID, h.DefaultResult)
-			return h.DefaultResult
+			return h.DefaultResult, timedOut
 		case <-poll.C:
 			// "The action the Auto Scaling group takes when the lifecycle hook timeout elapses or if an unexpected
 			// failure occurs." Such a failure is a power-off. That AWS acts on it at once is not documented.
 			if !s.Driver.Running(i.ID) {
 				select {
-				case r := <-result: // completed before the power-off
-					return r
+				case r := <-completed: // before the power-off
+					return r, abandoned
 				default:
-					return h.DefaultResult
+					return h.DefaultResult, abandoned
 				}
 			}
 		case <-terminated:
-			return Abandon
+			return Abandon, abandoned
 		case <-s.ctx.Done():
-			return Abandon
+			return Abandon, abandoned
 		}
 	}
 }

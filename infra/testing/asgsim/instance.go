@@ -78,9 +78,9 @@ func (s *Simulator) start(g *group, i *instance, a *Activity) {
 		s.launchFailed(g, i, a, err)
 		return
 	}
-	result := Continue
+	result, why := Continue, ""
 	if h := s.hook(g.Name, Launching); h != nil && s.sleep(hookDelay) {
-		result = s.await(i, h, types.LifecycleStatePendingWait, a)
+		result, why = s.await(i, h, types.LifecycleStatePendingWait, a)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -92,7 +92,7 @@ func (s *Simulator) start(g *group, i *instance, a *Activity) {
 		s.backOff(g)
 		// That an abandoned launch is Cancelled is not documented; Failed is possible as well.
 		s.end(a, types.ScalingActivityStatusCodeCancelled, fmt.Sprintf(
-			"Instance failed to complete user's Lifecycle Action: Lifecycle Action with token %s was abandoned", i.ID))
+			"Instance failed to complete user's Lifecycle Action: Lifecycle Action with token %s was abandoned: %s", i.ID, why))
 		s.terminate(g, i, "a lifecycle action was abandoned")
 		return
 	}

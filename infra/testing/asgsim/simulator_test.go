@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -51,11 +52,13 @@ func TestFailedLaunchesNeverServe(t *testing.T) {
 	for what, c := range map[string]struct {
 		script asgsim.Script
 		status types.ScalingActivityStatusCode
+		says   string
 	}{
 		"gives up": {asgsim.Script{Boot: 30 * time.Second, Answer: asgsim.Abandon},
-			types.ScalingActivityStatusCodeCancelled},
-		"hangs":       {asgsim.Script{}, types.ScalingActivityStatusCodeCancelled},
-		"not started": {asgsim.Script{Refused: "InsufficientInstanceCapacity"}, types.ScalingActivityStatusCodeFailed},
+			types.ScalingActivityStatusCodeCancelled, "was abandoned: Lifecycle Action Completed with ABANDON Result"},
+		"hangs": {asgsim.Script{}, types.ScalingActivityStatusCodeCancelled, "was abandoned: Heartbeat Timeout"},
+		"not started": {asgsim.Script{Refused: "InsufficientInstanceCapacity"}, types.ScalingActivityStatusCodeFailed,
+			"InsufficientInstanceCapacity"},
 	} {
 		t.Run(what, func(t *testing.T) {
 			inBubble(t, byVersion(c.script), func(w *cloud) {
@@ -64,7 +67,9 @@ func TestFailedLaunchesNeverServe(t *testing.T) {
 				w.deploy("2")
 				w.desire(3)
 				took := w.until("a launch failed", func() bool {
-					return slices.ContainsFunc(w.activities(), func(a types.Activity) bool { return a.StatusCode == c.status })
+					return slices.ContainsFunc(w.activities(), func(a types.Activity) bool {
+						return a.StatusCode == c.status && strings.Contains(aws.ToString(a.StatusMessage), c.says)
+					})
 				})
 				if hang := what == "hangs"; hang != (took >= 900*time.Second) {
 					t.Errorf("ended after %s", took)
