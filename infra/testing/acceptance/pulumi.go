@@ -108,14 +108,19 @@ func (p *process) wait() (string, error) {
 // told is how many lines of an output an error has.
 const told = 6
 
-// tail returns what an output says from its first line that begins with "error:", or else its last lines.
+// tail returns what an output says from its first line that begins with "error:" to an empty line: Pulumi's diagnostics
+// of one resource, with the console of an instance if a rollout failed. Without such a line it returns the last lines.
 func tail(text string) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	at := slices.IndexFunc(lines, func(l string) bool { return strings.HasPrefix(strings.TrimSpace(l), "error: ") })
 	if at < 0 {
-		at = max(0, len(lines)-told)
+		return strings.Join(lines[max(0, len(lines)-told):], "\n")
 	}
-	return strings.Join(lines[at:min(len(lines), at+told)], "\n")
+	lines = lines[at:]
+	if end := slices.IndexFunc(lines, func(l string) bool { return strings.TrimSpace(l) == "" }); end >= 0 {
+		lines = lines[:end]
+	}
+	return strings.Join(lines, "\n")
 }
 
 // run runs a program to its end.

@@ -71,3 +71,18 @@ func TestAnInterruptEndsAProgram(t *testing.T) {
 		t.Errorf("%q, %v", text, err)
 	}
 }
+
+// TestTail: the reason of a failed up has all that the rollout says, and nothing of other resources.
+func TestTail(t *testing.T) {
+	rollout := "error: program failed:\n    release 1 does not work\n" +
+		strings.Repeat("      | a line of a console\n", 20) + "    More: aws logs tail"
+	for text, want := range map[string]string{
+		"Diagnostics:\n    " + rollout + "\n\nResources:\n    1 errored\n": rollout,
+		"1\n2\n3\n4\n5\n6\n7\n8\n": "3\n4\n5\n6\n7\n8",
+		"":                         "",
+	} {
+		if got := strings.TrimSpace(tail(text)); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
