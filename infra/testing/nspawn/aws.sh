@@ -29,7 +29,7 @@ case $call in
     }
     case $code in
       200) ;;
-      403) refuse AccessDenied GetObject "Access Denied" ;;
+      403) refuse AccessDenied GetObject "$(sed -n 's:.*<Message>\(.*\)</Message>.*:\1:p' "$file")" ;;
       404) refuse NoSuchKey GetObject "The specified key does not exist." ;;
       *) refuse InternalError GetObject "HTTP $code" ;;
     esac

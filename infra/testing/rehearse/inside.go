@@ -141,11 +141,12 @@ func (p pulumi) environment() []string {
 const stackName = "rehearsal"
 
 // settings of the stack that differ from a stack on AWS: the endpoint, machines of this kind, a backlog that this
-// computer can make and process, and a bake whose alarms have the periods of a rehearsal.
+// computer can make and process, a bake whose alarms have the periods of a rehearsal, and a boot that gives up and says
+// why before the launch hook of 90 s ends it. It waits longer than policies are late in an acceptance run.
 var settings = [][2]string{{"aws:region", region}, {"aws:s3UsePathStyle", "true"},
 	{"aws:skipCredentialsValidation", "true"}, {"aws:skipMetadataApiCheck", "true"}, {"imagery:arch", "amd64"},
 	{"imagery:serverType", "t3.small"}, {"imagery:workerType", "c7i.large"}, {"imagery:backlogPerWorker", "5"},
-	{"imagery:bakeSeconds", "45"}, {"imagery:alarmEmail", "operator@example.com"},
+	{"imagery:bakeSeconds", "45"}, {"imagery:bootRetrySeconds", "70"}, {"imagery:alarmEmail", "operator@example.com"},
 	{"imagery:ssm", "true"}} // operators run commands on machines
 
 func (p pulumi) up(ctx context.Context) error {
