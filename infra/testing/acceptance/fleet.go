@@ -61,7 +61,7 @@ const versionRequests = 8
 
 // settled waits until both groups are whole and every server runs a release.
 func (t *T) settled(ctx context.Context, release string) error {
-	return t.until(ctx, "both groups are whole with release "+release[:12], 15*time.Minute,
+	return t.until(ctx, fmt.Sprintf("both groups are whole with release %.12s", release), 15*time.Minute,
 		func(ctx context.Context) (bool, error) {
 			for _, name := range t.groups() {
 				g, err := t.group(ctx, name)

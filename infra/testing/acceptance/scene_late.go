@@ -39,7 +39,8 @@ func lateRights(ctx context.Context, t *T) error {
 	}
 	client, waited := ec2.NewFromConfig(t.aws), 0
 	for _, id := range ids {
-		out, err := client.GetConsoleOutput(ctx, &ec2.GetConsoleOutputInput{InstanceId: &id})
+		out, err := client.GetConsoleOutput(ctx, &ec2.GetConsoleOutputInput{InstanceId: &id,
+			Latest: aws.Bool(true)}) // else that of the start, if any yet
 		if err != nil {
 			return fmt.Errorf("read the console of %s: %w", id, err)
 		}
@@ -48,6 +49,9 @@ func lateRights(ctx context.Context, t *T) error {
 			return fmt.Errorf("read the console of %s: %w", id, err)
 		}
 		step, seconds := longestStep(string(text))
+		if !bootStep.Match(text) {
+			return fmt.Errorf("the console of %s has no steps of its boot", id)
+		}
 		t.figure("%s: the step %q took %d s", id, step, seconds)
 		if time.Duration(seconds)*time.Second >= lateStep {
 			waited++

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	astypes "github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 )
@@ -20,17 +21,25 @@ const cutTag = "imagery-acceptance"
 // the load balancer sends it no requests.
 const cutFor = 3 * time.Minute
 
-// zoneCut cuts the first zone off the network: an ACL without rules denies all traffic from and to its subnets.
+// zoneCut cuts a zone off the network: an ACL without rules denies all traffic from and to its subnets. It is not the
+// first one, which with `egress` nat has the way out of all zones.
 func zoneCut(ctx context.Context, t *T) (err error) {
 	for _, name := range t.groups() {
 		if _, err := t.awaitFull(ctx, name); err != nil {
 			return err
 		}
 	}
-	if len(t.current.AZs) < 2 {
-		return fmt.Errorf("the stack has the zones %v, want two", t.current.AZs)
+	servers, err := t.group(ctx, t.current.ServerGroup)
+	if err != nil {
+		return err
 	}
-	zone := t.current.AZs[0]
+	at := slices.IndexFunc(servers.Instances, func(i astypes.Instance) bool {
+		return slices.Index(t.current.AZs, aws.ToString(i.AvailabilityZone)) > 0
+	})
+	if at < 0 {
+		return fmt.Errorf("all servers are in the first of the zones %v", t.current.AZs)
+	}
+	zone := aws.ToString(servers.Instances[at].AvailabilityZone)
 	defer putBack(ctx, &err, "the network of zone "+zone, t.rejoin)
 	begun := time.Now()
 	n, err := t.cut(ctx, t.current.ServerGroup, zone)
