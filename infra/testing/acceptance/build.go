@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -93,16 +94,8 @@ func (t *test) build(ctx context.Context, name string, changes map[string]change
 
 // arch returns the architecture of the stack's instances.
 func (t *test) arch(ctx context.Context) (string, error) {
-	for _, kv := range t.settings() {
-		if kv[0] == "imagery:arch" {
-			return kv[1], nil
-		}
-	}
-	text, err := t.pulumi(ctx, "config", "get", "imagery:arch")
-	if err != nil && strings.Contains(text, "not found") {
-		return "arm64", nil
-	}
-	return strings.TrimSpace(text), err
+	arch, err := t.setting(ctx, "imagery:arch")
+	return cmp.Or(arch, "arm64"), err
 }
 
 func hashed(path string) (binary, error) {

@@ -51,6 +51,7 @@ type frame struct {
 	side   side
 	keep   bool // do not run the last scene
 	client observer
+	ask    func(context.Context)       // called before the last scene, if the stack can serve
 	usable func(context.Context) error // returns why the stack cannot serve the next scene after a failure
 	logf   func(format string, args ...any)
 }
@@ -64,6 +65,9 @@ func (f *frame) run(ctx context.Context, t *test) (results []result) {
 		last := i == len(f.scenes)-1
 		r := result{scene: s}
 		reason := f.side.skipped[s.name]
+		if last && unusable == "" {
+			f.ask(ctx)
+		}
 		switch {
 		case !chosen(f.scenes, i, f.chosen):
 			results = append(results, result{scene: s, outcome: other})

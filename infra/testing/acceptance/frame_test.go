@@ -37,10 +37,16 @@ func runFrame(t *testing.T, ctx context.Context, change func(*frame), fail map[s
 	for _, name := range names {
 		f.scenes = append(f.scenes, try(name, fail[name], &ran))
 	}
+	asked := 0
+	f.ask = func(context.Context) { asked++ }
 	if change != nil {
 		change(f)
 	}
 	results = f.run(ctx, &test{out: t.Output(), begun: time.Now()})
+	unusable := slices.ContainsFunc(results, func(r result) bool { return r.outcome == notRun }) && ctx.Err() == nil
+	if want := map[bool]int{false: 1, true: 0}[unusable]; asked != want {
+		t.Errorf("questions were asked %d times, want %d", asked, want)
+	}
 	return results, ran
 }
 

@@ -119,17 +119,15 @@ func (b *inbox) close(ctx context.Context) (err error) {
 
 // alarm returns the alarm of the stack whose name in the runbook is the given one.
 func (t *test) alarm(ctx context.Context, name string) (types.MetricAlarm, error) {
-	pager := cloudwatch.NewDescribeAlarmsPaginator(cloudwatch.NewFromConfig(t.aws), &cloudwatch.DescribeAlarmsInput{})
-	for pager.HasMorePages() {
-		page, err := pager.NextPage(ctx)
-		if err != nil {
-			return types.MetricAlarm{}, fmt.Errorf("describe alarm %s: %w", name, err)
-		}
-		for _, a := range page.MetricAlarms {
-			if len(a.AlarmActions) == 1 && a.AlarmActions[0] == t.current.AlarmTopic &&
-				strings.HasSuffix(aws.ToString(a.AlarmDescription), "#"+name) {
-				return a, nil
-			}
+	all, err := pages(ctx, cloudwatch.NewDescribeAlarmsPaginator(cloudwatch.NewFromConfig(t.aws), nil),
+		func(o *cloudwatch.DescribeAlarmsOutput) []types.MetricAlarm { return o.MetricAlarms })
+	if err != nil {
+		return types.MetricAlarm{}, fmt.Errorf("describe alarm %s: %w", name, err)
+	}
+	for _, a := range all {
+		if len(a.AlarmActions) == 1 && a.AlarmActions[0] == t.current.AlarmTopic &&
+			strings.HasSuffix(aws.ToString(a.AlarmDescription), "#"+name) {
+			return a, nil
 		}
 	}
 	return types.MetricAlarm{}, fmt.Errorf("no alarm with %s as its only action is described by #%s of the runbook",
@@ -139,7 +137,8 @@ func (t *test) alarm(ctx context.Context, name string) (types.MetricAlarm, error
 // reached waits until an alarm has a state and the subscriber of the topic was told so, and returns its full name.
 func (t *T) reached(ctx context.Context, b *inbox, name string, state types.StateValue) (
 	full string, err error) {
-	err = t.until(ctx, fmt.Sprintf("alarm %s is %s", name, state), 10*time.Minute,
+	// "There is a delay of up to 15 minutes in CloudWatch metrics when a queue is activated from an inactive state."
+	err = t.until(ctx, fmt.Sprintf("alarm %s is %s", name, state), 20*time.Minute,
 		func(ctx context.Context) (bool, error) {
 			a, err := t.alarm(ctx, name)
 			full = aws.ToString(a.AlarmName)

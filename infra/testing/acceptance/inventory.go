@@ -48,14 +48,14 @@ type pager[O, F any] interface {
 	NextPage(context.Context, ...func(*F)) (O, error)
 }
 
-// pages returns the names on all pages.
-func pages[O, F any](ctx context.Context, p pager[O, F], names func(O) []string) (all []string, err error) {
+// pages returns the elements of all pages.
+func pages[O, F, E any](ctx context.Context, p pager[O, F], of func(O) []E) (all []E, err error) {
 	for p.HasMorePages() {
 		page, err := p.NextPage(ctx)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, names(page)...)
+		all = append(all, of(page)...)
 	}
 	return all, nil
 }

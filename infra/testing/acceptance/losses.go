@@ -166,12 +166,18 @@ func putBack(ctx context.Context, err *error, what string, do func(context.Conte
 	}
 }
 
-// setting returns the value that the run gave to a key of the stack, or "".
-func (t *test) setting(key string) (value string) {
+// setting returns the value of a key of the stack, or "": the run's, or the one in the user's own configuration file.
+func (t *test) setting(ctx context.Context, key string) (value string, err error) {
 	for _, kv := range t.settings() {
 		if strings.EqualFold(kv[0], key) {
 			value = kv[1]
 		}
 	}
-	return value
+	if value == "" {
+		value, err = t.read(ctx, "config", "get", key, "--config-file", t.configuration())
+	}
+	if err != nil && strings.Contains(err.Error(), "not found") {
+		err = nil
+	}
+	return strings.TrimSpace(value), err
 }

@@ -46,19 +46,28 @@ func TestFullGroup(t *testing.T) {
 	}
 }
 
-// TestSetting: a key of --config wins over the side's.
+// TestSetting: a key of --config wins over the side's, and both over the user's file.
 func TestSetting(t *testing.T) {
 	aws, err := sideOf(func(string) string { return "" })
 	if err != nil {
 		t.Fatal(err)
 	}
-	of := &test{side: aws}
-	if got := of.setting(ssmKey); got != "true" {
-		t.Errorf("%s is %q", ssmKey, got)
+	fakePulumi(t, `case "$3" in
+  aws:region) echo "warning: a newer version of Pulumi" >&2; echo eu-west-1 ;;
+  imagery:arch) echo "error: configuration key 'imagery:arch' not found for stack 'dev'" >&2; exit 255 ;;
+  *) echo 'error: no login' >&2; exit 255 ;;
+esac
+`)
+	of := newRun(t)
+	of.side, of.opts.config = aws, []string{"imagery:protectData=true"}
+	for key, want := range map[string]string{ssmKey: "true", "imagery:protectData": "true", "aws:region": "eu-west-1",
+		"imagery:arch": ""} {
+		if got, err := of.setting(t.Context(), key); got != want || err != nil {
+			t.Errorf("%s is %q, want %q: %v", key, got, want, err)
+		}
 	}
-	of.opts.config = []string{"imagery:ssm=false"}
-	if got := of.setting(ssmKey); got != "false" {
-		t.Errorf("%s is %q in spite of --config", ssmKey, got)
+	if _, err := of.setting(t.Context(), "imagery:alarmEmail"); err == nil || !strings.Contains(err.Error(), "no login") {
+		t.Error(err)
 	}
 }
 

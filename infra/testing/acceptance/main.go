@@ -30,7 +30,6 @@ type options struct {
 	keep   bool
 	yes    bool
 	report string
-	work   string
 }
 
 // defaultReport is written by a run of all scenes.
@@ -71,7 +70,6 @@ func parse(args []string, out io.Writer) (o options, err error) {
 	flags.BoolVar(&o.keep, "keep", false, "do not destroy the stack at the end")
 	flags.BoolVar(&o.yes, "yes", false, "do not ask before resources that cost money are created")
 	flags.StringVar(&o.report, "report", "", "write the report to this file (default with all scenes: "+defaultReport+")")
-	flags.StringVar(&o.work, "work", "", "folder for logs, binaries and screenshots (default: under the user's cache)")
 	if err := flags.Parse(args); err != nil {
 		if !errors.Is(err, pflag.ErrHelp) {
 			err = usageError(err.Error())
@@ -135,31 +133,38 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 	if err != nil {
 		return err
 	}
-	fmt.Fprint(out, notice(side, o.stack, scenes, o.scenes))
-	if side.ask && !o.yes && !agreed(in, out) {
-		return errors.New("nothing was done")
-	}
-	if o.work == "" {
-		cache, err := os.UserCacheDir()
-		if err != nil {
-			return err
-		}
-		o.work = filepath.Join(cache, "imagery", "acceptance-"+strings.ReplaceAll(o.stack, "/", "-"))
-	}
-	if err := os.RemoveAll(o.work); err != nil {
-		return err
-	}
-	if err := os.MkdirAll(o.work, 0o755); err != nil {
-		return err
-	}
-	t, err := newTest(ctx, o, side, out)
+	cache, err := os.UserCacheDir()
 	if err != nil {
 		return err
 	}
-	if err := t.refuse(ctx); err != nil {
+	work := filepath.Join(cache, "imagery", "acceptance-"+strings.ReplaceAll(o.stack, "/", "-"))
+	unlock, err := lock(work + ".lock")
+	if err != nil {
 		return err
 	}
-	f := &frame{scenes: scenes, chosen: o.scenes, side: side, keep: o.keep, client: t, usable: t.usable, logf: t.logf}
+	defer unlock()
+	t, err := newTest(ctx, o, side, work, out)
+	if err != nil {
+		return err
+	}
+	exists, err := t.refuse(ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Fprint(out, notice(side, o, exists))
+	if side.ask && !o.yes && !agreed(in, out) {
+		return errors.New("nothing was done")
+	}
+	if err := errors.Join(os.RemoveAll(work), os.MkdirAll(work, 0o755)); err != nil {
+		return err
+	}
+	if exists {
+		if err := (&T{test: t}).removeAll(ctx); err != nil {
+			return err
+		}
+	}
+	f := &frame{scenes: scenes, chosen: o.scenes, side: side, keep: o.keep, client: t, usable: t.usable, logf: t.logf,
+		ask: t.answer}
 	results := f.run(ctx, t)
 	text := t.render(ctx, results)
 	fmt.Fprintf(out, "\n%s", text)
@@ -167,7 +172,7 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 		if err := os.WriteFile(o.report, []byte(text), 0o644); err != nil {
 			return fmt.Errorf("write the report: %w", err)
 		}
-		t.logf("the report is in %s, logs are in %s", o.report, o.work)
+		t.logf("the report is in %s, logs are in %s", o.report, work)
 	}
 	if n := count(results, failed); n > 0 {
 		return fmt.Errorf("%d of %d scenes failed", n, len(results))
@@ -178,20 +183,42 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 	return nil
 }
 
+// lock makes sure that one run at a time works on a stack.
+func lock(path string) (unlock func() error, err error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		f.Close()
+		return nil, usageError("another acceptance run of this stack is going on: " + path + " is locked")
+	}
+	return f.Close, nil
+}
+
 // notice says what a run does, how long it takes and what it costs.
-func notice(s side, stack string, all []scene, names []string) string {
+func notice(s side, o options, exists bool) string {
 	var total time.Duration
 	n := 0
-	for i, c := range all {
-		if chosen(all, i, names) && s.skipped[c.name] == "" {
+	for i, c := range scenes {
+		if chosen(scenes, i, o.scenes) && s.skipped[c.name] == "" {
 			total += s.scaled(c.takes)
 			n++
 		}
 	}
-	text := fmt.Sprintf("%d scenes on a new stack %s %s, about %.0f minutes.\n", n, stack, s.where,
-		total.Minutes())
+	text := fmt.Sprintf("%d scenes on a new stack %s %s, about %.0f minutes.\n", n, o.stack, s.where, total.Minutes())
+	if exists {
+		text += fmt.Sprintf("The stack %s that exists holds no photos of others and is DESTROYED first.\n", o.stack)
+	}
 	if s.ask {
-		text += fmt.Sprintf("AWS resources cost about $%.2f until they are destroyed at the end.\n", total.Hours()*hourlyUSD)
+		text += fmt.Sprintf("With the settings of profile dev, its AWS resources cost about $%.2f in this time.\n",
+			total.Hours()*hourlyUSD)
+	}
+	if s.ask && o.keep {
+		text += "They stay and cost money until you destroy the stack (--keep).\n"
 	}
 	return text
 }

@@ -117,14 +117,39 @@ func TestUntold(t *testing.T) {
 	}
 }
 
+// TestTwoAtOnce: a second run would destroy the stack of the first.
+func TestTwoAtOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "imagery", "acceptance-dev.lock")
+	unlock, err := lock(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = lock(path)
+	if usage := usageError(""); !errors.As(err, &usage) || !strings.Contains(err.Error(), path) {
+		t.Errorf("a second run: %v", err)
+	}
+	if err := unlock(); err != nil {
+		t.Error(err)
+	}
+	if unlock, err = lock(path); err != nil {
+		t.Fatalf("after the first: %v", err)
+	}
+	_ = unlock()
+}
+
 // TestNotice: a person is told what a run on AWS costs and takes, and nothing goes on without a yes.
 func TestNotice(t *testing.T) {
 	aws, err := sideOf(func(string) string { return "" })
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := notice(aws, "dev", scenes, nil)
-	if !strings.Contains(text, "stack dev on AWS") || !strings.Contains(text, "minutes") || !strings.Contains(text, "$") {
+	text := notice(aws, options{stack: "dev"}, false)
+	if !strings.Contains(text, "stack dev on AWS") || !strings.Contains(text, "minutes") || !strings.Contains(text, "$") ||
+		strings.Contains(text, "DESTROYED") || strings.Contains(text, "--keep") {
+		t.Error(text)
+	}
+	text = notice(aws, options{stack: "dev", keep: true}, true)
+	if !strings.Contains(text, "stack dev that exists") || !strings.Contains(text, "until you destroy the stack (--keep") {
 		t.Error(text)
 	}
 	for answer, want := range map[string]bool{"y\n": true, "Y\n": true, "\n": false, "": false, "yes please\n": false} {

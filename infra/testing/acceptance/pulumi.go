@@ -182,49 +182,51 @@ func (c *cli) create(ctx context.Context) error {
 	return os.WriteFile(c.configuration(), text, 0o600)
 }
 
-// exists reports whether the stack exists.
-func (c *cli) exists(ctx context.Context) (bool, error) {
-	text, err := c.run(ctx, "pulumi", "stack", "output", "--json", "--stack", c.stack, "--non-interactive")
-	if err != nil && strings.Contains(text, "no stack named") {
-		return false, nil
+// read runs a pulumi command that only reads, and returns what it prints without warnings.
+func (c *cli) read(ctx context.Context, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, "pulumi", append(args, "--stack", c.stack, "--non-interactive")...)
+	cmd.Dir = c.checkout
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	text, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("%s: %w: %s", strings.Join(cmd.Args, " "), err, tail(said.String()))
 	}
-	return err == nil, err
+	return string(text), nil
 }
 
 // outputs are those of the stack that scenes use.
 type outputs struct {
-	URL              string              `json:"url"`
-	ImagesBucket     string              `json:"imagesBucket"`
-	ReleaseBucket    string              `json:"releaseBucket"`
-	Release          string              `json:"release"`
-	Table            string              `json:"table"`
-	QueueURL         string              `json:"queueUrl"`
-	DLQURL           string              `json:"dlqUrl"`
-	ServerGroup      string              `json:"serverGroup"`
-	WorkerGroup      string              `json:"workerGroup"`
-	TemplateVersions map[string]int      `json:"templateVersions"`
-	GuardAlarms      map[string][]string `json:"guardAlarms"`
-	AlarmTopic       string              `json:"alarmTopic"`
-	Region           string              `json:"region"`
-	AZs              []string            `json:"azs"`
-	Egress           string              `json:"egress"`
-	MonthlyCostUSD   struct {
+	URL            string              `json:"url"`
+	ImagesBucket   string              `json:"imagesBucket"`
+	Release        string              `json:"release"`
+	Table          string              `json:"table"`
+	QueueURL       string              `json:"queueUrl"`
+	DLQURL         string              `json:"dlqUrl"`
+	ServerGroup    string              `json:"serverGroup"`
+	WorkerGroup    string              `json:"workerGroup"`
+	GuardAlarms    map[string][]string `json:"guardAlarms"`
+	AlarmTopic     string              `json:"alarmTopic"`
+	Region         string              `json:"region"`
+	AZs            []string            `json:"azs"`
+	MonthlyCostUSD struct {
 		Total float64 `json:"total"`
 	} `json:"monthlyCostUsd"`
 }
 
-// outputs reads the outputs of the stack.
-func (c *cli) outputs(ctx context.Context) (o outputs, err error) {
-	cmd := exec.CommandContext(ctx, "pulumi", "stack", "output", "--json", "--stack", c.stack, "--non-interactive")
-	cmd.Dir = c.checkout
-	text, err := cmd.Output()
+// outputs reads the outputs of the stack, and whether it exists.
+func (c *cli) outputs(ctx context.Context) (o outputs, exists bool, err error) {
+	text, err := c.read(ctx, "stack", "output", "--json")
 	if err != nil {
-		return o, fmt.Errorf("read the outputs of stack %s: %w", c.stack, err)
+		if strings.Contains(err.Error(), "no stack named") {
+			err = nil
+		}
+		return o, false, err
 	}
-	if err := json.Unmarshal(text, &o); err != nil {
-		return o, fmt.Errorf("read the outputs of stack %s: %w", c.stack, err)
+	if err := json.Unmarshal([]byte(text), &o); err != nil {
+		return o, true, fmt.Errorf("read the outputs of stack %s: %w", c.stack, err)
 	}
-	return o, nil
+	return o, true, nil
 }
 
 // remove destroys the stack's resources and forgets it.

@@ -12,7 +12,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	cwtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	logtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"imagery/app/deploy/settings"
 )
@@ -23,13 +27,14 @@ type question struct {
 	answer func(ctx context.Context, t *test) (string, error)
 }
 
-// questions are asked at the end of a run on AWS, before the stack is removed.
+// questions are asked at the end of a run on AWS, before the stack is removed or kept.
 var questions = []question{
 	{"Is the log agent in the image's repositories, reachable as the stack is built?", agentShips},
 	{"Do the documented permissions suffice for StartInstanceRefresh?", refreshes},
 	{"How many instances does a group of two have during a refresh?", mostInstances},
 	{"Does CloudWatch extract the metrics of log lines that the agent ships?", metricsArrive},
 	{"Is an abandoned launch Cancelled in the activities, and when does the next one begin?", abandoned},
+	{"Is an instance that powers off during its launch hook replaced at once?", poweredOff},
 	{"Does a refresh that bakes roll back when an alarm goes off?", alarmsRollBack},
 	{"May the load balancer deliver access logs in this region?", unanswered("accessLogs is off in this run")},
 	{"Are the prices of the estimate right?", unanswered("compare the bill of the day with the cost above")},
@@ -40,33 +45,40 @@ func unanswered(why string) func(context.Context, *test) (string, error) {
 	return func(context.Context, *test) (string, error) { return "not answered: " + why, nil }
 }
 
-// answers asks all questions. An error is an answer, too.
-func (t *test) answers(ctx context.Context) (all [][2]string) {
+// answer asks all questions. An error is an answer, too.
+func (t *test) answer(ctx context.Context) {
 	for _, q := range questions {
 		answer := "only on AWS"
 		if t.side.account {
 			var err error
 			if answer, err = q.answer(ctx, t); err != nil {
-				answer = "not answered: " + err.Error()
+				answer = "not answered: " + strings.Join(strings.Fields(err.Error()), " ")
 			}
 		}
-		all = append(all, [2]string{q.text, answer})
+		t.answered = append(t.answered, [2]string{q.text, answer})
 	}
-	return all
 }
 
 func agentShips(ctx context.Context, t *test) (string, error) {
-	group := "/" + settings.Project + "/" + settings.ShortStack(t.stack)
-	out, err := cloudwatchlogs.NewFromConfig(t.aws).DescribeLogGroups(ctx,
-		&cloudwatchlogs.DescribeLogGroupsInput{LogGroupNamePrefix: &group})
+	api := cloudwatchlogs.NewFromConfig(t.aws)
+	group := "/" + settings.Project + "/" + settings.ShortStack(t.stack) + "/"
+	out, err := api.DescribeLogGroups(ctx, &cloudwatchlogs.DescribeLogGroupsInput{LogGroupNamePrefix: &group})
 	if err != nil {
 		return "", err
 	}
-	var bytes int64
+	n := 0 // not StoredBytes, which AWS counts late
 	for _, g := range out.LogGroups {
-		bytes += aws.ToInt64(g.StoredBytes)
+		streams, err := pages(ctx, cloudwatchlogs.NewDescribeLogStreamsPaginator(api,
+			&cloudwatchlogs.DescribeLogStreamsInput{LogGroupName: g.LogGroupName}),
+			func(o *cloudwatchlogs.DescribeLogStreamsOutput) []string {
+				return each(o.LogStreams, func(e logtypes.LogStream) *string { return e.LogStreamName })
+			})
+		if err != nil {
+			return "", err
+		}
+		n += len(streams)
 	}
-	return fmt.Sprintf("%d log groups hold %d bytes (CloudWatch counts them late)", len(out.LogGroups), bytes), nil
+	return fmt.Sprintf("agents have made %d log streams in %d log groups", n, len(out.LogGroups)), nil
 }
 
 // refreshesOf returns the newest instance refreshes of both groups.
@@ -87,11 +99,16 @@ func refreshes(ctx context.Context, t *test) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	caller, err := sts.NewFromConfig(t.aws).GetCallerIdentity(ctx, nil)
+	if err != nil {
+		return "", err
+	}
+	arn := strings.Split(aws.ToString(caller.Arn), ":")
 	by := map[types.InstanceRefreshStatus]int{}
 	for _, r := range all {
 		by[r.Status]++
 	}
-	return fmt.Sprintf("the caller of this run started %d refreshes: %v", len(all), by), nil
+	return fmt.Sprintf("%s started %d refreshes: %v", arn[len(arn)-1], len(all), by), nil
 }
 
 func alarmsRollBack(ctx context.Context, t *test) (string, error) {
@@ -109,17 +126,11 @@ func alarmsRollBack(ctx context.Context, t *test) (string, error) {
 
 // activities returns the scaling activities of a group, the oldest first.
 func (t *test) activities(ctx context.Context, group string) (all []types.Activity, err error) {
-	p := autoscaling.NewDescribeScalingActivitiesPaginator(autoscaling.NewFromConfig(t.aws),
-		&autoscaling.DescribeScalingActivitiesInput{AutoScalingGroupName: &group})
-	for p.HasMorePages() {
-		page, err := p.NextPage(ctx)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, page.Activities...)
-	}
+	all, err = pages(ctx, autoscaling.NewDescribeScalingActivitiesPaginator(autoscaling.NewFromConfig(t.aws),
+		&autoscaling.DescribeScalingActivitiesInput{AutoScalingGroupName: &group}),
+		func(o *autoscaling.DescribeScalingActivitiesOutput) []types.Activity { return o.Activities })
 	slices.SortFunc(all, func(a, b types.Activity) int { return aws.ToTime(a.StartTime).Compare(aws.ToTime(b.StartTime)) })
-	return all, nil
+	return all, err
 }
 
 func mostInstances(ctx context.Context, t *test) (string, error) {
@@ -146,11 +157,53 @@ func abandoned(ctx context.Context, t *test) (string, error) {
 
 func metricsArrive(ctx context.Context, t *test) (string, error) {
 	out, err := cloudwatch.NewFromConfig(t.aws).ListMetrics(ctx,
-		&cloudwatch.ListMetricsInput{MetricName: aws.String(settings.MetricRequests)})
+		&cloudwatch.ListMetricsInput{Namespace: aws.String(settings.MetricNamespace),
+			MetricName: aws.String(settings.MetricRequests), Dimensions: []cwtypes.DimensionFilter{{
+				Name: aws.String(settings.DimensionStack), Value: aws.String(settings.ShortStack(t.stack))}}})
 	if err != nil {
 		return "", err
 	}
 	return fmt.Sprintf("CloudWatch has %d metrics %s", len(out.Metrics), settings.MetricRequests), nil
+}
+
+// poweredOff has a worker replaced, stops the new one while it boots, and waits for the next one.
+func poweredOff(ctx context.Context, t *test) (string, error) {
+	of, name := &T{test: t, scene: "powered off"}, t.current.WorkerGroup
+	g, err := of.awaitFull(ctx, name)
+	if err != nil {
+		return "", err
+	}
+	known := each(g.Instances, func(i types.Instance) *string { return i.InstanceId })
+	if _, err := autoscaling.NewFromConfig(t.aws).TerminateInstanceInAutoScalingGroup(ctx,
+		&autoscaling.TerminateInstanceInAutoScalingGroupInput{InstanceId: &inService(g)[0],
+			ShouldDecrementDesiredCapacity: aws.Bool(false)}); err != nil {
+		return "", err
+	}
+	fresh := ""
+	next := func(ctx context.Context) (bool, error) {
+		g, err := t.group(ctx, name)
+		for _, i := range g.Instances {
+			if i.LifecycleState == types.LifecycleStatePendingWait && !slices.Contains(known, aws.ToString(i.InstanceId)) {
+				fresh = aws.ToString(i.InstanceId)
+				known = append(known, fresh)
+				return true, err
+			}
+		}
+		return false, err
+	}
+	if err := of.until(ctx, "a worker boots", 10*time.Minute, next); err != nil {
+		return "", err
+	}
+	off, begun := fresh, time.Now()
+	_, err = ec2.NewFromConfig(t.aws).StopInstances(ctx, &ec2.StopInstancesInput{InstanceIds: []string{off}})
+	if err != nil {
+		return "", err
+	}
+	if err := of.until(ctx, "another worker boots", 20*time.Minute, next); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%s was stopped in Pending:Wait, and the next one booted %.0f s later", off,
+		time.Since(begun).Seconds()), nil
 }
 
 // overlapping returns the largest number of instances that a group had at a time, by its activities: from the beginning

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,30 +14,26 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
-// refuse returns an error if the stack exists and holds photos that no run of this program has uploaded. A stack that
-// an earlier run has left is removed.
-func (t *test) refuse(ctx context.Context) error {
-	exists, err := t.exists(ctx)
-	if err != nil || !exists {
-		return err
+// refuse returns an error if the stack holds photos that no run of this program has uploaded. Otherwise it reports
+// whether the stack exists.
+func (t *test) refuse(ctx context.Context) (exists bool, err error) {
+	if t.current, exists, err = t.outputs(ctx); err != nil || !exists {
+		return exists, err
 	}
-	if t.current, err = t.outputs(ctx); err != nil {
-		return err
-	}
+	t.aws.Region = cmp.Or(t.current.Region, t.aws.Region) // where its photos are, whatever the caller's region
 	own, err := t.pictures.own(t.checkout)
 	if err != nil {
-		return err
+		return true, err
 	}
 	keys, err := photoKeys(ctx, t.aws, t.current)
 	if err != nil {
-		return fmt.Errorf("look for photos of others in stack %s: %w", t.stack, err)
+		return true, fmt.Errorf("look for photos of others in stack %s: %w", t.stack, err)
 	}
 	if n, example := foreign(keys, own); n > 0 {
-		return usageError(fmt.Sprintf("stack %s holds %d photos of others, such as %s: choose the name of a stack that does "+
+		err = usageError(fmt.Sprintf("stack %s holds %d photos of others, such as %s: choose the name of a stack that does "+
 			"not exist, which this program creates and destroys", t.stack, n, example))
 	}
-	t.logf("removing stack %s, which an earlier run has left", t.stack)
-	return (&T{test: t}).removeAll(ctx)
+	return true, err
 }
 
 // foreign counts the photos whose hash is not one of own. The last part of a key is the hash of the photo.

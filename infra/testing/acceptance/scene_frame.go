@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,9 +12,6 @@ import (
 
 // firstUp creates the stack and brings it up, to a URL at which photos are processed.
 func firstUp(ctx context.Context, t *T) (err error) {
-	if t.before, err = t.take(ctx); err != nil {
-		return err
-	}
 	if err := t.create(ctx); err != nil {
 		return err
 	}
@@ -21,6 +19,14 @@ func firstUp(ctx context.Context, t *T) (err error) {
 		if err := t.set(ctx, kv[0], kv[1]); err != nil {
 			return err
 		}
+	}
+	region, err := t.setting(ctx, "aws:region") // without it, pulumi too uses that of the environment
+	if err != nil {
+		return err
+	}
+	t.aws.Region = cmp.Or(region, t.aws.Region)
+	if t.before, err = t.take(ctx); err != nil {
+		return err
 	}
 	begun := time.Now()
 	if _, err := t.up(ctx); err != nil {
@@ -45,7 +51,6 @@ func firstUp(ctx context.Context, t *T) (err error) {
 // destroy removes the stack and compares the account with what it had before.
 func destroy(ctx context.Context, t *T) error {
 	lost := t.finish(ctx)
-	t.answered = t.answers(ctx)
 	if err := t.removeAll(ctx); err != nil {
 		return errors.Join(lost, err)
 	}

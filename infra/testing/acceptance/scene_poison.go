@@ -195,10 +195,11 @@ func (t *T) failedPhoto(ctx context.Context, id string) error {
 // mailed checks the mail about an alarm, if the side keeps mails.
 func (t *T) mailed(ctx context.Context, alarm string, state types.StateValue) error {
 	if t.side.mail == "" {
-		if to := t.setting("imagery:alarmEmail"); to != "" {
+		to, err := t.setting(ctx, "imagery:alarmEmail")
+		if to != "" {
 			t.figure("a mail about it went to %s; check the inbox", to)
 		}
-		return nil
+		return err
 	}
 	subject := fmt.Sprintf("Subject: %s: %q", state, alarm)
 	err := t.until(ctx, "the mail", time.Minute, func(context.Context) (bool, error) {

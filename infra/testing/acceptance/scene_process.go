@@ -31,7 +31,11 @@ var restarted = regexp.MustCompile(`restarted after (\d+) ms`)
 
 // processKilled kills the service's process on an instance of each group. systemd starts it again.
 func processKilled(ctx context.Context, t *T) error {
-	if on := t.setting(ssmKey); on != "true" {
+	on, err := t.setting(ctx, ssmKey)
+	if err != nil {
+		return err
+	}
+	if on != "true" {
 		return skipError(fmt.Sprintf("commands on instances need Systems Manager, and %s is %q", ssmKey, on))
 	}
 	for _, name := range t.groups() {

@@ -53,13 +53,13 @@ type T struct {
 }
 
 // newTest prepares a run. It reads the checkout in the current folder.
-func newTest(ctx context.Context, o options, s side, out io.Writer) (*test, error) {
+func newTest(ctx context.Context, o options, s side, work string, out io.Writer) (*test, error) {
 	dir, err := os.Getwd()
 	if err != nil {
 		return nil, err
 	}
 	t := &test{opts: o, side: s, out: out, begun: time.Now(), photos: map[string]picture{}}
-	t.stack, t.checkout, t.work = o.stack, dir, o.work
+	t.stack, t.checkout, t.work = o.stack, dir, work
 	if t.commit, err = t.revision(ctx); err != nil {
 		return nil, err
 	}
@@ -102,7 +102,7 @@ const steadyPerSecond = 10
 
 // serve notes the outputs of the stack after an up, and starts the steady client if it does not run yet.
 func (t *test) serve(ctx context.Context) (err error) {
-	if t.current, err = t.outputs(ctx); err != nil {
+	if t.current, _, err = t.outputs(ctx); err != nil {
 		return err
 	}
 	u, err := url.Parse(t.current.URL)
@@ -169,12 +169,7 @@ func (t *test) observe(ctx context.Context, of *T) (seen observed, err error) {
 	if d := time.Since(begun); d > remarkable {
 		of.figure("the last photo came back %.0f s after the scene", d.Seconds())
 	}
-	for _, r := range t.load.Since(of.begun) {
-		seen.requests++
-		if !r.OK() {
-			seen.failed++
-		}
-	}
+	seen.failed, seen.requests = t.failures(of.begun)
 	seen.accepted = len(photos)
 	var bad []error
 	for _, e := range errs {
