@@ -1,11 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"encoding/xml"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -54,15 +52,6 @@ func (k *kept) bucketPolicy(bucket string) string {
 	return k.policies[bucket]
 }
 
-// passBody lets moto serve a call and returns its answer.
-func (f *front) passBody(r *http.Request, body []byte) *httptest.ResponseRecorder {
-	r = r.Clone(r.Context())
-	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
-	answer := httptest.NewRecorder()
-	f.pass.ServeHTTP(answer, r)
-	return answer
-}
-
 // moto evaluates the policy of a bucket without the values of its conditions: a policy that denies requests without TLS
 // would deny all. Package authz evaluates it; moto does not get to know it.
 func putBucketPolicy(f *front, w http.ResponseWriter, _ *http.Request, c call, body []byte) {
@@ -88,7 +77,7 @@ func getBucketPolicy(f *front, w http.ResponseWriter, _ *http.Request, c call, _
 func deleteBucketPolicy(f *front, w http.ResponseWriter, r *http.Request, c call, body []byte) {
 	answer := httptest.NewRecorder()
 	if c.action == "s3:DeleteBucket" {
-		answer = f.passBody(r, body)
+		answer = recordBody(f.pass, r, body)
 	} else {
 		answer.WriteHeader(http.StatusNoContent)
 	}
@@ -102,7 +91,7 @@ func deleteBucketPolicy(f *front, w http.ResponseWriter, r *http.Request, c call
 
 // createBucket gives a new bucket the tags of the call, which moto ignores.
 func createBucket(f *front, w http.ResponseWriter, r *http.Request, c call, body []byte) {
-	answer := f.passBody(r, body)
+	answer := recordBody(f.pass, r, body)
 	var in struct {
 		Tags []s3types.Tag `xml:"Tags>Tag"`
 	}
@@ -128,7 +117,7 @@ type queueCall struct {
 var keptAttributes = []string{"Policy", "RedrivePolicy", "RedriveAllowPolicy"}
 
 func setQueueAttributes(f *front, w http.ResponseWriter, r *http.Request, _ call, body []byte) {
-	answer, in := f.passBody(r, body), queueCall{}
+	answer, in := recordBody(f.pass, r, body), queueCall{}
 	if json.Unmarshal(body, &in) == nil && answer.Code == http.StatusOK {
 		f.kept.mu.Lock()
 		defer f.kept.mu.Unlock()
@@ -154,7 +143,7 @@ func getQueueAttributes(f *front, w http.ResponseWriter, r *http.Request, _ call
 	var out struct{ Attributes map[string]string }
 	_ = json.Unmarshal(body, &in) // moto answers with the error
 	ask, _ := json.Marshal(map[string]any{"QueueUrl": in.QueueUrl, "AttributeNames": []string{"All"}})
-	answer := f.passBody(r, ask)
+	answer := recordBody(f.pass, r, ask)
 	if answer.Code != http.StatusOK || json.Unmarshal(answer.Body.Bytes(), &out) != nil {
 		send(w, answer)
 		return

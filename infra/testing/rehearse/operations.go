@@ -175,9 +175,13 @@ func deleteGroup(f *front, w http.ResponseWriter, r *http.Request, form url.Valu
 	after((*front).removeGroup)(f, w, r, form)
 }
 
-// record lets a handler serve a copy of the request.
+// record lets a handler serve a copy of the request, with other parameters.
 func record(h http.Handler, r *http.Request, form url.Values) *httptest.ResponseRecorder {
-	body := []byte(form.Encode())
+	return recordBody(h, r, []byte(form.Encode()))
+}
+
+// recordBody lets a handler serve a copy of the request, with another body.
+func recordBody(h http.Handler, r *http.Request, body []byte) *httptest.ResponseRecorder {
 	r = r.Clone(r.Context())
 	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	answer := httptest.NewRecorder()
