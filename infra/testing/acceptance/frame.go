@@ -48,8 +48,7 @@ func (e skipError) Error() string { return string(e) }
 type frame struct {
 	scenes []scene
 	chosen []string // names; the first and the last scene are always chosen
-	side   side
-	keep   bool // do not run the last scene
+	keep   bool     // do not run the last scene
 	client observer
 	ask    func(context.Context)       // called before the last scene, if the stack can serve
 	usable func(context.Context) error // returns why the stack cannot serve the next scene after a failure
@@ -64,7 +63,6 @@ func (f *frame) run(ctx context.Context, t *test) (results []result) {
 	for i, s := range f.scenes {
 		last := i == len(f.scenes)-1
 		r := result{scene: s}
-		reason := f.side.skipped[s.name]
 		if last && unusable == "" {
 			f.ask(ctx)
 		}
@@ -74,8 +72,6 @@ func (f *frame) run(ctx context.Context, t *test) (results []result) {
 			continue
 		case last && f.keep:
 			r.outcome, r.reason = skipped, "--keep"
-		case reason != "":
-			r.outcome, r.reason = skipped, reason
 		case last:
 			cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 			r = f.one(cleanup, s, t)

@@ -32,7 +32,7 @@ func try(name string, err error, ran *[]string) scene {
 func runFrame(t *testing.T, ctx context.Context, change func(*frame), fail map[string]error, names ...string) (
 	results []result, ran []string) {
 	t.Helper()
-	f := &frame{side: side{factor: 10, skipped: map[string]string{}}, client: eye{}, logf: t.Logf,
+	f := &frame{client: eye{}, logf: t.Logf,
 		usable: func(context.Context) error { return nil }}
 	for _, name := range names {
 		f.scenes = append(f.scenes, try(name, fail[name], &ran))
@@ -88,8 +88,6 @@ func TestFrame(t *testing.T) {
 			want: "up passed, a not chosen, b not chosen, destroy passed", ran: []string{"up", "destroy"}},
 		{name: "keep", change: func(f *frame) { f.keep = true },
 			want: "up passed, a passed, b passed, destroy skipped", ran: []string{"up", "a", "b"}},
-		{name: "a side may not allow a scene", change: func(f *frame) { f.side.skipped["b"] = "no such thing here" },
-			want: "up passed, a passed, b skipped, destroy passed", ran: []string{"up", "a", "destroy"}},
 		{name: "a scene may find out that it cannot run", fail: map[string]error{"a": skipError("no browser")},
 			want: "up passed, a skipped, b passed, destroy passed", ran: []string{"up", "a", "b", "destroy"}},
 		{name: "a photo that is lost fails its scene", change: func(f *frame) { f.client = eye{"b": errPlanted} },
@@ -117,8 +115,8 @@ func TestFrame(t *testing.T) {
 
 // TestReportIsMadeOfTheResults: each scene has a row, and what was skipped or failed its reason.
 func TestReportIsMadeOfTheResults(t *testing.T) {
-	results, _ := runFrame(t, t.Context(), func(f *frame) { f.side.skipped["skip"] = "there is\nno such thing" },
-		map[string]error{"bad": errPlanted}, "up", "bad", "skip", "destroy")
+	results, _ := runFrame(t, t.Context(), nil,
+		map[string]error{"bad": errPlanted, "skip": skipError("there is\nno such thing")}, "up", "bad", "skip", "destroy")
 	text := document(environment{side: "AWS", commit: "0123 (dirty)", factor: 1, took: 90 * time.Minute,
 		monthlyUSD: 73}, results, [][2]string{{"Is it?", "It is."}})
 	for _, want := range []string{

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -13,8 +12,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	elbtypes "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
-
-	"imagery/infra/testing/traffic"
 )
 
 // inService returns the ids of the instances of a group that are healthy and in service.
@@ -79,13 +76,6 @@ func (t *T) awaitFull(ctx context.Context, name string, lost ...string) (g types
 		return err == nil, err
 	})
 	return g, err
-}
-
-// failures counts the requests of the steady client since a time, and those of them that failed.
-func (t *test) failures(since time.Time) (failed, all int) {
-	reqs := t.load.Since(since)
-	all = len(reqs)
-	return len(slices.DeleteFunc(reqs, traffic.Request.OK)), all
 }
 
 // probes is how many photos show that the service works.
@@ -164,20 +154,4 @@ func putBack(ctx context.Context, err *error, what string, do func(context.Conte
 	if e := do(limited); e != nil {
 		*err = errors.Join(*err, fmt.Errorf("put %s back: %w", what, e))
 	}
-}
-
-// setting returns the value of a key of the stack, or "": the run's, or the one in the user's own configuration file.
-func (t *test) setting(ctx context.Context, key string) (value string, err error) {
-	for _, kv := range t.settings() {
-		if strings.EqualFold(kv[0], key) {
-			value = kv[1]
-		}
-	}
-	if value == "" {
-		value, err = t.read(ctx, "config", "get", key, "--config-file", t.configuration())
-	}
-	if err != nil && strings.Contains(err.Error(), "not found") {
-		err = nil
-	}
-	return strings.TrimSpace(value), err
 }

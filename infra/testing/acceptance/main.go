@@ -163,7 +163,7 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 			return err
 		}
 	}
-	f := &frame{scenes: scenes, chosen: o.scenes, side: side, keep: o.keep, client: t, usable: t.usable, logf: t.logf,
+	f := &frame{scenes: scenes, chosen: o.scenes, keep: o.keep, client: t, usable: t.usable, logf: t.logf,
 		ask: t.answer}
 	results := f.run(ctx, t)
 	text := t.render(ctx, results)
@@ -204,7 +204,7 @@ func notice(s side, o options, exists bool) string {
 	var total time.Duration
 	n := 0
 	for i, c := range scenes {
-		if chosen(scenes, i, o.scenes) && s.skipped[c.name] == "" {
+		if chosen(scenes, i, o.scenes) {
 			total += s.scaled(c.takes)
 			n++
 		}

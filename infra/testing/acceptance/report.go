@@ -101,8 +101,8 @@ func document(e environment, results []result, answers [][2]string) string {
 			e.took.Hours())
 	}
 	p("")
-	p("A client that repeats no request sends %d requests a second during all scenes. \"Photos\" are those that were "+
-		"accepted during a scene; each must end processed, with the right size and colours.\n", steadyPerSecond)
+	p("A client that repeats no request sends up to %d requests a second during all scenes. \"Photos\" are those that "+
+		"were accepted during a scene; each must end processed, with the right size and colours.\n", steadyPerSecond)
 	p("| Scene | Proves | Result | Time | Requests, failed | Photos, lost |\n|---|---|---|---|---|---|")
 	for _, r := range results {
 		took, requests, photos := "", "", ""

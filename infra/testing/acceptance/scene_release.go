@@ -132,16 +132,16 @@ func slowUnderLoad(ctx context.Context, t *T) error {
 	}
 	requests := load.Since(begun)
 	bad := slices.DeleteFunc(slices.Clone(requests), traffic.Request.OK)
-	slowest := slices.MaxFunc(requests, func(a, b traffic.Request) int { return int(took(a) - took(b)) })
+	slowest := slices.MaxFunc(requests, func(a, b traffic.Request) int { return int(duration(a) - duration(b)) })
 	t.figure("%d requests of a client with %d a second, %d failed, the slowest took %.1f s", len(requests), loadPerSecond,
-		len(bad), took(slowest).Seconds())
+		len(bad), duration(slowest).Seconds())
 	if len(bad) > 0 {
 		return fmt.Errorf("a request failed: %+v", bad[0])
 	}
 	return t.unharmed()
 }
 
-func took(r traffic.Request) time.Duration { return r.End.Sub(r.Begin) }
+func duration(r traffic.Request) time.Duration { return r.End.Sub(r.Begin) }
 
 // rolledBack matches what a rollout says when it has taken a release back.
 var rolledBack = regexp.MustCompile(`release \S+ was rolled back[^\n]*`)

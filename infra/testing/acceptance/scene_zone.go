@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	astypes "github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
+	autoscalingtypes "github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 )
@@ -21,8 +21,17 @@ const cutTag = "imagery-acceptance"
 // the load balancer sends it no requests.
 const cutFor = 3 * time.Minute
 
-// zoneCut cuts a zone off the network: an ACL without rules denies all traffic from and to its subnets. It is not the
-// first one, which with `egress` nat has the way out of all zones.
+// zoneToCut returns a zone that has a server and is not the first one, which with `egress` nat has the gateway of all.
+func zoneToCut(zones []string, servers autoscalingtypes.AutoScalingGroup) (string, error) {
+	for _, i := range servers.Instances {
+		if zone := aws.ToString(i.AvailabilityZone); slices.Index(zones, zone) > 0 {
+			return zone, nil
+		}
+	}
+	return "", fmt.Errorf("no server is outside of the first of the zones %v", zones)
+}
+
+// zoneCut cuts a zone off the network: an ACL without rules denies all traffic from and to its subnets.
 func zoneCut(ctx context.Context, t *T) (err error) {
 	for _, name := range t.groups() {
 		if _, err := t.awaitFull(ctx, name); err != nil {
@@ -33,13 +42,10 @@ func zoneCut(ctx context.Context, t *T) (err error) {
 	if err != nil {
 		return err
 	}
-	at := slices.IndexFunc(servers.Instances, func(i astypes.Instance) bool {
-		return slices.Index(t.current.AZs, aws.ToString(i.AvailabilityZone)) > 0
-	})
-	if at < 0 {
-		return fmt.Errorf("all servers are in the first of the zones %v", t.current.AZs)
+	zone, err := zoneToCut(t.current.AZs, servers)
+	if err != nil {
+		return err
 	}
-	zone := aws.ToString(servers.Instances[at].AvailabilityZone)
 	defer putBack(ctx, &err, "the network of zone "+zone, t.rejoin)
 	begun := time.Now()
 	n, err := t.cut(ctx, t.current.ServerGroup, zone)

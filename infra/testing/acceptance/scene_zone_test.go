@@ -10,6 +10,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
 )
 
 // fakeVPC has two subnets in the zone to cut and one in another, and answers the calls about their network ACLs.
@@ -70,6 +71,19 @@ func (v *fakeVPC) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	fmt.Fprintf(w, "<Response>%s</Response>", body)
+}
+
+// TestZoneToCut: never the first zone, and only one whose loss a server feels.
+func TestZoneToCut(t *testing.T) {
+	for servers, want := range map[string]string{"a b": "b", "b a": "b", "c a": "c", "a a": "", "x a": "", "": ""} {
+		g := types.AutoScalingGroup{}
+		for _, zone := range strings.Fields(servers) {
+			g.Instances = append(g.Instances, types.Instance{AvailabilityZone: &zone})
+		}
+		if got, err := zoneToCut([]string{"a", "b", "c"}, g); got != want || (err == nil) != (want != "") {
+			t.Errorf("servers in %q: %q, want %q, %v", servers, got, want, err)
+		}
+	}
 }
 
 // TestCutAndRejoin: all subnets of the zone, and no other, get an ACL of the run, which another run finds and removes.

@@ -29,7 +29,6 @@ type side struct {
 	factor   int           // divides AWS's waiting times
 	firstUp  time.Duration // the most that the first `pulumi up` may take
 	settings [][2]string
-	skipped  map[string]string // scenes that this side does not allow, with the reason
 	untold   map[string]string // kinds of resources that cannot be compared at the end, with the reason
 	ask      bool              // before resources are made
 	account  bool              // questions about AWS have answers here
@@ -52,15 +51,14 @@ func sideOf(getenv func(string) string) (side, error) {
 	if text == "" {
 		return side{name: "AWS", where: "on AWS", factor: 1, firstUp: 20 * time.Minute, ask: true, account: true,
 			// Scenes run commands on instances, and the last one destroys even a stack of profile prod.
-			settings: [][2]string{{"imagery:ssm", "true"}, {"imagery:protectData", "false"}},
-			skipped:  map[string]string{}}, nil
+			settings: [][2]string{{"imagery:ssm", "true"}, {"imagery:protectData", "false"}}}, nil
 	}
 	var f facts
 	if err := json.Unmarshal([]byte(text), &f); err != nil || f.Factor < 1 {
 		return side{}, fmt.Errorf("%s does not describe a rehearsal: %q, %w", rehearsalVariable, text, err)
 	}
 	return side{name: "rehearsal", where: "in a rehearsal", factor: f.Factor, firstUp: 5 * time.Minute,
-		settings: f.Settings, emulator: f.Emulator, mail: f.Mail, skipped: map[string]string{},
+		settings: f.Settings, emulator: f.Emulator, mail: f.Mail,
 		untold: map[string]string{"network interfaces": "moto keeps those of terminated instances"},
 		late:   time.Duration(f.Late * float64(time.Second)),
 		caller: credentials.NewStaticCredentialsProvider(administrator, administrator, "")}, nil

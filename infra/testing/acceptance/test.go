@@ -85,6 +85,22 @@ func (t *test) settings() [][2]string {
 	return all
 }
 
+// setting returns the value of a key of the stack, or "": the run's, or the one in the user's own configuration file.
+func (t *test) setting(ctx context.Context, key string) (value string, err error) {
+	for _, kv := range t.settings() {
+		if strings.EqualFold(kv[0], key) {
+			value = kv[1]
+		}
+	}
+	if value == "" {
+		value, err = t.read(ctx, "config", "get", key, "--config-file", t.configuration())
+	}
+	if err != nil && strings.Contains(err.Error(), "not found") {
+		err = nil
+	}
+	return strings.TrimSpace(value), err
+}
+
 // logf prints a line about an event.
 func (t *test) logf(format string, args ...any) {
 	fmt.Fprintf(t.out, "%7.1f s  %s\n", time.Since(t.begun).Seconds(), fmt.Sprintf(format, args...))
@@ -234,6 +250,13 @@ func (t *T) until(
 		case <-time.After(time.Second):
 		}
 	}
+}
+
+// failures counts the requests of the steady client since a time, and those of them that failed.
+func (t *test) failures(since time.Time) (failed, all int) {
+	reqs := t.load.Since(since)
+	all = len(reqs)
+	return len(slices.DeleteFunc(reqs, traffic.Request.OK)), all
 }
 
 // unharmed returns an error if a request of the steady client failed since the scene began.
