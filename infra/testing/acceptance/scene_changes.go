@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"syscall"
 	"time"
 
@@ -67,7 +68,7 @@ func (t *T) interrupted(ctx context.Context, name string, killed bool) error {
 		}
 	}
 	begun = time.Now()
-	if _, err := t.up(ctx); err != nil {
+	if err := t.repeat(ctx); err != nil {
 		return err
 	}
 	t.figure("the next `pulumi up` finished the rollout within %.0f s", time.Since(begun).Seconds())
@@ -75,6 +76,20 @@ func (t *T) interrupted(ctx context.Context, name string, killed bool) error {
 		return err
 	}
 	return t.settled(ctx, b.sha)
+}
+
+// lockTimeout is more than the two minutes after which the rollout lock of a killed up expires.
+const lockTimeout = 3 * time.Minute
+
+// repeat runs `pulumi up` again, until no killed run holds the rollout lock any more: its message says when that is.
+func (t *T) repeat(ctx context.Context) error {
+	for begun := time.Now(); ; time.Sleep(10 * time.Second) {
+		text, err := t.up(ctx)
+		if err == nil || !strings.Contains(text, "holds the rollout lock") || time.Since(begun) > lockTimeout {
+			return err
+		}
+		t.logf("%s: the killed up still holds the rollout lock", t.scene)
+	}
 }
 
 // interruptedUp interrupts one up and kills another.
