@@ -8,14 +8,21 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
+	autoscalingtypes "github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	cwtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	logtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	elbtypes "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
+	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
+	snstypes "github.com/aws/aws-sdk-go-v2/service/sns/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 )
 
@@ -60,7 +67,7 @@ func pages[O, F, E any](ctx context.Context, p pager[O, F], of func(O) []E) (all
 	return all, nil
 }
 
-// each returns the name of each element. Elements without one are gone.
+// each returns the name of each element. Those without one do not count.
 func each[E any](of []E, name func(E) *string) (names []string) {
 	for _, e := range of {
 		if n := name(e); n != nil {
@@ -159,20 +166,14 @@ var network = []kind{
 	}},
 	{"load balancers", func(ctx context.Context, c aws.Config) ([]string, error) {
 		return pages(ctx, elb.NewDescribeLoadBalancersPaginator(elb.NewFromConfig(c), nil),
-			func(o *elb.DescribeLoadBalancersOutput) (names []string) {
-				for _, e := range o.LoadBalancers {
-					names = append(names, *e.LoadBalancerName)
-				}
-				return names
+			func(o *elb.DescribeLoadBalancersOutput) []string {
+				return each(o.LoadBalancers, func(e elbtypes.LoadBalancer) *string { return e.LoadBalancerName })
 			})
 	}},
 	{"target groups", func(ctx context.Context, c aws.Config) ([]string, error) {
 		return pages(ctx, elb.NewDescribeTargetGroupsPaginator(elb.NewFromConfig(c), nil),
-			func(o *elb.DescribeTargetGroupsOutput) (names []string) {
-				for _, e := range o.TargetGroups {
-					names = append(names, *e.TargetGroupName)
-				}
-				return names
+			func(o *elb.DescribeTargetGroupsOutput) []string {
+				return each(o.TargetGroups, func(e elbtypes.TargetGroup) *string { return e.TargetGroupName })
 			})
 	}},
 }
@@ -206,31 +207,27 @@ var compute = []kind{
 	}},
 	{"Auto Scaling groups", func(ctx context.Context, c aws.Config) ([]string, error) {
 		return pages(ctx, autoscaling.NewDescribeAutoScalingGroupsPaginator(autoscaling.NewFromConfig(c), nil),
-			func(o *autoscaling.DescribeAutoScalingGroupsOutput) (names []string) {
-				for _, e := range o.AutoScalingGroups {
-					names = append(names, *e.AutoScalingGroupName)
-				}
-				return names
+			func(o *autoscaling.DescribeAutoScalingGroupsOutput) []string {
+				return each(o.AutoScalingGroups,
+					func(e autoscalingtypes.AutoScalingGroup) *string { return e.AutoScalingGroupName })
 			})
 	}},
 	{"roles", func(ctx context.Context, c aws.Config) ([]string, error) {
 		return pages(ctx, iam.NewListRolesPaginator(iam.NewFromConfig(c), nil),
-			func(o *iam.ListRolesOutput) (names []string) {
-				for _, e := range o.Roles {
-					if !strings.HasPrefix(aws.ToString(e.Path), "/aws-service-role/") { // AWS makes and keeps these
-						names = append(names, *e.RoleName)
+			func(o *iam.ListRolesOutput) []string {
+				return each(o.Roles, func(e iamtypes.Role) *string {
+					if strings.HasPrefix(aws.ToString(e.Path), "/aws-service-role/") {
+						return nil // AWS makes and keeps these
 					}
-				}
-				return names
+					return e.RoleName
+				})
 			})
 	}},
 	{"instance profiles", func(ctx context.Context, c aws.Config) ([]string, error) {
 		return pages(ctx, iam.NewListInstanceProfilesPaginator(iam.NewFromConfig(c), nil),
-			func(o *iam.ListInstanceProfilesOutput) (names []string) {
-				for _, e := range o.InstanceProfiles {
-					names = append(names, *e.InstanceProfileName)
-				}
-				return names
+			func(o *iam.ListInstanceProfilesOutput) []string {
+				return each(o.InstanceProfiles,
+					func(e iamtypes.InstanceProfile) *string { return e.InstanceProfileName })
 			})
 	}},
 }
@@ -240,15 +237,12 @@ var storage = []kind{
 		return pages(ctx, dynamodb.NewListTablesPaginator(dynamodb.NewFromConfig(c), nil),
 			func(o *dynamodb.ListTablesOutput) []string { return o.TableNames })
 	}},
-	{"buckets", func(ctx context.Context, c aws.Config) (names []string, err error) {
+	{"buckets", func(ctx context.Context, c aws.Config) ([]string, error) {
 		o, err := s3Of(c).ListBuckets(ctx, nil)
 		if err != nil {
 			return nil, err
 		}
-		for _, e := range o.Buckets {
-			names = append(names, aws.ToString(e.Name))
-		}
-		return names, nil
+		return each(o.Buckets, func(e s3types.Bucket) *string { return e.Name }), nil
 	}},
 	{"queues", func(ctx context.Context, c aws.Config) ([]string, error) {
 		return pages(ctx, sqs.NewListQueuesPaginator(sqs.NewFromConfig(c), nil),
@@ -259,38 +253,26 @@ var storage = []kind{
 var monitoring = []kind{
 	{"topics", func(ctx context.Context, c aws.Config) ([]string, error) {
 		return pages(ctx, sns.NewListTopicsPaginator(sns.NewFromConfig(c), nil),
-			func(o *sns.ListTopicsOutput) (names []string) {
-				for _, e := range o.Topics {
-					names = append(names, aws.ToString(e.TopicArn))
-				}
-				return names
+			func(o *sns.ListTopicsOutput) []string {
+				return each(o.Topics, func(e snstypes.Topic) *string { return e.TopicArn })
 			})
 	}},
 	{"alarms", func(ctx context.Context, c aws.Config) ([]string, error) {
 		return pages(ctx, cloudwatch.NewDescribeAlarmsPaginator(cloudwatch.NewFromConfig(c), nil),
-			func(o *cloudwatch.DescribeAlarmsOutput) (names []string) {
-				for _, e := range o.MetricAlarms {
-					names = append(names, aws.ToString(e.AlarmName))
-				}
-				return names
+			func(o *cloudwatch.DescribeAlarmsOutput) []string {
+				return each(o.MetricAlarms, func(e cwtypes.MetricAlarm) *string { return e.AlarmName })
 			})
 	}},
 	{"dashboards", func(ctx context.Context, c aws.Config) ([]string, error) {
 		return pages(ctx, cloudwatch.NewListDashboardsPaginator(cloudwatch.NewFromConfig(c), nil),
-			func(o *cloudwatch.ListDashboardsOutput) (names []string) {
-				for _, e := range o.DashboardEntries {
-					names = append(names, aws.ToString(e.DashboardName))
-				}
-				return names
+			func(o *cloudwatch.ListDashboardsOutput) []string {
+				return each(o.DashboardEntries, func(e cwtypes.DashboardEntry) *string { return e.DashboardName })
 			})
 	}},
 	{"log groups", func(ctx context.Context, c aws.Config) ([]string, error) {
 		return pages(ctx, cloudwatchlogs.NewDescribeLogGroupsPaginator(cloudwatchlogs.NewFromConfig(c), nil),
-			func(o *cloudwatchlogs.DescribeLogGroupsOutput) (names []string) {
-				for _, e := range o.LogGroups {
-					names = append(names, aws.ToString(e.LogGroupName))
-				}
-				return names
+			func(o *cloudwatchlogs.DescribeLogGroupsOutput) []string {
+				return each(o.LogGroups, func(e logtypes.LogGroup) *string { return e.LogGroupName })
 			})
 	}},
 }

@@ -229,6 +229,12 @@ func (c *cli) outputs(ctx context.Context) (o outputs, exists bool, err error) {
 	return o, true, nil
 }
 
+// unlock takes the lock of an update that was killed from the stack.
+func (c *cli) unlock(ctx context.Context) error {
+	_, err := c.run(ctx, "pulumi", "cancel", "--yes", "--stack", c.stack, "--non-interactive")
+	return err
+}
+
 // remove destroys the stack's resources and forgets it.
 func (c *cli) remove(ctx context.Context) error {
 	_, err := c.pulumi(ctx, append([]string{"destroy"}, changes...)...)

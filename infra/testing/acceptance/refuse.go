@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	dynamotypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
 // refuse returns an error if the stack holds photos that no run of this program has uploaded. Otherwise it reports
@@ -54,11 +55,8 @@ func photoKeys(ctx context.Context, c aws.Config, of outputs) (keys []string, er
 			break // an up that failed early
 		}
 		found, err := pages(ctx, s3.NewListObjectsV2Paginator(s3Of(c), &s3.ListObjectsV2Input{Bucket: &of.ImagesBucket,
-			Prefix: &prefix}), func(o *s3.ListObjectsV2Output) (names []string) {
-			for _, e := range o.Contents {
-				names = append(names, aws.ToString(e.Key))
-			}
-			return names
+			Prefix: &prefix}), func(o *s3.ListObjectsV2Output) []string {
+			return each(o.Contents, func(e s3types.Object) *string { return e.Key })
 		})
 		if err != nil && !gone(err) {
 			return nil, err

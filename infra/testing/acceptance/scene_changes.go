@@ -62,8 +62,8 @@ func (t *T) interrupted(ctx context.Context, name string, killed bool) error {
 		return fmt.Errorf("pulumi up succeeded in spite of %s", how)
 	}
 	t.figure("%s after %.0f s ended `pulumi up` within %.1f s", how, at.Sub(begun).Seconds(), time.Since(at).Seconds())
-	if killed { // it left its lock on the stack
-		if _, err := t.run(ctx, "pulumi", "cancel", "--yes", "--stack", t.stack, "--non-interactive"); err != nil {
+	if killed {
+		if err := t.unlock(ctx); err != nil {
 			return err
 		}
 	}

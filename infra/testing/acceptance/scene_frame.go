@@ -83,7 +83,7 @@ func (t *T) removeAll(ctx context.Context) error {
 		return nil
 	}
 	t.logf("%v; once more, without the lock of an update that was killed", err)
-	if _, err := t.run(ctx, "pulumi", "cancel", "--yes", "--stack", t.stack, "--non-interactive"); err != nil {
+	if err := t.unlock(ctx); err != nil {
 		t.logf("%v", err)
 	}
 	return t.remove(ctx)
