@@ -205,11 +205,14 @@ func notice(s side, o options, exists bool) string {
 	n := 0
 	for i, c := range scenes {
 		if chosen(scenes, i, o.scenes) {
-			total += s.scaled(c.takes)
+			total += c.takes / time.Duration(s.factor)
 			n++
 		}
 	}
 	text := fmt.Sprintf("%d scenes on a new stack %s %s, about %.0f minutes.\n", n, o.stack, s.where, total.Minutes())
+	if s.factor > 1 {
+		text += fmt.Sprintf("AWS's waiting times are divided by %d.\n", s.factor)
+	}
 	if exists {
 		text += fmt.Sprintf("The stack %s that exists holds no photos of others and is DESTROYED first.\n", o.stack)
 	}

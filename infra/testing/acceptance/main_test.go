@@ -152,6 +152,11 @@ func TestNotice(t *testing.T) {
 	if !strings.Contains(text, "stack dev that exists") || !strings.Contains(text, "until you destroy the stack (--keep") {
 		t.Error(text)
 	}
+	text = notice(side{where: "in a rehearsal", factor: 10}, options{stack: "x", scenes: []string{"late-rights"}}, false)
+	if !strings.Contains(text, "about 3 minutes") || !strings.Contains(text, "divided by 10") ||
+		strings.Contains(text, "$") {
+		t.Error(text)
+	}
 	for answer, want := range map[string]bool{"y\n": true, "Y\n": true, "\n": false, "": false, "yes please\n": false} {
 		if agreed(strings.NewReader(answer), &bytes.Buffer{}) != want {
 			t.Errorf("%q is not %v", answer, want)
