@@ -109,7 +109,7 @@ func (c *controller) preflight(ctx context.Context) (bool, error) {
 		}
 		object := &s3.HeadObjectInput{Bucket: &t.bucket, Key: &t.key}
 		if _, err := c.Clients.Objects.HeadObject(ctx, object); err != nil {
-			return false, wrap(err, "find release %s in its bucket", short(t.release))
+			return false, wrap(err, "find the release that the %ss download, s3://%s/%s", g.role, t.bucket, t.key)
 		}
 		c.releases[g.role] = known[g.version].release
 	}

@@ -231,7 +231,7 @@ func TestPreflight(t *testing.T) {
 		wantRejected(t, err, "has no version 9")
 		env.missing["releases/"+release(2)+"/imagery"] = true
 		_, err = env.up(2)
-		wantRejected(t, err, "find release "+release(2)[:12])
+		wantRejected(t, err, "find the release that the workers download, s3://releases/releases/"+release(2))
 		want := target(3)
 		want.Release = release(4)
 		_, err = rollout.Run(context.Background(), env.options(), want)
