@@ -31,11 +31,13 @@ type observed struct {
 	accepted, lost, wrong int // photos
 }
 
-// observer is the steady client of a run.
+// observer is the steady client of a run, and reads logs.
 type observer interface {
 	// observe returns what happened since the scene began. It waits until each accepted photo is processed, and its error
 	// names those that are lost or wrong.
 	observe(ctx context.Context, of *T) (observed, error)
+	// complaints returns what the service logged, after a scene that failed; empty: nothing.
+	complaints(ctx context.Context, of *T) string
 }
 
 // skipError is the reason for which a scene cannot run here, found out when it begins.
@@ -110,7 +112,7 @@ func (f *frame) one(ctx context.Context, s scene, of *test) result {
 	seen, lost := f.client.observe(ctx, t)
 	r.seen, r.figures = seen, t.figures
 	if err := errors.Join(err, lost); err != nil {
-		r.outcome, r.reason = failed, err.Error()
+		r.outcome, r.reason = failed, err.Error()+f.client.complaints(ctx, t)
 	}
 	return r
 }

@@ -16,6 +16,8 @@ func (e eye) observe(_ context.Context, of *T) (observed, error) {
 	return observed{requests: 7, accepted: 3}, e[of.scene]
 }
 
+func (e eye) complaints(_ context.Context, of *T) string { return " (log of " + of.scene + ")" }
+
 // try is a scene for tests. It notes that it ran, and under which context.
 func try(name string, err error, ran *[]string) scene {
 	return scene{name: name, title: name, proves: "that " + name + " works", run: func(ctx context.Context, t *T) error {
@@ -108,6 +110,9 @@ func TestFrame(t *testing.T) {
 				if bad := r.outcome == failed || r.outcome == skipped || r.outcome == notRun; bad != (r.reason != "") {
 					t.Errorf("%s is %s with reason %q", r.name, r.outcome, r.reason)
 				}
+				if logged := strings.Contains(r.reason, "log of "+r.name); logged != (r.outcome == failed) {
+					t.Errorf("%s is %s with reason %q", r.name, r.outcome, r.reason)
+				}
 			}
 		})
 	}
@@ -125,7 +130,7 @@ func TestReportIsMadeOfTheResults(t *testing.T) {
 		"| bad (`bad`) | that bad works | FAILED | 0.0 s | 7, 0 | 3, 0 |",
 		"| skip (`skip`) | that skip works | skipped |  |  |  |",
 		"\n## Figures\n\n- `up`: figure of up\n", "\n## Skipped\n\n- `skip`: there is no such thing\n",
-		"\n## Failed\n\n- `bad`: planted\n", "|---|---|\n| Is it? | It is. |\n",
+		"\n## Failed\n\n- `bad`: planted (log of bad)\n", "|---|---|\n| Is it? | It is. |\n",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the report lacks %q:\n%s", want, text)
