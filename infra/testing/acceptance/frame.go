@@ -52,7 +52,7 @@ type frame struct {
 	chosen []string // names; the first and the last scene are always chosen
 	keep   bool     // do not run the last scene
 	client observer
-	ask    func(context.Context)       // called before the last scene, if the stack can serve
+	ask    func(context.Context)       // called before the last scene of a run of all, if the stack can serve
 	usable func(context.Context) error // returns why the stack cannot serve the next scene after a failure
 	logf   func(format string, args ...any)
 }
@@ -65,7 +65,7 @@ func (f *frame) run(ctx context.Context, t *test) (results []result) {
 	for i, s := range f.scenes {
 		last := i == len(f.scenes)-1
 		r := result{scene: s}
-		if last && unusable == "" {
+		if last && unusable == "" && len(f.chosen) == 0 {
 			f.ask(ctx)
 		}
 		switch {

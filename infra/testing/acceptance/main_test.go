@@ -153,7 +153,7 @@ func TestNotice(t *testing.T) {
 		t.Error(text)
 	}
 	text = notice(side{where: "in a rehearsal", factor: 10}, options{stack: "x", scenes: []string{"late-rights"}}, false)
-	if !strings.Contains(text, "about 3 minutes") || !strings.Contains(text, "divided by 10") ||
+	if !strings.Contains(text, "about 4 minutes") || !strings.Contains(text, "divided by 10") ||
 		strings.Contains(text, "$") {
 		t.Error(text)
 	}

@@ -27,7 +27,7 @@ type question struct {
 	answer func(ctx context.Context, t *test) (string, error)
 }
 
-// questions are asked at the end of a run on AWS, before the stack is removed or kept.
+// questions are asked at the end of a run of all scenes on AWS, before the stack is removed or kept.
 var questions = []question{
 	{"Is the log agent in the image's repositories, reachable as the stack is built?", agentShips},
 	{"Do the documented permissions suffice for StartInstanceRefresh?", refreshes},

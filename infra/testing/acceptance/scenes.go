@@ -13,7 +13,7 @@ type scene struct {
 	name   string        // for --scene
 	title  string        // in the report
 	proves string        // in the report: what must be true afterwards, beside that no accepted photo is lost
-	takes  time.Duration // on AWS, about; for the notice
+	takes  time.Duration // on AWS, about, with the questions before the last scene; for the notice
 	run    func(ctx context.Context, t *T) error
 }
 
@@ -52,7 +52,7 @@ var scenes = []scene{
 		20 * time.Minute, poison},
 	{"scale-out", "A flood of photos", "the workers grow by their policy, and shrink again through their hooks",
 		60 * time.Minute, scaleOut},
-	{"destroy", "`destroy`", "nothing is left of the stack, asked service by service", 15 * time.Minute, destroy},
+	{"destroy", "`destroy`", "nothing is left of the stack, asked service by service", 25 * time.Minute, destroy},
 }
 
 // chosen reports whether scene i of a list runs: one that is named, one of the frame, or any if none is named.
