@@ -8,6 +8,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -239,8 +240,8 @@ func (c *controller) awaitHealthy(ctx context.Context) error {
 	})
 	if f := (*Error)(nil); errors.As(err, &f) {
 		logs := "logs"
-		if f.Logs != "" {
-			logs = "log group " + f.Logs
+		if len(f.Logs) > 0 {
+			logs = "log group " + strings.Join(f.Logs, ", ")
 		}
 		return &rejected{fmt.Sprintf("both groups have release %s already, but %s. Nothing was changed. Look at their "+
 			"instances and %s, or roll back with imagery rollout to RELEASE", name, f.Reason, logs)}

@@ -199,7 +199,7 @@ func (c *controller) healthy(ctx context.Context, t *target, limit int) (bool, e
 		return false, err
 	}
 	if t.blocked == nil && time.Since(t.began) > healthyTimeout {
-		return false, &Error{Logs: t.Logs,
+		return false, &Error{Logs: logGroups(t.Group),
 			Reason: fmt.Sprintf("the %ss are not healthy after %s: %s", t.role, healthyTimeout, problem)}
 	}
 	c.once("waits "+problem, "%s: waiting for version %s: %s", t.role, t.want, problem)

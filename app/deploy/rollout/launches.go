@@ -156,7 +156,7 @@ func (o *observer) sinceMark(ctx context.Context, g *group) func(types.Activity)
 func (o *observer) keep(ctx context.Context, g *group, instance, message string) *Error {
 	if g.failed[instance] == nil {
 		g.failed[instance] = &Error{Reason: strings.TrimSuffix(message, "."), Instance: instance,
-			Lines: o.console(ctx, instance), Logs: g.Logs}
+			Lines: o.console(ctx, instance), Logs: logGroups(g.Group)}
 		o.log("%s %s failed: %s", g.role, instance, message)
 	}
 	return g.failed[instance]
@@ -170,7 +170,7 @@ func (o *observer) failedInstance(ctx context.Context, g *group, version string)
 			return *known
 		}
 		if i.version == version && (f.Instance == "" || !i.healthy) {
-			f = Error{Instance: i.id, Logs: g.Logs}
+			f = Error{Instance: i.id, Logs: logGroups(g.Group)}
 		}
 	}
 	if f.Instance != "" {

@@ -33,6 +33,16 @@ type Group struct {
 	Logs   string   // log group that errors refer to; may be empty
 }
 
+// logGroups returns the log groups of Auto Scaling groups that have one.
+func logGroups(groups ...Group) (logs []string) {
+	for _, g := range groups {
+		if g.Logs != "" {
+			logs = append(logs, g.Logs)
+		}
+	}
+	return logs
+}
+
 // Target says what the groups should run. The versions are numbers: the meaning of $Latest would change during a
 // refresh, and AWS rolls back to numbers only.
 type Target struct {
@@ -71,7 +81,7 @@ type Error struct {
 	Reason   string   // why the release was not rolled out
 	Instance string   // instance that failed; empty: none in particular
 	Lines    []string // last lines of its console
-	Logs     string   // log group with more
+	Logs     []string // log groups with more
 
 	result record.Result // of the rollout, if not that of a rollback
 	stuck  bool          // the rollback has failed, too
@@ -79,14 +89,14 @@ type Error struct {
 
 func (e *Error) Error() string {
 	text := e.Outcome + ": " + e.Reason
-	if e.Instance == "" {
-		return text
-	}
-	if len(e.Lines) > 0 {
+	if e.Instance != "" && len(e.Lines) > 0 {
 		text += "\nThe last lines of " + e.Instance + " on its console:\n  | " + strings.Join(e.Lines, "\n  | ")
 	}
-	if e.Logs != "" {
-		text += "\nMore: aws logs tail " + e.Logs + " --since 1h --log-stream-name-prefix " + e.Instance
+	for _, group := range e.Logs {
+		text += "\nMore: aws logs tail " + group + " --since 1h"
+		if e.Instance != "" {
+			text += " --log-stream-name-prefix " + e.Instance
+		}
 	}
 	return text
 }
@@ -129,7 +139,8 @@ func newController(o Options, want Target) *controller {
 	p := &progress{write: o.Log, logged: map[string]bool{}}
 	j := &journal{clients: o.Clients, table: o.Table, id: rand.Text()}
 	return &controller{Options: o, want: want, progress: p, journal: j, observe: &observer{o.Clients, p},
-		act: &actor{o.Clients, j, p}, smoke: &smokeTest{try: o.Smoke, progress: p}, outcome: Done, began: time.Now()}
+		act: &actor{o.Clients, j, p}, outcome: Done, began: time.Now(),
+		smoke: &smokeTest{try: o.Smoke, logs: logGroups(o.Groups[settings.Server], o.Groups[settings.Worker]), progress: p}}
 }
 
 // Run rolls out want to both groups. It returns an *Error if the release failed or could not be rolled out; the text of

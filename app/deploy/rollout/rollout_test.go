@@ -211,6 +211,10 @@ func TestSmokeTestFails(t *testing.T) {
 			})
 			_, err := env.up(2, func(o *rollout.Options) { o.Smoke = smokeTest(&smoked, delay, errSmoke) })
 			wantFailure(t, err, "both groups run", "the smoke test failed: the photo is green")
+			if want := "green\nMore: aws logs tail /imagery/dev/server --since 1h\n" +
+				"More: aws logs tail /imagery/dev/worker --since 1h"; !strings.HasSuffix(err.Error(), want) {
+				t.Errorf("%q does not end with %q", err, want)
+			}
 			env.wantRunning(1)
 			env.wantEntry(2, record.RolledBack, "the photo is green")
 			if g, _ := env.group(server); g.Version != "1" {

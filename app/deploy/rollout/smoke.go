@@ -59,7 +59,8 @@ func unverified() *http.Client {
 
 // smokeTest runs Options.Smoke once, in the background.
 type smokeTest struct {
-	try func(ctx context.Context, release string) error // nil: no smoke test
+	try  func(ctx context.Context, release string) error // nil: no smoke test
+	logs []string                                        // log groups that say why a request failed
 	*progress
 	cancel context.CancelFunc // nil: not started
 	done   chan struct{}      // closed when err is set
@@ -88,7 +89,7 @@ func (s *smokeTest) result() (running bool, err error) {
 	select {
 	case <-s.done:
 		if s.err != nil {
-			err = &Error{Reason: "the smoke test failed: " + s.err.Error()}
+			err = &Error{Reason: "the smoke test failed: " + s.err.Error(), Logs: s.logs}
 		}
 		return false, err
 	default:
