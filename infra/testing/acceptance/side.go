@@ -55,7 +55,7 @@ func sideOf(getenv func(string) string) (side, error) {
 	}
 	var f facts
 	if err := json.Unmarshal([]byte(text), &f); err != nil || f.Factor < 1 {
-		return side{}, fmt.Errorf("%s does not describe a rehearsal: %q, %w", rehearsalVariable, text, err)
+		return side{}, fmt.Errorf("%s does not describe a rehearsal: %q", rehearsalVariable, text)
 	}
 	return side{name: "rehearsal", where: "in a rehearsal", factor: f.Factor, firstUp: 5 * time.Minute,
 		settings: f.Settings, emulator: f.Emulator, mail: f.Mail,
