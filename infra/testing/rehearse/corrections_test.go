@@ -13,7 +13,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
-	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -33,8 +32,12 @@ func forgetful(t *testing.T) (config aws.Config, seen func() []string) {
 		switch {
 		case r.Method == http.MethodDelete:
 			w.WriteHeader(http.StatusNoContent)
-		case strings.Contains(string(body), "Action=CreateLaunchTemplate"):
-			fmt.Fprint(w, "<R><launchTemplate><launchTemplateId>lt-7</launchTemplateId></launchTemplate></R>")
+		case strings.Contains(string(body), "Action=DescribeLaunchTemplateVersions"):
+			const spec = "<item><resourceType>%s</resourceType><tagSet><item><key>%s</key><value>x</value></item><item>" +
+				"<key>more</key><value>y</value></item></tagSet></item>"
+			fmt.Fprintf(w, "<R><launchTemplateVersionSet><item><launchTemplateData><tagSpecificationSet>"+spec+spec+spec+
+				"</tagSpecificationSet></launchTemplateData></item></launchTemplateVersionSet></R>", "instance", "of",
+				"launch-template", "own", "volume", "disk")
 		case strings.Contains(string(body), `"RedriveAllowPolicy"]`):
 			w.WriteHeader(http.StatusBadRequest)
 			fmt.Fprint(w, `{"__type":"InvalidAttributeName","message":"Unknown Attribute RedriveAllowPolicy."}`)
@@ -139,7 +142,8 @@ func TestQueuesKeepTheirPolicies(t *testing.T) {
 }
 
 func TestGroupsAndTemplatesAreWhatWasAskedFor(t *testing.T) {
-	config, seen := forgetful(t)
+	config, _ := forgetful(t)
+	var kinds []string
 	c := autoscaling.NewFromConfig(config)
 	hooks, err := c.DescribeLifecycleHooks(t.Context(),
 		&autoscaling.DescribeLifecycleHooksInput{AutoScalingGroupName: aws.String(role)})
@@ -147,18 +151,15 @@ func TestGroupsAndTemplatesAreWhatWasAskedFor(t *testing.T) {
 		hooks.LifecycleHooks[0].RoleARN != nil {
 		t.Errorf("%+v, %v", hooks, err)
 	}
-	if _, err := ec2.NewFromConfig(config).CreateLaunchTemplate(t.Context(), &ec2.CreateLaunchTemplateInput{
-		LaunchTemplateName: aws.String("t"), LaunchTemplateData: &types.RequestLaunchTemplateData{
-			TagSpecifications: []types.LaunchTemplateTagSpecificationRequest{{ResourceType: "instance",
-				Tags: []types.Tag{{Key: aws.String("of"), Value: aws.String("instances")}}}}},
-		TagSpecifications: []types.TagSpecification{{ResourceType: "launch-template",
-			Tags: []types.Tag{{Key: aws.String("own"), Value: aws.String("tag")}}}}}); err != nil {
-		t.Fatal(err)
+	versions, err := ec2.NewFromConfig(config).DescribeLaunchTemplateVersions(t.Context(),
+		&ec2.DescribeLaunchTemplateVersionsInput{LaunchTemplateName: aws.String("t")})
+	if err != nil || len(versions.LaunchTemplateVersions) != 1 {
+		t.Fatalf("%+v, %v", versions, err)
 	}
-	calls := seen()[len(seen())-2:]
-	if strings.Contains(calls[0], "own") || !strings.Contains(calls[0], "instances") ||
-		!strings.Contains(calls[1], "Action=CreateTags") || !strings.Contains(calls[1], "ResourceId.1=lt-7") ||
-		!strings.Contains(calls[1], "Tag.1.Key=own") {
-		t.Errorf("%q", calls)
+	for _, s := range versions.LaunchTemplateVersions[0].LaunchTemplateData.TagSpecifications {
+		kinds = append(kinds, string(s.ResourceType)+" "+*s.Tags[0].Key)
+	}
+	if !slices.Equal(kinds, []string{"instance of", "volume disk"}) {
+		t.Errorf("the template gives tags to %q", kinds)
 	}
 }

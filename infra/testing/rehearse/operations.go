@@ -67,17 +67,17 @@ var operations = map[string]operation{
 
 	"PutRolePolicy": after((*front).attachPolicy),
 
-	"DescribeInstances":            describeInstances,
-	"DescribeInstanceStatus":       describeInstanceStatus,
-	"TerminateInstances":           end(terminated),
-	"StopInstances":                end(stopped),
-	"RebootInstances":              rebootInstances,
-	"GetConsoleOutput":             simulate,
-	"CreateLaunchTemplate":         createTemplate,
-	"ReplaceNetworkAclAssociation": then((*front).followACLs),
-	"CreateNetworkAclEntry":        then((*front).followACLs),
-	"ReplaceNetworkAclEntry":       then((*front).followACLs),
-	"DeleteNetworkAclEntry":        then((*front).followACLs),
+	"DescribeInstances":              describeInstances,
+	"DescribeInstanceStatus":         describeInstanceStatus,
+	"TerminateInstances":             end(terminated),
+	"StopInstances":                  end(stopped),
+	"RebootInstances":                rebootInstances,
+	"GetConsoleOutput":               simulate,
+	"DescribeLaunchTemplateVersions": describeTemplateVersions,
+	"ReplaceNetworkAclAssociation":   then((*front).followACLs),
+	"CreateNetworkAclEntry":          then((*front).followACLs),
+	"ReplaceNetworkAclEntry":         then((*front).followACLs),
+	"DeleteNetworkAclEntry":          then((*front).followACLs),
 
 	// What the simulator does not have is refused rather than ignored.
 	"AttachLoadBalancerTargetGroups": notImplemented,
