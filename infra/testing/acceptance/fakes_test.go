@@ -89,3 +89,16 @@ func TestInboxReadsNotifications(t *testing.T) {
 		}
 	}
 }
+
+// TestAlarmInAnotherState: an alarm that does not ring is reported with the metric that it watches, and its reason.
+func TestAlarmInAnotherState(t *testing.T) {
+	a := types.MetricAlarm{AlarmName: aws.String("dead"), MetricName: aws.String("Typo"), StateValue: types.StateValueOk,
+		StateReason: aws.String("no datapoints were received")}
+	err := hasState(a, types.StateValueAlarm)
+	if err == nil || err.Error() != "dead on metric Typo is OK: no datapoints were received" {
+		t.Error(err)
+	}
+	if err := hasState(a, types.StateValueOk); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -134,6 +135,15 @@ func (t *test) alarm(ctx context.Context, name string) (types.MetricAlarm, error
 		t.current.AlarmTopic, name)
 }
 
+// hasState returns an error that says which state an alarm has, and why, if it is not the wanted one.
+func hasState(a types.MetricAlarm, want types.StateValue) error {
+	if a.StateValue == want {
+		return nil
+	}
+	return fmt.Errorf("%s on metric %s is %s: %s", aws.ToString(a.AlarmName), cmp.Or(aws.ToString(a.MetricName), "math"),
+		a.StateValue, cmp.Or(aws.ToString(a.StateReason), "no reason"))
+}
+
 // reached waits until an alarm has a state and the subscriber of the topic was told so, and returns its full name.
 func (t *T) reached(ctx context.Context, b *inbox, name string, state types.StateValue) (
 	full string, err error) {
@@ -142,7 +152,10 @@ func (t *T) reached(ctx context.Context, b *inbox, name string, state types.Stat
 		func(ctx context.Context) (bool, error) {
 			a, err := t.alarm(ctx, name)
 			full = aws.ToString(a.AlarmName)
-			return a.StateValue == state, err
+			if err == nil {
+				err = hasState(a, state)
+			}
+			return err == nil, err
 		})
 	if err != nil {
 		return "", err
