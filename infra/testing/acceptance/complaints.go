@@ -15,7 +15,7 @@ import (
 
 // complaintScript prints the last error or warning in the log of an instance's service.
 const complaintScript = `sed -nE 's/.*"level":"(WARN|ERROR)".*"error":"(([^"\\]|\\.)*)".*/\2/p' ` +
-	`/var/log/imagery/imagery.log | tail -n 1`
+	`/var/log/imagery/imagery.log 2>/dev/null | tail -n 1`
 
 // complaintsTimeout bounds the reading of logs after a scene that failed.
 const complaintsTimeout = time.Minute

@@ -28,6 +28,10 @@ func TestComplaintScript(t *testing.T) {
 	if want := `create \"x\": not authorized` + "\n"; string(out) != want || err != nil {
 		t.Errorf("%q, %v, want %q", out, err, want)
 	}
+	_ = os.Remove(log) // a boot that has not come so far
+	if out, err := exec.Command("/bin/sh", "-c", script).CombinedOutput(); len(out) > 0 || err != nil {
+		t.Errorf("without a log: %q, %v", out, err)
+	}
 }
 
 // TestComplaints: each running instance of the stack is asked, and one that says nothing is left out.
