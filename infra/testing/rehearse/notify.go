@@ -75,6 +75,7 @@ func mayPublish(text, topic, alarm string) error {
 	request := authz.Request{Action: "sns:Publish", Resource: topic,
 		Context: map[string][]string{"aws:SourceArn": {alarm}, "aws:SourceAccount": {account}}}
 	if authz.Evaluate(authz.Policies{Identity: []policy.Document{d}}, request) != nil {
+		//lint:ignore ST1005 the text is AWS's
 		return fmt.Errorf("Resource: %s is not authorized to perform: SNS:Publish on resource: %s", alarm, topic)
 	}
 	return nil
