@@ -144,8 +144,8 @@ func slowUnderLoad(ctx context.Context, t *T) error {
 	return nil
 }
 
-// refused reports whether a server refused a request that it could not serve in time, as it should. A load balancer
-// that has no server for a request names none.
+// refused reports whether a server refused a request that it could not serve in time, as it should: clients repeat it
+// later. A load balancer that has no server for a request names none.
 func refused(r traffic.Request) bool {
 	return r.Code == http.StatusServiceUnavailable && r.Server != ""
 }
