@@ -56,7 +56,7 @@ func whole(g types.AutoScalingGroup) string {
 	return strings.Join(not, "; ")
 }
 
-// versionRequests is how many connections ask for the release, so that every server is asked.
+// versionRequests is the number of connections that ask for the release, so that every server is asked.
 const versionRequests = 8
 
 // settled waits until both groups are whole and every server runs a release.

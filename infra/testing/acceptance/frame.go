@@ -16,7 +16,7 @@ const (
 	other   = "not chosen"
 )
 
-// result is what the report says about a scene.
+// result holds the row of the report for a scene.
 type result struct {
 	scene
 	outcome, reason string
@@ -25,7 +25,7 @@ type result struct {
 	figures         []string
 }
 
-// observed is what the steady client saw during a scene.
+// observed counts the requests and photos of the steady client during a scene.
 type observed struct {
 	requests, failed      int // of a client that repeats none
 	accepted, lost, wrong int // photos

@@ -78,7 +78,7 @@ func (t *T) awaitFull(ctx context.Context, name string, lost ...string) (g types
 	return g, err
 }
 
-// probes is how many photos show that the service works.
+// probes is the number of photos that show that the service works.
 const probes = 10
 
 // works sends photos at the same time and waits until they are processed. Some may be late by the visibility timeout:

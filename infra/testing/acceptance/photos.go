@@ -156,7 +156,7 @@ type wrongError struct {
 
 func (e *wrongError) Error() string { return fmt.Sprintf("photo %s: %v", e.id, e.err) }
 
-// checkers is how many photos are checked at a time.
+// checkers is the number of photos that are checked at a time.
 const checkers = 8
 
 // checkAll waits for photos and checks their results. Its errors are the photos that are lost or wrong.

@@ -26,7 +26,7 @@ type cli struct {
 	runs                  atomic.Int32
 }
 
-// interruptTimeout is how long a program may take to end after an interrupt.
+// interruptTimeout limits the time in which a program must end after an interrupt.
 const interruptTimeout = 3 * time.Minute
 
 // process is a program that has been started. It leads a process group of its own.
@@ -105,7 +105,7 @@ func (p *process) wait() (string, error) {
 	return p.text.String(), nil
 }
 
-// told is how many lines of an output an error has.
+// told is the number of lines of an output in an error.
 const told = 6
 
 // tail returns what an output says from its first line that begins with "error:" to an empty line: Pulumi's diagnostics

@@ -12,7 +12,7 @@ import (
 // rehearsalVariable holds the facts of a rehearsal as JSON. Without it the stack is on AWS.
 const rehearsalVariable = "IMAGERY_REHEARSAL"
 
-// facts are what a rehearsal says about itself.
+// facts describe a rehearsal.
 type facts struct {
 	Factor   int         `json:"factor"`   // divides AWS's waiting times
 	Settings [][2]string `json:"settings"` // of the stack, which differ from those of a stack on AWS

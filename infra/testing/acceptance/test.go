@@ -170,7 +170,7 @@ const processTimeout = 10 * time.Minute
 // processed comes back after its visibility timeout.
 const remarkable = 10 * time.Second
 
-// shown is how many photos an error names.
+// shown is the number of photos that an error names.
 const shown = 5
 
 func (t *test) observe(ctx context.Context, of *T) (seen observed, err error) {
@@ -218,7 +218,7 @@ func (t *T) finish(ctx context.Context) error {
 	return errors.Join(checkAll(ctx, t.service, t.pending())...)
 }
 
-// sayEvery is how often the reason for waiting is printed.
+// sayEvery is the interval at which the reason for waiting is printed.
 const sayEvery = 15 * time.Second
 
 // until calls ready until it reports true, for at most a time in which AWS does this; see side.scaled. An error of

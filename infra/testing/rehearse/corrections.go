@@ -162,7 +162,7 @@ func getQueueAttributes(f *front, w http.ResponseWriter, r *http.Request, _ call
 	_ = json.NewEncoder(w).Encode(out) // fails only if the client went away
 }
 
-// describeHooks answers with the simulator's hooks; moto adds a role and a target that nobody gave.
+// describeHooks answers with the simulator's hooks; moto adds a role and a target that were not given.
 func describeHooks(f *front, w http.ResponseWriter, _ *http.Request, form url.Values) {
 	in, out := &autoscaling.DescribeLifecycleHooksInput{}, &autoscaling.DescribeLifecycleHooksOutput{}
 	err := asgsim.Decode(form, in)
