@@ -16,7 +16,7 @@ import (
 // starts without credits.
 const slowCPU = 0.1
 
-// lateRights is when the last right arrives, from the first call on.
+// lateRights delays the last right, counted from the first call.
 const lateRights = 200 * time.Second
 
 // dnf stands in for the package manager. It takes 2 seconds of CPU time, fails twice, and installs an agent that stands

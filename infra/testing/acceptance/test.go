@@ -162,12 +162,12 @@ func (t *test) pending() map[string]picture {
 	return photos
 }
 
-// processTimeout is how long accepted photos may take at the end of a scene: a message whose worker died comes back
-// after the visibility timeout, more than once if one scene kills more than one.
+// processTimeout limits the wait for accepted photos at the end of a scene: a message whose worker died comes back after
+// the visibility timeout, more than once if one scene kills more than one.
 const processTimeout = 10 * time.Minute
 
-// remarkable is how long photos may take after a scene without a remark: a message that a worker has received and not
-// processed comes back after its visibility timeout.
+// remarkable limits the wait for photos after a scene without a remark in the report: a message that a worker has
+// received and not processed comes back after its visibility timeout.
 const remarkable = 10 * time.Second
 
 // shown is the number of photos that an error names.

@@ -14,8 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 )
 
-// API is where alarms and their states are stored. It only stores: that a change of state has consequences is the
-// business of Alarms.
+// API stores alarms and their states. Alarms, not API, acts on a change of state.
 type API interface {
 	cloudwatch.DescribeAlarmsAPIClient
 	SetAlarmState(context.Context, *cloudwatch.SetAlarmStateInput, ...func(*cloudwatch.Options)) (

@@ -106,7 +106,7 @@ func rehearse(ctx context.Context, o options) error {
 // mailFile returns the file to which mails are appended.
 func mailFile(work string) string { return filepath.Join(work, "mail") }
 
-// howTo says how to use the stack of a rehearsal that is kept.
+// howTo explains the use of the stack of a rehearsal that is kept.
 const howTo = `
 For the commands of an operator, in another terminal:
   export AWS_ENDPOINT_URL=http://%s AWS_REGION=%s AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY=rehearsal

@@ -25,7 +25,7 @@ import (
 // factor divides the durations of hooks, health checks, drains and warm-ups.
 const factor = 10
 
-// acceptanceLate is how late policies count in an acceptance run: an instance then boots before they do.
+// acceptanceLate delays policies in an acceptance run until after the first instances have booted.
 const acceptanceLate = time.Minute
 
 type options struct {

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// message is what a subscriber receives, with the members of "HTTP/HTTPS notification JSON format" and "subscription
-// confirmation JSON format".
+// message holds the JSON that a subscriber receives: "HTTP/HTTPS notification JSON format" and "subscription
+// confirmation JSON format" of the SNS documentation.
 type message struct {
 	Type             string // Notification or SubscriptionConfirmation
 	MessageID        string `json:"MessageId"`
