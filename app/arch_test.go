@@ -24,13 +24,14 @@ var layers = map[string][]string{
 	"imagery/app/observe":             {"imagery/app/deploy/settings", "github.com/lmittmann/tint"},
 	"imagery/app/budget":              {"github.com/KimMachineGun/automemlimit/"},
 	"imagery/app/sepia": {
-		"imagery/app/imagery", "imagery/app/sepia/baseline", "github.com/disintegration/imaging",
+		"imagery/app/imagery", "imagery/app/sepia/jfif", "imagery/app/sepia/pngstream",
+		"github.com/disintegration/imaging",
 		"golang.org/x/image/",
 	},
-	"imagery/app/sepia/baseline": {}, // a codec, on planes of the standard library
-	"imagery/app/store/local":    {"imagery/app/imagery", "modernc.org/sqlite"},
-	"imagery/app/store/aws":      {"imagery/app/imagery", "github.com/aws/"},
-	"imagery/app/httpserver":     {"imagery/app/deploy/settings"},
+	"imagery/app/sepia/jfif":  {}, // a codec, on planes of the standard library
+	"imagery/app/store/local": {"imagery/app/imagery", "modernc.org/sqlite"},
+	"imagery/app/store/aws":   {"imagery/app/imagery", "github.com/aws/"},
+	"imagery/app/httpserver":  {"imagery/app/deploy/settings"},
 	"imagery/app/server": {
 		"imagery/app/httpserver", "imagery/app/imagery", "imagery/app/deploy/settings", "imagery/app/observe",
 		"github.com/labstack/echo/v4",

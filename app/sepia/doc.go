@@ -5,7 +5,7 @@
 // assumed to be sRGB.
 //
 // A photo with YCbCr planes that becomes a JPEG is filtered and encoded in strips on several cores, without conversion
-// to RGB pixels; package baseline also decodes ordinary JPEGs in strips. All other photos are processed with package
+// to RGB pixels; package jfif also decodes ordinary JPEGs in strips. All other photos are processed with package
 // imaging.
 //
 // Inspect reads a header, rejects what the filter cannot process, and estimates the memory of Apply. Apply runs the

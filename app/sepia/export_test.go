@@ -6,7 +6,7 @@ import (
 	"image"
 	"io"
 
-	"imagery/app/sepia/baseline"
+	"imagery/app/sepia/jfif"
 )
 
 // Develop runs the pipeline up to the encoder and returns the pixels that it would get.
@@ -21,9 +21,9 @@ func Develop(ctx context.Context, raw []byte) (image.Image, error) {
 		case !s.fits(j):
 			continue
 		case s.name == "stream":
-			if source, ok := plain(new(baseline.Decoder), j); ok && j.photo.Orientation == 1 {
+			if source, ok := plain(new(jfif.Decoder), j); ok && j.photo.Orientation == 1 {
 				m, err := source.tonedWhole()
-				if !errors.Is(err, baseline.ErrUnusual) {
+				if !errors.Is(err, jfif.ErrUnusual) {
 					return m, err
 				}
 				continue
@@ -82,7 +82,7 @@ func (f Filter) WithStandardDecoders() Filter {
 
 // DecodeStrips reads a plain JPEG, one strip after the other into the same one.
 func DecodeStrips(raw []byte) {
-	d := decoderPool.Get().(*baseline.Decoder)
+	d := decoderPool.Get().(*jfif.Decoder)
 	defer decoderPool.Put(d)
 	if err := d.Open(raw); err != nil {
 		panic(err)

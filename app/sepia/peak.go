@@ -3,7 +3,7 @@ package sepia
 import (
 	"math"
 
-	"imagery/app/sepia/baseline"
+	"imagery/app/sepia/jfif"
 )
 
 // cost has the memory of one photo, in bytes. Memory that a step no longer uses counts until the step ends, because the
@@ -66,7 +66,7 @@ func (p Photo) strips() int64 {
 	if p.Orientation >= 5 {
 		width = p.Height
 	}
-	return maxStrips * int64(wholeMCUs(width)) * int64(baseline.StripHeight(width)) * (3 + 2*jpegResult)
+	return maxStrips * int64(wholeMCUs(width)) * int64(jfif.StripHeight(width)) * (3 + 2*jpegResult)
 }
 
 // LargestPeak returns the largest Peak of photos with up to maxPixels. A Filter rejects the few photos that need more

@@ -7,16 +7,16 @@ import (
 	"slices"
 	"sync"
 
-	"imagery/app/sepia/baseline"
+	"imagery/app/sepia/jfif"
 )
 
-var decoderPool = sync.Pool{New: func() any { return new(baseline.Decoder) }}
+var decoderPool = sync.Pool{New: func() any { return new(jfif.Decoder) }}
 
 // stream processes an ordinary upright JPEG completely, with only a few strips in memory. It only decodes an ordinary
-// JPEG that is not upright. It does nothing for other photos and for a JPEG that package baseline cannot read: the
+// JPEG that is not upright. It does nothing for other photos and for a JPEG that package jfif cannot read: the
 // decoder of the standard library then starts again, and decides whether the photo is damaged.
 func stream(ctx context.Context, j *job) error {
-	d := decoderPool.Get().(*baseline.Decoder)
+	d := decoderPool.Get().(*jfif.Decoder)
 	defer func() {
 		d.Close() // the pool must not keep the file in memory
 		decoderPool.Put(d)
@@ -30,7 +30,7 @@ func stream(ctx context.Context, j *job) error {
 		return ctx.Err()
 	}
 	err := source.toJPEG(ctx, &j.out)
-	if errors.Is(err, baseline.ErrUnusual) {
+	if errors.Is(err, jfif.ErrUnusual) {
 		j.out.drop()
 		return nil
 	}
@@ -39,7 +39,7 @@ func stream(ctx context.Context, j *job) error {
 }
 
 // plain opens a JPEG with d. It returns false if d cannot read it.
-func plain(d *baseline.Decoder, j *job) (stripSource, bool) {
+func plain(d *jfif.Decoder, j *job) (stripSource, bool) {
 	p := j.photo
 	if p.Format != JPEG || j.filter.decoders != nil || d.Open(j.raw) != nil || d.Width != p.Width || d.Height != p.Height {
 		return stripSource{}, false
@@ -49,7 +49,7 @@ func plain(d *baseline.Decoder, j *job) (stripSource, bool) {
 }
 
 // readStrip fills a strip with the smaller strips of the decoder.
-func readStrip(d *baseline.Decoder, m *image.YCbCr, y int) error {
+func readStrip(d *jfif.Decoder, m *image.YCbCr, y int) error {
 	height := min(m.Rect.Dy(), d.Height-y)
 	for y := 0; y < height; y += d.StripHeight {
 		rows := from(m, y)

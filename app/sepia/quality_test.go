@@ -15,7 +15,7 @@ import (
 
 	"imagery/app/imagery"
 	"imagery/app/sepia"
-	"imagery/app/sepia/baseline"
+	"imagery/app/sepia/jfif"
 	"imagery/app/testing/short"
 )
 
@@ -114,7 +114,7 @@ func TestGoldenFile(t *testing.T) {
 	for i := range m.Cb {
 		m.Cb[i], m.Cr[i] = uint8(i%320/2+i/320/3), uint8(200-i%320/3+int(noise8(i%320, i/320, 1)>>4))
 	}
-	encoder := baseline.NewEncoder(95)
+	encoder := jfif.NewEncoder(95)
 	raw := encoder.Header(nil, 640, 480)
 	for i := range 30 {
 		strip := *m

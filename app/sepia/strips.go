@@ -8,13 +8,13 @@ import (
 	"runtime/debug"
 	"sync"
 
-	"imagery/app/sepia/baseline"
+	"imagery/app/sepia/jfif"
 )
 
 // quality is the quality of all JPEG results, on the scale of libjpeg.
 const quality = 90
 
-var encoder = sync.OnceValue(func() *baseline.Encoder { return baseline.NewEncoder(quality) })
+var encoder = sync.OnceValue(func() *jfif.Encoder { return jfif.NewEncoder(quality) })
 
 // maxCores limits the cores for one photo. Decoding is sequential and takes two fifths of the time, so more cores would
 // only wait.
@@ -51,7 +51,7 @@ type stripSource struct {
 // toJPEG filters a photo and writes it as a JPEG. Strips are read in order by the calling goroutine, filtered and
 // encoded on several cores, and written in order. The result does not depend on the number of cores.
 func (s stripSource) toJPEG(ctx context.Context, out *sink) error {
-	rows := baseline.StripHeight(s.width)
+	rows := jfif.StripHeight(s.width)
 	n := (s.height + rows - 1) / rows
 	pooled := stripsPool.Get().(*[maxStrips]strip)
 	defer recycle(pooled)

@@ -1,4 +1,4 @@
-package baseline
+package jfif
 
 import (
 	"encoding/binary"

@@ -1,4 +1,4 @@
-package baseline_test
+package jfif_test
 
 import (
 	"bytes"
@@ -8,7 +8,7 @@ import (
 	"math"
 	"testing"
 
-	"imagery/app/sepia/baseline"
+	"imagery/app/sepia/jfif"
 )
 
 // picture fills 4:2:0 planes of that size, padded to whole MCUs as an encoder pads them: with their last samples.
@@ -49,10 +49,10 @@ var samples = map[string]func(x, y, plane int) uint8{
 }
 
 // encode encodes strip by strip, as a caller does: in any order.
-func encode(e *baseline.Encoder, m *image.YCbCr) []byte {
+func encode(e *jfif.Encoder, m *image.YCbCr) []byte {
 	width, height := m.Rect.Dx(), m.Rect.Dy()
 	out := e.Header(nil, width, height)
-	rows := baseline.StripHeight(width)
+	rows := jfif.StripHeight(width)
 	strips := make([][]byte, (height+rows-1)/rows)
 	for i := len(strips) - 1; i >= 0; i-- {
 		strips[i] = e.Strip(nil, rowsOf(m, i*rows, rows), i, i == len(strips)-1)
@@ -134,7 +134,7 @@ func (c compared) check(t testing.TB, larger, decibels float64) {
 
 func compareEncoders(t testing.TB, m *image.YCbCr, quality int) compared {
 	t.Helper()
-	own, std := encode(baseline.NewEncoder(quality), m), standard(t, m, quality)
+	own, std := encode(jfif.NewEncoder(quality), m), standard(t, m, quality)
 	// Beside what rounding alone makes, which is all there is in flat pictures.
 	const rounding = 0.02
 	n := float64(m.Rect.Dx() * m.Rect.Dy())
@@ -174,7 +174,7 @@ func TestEncoderOfEverySize(t *testing.T) {
 
 // TestEncoderAllocatesNothing: a caller that keeps its buffer pays for it once.
 func TestEncoderAllocatesNothing(t *testing.T) {
-	e, m := baseline.NewEncoder(90), picture(640, 16, samples["noise"])
+	e, m := jfif.NewEncoder(90), picture(640, 16, samples["noise"])
 	var out []byte
 	encode := func() { out = e.Strip(out[:0], m, 0, true) }
 	encode()
@@ -195,7 +195,7 @@ func FuzzEncode(f *testing.F) {
 			}
 			return pixels[(y*37+x+plane*777)%len(pixels)]
 		})
-		e := baseline.NewEncoder(1 + int(quality)%100)
+		e := jfif.NewEncoder(1 + int(quality)%100)
 		own := encode(e, m)
 		// No coefficient is off by more than half a step, so neither is their mean square, nor that of the samples.
 		const firstTable, secondTable = 7, 72

@@ -1,4 +1,4 @@
-package baseline_test
+package jfif_test
 
 import (
 	"bytes"
@@ -11,17 +11,17 @@ import (
 	"strings"
 	"testing"
 
-	"imagery/app/sepia/baseline"
+	"imagery/app/sepia/jfif"
 )
 
 // strips reads a whole file. The chroma of a grey one stays 0.
 func strips(file []byte) (*image.YCbCr, error) {
-	var d baseline.Decoder
+	var d jfif.Decoder
 	if err := d.Open(file); err != nil {
 		return nil, err
 	}
 	if d.Width*d.Height > 1<<20 {
-		return nil, baseline.ErrUnusual // of fuzzing
+		return nil, jfif.ErrUnusual // of fuzzing
 	}
 	m := image.NewYCbCr(image.Rect(0, 0, (d.Width+15)&^15, (d.Height+15)&^15), d.Ratio)
 	for y := 0; y < d.Height; y += d.StripHeight {
@@ -72,7 +72,7 @@ func files(t testing.TB, width, height int) map[string][]byte {
 		m := picture(width, height, sample)
 		all[name] = standard(t, m, 90)
 		all[name+" of low quality"] = standard(t, m, 5)
-		all[name+" with restarts"] = encode(baseline.NewEncoder(95), m)
+		all[name+" with restarts"] = encode(jfif.NewEncoder(95), m)
 		grey := &image.Gray{Pix: m.Y, Stride: m.YStride, Rect: m.Rect}
 		all[name+" in grey"] = standard(t, grey, 90)
 	}
@@ -98,7 +98,7 @@ func TestDecoderAgreesWithTheStandard(t *testing.T) {
 // sideBySide is a picture of 1024 x 16 with a restart in the middle of its only row of MCUs, which our encoder writes
 // as two pictures, and where that restart is.
 func sideBySide() (file []byte, restart int) {
-	e := baseline.NewEncoder(90)
+	e := jfif.NewEncoder(90)
 	file = e.Header(nil, 1024, 16)
 	copy(file[bytes.Index(file, []byte{0xff, 0xdd}):], "\xff\xdd\x00\x04\x00\x20")
 	file = e.Strip(file, rowsOf(picture(512, 16, samples["detail"]), 0, 16), 0, false)
@@ -113,15 +113,15 @@ func TestRestartWithinARow(t *testing.T) {
 	}
 	sameSamples(t, m, file, 1)
 	for cut := range 20 {
-		if _, err := strips(slices.Delete(bytes.Clone(file), restart-1-cut, restart)); !errors.Is(err, baseline.ErrUnusual) {
-			t.Errorf("cut by %d bytes before the restart: got %v, want %v", cut+1, err, baseline.ErrUnusual)
+		if _, err := strips(slices.Delete(bytes.Clone(file), restart-1-cut, restart)); !errors.Is(err, jfif.ErrUnusual) {
+			t.Errorf("cut by %d bytes before the restart: got %v, want %v", cut+1, err, jfif.ErrUnusual)
 		}
 	}
 }
 
 // TestDecoderIsUsedAgain: nothing of a file, not even of a damaged one, is left for the next.
 func TestDecoderIsUsedAgain(t *testing.T) {
-	var d baseline.Decoder
+	var d jfif.Decoder
 	all := files(t, 40, 30)
 	m := image.NewYCbCr(image.Rect(0, 0, 48, 32), image.YCbCrSubsampleRatio420)
 	for name, file := range all {
@@ -136,15 +136,15 @@ func TestDecoderIsUsedAgain(t *testing.T) {
 	bare := bytes.Clone(all["detail"])
 	at := bytes.Index(bare, []byte{0xff, 0xc4})
 	bare[at+1] = 0xfe // a comment
-	if err := d.Open(bare); !errors.Is(err, baseline.ErrUnusual) {
-		t.Errorf("got %v, want %v", err, baseline.ErrUnusual)
+	if err := d.Open(bare); !errors.Is(err, jfif.ErrUnusual) {
+		t.Errorf("got %v, want %v", err, jfif.ErrUnusual)
 	}
 }
 
 // TestDecoderLeavesTheUnusual lists what is for image/jpeg to judge.
 func TestDecoderLeavesTheUnusual(t *testing.T) {
 	file := files(t, 40, 30)["detail"]
-	restarts := encode(baseline.NewEncoder(90), picture(600, 40, samples["detail"]))
+	restarts := encode(jfif.NewEncoder(90), picture(600, 40, samples["detail"]))
 	restart := bytes.Index(restarts, []byte{0xff, 0xd0})
 	edit := func(file []byte, segment byte, offset int, values ...byte) []byte {
 		at := bytes.Index(file, []byte{0xff, segment}) + offset
@@ -179,8 +179,8 @@ func TestDecoderLeavesTheUnusual(t *testing.T) {
 		"a restart missing":    edit(restarts, 0xd1, 1, 0xd2),
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, err := strips(raw); !errors.Is(err, baseline.ErrUnusual) {
-				t.Errorf("got %v, want %v", err, baseline.ErrUnusual)
+			if _, err := strips(raw); !errors.Is(err, jfif.ErrUnusual) {
+				t.Errorf("got %v, want %v", err, jfif.ErrUnusual)
 			}
 		})
 	}
@@ -192,7 +192,7 @@ func TestDamagedFilesAgree(t *testing.T) {
 	const header = 600
 	random := rand.New(rand.NewPCG(9, 9))
 	all := files(t, 120, 70)
-	all["tall"] = encode(baseline.NewEncoder(80), picture(48, 700, samples["detail"]))
+	all["tall"] = encode(jfif.NewEncoder(80), picture(48, 700, samples["detail"]))
 	names, read := slices.Sorted(maps.Keys(all)), 0
 	for range 2000 {
 		file := bytes.Clone(all[names[random.IntN(len(names))]])
@@ -227,13 +227,13 @@ func FuzzDecode(f *testing.F) {
 	for _, file := range files(f, 40, 30) {
 		f.Add(file)
 	}
-	f.Add(encode(baseline.NewEncoder(50), picture(16, 700, samples["detail"])))
+	f.Add(encode(jfif.NewEncoder(50), picture(16, 700, samples["detail"])))
 	within, _ := sideBySide()
 	f.Add(within)
 	f.Fuzz(func(t *testing.T, file []byte) {
 		if m, err := strips(file); err == nil {
 			sameSamples(t, m, file, 3)
-		} else if !errors.Is(err, baseline.ErrUnusual) {
+		} else if !errors.Is(err, jfif.ErrUnusual) {
 			t.Fatal(err)
 		}
 	})

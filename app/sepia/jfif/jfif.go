@@ -1,10 +1,10 @@
-// Package baseline is a codec for the most common kind of JPEG: baseline sequential, Huffman coded, 8 bits, grey or
+// Package jfif is a codec for the most common kind of JPEG: baseline sequential, Huffman coded, 8 bits, grey or
 // YCbCr. It works in strips on the stored planes, so that a caller does not need memory for the whole image and can
 // encode on several cores.
 //
 // The encoder writes 4:2:0 with the standard tables. The decoder returns ErrUnusual for everything else, including
 // damaged files; the caller should then use image/jpeg. Tests compare the decoder with image/jpeg.
-package baseline
+package jfif
 
 import "encoding/hex"
 

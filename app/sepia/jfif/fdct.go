@@ -1,4 +1,4 @@
-package baseline
+package jfif
 
 // The forward transform is the one of Arai, Agui and Nakajima: 5 multiplications for 8 samples. Its outputs are the
 // coefficients times factors that the quantizer takes out again.
