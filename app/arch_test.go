@@ -28,10 +28,11 @@ var layers = map[string][]string{
 		"github.com/disintegration/imaging",
 		"golang.org/x/image/",
 	},
-	"imagery/app/sepia/jfif":  {}, // a codec, on planes of the standard library
-	"imagery/app/store/local": {"imagery/app/imagery", "modernc.org/sqlite"},
-	"imagery/app/store/aws":   {"imagery/app/imagery", "github.com/aws/"},
-	"imagery/app/httpserver":  {"imagery/app/deploy/settings"},
+	"imagery/app/sepia/jfif":      {}, // a codec, on planes of the standard library
+	"imagery/app/sepia/pngstream": {"github.com/klauspost/compress/"},
+	"imagery/app/store/local":     {"imagery/app/imagery", "modernc.org/sqlite"},
+	"imagery/app/store/aws":       {"imagery/app/imagery", "github.com/aws/"},
+	"imagery/app/httpserver":      {"imagery/app/deploy/settings"},
 	"imagery/app/server": {
 		"imagery/app/httpserver", "imagery/app/imagery", "imagery/app/deploy/settings", "imagery/app/observe",
 		"github.com/labstack/echo/v4",

@@ -1,0 +1,165 @@
+package pngstream
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+)
+
+// signature precedes the first chunk.
+const signature = "\x89PNG\r\n\x1a\n"
+
+// The position in the order of chunks.
+const (
+	atStart = iota
+	afterIHDR
+	afterPLTE
+	afterTRNS
+	afterIDAT
+	afterIEND
+)
+
+// chunks reads the chunks of a file. It verifies their checksums and their order.
+type chunks struct {
+	r       io.Reader
+	stage   int
+	left    uint32 // bytes of the current chunk that have not been read
+	crc     uint32 // checksum of what has been read of the current chunk
+	scratch [4096]byte
+	header  header
+}
+
+// errTooLong is returned for a length beyond 31 bits.
+var errTooLong = errors.New("the length of a chunk is invalid")
+
+// begin reads the length and the type of the next chunk.
+func (c *chunks) begin() (string, error) {
+	head := c.scratch[:8]
+	if _, err := io.ReadFull(c.r, head); err != nil {
+		return "", err
+	}
+	c.left = binary.BigEndian.Uint32(head)
+	c.crc = crc32.ChecksumIEEE(head[4:])
+	return string(head[4:]), nil
+}
+
+// body reads the whole current chunk, of at most as many bytes as scratch has, and verifies its checksum.
+func (c *chunks) body() ([]byte, error) {
+	b := c.scratch[4 : 4+c.left]
+	if _, err := io.ReadFull(c.r, b); err != nil {
+		return nil, err
+	}
+	c.crc, c.left = crc32.Update(c.crc, crc32.IEEETable, b), 0
+	return b, c.verify()
+}
+
+// skip reads the rest of the current chunk and verifies its checksum.
+func (c *chunks) skip() error {
+	if c.left > 1<<31-1 {
+		return errTooLong
+	}
+	for c.left > 0 {
+		b := c.scratch[:min(len(c.scratch), int(c.left))]
+		if _, err := io.ReadFull(c.r, b); err != nil {
+			return err
+		}
+		c.crc = crc32.Update(c.crc, crc32.IEEETable, b)
+		c.left -= uint32(len(b))
+	}
+	return c.verify()
+}
+
+// verify compares the checksum at the end of the current chunk.
+func (c *chunks) verify() error {
+	sum := c.scratch[:4]
+	if _, err := io.ReadFull(c.r, sum); err != nil {
+		return err
+	}
+	if binary.BigEndian.Uint32(sum) != c.crc {
+		return errors.New("the checksum of a chunk is wrong")
+	}
+	return nil
+}
+
+// Read reads the data of all IDAT chunks. The first must have begun. After its end the last one is not verified yet.
+func (c *chunks) Read(p []byte) (int, error) {
+	for c.left == 0 {
+		if err := c.verify(); err != nil {
+			return 0, err
+		}
+		name, err := c.begin()
+		if err != nil {
+			return 0, err
+		}
+		if name != "IDAT" {
+			return 0, errShort
+		}
+	}
+	n, err := c.r.Read(p[:min(len(p), int(c.left))])
+	c.crc = crc32.Update(c.crc, crc32.IEEETable, p[:n])
+	c.left -= uint32(n)
+	return n, err
+}
+
+// readUntil reads chunks until one has led to the stage.
+func (c *chunks) readUntil(stage int) error {
+	for c.stage < stage {
+		name, err := c.begin()
+		if err != nil {
+			return err
+		}
+		if err := c.chunk(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// chunk reads a chunk that has begun, except the data of the first IDAT. Like image/png it ignores IDAT chunks behind
+// the picture, and those of unknown types.
+func (c *chunks) chunk(name string) error {
+	next, ok := c.next(name)
+	if !ok {
+		return fmt.Errorf("a chunk %s is out of order", name)
+	}
+	first := next != c.stage
+	c.stage = next
+	switch name {
+	case "IHDR":
+		return c.readHeader()
+	case "PLTE":
+		return c.readPalette()
+	case "tRNS":
+		return c.readTransparency()
+	case "IEND":
+		if c.left != 0 {
+			return errors.New("the IEND chunk has data")
+		}
+		return c.verify()
+	case "IDAT":
+		if first {
+			return nil
+		}
+	}
+	return c.skip()
+}
+
+// next returns the stage after a chunk, and whether it may follow now.
+func (c *chunks) next(name string) (stage int, ok bool) {
+	palette := c.header.colour == colourPalette
+	switch name {
+	case "IHDR":
+		return afterIHDR, c.stage == atStart
+	case "PLTE":
+		return afterPLTE, c.stage == afterIHDR
+	case "tRNS":
+		return afterTRNS, c.stage == afterPLTE || c.stage == afterIHDR && !palette
+	case "IDAT":
+		return afterIDAT, afterIHDR <= c.stage && c.stage <= afterIDAT && !(c.stage == afterIHDR && palette)
+	case "IEND":
+		return afterIEND, c.stage == afterIDAT
+	}
+	return c.stage, true
+}

@@ -1,0 +1,130 @@
+package pngstream
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/klauspost/compress/zlib"
+)
+
+// Reader decodes a PNG. It accepts exactly what image/png accepts. It needs memory for three rows, and for the whole
+// picture in 8 bits if that is interlaced.
+type Reader struct {
+	chunks  *chunks
+	inflate io.Reader
+	layout  Layout
+	rows    *rows      // nil before the first row
+	whole   *interlace // the picture if it is interlaced
+	y       int        // the next row
+	err     error
+}
+
+var (
+	errShort = errors.New("not enough pixel data")
+	errLong  = errors.New("too much pixel data")
+)
+
+// NewReader reads the chunks before the picture. It makes reads of at most 4 KiB. Errors of r are returned wrapped.
+func NewReader(r io.Reader) (*Reader, error) {
+	c := &chunks{r: r}
+	z, err := c.open()
+	if err != nil {
+		return nil, wrap(err)
+	}
+	return &Reader{chunks: c, inflate: z, layout: c.header.layout()}, nil
+}
+
+// open reads up to the data of the picture.
+func (c *chunks) open() (io.Reader, error) {
+	b := c.scratch[:len(signature)]
+	if _, err := io.ReadFull(c.r, b); err != nil {
+		return nil, err
+	}
+	if string(b) != signature {
+		return nil, errors.New("not a PNG")
+	}
+	if err := c.readUntil(afterIDAT); err != nil {
+		return nil, err
+	}
+	// With its default size the buffer takes as many bytes from an IDAT chunk as that of image/png does, so that both
+	// see, or overlook, the same garbage behind the data.
+	return zlib.NewReader(bufio.NewReader(c))
+}
+
+func wrap(err error) error {
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return fmt.Errorf("png: %w", err)
+}
+
+// Width returns the pixels of a row.
+func (r *Reader) Width() int { return r.chunks.header.width }
+
+// Height returns the number of rows.
+func (r *Reader) Height() int { return r.chunks.header.height }
+
+// Layout returns what Row returns for each pixel.
+func (r *Reader) Layout() Layout { return r.layout }
+
+// Palette returns the colours of a picture with the layout Palette, four bytes each, RGBA with straight alpha. It has
+// all indexes that the depth of the file allows: 2, 4, 16 or 256.
+func (r *Reader) Palette() []byte { return r.chunks.header.palette }
+
+// Row returns the next row, which is valid until the next call. With the last row the rest of the file has been
+// verified; after it Row returns io.EOF. Of an interlaced picture the first call decodes everything.
+func (r *Reader) Row() ([]byte, error) {
+	if r.err != nil {
+		return nil, r.err
+	}
+	row, err := r.next()
+	if err != nil {
+		r.err = wrap(err)
+		return nil, r.err
+	}
+	if r.y++; r.y == r.Height() {
+		r.err = io.EOF
+	}
+	return row, nil
+}
+
+func (r *Reader) next() ([]byte, error) {
+	h := &r.chunks.header
+	if r.rows == nil {
+		r.rows = newRows(r.inflate, h, r.layout)
+		if h.interlaced {
+			r.whole = newInterlace(h, r.layout)
+			if err := r.whole.decode(r.rows); err != nil {
+				return nil, err
+			}
+			if err := r.finish(); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if h.interlaced {
+		return r.whole.take(r.y), nil
+	}
+	row, err := r.rows.next()
+	if err == nil && r.y == h.height-1 {
+		err = r.finish()
+	}
+	return row, err
+}
+
+// finish verifies what follows the last row.
+func (r *Reader) finish() error {
+	var b [1]byte
+	switch _, err := io.ReadFull(r.inflate, b[:]); {
+	case err == nil || err == io.EOF && r.chunks.left != 0:
+		return errLong
+	case err != io.EOF:
+		return err
+	}
+	if err := r.chunks.verify(); err != nil {
+		return err
+	}
+	return r.chunks.readUntil(afterIEND)
+}
