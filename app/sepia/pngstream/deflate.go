@@ -1,0 +1,112 @@
+package pngstream
+
+import (
+	"compress/flate"
+	"encoding/binary"
+	"hash"
+	"hash/adler32"
+	"io"
+
+	fast "github.com/klauspost/compress/flate"
+)
+
+// deflater writes a zlib stream. For each block it chooses between matches, without which flat graphics would be up to
+// ten times as large, and Huffman codes only, which take a sixth of the time and make a photo 9 % larger. The standard
+// library finds matches in flat graphics a quarter smaller than the faster klauspost/compress does.
+type deflater struct {
+	w       io.Writer
+	sum     hash.Hash32
+	block   []byte // not compressed yet
+	huffman *fast.Writer
+	matches *flate.Writer // nil before the first block that needs it
+	current compressor    // of the previous block
+}
+
+// compressor is a *flate.Writer of one of the libraries.
+type compressor interface {
+	io.WriteCloser
+	Flush() error
+	Reset(w io.Writer)
+}
+
+// blockSize is small enough for a screenshot within a photo, and large compared with the cost of a change: 5 bytes and
+// the repetitions of what precedes it.
+const blockSize = 128 << 10
+
+func newDeflater(w io.Writer) (*deflater, error) {
+	huffman, err := fast.NewWriter(nil, fast.HuffmanOnly)
+	return &deflater{w: w, sum: adler32.New(), block: make([]byte, 0, blockSize), huffman: huffman}, err
+}
+
+// Write compresses whole blocks.
+func (d *deflater) Write(p []byte) (int, error) {
+	d.sum.Write(p)
+	for rest := p; len(rest) > 0; {
+		n := min(len(rest), blockSize-len(d.block))
+		d.block, rest = append(d.block, rest[:n]...), rest[n:]
+		if len(d.block) == blockSize {
+			if err := d.compress(); err != nil {
+				return 0, err
+			}
+		}
+	}
+	return len(p), nil
+}
+
+// compress compresses the current block.
+func (d *deflater) compress() error {
+	next := d.choose()
+	if next != d.current {
+		if err := d.change(next); err != nil {
+			return err
+		}
+	}
+	_, err := next.Write(d.block)
+	d.block = d.block[:0]
+	return err
+}
+
+// change ends the output of a compressor at a whole byte and goes on with another.
+func (d *deflater) change(next compressor) error {
+	var err error
+	if d.current != nil {
+		err = d.current.Flush()
+	} else {
+		_, err = d.w.Write([]byte{0x78, 0x01}) // a window of 32 KiB, the fastest level
+	}
+	next.Reset(d.w)
+	d.current = next
+	return err
+}
+
+// choose returns the compressor for the current block. It counts the words that are equal to the one 24 bytes before,
+// a whole number of pixels in every layout: in flat areas all are, in photos hardly any.
+func (d *deflater) choose() compressor {
+	const period, step = 24, 32
+	repeated, all := 0, 0
+	for i := period; i+8 <= len(d.block); i += step {
+		all++
+		if word(d.block[i:]) == word(d.block[i-period:]) {
+			repeated++
+		}
+	}
+	if repeated <= all/4 {
+		return d.huffman
+	}
+	if d.matches == nil {
+		d.matches, _ = flate.NewWriter(nil, flate.BestSpeed) // fails for invalid levels only
+	}
+	return d.matches
+}
+
+// Close compresses the last block and writes the end of the stream.
+func (d *deflater) Close() error {
+	if err := d.compress(); err != nil {
+		return err
+	}
+	if err := d.current.Close(); err != nil {
+		return err
+	}
+	_, err := d.w.Write(binary.BigEndian.AppendUint32(nil, d.sum.Sum32()))
+	return err
+}
