@@ -21,9 +21,9 @@ type Catalog interface {
 	Move(ctx context.Context, from, to Image) error
 	// Touch sets Hinted, and nothing else, if the item still has img's version; else it returns ErrConflict.
 	Touch(ctx context.Context, img Image, hinted time.Time) error
-	// Pending lists at most limit Uploaded images of a shard (see Image.PendingShard) with Updated in [from, to], oldest
-	// first. A zero from is the beginning. after is empty for the first page and then the next of the previous page;
-	// next is empty after the last page. The list may be a little stale: read the item before acting on it.
+	// Pending lists at most limit Uploaded images of a shard (see Image.PendingShard) with Updated in [from, to],
+	// oldest first. A zero from is the beginning. after is empty for the first page and then the next of the previous
+	// page; next is empty after the last page. The list may be a little stale: read the item before acting on it.
 	Pending(ctx context.Context, shard string, from, to time.Time, after string, limit int) (
 		list []Pending, next string, err error)
 	// Lease makes holder the owner of a named lease until the given time if the lease is free, expired before now, or
@@ -121,9 +121,15 @@ const (
 // Expensive reports whether the photo takes far more work than its file size suggests, as in a decompression bomb.
 func (c Cost) Expensive() bool { return c.Work >= expensiveWork && c.Work >= expensivePerByte*c.Size }
 
+// Body has the bytes of a result, which need not be in one slice. A bytes.Reader and an io.SectionReader implement it.
+type Body interface {
+	io.ReadSeeker
+	Size() int64 // of all bytes
+}
+
 // Result is a processed photo.
 type Result struct {
-	Body        []byte
+	Body        Body
 	Ext         string // "jpg" or "png"
 	ContentType string
 }

@@ -1,7 +1,6 @@
 package imagery
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -120,8 +119,7 @@ func (s *Service) work(ctx context.Context, j Job, r *JobResult) error {
 	}
 	hash := sha256.Sum256(raw) // not from the key, which has another form if the original application chose it
 	key := ProcessedKey(img.ID, hex.EncodeToString(hash[:]), result.Ext)
-	body := bytes.NewReader(result.Body)
-	if err := s.Blobs.Put(ctx, key, result.ContentType, body, body.Size()); err != nil {
+	if err := s.Blobs.Put(ctx, key, result.ContentType, result.Body, result.Body.Size()); err != nil {
 		return fmt.Errorf("store %s: %w", key, err)
 	}
 	s.Hit(AfterResult, img.ID)

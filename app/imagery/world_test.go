@@ -41,7 +41,8 @@ func (f *fakeFilter) Apply(_ context.Context, raw []byte) (imagery.Result, error
 	if f.err != nil {
 		return imagery.Result{}, f.err
 	}
-	return imagery.Result{Body: append([]byte("sepia "), raw...), Ext: "jpg", ContentType: "image/jpeg"}, nil
+	body := bytes.NewReader(append([]byte("sepia "), raw...))
+	return imagery.Result{Body: body, Ext: "jpg", ContentType: "image/jpeg"}, nil
 }
 
 func newWorld(t *testing.T) *world {

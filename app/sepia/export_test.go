@@ -6,6 +6,7 @@ import (
 	"image"
 	"io"
 
+	"imagery/app/imagery"
 	"imagery/app/sepia/jfif"
 )
 
@@ -63,6 +64,20 @@ func (s stripSource) tonedWhole() (*image.YCbCr, error) {
 		}
 	}
 	return whole.SubImage(image.Rect(0, 0, s.width, s.height)).(*image.YCbCr), nil
+}
+
+// ChunkSize is the size of the pieces in which a result is stored.
+const ChunkSize = chunkSize
+
+// Written returns a result that an encoder has written in these parts.
+func Written(ctx context.Context, parts ...[]byte) (imagery.Result, error) {
+	s := sink{ctx: ctx}
+	for _, p := range parts {
+		if _, err := s.Write(p); err != nil {
+			return imagery.Result{}, err
+		}
+	}
+	return s.result(false), nil
 }
 
 // Tone filters 4-byte pixels in place.

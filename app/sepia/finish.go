@@ -6,7 +6,6 @@ import (
 	"image"
 	"image/color"
 	"image/png"
-	"sync"
 
 	"github.com/disintegration/imaging"
 )
@@ -80,66 +79,9 @@ func tonePalette(t *toneTables, pix []byte) color.Palette {
 func encode(ctx context.Context, j *job) error {
 	j.out.ctx = ctx
 	img := j.img
-	j.img = nil // join needs the memory
+	j.img = nil // the encoder may free it before the result is complete
 	if j.lossy {
 		return imaging.Encode(&j.out, img, imaging.JPEG, imaging.JPEGQuality(quality))
 	}
 	return imaging.Encode(&j.out, img, imaging.PNG, imaging.PNGCompressionLevel(png.BestSpeed))
-}
-
-// join copies the chunks of the result into one slice, after the image was freed.
-func join(_ context.Context, j *job) error {
-	j.body = make([]byte, 0, j.out.size)
-	for _, c := range j.out.chunks {
-		j.body = append(j.body, *c...)
-	}
-	j.out.drop() // the next photo may need the memory before this result is stored
-	return nil
-}
-
-// chunkSize is small compared with a photo that needs much memory.
-const chunkSize = 256 << 10
-
-// chunkPool reuses the chunks of results. The garbage collector empties it.
-var chunkPool = sync.Pool{New: func() any {
-	c := make([]byte, 0, chunkSize)
-	return &c
-}}
-
-// sink stores the output of an encoder in chunks. A growing buffer would need two or three times the memory.
-type sink struct {
-	ctx    context.Context
-	chunks []*[]byte
-	size   int
-}
-
-// pooledChunks suffices for a JPEG of 40 megapixels. The hundreds of chunks of a PNG would take memory from the next
-// photo.
-const pooledChunks = 32
-
-// drop empties the sink and reuses its chunks.
-func (s *sink) drop() {
-	for _, c := range s.chunks[:min(len(s.chunks), pooledChunks)] {
-		*c = (*c)[:0]
-		chunkPool.Put(c)
-	}
-	s.chunks, s.size = nil, 0
-}
-
-// Write fails once the context has ended, which stops the PNG encoder.
-func (s *sink) Write(p []byte) (int, error) {
-	if err := s.ctx.Err(); err != nil {
-		return 0, err
-	}
-	s.size += len(p)
-	for rest := p; len(rest) > 0; {
-		if len(s.chunks) == 0 || len(*s.chunks[len(s.chunks)-1]) == chunkSize {
-			s.chunks = append(s.chunks, chunkPool.Get().(*[]byte))
-		}
-		last := s.chunks[len(s.chunks)-1]
-		n := min(len(rest), chunkSize-len(*last))
-		*last = append(*last, rest[:n]...)
-		rest = rest[n:]
-	}
-	return len(p), nil
 }

@@ -9,10 +9,12 @@ import (
 	"image/draw"
 	"image/jpeg"
 	"image/png"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
 
+	"imagery/app/imagery"
 	"imagery/app/sepia"
 	"imagery/app/testing/short"
 )
@@ -34,11 +36,24 @@ func apply(t *testing.T, raw []byte, wantExt string) image.Image {
 	if res.ContentType != contentType {
 		t.Errorf("content type %q, want %q", res.ContentType, contentType)
 	}
-	m, err := decode(bytes.NewReader(res.Body))
+	m, err := decode(res.Body)
 	if err != nil {
 		t.Fatalf("decode the result: %v", err)
 	}
 	return m
+}
+
+// body returns the bytes of a result.
+func body(t testing.TB, res imagery.Result) []byte {
+	t.Helper()
+	if _, err := res.Body.Seek(0, io.SeekStart); err != nil {
+		t.Fatal(err)
+	}
+	b, err := io.ReadAll(res.Body)
+	if err != nil || int64(len(b)) != res.Body.Size() {
+		t.Fatalf("read %d bytes of %d: %v", len(b), res.Body.Size(), err)
+	}
+	return b
 }
 
 func fixture(t testing.TB, name string) []byte {
@@ -62,7 +77,8 @@ func TestPNGOfEveryKind(t *testing.T) {
 					if transparent && colour >= 4 {
 						continue // they have alpha of their own
 					}
-					name := fmt.Sprintf("colour %d depth %d interlaced %v transparent %v", colour, depth, interlaced, transparent)
+					name := fmt.Sprintf("colour %d depth %d interlaced %v transparent %v", colour, depth, interlaced,
+						transparent)
 					t.Run(name, func(t *testing.T) {
 						f, want := pngOfKind(colour, depth, interlaced, transparent)
 						compare(t, apply(t, f.bytes(), "png"), want.sepiaOf(1), 0)

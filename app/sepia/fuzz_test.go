@@ -94,7 +94,7 @@ func FuzzApply(f *testing.F) {
 		if res.Ext == "jpg" {
 			config = jpeg.DecodeConfig
 		}
-		c, err := config(bytes.NewReader(res.Body))
+		c, err := config(res.Body)
 		if err != nil {
 			t.Fatalf("decode the result: %v", err)
 		}
@@ -129,7 +129,8 @@ func FuzzWebP(f *testing.F) {
 		}
 		var bad *imagery.BadPhoto
 		for _, part := range [][]byte{raw, slices.Clip(raw[:max(12, len(raw)-int(cut))])} {
-			if _, err := (sepia.Filter{MaxPixels: fuzzPixels}).Apply(t.Context(), part); err != nil && !errors.As(err, &bad) {
+			_, err := sepia.Filter{MaxPixels: fuzzPixels}.Apply(t.Context(), part)
+			if err != nil && !errors.As(err, &bad) {
 				t.Fatalf("got %v, want a bad photo", err)
 			}
 		}

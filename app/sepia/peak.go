@@ -54,8 +54,6 @@ func (p Photo) Peak() int64 {
 	// The PNG encoder tries five filters per row and keeps the previous row.
 	const rows = 6
 	peak = max(peak, live+result*pixels+rows*result*width)
-	// During join the result exists twice.
-	peak = max(peak, 2*result*pixels)
 	// For the heap tables of the runtime and partly used spans.
 	return allowance + peak + peak/32
 }

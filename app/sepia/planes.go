@@ -31,7 +31,7 @@ func stream(ctx context.Context, j *job) error {
 	}
 	err := source.toJPEG(ctx, &j.out)
 	if errors.Is(err, jfif.ErrUnusual) {
-		j.out.drop()
+		j.out = sink{}
 		return nil
 	}
 	j.lossy, j.streamed, j.raw = true, true, nil
@@ -41,7 +41,8 @@ func stream(ctx context.Context, j *job) error {
 // plain opens a JPEG with d. It returns false if d cannot read it.
 func plain(d *jfif.Decoder, j *job) (stripSource, bool) {
 	p := j.photo
-	if p.Format != JPEG || j.filter.decoders != nil || d.Open(j.raw) != nil || d.Width != p.Width || d.Height != p.Height {
+	if p.Format != JPEG || j.filter.decoders != nil || d.Open(j.raw) != nil ||
+		d.Width != p.Width || d.Height != p.Height {
 		return stripSource{}, false
 	}
 	read := func(m *image.YCbCr, y int) error { return readStrip(d, m, y) }

@@ -55,7 +55,6 @@ type job struct {
 	lossy    bool        // the result is a JPEG; known after reduce, because a WebP may be opaque
 	out      sink        // output of the encoder
 	streamed bool        // processed by stream, with only a few strips in memory
-	body     []byte
 }
 
 // open reads the header and returns a new job.
@@ -97,7 +96,6 @@ var pipeline = []struct {
 	{"orient", picture, orient},   // upright
 	{"tone", picture, tone},       // the sepia filter
 	{"encode", picture, encode},   // to JPEG or PNG, in chunks
-	{"join", always, join},        // the chunks
 }
 
 func always(*job) bool      { return true }
@@ -148,8 +146,5 @@ func (f Filter) Apply(ctx context.Context, raw []byte) (res imagery.Result, err 
 			runtime.GC()
 		}
 	}
-	if j.lossy {
-		return imagery.Result{Body: j.body, Ext: "jpg", ContentType: "image/jpeg"}, nil
-	}
-	return imagery.Result{Body: j.body, Ext: "png", ContentType: "image/png"}, nil
+	return j.out.result(j.lossy), nil
 }

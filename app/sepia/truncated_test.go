@@ -49,7 +49,7 @@ func TestCutShort(t *testing.T) {
 					}
 				}
 				res, err := sepia.Filter{}.Apply(t.Context(), part)
-				if err == nil && !bytes.Equal(res.Body, whole.Body) && !strings.HasPrefix(name, "WebP ext") {
+				if err == nil && !bytes.Equal(body(t, res), body(t, whole)) && !strings.HasPrefix(name, "WebP ext") {
 					t.Fatalf("%d of %d bytes make another picture", n, len(raw))
 				}
 				if err != nil {

@@ -72,7 +72,7 @@ func (f *filter) Apply(ctx context.Context, raw []byte) (imagery.Result, error) 
 			return imagery.Result{}, err
 		}
 	}
-	return imagery.Result{Body: raw, Ext: "jpg", ContentType: "image/jpeg"}, nil
+	return imagery.Result{Body: bytes.NewReader(raw), Ext: "jpg", ContentType: "image/jpeg"}, nil
 }
 
 const visibility = 30 * time.Second

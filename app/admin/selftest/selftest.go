@@ -91,7 +91,11 @@ func (d Dependencies) picture(ctx context.Context, folder, name string) (err err
 	}
 	key := folder + "/" + strings.TrimSuffix(name, path.Ext(name)) + "." + result.Ext
 	defer func() { err = errors.Join(err, d.DeleteObject(context.WithoutCancel(ctx), key)) }()
-	if stored, err = d.roundTrip(ctx, key, result.ContentType, result.Body); err != nil {
+	body, err := io.ReadAll(result.Body)
+	if err != nil {
+		return permanentError{fmt.Errorf("read the result: %w", err)}
+	}
+	if stored, err = d.roundTrip(ctx, key, result.ContentType, body); err != nil {
 		return err
 	}
 	return checkColours(stored)

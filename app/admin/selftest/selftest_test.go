@@ -1,6 +1,7 @@
 package selftest_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -67,7 +68,7 @@ func TestSelftestPassesAndCleansUp(t *testing.T) {
 type noFilter struct{ sepia.Filter }
 
 func (noFilter) Apply(_ context.Context, raw []byte) (imagery.Result, error) {
-	return imagery.Result{Body: raw, Ext: "png", ContentType: "image/png"}, nil
+	return imagery.Result{Body: bytes.NewReader(raw), Ext: "png", ContentType: "image/png"}, nil
 }
 
 type failingFilter struct{ sepia.Filter }

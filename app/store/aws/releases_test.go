@@ -211,7 +211,7 @@ func (f filter) Apply(_ context.Context, raw []byte) (imagery.Result, error) {
 	if f.broken {
 		return imagery.Result{}, &imagery.BadPhoto{Reason: "It is broken.", Err: errors.New("broken")}
 	}
-	return imagery.Result{Body: raw, ContentType: "image/png", Ext: "png"}, nil
+	return imagery.Result{Body: bytes.NewReader(raw), ContentType: "image/png", Ext: "png"}, nil
 }
 
 func serviceOn(b *awsstore.Store, broken bool) *imagery.Service {

@@ -94,7 +94,12 @@ func ours(raw []byte, format string) ([]byte, error) {
 	if err == nil && res.ContentType != "image/"+format {
 		err = fmt.Errorf("the result is %s, want %s", res.ContentType, format)
 	}
-	return res.Body, err
+	if err != nil {
+		return nil, err
+	}
+	body := make([]byte, res.Body.Size())
+	_, err = io.ReadFull(res.Body, body)
+	return body, err
 }
 
 // plain decodes, calls a function for each pixel, and encodes.

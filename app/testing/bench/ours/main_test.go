@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"image"
 	"image/jpeg"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -22,7 +23,11 @@ func TestServe(t *testing.T) {
 		t.Fatal(err)
 	}
 	raw := photo.Bytes()
-	want, err := sepia.Filter{}.Apply(t.Context(), raw)
+	res, err := sepia.Filter{}.Apply(t.Context(), raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := io.ReadAll(res.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,8 +47,9 @@ func TestServe(t *testing.T) {
 		}
 	}
 	for i, a := range asks {
-		if err := json.NewEncoder(&in).Encode(protocol.Request{Operation: a.operation, Format: a.format, In: path(a.file),
-			Out: path(fmt.Sprint(i))}); err != nil {
+		err := json.NewEncoder(&in).Encode(protocol.Request{Operation: a.operation, Format: a.format,
+			In: path(a.file), Out: path(fmt.Sprint(i))})
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -64,7 +70,7 @@ func TestServe(t *testing.T) {
 			t.Errorf("%s: the costs are %+v", a.operation, reply)
 		}
 	}
-	if body, err := os.ReadFile(path("0")); err != nil || !bytes.Equal(body, want.Body) {
+	if body, err := os.ReadFile(path("0")); err != nil || !bytes.Equal(body, want) {
 		t.Errorf("the result is not the filter's: %v", err)
 	}
 }
