@@ -9,16 +9,15 @@ import (
 	"image/color"
 	"image/gif"
 	"image/jpeg"
-	"image/png"
 	"io"
 
 	"golang.org/x/image/webp"
 )
 
-// decoders has the decoder of each format. image.Decode is not used, because it also accepts formats that imported
+// decoders has the decoder of each format but PNG. image.Decode is not used, because it also accepts formats that imported
 // packages have registered.
 var decoders = map[Format]func(io.Reader) (image.Image, error){
-	JPEG: jpeg.Decode, PNG: png.Decode, GIF: gif.Decode, WebP: webp.Decode,
+	JPEG: jpeg.Decode, GIF: gif.Decode, WebP: webp.Decode,
 }
 
 // decode decodes the photo within the DecodeTimeout of the filter.
@@ -53,6 +52,9 @@ func decode(ctx context.Context, j *job) error {
 		widenRange(m)
 	}
 	j.img, j.raw = img, nil // allows the file to be garbage collected
+	// A WebP with a fully opaque alpha channel becomes a JPEG, a tenth of the size of the PNG.
+	opaque, ok := img.(interface{ Opaque() bool })
+	j.lossy = j.lossy || j.photo.Format == WebP && ok && opaque.Opaque()
 	return nil
 }
 
@@ -104,76 +106,6 @@ func widenRange(m *image.YCbCr) {
 	for i := range m.Cb {
 		m.Cb[i], m.Cr[i] = chroma[m.Cb[i]], chroma[m.Cr[i]]
 	}
-}
-
-// reduce converts the image to 8 bits per sample, straight alpha and the whole canvas, which the next steps need. It
-// works in place if the result is not larger. Of a 16-bit sample it keeps the high byte.
-func reduce(_ context.Context, j *job) error {
-	switch m := j.img.(type) {
-	case *image.NRGBA64:
-		j.img = &image.NRGBA{Pix: highBytes(m.Pix), Stride: m.Stride / 2, Rect: m.Rect}
-	case *image.RGBA64: // opaque: png.Decode returns NRGBA64 for images with alpha
-		j.img = &image.RGBA{Pix: highBytes(m.Pix), Stride: m.Stride / 2, Rect: m.Rect}
-	case *image.Gray16:
-		j.img = &image.Gray{Pix: highBytes(m.Pix), Stride: m.Stride / 2, Rect: m.Rect}
-	case *image.CMYK: // also 4 bytes per pixel; draw.Draw and imaging use the same conversion
-		for p := m.Pix; len(p) >= 4; p = p[4:] {
-			p[0], p[1], p[2] = color.CMYKToRGB(p[0], p[1], p[2], p[3])
-			p[3] = 255
-		}
-		j.img = &image.RGBA{Pix: m.Pix, Stride: m.Stride, Rect: m.Rect}
-	case *image.NYCbCrA:
-		canvas := image.NewNRGBA(m.Rect)
-		for y := range m.Rect.Dy() {
-			row := canvas.Pix[y*canvas.Stride:][:canvas.Stride]
-			upsample(row, &m.YCbCr, y)
-			for x, a := range m.A[y*m.AStride:][:m.Rect.Dx()] {
-				row[4*x+3] = a
-			}
-		}
-		j.img = canvas
-	case *image.Paletted:
-		if screen := image.Rect(0, 0, j.photo.Width, j.photo.Height); m.Rect != screen {
-			j.img = onScreen(m, screen)
-		}
-	}
-	// A WebP with a fully opaque alpha channel becomes a JPEG, a tenth of the size of the PNG.
-	opaque, ok := j.img.(interface{ Opaque() bool })
-	j.lossy = j.photo.Format == JPEG || j.photo.Format == WebP && ok && opaque.Opaque()
-	return nil
-}
-
-// highBytes reduces big-endian 16-bit samples to their high bytes, in place.
-func highBytes(pix []byte) []byte {
-	n := len(pix) / 2
-	for i := range n {
-		pix[i] = pix[2*i]
-	}
-	return pix[:n]
-}
-
-// onScreen draws a GIF frame onto its logical screen, which is transparent elsewhere.
-func onScreen(m *image.Paletted, screen image.Rectangle) *image.NRGBA {
-	colours := straight(m.Palette)
-	canvas := image.NewNRGBA(screen)
-	for y := m.Rect.Min.Y; y < m.Rect.Max.Y; y++ {
-		row := canvas.Pix[canvas.PixOffset(m.Rect.Min.X, y):]
-		for x, i := range m.Pix[m.PixOffset(m.Rect.Min.X, y):][:m.Rect.Dx()] {
-			copy(row[4*x:4*x+4], colours[4*int(i):])
-		}
-	}
-	return canvas
-}
-
-// straight returns a palette as 4-byte pixels with straight alpha. Palettes of the decoders have only NRGBA and opaque
-// colours, so the conversion is exact.
-func straight(p color.Palette) []byte {
-	pix := make([]byte, 0, 4*len(p))
-	for _, c := range p {
-		n := color.NRGBAModel.Convert(c).(color.NRGBA)
-		pix = append(pix, n.R, n.G, n.B, n.A)
-	}
-	return pix
 }
 
 // upsample writes row y of m as opaque 4-byte pixels. Like draw.Draw it repeats chroma samples.

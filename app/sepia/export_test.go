@@ -4,13 +4,15 @@ import (
 	"context"
 	"errors"
 	"image"
+	"image/png"
 	"io"
+	"maps"
 
 	"imagery/app/imagery"
 	"imagery/app/sepia/jfif"
 )
 
-// Develop runs the pipeline up to the encoder and returns the pixels that it would get.
+// Develop runs the pipeline up to the encoder and returns the pixels that it would get; for a PNG, those of the result.
 func Develop(ctx context.Context, raw []byte) (image.Image, error) {
 	f := Filter{}
 	j, err := f.open(raw)
@@ -34,14 +36,14 @@ func Develop(ctx context.Context, raw []byte) (image.Image, error) {
 				return source.tonedWhole()
 			}
 			continue
-		case s.name == "encode":
-			return j.img, nil
+		case s.name == "encode" && j.lossy:
+			return j.imageRows().toPlanes().tonedWhole()
 		}
 		if err := s.run(ctx, j); err != nil {
 			return nil, err
 		}
 	}
-	panic("there is no encoder")
+	return png.Decode(j.out.result(false).Body)
 }
 
 // tonedWhole puts the strips together that the encoder would get.
@@ -54,7 +56,9 @@ func (s stripSource) tonedWhole() (*image.YCbCr, error) {
 		if err := s.read(m, y); err != nil {
 			return nil, err
 		}
-		tonePlanes(m)
+		if !s.toned {
+			tonePlanes(m)
+		}
 		for i := range 16 {
 			copy(whole.Y[(y+i)*whole.YStride:], m.Y[i*m.YStride:][:m.YStride])
 		}
@@ -81,7 +85,7 @@ func Written(ctx context.Context, parts ...[]byte) (imagery.Result, error) {
 }
 
 // Tone filters 4-byte pixels in place.
-func Tone(pix []byte) { tones().apply(pix) }
+func Tone(pix []byte) { tones().apply(pix, 4) }
 
 // WithDecoder returns the filter with another decoder for every format.
 func (f Filter) WithDecoder(d func(io.Reader) (image.Image, error)) Filter {
@@ -91,7 +95,8 @@ func (f Filter) WithDecoder(d func(io.Reader) (image.Image, error)) Filter {
 
 // WithStandardDecoders returns the filter without the decoder for plain JPEGs.
 func (f Filter) WithStandardDecoders() Filter {
-	f.decoders = decoders
+	f.decoders = maps.Clone(decoders)
+	f.decoders[PNG] = png.Decode
 	return f
 }
 
@@ -136,6 +141,6 @@ func Pixels(ctx context.Context, raw []byte) (*image.RGBA, error) {
 	for y := range m.Rect.Dy() {
 		upsample(rgba.Pix[y*rgba.Stride:][:rgba.Stride], m, y)
 	}
-	tones().apply(rgba.Pix)
+	tones().apply(rgba.Pix, 4)
 	return rgba, nil
 }

@@ -12,10 +12,10 @@ func readGIF(s *source, maxPixels int64) (Photo, error) {
 	if err := checkSize(uint32(width), uint32(height), maxPixels); err != nil {
 		return Photo{}, err
 	}
-	// One byte per pixel, a copy if the frame is interlaced, and a canvas if the frame does not fill the screen.
+	// One byte per pixel, and a copy if the frame is interlaced.
 	at := func(width, height int) cost {
 		pixels := int64(width) * int64(height)
-		return cost{decode: 2 * pixels, image: pixels, reduce: 4 * pixels, result: pngResult}
+		return cost{decode: 2 * pixels, image: pixels + bands(int64(width), int64(height)), result: pngResult}
 	}
 	p := Photo{Width: int(width), Height: int(height), at: at}
 	p.cost = at(p.Width, p.Height)

@@ -11,17 +11,15 @@ import (
 type cost struct {
 	decode int64 // all allocations of the decoder
 	image  int64 // the part of decode that is the decoded image
-	reduce int64 // allocations of reduce; 0 if it works in place
 	result int64 // per pixel of the result, if nothing compresses
-	planar bool  // becomes a JPEG in strips, so that orient and tone need no memory
+	planar bool  // becomes a JPEG in strips, so that turning needs no memory
 }
 
 // The maximum bytes per pixel of the result. A PNG of noise is not compressed. For JPEG the worst case found, black and
 // white noise, takes 1.0 bytes at quality 90.
 const (
-	jpegResult       = 2
-	pngResult        = 4
-	pngPaletteResult = 1
+	jpegResult = 2
+	pngResult  = 4
 )
 
 // allowance covers the memory that does not depend on the size of the photo (tables, state of the compressor, first
@@ -32,31 +30,17 @@ const allowance = 16 << 20
 // by more unless other goroutines produce garbage at the same time.
 func (p Photo) Peak() int64 {
 	pixels := int64(p.Width) * int64(p.Height)
-	width, result := int64(p.Width), p.cost.result
-	live := p.cost.image
-	peak := max(p.cost.decode, live+p.cost.reduce)
-	live = max(live, p.cost.reduce)
-	switch {
-	case p.cost.planar:
+	live := p.cost.image + p.cost.result*pixels
+	if p.cost.planar {
 		live += p.strips()
-	case p.Orientation > 1:
-		height := int64(p.Height)
-		if p.Orientation >= 5 {
-			width, height = height, width
-		}
-		// The functions of imaging allocate an NRGBA image and queue all row numbers.
-		peak = max(peak, live+4*pixels+8*height)
-		live = 4 * pixels
-		if result == pngPaletteResult {
-			result = pngResult
-		}
 	}
-	// The PNG encoder tries five filters per row and keeps the previous row.
-	const rows = 6
-	peak = max(peak, live+result*pixels+rows*result*width)
+	peak := max(p.cost.decode, live)
 	// For the heap tables of the runtime and partly used spans.
 	return allowance + peak + peak/32
 }
+
+// bands returns the memory of the parts that are turned at once, with garbage.
+func bands(width, height int64) int64 { return 4 * max(bandSize, 4*width, 4*height) }
 
 // strips returns the memory of all strips: up to three planes and a grown output buffer each.
 func (p Photo) strips() int64 {
@@ -74,7 +58,7 @@ func LargestPeak(maxPixels int64) int64 {
 	side := int(math.Ceil(math.Sqrt(float64(maxPixels))))
 	progressive := jpegFrame{width: side, height: side, progressive: true,
 		components: []jpegComponent{{1, 1, 1}, {2, 1, 1}, {3, 1, 1}}}
-	deep := pngHeader{width: side, height: side, depth: 16, colour: pngRGBA, interlaced: true}
+	deep := pngHeader{width: side, height: side, depth: 16, colour: pngRGBA, interlaced: true, orientation: 6}
 	lossless := webpFrame{width: side, height: side, lossless: true, data: span{0, MaxBytes}}
 	lossy := webpFrame{width: side, height: side, data: span{0, MaxBytes}, alpha: span{0, MaxBytes}}
 	var largest int64

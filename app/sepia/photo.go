@@ -50,7 +50,8 @@ type Photo struct {
 
 	cost   cost
 	webp   webpFrame
-	passes int // of the decoder over all pixels; 0 means 1
+	held   bool // a PNG that must be in memory as a whole
+	passes int  // of the decoder over all pixels; 0 means 1
 	// at returns the cost of a photo of the same kind with another size.
 	at func(width, height int) cost
 }

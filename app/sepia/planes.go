@@ -46,7 +46,7 @@ func plain(d *jfif.Decoder, j *job) (stripSource, bool) {
 		return stripSource{}, false
 	}
 	read := func(m *image.YCbCr, y int) error { return readStrip(d, m, y) }
-	return stripSource{d.Width, d.Height, d.Ratio, read}, true
+	return stripSource{width: d.Width, height: d.Height, ratio: d.Ratio, read: read}, true
 }
 
 // readStrip fills a strip with the smaller strips of the decoder.
@@ -156,7 +156,7 @@ func upright(m *image.YCbCr, orientation int) stripSource {
 	h, v := sampling(m.SubsampleRatio)
 	width, height := m.Rect.Dx(), m.Rect.Dy()
 	luma := turned(m.Y, m.YStride, width, height, 1, 1, orientation)
-	s := stripSource{len(luma.across), len(luma.down), m.SubsampleRatio, nil}
+	s := stripSource{width: len(luma.across), height: len(luma.down), ratio: m.SubsampleRatio}
 	var cb, cr turnedPlane
 	// Use a chroma sample for each pixel if strips do not support the sampling, or if a mirrored side is odd, so that
 	// chroma samples would be shifted against luma.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"hash/crc32"
 	"slices"
+
+	"imagery/app/sepia/pngstream"
 )
 
 // pngSignature precedes the first chunk.
@@ -27,11 +29,12 @@ var (
 		pngGreyAlpha: {8, 16}, pngRGBA: {8, 16}}
 )
 
-// pngHeader has the properties that determine the memory for decoding.
+// pngHeader has the properties that determine the memory for processing.
 type pngHeader struct {
 	width, height    int
 	depth, colour    byte
 	interlaced       bool
+	orientation      int
 	transparentColor bool // has a tRNS chunk, by which grey and RGB get an alpha channel
 }
 
@@ -41,7 +44,7 @@ func readPNG(s *source, maxPixels int64) (Photo, error) {
 	if err != nil {
 		return Photo{}, err
 	}
-	orientation, err := h.readChunks(s)
+	h.orientation, err = h.readChunks(s)
 	// A file that ends after IHDR has a valid header. If it is not a prefix, the decoder fails.
 	if err != nil && !ofTheBody(err) {
 		return Photo{}, err
@@ -51,7 +54,7 @@ func readPNG(s *source, maxPixels int64) (Photo, error) {
 		scaled.width, scaled.height = width, height
 		return scaled.cost()
 	}
-	return Photo{Width: h.width, Height: h.height, Orientation: orientation, cost: h.cost(), at: at}, nil
+	return Photo{Width: h.width, Height: h.height, Orientation: h.orientation, held: h.held(), cost: h.cost(), at: at}, nil
 }
 
 // readIHDR rejects what the decoder would reject, and checks the size first because it gives the most useful error.
@@ -115,23 +118,33 @@ func (h *pngHeader) readChunks(s *source) (orientation int, err error) {
 	}
 }
 
-// cost returns the memory that image/png allocates: the image with 8- or 16-bit samples, a second time for the seven
-// passes of an interlaced one, and two rows of the file (of each pass).
+// held reports whether the whole photo must be in memory.
+func (h *pngHeader) held() bool { return h.interlaced || h.orientation > 1 }
+
+// cost returns the memory of streamPNG: two rows of the file, its converted and filtered row and those of the encoder,
+// and possibly the photo in 8 bits. That is released while the result grows, which is not larger; a quarter more for
+// garbage, see collector.
 func (h *pngHeader) cost() cost {
-	pixels := int64(h.width) * int64(h.height)
-	wide := int64(h.depth+7) / 8 // bytes per sample, at least one
-	c := cost{result: pngResult}
+	pixels, width := int64(h.width)*int64(h.height), int64(h.width)
+	row := (pngChannels[h.colour]*int64(h.depth)*width+7)/8 + 1
+	layout := pngstream.RGBA
 	switch {
-	// These keep one sample per pixel: the filter changes the palette, or creates one for grey.
-	case (h.colour == pngGrey || h.colour == pngPalette) && !h.transparentColor:
-		c.image, c.result = wide*pixels, pngPaletteResult
-	default:
-		c.image = 4 * wide * pixels
+	case h.transparentColor:
+	case h.colour == pngGrey, h.colour == pngPalette:
+		layout = pngstream.Palette
+	case h.colour == pngRGB:
+		layout = pngstream.RGB
 	}
-	row := (pngChannels[h.colour]*int64(h.depth)*int64(h.width)+7)/8 + 1
-	c.decode = c.image + 2*row
-	if h.interlaced {
-		c.decode = 2*c.image + 6*row
+	n := int64(layout.Channels())
+	longest := width
+	if h.orientation >= 5 {
+		longest = max(width, int64(h.height))
+	}
+	const rows = 6
+	c := cost{image: 2*row + rows*n*longest, result: n}
+	c.decode = c.image
+	if h.held() {
+		c.decode += n*pixels*5/4 + bands(width, 0)
 	}
 	return c
 }

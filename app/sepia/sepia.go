@@ -52,15 +52,15 @@ type job struct {
 	photo    Photo
 	raw      []byte
 	img      image.Image // result of the last step
-	lossy    bool        // the result is a JPEG; known after reduce, because a WebP may be opaque
+	lossy    bool        // the result is a JPEG; known after decode, because a WebP may be opaque
 	out      sink        // output of the encoder
-	streamed bool        // processed by stream, with only a few strips in memory
+	streamed bool        // processed with only a few strips or rows in memory, or in parts that were collected
 }
 
 // open reads the header and returns a new job.
 func (f Filter) open(raw []byte) (*job, error) {
 	photo, err := f.inspect(raw)
-	return &job{filter: f, photo: photo, raw: raw}, err
+	return &job{filter: f, photo: photo, raw: raw, lossy: photo.Format == JPEG}, err
 }
 
 // inspect is Check for a whole file.
@@ -89,18 +89,17 @@ var pipeline = []struct {
 	fits func(*job) bool
 	run  func(context.Context, *job) error
 }{
-	{"stream", always, stream},    // an ordinary upright JPEG, completely
-	{"decode", undecoded, decode}, // any colour model
-	{"reduce", picture, reduce},   // to 8 bits, straight alpha, the whole canvas
-	{"strips", picture, strips},   // YCbCr planes that become a JPEG: all remaining steps
-	{"orient", picture, orient},   // upright
-	{"tone", picture, tone},       // the sepia filter
-	{"encode", picture, encode},   // to JPEG or PNG, in chunks
+	{"stream", always, stream},     // an ordinary upright JPEG, completely
+	{"png", streamable, streamPNG}, // a PNG, completely
+	{"decode", undecoded, decode},  // any colour model
+	{"strips", picture, strips},    // YCbCr planes that become a JPEG: all remaining steps
+	{"encode", picture, encode},    // turns, filters and encodes a band of rows at a time
 }
 
-func always(*job) bool      { return true }
-func picture(j *job) bool   { return j.img != nil }
-func undecoded(j *job) bool { return j.img == nil && j.out.size == 0 }
+func always(*job) bool       { return true }
+func picture(j *job) bool    { return j.img != nil && j.out.size == 0 }
+func streamable(j *job) bool { return j.photo.Format == PNG && j.filter.decoders == nil }
+func undecoded(j *job) bool  { return j.img == nil && j.out.size == 0 }
 
 // collectFrom is the peak, in bytes, from which Apply runs the garbage collector between steps. Below it the allowance
 // in Peak covers the garbage of a job.

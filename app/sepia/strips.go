@@ -28,6 +28,7 @@ type strip struct {
 	image.YCbCr
 	planes []byte // backing array of Y, Cb and Cr
 	index  int
+	toned  bool // filtered before
 	last   bool
 	out    []byte
 	ready  chan struct{}
@@ -45,7 +46,8 @@ type stripSource struct {
 	width, height int
 	ratio         image.YCbCrSubsampleRatio
 	// read fills a strip, from row y of the photo, in whole MCUs. It is called for all strips from top to bottom.
-	read func(m *image.YCbCr, y int) error
+	read  func(m *image.YCbCr, y int) error
+	toned bool // read returns filtered pixels
 }
 
 // toJPEG filters a photo and writes it as a JPEG. Strips are read in order by the calling goroutine, filtered and
@@ -79,7 +81,7 @@ func (s stripSource) toJPEG(ctx context.Context, out *sink) error {
 		if err := s.read(&at.YCbCr, i*rows); err != nil {
 			return err
 		}
-		at.index, at.last = i, i == n-1
+		at.index, at.last, at.toned = i, i == n-1, s.toned
 		start(at)
 	}
 	return ctx.Err()
@@ -154,7 +156,9 @@ func (s *strip) work() {
 		}
 		s.ready <- struct{}{}
 	}()
-	tonePlanes(&s.YCbCr)
+	if !s.toned {
+		tonePlanes(&s.YCbCr)
+	}
 	s.out = encoder().Strip(s.out[:0], &s.YCbCr, s.index, s.last)
 }
 

@@ -54,13 +54,13 @@ var tones = sync.OnceValue(func() *toneTables {
 // clampRound rounds like a canvas: to 0..255, halves to even.
 func clampRound(v float64) float64 { return math.RoundToEven(min(max(v, 0), 255)) }
 
-// apply filters 4-byte pixels in place. The fourth byte, straight alpha, is ignored.
-func (t *toneTables) apply(pix []byte) {
+// apply filters pixels of 3 or 4 bytes in place. The fourth byte, straight alpha, is ignored.
+func (t *toneTables) apply(pix []byte, size int) {
 	// Adding 2^52 rounds to an integer, halves to even, and leaves it in the low bits of the mantissa.
 	const round = 1 << 52
 	greenR, blueR, blueG := t.greenR, t.blueR, t.blueG
-	for ; len(pix) >= 4; pix = pix[4:] {
-		p := pix[:4:4]
+	for ; len(pix) >= size; pix = pix[size:] {
+		p := pix[:3:3]
 		ri, gi, bi := p[0], p[1], p[2]
 		r := t.redR[ri] + t.redG[gi] + t.redB[bi]
 		if r > 255 {

@@ -32,7 +32,7 @@ func toned(y, cb, cr uint8) uint32 {
 	}
 	var p [4]byte
 	p[0], p[1], p[2] = color.YCbCrToRGB(y, cb, cr)
-	tones().apply(p[:])
+	tones().apply(p[:], 4)
 	y, cb, cr = color.RGBToYCbCr(p[0], p[1], p[2])
 	e := uint32(cb) | uint32(y)<<8 | uint32(cr)<<16 | tag<<24
 	entry.Store(e)

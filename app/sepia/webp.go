@@ -200,16 +200,18 @@ func losslessTrees(pixels, data int64) int64 {
 func (f webpFrame) cost() cost {
 	pixels := int64(f.width) * int64(f.height)
 	data, alpha := min(f.data.len, MaxBytes), min(f.alpha.len, MaxBytes)
+	parts := bands(int64(f.width), int64(f.height))
 	// Only the pixels show whether a lossless image is opaque, so the larger result is assumed.
 	if f.lossless {
-		return cost{decode: losslessPixel*pixels + losslessTrees(pixels, data), image: 4 * pixels, result: pngResult}
+		return cost{decode: losslessPixel*pixels + losslessTrees(pixels, data), image: 4*pixels + parts,
+			result: pngResult}
 	}
 	blocks := ((int64(f.width) + 15) / 16) * ((int64(f.height) + 15) / 16)
 	c := cost{decode: blocks*(16*16*3/2+4) + data, image: blocks * 16 * 16 * 3 / 2, planar: true, result: jpegResult}
 	if alpha > 0 {
 		c.decode += (losslessPixel+1)*pixels + losslessTrees(pixels, alpha)
-		c.image += pixels
-		c.reduce, c.planar, c.result = 4*pixels, false, pngResult
+		c.image += pixels + parts
+		c.planar, c.result = false, pngResult
 	}
 	return c
 }

@@ -1,0 +1,213 @@
+package sepia
+
+import (
+	"context"
+	"image"
+	"image/draw"
+	"slices"
+
+	"github.com/disintegration/imaging"
+
+	"imagery/app/sepia/pngstream"
+)
+
+// turns has the function that turns a photo upright, for each orientation. imaging rotates counter-clockwise.
+var turns = map[int]func(image.Image) *image.NRGBA{
+	1: imaging.Clone, 2: imaging.FlipH, 3: imaging.Rotate180, 4: imaging.FlipV, 5: imaging.Transpose,
+	6: imaging.Rotate270, 7: imaging.Transverse, 8: imaging.Rotate90,
+}
+
+// bandSize is about the memory, in 4-byte pixels, of a part that is turned at once.
+const bandSize = 1 << 20
+
+// bandHeight returns the rows of a part that is turned at once.
+func bandHeight(width int) int { return max(1, bandSize/(4*width)) }
+
+// tile is a part of the upright photo.
+type tile struct {
+	pix    []byte
+	stride int
+}
+
+// rows returns the height of the tile.
+func (t tile) rows() int { return len(t.pix) / t.stride }
+
+// turned reads a photo completely and returns its rows in upright orientation. It keeps the photo in tiles: those that
+// are side by side in the upright photo come from different rows, and are released together.
+func (s rowSource) turned(ctx context.Context, orientation int) (rowSource, error) {
+	var bands [][]tile // from top to bottom, and from left to right
+	garbage := newCollector(s.size())
+	quarter := orientation >= 5
+	for y := 0; y < s.height; y += bandHeight(s.width) {
+		if err := ctx.Err(); err != nil {
+			return rowSource{}, err
+		}
+		part, err := s.part(min(bandHeight(s.width), s.height-y))
+		if err != nil {
+			return rowSource{}, err
+		}
+		m := turns[orientation](part)
+		garbage.add(len(m.Pix))
+		for i, t := range s.tiles(m, quarter) {
+			if quarter && y > 0 {
+				bands[i] = append(bands[i], t)
+			} else {
+				bands = append(bands, []tile{t})
+			}
+		}
+	}
+	switch orientation {
+	case 3, 4:
+		slices.Reverse(bands)
+	case 6, 7:
+		for _, band := range bands {
+			slices.Reverse(band)
+		}
+	}
+	if quarter {
+		s.width, s.height = s.height, s.width
+	}
+	s.next, s.held = joined(bands), true
+	return s, nil
+}
+
+// joined returns a function that returns the rows of all bands, and releases each band after its last row.
+func joined(bands [][]tile) func() ([]byte, error) {
+	y := 0
+	var row []byte
+	return func() ([]byte, error) {
+		row = row[:0]
+		for _, t := range bands[0] {
+			row = append(row, t.pix[y*t.stride:][:t.stride]...)
+		}
+		if y++; y == bands[0][0].rows() {
+			bands[0] = nil
+			bands, y = bands[1:], 0
+		}
+		return row, nil
+	}
+}
+
+// part returns the next rows as an image. Indexes of a palette become a grey, which imaging keeps.
+func (s rowSource) part(rows int) (image.Image, error) {
+	r := image.Rect(0, 0, s.width, rows)
+	grey, rgba := &image.Gray{}, &image.NRGBA{}
+	if s.layout == pngstream.Palette {
+		grey = image.NewGray(r)
+	} else {
+		rgba = image.NewNRGBA(r)
+	}
+	for y := range rows {
+		row, err := s.next()
+		if err != nil {
+			return nil, err
+		}
+		switch s.layout {
+		case pngstream.Palette:
+			copy(grey.Pix[y*grey.Stride:], row)
+		case pngstream.RGBA:
+			copy(rgba.Pix[y*rgba.Stride:], row)
+		case pngstream.RGB:
+			for dst := rgba.Pix[y*rgba.Stride:]; len(row) > 0; dst, row = dst[4:], row[3:] {
+				dst[0], dst[1], dst[2], dst[3] = row[0], row[1], row[2], 255
+			}
+		}
+	}
+	if s.layout == pngstream.Palette {
+		return grey, nil
+	}
+	return rgba, nil
+}
+
+// tiles cuts a turned part of the photo into tiles that can be released one after the other.
+func (s rowSource) tiles(m *image.NRGBA, quarter bool) []tile {
+	n, height := s.layout.Channels(), m.Rect.Dy()
+	if quarter {
+		height = (height + 2*heldParts - 1) / (2 * heldParts)
+	}
+	var list []tile
+	for pix := m.Pix; len(pix) > 0; {
+		part := pix[:min(height*m.Stride, len(pix))]
+		pix = pix[len(part):]
+		t := tile{make([]byte, 0, len(part)/4*n), m.Stride / 4 * n}
+		for ; len(part) > 0; part = part[4:] {
+			t.pix = append(t.pix, part[:n]...)
+		}
+		list = append(list, t)
+	}
+	return list
+}
+
+// imageRows returns the rows of a decoded image in upright orientation. It converts and turns a band of them at a time.
+func (j *job) imageRows() rowSource {
+	screen := image.Rect(0, 0, j.photo.Width, j.photo.Height)
+	if m, ok := j.img.(*image.Paletted); ok && m.Rect == screen { // a GIF, which has no orientation
+		y := -1
+		return rowSource{width: screen.Max.X, height: screen.Max.Y, layout: pngstream.Palette, palette: straight(m.Palette),
+			next: func() ([]byte, error) { y++; return m.Pix[y*m.Stride:][:m.Rect.Dx()], nil }}
+	}
+	s := rowSource{width: screen.Max.X, height: screen.Max.Y, layout: pngstream.RGBA}
+	orientation := max(j.photo.Orientation, 1)
+	if orientation >= 5 {
+		s.width, s.height = s.height, s.width
+	}
+	var band []byte
+	y, img := 0, j.img
+	s.next = func() ([]byte, error) {
+		if len(band) == 0 {
+			rows := min(bandHeight(s.width), s.height-y)
+			part := stored(screen, orientation, y, y+rows)
+			band = turns[orientation](straightPart(img, part)).Pix
+			y += rows
+		}
+		row := band[:4*s.width]
+		band = band[4*s.width:]
+		return row, nil
+	}
+	return s
+}
+
+// stored returns the part of a photo that has rows y0 to y1 of the upright one.
+func stored(photo image.Rectangle, orientation, y0, y1 int) image.Rectangle {
+	switch orientation {
+	case 3, 4:
+		y0, y1 = photo.Max.Y-y1, photo.Max.Y-y0
+	case 7, 8:
+		y0, y1 = photo.Max.X-y1, photo.Max.X-y0
+	}
+	if orientation >= 5 {
+		return image.Rect(y0, 0, y1, photo.Max.Y)
+	}
+	return image.Rect(0, y0, photo.Max.X, y1)
+}
+
+// straightPart returns a part of an image, in a form that imaging converts without loss. Outside of the image, as that
+// of a GIF may be smaller than its screen, the part is transparent.
+func straightPart(img image.Image, part image.Rectangle) image.Image {
+	if m, ok := img.(*image.NYCbCrA); ok { // imaging would lose the colours where alpha is 0
+		return straightPlanes(m, part)
+	}
+	if part.In(img.Bounds()) {
+		return img.(interface {
+			SubImage(image.Rectangle) image.Image
+		}).SubImage(part)
+	}
+	m := image.NewNRGBA(part)
+	draw.Draw(m, part, img, part.Min, draw.Src)
+	return m
+}
+
+// straightPlanes converts a part of the planes of a lossy WebP.
+func straightPlanes(m *image.NYCbCrA, part image.Rectangle) *image.NRGBA {
+	canvas := image.NewNRGBA(part)
+	whole := make([]byte, 4*m.Rect.Dx())
+	for y := part.Min.Y; y < part.Max.Y; y++ {
+		upsample(whole, &m.YCbCr, y)
+		row := canvas.Pix[canvas.PixOffset(part.Min.X, y):]
+		copy(row, whole[4*part.Min.X:4*part.Max.X])
+		for x, a := range m.A[m.AOffset(part.Min.X, y):][:part.Dx()] {
+			row[4*x+3] = a
+		}
+	}
+	return canvas
+}
