@@ -15,6 +15,7 @@ import (
 // library finds matches in flat graphics a quarter smaller than the faster klauspost/compress does.
 type deflater struct {
 	w       io.Writer
+	indexes bool // the data are indexes of a palette, which have more matches than they show to choose
 	sum     hash.Hash32
 	block   []byte // not compressed yet
 	huffman *fast.Writer
@@ -33,9 +34,9 @@ type compressor interface {
 // the repetitions of what precedes it.
 const blockSize = 128 << 10
 
-func newDeflater(w io.Writer) (*deflater, error) {
+func newDeflater(w io.Writer, indexes bool) (*deflater, error) {
 	huffman, err := fast.NewWriter(nil, fast.HuffmanOnly)
-	return &deflater{w: w, sum: adler32.New(), block: make([]byte, 0, blockSize), huffman: huffman}, err
+	return &deflater{w: w, indexes: indexes, sum: adler32.New(), block: make([]byte, 0, blockSize), huffman: huffman}, err
 }
 
 // Write compresses whole blocks.
@@ -90,7 +91,7 @@ func (d *deflater) choose() compressor {
 			repeated++
 		}
 	}
-	if repeated <= all/4 {
+	if repeated <= all/4 && !d.indexes {
 		return d.huffman
 	}
 	if d.matches == nil {

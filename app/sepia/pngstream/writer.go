@@ -32,12 +32,13 @@ func NewWriter(w io.Writer, width, height int, layout Layout, palette []byte) (*
 		return nil, fmt.Errorf("png: %w", err)
 	}
 	data := &idat{w: w, buf: newChunk()}
-	deflate, err := newDeflater(data)
+	indexes := layout == Palette && !ascending(palette)
+	deflate, err := newDeflater(data, indexes)
 	if err != nil {
 		return nil, err
 	}
 	s := &Writer{data: data, deflate: deflate, row: width * layout.Channels(), rowsLeft: height}
-	if layout == Palette && !ascending(palette) {
+	if indexes {
 		s.unsent = make([]byte, 1+s.row)
 	} else {
 		s.filter = newFilter(s.row, layout.Channels())
