@@ -5,8 +5,8 @@
 // assumed to be sRGB.
 //
 // A photo with YCbCr planes that becomes a JPEG is filtered and encoded in strips on several cores, without conversion
-// to RGB pixels; package jfif also decodes ordinary JPEGs in strips. All other photos are processed with package
-// imaging.
+// to RGB pixels; package jfif also decodes ordinary JPEGs in strips. A PNG goes row by row through package pngstream.
+// Other images are turned with package imaging, filtered and encoded in bands of rows.
 //
 // Inspect reads a header, rejects what the filter cannot process, and estimates the memory of Apply. Apply runs the
 // steps of pipeline. Both return an *imagery.BadPhoto if the photo itself is the cause, so that a retry is useless.

@@ -70,6 +70,13 @@ func (s stripSource) tonedWhole() (*image.YCbCr, error) {
 	return whole.SubImage(image.Rect(0, 0, s.width, s.height)).(*image.YCbCr), nil
 }
 
+// TurnInParts makes the parts in which photos are turned as small as given, and returns a function that restores them.
+func TurnInParts(bytes int) (restore func()) {
+	was := bandSize
+	bandSize = bytes
+	return func() { bandSize = was }
+}
+
 // ChunkSize is the size of the pieces in which a result is stored.
 const ChunkSize = chunkSize
 

@@ -10,7 +10,19 @@ import (
 	"imagery/app/sepia"
 )
 
-func TestOrientation(t *testing.T) {
+func TestOrientation(t *testing.T) { testOrientation(t) }
+
+// TestOrientationInParts: photos are turned in parts, which here have one row, a few, or all but a few.
+func TestOrientationInParts(t *testing.T) {
+	for _, bytes := range []int{1, 5 * 4 * 37, 20 * 4 * 37} {
+		t.Run(fmt.Sprintf("%d bytes", bytes), func(t *testing.T) {
+			defer sepia.TurnInParts(bytes)()
+			testOrientation(t)
+		})
+	}
+}
+
+func testOrientation(t *testing.T) {
 	jpegFor := func(width, height int, app1 []byte) []byte {
 		return jpegFile{width: width, height: height, segments: [][]byte{app1}, components: []jpegPlane{
 			{1, 2, 2, wave(0)}, {2, 1, 1, wave(1)}, {3, 1, 1, wave(2)}}}.bytes()
@@ -22,6 +34,14 @@ func TestOrientation(t *testing.T) {
 		t.Fatal(err)
 	}
 	lossyTruth := straightPixels(lossy)
+	kinds := map[string]struct {
+		colour, depth           byte
+		interlaced, transparent bool
+	}{
+		"RGB": {2, 8, false, false}, "RGBA": {6, 8, false, false}, "palette": {3, 4, false, true},
+		"deep": {6, 16, false, false}, "deep grey": {0, 16, false, false}, "interlaced": {2, 8, true, true},
+		"interlaced grey": {0, 2, true, false},
+	}
 
 	for o := 1; o <= 8; o++ {
 		for _, size := range [][2]int{{38, 22}, {37, 22}, {38, 21}, {37, 21}} { // chroma is turned with even ones only
@@ -29,10 +49,9 @@ func TestOrientation(t *testing.T) {
 				testJPEG(t, jpegFor(size[0], size[1], exifSegment(uint16(o))), o)
 			})
 		}
-		kinds := map[string][2]byte{"RGBA": {6, 8}, "palette": {3, 4}, "deep": {6, 16}, "deep grey": {0, 16}}
 		for name, kind := range kinds {
 			t.Run(fmt.Sprintf("PNG %s %d", name, o), func(t *testing.T) {
-				f, want := pngOfKind(kind[0], kind[1], false, false)
+				f, want := pngOfKind(kind.colour, kind.depth, kind.interlaced, kind.transparent)
 				f.exif, f.exifLast = exif(uint16(o)), o%2 == 0
 				compare(t, apply(t, f.bytes(), "png"), want.sepiaOf(o), 0)
 			})

@@ -40,7 +40,7 @@ func (p Photo) Peak() int64 {
 }
 
 // bands returns the memory of the parts that are turned at once, with garbage.
-func bands(width, height int64) int64 { return 4 * max(bandSize, 4*width, 4*height) }
+func bands(width, height int64) int64 { return 4 * max(int64(bandSize), 4*width, 4*height) }
 
 // strips returns the memory of all strips: up to three planes and a grown output buffer each.
 func (p Photo) strips() int64 {

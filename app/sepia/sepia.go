@@ -23,7 +23,7 @@ const (
 )
 
 // DecodeTimeout limits the decoding of a photo; after it the photo fails permanently. The largest valid photos take a
-// few seconds. The other steps depend only on the number of pixels and need no limit, as does an ordinary JPEG.
+// few seconds. The other steps depend only on the number of pixels and need no limit, as do an ordinary JPEG and a PNG.
 const DecodeTimeout = 45 * time.Second
 
 // Filter is the sepia filter. The zero value is ready; it is safe for concurrent use.
@@ -107,8 +107,8 @@ const collectFrom = allowance + 4<<20
 
 // Apply returns the filtered photo. It returns a *imagery.BadPhoto if the photo cannot be processed, or the error of
 // ctx once it has ended. It checks ctx while it decodes and encodes and between blocks of pixels. The longest time
-// without a check is about two seconds, for the rotation of a large photo or the inner loop of a large lossy WebP. A
-// photo that becomes a JPEG is processed on up to maxCores cores; the result does not depend on their number.
+// without a check is about two seconds, for the inner loop of a large lossy WebP. A photo that becomes a JPEG is
+// processed on up to maxCores cores; the result does not depend on their number.
 func (f Filter) Apply(ctx context.Context, raw []byte) (res imagery.Result, err error) {
 	step := "inspect"
 	// A panic of a decoder must not end the process: other photos would fail too, and every worker that receives

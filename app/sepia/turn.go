@@ -18,7 +18,7 @@ var turns = map[int]func(image.Image) *image.NRGBA{
 }
 
 // bandSize is about the memory, in 4-byte pixels, of a part that is turned at once.
-const bandSize = 1 << 20
+var bandSize = 1 << 20 // replaced by tests
 
 // bandHeight returns the rows of a part that is turned at once.
 func bandHeight(width int) int { return max(1, bandSize/(4*width)) }
