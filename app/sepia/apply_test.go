@@ -10,6 +10,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -106,12 +107,12 @@ func TestTooSlowIsTheFaultOfThePhoto(t *testing.T) {
 // countdown is a context that ends after it has been asked n times.
 type countdown struct {
 	context.Context
-	n     int
-	asked int
+	n     int64
+	asked atomic.Int64
 }
 
 func (c *countdown) Err() error {
-	if c.asked++; c.asked > c.n {
+	if c.asked.Add(1) > c.n {
 		return context.Canceled
 	}
 	return nil
@@ -127,7 +128,7 @@ func TestCancelAtEveryPoint(t *testing.T) {
 		components: []jpegPlane{{id: 1, h: 2, v: 2}, {id: 2, h: 1, v: 1}, {id: 3, h: 1, v: 1}}}
 	for name, c := range map[string]struct {
 		raw   []byte
-		looks int
+		looks int64
 	}{
 		"PNG that hardly compresses": {deep.bytes(), 800_000 / (64 << 10)},
 		"PNG of nothing":             {flat.bytes(), 5_760_000 / (1 << 20)},
@@ -138,10 +139,11 @@ func TestCancelAtEveryPoint(t *testing.T) {
 			if _, err := (sepia.Filter{}).Apply(full, c.raw); err != nil {
 				t.Fatal(err)
 			}
-			if full.asked < c.looks {
-				t.Errorf("looked %d times at the context, want %d", full.asked, c.looks)
+			asked := full.asked.Load()
+			if asked < c.looks {
+				t.Errorf("looked %d times at the context, want %d", asked, c.looks)
 			}
-			for n := 0; n < full.asked; n += 1 + full.asked/10 {
+			for n := int64(0); n < asked; n += 1 + asked/10 {
 				_, err := sepia.Filter{}.Apply(&countdown{Context: t.Context(), n: n}, c.raw)
 				if err != context.Canceled {
 					t.Errorf("giving up at look %d: got %v, want %v", n, err, context.Canceled)

@@ -15,7 +15,8 @@ func streamPNG(ctx context.Context, j *job) error {
 	if err != nil {
 		return damaged(err)
 	}
-	source := rowSource{width: r.Width(), height: r.Height(), layout: r.Layout(), palette: r.Palette(), held: j.photo.held}
+	source := rowSource{width: r.Width(), height: r.Height(), layout: r.Layout(), palette: r.Palette(),
+		held: j.photo.held}
 	source.next = func() ([]byte, error) {
 		row, err := r.Row()
 		if err != nil {

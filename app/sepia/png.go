@@ -54,7 +54,8 @@ func readPNG(s *source, maxPixels int64) (Photo, error) {
 		scaled.width, scaled.height = width, height
 		return scaled.cost()
 	}
-	return Photo{Width: h.width, Height: h.height, Orientation: h.orientation, held: h.held(), cost: h.cost(), at: at}, nil
+	return Photo{Width: h.width, Height: h.height, Orientation: h.orientation, held: h.held(), cost: h.cost(),
+		at: at}, nil
 }
 
 // readIHDR rejects what the decoder would reject, and checks the size first because it gives the most useful error.
@@ -121,7 +122,7 @@ func (h *pngHeader) readChunks(s *source) (orientation int, err error) {
 // held reports whether the whole photo must be in memory.
 func (h *pngHeader) held() bool { return h.interlaced || h.orientation > 1 }
 
-// cost returns the memory of streamPNG: two rows of the file, its converted and filtered row and those of the encoder,
+// cost returns the memory of streamPNG: two rows of the file, its converted and filtered row, those read ahead and those of the encoder,
 // and possibly the photo in 8 bits. That is released while the result grows, which is not larger; a quarter more for
 // garbage, see collector.
 func (h *pngHeader) cost() cost {
@@ -140,7 +141,7 @@ func (h *pngHeader) cost() cost {
 	if h.orientation >= 5 {
 		longest = max(width, int64(h.height))
 	}
-	const rows = 6
+	const rows = 6 + aheadBlocks
 	c := cost{image: 2*row + rows*n*longest, result: n}
 	c.decode = c.image
 	if h.held() {

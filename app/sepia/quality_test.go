@@ -82,8 +82,9 @@ func TestResultIsAsGoodAsTheStandards(t *testing.T) {
 func TestBytesDoNotDependOnCores(t *testing.T) {
 	progressive := jpegFile{width: 300, height: 200, progressive: true, components: []jpegPlane{
 		{1, 2, 2, wave(0)}, {2, 1, 1, wave(1)}, {3, 1, 1, wave(2)}}}.bytes()
+	deepPNG := pngFile{width: 900, height: 400, depth: 16, colour: 6, sample: noise, level: 1}.bytes()
 	for name, raw := range map[string][]byte{"strips": photoLike(t, 1000, 500), "planes": progressive,
-		"turned": withSegment(photoLike(t, 500, 1000), exifSegment(6))} {
+		"turned": withSegment(photoLike(t, 500, 1000), exifSegment(6)), "PNG": deepPNG} {
 		t.Run(name, func(t *testing.T) {
 			var first []byte
 			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))

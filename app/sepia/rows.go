@@ -32,6 +32,8 @@ func (s rowSource) toPNG(ctx context.Context, out *sink) error {
 	if err != nil {
 		return err
 	}
+	s, stop := s.ahead()
+	defer stop()
 	garbage := newCollector(s.size())
 	toned := make([]byte, s.width*s.layout.Channels())
 	for range s.height {
