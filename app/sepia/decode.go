@@ -14,8 +14,8 @@ import (
 	"golang.org/x/image/webp"
 )
 
-// decoders has the decoder of each format but PNG. image.Decode is not used, because it also accepts formats that imported
-// packages have registered.
+// decoders has the decoder of each format but PNG. image.Decode is not used, because it also accepts formats that
+// imported packages have registered.
 var decoders = map[Format]func(io.Reader) (image.Image, error){
 	JPEG: jpeg.Decode, GIF: gif.Decode, WebP: webp.Decode,
 }

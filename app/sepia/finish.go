@@ -25,7 +25,7 @@ func streamPNG(ctx context.Context, j *job) error {
 		return row, nil
 	}
 	if j.photo.Orientation > 1 {
-		if source, err = source.turned(ctx, j.photo.Orientation); err != nil {
+		if source, err = source.turned(j.photo.Orientation); err != nil {
 			return err
 		}
 	}

@@ -122,9 +122,9 @@ func (h *pngHeader) readChunks(s *source) (orientation int, err error) {
 // held reports whether the whole photo must be in memory.
 func (h *pngHeader) held() bool { return h.interlaced || h.orientation > 1 }
 
-// cost returns the memory of streamPNG: two rows of the file, its converted and filtered row, those read ahead and those of the encoder,
-// and possibly the photo in 8 bits. That is released while the result grows, which is not larger; a quarter more for
-// garbage, see collector.
+// cost returns the memory of streamPNG: two rows of the file, its converted and filtered row, those read ahead and
+// those of the encoder, and possibly the photo in 8 bits. That is released while the result grows, which is not larger;
+// a quarter more for garbage, see collector.
 func (h *pngHeader) cost() cost {
 	pixels, width := int64(h.width)*int64(h.height), int64(h.width)
 	row := (pngChannels[h.colour]*int64(h.depth)*width+7)/8 + 1

@@ -115,7 +115,7 @@ const heldParts = 8
 type collector struct{ part, left int }
 
 func newCollector(size int) *collector {
-	part := max(size/heldParts, allowance/2) // the allowance covers the garbage of small photos
+	part := max(size/heldParts, allowance/4) // the allowance covers the garbage of small photos
 	return &collector{part, part}
 }
 

@@ -1,7 +1,6 @@
 package sepia
 
 import (
-	"context"
 	"image"
 	"image/draw"
 	"slices"
@@ -34,20 +33,19 @@ func (t tile) rows() int { return len(t.pix) / t.stride }
 
 // turned reads a photo completely and returns its rows in upright orientation. It keeps the photo in tiles: those that
 // are side by side in the upright photo come from different rows, and are released together.
-func (s rowSource) turned(ctx context.Context, orientation int) (rowSource, error) {
+func (s rowSource) turned(orientation int) (rowSource, error) {
 	var bands [][]tile // from top to bottom, and from left to right
 	garbage := newCollector(s.size())
 	quarter := orientation >= 5
-	for y := 0; y < s.height; y += bandHeight(s.width) {
-		if err := ctx.Err(); err != nil {
-			return rowSource{}, err
-		}
-		part, err := s.part(min(bandHeight(s.width), s.height-y))
-		if err != nil {
+	rows := min(bandHeight(s.width), s.height)
+	whole := s.newPart(rows)
+	for y := 0; y < s.height; y += rows {
+		part := whole.SubImage(image.Rect(0, 0, s.width, s.height-y))
+		if err := s.read(part); err != nil {
 			return rowSource{}, err
 		}
 		m := turns[orientation](part)
-		garbage.add(len(m.Pix))
+		garbage.add(2 * len(m.Pix)) // rows of an interlaced photo, too
 		for i, t := range s.tiles(m, quarter) {
 			if quarter && y > 0 {
 				bands[i] = append(bands[i], t)
@@ -88,35 +86,43 @@ func joined(bands [][]tile) func() ([]byte, error) {
 	}
 }
 
-// part returns the next rows as an image. Indexes of a palette become a grey, which imaging keeps.
-func (s rowSource) part(rows int) (image.Image, error) {
+// newPart returns memory for rows as an image. Indexes of a palette become a grey, which imaging keeps.
+func (s rowSource) newPart(rows int) partImage {
 	r := image.Rect(0, 0, s.width, rows)
-	grey, rgba := &image.Gray{}, &image.NRGBA{}
 	if s.layout == pngstream.Palette {
-		grey = image.NewGray(r)
-	} else {
-		rgba = image.NewNRGBA(r)
+		return image.NewGray(r)
 	}
-	for y := range rows {
+	return image.NewNRGBA(r)
+}
+
+// partImage is a *image.Gray or a *image.NRGBA.
+type partImage interface {
+	image.Image
+	SubImage(image.Rectangle) image.Image
+}
+
+// read fills an image with the next rows.
+func (s rowSource) read(m image.Image) error {
+	for y := range m.Bounds().Dy() {
 		row, err := s.next()
 		if err != nil {
-			return nil, err
+			return err
 		}
-		switch s.layout {
-		case pngstream.Palette:
-			copy(grey.Pix[y*grey.Stride:], row)
-		case pngstream.RGBA:
-			copy(rgba.Pix[y*rgba.Stride:], row)
-		case pngstream.RGB:
-			for dst := rgba.Pix[y*rgba.Stride:]; len(row) > 0; dst, row = dst[4:], row[3:] {
+		switch m := m.(type) {
+		case *image.Gray:
+			copy(m.Pix[y*m.Stride:], row)
+		case *image.NRGBA:
+			dst := m.Pix[y*m.Stride:]
+			if s.layout == pngstream.RGBA {
+				copy(dst, row)
+				continue
+			}
+			for ; len(row) > 0; dst, row = dst[4:], row[3:] {
 				dst[0], dst[1], dst[2], dst[3] = row[0], row[1], row[2], 255
 			}
 		}
 	}
-	if s.layout == pngstream.Palette {
-		return grey, nil
-	}
-	return rgba, nil
+	return nil
 }
 
 // tiles cuts a turned part of the photo into tiles that can be released one after the other.
@@ -143,8 +149,9 @@ func (j *job) imageRows() rowSource {
 	screen := image.Rect(0, 0, j.photo.Width, j.photo.Height)
 	if m, ok := j.img.(*image.Paletted); ok && m.Rect == screen { // a GIF, which has no orientation
 		y := -1
-		return rowSource{width: screen.Max.X, height: screen.Max.Y, layout: pngstream.Palette, palette: straight(m.Palette),
-			next: func() ([]byte, error) { y++; return m.Pix[y*m.Stride:][:m.Rect.Dx()], nil }}
+		next := func() ([]byte, error) { y++; return m.Pix[y*m.Stride:][:m.Rect.Dx()], nil }
+		return rowSource{width: screen.Max.X, height: screen.Max.Y, layout: pngstream.Palette,
+			palette: straight(m.Palette), next: next}
 	}
 	s := rowSource{width: screen.Max.X, height: screen.Max.Y, layout: pngstream.RGBA}
 	orientation := max(j.photo.Orientation, 1)

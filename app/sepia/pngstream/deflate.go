@@ -36,7 +36,8 @@ const blockSize = 128 << 10
 
 func newDeflater(w io.Writer, indexes bool) (*deflater, error) {
 	huffman, err := fast.NewWriter(nil, fast.HuffmanOnly)
-	return &deflater{w: w, indexes: indexes, sum: adler32.New(), block: make([]byte, 0, blockSize), huffman: huffman}, err
+	return &deflater{w: w, indexes: indexes, sum: adler32.New(), block: make([]byte, 0, blockSize),
+		huffman: huffman}, err
 }
 
 // Write compresses whole blocks.
