@@ -34,14 +34,15 @@ const maxTables = 16
 type component struct {
 	id, h, v, table uint8
 	quant           [64]quantum // in zigzag order
+	scale           dequantizer
 	dc, ac          *huffman
 	last            int64 // DC of the previous block
 }
 
-// quantum is the dequantizer of one coefficient.
+// quantum is the step of one coefficient.
 type quantum struct {
-	step, scale int64 // scale includes the factor of idct and the shift into its lane
-	word        uint8 // of a packed block
+	step int64
+	z    uint8 // its natural position
 }
 
 // Open reads the header of a file up to its scan. data must not change until the last strip is read.
@@ -146,10 +147,8 @@ func (d *Decoder) startOfScan(b []byte) bool {
 		}
 		c.dc, c.ac, c.last = &d.dc[dc], &d.ac[ac], 0
 		for k, z := range zigzag {
-			step := int64(d.quant[c.table][k])
-			// Converted so that arm64 does not fuse it with the addition, which would round differently.
-			f := float64(float64(step) * fdctFactors[z/8] * fdctFactors[z%8] / 8 * (1 << idctBits))
-			c.quant[k] = quantum{step, int64(f+0.5) << (32 * (z & 1)), z / 2}
+			c.quant[k] = quantum{int64(d.quant[c.table][k]), z}
+			c.scale.set(z, int(d.quant[c.table][k]))
 		}
 	}
 	return true
@@ -163,7 +162,7 @@ func (d *Decoder) Strip(m *image.YCbCr) error {
 	across := (d.Width + 8*h - 1) / (8 * h)
 	total := across * ((d.Height + 8*v - 1) / (8 * v))
 	samples, strides := [3][]uint8{m.Y, m.Cb, m.Cr}, [3]int{m.YStride, m.CStride, m.CStride}
-	var b packed
+	var b block
 	for x := range across {
 		if d.interval > 0 && d.mcu > 0 && d.mcu%d.interval == 0 {
 			if !d.bits.ends(markerRST0 + byte(d.mcu/d.interval-1)&7) {
@@ -181,7 +180,7 @@ func (d *Decoder) Strip(m *image.YCbCr) error {
 					return ErrUnusual
 				}
 				down, right := j/int(c.h), x*int(c.h)+j%int(c.h)
-				b.idct(last, samples[i][8*(down*strides[i]+right):], strides[i])
+				b.idct(&c.scale, last, samples[i][8*(down*strides[i]+right):], strides[i])
 			}
 		}
 	}

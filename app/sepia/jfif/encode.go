@@ -1,9 +1,6 @@
 package jfif
 
-import (
-	"image"
-	"math/bits"
-)
+import "image"
 
 // Encoder encodes images with one quality. It is safe for concurrent use.
 type Encoder struct {
@@ -11,8 +8,6 @@ type Encoder struct {
 	steps [2][64]step
 	codes *[2]codes
 }
-
-const quantShift = 48
 
 // NewEncoder returns an encoder for a quality from 1 to 100, as in image/jpeg and libjpeg.
 func NewEncoder(quality int) *Encoder {
@@ -25,17 +20,7 @@ func NewEncoder(quality int) *Encoder {
 		for k, q := range standardQuant[t] {
 			step := min(max((int(q)*percent+50)/100, 1), 255)
 			e.quant[t][k] = uint8(step)
-			z := zigzag[k]
-			f := 8 * fdctFactors[z/8] * fdctFactors[z%8] * float64(step)
-			for _, i := range [2]uint8{z / 8, z % 8} {
-				if i != 0 && i != 4 {
-					f *= fdctScale
-				}
-			}
-			s := &e.steps[t][k]
-			s.z, s.scale = z, int64(float64(1<<quantShift)/f+0.5)
-			small := int64(1) << bits.Len64(uint64(f/2)) >> 1
-			s.small, s.above = small<<32+small, ^((2*small-1)<<32 + 2*small - 1)
+			e.steps[t][k] = newStep(zigzag[k], step)
 		}
 	}
 	return e
@@ -98,43 +83,4 @@ func (e *Encoder) Strip(dst []byte, m *image.YCbCr, i int, last bool) []byte {
 		marker = markerRST0 + byte(i&7)
 	}
 	return append(w.flush(), 0xff, marker)
-}
-
-// pair has two quantized blocks.
-type pair struct {
-	w   [64]int64
-	z   [2][64]int16 // in zigzag order; valid where the bit is set, and the first
-	set [2]uint64    // bit k: coefficient k is not zero
-}
-
-func (p *pair) transform(a, b []byte, stride int, steps *[64]step) {
-	fdct(&p.w, a, b, stride)
-	const half = 1 << (quantShift - 1)
-	var set0, set1 uint64
-	p.z[0][0], p.z[1][0] = 0, 0
-	for k := range steps {
-		t := &steps[k]
-		x := p.w[t.z&63]
-		if (x+t.small)&t.above == 0 {
-			continue
-		}
-		lo := int64(int32(x))
-		q0 := (lo*t.scale + half) >> quantShift
-		q1 := ((x-lo)>>32*t.scale + half) >> quantShift
-		p.z[0][k], p.z[1][k] = int16(q0), int16(q1)
-		if q0 != 0 {
-			set0 |= 1 << k
-		}
-		if q1 != 0 {
-			set1 |= 1 << k
-		}
-	}
-	p.set = [2]uint64{set0, set1}
-}
-
-// step is the quantizer of one coefficient.
-type step struct {
-	z            uint8 // its natural position
-	scale        int64 // what turns the output of fdct into quantShift bits behind the point
-	small, above int64 // x is 0 in both lanes, if x+small has no bit of above
 }

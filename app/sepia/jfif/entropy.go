@@ -125,7 +125,8 @@ func (r *bitReader) refill() {
 
 // ends reports whether the data ends here: padding and then this marker, which is taken.
 func (r *bitReader) ends(marker byte) bool {
-	if r.n < r.extra || r.n-r.extra >= 8 || len(r.data)-r.pos < 2 || r.data[r.pos] != 0xff || r.data[r.pos+1] != marker {
+	rest := r.data[r.pos:]
+	if r.n < r.extra || r.n-r.extra >= 8 || len(rest) < 2 || rest[0] != 0xff || rest[1] != marker {
 		return false
 	}
 	*r = bitReader{data: r.data, pos: r.pos + 2}
@@ -148,7 +149,7 @@ const maxEnergy = 1 << 22
 
 // block reads one block into b, which is zero, and returns the position of its last coefficient. It is false for
 // anything unusual.
-func (d *Decoder) block(c *component, b *packed) (last int, ok bool) {
+func (d *Decoder) block(c *component, b *block) (last int, ok bool) {
 	r := &d.bits
 	if r.n < 32 {
 		r.refill()
@@ -171,7 +172,7 @@ func (d *Decoder) block(c *component, b *packed) (last int, ok bool) {
 		c.last += int64(int32(e) >> 16)
 	}
 	q := &c.quant[0]
-	b[0] = c.last * q.scale
+	b[0] = int16(c.last) // which fits, or there is too much energy
 	energy := c.last * q.step * c.last * q.step
 	k := 0
 	for k < 63 {
@@ -201,7 +202,7 @@ func (d *Decoder) block(c *component, b *packed) (last int, ok bool) {
 			acc, n = acc<<size, n-size
 		}
 		q := &c.quant[k&63]
-		b[q.word&31] += v * q.scale
+		b[q.z&63] = int16(v)
 		v *= q.step
 		energy += v * v
 		last = k

@@ -16,19 +16,52 @@ const (
 	idctMean = 257 << (idctBits - 1) // what centres the samples, and rounds them
 )
 
-// packed is a block of coefficients: columns 2i and 2i+1 of row r in the lanes of word 4*r+i.
-type packed [32]int64
+// block is a block of quantized coefficients in natural order.
+type block [64]int16
+
+// dequantizer has the factors that turn the coefficients of a block into those that the transform takes.
+type dequantizer [64]int32
+
+// set sets the factor of the coefficient at natural position z.
+func (q *dequantizer) set(z uint8, step int) {
+	// Converted so that arm64 does not fuse it with the addition, which would round differently.
+	f := float64(float64(step) * fdctFactors[z/8] * fdctFactors[z%8] / 8 * (1 << idctBits))
+	q[z] = int32(f + 0.5)
+}
 
 // idct writes the samples of b. last is the last position in zigzag order at which b may have a coefficient.
-func (b *packed) idct(last int, dst []byte, stride int) {
-	b[0] += idctMean
+func (b *block) idct(q *dequantizer, last int, dst []byte, stride int) {
 	if last == 0 {
-		v := uint64(clamp(int32(b[0])>>idctBits)) * 0x0101010101010101
+		v := uint64(clamp((int32(b[0])*q[0]+idctMean)>>idctBits)) * 0x0101010101010101
 		for r := range 8 {
 			binary.NativeEndian.PutUint64(dst[r*stride:], v)
 		}
 		return
 	}
+	b.idctGo(q, last, dst, stride)
+}
+
+// lastRow is, by the last position in zigzag order, the last row that may have a coefficient.
+var lastRow = func() (rows [64]uint8) {
+	for k, z := range zigzag {
+		rows[k] = max(z/8, rows[max(k-1, 0)])
+	}
+	return rows
+}()
+
+func (b *block) idctGo(q *dequantizer, last int, dst []byte, stride int) {
+	var p packed
+	for i := range 4 * (int(lastRow[last&63]) + 1) {
+		p[i&31] = int64(b[2*i&63])*int64(q[2*i&63]) + int64(b[2*i&63+1])*int64(q[2*i&63+1])<<32
+	}
+	p[0] += idctMean
+	p.idct(dst, stride)
+}
+
+// packed is a block of coefficients: columns 2i and 2i+1 of row r in the lanes of word 4*r+i.
+type packed [32]int64
+
+func (b *packed) idct(dst []byte, stride int) {
 	for i := range 4 {
 		b[i], b[4+i], b[8+i], b[12+i], b[16+i], b[20+i], b[24+i], b[28+i] = idct8(
 			b[i], b[4+i], b[8+i], b[12+i], b[16+i], b[20+i], b[24+i], b[28+i])
