@@ -28,7 +28,7 @@ var layers = map[string][]string{
 		"github.com/disintegration/imaging",
 		"golang.org/x/image/",
 	},
-	"imagery/app/sepia/jfif":      {}, // a codec, on planes of the standard library
+	"imagery/app/sepia/jfif":      {"golang.org/x/sys/cpu"}, // a codec, on planes of the standard library
 	"imagery/app/sepia/pngstream": {"github.com/klauspost/compress/"},
 	"imagery/app/store/local":     {"imagery/app/imagery", "modernc.org/sqlite"},
 	"imagery/app/store/aws":       {"imagery/app/imagery", "github.com/aws/"},

@@ -32,16 +32,30 @@ func TestSamePixelsOnARM64(t *testing.T) {
 	if out, err := compile.CombinedOutput(); err != nil {
 		t.Fatalf("compile for arm64: %v\n%s", err, out)
 	}
+	runPixelTests(t, nil, emulator, binary)
+}
+
+// TestSamePixelsWithoutVectors runs the tests of pixels as on a processor without vector instructions.
+func TestSamePixelsWithoutVectors(t *testing.T) {
+	short.Skip(t, "runs other tests once more")
+	runPixelTests(t, []string{"GODEBUG=cpu.avx2=off"}, os.Args[0])
+}
+
+// runPixelTests runs the tests of pixels in another process.
+func runPixelTests(t *testing.T, env []string, command ...string) {
+	t.Helper()
 	tests := []string{"TestGoldenFilter", "TestGoldenFile", "TestPNGOfEveryKind", "TestJPEGOfEveryKind",
 		"TestWebPOfEveryKind", "TestGIF"}
-	run := exec.CommandContext(t.Context(), emulator, binary, "-test.v", "-test.run", "^("+strings.Join(tests, "|")+")$")
+	command = append(command, "-test.v", "-test.run", "^("+strings.Join(tests, "|")+")$")
+	run := exec.CommandContext(t.Context(), command[0], command[1:]...)
+	run.Env = append(os.Environ(), env...)
 	out, err := run.CombinedOutput()
 	if err != nil {
-		t.Fatalf("run on arm64: %v\n%s", err, out)
+		t.Fatalf("%s: %v\n%s", command[0], err, out)
 	}
 	for _, name := range tests {
 		if !strings.Contains(string(out), "--- PASS: "+name+" ") {
-			t.Errorf("%s did not run on arm64:\n%s", name, out)
+			t.Errorf("%s did not run:\n%s", name, out)
 		}
 	}
 }

@@ -5,7 +5,7 @@ import "image"
 // Encoder encodes images with one quality. It is safe for concurrent use.
 type Encoder struct {
 	quant [2][64]uint8 // luma and chroma, in zigzag order
-	steps [2][64]step
+	steps [2]quantizer
 	codes *[2]codes
 }
 
@@ -20,7 +20,7 @@ func NewEncoder(quality int) *Encoder {
 		for k, q := range standardQuant[t] {
 			step := min(max((int(q)*percent+50)/100, 1), 255)
 			e.quant[t][k] = uint8(step)
-			e.steps[t][k] = newStep(zigzag[k], step)
+			e.steps[t].set(k, step)
 		}
 	}
 	return e

@@ -12,10 +12,11 @@ package jfif
 // 840 * 8 * 1.387^2 of row and column 1, then takes 30.01 bits.
 const (
 	fdctScale = 290
-	fdctC4    = 205 // cos(4 pi/16) * 290
-	fdctS6    = 111 // sin(2 pi/16)
-	fdctDiff  = 157 // cos(2 pi/16) - sin(2 pi/16)
-	fdctSum   = 379 // cos(2 pi/16) + sin(2 pi/16)
+	fdctC4    = 205      // cos(4 pi/16) * 290
+	fdctS6    = 111      // sin(2 pi/16)
+	fdctDiff  = 157      // cos(2 pi/16) - sin(2 pi/16)
+	fdctSum   = 379      // cos(2 pi/16) + sin(2 pi/16)
+	fdctMean  = 64 * 128 // samples are centred; only the mean notices
 )
 
 // fdctFactors are the factors of the algorithm by row and by column, beside 8.
@@ -28,14 +29,16 @@ func fdct(w *[64]int64, a, b []byte, stride int) {
 		q := (*[8]byte)(b[r*stride:])
 		o := w[8*r : 8*r+8 : 8*r+8]
 		o[0], o[1], o[2], o[3], o[4], o[5], o[6], o[7] = fdct8(
-			int64(p[0])|int64(q[0])<<32, int64(p[1])|int64(q[1])<<32, int64(p[2])|int64(q[2])<<32, int64(p[3])|int64(q[3])<<32,
-			int64(p[4])|int64(q[4])<<32, int64(p[5])|int64(q[5])<<32, int64(p[6])|int64(q[6])<<32, int64(p[7])|int64(q[7])<<32)
+			int64(p[0])|int64(q[0])<<32, int64(p[1])|int64(q[1])<<32,
+			int64(p[2])|int64(q[2])<<32, int64(p[3])|int64(q[3])<<32,
+			int64(p[4])|int64(q[4])<<32, int64(p[5])|int64(q[5])<<32,
+			int64(p[6])|int64(q[6])<<32, int64(p[7])|int64(q[7])<<32)
 	}
 	for c := range 8 {
 		w[c], w[8+c], w[16+c], w[24+c], w[32+c], w[40+c], w[48+c], w[56+c] = fdct8(
 			w[c], w[8+c], w[16+c], w[24+c], w[32+c], w[40+c], w[48+c], w[56+c])
 	}
-	w[0] -= 64 * (128 + 128<<32) // samples are centred; only the mean notices
+	w[0] -= fdctMean + fdctMean<<32
 }
 
 func fdct8(x0, x1, x2, x3, x4, x5, x6, x7 int64) (_, _, _, _, _, _, _, _ int64) {

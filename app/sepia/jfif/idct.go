@@ -38,7 +38,16 @@ func (b *block) idct(q *dequantizer, last int, dst []byte, stride int) {
 		}
 		return
 	}
-	b.idctGo(q, last, dst, stride)
+	if dst = dst[:7*stride+8]; vector {
+		idctAVX2(b, q, &dst[0], stride)
+		return
+	}
+	var p packed
+	for i := range 4 * (int(lastRow[last&63]) + 1) {
+		p[i&31] = int64(b[2*i&63])*int64(q[2*i&63]) + int64(b[2*i&63+1])*int64(q[2*i&63+1])<<32
+	}
+	p[0] += idctMean
+	p.idct(dst, stride)
 }
 
 // lastRow is, by the last position in zigzag order, the last row that may have a coefficient.
@@ -48,15 +57,6 @@ var lastRow = func() (rows [64]uint8) {
 	}
 	return rows
 }()
-
-func (b *block) idctGo(q *dequantizer, last int, dst []byte, stride int) {
-	var p packed
-	for i := range 4 * (int(lastRow[last&63]) + 1) {
-		p[i&31] = int64(b[2*i&63])*int64(q[2*i&63]) + int64(b[2*i&63+1])*int64(q[2*i&63+1])<<32
-	}
-	p[0] += idctMean
-	p.idct(dst, stride)
-}
 
 // packed is a block of coefficients: columns 2i and 2i+1 of row r in the lanes of word 4*r+i.
 type packed [32]int64
@@ -75,14 +75,16 @@ func (b *packed) idct(dst []byte, stride int) {
 		x0, x1, x2, x3, x4, x5, x6, x7 = idct8(x0, x1, x2, x3, x4, x5, x6, x7)
 		p, q := (*[8]byte)(dst[r*stride:]), (*[8]byte)(dst[(r+1)*stride:])
 		for i, x := range [8]int64{x0, x1, x2, x3, x4, x5, x6, x7} {
-			p[i], q[i] = clamp(int32(x)>>idctDone), clamp(int32(x>>(32+idctDone)))
+			p[i], q[i] = clamp(int32(x)>>idctDone), clamp(int32((x+1<<31)>>(32+idctDone)))
 		}
 	}
 }
 
 // turn takes two columns of one row and of the next, and returns two rows of one column and of the next.
 func turn(a, c int64) (_, _ int64) {
-	return int64(int32(a)>>idctDrop) + int64(int32(c)>>idctDrop)<<32, a>>(32+idctDrop) + c>>(32+idctDrop)<<32
+	const low = 1 << 31 // pays back what the lower lane has borrowed
+	return int64(int32(a)>>idctDrop) + int64(int32(c)>>idctDrop)<<32,
+		(a+low)>>(32+idctDrop) + (c+low)>>(32+idctDrop)<<32
 }
 
 func clamp(v int32) byte {
