@@ -19,8 +19,9 @@ var layers = map[string][]string{
 	"imagery/app/imagery":             {},
 	"imagery/app/testing/conformance": {"imagery/app/imagery"},
 	"imagery/app/testing/memory":      {"imagery/app/imagery"},
-	"imagery/app/deploy/settings":     {}, // read by infra, too
-	"imagery/app/deploy/iam":          {}, // read by infra, too
+	"imagery/app/deploy/settings":     {},                              // read by infra, too
+	"imagery/app/deploy/iam":          {},                              // read by infra, too
+	"imagery/app/deploy/instances":    {"imagery/app/deploy/settings"}, // read by infra, too
 	"imagery/app/observe":             {"imagery/app/deploy/settings", "github.com/lmittmann/tint"},
 	"imagery/app/budget":              {"github.com/KimMachineGun/automemlimit/"},
 	"imagery/app/sepia": {
@@ -108,6 +109,7 @@ var layers = map[string][]string{
 // ofInfra lists what every package of the deployer may import: of the binary only what both share. The package
 // httpproxy is the standard library's reading of proxy variables.
 var ofInfra = []string{"imagery/app/deploy/settings", "imagery/app/deploy/iam", "imagery/app/deploy/record",
+	"imagery/app/deploy/instances",
 	"imagery/app/deploy/rollout", "imagery/app/admin/smoke", "imagery/infra/",
 	"github.com/pulumi/", "github.com/aws/", "golang.org/x/net/http/httpproxy"}
 

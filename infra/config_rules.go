@@ -10,6 +10,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"imagery/app/deploy/instances"
 	"imagery/app/deploy/settings"
 	"imagery/infra/data"
 	"imagery/infra/edge"
@@ -86,8 +87,8 @@ func unknown(given []string) []string {
 
 func (c Config) checkNames(add func(string, ...any)) {
 	if n := c.Name(); len(n) > maxNameLength || !nameForm.MatchString(n) {
-		add("stack %q: %q must be lower-case letters, digits and hyphens, at most %d of them (load balancer names end at 32)",
-			c.Stack, n, maxNameLength)
+		add("stack %q: %q must be lower-case letters, digits and hyphens, at most %d of them (load balancer names end "+
+			"at 32)", c.Stack, n, maxNameLength)
 	}
 	if name := partitions[partitionForm.FindString(c.Region)]; name != "" {
 		add("aws:region %s is in %s, which is not supported: ARNs, prices and policies are those of AWS's "+
@@ -191,11 +192,11 @@ func (c Config) checkFleet(add func(string, ...any), role settings.Role) {
 	if c.Profile == Prod && f.least == 1 {
 		add("imagery:%sMin 1: prod needs at least 2, so that the loss of one instance is not an outage", role)
 	}
-	if t, ok := instanceTypes[f.instance]; !ok {
+	if t, ok := instances.Types[f.instance]; !ok {
 		add("imagery:%sType %q is not one of the known instance types: %s", role, f.instance,
-			strings.Join(typesOf(c.Arch), ", "))
-	} else if c.Arch != "" && t.arch != c.Arch {
-		add("imagery:%sType %s is %s, imagery:arch is %s", role, f.instance, t.arch, c.Arch)
+			strings.Join(instances.Names(c.Arch), ", "))
+	} else if c.Arch != "" && t.Arch != c.Arch {
+		add("imagery:%sType %s is %s, imagery:arch is %s", role, f.instance, t.Arch, c.Arch)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
+	"imagery/app/deploy/instances"
 	"imagery/app/deploy/settings"
 	"imagery/infra/data"
 	"imagery/infra/edge"
@@ -30,7 +31,8 @@ func TestEmptyConfigurationIsAValidDevStack(t *testing.T) {
 	if err != nil || len(warnings) > 0 {
 		t.Fatal(err, warnings)
 	}
-	if c.Profile != Dev || c.Egress != network.Public || c.ProtectData || c.ServerMin != 2 || c.WorkerMin != 2 {
+	if c.Profile != Dev || c.Egress != network.Public || c.ProtectData || c.ServerMin != 2 || c.WorkerMin != 2 ||
+		c.WorkerType != instances.DevWorker {
 		t.Errorf("%+v", c)
 	}
 }
@@ -41,7 +43,7 @@ func TestKeysOverrideThePreset(t *testing.T) {
 		t.Fatal(err)
 	}
 	if c.Egress != network.Endpoints || !c.ProtectData || c.ServerMin != 2 || c.WorkerMin != 3 ||
-		c.WorkerType != "c7g.medium" {
+		c.WorkerType != instances.ProdWorker {
 		t.Errorf("%+v", c)
 	}
 }
@@ -225,10 +227,11 @@ func TestLimitsThatDependOnEachOther(t *testing.T) {
 	if data.QueueDays >= data.DeadLetterDays {
 		t.Error("a message that waited long would expire when it becomes a dead letter")
 	}
-	for _, name := range slices.Sorted(maps.Keys(instanceTypes)) {
-		i := instanceTypes[name]
-		if i.memoryMiB < 1024 || i.budget() >= i.gcLimit() || i.gcLimit() >= i.memoryMiB<<20*85/100 {
-			t.Errorf("%s: memory budget %d, GOMEMLIMIT %d of %d MiB", name, i.budget()>>20, i.gcLimit()>>20, i.memoryMiB)
+	for _, name := range slices.Sorted(maps.Keys(instances.Types)) {
+		i := instances.Types[name]
+		if i.MemoryMiB < 1024 || i.Budget() >= i.GCLimit() || i.GCLimit() >= i.MemoryMiB<<20*85/100 {
+			t.Errorf("%s: memory budget %d, GOMEMLIMIT %d of %d MiB", name, i.Budget()>>20, i.GCLimit()>>20,
+				i.MemoryMiB)
 		}
 	}
 	for _, preset := range []string{Dev, Prod} {
@@ -236,7 +239,7 @@ func TestLimitsThatDependOnEachOther(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if most := instanceTypes[c.WorkerType].photoMemory(); most < settings.LargestPeak(settings.DefaultMaxPixels) {
+		if most := instances.Types[c.WorkerType].PhotoMemory(); most < settings.LargestPeak(settings.DefaultMaxPixels) {
 			t.Errorf("%s: a %s has %d MiB for one photo, too little for the largest", preset, c.WorkerType, most>>20)
 		}
 	}

@@ -9,14 +9,15 @@ import (
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"imagery/app/deploy/instances"
 	"imagery/infra/network"
 )
 
 // List prices in US dollars, without taxes, credits and free tiers. The estimate is rough: other regions are up to a
 // fifth more expensive, and AWS changes prices.
 const (
-	priceRegion = "us-east-1"
-	priceDate   = "2025-06"
+	priceRegion = instances.PriceRegion
+	priceDate   = instances.PriceDate
 
 	monthHours        = 730
 	balancerHour      = 0.0225
@@ -55,7 +56,7 @@ type Estimate struct {
 
 // estimate estimates the cost of a configuration.
 func estimate(c Config) Estimate {
-	zones, instances := float64(c.AZCount), float64(c.ServerMin+c.WorkerMin)
+	zones, count := float64(c.AZCount), float64(c.ServerMin+c.WorkerMin)
 	endpoints := float64(endpointServices)
 	if c.SSM {
 		endpoints += sessionServices
@@ -65,14 +66,14 @@ func estimate(c Config) Estimate {
 		network.Endpoints: endpoints * zones * endpointHour,
 		network.NAT:       natHour + publicAddressHour,
 		network.NATPerAZ:  zones * (natHour + publicAddressHour),
-		network.Public:    instances * publicAddressHour,
+		network.Public:    count * publicAddressHour,
 	}[c.Egress]
 	e := Estimate{items: []item{
 		{"load balancer", (balancerHour + capacityUnits*capacityUnitHour + zones*publicAddressHour) * monthHours},
-		{"servers", float64(c.ServerMin) * instanceTypes[c.ServerType].hourly * monthHours},
-		{"workers", float64(c.WorkerMin) * instanceTypes[c.WorkerType].hourly * monthHours},
+		{"servers", float64(c.ServerMin) * instances.Types[c.ServerType].Hourly * monthHours},
+		{"workers", float64(c.WorkerMin) * instances.Types[c.WorkerType].Hourly * monthHours},
 		{"egress " + string(c.Egress), egress * monthHours},
-		{"disks", instances * diskGiB * diskGiBMonth},
+		{"disks", count * diskGiB * diskGiBMonth},
 		{"alarms and metrics",
 			(alarmMetrics-freeAlarmMetrics)*alarmMetricMonth + (customMetrics-freeCustomMetrics)*customMetricMonth},
 		{"table, photos, messages and logs of a small service", smallServiceMonth},
@@ -88,18 +89,18 @@ func estimate(c Config) Estimate {
 // atMost returns what the largest size under full load costs in addition to the smallest size without load. It leaves
 // out traffic to users.
 func atMost(c Config) []item {
-	server, worker := instanceTypes[c.ServerType], instanceTypes[c.WorkerType]
-	added := float64(c.ServerMax-c.ServerMin)*server.hourly + float64(c.WorkerMax-c.WorkerMin)*worker.hourly
-	instances := float64(c.ServerMax + c.WorkerMax - c.ServerMin - c.WorkerMin)
+	server, worker := instances.Types[c.ServerType], instances.Types[c.WorkerType]
+	added := float64(c.ServerMax-c.ServerMin)*server.Hourly + float64(c.WorkerMax-c.WorkerMin)*worker.Hourly
+	count := float64(c.ServerMax + c.WorkerMax - c.ServerMin - c.WorkerMin)
 	if c.Egress == network.Public {
-		added += instances * publicAddressHour
+		added += count * publicAddressHour
 	}
 	requests := float64(c.RequestsPerTarget*c.ServerMax) * 60 * monthHours
 	more := []item{
-		{"instances", added*monthHours + instances*diskGiB*diskGiBMonth},
+		{"instances", added*monthHours + count*diskGiB*diskGiBMonth},
 		{"logs", requests * requestLogBytes / 1e9 * logGB},
 	}
-	if surplus := float64(c.ServerMax)*server.surplus() + float64(c.WorkerMax)*worker.surplus(); surplus > 0 {
+	if surplus := float64(c.ServerMax)*server.Surplus() + float64(c.WorkerMax)*worker.Surplus(); surplus > 0 {
 		more = append(more, item{"CPU credits", surplus * monthHours})
 	}
 	return more
@@ -115,8 +116,9 @@ func (e Estimate) String() string {
 		most = append(most, fmt.Sprintf("$%.0f for %s", i.usd, i.name))
 	}
 	return fmt.Sprintf("about $%.0f a month (list prices of %s in %s, smallest size): %s, %s, %s; "+
-		"up to $%.0f more at the largest size with every core busy all month: %s", e.total, priceRegion, priceDate,
-		share(e.items[0]), share(e.items[1]), share(e.items[2]), sum, strings.Join(most, ", "))
+		"up to $%.0f more at the largest size with every core busy all month: %s", e.total,
+		priceRegion, priceDate, share(e.items[0]), share(e.items[1]), share(e.items[2]), sum,
+		strings.Join(most, ", "))
 }
 
 func (e Estimate) output() pulumi.Map {

@@ -10,6 +10,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"imagery/app/deploy/iam"
+	"imagery/app/deploy/instances"
 	"imagery/app/deploy/settings"
 	"imagery/infra/alarms"
 	"imagery/infra/compute"
@@ -118,9 +119,11 @@ func (s *Stack) fleet(role settings.Role) *compute.Args {
 		Tags: cfg.tags(), Boundary: cfg.PermissionsBoundary,
 		VPC: s.network.VPC.ID(), Subnets: s.network.InstanceSubnets(),
 		Gateways: s.network.Gateways, Endpoints: s.network.EndpointGroup,
-		InstanceType: size.instance, Burstable: instanceTypes[size.instance].burstable, Min: size.least, Max: size.most,
+		InstanceType: size.instance, Burstable: instances.Types[size.instance].Burstable,
+		Min: size.least, Max: size.most,
 		Image: s.location.Image, ImageFrozen: cfg.imageFrozen(),
-		UserData: s.userData(role, instanceTypes[size.instance]), Grants: s.grants(role), Resources: s.resources(role),
+		UserData: s.userData(role, instances.Types[size.instance]), Grants: s.grants(role),
+		Resources: s.resources(role),
 	}
 }
 
@@ -153,7 +156,7 @@ func (s *Stack) resources(role settings.Role) map[iam.Resource]pulumi.StringInpu
 }
 
 // userData renders the user-data of the instances of a role once the names that it contains are known.
-func (s *Stack) userData(role settings.Role, instance instanceType) pulumi.StringOutput {
+func (s *Stack) userData(role settings.Role, instance instances.Type) pulumi.StringOutput {
 	cfg := s.cfg
 	return pulumi.All(s.storage.Table.Name, s.storage.Images.Bucket.ID(), s.storage.Releases.Bucket.ID(),
 		s.messaging.Queue.Url, s.messaging.DeadLetters.Url).ApplyT(func(v []any) (string, error) {
@@ -162,10 +165,10 @@ func (s *Stack) userData(role settings.Role, instance instanceType) pulumi.Strin
 			Settings: settings.Settings{
 				Role: role, Listen: fmt.Sprint(release.Port), Table: v[0].(string), Bucket: string(v[1].(pulumi.ID)),
 				QueueURL: v[3].(string), DLQURL: v[4].(string), Stack: cfg.Stack, Consume: true,
-				UploadLife: time.Duration(cfg.UploadExpireDays) * 24 * time.Hour, Memory: instance.budget(),
-				PhotoMemory: instanceTypes[cfg.WorkerType].photoMemory(),
+				UploadLife: time.Duration(cfg.UploadExpireDays) * 24 * time.Hour, Memory: instance.Budget(),
+				PhotoMemory: instances.Types[cfg.WorkerType].PhotoMemory(),
 			},
-			GCLimit: instance.gcLimit(), Region: cfg.Region, Group: cfg.groupName(role),
+			GCLimit: instance.GCLimit(), Region: cfg.Region, Group: cfg.groupName(role),
 			Hook: compute.LaunchHook, TerminateHook: compute.TerminateHook,
 			Bucket: string(v[2].(pulumi.ID)), Key: s.binary.Key(), SHA: s.binary.SHA,
 			LogGroup: cfg.logGroup(role), SSM: cfg.SSM,
@@ -181,8 +184,9 @@ func (s *Stack) createAlarms(ctx *pulumi.Context, in pulumi.ResourceOption) {
 		Email: s.cfg.AlarmEmail, ServerMin: s.cfg.ServerMin, WorkerMin: s.cfg.WorkerMin,
 		Names: pulumi.StringMap{
 			"stack": pulumi.String(s.cfg.Stack), "table": s.storage.Table.Name, "bucket": s.storage.Images.Bucket.ID(),
-			"queue": s.messaging.Queue.Name, "queueUrl": s.messaging.Queue.Url, "deadLetters": s.messaging.DeadLetters.Name,
-			"balancer": s.edge.Balancer.ArnSuffix, "targets": s.edge.Targets.ArnSuffix, "targetGroup": s.edge.Targets.Arn,
+			"queue": s.messaging.Queue.Name, "queueUrl": s.messaging.Queue.Url,
+			"deadLetters": s.messaging.DeadLetters.Name, "balancer": s.edge.Balancer.ArnSuffix,
+			"targets": s.edge.Targets.ArnSuffix, "targetGroup": s.edge.Targets.Arn,
 			"serverGroup": s.server.Group.Name, "serverLogs": s.server.LogGroup.Name,
 			"workerGroup": s.worker.Group.Name, "workerLogs": s.worker.LogGroup.Name,
 		},

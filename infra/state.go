@@ -11,6 +11,7 @@ import (
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"imagery/app/deploy/instances"
 	"imagery/app/deploy/settings"
 	"imagery/infra/compute"
 	"imagery/infra/edge"
@@ -85,7 +86,7 @@ func stateOf(resources []stateResource) deployed {
 			old.Groups = append(old.Groups, r.text("name"))
 		case "aws:ec2/launchTemplate:LaunchTemplate":
 			old.Templates, old.Image = append(old.Templates, r.text("name")), r.text("imageId")
-			old.Arch = instanceTypes[r.text("instanceType")].arch
+			old.Arch = instances.Types[r.text("instanceType")].Arch
 		case "aws:ec2/natGateway:NatGateway":
 			nats++
 		case "aws:ec2/vpcEndpoint:VpcEndpoint":
@@ -159,7 +160,7 @@ func (s *Stack) wanted() preflight.Stack {
 	for _, role := range []settings.Role{settings.Server, settings.Worker} {
 		f := cfg.fleet(role)
 		want.Fleets = append(want.Fleets, preflight.Fleet{Role: string(role), Name: cfg.groupName(role),
-			Type: f.instance, VCPUs: instanceTypes[f.instance].cores, Min: f.least, Max: f.most,
+			Type: f.instance, VCPUs: instances.Types[f.instance].Cores, Min: f.least, Max: f.most,
 			MaxHealthy: compute.MaxHealthyPercent(f.least)})
 	}
 	return want

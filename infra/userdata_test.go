@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"imagery/app/deploy/instances"
 	"imagery/app/deploy/settings"
 	"imagery/infra/testing/pulumitest"
 )
@@ -54,7 +55,8 @@ func TestInstancesRunWithTheSettingsOfTheStack(t *testing.T) {
 				s.Table != pulumitest.Mark(table.Type, table.Name, "name") || s.Bucket != images.ID ||
 				s.QueueURL != pulumitest.Mark(queue.Type, queue.Name, "url") ||
 				s.DLQURL != pulumitest.Mark(dead.Type, dead.Name, "url") ||
-				s.Stack != "test" || s.Instance != "i-0123" || !s.Consume || s.UploadLife != 30*24*time.Hour || s.Memory <= 0 {
+				s.Stack != "test" || s.Instance != "i-0123" || !s.Consume || s.UploadLife != 30*24*time.Hour ||
+				s.Memory <= 0 {
 				t.Errorf("%s %s: %+v", variant, role, s)
 			}
 			// Both roles refuse what the worker of this stack cannot hold.
@@ -62,10 +64,11 @@ func TestInstancesRunWithTheSettingsOfTheStack(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if most := instanceTypes[c.WorkerType].photoMemory(); s.PhotoMemory != most || most <= 0 {
+			if most := instances.Types[c.WorkerType].PhotoMemory(); s.PhotoMemory != most || most <= 0 {
 				t.Errorf("%s %s: photos may need %d bytes, a worker has %d", variant, role, s.PhotoMemory, most)
 			}
-			if env["AWS_REGION"] != region || env["AWS_ACCOUNT_ID_ENDPOINT_MODE"] != "disabled" || env["GOMEMLIMIT"] == "" {
+			if env["AWS_REGION"] != region || env["AWS_ACCOUNT_ID_ENDPOINT_MODE"] != "disabled" ||
+				env["GOMEMLIMIT"] == "" {
 				t.Errorf("%s %s: %v", variant, role, env)
 			}
 		}
@@ -82,8 +85,8 @@ func TestUserDataNamesTheReleaseAndItsGroup(t *testing.T) {
 			t.Errorf("%s: log lines would not name the instance", role)
 		}
 		for name, want := range map[string]string{
-			"KEY": object.Text("key"), "BUCKET": releases.ID, "GROUP": g.One(asg, "-"+role).Text("name"), "HOOK": "launch",
-			"REGION": region, "SSM": "true",
+			"KEY": object.Text("key"), "BUCKET": releases.ID, "GROUP": g.One(asg, "-"+role).Text("name"),
+			"HOOK": "launch", "REGION": region, "SSM": "true",
 		} {
 			if got := assignment(t, s, name); got != want {
 				t.Errorf("%s: %s is %s, want %s", role, name, got, want)
@@ -95,7 +98,8 @@ func TestUserDataNamesTheReleaseAndItsGroup(t *testing.T) {
 		if agent := decoded(t, s, "AGENT"); !strings.Contains(agent, g.One("LogGroup", "-"+role).Text("name")) {
 			t.Errorf("%s: the log agent writes elsewhere: %s", role, agent)
 		}
-		if unit := decoded(t, s, "UNIT"); !strings.Contains(unit, "TimeoutStopSec=110\n") || strings.Contains(unit, "{{") {
+		unit := decoded(t, s, "UNIT")
+		if !strings.Contains(unit, "TimeoutStopSec=110\n") || strings.Contains(unit, "{{") {
 			t.Errorf("%s: unit\n%s", role, unit)
 		}
 	}
