@@ -124,6 +124,23 @@ func painted(width, height int, layout pngstream.Layout, at func(x, y, c int) by
 	return pix
 }
 
+// TestWriterOfScreenshot: photos within flat graphics, in bands of several blocks of the compressor, take only the space
+// of the photos.
+func TestWriterOfScreenshot(t *testing.T) {
+	const width, height = 700, 600
+	pix := painted(width, height, pngstream.RGB, func(x, y, c int) byte {
+		if y/150%2 == 0 {
+			return 200
+		}
+		return byte(uint32(y*width*3+x*3+c)*2654435761>>24) % 100
+	})
+	checkFile(t, width, height, pngstream.RGB, nil, pix)
+	file, err := write(width, height, pngstream.RGB, nil, pix)
+	if err != nil || len(file) > len(pix)*55/100 {
+		t.Errorf("%d bytes of %d, %v", len(file), len(pix), err)
+	}
+}
+
 // TestWriterPalette: the file has exactly the colours that were given, and alpha up to the last that is not opaque.
 func TestWriterPalette(t *testing.T) {
 	for _, c := range []struct{ colours, transparent, want int }{{1, 0, -1}, {2, 1, 1}, {256, 256, 256}, {17, 3, 3}} {
