@@ -34,6 +34,7 @@ func testOrientation(t *testing.T) {
 		t.Fatal(err)
 	}
 	lossyTruth := straightPixels(lossy)
+	alphaTruth := straightPixels(apply(t, fixture(t, "alpha.webp"), "png"))
 	kinds := map[string]struct {
 		colour, depth           byte
 		interlaced, transparent bool
@@ -61,6 +62,10 @@ func testOrientation(t *testing.T) {
 				return color.NRGBA{uint8(x * 5), uint8(y * 7), uint8(x + y), uint8(x * 5)}
 			}}
 			compare(t, apply(t, extendWebP(lossless, 33, 21, exif(uint16(o))), "png"), want.sepiaOf(o), 0)
+		})
+		t.Run(fmt.Sprintf("WebP alpha %d", o), func(t *testing.T) {
+			raw := extendWebP(fixture(t, "alpha.webp"), alphaTruth.width, alphaTruth.height, exif(uint16(o)))
+			compare(t, apply(t, raw, "png"), alphaTruth.upright(o), 0)
 		})
 		t.Run(fmt.Sprintf("WebP lossy %d", o), func(t *testing.T) {
 			prefixed := append([]byte("Exif\x00\x00"), exif(uint16(o))...) // as some phones write it

@@ -206,15 +206,16 @@ func straightPart(img image.Image, part image.Rectangle) image.Image {
 
 // straightPlanes converts a part of the planes of a lossy WebP.
 func straightPlanes(m *image.NYCbCrA, part image.Rectangle) *image.NRGBA {
-	canvas := image.NewNRGBA(part)
-	whole := make([]byte, 4*m.Rect.Dx())
-	for y := part.Min.Y; y < part.Max.Y; y++ {
-		upsample(whole, &m.YCbCr, y)
-		row := canvas.Pix[canvas.PixOffset(part.Min.X, y):]
-		copy(row, whole[4*part.Min.X:4*part.Max.X])
-		for x, a := range m.A[m.AOffset(part.Min.X, y):][:part.Dx()] {
+	whole := part
+	whole.Min.X &^= 1 // where a chroma sample begins
+	planes := m.YCbCr.SubImage(whole).(*image.YCbCr)
+	canvas := image.NewNRGBA(whole)
+	for y := range whole.Dy() {
+		row := canvas.Pix[y*canvas.Stride:][:canvas.Stride]
+		upsample(row, planes, y)
+		for x, a := range m.A[m.AOffset(whole.Min.X, whole.Min.Y+y):][:whole.Dx()] {
 			row[4*x+3] = a
 		}
 	}
-	return canvas
+	return canvas.SubImage(part).(*image.NRGBA)
 }
