@@ -35,12 +35,11 @@ func (s rowSource) toPNG(ctx context.Context, out *sink) error {
 	s, stop := s.ahead()
 	defer stop()
 	garbage := newCollector(s.size())
-	toned := make([]byte, s.width*s.layout.Channels())
 	for range s.height {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		row, err := s.tonedRow(toned)
+		row, err := s.tonedRow(w.Line())
 		if err != nil {
 			return err
 		}

@@ -17,7 +17,9 @@ type deflater struct {
 	w       io.Writer
 	indexes bool // the data are indexes of a palette, which have more matches than they show to choose
 	sum     hash.Hash32
-	block   []byte // not compressed yet
+	line    int
+	block   []byte // lines that are not compressed yet, and a margin
+	filled  int    // bytes of block
 	huffman *fast.Writer
 	matches *flate.Writer // nil before the first block that needs it
 	current compressor    // of the previous block
@@ -30,41 +32,41 @@ type compressor interface {
 	Reset(w io.Writer)
 }
 
-// blockSize is small enough for a screenshot within a photo, and large compared with the cost of a change: 5 bytes and
-// the repetitions of what precedes it.
+// blockSize is about the size of a block, of whole lines. It is small enough for a screenshot within a photo, and large
+// compared with the cost of a change: 5 bytes and the repetitions of what precedes it.
 const blockSize = 128 << 10
 
-func newDeflater(w io.Writer, indexes bool) (*deflater, error) {
+// newDeflater returns a deflater for lines of a fixed length.
+func newDeflater(w io.Writer, line int, indexes bool) (*deflater, error) {
 	huffman, err := fast.NewWriter(nil, fast.HuffmanOnly)
-	return &deflater{w: w, indexes: indexes, sum: adler32.New(), block: make([]byte, 0, blockSize),
-		huffman: huffman}, err
+	block := make([]byte, max(1, blockSize/line)*line+margin)
+	return &deflater{w: w, indexes: indexes, sum: adler32.New(), line: line, block: block, huffman: huffman}, err
 }
 
-// Write compresses whole blocks.
-func (d *deflater) Write(p []byte) (int, error) {
-	d.sum.Write(p)
-	for rest := p; len(rest) > 0; {
-		n := min(len(rest), blockSize-len(d.block))
-		d.block, rest = append(d.block, rest[:n]...), rest[n:]
-		if len(d.block) == blockSize {
-			if err := d.compress(); err != nil {
-				return 0, err
-			}
+// next returns memory for a line, with a margin. If there is none left, it compresses the current block before.
+func (d *deflater) next() ([]byte, error) {
+	if d.filled+d.line+margin > len(d.block) {
+		if err := d.compress(); err != nil {
+			return nil, err
 		}
 	}
-	return len(p), nil
+	line := d.block[d.filled:][:d.line+margin]
+	d.filled += d.line
+	return line, nil
 }
 
 // compress compresses the current block.
 func (d *deflater) compress() error {
-	next := d.choose()
+	block := d.block[:d.filled]
+	d.filled = 0
+	d.sum.Write(block)
+	next := d.choose(block)
 	if next != d.current {
 		if err := d.change(next); err != nil {
 			return err
 		}
 	}
-	_, err := next.Write(d.block)
-	d.block = d.block[:0]
+	_, err := next.Write(block)
 	return err
 }
 
@@ -83,12 +85,12 @@ func (d *deflater) change(next compressor) error {
 
 // choose returns the compressor for the current block. It counts the words that are equal to the one 24 bytes before,
 // a whole number of pixels in every layout: in flat areas all are, in photos hardly any.
-func (d *deflater) choose() compressor {
+func (d *deflater) choose(block []byte) compressor {
 	const period, step = 24, 32
 	repeated, all := 0, 0
-	for i := period; i+8 <= len(d.block); i += step {
+	for i := period; i+8 <= len(block); i += step {
 		all++
-		if word(d.block[i:]) == word(d.block[i-period:]) {
+		if word(block[i:]) == word(block[i-period:]) {
 			repeated++
 		}
 	}

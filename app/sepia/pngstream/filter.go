@@ -7,32 +7,36 @@ import "encoding/binary"
 // Eight bytes are processed at once.
 type filter struct {
 	cur, prev []byte // a row with a margin of zeros on both sides
-	out       []byte
-	row       int // bytes of a row
-	distance  int // bytes of a pixel
-	first     int // word of the previous row that choose looked at first
+	row       int    // bytes of a row
+	distance  int    // bytes of a pixel
+	first     int    // word of the previous row that choose looked at first
 }
 
 // margin precedes a row, for the pixel to the left of the first one. The margin behind it completes the last 8 bytes.
 const margin = 8
 
 func newFilter(row, distance int) *filter {
-	whole := (row + 7) &^ 7
-	return &filter{cur: make([]byte, margin+whole), prev: make([]byte, margin+whole), out: make([]byte, 1+whole),
-		row: row, distance: distance}
+	whole := margin + (row+7)&^7
+	return &filter{cur: make([]byte, whole), prev: make([]byte, whole), row: row, distance: distance}
 }
 
-// next returns a filtered row, after the byte that tells the filter. It is valid until the next call.
-func (f *filter) next(row []byte) []byte {
+// line returns memory for the next row.
+func (f *filter) line() []byte { return f.prev[margin:][:f.row] }
+
+// next writes the filter of a row and the filtered row to line, which has a margin behind the row. The row may be in
+// the memory that line has returned.
+func (f *filter) next(line, row []byte) {
 	f.cur, f.prev = f.prev, f.cur
-	copy(f.cur[margin:], row)
+	if &row[0] != &f.cur[margin] {
+		copy(f.cur[margin:], row)
+	}
 	kind := f.choose()
-	f.out[0] = kind
-	dst := f.out[1:]
+	line[0] = kind
+	dst := line[1 : len(f.cur)-margin+1]
 	cur, left, up := f.cur[margin:], f.cur[margin-f.distance:], f.prev[margin:]
 	switch kind {
 	case filterNone:
-		copy(dst, row)
+		copy(dst, cur)
 	case filterSub:
 		for i := 0; i+8 <= len(dst); i += 8 {
 			put(dst[i:], minus(word(cur[i:]), word(left[i:])))
@@ -46,7 +50,6 @@ func (f *filter) next(row []byte) []byte {
 			put(dst[i:], minus(word(cur[i:]), average(word(left[i:]), word(up[i:]))))
 		}
 	}
-	return f.out[:1+f.row]
 }
 
 // sampled is the distance between the words of a row by which choose decides. Those of the next row are others.

@@ -14,7 +14,6 @@ type Writer struct {
 	data     *idat
 	deflate  *deflater
 	filter   *filter // nil if neighbouring bytes need not be alike
-	unsent   []byte  // without filter: a row after the byte that tells so
 	row      int     // bytes of a row
 	rowsLeft int
 }
@@ -33,14 +32,12 @@ func NewWriter(w io.Writer, width, height int, layout Layout, palette []byte) (*
 	}
 	data := &idat{w: w, buf: newChunk()}
 	indexes := layout == Palette && !ascending(palette)
-	deflate, err := newDeflater(data, indexes)
-	if err != nil {
+	s := &Writer{data: data, row: width * layout.Channels(), rowsLeft: height}
+	var err error
+	if s.deflate, err = newDeflater(data, 1+s.row, indexes); err != nil {
 		return nil, err
 	}
-	s := &Writer{data: data, deflate: deflate, row: width * layout.Channels(), rowsLeft: height}
-	if indexes {
-		s.unsent = make([]byte, 1+s.row)
-	} else {
+	if !indexes {
 		s.filter = newFilter(s.row, layout.Channels())
 	}
 	return s, nil
@@ -80,20 +77,30 @@ func head(width, height int, layout Layout, palette []byte) []byte {
 	return b
 }
 
+// Line returns memory in which the caller may prepare the next row for Row, which then need not copy it. There is none
+// for the layout Palette.
+func (s *Writer) Line() []byte {
+	if s.filter == nil {
+		return nil
+	}
+	return s.filter.line()
+}
+
 // Row writes the next row in the layout of the Writer.
 func (s *Writer) Row(row []byte) error {
 	if len(row) != s.row || s.rowsLeft == 0 {
 		return errors.New("png: a row too many, or of the wrong length")
 	}
 	s.rowsLeft--
-	line := s.unsent
-	if s.filter != nil {
-		line = s.filter.next(row)
-	} else {
-		copy(line[1:], row)
-	}
-	if _, err := s.deflate.Write(line); err != nil {
+	line, err := s.deflate.next()
+	if err != nil {
 		return fmt.Errorf("png: %w", err)
+	}
+	if s.filter != nil {
+		s.filter.next(line, row)
+	} else {
+		line[0] = filterNone
+		copy(line[1:], row)
 	}
 	return nil
 }

@@ -23,7 +23,12 @@ func write(width, height int, layout pngstream.Layout, palette, pix []byte) ([]b
 	}
 	row := width * layout.Channels()
 	for ; len(pix) > 0; pix = pix[row:] {
-		if err := w.Row(pix[:row]); err != nil {
+		line := pix[:row]
+		if own := w.Line(); own != nil && len(pix)/row%3 > 0 { // some rows in memory of the writer
+			copy(own, line)
+			line = own
+		}
+		if err := w.Row(line); err != nil {
 			return nil, err
 		}
 	}
