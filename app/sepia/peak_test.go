@@ -117,17 +117,18 @@ func memory(tb testing.TB, pid int, name string) int64 {
 // heavyKinds are the photos that take most memory for each of their pixels, or come closest to Peak; the files are
 // small.
 var heavyKinds = map[string]func(width, height int) []byte{
-	"JPEG 4:2:0":              heavyJPEG(false, "123", []byte{0x22, 0x11, 0x11}),
-	"JPEG 4:2:0 turned":       heavyJPEG(false, "123", []byte{0x22, 0x11, 0x11}, exifSegment(6)),
-	"JPEG progressive 4:4:4":  heavyJPEG(true, "123", []byte{0x11, 0x11, 0x11}),
-	"JPEG progressive grey":   heavyJPEG(true, "1", []byte{0x11}),
-	"JPEG progressive CMYK":   heavyJPEG(true, "CMYK", []byte{0x22, 0x11, 0x11, 0x22}, adobeSegment(0)),
-	"JPEG RGB":                heavyJPEG(false, "RGB", []byte{0x11, 0x11, 0x11}),
-	"PNG RGB":                 heavyPNG(pngFile{depth: 8, colour: 2, sample: stripes}),
-	"PNG of noise":            heavyPNG(pngFile{depth: 8, colour: 6, sample: noise8}),
-	"PNG of grey noise":       heavyPNG(pngFile{depth: 8, colour: 0, sample: noise8}),
-	"PNG 16 bit":              heavyPNG(pngFile{depth: 16, colour: 6, sample: noise}),
-	"PNG 16 bit turned":       heavyPNG(pngFile{depth: 16, colour: 6, interlaced: true, sample: stripes, exif: exif(7)}),
+	"JPEG 4:2:0":             heavyJPEG(false, "123", []byte{0x22, 0x11, 0x11}),
+	"JPEG 4:2:0 turned":      heavyJPEG(false, "123", []byte{0x22, 0x11, 0x11}, exifSegment(6)),
+	"JPEG progressive 4:4:4": heavyJPEG(true, "123", []byte{0x11, 0x11, 0x11}),
+	"JPEG progressive grey":  heavyJPEG(true, "1", []byte{0x11}),
+	"JPEG progressive CMYK":  heavyJPEG(true, "CMYK", []byte{0x22, 0x11, 0x11, 0x22}, adobeSegment(0)),
+	"JPEG RGB":               heavyJPEG(false, "RGB", []byte{0x11, 0x11, 0x11}),
+	"PNG RGB":                heavyPNG(pngFile{depth: 8, colour: 2, sample: stripes}),
+	"PNG of noise":           heavyPNG(pngFile{depth: 8, colour: 6, sample: noise8}),
+	"PNG of grey noise":      heavyPNG(pngFile{depth: 8, colour: 0, sample: noise8}),
+	"PNG 16 bit":             heavyPNG(pngFile{depth: 16, colour: 6, sample: noise}),
+	"PNG 16 bit turned": heavyPNG(
+		pngFile{depth: 16, colour: 6, interlaced: true, sample: stripes, exif: exif(7)}),
 	"PNG of noise turned":     heavyPNG(pngFile{depth: 8, colour: 2, sample: noise8, exif: exif(6)}),
 	"PNG of noise interlaced": heavyPNG(pngFile{depth: 8, colour: 6, interlaced: true, sample: noise8}),
 	"PNG palette turned": heavyPNG(

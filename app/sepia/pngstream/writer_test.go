@@ -129,8 +129,8 @@ func painted(width, height int, layout pngstream.Layout, at func(x, y, c int) by
 	return pix
 }
 
-// TestWriterOfScreenshot: photos within flat graphics, in bands of several blocks of the compressor, take only the space
-// of the photos.
+// TestWriterOfScreenshot: photos within flat graphics, in bands of several blocks of the compressor, take only the
+// space of the photos.
 func TestWriterOfScreenshot(t *testing.T) {
 	const width, height = 700, 600
 	pix := painted(width, height, pngstream.RGB, func(x, y, c int) byte {
