@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,10 +24,17 @@ const sharpVersion = "0.35.5"
 //go:embed sharp.mjs
 var sharpProgram []byte
 
+// govipsVersion is the version of govips that is measured, with the libvips that the machine has.
+const govipsVersion = "v2.16.0"
+
+//go:embed libvips.go
+var libvipsProgram []byte
+
 // tools has the paths of the programs that implement the protocol.
 type tools struct {
 	ours  string // built from this repository
 	sharp string // sharp.mjs, beside its node_modules
+	cache string // folder of what is built or installed once
 }
 
 // prepare builds the program ours in dir, and installs sharp in the user's cache unless it is there.
@@ -39,7 +48,8 @@ func prepare(ctx context.Context, dir string) (t tools, err error) {
 	if err != nil {
 		return t, fmt.Errorf("find the cache folder: %w", err)
 	}
-	home := filepath.Join(cache, "imagery", "bench", "sharp-"+sharpVersion)
+	t.cache = filepath.Join(cache, "imagery", "bench")
+	home := filepath.Join(t.cache, "sharp-"+sharpVersion)
 	t.sharp, t.ours = filepath.Join(home, "sharp.mjs"), filepath.Join(dir, "ours")
 	if err := build(ctx, t.ours, "./app/testing/bench/ours"); err != nil {
 		return t, err
@@ -67,6 +77,41 @@ func build(ctx context.Context, out, pkg string) error {
 	return nil
 }
 
+// buildLibvips builds libvips.go in a module of its own in the user's cache, unless it is there. What is missing on the
+// machine is an exec.ErrNotFound.
+func (t tools) buildLibvips(ctx context.Context) (exe string, err error) {
+	version, err := exec.CommandContext(ctx, "pkg-config", "--modversion", "vips").Output()
+	if err != nil {
+		return "", fmt.Errorf("libvips is needed (apt-get install libvips-dev pkg-config g++): %w", exec.ErrNotFound)
+	}
+	home := filepath.Join(t.cache, "libvips-"+strings.TrimSpace(string(version))+"-govips-"+govipsVersion)
+	exe = filepath.Join(home, "libvips")
+	if err := os.MkdirAll(home, 0o755); err != nil {
+		return "", err
+	}
+	source := filepath.Join(home, "libvips.go")
+	if old, err := os.ReadFile(source); err == nil && bytes.Equal(old, libvipsProgram) {
+		if _, err := os.Stat(exe); err == nil {
+			return exe, nil
+		}
+	}
+	module := fmt.Sprintf("module libvips\n\ngo 1.26\n\nrequire github.com/davidbyttow/govips/v2 %s\n", govipsVersion)
+	err = os.WriteFile(filepath.Join(home, "go.mod"), []byte(module), 0o644)
+	if err == nil {
+		err = os.WriteFile(source, libvipsProgram, 0o644)
+	}
+	if err != nil {
+		return "", err
+	}
+	log.Print("building govips, which takes a minute")
+	cmd := exec.CommandContext(ctx, "go", "build", "-mod=mod", "-ldflags", "-s -w", "-o", exe, "libvips.go")
+	cmd.Dir, cmd.Env = home, append(os.Environ(), "CGO_ENABLED=1")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build govips: %w\n%s", err, out)
+	}
+	return exe, nil
+}
+
 // starter starts a program on the given cores.
 type starter func(ctx context.Context, cores []int) (*engine, error)
 
@@ -80,12 +125,23 @@ func (t tools) startOurs(operation string) starter {
 // startSharp returns a starter of sharp with one of its operations, with as many threads as cores.
 func (t tools) startSharp(operation string) starter {
 	return func(ctx context.Context, cores []int) (*engine, error) {
-		matrix, err := json.Marshal(protocol.Matrix)
-		if err != nil {
-			return nil, err
-		}
-		return startProtocol(ctx, operation, cores, "node", t.sharp, strconv.Itoa(len(cores)), string(matrix))
+		return startProtocol(ctx, operation, cores, "node", t.sharp, strconv.Itoa(len(cores)), matrixArgument())
 	}
+}
+
+// startLibvips starts the program in libvips.go, with as many threads as cores.
+func (t tools) startLibvips(ctx context.Context, cores []int) (*engine, error) {
+	exe, err := t.buildLibvips(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return startProtocol(ctx, "", cores, exe, strconv.Itoa(len(cores)), matrixArgument())
+}
+
+// matrixArgument returns the matrix as JSON.
+func matrixArgument() string {
+	text, _ := json.Marshal(protocol.Matrix) // an array of numbers has no errors
+	return string(text)
 }
 
 // competitor is a program to compare with.
@@ -103,7 +159,8 @@ const imageMagick = "ImageMagick"
 func (t tools) competitors() []competitor {
 	return []competitor{
 		{sharpName, t.startSharp("matrix")},
-		{"sharp, complete filter", t.startSharp("full")},
+		{"Node worker with sharp", t.startSharp("worker")},
+		{"Go with libvips", t.startLibvips},
 		{"Go with imaging", t.startOurs("plain")},
 		{"GraphicsMagick", startGraphicsMagick},
 		{imageMagick, startImageMagick},
@@ -150,7 +207,7 @@ func startImageMagick(ctx context.Context, cores []int) (*engine, error) {
 func magick(command, matrixFlag string) func(p photo, in, out string) string {
 	return func(p photo, in, out string) string {
 		encoding := "-sampling-factor 2x2,1x1,1x1 -quality 90"
-		if p.result() == "png" {
+		if p.kind.result == "png" {
 			encoding = "-quality 15" // zlib level 1, the filter is chosen for each row
 		}
 		matrix := strings.NewReplacer("[", "", "]", "").Replace(fmt.Sprintf("%.5f", protocol.Matrix))

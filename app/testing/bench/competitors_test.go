@@ -13,7 +13,7 @@ import (
 // TestCompetitorsMayBeMissing: a program that is not installed has another error than one that fails.
 func TestCompetitorsMayBeMissing(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
-	for _, r := range (tools{}).competitors() {
+	for _, r := range (tools{cache: t.TempDir()}).competitors() {
 		_, err := r.start(t.Context(), []int{0})
 		if !errors.Is(err, exec.ErrNotFound) {
 			t.Errorf("%s: %v", r.name, err)

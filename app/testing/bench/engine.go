@@ -28,9 +28,10 @@ type sample struct {
 // engine is a process that filters photos. It reads a line for each photo, and writes a line when the result is in its
 // file.
 type engine struct {
-	versions string // names and versions of the program and its libraries
-	request  func(p photo, in, out string) (line string)
-	reply    func(line []byte, took time.Duration) (sample, error)
+	versions  string // names and versions of the program and its libraries
+	operation string // of a program that implements the protocol
+	request   func(p photo, in, out string) (line string)
+	reply     func(line []byte, took time.Duration) (sample, error)
 
 	dir   string
 	photo string // name of the photo in the folder
@@ -77,10 +78,10 @@ func startProtocol(ctx context.Context, operation string, cores []int, args ...s
 		e.close()
 		return nil, fmt.Errorf("start %v: %w", args, err)
 	}
-	e.versions = hello.Versions
+	e.versions, e.operation = hello.Versions, operation
 	e.request = func(p photo, in, out string) string {
 		// A struct of strings has no errors.
-		line, _ := json.Marshal(protocol.Request{Operation: operation, Format: p.result(), In: in, Out: out})
+		line, _ := json.Marshal(protocol.Request{Operation: e.operation, Format: p.kind.result, In: in, Out: out})
 		return string(line)
 	}
 	var cpu int64 // microseconds since the start of the process
@@ -106,7 +107,7 @@ func (e *engine) filter(p photo) (s sample, result []byte, err error) {
 			err = fmt.Errorf("filter %s with %s: %w", p.name, e.versions, err)
 		}
 	}()
-	in, out := filepath.Join(e.dir, "in."+p.extension()), filepath.Join(e.dir, "out."+p.result())
+	in, out := filepath.Join(e.dir, "in."+p.kind.extension), filepath.Join(e.dir, "out."+p.kind.result)
 	if e.photo != p.name {
 		if err := os.WriteFile(in, p.raw, 0o600); err != nil {
 			return s, nil, err

@@ -94,7 +94,11 @@ func startFleet(ctx context.Context, exe string, s store) (*fleet, error) {
 		return nil, fmt.Errorf("start the service: first line %q: %w", line, err)
 	}
 	f := &fleet{client: *client.New(url), cmd: cmd}
-	f.client.HTTP = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256}}
+	// Fewer connections than the balancer keeps open: beyond its limit it closes the oldest ones, which defends it
+	// against attackers and is not measured here. Further requests wait in the client, as in a browser.
+	const connections = 512
+	f.client.HTTP = &http.Client{Transport: &http.Transport{MaxConnsPerHost: connections,
+		MaxIdleConnsPerHost: connections}}
 	patient := f.client
 	patient.Retry = 2 * time.Millisecond
 	_, err = patient.Expect(ctx, http.MethodGet, "/readyz", nil, nil, http.StatusOK)
@@ -110,7 +114,8 @@ func (f *fleet) pids(role string) (list []int) {
 		children, _ := os.ReadFile(path) // a thread may have ended
 		for _, child := range strings.Fields(string(children)) {
 			env, _ := os.ReadFile("/proc/" + child + "/environ")
-			if pid, err := strconv.Atoi(child); err == nil && strings.Contains(string(env), "IMAGERY_ROLE="+role+"\x00") {
+			pid, err := strconv.Atoi(child)
+			if err == nil && strings.Contains(string(env), "IMAGERY_ROLE="+role+"\x00") {
 				list = append(list, pid)
 			}
 		}

@@ -33,62 +33,102 @@ type accepted struct {
 // processed before the client had its answer.
 func (a accepted) took() time.Duration { return max(0, a.updated.Sub(a.answered)) }
 
+// failures counts what failed and keeps the first error.
+type failures struct {
+	n     int
+	first error
+}
+
+func (f *failures) add(err error) {
+	if f.n++; f.n == 1 {
+		f.first = err
+	}
+}
+
+// merge adds the failures of another part.
+func (f *failures) merge(g failures) {
+	if f.n == 0 {
+		f.first = g.first
+	}
+	f.n += g.n
+}
+
+// err returns an error if something failed.
+func (f failures) err() error {
+	if f.n == 0 {
+		return nil
+	}
+	return fmt.Errorf("%d failed, the first one: %w", f.n, f.first)
+}
+
+// maxFailures is the number of failures after which an idle service is given up.
+const maxFailures = 5
+
 // idle uploads one photo after the other, each when the previous one is processed, with a pause before each.
 func idle(ctx context.Context, c client.Client, catalog imagery.Catalog, photo []byte, n int, pause time.Duration) (
-	took []time.Duration, err error) {
+	took []time.Duration, failed failures) {
 	for range n {
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			failed.add(ctx.Err())
+			return took, failed
 		}
 		img, err := upload(ctx, c, photo)
-		a := []accepted{{id: img.ID, answered: time.Now()}}
+		a := accepted{id: img.ID, answered: time.Now()}
 		if err == nil {
 			_, err = c.Wait(ctx, img)
 		}
-		if err == nil {
-			err = awaitProcessed(ctx, catalog, a)
-		}
 		if err != nil {
-			return nil, err
+			failed.add(err)
+		} else {
+			done, bad := awaitProcessed(ctx, catalog, []accepted{a})
+			failed.merge(bad)
+			for _, a := range done {
+				took = append(took, a.took())
+			}
 		}
-		took = append(took, a[0].took())
+		if failed.n >= maxFailures {
+			break
+		}
 	}
-	return took, nil
+	return took, failed
 }
 
 // processTimeout bounds the time that a service may take to process what it has accepted.
 const processTimeout = 2 * time.Minute
 
-// awaitProcessed waits until all images are processed, and stores when each was.
-func awaitProcessed(ctx context.Context, catalog imagery.Catalog, list []accepted) error {
+// awaitProcessed waits until all images are processed, and returns those that were, with the time at which each was.
+func awaitProcessed(ctx context.Context, catalog imagery.Catalog, list []accepted) (done []accepted, failed failures) {
 	ctx, cancel := context.WithTimeout(ctx, processTimeout)
 	defer cancel()
-	for i := range list {
-		img, err := catalog.Get(ctx, list[i].id)
+	for _, a := range list {
+		img, err := catalog.Get(ctx, a.id)
 		for err == nil && !img.State.Final() {
 			time.Sleep(50 * time.Millisecond)
-			img, err = catalog.Get(ctx, list[i].id)
+			img, err = catalog.Get(ctx, a.id)
 		}
 		if err == nil && img.State != imagery.Processed {
 			err = errors.New(img.Error)
 		}
 		if err != nil {
-			return fmt.Errorf("image %s is %s: %w", list[i].id, img.State, err)
+			failed.add(fmt.Errorf("image %s is %q: %w", a.id, img.State, err))
+			continue
 		}
-		list[i].updated = img.Updated
+		a.updated = img.Updated
+		done = append(done, a)
 	}
-	return nil
+	return done, failed
 }
 
 // loadResult has the results of a stream of uploads at one rate.
 type loadResult struct {
 	seconds float64
 	sent    int
-	refused int
-	done    float64 // photos processed per second, from the first upload until the last photo was processed
-	behind  float64 // seconds from the last upload until the last photo was processed
+	refused int      // with 503
+	failed  failures // otherwise
+	done    float64  // photos processed per second, from the first upload until the last photo was processed
+	behind  float64  // seconds from the last upload until the last photo was processed
 	took    []time.Duration
 	server  int64 // bytes, the largest peak memory of a server
 	worker  int64
@@ -96,13 +136,13 @@ type loadResult struct {
 
 // saturated reports whether the service processed clearly less than was offered, so that its queue grew.
 func (r loadResult) saturated() bool {
-	return r.done < 0.85*float64(r.sent)/r.seconds && (r.behind > 0.5 || r.refused > 0)
+	return r.done < 0.85*float64(r.sent)/r.seconds && (r.behind > 0.5 || r.refused+r.failed.n > 0)
 }
 
 // offer uploads rate photos per second for a duration. It is an open-loop load: uploads start at random times, as those
 // of independent users, whether or not the service keeps up. The times are the same in every run.
 func offer(ctx context.Context, c client.Client, catalog imagery.Catalog, photo []byte, rate float64, d time.Duration) (
-	r loadResult, err error) {
+	r loadResult) {
 	r.seconds = d.Seconds()
 	var mu sync.Mutex
 	var list []accepted
@@ -112,7 +152,9 @@ func offer(ctx context.Context, c client.Client, catalog imagery.Catalog, photo 
 		select {
 		case <-time.After(time.Until(began.Add(at))):
 		case <-ctx.Done():
-			return r, ctx.Err()
+			uploads.Wait()
+			r.failed.add(ctx.Err())
+			return r
 		}
 		r.sent++
 		uploads.Go(func() {
@@ -124,25 +166,24 @@ func offer(ctx context.Context, c client.Client, catalog imagery.Catalog, photo 
 			case client.Status(upErr) == http.StatusServiceUnavailable:
 				r.refused++
 			case upErr != nil:
-				err = upErr
+				r.failed.add(upErr)
 			default:
 				list = append(list, accepted{id: img.ID, answered: answered})
 			}
 		})
 	}
 	uploads.Wait()
-	if err == nil {
-		err = awaitProcessed(ctx, catalog, list)
-	}
+	done, failed := awaitProcessed(ctx, catalog, list)
+	r.failed.merge(failed)
 	last := began.Add(d)
-	for _, a := range list {
+	for _, a := range done {
 		if a.updated.After(last) {
 			last = a.updated
 		}
 		r.took = append(r.took, a.took())
 	}
-	r.done, r.behind = float64(len(list))/last.Sub(began).Seconds(), last.Sub(began.Add(d)).Seconds()
-	return r, err
+	r.done, r.behind = float64(len(done))/last.Sub(began).Seconds(), last.Sub(began.Add(d)).Seconds()
+	return r
 }
 
 // arrivals returns the times of a Poisson process.

@@ -14,69 +14,86 @@ import (
 	"path/filepath"
 
 	"github.com/disintegration/imaging"
+
+	"imagery/app/deploy/settings"
 )
 
-// Kinds of files.
-const (
-	baseline    = "JPEG"
-	progressive = "progressive JPEG"
-	lossless    = "PNG"
-	webP        = "WebP"
-)
-
-// kinds lists the kinds with the operation of sharp.mjs that encodes each.
-var kinds = []struct{ name, maker string }{
-	{baseline, "make-jpeg"}, {progressive, "make-progressive"}, {lossless, "make-png"}, {webP, "make-webp"},
+// kind is a kind of file.
+type kind struct {
+	name      string
+	extension string
+	result    string // the format that the service writes for it; all programs write the same
+	maker     string // the operation of sharp.mjs that encodes it, since Go cannot encode all kinds
 }
+
+var (
+	baseline    = kind{"JPEG", "jpg", "jpeg", "make-jpeg"}
+	progressive = kind{"progressive JPEG", "jpg", "jpeg", "make-progressive"}
+	lossless    = kind{"PNG", "png", "png", "make-png"}
+	deep        = kind{"16-bit PNG", "png", "png", "make-deep"}
+	indexed     = kind{"palette PNG", "png", "png", "make-palette"}
+	webP        = kind{"WebP", "webp", "jpeg", "make-webp"}
+
+	kinds = []kind{baseline, progressive, lossless, deep, indexed, webP}
+)
 
 // photo is one file to filter.
 type photo struct {
 	name          string // in the report
-	kind          string
+	kind          kind
 	width, height int
 	raw           []byte
 }
 
-// result returns the format that the service writes for this photo. All programs write the same.
-func (p photo) result() string {
-	if p.kind == lossless {
-		return "png"
+// makePhotos returns photos of all kinds in one size, in megapixels.
+func (t tools) makePhotos(ctx context.Context, original []byte, megapixels float64, cores []int) ([]photo, error) {
+	encoder, err := t.startSharp("")(ctx, cores)
+	if err != nil {
+		return nil, err
 	}
-	return "jpeg"
-}
-
-func (p photo) extension() string {
-	return map[string]string{baseline: "jpg", progressive: "jpg", lossless: "png", webP: "webp"}[p.kind]
-}
-
-// makePhotos returns photos of all kinds in these sizes, in megapixels. sharp encodes them, because Go cannot encode
-// all kinds.
-func (t tools) makePhotos(ctx context.Context, original []byte, sizes []float64, cores []int) ([]photo, error) {
-	list := make([]photo, len(sizes)*len(kinds))
-	for k, kind := range kinds {
-		encoder, err := t.startSharp(kind.maker)(ctx, cores)
-		if err != nil {
+	defer encoder.close()
+	picture, err := drawn(original, megapixels)
+	if err != nil {
+		return nil, fmt.Errorf("draw a picture of %.2g megapixels: %w", megapixels, err)
+	}
+	shallow, err := encodePNG(picture)
+	if err != nil {
+		return nil, err
+	}
+	var list []photo
+	for _, k := range kinds {
+		p := photo{name: fmt.Sprintf("%.2g MP %s", megapixels, k.name), kind: k,
+			width: picture.Bounds().Dx(), height: picture.Bounds().Dy()}
+		source := shallow
+		if k == deep {
+			if source, err = encodePNG(deepened(picture)); err != nil {
+				return nil, err
+			}
+		}
+		encoder.operation = k.maker
+		if _, p.raw, err = encoder.filter(photo{name: p.name, kind: lossless, raw: source}); err != nil {
 			return nil, err
 		}
-		defer encoder.close()
-		for s, size := range sizes {
-			p := photo{name: fmt.Sprintf("%g MP %s", size, kind.name), kind: kind.name}
-			picture, err := draw(original, size)
-			if err != nil {
-				return nil, fmt.Errorf("draw %s: %w", p.name, err)
-			}
-			var b bytes.Buffer
-			if err := (&png.Encoder{CompressionLevel: png.BestSpeed}).Encode(&b, picture); err != nil {
-				return nil, err
-			}
-			p.width, p.height = picture.Bounds().Dx(), picture.Bounds().Dy()
-			if _, p.raw, err = encoder.filter(photo{name: p.name, kind: lossless, raw: b.Bytes()}); err != nil {
-				return nil, err
-			}
-			list[s*len(kinds)+k] = p
-		}
+		list = append(list, p)
 	}
 	return list, nil
+}
+
+// deepened returns a picture with 16 bits per sample, of which 12 are those of a camera's sensor: the lowest four of
+// them are noise.
+func deepened(img image.Image) *image.NRGBA64 {
+	from := imaging.Clone(img)
+	noise := make([]byte, len(from.Pix))
+	rand.NewChaCha8([32]byte{}).Read(noise) // never fails
+	to := image.NewNRGBA64(from.Rect)
+	for i, v := range from.Pix {
+		low := noise[i] & 0xf0
+		if i%4 == 3 {
+			low = v // alpha
+		}
+		to.Pix[2*i], to.Pix[2*i+1] = v, low
+	}
+	return to
 }
 
 // findOriginal reads the JPEG with most pixels in a folder. Without a folder it returns nil, and the picture is drawn.
@@ -104,8 +121,8 @@ func findOriginal(folder string) (raw []byte, about string, err error) {
 	return raw, "the photo " + about + ", scaled, and mirrored at its edges for sizes above its own", nil
 }
 
-// draw returns the picture in one size: the original, scaled, or without an original a drawn landscape.
-func draw(original []byte, megapixels float64) (image.Image, error) {
+// drawn returns the picture in one size: the original, scaled, or without an original a drawn landscape.
+func drawn(original []byte, megapixels float64) (image.Image, error) {
 	pixels := megapixels * 1e6
 	if original == nil {
 		height := math.Sqrt(pixels * 2 / 3)
@@ -120,7 +137,7 @@ func draw(original []byte, megapixels float64) (image.Image, error) {
 	for ; have*1.2 < pixels; have *= 4 {
 		img = mirrored(img)
 	}
-	if have < pixels*1.2 {
+	if have < pixels*1.2 && have <= settings.DefaultMaxPixels {
 		return img, nil
 	}
 	return imaging.Resize(img, int(float64(img.Bounds().Dx())*math.Sqrt(pixels/have)), 0, imaging.Lanczos), nil
@@ -155,6 +172,13 @@ func landscape(width, height int) *image.NRGBA {
 		canvas = imaging.Overlay(canvas, imaging.Resize(octave, width, height, imaging.Linear), image.Point{}, opacity)
 	}
 	return canvas
+}
+
+// encodePNG encodes a picture fast.
+func encodePNG(img image.Image) ([]byte, error) {
+	var b bytes.Buffer
+	err := (&png.Encoder{CompressionLevel: png.BestSpeed}).Encode(&b, img)
+	return b.Bytes(), err
 }
 
 // encodeJPEG encodes a picture with quality 90.

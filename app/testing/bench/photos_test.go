@@ -78,7 +78,7 @@ func TestDraw(t *testing.T) {
 	}
 	for _, from := range [][]byte{original, nil} {
 		for _, megapixels := range []float64{0.02, 0.06, 0.3} {
-			img, err := draw(from, megapixels)
+			img, err := drawn(from, megapixels)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -8,21 +8,52 @@ import (
 	"log"
 	"os/exec"
 	"slices"
+	"strings"
 	"time"
 )
 
 // pipelinePlan has the size of a run.
 type pipelinePlan struct {
-	sizes  []float64     // of photos, in megapixels
-	budget time.Duration // for the pairs of one row
-	least  int           // minimum of pairs of a row, whatever time they take
-	most   int
+	sizes   []float64     // of photos, in megapixels
+	largest float64       // size of the photos of which only the memory is measured
+	budget  time.Duration // for the pairs of one row
+	least   int           // minimum of pairs of a row, whatever time they take
+	most    int
 }
 
+// The largest photos stay just below the limit of the service.
 var (
-	thorough = pipelinePlan{[]float64{0.3, 6, 24}, 8 * time.Second, 6, 40}
-	quick    = pipelinePlan{[]float64{0.3, 2}, 300 * time.Millisecond, 2, 6}
+	thorough = pipelinePlan{[]float64{0.3, 6, 24}, 49.9, 5 * time.Second, 6, 40}
+	quick    = pipelinePlan{[]float64{0.5}, 1, 200 * time.Millisecond, 2, 6}
 )
+
+// Times of a usual machine, for estimates only: one run of one program, and the other work of a row.
+const (
+	perMegapixel = 40 * time.Millisecond
+	perRow       = 300 * time.Millisecond
+)
+
+// estimate returns about how long a run takes with that many competitors.
+func (e pipelinePlan) estimate(competitors, cores int) (d time.Duration) {
+	for _, size := range e.sizes {
+		run := time.Duration(size * float64(perMegapixel))
+		row := func(e pipelinePlan) time.Duration {
+			return max(e.budget, time.Duration(e.least)*2*run) + 4*run + perRow
+		}
+		d += time.Duration(cores) * (time.Duration(len(kinds))*row(e) + time.Duration(competitors-1)*row(e.coarse()))
+	}
+	for _, size := range append(e.sizes, e.largest) {
+		// making the photo, three runs of two programs for the memory, and the comparison of pixels
+		d += time.Duration(len(kinds)) * (time.Duration(16*size*float64(perMegapixel)) + 4*perRow)
+	}
+	return d
+}
+
+// coarse returns the plan for rows that need less precision.
+func (e pipelinePlan) coarse() pipelinePlan {
+	e.budget, e.least = e.budget/2, max(2, e.least-2)
+	return e
+}
 
 // pairsFor returns the number of pairs of a row if one pair takes the given time. It is even, so that each side runs
 // first equally often.
@@ -47,11 +78,26 @@ type pipelineResults struct {
 	versions    map[string]string
 	startUp     time.Duration // of ImageMagick with a photo of one pixel, which is mostly the start of a process
 	missing     []string      // what is not installed
+	failed      []string      // what could not be measured, and why
 	comparisons []comparison
+	fidelities  []fidelity
 	memory      []memory
 }
 
-// measurePipeline compares the filter with all installed programs, and measures memory.
+// fail records that a part could not be measured. The others are measured all the same.
+func (f *pipelineResults) fail(part string, err error) {
+	text := fmt.Sprintf("%s: %v", part, err)
+	log.Print("FAILED: ", text)
+	f.failed = append(f.failed, firstLine(text))
+}
+
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return line
+}
+
+// measurePipeline compares the filter with all installed programs, and measures memory and results. A program or a
+// photo that fails is recorded in the results; an error is returned only if nothing can be measured at all.
 func measurePipeline(ctx context.Context, e pipelinePlan, folder, dir string) (f pipelineResults, err error) {
 	t, err := prepare(ctx, dir)
 	if err != nil {
@@ -68,10 +114,30 @@ func measurePipeline(ctx context.Context, e pipelinePlan, folder, dir string) (f
 	}
 	f.photos = about
 	log.Print("making photos")
-	photos, err := t.makePhotos(ctx, original, e.sizes, all)
-	if err != nil {
-		return f, err
+	var photos []photo
+	for _, size := range e.sizes {
+		made, err := t.makePhotos(ctx, original, size, all)
+		if err != nil {
+			return f, err
+		}
+		photos = append(photos, made...)
 	}
+	f.compareAll(ctx, e, t, all, photos)
+	f.measureFidelity(ctx, t, all, photos)
+	most := all[len(all)-min(2, len(all)):]
+	f.measureMemory(ctx, t, most, photos)
+	photos = nil // the largest ones need much memory
+	if largest, err := t.makePhotos(ctx, original, e.largest, all); err != nil {
+		f.fail("the largest photos", err)
+	} else {
+		f.measureMemory(ctx, t, most, largest)
+	}
+	f.machine += loadAtEnd()
+	return f, nil
+}
+
+// compareAll measures all competitors on one core and on two.
+func (f *pipelineResults) compareAll(ctx context.Context, e pipelinePlan, t tools, all []int, photos []photo) {
 	for cores := 1; cores <= 2; cores++ {
 		if len(all) < cores {
 			f.missing = append(f.missing, "a second core")
@@ -79,23 +145,24 @@ func measurePipeline(ctx context.Context, e pipelinePlan, folder, dir string) (f
 		}
 		// The last cores, because the first one often handles the interrupts.
 		for _, other := range t.competitors() {
+			if ctx.Err() != nil {
+				return
+			}
 			err := f.compare(ctx, e, t, other, all[len(all)-cores:], photos)
 			if errors.Is(err, exec.ErrNotFound) {
 				log.Printf("SKIPPED: %s: %v", other.name, err)
 				f.missing = append(f.missing, other.name)
 			} else if err != nil {
-				return f, fmt.Errorf("%s on %s: %w", other.name, countCores(cores), err)
+				f.fail(other.name+" on "+countCores(cores), err)
 			}
 		}
 	}
 	slices.Sort(f.missing)
 	f.missing = slices.Compact(f.missing)
-	f.memory, err = measureMemory(ctx, t, all[len(all)-min(2, len(all)):], photos)
-	f.machine += loadAtEnd()
-	return f, err
 }
 
-// compare starts the filter and a competitor, and measures both with each photo.
+// compare starts the filter and a competitor, and measures both with each photo. An error is returned only if one of
+// them does not start.
 func (f *pipelineResults) compare(
 	ctx context.Context, e pipelinePlan, t tools, with competitor, cores []int, photos []photo) error {
 	other, err := with.start(ctx, cores)
@@ -116,19 +183,24 @@ func (f *pipelineResults) compare(
 	}
 	for _, p := range photos {
 		row := e
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		if with.name != sharpName {
 			if p.kind != baseline {
 				continue
 			}
-			row.budget /= 2 // less precision is enough here, and some of the programs are slow
+			row = e.coarse()
 		}
+		part := fmt.Sprintf("%s, %s, %s", p.name, countCores(len(cores)), with.name)
 		c, err := match(ctx, row, p, ours, other)
 		if err != nil {
-			return err
+			f.fail(part, err)
+			continue
 		}
 		c.cores, c.other = len(cores), with.name
 		f.comparisons = append(f.comparisons, c)
-		log.Printf("%s, %s, %s: %.2f", p.name, countCores(len(cores)), with.name, ratio(c.pairs, elapsed).Mid)
+		log.Printf("%s: %s, %s, ratio %.2f", part, c.ourTime(), c.otherTime(), ratio(c.pairs, elapsed).Mid)
 	}
 	return nil
 }
@@ -179,60 +251,4 @@ func startUp(e *engine) (time.Duration, error) {
 		all = append(all, s.Elapsed)
 	}
 	return quantile(all, 0.5), err
-}
-
-// memory has the peak memory of new processes that filtered one photo a few times, in bytes.
-type memory struct {
-	photo       photo
-	result      int // bytes
-	ours, sharp footprint
-}
-
-// footprint is resident memory in bytes.
-type footprint struct {
-	idle int64 // before the first photo
-	peak int64
-}
-
-// grown returns the memory that the photo needed beside the file and the result, in decoded planes with 4:2:0
-// subsampling.
-func (m memory) grown() float64 {
-	planes := float64(m.photo.width*m.photo.height) * 1.5
-	return float64(m.ours.peak-m.ours.idle-int64(len(m.photo.raw)+m.result)) / planes
-}
-
-// measureMemory starts two new processes for each photo, so that no photo changes the memory of another.
-func measureMemory(ctx context.Context, t tools, cores []int, photos []photo) (list []memory, err error) {
-	for _, p := range photos {
-		m := memory{photo: p}
-		if m.ours, m.result, err = footprintOf(ctx, t.startOurs("ours"), cores, p); err != nil {
-			return nil, fmt.Errorf("our memory: %w", err)
-		}
-		if m.sharp, _, err = footprintOf(ctx, t.startSharp("matrix"), cores, p); err != nil {
-			return nil, fmt.Errorf("memory of sharp: %w", err)
-		}
-		log.Printf("%s: %s, sharp %s", p.name, mib(m.ours.peak), mib(m.sharp.peak))
-		list = append(list, m)
-	}
-	return list, nil
-}
-
-func footprintOf(ctx context.Context, start starter, cores []int, p photo) (f footprint, result int, err error) {
-	e, err := start(ctx, cores)
-	if err != nil {
-		return f, 0, err
-	}
-	defer e.close()
-	if f.idle, err = peak(e.cmd.Process.Pid); err != nil {
-		return f, 0, err
-	}
-	for range 3 { // garbage of the first run may raise the peak of the next
-		_, body, err := e.filter(p)
-		if err != nil {
-			return f, 0, err
-		}
-		result = len(body)
-	}
-	f.peak, err = peak(e.cmd.Process.Pid)
-	return f, result, err
 }

@@ -22,8 +22,18 @@ func printPipeline(w io.Writer, f pipelineResults) {
 	for _, n := range f.missing {
 		fmt.Fprintf(w, "- not measured, because it is not installed: %s\n", n)
 	}
+	for _, n := range f.failed {
+		fmt.Fprintf(w, "- FAILED: %s\n", n)
+	}
 	printSharp(w, f)
 	printOthers(w, f)
+	printPrices(w, f)
+	printFidelity(w, f)
+	printMemory(w, f)
+}
+
+// printMemory writes the peak memory of the filter and of sharp.
+func printMemory(w io.Writer, f pipelineResults) {
 	fmt.Fprint(w, "\n| photo | ours, peak | of it idle | sharp, peak | of it idle | ours / decoded planes |\n"+
 		"|---|--:|--:|--:|--:|--:|\n")
 	for _, m := range f.memory {
@@ -47,17 +57,21 @@ func printSharp(w io.Writer, f pipelineResults) {
 		r := ratio(c.pairs, elapsed)
 		fmt.Fprintf(w, "| %s | %s | %d | %s | %s | **%.2f** | %.2f to %.2f | %.2f | %.2f | %d | %.0f, %s |\n",
 			c.photo.name, mib(int64(len(c.photo.raw))), c.cores,
-			millis(median(c.pairs, func(p pair) float64 { return float64(p.Ours.Elapsed) })), c.otherTime(),
+			c.ourTime(), c.otherTime(),
 			r.Mid, r.Low, r.High, ratio(c.pairs, cpu).Mid, float64(c.sizes[0])/float64(c.sizes[1]), len(c.pairs),
 			median(c.pairs, func(p pair) float64 { return float64(p.Ours.Mallocs) }),
 			mib(int64(median(c.pairs, func(p pair) float64 { return float64(p.Ours.Allocated) }))))
 	}
 }
 
+// ourTime returns the median time of the filter.
+func (c comparison) ourTime() string { return millis(median(c.pairs, ourElapsed)) }
+
 // otherTime returns the median time of the other program.
-func (c comparison) otherTime() string {
-	return millis(median(c.pairs, func(p pair) float64 { return float64(p.Other.Elapsed) }))
-}
+func (c comparison) otherTime() string { return millis(median(c.pairs, otherElapsed)) }
+
+func ourElapsed(p pair) float64   { return float64(p.Ours.Elapsed) }
+func otherElapsed(p pair) float64 { return float64(p.Other.Elapsed) }
 
 // printOthers writes one line for each other program and a column for each photo.
 func printOthers(w io.Writer, f pipelineResults) {

@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"math"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -19,8 +21,12 @@ func exampleResults() pipelineResults {
 	other.other, other.cores = imageMagick, 2
 	slow.other, slow.photo.name = imageMagick, "24 MP JPEG"
 	slow.cores = 2
+	png := photo{name: "6 MP PNG", kind: lossless}
 	return pipelineResults{photos: "none", comparisons: []comparison{row, other, slow}, startUp: 9 * time.Millisecond,
 		versions: map[string]string{"ours": "go", sharpName: "sharp 1"}, missing: []string{"GraphicsMagick"},
+		failed: []string{"6 MP WebP, one core, sharp: broken"},
+		fidelities: []fidelity{{jpeg, [2]int{1 << 20, 2 << 20}, [2]float64{40, 40.125}},
+			{png, [2]int{1 << 20, 1 << 20}, [2]float64{math.Inf(1), math.Inf(1)}}},
 		memory: []memory{{photo: jpeg, result: 1 << 20, ours: footprint{4 << 20, 16_000_000},
 			sharp: footprint{60 << 20, 90 << 20}}}}
 }
@@ -35,6 +41,10 @@ func TestTables(t *testing.T) {
 		"ImageMagick needs a process for each photo: 9.0 ms of each of its times is the start of a process.",
 		"| 6 MP JPEG | 15.3 MiB | 4.0 MiB | 90.0 MiB | 60.0 MiB | 0.96 |",
 		"- not measured, because it is not installed: GraphicsMagick",
+		"- FAILED: 6 MP WebP, one core, sharp: broken",
+		"| 6 MP JPEG | **45,000** | 36,000 | **0.90** | 1.12 | 0.81 | 1.01 |",
+		"| 6 MP JPEG | 1.0 MiB | 2.0 MiB | **0.50** | 40.00 | 40.12 | -0.12 |",
+		"| 6 MP PNG | 1.0 MiB | 1.0 MiB | **1.00** |  |  | lossless |",
 	} {
 		if !slices.Contains(strings.Split(b.String(), "\n"), line) {
 			t.Errorf("no line %q in\n%s", line, b.String())
@@ -79,20 +89,32 @@ func TestSpeedDocument(t *testing.T) {
 }
 
 func TestCommandLine(t *testing.T) {
+	pipeline, service := []string{"pipeline"}, []string{"service"}
 	for line, want := range map[string]options{
-		"":                        {section: "pipeline", out: "docs/speed.md"},
-		"pipeline --photos a":     {section: "pipeline", photos: "a", out: "docs/speed.md"},
-		"--quick service":         {section: "service", quick: true},
-		"service --quick":         {section: "service", quick: true},
-		"pipeline --out=x":        {section: "pipeline", out: "x"},
+		"":                        {sections: []string{"pipeline", "service"}, out: "docs/speed.md"},
+		"pipeline --photos a":     {sections: pipeline, photos: "a", out: "docs/speed.md"},
+		"--quick service":         {sections: service, quick: true},
+		"service --quick":         {sections: service, quick: true},
+		"pipeline --out=x":        {sections: pipeline, out: "x"},
 		"service --out= --photos": {},
 		"speed":                   {},
 		"service now":             {},
 		"--fast":                  {},
 	} {
 		got, err := parse(strings.Fields(line))
-		if bad := want == (options{}); (err != nil) != bad || !bad && got != want {
+		if bad := want.sections == nil; (err != nil) != bad || !bad && !reflect.DeepEqual(got, want) {
 			t.Errorf("%q: %+v, %v", line, got, err)
 		}
+	}
+}
+
+// TestEstimate: the whole run takes about 20 minutes on two cores, a trial little more than one.
+func TestEstimate(t *testing.T) {
+	const competitors = 6
+	if whole := thorough.estimate(competitors, 2) + thoroughService.estimate(); whole > 21*time.Minute {
+		t.Errorf("the whole run takes %s", whole)
+	}
+	if trial := quick.estimate(competitors, 2) + quickService.estimate(); trial > 100*time.Second {
+		t.Errorf("a trial takes %s", trial)
 	}
 }

@@ -23,9 +23,27 @@ type servicePlan struct {
 }
 
 var (
-	thoroughService = servicePlan{10, 100, 20, 10, 10 * time.Second, 40 * time.Second, 2}
+	thoroughService = servicePlan{10, 100, 20, 6, 8 * time.Second, 30 * time.Second, 4}
 	quickService    = servicePlan{2, 8, 2, 1, time.Second, 2 * time.Second, 16}
 )
+
+// maxRate ends the doubling of the rate, in photos per second, on a machine that no rate saturates.
+const maxRate = 4096
+
+// estimate returns about how long a run takes.
+func (s servicePlan) estimate() time.Duration {
+	const (
+		build        = 10 * time.Second
+		small, large = 50 * time.Millisecond, 250 * time.Millisecond
+		saturating   = 512 // photos per second
+	)
+	one := time.Duration(s.starts)*time.Second + time.Duration(s.idle)*small + time.Duration(s.large)*large +
+		time.Duration(s.afterPause)*idlePause + s.steady
+	for rate := s.first; rate <= saturating; rate *= 2 {
+		one += s.perRate * 3 / 2 // a saturated service processes what it accepted
+	}
+	return build + 2*one
+}
 
 // idlePause is longer than any cache and than the pause between two polls.
 const idlePause = 3 * time.Second
@@ -53,9 +71,19 @@ type serviceResults struct {
 	small       []byte // photos that are uploaded
 	large       []byte
 	backends    []performance
+	failed      []string // what could not be measured, and why
 }
 
-// measureService measures both backends.
+// fail records that a part could not be measured. The others are measured all the same.
+func (f *serviceResults) fail(part string, err error) {
+	if err != nil {
+		text := fmt.Sprintf("%s: %v", part, err)
+		log.Print("FAILED: ", text)
+		f.failed = append(f.failed, firstLine(text))
+	}
+}
+
+// measureService measures both backends. A part that fails is recorded in the results.
 func measureService(ctx context.Context, s servicePlan, dir string) (f serviceResults, err error) {
 	f.machine = describeMachine(ctx)
 	exe := filepath.Join(dir, "imagery")
@@ -81,9 +109,7 @@ func measureService(ctx context.Context, s servicePlan, dir string) (f serviceRe
 	}
 	for _, backend := range []string{onLocal, onAWS} {
 		p := performance{backend: backend}
-		if err := f.measure(ctx, s, exe, dir, &p); err != nil {
-			return f, fmt.Errorf("%s: %w", backend, err)
-		}
+		f.fail(backend, f.measure(ctx, s, exe, dir, &p))
 		f.backends = append(f.backends, p)
 	}
 	f.machine += loadAtEnd()
@@ -112,7 +138,7 @@ func (f *serviceResults) measure(ctx context.Context, plan servicePlan, exe, dir
 			return err
 		}
 	}
-	log.Printf("%s: ready after %s", p.backend, millis(quantile(p.start, 0.5)))
+	log.Printf("%s: ready after %s", p.backend, quantileCell(p.start, 0.5))
 	return within(ctx, p.backend, exe, dir, func(service *fleet, s store) error {
 		return f.traffic(ctx, plan, service, s, p)
 	})
@@ -149,36 +175,37 @@ func (f *serviceResults) traffic(ctx context.Context, plan servicePlan, service 
 		{&p.afterPause, f.small, plan.afterPause, idlePause},
 		{&p.large, f.large, plan.large, 0},
 	} {
-		var err error
-		if *part.into, err = idle(ctx, service.client, s.catalog, part.photo, part.n, part.pause); err != nil {
-			return fmt.Errorf("an idle service: %w", err)
-		}
+		var failed failures
+		*part.into, failed = idle(ctx, service.client, s.catalog, part.photo, part.n, part.pause)
+		f.fail(p.backend+", idle service", failed.err())
 	}
-	log.Printf("%s: idle %s", p.backend, millis(quantile(p.idle, 0.5)))
-	load := func(rate float64, d time.Duration) (r loadResult, err error) {
-		if err := service.resetPeaks(); err != nil {
-			return r, err
-		}
-		if r, err = offer(ctx, service.client, s.catalog, f.small, rate, d); err != nil {
-			return r, err
-		}
-		if r.server, err = service.largestPeak("server"); err == nil {
-			r.worker, err = service.largestPeak("worker")
-		}
-		log.Printf("%s: %.0f photos/s offered, %.0f processed, median %s", p.backend, rate, r.done,
-			millis(quantile(r.took, 0.5)))
-		return r, err
-	}
+	log.Printf("%s: idle %s", p.backend, quantileCell(p.idle, 0.5))
 	most := 0.0
-	for rate := plan.first; len(p.loads) == 0 || !p.loads[len(p.loads)-1].saturated(); rate *= 2 {
-		r, err := load(rate, plan.perRate)
-		if err != nil {
-			return err
-		}
+	for rate := plan.first; rate <= maxRate && ctx.Err() == nil; rate *= 2 {
+		r := f.load(ctx, service, s, p.backend, rate, plan.perRate)
 		p.loads = append(p.loads, r)
 		most = max(most, r.done)
+		if r.saturated() {
+			break
+		}
 	}
+	p.steady = f.load(ctx, service, s, p.backend, steadyShare*most, plan.steady)
+	return ctx.Err()
+}
+
+// load measures the service at one rate.
+func (f *serviceResults) load(
+	ctx context.Context, service *fleet, s store, backend string, rate float64, d time.Duration) loadResult {
+	part := fmt.Sprintf("%s, %.0f photos/s", backend, rate)
+	f.fail(part, service.resetPeaks())
+	r := offer(ctx, service.client, s.catalog, f.small, rate, d)
+	f.fail(part, r.failed.err())
 	var err error
-	p.steady, err = load(steadyShare*most, plan.steady)
-	return err
+	if r.server, err = service.largestPeak("server"); err == nil {
+		r.worker, err = service.largestPeak("worker")
+	}
+	f.fail(part, err)
+	log.Printf("%s offered: %.0f processed, median %s, %d refused, %d failed", part, r.done,
+		quantileCell(r.took, 0.5), r.refused, r.failed.n)
+	return r
 }

@@ -75,17 +75,19 @@ func newFakeService(t *testing.T) (*fakeService, client.Client) {
 // TestUploadToProcessed: the time is measured from the answer to the time in the table.
 func TestUploadToProcessed(t *testing.T) {
 	a, c := newFakeService(t)
-	list, err := idle(t.Context(), c, a, []byte("photo"), 2, 0)
-	if err != nil || len(list) != 2 {
-		t.Fatalf("%v, %v", list, err)
+	list, failed := idle(t.Context(), c, a, []byte("photo"), 2, 0)
+	if failed.n != 0 || len(list) != 2 {
+		t.Fatalf("%v, %v", list, failed)
 	}
 	for _, d := range list {
 		if d < 50*time.Second || d > time.Minute {
 			t.Errorf("took %s, want a minute less the way of the answer", d)
 		}
 	}
-	if _, err := idle(t.Context(), c, a, []byte("photo"), 1, 0); err == nil {
-		t.Error("an idle service refused, and that is no error")
+	// The third upload is refused. That is a failure of an idle service, but the next photo is measured.
+	if list, failed := idle(t.Context(), c, a, []byte("photo"), 2, 0); len(list) != 1 || failed.n != 1 ||
+		client.Status(failed.err()) != http.StatusServiceUnavailable {
+		t.Errorf("%v, %v", list, failed)
 	}
 	if d := (accepted{answered: time.Now(), updated: time.Now().Add(-time.Second)}).took(); d != 0 {
 		t.Errorf("processed before the answer: %s", d)
@@ -94,10 +96,10 @@ func TestUploadToProcessed(t *testing.T) {
 
 func TestOffer(t *testing.T) {
 	a, c := newFakeService(t)
-	r, err := offer(t.Context(), c, a, []byte("photo"), 200, 300*time.Millisecond)
+	r := offer(t.Context(), c, a, []byte("photo"), 200, 300*time.Millisecond)
 	want := len(arrivals(200, 300*time.Millisecond))
-	if err != nil || r.sent != want || r.refused != want/3 || len(r.took) != want-want/3 {
-		t.Errorf("%d uploads: %+v, %v", want, r, err)
+	if r.failed.n != 0 || r.sent != want || r.refused != want/3 || len(r.took) != want-want/3 {
+		t.Errorf("%d uploads: %+v", want, r)
 	}
 	n := float64(len(r.took))
 	if r.behind < 59 || r.behind > 61 || r.done < n/61 || r.done > n/59 || !r.saturated() {
@@ -111,6 +113,7 @@ func TestOffer(t *testing.T) {
 		{loadResult{sent: 100, seconds: 10, done: 8, behind: 2.5}, true},
 		{loadResult{sent: 20, seconds: 1, done: 15, behind: 0.3}, false},
 		{loadResult{sent: 100, seconds: 10, done: 5, refused: 50}, true},
+		{loadResult{sent: 100, seconds: 10, done: 5, failed: failures{n: 50}}, true},
 	} {
 		if c.saturated() != c.want {
 			t.Errorf("saturated is %t: %+v", !c.want, c.loadResult)
@@ -135,7 +138,8 @@ func TestServiceTables(t *testing.T) {
 		afterPause: []time.Duration{41 * ms}, large: []time.Duration{time.Second},
 		loads: []loadResult{
 			{seconds: 10, sent: 20, done: 2, took: []time.Duration{30 * ms}, server: 1 << 20, worker: 2 << 20}},
-		steady: loadResult{seconds: 10, sent: 14, refused: 1, done: 1.3, took: []time.Duration{35 * ms}}}
+		steady: loadResult{seconds: 10, sent: 14, refused: 1, failed: failures{n: 2}, done: 1.3,
+			took: []time.Duration{35 * ms}}}
 	f := serviceResults{filterSmall: []time.Duration{20 * ms}, filterLarge: []time.Duration{200 * ms},
 		backends: []performance{one, one}}
 	var b bytes.Buffer
@@ -143,19 +147,38 @@ func TestServiceTables(t *testing.T) {
 	for _, line := range []string{
 		"| upload to processed, 0.3 MP (0.0 MiB) | 20 ms | 40 ms, 40 ms (n = 1) | 40 ms, 40 ms (n = 1) |",
 		"The goal for a small photo in an idle local service is 1.5 times the filter plus 50 ms, 80 ms: met.",
-		"| local | 2.0 | 10 | 2.0 | 30 ms | 30 ms | 0 of 20 | 1.0 MiB | 2.0 MiB |",
-		"| local, 70 % | 1.4 | 10 | 1.3 | 35 ms | 35 ms | 1 of 14 | 0.0 MiB | 0.0 MiB |",
+		"| local | 2.0 | 10 | 2.0 | 30 ms | 30 ms | 0 of 20 | 0 | 1.0 MiB | 2.0 MiB |",
+		"| local, 70 % | 1.4 | 10 | 1.3 | 35 ms | 35 ms | 1 of 14 | 2 | 0.0 MiB | 0.0 MiB |",
 	} {
 		if !strings.Contains(b.String(), "\n"+line) {
 			t.Errorf("no line %q in\n%s", line, b.String())
 		}
 	}
-	f.backends[0].idle = []time.Duration{81 * ms}
-	b.Reset()
-	if printService(&b, f); !strings.Contains(b.String(), "NOT met") {
-		t.Error("81 ms pass for at most 80")
+	for _, idle := range [][]time.Duration{{81 * ms}, nil} { // too slow, or not measured
+		f.backends[0].idle = idle
+		b.Reset()
+		if printService(&b, f); !strings.Contains(b.String(), "NOT met") {
+			t.Errorf("%v passes for at most 80 ms", idle)
+		}
 	}
 	if goal := fmt.Sprint(idleGoal(20 * time.Millisecond)); goal != "80ms" {
 		t.Errorf("goal %s", goal)
+	}
+}
+
+// TestFailuresKeepWhatWasMeasured: photos that fail or are never processed do not take the others with them.
+func TestFailuresKeepWhatWasMeasured(t *testing.T) {
+	a, _ := newFakeService(t)
+	a.items["good"] = imagery.Image{ID: "good", State: imagery.Processed, Updated: time.Now()}
+	a.items["bad"] = imagery.Image{ID: "bad", State: imagery.Failed, Error: "broken"}
+	done, failed := awaitProcessed(t.Context(), a, []accepted{{id: "bad"}, {id: "good"}, {id: "unknown"}})
+	if len(done) != 1 || done[0].id != "good" || failed.n != 2 || !strings.Contains(failed.err().Error(), "broken") {
+		t.Errorf("%+v, %v", done, failed.err())
+	}
+	var f serviceResults
+	f.fail("nothing", nil)
+	f.fail("part", failed.err())
+	if len(f.failed) != 1 || !strings.HasPrefix(f.failed[0], "part: 2 failed, the first one: image bad") {
+		t.Errorf("%q", f.failed)
 	}
 }

@@ -13,9 +13,9 @@ func verify(p photo, body []byte) error {
 	if err != nil {
 		return fmt.Errorf("the result of %s: %w", p.name, err)
 	}
-	if size := img.Bounds().Size(); format != p.result() || size != image.Pt(p.width, p.height) {
+	if size := img.Bounds().Size(); format != p.kind.result || size != image.Pt(p.width, p.height) {
 		return fmt.Errorf("the result of %s is a %s of %s, want %s, (%d,%d)",
-			p.name, format, size, p.result(), p.width, p.height)
+			p.name, format, size, p.kind.result, p.width, p.height)
 	}
 	if format != "jpeg" {
 		return nil

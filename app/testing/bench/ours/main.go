@@ -36,7 +36,7 @@ func main() {
 }
 
 // operations are the operations of a request.
-var operations = map[string]func(raw []byte, format string) ([]byte, error){"ours": ours, "plain": plain}
+var operations = map[string]func(raw []byte, format string) (io.Reader, error){"ours": ours, "plain": plain}
 
 func serve(r io.Reader, w io.Writer) error {
 	requests, replies := json.NewDecoder(r), json.NewEncoder(w)
@@ -71,7 +71,7 @@ func answer(ask protocol.Request) (reply protocol.Reply) {
 	runtime.ReadMemStats(&after)
 	reply.Mallocs, reply.Allocated = after.Mallocs-before.Mallocs, after.TotalAlloc-before.TotalAlloc
 	if err == nil {
-		err = os.WriteFile(ask.Out, body, 0o600)
+		err = writeFile(ask.Out, body)
 	}
 	var used syscall.Rusage
 	if err == nil {
@@ -84,8 +84,17 @@ func answer(ask protocol.Request) (reply protocol.Reply) {
 	return reply
 }
 
-// ours makes the calls that a worker makes between the download and the upload.
-func ours(raw []byte, format string) ([]byte, error) {
+func writeFile(path string, body io.Reader) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, body)
+	return errors.Join(err, f.Close())
+}
+
+// ours makes the calls that a worker makes between the download and the upload, which reads the result in its parts.
+func ours(raw []byte, format string) (io.Reader, error) {
 	filter := sepia.Filter{}
 	if _, err := filter.Inspect(raw); err != nil {
 		return nil, err
@@ -94,16 +103,11 @@ func ours(raw []byte, format string) ([]byte, error) {
 	if err == nil && res.ContentType != "image/"+format {
 		err = fmt.Errorf("the result is %s, want %s", res.ContentType, format)
 	}
-	if err != nil {
-		return nil, err
-	}
-	body := make([]byte, res.Body.Size())
-	_, err = io.ReadFull(res.Body, body)
-	return body, err
+	return res.Body, err
 }
 
 // plain decodes, calls a function for each pixel, and encodes.
-func plain(raw []byte, format string) ([]byte, error) {
+func plain(raw []byte, format string) (io.Reader, error) {
 	img, err := imaging.Decode(bytes.NewReader(raw), imaging.AutoOrientation(true))
 	if err != nil {
 		return nil, err
@@ -119,5 +123,5 @@ func plain(raw []byte, format string) ([]byte, error) {
 	} else {
 		err = imaging.Encode(&out, toned, imaging.JPEG, imaging.JPEGQuality(90))
 	}
-	return out.Bytes(), err
+	return &out, err
 }
