@@ -15,7 +15,7 @@ func readGIF(s *source, maxPixels int64) (Photo, error) {
 	// One byte per pixel, and a copy if the frame is interlaced.
 	at := func(width, height int) cost {
 		pixels := int64(width) * int64(height)
-		return cost{decode: 2 * pixels, image: pixels + bands(int64(width), int64(height)), result: pngResult}
+		return cost{decode: 2 * pixels, image: pixels + bands(int64(width), pixels), result: pngResult}
 	}
 	p := Photo{Width: int(width), Height: int(height), at: at}
 	p.cost = at(p.Width, p.Height)

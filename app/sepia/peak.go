@@ -39,8 +39,8 @@ func (p Photo) Peak() int64 {
 	return allowance + peak + peak/32
 }
 
-// bands returns the memory of the parts that are turned at once, with garbage.
-func bands(width, height int64) int64 { return 4 * max(int64(bandSize), 4*width, 4*height) }
+// bands returns the memory of the parts of a photo that are turned at once, with garbage. They have whole rows.
+func bands(row, pixels int64) int64 { return 4 * min(max(int64(bandSize), 4*row), 4*pixels) }
 
 // strips returns the memory of all strips: up to three planes and a grown output buffer each.
 func (p Photo) strips() int64 {

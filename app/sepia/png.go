@@ -145,7 +145,7 @@ func (h *pngHeader) cost() cost {
 	c := cost{image: 2*row + rows*n*longest, result: n}
 	c.decode = c.image
 	if h.held() {
-		c.decode += n*pixels*5/4 + bands(width, 0)
+		c.decode += n*pixels*5/4 + bands(width, pixels)
 	}
 	return c
 }

@@ -200,7 +200,7 @@ func losslessTrees(pixels, data int64) int64 {
 func (f webpFrame) cost() cost {
 	pixels := int64(f.width) * int64(f.height)
 	data, alpha := min(f.data.len, MaxBytes), min(f.alpha.len, MaxBytes)
-	parts := bands(int64(f.width), int64(f.height))
+	parts := bands(int64(max(f.width, f.height)), pixels)
 	// Only the pixels show whether a lossless image is opaque, so the larger result is assumed.
 	if f.lossless {
 		return cost{decode: losslessPixel*pixels + losslessTrees(pixels, data), image: 4*pixels + parts,

@@ -6,6 +6,7 @@ import (
 	"hash"
 	"hash/adler32"
 	"io"
+	"sync"
 
 	fast "github.com/klauspost/compress/flate"
 )
@@ -18,10 +19,10 @@ type deflater struct {
 	indexes bool // the data are indexes of a palette, which have more matches than they show to choose
 	sum     hash.Hash32
 	line    int
-	block   []byte // lines that are not compressed yet, and a margin
-	filled  int    // bytes of block
-	huffman *fast.Writer
-	matches *flate.Writer // nil before the first block that needs it
+	block   []byte        // lines that are not compressed yet, and a margin
+	filled  int           // bytes of block
+	huffman *fast.Writer  // nil before the first block that needs it
+	matches *flate.Writer // the same
 	current compressor    // of the previous block
 }
 
@@ -37,10 +38,9 @@ type compressor interface {
 const blockSize = 128 << 10
 
 // newDeflater returns a deflater for lines of a fixed length.
-func newDeflater(w io.Writer, line int, indexes bool) (*deflater, error) {
-	huffman, err := fast.NewWriter(nil, fast.HuffmanOnly)
-	block := make([]byte, max(1, blockSize/line)*line+margin)
-	return &deflater{w: w, indexes: indexes, sum: adler32.New(), line: line, block: block, huffman: huffman}, err
+func newDeflater(w io.Writer, line, lines int, indexes bool) *deflater {
+	block := make([]byte, min(lines, max(1, blockSize/line))*line+margin)
+	return &deflater{w: w, indexes: indexes, sum: adler32.New(), line: line, block: block}
 }
 
 // next returns memory for a line, with a margin. If there is none left, it compresses the current block before.
@@ -94,14 +94,24 @@ func (d *deflater) choose(block []byte) compressor {
 			repeated++
 		}
 	}
+	// The constructors fail for invalid levels only.
 	if repeated <= all/4 && !d.indexes {
+		if d.huffman == nil {
+			d.huffman, _ = fast.NewWriter(nil, fast.HuffmanOnly)
+		}
 		return d.huffman
 	}
 	if d.matches == nil {
-		d.matches, _ = flate.NewWriter(nil, flate.BestSpeed) // fails for invalid levels only
+		d.matches = matchers.Get().(*flate.Writer)
 	}
 	return d.matches
 }
+
+// matchers reuses the large tables for matches.
+var matchers = sync.Pool{New: func() any {
+	w, _ := flate.NewWriter(nil, flate.BestSpeed)
+	return w
+}}
 
 // Close compresses the last block and writes the end of the stream.
 func (d *deflater) Close() error {
@@ -110,6 +120,9 @@ func (d *deflater) Close() error {
 	}
 	if err := d.current.Close(); err != nil {
 		return err
+	}
+	if d.matches != nil {
+		matchers.Put(d.matches)
 	}
 	_, err := d.w.Write(binary.BigEndian.AppendUint32(nil, d.sum.Sum32()))
 	return err

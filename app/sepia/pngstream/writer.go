@@ -30,13 +30,10 @@ func NewWriter(w io.Writer, width, height int, layout Layout, palette []byte) (*
 	if _, err := w.Write(head(width, height, layout, palette)); err != nil {
 		return nil, fmt.Errorf("png: %w", err)
 	}
-	data := &idat{w: w, buf: newChunk()}
+	data := &idat{w: w, buf: make([]byte, chunkHead)}
 	indexes := layout == Palette && !ascending(palette)
 	s := &Writer{data: data, row: width * layout.Channels(), rowsLeft: height}
-	var err error
-	if s.deflate, err = newDeflater(data, 1+s.row, indexes); err != nil {
-		return nil, err
-	}
+	s.deflate = newDeflater(data, 1+s.row, height, indexes)
 	if !indexes {
 		s.filter = newFilter(s.row, layout.Channels())
 	}
@@ -141,8 +138,6 @@ type idat struct {
 }
 
 const chunkHead = 8
-
-func newChunk() []byte { return make([]byte, chunkHead, chunkHead+idatSize+4) }
 
 func (d *idat) Write(p []byte) (int, error) {
 	for rest := p; len(rest) > 0; {
