@@ -29,7 +29,7 @@ func streamPNG(ctx context.Context, j *job) error {
 			return err
 		}
 	}
-	j.streamed, j.raw = true, nil
+	j.streamed, j.raw = !j.photo.held, nil
 	return source.toPNG(ctx, &j.out)
 }
 

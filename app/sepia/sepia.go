@@ -54,7 +54,7 @@ type job struct {
 	img      image.Image // result of the last step
 	lossy    bool        // the result is a JPEG; known after decode, because a WebP may be opaque
 	out      sink        // output of the encoder
-	streamed bool        // processed with only a few strips or rows in memory, or in parts that were collected
+	streamed bool        // processed with only a few strips or rows in memory
 }
 
 // open reads the header and returns a new job.
