@@ -10,6 +10,7 @@ import (
 
 	"imagery/app/imagery"
 	"imagery/app/sepia/jfif"
+	"imagery/app/sepia/pngstream"
 )
 
 // Develop runs the pipeline up to the encoder and returns the pixels that it would get; for a PNG, those of the result.
@@ -75,6 +76,13 @@ func TurnInParts(bytes int) (restore func()) {
 	was := bandSize
 	bandSize = bytes
 	return func() { bandSize = was }
+}
+
+// ReadAhead gives use a function that returns the rows of next, one byte per pixel, which are read ahead.
+func ReadAhead(width, height int, next func() ([]byte, error), use func(next func() ([]byte, error))) {
+	s, stop := rowSource{width: width, height: height, layout: pngstream.Palette, next: next}.ahead()
+	defer stop()
+	use(s.next)
 }
 
 // ChunkSize is the size of the pieces in which a result is stored.
