@@ -28,6 +28,7 @@ var layers = map[string][]string{
 		"imagery/app/imagery", "imagery/app/sepia/jfif", "imagery/app/sepia/pngstream",
 		"github.com/disintegration/imaging",
 		"golang.org/x/image/",
+		"golang.org/x/sys/cpu",
 	},
 	"imagery/app/sepia/jfif":      {"golang.org/x/sys/cpu"}, // a codec, on planes of the standard library
 	"imagery/app/sepia/pngstream": {"github.com/klauspost/compress/"},

@@ -25,6 +25,8 @@ type toneTables struct {
 	greenR, blueR, blueG float64
 	// faded is the saturation step: faded[m][c] is the result for channel c if the largest channel is m.
 	faded [256][256]uint8
+
+	vectors *toneVectors
 }
 
 // tones returns the tables. They are computed at first use, to keep the start of other processes fast.
@@ -35,6 +37,7 @@ var tones = sync.OnceValue(func() *toneTables {
 	k = float64(k * k)
 	keep := func(f float64) float64 { return 1 - float64(f*a) }
 	mix := func(f float64) float64 { return float64(f * a) }
+	t.vectors = newToneVectors(keep, mix)
 	t.greenR, t.blueR, t.blueG = mix(0.349), mix(0.272), mix(0.534)
 	for i := range 256 {
 		c := float64(min(i+brightness, 255))
@@ -56,6 +59,7 @@ func clampRound(v float64) float64 { return math.RoundToEven(min(max(v, 0), 255)
 
 // apply filters pixels of 3 or 4 bytes in place. The fourth byte, straight alpha, is ignored.
 func (t *toneTables) apply(pix []byte, size int) {
+	pix = t.applyVectors(pix, size)
 	// Adding 2^52 rounds to an integer, halves to even, and leaves it in the low bits of the mantissa.
 	const round = 1 << 52
 	greenR, blueR, blueG := t.greenR, t.blueR, t.blueG

@@ -1,0 +1,38 @@
+package sepia
+
+import "testing"
+
+// TestToneVectors compares the vector instructions with Go for every colour.
+func TestToneVectors(t *testing.T) {
+	if !vector {
+		t.Skip("this processor has no vector instructions that are used")
+	}
+	defer func() { vector = true }()
+	const n = 1 << 16
+	var want, four [4 * n]byte
+	three := make([]byte, 3*n)
+	for red := range 256 {
+		for i := range n {
+			p := [4]byte{byte(red), byte(i >> 8), byte(i), byte(i * 7)}
+			copy(want[4*i:], p[:])
+			copy(three[3*i:], p[:3])
+		}
+		four = want
+		vector = false
+		tones().apply(want[:], 4)
+		vector = true
+		tones().apply(four[:], 4)
+		if rest := tones().applyVectors(three, 3); len(rest) != 0 {
+			t.Fatalf("%d bytes are left", len(rest))
+		}
+		if four != want {
+			t.Errorf("red %d: other colours with vectors", red)
+		}
+		for i := range n {
+			if [3]byte(three[3*i:]) != [3]byte(want[4*i:]) {
+				t.Fatalf("colour %d %d %d: %v, with vectors of 3 bytes %v", red, i>>8, i&255,
+					want[4*i:][:3], three[3*i:][:3])
+			}
+		}
+	}
+}
