@@ -131,14 +131,25 @@ func DecodeStrips(raw []byte) {
 	}
 }
 
-// EncodeStrips encodes planes without toning them, whole strips only.
+// EncodeStrips encodes planes without toning them, whole strips only, one after the other.
 func EncodeStrips(m *image.YCbCr) {
-	var s strip
+	w := workspaces.Get().(*workspace)
+	defer w.recycle()
+	one := &w.strips[0]
+	one.counts = jfif.Counts{}
 	source := upright(m, 1)
+	drafts, out := drafts{sink: sink{ctx: context.Background()}}, sink{ctx: context.Background()}
 	for y := 0; y+16 <= source.height; y += 16 {
-		s.prepare(source.width, 16, source.ratio)
-		source.read(&s.YCbCr, y)
-		s.out = encoder().Strip(s.out[:0], &s.YCbCr, y/16, false)
+		one.prepare(source.width, 16, source.ratio)
+		source.read(&one.YCbCr, y)
+		one.draft = encoder().Draft(one.draft[:0], &one.YCbCr, &one.counts)
+		drafts.push(one.draft)
+	}
+	w.tables.Reset(&one.counts)
+	for y := 0; y+16 <= source.height; y += 16 {
+		one.draft = drafts.pull(one.draft[:0], &out.spare)
+		one.out = w.tables.Strip(one.out[:0], one.draft, wholeMCUs(source.width)/16, y/16, false)
+		out.Write(one.out)
 	}
 }
 

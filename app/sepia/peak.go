@@ -42,7 +42,8 @@ func (p Photo) Peak() int64 {
 // bands returns the memory of the parts of a photo that are turned at once, with garbage. They have whole rows.
 func bands(row, pixels int64) int64 { return 4 * min(max(int64(bandSize), 4*row), 4*pixels) }
 
-// strips returns the memory of all strips: up to three planes and a grown output buffer each.
+// strips returns the memory of all strips: up to three planes, and draft and result in buffers that grew to at most
+// twice the size of noise.
 func (p Photo) strips() int64 {
 	width := p.Width
 	if p.Orientation >= 5 {

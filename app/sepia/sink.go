@@ -32,6 +32,18 @@ type sink struct {
 	ctx    context.Context
 	chunks chunks
 	size   int64
+	spare  chunks // whose memory can be used
+}
+
+// chunk returns an empty chunk.
+func (s *sink) chunk() []byte {
+	n := len(s.spare)
+	if n == 0 {
+		return make([]byte, 0, chunkSize)
+	}
+	c := s.spare[n-1]
+	s.spare = s.spare[:n-1]
+	return c[:0]
 }
 
 // Write fails once the context has ended, which stops the encoder.
@@ -42,7 +54,7 @@ func (s *sink) Write(p []byte) (int, error) {
 	s.size += int64(len(p))
 	for rest := p; len(rest) > 0; {
 		if len(s.chunks) == 0 || len(s.chunks[len(s.chunks)-1]) == chunkSize {
-			s.chunks = append(s.chunks, make([]byte, 0, chunkSize))
+			s.chunks = append(s.chunks, s.chunk())
 		}
 		last := &s.chunks[len(s.chunks)-1]
 		n := min(len(rest), chunkSize-len(*last))

@@ -23,20 +23,27 @@ const maxCores = 4
 // maxStrips limits the strips in memory: for each core the current and the next one.
 const maxStrips = 2 * maxCores
 
-// strip is a part of the photo with the height that the encoder needs, and its encoded form.
+// strip is a part of the photo with the height that the encoder needs, and its encoded forms.
 type strip struct {
 	image.YCbCr
 	planes []byte // backing array of Y, Cb and Cr
 	index  int
-	toned  bool // filtered before
 	last   bool
-	out    []byte
+	draft  []byte      // in the standard Huffman codes
+	counts jfif.Counts // of the symbols in all drafts of the photo that were made in this place
+	out    []byte      // in the codes of the photo
 	ready  chan struct{}
 	failed any // value of a panic
 }
 
-// stripsPool reuses strips. The garbage collector empties it.
-var stripsPool = sync.Pool{New: func() any { return new([maxStrips]strip) }}
+// workspace is the memory for one photo that is reused for the next.
+type workspace struct {
+	strips [maxStrips]strip
+	tables jfif.Tables
+}
+
+// workspaces reuses them. The garbage collector empties it.
+var workspaces = sync.Pool{New: func() any { return new(workspace) }}
 
 // pooledStrip is the size of the largest strip that is reused: the memory plan of the next photo does not include it.
 const pooledStrip = 1 << 20
@@ -50,69 +57,122 @@ type stripSource struct {
 	toned bool // read returns filtered pixels
 }
 
-// toJPEG filters a photo and writes it as a JPEG. Strips are read in order by the calling goroutine, filtered and
-// encoded on several cores, and written in order. The result does not depend on the number of cores.
+// toJPEG filters a photo and writes it as a JPEG with Huffman tables made for it. That takes two passes: the first makes
+// drafts of all strips and counts their symbols, the second turns them into the strips of the file. Strips are read in
+// order by the calling goroutine, filtered and encoded on several cores, and written in order. The result does not
+// depend on the number of cores. A photo that cannot be read completely leaves nothing in out.
 func (s stripSource) toJPEG(ctx context.Context, out *sink) error {
 	rows := jfif.StripHeight(s.width)
 	n := (s.height + rows - 1) / rows
-	pooled := stripsPool.Get().(*[maxStrips]strip)
-	defer recycle(pooled)
-	cores := min(runtime.GOMAXPROCS(0), maxCores, n)
-	ring := pooled[:2*cores]
-	start, stop := startCores(cores)
-	defer stop()
+	w := workspaces.Get().(*workspace)
+	defer w.recycle()
+	p := passes{ctx, w.strips[:2*min(runtime.GOMAXPROCS(0), maxCores, n)], n}
+	for i := range p.ring {
+		p.ring[i].counts = jfif.Counts{}
+	}
+	drafts := drafts{sink: sink{ctx: ctx}}
+	fill := func(at *strip) error {
+		at.prepare(s.width, min(rows, s.height-at.index*rows), s.ratio)
+		return s.read(&at.YCbCr, at.index*rows)
+	}
+	encode := func(at *strip) {
+		if !s.toned {
+			tonePlanes(&at.YCbCr)
+		}
+		at.draft = encoder().Draft(at.draft[:0], &at.YCbCr, &at.counts)
+	}
+	if err := p.run(fill, encode, func(at *strip) error { return drafts.push(at.draft) }); err != nil {
+		return err
+	}
+	var counts jfif.Counts
+	for i := range p.ring {
+		counts.Add(&p.ring[i].counts)
+	}
+	w.tables.Reset(&counts)
 
 	out.ctx = ctx
 	var header [1024]byte
-	if _, err := out.Write(encoder().Header(header[:0], s.width, s.height)); err != nil {
+	if _, err := out.Write(encoder().Header(header[:0], s.width, s.height, &w.tables)); err != nil {
 		return err
 	}
-	for i := range n + len(ring) {
-		at := &ring[i%len(ring)]
-		if done := i - len(ring); 0 <= done && done < n {
-			if err := at.finish(out); err != nil {
+	fill = func(at *strip) error {
+		at.draft = drafts.pull(at.draft[:0], &out.spare)
+		return nil
+	}
+	mcus := func(at *strip) int {
+		return wholeMCUs(s.width) * wholeMCUs(min(rows, s.height-at.index*rows)) / (16 * 16)
+	}
+	finish := func(at *strip) { at.out = w.tables.Strip(at.out[:0], at.draft, mcus(at), at.index, at.last) }
+	return p.run(fill, finish, func(at *strip) error {
+		_, err := out.Write(at.out)
+		return err
+	})
+}
+
+// recycle keeps w for the next photo.
+func (w *workspace) recycle() {
+	for i := range w.strips {
+		if s := &w.strips[i]; cap(s.planes)+cap(s.draft)+cap(s.out) > pooledStrip {
+			s.planes, s.draft, s.out = nil, nil, nil
+		}
+	}
+	workspaces.Put(w)
+}
+
+// passes are passes over all strips of a photo.
+type passes struct {
+	ctx  context.Context
+	ring []strip // those in memory, two for each core
+	n    int     // number of strips of the photo
+}
+
+// run calls three functions for each strip: fill and done in the calling goroutine, in the order of the strips, and work
+// in between on several cores. It returns the first error of fill, done and ctx.
+func (p passes) run(fill func(*strip) error, work func(*strip), done func(*strip) error) error {
+	start, stop := startCores(len(p.ring)/2, work)
+	defer stop()
+	for i := range p.n + len(p.ring) {
+		if err := p.ctx.Err(); err != nil {
+			return err
+		}
+		at := &p.ring[i%len(p.ring)]
+		if finished := i - len(p.ring); 0 <= finished && finished < p.n {
+			if <-at.ready; at.failed != nil {
+				panic(at.failed)
+			}
+			if err := done(at); err != nil {
 				return err
 			}
 		}
-		if i >= n {
+		if i >= p.n {
 			continue
 		}
-		at.prepare(s.width, min(rows, s.height-i*rows), s.ratio)
-		if err := s.read(&at.YCbCr, i*rows); err != nil {
+		at.reset(i, i == p.n-1)
+		if err := fill(at); err != nil {
 			return err
 		}
-		at.index, at.last, at.toned = i, i == n-1, s.toned
 		start(at)
 	}
-	return ctx.Err()
+	return nil
 }
 
-func recycle(strips *[maxStrips]strip) {
-	for i := range strips {
-		if s := &strips[i]; cap(s.planes)+cap(s.out) > pooledStrip {
-			s.planes, s.out = nil, nil
-		}
-	}
-	stripsPool.Put(strips)
-}
-
-// startCores starts that many goroutines. It returns a function that gives them a strip and one that ends them. For a
-// single core there is no goroutine: start processes the strip at once.
-func startCores(cores int) (start func(*strip), stop func()) {
+// startCores starts that many goroutines. It returns a function that gives them a strip to work on and one that ends
+// them. For a single core there is no goroutine: start processes the strip at once.
+func startCores(cores int, work func(*strip)) (start func(*strip), stop func()) {
 	if cores == 1 {
-		return (*strip).work, func() {}
+		return func(s *strip) { s.do(work) }, func() {}
 	}
-	work := make(chan *strip, maxStrips)
+	waiting := make(chan *strip, maxStrips)
 	var running sync.WaitGroup
 	for range cores {
 		running.Go(func() {
-			for s := range work {
-				s.work()
+			for s := range waiting {
+				s.do(work)
 			}
 		})
 	}
-	return func(s *strip) { work <- s }, func() {
-		close(work)
+	return func(s *strip) { waiting <- s }, func() {
+		close(waiting)
 		running.Wait()
 	}
 }
@@ -135,6 +195,11 @@ func (s *strip) prepare(width, height int, ratio image.YCbCrSubsampleRatio) {
 	p := s.planes[:cap(s.planes)]
 	s.YCbCr = image.YCbCr{Y: p[:luma], Cb: p[luma:][:cw*ch], Cr: p[luma+cw*ch:][:cw*ch], YStride: r.Dx(), CStride: cw,
 		SubsampleRatio: ratio, Rect: r}
+}
+
+// reset makes s strip number index.
+func (s *strip) reset(index int, last bool) {
+	s.index, s.last = index, last
 	if s.ready == nil {
 		s.ready = make(chan struct{}, 1)
 	}
@@ -148,26 +213,13 @@ func (s *strip) prepare(width, height int, ratio image.YCbCrSubsampleRatio) {
 // wholeMCUs rounds up to a multiple of 16, the size of an MCU of the encoder.
 func wholeMCUs(n int) int { return (n + 15) &^ 15 }
 
-// work filters and encodes a strip. It stores a panic, which finish repeats in the goroutine of Apply.
-func (s *strip) work() {
+// do calls work. It stores a panic, which run repeats in the goroutine of Apply.
+func (s *strip) do(work func(*strip)) {
 	defer func() {
 		if v := recover(); v != nil {
 			s.failed = fmt.Sprintf("%v\n%s", v, debug.Stack())
 		}
 		s.ready <- struct{}{}
 	}()
-	if !s.toned {
-		tonePlanes(&s.YCbCr)
-	}
-	s.out = encoder().Strip(s.out[:0], &s.YCbCr, s.index, s.last)
-}
-
-// finish waits for a strip and writes its encoded form.
-func (s *strip) finish(out *sink) error {
-	<-s.ready
-	if s.failed != nil {
-		panic(s.failed)
-	}
-	_, err := out.Write(s.out)
-	return err
+	work(s)
 }

@@ -98,11 +98,16 @@ func TestDecoderAgreesWithTheStandard(t *testing.T) {
 // sideBySide is a picture of 1024 x 16 with a restart in the middle of its only row of MCUs, which our encoder writes
 // as two pictures, and where that restart is.
 func sideBySide() (file []byte, restart int) {
+	var tables jfif.Tables
+	var counts jfif.Counts
 	e := jfif.NewEncoder(90)
-	file = e.Header(nil, 1024, 16)
+	left := e.Draft(nil, rowsOf(picture(512, 16, samples["detail"]), 0, 16), &counts)
+	right := e.Draft(nil, rowsOf(picture(512, 16, samples["edges"]), 0, 16), &counts)
+	tables.Reset(&counts)
+	file = e.Header(nil, 1024, 16, &tables)
 	copy(file[bytes.Index(file, []byte{0xff, 0xdd}):], "\xff\xdd\x00\x04\x00\x20")
-	file = e.Strip(file, rowsOf(picture(512, 16, samples["detail"]), 0, 16), 0, false)
-	return e.Strip(file, rowsOf(picture(512, 16, samples["edges"]), 0, 16), 1, true), len(file) - 2
+	file = tables.Strip(file, left, 32, 0, false)
+	return tables.Strip(file, right, 32, 1, true), len(file) - 2
 }
 
 func TestRestartWithinARow(t *testing.T) {

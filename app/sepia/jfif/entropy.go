@@ -210,3 +210,6 @@ func (d *Decoder) block(c *component, b *block) (last int, ok bool) {
 	r.acc, r.n = acc, n
 	return last, energy <= maxEnergy
 }
+
+// hasFF reports whether a byte of v is 0xff.
+func hasFF(v uint32) bool { return (^v-0x01010101)&v&0x80808080 != 0 }

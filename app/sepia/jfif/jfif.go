@@ -2,7 +2,8 @@
 // YCbCr. It works in strips on the stored planes, so that a caller does not need memory for the whole image and can
 // encode on several cores.
 //
-// The encoder writes 4:2:0 with the standard tables. The decoder returns ErrUnusual for everything else, including
+// The encoder writes 4:2:0 with the standard quantization tables and Huffman tables made for the picture. It makes drafts
+// of all strips first, in the standard Huffman codes, and then rewrites them. The decoder returns ErrUnusual for everything else, including
 // damaged files; the caller should then use image/jpeg. Tests compare the decoder with image/jpeg.
 package jfif
 

@@ -6,12 +6,16 @@ import (
 	"sync"
 )
 
-// codes are Huffman codes as they are written: code<<5 | length.
+// codes are Huffman codes of a draft as they are written: code<<5 | length.
 type codes struct {
 	dc    [12]uint32
 	ac    [256]uint32
-	small [16 << 6]uint32 // of a run and a value from -32 to 31, its bits included
+	small [16 << 6]uint32 // of a run and a value from -32 to 31: code and value<<8 | size of the value<<5 | length of both
 }
+
+// endOfFullBlock stands behind a block whose last coefficient is not zero, where a file has nothing. It is the only code
+// that the standard tables leave free. With it a reader of drafts need not count coefficients.
+const endOfFullBlock, endOfFullBlockBits = 0xffff, 16
 
 var standardCodes = sync.OnceValue(func() *[2]codes {
 	var c [2]codes
@@ -23,7 +27,7 @@ var standardCodes = sync.OnceValue(func() *[2]codes {
 			if v != 0 {
 				n, amplitude := magnitude(v)
 				code := c[t].ac[run<<4|n]
-				c[t].small[i] = (code>>5<<n|amplitude)<<5 | (code&31 + uint32(n))
+				c[t].small[i] = (code>>5<<n|amplitude)<<8 | uint32(n)<<5 | (code&31 + uint32(n))
 			}
 		}
 	}
@@ -50,10 +54,10 @@ func magnitude(v int64) (n int, amplitude uint32) {
 	return n, uint32(v+sign) & (1<<n - 1)
 }
 
-// bitWriter writes bits, most significant first, with a zero stuffed behind each 0xff.
+// bitWriter writes bits, most significant first.
 type bitWriter struct {
 	out []byte
-	acc uint64 // the last n bits are not yet written
+	acc uint64 // its first n bits, at most 7, are not yet written
 	n   uint
 }
 
@@ -64,71 +68,59 @@ func (w *bitWriter) reserve(n int) {
 	}
 }
 
-// block writes one block of coefficients and returns its DC.
-func (w *bitWriter) block(z *[64]int16, set uint64, lastDC int64, c *codes) int64 {
+// put writes the lower bits of v, at most 57, behind the first n bits of acc, and returns what is then waiting. It always
+// writes 8 bytes at out[at:]: a branch that depends on how many bits are complete would be mispredicted too often.
+func put(out []byte, at int, acc uint64, n uint, v uint64, bits uint) (int, uint64, uint) {
+	n += bits
+	acc |= v << ((64 - n) & 63)
+	binary.BigEndian.PutUint64(out[at:], acc)
+	return at + int(n>>3), acc << (n & 0x38), n & 7
+}
+
+// block writes the draft of one block of coefficients and returns its DC.
+func (w *bitWriter) block(z *[64]int16, set uint64, lastDC int64, c *codes, counts *symbolCounts) int64 {
+	out, at, acc, waiting := w.out[:cap(w.out)], len(w.out), w.acc, w.n
 	dc := int64(z[0])
 	n, amplitude := magnitude(dc - lastDC)
+	counts.dc[n]++
 	code := c.dc[n]
-	w.put(code>>5<<n|amplitude, uint(code&31)+uint(n))
+	at, acc, waiting = put(out, at, acc, waiting, uint64(code>>5<<n|amplitude), uint(code&31)+uint(n))
 	last := 0
 	for m := set &^ 1; m != 0; m &= m - 1 {
 		k := bits.TrailingZeros64(m)
 		run := k - last - 1
 		last = k
 		for ; run > 15; run -= 16 {
-			w.put(c.ac[0xf0]>>5, uint(c.ac[0xf0]&31))
+			counts.ac[0xf0]++
+			at, acc, waiting = put(out, at, acc, waiting, uint64(c.ac[0xf0]>>5), uint(c.ac[0xf0]&31))
 		}
 		v := int64(z[k&63])
 		if i := v + 32; uint64(i) < 64 {
 			code := c.small[(run<<6|int(i))&(16<<6-1)]
-			w.put(code>>5, uint(code&31))
+			counts.ac[(run<<4|int(code>>5&7))&255]++
+			at, acc, waiting = put(out, at, acc, waiting, uint64(code>>8), uint(code&31))
 			continue
 		}
 		n, amplitude := magnitude(v)
-		code := c.ac[(run<<4|n)&255]
-		w.put(code>>5<<n|amplitude, uint(code&31)+uint(n))
+		symbol := (run<<4 | n) & 255
+		counts.ac[symbol]++
+		code := c.ac[symbol]
+		at, acc, waiting = put(out, at, acc, waiting, uint64(code>>5<<n|amplitude), uint(code&31)+uint(n))
 	}
 	if last != 63 {
-		w.put(c.ac[0]>>5, uint(c.ac[0]&31))
+		counts.ac[0]++
+		at, acc, waiting = put(out, at, acc, waiting, uint64(c.ac[0]>>5), uint(c.ac[0]&31))
+	} else {
+		at, acc, waiting = put(out, at, acc, waiting, endOfFullBlock, endOfFullBlockBits)
 	}
+	w.out, w.acc, w.n = out[:at], acc, waiting
 	return dc
 }
 
-// put writes n bits, at most 27.
-func (w *bitWriter) put(v uint32, n uint) {
-	w.acc = w.acc<<(n&63) | uint64(v)
-	if w.n += n; w.n >= 32 {
-		w.drain()
-	}
-}
+// readAhead is what a reader of a draft may read behind it.
+const readAhead = 16
 
-// drain writes the first 32 of the waiting bits.
-func (w *bitWriter) drain() {
-	v := uint32(w.acc >> ((w.n - 32) & 63))
-	if hasFF(v) {
-		w.bytes(w.n - 32)
-		return
-	}
-	w.n -= 32
-	w.out = binary.BigEndian.AppendUint32(w.out, v)
-}
-
-// bytes writes whole bytes until no more than rest and 7 bits are waiting.
-func (w *bitWriter) bytes(rest uint) {
-	for ; w.n >= rest+8; w.n -= 8 {
-		b := byte(w.acc >> (w.n - 8))
-		if w.out = append(w.out, b); b == 0xff {
-			w.out = append(w.out, 0)
-		}
-	}
-}
-
-// hasFF reports whether a byte of v is 0xff.
-func hasFF(v uint32) bool { return (^v-0x01010101)&v&0x80808080 != 0 }
-
-// flush fills the last byte up with ones and returns everything that was written.
-func (w *bitWriter) flush() []byte {
-	w.put(0x7f, 7)
-	w.bytes(0)
-	return w.out
+// finish appends the last bits and room to read ahead, and returns everything that was written.
+func (w *bitWriter) finish() []byte {
+	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(w.out, w.acc), 0)
 }
