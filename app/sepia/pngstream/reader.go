@@ -1,19 +1,16 @@
 package pngstream
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
-
-	"github.com/klauspost/compress/zlib"
 )
 
 // Reader decodes a PNG. It accepts exactly what image/png accepts. It needs memory for three rows, and for the whole
 // picture in 8 bits if that is interlaced.
 type Reader struct {
 	chunks  *chunks
-	inflate io.Reader
+	inflate *inflater
 	layout  Layout
 	rows    *rows      // nil before the first row
 	whole   *interlace // the picture if it is interlaced
@@ -37,7 +34,7 @@ func NewReader(r io.Reader) (*Reader, error) {
 }
 
 // open reads up to the data of the picture.
-func (c *chunks) open() (io.Reader, error) {
+func (c *chunks) open() (*inflater, error) {
 	b := c.scratch[:len(signature)]
 	if _, err := io.ReadFull(c.r, b); err != nil {
 		return nil, err
@@ -48,9 +45,7 @@ func (c *chunks) open() (io.Reader, error) {
 	if err := c.readUntil(afterIDAT); err != nil {
 		return nil, err
 	}
-	// With its default size the buffer takes as many bytes from an IDAT chunk as that of image/png does, so that both
-	// see, or overlook, the same garbage behind the data.
-	return zlib.NewReader(bufio.NewReader(c))
+	return newInflater(c)
 }
 
 func wrap(err error) error {
