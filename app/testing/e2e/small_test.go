@@ -1,172 +1,108 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"image"
-	"image/color"
 	"image/color/palette"
+	"maps"
 	"net/http"
-	"os"
-	"path/filepath"
-	"strconv"
+	"runtime"
+	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	api "imagery/app/client"
+	"imagery/app/deploy/settings"
 	"imagery/app/imagery"
+	"imagery/app/sepia"
 )
 
-// cgroup is a Linux control group, of version 1 or 2, with a memory limit.
-type cgroup struct {
-	dir string
-	v2  bool
+// sizes are the sizes of the photos of small machines, in pixels. For each, one photo of every kind is sent.
+var sizes = [][2]int{{4000, 3000}, {4000, 12_500}, {1200, 900}, {4000, 6000}}
+
+// sample is a photo for a small machine.
+type sample struct {
+	kind
+	width, height int
+	body          []byte
+	refusal       string // the error that the memory plan implies; empty if the photo is accepted
 }
 
-// cgroups counts the groups of this process, for their names.
-var cgroups atomic.Int64
+// name returns the kind and the size.
+func (s sample) String() string { return fmt.Sprintf("%s %d x %d", s.name, s.width, s.height) }
 
-// newCgroup makes a group with that many bytes of memory and no swap, or skips the test where that is impossible.
-func newCgroup(t *testing.T, bytes int64) cgroup {
-	t.Helper()
-	name := fmt.Sprintf("imagery-test-%d-%d", os.Getpid(), cgroups.Add(1))
-	g := cgroup{dir: filepath.Join("/sys/fs/cgroup/memory", name)}
-	limits := []string{"memory.limit_in_bytes", "memory.memsw.limit_in_bytes"}
-	if _, err := os.Stat("/sys/fs/cgroup/cgroup.controllers"); err == nil {
-		g = cgroup{filepath.Join("/sys/fs/cgroup", name), true}
-		limits = []string{"memory.max", "memory.swap.max"}
-		bytesOf := map[string]int64{"memory.max": bytes, "memory.swap.max": 0}
-		_ = os.WriteFile("/sys/fs/cgroup/cgroup.subtree_control", []byte("+memory"), 0o644) // it may be on already
-		return g.make(t, limits, bytesOf)
-	}
-	return g.make(t, limits, map[string]int64{limits[0]: bytes, limits[1]: bytes})
-}
-
-func (g cgroup) make(t *testing.T, limits []string, bytes map[string]int64) cgroup {
-	t.Helper()
-	if err := os.Mkdir(g.dir, 0o755); err != nil {
-		skipUnlessRequired(t, "needs root and a memory cgroup: "+err.Error())
-	}
-	t.Cleanup(func() {
-		if err := os.Remove(g.dir); err != nil {
-			t.Error(err)
+// samples returns the first n photos.
+func samples(t testing.TB, n int) (list []sample) {
+	for i := range n {
+		size := sizes[i/len(kinds)%len(sizes)]
+		s := sample{kind: kinds[i%len(kinds)], width: size[0], height: size[1]}
+		if once := len(kinds) * len(sizes); i >= once {
+			s = list[i-once]
+		} else {
+			s.body = s.build(t, s.width, s.height)
 		}
-	})
-	for i, name := range limits {
-		err := os.WriteFile(filepath.Join(g.dir, name), []byte(strconv.FormatInt(bytes[name], 10)), 0o644)
-		if err != nil && !(i == 1 && errors.Is(err, os.ErrNotExist)) { // a kernel without accounting of swap
-			skipUnlessRequired(t, "needs root and a memory cgroup: "+err.Error())
-		}
-	}
-	return g
-}
-
-// by returns the command that runs another command in the group.
-func (g cgroup) by() []string {
-	return []string{"/bin/sh", "-c", `echo $$ > "$0" && exec "$@"`, filepath.Join(g.dir, "cgroup.procs")}
-}
-
-// peak returns the peak memory of the group in bytes, page cache included.
-func (g cgroup) peak(t *testing.T) int64 {
-	t.Helper()
-	name := "memory.max_usage_in_bytes"
-	if g.v2 {
-		name = "memory.peak"
-	}
-	text, err := os.ReadFile(filepath.Join(g.dir, name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	n, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
-}
-
-// kills returns how many processes of the group the kernel killed for their memory.
-func (g cgroup) kills(t *testing.T) string {
-	t.Helper()
-	name := "memory.oom_control"
-	if g.v2 {
-		name = "memory.events"
-	}
-	text, err := os.ReadFile(filepath.Join(g.dir, name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(text)) {
-		if n, ok := strings.CutPrefix(line, "oom_kill "); ok {
-			return strings.TrimSpace(n)
-		}
-	}
-	t.Fatalf("no oom_kill in %s", text)
-	return ""
-}
-
-// skipUnlessRequired skips a test that cannot run here, or fails it when REQUIRE_ALL=1.
-func skipUnlessRequired(t testing.TB, why string) {
-	t.Helper()
-	if os.Getenv("REQUIRE_ALL") == "1" {
-		t.Fatal(why)
-	}
-	t.Skip("SKIPPED, REQUIRE_ALL=1 makes this a failure: ", why)
-}
-
-// mixed returns photos of many kinds of up to 50 megapixels, made once.
-var mixed = sync.OnceValue(func() (list []photo) {
-	t := &testing.T{} // nothing here fails but by a fault of the test
-	add := func(name string, body []byte) {
-		if len(body) > 20<<20 {
-			panic(name + " is too large")
-		}
-		list = append(list, photo{name: name, body: body})
-	}
-	for i, side := range [][2]int{{400, 300}, {1200, 900}, {2400, 1800}, {4000, 3000}, {8000, 6200}} {
-		w, h := side[0], side[1]
-		m := scene(uint64(i), w, h)
-		add(fmt.Sprintf("JPEG %dx%d", w, h), encodeJPEG(t, m))
-		if w < 8000 {
-			add(fmt.Sprintf("noisy JPEG %dx%d", w, h), encodeJPEG(t, noisy(m, uint64(i))))
-		}
-		flat := image.NewNRGBA(image.Rect(0, 0, w, h))
-		deep := image.NewNRGBA64(image.Rect(0, 0, w, h))
-		for x := range w {
-			flat.SetNRGBA(x, x%h, color.NRGBA{uint8(x), 9, 9, 255})
-			deep.SetNRGBA64(x, x%h, color.NRGBA64{uint16(x), 9, 9, 0xffff})
-		}
-		add(fmt.Sprintf("PNG %dx%d", w, h), encodePNG(t, flat))
-		add(fmt.Sprintf("16 bit PNG %dx%d", w, h), encodePNG(t, deep))
-		add(fmt.Sprintf("GIF %dx%d", w, h), encodeGIF(t, image.NewPaletted(image.Rect(0, 0, w, h), palette.Plan9)))
+		list = append(list, s)
 	}
 	return list
-})
+}
+
+// planned returns the samples with the error that each has to get from a local fleet with so many bytes.
+func planned(t testing.TB, list []sample, bytesOfFleet int64) []sample {
+	plan := settings.PlanLocal(runtime.GOMAXPROCS(0), bytesOfFleet, settings.DefaultMaxPixels)
+	filter := sepia.Filter{MaxMemory: plan.Photos}
+	list = slices.Clone(list)
+	for i, s := range list {
+		var bad *imagery.BadPhoto
+		if _, err := filter.Check(bytes.NewReader(s.body)); errors.As(err, &bad) {
+			list[i].refusal = bad.Reason
+		} else if err != nil || len(s.body) > settings.MaxUploadBytes {
+			t.Fatalf("%v of %d bytes: %v", s, len(s.body), err)
+		}
+	}
+	return list
+}
+
+// percent of the limit of a group is the memory that a fleet plans with.
+const percent = 60
 
 // TestSmallMachine runs the fleet with default settings in little memory without swap, and sends photos of all kinds
 // and sizes at once. No photo may be lost and no process killed: each photo is processed, or refused with a size that
-// would be accepted.
+// would be accepted. Which ones are refused follows from the memory plan.
 func TestSmallMachine(t *testing.T) {
 	t.Parallel()
 	for _, mib := range []int64{512, 1024} {
 		t.Run(fmt.Sprintf("%d MiB", mib), func(t *testing.T) {
 			g := newCgroup(t, mib<<20)
 			p := startBy(t, g.by(), t.TempDir(), nil)
-			n := map[int64]int{512: 25, 1024: 50}[mib]
+			n := 24
 			if long() {
-				n *= 4
+				n = 200
 			}
-			smallMachine(t, p, n)
+			smallMachine(t, p, planned(t, samples(t, n), mib<<20/100*percent))
+			t.Log(peaks(t, p))
 			p.stop(t)
 			if n := g.kills(t); n != "0" {
 				t.Errorf("the kernel killed %s processes", n)
 			}
-			t.Logf("the group held up to %d of %d MiB, page cache included", g.peak(t)>>20, mib)
+			t.Logf("the group held up to %d of %d MiB, page cache included; the kernel freed some %s times",
+				g.peak(t)>>20, mib, g.refills(t))
 		})
 	}
+}
+
+// peaks describes the peak resident memory of each process of a fleet.
+func peaks(t *testing.T, p *program) string {
+	t.Helper()
+	text := fmt.Sprintf("peak resident memory in MiB: balancer %d", peak(t, p.cmd.Process.Pid))
+	for _, c := range p.children(t) {
+		text += fmt.Sprintf(", %s %d", c.role, peak(t, c.pid))
+	}
+	return text
 }
 
 // TestMemoryLimitVariable does the same with GOMEMLIMIT, which sets the memory plan of the fleet where there is no
@@ -174,7 +110,7 @@ func TestSmallMachine(t *testing.T) {
 func TestMemoryLimitVariable(t *testing.T) {
 	t.Parallel()
 	p := start(t, t.TempDir(), []string{"GOMEMLIMIT=512MiB"})
-	smallMachine(t, p, 25)
+	smallMachine(t, p, planned(t, samples(t, 24), 512<<20/100*percent))
 	total := 0
 	for _, c := range append(p.children(t), child{pid: p.cmd.Process.Pid}) {
 		total += peak(t, c.pid)
@@ -185,47 +121,111 @@ func TestMemoryLimitVariable(t *testing.T) {
 	}
 }
 
-// smallMachine sends n photos at once and waits for all results.
-func smallMachine(t *testing.T, p *program, n int) {
+// smallMachine sends all samples at once and waits until each is processed, or refused as planned. It then sends the
+// refused kinds again, in the size that the error names.
+func smallMachine(t *testing.T, p *program, list []sample) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute+time.Duration(len(list))*10*time.Second)
 	defer cancel()
 	c := newClient(t, p.url)
 	c.ready(ctx, p)
-	kinds := mixed()
 	children := fmt.Sprint(p.children(t))
+	began := time.Now()
+	outcomes := c.send(ctx, list)
+	t.Logf("%d photos took %.0f s\n%s", len(list), time.Since(began).Seconds(), table(list, outcomes))
+	c.send(ctx, advised(t, list))
+	if now := fmt.Sprint(p.children(t)); now != children {
+		t.Errorf("the processes were %s and are %s", children, now)
+	}
+}
+
+// advised returns a photo of each refused kind and size, in the size that the error names.
+func advised(t *testing.T, list []sample) (smaller []sample) {
+	t.Helper()
+	known := map[string]bool{}
+	for _, s := range list {
+		if s.refusal == "" || known[s.String()] {
+			continue
+		}
+		known[s.String()] = true
+		_, advice, _ := strings.Cut(s.refusal, "Of this kind, ")
+		if _, err := fmt.Sscanf(advice, "%d x %d pixels would pass", &s.width, &s.height); err != nil {
+			t.Errorf("%v is refused without advice: %s", s, s.refusal)
+			continue
+		}
+		s.body, s.refusal = s.build(t, s.width, s.height), ""
+		smaller = append(smaller, s)
+	}
+	return smaller
+}
+
+// Outcomes of a sample.
+const (
+	sent      = iota // all of them
+	processed        // as planned
+	refused          // as planned
+	unplanned        // anything else
+)
+
+// send uploads all samples at once and returns their outcomes.
+func (c *client) send(ctx context.Context, list []sample) (outcomes []int) {
+	outcomes = make([]int, len(list))
 	var all sync.WaitGroup
-	var refused, processed atomic.Int64
-	for i := range n {
+	for i, s := range list {
 		all.Go(func() {
-			switch state, err := c.process(ctx, kinds[i%len(kinds)]); {
+			refusal, err := c.process(ctx, s.body)
+			switch {
 			case err != nil:
-				t.Errorf("%s: %v", kinds[i%len(kinds)].name, err)
-			case state == "refused":
-				refused.Add(1)
+				c.t.Errorf("%v: %v", s, err)
+				outcomes[i] = unplanned
+			case refusal != s.refusal:
+				c.t.Errorf("%v: the refusal is %q, want %q", s, refusal, s.refusal)
+				outcomes[i] = unplanned
+			case refusal != "":
+				outcomes[i] = refused
 			default:
-				processed.Add(1)
+				outcomes[i] = processed
 			}
 		})
 	}
 	all.Wait()
-	if now := fmt.Sprint(p.children(t)); now != children {
-		t.Errorf("the processes were %s and are %s", children, now)
-	}
-	if processed.Load() < int64(n)/2 {
-		t.Errorf("only %d of %d photos were processed", processed.Load(), n)
-	}
-	t.Logf("%d photos processed, %d refused", processed.Load(), refused.Load())
+	return outcomes
 }
 
-// process uploads a photo and waits for its result, unless it is refused with a size that would be accepted.
-func (c *client) process(ctx context.Context, p photo) (state string, err error) {
+// table counts the outcomes of each kind and lists the sizes that were refused.
+func table(list []sample, outcomes []int) string {
+	counts := map[string][unplanned + 1]int{}
+	sizes := map[string]string{}
+	for i, s := range list {
+		for _, name := range []string{s.name, "all"} {
+			n := counts[name]
+			n[sent]++
+			n[outcomes[i]]++
+			counts[name] = n
+		}
+		if size := fmt.Sprintf("%d x %d", s.width, s.height); outcomes[i] == refused &&
+			!strings.Contains(sizes[s.name], size) {
+			sizes[s.name] += " " + size
+		}
+	}
+	text := fmt.Sprintf("%-30s %5s %9s %7s %9s\n", "kind", "sent", "processed", "refused", "unplanned")
+	for _, name := range slices.Sorted(maps.Keys(counts)) {
+		n := counts[name]
+		text += fmt.Sprintf("%-30s %5d %9d %7d %9d %s\n", name, n[sent], n[processed], n[refused], n[unplanned],
+			sizes[name])
+	}
+	return text
+}
+
+// process uploads a photo and waits for its result. It returns the error for the user if the photo is refused.
+func (c *client) process(ctx context.Context, body []byte) (refusal string, err error) {
 	img, err := c.Create(ctx, imagery.NewID())
 	if err == nil {
-		img, err = c.Upload(ctx, img.ID, "photo", p.body)
+		img, err = c.Upload(ctx, img.ID, "photo", body)
 	}
-	if api.Status(err) == http.StatusUnprocessableEntity && strings.Contains(err.Error(), "would pass") {
-		return "refused", nil
+	if s := (*api.StatusError)(nil); errors.As(err, &s) && s.Status == http.StatusUnprocessableEntity {
+		refusal, _, _ = strings.Cut(s.Message, " (request ")
+		return refusal, nil
 	}
 	if err == nil {
 		img, err = c.Wait(ctx, img)
@@ -233,7 +233,7 @@ func (c *client) process(ctx context.Context, p photo) (state string, err error)
 	if err == nil && img.State != "processed" {
 		err = fmt.Errorf("%s: %s", img.State, img.Error)
 	}
-	return img.State, err
+	return "", err
 }
 
 // TestPhotoMemory checks that a server refuses at upload what its workers have too little memory for, and that the size
@@ -244,19 +244,14 @@ func TestPhotoMemory(t *testing.T) {
 	p := start(t, t.TempDir(), nil, "-memory", "64MiB", "-photo-memory", "19MiB")
 	c := newClient(t, p.url)
 	c.ready(ctx, p)
-	gif := func(w, h int) photo {
-		return photo{name: "GIF", body: encodeGIF(t, image.NewPaletted(image.Rect(0, 0, w, h), palette.Plan9))}
-	}
-	_, refused := c.Upload(ctx, c.create(ctx), "photo", gif(2400, 1800).body)
-	if api.Status(refused) != http.StatusUnprocessableEntity {
-		t.Fatal(refused)
-	}
+	gif := func(w, h int) []byte { return encodeGIF(t, image.NewPaletted(image.Rect(0, 0, w, h), palette.Plan9)) }
+	refusal, err := c.process(ctx, gif(2400, 1800))
 	var width, height int
-	_, text, _ := strings.Cut(refused.Error(), "Of this kind, ")
-	if _, err := fmt.Sscanf(text, "%d x %d pixels would pass", &width, &height); err != nil {
-		t.Fatalf("%v: %v", refused, err)
+	_, text, _ := strings.Cut(refusal, "Of this kind, ")
+	if _, scan := fmt.Sscanf(text, "%d x %d pixels would pass", &width, &height); err != nil || scan != nil {
+		t.Fatalf("%q: %v, %v", refusal, err, scan)
 	}
-	if state, err := c.process(ctx, gif(width, height)); err != nil || state != "processed" {
-		t.Errorf("%d x %d: %s, %v", width, height, state, err)
+	if refusal, err := c.process(ctx, gif(width, height)); err != nil || refusal != "" {
+		t.Errorf("%d x %d: %s, %v", width, height, refusal, err)
 	}
 }
