@@ -2,6 +2,12 @@
 
 package sepia
 
+import "sync/atomic"
+
 func tone4AVX2(*byte, int, *toneVectors) { panic("not on this architecture") }
 
 func tone3AVX2(*byte, int, *toneVectors) { panic("not on this architecture") }
+
+func tone420AVX2(_, _, _, _ *byte, _ int, _ *atomic.Uint32, _ *planeVectors) int {
+	panic("not on this architecture")
+}

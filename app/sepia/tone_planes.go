@@ -77,19 +77,35 @@ func tone420(m *image.YCbCr) {
 	for j := range m.Rect.Dy() / 2 {
 		upper, lower := m.Y[2*j*m.YStride:][:2*n], m.Y[(2*j+1)*m.YStride:][:2*n]
 		cbs, crs := m.Cb[j*m.CStride:][:n], m.Cr[j*m.CStride:][:n]
-		for i, cb := range cbs {
-			cr := crs[i]
-			at, tag := cacheIndex(cb, cr)
-			lumas := (*[256]atomic.Uint32)(toneCache[at:])
-			p, q := (*[2]uint8)(upper), (*[2]uint8)(lower)
-			a, b, c, d := lumas[p[0]].Load(), lumas[p[1]].Load(), lumas[q[0]].Load(), lumas[q[1]].Load()
-			if t := tag << 24; ((a^t)|(b^t)|(c^t)|(d^t))>>24 != 0 {
-				a, b = toned(p[0], cb, cr), toned(p[1], cb, cr)
-				c, d = toned(q[0], cb, cr), toned(q[1], cb, cr)
-			}
-			p[0], p[1], q[0], q[1] = uint8(a>>8), uint8(b>>8), uint8(c>>8), uint8(d>>8)
-			cbs[i], crs[i] = chromaMean(a, b, c, d)
-			upper, lower = upper[2:], lower[2:]
+		if !vector {
+			toneQuads(upper, lower, cbs, crs)
+			continue
 		}
+		for i := 0; i < n; {
+			if eights := (n - i) / 8; eights > 0 {
+				i += 8 * tone420AVX2(&upper[2*i], &lower[2*i], &cbs[i], &crs[i], eights, &toneCache[0], &planeConstants)
+			}
+			next := min(i+8, n)
+			toneQuads(upper[2*i:2*next], lower[2*i:2*next], cbs[i:next], crs[i:next])
+			i = next
+		}
+	}
+}
+
+// toneQuads filters two rows of pixels. Each two by two of them share their chroma.
+func toneQuads(upper, lower, cbs, crs []uint8) {
+	for i, cb := range cbs {
+		cr := crs[i]
+		at, tag := cacheIndex(cb, cr)
+		lumas := (*[256]atomic.Uint32)(toneCache[at:])
+		p, q := (*[2]uint8)(upper), (*[2]uint8)(lower)
+		a, b, c, d := lumas[p[0]].Load(), lumas[p[1]].Load(), lumas[q[0]].Load(), lumas[q[1]].Load()
+		if t := tag << 24; ((a^t)|(b^t)|(c^t)|(d^t))>>24 != 0 {
+			a, b = toned(p[0], cb, cr), toned(p[1], cb, cr)
+			c, d = toned(q[0], cb, cr), toned(q[1], cb, cr)
+		}
+		p[0], p[1], q[0], q[1] = uint8(a>>8), uint8(b>>8), uint8(c>>8), uint8(d>>8)
+		cbs[i], crs[i] = chromaMean(a, b, c, d)
+		upper, lower = upper[2:], lower[2:]
 	}
 }

@@ -67,3 +67,19 @@ func (t *toneTables) applyVectors(pix []byte, size int) (rest []byte) {
 	}
 	return pix[n*8*size:]
 }
+
+// planeVectors has the constants of tone420AVX2 for each lane.
+type planeVectors struct {
+	low, high, chroma, half, tag1 [8]uint32
+	split                         [32]uint8
+}
+
+var planeConstants = func() (t planeVectors) {
+	for i := range 8 {
+		t.low[i], t.high[i], t.chroma[i], t.half[i], t.tag1[i] = 0xff, 0xff00, 0xff00ff, 2<<16+2, 1<<24
+	}
+	for i := range 32 {
+		t.split[i] = uint8(4*(i%4) + i/4%2*2)
+	}
+	return t
+}()
