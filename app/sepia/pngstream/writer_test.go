@@ -146,6 +146,26 @@ func TestWriterOfScreenshot(t *testing.T) {
 	}
 }
 
+// TestWriterOfGreys: the indexes of a grey photo are filtered, which halves the file. Those of other palettes are not.
+func TestWriterOfGreys(t *testing.T) {
+	const width, height = 600, 500
+	random := rand.New(rand.NewPCG(3, 4))
+	at := func(x, y, c int) byte { return byte(x/3 + y/4 + random.IntN(8)) }
+	pix := painted(width, height, pngstream.Palette, at)
+	size := func(palette []byte) int {
+		file, err := write(width, height, pngstream.Palette, palette, pix)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(file)
+	}
+	grey, other := greys(256, 0), greys(256, 0)
+	copy(other[4:], []byte{200, 200, 200})
+	if size(grey) > len(pix)*5/8 || size(other) < size(grey)*4/3 {
+		t.Errorf("%d bytes with greys, %d with another palette, of %d", size(grey), size(other), len(pix))
+	}
+}
+
 // TestWriterPalette: the file has exactly the colours that were given, and alpha up to the last that is not opaque.
 func TestWriterPalette(t *testing.T) {
 	for _, c := range []struct{ colours, transparent, want int }{{1, 0, -1}, {2, 1, 1}, {256, 256, 256}, {17, 3, 3}} {
