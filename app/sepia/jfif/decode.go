@@ -1,191 +1,108 @@
 package jfif
 
 import (
-	"encoding/binary"
 	"errors"
 	"image"
 )
 
-// ErrUnusual is returned for a file that Decoder does not support or that is damaged.
-var ErrUnusual = errors.New("not a plain baseline JPEG")
+// ErrInvalid is returned for a file that is damaged, cut short, or of a kind that image/jpeg does not decode either.
+var ErrInvalid = errors.New("invalid JPEG")
 
-// Decoder decodes one file at a time. The zero value is ready for Open. It may be reused for other files.
+// Decoder decodes one file at a time: Open, Load, and then Strip until the last row. The zero value is ready for Open.
+// It may be reused for other files.
 type Decoder struct {
-	Width, Height int                       // in pixels
-	Grey          bool                      // no chroma planes
-	Ratio         image.YCbCrSubsampleRatio // 444, 440, 422 or 420
+	Width, Height int // in pixels
+	Model         Model
+	Progressive   bool
+	Ratio         image.YCbCrSubsampleRatio // 444, 440, 422, 420, 411 or 410; 420 for grey
 	StripHeight   int                       // rows of pixels per strip: 8 or 16
 
-	bits     bitReader
-	planes   [3]component
-	comps    []component // one per plane of the file
-	quant    [4][64]uint8
-	known    [4]bool // which entries of quant the file has
-	dc, ac   [2]huffman
-	interval int // restart interval in MCUs; 0: none
-	mcu      int // index of the next one
-	tables   int // number of Huffman tables read
+	header       header
+	planes       [4]component
+	comps        []component // one per plane of the file
+	across, down int         // MCUs of the picture
+	scans        []scan
+	tables       []*huffman // those of scans, and before them others that can be reused
+	inUse        int        // of tables
+	row          int        // of MCUs: the next one
+	rough        int        // blocks so far that only exact can transform, or that do not fit 16 bits
+	spare        [64]byte   // takes blocks beyond the planes of the caller
+
+	stored [4]plane // of a progressive file
+	eobRun uint32   // blocks that are still to be skipped, from scan to scan
 }
 
-// maxTables limits the Huffman tables of a header. Four are useful; a hostile file could have a million.
-const maxTables = 16
-
-// component is one plane with its tables.
+// component is one plane of the file.
 type component struct {
-	id, h, v, table uint8
-	quant           [64]quantum // in zigzag order
-	scale           dequantizer
-	dc, ac          *huffman
-	last            int64 // DC of the previous block
+	id, quant uint8
+	h, v      int // blocks in an MCU
 }
 
-// quantum is the step of one coefficient.
-type quantum struct {
-	step int64
-	z    uint8 // its natural position
-}
-
-// Open reads the header of a file up to its scan. data must not change until the last strip is read.
+// Open reads the structure of a file: everything but its pixels. It needs little memory, whatever the file declares.
+// data must not change until the last strip is read.
 func (d *Decoder) Open(data []byte) error {
-	d.Width, d.interval, d.known, d.mcu, d.tables = 0, 0, [4]bool{}, 0, 0
-	for t := range d.dc {
-		d.dc[t].count, d.ac[t].count = 0, 0
+	d.Close()
+	if err := d.structure(data); err != nil {
+		return err
 	}
-	if len(data) < 2 || data[0] != 0xff || data[1] != markerSOI {
-		return ErrUnusual
+	model, ok := d.model()
+	if !ok {
+		return ErrInvalid
 	}
-	for pos := 2; len(data)-pos >= 4 && data[pos] == 0xff; {
-		marker, n := data[pos+1], int(binary.BigEndian.Uint16(data[pos+2:]))
-		if n < 2 || len(data)-pos-2 < n {
-			return ErrUnusual
-		}
-		body := data[pos+4 : pos+2+n]
-		pos += 2 + n
-		if marker == markerSOS {
-			d.bits = bitReader{data: data, pos: pos}
-			if d.startOfScan(body) {
-				return nil
-			}
-		}
-		if !d.segment(marker, body) {
-			return ErrUnusual
-		}
-	}
-	return ErrUnusual
+	d.Model = model
+	return nil
 }
 
-// Close drops the reference to the file. The decoder may be used for another one.
-func (d *Decoder) Close() { d.bits = bitReader{} }
-
-// segment reads one segment of the header. It returns false if it is unusual.
-func (d *Decoder) segment(marker byte, b []byte) (ok bool) {
-	switch {
-	case marker == markerSOF0:
-		return d.startOfFrame(b)
-	case marker == markerDHT:
-		for ok = true; ok && len(b) > 0 && d.tables <= maxTables; {
-			h := map[byte]*huffman{0x00: &d.dc[0], 0x01: &d.dc[1], 0x10: &d.ac[0], 0x11: &d.ac[1]}[b[0]]
-			b, ok = h.read(b[1:])
-			d.tables++
-		}
-		return ok && d.tables <= maxTables
-	case marker == markerDQT:
-		for ; len(b) >= 65 && b[0] <= 3; b = b[65:] {
-			d.known[b[0]], d.quant[b[0]] = true, [64]uint8(b[1:])
-		}
-		return len(b) == 0
-	case marker == markerDRI && len(b) == 2:
-		d.interval = int(binary.BigEndian.Uint16(b))
-		return true
-	case marker == markerAPP14 && len(b) >= 12 && string(b[:5]) == "Adobe":
-		return b[11] == 1 // the others mean RGB or CMYK
+// Close drops the references to the file and to its coefficients. The decoder may be used for another one.
+func (d *Decoder) Close() {
+	d.header, d.stored, d.row, d.eobRun, d.inUse, d.rough = header{}, [4]plane{}, 0, 0, 0, 0
+	for i := range d.tables {
+		d.tables[i].symbols = nil
 	}
-	return markerAPP0 <= marker && marker <= markerAPP15 || marker == markerCOM
+	if len(d.scans) > pooledScans {
+		d.scans, d.tables = nil, nil
+	}
+	for i := range d.scans {
+		d.scans[i].bits.data = nil
+	}
+	d.scans = d.scans[:0]
 }
 
-// ratios is indexed by the horizontal and vertical sampling of luma, minus 1.
-var ratios = [2][2]image.YCbCrSubsampleRatio{
-	{image.YCbCrSubsampleRatio444, image.YCbCrSubsampleRatio440},
-	{image.YCbCrSubsampleRatio422, image.YCbCrSubsampleRatio420},
-}
+// pooledScans is the number of scans whose tables are kept for the next file.
+const pooledScans = 12
 
-func (d *Decoder) startOfFrame(b []byte) bool {
-	if d.Width != 0 || len(b) < 6 || b[0] != 8 || b[5] != 1 && b[5] != 3 || len(b) != 6+3*int(b[5]) {
-		return false
-	}
-	d.Height, d.Width, d.Grey = int(binary.BigEndian.Uint16(b[1:])), int(binary.BigEndian.Uint16(b[3:])), b[5] == 1
-	d.comps = d.planes[:b[5]]
-	c := &d.planes
-	for i := range d.comps {
-		f := b[6+3*i:]
-		c[i] = component{id: f[0], h: f[1] >> 4, v: f[1] & 15, table: f[2]}
-		if f[2] > 3 || i > 0 && f[1] != 0x11 {
-			return false
-		}
-	}
-	if c[0].h-1 > 1 || c[0].v-1 > 1 || d.Width == 0 || d.Height == 0 {
-		return false
-	}
-	if d.Grey {
-		c[0].h, c[0].v = 1, 1 // a single plane is never subsampled, even if its header has a sampling factor
-	} else if c[0].id == c[1].id || c[0].id == c[2].id || c[1].id == c[2].id || c[0].id == 'R' {
-		return false // 'R', 'G' and 'B' mean RGB
-	}
-	d.Ratio, d.StripHeight = ratios[c[0].h-1][c[0].v-1], 8*int(c[0].v)
-	return true
-}
-
-func (d *Decoder) startOfScan(b []byte) bool {
-	n := len(d.comps)
-	if d.Width == 0 || len(b) != 4+2*n || int(b[0]) != n || string(b[1+2*n:]) != "\x00\x3f\x00" {
-		return false
-	}
-	for i := range n {
-		c, id, dc, ac := &d.comps[i], b[1+2*i], b[2+2*i]>>4, b[2+2*i]&15
-		if id != c.id || dc > 1 || ac > 1 || d.dc[dc].count == 0 || d.ac[ac].count == 0 || !d.known[c.table] {
-			return false
-		}
-		c.dc, c.ac, c.last = &d.dc[dc], &d.ac[ac], 0
-		for k, z := range zigzag {
-			c.quant[k] = quantum{int64(d.quant[c.table][k]), z}
-			c.scale.set(z, int(d.quant[c.table][k]))
-		}
-	}
-	return true
-}
-
-// Strip reads the next strip into the planes of m, whose first samples are those of the strip; they are to have room
-// for whole MCUs. After the last strip it also looks for the end of the picture. A grey picture leaves the chroma
-// alone.
-func (d *Decoder) Strip(m *image.YCbCr) error {
-	h, v := int(d.comps[0].h), int(d.comps[0].v)
-	across := (d.Width + 8*h - 1) / (8 * h)
-	total := across * ((d.Height + 8*v - 1) / (8 * v))
-	samples, strides := [3][]uint8{m.Y, m.Cb, m.Cr}, [3]int{m.YStride, m.CStride, m.CStride}
-	var b block
-	for x := range across {
-		if d.interval > 0 && d.mcu > 0 && d.mcu%d.interval == 0 {
-			if !d.bits.ends(markerRST0 + byte(d.mcu/d.interval-1)&7) {
-				return ErrUnusual
-			}
-			d.planes[0].last, d.planes[1].last, d.planes[2].last = 0, 0, 0
-		}
-		d.mcu++
+// Strip reads the next strip into the planes of m, whose first samples are those of the strip, and into black, which
+// has the stride of luma, if the file has a fourth plane. The planes must have whole blocks and at least the samples of
+// the picture. After the last strip it also checks the end of the picture. A grey picture leaves the chroma alone.
+func (d *Decoder) Strip(m *image.YCbCr, black []uint8) error {
+	dst := [4][]uint8{m.Y, m.Cb, m.Cr, black}
+	strides := [4]int{m.YStride, m.CStride, m.CStride, m.YStride}
+	if d.Progressive {
 		for i := range d.comps {
-			c := &d.comps[i]
-			for j := range int(c.h) * int(c.v) {
-				clear(b[:])
-				last, ok := d.block(c, &b)
-				if !ok {
-					return ErrUnusual
-				}
-				down, right := j/int(c.h), x*int(c.h)+j%int(c.h)
-				b.idct(&c.scale, last, samples[i][8*(down*strides[i]+right):], strides[i])
-			}
+			d.transformRow(i, dst[i], strides[i])
+		}
+		d.row++
+		return nil
+	}
+	seen := [4]bool{}
+	for i := range d.scans {
+		s := &d.scans[i]
+		for i := range s.n {
+			seen[s.array[i].plane] = true
+		}
+		if !s.readRow(d, &dst, &strides) {
+			return ErrInvalid
+		}
+		// A run of skipped blocks that goes on in the next scan is not supported.
+		if d.row == d.down-1 && (!s.ended() || s.eobRun > 0 && i < len(d.scans)-1) {
+			return ErrInvalid
 		}
 	}
-	if d.bits.n < d.bits.extra || d.mcu == total && !d.bits.ends(markerEOI) {
-		return ErrUnusual
+	for i := range d.comps {
+		if !seen[i] {
+			clear(dst[i][:8*d.comps[i].v*strides[i]]) // as in image/jpeg
+		}
 	}
+	d.row++
 	return nil
 }

@@ -56,7 +56,8 @@ func unhex(s string) string {
 
 // The markers of a file.
 const (
-	markerSOF0, markerDHT, markerDQT, markerDRI     = 0xc0, 0xc4, 0xdb, 0xdd
+	markerSOF0, markerSOF1, markerSOF2              = 0xc0, 0xc1, 0xc2
+	markerDHT, markerDQT, markerDRI                 = 0xc4, 0xdb, 0xdd
 	markerSOI, markerSOS, markerRST0, markerEOI     = 0xd8, 0xda, 0xd0, 0xd9
 	markerAPP0, markerAPP14, markerAPP15, markerCOM = 0xe0, 0xee, 0xef, 0xfe
 )
