@@ -2,7 +2,6 @@ package sepia
 
 import (
 	"context"
-	"errors"
 	"image"
 	"image/png"
 	"io"
@@ -25,12 +24,15 @@ func Develop(ctx context.Context, raw []byte) (image.Image, error) {
 		case !s.fits(j):
 			continue
 		case s.name == "stream":
-			if source, ok := plain(new(jfif.Decoder), j); ok && j.photo.Orientation == 1 {
-				m, err := source.tonedWhole()
-				if !errors.Is(err, jfif.ErrUnusual) {
-					return m, err
-				}
-				continue
+			d := new(jfif.Decoder)
+			if err := openJPEG(ctx, d, j); err != nil {
+				return nil, err
+			}
+			if d.Model > jfif.YCbCr && j.photo.Orientation == 1 {
+				return jpegRows(d).toPlanes().tonedWhole()
+			}
+			if j.photo.Orientation == 1 {
+				return jpegStrips(d).tonedWhole()
 			}
 		case s.name == "strips":
 			if source, ok := planar(j); ok {
@@ -119,13 +121,18 @@ func (f Filter) WithStandardDecoders() Filter {
 func DecodeStrips(raw []byte) {
 	d := decoderPool.Get().(*jfif.Decoder)
 	defer decoderPool.Put(d)
+	defer d.Close()
 	if err := d.Open(raw); err != nil {
 		panic(err)
 	}
+	if err := d.Load(context.Background()); err != nil {
+		panic(err)
+	}
 	var s strip
-	s.prepare(d.Width, 16, d.Ratio)
+	source := jpegStrips(d)
+	s.prepare(d.Width, 16, source.ratio)
 	for y := 0; y < d.Height; y += 16 {
-		if err := readStrip(d, &s.YCbCr, y); err != nil {
+		if err := source.read(&s.YCbCr, y); err != nil {
 			panic(err)
 		}
 	}

@@ -2,69 +2,9 @@ package sepia
 
 import (
 	"context"
-	"errors"
 	"image"
 	"slices"
-	"sync"
-
-	"imagery/app/sepia/jfif"
 )
-
-var decoderPool = sync.Pool{New: func() any { return new(jfif.Decoder) }}
-
-// stream processes an ordinary upright JPEG completely, with only a few strips in memory. It only decodes an ordinary
-// JPEG that is not upright. It does nothing for other photos and for a JPEG that package jfif cannot read: the
-// decoder of the standard library then starts again, and decides whether the photo is damaged.
-func stream(ctx context.Context, j *job) error {
-	d := decoderPool.Get().(*jfif.Decoder)
-	defer func() {
-		d.Close() // the pool must not keep the file in memory
-		decoderPool.Put(d)
-	}()
-	source, ok := plain(d, j)
-	switch {
-	case !ok, d.Grey && j.photo.Orientation > 1: // decode uses a single plane for grey, a third of the memory
-		return nil
-	case j.photo.Orientation > 1:
-		j.img = readPlanes(ctx, source)
-		return ctx.Err()
-	}
-	err := source.toJPEG(ctx, &j.out)
-	if errors.Is(err, jfif.ErrUnusual) {
-		j.out = sink{}
-		return nil
-	}
-	j.lossy, j.streamed, j.raw = true, true, nil
-	return err
-}
-
-// plain opens a JPEG with d. It returns false if d cannot read it.
-func plain(d *jfif.Decoder, j *job) (stripSource, bool) {
-	p := j.photo
-	if p.Format != JPEG || j.filter.decoders != nil || d.Open(j.raw) != nil ||
-		d.Width != p.Width || d.Height != p.Height {
-		return stripSource{}, false
-	}
-	read := func(m *image.YCbCr, y int) error { return readStrip(d, m, y) }
-	return stripSource{width: d.Width, height: d.Height, ratio: d.Ratio, read: read}, true
-}
-
-// readStrip fills a strip with the smaller strips of the decoder.
-func readStrip(d *jfif.Decoder, m *image.YCbCr, y int) error {
-	height := min(m.Rect.Dy(), d.Height-y)
-	for y := 0; y < height; y += d.StripHeight {
-		rows := from(m, y)
-		if err := d.Strip(&rows); err != nil {
-			return err
-		}
-	}
-	if d.Grey {
-		fill(m.Cb, 128)
-		fill(m.Cr, 128)
-	}
-	pad(m, d.Width, height)
-	return nil
-}
 
 // from returns m without the rows above y.
 func from(m *image.YCbCr, y int) image.YCbCr {
@@ -77,19 +17,6 @@ func fill(plane []uint8, v uint8) {
 	for i := range plane {
 		plane[i] = v
 	}
-}
-
-// readPlanes decodes a whole photo. It returns nil if the decoder cannot read it, or if ctx has ended.
-func readPlanes(ctx context.Context, s stripSource) image.Image {
-	m := image.NewYCbCr(image.Rect(0, 0, wholeMCUs(s.width), wholeMCUs(s.height)), s.ratio)
-	for y := 0; y < s.height; y += 16 {
-		rows := from(m, y)
-		rows.Rect.Max.Y = 16
-		if ctx.Err() != nil || s.read(&rows, y) != nil {
-			return nil
-		}
-	}
-	return m.SubImage(image.Rect(0, 0, s.width, s.height))
 }
 
 // pad repeats the last column and row of the photo up to whole MCUs, which compresses best.

@@ -89,14 +89,13 @@ var pipeline = []struct {
 	fits func(*job) bool
 	run  func(context.Context, *job) error
 }{
-	{"stream", always, stream},     // an ordinary upright JPEG, completely
+	{"stream", isJPEG, stream},     // a JPEG, completely if it is upright
 	{"png", streamable, streamPNG}, // a PNG, completely
 	{"decode", undecoded, decode},  // any colour model
 	{"strips", picture, strips},    // YCbCr planes that become a JPEG: all remaining steps
 	{"encode", picture, encode},    // turns, filters and encodes a band of rows at a time
 }
 
-func always(*job) bool       { return true }
 func picture(j *job) bool    { return j.img != nil && j.out.size == 0 }
 func streamable(j *job) bool { return j.photo.Format == PNG && j.filter.decoders == nil }
 func undecoded(j *job) bool  { return j.img == nil && j.out.size == 0 }

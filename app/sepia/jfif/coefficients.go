@@ -2,25 +2,25 @@ package jfif
 
 import "math/bits"
 
-// coefficients are those of a block, in zigzag order, before they are multiplied by the quantizer.
-type coefficients [64]int16
-
-// quantum is the dequantizer of one coefficient.
+// quantum is the step of one coefficient.
 type quantum struct {
-	step, scale int64 // scale includes the factor of idct and the shift into its lane
-	word        uint8 // of a packed block
+	step int64
+	z    uint8 // its natural position
 }
 
-// setQuantizers prepares a table. It returns false if it has steps of more than 8 bits, with which the sum of squares
-// may overflow.
-func setQuantizers(to *[64]quantum, steps *[64]uint16) (narrow bool) {
+// quantizers has a table for the decoder, in zigzag order and for idct.
+type quantizers struct {
+	quanta [64]quantum
+	scale  dequantizer
+}
+
+// set sets all steps. It returns false if there are some of more than 8 bits, with which the sum of squares may overflow.
+func (q *quantizers) set(steps *[64]uint16) (narrow bool) {
 	narrow = true
 	for k, z := range zigzag {
-		step := int64(steps[k])
-		// Converted so that arm64 does not fuse it with the addition, which would round differently.
-		f := float64(float64(step) * fdctFactors[z/8] * fdctFactors[z%8] / 8 * (1 << idctBits))
-		to[k] = quantum{step, int64(f+0.5) << (32 * (z & 1)), z / 2}
-		narrow = narrow && step < 256
+		q.quanta[k] = quantum{int64(steps[k]), z}
+		q.scale.set(z, int(steps[k]))
+		narrow = narrow && steps[k] < 256
 	}
 	return narrow
 }
@@ -35,7 +35,7 @@ func (d *Decoder) saturated(v int32) int16 {
 }
 
 // dcFirst reads the first coefficient of a block, without its lowest bits.
-func (s *scan) dcFirst(d *Decoder, p *part, i int, c *coefficients) bool {
+func (s *scan) dcFirst(d *Decoder, p *part, i int, c *block) bool {
 	r := &s.bits
 	if p.dc == nil {
 		return false
@@ -67,7 +67,7 @@ func (s *scan) dcFirst(d *Decoder, p *part, i int, c *coefficients) bool {
 
 // acFirst reads the coefficients of the scan of a block, without their lowest bits, and marks in set those that are not
 // zero.
-func (s *scan) acFirst(d *Decoder, h *huffman, c *coefficients, set *uint64) bool {
+func (s *scan) acFirst(d *Decoder, h *huffman, c *block, set *uint64) bool {
 	if s.eobRun > 0 {
 		s.eobRun--
 		return true
@@ -110,7 +110,7 @@ func (s *scan) acFirst(d *Decoder, h *huffman, c *coefficients, set *uint64) boo
 			acc, n = acc<<size, n-size
 		}
 		if v != 0 {
-			c[k&63] = d.saturated(int32(v) << s.low)
+			c[zigzag[k&63]&63] = d.saturated(int32(v) << s.low)
 			*set |= 1 << k
 		}
 	}
@@ -119,21 +119,17 @@ func (s *scan) acFirst(d *Decoder, h *huffman, c *coefficients, set *uint64) boo
 }
 
 // transform writes the samples of a block.
-func (d *Decoder) transform(c *coefficients, set uint64, quant *[64]quantum, dst []byte, stride int) {
-	var b packed
+func (d *Decoder) transform(c *block, set uint64, q *quantizers, dst []byte, stride int) {
 	energy := int64(0)
 	set |= 1
 	for m := set; m != 0; m &= m - 1 {
-		k := bits.TrailingZeros64(m) & 63
-		q := &quant[k]
-		v := int64(c[k])
-		b[q.word&31] += v * q.scale
-		v *= q.step
+		quantum := &q.quanta[bits.TrailingZeros64(m)&63]
+		v := int64(c[quantum.z&63]) * quantum.step
 		if energy += v * v; energy > maxEnergy {
 			d.rough++
-			exact(c, quant, dst, stride)
+			exact(c, q, dst, stride)
 			return
 		}
 	}
-	b.idct(63-bits.LeadingZeros64(set), dst, stride)
+	c.idct(&q.scale, 63-bits.LeadingZeros64(set), dst, stride)
 }

@@ -24,11 +24,11 @@ var cosines = sync.OnceValue(func() *[8][8]int64 {
 
 // exact writes the samples of a block of any coefficients. It is slow, and only for those that are too large for idct,
 // as no encoder makes them of a photo.
-func exact(c *coefficients, quant *[64]quantum, dst []byte, stride int) {
+func exact(c *block, q *quantizers, dst []byte, stride int) {
 	t := cosines()
 	var b, rows [64]int64
-	for k, z := range zigzag {
-		b[z] = min(max(int64(c[k])*quant[k].step, -1<<24), 1<<24)
+	for _, quantum := range q.quanta {
+		b[quantum.z] = min(max(int64(c[quantum.z])*quantum.step, -1<<24), 1<<24)
 	}
 	for i := range rows {
 		for u := range 8 {

@@ -148,7 +148,7 @@ func (w *scanWriter) coefficients(plane, x, y int) *[64]int {
 	for k := range c {
 		u, v, sum := int(zigzag[k])%8, int(zigzag[k])/8, 0.0
 		for i, f := range s {
-			sum += f * basis(i%8, u) * basis(i/8, v)
+			sum += f * basis[i%8][u] * basis[i/8][v]
 		}
 		c[k] = int(math.Round(sum / float64(max(w.coarse, 1))))
 	}
@@ -163,12 +163,16 @@ var zigzag = [64]uint8{
 	58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63,
 }
 
-func basis(x, u int) float64 {
-	if u == 0 {
-		return math.Sqrt2 / 4
+// basis has, by sample and coefficient, the factors of the transform.
+var basis = func() (t [8][8]float64) {
+	for x := range t {
+		for u := range t {
+			t[x][u] = math.Cos(float64(2*x+1)*float64(u)*math.Pi/16) / 2
+		}
+		t[x][0] = math.Sqrt2 / 4
 	}
-	return math.Cos(float64(2*x+1)*float64(u)*math.Pi/16) / 2
-}
+	return t
+}()
 
 func (w *scanWriter) write(v, n int) {
 	w.acc, w.n = w.acc<<n|uint64(v), w.n+n

@@ -9,12 +9,12 @@ import (
 // released.
 type plane struct {
 	rows  []blockRow // none if no scan has the component
-	quant [64]quantum
+	quant quantizers
 }
 
 // blockRow is a row of blocks; without memory if all coefficients are zero.
 type blockRow struct {
-	c   []coefficients
+	c   []block
 	set []uint64 // by block: the coefficients that are not zero; the first is not marked
 }
 
@@ -46,7 +46,7 @@ func (d *Decoder) Load(ctx context.Context) error {
 		}
 	}
 	for i := range d.comps {
-		setQuantizers(&d.stored[i].quant, &d.header.quant[d.comps[i].quant])
+		d.stored[i].quant.set(&d.header.quant[d.comps[i].quant])
 	}
 	return nil
 }
@@ -84,13 +84,13 @@ func (d *Decoder) blocks(plane, y int) *blockRow {
 	b := &d.stored[plane].rows[y]
 	if b.c == nil {
 		n := d.across * d.comps[plane].h
-		b.c, b.set = make([]coefficients, n), make([]uint64, n)
+		b.c, b.set = make([]block, n), make([]uint64, n)
 	}
 	return b
 }
 
 // acRefine reads one more bit of the coefficients that are not zero, and those that appear with it.
-func (s *scan) acRefine(d *Decoder, h *huffman, c *coefficients, set *uint64) bool {
+func (s *scan) acRefine(d *Decoder, h *huffman, c *block, set *uint64) bool {
 	r := &s.bits
 	k := s.from
 	for s.eobRun == 0 && k <= s.to {
@@ -129,7 +129,7 @@ func (s *scan) acRefine(d *Decoder, h *huffman, c *coefficients, set *uint64) bo
 		}
 		s.correct(d, c, *set>>k<<k&(1<<next-1))
 		if v != 0 {
-			c[next&63] = int16(v << s.low)
+			c[zigzag[next&63]&63] = int16(v << s.low)
 			*set |= 1 << next
 		}
 		k = next + 1
@@ -144,12 +144,12 @@ func (s *scan) acRefine(d *Decoder, h *huffman, c *coefficients, set *uint64) bo
 }
 
 // correct reads one more bit of the coefficients in m.
-func (s *scan) correct(d *Decoder, c *coefficients, m uint64) {
+func (s *scan) correct(d *Decoder, c *block, m uint64) {
 	for ; m != 0; m &= m - 1 {
 		if s.bits.take(1) == 0 {
 			continue
 		}
-		k := bits.TrailingZeros64(m) & 63
+		k := zigzag[bits.TrailingZeros64(m)&63] & 63
 		delta := int32(1) << s.low
 		if c[k] < 0 {
 			delta = -delta
@@ -166,7 +166,7 @@ func (d *Decoder) transformRow(plane int, dst []uint8, stride int) {
 		clear(dst[:8*c.v*stride]) // as in image/jpeg
 		return
 	}
-	var none coefficients
+	var none block
 	for y := range c.v {
 		row := &p.rows[d.row*c.v+y]
 		for x := range min(d.across*c.h, (stride+7)/8) {

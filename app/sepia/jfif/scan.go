@@ -28,7 +28,7 @@ type part struct {
 	plane  int
 	h, v   int // blocks in an MCU
 	dc, ac *huffman
-	quant  [64]quantum // in zigzag order
+	quant  quantizers
 }
 
 func (s *scan) parts() []part { return s.array[:s.n] }
@@ -98,7 +98,7 @@ func (d *Decoder) part(s *scan, i int, id, tables byte) bool {
 	p.h, p.v = c.h, c.v
 	p.dc, p.ac = d.table(d.header.huffman[0][dc]), d.table(d.header.huffman[1][ac])
 	if !d.Progressive {
-		s.plain = setQuantizers(&p.quant, &d.header.quant[c.quant]) && s.plain && p.dc != nil && p.ac != nil
+		s.plain = p.quant.set(&d.header.quant[c.quant]) && s.plain && p.dc != nil && p.ac != nil
 	}
 	return true
 }

@@ -11,9 +11,9 @@ func (s *scan) readRow(d *Decoder, dst *[4][]uint8, strides *[4]int) bool {
 		return true
 	}
 	s.scanState = before
-	var c coefficients
+	var c block
 	return s.walk(d, d.row, func(p *part, i, x, y int) bool {
-		c = coefficients{}
+		c = block{}
 		var set uint64
 		if !s.dcFirst(d, p, i, &c) || !s.acFirst(d, p.ac, &c, &set) {
 			return false
@@ -35,7 +35,7 @@ func (d *Decoder) place(dst []uint8, stride, x, y int) ([]uint8, int) {
 
 // fast is readRow for files as they usually are. It returns false for anything else, damage included.
 func (s *scan) fast(d *Decoder, dst *[4][]uint8, strides *[4]int) bool {
-	var b packed
+	var b block
 	for x := range d.across {
 		if !s.nextMCU() {
 			return false
@@ -51,7 +51,7 @@ func (s *scan) fast(d *Decoder, dst *[4][]uint8, strides *[4]int) bool {
 						return false
 					}
 					out, stride := d.place(plane, stride, x*p.h+k, j)
-					b.idct(last, out, stride)
+					b.idct(&p.quant.scale, last, out, stride)
 				}
 			}
 		}
@@ -61,7 +61,7 @@ func (s *scan) fast(d *Decoder, dst *[4][]uint8, strides *[4]int) bool {
 
 // block reads one block into b, which is zero, and returns the position of its last coefficient. It returns false for
 // anything unusual.
-func (s *scan) block(p *part, i int, b *packed) (last int, ok bool) {
+func (s *scan) block(p *part, i int, b *block) (last int, ok bool) {
 	r := &s.bits
 	if r.n < 32 {
 		r.refill()
@@ -88,9 +88,9 @@ func (s *scan) block(p *part, i int, b *packed) (last int, ok bool) {
 		return 0, false
 	}
 	s.last[i] = int32(dc)
-	q := &p.quant[0]
-	b[0] = dc * q.scale
-	energy := dc * q.step * dc * q.step
+	b[0] = int16(dc)
+	q := &p.quant.quanta
+	energy := dc * q[0].step * dc * q[0].step
 	k := 0
 	for k < 63 {
 		if n < 32 {
@@ -118,9 +118,9 @@ func (s *scan) block(p *part, i int, b *packed) (last int, ok bool) {
 			v = extend(acc>>(64-size), size)
 			acc, n = acc<<size, n-size
 		}
-		q := &p.quant[k&63]
-		b[q.word&31] += v * q.scale
-		v *= q.step
+		quantum := &q[k&63]
+		b[quantum.z&63] = int16(v)
+		v *= quantum.step
 		energy += v * v
 		last = k
 	}

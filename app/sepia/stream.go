@@ -1,0 +1,192 @@
+package sepia
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"sync"
+
+	"imagery/app/sepia/jfif"
+	"imagery/app/sepia/pngstream"
+)
+
+var decoderPool = sync.Pool{New: func() any { return new(jfif.Decoder) }}
+
+// stream processes an upright JPEG completely, with only a few strips in memory, and the coefficients of a progressive
+// one. It only decodes a JPEG that is not upright.
+func stream(ctx context.Context, j *job) error {
+	d := decoderPool.Get().(*jfif.Decoder)
+	defer func() {
+		d.Close() // the pool must not keep the file in memory
+		decoderPool.Put(d)
+	}()
+	err := openJPEG(ctx, d, j)
+	if err == nil {
+		err = streamOpen(ctx, d, j)
+	}
+	j.raw = nil
+	if errors.Is(err, jfif.ErrInvalid) {
+		return unreadable("This JPEG is damaged or cut short.", err)
+	}
+	return err
+}
+
+// streamOpen processes a photo that d has opened.
+func streamOpen(ctx context.Context, d *jfif.Decoder, j *job) (err error) {
+	turned := j.photo.Orientation > 1
+	j.streamed = !d.Progressive // whose coefficients are to be collected before the next photo
+	switch {
+	case d.Model > jfif.YCbCr:
+		source := jpegRows(d)
+		if turned {
+			if source, err = source.turned(j.photo.Orientation); err != nil {
+				return err
+			}
+		}
+		return source.toPlanes().toJPEG(ctx, &j.out)
+	case turned:
+		j.streamed = false
+		j.img, err = decodePlanes(ctx, d)
+		return err
+	}
+	return jpegStrips(d).toJPEG(ctx, &j.out)
+}
+
+func isJPEG(j *job) bool { return j.photo.Format == JPEG && j.filter.decoders == nil }
+
+// openJPEG opens the photo with d and loads the coefficients of a progressive one, within the DecodeTimeout.
+func openJPEG(ctx context.Context, d *jfif.Decoder, j *job) error {
+	if err := d.Open(j.raw); err != nil {
+		return err
+	}
+	if d.Width != j.photo.Width || d.Height != j.photo.Height {
+		return unreadable("This JPEG is damaged.", errors.New("the size of the image differs from that in the header"))
+	}
+	timeout := cmp.Or(j.filter.DecodeTimeout, DecodeTimeout)
+	deadline, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	err := d.Load(deadline)
+	if err != nil && deadline.Err() != nil { // if ctx has ended, Apply returns the error of ctx
+		return unreadable("It takes too long to decode.", fmt.Errorf("not decoded after %v", timeout))
+	}
+	return err
+}
+
+// jpegStrips returns an upright photo that is stored as grey or YCbCr.
+func jpegStrips(d *jfif.Decoder) stripSource {
+	read := func(m *image.YCbCr, y int) error {
+		height := min(m.Rect.Dy(), d.Height-y)
+		if err := readPlanes(d, m, height); err != nil {
+			return err
+		}
+		if d.Model == jfif.Grey {
+			fill(m.Cb, 128)
+			fill(m.Cr, 128)
+		}
+		pad(m, d.Width, height)
+		return nil
+	}
+	return stripSource{width: d.Width, height: d.Height, ratio: narrow[d.Ratio], read: read}
+}
+
+// narrow is the sampling of strips. Where four columns share a sample of chroma it is repeated for two of them.
+var narrow = map[image.YCbCrSubsampleRatio]image.YCbCrSubsampleRatio{
+	image.YCbCrSubsampleRatio444: image.YCbCrSubsampleRatio444,
+	image.YCbCrSubsampleRatio440: image.YCbCrSubsampleRatio440,
+	image.YCbCrSubsampleRatio422: image.YCbCrSubsampleRatio422,
+	image.YCbCrSubsampleRatio420: image.YCbCrSubsampleRatio420,
+	image.YCbCrSubsampleRatio411: image.YCbCrSubsampleRatio422,
+	image.YCbCrSubsampleRatio410: image.YCbCrSubsampleRatio420,
+}
+
+// readPlanes reads the next rows into the first ones of m, whose sampling is narrow.
+func readPlanes(d *jfif.Decoder, m *image.YCbCr, height int) error {
+	for y := 0; y < height; y += d.StripHeight {
+		rows := from(m, y)
+		if err := d.Strip(&rows, nil); err != nil {
+			return err
+		}
+	}
+	if narrow[d.Ratio] != d.Ratio {
+		_, v := sampling(m.SubsampleRatio)
+		for y := range (height + v - 1) / v {
+			widen(m.Cb[y*m.CStride:][:m.CStride])
+			widen(m.Cr[y*m.CStride:][:m.CStride])
+		}
+	}
+	return nil
+}
+
+// widen repeats each sample of the first half of a row.
+func widen(row []uint8) {
+	for x := len(row) - 1; x > 0; x-- {
+		row[x] = row[x/2]
+	}
+}
+
+// decodePlanes decodes a photo that is to be turned. Coefficients become garbage while it fills the planes.
+func decodePlanes(ctx context.Context, d *jfif.Decoder) (image.Image, error) {
+	whole := image.Rect(0, 0, wholeMCUs(d.Width), wholeMCUs(d.Height))
+	m := image.YCbCr{YStride: whole.Dx(), SubsampleRatio: narrow[d.Ratio], Rect: whole}
+	if d.Model == jfif.Grey {
+		m.Y = make([]uint8, whole.Dx()*whole.Dy())
+	} else {
+		m = *image.NewYCbCr(whole, narrow[d.Ratio])
+	}
+	garbage := newCollector(2 * len(m.Y))
+	for y := 0; y < d.Height; y += 16 {
+		rows := from(&m, y)
+		if err := readPlanes(d, &rows, min(16, d.Height-y)); err != nil {
+			return nil, err
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if d.Progressive {
+			garbage.add(2 * 16 * m.YStride)
+		}
+	}
+	m.Rect = image.Rect(0, 0, d.Width, d.Height)
+	return &m, nil
+}
+
+// jpegRows returns the rows of a photo that is not stored as grey or YCbCr, as opaque RGB.
+func jpegRows(d *jfif.Decoder) rowSource {
+	// Room for the widest MCU, of 32 columns.
+	m := image.NewYCbCr(image.Rect(0, 0, (d.Width+31)&^31, 16), d.Ratio)
+	black, row := make([]uint8, len(m.Y)), make([]byte, 4*d.Width)
+	h, v := sampling(d.Ratio)
+	y := -1
+	next := func() ([]byte, error) {
+		y++
+		at := y % d.StripHeight
+		if at == 0 {
+			if err := d.Strip(m, black); err != nil {
+				return nil, err
+			}
+		}
+		for x := range d.Width {
+			i, c := at*m.YStride+x, at/v*m.CStride+x/h
+			p := row[4*x : 4*x+4 : 4*x+4]
+			p[0], p[1], p[2] = toRGB(d.Model, m.Y[i], m.Cb[c], m.Cr[c], black[i])
+			p[3] = 255
+		}
+		return row, nil
+	}
+	return rowSource{width: d.Width, height: d.Height, layout: pngstream.RGBA, next: next}
+}
+
+// toRGB converts the samples of a pixel.
+func toRGB(model jfif.Model, a, b, c, black uint8) (red, green, blue uint8) {
+	switch model {
+	case jfif.CMYK:
+		return color.CMYKToRGB(255-a, 255-b, 255-c, 255-black)
+	case jfif.YCCK:
+		cyan, magenta, yellow := color.YCbCrToRGB(a, b, c)
+		return color.CMYKToRGB(cyan, magenta, yellow, 255-black)
+	}
+	return a, b, c
+}
