@@ -14,7 +14,8 @@ type quantizers struct {
 	scale  dequantizer
 }
 
-// set sets all steps. It returns false if there are some of more than 8 bits, with which the sum of squares may overflow.
+// set sets all steps. It returns false if there are some of more than 8 bits, with which the sum of squares may
+// overflow.
 func (q *quantizers) set(steps *[64]uint16) (narrow bool) {
 	narrow = true
 	for k, z := range zigzag {

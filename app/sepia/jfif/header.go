@@ -143,7 +143,7 @@ func (h *header) quantizers(b []byte) bool {
 }
 
 func (d *Decoder) startOfFrame(marker byte, b []byte) bool {
-	if d.header.marker != 0 || len(b) < 6 || b[0] != 8 || b[5] != 1 && b[5] != 3 && b[5] != 4 || len(b) != 6+3*int(b[5]) {
+	if d.header.marker != 0 || len(b) < 6 || b[0] != 8 || len(b) != 6+3*int(b[5]) || b[5] == 0 || b[5] == 2 || b[5] > 4 {
 		return false
 	}
 	d.header.marker, d.Progressive = marker, marker == markerSOF2
@@ -193,7 +193,8 @@ func (d *Decoder) sampling() bool {
 	ratio, ok := ratios[[2]int{c[0].h / c[1].h, c[0].v / c[1].v}]
 	d.Ratio = ratio
 	if len(c) == 4 {
-		return c[0].h == c[0].v && c[0].h <= 2 && c[1].h*c[1].v*c[2].h*c[2].v == 1 && c[3].h == c[0].h && c[3].v == c[0].v
+		return c[0].h == c[0].v && c[0].h <= 2 && c[1].h*c[1].v*c[2].h*c[2].v == 1 &&
+			c[3].h == c[0].h && c[3].v == c[0].v
 	}
 	return ok && c[0].v <= 2 && c[0].h%c[1].h == 0 && c[0].v%c[1].v == 0 && c[1].h == c[2].h && c[1].v == c[2].v
 }

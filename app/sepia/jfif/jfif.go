@@ -1,10 +1,12 @@
-// Package jfif is a codec for the most common kind of JPEG: baseline sequential, Huffman coded, 8 bits, grey or
-// YCbCr. It works in strips on the stored planes, so that a caller does not need memory for the whole image and can
-// encode on several cores.
+// Package jfif is a codec for JPEG: Huffman coded, 8 bits. It works in strips on the stored planes, so that a caller
+// does not need memory for the whole image and can encode on several cores.
 //
-// The encoder writes 4:2:0 with the standard quantization tables and Huffman tables made for the picture. It makes drafts
-// of all strips first, in the standard Huffman codes, and then rewrites them. The decoder returns ErrUnusual for everything else, including
-// damaged files; the caller should then use image/jpeg. Tests compare the decoder with image/jpeg.
+// The decoder reads the files that image/jpeg reads, baseline and progressive, and tests compare the two. Only of a
+// progressive file it keeps all coefficients. Unlike for image/jpeg, a file with a Huffman table of more codes than
+// there are is invalid.
+//
+// The encoder writes 4:2:0 with the standard quantization tables and Huffman tables made for the picture. It makes
+// drafts of all strips first, in the standard Huffman codes, and then rewrites them.
 package jfif
 
 import "encoding/hex"

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -87,14 +88,16 @@ func kinds() map[string]script {
 		}
 	}
 	for name, segments := range map[string][]string{
-		"CMYK": {adobe("\x00")}, "four planes of an unknown kind": nil, "CMYK in JFIF": {segment(0xe0, "JFIF\x00"), adobe("\x00")},
+		"CMYK": {adobe("\x00")}, "four planes of an unknown kind": nil,
+		"CMYK in JFIF": {segment(0xe0, "JFIF\x00"), adobe("\x00")},
 	} {
 		four := of["four"]
 		four.segments = segments
 		of[name] = four
 	}
 	for name, segments := range map[string][]string{
-		"RGB by Adobe": {adobe("\x00")}, "YCbCr by Adobe": {adobe("\x01")}, "JFIF and Adobe": {segment(0xe0, "JFIF\x00"), adobe("\x00")},
+		"RGB by Adobe": {adobe("\x00")}, "YCbCr by Adobe": {adobe("\x01")},
+		"JFIF and Adobe": {segment(0xe0, "JFIF\x00"), adobe("\x00")},
 	} {
 		three := of["4:4:4"]
 		three.segments = segments
@@ -102,10 +105,10 @@ func kinds() map[string]script {
 	}
 	late := of["4:2:0, separate scans"]
 	late.scans = slices.Clone(late.scans)
-	late.scans[1].segments = []string{segment(0xdb, "\x00"+string(slices.Repeat([]byte{2}, 64))), segment(0xdd, "\x00\x00")}
+	late.scans[1].segments = []string{segment(0xdb, "\x00"+strings.Repeat("\x02", 64)), segment(0xdd, "\x00\x00")}
 	of["another quantizer between scans"] = late
 	twice := of["4:2:0"]
-	twice.scans = []scanOf{{planes: []int{0, 1, 2}, to: 63}, {planes: []int{1}, to: 63}, {planes: []int{0, 1, 2}, to: 63}}
+	twice.scans = []scanOf{{planes: all(3), to: 63}, {planes: []int{1}, to: 63}, {planes: all(3), to: 63}}
 	of["planes twice"] = twice
 	return of
 }
