@@ -18,12 +18,11 @@ type footprint struct {
 	peak int64
 }
 
-// grown returns the memory that the photo needed beside the file and the result, in decoded planes with 4:2:0
-// subsampling.
-func (m memory) grown() float64 {
-	planes := float64(m.photo.width*m.photo.height) * 1.5
-	return float64(m.ours.peak-m.ours.idle-int64(len(m.photo.raw)+m.result)) / planes
-}
+// files returns the size of the file and the result, which the caller of the filter holds.
+func (m memory) files() int64 { return int64(len(m.photo.raw) + m.result) }
+
+// filter returns the memory that the filter itself needed.
+func (m memory) filter() int64 { return m.ours.peak - m.ours.idle - m.files() }
 
 // measureMemory starts two new processes for each photo, so that no photo changes the memory of another.
 func (f *pipelineResults) measureMemory(ctx context.Context, t tools, cores []int, photos []photo) {

@@ -34,15 +34,11 @@ func printPipeline(w io.Writer, f pipelineResults) {
 
 // printMemory writes the peak memory of the filter and of sharp.
 func printMemory(w io.Writer, f pipelineResults) {
-	fmt.Fprint(w, "\n| photo | ours, peak | of it idle | sharp, peak | of it idle | ours / decoded planes |\n"+
-		"|---|--:|--:|--:|--:|--:|\n")
+	fmt.Fprint(w, "\n| photo | ours, peak | of it idle | of it file and result | of it the filter | sharp, peak "+
+		"| of it idle |\n|---|--:|--:|--:|--:|--:|--:|\n")
 	for _, m := range f.memory {
-		planes := ""
-		if m.photo.kind == baseline {
-			planes = fmt.Sprintf("%.2f", m.grown())
-		}
-		fmt.Fprintf(w, "| %s | %s | %s | %s | %s | %s |\n", m.photo.name, mib(m.ours.peak), mib(m.ours.idle),
-			mib(m.sharp.peak), mib(m.sharp.idle), planes)
+		fmt.Fprintf(w, "| %s | %s | %s | %s | **%s** | %s | %s |\n", m.photo.name, mib(m.ours.peak), mib(m.ours.idle),
+			mib(m.files()), mib(m.filter()), mib(m.sharp.peak), mib(m.sharp.idle))
 	}
 }
 
