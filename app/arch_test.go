@@ -31,7 +31,7 @@ var layers = map[string][]string{
 		"golang.org/x/sys/cpu",
 	},
 	"imagery/app/sepia/jfif":      {"golang.org/x/sys/cpu"}, // a codec, on planes of the standard library
-	"imagery/app/sepia/pngstream": {"github.com/klauspost/compress/"},
+	"imagery/app/sepia/pngstream": {"github.com/klauspost/compress/", "golang.org/x/sys/cpu"},
 	"imagery/app/store/local":     {"imagery/app/imagery", "modernc.org/sqlite"},
 	"imagery/app/store/aws":       {"imagery/app/imagery", "github.com/aws/"},
 	"imagery/app/httpserver":      {"imagery/app/deploy/settings"},

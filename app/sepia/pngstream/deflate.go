@@ -3,8 +3,6 @@ package pngstream
 import (
 	"compress/flate"
 	"encoding/binary"
-	"hash"
-	"hash/adler32"
 	"io"
 	"sync"
 
@@ -17,7 +15,7 @@ import (
 type deflater struct {
 	w       io.Writer
 	indexes bool // the data are indexes of a palette, which have more matches than they show to choose
-	sum     hash.Hash32
+	sum     uint32
 	line    int
 	block   []byte        // lines that are not compressed yet, and a margin
 	filled  int           // bytes of block
@@ -40,7 +38,7 @@ const blockSize = 128 << 10
 // newDeflater returns a deflater for lines of a fixed length.
 func newDeflater(w io.Writer, line, lines int, indexes bool) *deflater {
 	block := make([]byte, min(lines, max(1, blockSize/line))*line+margin)
-	return &deflater{w: w, indexes: indexes, sum: adler32.New(), line: line, block: block}
+	return &deflater{w: w, indexes: indexes, sum: 1, line: line, block: block}
 }
 
 // next returns memory for a line, with a margin. If there is none left, it compresses the current block before.
@@ -59,7 +57,7 @@ func (d *deflater) next() ([]byte, error) {
 func (d *deflater) compress() error {
 	block := d.block[:d.filled]
 	d.filled = 0
-	d.sum.Write(block)
+	d.sum = adler(d.sum, block)
 	next := d.choose(block)
 	if next != d.current {
 		if err := d.change(next); err != nil {
@@ -124,6 +122,6 @@ func (d *deflater) Close() error {
 	if d.matches != nil {
 		matchers.Put(d.matches)
 	}
-	_, err := d.w.Write(binary.BigEndian.AppendUint32(nil, d.sum.Sum32()))
+	_, err := d.w.Write(binary.BigEndian.AppendUint32(nil, d.sum))
 	return err
 }

@@ -4,8 +4,6 @@ import (
 	"bufio"
 	"encoding/binary"
 	"errors"
-	"hash"
-	"hash/adler32"
 	"io"
 )
 
@@ -26,7 +24,7 @@ type inflater struct {
 	pos    int    // of the next byte of in
 	bits   uint64 // the next bits, lowest first
 	count  uint   // of valid bits
-	sum    hash.Hash32
+	sum    uint32
 	window []byte
 	read   int // window[read:end] has not been read
 	end    int
@@ -40,7 +38,7 @@ type inflater struct {
 
 // newInflater reads the header. Like compress/zlib, src reads no more than it must with a buffer of its default size.
 func newInflater(r io.Reader) (*inflater, error) {
-	f := &inflater{src: bufio.NewReader(r), sum: adler32.New(), window: make([]byte, windowSize)}
+	f := &inflater{src: bufio.NewReader(r), sum: 1, window: make([]byte, windowSize)}
 	if err := f.need(16); err != nil {
 		return nil, err
 	}
@@ -119,7 +117,7 @@ func (f *inflater) Read(p []byte) (int, error) {
 			f.read, f.end = historySize, historySize
 		}
 		f.err = f.decode()
-		f.sum.Write(f.window[f.read:f.end])
+		f.sum = adler(f.sum, f.window[f.read:f.end])
 		if f.err == io.EOF {
 			f.err = f.verify()
 		}
@@ -200,7 +198,7 @@ func (f *inflater) verify() error {
 	}
 	var sum [4]byte
 	binary.LittleEndian.PutUint32(sum[:], uint32(f.take(32)))
-	if binary.BigEndian.Uint32(sum[:]) != f.sum.Sum32() {
+	if binary.BigEndian.Uint32(sum[:]) != f.sum {
 		return errors.New("the checksum of the compressed data is wrong")
 	}
 	return io.EOF
