@@ -177,3 +177,12 @@ func Pixels(ctx context.Context, raw []byte) (*image.RGBA, error) {
 	tones().apply(rgba.Pix, 4)
 	return rgba, nil
 }
+
+// DraftMemory is what the plan of memory has for the drafts of a photo, in bytes.
+func DraftMemory(pixels int64) int64 { return draftMemory(pixels) }
+
+// DraftSize filters planes and returns the size of their drafts in bytes.
+func DraftSize(m *image.YCbCr) int {
+	tonePlanes(m)
+	return len(encoder().Draft(nil, m, new(jfif.Counts)))
+}

@@ -36,11 +36,6 @@ func StripHeight(width int) int {
 	return 16 * ((stripMCUs + mcus - 1) / mcus)
 }
 
-// Memory returns the maximum bytes of a picture's drafts at quality 90, and of its file together with the drafts that were
-// not yet used. The worst case found is noise of 0 and 255 in all planes, with 1.43 bytes per pixel. The energy of 64
-// samples and the lengths of the standard codes bound it at 1.9, but no samples have the coefficients that take so much.
-func Memory(pixels int64) int64 { return pixels * 3 / 2 }
-
 // Header appends everything before the first strip of a file. Width and height may be at most 65535.
 func (e *Encoder) Header(dst []byte, width, height int, t *Tables) []byte {
 	dst = append(dst, 0xff, markerSOI, 0xff, markerDQT, 0, 2+2*65)
