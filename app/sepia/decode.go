@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"image"
-	"image/color"
 	"image/gif"
 	"image/jpeg"
 	"io"
@@ -48,9 +47,6 @@ func decode(ctx context.Context, j *job) error {
 		return unreadable(fmt.Sprintf("This %s is damaged.", j.photo.Format.name()),
 			errors.New("the size of the decoded image differs from that in the header"))
 	}
-	if m := ycbcrOf(img); m != nil && j.photo.Format == WebP {
-		widenRange(m)
-	}
 	j.img, j.raw = img, nil // allows the file to be garbage collected
 	// A WebP with a fully opaque alpha channel becomes a JPEG, a tenth of the size of the PNG.
 	opaque, ok := img.(interface{ Opaque() bool })
@@ -80,49 +76,4 @@ func (r contextReader) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	return r.r.Read(p)
-}
-
-func ycbcrOf(img image.Image) *image.YCbCr {
-	switch m := img.(type) {
-	case *image.YCbCr:
-		return m
-	case *image.NYCbCrA: // imaging would premultiply it and lose the colours where alpha is 0
-		return &m.YCbCr
-	}
-	return nil
-}
-
-// widenRange scales the planes of a lossy WebP from video range (luma 16..235, chroma 16..240) to the full range of
-// image.YCbCr and JPEG. x/image/webp does not do this (Go issue 40173), so black would become dark grey.
-func widenRange(m *image.YCbCr) {
-	var luma, chroma [256]uint8
-	for i := range 256 {
-		luma[i] = uint8(clampRound((float64(i) - 16) * 255 / 219))
-		chroma[i] = uint8(clampRound((float64(i)-128)*255/224 + 128))
-	}
-	for i, v := range m.Y {
-		m.Y[i] = luma[v]
-	}
-	for i := range m.Cb {
-		m.Cb[i], m.Cr[i] = chroma[m.Cb[i]], chroma[m.Cr[i]]
-	}
-}
-
-// upsample writes row y of m as opaque 4-byte pixels. Like draw.Draw it repeats chroma samples.
-func upsample(dst []byte, m *image.YCbCr, y int) {
-	var shift int
-	switch m.SubsampleRatio {
-	case image.YCbCrSubsampleRatio422, image.YCbCrSubsampleRatio420:
-		shift = 1
-	case image.YCbCrSubsampleRatio411, image.YCbCrSubsampleRatio410:
-		shift = 2
-	}
-	// shift is for the columns; COffset selects the chroma row.
-	c := m.COffset(m.Rect.Min.X, m.Rect.Min.Y+y)
-	cb, cr := m.Cb[c:], m.Cr[c:]
-	for x, l := range m.Y[y*m.YStride:][:m.Rect.Dx()] {
-		p := dst[4*x : 4*x+4 : 4*x+4]
-		p[0], p[1], p[2] = color.YCbCrToRGB(l, cb[x>>shift], cr[x>>shift])
-		p[3] = 255
-	}
 }

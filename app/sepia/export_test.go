@@ -59,9 +59,7 @@ func (s stripSource) tonedWhole() (*image.YCbCr, error) {
 		if err := s.read(m, y); err != nil {
 			return nil, err
 		}
-		if !s.toned {
-			tonePlanes(m)
-		}
+		s.filter(m, y)
 		for i := range 16 {
 			copy(whole.Y[(y+i)*whole.YStride:], m.Y[i*m.YStride:][:m.YStride])
 		}
@@ -160,22 +158,18 @@ func EncodeStrips(m *image.YCbCr) {
 	}
 }
 
-// Pixels decodes a photo in planes and filters each pixel by itself.
-func Pixels(ctx context.Context, raw []byte) (*image.RGBA, error) {
-	j, err := Filter{}.open(raw)
-	if err != nil {
-		return nil, err
-	}
-	if err := decode(ctx, j); err != nil {
-		return nil, err
-	}
-	m := j.img.(*image.YCbCr)
+// WebPRows converts the planes of a lossy WebP to 4-byte pixels.
+func WebPRows(m *image.YCbCr) *image.RGBA {
 	rgba := image.NewRGBA(m.Rect)
 	for y := range m.Rect.Dy() {
-		upsample(rgba.Pix[y*rgba.Stride:][:rgba.Stride], m, y)
+		webpRow(rgba.Pix[y*rgba.Stride:][:rgba.Stride], m, 0, y)
 	}
-	tones().apply(rgba.Pix, 4)
-	return rgba, nil
+	return rgba
+}
+
+// WebPStrips filters the planes of a lossy WebP, as the encoder gets them.
+func WebPStrips(m *image.YCbCr, orientation int) (*image.YCbCr, error) {
+	return webpPlanes(m, orientation).tonedWhole()
 }
 
 // DraftMemory is what the plan of memory has for the drafts of a photo, in bytes.

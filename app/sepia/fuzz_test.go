@@ -108,9 +108,10 @@ func FuzzApply(f *testing.F) {
 	})
 }
 
-// FuzzWebP puts the input behind the head of a container, as chunks, so that the fuzzer need not find that head.
+// FuzzWebP puts the input behind the head of a container, as chunks, so that the fuzzer need not find that head. An
+// opaque lossy photo has the planes of x/image/vp8, or both refuse it.
 func FuzzWebP(f *testing.F) {
-	for _, name := range []string{"lossy", "alpha", "lossless", "flat"} {
+	for _, name := range []string{"lossy", "edges", "alpha", "lossless", "flat"} {
 		b, err := os.ReadFile(filepath.Join("testdata", name+".webp"))
 		if err != nil {
 			f.Fatal(err)
@@ -127,6 +128,7 @@ func FuzzWebP(f *testing.F) {
 		if p.Width > 1<<14 || p.Height > 1<<14 || p.Width*p.Height > fuzzPixels {
 			t.Fatalf("accepted %+v", p)
 		}
+		samePlanes(t, raw, p.Orientation)
 		var bad *imagery.BadPhoto
 		for _, part := range [][]byte{raw, slices.Clip(raw[:max(12, len(raw)-int(cut))])} {
 			_, err := sepia.Filter{MaxPixels: fuzzPixels}.Apply(t.Context(), part)

@@ -70,6 +70,9 @@ func strips(ctx context.Context, j *job) error {
 func planar(j *job) (stripSource, bool) {
 	switch m := j.img.(type) {
 	case *image.YCbCr:
+		if j.photo.Format == WebP {
+			return webpPlanes(m, j.photo.Orientation), j.lossy
+		}
 		return upright(m, j.photo.Orientation), j.lossy
 	case *image.Gray:
 		grey := image.YCbCr{Y: m.Pix, YStride: m.Stride, Rect: m.Rect, SubsampleRatio: image.YCbCrSubsampleRatio420}

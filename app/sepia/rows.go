@@ -85,7 +85,8 @@ func (s rowSource) toPlanes() stripSource {
 		pad(m, s.width, rows)
 		return nil
 	}
-	return stripSource{s.width, s.height, image.YCbCrSubsampleRatio420, read, true}
+	toned := func(*image.YCbCr, int) {}
+	return stripSource{s.width, s.height, image.YCbCrSubsampleRatio420, read, toned}
 }
 
 // twoRows converts two rows of opaque 4-byte pixels. Luma has both rows, in strides of half its length.

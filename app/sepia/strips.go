@@ -53,14 +53,16 @@ type stripSource struct {
 	width, height int
 	ratio         image.YCbCrSubsampleRatio
 	// read fills a strip, from row y of the photo, in whole MCUs. It is called for all strips from top to bottom.
-	read  func(m *image.YCbCr, y int) error
-	toned bool // read returns filtered pixels
+	read func(m *image.YCbCr, y int) error
+	// tone filters a strip in place, from row y of the photo, and converts it to 4:2:0. Goroutines call it at the
+	// same time, each for another strip. nil means tonePlanes.
+	tone func(m *image.YCbCr, y int)
 }
 
-// toJPEG filters a photo and writes it as a JPEG with Huffman tables made for it. That takes two passes: the first makes
-// drafts of all strips and counts their symbols, the second turns them into the strips of the file. Strips are read in
-// order by the calling goroutine, filtered and encoded on several cores, and written in order. The result does not
-// depend on the number of cores. A photo that cannot be read completely leaves nothing in out.
+// toJPEG filters a photo and writes it as a JPEG with Huffman tables made for it. That takes two passes: the first
+// makes drafts of all strips and counts their symbols, the second turns them into the strips of the file. Strips are
+// read in order by the calling goroutine, filtered and encoded on several cores, and written in order. The result does
+// not depend on the number of cores. A photo that cannot be read completely leaves nothing in out.
 func (s stripSource) toJPEG(ctx context.Context, out *sink) error {
 	rows := jfif.StripHeight(s.width)
 	n := (s.height + rows - 1) / rows
@@ -76,9 +78,7 @@ func (s stripSource) toJPEG(ctx context.Context, out *sink) error {
 		return s.read(&at.YCbCr, at.index*rows)
 	}
 	encode := func(at *strip) {
-		if !s.toned {
-			tonePlanes(&at.YCbCr)
-		}
+		s.filter(&at.YCbCr, at.index*rows)
 		at.draft = encoder().Draft(at.draft[:0], &at.YCbCr, &at.counts)
 	}
 	if err := p.run(fill, encode, func(at *strip) error { return drafts.push(at.draft) }); err != nil {
@@ -109,6 +109,15 @@ func (s stripSource) toJPEG(ctx context.Context, out *sink) error {
 	})
 }
 
+// filter calls tone.
+func (s stripSource) filter(m *image.YCbCr, y int) {
+	if s.tone == nil {
+		tonePlanes(m)
+	} else {
+		s.tone(m, y)
+	}
+}
+
 // recycle keeps w for the next photo.
 func (w *workspace) recycle() {
 	for i := range w.strips {
@@ -126,8 +135,8 @@ type passes struct {
 	n    int     // number of strips of the photo
 }
 
-// run calls three functions for each strip: fill and done in the calling goroutine, in the order of the strips, and work
-// in between on several cores. It returns the first error of fill, done and ctx.
+// run calls three functions for each strip: fill and done in the calling goroutine, in the order of the strips, and
+// work in between on several cores. It returns the first error of fill, done and ctx.
 func (p passes) run(fill func(*strip) error, work func(*strip), done func(*strip) error) error {
 	start, stop := startCores(len(p.ring)/2, work)
 	defer stop()

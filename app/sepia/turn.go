@@ -208,11 +208,10 @@ func straightPart(img image.Image, part image.Rectangle) image.Image {
 func straightPlanes(m *image.NYCbCrA, part image.Rectangle) *image.NRGBA {
 	whole := part
 	whole.Min.X &^= 1 // where a chroma sample begins
-	planes := m.YCbCr.SubImage(whole).(*image.YCbCr)
 	canvas := image.NewNRGBA(whole)
 	for y := range whole.Dy() {
 		row := canvas.Pix[y*canvas.Stride:][:canvas.Stride]
-		upsample(row, planes, y)
+		webpRow(row, &m.YCbCr, whole.Min.X, whole.Min.Y+y)
 		for x, a := range m.A[m.AOffset(whole.Min.X, whole.Min.Y+y):][:whole.Dx()] {
 			row[4*x+3] = a
 		}
