@@ -1,13 +1,6 @@
 package pngstream
 
-import (
-	"encoding/binary"
-
-	"golang.org/x/sys/cpu"
-)
-
-// vector reports whether checksums use the instructions of AVX2. The results are the same without it.
-var vector = cpu.X86.HasAVX2
+import "encoding/binary"
 
 const (
 	adlerModulus = 65521

@@ -38,10 +38,12 @@ func unfilter(filter byte, row, above []byte, distance int) bool {
 			averageN(row, above, distance)
 		}
 	case filterPaeth:
-		switch distance {
-		case 3:
+		switch {
+		case vector && (distance == 3 || distance == 4) && len(row) >= 4*distance:
+			paethVector(row, above, distance)
+		case distance == 3:
 			paeth3(row, above)
-		case 4:
+		case distance == 4:
 			paeth4(row, above)
 		default:
 			paethN(row, above, distance)
@@ -132,6 +134,18 @@ func averageN(row, above []byte, distance int) {
 			left = (uint(row[i]) + (left+uint(above[i]))>>1) & 255
 			row[i] = byte(left)
 		}
+	}
+}
+
+// paethVector uses instructions for pixels of 3 or 4 bytes, which take as long for all bytes of a pixel as for one.
+func paethVector(row, above []byte, distance int) {
+	end := len(row) - 2*distance // which leaves four bytes to read
+	next := row[end]
+	paethAVX2(&row[0], &above[0], end/distance, distance)
+	row[end] = next
+	for i := end; i < len(row); i++ {
+		left, up, corner := row[i-distance], above[i], above[i-distance]
+		row[i] += byte(paeth(int(left), int(up), int(corner)))
 	}
 }
 

@@ -5,3 +5,9 @@ package pngstream
 //
 //go:noescape
 func adlerAVX2(p []byte) (sum, sums, weighted uint64)
+
+// paethAVX2 reverses the filter Paeth of so many pixels, not 0, at the beginning of a row, of 3 or 4 bytes as distance
+// says. It reads four bytes of the pixel behind them, and overwrites the first if a pixel has three.
+//
+//go:noescape
+func paethAVX2(row, above *byte, pixels, distance int)
