@@ -8,6 +8,9 @@
 // to RGB pixels; package jfif also decodes ordinary JPEGs in strips. A PNG goes row by row through package pngstream.
 // Other images are turned with package imaging, filtered and encoded in bands of rows.
 //
+// On amd64 with AVX2, the loops over blocks and pixels are in assembly, here and in package jfif. Each has the same
+// results as Go code, which runs everywhere else, and with GODEBUG=cpu.avx2=off.
+//
 // Inspect reads a header, rejects what the filter cannot process, and estimates the memory of Apply. Apply runs the
 // steps of pipeline. Both return an *imagery.BadPhoto if the photo itself is the cause, so that a retry is useless.
 package sepia
