@@ -122,6 +122,12 @@ func (t tools) startOurs(operation string) starter {
 	}
 }
 
+// startWithoutVectors starts the program ours without the instructions that only amd64 has, so with the code that other
+// architectures run.
+func (t tools) startWithoutVectors(ctx context.Context, cores []int) (*engine, error) {
+	return startProtocol(ctx, "ours", cores, "env", "GODEBUG=cpu.avx2=off", t.ours)
+}
+
 // startSharp returns a starter of sharp with one of its operations, with as many threads as cores.
 func (t tools) startSharp(operation string) starter {
 	return func(ctx context.Context, cores []int) (*engine, error) {
@@ -159,6 +165,7 @@ const imageMagick = "ImageMagick"
 func (t tools) competitors() []competitor {
 	return []competitor{
 		{sharpName, t.startSharp("matrix")},
+		{"ours without AVX2", t.startWithoutVectors},
 		{"Node worker with sharp", t.startSharp("worker")},
 		{"Go with libvips", t.startLibvips},
 		{"Go with imaging", t.startOurs("plain")},

@@ -88,7 +88,7 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	log.Printf("this takes about %.0f minutes on an idle machine", o.estimate().Minutes())
+	log.Printf("this takes about %.0f min on an idle machine", o.estimate().Minutes())
 	var errs []error
 	for _, section := range o.sections {
 		var text bytes.Buffer

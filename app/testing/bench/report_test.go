@@ -110,7 +110,7 @@ func TestCommandLine(t *testing.T) {
 
 // TestEstimate: the whole run takes about 20 minutes on two cores, a trial little more than one.
 func TestEstimate(t *testing.T) {
-	const competitors = 6
+	competitors := len(tools{}.competitors())
 	if whole := thorough.estimate(competitors, 2) + thoroughService.estimate(); whole > 21*time.Minute {
 		t.Errorf("the whole run takes %s", whole)
 	}
