@@ -176,7 +176,7 @@ func withStandardTables(t *testing.T, head []byte, draft []byte, mcus int) []byt
 	return append(out, 0xff, 0xd9)
 }
 
-// TestTablesChangeNoPixel compares with files of the same drafts that have the standard tables.
+// TestTablesChangeNoPixel compares with files of the same drafts that have the standard tables, and the worst ones.
 func TestTablesChangeNoPixel(t *testing.T) {
 	for name, sample := range samples {
 		for _, quality := range []int{1, 50, 90, 100} {
@@ -186,13 +186,18 @@ func TestTablesChangeNoPixel(t *testing.T) {
 				var tables jfif.Tables
 				tables.Reset(counts)
 				own := file(e, m, drafts, &tables)
+				tables.Reset(jfif.Inverse(counts))
+				worst := file(e, m, drafts, &tables)
 				was := withStandardTables(t, own[:bytes.Index(own, []byte{0xff, 0xda})+14], drafts[0], 8)
-				if len(drafts) != 1 || len(own) >= len(was) {
-					t.Errorf("%d bytes, with standard tables %d", len(own), len(was))
+				if len(drafts) != 1 || len(own) >= len(was) || len(own) > len(worst) {
+					t.Errorf("%d bytes, with standard tables %d, with the worst %d", len(own), len(was), len(worst))
 				}
-				if is, was := decode(t, own), decode(t, was); !slices.Equal(is.Y, was.Y) || !slices.Equal(is.Cb, was.Cb) ||
-					!slices.Equal(is.Cr, was.Cr) {
-					t.Error("other pixels than with standard tables")
+				want := decode(t, was)
+				for _, own := range [][]byte{own, worst} {
+					is := decode(t, own)
+					if !slices.Equal(is.Y, want.Y) || !slices.Equal(is.Cb, want.Cb) || !slices.Equal(is.Cr, want.Cr) {
+						t.Error("other pixels than with standard tables")
+					}
 				}
 			})
 		}
