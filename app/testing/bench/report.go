@@ -45,7 +45,7 @@ func printMemory(w io.Writer, f pipelineResults) {
 // printSharp writes the comparison with sharp, which the goal for speed refers to.
 func printSharp(w io.Writer, f pipelineResults) {
 	fmt.Fprint(w, "\n| photo | file | cores | ours | sharp | ours / sharp | quartiles | CPU, ours / sharp "+
-		"| size of the result | pairs | allocations |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")
+		"| size, other pixels | pairs | allocations |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")
 	for _, c := range f.comparisons {
 		if c.other != sharpName {
 			continue
