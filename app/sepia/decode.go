@@ -7,16 +7,15 @@ import (
 	"fmt"
 	"image"
 	"image/gif"
-	"image/jpeg"
 	"io"
 
 	"golang.org/x/image/webp"
 )
 
-// decoders has the decoder of each format but PNG. image.Decode is not used, because it also accepts formats that
-// imported packages have registered.
+// decoders has the decoder of each format that is not streamed. image.Decode is not used, because it also accepts
+// formats that imported packages have registered.
 var decoders = map[Format]func(io.Reader) (image.Image, error){
-	JPEG: jpeg.Decode, GIF: gif.Decode, WebP: webp.Decode,
+	GIF: gif.Decode, WebP: webp.Decode,
 }
 
 // decode decodes the photo within the DecodeTimeout of the filter.

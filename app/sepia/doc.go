@@ -5,7 +5,7 @@
 // assumed to be sRGB.
 //
 // A photo with YCbCr planes that becomes a JPEG is filtered and encoded in strips on several cores, without conversion
-// to RGB pixels; package jfif also decodes ordinary JPEGs in strips. A PNG goes row by row through package pngstream.
+// to RGB pixels; package jfif also decodes JPEGs in strips. A PNG goes row by row through package pngstream.
 // Other images are turned with package imaging, filtered and encoded in bands of rows.
 //
 // On amd64 with AVX2, the loops over blocks and pixels are in assembly, here and in package jfif. Each has the same

@@ -3,6 +3,7 @@ package sepia
 import (
 	"context"
 	"image"
+	"image/jpeg"
 	"image/png"
 	"io"
 	"maps"
@@ -108,10 +109,10 @@ func (f Filter) WithDecoder(d func(io.Reader) (image.Image, error)) Filter {
 	return f
 }
 
-// WithStandardDecoders returns the filter without the decoder for plain JPEGs.
+// WithStandardDecoders returns the filter with the decoders of the standard library.
 func (f Filter) WithStandardDecoders() Filter {
 	f.decoders = maps.Clone(decoders)
-	f.decoders[PNG] = png.Decode
+	f.decoders[PNG], f.decoders[JPEG] = png.Decode, jpeg.Decode
 	return f
 }
 

@@ -29,6 +29,7 @@ const (
 // jpegFrame has the properties that determine the memory for decoding.
 type jpegFrame struct {
 	width, height int
+	orientation   int
 	progressive   bool
 	components    []jpegComponent
 	jfif          bool
@@ -68,6 +69,7 @@ func readJPEG(s *source, maxPixels int64) (Photo, error) {
 	if len(f.components) == 4 && !f.adobe {
 		return Photo{}, unreadable("This JPEG has four colour channels of an unknown kind; please save it as RGB.", nil)
 	}
+	f.orientation = r.orientation
 	at := func(width, height int) cost {
 		scaled := *f
 		scaled.width, scaled.height = width, height
@@ -214,33 +216,45 @@ func (f *jpegFrame) rgb() bool {
 		(f.adobe && f.transform == 0 || c[0].id == 'R' && c[1].id == 'G' && c[2].id == 'B')
 }
 
-// cost returns the memory that image/jpeg allocates: planes that are padded to whole MCUs; for a progressive photo also
-// a 4-byte coefficient per sample; and for RGB and CMYK a copy of 4 bytes per pixel.
+// cost returns the memory for decoding. An upright photo is decoded strip by strip, any other in planes, or in pixels
+// if it is not stored as grey or YCbCr. A progressive photo begins with its coefficients, of 17/8 bytes per sample, in
+// whole MCUs. They become garbage while the planes or the result grow, and are collected in heldParts.
 func (f *jpegFrame) cost() cost {
 	pixels := int64(f.width) * int64(f.height)
+	samples := f.samples()
+	c := cost{result: jpegResult, planar: true}
+	growing := jpegResult * pixels
+	if f.orientation > 1 {
+		c.image = samples
+		switch {
+		case len(f.components) == 4 || f.rgb():
+			c.image = 4*pixels + bands(4*int64(max(f.width, f.height)), pixels)
+		case f.components[0].h == 4: // chroma is repeated horizontally
+			c.image += samples / 3
+		}
+		growing = c.image
+	}
+	c.decode = c.image
+	if f.progressive {
+		c.decode = samples*17/8 + growing/heldParts + Photo{Width: f.width, Height: f.height}.strips()
+	}
+	return c
+}
+
+// samples returns the number of samples in all planes, in whole MCUs.
+func (f *jpegFrame) samples() (n int64) {
 	first := f.components[0]
 	if len(f.components) == 1 {
 		first.h, first.v = 1, 1 // a single component is never subsampled, even if its header has a sampling factor
 	}
 	unitsX, unitsY := units(f.width, first.h), units(f.height, first.v)
-	var samples int64
 	for _, c := range f.components {
 		if len(f.components) == 1 {
 			c = first
 		}
-		samples += unitsX * unitsY * int64(c.h) * int64(c.v) * 64
+		n += unitsX * unitsY * int64(c.h) * int64(c.v) * 64
 	}
-	c := cost{decode: samples, image: samples, result: jpegResult}
-	if f.progressive {
-		c.decode += 4 * samples
-	}
-	if len(f.components) == 4 || f.rgb() {
-		c.decode += 4 * pixels
-		c.image = 4 * pixels
-		return c
-	}
-	c.planar = true
-	return c
+	return n
 }
 
 // units returns how many MCUs with sampling factor s cover n pixels.

@@ -77,6 +77,7 @@ func openJPEG(ctx context.Context, d *jfif.Decoder, j *job) error {
 
 // jpegStrips returns an upright photo that is stored as grey or YCbCr.
 func jpegStrips(d *jfif.Decoder) stripSource {
+	garbage := newCollector(2 * d.Width * d.Height)
 	read := func(m *image.YCbCr, y int) error {
 		height := min(m.Rect.Dy(), d.Height-y)
 		if err := readPlanes(d, m, height); err != nil {
@@ -87,6 +88,9 @@ func jpegStrips(d *jfif.Decoder) stripSource {
 			fill(m.Cr, 128)
 		}
 		pad(m, d.Width, height)
+		if d.Progressive { // of which the coefficients are released
+			garbage.add(2 * d.Width * height)
+		}
 		return nil
 	}
 	return stripSource{width: d.Width, height: d.Height, ratio: narrow[d.Ratio], read: read}

@@ -2,11 +2,16 @@ package jfif_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"maps"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
+
+	"imagery/app/sepia/jfif"
 )
 
 // The planes of the samplings that image/jpeg decodes.
@@ -184,5 +189,38 @@ func TestDamagedKindsAgree(t *testing.T) {
 	t.Logf("%d of %d were read", read, rounds*len(names))
 	if read < rounds*len(names)/20 {
 		t.Errorf("only %d damaged files could be read, too few to tell", read)
+	}
+}
+
+// TestLittleDataTakesLittleMemory: a file that declares 50 megapixels and ends early allocates rows of coefficients
+// only as far as its data reaches.
+func TestLittleDataTakesLittleMemory(t *testing.T) {
+	for name, s := range kinds() {
+		file := s.bytes()
+		at := bytes.Index(file, []byte{0xff, max(s.marker, 0xc0), 0x00})
+		copy(file[at+5:], "\x13\x88\x27\x10") // 5000 rows of 10000 pixels
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		var d jfif.Decoder
+		if d.Open(file) == nil {
+			d.Load(t.Context())
+		}
+		runtime.ReadMemStats(&after)
+		if n := after.TotalAlloc - before.TotalAlloc; n > 12<<20 {
+			t.Errorf("%s: %d bytes are allocated for a file of %d", name, n, len(file))
+		}
+	}
+}
+
+// TestLoadEndsWithItsContext: it looks at the context between rows of MCUs.
+func TestLoadEndsWithItsContext(t *testing.T) {
+	var d jfif.Decoder
+	if err := d.Open(kinds()["4:2:0, progressive, successive approximation"].bytes()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := d.Load(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want %v", err, context.Canceled)
 	}
 }
