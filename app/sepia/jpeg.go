@@ -223,7 +223,7 @@ func (f *jpegFrame) cost() cost {
 	pixels := int64(f.width) * int64(f.height)
 	samples := f.samples()
 	c := cost{result: jpegResult, planar: true}
-	growing := jpegResult * pixels
+	growing := draftMemory(pixels)
 	if f.orientation > 1 {
 		c.image = samples
 		switch {
