@@ -57,12 +57,12 @@ func (p Photo) strips() int64 {
 }
 
 // LargestPeak returns the largest Peak of photos with up to maxPixels. A Filter rejects the few photos that need more
-// (a progressive CMYK JPEG near the limit, or a PNG with one or two rows of millions of pixels). A process that runs
-// Apply needs a memory budget of this size.
+// (such as a PNG with one or two rows of millions of pixels). A process that runs Apply needs a memory budget of this
+// size.
 func LargestPeak(maxPixels int64) int64 {
 	side := int(math.Ceil(math.Sqrt(float64(maxPixels))))
 	progressive := jpegFrame{width: side, height: side, progressive: true,
-		components: []jpegComponent{{1, 1, 1}, {2, 1, 1}, {3, 1, 1}}}
+		components: []jpegComponent{{1, 1, 1}, {2, 1, 1}, {3, 1, 1}, {4, 1, 1}}}
 	deep := pngHeader{width: side, height: side, depth: 16, colour: pngRGBA, interlaced: true, orientation: 6}
 	lossless := webpFrame{width: side, height: side, lossless: true, data: span{0, MaxBytes}}
 	lossy := webpFrame{width: side, height: side, data: span{0, MaxBytes}, alpha: span{0, MaxBytes}}

@@ -9,17 +9,13 @@ const (
 	// RawFile is the memory of a job besides that of its filter, in bytes: the largest file.
 	RawFile = MaxUploadBytes
 
-	// Two linear functions of the number of pixels bound the memory of the filter for any valid photo: the first is that
-	// of a progressive JPEG or an interlaced 16 bit PNG, the second that of a lossless WebP, whose tables are large even
-	// for a small photo. A test compares them with the filter.
-	peakPerPixel, peakBase     = 18, 24 << 20
-	tablesPerPixel, tablesBase = 11, 272 << 20
+	// A linear function of the number of pixels bounds the memory of the filter for any valid photo. It is that of a
+	// lossless WebP, whose tables are large even for a small photo. A test compares it with the filter.
+	peakPerPixel, peakBase = 11, 272 << 20
 )
 
 // LargestPeak returns the most memory, in bytes, that one valid photo needs while it is processed.
-func LargestPeak(maxPixels int64) int64 {
-	return max(peakBase+maxPixels*peakPerPixel, tablesBase+maxPixels*tablesPerPixel)
-}
+func LargestPeak(maxPixels int64) int64 { return peakBase + maxPixels*peakPerPixel }
 
 // WorkerPlan says what a worker does with its memory.
 type WorkerPlan struct {
