@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"runtime"
 	"slices"
@@ -111,6 +112,14 @@ func TestTail(t *testing.T) {
 		"a dictionary":         f.withData([]byte{0x78, 0xbb, 0, 0, 0, 1, 3, 0, 0, 0, 0, 1}),
 	} {
 		same(t, name, raw)
+	}
+	// A chunk that is longer than what the decompressor has read, with a checksum and an end where that stopped.
+	const buffered = 4096
+	part := append([]byte("IDAT"), append(data, make([]byte, buffered-len(data))...)...)
+	raw := binary.BigEndian.AppendUint32(f.head(), buffered+16)
+	raw = binary.BigEndian.AppendUint32(append(raw, part...), crc32.ChecksumIEEE(part))
+	if same(t, "an end within the chunk", append(raw, chunk("IEND", nil)...)) {
+		t.Error("an end within the chunk is accepted")
 	}
 }
 
