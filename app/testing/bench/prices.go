@@ -36,8 +36,8 @@ func printPrices(w io.Writer, f pipelineResults) {
 	}
 	fmt.Fprintf(w, "\nThe times are those of a core of this machine, which is not a core of these instances: theirs "+
 		"are arm64, and ours without AVX2 is the nearest row. Compare rows and programs. The prices are the list "+
-		"prices of %s in %s of the cost estimate of a stack, without servers, disks, S3, DynamoDB, SQS and traffic: %s, and "+
-		"%s. All cores of an instance are busy all the time.\n",
+		"prices of %s in %s of the cost estimate of a stack, without servers, disks, S3, DynamoDB, SQS and traffic: "+
+		"%s, and %s. All cores of an instance are busy all the time.\n",
 		instances.PriceRegion, instances.PriceDate, describePrice(dev), describePrice(prod))
 }
 
