@@ -104,6 +104,10 @@ func undecoded(j *job) bool  { return j.img == nil && j.out.size == 0 }
 // in Peak covers the garbage of a job.
 const collectFrom = allowance + 4<<20
 
+// returnFrom is the peak, in bytes, from which Apply returns the memory of a photo that was held as a whole. The next
+// photo may not fit into the same place of the heap, if only its file lies there, and the process would grow by both.
+const returnFrom = 3 * allowance
+
 // Apply returns the filtered photo. It returns a *imagery.BadPhoto if the photo cannot be processed, or the error of
 // ctx once it has ended. It checks ctx while it decodes and encodes and between blocks of pixels. The longest time
 // without a check is about two seconds, for the inner loop of a large lossy WebP. A photo that becomes a JPEG is
@@ -140,7 +144,11 @@ func (f Filter) Apply(ctx context.Context, raw []byte) (res imagery.Result, err 
 		}
 		// Otherwise the garbage of this step would add to the memory of the next one: for a progressive JPEG 15
 		// bytes per pixel instead of 4. A streamed photo has no garbage, and a collection would empty its pools.
-		if collect && !j.streamed {
+		switch {
+		case !collect || j.streamed:
+		case j.out.size > 0 && j.photo.Peak() >= returnFrom:
+			debug.FreeOSMemory()
+		default:
 			runtime.GC()
 		}
 	}
