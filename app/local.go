@@ -135,7 +135,7 @@ func shareMemory(s *settings.Settings, log *slog.Logger) (connections int, env [
 	}
 	go b.Serve(func(err error) { log.Warn("memory cannot be leased at the moment", "error", err) })
 	connections = localConnections(bytes)
-	balancer := settings.ProcessBase + int64(connections-httpserver.MinConnections)*httpserver.MemoryPerConnection
+	balancer := settings.LocalBase + int64(connections-httpserver.MinConnections)*httpserver.MemoryPerConnection
 	debug.SetMemoryLimit(min(slack+balancer, debug.SetMemoryLimit(-1)))
 	return connections, []string{pools}, nil
 }

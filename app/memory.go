@@ -88,7 +88,7 @@ func planShared(env string, s settings.Settings) (m memory, err error) {
 	plan := settings.PlanLocal(runtime.GOMAXPROCS(0), bytes, s.MaxPixels)
 	m.connections, m.worker = localConnections(bytes), plan.Worker
 	m.worker.Photos = min(cmp.Or(s.PhotoMemory, plan.Photos), plan.Photos)
-	h := &heap{limit: slack + settings.ProcessBase}
+	h := &heap{limit: slack + settings.LocalBase}
 	if s.Role == settings.Worker {
 		h.limit += plan.Worker.Files()
 		m.photos, err = budget.Dial(address, photosPool, h.changed)

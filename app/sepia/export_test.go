@@ -29,12 +29,11 @@ func Develop(ctx context.Context, raw []byte) (image.Image, error) {
 			if err := openJPEG(ctx, d, j); err != nil {
 				return nil, err
 			}
-			if d.Model > jfif.YCbCr && j.photo.Orientation == 1 {
-				return jpegRows(d).toPlanes().tonedWhole()
+			source, err := jpegSource(ctx, d, j)
+			if err != nil {
+				return nil, err
 			}
-			if j.photo.Orientation == 1 {
-				return jpegStrips(d).tonedWhole()
-			}
+			return source.tonedWhole()
 		case s.name == "strips":
 			if source, ok := planar(j); ok {
 				return source.tonedWhole()
@@ -74,9 +73,9 @@ func (s stripSource) tonedWhole() (*image.YCbCr, error) {
 
 // TurnInParts makes the parts in which photos are turned as small as given, and returns a function that restores them.
 func TurnInParts(bytes int) (restore func()) {
-	was := bandSize
-	bandSize = bytes
-	return func() { bandSize = was }
+	band, part := bandSize, partSize
+	bandSize, partSize = bytes, bytes
+	return func() { bandSize, partSize = band, part }
 }
 
 // ReadAhead gives use a function that returns the rows of next, one byte per pixel, which are read ahead.
@@ -143,7 +142,7 @@ func EncodeStrips(m *image.YCbCr) {
 	defer w.recycle()
 	one := &w.strips[0]
 	one.counts = jfif.Counts{}
-	source := upright(m, 1)
+	source := upright(m, m.Rect.Size(), 1)
 	drafts, out := drafts{sink: sink{ctx: context.Background()}}, sink{ctx: context.Background()}
 	for y := 0; y+16 <= source.height; y += 16 {
 		one.prepare(source.width, 16, source.ratio)

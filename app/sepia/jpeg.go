@@ -216,45 +216,54 @@ func (f *jpegFrame) rgb() bool {
 		(f.adobe && f.transform == 0 || c[0].id == 'R' && c[1].id == 'G' && c[2].id == 'B')
 }
 
-// cost returns the memory for decoding. An upright photo is decoded strip by strip, any other in planes, or in pixels
-// if it is not stored as grey or YCbCr. A progressive photo begins with its coefficients, of 17/8 bytes per sample, in
-// whole MCUs. They become garbage while the planes or the result grow, and are collected in heldParts.
+// cost returns the memory of stream. For a progressive photo that are mostly its coefficients, which are released while
+// planes or the result grow. As far as the photo is to be turned, planes or pixels are in memory.
 func (f *jpegFrame) cost() cost {
-	pixels := int64(f.width) * int64(f.height)
-	samples := f.samples()
-	c := cost{result: jpegResult, planar: true}
-	growing := draftMemory(pixels)
-	if f.orientation > 1 {
-		c.image = samples
-		switch {
-		case len(f.components) == 4 || f.rgb():
-			c.image = 4*pixels + bands(4*int64(max(f.width, f.height)), pixels)
-		case f.components[0].h == 4: // chroma is repeated horizontally
-			c.image += samples / 3
-		}
-		growing = c.image
-	}
+	pixels, width := int64(f.width)*int64(f.height), int64(f.width)
+	samples, planes := f.samples()
+	pixel := len(f.components) == 4 || f.rgb() // converted to RGB, pixel by pixel
+	turned := f.orientation > 1
+	const rows = 16*4 + 3*4 // of the decoder's strip, and of converted pixels
+	c := cost{planar: true, image: rows * (width + 32)}
 	c.decode = c.image
+	switch {
+	case turned && pixel:
+		c.image += 4*pixels + bands(width, pixels)
+		c.decode = c.image + pixels // garbage
+	case turned && f.progressive:
+		c.image += planes
+		c.decode += planes / heldParts
+	case turned:
+		longest := max(width, int64(f.height))
+		c.image += min(planes, int64(partSize)+32*3*longest) + 32*longest
+	default:
+		c.decode += draftMemory(pixels)/heldParts + stripsMemory(f.width)
+	}
 	if f.progressive {
-		c.decode = samples*17/8 + growing/heldParts + Photo{Width: f.width, Height: f.height}.strips()
+		c.decode += 2*samples + samples/8
 	}
 	return c
 }
 
-// samples returns the number of samples in all planes, in whole MCUs.
-func (f *jpegFrame) samples() (n int64) {
+// samples returns the samples of all components, in whole MCUs, and the bytes of the planes of stream.
+func (f *jpegFrame) samples() (samples, planes int64) {
 	first := f.components[0]
 	if len(f.components) == 1 {
 		first.h, first.v = 1, 1 // a single component is never subsampled, even if its header has a sampling factor
 	}
-	unitsX, unitsY := units(f.width, first.h), units(f.height, first.v)
+	mcus := units(f.width, first.h) * units(f.height, first.v)
 	for _, c := range f.components {
 		if len(f.components) == 1 {
 			c = first
 		}
-		n += unitsX * unitsY * int64(c.h) * int64(c.v) * 64
+		samples += mcus * int64(c.h) * int64(c.v) * 64
 	}
-	return n
+	// In whole MCUs of the encoder. Chroma is repeated for every second column where it has a quarter of them.
+	luma := int64(wholeMCUs(f.width)) * int64(wholeMCUs(f.height))
+	if len(f.components) == 1 {
+		return samples, luma
+	}
+	return samples, luma + 2*luma/int64(min(first.h, 2)*first.v)
 }
 
 // units returns how many MCUs with sampling factor s cover n pixels.

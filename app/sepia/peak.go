@@ -1,26 +1,17 @@
 package sepia
 
-import (
-	"math"
+import "math"
 
-	"imagery/app/sepia/jfif"
-)
-
-// cost has the memory of one photo, in bytes. Memory that a step no longer uses counts until the step ends, because the
-// garbage collector may not run before.
+// cost has the memory of one photo, in bytes, without that of its result.
 type cost struct {
-	decode int64 // all allocations of the decoder
-	image  int64 // the part of decode that is the decoded image
-	result int64 // per pixel of the result, if nothing compresses
-	planar bool  // becomes a JPEG in strips, so that turning needs no memory
+	decode int64 // at most, before or while memory is released for the result
+	image  int64 // while the result is complete
+	planar bool  // the result is a JPEG that is made of planes, in strips
+	result int64 // per pixel of any other result, if nothing compresses
 }
 
-// The maximum bytes per pixel of the result. A PNG of noise is not compressed. For JPEG the worst case found, black and
-// white noise, takes 1.0 bytes at quality 90.
-const (
-	jpegResult = 2
-	pngResult  = 4
-)
+// pngResult is the maximum of cost.result.
+const pngResult = 4
 
 // allowance covers the memory that does not depend on the size of the photo (tables, state of the compressor, first
 // buffers) and the garbage of a job with a peak below collectFrom.
@@ -32,7 +23,11 @@ func (p Photo) Peak() int64 {
 	pixels := int64(p.Width) * int64(p.Height)
 	live := p.cost.image + p.cost.result*pixels
 	if p.cost.planar {
-		live = p.cost.image + draftMemory(pixels) + p.strips()
+		width := p.Width
+		if p.Orientation >= 5 {
+			width = p.Height
+		}
+		live += draftMemory(pixels) + stripsMemory(width)
 	}
 	peak := max(p.cost.decode, live)
 	// For the heap tables of the runtime and partly used spans.
@@ -46,22 +41,15 @@ func bands(row, pixels int64) int64 { return 4 * min(max(int64(bandSize), 4*row)
 // for pixels whose red, green and blue are 0 or 255 at random: 1.05 bytes per pixel, nearly all of it drafts.
 func draftMemory(pixels int64) int64 { return pixels * 5 / 4 }
 
-// strips returns the memory of all strips: up to three planes, and draft and result in buffers that grew to at most
-// twice the size of noise.
-func (p Photo) strips() int64 {
-	width := p.Width
-	if p.Orientation >= 5 {
-		width = p.Height
-	}
-	return maxStrips * int64(wholeMCUs(width)) * int64(jfif.StripHeight(width)) * (3 + 2*jpegResult)
-}
+// stripsMemory returns the maximum memory of all strips of a photo of that width.
+func stripsMemory(width int) int64 { return int64(2 * stripCores(width) * stripMemory(width)) }
 
-// LargestPeak returns the largest Peak of photos with up to maxPixels. A Filter rejects the few photos that need more
-// (such as a PNG with one or two rows of millions of pixels). A process that runs Apply needs a memory budget of this
+// LargestPeak returns the largest Peak of photos with up to maxPixels. A Filter rejects the few photos that need more,
+// such as a PNG with one or two rows of millions of pixels. A process that runs Apply needs a memory budget of this
 // size.
 func LargestPeak(maxPixels int64) int64 {
 	side := int(math.Ceil(math.Sqrt(float64(maxPixels))))
-	progressive := jpegFrame{width: side, height: side, progressive: true,
+	progressive := jpegFrame{width: side, height: side, progressive: true, orientation: 6,
 		components: []jpegComponent{{1, 1, 1}, {2, 1, 1}, {3, 1, 1}, {4, 1, 1}}}
 	deep := pngHeader{width: side, height: side, depth: 16, colour: pngRGBA, interlaced: true, orientation: 6}
 	lossless := webpFrame{width: side, height: side, lossless: true, data: span{0, MaxBytes}}

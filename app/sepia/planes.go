@@ -73,18 +73,19 @@ func planar(j *job) (stripSource, bool) {
 		if j.photo.Format == WebP {
 			return webpPlanes(m, j.photo.Orientation), j.lossy
 		}
-		return upright(m, j.photo.Orientation), j.lossy
+		return upright(m, m.Rect.Size(), j.photo.Orientation), j.lossy
 	case *image.Gray:
 		grey := image.YCbCr{Y: m.Pix, YStride: m.Stride, Rect: m.Rect, SubsampleRatio: image.YCbCrSubsampleRatio420}
-		return upright(&grey, j.photo.Orientation), j.lossy
+		return upright(&grey, m.Rect.Size(), j.photo.Orientation), j.lossy
 	}
 	return stripSource{}, false
 }
 
-// upright returns a source that reads the planes in upright orientation. Without chroma planes the photo is grey.
-func upright(m *image.YCbCr, orientation int) stripSource {
+// upright returns a source that reads the planes of a photo of that size in upright orientation. m is the photo, or the
+// part of it that is read; its Rect may change in between. Without chroma planes the photo is grey.
+func upright(m *image.YCbCr, size image.Point, orientation int) stripSource {
 	h, v := sampling(m.SubsampleRatio)
-	width, height := m.Rect.Dx(), m.Rect.Dy()
+	width, height := size.X, size.Y
 	luma := turned(m.Y, m.YStride, width, height, 1, 1, orientation)
 	s := stripSource{width: len(luma.across), height: len(luma.down), ratio: m.SubsampleRatio}
 	var cb, cr turnedPlane
@@ -101,16 +102,18 @@ func upright(m *image.YCbCr, orientation int) stripSource {
 	}
 	cr = cb
 	cr.samples = m.Cr
-	_, v = sampling(s.ratio)
+	_, down := sampling(s.ratio)
 	s.read = func(strip *image.YCbCr, y int) error {
 		rows := min(strip.Rect.Dy(), s.height-y)
-		luma.copy(strip.Y, strip.YStride, y, rows)
+		at := m.Rect.Min
+		luma.copy(strip.Y, strip.YStride, y, rows, at.Y*m.YStride+at.X)
 		if len(m.Cb) == 0 {
 			fill(strip.Cb, 128)
 			fill(strip.Cr, 128)
 		} else {
-			cb.copy(strip.Cb, strip.CStride, y/v, (rows+v-1)/v)
-			cr.copy(strip.Cr, strip.CStride, y/v, (rows+v-1)/v)
+			skipped := at.Y/v*m.CStride + at.X/h
+			cb.copy(strip.Cb, strip.CStride, y/down, (rows+down-1)/down, skipped)
+			cr.copy(strip.Cr, strip.CStride, y/down, (rows+down-1)/down, skipped)
 		}
 		pad(strip, s.width, rows)
 		return nil
@@ -156,17 +159,18 @@ func turned(samples []uint8, stride, width, height, h, v, orientation int) turne
 	return turnedPlane{samples, xs, ys, h == 1 && (orientation == 1 || orientation == 4)}
 }
 
-// copy writes n rows, from row y.
-func (t turnedPlane) copy(dst []uint8, stride, y, n int) {
+// copy writes n rows, from row y, of a plane without that many samples at its beginning.
+func (t turnedPlane) copy(dst []uint8, stride, y, n, skipped int) {
 	down := t.down[y:][:n]
 	if t.rows {
 		for i, at := range down {
-			copy(dst[i*stride:], t.samples[at:][:len(t.across)])
+			copy(dst[i*stride:], t.samples[at-skipped:][:len(t.across)])
 		}
 		return
 	}
 	// By columns, which are rows of the stored plane after a quarter turn.
 	for x, right := range t.across {
+		right -= skipped
 		for i, at := range down {
 			dst[i*stride+x] = t.samples[at+right]
 		}

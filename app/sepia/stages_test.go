@@ -67,7 +67,7 @@ func BenchmarkStages(b *testing.B) {
 // toneStrips filters copies of the strips of m.
 func toneStrips(m *image.YCbCr) {
 	var s strip
-	source := upright(m, 1)
+	source := upright(m, m.Rect.Size(), 1)
 	for y := 0; y+16 <= source.height; y += 16 {
 		s.prepare(source.width, 16, source.ratio)
 		source.read(&s.YCbCr, y)

@@ -15,8 +15,8 @@ import (
 
 var decoderPool = sync.Pool{New: func() any { return new(jfif.Decoder) }}
 
-// stream processes an upright JPEG completely, with only a few strips in memory, and the coefficients of a progressive
-// one. It only decodes a JPEG that is not upright.
+// stream processes a JPEG completely, with only a few strips in memory, the coefficients of a progressive one, and a part
+// of the planes of one that is not upright.
 func stream(ctx context.Context, j *job) error {
 	d := decoderPool.Get().(*jfif.Decoder)
 	defer func() {
@@ -35,24 +35,37 @@ func stream(ctx context.Context, j *job) error {
 }
 
 // streamOpen processes a photo that d has opened.
-func streamOpen(ctx context.Context, d *jfif.Decoder, j *job) (err error) {
-	turned := j.photo.Orientation > 1
+func streamOpen(ctx context.Context, d *jfif.Decoder, j *job) error {
 	j.streamed = !d.Progressive // whose coefficients are to be collected before the next photo
-	switch {
-	case d.Model > jfif.YCbCr:
-		source := jpegRows(d)
-		if turned {
-			if source, err = source.turned(j.photo.Orientation); err != nil {
-				return err
-			}
-		}
-		return source.toPlanes().toJPEG(ctx, &j.out)
-	case turned:
-		j.streamed = false
-		j.img, err = decodePlanes(ctx, d)
+	source, err := jpegSource(ctx, d, j)
+	if err != nil {
 		return err
 	}
-	return jpegStrips(d).toJPEG(ctx, &j.out)
+	return source.toJPEG(ctx, &j.out)
+}
+
+// jpegSource returns the upright photo that d has opened.
+func jpegSource(ctx context.Context, d *jfif.Decoder, j *job) (source stripSource, err error) {
+	orientation := j.photo.Orientation
+	switch {
+	case d.Model > jfif.YCbCr:
+		rows := jpegRows(d)
+		if orientation > 1 {
+			if rows, err = rows.turned(orientation); err != nil {
+				return source, err
+			}
+		}
+		return rows.toPlanes(), nil
+	case orientation == 1:
+		return jpegStrips(d), nil
+	case d.Progressive:
+		m, err := decodePlanes(ctx, d)
+		if err != nil {
+			return source, err
+		}
+		return upright(m, m.Rect.Size(), orientation), nil
+	}
+	return turnedStrips(ctx, d, j.raw, orientation), nil
 }
 
 func isJPEG(j *job) bool { return j.photo.Format == JPEG && j.filter.decoders == nil }
@@ -77,23 +90,31 @@ func openJPEG(ctx context.Context, d *jfif.Decoder, j *job) error {
 
 // jpegStrips returns an upright photo that is stored as grey or YCbCr.
 func jpegStrips(d *jfif.Decoder) stripSource {
-	garbage := newCollector(2 * d.Width * d.Height)
+	collect := coefficients(d)
 	read := func(m *image.YCbCr, y int) error {
 		height := min(m.Rect.Dy(), d.Height-y)
 		if err := readPlanes(d, m, height); err != nil {
 			return err
 		}
+		collect(height)
 		if d.Model == jfif.Grey {
 			fill(m.Cb, 128)
 			fill(m.Cr, 128)
 		}
 		pad(m, d.Width, height)
-		if d.Progressive { // of which the coefficients are released
-			garbage.add(2 * d.Width * height)
-		}
 		return nil
 	}
 	return stripSource{width: d.Width, height: d.Height, ratio: narrow[d.Ratio], read: read}
+}
+
+// coefficients returns a function that collects, after that many rows more, the coefficients that became garbage.
+func coefficients(d *jfif.Decoder) (collect func(rows int)) {
+	if !d.Progressive {
+		return func(int) {}
+	}
+	row := 2 * d.Width * planeBytes(d.Ratio, d.Model == jfif.Grey) / 4
+	garbage := newCollector(row * d.Height)
+	return func(rows int) { garbage.add(row * rows) }
 }
 
 // narrow is the sampling of strips. Where four columns share a sample of chroma it is repeated for two of them.
@@ -131,8 +152,8 @@ func widen(row []uint8) {
 	}
 }
 
-// decodePlanes decodes a photo that is to be turned. Coefficients become garbage while it fills the planes.
-func decodePlanes(ctx context.Context, d *jfif.Decoder) (image.Image, error) {
+// decodePlanes decodes a progressive photo that is to be turned. Coefficients become garbage while it fills the planes.
+func decodePlanes(ctx context.Context, d *jfif.Decoder) (*image.YCbCr, error) {
 	whole := image.Rect(0, 0, wholeMCUs(d.Width), wholeMCUs(d.Height))
 	m := image.YCbCr{YStride: whole.Dx(), SubsampleRatio: narrow[d.Ratio], Rect: whole}
 	if d.Model == jfif.Grey {
@@ -140,7 +161,7 @@ func decodePlanes(ctx context.Context, d *jfif.Decoder) (image.Image, error) {
 	} else {
 		m = *image.NewYCbCr(whole, narrow[d.Ratio])
 	}
-	garbage := newCollector(2 * len(m.Y))
+	collect := coefficients(d)
 	for y := 0; y < d.Height; y += 16 {
 		rows := from(&m, y)
 		if err := readPlanes(d, &rows, min(16, d.Height-y)); err != nil {
@@ -149,9 +170,7 @@ func decodePlanes(ctx context.Context, d *jfif.Decoder) (image.Image, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		if d.Progressive {
-			garbage.add(2 * 16 * m.YStride)
-		}
+		collect(16)
 	}
 	m.Rect = image.Rect(0, 0, d.Width, d.Height)
 	return &m, nil
@@ -163,6 +182,7 @@ func jpegRows(d *jfif.Decoder) rowSource {
 	m := image.NewYCbCr(image.Rect(0, 0, (d.Width+31)&^31, 16), d.Ratio)
 	black, row := make([]uint8, len(m.Y)), make([]byte, 4*d.Width)
 	h, v := sampling(d.Ratio)
+	collect := coefficients(d)
 	y := -1
 	next := func() ([]byte, error) {
 		y++
@@ -171,6 +191,7 @@ func jpegRows(d *jfif.Decoder) rowSource {
 			if err := d.Strip(m, black); err != nil {
 				return nil, err
 			}
+			collect(d.StripHeight)
 		}
 		for x := range d.Width {
 			i, c := at*m.YStride+x, at/v*m.CStride+x/h

@@ -23,6 +23,19 @@ const maxCores = 4
 // maxStrips limits the strips in memory: for each core the current and the next one.
 const maxStrips = 2 * maxCores
 
+// ringSize limits the memory of all strips, in bytes, unless those of one core take more.
+const ringSize = 12 << 20
+
+// stripCores returns the maximum number of cores for a photo of that width. Strips of more than 11,000 columns are large.
+func stripCores(width int) int { return min(max(1, ringSize/(2*stripMemory(width))), maxCores) }
+
+// stripMemory returns the maximum memory of a strip: three planes, and draft and result in buffers that grew to at most
+// twice the size of noise.
+func stripMemory(width int) int {
+	pixels := wholeMCUs(width) * jfif.StripHeight(width)
+	return 3*pixels + 4*int(draftMemory(int64(pixels)))
+}
+
 // strip is a part of the photo with the height that the encoder needs, and its encoded forms.
 type strip struct {
 	image.YCbCr
@@ -68,7 +81,7 @@ func (s stripSource) toJPEG(ctx context.Context, out *sink) error {
 	n := (s.height + rows - 1) / rows
 	w := workspaces.Get().(*workspace)
 	defer w.recycle()
-	p := passes{ctx, w.strips[:2*min(runtime.GOMAXPROCS(0), maxCores, n)], n}
+	p := passes{ctx, w.strips[:2*min(runtime.GOMAXPROCS(0), stripCores(s.width), n)], n}
 	for i := range p.ring {
 		p.ring[i].counts = jfif.Counts{}
 	}

@@ -207,7 +207,7 @@ func (f webpFrame) cost() cost {
 			result: pngResult}
 	}
 	blocks := ((int64(f.width) + 15) / 16) * ((int64(f.height) + 15) / 16)
-	c := cost{decode: blocks*(16*16*3/2+4) + data, image: blocks * 16 * 16 * 3 / 2, planar: true, result: jpegResult}
+	c := cost{decode: blocks*(16*16*3/2+4) + data, image: blocks * 16 * 16 * 3 / 2, planar: true}
 	if alpha > 0 {
 		c.decode += (losslessPixel+1)*pixels + losslessTrees(pixels, alpha)
 		c.image += pixels + parts

@@ -116,7 +116,7 @@ func webpPlanes(m *image.YCbCr, orientation int) stripSource {
 	s := stripSource{width: len(luma.across), height: len(luma.down), ratio: image.YCbCrSubsampleRatio422}
 	s.read = func(strip *image.YCbCr, y int) error {
 		rows := min(strip.Rect.Dy(), s.height-y)
-		luma.copy(strip.Y, strip.YStride, y, rows)
+		luma.copy(strip.Y, strip.YStride, y, rows, 0)
 		cb.copyAround(strip.Cb[strip.CStride:], strip.CStride, y/2, rows/2+1)
 		cr.copyAround(strip.Cr[strip.CStride:], strip.CStride, y/2, rows/2+1)
 		return nil
@@ -140,7 +140,7 @@ func oddMirror(at []int) int {
 // copies of its first or last one.
 func (t turnedPlane) copyAround(dst []uint8, stride, y, n int) {
 	from, to := max(y-1, 0), min(y+n+1, len(t.down))
-	t.copy(dst[(from-y+1)*stride:], stride, from, to-from)
+	t.copy(dst[(from-y+1)*stride:], stride, from, to-from, 0)
 	row := func(y int) []uint8 { return dst[y*stride:][:len(t.across)] }
 	if from == y {
 		copy(row(0), row(1))

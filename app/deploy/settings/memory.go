@@ -6,16 +6,20 @@ const (
 	// ProcessBase is the memory of a process without photos, in bytes: the runtime, an SDK and 256 connections. An idle
 	// process was measured with 6.5 MiB of private memory.
 	ProcessBase = 24 << 20
+	// LocalBase is ProcessBase for a process of a local fleet, which has no SDK: 9 MiB of private memory were measured.
+	LocalBase = 16 << 20
 	// RawFile is the memory of a job besides that of its filter, in bytes: the largest file.
 	RawFile = MaxUploadBytes
 
-	// A linear function of the number of pixels bounds the memory of the filter for any valid photo. It is that of a
-	// lossless WebP, whose tables are large even for a small photo. A test compares it with the filter.
+	// A linear function of the number of pixels bounds the memory of the filter for any valid photo. It is that of a WebP
+	// with alpha, whose tables are large even for a small photo. A test compares it with the filter.
 	peakPerPixel, peakBase = 11, 272 << 20
 )
 
 // LargestPeak returns the most memory, in bytes, that one valid photo needs while it is processed.
-func LargestPeak(maxPixels int64) int64 { return peakBase + maxPixels*peakPerPixel }
+func LargestPeak(maxPixels int64) int64 {
+	return peakBase + maxPixels*peakPerPixel
+}
 
 // WorkerPlan says what a worker does with its memory.
 type WorkerPlan struct {
@@ -67,10 +71,10 @@ const (
 // PlanLocal plans a local fleet with so many bytes: the balancer, servers and workers on that many cores.
 func PlanLocal(cores int, memory, maxPixels int64) LocalPlan {
 	memory = max(memory, 4*MinMemory)
-	left := memory - memory/LocalConnections - (1+LocalServers+LocalWorkers)*ProcessBase
+	left := memory - memory/LocalConnections - (1+LocalServers+LocalWorkers)*LocalBase
 	p := LocalPlan{Worker: PlanWorker(cores, left/LocalWorkers+ProcessBase, maxPixels)}
 	left -= LocalWorkers * p.Worker.Files()
-	p.Uploads = min(max(left/4, minUploads), maxUploads, left/2)
+	p.Uploads = min(max(left/5, minUploads), maxUploads, left/2)
 	p.Photos = left - p.Uploads
 	p.Worker.Photos = p.Photos
 	return p

@@ -44,7 +44,7 @@ func TestPlansStayWithinTheMemory(t *testing.T) {
 		}
 		local := rapid.Int64Range(256*MiB, 1<<40).Draw(t, "local")
 		p := settings.PlanLocal(cores, local, pixels)
-		all := 5*settings.ProcessBase + 2*p.Worker.Files() + p.Uploads + p.Photos + local/settings.LocalConnections
+		all := 5*settings.LocalBase + 2*p.Worker.Files() + p.Uploads + p.Photos + local/settings.LocalConnections
 		if p.Uploads < 2*settings.MaxUploadBytes || p.Photos < 40*MiB || p.Worker.Photos != p.Photos || all > local {
 			t.Errorf("a fleet with %d MiB hands out %d: %+v", local/MiB, all/MiB, p)
 		}
