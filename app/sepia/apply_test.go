@@ -91,10 +91,20 @@ func TestCancelInterruptsTheDecoder(t *testing.T) {
 }
 
 func TestTooSlowIsTheFaultOfThePhoto(t *testing.T) {
-	raw := fixture(t, "progressive.jpg")
-	_, err := sepia.Filter{DecodeTimeout: time.Nanosecond}.Apply(t.Context(), raw)
-	if bad := refused(t, err, imagery.Unreadable); bad.Reason != "It takes too long to decode." {
-		t.Errorf("the reason is %q", bad.Reason)
+	raw, baseline := fixture(t, "progressive.jpg"), heavyKinds["JPEG 4:2:0"](64, 48)
+	short := sepia.Filter{DecodeTimeout: time.Nanosecond}
+	for name, raw := range map[string][]byte{"progressive": raw, "planes in many scans": repeated(baseline, 9),
+		"planes in many scans, turned": withSegment(repeated(baseline, 9), exifSegment(6)),
+		"RGB in many scans":            repeated(heavyKinds["JPEG RGB"](64, 48), 9)} {
+		t.Run(name, func(t *testing.T) {
+			_, err := short.Apply(t.Context(), raw)
+			if bad := refused(t, err, imagery.Unreadable); bad.Reason != "It takes too long to decode." {
+				t.Errorf("the reason is %q", bad.Reason)
+			}
+		})
+	}
+	if _, err := short.Apply(t.Context(), baseline); err != nil {
+		t.Errorf("an ordinary JPEG has no limit, got %v", err)
 	}
 	// A deadline of the caller is not.
 	ctx, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))

@@ -127,7 +127,7 @@ func DecodeStrips(raw []byte) {
 		panic(err)
 	}
 	var s strip
-	source := jpegStrips(d)
+	source := jpegStrips(context.Background(), d)
 	s.prepare(d.Width, 16, source.ratio)
 	for y := 0; y < d.Height; y += 16 {
 		if err := source.read(&s.YCbCr, y); err != nil {

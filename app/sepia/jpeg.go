@@ -76,7 +76,7 @@ func readJPEG(s *source, maxPixels int64) (Photo, error) {
 		return scaled.cost()
 	}
 	p := Photo{Width: f.width, Height: f.height, Orientation: r.orientation, cost: f.cost(), at: at}
-	if f.progressive {
+	if f.progressive || r.scans > len(f.components) {
 		p.passes = r.scans
 	}
 	return p, nil

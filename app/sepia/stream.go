@@ -23,21 +23,30 @@ func stream(ctx context.Context, j *job) error {
 		d.Close() // the pool must not keep the file in memory
 		decoderPool.Put(d)
 	}()
-	err := openJPEG(ctx, d, j)
+	timeout := cmp.Or(j.filter.DecodeTimeout, DecodeTimeout)
+	limit, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	err := openJPEG(limit, d, j)
 	if err == nil {
-		err = streamOpen(ctx, d, j)
+		if !d.Repeated {
+			limit = ctx // the rest depends only on the number of pixels
+		}
+		err = streamOpen(ctx, limit, d, j)
 	}
 	j.raw = nil
-	if errors.Is(err, jfif.ErrInvalid) {
+	switch {
+	case errors.Is(err, jfif.ErrInvalid):
 		return unreadable("This JPEG is damaged or cut short.", err)
+	case err != nil && limit.Err() != nil: // if ctx has ended, Apply returns the error of ctx
+		return unreadable("It takes too long to decode.", fmt.Errorf("not decoded after %v", timeout))
 	}
 	return err
 }
 
-// streamOpen processes a photo that d has opened.
-func streamOpen(ctx context.Context, d *jfif.Decoder, j *job) error {
+// streamOpen processes a photo that d has opened. It reads it until limit has ended.
+func streamOpen(ctx, limit context.Context, d *jfif.Decoder, j *job) error {
 	j.streamed = !d.Progressive // whose coefficients are to be collected before the next photo
-	source, err := jpegSource(ctx, d, j)
+	source, err := jpegSource(limit, d, j)
 	if err != nil {
 		return err
 	}
@@ -49,7 +58,7 @@ func jpegSource(ctx context.Context, d *jfif.Decoder, j *job) (source stripSourc
 	orientation := j.photo.Orientation
 	switch {
 	case d.Model > jfif.YCbCr:
-		rows := jpegRows(d)
+		rows := jpegRows(ctx, d)
 		if orientation > 1 {
 			if rows, err = rows.turned(orientation); err != nil {
 				return source, err
@@ -57,7 +66,7 @@ func jpegSource(ctx context.Context, d *jfif.Decoder, j *job) (source stripSourc
 		}
 		return rows.toPlanes(), nil
 	case orientation == 1:
-		return jpegStrips(d), nil
+		return jpegStrips(ctx, d), nil
 	case d.Progressive:
 		m, err := decodePlanes(ctx, d)
 		if err != nil {
@@ -70,7 +79,7 @@ func jpegSource(ctx context.Context, d *jfif.Decoder, j *job) (source stripSourc
 
 func isJPEG(j *job) bool { return j.photo.Format == JPEG && j.filter.decoders == nil }
 
-// openJPEG opens the photo with d and loads the coefficients of a progressive one, within the DecodeTimeout.
+// openJPEG opens the photo with d and loads the coefficients of a progressive one.
 func openJPEG(ctx context.Context, d *jfif.Decoder, j *job) error {
 	if err := d.Open(j.raw); err != nil {
 		return err
@@ -78,22 +87,15 @@ func openJPEG(ctx context.Context, d *jfif.Decoder, j *job) error {
 	if d.Width != j.photo.Width || d.Height != j.photo.Height {
 		return unreadable("This JPEG is damaged.", errors.New("the size of the image differs from that in the header"))
 	}
-	timeout := cmp.Or(j.filter.DecodeTimeout, DecodeTimeout)
-	deadline, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	err := d.Load(deadline)
-	if err != nil && deadline.Err() != nil { // if ctx has ended, Apply returns the error of ctx
-		return unreadable("It takes too long to decode.", fmt.Errorf("not decoded after %v", timeout))
-	}
-	return err
+	return d.Load(ctx)
 }
 
 // jpegStrips returns an upright photo that is stored as grey or YCbCr.
-func jpegStrips(d *jfif.Decoder) stripSource {
+func jpegStrips(ctx context.Context, d *jfif.Decoder) stripSource {
 	collect := coefficients(d)
 	read := func(m *image.YCbCr, y int) error {
 		height := min(m.Rect.Dy(), d.Height-y)
-		if err := readPlanes(d, m, height); err != nil {
+		if err := readPlanes(ctx, d, m, height); err != nil {
 			return err
 		}
 		collect(height)
@@ -128,10 +130,10 @@ var narrow = map[image.YCbCrSubsampleRatio]image.YCbCrSubsampleRatio{
 }
 
 // readPlanes reads the next rows into the first ones of m, whose sampling is narrow.
-func readPlanes(d *jfif.Decoder, m *image.YCbCr, height int) error {
+func readPlanes(ctx context.Context, d *jfif.Decoder, m *image.YCbCr, height int) error {
 	for y := 0; y < height; y += d.StripHeight {
 		rows := from(m, y)
-		if err := d.Strip(&rows, nil); err != nil {
+		if err := d.Strip(ctx, &rows, nil); err != nil {
 			return err
 		}
 	}
@@ -164,7 +166,7 @@ func decodePlanes(ctx context.Context, d *jfif.Decoder) (*image.YCbCr, error) {
 	collect := coefficients(d)
 	for y := 0; y < d.Height; y += 16 {
 		rows := from(&m, y)
-		if err := readPlanes(d, &rows, min(16, d.Height-y)); err != nil {
+		if err := readPlanes(ctx, d, &rows, min(16, d.Height-y)); err != nil {
 			return nil, err
 		}
 		if err := ctx.Err(); err != nil {
@@ -177,7 +179,7 @@ func decodePlanes(ctx context.Context, d *jfif.Decoder) (*image.YCbCr, error) {
 }
 
 // jpegRows returns the rows of a photo that is not stored as grey or YCbCr, as opaque RGB.
-func jpegRows(d *jfif.Decoder) rowSource {
+func jpegRows(ctx context.Context, d *jfif.Decoder) rowSource {
 	// Room for the widest MCU, of 32 columns.
 	m := image.NewYCbCr(image.Rect(0, 0, (d.Width+31)&^31, 16), d.Ratio)
 	black, row := make([]uint8, len(m.Y)), make([]byte, 4*d.Width)
@@ -188,7 +190,7 @@ func jpegRows(d *jfif.Decoder) rowSource {
 		y++
 		at := y % d.StripHeight
 		if at == 0 {
-			if err := d.Strip(m, black); err != nil {
+			if err := d.Strip(ctx, m, black); err != nil {
 				return nil, err
 			}
 			collect(d.StripHeight)

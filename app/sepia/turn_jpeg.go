@@ -87,7 +87,7 @@ func (p *planesPart) load(ctx context.Context, y0, y1 int) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := readPlanes(d, &p.strip, min(16, d.Height-y)); err != nil {
+		if err := readPlanes(ctx, d, &p.strip, min(16, d.Height-y)); err != nil {
 			return err
 		}
 		if y >= part.Min.Y && y < part.Max.Y {

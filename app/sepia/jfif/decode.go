@@ -1,6 +1,7 @@
 package jfif
 
 import (
+	"context"
 	"errors"
 	"image"
 )
@@ -14,6 +15,7 @@ type Decoder struct {
 	Width, Height int // in pixels
 	Model         Model
 	Progressive   bool
+	Repeated      bool                      // planes are in several scans of a file that is not progressive
 	Ratio         image.YCbCrSubsampleRatio // 444, 440, 422, 420, 411 or 410; 420 for grey
 	StripHeight   int                       // rows of pixels per strip: 8 or 16
 
@@ -50,6 +52,11 @@ func (d *Decoder) Open(data []byte) error {
 		return ErrInvalid
 	}
 	d.Model = model
+	parts := 0
+	for i := range d.scans {
+		parts += d.scans[i].n
+	}
+	d.Repeated = !d.Progressive && parts > len(d.comps)
 	return nil
 }
 
@@ -73,8 +80,9 @@ const pooledScans = 12
 
 // Strip reads the next strip into the planes of m, whose first samples are those of the strip, and into black, which
 // has the stride of luma, if the file has a fourth plane. The planes must have whole blocks and at least the samples of
-// the picture. After the last strip it also checks the end of the picture. A grey picture leaves the chroma alone.
-func (d *Decoder) Strip(m *image.YCbCr, black []uint8) error {
+// the picture. After the last strip it also checks the end of the picture. A grey picture leaves the chroma alone. It
+// returns the error of ctx once that has ended.
+func (d *Decoder) Strip(ctx context.Context, m *image.YCbCr, black []uint8) error {
 	dst := [4][]uint8{m.Y, m.Cb, m.Cr, black}
 	strides := [4]int{m.YStride, m.CStride, m.CStride, m.YStride}
 	if d.Progressive {
@@ -89,6 +97,9 @@ func (d *Decoder) Strip(m *image.YCbCr, black []uint8) error {
 		s := &d.scans[i]
 		for i := range s.n {
 			seen[s.array[i].plane] = true
+		}
+		if err := ctx.Err(); err != nil {
+			return err
 		}
 		if !s.readRow(d, &dst, &strides) {
 			return ErrInvalid

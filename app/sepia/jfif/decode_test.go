@@ -48,7 +48,7 @@ func strips(file []byte) (*photo, error) {
 		if black != nil {
 			black = black[y*m.YStride:]
 		}
-		if err := d.Strip(&s, black); err != nil {
+		if err := d.Strip(context.Background(), &s, black); err != nil {
 			return nil, err
 		}
 	}
@@ -192,7 +192,7 @@ func TestDecoderIsUsedAgain(t *testing.T) {
 	m := image.NewYCbCr(image.Rect(0, 0, 48, 32), image.YCbCrSubsampleRatio420)
 	for name, file := range all {
 		if err := d.Open(file[:len(file)/2]); err == nil {
-			d.Strip(m, nil)
+			d.Strip(context.Background(), m, nil)
 		}
 		if err := d.Open(file); err != nil {
 			t.Fatalf("%s: %v", name, err)
@@ -204,8 +204,27 @@ func TestDecoderIsUsedAgain(t *testing.T) {
 	if err := d.Open(bare); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.Strip(m, nil); !errors.Is(err, jfif.ErrInvalid) {
+	if err := d.Strip(context.Background(), m, nil); !errors.Is(err, jfif.ErrInvalid) {
 		t.Errorf("got %v, want %v", err, jfif.ErrInvalid)
+	}
+}
+
+// TestStripsEndWithTheContext: a file may have a plane in as many scans as it likes, which take time.
+func TestStripsEndWithTheContext(t *testing.T) {
+	twice := kinds()["planes twice"]
+	var d jfif.Decoder
+	if err := d.Open(twice.bytes()); err != nil || !d.Repeated {
+		t.Fatalf("repeated %t, %v", d.Repeated, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	m := image.NewYCbCr(image.Rect(0, 0, 64, 32), image.YCbCrSubsampleRatio420)
+	if err := d.Strip(ctx, m, nil); err != context.Canceled {
+		t.Errorf("got %v, want %v", err, context.Canceled)
+	}
+	separate := kinds()["4:2:0, separate scans"]
+	if err := d.Open(separate.bytes()); err != nil || d.Repeated {
+		t.Errorf("separate scans: repeated %t, %v", d.Repeated, err)
 	}
 }
 
