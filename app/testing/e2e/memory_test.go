@@ -105,6 +105,11 @@ func BenchmarkMemory(b *testing.B) {
 		{"png-paletted", func() []byte {
 			return encodePNG(b, image.NewPaletted(image.Rect(0, 0, 10_000, 5_000), palette.WebSafe))
 		}},
+		{"jpeg-turned", func() []byte { return grainyJPEG(6)(b, 10_000, 5_000) }},
+		{"jpeg-progressive", func() []byte { return flatJPEG(true, "123", 0x22, 0x11, 0x11)(b, 10_000, 5_000) }},
+		{"png-interlaced", func() []byte { return pngOf(16, 6, 1, 0, true)(b, 4_000, 12_500) }},
+		{"webp", func() []byte { return lossyWebP(b, 10_000, 5_000) }},
+		{"webp-lossless", func() []byte { return losslessWebP(b, 10_000, 5_000) }},
 	} {
 		b.Run(k.name, func(b *testing.B) {
 			var body []byte
