@@ -120,6 +120,7 @@ func (d *deflater) Close() error {
 		return err
 	}
 	if d.matches != nil {
+		d.matches.Reset(nil) // the pool must not keep what w has
 		matchers.Put(d.matches)
 	}
 	_, err := d.w.Write(binary.BigEndian.AppendUint32(nil, d.sum))

@@ -9,7 +9,9 @@ import (
 	"image/color"
 	"image/png"
 	"math/rand/v2"
+	"runtime"
 	"testing"
+	"weak"
 
 	"imagery/app/sepia/pngstream"
 )
@@ -250,6 +252,23 @@ func TestWriterReportsErrors(t *testing.T) {
 		if _, err := encode(n); !errors.Is(err, errFull) {
 			t.Errorf("write %d fails: got %v", n, err)
 		}
+	}
+}
+
+// TestWriterKeepsNothing: the compressor waits for the next picture without the result of this one, which is as large.
+func TestWriterKeepsNothing(t *testing.T) {
+	out := new(bytes.Buffer)
+	kept := weak.Make(out)
+	w, err := pngstream.NewWriter(out, 100, 1, pngstream.RGB, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(w.Row(make([]byte, 300)), w.Close()); err != nil || out.Len() == 0 {
+		t.Fatal(out.Len(), err)
+	}
+	runtime.GC()
+	if kept.Value() != nil {
+		t.Error("the result is still in memory")
 	}
 }
 
