@@ -135,7 +135,7 @@ func (s stripSource) filter(m *image.YCbCr, y int) {
 func (w *workspace) recycle() {
 	for i := range w.strips {
 		if s := &w.strips[i]; cap(s.planes)+cap(s.draft)+cap(s.out) > pooledStrip {
-			s.planes, s.draft, s.out = nil, nil, nil
+			s.YCbCr, s.planes, s.draft, s.out = image.YCbCr{}, nil, nil, nil
 		}
 	}
 	workspaces.Put(w)
