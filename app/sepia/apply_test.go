@@ -5,8 +5,8 @@ import (
 	"context"
 	"errors"
 	"image"
-	"image/jpeg"
-	"image/png"
+	"image/color/palette"
+	"image/gif"
 	"io"
 	"strings"
 	"sync"
@@ -14,17 +14,19 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/image/webp"
+
 	"imagery/app/imagery"
 	"imagery/app/sepia"
 )
 
 func TestPanickingDecoderIsABadPhoto(t *testing.T) {
-	f := sepia.Filter{}.WithDecoder(func(io.Reader) (image.Image, error) {
+	defer sepia.ReplaceDecoder(sepia.WebP, func(io.Reader) (image.Image, error) {
 		var none []int
 		_ = none[len(none)]
 		return nil, nil
-	})
-	_, err := f.Apply(t.Context(), fixture(t, "alpha.png"))
+	})()
+	_, err := sepia.Filter{}.Apply(t.Context(), fixture(t, "alpha.webp"))
 	var bad *imagery.BadPhoto
 	if !errors.As(err, &bad) || bad.Kind != imagery.Unreadable || bad.Reason == "" {
 		t.Fatalf("got %v, want a bad photo", err)
@@ -36,10 +38,10 @@ func TestPanickingDecoderIsABadPhoto(t *testing.T) {
 }
 
 func TestDecoderThatFindsAnotherSize(t *testing.T) {
-	f := sepia.Filter{}.WithDecoder(func(io.Reader) (image.Image, error) {
-		return image.NewGray(image.Rect(0, 0, 1000, 1000)), nil
-	})
-	_, err := f.Apply(t.Context(), fixture(t, "alpha.png"))
+	defer sepia.ReplaceDecoder(sepia.WebP, func(io.Reader) (image.Image, error) {
+		return image.NewNRGBA(image.Rect(0, 0, 1000, 1000)), nil
+	})()
+	_, err := sepia.Filter{}.Apply(t.Context(), fixture(t, "alpha.webp"))
 	refused(t, err, imagery.Unreadable)
 }
 
@@ -65,21 +67,30 @@ func (r *tripReader) Read(p []byte) (int, error) {
 
 // TestCancelInterruptsTheDecoder: from the moment the caller gives up a real decoder gets no more bytes.
 func TestCancelInterruptsTheDecoder(t *testing.T) {
-	file, _ := pngOfKind(6, 8, false, false)
-	file.width, file.height, file.level = 400, 300, 0
-	photo := jpegFile{width: 400, height: 300,
-		components: []jpegPlane{{1, 1, 1, wave(0)}, {2, 1, 1, wave(1)}, {3, 1, 1, wave(2)}}}
+	m := image.NewPaletted(image.Rect(0, 0, 300, 200), palette.Plan9)
+	for i := range m.Pix {
+		m.Pix[i] = uint8(noise8(i, 0, 0))
+	}
+	var noisy bytes.Buffer
+	if err := gif.Encode(&noisy, m, nil); err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
+		format sepia.Format
 		raw    []byte
 		decode func(io.Reader) (image.Image, error)
-	}{"PNG": {file.bytes(), png.Decode}, "JPEG": {photo.bytes(), jpeg.Decode}} {
+	}{
+		"GIF":  {sepia.GIF, noisy.Bytes(), gif.Decode},
+		"WebP": {sepia.WebP, heavyKinds["WebP lossless opaque"](300, 200), webp.Decode},
+	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			trip := &tripReader{n: 10_000, trip: cancel}
-			_, err := sepia.Filter{}.WithDecoder(func(r io.Reader) (image.Image, error) {
+			defer sepia.ReplaceDecoder(c.format, func(r io.Reader) (image.Image, error) {
 				trip.r = r
 				return c.decode(trip)
-			}).Apply(ctx, c.raw)
+			})()
+			_, err := sepia.Filter{}.Apply(ctx, c.raw)
 			if err != context.Canceled {
 				t.Errorf("got %v, want %v", err, context.Canceled)
 			}

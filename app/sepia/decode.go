@@ -13,7 +13,7 @@ import (
 )
 
 // decoders has the decoder of each format that is not streamed. image.Decode is not used, because it also accepts
-// formats that imported packages have registered.
+// formats that imported packages have registered. Tests replace entries.
 var decoders = map[Format]func(io.Reader) (image.Image, error){
 	GIF: gif.Decode, WebP: webp.Decode,
 }
@@ -24,10 +24,6 @@ func decode(ctx context.Context, j *job) error {
 	if timeout == 0 {
 		timeout = DecodeTimeout
 	}
-	table := j.filter.decoders
-	if table == nil {
-		table = decoders
-	}
 	deadline, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	// A decoder can only be stopped by an error of its reader.
@@ -35,7 +31,7 @@ func decode(ctx context.Context, j *job) error {
 	if j.photo.Format == WebP {
 		r = j.photo.webp.open(j.raw)
 	}
-	img, err := table[j.photo.Format](contextReader{deadline, r})
+	img, err := decoders[j.photo.Format](contextReader{deadline, r})
 	switch {
 	case err != nil && deadline.Err() != nil: // if ctx has ended, Apply returns the error of ctx
 		return unreadable("It takes too long to decode.", fmt.Errorf("not decoded after %v", timeout))

@@ -3,10 +3,8 @@ package sepia
 import (
 	"context"
 	"image"
-	"image/jpeg"
 	"image/png"
 	"io"
-	"maps"
 
 	"imagery/app/imagery"
 	"imagery/app/sepia/jfif"
@@ -102,17 +100,11 @@ func Written(ctx context.Context, parts ...[]byte) (imagery.Result, error) {
 // Tone filters 4-byte pixels in place.
 func Tone(pix []byte) { tones().apply(pix, 4) }
 
-// WithDecoder returns the filter with another decoder for every format.
-func (f Filter) WithDecoder(d func(io.Reader) (image.Image, error)) Filter {
-	f.decoders = map[Format]func(io.Reader) (image.Image, error){JPEG: d, PNG: d, GIF: d, WebP: d}
-	return f
-}
-
-// WithStandardDecoders returns the filter with the decoders of the standard library.
-func (f Filter) WithStandardDecoders() Filter {
-	f.decoders = maps.Clone(decoders)
-	f.decoders[PNG], f.decoders[JPEG] = png.Decode, jpeg.Decode
-	return f
+// ReplaceDecoder sets the decoder of a format that is not streamed, and returns a function that restores it.
+func ReplaceDecoder(f Format, d func(io.Reader) (image.Image, error)) (restore func()) {
+	was := decoders[f]
+	decoders[f] = d
+	return func() { decoders[f] = was }
 }
 
 // DecodeStrips reads a plain JPEG, one strip after the other into the same one.

@@ -55,7 +55,7 @@ func sampling(r image.YCbCrSubsampleRatio) (h, v int) {
 	return 1, 1
 }
 
-// strips processes a photo in YCbCr planes that becomes a JPEG. It does nothing for other photos.
+// strips processes a WebP that has planes and thus becomes a JPEG. It does nothing for other photos.
 func strips(ctx context.Context, j *job) error {
 	source, ok := planar(j)
 	if !ok {
@@ -68,30 +68,24 @@ func strips(ctx context.Context, j *job) error {
 
 // planar returns the decoded image as a source of strips, or false if it has no planes.
 func planar(j *job) (stripSource, bool) {
-	switch m := j.img.(type) {
-	case *image.YCbCr:
-		if j.photo.Format == WebP {
-			return webpPlanes(m, j.photo.Orientation), j.lossy
-		}
-		return upright(m, m.Rect.Size(), j.photo.Orientation), j.lossy
-	case *image.Gray:
-		grey := image.YCbCr{Y: m.Pix, YStride: m.Stride, Rect: m.Rect, SubsampleRatio: image.YCbCrSubsampleRatio420}
-		return upright(&grey, m.Rect.Size(), j.photo.Orientation), j.lossy
+	m, ok := j.img.(*image.YCbCr)
+	if !ok {
+		return stripSource{}, false
 	}
-	return stripSource{}, false
+	return webpPlanes(m, j.photo.Orientation), true
 }
 
 // upright returns a source that reads the planes of a photo of that size in upright orientation. m is the photo, or the
-// part of it that is read; its Rect may change in between. Without chroma planes the photo is grey.
+// part of it that is read; its Rect may change in between. Its sampling is narrow. Without chroma planes the photo is
+// grey.
 func upright(m *image.YCbCr, size image.Point, orientation int) stripSource {
 	h, v := sampling(m.SubsampleRatio)
 	width, height := size.X, size.Y
 	luma := turned(m.Y, m.YStride, width, height, 1, 1, orientation)
 	s := stripSource{width: len(luma.across), height: len(luma.down), ratio: m.SubsampleRatio}
 	var cb, cr turnedPlane
-	// Use a chroma sample for each pixel if strips do not support the sampling, or if a mirrored side is odd, so that
-	// chroma samples would be shifted against luma.
-	if mirrored := orientation != 1 && orientation != 5; h == 4 || mirrored && (width%h != 0 || height%v != 0) {
+	// Use a chroma sample for each pixel if a mirrored side is odd, so that chroma samples would be shifted against luma.
+	if mirrored := orientation != 1 && orientation != 5; mirrored && (width%h != 0 || height%v != 0) {
 		s.ratio = image.YCbCrSubsampleRatio444
 		cb = turned(m.Cb, m.CStride, width, height, h, v, orientation)
 	} else {

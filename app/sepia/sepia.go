@@ -32,8 +32,6 @@ type Filter struct {
 	MaxPixels     int64         // width x height; 0 means DefaultMaxPixels
 	MaxMemory     int64         // memory of one photo in bytes; 0 means LargestPeak(MaxPixels), also the maximum
 	DecodeTimeout time.Duration // 0 means the constant DecodeTimeout
-
-	decoders map[Format]func(io.Reader) (image.Image, error) // replaced by tests; nil means the real ones
 }
 
 var _ imagery.Filter = Filter{}
@@ -98,7 +96,7 @@ var pipeline = []struct {
 }
 
 func picture(j *job) bool    { return j.img != nil && j.out.size == 0 }
-func streamable(j *job) bool { return j.photo.Format == PNG && j.filter.decoders == nil }
+func streamable(j *job) bool { return j.photo.Format == PNG }
 func undecoded(j *job) bool  { return j.img == nil && j.out.size == 0 }
 
 // collectFrom is the peak, in bytes, from which Apply runs the garbage collector between steps. Below it the allowance

@@ -77,7 +77,7 @@ func jpegSource(ctx context.Context, d *jfif.Decoder, j *job) (source stripSourc
 	return turnedStrips(ctx, d, j.raw, orientation), nil
 }
 
-func isJPEG(j *job) bool { return j.photo.Format == JPEG && j.filter.decoders == nil }
+func isJPEG(j *job) bool { return j.photo.Format == JPEG }
 
 // openJPEG opens the photo with d and loads the coefficients of a progressive one.
 func openJPEG(ctx context.Context, d *jfif.Decoder, j *job) error {
