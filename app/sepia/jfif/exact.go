@@ -28,7 +28,7 @@ func exact(c *block, q *quantizers, dst []byte, stride int) {
 	t := cosines()
 	var b, rows [64]int64
 	for _, quantum := range q.quanta {
-		b[quantum.z] = min(max(int64(c[quantum.z])*quantum.step, -1<<24), 1<<24)
+		b[quantum.z] = int64(c[quantum.z]) * quantum.step // 31 bits, and a pass adds less than 16
 	}
 	for i := range rows {
 		for u := range 8 {

@@ -9,6 +9,18 @@ var (
 // Rough reports whether the file has had blocks with coefficients as no encoder makes them.
 func (d *Decoder) Rough() bool { return d.rough > 0 }
 
+// Exact returns the samples of a block of coefficients in natural order, all with the same step.
+func Exact(c *[64]int16, step uint16) (samples [64]byte) {
+	var steps [64]uint16
+	for k := range steps {
+		steps[k] = step
+	}
+	var q quantizers
+	q.set(&steps)
+	exact((*block)(c), &q, samples[:], 8)
+	return samples
+}
+
 // Inverse returns counts of the same symbols by which the most frequent ones are the rarest.
 func Inverse(c *Counts) *Counts {
 	inverse := func(counts []uint32) {
