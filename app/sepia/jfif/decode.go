@@ -3,11 +3,16 @@ package jfif
 import (
 	"context"
 	"errors"
+	"fmt"
 	"image"
 )
 
 // ErrInvalid is returned for a file that is damaged, cut short, or of a kind that image/jpeg does not decode either.
 var ErrInvalid = errors.New("invalid JPEG")
+
+// errCarried is returned for a sequential file in which a run of skipped blocks goes on in the next scan, which T.81
+// does not allow, but image/jpeg does. All scans are read row by row at once, before the end of any is known.
+var errCarried = fmt.Errorf("%w: skipped blocks go on in the next scan", ErrInvalid)
 
 // Decoder decodes one file at a time: Open, Load, and then Strip until the last row. The zero value is ready for Open.
 // It may be reused for other files.
@@ -104,9 +109,14 @@ func (d *Decoder) Strip(ctx context.Context, m *image.YCbCr, black []uint8) erro
 		if !s.readRow(d, &dst, &strides) {
 			return ErrInvalid
 		}
-		// A run of skipped blocks that goes on in the next scan is not supported.
-		if d.row == d.down-1 && (!s.ended() || s.eobRun > 0 && i < len(d.scans)-1) {
+		if d.row < d.down-1 {
+			continue
+		}
+		if !s.ended() {
 			return ErrInvalid
+		}
+		if s.eobRun > 0 && i < len(d.scans)-1 {
+			return errCarried
 		}
 	}
 	for i := range d.comps {

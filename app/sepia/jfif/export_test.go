@@ -6,6 +6,9 @@ var (
 	StandardDC, StandardAC = standardDC, standardAC
 )
 
+// ErrCarried is the error for files of a kind that image/jpeg reads.
+var ErrCarried = errCarried
+
 // Rough reports whether the file has had blocks with coefficients as no encoder makes them.
 func (d *Decoder) Rough() bool { return d.rough > 0 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"image/jpeg"
 	"maps"
 	"math/rand/v2"
 	"runtime"
@@ -136,6 +137,27 @@ func TestEveryKindIsRead(t *testing.T) {
 		if _, err := strips(s.bytes()); (err != nil) != slices.Contains(refused, name) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// TestRunAcrossScansIsRefused has a run of two blocks in a scan of one block.
+func TestRunAcrossScansIsRefused(t *testing.T) {
+	s := kinds()["4:4:4, separate scans"]
+	s.width, s.height, s.sample = 8, 8, func(x, y, plane int) uint8 { return 128 }
+	file := s.bytes()
+	if _, err := strips(file); err != nil {
+		t.Fatal(err)
+	}
+	at := bytes.Index(file, []byte{0xff, 0xda}) + 10
+	if string(file[at:at+2]) != "\x00\x07" { // 5 bits for the mean, 8 for the end of the block
+		t.Fatalf("the scan has the data %#x", file[at:at+2])
+	}
+	copy(file[at:], "\x00\x83") // a run of two or three, and a bit for two
+	if _, err := jpeg.Decode(bytes.NewReader(file)); err != nil {
+		t.Fatalf("image/jpeg refuses it: %v", err)
+	}
+	if _, err := strips(file); !errors.Is(err, jfif.ErrCarried) || !errors.Is(err, jfif.ErrInvalid) {
+		t.Errorf("got %v, want %v", err, jfif.ErrCarried)
 	}
 }
 
