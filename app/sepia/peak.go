@@ -1,6 +1,10 @@
 package sepia
 
-import "math"
+import (
+	"math"
+
+	"imagery/app/sepia/pngstream"
+)
 
 // cost has the memory of one photo, in bytes, without that of its result.
 type cost struct {
@@ -51,7 +55,8 @@ func LargestPeak(maxPixels int64) int64 {
 	side := int(math.Ceil(math.Sqrt(float64(maxPixels))))
 	progressive := jpegFrame{width: side, height: side, progressive: true, orientation: 6,
 		components: []jpegComponent{{1, 1, 1}, {2, 1, 1}, {3, 1, 1}, {4, 1, 1}}}
-	deep := pngHeader{width: side, height: side, depth: 16, colour: pngRGBA, interlaced: true, orientation: 6}
+	deep := pngHeader{orientation: 6, Header: pngstream.Header{Width: side, Height: side, Depth: 16,
+		Colour: pngstream.ColourRGBA, Interlaced: true}}
 	lossless := webpFrame{width: side, height: side, lossless: true, data: span{0, MaxBytes}}
 	lossy := webpFrame{width: side, height: side, data: span{0, MaxBytes}, alpha: span{0, MaxBytes}}
 	var largest int64

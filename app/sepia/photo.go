@@ -8,6 +8,7 @@ import (
 	"math"
 
 	"imagery/app/imagery"
+	"imagery/app/sepia/pngstream"
 )
 
 // Format is the file format of a photo.
@@ -30,7 +31,7 @@ func Sniff(head []byte) (Format, error) {
 	switch {
 	case bytes.HasPrefix(head, []byte("\xff\xd8\xff")):
 		return JPEG, nil
-	case bytes.HasPrefix(head, []byte(pngSignature)):
+	case bytes.HasPrefix(head, []byte(pngstream.Signature)):
 		return PNG, nil
 	case bytes.HasPrefix(head, []byte("GIF87a")), bytes.HasPrefix(head, []byte("GIF89a")):
 		return GIF, nil

@@ -8,9 +8,6 @@ import (
 	"io"
 )
 
-// signature precedes the first chunk.
-const signature = "\x89PNG\r\n\x1a\n"
-
 // The position in the order of chunks.
 const (
 	atStart = iota
@@ -148,7 +145,7 @@ func (c *chunks) chunk(name string) error {
 
 // next returns the stage after a chunk, and whether it may follow now.
 func (c *chunks) next(name string) (stage int, ok bool) {
-	palette := c.header.colour == colourPalette
+	palette := c.header.Colour == ColourPalette
 	switch name {
 	case "IHDR":
 		return afterIHDR, c.stage == atStart

@@ -8,9 +8,9 @@ func converter(h *header) func(dst, src []byte) {
 	switch {
 	case h.transparent != nil:
 		return transparency(h)
-	case h.depth < 8:
-		return func(dst, src []byte) { unpack(dst, src, h.depth) }
-	case h.colour == colourGreyAlpha:
+	case h.Depth < 8:
+		return func(dst, src []byte) { unpack(dst, src, h.Depth) }
+	case h.Colour == ColourGreyAlpha:
 		return spreadGrey
 	}
 	return nil
@@ -56,19 +56,19 @@ func spreadGrey(dst, src []byte) {
 // if the picture has fewer bits.
 func transparency(h *header) func(dst, src []byte) {
 	key, size := h.transparent, 2
-	if h.depth < 16 {
+	if h.Depth < 16 {
 		key, size = nil, 1
 		for i := 1; i < len(h.transparent); i += 2 {
 			key = append(key, h.transparent[i])
 		}
 	}
-	if h.depth >= 8 {
+	if h.Depth >= 8 {
 		return func(dst, src []byte) { compareColour(dst, src, key, size, 1) }
 	}
-	scale := byte(255 / (1<<h.depth - 1))
+	scale := byte(255 / (1<<h.Depth - 1))
 	return func(dst, src []byte) {
 		samples := dst[len(dst)/4*3:] // compareColour never overtakes it
-		unpack(samples, src, h.depth)
+		unpack(samples, src, h.Depth)
 		compareColour(dst, samples, key, size, scale)
 	}
 }

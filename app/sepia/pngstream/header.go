@@ -7,52 +7,96 @@ import (
 	"slices"
 )
 
+// Signature precedes the first chunk of a file.
+const Signature = "\x89PNG\r\n\x1a\n"
+
 // The colour types of a PNG.
 const (
-	colourGrey      = 0
-	colourRGB       = 2
-	colourPalette   = 3
-	colourGreyAlpha = 4
-	colourRGBA      = 6
+	ColourGrey      = 0
+	ColourRGB       = 2
+	ColourPalette   = 3
+	ColourGreyAlpha = 4
+	ColourRGBA      = 6
 )
 
 // channels has the samples per pixel of each colour type, depths the valid bits per sample.
 var (
-	channels = map[byte]int{colourGrey: 1, colourRGB: 3, colourPalette: 1, colourGreyAlpha: 2, colourRGBA: 4}
-	depths   = map[byte][]byte{colourGrey: {1, 2, 4, 8, 16}, colourRGB: {8, 16}, colourPalette: {1, 2, 4, 8},
-		colourGreyAlpha: {8, 16}, colourRGBA: {8, 16}}
+	channels = map[byte]int{ColourGrey: 1, ColourRGB: 3, ColourPalette: 1, ColourGreyAlpha: 2, ColourRGBA: 4}
+	depths   = map[byte][]byte{ColourGrey: {1, 2, 4, 8, 16}, ColourRGB: {8, 16}, ColourPalette: {1, 2, 4, 8},
+		ColourGreyAlpha: {8, 16}, ColourRGBA: {8, 16}}
 )
 
-// header is what precedes the picture.
-type header struct {
-	width, height int
-	depth, colour byte
-	interlaced    bool
-	palette       []byte // RGBA of every index that depth allows
-	transparent   []byte // the 16-bit samples of the transparent colour of a grey or RGB picture
+// HeaderSize is the number of bytes that the IHDR chunk has as data.
+const HeaderSize = 13
+
+// Header is the IHDR chunk of a file.
+type Header struct {
+	Width, Height int // in pixels
+	Depth         byte
+	Colour        byte // a colour type
+	Interlaced    bool
 }
 
+// ParseHeader returns the header that the HeaderSize bytes of an IHDR chunk have. The error is not wrapped; it names
+// what the format does not allow.
+func ParseHeader(b []byte) (Header, error) {
+	width, height := int32(binary.BigEndian.Uint32(b)), int32(binary.BigEndian.Uint32(b[4:]))
+	h := Header{Width: int(width), Height: int(height), Depth: b[8], Colour: b[9], Interlaced: b[12] == 1}
+	if !slices.Contains(depths[h.Colour], h.Depth) || b[10] != 0 || b[11] != 0 || b[12] > 1 {
+		return Header{}, fmt.Errorf("invalid header: colour type %d, depth %d, methods % x", h.Colour, h.Depth, b[10:13])
+	}
+	const most = 1 << 60 // image/png refuses images of more than 2^63 bytes
+	if width <= 0 || height <= 0 || int64(width)*int64(height) >= most {
+		return Header{}, fmt.Errorf("invalid size: %d x %d", width, height)
+	}
+	return h, nil
+}
+
+// bits returns the bits of a pixel in the file.
+func (h Header) bits() int { return channels[h.Colour] * int(h.Depth) }
+
+// RowSize returns the bytes that a row of width pixels has in the file, before compression: its filter and its samples.
+func (h Header) RowSize(width int) int { return 1 + (h.bits()*width+7)/8 }
+
+// Layout returns the layout of the rows that Reader makes of the picture. With a tRNS chunk, grey and RGB get an alpha
+// channel.
+func (h Header) Layout(tRNS bool) Layout {
+	switch {
+	case h.Colour == ColourPalette, h.Colour == ColourGrey && !tRNS:
+		return Palette
+	case h.Colour == ColourRGB && !tRNS:
+		return RGB
+	}
+	return RGBA
+}
+
+// header has what precedes the picture.
+type header struct {
+	Header
+	palette     []byte // RGBA of every index that the depth allows
+	transparent []byte // the 16-bit samples of the transparent colour of a grey or RGB picture
+}
+
+// layout returns the layout of the rows.
+func (h *header) layout() Layout { return h.Layout(h.transparent != nil) }
+
+// readHeader reads the IHDR chunk.
 func (c *chunks) readHeader() error {
-	if c.left != 13 {
+	if c.left != HeaderSize {
 		return errors.New("the IHDR chunk has an invalid length")
 	}
 	b, err := c.body()
 	if err != nil {
 		return err
 	}
-	width, height := int32(binary.BigEndian.Uint32(b)), int32(binary.BigEndian.Uint32(b[4:]))
-	h := header{width: int(width), height: int(height), depth: b[8], colour: b[9], interlaced: b[12] == 1}
-	if !slices.Contains(depths[h.colour], h.depth) || b[10] != 0 || b[11] != 0 || b[12] > 1 {
-		return fmt.Errorf("invalid header: colour type %d, depth %d, methods % x", h.colour, h.depth, b[10:13])
+	h, err := ParseHeader(b)
+	if err != nil {
+		return err
 	}
-	const most = 1 << 60 // image/png refuses images of more than 2^63 bytes
-	if width <= 0 || height <= 0 || int64(width)*int64(height) >= most {
-		return fmt.Errorf("invalid size: %d x %d", width, height)
+	c.header = header{Header: h}
+	if h.Colour == ColourGrey {
+		c.header.palette = greys(h.Depth)
 	}
-	if h.colour == colourGrey {
-		h.palette = greys(h.depth)
-	}
-	c.header = h
 	return nil
 }
 
@@ -71,16 +115,16 @@ func greys(depth byte) []byte {
 // libpng.
 func (c *chunks) readPalette() error {
 	h := &c.header
-	size := 1 << min(h.depth, 8)
+	size := 1 << min(h.Depth, 8)
 	n := int(c.left / 3)
 	if c.left%3 != 0 || n == 0 || n > size {
 		return errors.New("the PLTE chunk has an invalid length")
 	}
-	if h.colour == colourGrey || h.colour == colourGreyAlpha {
+	if h.Colour == ColourGrey || h.Colour == ColourGreyAlpha {
 		return errors.New("a grey picture has a PLTE chunk")
 	}
 	b, err := c.body()
-	if err != nil || h.colour != colourPalette {
+	if err != nil || h.Colour != ColourPalette {
 		return err
 	}
 	h.palette = make([]byte, 4*size)
@@ -98,11 +142,11 @@ func (c *chunks) readPalette() error {
 func (c *chunks) readTransparency() error {
 	h := &c.header
 	var valid bool
-	switch h.colour {
-	case colourPalette:
+	switch h.Colour {
+	case ColourPalette:
 		valid = c.left <= 256
-	case colourGrey, colourRGB:
-		valid = int(c.left) == 2*channels[h.colour]
+	case ColourGrey, ColourRGB:
+		valid = int(c.left) == 2*channels[h.Colour]
 	}
 	if !valid {
 		return errors.New("the tRNS chunk has an invalid length")
@@ -111,7 +155,7 @@ func (c *chunks) readTransparency() error {
 	if err != nil {
 		return err
 	}
-	if h.colour != colourPalette {
+	if h.Colour != ColourPalette {
 		h.transparent = slices.Clone(b)
 		return nil
 	}
@@ -119,15 +163,4 @@ func (c *chunks) readTransparency() error {
 		h.palette[4*i+3] = b[i]
 	}
 	return nil
-}
-
-// layout returns what the rows of the picture become.
-func (h *header) layout() Layout {
-	switch {
-	case h.transparent == nil && (h.colour == colourGrey || h.colour == colourPalette):
-		return Palette
-	case h.transparent == nil && h.colour == colourRGB:
-		return RGB
-	}
-	return RGBA
 }

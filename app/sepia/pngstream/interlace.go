@@ -17,7 +17,7 @@ type interlace struct {
 }
 
 func newInterlace(h *header, layout Layout) *interlace {
-	m := &interlace{width: h.width, height: h.height, channels: layout.Channels()}
+	m := &interlace{width: h.Width, height: h.Height, channels: layout.Channels()}
 	m.rowsOfBand = max(1, bandSize/(m.width*m.channels))
 	m.bands = make([][]byte, (m.height+m.rowsOfBand-1)/m.rowsOfBand)
 	return m

@@ -35,11 +35,11 @@ func NewReader(r io.Reader) (*Reader, error) {
 
 // open reads up to the data of the picture.
 func (c *chunks) open() (*inflater, error) {
-	b := c.scratch[:len(signature)]
+	b := c.scratch[:len(Signature)]
 	if _, err := io.ReadFull(c.r, b); err != nil {
 		return nil, err
 	}
-	if string(b) != signature {
+	if string(b) != Signature {
 		return nil, errors.New("not a PNG")
 	}
 	if err := c.readUntil(afterIDAT); err != nil {
@@ -56,10 +56,10 @@ func wrap(err error) error {
 }
 
 // Width returns the pixels of a row.
-func (r *Reader) Width() int { return r.chunks.header.width }
+func (r *Reader) Width() int { return r.chunks.header.Width }
 
 // Height returns the number of rows.
-func (r *Reader) Height() int { return r.chunks.header.height }
+func (r *Reader) Height() int { return r.chunks.header.Height }
 
 // Layout returns what Row returns for each pixel.
 func (r *Reader) Layout() Layout { return r.layout }
@@ -89,7 +89,7 @@ func (r *Reader) next() ([]byte, error) {
 	h := &r.chunks.header
 	if r.rows == nil {
 		r.rows = newRows(r.inflate, h, r.layout)
-		if h.interlaced {
+		if h.Interlaced {
 			r.whole = newInterlace(h, r.layout)
 			if err := r.whole.decode(r.rows); err != nil {
 				return nil, err
@@ -99,11 +99,11 @@ func (r *Reader) next() ([]byte, error) {
 			}
 		}
 	}
-	if h.interlaced {
+	if h.Interlaced {
 		return r.whole.take(r.y), nil
 	}
 	row, err := r.rows.next()
-	if err == nil && r.y == h.height-1 {
+	if err == nil && r.y == h.Height-1 {
 		err = r.finish()
 	}
 	return row, err

@@ -8,7 +8,7 @@ import (
 // rows decodes rows of a picture, or of a pass of an interlaced one.
 type rows struct {
 	r         io.Reader
-	bits      int       // of a pixel in the file
+	header    Header
 	distance  int       // from a byte to that of the pixel to its left, for filters
 	highOnly  bool      // drop the low bytes of 16-bit samples
 	cur, prev []byte    // rows of the file, with the byte of the filter
@@ -19,23 +19,22 @@ type rows struct {
 }
 
 func newRows(r io.Reader, h *header, layout Layout) *rows {
-	bits := channels[h.colour] * int(h.depth)
-	s := &rows{r: r, bits: bits, distance: (bits + 7) / 8, channels: layout.Channels(), convert: converter(h)}
-	if s.highOnly = h.depth == 16 && h.transparent == nil; s.highOnly {
+	s := &rows{r: r, header: h.Header, distance: (h.bits() + 7) / 8, channels: layout.Channels(), convert: converter(h)}
+	if s.highOnly = h.Depth == 16 && h.transparent == nil; s.highOnly {
 		s.distance /= 2
 	}
-	size := 1 + (bits*h.width+7)/8
+	size := h.RowSize(h.Width)
 	s.full = [2][]byte{make([]byte, size), make([]byte, size)}
 	if s.convert != nil {
-		s.out = make([]byte, h.width*s.channels)
+		s.out = make([]byte, h.Width*s.channels)
 	}
-	s.start(h.width)
+	s.start(h.Width)
 	return s
 }
 
 // start begins a pass whose rows have width pixels.
 func (s *rows) start(width int) {
-	size := 1 + (s.bits*width+7)/8
+	size := s.header.RowSize(width)
 	s.cur, s.prev = s.full[0][:size], s.full[1][:size]
 	clear(s.prev)
 	if s.out != nil {

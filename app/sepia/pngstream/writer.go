@@ -52,10 +52,10 @@ func ascending(palette []byte) bool {
 
 // head returns the chunks before the data.
 func head(width, height int, layout Layout, palette []byte) []byte {
-	colour := [...]byte{Palette: colourPalette, RGB: colourRGB, RGBA: colourRGBA}[layout]
+	colour := [...]byte{Palette: ColourPalette, RGB: ColourRGB, RGBA: ColourRGBA}[layout]
 	ihdr := binary.BigEndian.AppendUint32(nil, uint32(width))
 	ihdr = binary.BigEndian.AppendUint32(ihdr, uint32(height))
-	b := appendChunk([]byte(signature), "IHDR", append(ihdr, 8, colour, 0, 0, 0))
+	b := appendChunk([]byte(Signature), "IHDR", append(ihdr, 8, colour, 0, 0, 0))
 	if layout != Palette {
 		return b
 	}
