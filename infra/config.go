@@ -91,8 +91,10 @@ var keys = []key{
 		"CPU: they only transfer bytes"},
 	{"workerType", "instance type", text, "t4g.small", "c7g.medium", "instance type of the workers. Servers reject an " +
 		"upload that needs more memory than a worker of this type has for one photo, and the error names a size that " +
-		"passes; from t4g.small up every allowed photo passes. In dev burstable, with CPU credits `unlimited` (the cost " +
-		"estimate shows their maximum); in prod a whole core, since filtering needs only CPU"},
+		"passes; from t4g.small up every allowed photo passes. t4g.micro and t3.micro (613 MiB for one photo) would do " +
+		"for all but lossy WebP with alpha and turned progressive CMYK JPEGs near 50 megapixels. In dev burstable, with " +
+		"CPU credits `unlimited` (the cost estimate shows their maximum); in prod a whole core, since filtering needs " +
+		"only CPU"},
 	same("serverMin", "count", integer(1, 100), "2", "minimum number of servers; with two, the loss of one is no outage"),
 	{"serverMax", "count", integer(1, 100), "4", "6", "maximum number of servers; more than serverMin"},
 	same("workerMin", "count", integer(1, 100), "2", "minimum number of workers; at least 1, or no photo would be "+
