@@ -7,14 +7,14 @@ import (
 	"runtime/debug"
 )
 
-// Rows are read ahead in blocks of about aheadSize bytes, of which there are aheadBlocks.
+// Rows are read ahead in bands of about aheadSize bytes, of which there are aheadBands.
 const (
-	aheadSize   = 256 << 10
-	aheadBlocks = 3
+	aheadSize  = 256 << 10
+	aheadBands = 3
 )
 
-// rowBlock has some rows of a photo.
-type rowBlock struct {
+// rowBand has some whole rows of a photo.
+type rowBand struct {
 	pix    []byte
 	unread []byte // of pix
 	err    error  // after these rows
@@ -27,9 +27,9 @@ func (s rowSource) ahead() (source rowSource, stop func()) {
 		return s, func() {}
 	}
 	row := s.width * s.layout.Channels()
-	free, full := make(chan *rowBlock, aheadBlocks), make(chan *rowBlock, aheadBlocks)
-	for range aheadBlocks {
-		free <- &rowBlock{pix: make([]byte, max(1, aheadSize/row)*row)}
+	free, full := make(chan *rowBand, aheadBands), make(chan *rowBand, aheadBands)
+	for range aheadBands {
+		free <- &rowBand{pix: make([]byte, max(1, aheadSize/row)*row)}
 	}
 	go func() {
 		defer close(full)
@@ -51,9 +51,9 @@ func (s rowSource) ahead() (source rowSource, stop func()) {
 	}
 }
 
-// nextOf returns a function that returns the rows of full blocks one by one, and gives the blocks back.
-func nextOf(free chan<- *rowBlock, full <-chan *rowBlock, row int) func() ([]byte, error) {
-	b := new(rowBlock)
+// nextOf returns a function that returns the rows of full bands one by one, and gives the bands back.
+func nextOf(free chan<- *rowBand, full <-chan *rowBand, row int) func() ([]byte, error) {
+	b := new(rowBand)
 	return func() ([]byte, error) {
 		if len(b.unread) == 0 {
 			if b.err != nil {
@@ -80,7 +80,7 @@ func nextOf(free chan<- *rowBlock, full <-chan *rowBlock, row int) func() ([]byt
 }
 
 // fill reads up to most rows and returns their number. It stores a panic, which is repeated in the goroutine of Apply.
-func (b *rowBlock) fill(next func() ([]byte, error), row, most int) (rows int) {
+func (b *rowBand) fill(next func() ([]byte, error), row, most int) (rows int) {
 	defer func() {
 		if v := recover(); v != nil {
 			b.failed = fmt.Sprintf("%v\n%s", v, debug.Stack())

@@ -16,8 +16,8 @@ func (d *drafts) push(draft []byte) error {
 	return err
 }
 
-// pull appends the first draft to dst and removes it. It appends chunks that are no longer needed to spare.
-func (d *drafts) pull(dst []byte, spare *chunks) []byte {
+// pull appends the first draft to dst and removes it. It appends chunks that are no longer needed to free.
+func (d *drafts) pull(dst []byte, free *chunks) []byte {
 	n := d.lengths[0]
 	d.lengths = d.lengths[1:]
 	for n > 0 {
@@ -26,7 +26,7 @@ func (d *drafts) pull(dst []byte, spare *chunks) []byte {
 		dst = append(dst, part...)
 		n, d.read = n-len(part), d.read+len(part)
 		if d.read == len(d.chunks[0]) {
-			*spare = append(*spare, d.chunks[0])
+			*free = append(*free, d.chunks[0])
 			d.chunks, d.read = d.chunks[1:], 0
 		}
 	}

@@ -144,7 +144,7 @@ func EncodeStrips(m *image.YCbCr) {
 	}
 	w.tables.Reset(&one.counts)
 	for y := 0; y+16 <= source.height; y += 16 {
-		one.draft = drafts.pull(one.draft[:0], &out.spare)
+		one.draft = drafts.pull(one.draft[:0], &out.free)
 		one.out = w.tables.Strip(one.out[:0], one.draft, wholeMCUs(source.width)/16, y/16, false)
 		out.Write(one.out)
 	}

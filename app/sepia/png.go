@@ -106,7 +106,7 @@ func (h *pngHeader) cost() cost {
 	if h.orientation >= 5 {
 		longest = max(width, int64(h.Height))
 	}
-	const rows = 6 + aheadBlocks
+	const rows = 6 + aheadBands
 	c := cost{image: 2*row + rows*n*longest, result: n}
 	c.decode = c.image
 	if h.held() {

@@ -39,7 +39,7 @@ func (s rowSource) toPNG(ctx context.Context, out *sink) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		row, err := s.tonedRow(w.Line())
+		row, err := s.tonedRow(w.Buffer())
 		if err != nil {
 			return err
 		}

@@ -32,17 +32,17 @@ type sink struct {
 	ctx    context.Context
 	chunks chunks
 	size   int64
-	spare  chunks // whose memory can be used
+	free   chunks // chunks to use before others are allocated
 }
 
 // chunk returns an empty chunk.
 func (s *sink) chunk() []byte {
-	n := len(s.spare)
+	n := len(s.free)
 	if n == 0 {
 		return make([]byte, 0, chunkSize)
 	}
-	c := s.spare[n-1]
-	s.spare = s.spare[:n-1]
+	c := s.free[n-1]
+	s.free = s.free[:n-1]
 	return c[:0]
 }
 

@@ -109,7 +109,7 @@ func (s stripSource) toJPEG(ctx context.Context, out *sink) error {
 		return err
 	}
 	fill = func(at *strip) error {
-		at.draft = drafts.pull(at.draft[:0], &out.spare)
+		at.draft = drafts.pull(at.draft[:0], &out.free)
 		return nil
 	}
 	mcus := func(at *strip) int {

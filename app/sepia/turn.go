@@ -16,13 +16,13 @@ var turns = map[int]func(image.Image) *image.NRGBA{
 	6: imaging.Rotate270, 7: imaging.Transverse, 8: imaging.Rotate90,
 }
 
-// bandSize is about the memory, in 4-byte pixels, of a part that is turned at once.
+// bandSize is about the memory, in 4-byte pixels, of a band, the whole rows that are turned at once.
 var bandSize = 1 << 20 // replaced by tests
 
-// bandHeight returns the rows of a part that is turned at once.
+// bandHeight returns the rows of a band, the whole rows that are turned at once.
 func bandHeight(width int) int { return max(1, bandSize/(4*width)) }
 
-// tile is a part of the upright photo.
+// tile has some whole rows of a turned band.
 type tile struct {
 	pix    []byte
 	stride int
@@ -38,7 +38,7 @@ func (s rowSource) turned(orientation int) (rowSource, error) {
 	garbage := newCollector(s.size())
 	quarter := orientation >= 5
 	rows := min(bandHeight(s.width), s.height)
-	whole := s.newPart(rows)
+	whole := s.newBand(rows)
 	for y := 0; y < s.height; y += rows {
 		part := whole.SubImage(image.Rect(0, 0, s.width, s.height-y))
 		if err := s.read(part); err != nil {
@@ -86,8 +86,8 @@ func joined(bands [][]tile) func() ([]byte, error) {
 	}
 }
 
-// newPart returns memory for rows as an image. Indexes of a palette become a grey, which imaging keeps.
-func (s rowSource) newPart(rows int) partImage {
+// newBand returns memory for rows as an image. Indexes of a palette become a grey, which imaging keeps.
+func (s rowSource) newBand(rows int) bandImage {
 	r := image.Rect(0, 0, s.width, rows)
 	if s.layout == pngstream.Palette {
 		return image.NewGray(r)
@@ -95,8 +95,8 @@ func (s rowSource) newPart(rows int) partImage {
 	return image.NewNRGBA(r)
 }
 
-// partImage is a *image.Gray or a *image.NRGBA.
-type partImage interface {
+// bandImage is a *image.Gray or a *image.NRGBA.
+type bandImage interface {
 	image.Image
 	SubImage(image.Rectangle) image.Image
 }
@@ -125,7 +125,7 @@ func (s rowSource) read(m image.Image) error {
 	return nil
 }
 
-// tiles cuts a turned part of the photo into tiles that can be released one after the other.
+// tiles divides a turned band of the photo into tiles that can be released one after the other.
 func (s rowSource) tiles(m *image.NRGBA, quarter bool) []tile {
 	n, height := s.layout.Channels(), m.Rect.Dy()
 	if quarter {

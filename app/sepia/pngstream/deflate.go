@@ -16,7 +16,7 @@ type deflater struct {
 	w       io.Writer
 	indexes bool // the data are indexes of a palette, which have more matches than they show to choose
 	sum     uint32
-	line    int
+	line    int           // bytes of a line: a filtered row and, before it, the filter
 	block   []byte        // lines that are not compressed yet, and a margin
 	filled  int           // bytes of block
 	huffman *fast.Writer  // nil before the first block that needs it

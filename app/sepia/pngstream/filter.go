@@ -20,11 +20,11 @@ func newFilter(row, distance int) *filter {
 	return &filter{cur: make([]byte, whole), prev: make([]byte, whole), row: row, distance: distance}
 }
 
-// line returns memory for the next row.
-func (f *filter) line() []byte { return f.prev[margin:][:f.row] }
+// buffer returns memory for the next row.
+func (f *filter) buffer() []byte { return f.prev[margin:][:f.row] }
 
 // next writes the filter of a row and the filtered row to line, which has a margin behind the row. The row may be in
-// the memory that line has returned.
+// the memory that buffer has returned.
 func (f *filter) next(line, row []byte) {
 	f.cur, f.prev = f.prev, f.cur
 	if &row[0] != &f.cur[margin] {

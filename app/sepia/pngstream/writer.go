@@ -74,13 +74,13 @@ func head(width, height int, layout Layout, palette []byte) []byte {
 	return b
 }
 
-// Line returns memory in which the caller may prepare the next row for Row, which then need not copy it. There is none
+// Buffer returns memory in which the caller may prepare the next row for Row, which then need not copy it. There is none
 // for the layout Palette.
-func (s *Writer) Line() []byte {
+func (s *Writer) Buffer() []byte {
 	if s.filter == nil {
 		return nil
 	}
-	return s.filter.line()
+	return s.filter.buffer()
 }
 
 // Row writes the next row in the layout of the Writer.

@@ -26,7 +26,7 @@ func write(width, height int, layout pngstream.Layout, palette, pix []byte) ([]b
 	row := width * layout.Channels()
 	for ; len(pix) > 0; pix = pix[row:] {
 		line := pix[:row]
-		if own := w.Line(); own != nil && len(pix)/row%3 > 0 { // some rows in memory of the writer
+		if own := w.Buffer(); own != nil && len(pix)/row%3 > 0 { // some rows in memory of the writer
 			copy(own, line)
 			line = own
 		}
