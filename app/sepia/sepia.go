@@ -62,7 +62,7 @@ func (f Filter) open(raw []byte) (*job, error) {
 	return &job{filter: f, photo: photo, raw: raw, lossy: photo.Format == JPEG}, err
 }
 
-// inspect is Check for a whole file.
+// inspect calls Check for a whole file.
 func (f Filter) inspect(raw []byte) (Photo, error) { return f.Check(bytes.NewReader(raw)) }
 
 // Check is the function Inspect with the limits of the filter. It also rejects a photo that needs more memory than

@@ -33,7 +33,7 @@ type Decoder struct {
 	inUse        int        // of tables
 	row          int        // of MCUs: the next one
 	rough        int        // blocks so far that only exact can transform, or that do not fit 16 bits
-	spare        [64]byte   // takes blocks beyond the planes of the caller
+	unused       [64]byte   // takes the samples of blocks beyond the planes of the caller
 
 	stored [4]plane // of a progressive file
 	eobRun uint32   // blocks that are still to be skipped, from scan to scan

@@ -7,7 +7,7 @@ import "encoding/binary"
 // The energy that the decoder allows a block keeps every result within a lane: samples below 2^11 with 18 bits.
 const (
 	idctBits = 12
-	idctDrop = 10                    // bits that are cut between the passes
+	idctDrop = 10                    // bits that are shifted out between the passes
 	idctC4   = 362                   // 2 cos(4 pi/16) * 256
 	idctSum  = 473                   // 2 cos(2 pi/16)
 	idctLow  = 277                   // 2 (cos(2 pi/16) - sin(2 pi/16))
@@ -68,10 +68,10 @@ func (b *packed) idct(dst []byte, stride int) {
 	}
 	for r := 0; r < 8; r += 2 {
 		a, c := b[4*r:4*r+4:4*r+4], b[4*r+4:4*r+8:4*r+8]
-		x0, x1 := turn(a[0], c[0])
-		x2, x3 := turn(a[1], c[1])
-		x4, x5 := turn(a[2], c[2])
-		x6, x7 := turn(a[3], c[3])
+		x0, x1 := transpose(a[0], c[0])
+		x2, x3 := transpose(a[1], c[1])
+		x4, x5 := transpose(a[2], c[2])
+		x6, x7 := transpose(a[3], c[3])
 		x0, x1, x2, x3, x4, x5, x6, x7 = idct8(x0, x1, x2, x3, x4, x5, x6, x7)
 		p, q := (*[8]byte)(dst[r*stride:]), (*[8]byte)(dst[(r+1)*stride:])
 		for i, x := range [8]int64{x0, x1, x2, x3, x4, x5, x6, x7} {
@@ -80,8 +80,9 @@ func (b *packed) idct(dst []byte, stride int) {
 	}
 }
 
-// turn takes two columns of one row and of the next, and returns two rows of one column and of the next.
-func turn(a, c int64) (_, _ int64) {
+// transpose takes two columns of one row and of the next, and returns two rows of one column and of the next, without
+// idctDrop bits.
+func transpose(a, c int64) (_, _ int64) {
 	const low = 1 << 31 // pays back what the lower lane has borrowed
 	return int64(int32(a)>>idctDrop) + int64(int32(c)>>idctDrop)<<32,
 		(a+low)>>(32+idctDrop) + (c+low)>>(32+idctDrop)<<32

@@ -1,6 +1,9 @@
 // Package jfif is a codec for JPEG: Huffman coded, 8 bits. It works in strips on the stored planes, so that a caller
 // does not need memory for the whole image and can encode on several cores.
 //
+// A strip of the decoder is one row of MCUs; one of the encoder has as many as make stripMCUs, and ends with a restart
+// marker.
+//
 // The decoder reads the files that image/jpeg reads, baseline and progressive, and tests compare the two. Only of a
 // progressive file it keeps all coefficients. Unlike for image/jpeg, a file is invalid if a Huffman table has more codes
 // than there are, or if skipped blocks of a sequential file go on in the next scan.

@@ -12,7 +12,7 @@ type plane struct {
 	quant quantizers
 }
 
-// blockRow is a row of blocks; without memory if all coefficients are zero.
+// blockRow has a row of blocks. It has no memory if all coefficients are zero.
 type blockRow struct {
 	c   []block
 	set []uint64 // by block: the coefficients that are not zero; the first is not marked

@@ -28,7 +28,7 @@ func (s *scan) readRow(d *Decoder, dst *[4][]uint8, strides *[4]int) bool {
 // MCU.
 func (d *Decoder) place(dst []uint8, stride, x, y int) ([]uint8, int) {
 	if 8*x >= stride {
-		return d.spare[:], 8
+		return d.unused[:], 8
 	}
 	return dst[8*(y*stride+x):], stride
 }

@@ -26,19 +26,19 @@ var (
 		ColourGreyAlpha: {8, 16}, ColourRGBA: {8, 16}}
 )
 
-// HeaderSize is the number of bytes that the IHDR chunk has as data.
+// HeaderSize is the length of the data of an IHDR chunk, in bytes.
 const HeaderSize = 13
 
-// Header is the IHDR chunk of a file.
+// Header has what the IHDR chunk of a file says.
 type Header struct {
-	Width, Height int // in pixels
-	Depth         byte
-	Colour        byte // a colour type
+	Width, Height int  // in pixels
+	Depth         byte // bits of a sample
+	Colour        byte // the colour type
 	Interlaced    bool
 }
 
-// ParseHeader returns the header that the HeaderSize bytes of an IHDR chunk have. The error is not wrapped; it names
-// what the format does not allow.
+// ParseHeader parses the data of an IHDR chunk, which is HeaderSize bytes long. It returns an error for values that the
+// format does not allow.
 func ParseHeader(b []byte) (Header, error) {
 	width, height := int32(binary.BigEndian.Uint32(b)), int32(binary.BigEndian.Uint32(b[4:]))
 	h := Header{Width: int(width), Height: int(height), Depth: b[8], Colour: b[9], Interlaced: b[12] == 1}
