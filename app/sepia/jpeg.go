@@ -232,7 +232,7 @@ func (f *jpegFrame) cost() cost {
 		c.decode = c.image + pixels // garbage
 	case turned && f.progressive:
 		c.image += planes
-		c.decode += planes / heldParts
+		c.decode += 2 * planes / heldParts // the system gets pages of coefficients back with some delay
 	case turned:
 		longest := max(width, int64(f.height))
 		c.image += min(planes, int64(partSize)+32*3*longest) + 32*longest

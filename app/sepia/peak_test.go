@@ -123,10 +123,18 @@ var heavyKinds = map[string]func(width, height int) []byte{
 	"JPEG progressive grey":  heavyJPEG(true, "1", []byte{0x11}),
 	"JPEG progressive CMYK":  heavyJPEG(true, "CMYK", []byte{0x22, 0x11, 0x11, 0x22}, adobeSegment(0)),
 	"JPEG RGB":               heavyJPEG(false, "RGB", []byte{0x11, 0x11, 0x11}),
-	"PNG RGB":                heavyPNG(pngFile{depth: 8, colour: 2, sample: stripes}),
-	"PNG of noise":           heavyPNG(pngFile{depth: 8, colour: 6, sample: noise8}),
-	"PNG of grey noise":      heavyPNG(pngFile{depth: 8, colour: 0, sample: noise8}),
-	"PNG 16 bit":             heavyPNG(pngFile{depth: 16, colour: 6, sample: noise}),
+	"JPEG RGB turned":        heavyJPEG(false, "RGB", []byte{0x11, 0x11, 0x11}, exifSegment(6)),
+	"JPEG CMYK turned": heavyJPEG(
+		false, "CMYK", []byte{0x22, 0x11, 0x11, 0x22}, adobeSegment(0), exifSegment(5)),
+	"JPEG progressive turned":       heavyJPEG(true, "123", []byte{0x22, 0x11, 0x11}, exifSegment(6)),
+	"JPEG progressive 4:4:4 turned": heavyJPEG(true, "123", []byte{0x11, 0x11, 0x11}, exifSegment(2)),
+	"JPEG progressive RGB turned":   heavyJPEG(true, "RGB", []byte{0x11, 0x11, 0x11}, exifSegment(3)),
+	"JPEG progressive CMYK turned": heavyJPEG(
+		true, "CMYK", []byte{0x11, 0x11, 0x11, 0x11}, adobeSegment(0), exifSegment(8)),
+	"PNG RGB":           heavyPNG(pngFile{depth: 8, colour: 2, sample: stripes}),
+	"PNG of noise":      heavyPNG(pngFile{depth: 8, colour: 6, sample: noise8}),
+	"PNG of grey noise": heavyPNG(pngFile{depth: 8, colour: 0, sample: noise8}),
+	"PNG 16 bit":        heavyPNG(pngFile{depth: 16, colour: 6, sample: noise}),
 	"PNG 16 bit turned": heavyPNG(
 		pngFile{depth: 16, colour: 6, interlaced: true, sample: stripes, exif: exif(7)}),
 	"PNG of noise turned":     heavyPNG(pngFile{depth: 8, colour: 2, sample: noise8, exif: exif(6)}),

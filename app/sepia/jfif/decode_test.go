@@ -38,6 +38,11 @@ func strips(file []byte) (*photo, error) {
 		return nil, err
 	}
 	m := image.NewYCbCr(image.Rect(0, 0, (d.Width+31)&^31, (d.Height+15)&^15), d.Ratio)
+	for _, plane := range [][]uint8{m.Y, m.Cb, m.Cr} { // nothing may remain of it
+		for i := range plane {
+			plane[i] = 99
+		}
+	}
 	p := &photo{model: d.Model}
 	if d.Model >= jfif.CMYK {
 		p.black = make([]uint8, len(m.Y))
@@ -51,6 +56,9 @@ func strips(file []byte) (*photo, error) {
 		if err := d.Strip(context.Background(), &s, black); err != nil {
 			return nil, err
 		}
+	}
+	if n := d.Held(); n > 0 {
+		return nil, fmt.Errorf("%d rows of coefficients are held after the last strip", n)
 	}
 	p.YCbCr, p.rough = m.SubImage(image.Rect(0, 0, d.Width, d.Height)).(*image.YCbCr), d.Rough()
 	return p, nil

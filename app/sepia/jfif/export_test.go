@@ -12,6 +12,18 @@ var ErrCarried = errCarried
 // Rough reports whether the file has had blocks with coefficients as no encoder makes them.
 func (d *Decoder) Rough() bool { return d.rough > 0 }
 
+// Held returns the number of rows of blocks whose coefficients are in memory.
+func (d *Decoder) Held() (n int) {
+	for _, p := range d.stored {
+		for _, row := range p.rows {
+			if row.c != nil || row.set != nil {
+				n++
+			}
+		}
+	}
+	return n
+}
+
 // Exact returns the samples of a block of coefficients in natural order, all with the same step.
 func Exact(c *[64]int16, step uint16) (samples [64]byte) {
 	var steps [64]uint16

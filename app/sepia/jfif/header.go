@@ -35,7 +35,7 @@ func (d *Decoder) structure(data []byte) error {
 			continue
 		}
 		s := &d.scans[len(d.scans)-1]
-		s.bits = bitReader{data: data, start: pos, pos: pos}
+		s.bits = bitReader{data: data, pos: pos}
 		marker, pos = markerAfterScan(data, pos)
 		s.end = pos
 	}

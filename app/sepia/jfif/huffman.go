@@ -90,8 +90,7 @@ func extend(bits uint64, size int) int64 {
 // bitReader reads the entropy-coded data of a scan.
 type bitReader struct {
 	data  []byte
-	start int // of the data that has no marker, in data
-	pos   int
+	pos   int    // not behind the next marker
 	acc   uint64 // the next n bits, from the highest down
 	n     int
 	extra int // of these, zeros that stand for what is behind the data, or behind a marker
@@ -138,23 +137,12 @@ func (r *bitReader) take(n int) uint64 {
 // within reports whether all bits that were taken are of the data.
 func (r *bitReader) within() bool { return r.n >= r.extra }
 
-// end returns the position of the first byte of which no bit was taken.
-func (r *bitReader) end() int {
-	pos := r.pos
-	for whole := (r.n - r.extra) / 8; whole > 0; whole-- {
-		if pos--; pos > r.start && r.data[pos] == 0 && r.data[pos-1] == 0xff {
-			pos--
-		}
-	}
-	return pos
-}
-
 // restart goes on behind the next marker, which must be the wanted one. Other bytes before it are skipped.
 func (r *bitReader) restart(want byte) bool {
-	for pos := r.end(); pos+2 <= len(r.data); {
+	for pos := r.pos; pos+2 <= len(r.data); {
 		switch a, b := r.data[pos], r.data[pos+1]; {
 		case a == 0xff && b == want:
-			*r = bitReader{data: r.data, start: pos + 2, pos: pos + 2}
+			*r = bitReader{data: r.data, pos: pos + 2}
 			return true
 		case b == 0xff:
 			pos++

@@ -38,7 +38,16 @@ var progressions = map[string]func(planes int) []scanOf{
 	},
 	"successive approximation": func(planes int) []scanOf { return approximation(planes, false) },
 	"shared ends of blocks":    func(planes int) []scanOf { return approximation(planes, true) },
-	"a plane missing":          func(planes int) []scanOf { return []scanOf{{planes: []int{planes - 1}}} },
+	"approximation of parts": func(planes int) []scanOf {
+		s := []scanOf{{planes: all(planes)}}
+		for p := range planes {
+			one := []int{p}
+			s = append(s, scanOf{planes: one, from: 1, to: 5, low: 1}, scanOf{planes: one, from: 6, to: 63, low: 1},
+				scanOf{planes: one, from: 1, to: 5, high: 1, shared: true}, scanOf{planes: one, from: 6, to: 63, high: 1})
+		}
+		return s
+	},
+	"a plane missing": func(planes int) []scanOf { return []scanOf{{planes: []int{planes - 1}}} },
 	"detail before the mean": func(planes int) []scanOf {
 		return []scanOf{{planes: []int{0}, from: 1, to: 63, shared: true}, {planes: all(planes)}}
 	},
@@ -113,6 +122,9 @@ func kinds() map[string]script {
 	late.scans = slices.Clone(late.scans)
 	late.scans[1].segments = []string{segment(0xdb, "\x00"+strings.Repeat("\x02", 64)), segment(0xdd, "\x00\x00")}
 	of["another quantizer between scans"] = late
+	missing := of["4:4:4, separate scans"]
+	missing.scans = missing.scans[1:2]
+	of["planes without a scan"] = missing
 	twice := of["4:2:0"]
 	twice.scans = []scanOf{{planes: all(3), to: 63}, {planes: []int{1}, to: 63}, {planes: all(3), to: 63}}
 	of["planes twice"] = twice

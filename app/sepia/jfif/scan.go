@@ -139,7 +139,7 @@ func (s *scan) nextMCU() bool {
 
 // ended reports whether the data ends before the marker that follows.
 func (s *scan) ended() bool {
-	_, pos := nextMarker(s.bits.data, s.bits.end())
+	_, pos := nextMarker(s.bits.data, s.bits.pos)
 	return pos == s.end
 }
 
