@@ -11,9 +11,10 @@ const (
 	// RawFile is the memory of a job besides that of its filter, in bytes: the largest file.
 	RawFile = MaxUploadBytes
 
-	// A linear function of the number of pixels bounds the memory of the filter for any valid photo. It is that of a WebP
-	// with alpha, whose tables are large even for a small photo. A test compares it with the filter.
-	peakPerPixel, peakBase = 11, 272 << 20
+	// A linear function of the number of pixels bounds the memory of the filter for any valid photo: up to 50 megapixels
+	// that of a WebP with alpha, whose tables are large even for a small photo, beyond that of a progressive CMYK JPEG
+	// that is turned. A test compares it with the filter.
+	peakPerPixel, peakBase = 13, 272 << 20
 )
 
 // LargestPeak returns the most memory, in bytes, that one valid photo needs while it is processed.

@@ -21,7 +21,7 @@ func TestPlanWorker(t *testing.T) {
 	}{
 		{1, 64 * MiB, 1, 0, 20 * MiB}, {8, 128 * MiB, 1, 0, 84 * MiB}, {2, 256 * MiB, 1, 0, 200 * MiB},
 		{2, 512 * MiB, 2, 2, 400 * MiB}, {1, 1 << 30, 2, 2, 900 * MiB}, {2, 1228 * MiB, 2, 2, largest},
-		{8, 1228 * MiB, 8, 8, largest},
+		{8, 1256 * MiB, 8, 8, largest},
 		{64, 16 << 30, 64, 64, 13 << 30},
 	} {
 		p := settings.PlanWorker(c.cores, c.memory, settings.DefaultMaxPixels)
