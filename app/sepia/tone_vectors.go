@@ -19,9 +19,10 @@ type toneVectors struct {
 
 	bright, spread, join [32]uint8
 	// What contrast multiplies a channel with, and what it adds, which includes the half that rounds.
-	factor, offset             [8]int32
-	zero, byte, half, ten, one [8]int32
-	tenth                      [8]int32 // of 2^16, rounded up
+	factor, offset       [8]int32
+	zero                 [8]int32 //lint:ignore U1000 used by assembly
+	byte, half, ten, one [8]int32
+	tenth                [8]int32 // of 2^16, rounded up
 }
 
 func newToneVectors(keep, mix func(float64) float64) *toneVectors {

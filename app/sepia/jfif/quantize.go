@@ -84,6 +84,8 @@ func (p *pair) quantize(q *quantizer) {
 
 // zigzagShuffles are the masks with which fdctAVX2 brings the columns of a block into zigzag order. The lower half of a
 // mask selects, from one column, coefficients of eight, and the upper half those opposite to them.
+//
+//lint:ignore U1000 used by assembly
 var zigzagShuffles = func() (masks [20][32]uint8) {
 	n := 0
 	for k := 0; k < 32; k += 8 {

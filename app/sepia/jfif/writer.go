@@ -117,10 +117,8 @@ func (w *bitWriter) block(z *[64]int16, set uint64, lastDC int64, c *codes, coun
 	return dc
 }
 
-// readAhead is what a reader of a draft may read behind it.
-const readAhead = 16
-
-// finish appends the last bits and room to read ahead, and returns everything that was written.
+// finish appends the last bits and 8 zero bytes, because the reader of a draft loads whole words, and returns everything
+// that was written.
 func (w *bitWriter) finish() []byte {
 	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(w.out, w.acc), 0)
 }
