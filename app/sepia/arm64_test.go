@@ -45,7 +45,7 @@ func TestSamePixelsWithoutVectors(t *testing.T) {
 func runPixelTests(t *testing.T, env []string, command ...string) {
 	t.Helper()
 	tests := []string{"TestGoldenFilter", "TestGoldenFile", "TestPNGOfEveryKind", "TestJPEGOfEveryKind",
-		"TestWebPOfEveryKind", "TestGIF"}
+		"TestWebPOfEveryKind", "TestWebPChroma", "TestGIF"}
 	command = append(command, "-test.v", "-test.run", "^("+strings.Join(tests, "|")+")$")
 	run := exec.CommandContext(t.Context(), command[0], command[1:]...)
 	run.Env = append(os.Environ(), env...)

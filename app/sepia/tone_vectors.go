@@ -69,15 +69,23 @@ func (t *toneTables) applyVectors(pix []byte, size int) (rest []byte) {
 	return pix[n*8*size:]
 }
 
-// planeVectors has the constants of tone420AVX2 for each lane.
+// planeVectors has the constants of tone420AVX2, tonePairsAVX2 and upsampleAVX2 for each lane.
 type planeVectors struct {
 	low, high, chroma, half, tag1 [8]uint32
 	split                         [32]uint8
+
+	tag, spread, entries, order [8]uint32 // spread and entries are the masks of webpEntry
+	weights                     [16]uint8 // of a near and a far sample
+	roundCb, roundCr            [8]uint16 // roundCr sets toneKey, too
 }
 
 var planeConstants = func() (t planeVectors) {
 	for i := range 8 {
 		t.low[i], t.high[i], t.chroma[i], t.half[i], t.tag1[i] = 0xff, 0xff00, 0xff00ff, 2<<16+2, 1<<24
+		t.tag[i], t.spread[i], t.entries[i] = 0xff000000, 0xe0, uint32(len(webpCache)-1)
+		t.order[i] = uint32(i/2 + i%2*4)
+		t.weights[2*i], t.weights[2*i+1] = 3, 1
+		t.roundCb[i], t.roundCr[i] = 8, 8|toneKey>>16<<4
 	}
 	for i := range 32 {
 		t.split[i] = uint8(4*(i%4) + i/4%2*2)

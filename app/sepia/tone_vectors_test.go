@@ -1,6 +1,7 @@
 package sepia
 
 import (
+	"bytes"
 	"image"
 	"math/rand/v2"
 	"reflect"
@@ -75,6 +76,78 @@ func TestToneQuadsVectors(t *testing.T) {
 			if !reflect.DeepEqual(got, fine) {
 				t.Fatalf("%v, colours within %d: other samples with vectors, run %d", size, spread, i)
 			}
+		}
+	}
+}
+
+// TestWebPVectors compares strips of a lossy WebP of every width up to 70 and around the parts in which rows are
+// upsampled, with colours that are in the cache and others. The samples around the pixels must be the same, too.
+func TestWebPVectors(t *testing.T) {
+	if !vector {
+		t.Skip("this processor has no vector instructions that are used")
+	}
+	defer func() { vector = true }()
+	r := rand.New(rand.NewPCG(3, 4))
+	widths := []int{webpSpan - 1, webpSpan, webpSpan + 1, webpSpan + 2, webpSpan + 17, 2*webpSpan - 1, 2*webpSpan + 3}
+	for width := 1; width <= 70; width++ {
+		widths = append(widths, width)
+	}
+	for _, width := range widths {
+		for n := range 24 {
+			height := 1 + n%6
+			shiftX, shiftY := n/6%2*(width%2), n/12*(height%2)
+			spread := 1 + r.IntN(256)
+			var fine strip
+			fine.prepare(width, height, image.YCbCrSubsampleRatio422)
+			for i := range fine.planes {
+				fine.planes[i] = uint8(r.IntN(spread))
+			}
+			toned := func() []byte {
+				var s strip
+				s.prepare(width, height, image.YCbCrSubsampleRatio422)
+				copy(s.planes, fine.planes)
+				toneWebP(&s.YCbCr, width, height, shiftX, shiftY)
+				return s.planes
+			}
+			first := toned() // many colours are not in the cache
+			again := toned() // most of them are
+			vector = false
+			want := toned()
+			vector = true
+			if !slices.Equal(first, want) || !slices.Equal(again, want) {
+				t.Fatalf("%dx%d shifted by %d %d, colours within %d: other samples with vectors", width, height, shiftX,
+					shiftY, spread)
+			}
+		}
+	}
+}
+
+// TestWebPVectorsInBounds looks for writes behind slices of every length.
+func TestWebPVectorsInBounds(t *testing.T) {
+	const room = 64
+	check := func(n int, name string, behind []byte) {
+		t.Helper()
+		for i, b := range behind {
+			if b != 0xa5 {
+				t.Fatalf("%d columns: byte %d behind %s is written", n, i, name)
+			}
+		}
+	}
+	guarded := func(n int) []byte { return bytes.Repeat([]byte{0xa5}, n+room) }
+	for n := 1; n <= 70; n++ {
+		row := chromaRow{guarded(n)[:n], guarded(n)[:n]}
+		pairs := make([]uint32, 2*n+room)
+		upsampleRow(pairs[:2*n], row, row, 0)
+		if at := slices.IndexFunc(pairs[2*n:], func(p uint32) bool { return p != 0 }); at >= 0 {
+			t.Fatalf("%d columns: pair %d behind the row is written", n, at)
+		}
+		for range 2 { // the colours of the second time are in the cache
+			upper, lower, cbs, crs := guarded(2*n), guarded(2*n), guarded(n), guarded(n)
+			tonePairRows(upper[:2*n], lower[:2*n], pairs, pairs, cbs[:n], crs[:n])
+			check(n, "luma", upper[2*n:])
+			check(n, "luma", lower[2*n:])
+			check(n, "Cb", cbs[n:])
+			check(n, "Cr", crs[n:])
 		}
 	}
 }

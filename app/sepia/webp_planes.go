@@ -52,6 +52,20 @@ func upsample(dst []uint32, near, far chromaRow, x int) {
 	}
 }
 
+// upsampleRow is upsample, with vectors for the columns that have a sample on either side.
+func upsampleRow(dst []uint32, near, far chromaRow, x int) {
+	if vector && x == 0 && len(dst) > 2 {
+		upsample(dst[:2], near, far, 0)
+		dst, x = dst[2:], 1
+	}
+	if eights := min(len(dst)/2, len(near.cb)-1-x) / 8; vector && x > 0 && eights > 0 {
+		left := x - 1
+		upsampleAVX2(&dst[0], &near.cb[left], &near.cr[left], &far.cb[left], &far.cr[left], eights, &planeConstants)
+		dst, x = dst[16*eights:], x+8*eights
+	}
+	upsample(dst, near, far, x)
+}
+
 // videoToRGB converts a colour like libwebp (VP8YuvToRgb): with constants of BT.601 that have 14 fractional bits, of
 // which 6 remain after each product.
 func videoToRGB(y, cb, cr uint8) (r, g, b uint8) {
@@ -69,7 +83,7 @@ func webpRow(dst []byte, m *image.YCbCr, x, y int) {
 	near, far := chromaOf(m, y/2), chromaOf(m, y/2-1+y%2*2)
 	for luma := m.Y[y*m.YStride+x:][:len(dst)/4]; len(luma) > 0; {
 		n := min(webpSpan, len(luma))
-		upsample(pairs[:(n+1)&^1], near, far, x/2)
+		upsampleRow(pairs[:(n+1)&^1], near, far, x/2)
 		for i, l := range luma[:n] {
 			p := dst[4*i:][:4:4]
 			p[0], p[1], p[2] = videoToRGB(l, uint8(pairs[i]), uint8(pairs[i]>>16))
@@ -172,18 +186,36 @@ func toneWebP(m *image.YCbCr, width, height, shiftX, shiftY int) {
 			n := min(webpSpan, width-x)
 			var pairs [2][webpSpan + 2]uint32
 			for i := range pairs {
-				upsample(pairs[i][:(n+shiftX+1)&^1], rows[i][0], rows[i][1], x/2)
+				upsampleRow(pairs[i][:(n+shiftX+1)&^1], rows[i][0], rows[i][1], x/2)
 				if n&1 == 1 {
 					pairs[i][n+shiftX] = pairs[i][n+shiftX-1] // a copy of the last column
 				}
 			}
 			n = (n + 1) &^ 1
-			tonePairs(m.Y[y*m.YStride+x:][:n], m.Y[(y+1)*m.YStride+x:][:n], pairs[0][shiftX:], pairs[1][shiftX:],
+			tonePairRows(m.Y[y*m.YStride+x:][:n], m.Y[(y+1)*m.YStride+x:][:n], pairs[0][shiftX:], pairs[1][shiftX:],
 				m.Cb[y/2*m.CStride+x/2:][:n/2], m.Cr[y/2*m.CStride+x/2:][:n/2])
 		}
 	}
 	m.SubsampleRatio = image.YCbCrSubsampleRatio420
 	pad(m, width, height)
+}
+
+// tonePairRows is tonePairs, with vectors where the colours are in the cache.
+func tonePairRows(upper, lower []uint8, above, below []uint32, cbs, crs []uint8) {
+	n := len(cbs)
+	if !vector {
+		tonePairs(upper, lower, above, below, cbs, crs)
+		return
+	}
+	for i := 0; i < n; {
+		if eights := (n - i) / 8; eights > 0 {
+			i += 8 * tonePairsAVX2(&upper[2*i], &lower[2*i], &above[2*i], &below[2*i], &cbs[i], &crs[i], eights,
+				&webpCache[0], &planeConstants)
+		}
+		next := min(i+8, n)
+		tonePairs(upper[2*i:2*next], lower[2*i:2*next], above[2*i:2*next], below[2*i:2*next], cbs[i:next], crs[i:next])
+		i = next
+	}
 }
 
 // tonePairs applies the filter to two rows of pixels. cbs and crs get the mean chroma of each two by two.
