@@ -20,6 +20,7 @@ type binary struct {
 // change replaces a text that occurs once in a file of the checkout, in a copy.
 type change struct {
 	file, old, new string
+	imported       string // package that the change needs, if the file does not import it
 	more           string // appended
 }
 
@@ -27,13 +28,13 @@ type change struct {
 var (
 	// spoiled gives photos back as they came. The self-test of an instance does not see it: it has a filter of its own.
 	spoiled = change{file: "app/roles.go", old: "p.service.Filter = sepia.Filter{",
-		new: "p.service.Filter = unfiltered{MaxPixels: s.MaxPixels, MaxMemory: plan.Photos}\n\t_ = sepia.Filter{", more: `
+		new: "p.service.Filter = unfiltered{MaxPixels: s.MaxPixels, MaxMemory: plan.Photos}\n\t_ = sepia.Filter{", imported: "bytes", more: `
 type unfiltered sepia.Filter
 
 func (f unfiltered) Inspect(raw []byte) (imagery.Cost, error) { return sepia.Filter(f).Inspect(raw) }
 
 func (unfiltered) Apply(_ context.Context, raw []byte) (imagery.Result, error) {
-	return imagery.Result{Body: raw, Ext: "jpg", ContentType: "image/jpeg"}, nil
+	return imagery.Result{Body: bytes.NewReader(raw), Ext: "jpg", ContentType: "image/jpeg"}, nil
 }
 `}
 	// slow holds up uploads that come faster than one a second, for longer than the alarm on latency allows.
@@ -53,7 +54,11 @@ func (c change) apply(checkout string) ([]byte, error) {
 	if n := strings.Count(string(text), c.old); n != 1 {
 		return nil, fmt.Errorf("%s has %q %d times, want once", c.file, c.old, n)
 	}
-	return []byte(strings.Replace(string(text), c.old, c.new, 1) + c.more), nil
+	changed := strings.Replace(string(text), c.old, c.new, 1) + c.more
+	if c.imported != "" {
+		changed = strings.Replace(changed, "import (\n", fmt.Sprintf("import (\n\t%q\n", c.imported), 1)
+	}
+	return []byte(changed), nil
 }
 
 // build builds a release under a name of its own, which makes its bytes differ. Changes, by the file whose place they
