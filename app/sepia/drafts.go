@@ -1,8 +1,8 @@
 package sepia
 
-// drafts holds the drafts of a photo's strips in chunks. Its memory becomes that of the result: each chunk is given back
-// when its bytes were read. A draft takes at least the bytes that the strip takes in the file, so that both together
-// hardly need more than the drafts alone.
+// drafts holds the drafts of a photo's strips in chunks. Its memory becomes that of the result: each chunk is given
+// back when its bytes were read. A draft takes at least the bytes that the strip takes in the file, so that both
+// together hardly need more than the drafts alone.
 type drafts struct {
 	sink
 	lengths []int // of the drafts that were not yet read

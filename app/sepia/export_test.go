@@ -164,7 +164,7 @@ func WebPStrips(m *image.YCbCr, orientation int) (*image.YCbCr, error) {
 	return webpPlanes(m, orientation).tonedWhole()
 }
 
-// DraftMemory is what the plan of memory has for the drafts of a photo, in bytes.
+// DraftMemory returns the bytes that the memory plan has for the drafts of a photo.
 func DraftMemory(pixels int64) int64 { return draftMemory(pixels) }
 
 // DraftSize filters planes and returns the size of their drafts in bytes.

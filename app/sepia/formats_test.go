@@ -208,8 +208,8 @@ func TestJPEGOfEveryKind(t *testing.T) {
 }
 
 // testJPEG compares what reaches the encoder with the oracle's pixels, or with what the planes of a JPEG hold of them.
-// Because the decoder does not round like image/jpeg, they may differ by 1 level of each channel in the mean. And it compares the
-// result with what image/jpeg makes of the oracle's pixels at quality 90.
+// Because the decoder does not round like image/jpeg, they may differ by 1 level of each channel in the mean. And it
+// compares the result with what image/jpeg makes of the oracle's pixels at quality 90.
 func testJPEG(t *testing.T, raw []byte, orientation int) {
 	t.Helper()
 	source, err := jpeg.Decode(bytes.NewReader(raw))

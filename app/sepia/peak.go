@@ -41,8 +41,8 @@ func (p Photo) Peak() int64 {
 // bands returns the memory of the parts of a photo that are turned at once, with garbage. They have whole rows.
 func bands(row, pixels int64) int64 { return 4 * min(max(int64(bandSize), 4*row), 4*pixels) }
 
-// draftMemory returns the maximum bytes of a photo's drafts and of what is already written of its result. Most was found
-// for pixels whose red, green and blue are 0 or 255 at random: 1.05 bytes per pixel, nearly all of it drafts.
+// draftMemory returns the maximum bytes of a photo's drafts and of what is already written of its result. Most was
+// found for pixels whose red, green and blue are 0 or 255 at random: 1.05 bytes per pixel, nearly all of it drafts.
 func draftMemory(pixels int64) int64 { return pixels * 5 / 4 }
 
 // stripsMemory returns the maximum memory of all strips of a photo of that width.

@@ -23,8 +23,8 @@ const (
 )
 
 // DecodeTimeout limits the decoding of a photo; after it the photo fails permanently. The largest valid photos take a
-// few seconds. The other steps depend only on the number of pixels and need no limit, as do a PNG and a baseline JPEG that
-// has each plane once.
+// few seconds. The other steps depend only on the number of pixels and need no limit, as do a PNG and a baseline JPEG
+// that has each plane once.
 const DecodeTimeout = 45 * time.Second
 
 // Filter is the sepia filter. The zero value is ready; it is safe for concurrent use.

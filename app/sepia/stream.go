@@ -15,8 +15,8 @@ import (
 
 var decoderPool = sync.Pool{New: func() any { return new(jfif.Decoder) }}
 
-// stream processes a JPEG completely, with only a few strips in memory, the coefficients of a progressive one, and a part
-// of the planes of one that is not upright.
+// stream processes a JPEG completely, with only a few strips in memory, the coefficients of a progressive one, and a
+// part of the planes of one that is not upright.
 func stream(ctx context.Context, j *job) error {
 	d := decoderPool.Get().(*jfif.Decoder)
 	defer func() {

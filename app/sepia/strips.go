@@ -26,7 +26,8 @@ const maxStrips = 2 * maxCores
 // ringSize limits the memory of all strips, in bytes, unless those of one core take more.
 const ringSize = 12 << 20
 
-// stripCores returns the maximum number of cores for a photo of that width. Strips of more than 11,000 columns are large.
+// stripCores returns the maximum number of cores for a photo of that width. Strips of more than 11,000 columns are
+// large.
 func stripCores(width int) int { return min(max(1, ringSize/(2*stripMemory(width))), maxCores) }
 
 // stripMemory returns the maximum memory of a strip: three planes, and draft and result in buffers that grew to at most

@@ -7,8 +7,8 @@ import (
 	"imagery/app/sepia/jfif"
 )
 
-// partSize is about the maximum memory, in bytes, for the planes of a sequential JPEG that is to be turned. 19 megapixels
-// with 4:2:0 sampling fit.
+// partSize is about the maximum memory, in bytes, for the planes of a sequential JPEG that is to be turned. 19
+// megapixels with 4:2:0 sampling fit.
 var partSize = 28 << 20 // replaced by tests
 
 // planesPart is a part of a JPEG's planes, with whole rows of the upright photo.
@@ -21,8 +21,8 @@ type planesPart struct {
 	strip       image.YCbCr // of the decoder
 }
 
-// turnedStrips returns a photo that is not upright. If its planes are too large, it decodes the file again for each part
-// of them.
+// turnedStrips returns a photo that is not upright. If its planes are too large, it decodes the file again for each
+// part of them.
 func turnedStrips(ctx context.Context, d *jfif.Decoder, raw []byte, orientation int) stripSource {
 	ratio, width, height := narrow[d.Ratio], wholeMCUs(d.Width), wholeMCUs(d.Height)
 	p := planesPart{decoder: d, raw: raw, orientation: orientation,

@@ -63,8 +63,8 @@ func (e *Encoder) Header(dst []byte, width, height int, t *Tables) []byte {
 const maxMCU = 6*(64*27+16)/8 + 16
 
 // Draft appends the draft of a strip: its coefficients in the standard Huffman codes. It adds their symbols to counts,
-// from which Tables.Reset makes the codes of the file. m is 4:2:0; its planes are filled up to whole MCUs. A draft depends
-// only on m, so that strips can be encoded in any order.
+// from which Tables.Reset makes the codes of the file. m is 4:2:0; its planes are filled up to whole MCUs. A draft
+// depends only on m, so that strips can be encoded in any order.
 func (e *Encoder) Draft(dst []byte, m *image.YCbCr, counts *Counts) []byte {
 	w := bitWriter{out: dst}
 	var p pair

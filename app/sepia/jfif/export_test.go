@@ -1,6 +1,6 @@
 package jfif
 
-// What the tests of the Huffman tables use.
+// Exports for the tests of the Huffman tables.
 var (
 	Optimal                = optimal
 	StandardDC, StandardAC = standardDC, standardAC

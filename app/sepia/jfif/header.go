@@ -6,7 +6,7 @@ import (
 	"image"
 )
 
-// header is what the segments of a file say. It changes from scan to scan.
+// header holds the values of the segments before a scan. It changes from scan to scan.
 type header struct {
 	marker      byte // of the frame; 0: there was none
 	huffman     [2][4][]byte

@@ -5,8 +5,8 @@
 // marker.
 //
 // The decoder reads the files that image/jpeg reads, baseline and progressive, and tests compare the two. Only of a
-// progressive file it keeps all coefficients. Unlike for image/jpeg, a file is invalid if a Huffman table has more codes
-// than there are, or if skipped blocks of a sequential file go on in the next scan.
+// progressive file it keeps all coefficients. Unlike for image/jpeg, a file is invalid if a Huffman table has more
+// codes than there are, or if skipped blocks of a sequential file go on in the next scan.
 //
 // The encoder writes 4:2:0 with the standard quantization tables and Huffman tables made for the picture. It makes
 // drafts of all strips first, in the standard Huffman codes, and then rewrites them.

@@ -53,7 +53,7 @@ var progressions = map[string]func(planes int) []scanOf{
 	},
 }
 
-// approximation is what encoders do: bit by bit.
+// approximation sends the bits of coefficients one by one, as encoders do.
 func approximation(planes int, shared bool) []scanOf {
 	s := []scanOf{{planes: all(planes), low: 1}}
 	for p := range planes {

@@ -14,7 +14,7 @@ type scan struct {
 	plain bool // fast can read it
 }
 
-// scanState is what changes from block to block.
+// scanState changes from block to block.
 type scanState struct {
 	bits   bitReader
 	last   [4]int32 // by part: DC of the previous block

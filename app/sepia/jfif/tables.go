@@ -33,8 +33,8 @@ const maxCodeLength = 16
 // segment. No code is longer than limit bits, and none consists of ones only, as T.81 demands. At least one symbol must
 // occur, and at most 2^limit-1 different ones.
 //
-// The package-merge algorithm of Larmore and Hirschberg finds the lengths. The procedure of T.81 K.2, which libjpeg uses,
-// shortens the codes of a Huffman tree that are too long, which is not always optimal, and takes no less code.
+// The package-merge algorithm of Larmore and Hirschberg finds the lengths. The procedure of T.81 K.2, which libjpeg
+// uses, shortens the codes of a Huffman tree that are too long, which is not always optimal, and takes no less code.
 func optimal(counts []uint32, limit int) string {
 	// The rarest leaf is no symbol: it takes the code of ones only.
 	type leaf struct {

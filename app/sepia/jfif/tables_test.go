@@ -36,8 +36,8 @@ func lengths(t rapid.TB, table string, limit int) map[byte]int {
 	return all
 }
 
-// fewestBits returns the bits of symbols that occur so often, with the best code lengths up to limit. It tries them all:
-// best[n] are the fewest bits of the symbols so far, if their codes leave n of 2^limit places.
+// fewestBits returns the bits of symbols that occur so often, with the best code lengths up to limit. It tries them
+// all: best[n] are the fewest bits of the symbols so far, if their codes leave n of 2^limit places.
 func fewestBits(counts []uint32, limit int) int {
 	const none = 1 << 60
 	best := make([]int, 1<<limit)

@@ -13,8 +13,8 @@ type codes struct {
 	small [16 << 6]uint32 // of a run and a value from -32 to 31: code and value<<8 | size of the value<<5 | length of both
 }
 
-// endOfFullBlock stands behind a block whose last coefficient is not zero, where a file has nothing. It is the only code
-// that the standard tables leave free. With it a reader of drafts need not count coefficients.
+// endOfFullBlock stands behind a block whose last coefficient is not zero, where a file has nothing. It is the only
+// code that the standard tables leave free. With it a reader of drafts need not count coefficients.
 const endOfFullBlock, endOfFullBlockBits = 0xffff, 16
 
 var standardCodes = sync.OnceValue(func() *[2]codes {
@@ -68,8 +68,9 @@ func (w *bitWriter) reserve(n int) {
 	}
 }
 
-// put writes the lower bits of v, at most 57, behind the first n bits of acc, and returns what is then waiting. It always
-// writes 8 bytes at out[at:]: a branch that depends on how many bits are complete would be mispredicted too often.
+// put writes the lower bits of v, at most 57, behind the first n bits of acc, and returns what is then waiting. It
+// always writes 8 bytes at out[at:]: a branch that depends on how many bits are complete would be mispredicted too
+// often.
 func put(out []byte, at int, acc uint64, n uint, v uint64, bits uint) (int, uint64, uint) {
 	n += bits
 	acc |= v << ((64 - n) & 63)
@@ -117,8 +118,8 @@ func (w *bitWriter) block(z *[64]int16, set uint64, lastDC int64, c *codes, coun
 	return dc
 }
 
-// finish appends the last bits and 8 zero bytes, because the reader of a draft loads whole words, and returns everything
-// that was written.
+// finish appends the last bits and 8 zero bytes, because the reader of a draft loads whole words, and returns
+// everything that was written.
 func (w *bitWriter) finish() []byte {
 	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(w.out, w.acc), 0)
 }

@@ -74,8 +74,8 @@ func head(width, height int, layout Layout, palette []byte) []byte {
 	return b
 }
 
-// Buffer returns memory in which the caller may prepare the next row for Row, which then need not copy it. There is none
-// for the layout Palette.
+// Buffer returns memory in which the caller may prepare the next row for Row, which then need not copy it. There is
+// none for the layout Palette.
 func (s *Writer) Buffer() []byte {
 	if s.filter == nil {
 		return nil

@@ -111,8 +111,8 @@ func grainyJPEG(orientation byte) func(testing.TB, int, int) []byte {
 	}
 }
 
-// pngOf makes a PNG of which each row adds the same bytes to the one above. If these are noise, the file is still small,
-// but the result of the filter cannot be compressed.
+// pngOf makes a PNG of which each row adds the same bytes to the one above. If these are noise, the file is still
+// small, but the result of the filter cannot be compressed.
 func pngOf(depth, colour, interlace, orientation byte, noisy bool) func(testing.TB, int, int) []byte {
 	pixel := map[byte]int{0: 1, 2: 3, 3: 1, 6: 4}[colour] * int(depth) / 8
 	return func(t testing.TB, width, height int) []byte {

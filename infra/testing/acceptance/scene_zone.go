@@ -17,8 +17,8 @@ import (
 // cutTag marks the network ACLs of this program.
 const cutTag = "imagery-acceptance"
 
-// cutFor exceeds, on AWS, the three health checks, ten seconds apart, after which the load balancer sends a zone that is
-// cut off no requests.
+// cutFor exceeds, on AWS, the three health checks, ten seconds apart, after which the load balancer sends a zone that
+// is cut off no requests.
 const cutFor = 3 * time.Minute
 
 // zoneToCut returns a zone that has a server and is not the first one, which with `egress` nat has the gateway of all.

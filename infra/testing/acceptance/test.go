@@ -162,8 +162,8 @@ func (t *test) pending() map[string]picture {
 	return photos
 }
 
-// processTimeout limits the wait for accepted photos at the end of a scene: a message whose worker died comes back after
-// the visibility timeout, more than once if one scene kills more than one.
+// processTimeout limits the wait for accepted photos at the end of a scene: a message whose worker died comes back
+// after the visibility timeout, more than once if one scene kills more than one.
 const processTimeout = 10 * time.Minute
 
 // remarkable limits the wait for photos after a scene without a remark in the report: a message that a worker has
