@@ -28,7 +28,7 @@ type change struct {
 var (
 	// spoiled gives photos back as they came. The self-test of an instance does not see it: it has a filter of its own.
 	spoiled = change{file: "app/roles.go", old: "p.service.Filter = sepia.Filter{",
-		new: "p.service.Filter = unfiltered{MaxPixels: s.MaxPixels, MaxMemory: plan.Photos}\n\t_ = sepia.Filter{",
+		new:      "p.service.Filter = unfiltered{MaxPixels: s.MaxPixels, MaxMemory: plan.Photos}\n\t_ = sepia.Filter{",
 		imported: "bytes", more: `
 type unfiltered sepia.Filter
 
