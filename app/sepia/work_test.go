@@ -20,8 +20,9 @@ func TestWork(t *testing.T) {
 		want int64
 	}{
 		"baseline of many scans": {repeated(heavyKinds["JPEG 4:2:0"](64, 48), 9), 64 * 48 * 10},
-		"progressive":            {progressive, int64(64 * 48 * before)}, "of many scans": {many, int64(64 * 48 * (before + 79))},
-		"baseline": {heavyKinds["JPEG 4:2:0"](64, 48), 64 * 48}, "GIF": {heavyGIF(64, 48), 64 * 48},
+		"progressive":            {progressive, int64(64 * 48 * before)},
+		"of many scans":          {many, int64(64 * 48 * (before + 79))},
+		"baseline":               {heavyKinds["JPEG 4:2:0"](64, 48), 64 * 48}, "GIF": {heavyGIF(64, 48), 64 * 48},
 	} {
 		cost, err := sepia.Filter{}.Inspect(c.raw)
 		if err != nil || cost.Work != c.want {
