@@ -17,22 +17,30 @@ export function uuid() {
 
 const tenths = (x) => (Math.ceil(x * 10) / 10).toLocaleString('en', { maximumFractionDigits: 1 });
 
-// Returns why the server would refuse these bytes, or ''. File names and types may be wrong, so the first bytes decide.
-async function badFormat(file) {
+// What a file is by its first bytes, as names and types may be wrong.
+const kinds = {
+	JPEG: /^\xff\xd8\xff/,
+	PNG: /^\x89PNG\r\n\x1a\n/,
+	GIF: /^GIF8[79]a/,
+	WebP: /^RIFF....WEBP/s,
+	AVIF: /^....ftyp.*avi[fs]/s,
+	HEIC: /^....ftyp.*(hei|hev|mif|msf)/s,
+};
+
+// Resolves to {reason} for a file that is no picture, which must not leave this browser, else to {kind}. What may be
+// another kind of picture, such as a TIFF or a raw file, is sent: the server says what it is and what to do.
+async function sniff(file) {
 	let head;
 	try {
 		head = new Uint8Array(await file.slice(0, 32).arrayBuffer());
 	} catch {
-		return 'This file cannot be opened. If it is a folder, choose the photos in it.';
+		return { reason: 'This file cannot be opened. If it is a folder, choose the photos in it.' };
 	}
 	const text = String.fromCharCode(...head);
-	if (text.startsWith('\xff\xd8\xff') || text.startsWith('\x89PNG\r\n\x1a\n') || /^GIF8[79]a/.test(text)) return '';
-	if (/^RIFF....WEBP/s.test(text)) {
-		const animated = text.slice(12, 16) === 'VP8X' && head[20] & 2;
-		return animated ? 'This is an animated WebP. Only still pictures can be processed.' : '';
-	}
-	if (text.slice(4, 8) === 'ftyp') return 'This is a HEIC, AVIF or video file. Save the photo as JPEG and try again.';
-	return 'This is not a photo in a supported format: JPEG, PNG, GIF or WebP.';
+	const kind = Object.keys(kinds).find((k) => kinds[k].test(text));
+	if (kind || file.type.startsWith('image/') || /^(....ftyp|II|MM\0)/s.test(text)) return { kind: kind ?? 'photo' };
+	const formats = document.querySelector('#formats').textContent;
+	return { reason: `This is not a photo in a supported format: ${formats}.` };
 }
 
 // Resolves to an <img> that knows its size, or null when this browser cannot show the file. Only the header is
@@ -46,16 +54,19 @@ function load(url) {
 	});
 }
 
-// Checks a file before it is sent: {reason} if it would be refused, else {url} for the preview. A file that only
-// this browser cannot show has an empty url and is sent anyway; the server decides.
+// Checks a file before it is sent: {reason} if it would be refused, else {url} for the preview, or {kind} of a file
+// that this browser cannot show, such as HEIC in Chromium. That is sent anyway; the server decides.
 export async function inspect(file) {
 	const mb = (bytes) => `${tenths(bytes / 2 ** 20)} MB`;
 	if (file.size > maxBytes) return { reason: `This photo has ${mb(file.size)}; up to ${mb(maxBytes)} can be sent.` };
-	const reason = file.size === 0 ? 'This file is empty.' : await badFormat(file);
+	const { reason, kind } = file.size === 0 ? { reason: 'This file is empty.' } : await sniff(file);
 	if (reason) return { reason };
 	const url = URL.createObjectURL(file);
 	const img = await load(url);
-	if (!img) return { url: '' };
+	if (!img) {
+		URL.revokeObjectURL(url);
+		return { kind };
+	}
 	const [w, h] = [img.naturalWidth, img.naturalHeight];
 	if (w * h <= maxPixels) return { url };
 	URL.revokeObjectURL(url);

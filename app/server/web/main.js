@@ -44,7 +44,7 @@ function announce(photo) {
 	photo.announced = photo.again ? 'again' : photo.stage;
 	const worthIt = ['again', 'refused', 'lost', 'stopped', 'done', 'failed'].includes(photo.announced);
 	if (announced && announced !== photo.announced && worthIt) {
-		say(`${photo.name || 'The photo'}: ${words(photo)}`, false);
+		say(`${photo.name || 'The photo'}: ${words(photo)} ${photo.warning ?? ''}`, false);
 	}
 }
 

@@ -40,8 +40,8 @@ export async function start(changed) {
 	for (const photo of rows.filter((r) => !old.includes(r))) {
 		const copy = await store.blob(photo.id, 'copy');
 		const picture = copy ?? (await store.blob(photo.id, 'bytes'));
-		if (picture) photo.url = URL.createObjectURL(picture);
-		if (picture && !copy) keepCopy(photo, picture.type);
+		if (picture && !photo.kind) photo.url = URL.createObjectURL(picture);
+		if (photo.url && !copy) keepCopy(photo, picture.type);
 		photos.set(photo.id, photo);
 		notify(photo);
 		resume(photo);
@@ -103,10 +103,10 @@ export function pickAgain(photo, file) {
 async function fill(photo, file) {
 	photo.stage = 'checking';
 	notify(photo);
-	const { reason, url } = await inspect(file);
+	const { reason, url, kind } = await inspect(file);
 	const here = () => photos.get(photo.id) === photo; // and not removed meanwhile
 	if (!here()) return;
-	Object.assign(photo, reason ? { stage: 'refused', note: reason } : { stage: 'waiting', note: '', url, file });
+	Object.assign(photo, reason ? { stage: 'refused', note: reason } : { stage: 'waiting', note: '', url, kind, file });
 	notify(photo);
 	await store.put(photo);
 	if (reason) return;
@@ -156,7 +156,7 @@ function applyState(photo, image) {
 	if (stage === 'queued' && photo.stage !== 'queued') photo.since = Date.now();
 	// Finished while the page was open, so the result is shown with an animation.
 	photo.fresh = stage === 'done' && ['queued', 'sending'].includes(photo.stage);
-	Object.assign(photo, { stage, version: image.version, note: image.error ?? '' });
+	Object.assign(photo, { stage, version: image.version, note: image.error ?? '', warning: image.warning });
 }
 
 // Returns the photo behind a link: this browser's own, or another one, which is followed until leave.

@@ -4,7 +4,7 @@
 
 // The stored fields of a photo. owner is the tab that is sending it, beat the time of its last heartbeat; there are
 // no web locks on plain HTTP.
-const fields = ['id', 'name', 'size', 'added', 'stage', 'version', 'since', 'note', 'own', 'owner', 'beat'];
+const fields = ['id', 'name', 'size', 'added', 'stage', 'version', 'since', 'note', 'warning', 'kind', 'own', 'owner', 'beat'];
 const key = 'imagery.photos';
 const openTimeout = 3000; // ms; some browsers never answer an open in private windows
 

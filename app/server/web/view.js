@@ -92,7 +92,10 @@ export class Print {
 		slider.oninput = () => this.#divide(slider.valueAsNumber);
 		const before = this.#part('before');
 		before.onload = () => this.#shape(before);
-		before.onerror = () => (before.hidden = true);
+		before.onerror = () => {
+			before.hidden = true;
+			this.#part('blank').hidden = false;
+		};
 		const after = this.#part('after');
 		after.onload = () => this.#reveal();
 		after.onerror = () => this.#missing();
@@ -122,7 +125,8 @@ export class Print {
 
 	// The result has loaded. With an original to compare, the line moves from the right edge to the middle.
 	#reveal() {
-		const compare = Boolean(this.#photo.url) && !this.#part('before').hidden;
+		const shown = !this.#part('before').hidden;
+		const compare = shown || !this.#part('blank').hidden;
 		this.root.classList.toggle('comparable', compare);
 		this.#tries = 0;
 		if (compare && this.#photo.fresh) {
@@ -130,7 +134,7 @@ export class Print {
 			this.#part('picture').getBoundingClientRect(); // so that the transition has a start
 			this.root.classList.add('sweep');
 		}
-		if (!compare) this.#shape(this.#part('after'));
+		if (!shown) this.#shape(this.#part('after'));
 		this.#divide(compare ? 50 : 0);
 	}
 
@@ -149,6 +153,8 @@ export class Print {
 		const name = photo.name || 'The photo';
 		part('name').textContent = name;
 		this.#say(missed ? 'Done, but the picture does not load.' : words(photo));
+		part('warning').textContent = photo.warning ?? '';
+		part('warning').hidden = !photo.warning;
 		this.#preview(name);
 		part('progress').hidden = stage !== 'sending';
 		part('progress').value = photo.sent ?? 0;
@@ -178,10 +184,14 @@ export class Print {
 
 	#preview(name) {
 		const before = this.#part('before');
-		if (this.#photo.url && before.src !== this.#photo.url) {
-			before.src = this.#photo.url;
+		const blank = this.#part('blank'); // in place of an original that this browser cannot show
+		const { url, kind } = this.#photo;
+		if (url && before.src !== url) {
+			before.src = url;
 			before.hidden = false;
 		}
+		if (url || kind) blank.hidden = !before.hidden;
+		blank.textContent = `${name}\nThis browser cannot show this ${kind ?? 'photo'}.`;
 		before.alt = `${name}, before`;
 		this.#part('after').alt = `${name}, in sepia`;
 		this.#part('slider').setAttribute('aria-label', `Compare before and after: ${name}`);
