@@ -65,8 +65,9 @@ func (q *queue) Send(ctx context.Context, body []byte, trace string) error {
 
 var errNoDeadLetterQueue = errors.New("the queue has no dead-letter queue")
 
-// pollDrain is the time that a poll gets to complete after ctx has ended.
-const pollDrain = 300 * time.Millisecond
+// pollDrain is the time that a poll gets to complete after ctx has ended. It is long enough for a machine whose cores
+// are busy, and short for the stop of an idle worker.
+const pollDrain = time.Second
 
 // Receive implements imagery.Queue with one long poll and no retries, because its caller polls in a loop.
 //

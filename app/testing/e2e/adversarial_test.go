@@ -45,11 +45,11 @@ func withQueueChaos(t testing.TB, args []string) []string {
 
 // job is the log line of a worker about one delivery.
 type job struct {
-	Msg, Outcome string
-	Receives     int
+	Msg, Image, Outcome, Error string
+	Receives                   int
 }
 
-// jobs reads the deliveries from the log of a fleet.
+// jobs reads the deliveries from the log of a fleet, whose lines begin with the name of a process, or of a worker.
 func (p *program) jobs(t *testing.T) (list []job) {
 	t.Helper()
 	data, err := os.ReadFile(p.log)
@@ -59,7 +59,10 @@ func (p *program) jobs(t *testing.T) (list []job) {
 	lines := bufio.NewScanner(bytes.NewReader(data))
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
-		_, line, _ := bytes.Cut(lines.Bytes(), []byte(" | "))
+		line := lines.Bytes()
+		if !bytes.HasPrefix(line, []byte("{")) {
+			_, line, _ = bytes.Cut(line, []byte(" | "))
+		}
 		var j job
 		if json.Unmarshal(line, &j) == nil && j.Msg == "job" {
 			list = append(list, j)
@@ -95,7 +98,7 @@ func TestAdversarialQueue(t *testing.T) {
 	seed := strconv.FormatInt(testSeed(), 10)
 	t.Logf("the seed is %s; IMAGERY_TEST_SEED=%[1]s replays it", seed)
 	data := t.TempDir()
-	p := start(t, data, nil, "-visibility", "2s", "-queue-chaos", seed)
+	p := start(t, data, nil, "-visibility", "5s", "-queue-chaos", seed)
 	c := newClient(t, p.url)
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()

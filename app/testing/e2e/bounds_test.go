@@ -25,7 +25,7 @@ func TestMostOfEverythingAtOnce(t *testing.T) {
 	data := t.TempDir()
 	result := folderWithResult(t, data)
 	p := startBy(t, g.by(), data, nil, "-role", "server", "-memory", fmt.Sprint(budget, "MiB"))
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	c := newClient(t, p.url)
 	var ids []string
@@ -80,7 +80,7 @@ func TestMostOfEverythingAtOnce(t *testing.T) {
 		}
 	}
 	probe := func(path string) bool {
-		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+		ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 		defer cancel()
 		res, err := c.Do(ctx, http.MethodGet, path, nil, func(req *http.Request) { req.Close = true })
 		return err == nil && res.Status == http.StatusOK

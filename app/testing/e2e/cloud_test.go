@@ -187,7 +187,7 @@ func TestSelftest(t *testing.T) {
 		t.Error(p)
 	}
 	a.role(t, "worker")
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for ; len(a.Queues.Messages(a.QueueURL)) > 0; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("no worker acknowledged the message of the selftest")

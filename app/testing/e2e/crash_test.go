@@ -63,6 +63,9 @@ type crashLoad struct {
 	around time.Duration // time of uploads before a fault without a failpoint, and after every fault
 }
 
+// minAccepted is the minimum number of uploads during a crash, so that it is meaningful.
+const minAccepted = 20
+
 // burst photos are uploaded at the same time, every second, so that each process handles several at once.
 const burst = 5
 
@@ -80,7 +83,7 @@ func TestCrashes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	load, limits := crashLoad{160, 3, 4 * time.Second}, pace{3 * time.Second, 5, 4 * time.Second}
+	load, limits := crashLoad{160, 3, 4 * time.Second}, pace{5 * time.Second, 5, 5 * time.Second}
 	if long() { // the timeouts of role local
 		load, limits = crashLoad{800, 10, 10 * time.Second}, pace{10 * time.Second, 5, 15 * time.Second}
 	}
@@ -131,7 +134,7 @@ func (d *deployment) crash(c crash, load crashLoad) {
 	var target string
 	if c.point == sigkillAll {
 		time.Sleep(load.around)
-		client.awaitUpload(ctx)
+		client.awaitAccepted(ctx, client.count()+1) // of a burst: the service is busy now
 		at, target = time.Now(), "the fleet and its 4 children"
 		d.killFleet(running["local"])
 		run("local")
@@ -152,6 +155,7 @@ func (d *deployment) crash(c crash, load crashLoad) {
 		run(c.role)
 	}
 	time.Sleep(load.around)
+	client.awaitAccepted(ctx, minAccepted)
 	stopUploads()
 	uploads.Wait()
 	client.checkUploads(ctx, 2*time.Minute)
@@ -197,14 +201,16 @@ func (c *client) uploadBursts(ctx, start context.Context, load crashLoad, giveUp
 	uploads.Wait()
 }
 
-// awaitUpload waits until the first upload of a burst is accepted: then the service is busy.
-func (c *client) awaitUpload(ctx context.Context) {
-	accepted := func() int {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		return len(c.accepted)
-	}
-	for before := accepted(); accepted() == before && ctx.Err() == nil; {
+// count returns the number of accepted uploads.
+func (c *client) count() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.accepted)
+}
+
+// awaitAccepted waits until n uploads are accepted.
+func (c *client) awaitAccepted(ctx context.Context, n int) {
+	for c.count() < n && ctx.Err() == nil {
 		time.Sleep(time.Millisecond)
 	}
 }
@@ -278,7 +284,7 @@ func (d *deployment) reportCrash(c crash, at time.Time, target string, accepted 
 			orphans++
 		}
 	}
-	if len(accepted) < 20 || c.role == "" && inFlight == 0 {
+	if len(accepted) < minAccepted || c.role == "" && inFlight == 0 {
 		d.Errorf("%d photos were accepted, %d in flight: the fault of an idle service proves nothing", len(accepted),
 			inFlight)
 	}

@@ -100,7 +100,7 @@ func TestTableRemovedUnderRunningFleet(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for c.status(ctx, http.MethodGet, "/readyz") != http.StatusServiceUnavailable {
 		if time.Now().After(deadline) {
 			t.Fatal("readiness does not notice")
@@ -118,7 +118,7 @@ func TestTableRemovedUnderRunningFleet(t *testing.T) {
 	for _, c := range p.children(t) { // started again, they find objects without a table
 		kill(t, c.pid)
 	}
-	for deadline := time.Now().Add(30 * time.Second); !strings.Contains(logOf(t, p), "put the table back"); {
+	for deadline := time.Now().Add(2 * time.Minute); !strings.Contains(logOf(t, p), "put the table back"); {
 		if time.Now().After(deadline) {
 			t.Fatal("no child says that the table is missing")
 		}

@@ -24,6 +24,9 @@ type program struct {
 	done chan error
 }
 
+// stopLimit is the time after which a program that does not stop is taken to hang.
+const stopLimit = 2 * time.Minute
+
 // start runs the binary until the test ends. The first line of its output has the address.
 func start(t testing.TB, data string, env []string, args ...string) *program {
 	t.Helper()
@@ -54,9 +57,9 @@ func startBy(t testing.TB, by []string, data string, env []string, args ...strin
 		p.cmd.Process.Signal(syscall.SIGTERM)
 		select {
 		case <-p.done:
-		case <-time.After(30 * time.Second):
+		case <-time.After(stopLimit):
 			p.cmd.Process.Kill()
-			t.Error("the program did not stop within 30 s")
+			t.Errorf("the program did not stop within %s", stopLimit)
 		}
 		log.Close()
 		if t.Failed() {

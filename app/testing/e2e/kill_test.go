@@ -88,7 +88,7 @@ func killEverything(t *testing.T, data string, env, flags []string, check func()
 	if k.busy.Load() < minBusyKills {
 		t.Errorf("only %d kills hit a process at work", k.busy.Load())
 	}
-	c.checkUploads(ctx, 2*time.Minute)
+	c.checkUploads(ctx, 5*time.Minute)
 	k.fleet.stop(t)
 	check()
 }
@@ -197,7 +197,7 @@ func (p *program) stop(t testing.TB) {
 			t.Errorf("a clean stop: %v", err)
 		}
 		p.done <- err
-	case <-time.After(60 * time.Second):
+	case <-time.After(stopLimit):
 		t.Fatal("the program did not stop")
 	}
 }

@@ -25,14 +25,15 @@ func (s callSite) String() string {
 }
 
 // environment is a server and a worker with emulators of their own, so that cells of the matrix can run in parallel.
-// Durations are scaled down: one second stands for an outage of ten minutes.
+// Durations are scaled down: one second stands for an outage of ten minutes. The visibility timeout is not: where it
+// ends during a job, a slow machine would use up deliveries that no fault has taken.
 type environment struct {
 	aws
 	c *client
 }
 
 func newEnvironment(t *testing.T) *environment {
-	c, s := fakeaws.Start(t, imagery.Limits{Visibility: 2 * time.Second, MaxReceives: 5})
+	c, s := fakeaws.Start(t, imagery.Limits{Visibility: 10 * time.Second, MaxReceives: 5})
 	a := aws{c, s}
 	quick := []string{"-outage", "1s", "-resend-after", "1s"}
 	e := &environment{a, newClient(t, a.role(t, "server", quick...).url)}
@@ -103,9 +104,14 @@ func (e *environment) awaitIdle(ctx context.Context) {
 	wait(func() bool { return passes() >= before+2 })
 }
 
-// inject processes a photo with a fault at one call site, and returns what is wrong afterwards.
-func (e *environment) inject(ctx context.Context, s callSite, k fakeaws.Kind, body []byte) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+// maxLives is the number of photos that are processed until one needs the call of a cell. Some calls are made by a slow
+// machine only, such as the extension of a visibility timeout, and others at any time, such as a long poll.
+const maxLives = 3
+
+// inject processes photos until a fault was injected at one call site. It returns what is wrong after a photo, and
+// whether the call was made at all.
+func (e *environment) inject(ctx context.Context, s callSite, k fakeaws.Kind, body []byte) (injected bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 4*time.Minute)
 	defer cancel()
 	e.Proxy.Clear()
 	var mu sync.Mutex
@@ -121,16 +127,26 @@ func (e *environment) inject(ctx context.Context, s callSite, k fakeaws.Kind, bo
 		}
 		return fakeaws.Fault{Kind: k, Delay: 300 * time.Millisecond}
 	})
-	v, err := e.process(ctx, body)
-	for err == nil && e.Proxy.Injected(k) == 0 && ctx.Err() == nil {
-		time.Sleep(20 * time.Millisecond) // a call that comes by itself, such as the reconciler's
+	for range maxLives {
+		if err := e.checkLife(ctx, body); err != nil {
+			return false, err
+		}
+		if e.Proxy.Injected(k) > 0 {
+			return true, nil
+		}
 	}
+	return false, nil
+}
+
+// checkLife processes a photo and returns what is wrong when everything is idle again.
+func (e *environment) checkLife(ctx context.Context, body []byte) error {
+	v, err := e.process(ctx, body)
 	e.awaitIdle(ctx)
 	switch {
 	case err != nil:
 		return err
-	case e.Proxy.Injected(k) == 0:
-		return fmt.Errorf("the fault was never injected")
+	case ctx.Err() != nil:
+		return fmt.Errorf("the service is still busy: %w", ctx.Err())
 	case v.State != "processed" || v.Version != 2:
 		return fmt.Errorf("the image is %+v", v)
 	case len(e.Queues.Messages(e.QueueURL)) > 0:
@@ -141,8 +157,12 @@ func (e *environment) inject(ctx context.Context, s callSite, k fakeaws.Kind, bo
 	return nil
 }
 
+// minRows is the minimum number of call sites at which every kind of fault must have been injected.
+const minRows = 17
+
 // TestFaultMatrix injects every kind of fault at every call that one photo needs. The photo must be processed exactly
-// once. Stale reads are no fault here: the emulated table refuses every read that is not consistent, in all tests.
+// once. A call that does not come again proves nothing, so enough others must have had every fault. Stale reads are no
+// fault here: the emulated table refuses every read that is not consistent, in all tests.
 func TestFaultMatrix(t *testing.T) {
 	t.Parallel()
 	const side = 24 // environments at work at the same time
@@ -150,27 +170,30 @@ func TestFaultMatrix(t *testing.T) {
 	var rows []callSite
 	t.Run("record", func(t *testing.T) {
 		e := newEnvironment(t)
-		// A slow machine adds calls, such as extensions of a visibility timeout. No later run could be relied on to
-		// make them, so rows are only the calls that were made twice.
+		// Calls that only a slow machine makes hardly come again in every cell, so rows are only those that were made twice.
 		again := e.recordCalls(t, body)
 		rows = slices.DeleteFunc(e.recordCalls(t, body), func(s callSite) bool { return !slices.Contains(again, s) })
 	})
-	if len(rows) < 17 {
-		t.Errorf("%d calls were recorded, want at least 17", len(rows))
-	}
 	type cell struct {
 		callSite
 		fakeaws.Kind
 	}
 	cells := make(chan cell)
+	var mu sync.Mutex
+	missed := map[callSite][]string{}
 	var all sync.WaitGroup
 	for range side {
 		all.Go(func() {
 			t.Run("environment", func(t *testing.T) { // a subtest, so that all start and stop at the same time
 				e := newEnvironment(t)
 				for c := range cells {
-					if err := e.inject(t.Context(), c.callSite, c.Kind, body); err != nil {
+					injected, err := e.inject(t.Context(), c.callSite, c.Kind, body)
+					if err != nil {
 						t.Errorf("%s, %s: %v", c.callSite, c.Kind, err)
+					} else if !injected {
+						mu.Lock()
+						missed[c.callSite] = append(missed[c.callSite], c.Kind.String())
+						mu.Unlock()
 					}
 				}
 				e.checkInvariants(t)
@@ -184,5 +207,11 @@ func TestFaultMatrix(t *testing.T) {
 	}
 	close(cells)
 	all.Wait()
-	t.Logf("%d faults at each of %d calls", len(fakeaws.Kinds), len(rows))
+	for row, kinds := range missed {
+		t.Logf("%s was not called again for %s", row, strings.Join(kinds, ", "))
+	}
+	t.Logf("%d faults at each of %d calls", len(fakeaws.Kinds), len(rows)-len(missed))
+	if len(rows)-len(missed) < minRows {
+		t.Errorf("only %d of %d calls had every fault, want %d", len(rows)-len(missed), len(rows), minRows)
+	}
 }

@@ -52,7 +52,7 @@ func TestDeadLettersGoBack(t *testing.T) {
 		poison := imagery.NewID()
 		fleet := d.fleet("-failpoint", fmt.Sprint(imagery.MidFilter, "@", poison))
 		c := newClient(d, fleet.url)
-		ctx, cancel := context.WithTimeout(d.Context(), 3*time.Minute)
+		ctx, cancel := context.WithTimeout(d.Context(), 5*time.Minute)
 		defer cancel()
 		if err := c.upload(ctx, poison, photo{"poison", encodeJPEG(d, scene(1, 60, 40)), "failed"}); err != nil {
 			d.Fatal(err)

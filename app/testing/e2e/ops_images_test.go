@@ -105,7 +105,7 @@ func (d *deployment) checkReprocessed(list ...imagery.Image) {
 	d.Helper()
 	fleet := d.fleet()
 	c := newClient(d, fleet.url)
-	ctx, cancel := context.WithTimeout(d.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(d.Context(), 5*time.Minute)
 	defer cancel()
 	for _, img := range list {
 		if v, err := c.final(ctx, img.ID); err != nil || v.State != "processed" || v.Version != img.Version+2 ||

@@ -182,7 +182,7 @@ func TestInterruptedCommands(t *testing.T) {
 	hinted := func() bool {
 		return slices.ContainsFunc(d.snapshot().Messages, func(m fsck.Message) bool { return !m.Dead })
 	}
-	for deadline := time.Now().Add(20 * time.Second); !hinted(); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); !hinted(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("nothing was sent back")
 		}

