@@ -141,8 +141,13 @@ func madeByOldRelease(root *os.Root) bool {
 			return false
 		}
 	}
-	db, err := openDatabase(root.Name(), "rw", 1)
-	return err == nil && db.Close() == nil
+	return untilNotBusy(func() error {
+		db, err := openDatabase(root.Name(), "rw", 1)
+		if err != nil {
+			return err
+		}
+		return db.Close()
+	}) == nil
 }
 
 // checkTableExists returns an error for a folder that has objects but no table: a new table would not contain

@@ -51,8 +51,9 @@ CREATE TABLE leases (
 ) STRICT;
 `
 
-// makeSchema creates the tables of dir, or checks that they exist and can be written, and sets the application id. It
-// uses one transaction, so a process that dies here leaves the database unchanged.
+// makeSchema creates the tables of dir, or checks that they exist, and sets the application id. It uses one
+// transaction, so a process that dies here leaves the database unchanged. It takes no write lock unless there is
+// something to write, so that a process can join others that write without pause.
 func makeSchema(dir string, root *os.Root) (err error) {
 	db, err := openDatabase(dir, "rwc", 1)
 	if err != nil {
@@ -61,7 +62,12 @@ func makeSchema(dir string, root *os.Root) (err error) {
 	defer func() { err = errors.Join(err, db.Close()) }()
 
 	ctx := context.Background()
-	if err := checkSchema(ctx, db); err != nil && err != errEmpty { // another program's database must not be changed
+	err = checkSchema(ctx, db)
+	if err == nil {
+		if done, err := complete(ctx, db); err != nil || done {
+			return err
+		}
+	} else if err != errEmpty { // another program's database must not be changed
 		return err
 	}
 	// WAL mode is stored in the file, so later connections need neither set it nor take the lock for that.
@@ -87,16 +93,19 @@ func makeSchema(dir string, root *os.Root) (err error) {
 	if err != nil {
 		return err
 	}
-	// The previous release did not set the id. If it is set, nothing is written, so that a start does not wait for the
-	// disk.
-	var id int
-	if err := tx.QueryRow("PRAGMA application_id").Scan(&id); err != nil || id == applicationID {
-		return err
-	}
 	if _, err := tx.Exec(fmt.Sprintf("PRAGMA application_id = %d", applicationID)); err != nil {
 		return err
 	}
 	return tx.Commit()
+}
+
+// complete reports whether a database with our tables needs no change. The previous release did not set the id.
+func complete(ctx context.Context, db *sql.DB) (bool, error) {
+	var mode string
+	var id int
+	err := errors.Join(db.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&mode),
+		db.QueryRowContext(ctx, "PRAGMA application_id").Scan(&id))
+	return mode == "wal" && id == applicationID, err
 }
 
 // createTables creates the tables, unless there are objects: these belong to another database.

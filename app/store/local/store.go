@@ -17,17 +17,12 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"imagery/app/imagery"
-
-	"modernc.org/sqlite"
-	sqlite3 "modernc.org/sqlite/lib"
 )
 
 const (
@@ -37,6 +32,9 @@ const (
 	// busyTimeout limits SQLite's own wait for a lock. It takes effect only while the database is opened; all other
 	// calls have a shorter deadline.
 	busyTimeout = 10 * time.Second
+	// startTimeout limits the wait for locks at a start. It is longer than the fleet takes to kill a process that froze
+	// with the write lock.
+	startTimeout = 30 * time.Second
 	// readers is the number of concurrent reading connections of a process. Writers share a single connection: SQLite
 	// allows one writer at a time, and its lock is not fair to many connections.
 	readers = 4
@@ -82,21 +80,13 @@ func Prepare(dir string) error {
 	if err := createLayout(root); err != nil {
 		return folderError(dir, err)
 	}
-	for deadline := time.Now().Add(busyTimeout); ; time.Sleep(20 * time.Millisecond) {
-		err := makeSchema(dir, root)
-		// SQLite ignores the busy timeout while it switches to WAL, so when several processes create the database
-		// together, all but the first may get this error.
-		if busy(err) && time.Now().Before(deadline) {
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("make the table in %s: %w", databasePath(dir), err)
-		}
-		if err := errors.Join(restrictMode(root), syncDir(root, ".")); err != nil {
-			return folderError(dir, err)
-		}
-		return nil
+	if err := untilNotBusy(func() error { return makeSchema(dir, root) }); err != nil {
+		return fmt.Errorf("make the table in %s: %w", databasePath(dir), err)
 	}
+	if err := errors.Join(restrictMode(root), syncDir(root, ".")); err != nil {
+		return folderError(dir, err)
+	}
+	return nil
 }
 
 // Open opens a folder that Prepare has created. The caller must close the Store.
@@ -127,16 +117,24 @@ func (s *Store) open() error {
 	if err != nil {
 		return fmt.Errorf("data folder %s: %w", dir, err)
 	}
-	if s.writer, err = openDatabase(dir, "rw", 1); err != nil {
+	if err := untilNotBusy(func() error { return s.openDatabases(before) }); err != nil {
 		return fmt.Errorf("open %s: %w", databasePath(dir), err)
 	}
-	if s.reader, err = openDatabase(dir, "rw", 1+readers, "query_only(1)"); err == nil {
-		err = s.recordFiles(before)
-	}
-	if err != nil {
-		return fmt.Errorf("open %s: %w", databasePath(dir), errors.Join(err, s.writer.Close()))
-	}
 	s.notifier = newNotifier(dir, s.root, s.opts.Log)
+	return nil
+}
+
+// openDatabases opens both connection pools. database describes the file before.
+func (s *Store) openDatabases(database os.FileInfo) (err error) {
+	if s.writer, err = openDatabase(s.opts.Dir, "rw", 1); err != nil {
+		return err
+	}
+	if s.reader, err = openDatabase(s.opts.Dir, "rw", 1+readers, "query_only(1)"); err != nil {
+		return errors.Join(err, s.writer.Close())
+	}
+	if err := s.recordFiles(database); err != nil {
+		return errors.Join(err, s.reader.Close(), s.writer.Close())
+	}
 	return nil
 }
 
@@ -263,38 +261,4 @@ func (s *Store) rows(ctx context.Context, scan func(*sql.Rows) error, query stri
 		}
 	}
 	return rows.Err()
-}
-
-// openDatabase opens a connection pool and, unless it may create the file (mode rwc), checks that the schema is ours.
-// synchronous=FULL makes a commit survive a power loss, fullfsync also on macOS. The path is escaped as a URL, since a
-// folder name may contain a question mark or a percent sign.
-func openDatabase(dir, mode string, conns int, pragmas ...string) (*sql.DB, error) {
-	path, err := filepath.Abs(databasePath(dir))
-	if err != nil {
-		return nil, err
-	}
-	if path = filepath.ToSlash(path); !strings.HasPrefix(path, "/") {
-		path = "/" + path // C:/x is written file:///C:/x
-	}
-	q := url.Values{"mode": {mode}, "_txlock": {"immediate"}, "_pragma": append([]string{
-		fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()), "synchronous(FULL)", "fullfsync(1)"}, pragmas...)}
-	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Path: path, RawQuery: q.Encode()}).String())
-	if err != nil {
-		return nil, err
-	}
-	db.SetMaxOpenConns(conns)
-	db.SetMaxIdleConns(conns) // opening costs more than a query: four pragmas and the schema
-	if mode == "rwc" {
-		return db, nil
-	}
-	if err := checkSchema(context.Background(), db); err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
-	return db, nil
-}
-
-// busy reports whether err is SQLite's error that another connection holds the lock.
-func busy(err error) bool {
-	var e *sqlite.Error
-	return errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_BUSY
 }
