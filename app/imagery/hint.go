@@ -45,12 +45,16 @@ func hintFor(img Image) []byte {
 }
 
 // refersTo reports whether a hint queued at sent (zero if unknown) belongs to the current upload of the image.
-// An older hint, or one without a key, must not fail a newer upload, and a hint sent before the last transition
-// belongs to an earlier attempt with the same bytes. If the queue's clock is behind, a hint of this attempt may look
-// older than the upload, until the reconciler sends a later one.
+// An older hint must not fail a newer upload, and a hint sent before the last transition belongs to an earlier attempt
+// with the same bytes. Without a key, as the original application sends it, only the time can show that. If the queue's
+// clock is behind, a hint of this attempt may look older than the upload, until the reconciler sends a later one.
 func (h Hint) refersTo(img Image, sent time.Time) bool {
-	if h.RawKey == "" && !img.hasOwnKey() {
-		return true // messages of the original application have no key, and its images accept no second upload
+	switch {
+	case h.RawKey != "":
+		return h.RawKey == img.RawKey && (sent.IsZero() || !sent.Before(img.Updated))
+	case img.hasOwnKey():
+		return !sent.IsZero() && !sent.Before(img.Updated)
+	default:
+		return true // an image of the original application accepts no second upload
 	}
-	return h.RawKey != "" && h.RawKey == img.RawKey && (sent.IsZero() || !sent.Before(img.Updated))
 }

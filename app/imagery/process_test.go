@@ -204,8 +204,15 @@ func TestTransientErrorsFailTheImageAtTheLastDelivery(t *testing.T) {
 			"It could not be processed: the original has expired, upload it again."},
 		{"the last delivery of an old hint", func(j *imagery.Job) { j.Last, j.Hint.RawKey = true, "upload/old" }, 0,
 			errUnavailable, imagery.Uploaded, ""},
-		{"the last delivery of a hint without key", func(j *imagery.Job) { j.Last, j.Hint.RawKey = true, "" }, 0,
+		{"the last delivery of a hint without key and time", func(j *imagery.Job) { j.Last, j.Hint.RawKey = true, "" }, 0,
 			errUnavailable, imagery.Uploaded, ""},
+		{"the last delivery of a hint without key from before the upload", func(j *imagery.Job) {
+			j.Last, j.Hint.RawKey, j.Sent = true, "", newClock().Add(-time.Millisecond)
+		}, 0, errUnavailable, imagery.Uploaded, ""},
+		{"the last delivery of a hint without key that is not older than the upload", func(j *imagery.Job) {
+			j.Last, j.Receives, j.Hint.RawKey, j.Sent = true, 3, "", newClock()
+		}, 0, errUnavailable, imagery.Failed,
+			"It could not be processed in 3 attempts: a part of the service did not answer."},
 		{"the last delivery of a hint from before the upload",
 			func(j *imagery.Job) { j.Last, j.Sent = true, time.Unix(1, 0) }, 0, errUnavailable, imagery.Uploaded, ""},
 		{"the last delivery of a lost message",

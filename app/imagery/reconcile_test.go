@@ -134,3 +134,23 @@ func TestOldDeadLetterDoesNotFailNewAttempt(t *testing.T) {
 		}
 	}
 }
+
+// A dead letter in the original application's form, without a key, fails an upload that is not newer.
+func TestDeadLetterWithoutKey(t *testing.T) {
+	w := newWorld(t)
+	w.clock = time.Now().Add(-time.Minute)
+	img := w.accept(t, w.create(t), "photo")
+	w.queue.Purge()
+	if err := w.queue.Send(t.Context(), []byte(`{"imageId":"`+img.ID+`","desiredState":"processed"}`), ""); err != nil {
+		t.Fatal(err)
+	}
+	w.kill(t)
+	if r := w.reconcile(t); r.MarkedFailed != 1 || w.get(t, img.ID).State != imagery.Failed {
+		t.Fatalf("%+v, %+v", r, w.get(t, img.ID))
+	}
+	w.clock = time.Now().Add(time.Minute)
+	w.accept(t, img.ID, "photo")
+	if r := w.reconcile(t); r.MarkedFailed != 0 || w.get(t, img.ID).State != imagery.Uploaded {
+		t.Errorf("the dead letter failed a newer upload: %+v", r)
+	}
+}

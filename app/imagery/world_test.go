@@ -45,9 +45,12 @@ func (f *fakeFilter) Apply(_ context.Context, raw []byte) (imagery.Result, error
 	return imagery.Result{Body: body, Ext: "jpg", ContentType: "image/jpeg"}, nil
 }
 
+// newClock returns the time at which a world begins.
+func newClock() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) }
+
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{catalog: &memory.Catalog{}, blobs: &memory.Blobs{}, clock: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
+	w := &world{catalog: &memory.Catalog{}, blobs: &memory.Blobs{}, clock: newClock()}
 	w.queue, w.dead = memory.NewQueue(imagery.Limits{Visibility: time.Minute, MaxReceives: 3})
 	w.Service = &imagery.Service{
 		Catalog: w.catalog, Blobs: w.blobs, Queue: w.queue, DeadLetters: w.dead, Filter: &w.filter,

@@ -16,6 +16,7 @@ type process struct {
 	skew       time.Duration
 	reconciler *imagery.Reconciler // of a worker; a restarted one has forgotten everything
 	passing    bool                // a pass is running
+	daemon     bool                // receives for this process
 }
 
 // actor is a request, a delivery or a reconciler pass in a process. It is a coroutine that stops at every port call

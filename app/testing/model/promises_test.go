@@ -150,7 +150,7 @@ func bodyHash(body string) string {
 func (w *world) checkFailure(op *operation, at attempt, r *row, reason string) {
 	m, who := r.last(), op.by.name
 	if op.delivery == nil {
-		must(slices.ContainsFunc(op.received, func(d *delivery) bool { return w.refersTo(d.message, r, false) }), oldHint,
+		must(slices.ContainsFunc(op.received, func(d *delivery) bool { return w.refersTo(d.message, r) }), oldHint,
 			"%s fails %s, and no dead letter speaks of that", who, m)
 		return
 	}
@@ -163,8 +163,9 @@ func (w *world) checkFailure(op *operation, at attempt, r *row, reason string) {
 		must(at.clock.Sub(m.img.Updated) > uploadLife && (op.missing || op.faults > 0), transientError, "%s fails %s: %s",
 			who, m, reason)
 	} else {
-		must(op.delivery.message.Receives >= w.cfg.maxReceives, transientError, "%s fails %s: %s", who, m, reason)
-		must(w.refersTo(op.delivery.message, r, w.cfg.daemon), oldHint,
+		must(op.delivery.message.Receives >= w.cfg.maxReceives && !w.cfg.daemon, transientError, "%s fails %s: %s", who, m,
+			reason)
+		must(w.refersTo(op.delivery.message, r), oldHint,
 			"%s fails %s with a hint about %q that was sent at %s",
 			who, m, op.delivery.message.hint.RawKey, op.delivery.message.sent.Sub(w.start))
 	}
@@ -172,11 +173,10 @@ func (w *world) checkFailure(op *operation, at attempt, r *row, reason string) {
 }
 
 // refersTo reports whether a message is about the present upload of an image. Events that are closer together than the
-// clocks differ have no order, and without the time of a message only its key counts.
-func (w *world) refersTo(m *message, r *row, anyTime bool) bool {
-	img := r.last().img
-	return m.hint.ImageID == r.id && m.hint.RawKey == img.RawKey &&
-		(anyTime || !m.sent.Before(r.since.Add(-w.cfg.maxSkew())))
+// clocks differ have no order. A message without a key refers to it if it is not older.
+func (w *world) refersTo(m *message, r *row) bool {
+	return m.hint.ImageID == r.id && (m.hint.RawKey == "" || m.hint.RawKey == r.last().img.RawKey) &&
+		!m.sent.Before(r.since.Add(-w.cfg.maxSkew()))
 }
 
 // checkPut checks an object that is stored.

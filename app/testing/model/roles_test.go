@@ -87,12 +87,12 @@ func (w *world) job(a *actor, d *delivery, m imagery.Message) {
 		w.putOff(d, m)
 		return
 	}
-	sent := m.Sent
+	sent, last := m.Sent, m.Receives >= w.cfg.maxReceives
 	if w.cfg.daemon {
-		sent = time.Time{}
+		sent, last = time.Time{}, false
 	}
 	report, err := a.proc.Process(context.Background(), imagery.Job{
-		Hint: hint, Receives: m.Receives, Sent: sent, Last: m.Receives >= w.cfg.maxReceives,
+		Hint: hint, Receives: m.Receives, Sent: sent, Last: last,
 		Owned: func() bool { return d.own(w.now) },
 		Admit: w.admit,
 	})

@@ -36,7 +36,7 @@ type profile struct {
 	crashes     int             // of 256 steps
 	skews       []time.Duration // clocks of processes and queue are off by one of these
 	originals   bool            // originals may vanish
-	daemon      bool            // a daemon receives for the workers, and does not say when a hint was sent
+	daemon      bool            // -consume=false: a daemon receives, and tells neither time nor last delivery of a hint
 	steps       int             // with faults
 }
 
@@ -142,7 +142,7 @@ func newWorld(src *source) *world {
 func (w *world) skew() time.Duration { return w.cfg.skews[w.src.intn(len(w.cfg.skews))] }
 
 func (w *world) process(name string) *process {
-	p := &process{name: name, skew: w.skew()}
+	p := &process{name: name, skew: w.skew(), daemon: w.cfg.daemon}
 	p.Service = &imagery.Service{
 		Catalog: catalog{w}, Blobs: blobs{w}, Queue: w.queue, DeadLetters: w.dead, Filter: filter{w},
 		Now:        func() time.Time { return w.now.Add(p.skew) },
@@ -159,6 +159,7 @@ func (w *world) process(name string) *process {
 // restart discards the memory of a process.
 func (p *process) restart() {
 	p.reconciler, p.passing = p.NewReconciler(p.name, reconcileEvery), false
+	p.reconciler.PushDelivery = p.daemon
 }
 
 // violation is a broken promise.
