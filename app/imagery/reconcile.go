@@ -178,7 +178,10 @@ func (p *pass) failDeadLetter(ctx context.Context, m Message, maxReceives int) e
 		return nil
 	}
 	reason := fmt.Sprintf("It could not be processed: no worker lived through %d attempts.", maxReceives)
-	if p.PushDelivery {
+	switch {
+	case p.PushDelivery && maxReceives == 0: // the worker may not read the queue's settings
+		reason = "It could not be processed in several attempts."
+	case p.PushDelivery:
 		reason = fmt.Sprintf("It could not be processed in %d attempts.", maxReceives)
 	}
 	r := JobResult{Image: img}

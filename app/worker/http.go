@@ -83,6 +83,9 @@ func (w *Worker) readyz(rw http.ResponseWriter, r *http.Request) {
 		problem(rw, http.StatusServiceUnavailable, "the table or the bucket does not answer")
 	case w.Consume && !w.received.Load():
 		problem(rw, http.StatusServiceUnavailable, "no receive has succeeded yet")
+	case !w.Consume && !w.repairing.Load():
+		// Photos are processed, so the daemon must go on.
+		plain(rw, "ready, but lost messages may not be sent again: the reconciler failed, see the log")
 	default:
 		plain(rw, "ready")
 	}

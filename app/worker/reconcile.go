@@ -23,7 +23,9 @@ func (w *Worker) queueLimits(ctx context.Context) (l imagery.Limits, ok bool) {
 }
 
 // reconcile runs a reconciler pass at once and then every ReconcileEvery until ctx ends. A pass sends lost hints again.
-func (w *Worker) reconcile(ctx context.Context, maxReceives int) {
+// Without limits it reads them before each pass until it succeeds: the role of a worker that a daemon feeds may not be
+// allowed to, which must not stop the repairs.
+func (w *Worker) reconcile(ctx context.Context, limits imagery.Limits) {
 	reconciler := w.Service.NewReconciler(w.Instance, w.ReconcileEvery)
 	reconciler.PushDelivery = !w.Consume
 	defer func() {
@@ -39,10 +41,18 @@ func (w *Worker) reconcile(ctx context.Context, maxReceives int) {
 				w.Log.Warn("housekeeping failed", "error", err)
 			}
 		}
-		r, err := reconciler.RunOnce(ctx, maxReceives)
+		if limits == (imagery.Limits{}) {
+			var err error
+			if limits, err = w.Queue.Limits(ctx); err != nil && ctx.Err() == nil {
+				w.Log.Warn("could not read the queue's settings; reasons of failures will not say how many attempts there were",
+					"error", err)
+			}
+		}
+		r, err := reconciler.RunOnce(ctx, limits.MaxReceives)
 		if ctx.Err() != nil {
 			return
 		}
+		w.repairing.Store(err == nil)
 		w.logPass(ctx, r, err)
 		sleep(ctx, w.ReconcileEvery)
 	}

@@ -54,6 +54,7 @@ type Worker struct {
 	slots     *slots
 	expensive chan struct{} // full while an expensive photo is processed
 	received  atomic.Bool   // at least one receive has succeeded
+	repairing atomic.Bool   // the last reconciler pass succeeded, or there was none
 	stopping  atomic.Bool
 	done      atomic.Int64 // jobs that have ended
 	running   atomic.Int64
@@ -61,7 +62,9 @@ type Worker struct {
 
 // New returns a worker. It does nothing until Run is called.
 func New(o Options) *Worker {
-	return &Worker{Options: o, slots: newSlots(o.Slots, o.Waiting), expensive: make(chan struct{}, 1)}
+	w := &Worker{Options: o, slots: newSlots(o.Slots, o.Waiting), expensive: make(chan struct{}, 1)}
+	w.repairing.Store(true)
+	return w
 }
 
 // maxConnections suffices for health checks and for the Elastic Beanstalk daemon, which opens at most 50.
@@ -75,14 +78,12 @@ func (w *Worker) Run(ctx context.Context, l net.Listener) error {
 	srv := httpserver.New(w.routes(), maxConnections, w.Log, slog.LevelWarn)
 	var all sync.WaitGroup
 	all.Go(func() {
-		limits, ok := w.queueLimits(ctx)
-		if !ok {
-			return
-		}
-		if w.Consume {
+		if !w.Consume {
+			w.reconcile(ctx, imagery.Limits{})
+		} else if limits, ok := w.queueLimits(ctx); ok {
 			all.Go(func() { w.consume(ctx, limits) })
+			w.reconcile(ctx, limits)
 		}
-		w.reconcile(ctx, limits.MaxReceives)
 	})
 	listenerErr := make(chan error, 1)
 	go func() { listenerErr <- srv.Serve(l) }()
