@@ -25,11 +25,12 @@ var layers = map[string][]string{
 	"imagery/app/observe":             {"imagery/app/deploy/settings", "github.com/lmittmann/tint"},
 	"imagery/app/budget":              {"github.com/KimMachineGun/automemlimit/"},
 	"imagery/app/sepia": {
-		"imagery/app/imagery", "imagery/app/sepia/jfif", "imagery/app/sepia/pngstream",
+		"imagery/app/imagery", "imagery/app/sepia/icc", "imagery/app/sepia/jfif", "imagery/app/sepia/pngstream",
 		"github.com/disintegration/imaging",
 		"golang.org/x/image/",
 		"golang.org/x/sys/cpu",
 	},
+	"imagery/app/sepia/icc":       {}, // reads profiles of strangers with the standard library alone
 	"imagery/app/sepia/jfif":      {"golang.org/x/sys/cpu"}, // a codec, on planes of the standard library
 	"imagery/app/sepia/pngstream": {"github.com/klauspost/compress/", "golang.org/x/sys/cpu"},
 	"imagery/app/store/local":     {"imagery/app/imagery", "modernc.org/sqlite"},

@@ -1,0 +1,119 @@
+package icc
+
+import "errors"
+
+// isLUT reports whether the profile converts by a table from the device.
+func (p *profile) isLUT() bool { return p.tags["A2B1"] != nil || p.tags["A2B0"] != nil }
+
+// byLUT returns the conversion by A2B1, the table of the relative colorimetric intent, or A2B0 if that is missing.
+func (p *profile) byLUT() (*Transform, error) {
+	pipe, err := p.toSpace()
+	if err != nil {
+		return nil, err
+	}
+	pipe.compensate(p.black(pipe))
+	switch p.channels {
+	case 1:
+		return &Transform{channels: 1, grey: newGrey(pipe)}, nil
+	case 3:
+		return &Transform{channels: 3, grid: newGrid3(pipe)}, nil
+	}
+	return &Transform{channels: 4, grid: newGrid4(pipe)}, nil
+}
+
+// toSpace returns the pipeline of the table from the device.
+func (p *profile) toSpace() (*pipeline, error) {
+	tag := p.tags["A2B1"]
+	if tag == nil {
+		tag = p.tags["A2B0"]
+	}
+	l, err := readLUT(tag, p.channels, 3)
+	if err != nil {
+		return nil, err
+	}
+	s := space(xyzSpace)
+	switch {
+	case p.lab && l.old:
+		s = labSpace2
+	case p.lab:
+		s = labSpace
+	}
+	return newPipeline(s, l.stages...), nil
+}
+
+// black returns the black point of the profile by LittleCMS's rules. On a printer with CMYK it is the colour of the inks
+// that the profile itself prints black with, because no paper takes all four inks in full. Elsewhere it is the darkest
+// colour, but only if the profile has a conversion for this very intent.
+func (p *profile) black(pipe *pipeline) [3]float64 {
+	if p.class == "prtr" && p.channels == 4 {
+		if p.tags["A2B0"] == nil {
+			return [3]float64{}
+		}
+		inks, err := p.blackInks()
+		if err != nil {
+			return [3]float64{}
+		}
+		return neutral(min(lightness(pipe.xyz(inks)[1]), 50))
+	}
+	if p.tags["A2B1"] == nil && !p.hasCurves() {
+		return [3]float64{}
+	}
+	var device [4]float64
+	if p.channels == 4 {
+		device = [4]float64{1, 1, 1, 1}
+	}
+	return darkest(pipe.xyz(device))
+}
+
+// hasCurves reports whether the profile has the tags of a conversion without tables.
+func (p *profile) hasCurves() bool {
+	names := []string{"rXYZ", "gXYZ", "bXYZ", "rTRC", "gTRC", "bTRC"}
+	switch p.channels {
+	case 1:
+		names = []string{"kTRC"}
+	case 4:
+		return false
+	}
+	for _, name := range names {
+		if p.tags[name] == nil {
+			return false
+		}
+	}
+	return true
+}
+
+// blackInks returns what the profile's perceptual table to the device has for black.
+func (p *profile) blackInks() ([4]float64, error) {
+	tag := p.tags["B2A0"]
+	if tag == nil || !p.lab {
+		return [4]float64{}, errors.New("the profile has no table to the device")
+	}
+	l, err := readLUT(tag, 3, p.channels)
+	if err != nil {
+		return [4]float64{}, err
+	}
+	v := [4]float64{0, 128.0 / 255, 128.0 / 255}
+	if l.old {
+		v = [4]float64{0, 32768.0 / 65535, 32768.0 / 65535}
+	}
+	for _, s := range l.stages {
+		s.apply(&v)
+	}
+	for i := range v {
+		v[i] = min(max(sane(v[i]), 0), 1)
+	}
+	return v, nil
+}
+
+// darkest returns the black point of the darkest colour of a device: a neutral of its lightness, up to 50.
+func darkest(xyz [3]float64) [3]float64 {
+	return neutral(min(lightness(xyz[1]), 50))
+}
+
+// neutral returns the grey of a lightness, and 0 for one that is not above 0.
+func neutral(l float64) [3]float64 {
+	if !(l > 1e-6) {
+		return [3]float64{}
+	}
+	return labToXYZ([3]float64{l, 0, 0})
+}
