@@ -52,7 +52,9 @@ func fixed(v float64) []byte {
 }
 
 // xyz returns an element of type XYZ.
-func xyz(x, y, z float64) []byte { return join([]byte("XYZ \x00\x00\x00\x00"), fixed(x), fixed(y), fixed(z)) }
+func xyz(x, y, z float64) []byte {
+	return join([]byte("XYZ \x00\x00\x00\x00"), fixed(x), fixed(y), fixed(z))
+}
 
 // para returns a parametric curve.
 func para(kind byte, values ...float64) []byte {

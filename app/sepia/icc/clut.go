@@ -74,8 +74,8 @@ func (t *clut) apply(v *[4]float64) {
 	*v = r
 }
 
-// tetrahedron interpolates between four nodes: the one at index, and those reached from it by one step after the other,
-// in the order of the distances.
+// tetrahedron interpolates between four nodes: the one at index, and those reached from it by one step after the
+// other, in the order of the distances.
 func (t *clut) tetrahedron(r *[4]float64, index int, part [3]float64, step [3]int) {
 	a, b, c := order(part[0], part[1], part[2])
 	first := index + step[a]

@@ -64,8 +64,8 @@ func (m matrix3) finite() bool {
 	return true
 }
 
-// colourants returns the matrix from linear RGB to the profile connection space, given the chromaticities of white, red,
-// green and blue (x, y each). White is adapted to D50 as Bradford has it.
+// colourants returns the matrix from linear RGB to the profile connection space, given the chromaticities of white,
+// red, green and blue (x, y each). White is adapted to D50 as Bradford has it.
 func colourants(chroma [8]float64) matrix3 {
 	var m matrix3
 	for c := range 3 {

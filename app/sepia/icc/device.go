@@ -16,9 +16,9 @@ func (p *profile) byLUT() (*Transform, error) {
 	case 1:
 		return &Transform{channels: 1, grey: newGrey(pipe)}, nil
 	case 3:
-		return &Transform{channels: 3, grid: newGrid3(pipe)}, nil
+		return &Transform{channels: 3, grid: newGrid(pipe, 3)}, nil
 	}
-	return &Transform{channels: 4, grid: newGrid4(pipe)}, nil
+	return &Transform{channels: 4, grid: newGrid(pipe, 4)}, nil
 }
 
 // toSpace returns the pipeline of the table from the device.
@@ -41,9 +41,9 @@ func (p *profile) toSpace() (*pipeline, error) {
 	return newPipeline(s, l.stages...), nil
 }
 
-// black returns the black point of the profile by LittleCMS's rules. On a printer with CMYK it is the colour of the inks
-// that the profile itself prints black with, because no paper takes all four inks in full. Elsewhere it is the darkest
-// colour, but only if the profile has a conversion for this very intent.
+// black returns the black point of the profile by LittleCMS's rules. On a printer with CMYK it is the colour of the
+// inks that the profile itself prints black with, because no paper takes all four inks in full. Elsewhere it is the
+// darkest colour, but only if the profile has a conversion for this very intent.
 func (p *profile) black(pipe *pipeline) [3]float64 {
 	if p.class == "prtr" && p.channels == 4 {
 		if p.tags["A2B0"] == nil {
@@ -85,16 +85,19 @@ func (p *profile) hasCurves() bool {
 // blackInks returns what the profile's perceptual table to the device has for black.
 func (p *profile) blackInks() ([4]float64, error) {
 	tag := p.tags["B2A0"]
-	if tag == nil || !p.lab {
+	if tag == nil {
 		return [4]float64{}, errors.New("the profile has no table to the device")
 	}
 	l, err := readLUT(tag, 3, p.channels)
 	if err != nil {
 		return [4]float64{}, err
 	}
-	v := [4]float64{0, 128.0 / 255, 128.0 / 255}
-	if l.old {
+	var v [4]float64
+	switch {
+	case p.lab && l.old:
 		v = [4]float64{0, 32768.0 / 65535, 32768.0 / 65535}
+	case p.lab:
+		v = [4]float64{0, 128.0 / 255, 128.0 / 255}
 	}
 	for _, s := range l.stages {
 		s.apply(&v)

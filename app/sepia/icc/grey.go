@@ -1,7 +1,7 @@
 package icc
 
-// greyTables converts pixels of one channel: a colour of 8 bits for each of 256 values, and for 16-bit values points of
-// 1/256 level.
+// greyTables converts pixels of one channel: a colour of 8 bits for each of 256 values, and for 16-bit values points
+// of 1/256 level.
 type greyTables struct {
 	colours [256][3]byte
 	fine    [][3]uint16

@@ -3,8 +3,8 @@ package icc
 // partMask selects the part of a cell in a position.
 const partMask = 1<<9 - 1
 
-// interpolate returns the sum of the nodes of the tetrahedron around a colour, by their weights, given the positions of
-// three channels. The weights add up to 256.
+// interpolate returns the sum of the nodes of the tetrahedron around a colour, by their weights, given the positions
+// of three channels. The weights add up to 256.
 func (t *gridTables) interpolate(base, x, y, z, sx, sy, sz uint32) uint64 {
 	i := base + x>>9 + y>>9 + z>>9
 	x, y, z = x&partMask, y&partMask, z&partMask
@@ -25,21 +25,18 @@ func (t *gridTables) interpolate(base, x, y, z, sx, sy, sz uint32) uint64 {
 
 // store3 stores the colour of an interpolation over three channels.
 func store3(dst []byte, sum uint64) {
-	const shift = 12 // nodeUnit * weights
+	const shift = 13 // nodeUnit * weights
 	for c := range 3 {
-		v := int32(sum >> (fieldBits * c) & fieldMask)
-		dst[c] = clampByte((v - nodeBias*weights + 1<<(shift-1)) >> shift)
+		dst[c] = byte((uint32(sum>>(fieldBits*c)&fieldMask) + 1<<(shift-1)) >> shift)
 	}
 }
 
 // store4 stores the colour between two interpolations.
 func store4(dst []byte, low, high uint64, part uint32) {
-	const shift = 20 // nodeUnit * weights * weights
+	const shift = 21 // nodeUnit * weights * weights
 	for c := range 3 {
-		a := int32(low >> (fieldBits * c) & fieldMask)
-		b := int32(high >> (fieldBits * c) & fieldMask)
-		v := a*int32(weights-part) + b*int32(part)
-		dst[c] = clampByte((v - nodeBias*weights*weights + 1<<(shift-1)) >> shift)
+		a, b := uint32(low>>(fieldBits*c)&fieldMask), uint32(high>>(fieldBits*c)&fieldMask)
+		dst[c] = byte((a*(weights-part) + b*part + 1<<(shift-1)) >> shift)
 	}
 }
 
@@ -68,9 +65,8 @@ func (t *gridTables) convert4(dst, src []byte) {
 
 // finePosition returns the position of a 16-bit value.
 func (t *gridTables) finePosition(channel int, p []byte) uint32 {
-	i, part := fine(p)
-	low, high := t.fine[channel][i], t.fine[channel][i+1]
-	return t.position((low*uint32(16-part)+high*uint32(part)+128)>>8, channel)
+	v := uint32(p[0])<<8 | uint32(p[1])
+	return t.position((2*v*uint32(t.points-1)*weights+65535)/(2*65535), channel)
 }
 
 func (t *gridTables) convert3x16(dst, src []byte) {

@@ -13,7 +13,7 @@ const (
 func newHDR(chroma [8]float64, hlg bool) *Transform {
 	m := colourants(chroma)
 	s := &hdrStage{hlg: hlg, luminance: m[1]}
-	return &Transform{channels: 3, grid: newGrid3(newPipeline(linearSpace, s, &matrixStage{m: m}))}
+	return &Transform{channels: 3, grid: newGrid(newPipeline(linearSpace, s, &matrixStage{m: m}), 3)}
 }
 
 // hdrStage decodes PQ or HLG and compresses the light to the range of an ordinary screen.

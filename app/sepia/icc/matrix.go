@@ -26,7 +26,8 @@ var outputLevels = sync.OnceValue(func() *[outputUnits + 1]byte {
 })
 
 // A field of a packed sum has 21 bits. Each of the three values that are added is biased, for negative light, and so
-// limited that no sum reaches the next field. The limits are -3.5 and 7.1 times white: more than any real primaries need.
+// limited that no sum reaches the next field. The limits are -3.5 and 7.1 times white: more than any real primaries
+// need.
 const (
 	fieldBits = 21
 	fieldMask = 1<<fieldBits - 1
@@ -72,8 +73,8 @@ func newMatrix(curves [3]curve, m matrix3) *matrixTables {
 	return t
 }
 
-// pack stores what value v of each channel adds to one row of the result. The rounded entries of red and green are made
-// up for by that of blue, so that a grey pixel has the same sum in each row.
+// pack stores what value v of each channel adds to one row of the result. The rounded entries of red and green are
+// made up for by that of blue, so that a grey pixel has the same sum in each row.
 func (t *matrixTables) pack(v, row int, m [3]float64, light [3]float64) {
 	var entry [3]int64
 	sum := 0.0

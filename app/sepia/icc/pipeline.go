@@ -8,8 +8,8 @@ type stage interface {
 // space converts the result of the last stage of a pipeline to XYZ.
 type space func(v [3]float64) [3]float64
 
-// The encodings of the profile connection space. Tables of version 2 have 100 % of Lab at 0xFF00, those of version 4 and
-// tables of 8 bits at the end of the range. XYZ ends shortly before 2.
+// The encodings of the profile connection space. Tables of version 2 have 100 % of Lab at 0xFF00, those of version 4
+// and tables of 8 bits at the end of the range. XYZ ends shortly before 2.
 func labSpace(v [3]float64) [3]float64 {
 	return labToXYZ([3]float64{v[0] * 100, float64(v[1]*255) - 128, float64(v[2]*255) - 128})
 }

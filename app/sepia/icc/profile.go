@@ -20,9 +20,9 @@ var wanted = map[string]bool{
 	"rXYZ": true, "gXYZ": true, "bXYZ": true, "rTRC": true, "gTRC": true, "bTRC": true,
 }
 
-// Parse returns the conversion of an ICC profile to sRGB, or nil if the profile is that of sRGB: if it moves no colour
-// by more than one level, which is what LittleCMS's own arithmetic for 8 bits may do. An error means that the profile is
-// damaged or of a kind that photos do not have.
+// Parse returns the conversion of an ICC profile to sRGB, or nil if the profile is that of sRGB: if it moves no
+// colour by more than one level, which is what LittleCMS's own arithmetic for 8 bits may do. An error means that the
+// profile is damaged or of a kind that photos do not have.
 func Parse(data []byte) (*Transform, error) {
 	p, err := readProfile(data)
 	if err != nil {

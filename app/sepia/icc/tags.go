@@ -21,9 +21,10 @@ var chromaticities = map[uint16][8]float64{
 }
 
 // CICP returns the conversion to sRGB of colours with these code points of ITU-T H.273, or nil if they count as sRGB.
-// Unspecified (2) counts as sRGB. So do the curves of BT.709, BT.601 and BT.2020, as in Chromium: they describe cameras,
-// and their pictures are made for a screen like that of sRGB. PQ and HLG are brought into the range of sRGB as Chromium
-// does for a screen of that range. An error means that the code points are reserved or have no such meaning.
+// Unspecified (2) counts as sRGB. So do the curves of BT.709, BT.601 and BT.2020, as in Chromium: they describe
+// cameras, and their pictures are made for a screen like that of sRGB. PQ and HLG are brought into the range of sRGB
+// as Chromium does for a screen of that range. An error means that the code points are reserved or have no such
+// meaning.
 func CICP(primaries, transfer uint16) (*Transform, error) {
 	if primaries == 2 {
 		primaries = 1
@@ -81,8 +82,8 @@ func byChroma(c curve, chroma [8]float64) *Transform {
 
 // Gamma returns the conversion of RGB pixels of a PNG by its chunks gAMA and cHRM. gamma is that of the file, such as
 // 0.45455, and 0 without gAMA. chroma has the x and y of white, red, green and blue, and is nil without cHRM; that of
-// sRGB counts as none. It returns nil for what counts as sRGB: a gamma within 5 % of 1/2.2 without other primaries, and
-// a file without gAMA, whose cHRM browsers ignore, too.
+// sRGB counts as none. It returns nil for what counts as sRGB: a gamma within 5 % of 1/2.2 without other primaries,
+// and a file without gAMA, whose cHRM browsers ignore, too.
 func Gamma(gamma float64, chroma *[8]float64) (*Transform, error) {
 	if gamma == 0 {
 		return nil, nil

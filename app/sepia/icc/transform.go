@@ -11,8 +11,8 @@ type Transform struct {
 // Channels returns the number of channels of a source pixel: 1 (grey), 3 (RGB) or 4 (CMYK, 255 is full ink).
 func (t *Transform) Channels() int { return t.channels }
 
-// Convert converts pixels of Channels bytes to RGB, as many as both slices hold. Pixels of three and four channels may
-// be converted in place, with dst and src at the same address.
+// Convert converts pixels of Channels bytes to RGB, as many as both slices hold. Pixels of three and four channels
+// may be converted in place, with dst and src at the same address.
 func (t *Transform) Convert(dst, src []byte) {
 	switch {
 	case t.grey != nil:
@@ -26,8 +26,8 @@ func (t *Transform) Convert(dst, src []byte) {
 	}
 }
 
-// Convert16 converts pixels of Channels big-endian 16-bit values to RGB of 8 bits, as many as both slices hold. It works
-// in place, as Convert does.
+// Convert16 converts pixels of Channels big-endian 16-bit values to RGB of 8 bits, as many as both slices hold. It
+// works in place, as Convert does.
 func (t *Transform) Convert16(dst, src []byte) {
 	switch {
 	case t.grey != nil:
@@ -50,7 +50,7 @@ func (t *Transform) Memory() int64 {
 	case t.matrix != nil:
 		n += 3 * (256*8 + finePoints*4)
 	default:
-		n += int64(len(t.grid.nodes))*8 + int64(t.channels)*(256+finePoints)*4
+		n += int64(len(t.grid.nodes))*8 + 4*256*4
 	}
 	return n
 }
@@ -69,6 +69,3 @@ func fine(p []byte) (point, part int32) {
 	}
 	return v >> 4, v & 15
 }
-
-// clampByte returns v within 0 to 255.
-func clampByte(v int32) byte { return byte(min(max(v, 0), 255)) }
