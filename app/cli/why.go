@@ -24,6 +24,7 @@ type imageReport struct {
 	Updated  time.Time       `json:"updated,omitzero"` // time of the last transition
 	Hinted   time.Time       `json:"hinted,omitzero"`
 	Expires  time.Time       `json:"expires,omitzero"`
+	Warning  string          `json:"warning,omitempty"`
 	Error    string          `json:"error,omitempty"`
 	Original *object         `json:"original,omitempty"`
 	Result   *object         `json:"result,omitempty"`
@@ -77,8 +78,9 @@ func why(ctx context.Context, inv Invocation) error {
 // imageReport looks up the objects of an image and returns the report.
 func (d Deployment) imageReport(ctx context.Context, img imagery.Image, now time.Time) imageReport {
 	r := imageReport{ID: img.ID, State: img.State, Version: img.Version, Created: img.Created.UTC(),
-		Updated: img.Updated.UTC(), Hinted: img.Hinted.UTC(), Expires: img.Expires.UTC(), Error: img.Error,
-		History: []imagery.Event{}, Original: d.object(ctx, img.RawKey), Result: d.object(ctx, img.ProcessedKey)}
+		Updated: img.Updated.UTC(), Hinted: img.Hinted.UTC(), Expires: img.Expires.UTC(), Warning: img.Warning,
+		Error: img.Error, History: []imagery.Event{}, Original: d.object(ctx, img.RawKey),
+		Result: d.object(ctx, img.ProcessedKey)}
 	for _, e := range img.History {
 		e.At = e.At.UTC()
 		r.History = append(r.History, e)
@@ -134,6 +136,9 @@ func (r imageReport) print(c Console, now time.Time) error {
 	}
 	if !r.Hinted.IsZero() {
 		facts = append(facts, []string{"hint sent", formatTime(r.Hinted)})
+	}
+	if r.Warning != "" {
+		facts = append(facts, []string{"warning", r.Warning})
 	}
 	if r.Error != "" {
 		facts = append(facts, []string{"error", r.Error})

@@ -49,6 +49,7 @@ type Image struct {
 	RawKey         string `json:"rawS3Key"`
 	ProcessedKey   string `json:"processedS3Key"`
 	ProcessedImage string `json:"processedImage"` // path of the result
+	Warning        string `json:"warning"`        // what was mended in the photo
 }
 
 // Final reports whether the service has finished its work on the image.

@@ -54,6 +54,7 @@ type Image struct {
 	Expires      time.Time // only while Created, else zero; past it the image does not exist
 	RawKey       string    // object of the uploaded bytes; empty while Created
 	ProcessedKey string    // object of the result; only in Processed
+	Warning      string    // one sentence for the user if the photo was mended; only in Processed
 	Error        string    // one sentence for the user; only in Failed
 	History      []Event   // the newest transitions, oldest first; for operators only
 }
@@ -88,7 +89,7 @@ func (i Image) move(to State, now time.Time, e Event) Image {
 		panic(fmt.Sprintf("imagery: illegal move of %s from %s to %s", i.ID, i.State, to))
 	}
 	i.State, i.Version, i.Updated = to, i.Version+1, now.Truncate(time.Millisecond)
-	i.Expires, i.ProcessedKey, i.Error = time.Time{}, "", ""
+	i.Expires, i.ProcessedKey, i.Warning, i.Error = time.Time{}, "", "", ""
 	e.At, e.State, e.Version = i.Updated, to, i.Version
 	i.History = append(slices.Clone(i.History), e)
 	if n := len(i.History) - historyCap; n > 0 {
@@ -137,6 +138,7 @@ type Item struct {
 	Expires      int64   `json:"expires,omitempty"` // seconds
 	RawKey       string  `json:"rawS3Key,omitempty"`
 	ProcessedKey string  `json:"processedS3Key,omitempty"`
+	Warning      string  `json:"warning,omitempty"`
 	Error        string  `json:"error,omitempty"`
 	Pending      string  `json:"pending,omitempty"`
 	History      []Event `json:"history,omitempty"`
@@ -144,14 +146,15 @@ type Item struct {
 
 // MovedAttributes lists the attributes that Catalog.Move sets or removes: all of Item except id and created.
 var MovedAttributes = []string{
-	"version", "state", "updated", "hinted", "expires", "rawS3Key", "processedS3Key", "error", "pending", "history",
+	"version", "state", "updated", "hinted", "expires", "rawS3Key", "processedS3Key", "warning", "error", "pending",
+	"history",
 }
 
 // Item returns the stored form of the image.
 func (i Image) Item() Item {
 	return Item{ID: i.ID, Version: i.Version, State: i.State, Created: Millis(i.Created), Updated: Millis(i.Updated),
 		Hinted: Millis(i.Hinted), Expires: max(i.Expires.Unix(), 0), RawKey: i.RawKey, ProcessedKey: i.ProcessedKey,
-		Error: i.Error, Pending: i.PendingShard(), History: i.History}
+		Warning: i.Warning, Error: i.Error, Pending: i.PendingShard(), History: i.History}
 }
 
 // Image returns the image of an item of any release, or of the original application. The latter stores no time of the
@@ -159,7 +162,7 @@ func (i Image) Item() Item {
 func (i Item) Image() Image {
 	img := Image{ID: i.ID, Version: i.Version, State: i.State, Created: timeOf(i.Created), Updated: timeOf(i.Updated),
 		Hinted: timeOf(i.Hinted), Expires: timeOf(1000 * i.Expires), RawKey: i.RawKey, ProcessedKey: i.ProcessedKey,
-		Error: i.Error, History: i.History}
+		Warning: i.Warning, Error: i.Error, History: i.History}
 	if img.Updated.IsZero() {
 		img.Updated = img.Created
 	}

@@ -132,4 +132,5 @@ type Result struct {
 	Body        Body
 	Ext         string // "jpg" or "png"
 	ContentType string
+	Warning     string // one sentence for the user that says what was mended; empty for an undamaged photo
 }

@@ -123,7 +123,9 @@ func (s *Service) work(ctx context.Context, j Job, r *JobResult) error {
 		return fmt.Errorf("store %s: %w", key, err)
 	}
 	s.Hit(AfterResult, img.ID)
-	return s.finalize(ctx, r, Processed, Event{Receives: j.Receives}, func(to *Image) { to.ProcessedKey = key })
+	return s.finalize(ctx, r, Processed, Event{Receives: j.Receives}, func(to *Image) {
+		to.ProcessedKey, to.Warning = key, result.Warning
+	})
 }
 
 // errOriginal marks an original that is missing or not readable. It is transient, because a wrong IAM policy must not

@@ -15,6 +15,7 @@ var errUnavailable = errors.New("unavailable")
 
 func TestProcess(t *testing.T) {
 	w := newWorld(t)
+	w.filter.warning = "A part of it is missing."
 	img := w.accept(t, w.create(t), "photo")
 	r, err := w.Process(t.Context(), job(img))
 	if err != nil || r.Outcome != imagery.Done || r.Before != imagery.Uploaded || r.After != imagery.Processed {
@@ -22,7 +23,8 @@ func TestProcess(t *testing.T) {
 	}
 	got := w.get(t, img.ID)
 	want := imagery.ProcessedKey(img.ID, upload(img.ID, "photo").Hash, "jpg")
-	if got.State != imagery.Processed || got.ProcessedKey != want || got.Version != 2 || got.PendingShard() != "" {
+	if got.State != imagery.Processed || got.ProcessedKey != want || got.Version != 2 || got.PendingShard() != "" ||
+		got.Warning != w.filter.warning {
 		t.Fatalf("image: %+v", got)
 	}
 	if h := got.History; len(h) != 2 || h[1].State != imagery.Processed || h[1].Receives != 1 || h[1].Instance != "test" {
@@ -268,6 +270,7 @@ func TestIllegalStatesCannotBeWritten(t *testing.T) {
 		}
 		last = m.Version
 		if (m.Error != "") != (m.State == imagery.Failed) || (m.ProcessedKey != "") != (m.State == imagery.Processed) ||
+			m.Warning != "" && m.State != imagery.Processed ||
 			!m.Expires.IsZero() {
 			t.Fatalf("fields of another state: %+v", m)
 		}

@@ -26,8 +26,9 @@ type world struct {
 
 // fakeFilter adds a prefix to the bytes, or returns err.
 type fakeFilter struct {
-	err    error
-	during func() // runs in the middle of Apply
+	err     error
+	warning string
+	during  func() // runs in the middle of Apply
 }
 
 func (f *fakeFilter) Inspect(raw []byte) (imagery.Cost, error) {
@@ -42,7 +43,7 @@ func (f *fakeFilter) Apply(_ context.Context, raw []byte) (imagery.Result, error
 		return imagery.Result{}, f.err
 	}
 	body := bytes.NewReader(append([]byte("sepia "), raw...))
-	return imagery.Result{Body: body, Ext: "jpg", ContentType: "image/jpeg"}, nil
+	return imagery.Result{Body: body, Ext: "jpg", ContentType: "image/jpeg", Warning: f.warning}, nil
 }
 
 // newClock returns the time at which a world begins.

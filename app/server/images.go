@@ -27,6 +27,7 @@ type imageJSON struct {
 	RawKey         string        `json:"rawS3Key,omitempty"`
 	ProcessedKey   string        `json:"processedS3Key,omitempty"`
 	ProcessedImage string        `json:"processedImage,omitempty"` // path, usable in <img src>
+	Warning        string        `json:"warning,omitempty"`        // what was mended in the photo
 	Error          string        `json:"error,omitempty"`
 }
 
@@ -37,6 +38,7 @@ func writeImage(c echo.Context, status int, img imagery.Image) error {
 	switch img.State { // items of other programs may have these fields in other states
 	case imagery.Processed:
 		body.ProcessedKey, body.ProcessedImage = img.ProcessedKey, imagePath(img.ID)+"/processed"
+		body.Warning = img.Warning
 	case imagery.Failed:
 		body.Error = img.Error
 	}

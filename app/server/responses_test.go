@@ -24,17 +24,23 @@ func TestShow(t *testing.T) {
 		h.Get("Cache-Control") != "no-store" || h.Get("X-Content-Type-Options") != "nosniff" {
 		t.Errorf("%v", h)
 	}
+	if bytes.Contains(got.body, []byte("warning")) {
+		t.Errorf("an image that was not mended: %s", got.body)
+	}
 	img.State, img.Error, img.ProcessedKey = imagery.Processed, "", "processed/k.jpg"
+	img.Warning = "The end of this photo is missing."
 	w.put(img)
 	got = s.get("/image/" + img.ID)
 	var members map[string]any
 	if err := json.Unmarshal(got.body, &members); err != nil ||
-		members["processedImage"] != "/image/"+img.ID+"/processed" || members["error"] != nil {
+		members["processedImage"] != "/image/"+img.ID+"/processed" || members["error"] != nil ||
+		members["warning"] != img.Warning {
 		t.Errorf("%s", got.body)
 	}
 	order := -1
 	for _, name := range []string{
-		`"id"`, `"version"`, `"state"`, `"created"`, `"rawS3Key"`, `"processedS3Key"`, `"processedImage"`} {
+		`"id"`, `"version"`, `"state"`, `"created"`, `"rawS3Key"`, `"processedS3Key"`, `"processedImage"`,
+		`"warning"`} {
 		at := bytes.Index(got.body, []byte(name))
 		if at <= order {
 			t.Errorf("%s is out of order in %s", name, got.body)

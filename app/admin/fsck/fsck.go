@@ -25,6 +25,7 @@ type Item struct {
 	Pending      string  `json:"pending"`
 	RawKey       string  `json:"rawS3Key"`
 	ProcessedKey string  `json:"processedS3Key"`
+	Warning      string  `json:"warning"` // only a mended photo has one
 	Error        string  `json:"error"`
 	History      []Event `json:"history"`
 }
@@ -171,6 +172,7 @@ func (c *checker) fields(i Item) {
 	}{
 		{"rawS3Key", true, i.RawKey != "", i.State != "created"},
 		{"processedS3Key", true, i.ProcessedKey != "", i.State == "processed"},
+		{"warning", i.Warning != "", true, i.State == "processed"},
 		{"error", true, i.Error != "", i.State == "failed"},
 		{"pending", !legacy, i.Pending != "", i.State == "uploaded"},
 		{"expires", !legacy, i.Expires != 0, i.State == "created"},

@@ -30,8 +30,12 @@ func consistent() fsck.Snapshot {
 }
 
 func TestCheck(t *testing.T) {
-	if found := fsck.Check(consistent()); len(found) != 0 {
-		t.Fatalf("a consistent snapshot: %v", found)
+	for _, warning := range []string{"", "The end of this photo is missing."} {
+		s := consistent()
+		s.Items[0].Warning = warning
+		if found := fsck.Check(s); len(found) != 0 {
+			t.Fatalf("a consistent snapshot, warning %q: %v", warning, found)
+		}
 	}
 	for name, c := range map[string]struct {
 		breakIt func(*fsck.Snapshot)
@@ -49,6 +53,7 @@ func TestCheck(t *testing.T) {
 		"history ends before": {func(s *fsck.Snapshot) { s.Items[0].History = s.Items[0].History[:1] }, fsck.Broken},
 		"unknown state":       {func(s *fsck.Snapshot) { s.Items[0].State = "resized" }, fsck.Broken},
 		"error outside":       {func(s *fsck.Snapshot) { s.Items[0].Error = "x" }, fsck.Broken},
+		"warning outside":     {func(s *fsck.Snapshot) { s.Items[1].Warning = "x" }, fsck.Broken},
 		"pending outside":     {func(s *fsck.Snapshot) { s.Items[0].Pending = "0" }, fsck.Broken},
 		"result of another": {func(s *fsck.Snapshot) {
 			s.Items[0].ProcessedKey = "processed/" + id + "/x.jpg"

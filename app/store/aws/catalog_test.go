@@ -132,5 +132,6 @@ func TestDeleteItemAndObject(t *testing.T) {
 func same(a, b imagery.Image) bool {
 	return a.ID == b.ID && a.Version == b.Version && a.State == b.State &&
 		a.Created.Equal(b.Created) && a.Updated.Equal(b.Updated) && a.Hinted.Equal(b.Hinted) && a.Expires.Equal(b.Expires) &&
-		a.RawKey == b.RawKey && a.ProcessedKey == b.ProcessedKey && a.Error == b.Error
+		a.RawKey == b.RawKey && a.ProcessedKey == b.ProcessedKey && a.Warning == b.Warning &&
+		a.Error == b.Error
 }

@@ -63,7 +63,7 @@ const unknown = "ofALaterRelease"
 func kept(item map[string]types.AttributeValue) map[string]types.AttributeValue {
 	out := maps.Clone(item)
 	for _, ours := range []string{"version", "state", "updated", "hinted", "expires", "rawS3Key", "processedS3Key",
-		"error", "pending", "history"} {
+		"warning", "error", "pending", "history"} {
 		delete(out, ours)
 	}
 	return out
@@ -211,7 +211,8 @@ func (f filter) Apply(_ context.Context, raw []byte) (imagery.Result, error) {
 	if f.broken {
 		return imagery.Result{}, &imagery.BadPhoto{Reason: "It is broken.", Err: errors.New("broken")}
 	}
-	return imagery.Result{Body: bytes.NewReader(raw), ContentType: "image/png", Ext: "png"}, nil
+	return imagery.Result{Body: bytes.NewReader(raw), ContentType: "image/png", Ext: "png",
+		Warning: "A part of it is missing."}, nil
 }
 
 func serviceOn(b *awsstore.Store, broken bool) *imagery.Service {

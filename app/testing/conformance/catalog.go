@@ -207,7 +207,8 @@ func attributes(img imagery.Image) map[string]string {
 		"id": img.ID, "version": strconv.FormatInt(img.Version, 10), "state": string(img.State),
 		"created": number(img.Created, img.Created.UnixMilli()), "updated": number(img.Updated, img.Updated.UnixMilli()),
 		"hinted": number(img.Hinted, img.Hinted.UnixMilli()), "expires": number(img.Expires, img.Expires.Unix()),
-		"rawS3Key": img.RawKey, "processedS3Key": img.ProcessedKey, "error": img.Error, "pending": img.PendingShard(),
+		"rawS3Key": img.RawKey, "processedS3Key": img.ProcessedKey, "warning": img.Warning, "error": img.Error,
+		"pending": img.PendingShard(),
 	}
 }
 

@@ -20,12 +20,13 @@ func newImage(now time.Time) imagery.Image {
 // advance returns the image after a transition like those of Service.
 func advance(img imagery.Image, state imagery.State) imagery.Image {
 	img.Version, img.State, img.Updated = img.Version+1, state, img.Updated.Add(7*time.Millisecond)
-	img.Expires, img.ProcessedKey, img.Error = time.Time{}, "", ""
+	img.Expires, img.ProcessedKey, img.Warning, img.Error = time.Time{}, "", "", ""
 	switch state {
 	case imagery.Uploaded:
 		img.RawKey, img.Hinted = imagery.RawKey(img.ID, fmt.Sprint("hash", img.Version)), img.Updated
 	case imagery.Processed:
 		img.ProcessedKey = imagery.ProcessedKey(img.ID, "hash", "jpg")
+		img.Warning = "The end of this photo is missing."
 	case imagery.Failed:
 		img.Error = "This file is cut short."
 	}

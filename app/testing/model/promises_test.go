@@ -19,6 +19,7 @@ const (
 	keeps          = "an accepted upload is the image's, until it failed and other bytes were accepted"
 	objectFirst    = "the original is stored before the item names it"
 	ownResult      = "a result is that of the upload it stands beside"
+	ownWarning     = "a processed image has the warning of its photo"
 	oneResult      = "an upload has one result object"
 	oldJob         = "an old job never finishes or fails a newer upload"
 	oldHint        = "an old hint never fails a newer upload"
@@ -36,9 +37,9 @@ const (
 	idle           = "when all is final, a reconciler finds and does nothing"
 )
 
-var promises = []string{legalMoves, versionGrows, onlyHinted, fields, keeps, objectFirst, ownResult, oneResult, oldJob,
-	oldHint, transientError, heldOnly, badPhoto, readable, trueAnswer, hintAgain, noReason, refusal, nothingLost, noted,
-	noPanic, idle}
+var promises = []string{legalMoves, versionGrows, onlyHinted, fields, keeps, objectFirst, ownResult, ownWarning,
+	oneResult, oldJob, oldHint, transientError, heldOnly, badPhoto, readable, trueAnswer, hintAgain, noReason,
+	refusal, nothingLost, noted, noPanic, idle}
 
 // legal is the state machine of the contract, with the operations that may make each transition.
 var legal = map[imagery.State]map[imagery.State][]string{
@@ -64,8 +65,8 @@ func (w *world) check() {
 func (w *world) checkItem(r *row, i imagery.Image) {
 	made := i.State == imagery.Created
 	must(made == (i.RawKey == "") && made == !i.Expires.IsZero() && made == (i.Version == 0) &&
-		(i.State == imagery.Processed) == (i.ProcessedKey != "") && (i.State == imagery.Failed) == (i.Error != ""), fields,
-		"%s", r.last())
+		(i.State == imagery.Processed) == (i.ProcessedKey != "") && (i.State == imagery.Failed) == (i.Error != "") &&
+		(i.State == imagery.Processed || i.Warning == ""), fields, "%s", r.last())
 	if made {
 		return
 	}
@@ -76,6 +77,7 @@ func (w *world) checkItem(r *row, i imagery.Image) {
 		must(strings.Contains(i.ProcessedKey, hashOf(i.RawKey)), ownResult, "%s", r.last())
 		must(!there || w.objects[i.ProcessedKey] == sepia(original), ownResult, "%s holds %q", r.last(),
 			w.objects[i.ProcessedKey])
+		must(!there || i.Warning == warning(original), ownWarning, "%s of %q", r.last(), original)
 	case imagery.Failed:
 		must(strings.HasSuffix(i.Error, ".") && !strings.Contains(i.Error, "\n") &&
 			!strings.Contains(i.Error, errTransient.Error()) &&

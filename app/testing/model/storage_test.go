@@ -90,7 +90,8 @@ func (w filter) Apply(_ context.Context, raw []byte) (imagery.Result, error) {
 	if strings.HasSuffix(string(raw), "broken") {
 		return imagery.Result{}, op.refuse("It cannot be decoded.")
 	}
-	return imagery.Result{Body: strings.NewReader(sepia(string(raw))), Ext: "jpg", ContentType: "image/jpeg"}, nil
+	return imagery.Result{Body: strings.NewReader(sepia(string(raw))), Ext: "jpg", ContentType: "image/jpeg",
+		Warning: warning(string(raw))}, nil
 }
 
 // refuse records that the photo of this job is invalid.

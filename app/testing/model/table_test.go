@@ -40,9 +40,8 @@ func (m revision) String() string {
 		return "gone"
 	}
 	i := m.img
-	return fmt.Sprintf("%s v%d %s raw=%q result=%q error=%q updated=%s hinted=%s", i.ID, i.Version, i.State, i.RawKey,
-		i.ProcessedKey,
-		i.Error, i.Updated.Format(time.TimeOnly), i.Hinted.Format(time.TimeOnly))
+	return fmt.Sprintf("%s v%d %s raw=%q result=%q warning=%q error=%q updated=%s hinted=%s", i.ID, i.Version, i.State,
+		i.RawKey, i.ProcessedKey, i.Warning, i.Error, i.Updated.Format(time.TimeOnly), i.Hinted.Format(time.TimeOnly))
 }
 
 // during reports whether something was true of the row at any time since the write with the number began.
@@ -62,9 +61,8 @@ func (r *row) during(began int, holds func(revision) bool) bool {
 func (m revision) matches(img imagery.Image) bool {
 	i := m.img
 	return m.exists && i.ID == img.ID && i.Version == img.Version && i.State == img.State && i.RawKey == img.RawKey &&
-		i.ProcessedKey == img.ProcessedKey && i.Error == img.Error && i.Created.Equal(img.Created) &&
-		i.Updated.Equal(img.Updated) &&
-		i.Expires.Equal(img.Expires)
+		i.ProcessedKey == img.ProcessedKey && i.Warning == img.Warning && i.Error == img.Error &&
+		i.Created.Equal(img.Created) && i.Updated.Equal(img.Updated) && i.Expires.Equal(img.Expires)
 }
 
 func (w *world) row(id string) *row {

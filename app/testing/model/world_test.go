@@ -82,6 +82,14 @@ var photos = func() (ps []photo) {
 // sepia returns the result of the filter.
 func sepia(body string) string { return "sepia " + body }
 
+// warning returns the warning of the filter: one of the valid photos is mended.
+func warning(body string) string {
+	if strings.HasSuffix(body, "fine") {
+		return "A part of it is missing."
+	}
+	return ""
+}
+
 // ids are the ids of a world's images. Two share a shard of the pending index.
 var ids = []string{"0a1b2c3d-4e5f-4071-8293-a4b5c6d7e8f0", "0a1b2c3d-4e5f-4071-8293-a4b5c6d7e8f1",
 	"fa1b2c3d-4e5f-4071-8293-a4b5c6d7e8f2"}
