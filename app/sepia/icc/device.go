@@ -82,6 +82,9 @@ func (p *profile) hasCurves() bool {
 	return true
 }
 
+// perceptualBlack is the XYZ of the darkest colour of perceptual tables of version 4.
+var perceptualBlack = [3]float64{0.00336, 0.0034731, 0.00287}
+
 // blackInks returns what the profile's perceptual table to the device has for black.
 func (p *profile) blackInks() ([4]float64, error) {
 	tag := p.tags["B2A0"]
@@ -92,12 +95,20 @@ func (p *profile) blackInks() ([4]float64, error) {
 	if err != nil {
 		return [4]float64{}, err
 	}
-	var v [4]float64
+	var black [3]float64
+	if p.version4 {
+		black = perceptualBlack
+	}
+	v := [4]float64{lightness(black[1]) / 100, 128.0 / 255, 128.0 / 255}
 	switch {
-	case p.lab && l.old:
-		v = [4]float64{0, 32768.0 / 65535, 32768.0 / 65535}
-	case p.lab:
-		v = [4]float64{0, 128.0 / 255, 128.0 / 255}
+	case !p.lab:
+		for i := range black {
+			v[i] = black[i] / xyzRange
+		}
+	case l.old:
+		for i := range v {
+			v[i] *= 1 / oldLabRange
+		}
 	}
 	for _, s := range l.stages {
 		s.apply(&v)

@@ -8,6 +8,12 @@ type stage interface {
 // space converts the result of the last stage of a pipeline to XYZ.
 type space func(v [3]float64) [3]float64
 
+// The ends of the ranges of encodings: of Lab in version 2, where 1 is that of version 4, and of XYZ.
+const (
+	oldLabRange = 65535.0 / 65280
+	xyzRange    = 1 + 32767.0/32768
+)
+
 // The encodings of the profile connection space. Tables of version 2 have 100 % of Lab at 0xFF00, those of version 4
 // and tables of 8 bits at the end of the range. XYZ ends shortly before 2.
 func labSpace(v [3]float64) [3]float64 {
@@ -15,13 +21,11 @@ func labSpace(v [3]float64) [3]float64 {
 }
 
 func labSpace2(v [3]float64) [3]float64 {
-	const scale = 65535.0 / 65280
-	return labSpace([3]float64{v[0] * scale, v[1] * scale, v[2] * scale})
+	return labSpace([3]float64{v[0] * oldLabRange, v[1] * oldLabRange, v[2] * oldLabRange})
 }
 
 func xyzSpace(v [3]float64) [3]float64 {
-	const scale = 1 + 32767.0/32768
-	return [3]float64{v[0] * scale, v[1] * scale, v[2] * scale}
+	return [3]float64{v[0] * xyzRange, v[1] * xyzRange, v[2] * xyzRange}
 }
 
 // linearSpace takes XYZ as it is.

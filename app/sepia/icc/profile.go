@@ -10,6 +10,7 @@ import (
 type profile struct {
 	class    string
 	channels int
+	version4 bool
 	lab      bool // the connection space is Lab, not XYZ
 	tags     map[string][]byte
 }
@@ -44,7 +45,7 @@ func readProfile(data []byte) (*profile, error) {
 	if string(data[36:40]) != "acsp" {
 		return nil, errors.New("the header lacks its signature")
 	}
-	p := &profile{class: string(data[12:16]), tags: make(map[string][]byte)}
+	p := &profile{class: string(data[12:16]), version4: data[8] >= 4, tags: make(map[string][]byte)}
 	switch p.class {
 	case "scnr", "mntr", "prtr", "spac":
 	default:
