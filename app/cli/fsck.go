@@ -18,6 +18,7 @@ const aboutFsck = `Compare the table, the objects and the messages with each oth
   duplicated  one upload has more than one result
   broken      an item or object that no legal history explains
   unhinted    an unfinished image without a hint; the reconciler will send one
+  unlisted    an unfinished image that the original application wrote: the reconciler does not see it before it is read
   orphan      an object that no image names, left by a crash or a lost race
 
 The first three need a person, and the exit code is 1. Run it while nothing is uploaded, otherwise images in flight may
@@ -25,7 +26,10 @@ be listed as unhinted or orphan. It reads everything, which costs money on AWS. 
 an image counts as unhinted when its hint is long overdue.
 
 --repair sends missing hints, and removes orphans that are old enough and whose image is processed or gone, so that no
-upload in flight can still name them. It changes nothing else.`
+upload in flight can still name them. It changes nothing else.
+
+--adopt makes unlisted images known to the reconciler and sends their hints: run it once on a table that you take over
+from the original application.`
 
 // fsckRun is one run of fsck.
 type fsckRun struct {
@@ -33,6 +37,7 @@ type fsckRun struct {
 	snapshot fsck.Snapshot
 	now      time.Time
 	repair   bool
+	adopt    bool
 	dryRun   bool
 	minAge   time.Duration // of orphans to remove
 	findings []fsck.Finding
@@ -54,7 +59,8 @@ func fsckCmd(fs *flag.FlagSet) func(context.Context, Invocation) error {
 	hashes := fs.Bool("hashes", false,
 		"also read every object, and compare originals with their names (always done on a local data folder)")
 	fs.BoolVar(&r.repair, "repair", false, "repair what is safe to repair")
-	fs.BoolVar(&r.dryRun, "dry-run", false, "with --repair: print what would be repaired, and change nothing")
+	fs.BoolVar(&r.adopt, "adopt", false, "adopt unfinished images of the original application")
+	fs.BoolVar(&r.dryRun, "dry-run", false, "with --repair or --adopt: print what would be done, and change nothing")
 	fs.DurationVar(&r.minAge, "older-than", 24*time.Hour, "the `age` from which --repair removes orphans")
 	return func(ctx context.Context, inv Invocation) error {
 		if r.minAge < minOrphanAge {
@@ -70,7 +76,7 @@ func fsckCmd(fs *flag.FlagSet) func(context.Context, Invocation) error {
 			}
 			r.now = d.Service.Now()
 			r.findings = append(fsck.Check(r.snapshot), r.overdue()...)
-			if r.repair {
+			if r.repair || r.adopt {
 				err = r.repairAll(ctx)
 			}
 			return errors.Join(r.print(inv), err, r.failure())
@@ -94,7 +100,7 @@ func (r *fsckRun) overdue() (found []fsck.Finding) {
 	return found
 }
 
-// repairAll repairs the findings that are safe to repair.
+// repairAll repairs the findings that are safe to repair, and adopts images, as far as the flags ask for that.
 func (r *fsckRun) repairAll(ctx context.Context) error {
 	for _, f := range r.findings {
 		if ctx.Err() != nil {
@@ -102,10 +108,15 @@ func (r *fsckRun) repairAll(ctx context.Context) error {
 		}
 		result := repaired{Finding: f}
 		var err error
-		switch f.Class {
-		case fsck.Unhinted:
+		switch {
+		case f.Class == fsck.Unlisted && r.adopt:
+			result.Action = adopt
+			if !r.dryRun {
+				_, err = r.Service.Adopt(context.WithoutCancel(ctx), f.Image)
+			}
+		case f.Class == fsck.Unhinted && r.repair:
 			result.Action, err = sendHint, r.sendHint(ctx, f.Image)
-		case fsck.Orphan:
+		case f.Class == fsck.Orphan && r.repair:
 			result.Action = removeObject
 			var kept string
 			if kept, err = r.removeOrphan(ctx, f); kept != "" {
@@ -160,7 +171,7 @@ func (r *fsckRun) removeOrphan(ctx context.Context, f fsck.Finding) (kept string
 }
 
 // classes are the classes of findings in the order of the output.
-var classes = []fsck.Class{fsck.Lost, fsck.Duplicated, fsck.Broken, fsck.Unhinted, fsck.Orphan}
+var classes = []fsck.Class{fsck.Lost, fsck.Duplicated, fsck.Broken, fsck.Unhinted, fsck.Unlisted, fsck.Orphan}
 
 func (r *fsckRun) print(inv Invocation) error {
 	counts := map[fsck.Class]int{}
@@ -174,7 +185,7 @@ func (r *fsckRun) print(inv Invocation) error {
 			}
 		}
 	}
-	s, dryRun := r.snapshot, r.repair && r.dryRun
+	s, dryRun := r.snapshot, (r.repair || r.adopt) && r.dryRun
 	messages, of := new(len(s.Messages)), plural(len(s.Messages), "message")
 	if s.NoMessages {
 		messages, of = nil, "messages not listed"
@@ -201,6 +212,9 @@ func (r *fsckRun) print(inv Invocation) error {
 			errs = append(errs, inv.table(table))
 			fmt.Fprintln(inv.Out)
 		}
+	}
+	if n := counts[fsck.Unlisted]; n > 0 && !r.adopt {
+		fmt.Fprintf(inv.Out, "unlisted %d: imagery fsck --adopt makes them known to the reconciler\n", n)
 	}
 	fmt.Fprintf(inv.Out, "%s, %s, %s: lost %d, duplicated %d, broken %d, unhinted %d, orphans %d\n",
 		plural(len(s.Items), "image"), plural(len(s.Objects), "object"), of, counts[fsck.Lost], counts[fsck.Duplicated],

@@ -52,6 +52,7 @@ const (
 	drop         action = "drop"          // delete the dead letter: nothing is left to do
 	keep         action = "keep"          // do nothing
 	sendHint     action = "send hint"     // of an unfinished image
+	adopt        action = "adopt"         // an unfinished image of the original application
 	removeObject action = "remove object" // that no image names
 	leaveIt      action = "leave it"      // an object that an image may still name
 )

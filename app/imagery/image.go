@@ -57,6 +57,9 @@ type Image struct {
 	Warning      string    // one sentence for the user if the photo was mended; only in Processed
 	Error        string    // one sentence for the user; only in Failed
 	History      []Event   // the newest transitions, oldest first; for operators only
+	// Unlisted is true of an Uploaded image that the pending index does not list, because the original application wrote
+	// its item. Catalog.Move lists it.
+	Unlisted bool
 }
 
 // Event records one transition for operators.
@@ -89,7 +92,7 @@ func (i Image) move(to State, now time.Time, e Event) Image {
 		panic(fmt.Sprintf("imagery: illegal move of %s from %s to %s", i.ID, i.State, to))
 	}
 	i.State, i.Version, i.Updated = to, i.Version+1, now.Truncate(time.Millisecond)
-	i.Expires, i.ProcessedKey, i.Warning, i.Error = time.Time{}, "", "", ""
+	i.Expires, i.ProcessedKey, i.Warning, i.Error, i.Unlisted = time.Time{}, "", "", "", false
 	e.At, e.State, e.Version = i.Updated, to, i.Version
 	i.History = append(slices.Clone(i.History), e)
 	if n := len(i.History) - historyCap; n > 0 {
@@ -162,7 +165,8 @@ func (i Image) Item() Item {
 func (i Item) Image() Image {
 	img := Image{ID: i.ID, Version: i.Version, State: i.State, Created: timeOf(i.Created), Updated: timeOf(i.Updated),
 		Hinted: timeOf(i.Hinted), Expires: timeOf(1000 * i.Expires), RawKey: i.RawKey, ProcessedKey: i.ProcessedKey,
-		Warning: i.Warning, Error: i.Error, History: i.History}
+		Warning: i.Warning, Error: i.Error, History: i.History,
+		Unlisted: i.State == Uploaded && (i.Pending == "" || i.Updated == 0)}
 	if img.Updated.IsZero() {
 		img.Updated = img.Created
 	}

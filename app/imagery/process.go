@@ -54,6 +54,11 @@ const maxRaw = 64 << 20
 // image to Failed, and the message becomes a dead letter. A *BadPhoto is the outcome PermanentFailure, not an error.
 func (s *Service) Process(ctx context.Context, j Job) (JobResult, error) {
 	img, err := s.Get(ctx, j.Hint.ImageID)
+	if err == nil && img.Unlisted { // so that it is not lost with this message
+		if adopted, err := s.adopt(ctx, img); err == nil {
+			img = adopted
+		}
+	}
 	if err != nil {
 		r := JobResult{Image: Image{ID: j.Hint.ImageID}}
 		if errors.Is(err, ErrNotFound) {
@@ -137,11 +142,15 @@ func (s *Service) originalError(img Image, err error) error {
 	if !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrDenied) {
 		return fmt.Errorf("read %s: %w", img.RawKey, err)
 	}
+	transient := fmt.Errorf("read %s: %w: %w", img.RawKey, errOriginal, err)
+	if !img.hasOwnKey() { // the lifecycle rule of another application is not known
+		return transient
+	}
 	if s.Now().Sub(img.Updated) > s.UploadLife {
 		const reason = "It could not be processed: the original has expired, upload it again."
 		return &BadPhoto{Kind: Unreadable, Reason: reason, Err: err}
 	}
-	return fmt.Errorf("read %s: %w: %w", img.RawKey, errOriginal, err)
+	return transient
 }
 
 // userCause returns the reason for a failure in words for the user, without details that belong in the log.

@@ -173,11 +173,11 @@ func (s *Server) dependencyContext(ctx context.Context, spent time.Duration) (co
 	return context.WithTimeout(context.WithoutCancel(ctx), s.timeouts.dependency-spent)
 }
 
-// getImage calls Service.Get with the dependency timeout.
+// getImage calls Service.GetForUser with the dependency timeout.
 func (s *Server) getImage(ctx context.Context, id string) (imagery.Image, error) {
 	ctx, cancel := s.dependencyContext(ctx, 0)
 	defer cancel()
-	return s.Service.Get(ctx, id)
+	return s.Service.GetForUser(ctx, id)
 }
 
 // routes registers every route. There are no wildcard routes: one would make 405 of the 404 of unknown addresses.

@@ -63,6 +63,7 @@ const (
 	Duplicated Class = "duplicated" // one upload has more than one result
 	Broken     Class = "broken"     // an item or object that the program cannot have written
 	Unhinted   Class = "unhinted"   // an unfinished image without a hint: the reconciler will send one
+	Unlisted   Class = "unlisted"   // an unfinished image of the original application that no process of this one has read
 	Orphan     Class = "orphan"     // an object to which no item refers, after a crash or a race
 )
 
@@ -165,6 +166,9 @@ func (c *checker) fields(i Item) {
 		return
 	}
 	legacy := i.Updated == 0 // such items lack the attributes that the original application does not write
+	if legacy && i.State == "uploaded" {
+		c.add(Unlisted, i.ID, "", "the original application wrote it, and the reconciler does not see it")
+	}
 	for _, rule := range []struct {
 		name      string
 		applies   bool // to this item

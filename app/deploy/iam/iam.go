@@ -128,7 +128,7 @@ var Retired = struct{ Server, Worker, Boot []Action }{}
 // these permissions to run the commands.
 var Operator = []Action{
 	{"dynamodb", "GetItem", Table, "", "read an image; status: the release record"},
-	{"dynamodb", "UpdateItem", Table, "", "dlq redrive, requeue: move a failed image back"},
+	{"dynamodb", "UpdateItem", Table, "", "dlq redrive, requeue: move a failed image back; fsck --adopt"},
 	{"dynamodb", "Scan", Table, "", "requeue --failed, fsck: read every image"},
 	{"s3", "ListObjectsV2", Bucket, "", "find originals and results; fsck: list them all"},
 	{"s3", "GetObject", Originals, "", "fsck --hashes"},
@@ -136,7 +136,7 @@ var Operator = []Action{
 	{"s3", "DeleteObject", Originals, "", "fsck --repair: originals that no image refers to"},
 	{"s3", "DeleteObject", Results, "", "fsck --repair: results that no image refers to"},
 	{"sqs", "GetQueueAttributes", Queue, "", "find the dead-letter queue; status: count messages"},
-	{"sqs", "SendMessage", Queue, "", "dlq redrive, requeue, fsck --repair: send a hint again"},
+	{"sqs", "SendMessage", Queue, "", "dlq redrive, requeue, fsck --repair and --adopt: send a hint again"},
 	{"sqs", "GetQueueAttributes", DeadLetters, "", "dlq: visibility timeout of dead letters; status: count them"},
 	{"sqs", "ReceiveMessage", DeadLetters, "", "dlq: read dead letters"},
 	{"sqs", "ChangeMessageVisibilityBatch", DeadLetters, "", "dlq: return dead letters"},

@@ -51,6 +51,20 @@ func TestItemsOfTheOriginalApplication(t *testing.T) {
 	if img.State != imagery.Uploaded || img.RawKey != "upload/"+other+"-1700000000999" {
 		t.Fatalf("read %+v", img)
 	}
+	if !img.Unlisted {
+		t.Error("it is not known that the index does not list it")
+	}
+	adopted := img
+	adopted.Unlisted = false
+	must(t, b.Catalog().Move(t.Context(), img, adopted))
+	list, _, err := b.Catalog().Pending(t.Context(), other[:1], created, created, "", 10)
+	must(t, err)
+	if len(list) != 1 || list[0].ID != other {
+		t.Errorf("the index lists %+v", list)
+	}
+	if img, err = b.Catalog().Get(t.Context(), other); err != nil || img.Unlisted {
+		t.Errorf("adopted: %+v, %v", img, err)
+	}
 	to = img
 	to.Version, to.State, to.Updated = 2, imagery.Processed, time.UnixMilli(1700000001000)
 	to.ProcessedKey = imagery.ProcessedKey(other, "hash", "png")

@@ -106,7 +106,8 @@ func (c *Catalog) Pending(
 	var list []imagery.Pending
 	for _, img := range c.items {
 		p := imagery.Pending{ID: img.ID, Updated: img.Updated}
-		if img.PendingShard() == shard && !img.Updated.Before(from) && !img.Updated.After(to) && key(p) > after {
+		listed := !img.Unlisted && img.PendingShard() == shard
+		if listed && !img.Updated.Before(from) && !img.Updated.After(to) && key(p) > after {
 			list = append(list, p)
 		}
 	}
