@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -174,12 +175,7 @@ func TestRollingRestarts(t *testing.T) {
 	var workers []*program
 	for range 3 {
 		a.Proxy.Clear()
-		a.Proxy.Inject(func(call fakeaws.Call) fakeaws.Fault { // so that no job ends before the worker is told to stop
-			if call.Caller == "worker" && call.Operation == "PutObject" {
-				return fakeaws.Fault{Kind: fakeaws.Late, Delay: 500 * time.Millisecond}
-			}
-			return fakeaws.Fault{}
-		})
+		a.Proxy.Inject(a.slowWorker())
 		worker := a.role(t, "worker")
 		id := a.jobBegun(ctx, t)
 		worker.stop(t)
@@ -209,6 +205,19 @@ func TestRollingRestarts(t *testing.T) {
 		}
 	}
 	reportFindings(t, a.snapshot(t))
+}
+
+// slowWorker returns the faults that let a worker be stopped in the middle: its job does not end before, and another
+// message arrives afterwards.
+func (a aws) slowWorker() func(fakeaws.Call) fakeaws.Fault {
+	var receives atomic.Int64
+	return func(call fakeaws.Call) fakeaws.Fault {
+		receive := call.Operation == "ReceiveMessage" && call.QueueURL == a.QueueURL
+		if call.Caller == "worker" && (call.Operation == "PutObject" || receive && receives.Add(1) > 1) {
+			return fakeaws.Fault{Kind: fakeaws.Late, Delay: 500 * time.Millisecond}
+		}
+		return fakeaws.Fault{}
+	}
 }
 
 // jobBegun waits until a worker reads an original, and returns the id of the image.
