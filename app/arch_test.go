@@ -31,6 +31,7 @@ var layers = map[string][]string{
 		"golang.org/x/sys/cpu",
 	},
 	"imagery/app/sepia/icc":       {},                       // reads profiles of strangers with the standard library alone
+	"imagery/app/sepia/heif":      {},                       // a container, without codecs
 	"imagery/app/sepia/jfif":      {"golang.org/x/sys/cpu"}, // a codec, on planes of the standard library
 	"imagery/app/sepia/pngstream": {"github.com/klauspost/compress/", "golang.org/x/sys/cpu"},
 	"imagery/app/store/local":     {"imagery/app/imagery", "modernc.org/sqlite"},
