@@ -1,12 +1,12 @@
 // Package heif reads the container of HEIC, HEIF and AVIF photos (ISO/IEC 14496-12 and 23008-12) without decoding
 // pixels: which coded pictures make up the photo, in which order and size, how they are turned and cropped, and
-// which colours they have. Item.File puts one coded picture into a file of its own, so that a decoder needs memory for one
-// tile at a time and sees neither turns nor transparency nor profiles.
+// which colours they have. Item.File puts one coded picture into a file of its own, so that a decoder needs memory
+// for one tile at a time and sees neither turns nor transparency nor profiles.
 //
-// The photo is the primary item: a coded picture, a grid of them, or one that is derived from another without a change.
-// Thumbnails, depth maps, gain maps, Exif and all other items are ignored; so is the orientation in Exif, because that
-// of the container replaces it. Of a file without a usable primary item the first key frame of the first video track
-// is taken.
+// The photo is the primary item: a coded picture, a grid of them, or one that is derived from another without a
+// change. Thumbnails, depth maps, gain maps, Exif and all other items are ignored; so is the orientation in Exif,
+// because that of the container replaces it. Of a file without a usable primary item the first key frame of the first
+// track of pictures is taken, without its transparency.
 //
 // Time and memory are linear in the size of the boxes meta and moov, whatever they declare. No function recurses into
 // boxes: only those at their proper place are read, so that nesting does not matter.

@@ -85,6 +85,25 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// TestSequence hides the primary item: the first frame of the track has the same data.
+func TestSequence(t *testing.T) {
+	file := sample(t, "seq.avif")
+	primary, err := heif.Parse(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	copy(file[bytes.Index(file, []byte("meta")):], "free")
+	m, err := heif.Parse(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, _ := primary.Plane.Tiles[0].Data(file)
+	got, err := m.Plane.Tiles[0].Data(file)
+	if !m.Sequence || primary.Sequence || m.Width != 64 || m.Height != 64 || err != nil || !bytes.Equal(got, want) {
+		t.Errorf("got %+v, %v", m, err)
+	}
+}
+
 // TestCut cuts files at every byte: the whole is never refused for good by what is there.
 func TestCut(t *testing.T) {
 	for _, name := range []string{"alpha.heic", "turned.avif", "grid.avif", "seq.avif"} {
