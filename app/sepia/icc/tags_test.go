@@ -76,11 +76,16 @@ func TestGreyStaysGrey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	rounded := [9]float64{0.4361, 0.3851, 0.1431, 0.2225, 0.7169, 0.0606, 0.0139, 0.0971, 0.7142}
+	coarse, err := icc.Parse(rgbProfile(rounded, para(0, 1.8)))
+	if err != nil {
+		t.Fatal(err)
+	}
 	tags, err := icc.CICP(9, 4)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, tr := range []*icc.Transform{p3, tags} {
+	for _, tr := range []*icc.Transform{p3, coarse, tags} {
 		for v := range 256 {
 			got := [3]byte{byte(v), byte(v), byte(v)}
 			tr.Convert(got[:], got[:])
