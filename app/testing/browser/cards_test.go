@@ -14,6 +14,7 @@ func TestWarnedStates(t *testing.T) {
 	t.Parallel()
 	const warning = "The end of this photo was missing; its last 12 rows are grey."
 	tb := openTab(t, sharedFleet(t).url)
+	tb.expectNetworkErrors() // the page asks for the result before the fleet, which it did not ask, has it
 	pass := tb.intercept("*wait=*", func(r *network.Request) *fetch.FulfillRequestParams {
 		_, id, _ := strings.Cut(r.URL, "/image/")
 		id, _, _ = strings.Cut(id, "?")
