@@ -65,10 +65,6 @@ func readJPEG(s *source, maxPixels int64) (Photo, error) {
 		}
 	}
 	f := &r.frame
-	// The decoder would fail here only after it has decoded everything.
-	if len(f.components) == 4 && !f.adobe {
-		return Photo{}, unreadable("This JPEG has four colour channels of an unknown kind; please save it as RGB.", nil)
-	}
 	f.orientation = r.orientation
 	at := func(width, height int) cost {
 		scaled := *f
@@ -93,14 +89,16 @@ func (r *jpegReader) segment() (more bool, err error) {
 	case markerRST0 <= marker && marker <= markerRST7:
 		return true, nil
 	case !knownMarker(marker):
-		return false, unreadable("This kind of JPEG cannot be read; please save it as a plain one.",
-			fmt.Errorf("marker %#x", marker))
+		return false, unreadable(otherKind(marker), fmt.Errorf("marker %#x", marker))
 	}
 	b, err := r.next(2)
 	if err != nil {
 		return false, err
 	}
 	n := int64(binary.BigEndian.Uint16(b)) - 2
+	if n < 0 && (marker >= markerAPP0 && marker <= markerAPP15 || marker == markerCOM) {
+		n = 0 // as the decoder reads it
+	}
 	if n < 0 {
 		return false, unreadable("This JPEG is damaged.", fmt.Errorf("segment %#x without length", marker))
 	}
@@ -113,6 +111,28 @@ func (r *jpegReader) segment() (more bool, err error) {
 		return true, r.application(marker, n)
 	}
 	return true, r.skip(n)
+}
+
+// otherKind returns the refusal of a JPEG that has the marker of another kind.
+func otherKind(marker byte) string {
+	kind := ""
+	switch {
+	case marker == 0xc3:
+		kind = "a lossless JPEG"
+	case marker == 0xc9 || marker == 0xca || marker == 0xcc:
+		kind = "a JPEG with arithmetic coding"
+	case marker == 0xcb:
+		kind = "a lossless JPEG with arithmetic coding"
+	case 0xc5 <= marker && marker <= 0xcf || marker == 0xde:
+		kind = "a hierarchical JPEG"
+	case marker == 0xf7:
+		kind = "a JPEG-LS file"
+	case marker == 0xd8:
+		return "This JPEG is damaged: it starts a second time. Please send the photo as its camera or program saved it."
+	default:
+		return "This kind of JPEG cannot be read; please save it as a plain one."
+	}
+	return "This is " + kind + ", which cannot be processed; please save it as a plain JPEG."
 }
 
 func knownMarker(m byte) bool {
@@ -155,6 +175,10 @@ func (r *jpegReader) startOfFrame(marker byte, n int64) error {
 	b, err := r.next(int(n))
 	if err != nil {
 		return err
+	}
+	if b[0] != 8 {
+		return unreadable(fmt.Sprintf("This is a JPEG with %d bits per channel, which cannot be processed; please save it "+
+			"with 8 bits.", b[0]), nil)
 	}
 	height, width := binary.BigEndian.Uint16(b[1:]), binary.BigEndian.Uint16(b[3:])
 	if err := checkSize(uint32(width), uint32(height), r.maxPixels); err != nil {

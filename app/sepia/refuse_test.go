@@ -187,8 +187,6 @@ func TestRefusedInWords(t *testing.T) {
 		raw[at] = v
 		return raw
 	}
-	cmyk := jpegFile{width: 16, height: 16,
-		components: []jpegPlane{{1, 1, 1, nil}, {2, 1, 1, nil}, {3, 1, 1, nil}, {4, 1, 1, nil}}}
 	png := pngFile{width: 5, height: 5, depth: 8, colour: 2}.ihdr()
 	lossless := webpChunk{"VP8L", webpLossless(5, 5, func(x, y int) uint32 { return 0 })}
 	for name, c := range map[string]struct {
@@ -200,7 +198,6 @@ func TestRefusedInWords(t *testing.T) {
 		"12 bit JPEG":            {edit(jpeg, sof+4, 12), imagery.Unreadable},
 		"JPEG of two components": {edit(jpeg, sof+9, 2), imagery.Unreadable},
 		"JPEG without segments":  {[]byte("\xff\xd8\xff\xd9"), imagery.Unreadable},
-		"CMYK of unknown ink":    {cmyk.bytes(), imagery.Unreadable},
 		"PNG of depth 3":         {edit(png, 24, 3), imagery.Unreadable},
 		"PNG with a wrong sum":   {edit(png, 32, png[32]+1), imagery.Unreadable},
 		"PNG without header": {

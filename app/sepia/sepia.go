@@ -54,6 +54,7 @@ type job struct {
 	lossy    bool        // the result is a JPEG; known after decode, because a WebP may be opaque
 	out      sink        // output of the encoder
 	streamed bool        // processed with only a few strips or rows in memory
+	warning  string      // what was mended, for the user
 }
 
 // open reads the header and returns a new job.
@@ -151,5 +152,7 @@ func (f Filter) Apply(ctx context.Context, raw []byte) (res imagery.Result, err 
 			runtime.GC()
 		}
 	}
-	return j.out.result(j.lossy), nil
+	res = j.out.result(j.lossy)
+	res.Warning = j.warning
+	return res, nil
 }

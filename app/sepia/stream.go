@@ -34,13 +34,28 @@ func stream(ctx context.Context, j *job) error {
 		err = streamOpen(ctx, limit, d, j)
 	}
 	j.raw = nil
+	if err == nil {
+		j.warning = warnings[d.Damage]
+	}
 	switch {
+	case errors.Is(err, jfif.ErrCut):
+		return unreadable("This JPEG is cut short: more than half of the picture is missing. Please send the whole file.",
+			err)
 	case errors.Is(err, jfif.ErrInvalid):
 		return unreadable("This JPEG is damaged or cut short.", err)
 	case err != nil && limit.Err() != nil: // if ctx has ended, Apply returns the error of ctx
 		return unreadable("It takes too long to decode.", fmt.Errorf("not decoded after %v", timeout))
 	}
 	return err
+}
+
+// warnings tell the user what was mended in a JPEG.
+var warnings = map[jfif.Damage]string{
+	jfif.Beside: "What this file says beside the picture, such as its date, is damaged; the picture is complete.",
+	jfif.NoEnd:  "This photo lacks its end marker, as if the end of the file were missing; the picture is complete.",
+	jfif.Coarse: "The end of this photo is missing, so that fine detail may be missing.",
+	jfif.Cut:    "The end of this photo is missing; the missing part is grey.",
+	jfif.Broken: "A part of this photo is damaged; it may be grey or look wrong.",
 }
 
 // streamOpen processes a photo that d has opened. It reads it until limit has ended.

@@ -76,9 +76,11 @@ func planeBytes(ratio image.YCbCrSubsampleRatio, grey bool) int {
 func (p *planesPart) load(ctx context.Context, y0, y1 int) error {
 	d := p.decoder
 	if y0 > 0 {
+		found := d.Damage
 		if err := d.Open(p.raw); err != nil {
 			return err
 		}
+		d.Damage = max(d.Damage, found)
 	}
 	part := stored(image.Rect(0, 0, d.Width, d.Height), p.orientation, y0, y1)
 	part = image.Rect(part.Min.X&^15, part.Min.Y&^15, wholeMCUs(part.Max.X), wholeMCUs(part.Max.Y))

@@ -23,6 +23,7 @@ type Decoder struct {
 	Repeated      bool                      // planes are in several scans of a file that is not progressive
 	Ratio         image.YCbCrSubsampleRatio // 444, 440, 422, 420, 411 or 410; 420 for grey
 	StripHeight   int                       // rows of pixels per strip: 8 or 16
+	Damage        Damage                    // found so far: all of it after the last strip
 
 	header       header
 	planes       [4]component
@@ -52,11 +53,7 @@ func (d *Decoder) Open(data []byte) error {
 	if err := d.structure(data); err != nil {
 		return err
 	}
-	model, ok := d.model()
-	if !ok {
-		return ErrInvalid
-	}
-	d.Model = model
+	d.Model = d.model()
 	parts := 0
 	for i := range d.scans {
 		parts += d.scans[i].n
@@ -68,6 +65,7 @@ func (d *Decoder) Open(data []byte) error {
 // Close drops the references to the file and to its coefficients. The decoder may be used for another one.
 func (d *Decoder) Close() {
 	d.header, d.stored, d.row, d.eobRun, d.inUse, d.rough = header{}, [4]plane{}, 0, 0, 0, 0
+	d.Damage = Intact
 	for i := range d.tables {
 		d.tables[i].symbols = nil
 	}
@@ -106,14 +104,15 @@ func (d *Decoder) Strip(ctx context.Context, m *image.YCbCr, black []uint8) erro
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if !s.readRow(d, &dst, &strides) {
-			return ErrInvalid
+		s.readRow(d, &dst, &strides)
+		if err := s.enough(d); err != nil {
+			return err
 		}
 		if d.row < d.down-1 {
 			continue
 		}
-		if !s.ended() {
-			return ErrInvalid
+		if !s.lost && !s.ended() {
+			d.suffer(Broken)
 		}
 		if s.eobRun > 0 && i < len(d.scans)-1 {
 			return errCarried

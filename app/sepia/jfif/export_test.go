@@ -9,6 +9,17 @@ var (
 // ErrCarried is the error for files of a kind that image/jpeg reads.
 var ErrCarried = errCarried
 
+// RestartsByBlock reports whether restarts come by blocks of a plane of which an MCU has several. image/jpeg takes them
+// by MCUs.
+func (d *Decoder) RestartsByBlock() bool {
+	for _, s := range d.scans {
+		if s.n == 1 && s.interval > 0 && s.array[0].h*s.array[0].v > 1 {
+			return true
+		}
+	}
+	return false
+}
+
 // Rough reports whether the file has had blocks with coefficients as no encoder makes them.
 func (d *Decoder) Rough() bool { return d.rough > 0 }
 

@@ -107,22 +107,30 @@ func (w *scanWriter) scan(s scanOf) {
 	w.last = [4]int{}
 	h0, v0 := w.factors(0)
 	across, down := (w.width+8*h0-1)/(8*h0), (w.height+8*v0-1)/(8*v0)
-	for mcu := range across * down {
-		if w.interval > 0 && mcu > 0 && mcu%w.interval == 0 {
+	units := 0
+	restart := func() {
+		if w.interval > 0 && units > 0 && units%w.interval == 0 {
 			w.skip(s)
 			w.flush()
-			w.out = append(w.out, 0xff, 0xd0+byte(mcu/w.interval-1)&7)
+			w.out = append(w.out, 0xff, 0xd0+byte(units/w.interval-1)&7)
 			w.last = [4]int{}
+		}
+		units++
+	}
+	for mcu := range across * down {
+		if len(s.planes) > 1 {
+			restart()
 		}
 		for _, p := range s.planes {
 			h, v := w.factors(p)
 			for i := range h * v {
 				x, y := mcu%across*h+i%h, mcu/across*v+i/h
-				if len(s.planes) == 1 { // in rows of the plane, as image/jpeg counts
+				if len(s.planes) == 1 { // each block is an MCU, in rows of the plane
 					x, y = (mcu*h*v+i)%(across*h), (mcu*h*v+i)/(across*h)
 					if 8*x >= w.width || 8*y >= w.height {
 						continue
 					}
+					restart()
 				}
 				w.block(s, p, w.coefficients(p, x, y))
 			}

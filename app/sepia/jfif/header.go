@@ -24,11 +24,21 @@ func (d *Decoder) structure(data []byte) error {
 	marker, pos := nextMarker(data, 2)
 	for marker != markerEOI {
 		if pos < 0 || len(data)-pos < 2 {
-			return ErrInvalid
+			return d.noEnd()
 		}
 		n := int(binary.BigEndian.Uint16(data[pos:]))
-		if n < 2 || len(data)-pos < n || !d.segment(marker, data[pos+2:pos+n]) {
-			return ErrInvalid
+		if n < 2 && metadata(marker) {
+			n = 2 // as libjpeg reads it
+			d.suffer(Beside)
+		}
+		if len(data)-pos < n {
+			return d.noEnd()
+		}
+		scans := len(d.scans)
+		if n < 2 || !d.segment(marker, data[pos+2:pos+n]) {
+			d.scans = d.scans[:scans]
+			d.suffer(Broken)
+			return d.noEnd()
 		}
 		if pos += n; marker != markerSOS {
 			marker, pos = nextMarker(data, pos)
@@ -39,10 +49,15 @@ func (d *Decoder) structure(data []byte) error {
 		marker, pos = markerAfterScan(data, pos)
 		s.end = pos
 	}
-	if pos < 0 || len(d.scans) == 0 {
+	if len(d.scans) == 0 {
 		return ErrInvalid
 	}
 	return nil
+}
+
+// metadata reports whether the decoder can do without what a segment says.
+func metadata(marker byte) bool {
+	return markerAPP0 <= marker && marker <= markerAPP15 || marker == markerCOM
 }
 
 // nextMarker returns the marker that follows at pos, or behind it after other bytes, which are skipped, and the
@@ -105,7 +120,7 @@ func (d *Decoder) segment(marker byte, b []byte) bool {
 	case marker == markerAPP14 && len(b) >= 12 && string(b[:5]) == "Adobe":
 		h.adobe, h.transform = true, b[11]
 	}
-	return markerAPP0 <= marker && marker <= markerAPP15 || marker == markerCOM
+	return metadata(marker)
 }
 
 func (h *header) huffmanTables(b []byte) bool {
@@ -204,7 +219,8 @@ func factor(n int) bool { return n == 1 || n == 2 || n == 4 }
 // Model is the meaning of the planes of a file.
 type Model int
 
-// The colour models. The planes of CMYK are inverted, as Adobe stores them, and so is the fourth one of YCCK.
+// The colour models. The planes of CMYK are inverted, as Adobe stores them, and so is the fourth one of YCCK. Browsers
+// take them as inverted also in a file that does not name Adobe.
 const (
 	Grey Model = iota
 	YCbCr
@@ -214,18 +230,18 @@ const (
 )
 
 // model returns the colour model, from everything that the file says about it.
-func (d *Decoder) model() (Model, bool) {
+func (d *Decoder) model() Model {
 	h, c := &d.header, d.comps
 	unknown := h.adobe && h.transform == 0
 	switch {
 	case len(c) == 1:
-		return Grey, true
-	case len(c) == 4 && unknown:
-		return CMYK, true
+		return Grey
+	case len(c) == 4 && (unknown || !h.adobe):
+		return CMYK
 	case len(c) == 4:
-		return YCCK, h.adobe
+		return YCCK
 	case !h.jfif && (unknown || c[0].id == 'R' && c[1].id == 'G' && c[2].id == 'B'):
-		return RGB, true
+		return RGB
 	}
-	return YCbCr, true
+	return YCbCr
 }

@@ -36,13 +36,14 @@ func (d *Decoder) Load(ctx context.Context) error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			if !s.loadRow(d, row) {
-				return ErrInvalid
+			s.loadRow(d, row)
+			if err := s.enough(d); err != nil {
+				return err
 			}
 		}
 		d.eobRun = s.eobRun
-		if !s.ended() {
-			return ErrInvalid
+		if !s.lost && !s.ended() {
+			d.suffer(Broken)
 		}
 	}
 	for i := range d.comps {
@@ -51,11 +52,13 @@ func (d *Decoder) Load(ctx context.Context) error {
 	return nil
 }
 
-// loadRow reads a row of MCUs.
-func (s *scan) loadRow(d *Decoder, row int) bool {
+// loadRow reads a row of MCUs. Coefficients that are missing stay as they are.
+func (s *scan) loadRow(d *Decoder, row int) {
 	switch {
+	case s.lost && s.interval == 0:
+		s.miss(d, row)
 	case s.from == 0:
-		return s.walk(d, row, func(p *part, i, x, y int) bool {
+		s.walk(d, row, func(p *part, i, x, y int) bool {
 			c := &d.blocks(p.plane, y).c[x]
 			if !s.refine {
 				return s.dcFirst(d, p, i, c)
@@ -64,7 +67,7 @@ func (s *scan) loadRow(d *Decoder, row int) bool {
 			return true
 		})
 	case !s.refine:
-		return s.walk(d, row, func(p *part, i, x, y int) bool {
+		s.walk(d, row, func(p *part, i, x, y int) bool {
 			if s.eobRun > 0 {
 				s.eobRun--
 				return true
@@ -72,11 +75,12 @@ func (s *scan) loadRow(d *Decoder, row int) bool {
 			b := d.blocks(p.plane, y)
 			return s.acFirst(d, p.ac, &b.c[x], &b.set[x])
 		})
+	default:
+		s.walk(d, row, func(p *part, i, x, y int) bool {
+			b := d.blocks(p.plane, y)
+			return s.acRefine(d, p.ac, &b.c[x], &b.set[x])
+		})
 	}
-	return s.walk(d, row, func(p *part, i, x, y int) bool {
-		b := d.blocks(p.plane, y)
-		return s.acRefine(d, p.ac, &b.c[x], &b.set[x])
-	})
 }
 
 // blocks returns a row of blocks and allocates it if it is the first access.

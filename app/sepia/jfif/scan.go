@@ -11,7 +11,9 @@ type scan struct {
 	interval int
 
 	scanState
-	plain bool // fast can read it
+	plain   bool // fast can read it
+	gap     int  // the last row of MCUs that is not complete, plus one
+	missing int  // rows of pixels in all such rows
 }
 
 // scanState changes from block to block.
@@ -21,6 +23,7 @@ type scanState struct {
 	eobRun uint32   // blocks that are still to be skipped
 	left   int      // MCUs before the next restart
 	marker byte     // of that
+	lost   bool     // there is no more data before the next restart
 }
 
 // part is a component in a scan.
@@ -58,7 +61,7 @@ func (d *Decoder) startOfScan(b []byte) bool {
 		}
 		blocks += s.array[i].h * s.array[i].v
 	}
-	s.scanState = scanState{left: s.interval, marker: markerRST0}
+	s.scanState, s.gap, s.missing = scanState{left: s.interval, marker: markerRST0}, 0, 0
 	return len(d.comps) == 1 || blocks <= 10
 }
 
@@ -131,7 +134,7 @@ func (s *scan) nextMCU() bool {
 		if !s.bits.within() || !s.bits.restart(s.marker) {
 			return false
 		}
-		s.left, s.marker, s.last, s.eobRun = s.interval, markerRST0|(s.marker+1)&7, [4]int32{}, 0
+		s.left, s.marker, s.last, s.eobRun, s.lost = s.interval, markerRST0|(s.marker+1)&7, [4]int32{}, 0, false
 	}
 	s.left--
 	return true
@@ -143,49 +146,45 @@ func (s *scan) ended() bool {
 	return pos == s.end
 }
 
-// walk calls f for the blocks in a row of MCUs, in the order of the scan, with their positions in the plane. It stops
-// when f returns false. It returns whether the row is complete.
-func (s *scan) walk(d *Decoder, row int, f func(p *part, i, x, y int) bool) bool {
+// walk calls f for the blocks in a row of MCUs, in the order of the scan, with their positions in the plane. f returns
+// false where the data cannot be decoded. Where there is no data, walk calls f for a sequential file only.
+func (s *scan) walk(d *Decoder, row int, f func(p *part, i, x, y int) bool) {
 	if s.n == 1 {
-		return s.walkPlane(d, row, f)
+		s.walkPlane(d, row, f)
+		return
 	}
 	for x := range d.across {
-		if !s.nextMCU() {
-			return false
-		}
+		s.beginMCU(d, row)
 		for i := range s.n {
 			p := &s.array[i]
 			for j := range p.v {
 				for k := range p.h {
-					if !f(p, i, x*p.h+k, row*p.v+j) {
-						return false
+					if (!s.lost || !d.Progressive) && !f(p, i, x*p.h+k, row*p.v+j) {
+						s.lose(d)
 					}
 				}
 			}
 		}
+		s.checkData(d)
 	}
-	return s.bits.within()
 }
 
-// walkPlane is walk for a single component. Its blocks come row by row, and only those that image/jpeg counts as part
-// of the picture, which compares positions in the plane with the size in pixels. It counts as many blocks as for an MCU
-// of several components between restarts.
-func (s *scan) walkPlane(d *Decoder, row int, f func(p *part, i, x, y int) bool) bool {
+// walkPlane is walk for a single component, each of whose blocks is an MCU. They come row by row, and only those that
+// image/jpeg counts as part of the picture, which compares positions in the plane with the size in pixels.
+func (s *scan) walkPlane(d *Decoder, row int, f func(p *part, i, x, y int) bool) {
 	p := &s.array[0]
-	perMCU, left := p.h*p.v, 0
-	for y := row * p.v; y < (row+1)*p.v; y++ {
-		for x := range d.across * p.h {
-			if left == 0 {
-				if !s.nextMCU() {
-					return false
-				}
-				left = perMCU
+	across := min(d.across*p.h, (d.Width+7)/8)
+	for y := row * p.v; y < (row+1)*p.v && 8*y < d.Height; y++ {
+		for x := range across {
+			if s.interval > 0 || s.lost {
+				s.beginMCU(d, row)
 			}
-			left--
-			if 8*x < d.Width && 8*y < d.Height && !f(p, 0, x, y) {
-				return false
+			if (!s.lost || !d.Progressive) && !f(p, 0, x, y) {
+				s.lose(d)
+			}
+			if !s.bits.within() {
+				s.checkData(d)
 			}
 		}
 	}
-	return s.bits.within()
 }

@@ -4,23 +4,24 @@ package jfif
 // makes of samples up to 255 has at most a quarter of it, however coarse the quantizer.
 const maxEnergy = 1 << 22
 
-// readRow reads the next row of MCUs of a sequential scan. dst starts with that row.
-func (s *scan) readRow(d *Decoder, dst *[4][]uint8, strides *[4]int) bool {
+// readRow reads the next row of MCUs of a sequential scan. dst starts with that row. What is missing becomes grey.
+func (s *scan) readRow(d *Decoder, dst *[4][]uint8, strides *[4]int) {
 	before := s.scanState
-	if s.plain && s.eobRun == 0 && s.fast(d, dst, strides) {
-		return true
+	if s.plain && s.eobRun == 0 && !s.lost && s.fast(d, dst, strides) {
+		return
 	}
 	s.scanState = before
 	var c block
-	return s.walk(d, d.row, func(p *part, i, x, y int) bool {
+	s.walk(d, d.row, func(p *part, i, x, y int) bool {
 		c = block{}
 		var set uint64
-		if !s.dcFirst(d, p, i, &c) || !s.acFirst(d, p.ac, &c, &set) {
-			return false
+		ok := s.lost || s.dcFirst(d, p, i, &c) && s.acFirst(d, p.ac, &c, &set)
+		if !ok {
+			c, set = block{}, 0
 		}
 		out, stride := d.place(dst[p.plane], strides[p.plane], x, y-d.row*p.v)
 		d.transform(&c, set, &p.quant, out, stride)
-		return true
+		return ok
 	})
 }
 
