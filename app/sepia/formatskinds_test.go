@@ -17,8 +17,12 @@ var formatTables = []struct {
 		{"jpeg-grey.jpg", "greyscale", 8},
 		{"jpeg-rgb.jpg", "RGB instead of YCbCr", 8},
 		{"jpeg-cmyk.jpg", "CMYK with Adobe's marker", 8},
+		{"jpeg-cmyknoadobe.jpg", "CMYK without it", 8},
 		{"jpeg-exif6.jpg", "turned by Exif", 8},
 		{"jpeg-badexif.jpg", "with a damaged Exif block", 8},
+		{"jpeg-noeoi.jpg", "without its end marker", 8},
+		{"jpeg-cut.jpg", "without the last third of its data", 8},
+		{"jpeg-progressivecut.jpg", "progressive, without its last 200 bytes", 8},
 		{"jpeg-srgb.jpg", "sRGB profile", 8},
 		{"jpeg-badprofile.jpg", "with a damaged profile, which is ignored", 8},
 	}},
@@ -36,10 +40,19 @@ var formatTables = []struct {
 	{"gif", []sample{
 		{"gif-still.gif", "still", 0},
 		{"gif-animated.gif", "animated", 0},
+		{"gif-offset.gif", "the frame is smaller than the screen", 0},
 	}},
 	{"webp", []sample{
 		{"webp-lossy.webp", "lossy", 0},
 		{"webp-lossless.webp", "lossless", 0},
 		{"webp-alpha.webp", "lossy with alpha", 0},
+	}},
+	{"refused", []sample{
+		{"jpeg-arithmetic.jpg", "JPEG with arithmetic coding", 0},
+		{"jpeg-12bit.jpg", "JPEG of 12 bits", 0},
+		{"jpeg-lossless.jpg", "lossless JPEG", 0},
+		{"jpeg-twosoi.jpg", "JPEG with two start markers", 0},
+		{"jpeg-cutearly.jpg", "JPEG without two thirds of its data", 0},
+		{"png-cut.png", "PNG cut in half", 0},
 	}},
 }
