@@ -30,7 +30,18 @@ func streamPNG(ctx context.Context, j *job) error {
 		}
 	}
 	j.streamed, j.raw = !j.photo.held, nil
-	return source.toPNG(ctx, &j.out)
+	if err := source.toPNG(ctx, &j.out); err != nil {
+		return err
+	}
+	j.warning = mendedPNG[r.Mended()]
+	return nil
+}
+
+// mendedPNG has the warning for each fault that the reader of a PNG passes over.
+var mendedPNG = map[error]string{
+	pngstream.ErrNoEnd:        "The end of this PNG is missing, but all of its pixels are there.",
+	pngstream.ErrTail:         "This PNG is damaged behind its pixels, which are all there.",
+	pngstream.ErrTransparency: "The transparency of this PNG is damaged and was left out.",
 }
 
 // encode turns a decoded image upright, filters it and encodes it.

@@ -33,6 +33,7 @@ var formatTables = []struct {
 		{"png-palette.png", "palette with a transparent colour", 0},
 		{"png-alpha.png", "with alpha", 0},
 		{"png-interlaced.png", "interlaced", 0},
+		{"png-noiend.png", "without its end chunk", 0},
 		{"png-srgb.png", "sRGB profile", 0},
 		{"png-gama45455.png", "gAMA 45455, that of sRGB", 0},
 		{"png-animated.png", "APNG", 0},

@@ -18,23 +18,48 @@ const (
 	afterIEND
 )
 
-// chunks reads the chunks of a file. It verifies their checksums and their order.
+// chunks reads the chunks of a file. It verifies their order, and the checksums of those that the picture needs.
 type chunks struct {
-	r       io.Reader
-	stage   int
-	left    uint32 // bytes of the current chunk that have not been read
-	crc     uint32 // checksum of what has been read of the current chunk
-	scratch [4096]byte
-	header  header
+	r        fileReader
+	stage    int
+	left     uint32 // bytes of the current chunk that have not been read
+	crc      uint32 // checksum of what has been read of the current chunk
+	scratch  [4096]byte
+	header   header
+	mended   error // see Reader.Mended
+	verified bool  // the checksums of the whole picture were right
 }
 
-// errTooLong is returned for a length beyond 31 bits.
-var errTooLong = errors.New("the length of a chunk is invalid")
+// fileReader keeps an error of the file, which is none of the picture.
+type fileReader struct {
+	r   io.Reader
+	err error // other than io.EOF
+}
+
+func (f *fileReader) Read(p []byte) (int, error) {
+	n, err := f.r.Read(p)
+	if err != nil && err != io.EOF {
+		f.err = err
+	}
+	return n, err
+}
+
+var (
+	errTooLong  = errors.New("the length of a chunk is invalid") // beyond 31 bits
+	errChecksum = errors.New("the checksum of a chunk is wrong")
+)
+
+// mend notes the first fault that is passed over.
+func (c *chunks) mend(fault error) {
+	if c.mended == nil {
+		c.mended = fault
+	}
+}
 
 // begin reads the length and the type of the next chunk.
 func (c *chunks) begin() (string, error) {
 	head := c.scratch[:8]
-	if _, err := io.ReadFull(c.r, head); err != nil {
+	if _, err := io.ReadFull(&c.r, head); err != nil {
 		return "", err
 	}
 	c.left = binary.BigEndian.Uint32(head)
@@ -45,37 +70,41 @@ func (c *chunks) begin() (string, error) {
 // body reads the whole current chunk, of at most as many bytes as scratch has, and verifies its checksum.
 func (c *chunks) body() ([]byte, error) {
 	b := c.scratch[4 : 4+c.left]
-	if _, err := io.ReadFull(c.r, b); err != nil {
+	if _, err := io.ReadFull(&c.r, b); err != nil {
 		return nil, err
 	}
 	c.crc, c.left = crc32.Update(c.crc, crc32.IEEETable, b), 0
 	return b, c.verify()
 }
 
-// skip reads the rest of the current chunk and verifies its checksum.
-func (c *chunks) skip() error {
+// skip reads the rest of the current chunk and verifies its checksum, unless the chunk is ancillary: what does not
+// count is no reason to refuse a picture.
+func (c *chunks) skip(ancillary bool) error {
 	if c.left > 1<<31-1 {
 		return errTooLong
 	}
 	for c.left > 0 {
 		b := c.scratch[:min(len(c.scratch), int(c.left))]
-		if _, err := io.ReadFull(c.r, b); err != nil {
+		if _, err := io.ReadFull(&c.r, b); err != nil {
 			return err
 		}
 		c.crc = crc32.Update(c.crc, crc32.IEEETable, b)
 		c.left -= uint32(len(b))
 	}
-	return c.verify()
+	if err := c.verify(); err != nil && !(ancillary && err == errChecksum) {
+		return err
+	}
+	return nil
 }
 
 // verify compares the checksum at the end of the current chunk.
 func (c *chunks) verify() error {
 	sum := c.scratch[:4]
-	if _, err := io.ReadFull(c.r, sum); err != nil {
+	if _, err := io.ReadFull(&c.r, sum); err != nil {
 		return err
 	}
 	if binary.BigEndian.Uint32(sum) != c.crc {
-		return errors.New("the checksum of a chunk is wrong")
+		return errChecksum
 	}
 	return nil
 }
@@ -115,7 +144,7 @@ func (c *chunks) readUntil(stage int) error {
 }
 
 // chunk reads a chunk that has begun, except the data of the first IDAT. Like image/png it ignores IDAT chunks behind
-// the picture, and those of unknown types.
+// the picture, and those of unknown types. Like libpng it ignores a damaged tRNS chunk.
 func (c *chunks) chunk(name string) error {
 	next, ok := c.next(name)
 	if !ok {
@@ -140,8 +169,11 @@ func (c *chunks) chunk(name string) error {
 			return nil
 		}
 	}
-	return c.skip()
+	return c.skip(name[0]&ancillaryBit != 0)
 }
+
+// ancillaryBit is set in the first letter of the type of a chunk that a picture does not need.
+const ancillaryBit = 0x20
 
 // next returns the stage after a chunk, and whether it may follow now.
 func (c *chunks) next(name string) (stage int, ok bool) {

@@ -138,7 +138,8 @@ func (c *chunks) readPalette() error {
 	return nil
 }
 
-// readTransparency reads a tRNS chunk: the alpha of the palette, or the one colour that is transparent.
+// readTransparency reads a tRNS chunk: the alpha of the palette, or the one colour that is transparent. One with a wrong
+// checksum is passed over.
 func (c *chunks) readTransparency() error {
 	h := &c.header
 	var valid bool
@@ -152,6 +153,10 @@ func (c *chunks) readTransparency() error {
 		return errors.New("the tRNS chunk has an invalid length")
 	}
 	b, err := c.body()
+	if err == errChecksum {
+		c.mend(ErrTransparency)
+		return nil
+	}
 	if err != nil {
 		return err
 	}

@@ -6,8 +6,9 @@ import (
 	"io"
 )
 
-// Reader decodes a PNG. It accepts exactly what image/png accepts. It needs memory for three rows, and for the whole
-// picture in 8 bits if that is interlaced.
+// Reader decodes a PNG. It accepts what image/png accepts, and files whose picture is complete although they have a
+// fault elsewhere, see Mended. It needs memory for three rows, and for the whole picture in 8 bits if that is
+// interlaced.
 type Reader struct {
 	chunks  *chunks
 	inflate *inflater
@@ -23,9 +24,16 @@ var (
 	errLong  = errors.New("too much pixel data")
 )
 
+// The faults that Mended returns.
+var (
+	ErrNoEnd        = errors.New("the file ends before its end is marked")
+	ErrTail         = errors.New("the data behind the picture is damaged")
+	ErrTransparency = errors.New("the transparency is damaged")
+)
+
 // NewReader reads the chunks before the picture. It makes reads of at most 4 KiB. Errors of r are returned wrapped.
 func NewReader(r io.Reader) (*Reader, error) {
-	c := &chunks{r: r}
+	c := &chunks{r: fileReader{r: r}}
 	z, err := c.open()
 	if err != nil {
 		return nil, wrap(err)
@@ -36,7 +44,7 @@ func NewReader(r io.Reader) (*Reader, error) {
 // open reads up to the data of the picture.
 func (c *chunks) open() (*inflater, error) {
 	b := c.scratch[:len(Signature)]
-	if _, err := io.ReadFull(c.r, b); err != nil {
+	if _, err := io.ReadFull(&c.r, b); err != nil {
 		return nil, err
 	}
 	if string(b) != Signature {
@@ -67,6 +75,10 @@ func (r *Reader) Layout() Layout { return r.layout }
 // Palette returns the colours of a picture with the layout Palette, four bytes each, RGBA with straight alpha. It has
 // all indexes that the depth of the file allows: 2, 4, 16 or 256.
 func (r *Reader) Palette() []byte { return r.chunks.header.palette }
+
+// Mended returns the fault of a file whose picture is complete nevertheless: ErrNoEnd, ErrTail or ErrTransparency. It
+// is nil if there is none. It counts after the last row.
+func (r *Reader) Mended() error { return r.chunks.mended }
 
 // Row returns the next row, which is valid until the next call. With the last row the rest of the file has been
 // verified; after it Row returns io.EOF. Of an interlaced picture the first call decodes everything.
@@ -109,8 +121,28 @@ func (r *Reader) next() ([]byte, error) {
 	return row, err
 }
 
-// finish verifies what follows the last row.
+// finish verifies what follows the last row. A wrong checksum means that the picture is damaged, another fault that the
+// file was cut or extended behind it.
 func (r *Reader) finish() error {
+	c := r.chunks
+	err := r.tail()
+	switch {
+	case err == nil:
+		return nil
+	case c.r.err != nil:
+		return c.r.err
+	case err == io.EOF || err == io.ErrUnexpectedEOF:
+		c.mend(ErrNoEnd)
+	case c.verified || err == errLong || err == errShort:
+		c.mend(ErrTail)
+	default:
+		return err
+	}
+	return nil
+}
+
+// tail reads to the end of the file.
+func (r *Reader) tail() error {
 	var b [1]byte
 	switch _, err := io.ReadFull(r.inflate, b[:]); {
 	case err == nil || err == io.EOF && r.chunks.left != 0:
@@ -121,5 +153,6 @@ func (r *Reader) finish() error {
 	if err := r.chunks.verify(); err != nil {
 		return err
 	}
+	r.chunks.verified = true
 	return r.chunks.readUntil(afterIEND)
 }
