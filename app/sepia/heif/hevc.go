@@ -97,7 +97,7 @@ func (r *bits) usability(layers int) *CICP {
 		r.ues(3 * layers)
 	}
 	r.ues(3 + 6)
-	if r.flag() && r.flag() {
+	if enabled := r.flag(); enabled && r.flag() {
 		r.scalingLists()
 	}
 	r.u(2)
@@ -168,7 +168,7 @@ func (r *bits) referenceSets() {
 			r.ue()
 			kept := 0
 			for range pictures + 1 {
-				if r.flag() || r.flag() {
+				if used := r.flag(); used || r.flag() {
 					kept++
 				}
 			}

@@ -252,7 +252,7 @@ func TestDeadLetterExplained(t *testing.T) {
 		t.Fatal(err)
 	}
 	bad := imagery.NewID()
-	if err := client.upload(ctx, bad, photo{"broken", good[:len(good)/2], "failed"}); err != nil {
+	if err := client.upload(ctx, bad, photo{"broken", good[:len(good)/4], "failed"}); err != nil {
 		t.Fatal(err)
 	}
 	a.send(t, a.QueueURL, fmt.Sprintf(`{"imageId":%q,"desiredState":"processed"}`, imagery.NewID()))

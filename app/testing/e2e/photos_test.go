@@ -98,7 +98,7 @@ func photos(t testing.TB, n int) []photo {
 			p = photo{"gif", encodeGIF(t, scene(seed, 200+i, 150)), "processed"}
 		case 5:
 			good := encodeJPEG(t, scene(seed, 640+i, 480))
-			p = photo{"broken jpeg", good[:len(good)/2], "failed"}
+			p = photo{"broken jpeg", good[:len(good)/4], "failed"}
 		case 6:
 			p = photo{"large png", encodePNG(t, noisy(scene(seed, 2400+i, 1800), seed)), "processed"}
 		case 7:
