@@ -161,7 +161,7 @@ func WebPRows(m *image.YCbCr) *image.RGBA {
 
 // WebPStrips filters the planes of a lossy WebP, as the encoder gets them.
 func WebPStrips(m *image.YCbCr, orientation int) (*image.YCbCr, error) {
-	return webpPlanes(m, orientation).tonedWhole()
+	return webpPlanes(m, orientation, nil).tonedWhole()
 }
 
 // DraftMemory returns the bytes that the memory plan has for the drafts of a photo.
@@ -169,6 +169,6 @@ func DraftMemory(pixels int64) int64 { return draftMemory(pixels) }
 
 // DraftSize filters planes and returns the size of their drafts in bytes.
 func DraftSize(m *image.YCbCr) int {
-	tonePlanes(m)
+	toneCache.tonePlanes(m)
 	return len(encoder().Draft(nil, m, new(jfif.Counts)))
 }

@@ -15,6 +15,7 @@ func streamPNG(ctx context.Context, j *job) error {
 	if err != nil {
 		return damaged(err)
 	}
+	deep := j.colours != nil && r.Convert16(j.colours.Convert16, j.colours.Channels())
 	source := rowSource{width: r.Width(), height: r.Height(), layout: r.Layout(), palette: r.Palette(),
 		held: j.photo.held}
 	source.next = func() ([]byte, error) {
@@ -23,6 +24,9 @@ func streamPNG(ctx context.Context, j *job) error {
 			return nil, damaged(err)
 		}
 		return row, nil
+	}
+	if !deep {
+		source = source.in(j.colours)
 	}
 	if j.photo.Orientation > 1 {
 		if source, err = source.turned(j.photo.Orientation); err != nil {
@@ -46,7 +50,7 @@ var mendedPNG = map[error]string{
 
 // encode turns a decoded image upright, filters it and encodes it.
 func encode(ctx context.Context, j *job) error {
-	source := j.imageRows()
+	source := j.imageRows().in(j.colours)
 	if j.lossy {
 		return source.toPlanes().toJPEG(ctx, &j.out)
 	}

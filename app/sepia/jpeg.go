@@ -21,6 +21,7 @@ const (
 	markerDRI   = 0xdd
 	markerAPP0  = 0xe0
 	markerAPP1  = 0xe1
+	markerAPP2  = 0xe2
 	markerAPP14 = 0xee
 	markerAPP15 = 0xef
 	markerCOM   = 0xfe
@@ -45,6 +46,7 @@ type jpegReader struct {
 	maxPixels   int64
 	frame       jpegFrame
 	orientation int
+	profile     profileParts
 	scans       int
 }
 
@@ -66,12 +68,15 @@ func readJPEG(s *source, maxPixels int64) (Photo, error) {
 	}
 	f := &r.frame
 	f.orientation = r.orientation
+	c := colours{channels: len(f.components)}
+	c.setProfile(r.profile.all()...)
 	at := func(width, height int) cost {
 		scaled := *f
 		scaled.width, scaled.height = width, height
 		return scaled.cost()
 	}
-	p := Photo{Width: f.width, Height: f.height, Orientation: r.orientation, cost: f.cost(), at: at}
+	p := Photo{Width: f.width, Height: f.height, Orientation: r.orientation, cost: f.cost(), at: at,
+		colours: c}
 	if f.progressive || r.scans > len(f.components) {
 		p.passes = r.scans
 	}
@@ -107,6 +112,8 @@ func (r *jpegReader) segment() (more bool, err error) {
 		return true, r.startOfFrame(marker, n)
 	case markerSOS:
 		return true, r.startOfScan(n)
+	case markerAPP2:
+		return true, r.profilePart(n)
 	case markerAPP0, markerAPP1, markerAPP14:
 		return true, r.application(marker, n)
 	}

@@ -33,7 +33,7 @@ func (p Photo) Peak() int64 {
 		}
 		live += draftMemory(pixels) + stripsMemory(width)
 	}
-	peak := max(p.cost.decode, live)
+	peak := max(p.cost.decode, live) + p.colours.memory(p.Width)
 	// For the heap tables of the runtime and partly used spans.
 	return allowance + peak + peak/32
 }
@@ -59,9 +59,10 @@ func LargestPeak(maxPixels int64) int64 {
 		Colour: pngstream.ColourRGBA, Interlaced: true}}
 	lossless := webpFrame{width: side, height: side, lossless: true, data: span{0, MaxBytes}}
 	lossy := webpFrame{width: side, height: side, data: span{0, MaxBytes}, alpha: span{0, MaxBytes}}
+	described := colours{profile: []span{{0, maxProfile}}}
 	var largest int64
 	for _, c := range []cost{progressive.cost(), deep.cost(), lossless.cost(), lossy.cost()} {
-		turned := Photo{Width: side, Height: side, Orientation: 6, cost: c}
+		turned := Photo{Width: side, Height: side, Orientation: 6, cost: c, colours: described}
 		largest = max(largest, turned.Peak())
 	}
 	return largest + largest/16 // long and narrow photos have more padding

@@ -49,10 +49,11 @@ type Photo struct {
 	Width, Height int // as stored; orientations 5 to 8 swap them in the result
 	Orientation   int // of EXIF, 1 to 8; 1 is upright
 
-	cost   cost
-	webp   webpFrame
-	held   bool // a PNG that must be in memory as a whole
-	passes int  // of the decoder over all pixels; 0 means 1
+	cost    cost
+	colours colours
+	webp    webpFrame
+	held    bool // a PNG that must be in memory as a whole
+	passes  int  // of the decoder over all pixels; 0 means 1
 	// at returns the cost of a photo of the same kind with another size.
 	at func(width, height int) cost
 }

@@ -72,7 +72,7 @@ func planar(j *job) (stripSource, bool) {
 	if !ok {
 		return stripSource{}, false
 	}
-	return webpPlanes(m, j.photo.Orientation), true
+	return webpPlanes(m, j.photo.Orientation, j.colours), true
 }
 
 // upright returns a source that reads the planes of a photo of that size in upright orientation. m is the photo, or the

@@ -13,6 +13,7 @@ type pngHeader struct {
 	pngstream.Header
 	orientation int
 	tRNS        bool // there is a tRNS chunk
+	colours     colours
 }
 
 // readPNG reads the IHDR chunk, which is the whole header, and searches the other chunks for an orientation.
@@ -22,6 +23,7 @@ func readPNG(s *source, maxPixels int64) (Photo, error) {
 		return Photo{}, err
 	}
 	h.orientation, err = h.readChunks(s)
+	h.colours.settle()
 	// A file that ends after IHDR has a valid header. If it is not a prefix, the decoder fails.
 	if err != nil && !ofTheBody(err) {
 		return Photo{}, err
@@ -32,7 +34,7 @@ func readPNG(s *source, maxPixels int64) (Photo, error) {
 		return scaled.cost()
 	}
 	return Photo{Width: h.Width, Height: h.Height, Orientation: h.orientation, held: h.held(), cost: h.cost(),
-		at: at}, nil
+		at: at, colours: h.colours}, nil
 }
 
 // readIHDR rejects what the decoder would reject, and checks the size first because it gives the most useful error.
@@ -62,18 +64,35 @@ func readIHDR(s *source, maxPixels int64) (pngHeader, error) {
 	if binary.BigEndian.Uint32(b) != sum {
 		return pngHeader{}, unreadable("This PNG is damaged.", errors.New("checksum of the IHDR chunk"))
 	}
-	return pngHeader{Header: h}, nil
+	p := pngHeader{Header: h}
+	p.colours.channels = 3
+	if h.Colour == pngstream.ColourGrey || h.Colour == pngstream.ColourGreyAlpha {
+		p.colours.channels = 1
+	}
+	return p, nil
 }
 
-// readChunks reads to the end of the file, because EXIF may follow the image.
+// readChunks reads to the end of the file, because EXIF may follow the image. Chunks that describe colours precede the
+// palette and the image.
 func (h *pngHeader) readChunks(s *source) (orientation int, err error) {
-	for {
+	const checksum = 4
+	for late := false; ; {
 		b, err := s.next(8)
 		if err != nil {
 			return orientation, err
 		}
 		n := int64(binary.BigEndian.Uint32(b))
-		switch string(b[4:8]) {
+		switch name := string(b[4:8]); name {
+		case "PLTE", "IDAT":
+			late = true
+		case "cICP", "iCCP", "sRGB", "gAMA", "cHRM":
+			data, err := s.peek(tagSize)
+			if err != nil {
+				return orientation, err
+			}
+			if !late {
+				h.colours.addChunk(name, data, s.pos, n)
+			}
 		case "eXIf":
 			exif, err := s.block(n, exifLimit)
 			if err != nil {
@@ -86,7 +105,6 @@ func (h *pngHeader) readChunks(s *source) (orientation int, err error) {
 		case "IEND":
 			return orientation, nil
 		}
-		const checksum = 4
 		if err := s.skip(n + checksum); err != nil {
 			return orientation, err
 		}
@@ -102,6 +120,9 @@ func (h *pngHeader) held() bool { return h.Interlaced || h.orientation > 1 }
 func (h *pngHeader) cost() cost {
 	pixels, width := int64(h.Width)*int64(h.Height), int64(h.Width)
 	row, n := int64(h.RowSize(h.Width)), int64(h.Layout(h.tRNS).Channels())
+	if h.Depth == 16 && h.colours.described() {
+		n = max(n, 3) // see pngstream.Reader.Convert16
+	}
 	longest := width
 	if h.orientation >= 5 {
 		longest = max(width, int64(h.Height))

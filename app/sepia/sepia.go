@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"imagery/app/imagery"
+	"imagery/app/sepia/icc"
 )
 
 // Limits of a photo.
@@ -50,11 +51,12 @@ type job struct {
 	filter   Filter
 	photo    Photo
 	raw      []byte
-	img      image.Image // result of the last step
-	lossy    bool        // the result is a JPEG; known after decode, because a WebP may be opaque
-	out      sink        // output of the encoder
-	streamed bool        // processed with only a few strips or rows in memory
-	warning  string      // what was mended, for the user
+	img      image.Image    // result of the last step
+	lossy    bool           // the result is a JPEG; known after decode, because a WebP may be opaque
+	out      sink           // output of the encoder
+	streamed bool           // processed with only a few strips or rows in memory
+	colours  *icc.Transform // of the pixels to sRGB, nil if they are
+	warning  string         // what was mended, for the user
 }
 
 // open reads the header and returns a new job.
@@ -89,6 +91,7 @@ var pipeline = []struct {
 	fits func(*job) bool
 	run  func(context.Context, *job) error
 }{
+	{"colours", described, findColours},
 	{"stream", isJPEG, stream},     // a JPEG, completely if it is upright
 	{"png", streamable, streamPNG}, // a PNG, completely
 	{"decode", undecoded, decode},  // any colour model

@@ -71,7 +71,7 @@ func toneStrips(m *image.YCbCr) {
 	for y := 0; y+16 <= source.height; y += 16 {
 		s.prepare(source.width, 16, source.ratio)
 		source.read(&s.YCbCr, y)
-		tonePlanes(&s.YCbCr)
+		toneCache.tonePlanes(&s.YCbCr)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"image/color"
 	"sync"
 
+	"imagery/app/sepia/icc"
 	"imagery/app/sepia/jfif"
 	"imagery/app/sepia/pngstream"
 )
@@ -73,7 +74,7 @@ func jpegSource(ctx context.Context, d *jfif.Decoder, j *job) (source stripSourc
 	orientation := j.photo.Orientation
 	switch {
 	case d.Model > jfif.YCbCr:
-		rows := jpegRows(ctx, d)
+		rows := jpegRows(ctx, d, j.colours)
 		if orientation > 1 {
 			if rows, err = rows.turned(orientation); err != nil {
 				return source, err
@@ -81,15 +82,15 @@ func jpegSource(ctx context.Context, d *jfif.Decoder, j *job) (source stripSourc
 		}
 		return rows.toPlanes(), nil
 	case orientation == 1:
-		return jpegStrips(ctx, d), nil
+		return jpegStrips(ctx, d).in(j.colours), nil
 	case d.Progressive:
 		m, err := decodePlanes(ctx, d)
 		if err != nil {
 			return source, err
 		}
-		return upright(m, m.Rect.Size(), orientation), nil
+		return upright(m, m.Rect.Size(), orientation).in(j.colours), nil
 	}
-	return turnedStrips(ctx, d, j.raw, orientation), nil
+	return turnedStrips(ctx, d, j.raw, orientation).in(j.colours), nil
 }
 
 func isJPEG(j *job) bool { return j.photo.Format == JPEG }
@@ -193,8 +194,8 @@ func decodePlanes(ctx context.Context, d *jfif.Decoder) (*image.YCbCr, error) {
 	return &m, nil
 }
 
-// jpegRows returns the rows of a photo that is not stored as grey or YCbCr, as opaque RGB.
-func jpegRows(ctx context.Context, d *jfif.Decoder) rowSource {
+// jpegRows returns the rows of a photo that is not stored as grey or YCbCr, as opaque RGB in sRGB.
+func jpegRows(ctx context.Context, d *jfif.Decoder, colours *icc.Transform) rowSource {
 	// Room for the widest MCU, of 32 columns.
 	m := image.NewYCbCr(image.Rect(0, 0, (d.Width+31)&^31, 16), d.Ratio)
 	black, row := make([]uint8, len(m.Y)), make([]byte, 4*d.Width)
@@ -213,22 +214,26 @@ func jpegRows(ctx context.Context, d *jfif.Decoder) rowSource {
 		for x := range d.Width {
 			i, c := at*m.YStride+x, at/v*m.CStride+x/h
 			p := row[4*x : 4*x+4 : 4*x+4]
-			p[0], p[1], p[2] = toRGB(d.Model, m.Y[i], m.Cb[c], m.Cr[c], black[i])
-			p[3] = 255
+			p[0], p[1], p[2], p[3] = m.Y[i], m.Cb[c], m.Cr[c], 255
+			if d.Model == jfif.RGB {
+				continue
+			}
+			p[0], p[1], p[2], p[3] = inks(d.Model, p[0], p[1], p[2], black[i])
+			if colours == nil {
+				p[0], p[1], p[2] = color.CMYKToRGB(p[0], p[1], p[2], p[3])
+				p[3] = 255
+			}
 		}
 		return row, nil
 	}
-	return rowSource{width: d.Width, height: d.Height, layout: pngstream.RGBA, next: next}
+	return rowSource{width: d.Width, height: d.Height, layout: pngstream.RGBA, next: next}.in(colours)
 }
 
-// toRGB converts the samples of a pixel.
-func toRGB(model jfif.Model, a, b, c, black uint8) (red, green, blue uint8) {
-	switch model {
-	case jfif.CMYK:
-		return color.CMYKToRGB(255-a, 255-b, 255-c, 255-black)
-	case jfif.YCCK:
-		cyan, magenta, yellow := color.YCbCrToRGB(a, b, c)
-		return color.CMYKToRGB(cyan, magenta, yellow, 255-black)
+// inks returns the inks of a pixel of CMYK or YCCK from its samples; 255 is full ink.
+func inks(model jfif.Model, a, b, c, d uint8) (cyan, magenta, yellow, black uint8) {
+	if model == jfif.YCCK {
+		cyan, magenta, yellow = color.YCbCrToRGB(a, b, c)
+		return cyan, magenta, yellow, 255 - d
 	}
-	return a, b, c
+	return 255 - a, 255 - b, 255 - c, 255 - d
 }

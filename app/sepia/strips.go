@@ -69,7 +69,7 @@ type stripSource struct {
 	// read fills a strip, from row y of the photo, in whole MCUs. It is called for all strips from top to bottom.
 	read func(m *image.YCbCr, y int) error
 	// tone filters a strip in place, from row y of the photo, and converts it to 4:2:0. Goroutines call it at the
-	// same time, each for another strip. nil means tonePlanes.
+	// same time, each for another strip. nil means that of toneCache.
 	tone func(m *image.YCbCr, y int)
 }
 
@@ -126,7 +126,7 @@ func (s stripSource) toJPEG(ctx context.Context, out *sink) error {
 // filter calls tone.
 func (s stripSource) filter(m *image.YCbCr, y int) {
 	if s.tone == nil {
-		tonePlanes(m)
+		toneCache.tonePlanes(m)
 	} else {
 		s.tone(m, y)
 	}

@@ -82,7 +82,7 @@ type planeVectors struct {
 var planeConstants = func() (t planeVectors) {
 	for i := range 8 {
 		t.low[i], t.high[i], t.chroma[i], t.half[i], t.tag1[i] = 0xff, 0xff00, 0xff00ff, 2<<16+2, 1<<24
-		t.tag[i], t.spread[i], t.entries[i] = 0xff000000, 0xe0, uint32(len(webpCache)-1)
+		t.tag[i], t.spread[i], t.entries[i] = 0xff000000, 0xe0, uint32(len(webpCache.entries)-1)
 		t.order[i] = uint32(i/2 + i%2*4)
 		t.weights[2*i], t.weights[2*i+1] = 3, 1
 		t.roundCb[i], t.roundCr[i] = 8, 8|toneKey>>16<<4

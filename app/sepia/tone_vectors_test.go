@@ -67,10 +67,10 @@ func TestToneQuadsVectors(t *testing.T) {
 			return &m
 		}
 		first, again := clone(), clone()
-		tonePlanes(first) // many colours are not in the cache
-		tonePlanes(again) // most of them are
+		toneCache.tonePlanes(first) // many colours are not in the cache
+		toneCache.tonePlanes(again) // most of them are
 		vector = false
-		tonePlanes(fine)
+		toneCache.tonePlanes(fine)
 		vector = true
 		for i, got := range []*image.YCbCr{first, again} {
 			if !reflect.DeepEqual(got, fine) {
@@ -106,7 +106,7 @@ func TestWebPVectors(t *testing.T) {
 				var s strip
 				s.prepare(width, height, image.YCbCrSubsampleRatio422)
 				copy(s.planes, fine.planes)
-				toneWebP(&s.YCbCr, width, height, shiftX, shiftY)
+				webpCache.toneWebP(&s.YCbCr, width, height, shiftX, shiftY)
 				return s.planes
 			}
 			first := toned() // many colours are not in the cache
@@ -143,7 +143,7 @@ func TestWebPVectorsInBounds(t *testing.T) {
 		}
 		for range 2 { // the colours of the second time are in the cache
 			upper, lower, cbs, crs := guarded(2*n), guarded(2*n), guarded(n), guarded(n)
-			tonePairRows(upper[:2*n], lower[:2*n], pairs, pairs, cbs[:n], crs[:n])
+			webpCache.tonePairRows(upper[:2*n], lower[:2*n], pairs, pairs, cbs[:n], crs[:n])
 			check(n, "luma", upper[2*n:])
 			check(n, "luma", lower[2*n:])
 			check(n, "Cb", cbs[n:])

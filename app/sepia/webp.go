@@ -34,11 +34,12 @@ type webpReader struct {
 	canvasWidth, canvasHeight int
 	frame                     webpFrame
 	orientation               int
+	colours                   colours
 }
 
 // readWebP reads all chunks. The header is complete with the first image; after it only EXIF matters.
 func readWebP(s *source, maxPixels int64) (Photo, error) {
-	r := &webpReader{source: s, maxPixels: maxPixels}
+	r := &webpReader{source: s, maxPixels: maxPixels, colours: colours{channels: 3}}
 	if err := r.skip(sniffLen); err != nil {
 		return Photo{}, err
 	}
@@ -57,7 +58,8 @@ func readWebP(s *source, maxPixels int64) (Photo, error) {
 		scaled.width, scaled.height = width, height
 		return scaled.cost()
 	}
-	return Photo{Width: f.width, Height: f.height, Orientation: r.orientation, webp: f, cost: f.cost(), at: at}, nil
+	return Photo{Width: f.width, Height: f.height, Orientation: r.orientation, webp: f, cost: f.cost(), at: at,
+		colours: r.colours}, nil
 }
 
 // chunk reads one chunk. It ignores a second image, and an ALPH chunk after the image.
@@ -73,6 +75,8 @@ func (r *webpReader) chunk() error {
 		err = r.readCanvas()
 	case id == "ANIM", id == "ANMF":
 		err = errAnimated
+	case id == "ICCP" && first && r.extended && len(r.colours.profile) == 0:
+		r.colours.setProfile(span{start, n})
 	case id == "ALPH" && first:
 		r.frame.alpha = span{start, n}
 	case id == "VP8 " && first:

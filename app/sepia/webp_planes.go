@@ -2,8 +2,9 @@ package sepia
 
 import (
 	"image"
-	"image/color"
 	"sync/atomic"
+
+	"imagery/app/sepia/icc"
 )
 
 // The planes of a lossy WebP are 4:2:0 in video range: luma 16 to 235, chroma 16 to 240. golang.org/x/image/webp leaves
@@ -93,34 +94,33 @@ func webpRow(dst []byte, m *image.YCbCr, x, y int) {
 	}
 }
 
-// webpCache caches the filter result of colours in video range, as toneCache does for those in full range. The key of a
-// colour is cb | luma<<8 | cr<<16 | toneKey. Its upper 7 bits are the tag of an entry.
-var webpCache [1 << 18]atomic.Uint32
+// webpCache caches the filter result of colours in video range, of all photos in sRGB, as toneCache does for those in
+// full range. The key of a colour is cb | luma<<8 | cr<<16 | toneKey. Its upper 7 bits are the tag of an entry.
+var webpCache colourCache
 
 // webpEntry returns the entry for a key. Three bits of the tag change the index, so that colours with nearly the same
 // chroma have different entries.
-func webpEntry(key uint32) *atomic.Uint32 {
-	return &webpCache[(key^key>>13&0xe0)%uint32(len(webpCache))]
+func (c *colourCache) webpEntry(key uint32) *atomic.Uint32 {
+	return &c.entries[(key^key>>13&0xe0)%uint32(len(c.entries))]
 }
 
 // tonedKey returns the entry of a colour, and computes it if it is missing.
-func tonedKey(key uint32) uint32 {
-	entry := webpEntry(key)
+func (c *colourCache) tonedKey(key uint32) uint32 {
+	entry := c.webpEntry(key)
 	if e := entry.Load(); e>>24 == key>>18 {
 		return e
 	}
 	var p [4]byte
 	p[0], p[1], p[2] = videoToRGB(uint8(key>>8), uint8(key), uint8(key>>16))
-	tones().apply(p[:], 4)
-	y, cb, cr := color.RGBToYCbCr(p[0], p[1], p[2])
+	y, cb, cr := c.filtered(&p)
 	e := uint32(cb) | uint32(y)<<8 | uint32(cr)<<16 | key>>18<<24
 	entry.Store(e)
 	return e
 }
 
-// webpPlanes is upright for a lossy WebP. A strip has the rows of chroma that cover it and those around them, which
-// toneWebP needs.
-func webpPlanes(m *image.YCbCr, orientation int) stripSource {
+// webpPlanes is upright for a lossy WebP, and in. A strip has the rows of chroma that cover it and those around them,
+// which toneWebP needs.
+func webpPlanes(m *image.YCbCr, orientation int, colours *icc.Transform) stripSource {
 	width, height := m.Rect.Dx(), m.Rect.Dy()
 	luma := turned(m.Y, m.YStride, width, height, 1, 1, orientation)
 	cb := turned(m.Cb, m.CStride, (width+1)/2, (height+1)/2, 1, 1, orientation)
@@ -136,8 +136,12 @@ func webpPlanes(m *image.YCbCr, orientation int) stripSource {
 		return nil
 	}
 	shiftX, shiftY := oddMirror(luma.across), oddMirror(luma.down)
+	cache := &webpCache
+	if colours != nil {
+		cache = &colourCache{colours: colours}
+	}
 	s.tone = func(strip *image.YCbCr, y int) {
-		toneWebP(strip, s.width, min(strip.Rect.Dy(), s.height-y), shiftX, shiftY)
+		cache.toneWebP(strip, s.width, min(strip.Rect.Dy(), s.height-y), shiftX, shiftY)
 	}
 	return s
 }
@@ -166,7 +170,7 @@ func (t turnedPlane) copyAround(dst []uint8, stride, y, n int) {
 
 // toneWebP applies the filter to a strip of webpPlanes in place and converts it to 4:2:0. Only width and height have
 // pixels.
-func toneWebP(m *image.YCbCr, width, height, shiftX, shiftY int) {
+func (c *colourCache) toneWebP(m *image.YCbCr, width, height, shiftX, shiftY int) {
 	chroma := func(row int) chromaRow {
 		at, n := row*m.CStride, (width+1)/2
 		return chromaRow{m.Cb[at:][:n], m.Cr[at:][:n]}
@@ -192,7 +196,7 @@ func toneWebP(m *image.YCbCr, width, height, shiftX, shiftY int) {
 				}
 			}
 			n = (n + 1) &^ 1
-			tonePairRows(m.Y[y*m.YStride+x:][:n], m.Y[(y+1)*m.YStride+x:][:n], pairs[0][shiftX:], pairs[1][shiftX:],
+			c.tonePairRows(m.Y[y*m.YStride+x:][:n], m.Y[(y+1)*m.YStride+x:][:n], pairs[0][shiftX:], pairs[1][shiftX:],
 				m.Cb[y/2*m.CStride+x/2:][:n/2], m.Cr[y/2*m.CStride+x/2:][:n/2])
 		}
 	}
@@ -201,33 +205,33 @@ func toneWebP(m *image.YCbCr, width, height, shiftX, shiftY int) {
 }
 
 // tonePairRows is tonePairs, with vectors where the colours are in the cache.
-func tonePairRows(upper, lower []uint8, above, below []uint32, cbs, crs []uint8) {
+func (c *colourCache) tonePairRows(upper, lower []uint8, above, below []uint32, cbs, crs []uint8) {
 	n := len(cbs)
 	if !vector {
-		tonePairs(upper, lower, above, below, cbs, crs)
+		c.tonePairs(upper, lower, above, below, cbs, crs)
 		return
 	}
 	for i := 0; i < n; {
 		if eights := (n - i) / 8; eights > 0 {
 			i += 8 * tonePairsAVX2(&upper[2*i], &lower[2*i], &above[2*i], &below[2*i], &cbs[i], &crs[i], eights,
-				&webpCache[0], &planeConstants)
+				&c.entries[0], &planeConstants)
 		}
 		next := min(i+8, n)
-		tonePairs(upper[2*i:2*next], lower[2*i:2*next], above[2*i:2*next], below[2*i:2*next], cbs[i:next], crs[i:next])
+		c.tonePairs(upper[2*i:2*next], lower[2*i:2*next], above[2*i:2*next], below[2*i:2*next], cbs[i:next], crs[i:next])
 		i = next
 	}
 }
 
 // tonePairs applies the filter to two rows of pixels. cbs and crs get the mean chroma of each two by two.
-func tonePairs(upper, lower []uint8, above, below []uint32, cbs, crs []uint8) {
+func (cache *colourCache) tonePairs(upper, lower []uint8, above, below []uint32, cbs, crs []uint8) {
 	crs = crs[:len(cbs)]
 	for i := range cbs {
 		p, q := (*[2]uint8)(upper), (*[2]uint8)(lower)
 		s, t := (*[2]uint32)(above), (*[2]uint32)(below)
 		k, l, m, n := s[0]|uint32(p[0])<<8, s[1]|uint32(p[1])<<8, t[0]|uint32(q[0])<<8, t[1]|uint32(q[1])<<8
-		a, b, c, d := webpEntry(k).Load(), webpEntry(l).Load(), webpEntry(m).Load(), webpEntry(n).Load()
+		a, b, c, d := cache.webpEntry(k).Load(), cache.webpEntry(l).Load(), cache.webpEntry(m).Load(), cache.webpEntry(n).Load()
 		if ((a^k<<6)|(b^l<<6)|(c^m<<6)|(d^n<<6))>>24 != 0 {
-			a, b, c, d = tonedKey(k), tonedKey(l), tonedKey(m), tonedKey(n)
+			a, b, c, d = cache.tonedKey(k), cache.tonedKey(l), cache.tonedKey(m), cache.tonedKey(n)
 		}
 		p[0], p[1], q[0], q[1] = uint8(a>>8), uint8(b>>8), uint8(c>>8), uint8(d>>8)
 		cbs[i], crs[i] = chromaMean(a, b, c, d)

@@ -3,9 +3,12 @@ package pngstream
 import "encoding/binary"
 
 // converter returns a function that turns an unfiltered row into 8-bit samples of the layout, or nil if the row has
-// them. Of samples of 16 bits it gets the high bytes, unless h has a transparent colour.
+// them. Of samples of 16 bits it gets the high bytes, unless h has a transparent colour or deep
+// colours.
 func converter(h *header) func(dst, src []byte) {
 	switch {
+	case h.deep != nil:
+		return deepConverter(h)
 	case h.transparent != nil:
 		return transparency(h)
 	case h.Depth < 8:

@@ -73,8 +73,9 @@ func (h Header) Layout(tRNS bool) Layout {
 // header has what precedes the picture.
 type header struct {
 	Header
-	palette     []byte // RGBA of every index that the depth allows
-	transparent []byte // the 16-bit samples of the transparent colour of a grey or RGB picture
+	palette     []byte       // RGBA of every index that the depth allows
+	transparent []byte       // the 16-bit samples of the transparent colour of a grey or RGB picture
+	deep        *deepColours // nil without Reader.Convert16
 }
 
 // layout returns the layout of the rows.

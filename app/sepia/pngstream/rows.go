@@ -20,7 +20,7 @@ type rows struct {
 
 func newRows(r io.Reader, h *header, layout Layout) *rows {
 	s := &rows{r: r, header: h.Header, distance: (h.bits() + 7) / 8, channels: layout.Channels(), convert: converter(h)}
-	if s.highOnly = h.Depth == 16 && h.transparent == nil; s.highOnly {
+	if s.highOnly = h.Depth == 16 && h.transparent == nil && h.deep == nil; s.highOnly {
 		s.distance /= 2
 	}
 	size := h.RowSize(h.Width)
