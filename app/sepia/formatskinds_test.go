@@ -24,6 +24,10 @@ var formatTables = []struct {
 		{"jpeg-cut.jpg", "without the last third of its data", 8},
 		{"jpeg-progressivecut.jpg", "progressive, without its last 200 bytes", 8},
 		{"jpeg-srgb.jpg", "sRGB profile", 8},
+		{"jpeg-p3.jpg", "Display P3 profile", 8},
+		{"jpeg-adobe.jpg", "Adobe RGB profile", 8},
+		{"jpeg-greyprofile.jpg", "greyscale, profile of gamma 1.8", 8},
+		{"jpeg-cmykprofile.jpg", "CMYK with the profile of a printer", 8},
 		{"jpeg-badprofile.jpg", "with a damaged profile, which is ignored", 8},
 	}},
 	{"png", []sample{
@@ -35,6 +39,9 @@ var formatTables = []struct {
 		{"png-interlaced.png", "interlaced", 0},
 		{"png-noiend.png", "without its end chunk", 0},
 		{"png-srgb.png", "sRGB profile", 0},
+		{"png-p3.png", "Display P3 profile", 4},
+		{"png-cicp.png", "Display P3 by cICP", 4},
+		{"png-gama.png", "gAMA of linear light", 4},
 		{"png-gama45455.png", "gAMA 45455, that of sRGB", 0},
 		{"png-animated.png", "APNG", 0},
 	}},
@@ -47,6 +54,7 @@ var formatTables = []struct {
 		{"webp-lossy.webp", "lossy", 0},
 		{"webp-lossless.webp", "lossless", 0},
 		{"webp-alpha.webp", "lossy with alpha", 0},
+		{"webp-p3.webp", "Display P3 profile", 4},
 	}},
 	{"refused", []sample{
 		{"jpeg-arithmetic.jpg", "JPEG with arithmetic coding", 0},
