@@ -7,8 +7,9 @@ type deepColours struct {
 }
 
 // Convert16 makes Row return colours that convert has made of samples of 16 bits, instead of their high bytes. convert
-// gets n samples for each pixel, 1 or 3, big endian and without alpha, and returns RGB of 8 bits. With it the layout is RGB, or RGBA with alpha. Convert16 must be called before Row. It returns false, and
-// changes nothing, if samples have fewer bits, or if the picture has colours and convert takes greys.
+// gets n samples for each pixel, 1 or 3, big endian and without alpha, and returns RGB of 8 bits. With it the layout is
+// RGB, or RGBA with alpha. Convert16 must be called before Row. It returns false, and changes nothing, if samples have
+// fewer bits, or if the picture has colours and convert takes greys.
 func (r *Reader) Convert16(convert func(dst, src []byte), n int) bool {
 	h := &r.chunks.header
 	if h.Depth != 16 || n != 1 && n != 3 || n < h.colours() {

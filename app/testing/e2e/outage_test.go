@@ -247,7 +247,7 @@ func TestDeadLetterExplained(t *testing.T) {
 	client := newClient(t, fleet.url)
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	good := encodeJPEG(t, scene(1, 100, 80))
+	good := encodeJPEG(t, scene(1, 400, 320))
 	if err := client.upload(ctx, poison, photo{"poison", good, "failed"}); err != nil {
 		t.Fatal(err)
 	}
