@@ -229,7 +229,8 @@ func (cache *colourCache) tonePairs(upper, lower []uint8, above, below []uint32,
 		p, q := (*[2]uint8)(upper), (*[2]uint8)(lower)
 		s, t := (*[2]uint32)(above), (*[2]uint32)(below)
 		k, l, m, n := s[0]|uint32(p[0])<<8, s[1]|uint32(p[1])<<8, t[0]|uint32(q[0])<<8, t[1]|uint32(q[1])<<8
-		a, b, c, d := cache.webpEntry(k).Load(), cache.webpEntry(l).Load(), cache.webpEntry(m).Load(), cache.webpEntry(n).Load()
+		a, b := cache.webpEntry(k).Load(), cache.webpEntry(l).Load()
+		c, d := cache.webpEntry(m).Load(), cache.webpEntry(n).Load()
 		if ((a^k<<6)|(b^l<<6)|(c^m<<6)|(d^n<<6))>>24 != 0 {
 			a, b, c, d = cache.tonedKey(k), cache.tonedKey(l), cache.tonedKey(m), cache.tonedKey(n)
 		}

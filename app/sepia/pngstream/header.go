@@ -139,8 +139,8 @@ func (c *chunks) readPalette() error {
 	return nil
 }
 
-// readTransparency reads a tRNS chunk: the alpha of the palette, or the one colour that is transparent. One with a wrong
-// checksum is passed over.
+// readTransparency reads a tRNS chunk: the alpha of the palette, or the one colour that is transparent. A chunk with a
+// wrong checksum is passed over.
 func (c *chunks) readTransparency() error {
 	h := &c.header
 	var valid bool
