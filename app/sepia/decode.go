@@ -42,6 +42,9 @@ func decode(ctx context.Context, j *job) error {
 		return unreadable(fmt.Sprintf("This %s is damaged.", j.photo.Format.name()),
 			errors.New("the size of the decoded image differs from that in the header"))
 	}
+	if f := j.photo.webp; j.photo.Format == WebP && !f.covers() {
+		img = placed{img, f.at}
+	}
 	j.img, j.raw = img, nil // allows the file to be garbage collected
 	// A WebP with a fully opaque alpha channel becomes a JPEG, a tenth of the size of the PNG.
 	opaque, ok := img.(interface{ Opaque() bool })
@@ -56,6 +59,9 @@ func (f Format) name() string {
 
 // fits reports whether the decoded size is that for which memory was reserved. A GIF frame may be smaller.
 func (p Photo) fits(decoded image.Rectangle) bool {
+	if p.Format == WebP {
+		return decoded == image.Rect(0, 0, p.webp.width, p.webp.height)
+	}
 	screen := image.Rect(0, 0, p.Width, p.Height)
 	return decoded == screen || p.Format == GIF && decoded.In(screen)
 }

@@ -55,6 +55,7 @@ var formatTables = []struct {
 		{"webp-lossless.webp", "lossless", 0},
 		{"webp-alpha.webp", "lossy with alpha", 0},
 		{"webp-p3.webp", "Display P3 profile", 4},
+		{"webp-animated.webp", "animated", 0},
 	}},
 	{"refused", []sample{
 		{"jpeg-arithmetic.jpg", "JPEG with arithmetic coding", 0},

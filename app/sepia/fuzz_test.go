@@ -42,7 +42,8 @@ func seed(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(extendWebP(lossy, 43, 29, exif(6)))
-	f.Add(webpFile(webpCanvas(5, 5, 2), webpChunk{"ANIM", make([]byte, 6)}))
+	f.Add(webpAnimation(50, 40, webpFrame{lossy, 4, 2, 43, 29}))
+	f.Add(webpAnimation(43, 29, webpFrame{lossy, 0, 0, 43, 29}, webpFrame{lossy, 0, 0, 43, 29}))
 }
 
 // FuzzInspect: refusing a prefix for good means refusing the whole; and nothing but bad photos comes out.
@@ -118,6 +119,7 @@ func FuzzWebP(f *testing.F) {
 		}
 		f.Add(b[12:], uint8(0))
 		f.Add(extendWebP(b, 43, 29, exif(5))[12:], uint8(9))
+		f.Add(webpAnimation(46, 31, webpFrame{b, 2, 2, 43, 29})[12:], uint8(3))
 	}
 	f.Fuzz(func(t *testing.T, chunks []byte, cut uint8) {
 		raw := append([]byte("RIFF\xff\xff\xff\xffWEBP"), chunks...)

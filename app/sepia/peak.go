@@ -1,6 +1,7 @@
 package sepia
 
 import (
+	"image"
 	"math"
 
 	"imagery/app/sepia/pngstream"
@@ -57,8 +58,10 @@ func LargestPeak(maxPixels int64) int64 {
 		components: []jpegComponent{{1, 1, 1}, {2, 1, 1}, {3, 1, 1}, {4, 1, 1}}}
 	deep := pngHeader{orientation: 6, Header: pngstream.Header{Width: side, Height: side, Depth: 16,
 		Colour: pngstream.ColourRGBA, Interlaced: true}}
-	lossless := webpFrame{width: side, height: side, lossless: true, data: span{0, MaxBytes}}
-	lossy := webpFrame{width: side, height: side, data: span{0, MaxBytes}, alpha: span{0, MaxBytes}}
+	lossless := webpFrame{width: side, height: side, canvas: image.Pt(side, side), lossless: true,
+		data: span{0, MaxBytes}}
+	lossy := webpFrame{width: side, height: side, canvas: image.Pt(side, side), data: span{0, MaxBytes},
+		alpha: span{0, MaxBytes}}
 	described := colours{profile: []span{{0, maxProfile}}}
 	var largest int64
 	for _, c := range []cost{progressive.cost(), deep.cost(), lossless.cost(), lossy.cost()} {

@@ -150,6 +150,11 @@ var heavyKinds = map[string]func(width, height int) []byte{
 		pixel := func(x, y int) uint32 { return uint32(noise(x, y, 0))<<16 | uint32(noise(x, y, 1)) }
 		return webpFile(webpChunk{"VP8L", webpLossless(w, h, pixel)})
 	},
+	"WebP lossless, animated": func(w, h int) []byte { // its frame leaves out two rows of the canvas
+		pixel := func(x, y int) uint32 { return uint32(noise(x, y, 0))<<16 | uint32(noise(x, y, 1)) }
+		still := webpFile(webpChunk{"VP8L", webpLossless(w, h-2, pixel)})
+		return webpAnimation(w, h, webpFrame{still, 0, 2, w, h - 2})
+	},
 }
 
 func heavyJPEG(progressive bool, ids string, sampling []byte, segments ...[]byte) func(width, height int) []byte {
@@ -205,6 +210,12 @@ func TestPeakHolds(t *testing.T) {
 	}
 	t.Run("WebP lossy with alpha", func(t *testing.T) {
 		raw := fixture(t, "flat.webp")
+		checkPeak(t, raw, growth(t, raw, nil))
+		p, err := sepia.Inspect(bytes.NewReader(raw), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw = webpAnimation(p.Width, p.Height+9, webpFrame{raw, 0, 4, p.Width, p.Height})
 		checkPeak(t, raw, growth(t, raw, nil))
 	})
 	t.Run("WebP of Huffman trees", func(t *testing.T) {

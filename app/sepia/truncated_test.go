@@ -25,6 +25,7 @@ func TestCutShort(t *testing.T) {
 		"WebP":          fixture(t, "alpha.webp"),
 		"WebP extended": extendWebP(fixture(t, "lossy.webp"), 43, 29, exif(6)),
 		"WebP lossless": fixture(t, "lossless.webp"),
+		"WebP animated": webpAnimation(60, 40, webpFrame{fixture(t, "lossless.webp"), 6, 4, 43, 29}),
 		"GIF": []byte("GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff," +
 			"\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"),
 	} {

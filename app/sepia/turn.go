@@ -188,11 +188,20 @@ func stored(photo image.Rectangle, orientation, y0, y1 int) image.Rectangle {
 	return image.Rect(0, y0, photo.Max.X, y1)
 }
 
+// placed is an image on a larger canvas, which is transparent around it.
+type placed struct {
+	image.Image
+	at image.Point
+}
+
 // straightPart returns a part of an image, in a form that imaging converts without loss. Outside of the image, as that
 // of a GIF may be smaller than its screen, the part is transparent.
 func straightPart(img image.Image, part image.Rectangle) image.Image {
-	if m, ok := img.(*image.NYCbCrA); ok { // imaging would lose the colours where alpha is 0
-		return straightPlanes(m, part)
+	switch m := img.(type) {
+	case placed:
+		return m.straightPart(part)
+	case *image.NYCbCrA: // imaging would lose the colours where alpha is 0
+		return straightPlanes(&m.YCbCr, m, part)
 	}
 	if part.In(img.Bounds()) {
 		return img.(interface {
@@ -204,15 +213,42 @@ func straightPart(img image.Image, part image.Rectangle) image.Image {
 	return m
 }
 
-// straightPlanes converts a part of the planes of a lossy WebP.
-func straightPlanes(m *image.NYCbCrA, part image.Rectangle) *image.NRGBA {
+// straightPart returns a part of the canvas.
+func (p placed) straightPart(part image.Rectangle) *image.NRGBA {
+	canvas := image.NewNRGBA(part)
+	inner := part.Sub(p.at).Intersect(p.Bounds())
+	if inner.Empty() {
+		return canvas
+	}
+	var m *image.NRGBA
+	switch img := p.Image.(type) {
+	case *image.NYCbCrA:
+		m = straightPlanes(&img.YCbCr, img, inner)
+	case *image.YCbCr:
+		m = straightPlanes(img, nil, inner)
+	case *image.NRGBA:
+		m = img.SubImage(inner).(*image.NRGBA)
+	}
+	// Not with package draw, which loses the colours where alpha is low.
+	for y := inner.Min.Y; y < inner.Max.Y; y++ {
+		copy(canvas.Pix[canvas.PixOffset(inner.Min.X+p.at.X, y+p.at.Y):],
+			m.Pix[m.PixOffset(inner.Min.X, y):][:4*inner.Dx()])
+	}
+	return canvas
+}
+
+// straightPlanes converts a part of the planes of a lossy WebP, with the plane of alpha if it has one.
+func straightPlanes(m *image.YCbCr, alpha *image.NYCbCrA, part image.Rectangle) *image.NRGBA {
 	whole := part
 	whole.Min.X &^= 1 // where a chroma sample begins
 	canvas := image.NewNRGBA(whole)
 	for y := range whole.Dy() {
 		row := canvas.Pix[y*canvas.Stride:][:canvas.Stride]
-		webpRow(row, &m.YCbCr, whole.Min.X, whole.Min.Y+y)
-		for x, a := range m.A[m.AOffset(whole.Min.X, whole.Min.Y+y):][:whole.Dx()] {
+		webpRow(row, m, whole.Min.X, whole.Min.Y+y)
+		if alpha == nil {
+			continue
+		}
+		for x, a := range alpha.A[alpha.AOffset(whole.Min.X, whole.Min.Y+y):][:whole.Dx()] {
 			row[4*x+3] = a
 		}
 	}

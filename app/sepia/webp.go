@@ -4,19 +4,25 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"image"
 	"io"
 )
 
 // exifPrefix precedes EXIF in a JPEG and, contrary to the format, in the WebP files of some phones.
 const exifPrefix = "Exif\x00\x00"
 
-// webpFrame describes the image of a WebP as parts of the file. The decoder gets it in a new container, because
-// golang.org/x/image/webp rejects files with EXIF or a colour profile.
+// webpFrame describes the image of a WebP, or the first one of an animation, as parts of the file. The decoder gets it
+// in a new container, because golang.org/x/image/webp rejects animations and files with EXIF or a colour profile.
 type webpFrame struct {
 	width, height int
-	lossless      bool // a VP8L chunk, which has its own alpha; else VP8
-	data, alpha   span // alpha is empty when there is no ALPH chunk
+	lossless      bool        // a VP8L chunk, which has its own alpha; else VP8
+	data, alpha   span        // alpha is empty when there is no ALPH chunk
+	canvas        image.Point // the size of the photo
+	at            image.Point // the place of the image on the canvas
 }
+
+// covers reports whether the image is all of the photo.
+func (f webpFrame) covers() bool { return f.canvas == image.Pt(f.width, f.height) }
 
 // span is a part of a file. Its length is that declared by the chunk; the file may be shorter.
 type span struct{ pos, len int64 }
@@ -29,12 +35,13 @@ func (p span) of(raw []byte) []byte {
 // webpReader reads the chunks of a WebP.
 type webpReader struct {
 	*source
-	maxPixels                 int64
-	extended                  bool // a VP8X chunk came first
-	canvasWidth, canvasHeight int
-	frame                     webpFrame
-	orientation               int
-	colours                   colours
+	maxPixels   int64
+	extended    bool            // a VP8X chunk came first
+	canvas      image.Point     // its size
+	place       image.Rectangle // that the image must fill: the canvas, or the part for the first image of an animation
+	frame       webpFrame
+	orientation int
+	colours     colours
 }
 
 // readWebP reads all chunks. The header is complete with the first image; after it only EXIF matters.
@@ -55,14 +62,16 @@ func readWebP(s *source, maxPixels int64) (Photo, error) {
 	f := r.frame
 	at := func(width, height int) cost { // with the same length of data, so it overestimates
 		scaled := f
-		scaled.width, scaled.height = width, height
+		scaled.width, scaled.height = max(1, f.width*width/f.canvas.X), max(1, f.height*height/f.canvas.Y)
+		scaled.canvas = image.Pt(width, height)
 		return scaled.cost()
 	}
-	return Photo{Width: f.width, Height: f.height, Orientation: r.orientation, webp: f, cost: f.cost(), at: at,
+	return Photo{Width: f.canvas.X, Height: f.canvas.Y, Orientation: r.orientation, webp: f, cost: f.cost(), at: at,
 		colours: r.colours}, nil
 }
 
-// chunk reads one chunk. It ignores a second image, and an ALPH chunk after the image.
+// chunk reads one chunk. It ignores a second image, and an ALPH chunk after the image. Of the first frame of an
+// animation it reads only the head, so that the chunks in it come next.
 func (r *webpReader) chunk() error {
 	b, err := r.next(8)
 	if err != nil {
@@ -73,8 +82,8 @@ func (r *webpReader) chunk() error {
 	switch first := r.frame.width == 0; {
 	case id == "VP8X" && first:
 		err = r.readCanvas()
-	case id == "ANIM", id == "ANMF":
-		err = errAnimated
+	case id == "ANMF" && first:
+		return r.readFrame()
 	case id == "ICCP" && first && r.extended && len(r.colours.profile) == 0:
 		r.colours.setProfile(span{start, n})
 	case id == "ALPH" && first:
@@ -95,23 +104,34 @@ func (r *webpReader) chunk() error {
 	return r.skip(max(0, start+n-r.pos))
 }
 
-var errAnimated = unsupported("Animated WebP files are not supported; please send a still photo.")
-
-// readCanvas reads the VP8X chunk. It ignores the flags for alpha, EXIF and profiles, because those have chunks. It
-// checks that for animation, because the first frame may be far behind.
+// readCanvas reads the VP8X chunk. It ignores its flags, because all that they announce has chunks.
 func (r *webpReader) readCanvas() error {
-	const animated = 1 << 1
 	b, err := r.next(10)
 	if err != nil {
 		return err
 	}
-	if b[0]&animated != 0 {
-		return errAnimated
-	}
-	width := 1 + (uint32(b[4]) | uint32(b[5])<<8 | uint32(b[6])<<16)
-	height := 1 + (uint32(b[7]) | uint32(b[8])<<8 | uint32(b[9])<<16)
-	r.extended, r.canvasWidth, r.canvasHeight = true, int(width), int(height)
+	width, height := 1+uint24(b[4:]), 1+uint24(b[7:])
+	r.extended, r.canvas = true, image.Pt(int(width), int(height))
+	r.place = image.Rectangle{Max: r.canvas}
 	return checkSize(width, height, r.maxPixels)
+}
+
+func uint24(b []byte) uint32 { return uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16 }
+
+// readFrame reads the head of an ANMF chunk. Disposal and blending do not matter for the first frame: it is on an empty
+// canvas, transparent as in browsers, which ignore the background colour of the file.
+func (r *webpReader) readFrame() error {
+	b, err := r.next(16)
+	if err != nil {
+		return err
+	}
+	at := image.Pt(2*int(uint24(b)), 2*int(uint24(b[3:])))
+	r.place = image.Rectangle{at, at.Add(image.Pt(1+int(uint24(b[6:])), 1+int(uint24(b[9:]))))}
+	r.frame.alpha = span{} // of a frame without an image
+	if !r.extended || !r.place.In(image.Rectangle{Max: r.canvas}) {
+		return unreadable("This WebP is damaged: a frame is not on its canvas.", nil)
+	}
+	return nil
 }
 
 // readLossy reads the frame header of RFC 6386, section 9.1.
@@ -145,16 +165,20 @@ func (r *webpReader) readLossless(n int64) error {
 	return r.found(bits&0x3fff+1, bits>>14&0x3fff+1, span{start, n}, true)
 }
 
-// found stores the image. Its size must be that of the canvas, so that both sizes can be relied on.
+// found stores the image. Its size must be that of its place, so that both sizes can be relied on.
 func (r *webpReader) found(width, height uint32, data span, lossless bool) error {
 	if err := checkSize(width, height, r.maxPixels); err != nil {
 		return err
 	}
-	if r.extended && (int(width) != r.canvasWidth || int(height) != r.canvasHeight) {
+	size := image.Pt(int(width), int(height))
+	if !r.extended {
+		r.canvas, r.place = size, image.Rectangle{Max: size}
+	}
+	if size != r.place.Size() {
 		return unreadable("This WebP is damaged: its image and its canvas have different sizes.", nil)
 	}
 	f := &r.frame
-	f.width, f.height, f.data, f.lossless = int(width), int(height), data, lossless
+	f.width, f.height, f.data, f.lossless, f.canvas, f.at = size.X, size.Y, data, lossless, r.canvas, r.place.Min
 	return nil
 }
 
@@ -204,7 +228,7 @@ func losslessTrees(pixels, data int64) int64 {
 func (f webpFrame) cost() cost {
 	pixels := int64(f.width) * int64(f.height)
 	data, alpha := min(f.data.len, MaxBytes), min(f.alpha.len, MaxBytes)
-	parts := bands(int64(max(f.width, f.height)), pixels)
+	parts := bands(int64(max(f.canvas.X, f.canvas.Y)), int64(f.canvas.X)*int64(f.canvas.Y))
 	// Only the pixels show whether a lossless image is opaque, so the larger result is assumed.
 	if f.lossless {
 		return cost{decode: losslessPixel*pixels + losslessTrees(pixels, data), image: 4*pixels + parts,
@@ -214,7 +238,10 @@ func (f webpFrame) cost() cost {
 	c := cost{decode: blocks*(16*16*3/2+4) + data, image: blocks * 16 * 16 * 3 / 2, planar: true}
 	if alpha > 0 {
 		c.decode += (losslessPixel+1)*pixels + losslessTrees(pixels, alpha)
-		c.image += pixels + parts
+		c.image += pixels
+	}
+	if alpha > 0 || !f.covers() {
+		c.image += parts
 		c.planar, c.result = false, pngResult
 	}
 	return c

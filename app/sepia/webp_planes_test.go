@@ -102,7 +102,7 @@ func samePlanes(t *testing.T, raw []byte, orientation int) {
 		data := b[8:][:min(n, int64(len(b)-8))]
 		b = b[8:][min(n+n&1, int64(len(b)-8)):]
 		switch id {
-		case "ALPH", "VP8L":
+		case "ALPH", "VP8L", "ANMF":
 			return
 		case "VP8 ":
 			d := vp8.NewDecoder()

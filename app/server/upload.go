@@ -58,7 +58,7 @@ func (s *Server) upload(c echo.Context) error {
 	return writeImage(c, http.StatusAccepted, img)
 }
 
-// sniffBytes is enough to detect every format, and whether a WebP is animated.
+// sniffBytes is enough to detect every format.
 const sniffBytes = 64
 
 // The maximum upload is a multiple of blockSize, so that it needs no further block. This fails to compile otherwise.
