@@ -79,7 +79,7 @@ func TestEachMendingHasItsWarning(t *testing.T) {
 	raw := cutJPEG(false, 1, 100)
 	insert := func(s string) []byte { return slices.Concat(raw[:2], []byte(s), raw[2:]) }
 	damaged := bytes.Clone(raw)
-	copy(damaged[len(raw)-len(raw)/20:], "\xff\xd3\x00\x00\x00") // a restart marker that nobody expects
+	copy(damaged[len(raw)-len(raw)/20:], "\xff\xd3\x00\x00\x00") // an unexpected restart marker
 	for name, c := range map[string]struct {
 		raw     []byte
 		warning string // part of it

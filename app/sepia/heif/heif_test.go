@@ -137,7 +137,7 @@ func TestLyingSize(t *testing.T) {
 	}
 }
 
-func FuzzParse(f *testing.F) {
+func FuzzContainer(f *testing.F) {
 	names, err := filepath.Glob("testdata/*.??i?")
 	if err != nil || len(names) == 0 {
 		f.Fatal("no seeds", err)

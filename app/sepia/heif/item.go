@@ -8,7 +8,7 @@ import (
 	"slices"
 )
 
-// part is what an item shows: a plane, and how it is turned and cropped.
+// part has the picture of an item: a plane, its turn and its crop.
 type part struct {
 	plane Plane
 	properties

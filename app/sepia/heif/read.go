@@ -113,7 +113,7 @@ func Read(r io.Reader) (*Image, error) {
 	}
 }
 
-// result is what a function has returned.
+// result holds the values that a function returned.
 type result struct {
 	image *Image
 	err   error

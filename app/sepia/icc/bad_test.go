@@ -68,7 +68,7 @@ func TestLargeProfile(t *testing.T) {
 	}
 }
 
-func FuzzParse(f *testing.F) {
+func FuzzProfile(f *testing.F) {
 	for _, p := range profiles() {
 		if len(p.data) < 1<<14 {
 			f.Add(p.data)

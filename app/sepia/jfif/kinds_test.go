@@ -170,7 +170,8 @@ func TestRestartsCountBlocks(t *testing.T) {
 			t.Fatal(err)
 		}
 		sameSamples(t, without, s.bytes(), 3)
-		if n++; !bytes.Equal(with.Y, without.Y) || !bytes.Equal(with.Cb, without.Cb) || !bytes.Equal(with.black, without.black) {
+		if n++; !bytes.Equal(with.Y, without.Y) || !bytes.Equal(with.Cb, without.Cb) ||
+			!bytes.Equal(with.black, without.black) {
 			t.Errorf("%s: restarts make another picture", name)
 		}
 	}

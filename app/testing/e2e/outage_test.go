@@ -81,7 +81,7 @@ func TestOutages(t *testing.T) {
 	}
 }
 
-// slowness is how much later than promised a slow machine may answer.
+// slowness allows a slow machine to answer later than promised.
 const slowness = 5 * time.Second
 
 // checkAnswerTimes requests one path of each kind and checks that it is answered within 10 s, with any status.
