@@ -36,6 +36,8 @@ type Load struct {
 	// Connections is the number of persistent connections; 0: 16 at 50 requests a second. A service that is slow needs
 	// more to get all requests.
 	Connections int
+	// UploadEvery is the number of requests on persistent connections of which one is an upload; 0: 5.
+	UploadEvery int
 
 	mu       sync.Mutex
 	journal  []Request
@@ -45,9 +47,10 @@ type Load struct {
 }
 
 const (
-	usualRate   = 50
-	connections = 16              // at the usual rate
-	slowFor     = 2 * time.Second // the duration of a slow upload
+	usualRate    = 50
+	usualUploads = 5
+	connections  = 16              // at the usual rate
+	slowFor      = 2 * time.Second // the duration of a slow upload
 )
 
 // Start starts the load; Stop ends it.
@@ -113,7 +116,7 @@ func (l *Load) Since(t time.Time) []Request {
 	return slices.DeleteFunc(slices.Clone(l.journal), func(r Request) bool { return r.Begin.Before(t) })
 }
 
-// one uploads a photo if n is a multiple of 5, and otherwise gets one.
+// one uploads a photo if n is a multiple of UploadEvery, and otherwise gets one.
 func (l *Load) one(c *conn, n int) {
 	id := ""
 	l.mu.Lock()
@@ -121,7 +124,7 @@ func (l *Load) one(c *conn, n int) {
 		id = l.accepted[n%known]
 	}
 	l.mu.Unlock()
-	if n%5 != 0 && id != "" {
+	if n%cmp.Or(l.UploadEvery, usualUploads) != 0 && id != "" {
 		l.send(c, "get", request(http.MethodGet, "/image/"+id, nil))
 		return
 	}
