@@ -25,11 +25,13 @@ var layers = map[string][]string{
 	"imagery/app/observe":             {"imagery/app/deploy/settings", "github.com/lmittmann/tint"},
 	"imagery/app/budget":              {"github.com/KimMachineGun/automemlimit/"},
 	"imagery/app/sepia": {
-		"imagery/app/imagery", "imagery/app/sepia/icc", "imagery/app/sepia/jfif", "imagery/app/sepia/pngstream",
+		"imagery/app/imagery", "imagery/app/sepia/codec", "imagery/app/sepia/heif", "imagery/app/sepia/icc",
+		"imagery/app/sepia/jfif", "imagery/app/sepia/pngstream",
 		"github.com/disintegration/imaging",
 		"golang.org/x/image/",
 		"golang.org/x/sys/cpu",
 	},
+	"imagery/app/sepia/codec":     {"imagery/app/sepia/heif", "github.com/tetratelabs/wazero", "github.com/tetratelabs/wazero/"},
 	"imagery/app/sepia/icc":       {},                       // reads profiles of strangers with the standard library alone
 	"imagery/app/sepia/heif":      {},                       // a container, without codecs
 	"imagery/app/sepia/jfif":      {"golang.org/x/sys/cpu"}, // a codec, on planes of the standard library

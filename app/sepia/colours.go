@@ -12,6 +12,7 @@ import (
 type colours struct {
 	channels int        // of a pixel, without alpha: 1, 3 or 4
 	profile  []span     // parts of the ICC profile, in order
+	held     []byte     // the ICC profile of a HEIC or AVIF, from its header
 	packed   bool       // the profile is a chunk of a PNG, see unpack
 	tags     colourTags // of a PNG
 }
@@ -35,11 +36,13 @@ func (c *colours) size() (n int64) {
 	for _, part := range c.profile {
 		n += part.len
 	}
-	return n
+	return n + int64(len(c.held))
 }
 
 // described reports whether the pixels may have to be converted.
-func (c *colours) described() bool { return len(c.profile) > 0 || c.tags != colourTags{} }
+func (c *colours) described() bool {
+	return len(c.profile) > 0 || c.held != nil || c.tags != colourTags{}
+}
 
 // transform returns the conversion of the pixels of a file to sRGB, or nil if they are sRGB. A description that is
 // damaged, or that does not fit the pixels, is ignored.
@@ -57,11 +60,11 @@ func (c *colours) transform(raw []byte) *icc.Transform {
 	return c.tags.gammaAndChroma()
 }
 
-// gather returns the ICC profile, or nil if there is none.
+// gather returns the ICC profile of a file, or nil if there is none.
 func (c *colours) gather(raw []byte) []byte {
 	switch {
 	case len(c.profile) == 0:
-		return nil
+		return c.held
 	case c.packed:
 		return unpack(c.profile[0].of(raw))
 	case len(c.profile) == 1:

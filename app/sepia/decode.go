@@ -10,6 +10,8 @@ import (
 	"io"
 
 	"golang.org/x/image/webp"
+
+	"imagery/app/sepia/codec"
 )
 
 // decoders has the decoder of each format that is not streamed. image.Decode is not used, because it also accepts
@@ -26,13 +28,10 @@ func decode(ctx context.Context, j *job) error {
 	}
 	deadline, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	// A decoder can only be stopped by an error of its reader.
-	var r io.Reader = bytes.NewReader(j.raw)
-	if j.photo.Format == WebP {
-		r = j.photo.webp.open(j.raw)
-	}
-	img, err := decoders[j.photo.Format](contextReader{deadline, r})
+	img, err := j.decode(deadline)
 	switch {
+	case errors.Is(err, codec.ErrMemory):
+		return unreadable("It takes too much memory to decode.", err)
 	case err != nil && deadline.Err() != nil: // if ctx has ended, Apply returns the error of ctx
 		return unreadable("It takes too long to decode.", fmt.Errorf("not decoded after %v", timeout))
 	case err != nil:
@@ -46,15 +45,28 @@ func decode(ctx context.Context, j *job) error {
 		img = placed{img, f.at}
 	}
 	j.img, j.raw = img, nil // allows the file to be garbage collected
-	// A WebP with a fully opaque alpha channel becomes a JPEG, a tenth of the size of the PNG.
+	// A photo with a fully opaque alpha channel becomes a JPEG, a tenth of the size of the PNG.
 	opaque, ok := img.(interface{ Opaque() bool })
-	j.lossy = j.lossy || j.photo.Format == WebP && ok && opaque.Opaque()
+	j.lossy = j.lossy || j.photo.Format != GIF && ok && opaque.Opaque()
 	return nil
+}
+
+// decode decodes the photo until ctx ends.
+func (j *job) decode(ctx context.Context) (image.Image, error) {
+	var r io.Reader = bytes.NewReader(j.raw)
+	switch j.photo.Format {
+	case HEIC, AVIF:
+		return decodeHEIF(ctx, j)
+	case WebP:
+		r = j.photo.webp.open(j.raw)
+	}
+	// These decoders can only be stopped by an error of their reader.
+	return decoders[j.photo.Format](contextReader{ctx, r})
 }
 
 // name returns the format for error messages.
 func (f Format) name() string {
-	return map[Format]string{JPEG: "JPEG", PNG: "PNG", GIF: "GIF", WebP: "WebP"}[f]
+	return map[Format]string{JPEG: "JPEG", PNG: "PNG", GIF: "GIF", WebP: "WebP", HEIC: "HEIC", AVIF: "AVIF"}[f]
 }
 
 // fits reports whether the decoded size is that for which memory was reserved. A GIF frame may be smaller.

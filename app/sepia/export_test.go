@@ -38,7 +38,7 @@ func Develop(ctx context.Context, raw []byte) (image.Image, error) {
 			}
 			continue
 		case s.name == "encode" && j.lossy:
-			return j.imageRows().toPlanes().tonedWhole()
+			return j.imageRows().in(j.colours).toPlanes().tonedWhole()
 		}
 		if err := s.run(ctx, j); err != nil {
 			return nil, err

@@ -2,12 +2,14 @@ package sepia
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"math"
 
 	"imagery/app/imagery"
+	"imagery/app/sepia/heif"
 	"imagery/app/sepia/pngstream"
 )
 
@@ -20,6 +22,8 @@ const (
 	PNG  Format = "png"
 	GIF  Format = "gif"
 	WebP Format = "webp"
+	HEIC Format = "heic" // also HEIF
+	AVIF Format = "avif"
 )
 
 // sniffLen is the number of bytes that identify every format.
@@ -37,10 +41,17 @@ func Sniff(head []byte) (Format, error) {
 		return GIF, nil
 	case len(head) >= sniffLen && string(head[:4]) == "RIFF" && string(head[8:sniffLen]) == "WEBP":
 		return WebP, nil
+	case isHEIF(head):
+		return HEIC, nil // only its pictures tell HEIC and AVIF apart
 	case len(head) == 0:
 		return "", unsupported("This file is empty.")
 	}
-	return "", unsupported("This file is not a supported photo; please send a JPEG, PNG, GIF or WebP.")
+	return "", unsupported("This file is not a supported photo; please send a JPEG, PNG, GIF, WebP, HEIC or AVIF.")
+}
+
+func isHEIF(head []byte) bool {
+	_, ok := heif.Sniff(head)
+	return ok
 }
 
 // Photo has the properties of a photo from its header.
@@ -90,7 +101,7 @@ func Inspect(r io.Reader, maxPixels int64) (Photo, error) {
 	default:
 		return Photo{}, fmt.Errorf("read photo: %w", err)
 	}
-	p.Format = format
+	p.Format = cmp.Or(p.Format, format)
 	if p.Orientation == 0 {
 		p.Orientation = 1
 	}
@@ -99,7 +110,7 @@ func Inspect(r io.Reader, maxPixels int64) (Photo, error) {
 
 // readers has the function that reads the header of each format, from the first byte of the file.
 var readers = map[Format]func(*source, int64) (Photo, error){
-	JPEG: readJPEG, PNG: readPNG, GIF: readGIF, WebP: readWebP,
+	JPEG: readJPEG, PNG: readPNG, GIF: readGIF, WebP: readWebP, HEIC: readHEIF,
 }
 
 // checkSize rejects a photo without pixels or with more than maxPixels.

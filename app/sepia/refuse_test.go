@@ -40,6 +40,8 @@ func TestSniff(t *testing.T) {
 		"GIF89a":                        sepia.GIF,
 		"RIFF\x00\x00\x00\x00WEBP":      sepia.WebP,
 		"RIFF\x24\x00\x00\x00WEBPVP8X ": sepia.WebP,
+		"\x00\x00\x00\x1cftypavif":     sepia.HEIC, // and HEIF, until its pictures are known
+		"\x00\x00\x00\x18ftypheic":     sepia.HEIC,
 	} {
 		if got, err := sepia.Sniff([]byte(head)); got != want || err != nil {
 			t.Errorf("%q is %q, %v; want %q", head, got, err, want)
@@ -47,7 +49,7 @@ func TestSniff(t *testing.T) {
 	}
 	for _, head := range []string{"", "\xff", "\xff\xd8", "GIF88a", "GIF8", "\x89PNG\n\x1a\n", "RIFF\x00\x00\x00\x00WEB",
 		"RIFF\x00\x00\x00\x00WAVEfmt ", "II*\x00\x08\x00\x00\x00", "MM\x00*\x00\x00\x00\x08", "BM\x36\x00\x00\x00\x00\x00",
-		"\x00\x00\x00\x1cftypavif", "\x00\x00\x00\x18ftypheic", "<svg xmlns=", "<?xml version", "hello world!",
+		"\x00\x00\x00\x18ftypmp42", "<svg xmlns=", "<?xml version", "hello world!",
 		"\x00\x00\x01\x00",
 		"%PDF-1.7\n%\xe2\xe3", strings.Repeat("\x00", 64)} {
 		_, err := sepia.Sniff([]byte(head))

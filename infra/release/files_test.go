@@ -48,7 +48,7 @@ func TestGolden(t *testing.T) {
 func TestUnit(t *testing.T) {
 	analyze := pulumitest.Need(t, "systemd-analyze")
 	path := filepath.Join(t.TempDir(), "imagery.service")
-	exe := strings.Replace(serviceUnit(), "/opt/imagery/current/imagery", "/bin/true", 1)
+	exe := strings.Replace(serviceUnit(settings.Worker), "/opt/imagery/current/imagery", "/bin/true", 1)
 	if err := os.WriteFile(path, []byte(exe), 0o644); err != nil {
 		t.Fatal(err)
 	}

@@ -69,7 +69,7 @@ func UserData(b Boot) (string, error) {
 		"ENVIRONMENT="+encode(strings.Join(b.Environment(), "\n")+"\n"), "AGENT="+encode(string(agent)),
 		"ROTATION="+file(embedded("logrotate.conf")), "ROTATION_TIMER="+file(embedded("logrotate.timer.conf")),
 		"AGENT_UNIT="+file(embedded("agent.service")), "AGENT_TIMER="+file(embedded("agent.timer")),
-		"UNIT="+file(serviceUnit()), "SELFTEST="+file(embedded("selftest.conf")),
+		"UNIT="+file(serviceUnit(b.Settings.Role)), "SELFTEST="+file(embedded("selftest.conf")),
 		"DRAIN="+file(drainScript), "DRAIN_UNIT="+file(embedded("drain.service")),
 		"export EGRESS="+cmp.Or(b.Egress, "unknown")) // exported, since shellcheck reports unused variables
 	if err != nil {
@@ -91,8 +91,10 @@ func script(t *template.Template, vars ...string) (string, error) {
 	return render(t, map[string]any{"Vars": vars}), nil
 }
 
-func serviceUnit() string {
-	return render(unit, map[string]any{"StopSeconds": int(settings.StopTimeout / time.Second)})
+// serviceUnit returns the unit of a role. A worker compiles the decoders of HEIC and AVIF to machine code.
+func serviceUnit(role settings.Role) string {
+	return render(unit, map[string]any{"StopSeconds": int(settings.StopTimeout / time.Second),
+		"Compiles": role == settings.Worker})
 }
 
 func render(t *template.Template, data any) string {

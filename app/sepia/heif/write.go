@@ -35,8 +35,18 @@ func (it Item) Data(file []byte) ([]byte, error) {
 	return b, nil
 }
 
-// File returns a file of its own with only this picture: upright, opaque and without a profile. The colours are those
-// of the plane, so that a decoder converts them to RGB as in the photo. file is the file of the photo.
+// written returns the code points for a file of this picture: those of the plane for an AVIF, so that its decoder makes
+// RGB. A HEIC is declared as RGB, so that its decoder returns the samples, with Y, Cb and Cr as green, blue and red.
+func (it Item) written() *CICP {
+	if it.av1 {
+		return it.cicp
+	}
+	const sRGB, curve, rgb = 1, 13, 0
+	return &CICP{sRGB, curve, rgb, true}
+}
+
+// File returns a file of its own with only this picture: upright, opaque and without a profile. Its code
+// points are those of written. file is the file of the photo.
 func (it Item) File(file []byte) ([]byte, error) {
 	data, err := it.Data(file)
 	if err != nil {
@@ -55,7 +65,7 @@ func (it Item) File(file []byte) ([]byte, error) {
 		makeBox("ispe", u32(0, uint32(it.Width), uint32(it.Height))),
 		makeBox("pixi", u32(0), []byte{byte(channels)}, slices.Repeat([]byte{byte(it.depth)}, channels)),
 	}
-	if v := it.cicp; v != nil {
+	if v := it.written(); v != nil {
 		b := []byte("nclx")
 		for _, n := range []uint16{v.Primaries, v.Transfer, v.Matrix} {
 			b = binary.BigEndian.AppendUint16(b, n)
