@@ -31,7 +31,9 @@ var layers = map[string][]string{
 		"golang.org/x/image/",
 		"golang.org/x/sys/cpu",
 	},
-	"imagery/app/sepia/codec":     {"imagery/app/sepia/heif", "github.com/tetratelabs/wazero", "github.com/tetratelabs/wazero/"},
+	"imagery/app/sepia/codec": {
+		"imagery/app/sepia/heif", "github.com/tetratelabs/wazero", "github.com/tetratelabs/wazero/",
+	},
 	"imagery/app/sepia/icc":       {},                       // reads profiles of strangers with the standard library alone
 	"imagery/app/sepia/heif":      {},                       // a container, without codecs
 	"imagery/app/sepia/jfif":      {"golang.org/x/sys/cpu"}, // a codec, on planes of the standard library

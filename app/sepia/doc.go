@@ -1,9 +1,9 @@
 // Package sepia implements the sepia filter. It works on bytes in memory and does no I/O.
 //
 // It accepts JPEG, PNG, GIF, WebP, HEIC and AVIF, and takes the first frame of an animation. JPEG and opaque WebP, HEIC
-// and AVIF become JPEG, all other photos PNG. A result has a warning if the file was damaged and its picture could be processed nevertheless. It
-// is upright by the EXIF orientation, in sRGB, and has no metadata: no location and no colour profile. Photos in other
-// colours are converted before the filter, see colours.
+// and AVIF become JPEG, all other photos PNG. A result has a warning if the file was damaged and its picture could be
+// processed nevertheless. It is upright, in sRGB, and has no metadata: no location and no colour profile. Photos in
+// other colours are converted before the filter, see colours.
 //
 // A photo with YCbCr planes that becomes a JPEG is filtered and encoded in strips on several cores, without conversion
 // to RGB pixels; package jfif also decodes JPEGs in strips. A PNG goes row by row through package pngstream.

@@ -68,8 +68,8 @@ func heifColours(m *heif.Image) colours {
 	return c
 }
 
-// heifCost returns the memory for a photo like m of another size. It has that of a conversion of colours, since they may
-// be described in the coded pictures only.
+// heifCost returns the memory for a photo like m of another size, with that of a conversion of colours, which may be
+// described in the coded pictures only.
 func heifCost(m *heif.Image, width, height int) cost {
 	pixels, tile := int64(width)*int64(height), int64(m.Plane.TileWidth)*int64(m.Plane.TileHeight)
 	if len(m.Plane.Tiles) == 1 {

@@ -44,7 +44,7 @@ const pageSize = 64 << 10
 
 // Decode decodes a file with one picture, as heif.Item.File writes it, in at most that many bytes of memory beside the
 // result. A HEIC becomes a *image.Gray, or a *image.RGBA whose red, green and blue are the samples Cr, Y and Cb of the
-// file, with a chroma sample for each pixel; their range and matrix are up to the caller, and more than 8 bits become 8.
+// file, with a chroma sample for each pixel; their range and matrix are up to the caller. More than 8 bits become 8.
 // An AVIF becomes an opaque *image.RGBA in RGB, or *image.RGBA64 if it has more than 8 bits.
 //
 // The error is ErrMemory, that of ctx once it has ended, or another one for a picture that cannot be decoded.

@@ -28,7 +28,7 @@ func TestRefusals(t *testing.T) {
 	here := []struct{ file, says string }{
 		{heavyFile(t, "large.jpg", 20<<20+1), "20.1 MB; up to 20 MB"},
 		{write(t, "empty.jpg", nil), "empty"},
-		{write(t, "notes.txt", []byte("no photo")), "not a photo in a supported format: .*GIF or WebP"},
+		{write(t, "notes.txt", []byte("no photo")), "not a photo in a supported format: .*HEIC or AVIF"},
 		{hugePNG(t, "panorama.png", 10_000, 5_001), "50.1 million; up to 50 million"},
 	}
 	// Only the server knows what is wrong with these.
