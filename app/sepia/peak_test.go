@@ -240,7 +240,9 @@ func TestPeakOfPlainJPEG(t *testing.T) {
 			planes := int64(width * height * 3 / 2)
 			grown := growth(t, raw, nil)
 			t.Logf("grew by %.2f times the planes", float64(grown)/float64(planes))
-			if grown > planes*13/10 {
+			// The first collection also reads the variables of all linked packages, whatever the photo.
+			const variables = 256 << 10
+			if grown > planes*13/10+variables {
 				t.Errorf("grew by %d bytes, the planes have %d", grown, planes)
 			}
 		})
