@@ -40,8 +40,8 @@ func TestSniff(t *testing.T) {
 		"GIF89a":                        sepia.GIF,
 		"RIFF\x00\x00\x00\x00WEBP":      sepia.WebP,
 		"RIFF\x24\x00\x00\x00WEBPVP8X ": sepia.WebP,
-		"\x00\x00\x00\x1cftypavif":     sepia.HEIC, // and HEIF, until its pictures are known
-		"\x00\x00\x00\x18ftypheic":     sepia.HEIC,
+		"\x00\x00\x00\x1cftypavif":      sepia.HEIC, // and HEIF, until its pictures are known
+		"\x00\x00\x00\x18ftypheic":      sepia.HEIC,
 	} {
 		if got, err := sepia.Sniff([]byte(head)); got != want || err != nil {
 			t.Errorf("%q is %q, %v; want %q", head, got, err, want)
