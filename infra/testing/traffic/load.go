@@ -36,8 +36,8 @@ type Load struct {
 	// Connections is the number of persistent connections; 0: 16 at 50 requests a second. A service that is slow needs
 	// more to get all requests.
 	Connections int
-	// UploadEvery is the number of requests on persistent connections of which one is an upload; 0: 5.
-	UploadEvery int
+	// Path is what the persistent connections request; "": accepted photos, and every fifth request is an upload.
+	Path string
 
 	mu       sync.Mutex
 	journal  []Request
@@ -47,10 +47,10 @@ type Load struct {
 }
 
 const (
-	usualRate    = 50
-	usualUploads = 5
-	connections  = 16              // at the usual rate
-	slowFor      = 2 * time.Second // the duration of a slow upload
+	usualRate   = 50
+	uploadEvery = 5
+	connections = 16              // at the usual rate
+	slowFor     = 2 * time.Second // the duration of a slow upload
 )
 
 // Start starts the load; Stop ends it.
@@ -67,13 +67,13 @@ func (l *Load) Start() {
 			}
 		})
 	})
-	connect(&l.all, l.Address, cmp.Or(l.Connections, max(1, connections*rate/usualRate)), work, l.one)
+	connect(&l.all, l.Address, cmp.Or(l.Connections, max(1, connections*rate/usualRate)), work, l.next)
 	fresh := func(interval, slow time.Duration) {
 		l.every(interval, func(int) {
 			l.all.Go(func() {
 				c := &conn{address: l.Address, slow: slow}
 				defer c.close()
-				l.one(c, 0)
+				l.create(c)
 			})
 		})
 	}
@@ -116,19 +116,26 @@ func (l *Load) Since(t time.Time) []Request {
 	return slices.DeleteFunc(slices.Clone(l.journal), func(r Request) bool { return r.Begin.Before(t) })
 }
 
-// one uploads a photo if n is a multiple of UploadEvery, and otherwise gets one.
-func (l *Load) one(c *conn, n int) {
-	id := ""
-	l.mu.Lock()
-	if known := len(l.accepted); known > 0 {
-		id = l.accepted[n%known]
+// next sends request n of the persistent connections.
+func (l *Load) next(c *conn, n int) {
+	path := l.Path
+	if path == "" {
+		l.mu.Lock()
+		if known := len(l.accepted); known > 0 && n%uploadEvery != 0 {
+			path = "/image/" + l.accepted[n%known]
+		}
+		l.mu.Unlock()
 	}
-	l.mu.Unlock()
-	if n%cmp.Or(l.UploadEvery, usualUploads) != 0 && id != "" {
-		l.send(c, "get", request(http.MethodGet, "/image/"+id, nil))
+	if path == "" {
+		l.create(c)
 		return
 	}
-	id = l.NewID()
+	l.send(c, "get", request(http.MethodGet, path, nil))
+}
+
+// create creates an image and uploads its photo.
+func (l *Load) create(c *conn) {
+	id := l.NewID()
 	create := request(http.MethodPost, "/image", strings.NewReader(`{"id":"`+id+`"}`))
 	if l.send(c, "create", create) && l.send(c, "upload", l.upload(id, c.slow)) {
 		l.mu.Lock()
